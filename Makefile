@@ -1,0 +1,72 @@
+# make help lists the targets. Everything runs from .venv, which `setup` makes from requirements.lock.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: setup demo test check bench clean help go redis
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
+PYTEST := $(BIN)/python -m pytest
+PACKAGES := helix_ray actors serve_app
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
+# The first interpreter on PATH that is new enough.
+FIND_PYTHON = for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done
+# Debian's package $(2) where the program $(1) is missing, we are root, and apt is there. What needs it says so otherwise.
+debian = command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; } \
+	|| echo "$(1) is missing and could not be installed (Debian: $(2))" >&2
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
+
+setup: $(STAMP) ## make .venv and install what requirements.lock pins
+
+$(VENV)/bin/python:
+	@python=$$($(FIND_PYTHON)); [ -n "$$python" ] || { echo "Python 3.11 or later is needed" >&2; exit 1; }; \
+	$$python -m venv $(VENV) || { rm -rf $(VENV); echo "$$python -m venv failed (Debian: apt-get install python3-venv)" >&2; exit 1; }
+
+$(STAMP): pyproject.toml requirements.lock | $(VENV)/bin/python
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@$(PIP) -r requirements.lock
+	@$(PIP) --no-deps -e .
+	@touch $@
+
+demo: setup ## run the main job end to end on a cluster of three nodes
+	@$(BIN)/python examples/demo.py
+
+check: setup ## format, lint, types, imports, unit tests: under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) tests/unit
+
+# A process for each tier: a Ray cluster of one never meets the next. The slow ones come last.
+test: check go ## everything that CI runs
+	$(PYTEST) tests/properties
+	$(PYTEST) tests/contract
+	$(PYTEST) tests/http
+	$(PYTEST) tests/ray
+	$(PYTEST) tests/e2e
+	$(PYTEST) tests/docs
+
+go:
+	@$(call debian,go,golang-go)
+
+redis:
+	@$(call debian,redis-server,redis-server)
+
+$(BENCH_STAMP): requirements-bench.lock $(STAMP)
+	@$(PIP) -r requirements-bench.lock -c requirements.lock
+	@touch $@
+
+bench: $(BENCH_STAMP) redis ## measure beside raw Ray, Celery, Dask and bare Serve
+	$(BIN)/python -m benchmarks
+
+clean: ## remove .venv and every cache
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find $(PACKAGES) tests examples tools -name __pycache__ -type d -prune -exec rm -rf {} +

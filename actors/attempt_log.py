@@ -1,0 +1,49 @@
+"""Pieces of an attempt's log by offset into its whole output, also where old output was cut."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from helix_ray.execution.log import log_path
+
+_MARKER = re.compile(rb"\[helix: (\d+) bytes of older output were cut here\]\n")
+_MARKER_BYTES_MAX = 100
+
+
+def read_piece(folder: Path, task_id: str, attempt: int, offset: int, limit_bytes: int) -> dict[str, Any]:
+    """Return text from `offset` on, the next offset, how much was cut, and whether there is more already."""
+    piece: dict[str, Any] = {
+        "text": "",
+        "offset": offset,
+        "next_offset": offset,
+        "attempt": attempt,
+        "cut_bytes": 0,
+    }
+    try:
+        with log_path(str(folder), task_id, attempt).open("rb") as file:
+            marker = _MARKER.match(file.read(_MARKER_BYTES_MAX))
+            cut, skip = (int(marker[1]), marker.end()) if marker else (0, 0)
+            start = max(offset, cut)
+            file.seek(skip + start - cut)
+            data = file.read(limit_bytes)
+            more = bool(file.read(1))
+    except FileNotFoundError:
+        return {**piece, "more": False}
+    if more:
+        data = _whole_characters(data)
+    piece.update(text=data.decode("utf-8", errors="replace"), offset=start, next_offset=start + len(data))
+    return {**piece, "cut_bytes": cut, "more": more}
+
+
+def _whole_characters(data: bytes) -> bytes:
+    """Leave a character that the limit cut in two for the next piece."""
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 == 0xC0:
+            width = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2
+            return data[:-back] if width > back else data
+        if byte < 0x80:
+            return data
+    return data

@@ -1,0 +1,103 @@
+"""Brings the actors up in their order, and down again. Safe to call where some or all are there already."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from typing import Any
+
+import ray
+
+from actors import names
+from actors.gateway import RayControlPlane
+from actors.historian import Historian
+from actors.lender import LenderActor
+from actors.master import Master
+from actors.reconciler import Reconciler
+from helix_ray.config import Settings
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.orders import CreateUser, Order
+from helix_ray.core.questions import GetUser
+from helix_ray.security.passwords import hash_password
+from helix_ray.wire.ids import new_seed
+
+ADMIN = "admin"
+START_S_MAX = 60.0
+STOP_S_MAX = 10.0
+PASSWORD_BYTES = 12
+
+
+def start(settings: Settings) -> str | None:
+    """Start master, lender, historian, reconciler and a worker on every node; Ray must be connected.
+
+    Returns the administrator's password when it was made here, to be shown once; None when it was given or the
+    administrator exists. Raises TimeoutError when the actors do not come up.
+    """
+    head = ray.get_runtime_context().get_node_id()
+    _make(Master, names.MASTER, settings, head, "info")
+    password = asyncio.run(_ensure_admin(settings))
+    _make(LenderActor, names.LENDER, settings, head, None)
+    _make(Historian, names.HISTORIAN, settings, head, "ping")
+    reconciler = _make(Reconciler, names.RECONCILER, settings, head, "ping")
+    _wait_for_nodes(reconciler)
+    return password
+
+
+def _make(actor: Any, name: str, settings: Settings, node_id: str, first_call: str | None) -> Any:
+    handle = ray.remote(actor).options(**names.detached(name, node_id)).remote(settings)
+    if first_call is not None:
+        ray.get(getattr(handle, first_call).remote(), timeout=START_S_MAX)
+    return handle
+
+
+def _wait_for_nodes(reconciler: Any) -> None:
+    """Wait until every node that is alive now has its worker."""
+
+    async def wait() -> None:
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        async with asyncio.timeout(START_S_MAX):
+            while not alive <= set(await reconciler.ping.remote()):
+                await asyncio.sleep(0.1)
+
+    asyncio.run(wait())
+
+
+async def _ensure_admin(settings: Settings) -> str | None:
+    plane = RayControlPlane()
+    known = await plane.query(GetUser(username=ADMIN), SYSTEM)
+    if not isinstance(known, Rejected):
+        return None
+    made = None if settings.admin_password else secrets.token_urlsafe(PASSWORD_BYTES)
+    password = settings.admin_password or str(made)
+    order = CreateUser(ADMIN, hash_password(password), ("admin",), only_if_missing=True)
+    answer = await plane.execute(Order(order, SYSTEM, "req-boot", new_seed()))
+    if isinstance(answer, Rejected):
+        raise Refused(answer)
+    return made
+
+
+def stop() -> None:
+    """End the actors: workers first, the master last, so that what they still report is kept."""
+    prefix = names.node_worker("")
+    found = [
+        actor["name"]
+        for actor in ray.util.list_named_actors(all_namespaces=True)
+        if actor["namespace"] == names.NAMESPACE
+    ]
+    workers = [name for name in found if name.startswith(prefix)]
+    for name in (names.RECONCILER, *workers, names.HISTORIAN, names.MASTER):
+        if name in found:
+            _stop(name)
+    if names.LENDER in found:
+        with contextlib.suppress(ValueError):
+            ray.kill(names.find(names.LENDER), no_restart=True)
+
+
+def _stop(name: str) -> None:
+    with contextlib.suppress(ValueError, ray.exceptions.RayError):
+        handle = names.find(name)
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get(handle.stop.remote(), timeout=STOP_S_MAX)
+        ray.kill(handle, no_restart=True)

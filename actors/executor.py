@@ -1,0 +1,25 @@
+"""An executor as a Ray actor: a warm process that holds CPUs, GPUs or NPUs, so that Ray enforces what we place.
+
+It is not detached: it ends with the node worker that made it, which also owns the socket it serves.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from helix_ray.execution.allow import Allow
+from helix_ray.execution.executor import Executor
+from helix_ray.inference.onnx import ModelStore
+
+
+class ExecutorActor:
+    """Runs attempts that come over a Unix socket; `serve` blocks for the executor's life."""
+
+    def serve(
+        self, connect_path: str, executor_id: str, allow: tuple[str, ...], models_dir: str, cpus: float
+    ) -> int:
+        """Serve the node worker at `connect_path`; return this process's id when the connection has ended."""
+        models = ModelStore(Path(models_dir), cpus=cpus)
+        Executor(connect_path, executor_id, Allow.parse(",".join(allow)), models).serve()
+        return os.getpid()

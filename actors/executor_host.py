@@ -1,0 +1,208 @@
+"""The node's executors as processes: started as Ray actors, spoken to over a Unix socket, ended by us.
+
+It reports through three callbacks and decides nothing: helix_ray/execution/dispatch.py does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.executor import ExecutorActor
+from helix_ray.execution.assignment import (
+    Assignment,
+    Cancel,
+    Finished,
+    Hello,
+    Message,
+    Progressed,
+    Report,
+    Run,
+    Started,
+)
+from helix_ray.execution.dispatch import Demand, Key
+from helix_ray.execution.frames import FrameError, FrameReader, encode
+from helix_ray.execution.process_group import signal_group
+
+log = logging.getLogger(__name__)
+
+_EXECUTOR: Any = ray.remote(ExecutorActor)
+
+RECEIVE_BYTES = 256 * 1024
+# Demands that Ray knows by a name of its own.
+RAY_OPTIONS = {"cpu": "num_cpus", "gpu": "num_gpus"}
+BYTES_PER_MB = 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Link:
+    actor: Any
+    pid: int | None = None
+    writer: asyncio.StreamWriter | None = None
+    groups: dict[Key, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What the host tells its owner: an executor is there, said something, or is gone."""
+
+    ready: Callable[[str], None]
+    said: Callable[[str, Started | Progressed | Finished], None]
+    gone: Callable[[str], None]
+
+
+class ExecutorHost:
+    """Starts, feeds and ends executors on this node."""
+
+    def __init__(self, node_id: str, allow: tuple[str, ...], models_dir: str, callbacks: Callbacks) -> None:
+        self._node_id = node_id
+        self._allow = allow
+        self._models_dir = models_dir
+        self._callbacks = callbacks
+        # mkdtemp makes it 0700: only this user's processes may connect.
+        self._folder = Path(tempfile.mkdtemp(prefix="helix-"))
+        self._path = str(self._folder / "executors.sock")
+        self._links: dict[str, _Link] = {}
+        self._watches: set[asyncio.Task[None]] = set()
+        self._server: asyncio.AbstractServer | None = None
+
+    async def listen(self) -> None:
+        """Open the socket; safe to call twice."""
+        if self._server is None:
+            self._server = await asyncio.start_unix_server(self._serve, self._path, limit=RECEIVE_BYTES)
+
+    def start(self, seat_id: str, demand: Demand) -> None:
+        """Ask Ray for an executor that holds the demand on this node; `ready` is called when it has connected."""
+        cpus = dict(demand).get("cpu", 0.0)
+        actor = _EXECUTOR.options(**_options(demand, self._node_id)).remote()
+        self._links[seat_id] = _Link(actor)
+        done = actor.serve.remote(self._path, seat_id, self._allow, self._models_dir, cpus)
+        watch = asyncio.get_running_loop().create_task(self._watch(seat_id, done))
+        self._watches.add(watch)
+        watch.add_done_callback(self._watches.discard)
+
+    async def _watch(self, seat_id: str, done: Any) -> None:
+        try:
+            await done
+        except ray.exceptions.RayError as error:
+            log.info("executor %s ended: %s", seat_id, str(error).splitlines()[0])
+        self._lost(seat_id)
+
+    def run(self, seat_id: str, batch: list[Assignment]) -> None:
+        """Send attempts to an executor."""
+        self._send(seat_id, Run(tuple(batch)))
+
+    def cancel(self, seat_id: str, key: Key) -> None:
+        """Ask an executor to end an attempt."""
+        self._send(seat_id, Cancel(*key))
+
+    def end(self, seat_id: str) -> None:
+        """End an executor's process now and give its resources back; `gone` is not called for it."""
+        link = self._links.pop(seat_id, None)
+        if link is None:
+            return
+        self._clean(link)
+        with contextlib.suppress(ray.exceptions.RayError, ValueError):
+            ray.kill(link.actor, no_restart=True)
+
+    def kill(self, seat_id: str) -> None:
+        """End an executor that does not listen any more; `gone` is called for it."""
+        link = self._links.get(seat_id)
+        if link is not None and link.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(link.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End every executor and the socket."""
+        for seat_id in list(self._links):
+            self.end(seat_id)
+        if self._server is not None:
+            self._server.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _send(self, seat_id: str, message: Message) -> None:
+        link = self._links.get(seat_id)
+        if link is not None and link.writer is not None:
+            link.writer.write(encode(message))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        frames = FrameReader()
+        seat_id = ""
+        try:
+            while data := await reader.read(RECEIVE_BYTES):
+                for message in frames.feed(data):
+                    seat_id = self._take(seat_id, message, writer)
+        except (OSError, FrameError) as error:
+            log.warning("executor %s: %s", seat_id, error)
+        finally:
+            writer.close()
+            self._lost(seat_id)
+
+    def _take(self, seat_id: str, message: Message, writer: asyncio.StreamWriter) -> str:
+        if isinstance(message, Hello):
+            link = self._links.get(message.executor_id)
+            if link is None:
+                writer.close()
+                return ""
+            link.pid, link.writer = message.pid, writer
+            self._callbacks.ready(message.executor_id)
+            return message.executor_id
+        link = self._links.get(seat_id)
+        if isinstance(message, Report) and link is not None:
+            for item in message.items:
+                key = (item.task_id, item.attempt)
+                if isinstance(item, Started) and item.pgid is not None:
+                    link.groups[key] = item.pgid
+                elif isinstance(item, Finished):
+                    link.groups.pop(key, None)
+                self._callbacks.said(seat_id, item)
+        return seat_id
+
+    def _lost(self, seat_id: str) -> None:
+        link = self._links.pop(seat_id, None)
+        if link is None:
+            return
+        self._clean(link)
+        # The process may live on without its connection: it must not, it holds resources.
+        with contextlib.suppress(ray.exceptions.RayError, ValueError):
+            ray.kill(link.actor, no_restart=True)
+        self._callbacks.gone(seat_id)
+
+    @staticmethod
+    def _clean(link: _Link) -> None:
+        """End the process groups of commands whose executor cannot end them any more."""
+        for pgid in link.groups.values():
+            signal_group(pgid, signal.SIGKILL)
+        if link.writer is not None:
+            link.writer.close()
+
+
+def _options(demand: Demand, node_id: str) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "num_cpus": 0,
+        "max_restarts": 0,
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=False),
+    }
+    custom: dict[str, float] = {}
+    for name, amount in demand:
+        if name in RAY_OPTIONS:
+            options[RAY_OPTIONS[name]] = amount
+        elif name == "memory_mb":
+            options["memory"] = int(amount * BYTES_PER_MB)
+        else:
+            custom["NPU" if name == "npu" else name] = amount
+    if custom:
+        options["resources"] = custom
+    return options

@@ -1,0 +1,246 @@
+"""The control plane over Ray: what HTTP routes, node workers and followers hold instead of the master's handle.
+
+Orders that arrive while a call is under way travel together in the next one. A master that dies in the middle is
+back within seconds: the same orders are sent again until RESEND_S have passed, and because their ids and keys are
+made here once, an order that was carried out before the crash is recognised. Ray's errors end here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from actors import names
+from actors.read_cache import ReadCache
+from helix_ray.core.access import Principal
+from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.orders import (
+    CancelTask,
+    ChangePassword,
+    CloseSession,
+    CreateUser,
+    DeleteTask,
+    DrainWorker,
+    OpenSession,
+    Order,
+    Receipt,
+    RefreshSession,
+    RegisterWorker,
+    RemoveUser,
+    RetryTask,
+    SubmitTasks,
+    UpdateTask,
+)
+from helix_ray.core.questions import GetResult, GetTask, ListTasks, Question, ReadLog, WaitTasks
+from helix_ray.ports import Batch
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Answer = dict[str, Any] | Rejected
+
+RESEND_S = 60.0
+RESEND_EVERY_S = 0.1
+# Calls on their way to the master at once; more orders than that wait and travel together.
+CALLS_UNDER_WAY_MAX = 2
+CALL_SPECS_MAX = 1000
+# Orders whose second execution would not be recognised by itself get a key of ours.
+NEEDS_KEY = (
+    UpdateTask, CancelTask, RetryTask, DeleteTask, RegisterWorker, DrainWorker, CreateUser, RemoveUser,
+    ChangePassword, OpenSession, RefreshSession, CloseSession,
+)  # fmt: skip
+UNAVAILABLE = Rejected(
+    ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not answer", {"retry_after_s": 5}
+)
+
+
+class RayControlPlane:
+    """ports.ControlPlane over the master's handle; make it on the event loop that uses it."""
+
+    def __init__(self, *, cached: bool = False) -> None:
+        self._handle: Any = None
+        self._orders: list[tuple[Order, asyncio.Future[Receipt | Rejected]]] = []
+        self._under_way = 0
+        self._questions: list[tuple[Question, Principal, asyncio.Future[tuple[int, Answer]]]] = []
+        self._asking = 0
+        self._running: set[asyncio.Task[None]] = set()
+        self.cache = ReadCache(self._changes) if cached else None
+
+    # ------------------------------------------------------------------------------------- the verbs
+
+    async def execute(self, order: Order) -> Receipt | Rejected:
+        """Carry out an order; it is durable when a Receipt comes back."""
+        if order.key is None and isinstance(order.body, NEEDS_KEY):
+            order = replace(order, key=f"~{order.seed}", fingerprint=order.seed)
+        future: asyncio.Future[Receipt | Rejected] = asyncio.get_running_loop().create_future()
+        self._orders.append((order, future))
+        self._send_orders()
+        answer = await future
+        if self.cache is not None and isinstance(answer, Receipt):
+            self.cache.wrote(getattr(order.body, "task_id", None), answer.seq)
+        return answer
+
+    async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
+        """Answer a question from the cache, the master, the history or the node that knows."""
+        if isinstance(question, ReadLog):
+            return await self._read_log(question, by, wait_s)
+        if self.cache is not None and isinstance(question, GetTask):
+            known = self.cache.task(question.task_id, by)
+            if known is not None:
+                return known
+        if wait_s > 0:
+            reply: Answer = await self._call(lambda m: m.query.remote(question, by, wait_s), UNAVAILABLE)
+        else:
+            seq, reply = await self._ask(question, by)
+            if self.cache is not None and isinstance(question, GetTask) and not isinstance(reply, Rejected):
+                self.cache.keep(question.task_id, reply, seq)
+        return await self._with_history(question, by, reply)
+
+    async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
+        """Return facts after a cursor; an empty batch while the master is away."""
+        return await self._call(lambda m: m.events.remote(after, limit, wait_s), Batch((), after, after))
+
+    async def _changes(self, after: int, limit: int, wait_s: float) -> tuple[int, int, list[str]] | None:
+        return await self._call(lambda m: m.changes.remote(after, limit, wait_s), None, resend_s=0.0)
+
+    # ------------------------------------------------------------------------------------- batches
+
+    def _send_orders(self) -> None:
+        if self._orders and self._under_way < CALLS_UNDER_WAY_MAX:
+            self._under_way += 1
+            batch = self._take_orders()
+            self._spawn(self._carry(batch))
+
+    def _take_orders(self) -> list[tuple[Order, asyncio.Future[Receipt | Rejected]]]:
+        weight = count = 0
+        while count < len(self._orders) and weight < CALL_SPECS_MAX:
+            body = self._orders[count][0].body
+            weight += len(body.specs) if isinstance(body, SubmitTasks) else 1
+            count += 1
+        batch, self._orders = self._orders[:count], self._orders[count:]
+        return batch
+
+    async def _carry(self, batch: list[tuple[Order, asyncio.Future[Receipt | Rejected]]]) -> None:
+        orders = [order for order, _ in batch]
+        try:
+            refused: list[Receipt | Rejected] = [UNAVAILABLE] * len(batch)
+            answers = await self._call(lambda m: m.execute_batch.remote(orders), refused)
+        finally:
+            self._under_way -= 1
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+        self._send_orders()
+
+    async def _ask(self, question: Question, by: Principal) -> tuple[int, Answer]:
+        future: asyncio.Future[tuple[int, Answer]] = asyncio.get_running_loop().create_future()
+        self._questions.append((question, by, future))
+        self._send_questions()
+        return await future
+
+    def _send_questions(self) -> None:
+        if self._questions and self._asking < CALLS_UNDER_WAY_MAX:
+            self._asking += 1
+            batch, self._questions = self._questions, []
+            self._spawn(self._put(batch))
+
+    async def _put(self, batch: list[tuple[Question, Principal, asyncio.Future[tuple[int, Answer]]]]) -> None:
+        pairs = [(question, by) for question, by, _ in batch]
+        try:
+            refused: tuple[int, list[Answer]] = (0, [UNAVAILABLE] * len(batch))
+            seq, replies = await self._call(lambda m: m.query_batch.remote(pairs), refused)
+        finally:
+            self._asking -= 1
+        for (_, _, future), reply in zip(batch, replies, strict=True):
+            if not future.done():
+                future.set_result((seq, reply))
+        self._send_questions()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    # ------------------------------------------------------------------------------------- Ray
+
+    async def _call(self, send: Callable[[Any], Awaitable[T]], otherwise: T, resend_s: float = RESEND_S) -> T:
+        """Call the master until it answers; return `otherwise` when it has not for `resend_s` seconds."""
+        end = time.monotonic() + resend_s
+        while True:
+            try:
+                if self._handle is None:
+                    self._handle = await asyncio.to_thread(names.find, names.MASTER)
+                return await send(self._handle)
+            except RayTaskError:
+                log.exception("the master failed on a call")
+                return otherwise
+            except (RayError, RayActorError, ValueError) as error:
+                self._handle = None
+                if time.monotonic() >= end:
+                    log.warning("the master does not answer: %s", error)
+                    return otherwise
+                await asyncio.sleep(RESEND_EVERY_S)
+
+    async def _ask_actor(self, name: str, send: Callable[[Any], Awaitable[T]]) -> T | None:
+        """Call another actor once; None when it is not there."""
+        try:
+            return await send(await asyncio.to_thread(names.find, name))
+        except (RayError, ValueError) as error:
+            log.warning("%s does not answer: %s", name, error)
+            return None
+
+    # ------------------------------------------------------------------------------------- elsewhere
+
+    async def _with_history(self, question: Question, by: Principal, reply: Answer) -> Answer:
+        """Complete an answer with what has left memory, and with results that stayed on their node."""
+        if isinstance(question, (GetTask, GetResult)):
+            if isinstance(reply, Rejected) and reply.code is ErrorCode.NOT_FOUND:
+                return await self._ask_actor(names.HISTORIAN, lambda h: h.find.remote(question, by)) or reply
+            if isinstance(question, GetResult) and not isinstance(reply, Rejected):
+                return await self._fetch(reply)
+        if isinstance(question, ListTasks) and not isinstance(reply, Rejected) and reply["retired"]:
+            older = await self._ask_actor(names.HISTORIAN, lambda h: h.list.remote(question, by, reply))
+            return older or reply
+        if isinstance(question, WaitTasks) and not isinstance(reply, Rejected) and reply["unknown"]:
+            return await self._ask_actor(names.HISTORIAN, lambda h: h.wait.remote(by, reply)) or reply
+        return reply
+
+    async def _fetch(self, reply: dict[str, Any]) -> Answer:
+        result = reply.get("result")
+        if not isinstance(result, dict) or result.get("stored") != "object_store" or "value" in result:
+            return reply
+        name = names.node_worker(str(reply["assigned_worker"]).removeprefix("worker-"))
+        fetched = await self._ask_actor(name, lambda n: n.fetch_result.remote(reply["id"], reply["attempt"]))
+        if fetched is None:
+            message = "The result was kept on a node that is gone; run the task again"
+            return Rejected(
+                ErrorCode.NOT_FOUND, message, {"id": reply["id"], "worker": reply["assigned_worker"]}
+            )
+        return {**reply, "result": {**result, **fetched}}
+
+    async def _read_log(self, question: ReadLog, by: Principal, wait_s: float) -> Answer:
+        task = await self.query(GetTask(question.task_id), by)
+        if isinstance(task, Rejected):
+            return task
+        attempt = question.attempt or task["attempt"]
+        empty = {"text": "", "offset": question.offset, "next_offset": question.offset, "attempt": attempt}
+        if task["run"] is None or task["assigned_worker"] is None:
+            over = task["status"] in ("completed", "failed", "cancelled")
+            if not over and wait_s > 0:
+                await asyncio.sleep(min(wait_s, 0.25))
+            return {**empty, "eof": over, "cut_bytes": 0}
+        name = names.node_worker(str(task["assigned_worker"]).removeprefix("worker-"))
+        pieces = (question.task_id, attempt, question.offset, question.limit_bytes, wait_s)
+        piece = await self._ask_actor(name, lambda n: n.read_log.remote(*pieces))
+        if piece is None:
+            message = "The log was kept on a node that is gone"
+            return Rejected(
+                ErrorCode.NOT_FOUND, message, {"id": question.task_id, "worker": task["assigned_worker"]}
+            )
+        return piece

@@ -1,0 +1,107 @@
+"""Follows the journal into the DuckDB history, answers for what has left memory, and lets finished tasks leave it.
+
+Effect, then cursor: the history's file holds facts and cursor in one transaction, and tasks are retired only up to
+what it holds. Deleting the file loses nothing that a restart does not rebuild from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from helix_ray.views.history import History
+
+from actors.gateway import RayControlPlane
+from actors.logs import set_up
+from helix_ray.config import Settings
+from helix_ray.core.access import SYSTEM, Principal, sees_all_tasks
+from helix_ray.core.orders import Order, Receipt, RetireTasks
+from helix_ray.core.questions import GetTask, ListTasks, Question
+from helix_ray.wire.ids import new_seed
+
+log = logging.getLogger(__name__)
+
+FACTS_PER_INGEST_MAX = 20_000
+WAIT_S = 5.0
+# Facts are taken in batches this far apart: the history may lag, and small batches cost the most.
+PAUSE_S = 0.5
+RETIRE_TASKS_PER_ORDER = 5000
+
+
+class Historian:
+    """Owns the history file."""
+
+    def __init__(self, settings: Settings) -> None:
+        set_up()
+        self._retention_s = settings.retention_s
+        self._history = History(settings.data_dir / "history.duckdb")
+        self._loop: asyncio.Task[None] | None = None
+
+    async def ping(self) -> int:
+        """Start following where it does not run yet; return the history's cursor."""
+        if self._loop is None:
+            self._plane = RayControlPlane()
+            self._loop = asyncio.get_running_loop().create_task(self._run())
+        return self._history.cursor
+
+    async def stop(self) -> None:
+        """End following and close the file."""
+        if self._loop is not None:
+            self._loop.cancel()
+        self._history.close()
+
+    async def find(self, question: Question, by: Principal) -> dict[str, Any] | None:
+        """Return a retired task or its result; None when there is none that the asker may see."""
+        task_id = question.task_id  # type: ignore[union-attr]
+        ask = self._history.get_task if isinstance(question, GetTask) else self._history.result
+        view = await asyncio.to_thread(ask, task_id)
+        if view is None or not (view["owner"] == by.id or sees_all_tasks(by)):
+            return None
+        return view
+
+    async def list(self, question: ListTasks, by: Principal, live: dict[str, Any]) -> dict[str, Any]:
+        """Complete a listing of what is in memory with the retired tasks behind it."""
+        owner = None if sees_all_tasks(by) else by.id
+        lines, total = await asyncio.to_thread(
+            self._history.list, question, owner, live["retired_through"], question.offset + question.limit
+        )
+        skip = max(0, question.offset - live["total"])
+        page = live["tasks"] + lines[skip:]
+        return {**live, "tasks": page[: question.limit], "total": live["total"] + total}
+
+    async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any]:
+        """Complete a WaitTasks answer with the outcomes of retired tasks."""
+        done, unknown = list(live["done"]), []
+        for task_id in live["unknown"]:
+            view = await asyncio.to_thread(self._history.result, task_id)
+            if view is not None and (view["owner"] == by.id or sees_all_tasks(by)):
+                done.append(view)
+            else:
+                unknown.append(task_id)
+        return {**live, "done": done, "unknown": unknown}
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except Exception:
+                log.exception("following failed and goes on")
+                await asyncio.sleep(PAUSE_S)
+
+    async def _follow(self) -> None:
+        batch = await self._plane.events(self._history.cursor, FACTS_PER_INGEST_MAX, WAIT_S)
+        if batch.facts:
+            await asyncio.to_thread(self._history.ingest, batch.facts)
+        if batch.cursor == batch.head:
+            await self._retire()
+            await asyncio.sleep(PAUSE_S)
+
+    async def _retire(self) -> None:
+        before = time.time() - self._retention_s
+        while True:
+            order = RetireTasks(self._history.cursor, before, RETIRE_TASKS_PER_ORDER)
+            answer = await self._plane.execute(Order(order, SYSTEM, "req-historian", new_seed()))
+            if not isinstance(answer, Receipt) or answer.data["retired"] < RETIRE_TASKS_PER_ORDER:
+                return

@@ -1,0 +1,221 @@
+"""The master: a Ray shell round the engine. It is the one process that writes the journal.
+
+Calls put orders into an inbox; one loop takes all that are there and has the engine carry them out in one
+commit, so commits group by themselves while the disk is busy. After each commit (and at least every TICK_S)
+the followers react, their orders go through the same engine, and whoever waits for news is woken.
+
+When an append fails the process ends: Ray starts it again, and it folds what the disk has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from helix_ray.journal.sqlite import SqliteJournal
+
+from actors.clock import SystemClock
+from actors.logs import set_up
+from helix_ray.config import Settings
+from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.answers import has_news
+from helix_ray.core.errors import Rejected, forbidden
+from helix_ray.core.events import subject_of
+from helix_ray.core.orders import Order, Receipt
+from helix_ray.core.questions import Question, SigningKeys
+from helix_ray.engine import Engine
+from helix_ray.followers import in_master
+from helix_ray.followers.base import Follower, News
+from helix_ray.ports import Batch
+from helix_ray.security.keys import load_or_create_key
+from helix_ray.wire.ids import new_seed
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.1
+HEAD_EVERY_S = 1.0
+# Orders of one commit: bounds how long the loop is busy before it looks at anything else.
+COMMIT_ORDERS_MAX = 2000
+WAIT_S_MAX = 30.0
+# Followers whose orders keep causing news are called again within one turn this often.
+REACTIONS_MAX = 4
+
+T = TypeVar("T")
+Answer = dict[str, Any] | Rejected
+Inbox = list[tuple[Sequence[Order], asyncio.Future[list[Receipt | Rejected]]]]
+
+
+class Master:
+    """Owns the journal, the state and the followers that need both."""
+
+    def __init__(self, settings: Settings) -> None:
+        set_up()
+        self._settings = settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._keys = load_or_create_key(settings.data_dir)
+        self._journal = SqliteJournal(settings.data_dir, self._keys.secrets[self._keys.current])
+        policy = settings.policy()
+        self._engine = Engine(self._journal, policy, SystemClock())
+        folded = self._engine.recover()
+        log.info("epoch %d: folded %d facts up to %d", self._journal.epoch, folded, self._engine.state.seq)
+        self._followers: list[Follower] = in_master(policy)
+        self._cursor = self._engine.state.seq
+        self._inbox: Inbox = []
+        self._arrived = asyncio.Event()
+        self._news = asyncio.Event()
+        self._woken = self._cursor
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # ------------------------------------------------------------------------------------------ calls
+
+    async def execute_batch(self, orders: Sequence[Order]) -> list[Receipt | Rejected]:
+        """Carry out orders; their answers come in order, when all of them are durable."""
+        self._start()
+        future: asyncio.Future[list[Receipt | Rejected]] = asyncio.get_running_loop().create_future()
+        self._inbox.append((orders, future))
+        self._arrived.set()
+        return await future
+
+    async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
+        """Answer a question, waiting for news up to `wait_s` seconds where it can wait for some."""
+        self._start()
+        if isinstance(question, SigningKeys):
+            return self._signing_keys(by)
+        ask = partial(self._engine.query, question, by)
+        return await self._until(ask, partial(has_news, question), wait_s)
+
+    async def query_batch(self, questions: Sequence[tuple[Question, Principal]]) -> tuple[int, list[Answer]]:
+        """Answer questions that do not wait; also returns the seq that the answers are as of."""
+        self._start()
+        return self._engine.state.seq, [self._engine.query(question, by) for question, by in questions]
+
+    async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
+        """Return facts after a cursor, waiting up to `wait_s` seconds for the first."""
+        self._start()
+        return await self._until(partial(self._engine.events, after, limit), _has_facts, wait_s)
+
+    async def changes(self, after: int, limit: int, wait_s: float = 0.0) -> tuple[int, int, list[str]]:
+        """Return the new cursor, the head, and the ids of what changed after the old cursor.
+
+        It is a hint for caches, with no payload. A negative cursor starts at the head.
+        """
+        if after < 0:
+            return self._engine.state.seq, self._engine.state.seq, []
+        batch = await self.events(after, limit, wait_s)
+        return batch.cursor, batch.head, list({subject_of(fact.event) for fact in batch.facts} - {""})
+
+    async def info(self) -> dict[str, Any]:
+        """Return the process id, the epoch and how far the journal is."""
+        self._start()
+        return {"pid": os.getpid(), "epoch": self._journal.epoch, "seq": self._engine.state.seq}
+
+    async def stop(self) -> None:
+        """Keep a snapshot and close the journal; the actor is of no use afterwards."""
+        for task in self._tasks:
+            task.cancel()
+        self._engine.save_snapshot()
+        self._journal.close()
+
+    # ------------------------------------------------------------------------------------------ loops
+
+    def _start(self) -> None:
+        """Start the loops on the actor's event loop, which does not run yet while __init__ does."""
+        if not self._tasks:
+            loop = asyncio.get_running_loop()
+            self._tasks = [
+                loop.create_task(self._or_end(work)) for work in (self._commit_loop, self._head_loop)
+            ]
+
+    async def _or_end(self, work: Callable[[], Any]) -> None:
+        try:
+            await work()
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            # Memory may be ahead of the disk: end at once, with no clean-up that could write.
+            log.critical("the master ends and will be started again", exc_info=True)
+            logging.shutdown()
+            os._exit(70)
+
+    async def _commit_loop(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), TICK_S)
+            self._arrived.clear()
+            self._commit_inbox()
+            self._react()
+            self._wake()
+            # Let answers go out before the next commit.
+            await asyncio.sleep(0)
+            if self._inbox:
+                self._arrived.set()
+
+    def _commit_inbox(self) -> None:
+        taken: Inbox = []
+        count = 0
+        while self._inbox and count < COMMIT_ORDERS_MAX:
+            taken.append(self._inbox.pop(0))
+            count += len(taken[-1][0])
+        if not taken:
+            return
+        answers = self._engine.execute([order for orders, _ in taken for order in orders])
+        start = 0
+        for orders, future in taken:
+            if not future.cancelled():
+                future.set_result(answers[start : start + len(orders)])
+            start += len(orders)
+
+    def _react(self) -> None:
+        for _ in range(REACTIONS_MAX):
+            batch = self._engine.events(self._cursor, 100_000)
+            self._cursor = batch.cursor
+            clock = self._engine.clock
+            news = News(
+                self._engine.state, self._engine.liveness, batch.facts, clock.wall(), clock.monotonic()
+            )
+            bodies = [body for follower in self._followers for body in follower.react(news)]
+            if not bodies:
+                return
+            orders = [
+                Order(body, SYSTEM, f"req-{type(body).__name__.lower()}", new_seed()) for body in bodies
+            ]
+            self._engine.execute(orders)
+
+    def _wake(self) -> None:
+        if self._engine.state.seq != self._woken:
+            self._woken = self._engine.state.seq
+            self._news.set()
+            self._news = asyncio.Event()
+
+    async def _head_loop(self) -> None:
+        while True:
+            await asyncio.sleep(HEAD_EVERY_S)
+            self._journal.mark_head()
+            if self._engine.snapshot_due():
+                self._engine.save_snapshot()
+
+    async def _until(self, ask: Callable[[], T], good: Callable[[T], bool], wait_s: float) -> T:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + min(wait_s, WAIT_S_MAX)
+        while True:
+            news = self._news
+            reply = ask()
+            left = end - loop.time()
+            if left <= 0 or good(reply):
+                return reply
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), left)
+
+    def _signing_keys(self, by: Principal) -> Answer:
+        if "system" not in by.roles:
+            return forbidden("Signing keys are for this cluster's API replicas only")
+        return {"current": self._keys.current, "secrets": dict(self._keys.secrets)}
+
+
+def _has_facts(batch: Batch) -> bool:
+    return bool(batch.facts)

@@ -1,0 +1,284 @@
+"""A node's worker: leases attempts from the control plane, has executors run them, reports what came of it.
+
+Assignments are state, not calls: the worker asks for what it holds since the last answer, so a lost answer or a
+master that starts again costs nothing. Reports go out as orders and are repeated until they are acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from base64 import b64decode
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+
+from actors.attempt_log import read_piece
+from actors.executor_host import Callbacks, ExecutorHost
+from actors.gateway import RayControlPlane
+from actors.logs import set_up
+from actors.results import ResultShelf, to_report
+from helix_ray.config import Settings
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.orders import (
+    AttemptReport,
+    Heartbeat,
+    Order,
+    OrderBody,
+    Receipt,
+    RegisterWorker,
+    ReportAttempts,
+)
+from helix_ray.core.questions import WorkFor
+from helix_ray.execution.assignment import Assignment, Finished, Progressed, Started
+from helix_ray.execution.dispatch import Dispatch, Item, Key
+from helix_ray.wire.ids import new_seed
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_EVERY_S = 1.0
+WORK_WAIT_S = 10.0
+AGAIN_S = 0.2
+REPORTS_PER_ORDER_MAX = 1000
+# An attempt that was told to stop, or whose time is over, may take this long before its executor is killed.
+STOP_GRACE_S = 5.0
+CHECK_EVERY_S = 0.25
+DEFAULT_DEMAND = (("cpu", 1.0),)
+
+
+class NodeWorker:
+    """One per live Ray node; `offer` has worker_id, node_id, hostname, resources, labels and capabilities."""
+
+    def __init__(self, settings: Settings, offer: dict[str, Any]) -> None:
+        set_up()
+        self._settings = settings
+        self._offer = offer
+        self._boot = uuid4().hex
+        self._log_dir = settings.data_dir / "logs"
+        self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        models = settings.models_dir or Path(__file__).parent.parent / "helix_ray" / "models"
+        callbacks = Callbacks(self._executor_ready, self._executor_said, self._executor_gone)
+        self._host = ExecutorHost(offer["node_id"], settings.policy().function_allow, str(models), callbacks)
+        self._dispatch = Dispatch(offer["resources"])
+        self._shelf = ResultShelf(settings.result_inline_bytes_max)
+        self._outgoing: list[AttemptReport] = []
+        self._to_report = asyncio.Event()
+        self._stop_at: dict[
+            Key, tuple[str, float]
+        ] = {}  # attempt -> (why, monotonic time to kill its executor)
+        self._killed: set[Key] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._seats_made = 0
+
+    # ------------------------------------------------------------------------------------------ calls
+
+    async def ping(self) -> dict[str, Any]:
+        """Start the loops where they do not run yet, and say who this is."""
+        if not self._loops:
+            self._plane = RayControlPlane()
+            await self._host.listen()
+            loop = asyncio.get_running_loop()
+            works = (self._work_loop, self._heartbeat_loop, self._report_loop, self._check_loop)
+            self._loops = [loop.create_task(self._for_ever(work)) for work in works]
+            self._open_seat(DEFAULT_DEMAND)
+        seats = {seat.id: len(seat.outstanding) for seat in self._dispatch.seats.values()}
+        return {"pid": os.getpid(), "boot": self._boot, "worker_id": self._offer["worker_id"], "seats": seats}
+
+    async def fetch_result(self, task_id: str, attempt: int) -> dict[str, Any] | None:
+        """Return a result that was too large for the journal."""
+        return await self._shelf.fetch((task_id, attempt))
+
+    async def read_log(
+        self, task_id: str, attempt: int, offset: int, limit_bytes: int, wait_s: float
+    ) -> dict[str, Any]:
+        """Return a piece of an attempt's log, waiting up to `wait_s` seconds for more of a running one."""
+        end = time.monotonic() + wait_s
+        while True:
+            running = self._dispatch.holds((task_id, attempt))
+            piece = read_piece(self._log_dir, task_id, attempt, offset, limit_bytes)
+            piece["eof"] = not running and not piece.pop("more")
+            if piece["text"] or piece["eof"] or time.monotonic() >= end:
+                return piece
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """End the loops and every executor."""
+        for loop in self._loops:
+            loop.cancel()
+        self._host.close()
+
+    # ------------------------------------------------------------------------------------------ loops
+
+    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("%s failed and goes on", work.__name__)
+                await asyncio.sleep(AGAIN_S)
+
+    async def _register(self) -> None:
+        offer = self._offer
+        order = RegisterWorker(
+            offer["hostname"], tuple(offer["capabilities"]), offer["resources"], offer["worker_id"], "node",
+            offer["node_id"], self._boot, offer["labels"],
+        )  # fmt: skip
+        await self._order(order)
+
+    async def _order(self, body: OrderBody) -> Receipt | Rejected:
+        return await self._plane.execute(Order(body, SYSTEM, f"req-{self._offer['worker_id']}", new_seed()))
+
+    async def _work_loop(self) -> None:
+        await self._register()
+        epoch = after = 0
+        while True:
+            question = WorkFor(self._offer["worker_id"], self._boot, epoch, after)
+            reply = await self._plane.query(question, SYSTEM, WORK_WAIT_S)
+            if isinstance(reply, Rejected):
+                if reply.code is ErrorCode.NOT_FOUND:
+                    await self._register()
+                await asyncio.sleep(AGAIN_S)
+                continue
+            epoch, after = reply["epoch"], reply["seq"]
+            self._take_work(reply)
+
+    def _take_work(self, reply: dict[str, Any]) -> None:
+        assigned = {(work["task_id"], work["attempt"]): work for work in reply["assign"]}
+        revoked = [tuple(key) for key in reply["revoke"]]
+        if reply["full"]:
+            told = {(report.task_id, report.attempt) for report in self._outgoing}
+            revoked += [key for key in self._dispatch.attempts() if key not in assigned]
+            assigned = {key: work for key, work in assigned.items() if key not in told}
+        for key in revoked:
+            self._revoke(key)
+        self._dispatch.add(self._item(work) for work in assigned.values())
+        self._pump()
+
+    def _item(self, work: dict[str, Any]) -> Item:
+        run = dict(work["run"])
+        payload = run.pop("payload", None)
+        timeout = work["timeout_s"] if work["timeout_s"] is not None else run.get("timeout_s")
+        assignment = Assignment(
+            work["task_id"],
+            work["attempt"],
+            run,
+            timeout,
+            str(self._log_dir),
+            b64decode(payload) if payload else None,
+        )
+        return Item(assignment, work["demand"], work["group"])
+
+    def _revoke(self, key: Key) -> None:
+        seat = self._dispatch.drop(key)
+        if seat is not None:
+            self._host.cancel(seat.id, key)
+            self._stop_at[key] = ("cancelled", time.monotonic() + STOP_GRACE_S)
+
+    async def _heartbeat_loop(self) -> None:
+        while True:
+            memory = psutil.virtual_memory()
+            usage = {"cpu_usage": psutil.cpu_percent(None), "memory_usage": memory.used // (1024 * 1024)}
+            status = "busy" if self._dispatch.attempts() else "idle"
+            await self._order(Heartbeat(self._offer["worker_id"], status, None, usage, self._boot))
+            await asyncio.sleep(HEARTBEAT_EVERY_S)
+
+    async def _report_loop(self) -> None:
+        while True:
+            await self._to_report.wait()
+            self._to_report.clear()
+            while self._outgoing:
+                reports = tuple(self._outgoing[:REPORTS_PER_ORDER_MAX])
+                answer = await self._order(ReportAttempts(self._offer["worker_id"], self._boot, reports))
+                if isinstance(answer, Rejected) and answer.code is ErrorCode.SERVICE_UNAVAILABLE:
+                    await asyncio.sleep(AGAIN_S)
+                    continue
+                if isinstance(answer, Rejected):
+                    log.error("reports refused: %s", answer)
+                elif answer.data["stale"]:
+                    log.info("%d reports came too late", len(answer.data["stale"]))
+                del self._outgoing[: len(reports)]
+
+    async def _check_loop(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_EVERY_S)
+            now = time.monotonic()
+            for key, (_, when) in list(self._stop_at.items()):
+                seat = self._dispatch.drop(key) if self._dispatch.holds(key) else None
+                if seat is None:
+                    self._stop_at.pop(key, None)
+                elif now >= when and next(iter(seat.outstanding)) == key:
+                    self._killed.add(key)
+                    self._host.kill(seat.id)
+            for seat in self._dispatch.surplus(now, self._settings.executor_idle_s):
+                self._dispatch.close_seat(seat.id)
+                self._host.end(seat.id)
+            self._pump()
+
+    # ------------------------------------------------------------------------------------------ executors
+
+    def _pump(self) -> None:
+        """Give out what is queued, and start executors where more of them would help."""
+        for seat, batch in self._dispatch.batches():
+            self._host.run(seat.id, batch)
+        for demand in self._dispatch.wanted():
+            self._open_seat(demand)
+
+    def _open_seat(self, demand: Any) -> None:
+        self._seats_made += 1
+        seat_id = f"{self._offer['worker_id']}-{self._boot[:6]}-{self._seats_made}"
+        self._dispatch.open_seat(seat_id, demand, time.monotonic())
+        self._host.start(seat_id, demand)
+
+    def _executor_ready(self, seat_id: str) -> None:
+        if self._dispatch.seat_ready(seat_id, time.monotonic()) is None:
+            self._host.end(seat_id)
+        self._pump()
+
+    def _executor_said(self, seat_id: str, item: Started | Progressed | Finished) -> None:
+        key = (item.task_id, item.attempt)
+        if isinstance(item, Finished):
+            self._finished(seat_id, key, item)
+        elif isinstance(item, Progressed):
+            self._report(AttemptReport(*key, "progressed", progress=item.percent, note=item.note))
+        elif key not in self._stop_at:
+            self._guard(seat_id, key)
+
+    def _guard(self, seat_id: str, key: Key) -> None:
+        """The executor ends an attempt whose time is over; when even that fails, its process is killed."""
+        seat = self._dispatch.seats.get(seat_id)
+        item = seat.outstanding.get(key) if seat is not None else None
+        if item is not None and item.assignment.timeout_s is not None:
+            self._stop_at[key] = ("timeout", time.monotonic() + item.assignment.timeout_s + STOP_GRACE_S)
+
+    def _finished(self, seat_id: str, key: Key, finished: Finished) -> None:
+        duration = max(0.0, finished.ended_at - finished.started_at)
+        item = self._dispatch.ended(seat_id, key, duration, time.monotonic())
+        why, _ = self._stop_at.pop(key, ("", 0.0))
+        if item is not None and why != "cancelled":
+            self._report(to_report(finished, item.assignment, self._shelf))
+        self._pump()
+
+    def _report(self, report: AttemptReport) -> None:
+        self._outgoing.append(report)
+        self._to_report.set()
+
+    def _executor_gone(self, seat_id: str) -> None:
+        running = self._dispatch.close_seat(seat_id)
+        if running is not None:
+            why, _ = self._stop_at.pop(running.key, ("", 0.0))
+            killed = running.key in self._killed
+            self._killed.discard(running.key)
+            if killed and why == "timeout":
+                message = "the function did not stop when its time was over, and was killed"
+                error = {"reason": "timeout", "type": "TimeoutError", "message": message}
+                self._report(AttemptReport(*running.key, "failed", error=error))
+            elif why != "cancelled":
+                error = {"reason": "lost", "type": "ExecutorDied", "message": "the executor process died"}
+                self._report(AttemptReport(*running.key, "lost", error=error))
+        self._pump()

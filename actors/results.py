@@ -1,0 +1,92 @@
+"""Outcomes of executors as attempt reports, and large results kept in the object store."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import OrderedDict
+from typing import Any
+
+import orjson
+import ray
+
+from helix_ray.core.orders import AttemptReport
+from helix_ray.execution.assignment import Assignment, Finished, Outcome
+
+# Large results that a node keeps; the oldest go first.
+STORED_BYTES_MAX = 512 * 1024 * 1024
+RETRYABLE = frozenset({"failed", "timeout"})
+
+Key = tuple[str, int]
+
+
+class ResultShelf:
+    """Results that are too large for the journal: in Ray's object store, owned by this node worker."""
+
+    def __init__(self, inline_bytes_max: int) -> None:
+        self._inline_bytes_max = inline_bytes_max
+        self._refs: OrderedDict[Key, tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
+
+    def shelve(self, key: Key, result: dict[str, Any]) -> dict[str, Any]:
+        """Return the result itself when it is small, else what says where it is."""
+        size = len(orjson.dumps(result))
+        if size <= self._inline_bytes_max:
+            return result
+        self._refs[key] = (ray.put(result), size)
+        self._bytes += size
+        while self._bytes > STORED_BYTES_MAX and len(self._refs) > 1:
+            _, (_, freed) = self._refs.popitem(last=False)
+            self._bytes -= freed
+        return {"success": True, "stored": "object_store", "bytes": size}
+
+    async def fetch(self, key: Key) -> dict[str, Any] | None:
+        """Return a shelved result, or None when it is not here any more."""
+        kept = self._refs.get(key)
+        return None if kept is None else await kept[0]
+
+
+def to_report(item: Finished, assignment: Assignment, shelf: ResultShelf) -> AttemptReport:
+    """Turn what an executor says into what the control plane is told."""
+    outcome = item.outcome
+    duration = max(0.0, item.ended_at - item.started_at)
+    key = (item.task_id, item.attempt)
+    if outcome.ok:
+        result = shelf.shelve(key, _success(assignment, outcome))
+        return AttemptReport(item.task_id, item.attempt, "completed", result, duration_s=duration)
+    error = _error(outcome)
+    failed = _failure(assignment, outcome)
+    retryable = error["reason"] in RETRYABLE
+    return AttemptReport(
+        item.task_id, item.attempt, "failed", failed, error, duration_s=duration, retryable=retryable
+    )
+
+
+def _success(assignment: Assignment, outcome: Outcome) -> dict[str, Any]:
+    kind = assignment.run["kind"]
+    if kind == "command":
+        return {"success": True, **_output(outcome)}
+    if kind == "inference":
+        return {"success": True, **outcome.result}
+    if outcome.pickled is not None:
+        return {"success": True, "pickled": b64encode(outcome.pickled).decode()}
+    return {"success": True, "value": outcome.result}
+
+
+def _output(outcome: Outcome) -> dict[str, Any]:
+    return {"output": outcome.output_tail, "exit_code": outcome.exit_code, "log_bytes": outcome.log_bytes}
+
+
+def _failure(assignment: Assignment, outcome: Outcome) -> dict[str, Any] | None:
+    return {"success": False, **_output(outcome)} if assignment.run["kind"] == "command" else None
+
+
+def _error(outcome: Outcome) -> dict[str, Any]:
+    error = outcome.error
+    if error is None:
+        return {"reason": "failed", "type": "unknown", "message": "the executor gave no reason"}
+    said: dict[str, Any] = {"reason": error.reason, "type": error.type, "message": error.message}
+    if error.traceback is not None:
+        said["traceback"] = error.traceback
+    if error.pickled is not None:
+        said["pickled"] = b64encode(error.pickled).decode()
+    return said

@@ -1,0 +1,3 @@
+module helixray.example/go_client
+
+go 1.19

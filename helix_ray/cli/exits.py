@@ -1,0 +1,101 @@
+"""How the program ends: one line on standard error, and an exit code that scripts can rely on.
+
+    0  done                     4  not found
+    1  the task did not succeed 5  conflict
+    2  usage or validation      6  rate limited
+    3  not signed in, forbidden 7  the server cannot be reached or failed
+    8  the time of --wait-timeout is over (the task goes on)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from helix_ray.client.errors import HelixError
+
+
+class Exit(IntEnum):
+    """Exit codes; stable."""
+
+    OK = 0
+    TASK_FAILED = 1
+    USAGE = 2
+    FORBIDDEN = 3
+    NOT_FOUND = 4
+    CONFLICT = 5
+    RATE_LIMITED = 6
+    UNAVAILABLE = 7
+    TIMED_OUT = 8
+
+
+EXIT_OF_CODE = {
+    "VALIDATION_ERROR": Exit.USAGE,
+    "PAYLOAD_TOO_LARGE": Exit.USAGE,
+    "METHOD_NOT_ALLOWED": Exit.USAGE,
+    "UNAUTHORIZED": Exit.FORBIDDEN,
+    "FORBIDDEN": Exit.FORBIDDEN,
+    "NOT_FOUND": Exit.NOT_FOUND,
+    "CONFLICT": Exit.CONFLICT,
+    "RATE_LIMIT_EXCEEDED": Exit.RATE_LIMITED,
+    "SERVICE_UNAVAILABLE": Exit.UNAVAILABLE,
+    "UNREACHABLE": Exit.UNAVAILABLE,
+    "INTERNAL_ERROR": Exit.UNAVAILABLE,
+    "TIMEOUT": Exit.TIMED_OUT,
+}
+# Details worth a place in the one line.
+SHOWN_DETAILS = ("field", "allowed_values", "retry_after_s")
+
+
+def line_of(error: HelixError) -> str:
+    """Return the one line that stands for an error."""
+    shown = ", ".join(f"{name}: {_short(error.details[name])}" for name in SHOWN_DETAILS if error.details.get(name))
+    message = " ".join(error.message.split())
+    request = f" (request {error.request_id})" if error.request_id else ""
+    return f"helix: {error.code}: {message}" + (f" [{shown}]" if shown else "") + request
+
+
+def _short(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+class HelixGroup(TyperGroup):
+    """A group whose errors end as one line and a code, whatever command of it they come from."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command; ends the process unless `standalone_mode` is off."""
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except HelixError as error:
+            if not standalone_mode:
+                raise
+            code = _complain(line_of(error), EXIT_OF_CODE.get(error.code, Exit.UNAVAILABLE))
+        except typer.TyperException as error:
+            if not standalone_mode:
+                raise
+            code = _complain(f"helix: USAGE: {' '.join(error.format_message().split())}", Exit.USAGE)
+        except typer.Abort:
+            if not standalone_mode:
+                raise
+            code = _complain("helix: ABORTED: nothing was done", Exit.USAGE)
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else Exit.OK)
+
+
+def _complain(line: str, code: Exit) -> int:
+    print(line, file=sys.stderr)
+    return int(code)

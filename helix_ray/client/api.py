@@ -1,0 +1,224 @@
+"""The client: one method a thing that users do. Tasks, workers and users are the dicts of docs/api.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from helix_ray.client.session import Session
+from helix_ray.client.tokens import MemoryTokens, Tokens, TokenStore
+from helix_ray.client.transport import Request, Retries, Timeouts, Transport
+from helix_ray.client.waiting import wait_for_tasks
+
+API = "/api/v1"
+PAGE_TASKS_MAX = 1000
+BATCH_TASKS_MAX = 10_000
+TASK_TYPE = "building"
+
+Task = dict[str, Any]
+# Named here because the class below has a method called list.
+Tasks = list[Task]
+Workers = list[dict[str, Any]]
+Users = list[dict[str, Any]]
+
+
+class Client:
+    """A user of one Helix Ray; safe to share between threads, to be closed at the end (or used with `with`).
+
+    Every method raises HelixError (helix_ray/client/errors.py draws the tree). `verify` is True, or the path of a
+    file with certificates to trust.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        store: TokenStore | None = None,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        verify: bool | str = True,
+        http: httpx.Client | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        root = self.url if self.url.endswith(API) else self.url + API
+        self._transport = Transport(root, timeouts, retries, http, verify=verify)
+        self._session = Session(self._transport, store or MemoryTokens(Tokens(token) if token else None))
+        self._call = self._session.call
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        self._transport.close()
+
+    # ------------------------------------------------------------------------------------ the session
+
+    def login(self, username: str, password: str) -> dict[str, Any]:
+        """Open a session and use it from now on; returns the user. Its token is exchanged before it ends."""
+        user: dict[str, Any] = self._session.login(username, password)["user"]
+        return user
+
+    def logout(self) -> None:
+        """End the session."""
+        self._session.logout()
+
+    def whoami(self) -> dict[str, Any]:
+        """Return the user who is logged in."""
+        answer: dict[str, Any] = self._call("GET", "/auth/me")
+        return answer
+
+    def change_password(self, current: str, new: str) -> None:
+        """Replace one's own password; every other session of the user ends."""
+        self._call("PUT", "/auth/password", {"current_password": current, "new_password": new})
+
+    # ------------------------------------------------------------------------------------------ tasks
+
+    def submit(
+        self,
+        title: str,
+        *,
+        type: str = TASK_TYPE,
+        run: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Task:
+        """Submit a task; `run` comes from helix_ray.client.runs, `fields` are the other fields of a task."""
+        body = {"title": title, "type": type, **{k: v for k, v in fields.items() if v is not None}}
+        if run is not None:
+            body["run"] = run
+        task: Task = self._session.send(
+            Request("POST", "/tasks", body=body, idempotency_key=idempotency_key)
+        ).data
+        return task
+
+    def submit_batch(
+        self, tasks: Iterable[Mapping[str, Any]], *, idempotency_key: str | None = None
+    ) -> Tasks:
+        """Submit many tasks; returns for each, in order, the task or `{"error": {...}}`.
+
+        More than BATCH_TASKS_MAX go out as several requests; `#3` in depends_on means number 3 of its request.
+        """
+        every = [*tasks]
+        answers: Tasks = []
+        for start in range(0, len(every), BATCH_TASKS_MAX):
+            key = f"{idempotency_key}.{start}" if idempotency_key and start else idempotency_key
+            body = {"tasks": every[start : start + BATCH_TASKS_MAX]}
+            request = Request("POST", "/tasks/batch", body=body, idempotency_key=key)
+            answers.extend(self._session.send(request).data["tasks"])
+        return answers
+
+    def get(self, task_id: str) -> Task:
+        """Return one task."""
+        task: Task = self._call("GET", f"/tasks/{task_id}")
+        return task
+
+    def page(self, *, limit: int = 50, offset: int = 0, **filters: Any) -> dict[str, Any]:
+        """Return one page of tasks, newest first: `tasks`, `total`, `limit`, `offset`.
+
+        Filters: status, priority, type, project_id, assigned_worker, created_since, created_until.
+        """
+        page: dict[str, Any] = self._call("GET", "/tasks", limit=limit, offset=offset, **filters)
+        return page
+
+    def list(self, *, page_tasks: int = PAGE_TASKS_MAX, **filters: Any) -> Iterator[Task]:
+        """Go through all tasks that the filters leave, newest first, a page at a time.
+
+        Tasks submitted meanwhile move the pages; one that was seen is not given twice.
+        """
+        offset, seen = 0, set[str]()
+        while True:
+            tasks = self.page(limit=page_tasks, offset=offset, **filters)["tasks"]
+            for task in tasks:
+                if task["id"] not in seen:
+                    seen.add(task["id"])
+                    yield task
+            offset += len(tasks)
+            if len(tasks) < page_tasks:
+                return
+
+    def update(self, task_id: str, **changes: Any) -> Task:
+        """Change a task: status, progress, result, error, or fields such as title and priority."""
+        task: Task = self._call("PUT", f"/tasks/{task_id}", changes)
+        return task
+
+    def cancel(self, task_id: str) -> Task:
+        """End a task that is not finished."""
+        task: Task = self._call("POST", f"/tasks/{task_id}/cancel")
+        return task
+
+    def retry(self, task_id: str) -> Task:
+        """Queue a failed or cancelled task again."""
+        task: Task = self._call("POST", f"/tasks/{task_id}/retry")
+        return task
+
+    def delete(self, task_id: str) -> None:
+        """Forget a task; a running attempt of it is ended."""
+        self._call("DELETE", f"/tasks/{task_id}")
+
+    def result(self, task_id: str) -> dict[str, Any]:
+        """Return a finished task's `status`, `result` and `error`; raises Conflict while it is unfinished."""
+        result: dict[str, Any] = self._call("GET", f"/tasks/{task_id}/result")
+        return result
+
+    def wait(self, task_ids: str | Iterable[str], timeout_s: float | None = None) -> dict[str, Task]:
+        """Wait until all of the tasks have ended and return them by id; raises WaitTimeout, NotFound."""
+        ids = [task_ids] if isinstance(task_ids, str) else [*task_ids]
+        return dict(wait_for_tasks(self, ids, timeout_s))
+
+    def as_completed(self, task_ids: Iterable[str], timeout_s: float | None = None) -> Iterator[Task]:
+        """Give each of the tasks as it ends; raises WaitTimeout, NotFound."""
+        for _, task in wait_for_tasks(self, [*task_ids], timeout_s):
+            yield task
+
+    def logs(
+        self, task_id: str, *, follow: bool = False, attempt: int | None = None, offset: int = 0
+    ) -> Iterator[str]:
+        """Give the output of a task's attempt (the newest unless named) in pieces; `follow` waits for more of it."""
+        params = {"follow": "true" if follow else None, "attempt": attempt, "offset": offset or None}
+        request = Request("GET", f"/tasks/{task_id}/logs", params, headers={"Accept": "text/plain"})
+        with self._session.stream(request) as pieces:
+            yield from pieces
+
+    # --------------------------------------------------------------------------------------- workers
+
+    def workers(self) -> Workers:
+        """Return all workers."""
+        workers: Workers = self._call("GET", "/workers")["workers"]
+        return workers
+
+    def worker(self, worker_id: str) -> dict[str, Any]:
+        """Return one worker."""
+        worker: dict[str, Any] = self._call("GET", f"/workers/{worker_id}")
+        return worker
+
+    def drain(self, worker_id: str, draining: bool = True) -> dict[str, Any]:
+        """Give a worker no more tasks, or tasks again."""
+        worker: dict[str, Any] = self._call("POST", f"/workers/{worker_id}/drain", {"draining": draining})
+        return worker
+
+    # ----------------------------------------------------------------------------------------- users
+
+    def users(self) -> Users:
+        """Return all users."""
+        users: Users = self._call("GET", "/users")["users"]
+        return users
+
+    def add_user(self, username: str, password: str, roles: Iterable[str]) -> dict[str, Any]:
+        """Add a user."""
+        body = {"username": username, "password": password, "roles": [*roles]}
+        user: dict[str, Any] = self._call("POST", "/users", body)
+        return user
+
+    def remove_user(self, username: str) -> None:
+        """Remove a user and end their sessions."""
+        self._call("DELETE", f"/users/{username}")

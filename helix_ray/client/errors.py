@@ -1,0 +1,140 @@
+"""What a call to the API can end in, as exceptions. Constructors are positional, so all of them survive pickling.
+
+HelixError            code, message, details, request_id
+  +-- NotSignedIn     UNAUTHORIZED: no token, a bad one, or a session that ended
+  +-- Forbidden       FORBIDDEN: the role does not allow it
+  +-- NotFound        NOT_FOUND: it is not there, or not yours to see
+  +-- Invalid         VALIDATION_ERROR, PAYLOAD_TOO_LARGE, METHOD_NOT_ALLOWED: the request is wrong as it stands
+  +-- Conflict        CONFLICT: the present state contradicts the request
+  +-- RateLimited     RATE_LIMIT_EXCEEDED: later, and not before `retry_after_s`
+  +-- ServerFault     INTERNAL_ERROR: a bug on the other side; give its request id to the operator
+  +-- Unavailable     SERVICE_UNAVAILABLE: the service answers that it cannot, for now
+        +-- Unreachable   UNREACHABLE: nothing answered at all
+  +-- WaitTimeout     TIMEOUT: what was waited for did not come in time
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+BODY_SHOWN_CHARS_MAX = 200
+
+
+class HelixError(Exception):
+    """A call was refused or failed; `code` is the API's stable code, `details` is for programs."""
+
+    def __init__(
+        self, code: str, message: str, details: dict[str, Any] | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(code, message, details, request_id)
+        self.code = code
+        self.message = message
+        self.details = details or {}
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" + (f" (request {self.request_id})" if self.request_id else "")
+
+
+class NotSignedIn(HelixError):
+    """There is no valid session."""
+
+
+class Forbidden(HelixError):
+    """The caller's roles do not allow this."""
+
+
+class NotFound(HelixError):
+    """The thing does not exist, or the caller may not see it."""
+
+
+class Invalid(HelixError):
+    """The request is wrong as it stands; `details["field"]` names where."""
+
+
+class Conflict(HelixError):
+    """The request contradicts the present state."""
+
+
+class RateLimited(HelixError):
+    """Too many requests; `retry_after_s` says when the next one may pass."""
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds until the next request may pass; None where the server did not say."""
+        value = self.details.get("retry_after_s")
+        return None if value is None else float(value)
+
+
+class ServerFault(HelixError):
+    """The server failed on the request."""
+
+
+class Unavailable(HelixError):
+    """The service cannot answer for now."""
+
+
+class Unreachable(Unavailable):
+    """Nothing answered at the address."""
+
+
+class WaitTimeout(HelixError):
+    """What was waited for did not come in time; `details["open"]` holds the ids of unfinished tasks."""
+
+
+KINDS: dict[str, type[HelixError]] = {
+    "UNAUTHORIZED": NotSignedIn,
+    "FORBIDDEN": Forbidden,
+    "NOT_FOUND": NotFound,
+    "VALIDATION_ERROR": Invalid,
+    "PAYLOAD_TOO_LARGE": Invalid,
+    "METHOD_NOT_ALLOWED": Invalid,
+    "CONFLICT": Conflict,
+    "RATE_LIMIT_EXCEEDED": RateLimited,
+    "INTERNAL_ERROR": ServerFault,
+    "SERVICE_UNAVAILABLE": Unavailable,
+    "UNREACHABLE": Unreachable,
+    "TIMEOUT": WaitTimeout,
+}
+# For answers that are not ours: a proxy's page, or an error of the serving layer.
+CODES = {
+    400: "VALIDATION_ERROR",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    409: "CONFLICT",
+    413: "PAYLOAD_TOO_LARGE",
+    429: "RATE_LIMIT_EXCEEDED",
+    502: "SERVICE_UNAVAILABLE",
+    503: "SERVICE_UNAVAILABLE",
+    504: "SERVICE_UNAVAILABLE",
+}
+
+
+def error_of(
+    code: str, message: str, details: dict[str, Any] | None = None, request_id: str | None = None
+) -> HelixError:
+    """Return the exception of a code; an unknown code gives a plain HelixError."""
+    return KINDS.get(code, HelixError)(code, message, details, request_id)
+
+
+def error_from_answer(
+    status: int, body: bytes, request_id: str | None, retry_after_s: float | None = None
+) -> HelixError:
+    """Return the exception that a non-2xx answer stands for, whoever wrote its body."""
+    code, message, details = CODES.get(status, "INTERNAL_ERROR"), "", {}
+    try:
+        envelope = orjson.loads(body)
+        error = envelope["error"]
+        code, message = str(error["code"]), str(error["message"])
+        details = dict(error.get("details") or {})
+        request_id = envelope.get("request_id") or request_id
+    except (ValueError, KeyError, TypeError):
+        shown = " ".join(body.decode(errors="replace").split())[:BODY_SHOWN_CHARS_MAX]
+        message = f"HTTP {status}" + (f": {shown}" if shown else "")
+    if retry_after_s is not None:
+        details.setdefault("retry_after_s", retry_after_s)
+    return error_of(code, message, details, request_id)

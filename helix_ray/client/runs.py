@@ -1,0 +1,59 @@
+"""Run objects: what a task does, as the API takes it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Run = dict[str, Any]
+
+
+def command(
+    line: str | Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    working_dir: str | None = None,
+    timeout_s: float | None = None,
+) -> Run:
+    """Run a program: a list is its arguments, a text is a line for /bin/sh."""
+    run: Run = {"kind": "command"}
+    if isinstance(line, str):
+        run["shell"] = line
+    else:
+        run["argv"] = list(line)
+    if env:
+        run["env"] = dict(env)
+    if working_dir is not None:
+        run["working_dir"] = working_dir
+    if timeout_s is not None:
+        run["timeout_s"] = timeout_s
+    return run
+
+
+def function(name: str, *args: Any, **kwargs: Any) -> Run:
+    """Call `package.module:name` with JSON arguments; the server's allow-list decides."""
+    return {"kind": "function", "function": name, "args": list(args), "kwargs": kwargs}
+
+
+def inference(model: str, inputs: Any, outputs: Sequence[str] = ()) -> Run:
+    """Run a model the server knows. Inputs: nested lists, a numpy array, or those by input name."""
+    run: Run = {"kind": "inference", "model": model, "inputs": encoded(inputs)}
+    if outputs:
+        run["outputs"] = list(outputs)
+    return run
+
+
+def encoded(inputs: Any) -> Any:
+    """Return inputs as JSON values: a numpy array becomes {"npy_base64": text}, which keeps its element type."""
+    if isinstance(inputs, Mapping):
+        return {str(name): encoded(value) for name, value in inputs.items()}
+    if hasattr(inputs, "__array_interface__"):
+        # Only who has an array gets here, so numpy is loaded already.
+        import numpy as np
+
+        file = io.BytesIO()
+        np.save(file, np.asarray(inputs), allow_pickle=False)
+        return {"npy_base64": base64.b64encode(file.getvalue()).decode()}
+    return inputs

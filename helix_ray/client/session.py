@@ -1,0 +1,81 @@
+"""Calls with a login: the token is put on, exchanged before it ends, and once more when the server refuses it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from helix_ray.client.errors import NotSignedIn
+from helix_ray.client.tokens import Tokens, TokenStore
+from helix_ray.client.transport import Reply, Request, Transport
+
+# A token that ends sooner is exchanged first: it has to outlive the request's way.
+REFRESH_MARGIN_S = 30.0
+
+
+class Session:
+    """A transport with tokens."""
+
+    def __init__(self, transport: Transport, store: TokenStore) -> None:
+        self.transport = transport
+        self.store = store
+
+    def call(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
+        """Send a request as the user who is logged in; return the JSON values of its answer."""
+        return self.send(Request(method, path, params, body)).data
+
+    def send(self, request: Request) -> Reply:
+        """Send a request with the token; raise NotSignedIn when there is none that works."""
+        tokens = self._fresh()
+        try:
+            return self.transport.send(_signed(request, tokens))
+        except NotSignedIn:
+            if tokens is None or tokens.refresh_token is None:
+                raise
+        return self.transport.send(_signed(request, self._exchange(tokens)))
+
+    @contextmanager
+    def stream(self, request: Request) -> Iterator[Iterator[str]]:
+        """Open an answer that comes in pieces, as the user who is logged in."""
+        with self.transport.stream(_signed(request, self._fresh())) as pieces:
+            yield pieces
+
+    def login(self, username: str, password: str) -> dict[str, Any]:
+        """Open a session; return the answer with the user, and keep the tokens."""
+        body = {"username": username, "password": password}
+        answer: dict[str, Any] = self.transport.send(Request("POST", "/auth/login", body=body)).data
+        self.store.save(Tokens.from_answer(answer))
+        return answer
+
+    def logout(self) -> None:
+        """End the session on the server and forget its tokens; one that has ended already is no error."""
+        tokens = self.store.load()
+        try:
+            if tokens is not None:
+                self.transport.send(_signed(Request("POST", "/auth/logout"), tokens))
+        except NotSignedIn:
+            pass
+        finally:
+            self.store.save(None)
+
+    def _fresh(self) -> Tokens | None:
+        tokens = self.store.load()
+        if tokens is None or tokens.refresh_token is None or not tokens.stale(time.time(), REFRESH_MARGIN_S):
+            return tokens
+        return self._exchange(tokens)
+
+    def _exchange(self, stale: Tokens) -> Tokens:
+        return self.store.exchange(stale, self._refresh)
+
+    def _refresh(self, stale: Tokens) -> Tokens:
+        body = {"refresh_token": stale.refresh_token}
+        return Tokens.from_answer(self.transport.send(Request("POST", "/auth/refresh", body=body)).data)
+
+
+def _signed(request: Request, tokens: Tokens | None) -> Request:
+    if tokens is None:
+        return request
+    return replace(request, headers={**request.headers, "Authorization": f"Bearer {tokens.token}"})

@@ -1,0 +1,77 @@
+"""Tokens of a session, and where they are kept. A refresh token works once: whoever exchanges it holds the lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a login gave. `expires_at` is ISO 8601; both refresh fields are None for a bare token."""
+
+    token: str
+    expires_at: str | None = None
+    refresh_token: str | None = None
+    refresh_expires_at: str | None = None
+
+    @classmethod
+    def from_answer(cls, answer: dict[str, Any]) -> Tokens:
+        """Take the tokens out of the answer to a login or refresh."""
+        return cls(
+            answer["token"],
+            answer.get("expires_at"),
+            answer.get("refresh_token"),
+            answer.get("refresh_expires_at"),
+        )
+
+    def stale(self, now: float, margin_s: float) -> bool:
+        """Say whether the token ends within `margin_s` of `now` (epoch seconds)."""
+        return self.expires_at is not None and epoch(self.expires_at) - now < margin_s
+
+
+class TokenStore(Protocol):
+    """Where the tokens of one session are kept."""
+
+    def load(self) -> Tokens | None:
+        """Return the tokens, or None when nobody is logged in."""
+        ...
+
+    def save(self, tokens: Tokens | None) -> None:
+        """Keep tokens; None forgets them."""
+        ...
+
+    def exchange(self, stale: Tokens, refresh: Callable[[Tokens], Tokens]) -> Tokens:
+        """Replace stale tokens, once even if many ask: who comes second gets what the first one got."""
+        ...
+
+
+class MemoryTokens:
+    """Tokens that live as long as the client."""
+
+    def __init__(self, tokens: Tokens | None = None) -> None:
+        self._tokens = tokens
+        self._lock = Lock()
+
+    def load(self) -> Tokens | None:
+        """Return the tokens, or None."""
+        return self._tokens
+
+    def save(self, tokens: Tokens | None) -> None:
+        """Keep tokens."""
+        self._tokens = tokens
+
+    def exchange(self, stale: Tokens, refresh: Callable[[Tokens], Tokens]) -> Tokens:
+        """Replace stale tokens, once even if many threads ask."""
+        with self._lock:
+            if self._tokens is None or self._tokens == stale:
+                self._tokens = refresh(stale)
+            return self._tokens
+
+
+def epoch(text: str) -> float:
+    """Return the epoch seconds of an ISO 8601 time with a zone."""
+    return datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,208 @@
+"""One verb, `send`: a request goes out until it is answered for good, or its time is over.
+
+Every POST carries an Idempotency-Key that is made once a call, PUT and DELETE are idempotent by themselves, so
+anything may be sent again after a broken connection.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import orjson
+
+from helix_ray.client.errors import HelixError, Unreachable, error_from_answer
+
+RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+# Sending these again cannot help: the address or the answer is wrong, not the moment.
+HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRedirects, httpx.DecodingError)
+CONNECTIONS_MAX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long one attempt may take, in seconds; `stream_s` is the longest silence of a followed log."""
+
+    connect_s: float = 5.0
+    read_s: float = 60.0
+    write_s: float = 60.0
+    stream_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How long a call is tried: at most `total_s_max` seconds, with pauses that double up to `pause_s_max`.
+
+    A pause is drawn between half of it and all of it ("equal jitter"); a Retry-After of the server is kept to.
+    """
+
+    total_s_max: float = 60.0
+    pause_s: float = 0.1
+    pause_s_max: float = 5.0
+
+    def pause(self, attempt: int, chance: float) -> float:
+        """Return the seconds to wait after attempt number `attempt` (from 1)."""
+        longest = min(self.pause_s_max, self.pause_s * 2.0 ** min(attempt - 1, 32))
+        return longest * (0.5 + 0.5 * chance)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call: `path` is below the API's root, `body` is JSON values, `headers` are added to the usual ones."""
+
+    method: str
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A 2xx answer: JSON values (None where there is no body); `attempts` counts how often it was sent."""
+
+    status: int
+    data: Any
+    headers: Mapping[str, str]
+    attempts: int
+
+
+class Transport:
+    """Sends requests to one API; safe to share between threads."""
+
+    def __init__(
+        self,
+        root: str,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        http: httpx.Client | None = None,
+        *,
+        verify: bool | str = True,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.timeouts = timeouts or Timeouts()
+        self.retries = retries or Retries()
+        self.root = root
+        limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
+        self._http = http or httpx.Client(verify=verify, limits=limits)
+        self._sleep = sleep
+        self._clock = clock
+
+    def send(self, request: Request) -> Reply:
+        """Return the answer; raise HelixError for a refusal, Unreachable when nothing answers in time."""
+        built = self._build(request, self._timeout(self.timeouts.read_s))
+        start = self._clock()
+        attempt = 0
+        while True:
+            attempt += 1
+            failure = self._try(built, attempt)
+            if isinstance(failure, Reply):
+                return failure
+            self._pause_or_raise(failure, attempt, start)
+
+    def _try(self, built: httpx.Request, attempt: int) -> Reply | HelixError:
+        try:
+            response = self._http.send(built)
+        except httpx.TransportError as error:
+            return self._no_answer(error)
+        if response.is_success:
+            data = orjson.loads(response.content) if response.content else None
+            return Reply(response.status_code, data, response.headers, attempt)
+        return self._refusal(response)
+
+    @contextmanager
+    def stream(self, request: Request) -> Iterator[Iterator[str]]:
+        """Open an answer that comes in pieces and give its text; only the opening is tried again."""
+        built = self._build(request, self._timeout(self.timeouts.stream_s))
+        start, attempt = self._clock(), 0
+        while True:
+            attempt += 1
+            try:
+                response = self._http.send(built, stream=True)
+            except httpx.TransportError as error:
+                self._pause_or_raise(self._no_answer(error), attempt, start)
+                continue
+            try:
+                if response.is_success:
+                    yield self._pieces(response)
+                    return
+                response.read()
+            finally:
+                response.close()
+            self._pause_or_raise(self._refusal(response), attempt, start)
+
+    def _pieces(self, response: httpx.Response) -> Iterator[str]:
+        try:
+            yield from response.iter_text()
+        except httpx.TransportError as error:
+            raise self._no_answer(error) from error
+
+    def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        self._http.close()
+
+    def _build(self, request: Request, timeout: httpx.Timeout) -> httpx.Request:
+        headers = {"Accept": "application/json", **request.headers}
+        if request.method == "POST":
+            headers["Idempotency-Key"] = request.idempotency_key or uuid4().hex
+        content = None
+        if request.body is not None:
+            content = orjson.dumps(request.body)
+            headers["Content-Type"] = "application/json"
+        params = {name: value for name, value in request.params.items() if value is not None}
+        return self._http.build_request(
+            request.method,
+            self.root + request.path,
+            params=params or None,
+            content=content,
+            headers=headers,
+            timeout=timeout,
+        )
+
+    def _timeout(self, read_s: float) -> httpx.Timeout:
+        return httpx.Timeout(read_s, connect=self.timeouts.connect_s, write=self.timeouts.write_s)
+
+    def _no_answer(self, error: httpx.TransportError) -> Unreachable:
+        reason = str(error) or type(error).__name__
+        details = {"url": self.root, "hopeless": isinstance(error, HOPELESS)}
+        return Unreachable("UNREACHABLE", f"{self.root} does not answer: {reason}", details)
+
+    def _refusal(self, response: httpx.Response) -> HelixError:
+        error = error_from_answer(
+            response.status_code,
+            response.content,
+            response.headers.get("X-Request-ID"),
+            retry_after(response.headers.get("Retry-After")),
+        )
+        error.details.setdefault("hopeless", response.status_code not in RETRIED_STATUSES)
+        return error
+
+    def _pause_or_raise(self, error: HelixError, attempt: int, start: float) -> None:
+        """Wait before the next attempt, or raise where another one cannot help or the time is over."""
+        hopeless = error.details.pop("hopeless")
+        pause = self.retries.pause(attempt, random.random())
+        pause = max(pause, float(error.details.get("retry_after_s") or 0.0))
+        if hopeless or self._clock() - start + pause > self.retries.total_s_max:
+            raise error
+        self._sleep(pause)
+
+
+def retry_after(value: str | None) -> float | None:
+    """Return the seconds that a Retry-After header asks for: it holds seconds or a date (RFC 9110, 10.2.3)."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None

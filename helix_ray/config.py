@@ -1,0 +1,111 @@
+"""Settings: read once from HELIX_* variables, frozen, each with its unit and default.
+
+Lists are comma-separated. `policy()` is the part that decisions depend on.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from helix_ray.core.policy import TASK_TYPES, Policy
+
+
+class Settings(BaseSettings):
+    """All settings of the server side; see docs/settings.md."""
+
+    model_config = SettingsConfigDict(env_prefix="HELIX_", frozen=True, extra="ignore")
+
+    # Where it listens and keeps things.
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=1, le=65534)
+    data_dir: Path = Path("~/.helix-ray")
+    nodes: int = Field(1, ge=1, le=64)
+    node_resources: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    models_dir: Path | None = None
+
+    # Who may come in.
+    admin_password: str | None = Field(None, repr=False)
+    token_ttl_s: int = Field(3600, ge=60, le=86_400)
+    refresh_ttl_s: int = Field(14 * 86_400, ge=300)
+    trusted_proxies: str = ""
+    docs_open: bool = True
+
+    # How much: requests an hour, bytes, tasks.
+    rate_limit_authenticated: int = Field(1000, ge=1, le=100_000_000)
+    rate_limit_unauthenticated: int = Field(100, ge=1, le=100_000_000)
+    rate_limit_window_s: float = Field(3600.0, gt=0)
+    login_limit_per_minute: int = Field(20, ge=1)
+    body_bytes_max: int = Field(1 << 20, ge=1024)
+    batch_body_bytes_max: int = Field(32 << 20, ge=1024)
+    batch_tasks_max: int = Field(10_000, ge=1)
+    queue_tasks_max: int = Field(2_000_000, ge=1)
+
+    # What tasks may do.
+    task_types: str = ",".join(TASK_TYPES)
+    command_roles: str = "admin,developer"
+    function_allow: str = "helix_ray.samples:*"
+    log_bytes_max: int = Field(4 << 20, ge=4096)
+    result_inline_bytes_max: int = Field(65_536, ge=1024)
+
+    # How long things take.
+    lease_s: float = Field(30.0, ge=1)
+    node_lease_s: float = Field(10.0, ge=2)
+    losses_max: int = Field(3, ge=0)
+    retry_backoff_s: float = Field(1.0, ge=0)
+    retry_backoff_s_max: float = Field(300.0, ge=0)
+    priority_aging_s: float = Field(600.0, gt=0)
+    executor_idle_s: float = Field(30.0, gt=0)
+    retention_s: float = Field(600.0, ge=0)
+
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _home(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("node_resources", mode="after")
+    @classmethod
+    def _resources(cls, value: str) -> str:
+        if value:
+            parse_node_resources(value)
+        return value
+
+    def policy(self) -> Policy:
+        """Return what decisions depend on."""
+        return Policy(
+            task_types=_names(self.task_types),
+            command_roles=_names(self.command_roles),
+            function_allow=_names(self.function_allow),
+            queue_tasks_max=self.queue_tasks_max,
+            retry_backoff_s=self.retry_backoff_s,
+            retry_backoff_s_max=self.retry_backoff_s_max,
+            losses_max=self.losses_max,
+            priority_aging_s=self.priority_aging_s,
+            lease_s=self.lease_s,
+            node_lease_s=self.node_lease_s,
+        )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def parse_node_resources(text: str) -> list[dict[str, float]]:
+    """Read `[{},{"GPU":1}]`: one object of logical resources a node. Raises ValueError with a plain sentence."""
+    try:
+        nodes: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"node resources are not JSON: {error}") from None
+    if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
+        raise ValueError('node resources must be a JSON list of objects, like [{},{"GPU":1}]')
+    for node in nodes:
+        for name, amount in node.items():
+            if isinstance(amount, bool) or not isinstance(amount, (int, float)) or amount < 0:
+                raise ValueError(f"node resource {name} must be a number of at least 0")
+    return [{name: float(amount) for name, amount in node.items()} for node in nodes]

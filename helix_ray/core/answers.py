@@ -1,0 +1,227 @@
+"""Questions into answers, pure: `answer(state, liveness, question, by)`. One function a question, one table.
+
+Questions that the state cannot answer alone (logs, keys, what was retired) are answered by whoever holds them;
+asking here gives NOT_FOUND or an answer that says how far it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from helix_ray.core import questions as q
+from helix_ray.core.access import Principal, may, sees_all_tasks
+from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, not_found
+from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.liveness import Liveness
+from helix_ray.core.state import State, Task, Worker
+from helix_ray.core.views import result_view, session_view, task_line, task_view, user_view, worker_view
+
+Answer = dict[str, Any] | Rejected
+
+
+def answer(state: State, liveness: Liveness, question: q.Question, by: Principal) -> Answer:
+    """Answer a question, or refuse it."""
+    name = type(question).__name__
+    if not may(by, name):
+        return forbidden("Your role does not allow this", roles=list(by.roles), action=name)
+    answerer = ANSWERERS.get(type(question))
+    if answerer is None:
+        return Rejected(ErrorCode.INTERNAL_ERROR, f"{name} is not answered here")
+    return answerer(state, liveness, question, by)
+
+
+def _task(state: State, task_id: str, by: Principal) -> Task | Rejected:
+    task = state.tasks.get(task_id)
+    if task is None:
+        return not_found("Task", task_id)
+    if task.owner == by.id or sees_all_tasks(by):
+        return task
+    worker = state.workers.get(task.worker or "")
+    if worker is not None and worker.owner == by.id:
+        return task
+    return not_found("Task", task_id)
+
+
+def _get_task(state: State, liveness: Liveness, question: q.GetTask, by: Principal) -> Answer:
+    task = _task(state, question.task_id, by)
+    return task if isinstance(task, Rejected) else task_view(task)
+
+
+def _get_result(state: State, liveness: Liveness, question: q.GetResult, by: Principal) -> Answer:
+    task = _task(state, question.task_id, by)
+    if isinstance(task, Rejected):
+        return task
+    if task.status not in TERMINAL:
+        return conflict(f"The task is {task.status}: it has no result yet", status=task.status.value)
+    return result_view(task)
+
+
+def _list_tasks(state: State, liveness: Liveness, question: q.ListTasks, by: Principal) -> Answer:
+    """Newest first. `retired_through` and `retired` tell the history where its part begins."""
+    everything = sees_all_tasks(by)
+    end = question.offset + question.limit
+    known_total = _indexed_total(state, question) if everything else None
+    lines: list[dict[str, Any]] = []
+    total = 0
+    for task in _matching(state, question, None if everything else by.id):
+        if question.offset <= total < end:
+            lines.append(task_line(task))
+        total += 1
+        if known_total is not None and total >= end:
+            break
+    return {
+        "tasks": lines,
+        "total": total if known_total is None else known_total,
+        "limit": question.limit,
+        "offset": question.offset,
+        "retired": sum(state.retired.values()),
+        "retired_through": state.retired_through,
+    }
+
+
+def _indexed_total(state: State, question: q.ListTasks) -> int | None:
+    filters = (
+        question.priority, question.type, question.project_id, question.assigned_worker, question.since, question.until
+    )  # fmt: skip
+    if any(value is not None for value in filters):
+        return None
+    return len(state.tasks) if question.status is None else state.by_status[Status(question.status)]
+
+
+def _matching(state: State, question: q.ListTasks, owner: str | None) -> Iterator[Task]:
+    wanted = {
+        name: value for name in ("type", "project_id") if (value := getattr(question, name)) is not None
+    }
+    for task in reversed(state.tasks.values()):
+        if owner is not None and task.owner != owner:
+            continue
+        if question.status is not None and task.status != question.status:
+            continue
+        if question.priority is not None and task.spec.get("priority", "normal") != question.priority:
+            continue
+        if question.assigned_worker is not None and task.worker != question.assigned_worker:
+            continue
+        if question.since is not None and task.created_at < question.since:
+            continue
+        if question.until is not None and task.created_at >= question.until:
+            continue
+        if all(task.spec.get(name) == value for name, value in wanted.items()):
+            yield task
+
+
+def _wait_tasks(state: State, liveness: Liveness, question: q.WaitTasks, by: Principal) -> Answer:
+    """`done` holds the outcome of every finished one; `unknown` the ids that are not (or no longer) in memory."""
+    done, unknown, open_count = [], [], 0
+    for task_id in question.task_ids:
+        task = _task(state, task_id, by)
+        if isinstance(task, Rejected):
+            unknown.append(task_id)
+        elif task.status in TERMINAL:
+            done.append(result_view(task))
+        else:
+            open_count += 1
+    return {"done": done, "unknown": unknown, "open": open_count}
+
+
+def _work_for(state: State, liveness: Liveness, question: q.WorkFor, by: Principal) -> Answer:
+    worker = state.workers.get(question.worker_id)
+    if worker is None or worker.boot != question.boot:
+        return not_found("Worker", question.worker_id)
+    after = question.after
+    full = after <= 0 or (len(worker.inbox) == worker.inbox.maxlen and worker.inbox[0][0] > after)
+    if full:
+        assign = [_assignment(state.tasks[i], attempt) for i, attempt in worker.held.items()]
+        return {"full": True, "seq": state.seq, "assign": assign, "revoke": []}
+    return {"full": False, "seq": state.seq, **_inbox_after(state, worker, after)}
+
+
+def _inbox_after(state: State, worker: Worker, after: int) -> dict[str, Any]:
+    assign: list[dict[str, Any]] = []
+    revoke: list[tuple[str, int]] = []
+    for seq, task_id, attempt, assigned in reversed(worker.inbox):
+        if seq <= after:
+            break
+        if not assigned:
+            revoke.append((task_id, attempt))
+        elif worker.held.get(task_id) == attempt:
+            assign.append(_assignment(state.tasks[task_id], attempt))
+    assign.reverse()
+    return {"assign": assign, "revoke": revoke}
+
+
+def _assignment(task: Task, attempt: int) -> dict[str, Any]:
+    return {
+        "task_id": task.id,
+        "attempt": attempt,
+        "run": task.spec["run"],
+        "timeout_s": task.spec.get("timeout_s"),
+        "demand": task.group.demand,
+        "group": task.group,
+    }
+
+
+def _list_workers(state: State, liveness: Liveness, question: q.ListWorkers, by: Principal) -> Answer:
+    return {"workers": [worker_view(w, liveness.pulses.get(w.id)) for w in state.workers.values()]}
+
+
+def _get_worker(state: State, liveness: Liveness, question: q.GetWorker, by: Principal) -> Answer:
+    worker = state.workers.get(question.worker_id)
+    if worker is None:
+        return not_found("Worker", question.worker_id)
+    return worker_view(worker, liveness.pulses.get(worker.id))
+
+
+def _get_user(state: State, liveness: Liveness, question: q.GetUser, by: Principal) -> Answer:
+    user_id = question.user_id or state.users_by_name.get(question.username or "", "")
+    user = state.users.get(user_id)
+    trusted = not {"system", "admin"}.isdisjoint(by.roles)
+    if user is None or (user.id != by.id and not trusted):
+        return not_found("User", question.user_id or question.username or "")
+    return user_view(user, secret="system" in by.roles)
+
+
+def _list_users(state: State, liveness: Liveness, question: q.ListUsers, by: Principal) -> Answer:
+    return {"users": [user_view(user, secret=False) for user in state.users.values()]}
+
+
+def _get_session(state: State, liveness: Liveness, question: q.GetSession, by: Principal) -> Answer:
+    session_id = question.session_id or state.sessions_by_refresh.get(question.refresh_hash or "", "")
+    session = state.sessions.get(session_id)
+    return session_view(session) if session is not None else not_found("Session", session_id)
+
+
+def _counts(state: State, liveness: Liveness, question: q.Counts, by: Principal) -> Answer:
+    return {
+        "seq": state.seq,
+        "tasks": {status.value: count for status, count in state.by_status.items()},
+        "retired": state.retired,
+        "workers": len(state.workers),
+        "sessions": len(state.sessions),
+    }
+
+
+ANSWERERS: dict[type, Callable[[State, Liveness, Any, Principal], Answer]] = {
+    q.GetTask: _get_task,
+    q.GetResult: _get_result,
+    q.ListTasks: _list_tasks,
+    q.WaitTasks: _wait_tasks,
+    q.WorkFor: _work_for,
+    q.ListWorkers: _list_workers,
+    q.GetWorker: _get_worker,
+    q.GetUser: _get_user,
+    q.ListUsers: _list_users,
+    q.GetSession: _get_session,
+    q.Counts: _counts,
+}
+
+
+def has_news(question: q.Question, reply: Answer) -> bool:
+    """Say whether an answer is worth sending before its wait is over."""
+    if isinstance(reply, Rejected):
+        return True
+    if isinstance(question, q.WorkFor):
+        return bool(reply["assign"] or reply["revoke"] or reply["full"])
+    if isinstance(question, q.WaitTasks):
+        return bool(reply["done"] or reply["unknown"])
+    return True

@@ -1,0 +1,132 @@
+"""Orders about users and sessions. Passwords and tokens never come in here: only their hashes do."""
+
+from __future__ import annotations
+
+from helix_ray.core.access import ROLES
+from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, invalid, not_found
+from helix_ray.core.events import (
+    Event,
+    LoginRefused,
+    PasswordChanged,
+    SessionClosed,
+    SessionOpened,
+    SessionRefreshed,
+    UserCreated,
+    UserRemoved,
+)
+from helix_ray.core.orders import (
+    ChangePassword,
+    CloseSession,
+    CreateUser,
+    OpenSession,
+    RefreshSession,
+    RefuseLogin,
+    RemoveUser,
+)
+
+REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token")
+
+
+def create_user(body: CreateUser, ctx: Context) -> Decision | Rejected:
+    """Add a user with known roles and a free name."""
+    unknown = sorted(set(body.roles) - set(ROLES))
+    if unknown or not body.roles:
+        return invalid("Invalid role", field="roles", allowed_values=list(ROLES))
+    known = ctx.state.users_by_name.get(body.username)
+    if known is not None:
+        if body.only_if_missing:
+            return Decision(data={"id": known})
+        return conflict("This username is taken", field="username")
+    user_id = f"user-{ctx.order.seed}"
+    created = UserCreated(user_id, body.username, body.password_hash, list(body.roles))
+    return Decision([created], {"id": user_id})
+
+
+def remove_user(body: RemoveUser, ctx: Context) -> Decision | Rejected:
+    """Remove a user; nobody removes themselves."""
+    user_id = ctx.state.users_by_name.get(body.username)
+    if user_id is None:
+        return not_found("User", body.username)
+    if user_id == ctx.order.by.id:
+        return conflict("You cannot remove yourself", username=body.username)
+    return Decision([UserRemoved(user_id)], {"id": user_id})
+
+
+def change_password(body: ChangePassword, ctx: Context) -> Decision | Rejected:
+    """Replace one's own password, or as an administrator anybody's; other sessions end."""
+    by = ctx.order.by
+    if body.user_id not in ctx.state.users:
+        return not_found("User", body.user_id)
+    if by.id != body.user_id and not {"admin", "system"} & set(by.roles):
+        return forbidden("Only an administrator changes another user's password")
+    kept = by.session if by.id == body.user_id else None
+    return Decision([PasswordChanged(body.user_id, body.password_hash, kept)], {"id": body.user_id})
+
+
+def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
+    """Log in; the oldest session makes room when a user has too many."""
+    if body.user_id not in ctx.state.users:
+        return not_found("User", body.user_id)
+    known = ctx.state.sessions.get(body.session_id)
+    if known is not None:
+        if (known.user_id, known.refresh_hash) != (body.user_id, body.refresh_hash):
+            return conflict("This session id is taken", session_id=body.session_id)
+        return Decision(data={"session_id": known.id})
+    mine = sorted(
+        (s for s in ctx.state.sessions.values() if s.user_id == body.user_id),
+        key=lambda s: (s.opened_at, s.id),
+    )
+    room = ctx.policy.sessions_per_user_max - 1
+    events: list[Event] = [SessionClosed(s.id, "expired") for s in mine if s.expires_at < ctx.now]
+    live = [s for s in mine if s.expires_at >= ctx.now]
+    events.extend(SessionClosed(s.id, "evicted") for s in live[: max(0, len(live) - room)])
+    events.append(
+        SessionOpened(body.session_id, body.user_id, body.refresh_hash, body.expires_at, body.address)
+    )
+    return Decision(events, {"session_id": body.session_id})
+
+
+def refuse_login(body: RefuseLogin, ctx: Context) -> Decision:
+    """Keep a failed login for the audit."""
+    return Decision([LoginRefused(body.username, body.address)])
+
+
+def refresh_session(body: RefreshSession, ctx: Context) -> Decision | Rejected:
+    """Exchange a refresh token. One that was spent before was stolen: the session ends, by a fact of its own."""
+    session_id = ctx.state.sessions_by_refresh.get(body.refresh_hash)
+    session = ctx.state.sessions.get(session_id or "")
+    if session is None or session.expires_at < ctx.now:
+        return REFRESH_REFUSED
+    if session.refresh_hash != body.refresh_hash:
+        return Decision([SessionClosed(session.id, "refresh token reused")], {"refused": True})
+    user = ctx.state.users[session.user_id]
+    data = {
+        "session_id": session.id,
+        "user_id": user.id,
+        "username": user.username,
+        "roles": list(user.roles),
+    }
+    return Decision([SessionRefreshed(session.id, body.next_hash, body.expires_at)], data)
+
+
+def close_session(body: CloseSession, ctx: Context) -> Decision | Rejected:
+    """Log out; a session that is gone already is no error."""
+    session = ctx.state.sessions.get(body.session_id)
+    by = ctx.order.by
+    if session is None:
+        return Decision()
+    if session.user_id != by.id and not {"admin", "system"} & set(by.roles):
+        return not_found("Session", body.session_id)
+    return Decision([SessionClosed(session.id, "logout")])
+
+
+ACCOUNT_ORDERS: dict[type, Decider] = {
+    CreateUser: create_user,
+    RemoveUser: remove_user,
+    ChangePassword: change_password,
+    OpenSession: open_session,
+    RefuseLogin: refuse_login,
+    RefreshSession: refresh_session,
+    CloseSession: close_session,
+}

@@ -1,0 +1,34 @@
+"""What decide gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from helix_ray.core.errors import Rejected
+from helix_ray.core.events import Event
+from helix_ray.core.orders import Order
+from helix_ray.core.policy import Policy
+from helix_ray.core.state import State
+
+
+@dataclass(slots=True)
+class Decision:
+    """Facts to append, and what the receipt says."""
+
+    events: list[Event] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that a decision may look at. `now` is epoch seconds."""
+
+    state: State
+    order: Order
+    now: float
+    policy: Policy
+
+
+Decider = Callable[[Any, Context], Decision | Rejected]

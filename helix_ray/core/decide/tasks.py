@@ -1,0 +1,235 @@
+"""Orders about one task by people and external workers: update, cancel, retry, delete; and retirement."""
+
+from __future__ import annotations
+
+from helix_ray.core.access import changes_all_tasks, sees_all_tasks
+from helix_ray.core.decide.attempts import conclude, fail, fail_dependents, progress, release_dependents
+from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.errors import Rejected, conflict, forbidden, invalid, not_found
+from helix_ray.core.events import (
+    Event,
+    TaskAssigned,
+    TaskCancelled,
+    TaskCompleted,
+    TaskDeleted,
+    TaskEdited,
+    TaskProgressed,
+    TaskRequeued,
+    TasksRetired,
+)
+from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.orders import AttemptReport, CancelTask, DeleteTask, RetireTasks, RetryTask, UpdateTask
+from helix_ray.core.state import Task
+
+EDITABLE_WHILE_RUNNING = frozenset({"title", "description", "priority", "project_id", "labels"})
+
+
+def visible(ctx: Context, task_id: str) -> Task | Rejected:
+    """Return a task the asker may know of; for everybody else it does not exist."""
+    task = ctx.state.tasks.get(task_id)
+    by = ctx.order.by
+    if task is None:
+        return not_found("Task", task_id)
+    if task.owner == by.id or sees_all_tasks(by) or holds(ctx, task):
+        return task
+    return not_found("Task", task_id)
+
+
+def holds(ctx: Context, task: Task) -> bool:
+    """Say whether the asker is the external worker that the task is leased to."""
+    worker = ctx.state.workers.get(task.worker or "")
+    return worker is not None and worker.kind == "external" and worker.owner == ctx.order.by.id
+
+
+def _changeable(ctx: Context, task_id: str) -> Task | Rejected:
+    task = visible(ctx, task_id)
+    if isinstance(task, Rejected) or task.owner == ctx.order.by.id or changes_all_tasks(ctx.order.by):
+        return task
+    return forbidden("You may read this task but not change it", id=task_id)
+
+
+def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
+    """Apply edits, then progress, then a status; all of them or none."""
+    task = visible(ctx, body.task_id)
+    if isinstance(task, Rejected):
+        return task
+    stale = _stale(task, body, ctx)
+    if stale is not None:
+        return stale
+    holder = holds(ctx, task)
+    if not holder:
+        allowed = _changeable(ctx, body.task_id)
+        if isinstance(allowed, Rejected):
+            return allowed
+    decision = Decision(data={"id": task.id})
+    for step in (_edits, _progress, _status):
+        events = step(task, body, ctx, holder)
+        if isinstance(events, Rejected):
+            return events
+        decision.events.extend(events)
+    return decision
+
+
+def _stale(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None:
+    """Refuse a report that names another attempt or another worker than the current ones."""
+    if body.attempt is not None and body.attempt != task.attempt:
+        return conflict(
+            "This attempt is over: the task has another one",
+            attempt=body.attempt,
+            current_attempt=task.attempt,
+        )
+    if body.worker_id is not None and body.worker_id != task.worker:
+        return conflict(
+            "Another worker holds this task", worker_id=body.worker_id, assigned_worker=task.worker
+        )
+    return None
+
+
+def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Event] | Rejected:
+    if not body.edits:
+        return []
+    if task.status in TERMINAL:
+        return conflict(f"Task is {task.status}", status=task.status)
+    if task.status is Status.RUNNING:
+        fixed = sorted(set(body.edits) - EDITABLE_WHILE_RUNNING)
+        if fixed:
+            return conflict("These fields cannot change while the task runs", fields=fixed)
+    if body.edits.get("type", task.spec["type"]) not in ctx.policy.task_types:
+        return invalid("Invalid task type", field="type", allowed_values=list(ctx.policy.task_types))
+    return [TaskEdited(task.id, body.edits)]
+
+
+def _progress(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Event] | Rejected:
+    if body.progress is None or body.status in ("completed", "failed", "cancelled"):
+        return []
+    if task.run is not None and not holder:
+        return conflict("A node runs this task and reports its progress", status=task.status)
+    if task.status is Status.RUNNING:
+        return progress(task, body.progress, None)
+    if task.status in TERMINAL:
+        return conflict(f"Task is {task.status}", status=task.status)
+    if body.status == "running" or (task.status is Status.PENDING and body.status is None):
+        # Somebody who reports progress on a pending task has taken it.
+        taken: list[Event] = [TaskAssigned(task.id, task.attempt + 1, None)]
+        if body.progress > 0:
+            taken.append(TaskProgressed(task.id, task.attempt + 1, body.progress))
+        return taken
+    return conflict(f"Task is {task.status}", status=task.status)
+
+
+def _status(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Event] | Rejected:
+    wanted = body.status
+    if wanted is None:
+        return []
+    if wanted == task.status and (task.status not in TERMINAL or holder or task.worker is None):
+        return []
+    if wanted == "cancelled":
+        return _cancel_events(task, "cancelled by request", ctx)
+    if task.status in TERMINAL or task.status is Status.WAITING:
+        return conflict(f"Task is {task.status}", status=task.status, wanted=wanted)
+    if holder:
+        return _by_holder(task, body, ctx)
+    if task.run is not None or task.worker is not None:
+        return conflict("A worker runs this task and sets its status", status=task.status, wanted=wanted)
+    return _by_person(task, body, ctx)
+
+
+def _by_holder(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Rejected:
+    if body.status == "pending":
+        return [TaskRequeued(task.id, task.attempt, "returned")]
+    outcome = str(body.status)
+    item = AttemptReport(
+        task.id,
+        task.attempt,
+        outcome,
+        body.result,
+        body.error,
+        duration_s=ctx.now - (task.started_at or ctx.now),
+    )
+    return conclude(task, item, ctx, set())
+
+
+def _by_person(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Rejected:
+    if body.status == "completed":
+        done: Event = TaskCompleted(task.id, task.attempt, body.result)
+        return [done, *release_dependents(ctx.state, task.id, set())]
+    if body.status == "failed":
+        return fail(task, body.error or {"reason": "failed", "message": "marked as failed"}, ctx, body.result)
+    if body.status == "running":
+        # _progress has taken the task already when the same request carried progress.
+        return [] if body.progress is not None else [TaskAssigned(task.id, task.attempt + 1, None)]
+    if body.status == "pending":
+        return [TaskRequeued(task.id, task.attempt, "returned")]
+    return conflict(f"A task cannot be set to {body.status}", status=task.status)
+
+
+def _cancel_events(task: Task, reason: str, ctx: Context) -> list[Event] | Rejected:
+    if task.status in TERMINAL:
+        return conflict(f"Task is {task.status}", status=task.status)
+    ended: Event = TaskCancelled(task.id, task.attempt, reason)
+    return [ended, *fail_dependents(ctx.state, task.id, "dependency_cancelled")]
+
+
+def cancel(body: CancelTask, ctx: Context) -> Decision | Rejected:
+    """End a task now: its attempt is fenced off at once, and its worker is told to stop it."""
+    task = _changeable(ctx, body.task_id)
+    if isinstance(task, Rejected):
+        return task
+    if task.status is Status.CANCELLED:
+        return Decision(data={"id": task.id})
+    events = _cancel_events(task, body.reason, ctx)
+    return events if isinstance(events, Rejected) else Decision(events, {"id": task.id})
+
+
+def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
+    """Queue a failed or cancelled task again, with its retries counted afresh."""
+    task = _changeable(ctx, body.task_id)
+    if isinstance(task, Rejected):
+        return task
+    if task.status not in (Status.FAILED, Status.CANCELLED):
+        return conflict(
+            f"Only failed and cancelled tasks can be retried; this one is {task.status}", status=task.status
+        )
+    return Decision([TaskRequeued(task.id, task.attempt, "manual")], {"id": task.id})
+
+
+def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
+    """Forget a task; tasks that wait for it fail. One that only the history holds is forgotten there."""
+    by = ctx.order.by
+    if body.task_id not in ctx.state.tasks and body.retired_owner is not None:
+        if body.retired_owner != by.id and not changes_all_tasks(by):
+            return not_found("Task", body.task_id)
+        return Decision([TaskDeleted(body.task_id)], {"id": body.task_id})
+    task = _changeable(ctx, body.task_id)
+    if isinstance(task, Rejected):
+        return task
+    dropped: Event = TaskDeleted(task.id)
+    return Decision([*fail_dependents(ctx.state, task.id, "dependency_deleted"), dropped], {"id": task.id})
+
+
+def retire(body: RetireTasks, ctx: Context) -> Decision:
+    """Let the oldest finished tasks go, in the order they finished, up to both bounds."""
+    ids: list[str] = []
+    through = 0
+    for task_id, seq in ctx.state.finished.items():
+        task = ctx.state.tasks[task_id]
+        if (
+            len(ids) >= body.limit
+            or seq > body.through_seq
+            or (task.finished_at or 0.0) > body.finished_before
+        ):
+            break
+        ids.append(task_id)
+        through = seq
+    if not ids:
+        return Decision(data={"retired": 0})
+    return Decision([TasksRetired(ids, through)], {"retired": len(ids)})
+
+
+TASK_ORDERS: dict[type, Decider] = {
+    UpdateTask: update,
+    CancelTask: cancel,
+    RetryTask: retry,
+    DeleteTask: delete,
+    RetireTasks: retire,
+}

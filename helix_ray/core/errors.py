@@ -1,0 +1,72 @@
+"""Refusals as values, and the one exception that carries a refusal across a call stack.
+
+Rejected            a value: a stable code, a sentence for people, details for programs
+Exception
+  +-- Refused       raised where a value cannot be returned (dependencies, clients); wraps a Rejected
+  +-- IllegalMove   a fact that the lifecycle table forbids: a bug, never shown to a user
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class ErrorCode(StrEnum):
+    """Stable codes of the error envelope; the HTTP status of each is one dict in serve_app/problems.py."""
+
+    UNAUTHORIZED = "UNAUTHORIZED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    VALIDATION_ERROR = "VALIDATION_ERROR"
+    CONFLICT = "CONFLICT"
+    RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An order or question that was refused; returned, not raised, so that it survives pickling."""
+
+    code: ErrorCode
+    message: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """A Rejected travelling as an exception; the constructor is positional so that pickling works."""
+
+    def __init__(self, rejected: Rejected) -> None:
+        super().__init__(rejected)
+        self.rejected = rejected
+
+    def __str__(self) -> str:
+        return f"{self.rejected.code}: {self.rejected.message}"
+
+
+class IllegalMove(Exception):
+    """A fact asks for a status change that the lifecycle table does not have."""
+
+
+def invalid(message: str, **details: Any) -> Rejected:
+    """Refuse bad input."""
+    return Rejected(ErrorCode.VALIDATION_ERROR, message, details)
+
+
+def conflict(message: str, **details: Any) -> Rejected:
+    """Refuse an order that contradicts the present state."""
+    return Rejected(ErrorCode.CONFLICT, message, details)
+
+
+def not_found(what: str, identifier: str) -> Rejected:
+    """Refuse an id that does not exist, or that the asker may not see: the answer is the same."""
+    return Rejected(ErrorCode.NOT_FOUND, f"{what} not found", {"id": identifier})
+
+
+def forbidden(message: str, **details: Any) -> Rejected:
+    """Refuse an order that the principal's roles do not allow."""
+    return Rejected(ErrorCode.FORBIDDEN, message, details)

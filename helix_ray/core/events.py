@@ -1,0 +1,239 @@
+"""Facts: what has happened. Past tense, JSON values only, each kind with a version.
+
+The classes are not frozen: building them is on the hottest path there is (three a task), and a frozen
+dataclass costs four times as much to build. Nobody changes a fact after decide has made it.
+A kind's name is data in journals for ever: never rename one; change its shape with a new version and an
+upcaster in core/codec.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class TaskSubmitted:
+    """A task was taken in. `waits_for` are the tasks it depends on that were unfinished then."""
+
+    id: str
+    owner: str
+    spec: dict[str, Any]
+    waits_for: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class TaskReleased:
+    """A task may be placed now."""
+
+    id: str
+
+
+@dataclass(slots=True)
+class TaskAssigned:
+    """A worker (or, without one, a person) holds attempt number `attempt`."""
+
+    id: str
+    attempt: int
+    worker: str | None
+
+
+@dataclass(slots=True)
+class TaskProgressed:
+    """An attempt is `progress` percent done."""
+
+    id: str
+    attempt: int
+    progress: float
+    note: str | None = None
+
+
+@dataclass(slots=True)
+class TaskRequeued:
+    """A task waits for a worker again. `cause`: retry, lost, returned or manual; `not_before` in epoch seconds."""
+
+    id: str
+    attempt: int
+    cause: str
+    error: dict[str, Any] | None = None
+    not_before: float = 0.0
+
+
+@dataclass(slots=True)
+class TaskCompleted:
+    """A task is done; `result` is JSON, `duration_s` as measured where it ran."""
+
+    id: str
+    attempt: int
+    result: Any = None
+    duration_s: float | None = None
+
+
+@dataclass(slots=True)
+class TaskFailed:
+    """A task has failed for good; `error` has reason, type, message."""
+
+    id: str
+    attempt: int
+    error: dict[str, Any]
+    result: Any = None
+    duration_s: float | None = None
+
+
+@dataclass(slots=True)
+class TaskCancelled:
+    """A task was ended before it was done."""
+
+    id: str
+    attempt: int
+    reason: str
+
+
+@dataclass(slots=True)
+class TaskEdited:
+    """Fields of a task's spec were replaced."""
+
+    id: str
+    changes: dict[str, Any]
+
+
+@dataclass(slots=True)
+class TaskDeleted:
+    """A task is forgotten."""
+
+    id: str
+
+
+@dataclass(slots=True)
+class TasksRetired:
+    """Finished tasks left memory; the history answers for them. `through_seq` is the last one's finish."""
+
+    ids: list[str]
+    through_seq: int
+
+
+@dataclass(slots=True)
+class WorkerRegistered:
+    """A worker is known, with what it offers."""
+
+    id: str
+    kind: str
+    owner: str
+    hostname: str
+    capabilities: list[str]
+    resources: dict[str, Any]
+    labels: dict[str, str] = field(default_factory=dict)
+    node_id: str | None = None
+    boot: str = ""
+
+
+@dataclass(slots=True)
+class WorkerDrained:
+    """A worker gets no more work (or does again)."""
+
+    id: str
+    draining: bool
+
+
+@dataclass(slots=True)
+class WorkerLost:
+    """A worker is gone; its attempts were taken away by facts beside this one."""
+
+    id: str
+    reason: str
+
+
+@dataclass(slots=True)
+class UserCreated:
+    """A user exists."""
+
+    id: str
+    username: str
+    password_hash: str
+    roles: list[str]
+
+
+@dataclass(slots=True)
+class UserRemoved:
+    """A user is gone, with every session."""
+
+    id: str
+
+
+@dataclass(slots=True)
+class PasswordChanged:
+    """A user has another password; sessions other than `kept_session` ended."""
+
+    id: str
+    password_hash: str
+    kept_session: str | None = None
+
+
+@dataclass(slots=True)
+class SessionOpened:
+    """A user logged in. `expires_at` in epoch seconds."""
+
+    id: str
+    user_id: str
+    refresh_hash: str
+    expires_at: float
+    address: str = ""
+
+
+@dataclass(slots=True)
+class SessionRefreshed:
+    """A refresh token was exchanged for another."""
+
+    id: str
+    refresh_hash: str
+    expires_at: float
+
+
+@dataclass(slots=True)
+class SessionClosed:
+    """A session ended: logout, eviction, or a refresh token used twice."""
+
+    id: str
+    reason: str
+
+
+@dataclass(slots=True)
+class LoginRefused:
+    """Somebody gave a wrong name or password."""
+
+    id: str
+    address: str = ""
+
+
+@dataclass(slots=True)
+class ReceiptKept:
+    """The answer to an order with an idempotency key, so that the same key gets it again until `until`."""
+
+    id: str
+    fingerprint: str
+    data: dict[str, Any]
+    until: float
+
+
+Event = (
+    TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskRequeued | TaskCompleted | TaskFailed
+    | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost
+    | UserCreated | UserRemoved | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
+    | LoginRefused | ReceiptKept
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Fact:
+    """An event with its place in the journal: `seq` counts from 1, `at` is epoch seconds."""
+
+    seq: int
+    at: float
+    actor: str
+    request_id: str
+    event: Event
+
+
+def subject_of(event: Event) -> str:
+    """Return the id of the thing a fact is about (empty for a fact about many)."""
+    return getattr(event, "id", "")

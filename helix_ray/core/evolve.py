@@ -1,0 +1,302 @@
+"""Facts into state: total, boring, no policy. One function a kind; the lifecycle table has the last word.
+
+Policy belongs to decide: were it here, tomorrow's policy would rewrite yesterday.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from helix_ray.core import events as ev
+from helix_ray.core.evolve_accounts import ACCOUNT_FACTS
+from helix_ray.core.lifecycle import TERMINAL, Status, move
+from helix_ray.core.state import LEVELS, ReadyQueue, State, Task, TaskClass, Worker, class_of
+
+
+def evolve(state: State, fact: ev.Fact) -> None:
+    """Fold one fact into the state. Raises IllegalMove, and changes nothing, for a move the table lacks."""
+    APPLY[type(fact.event)](state, fact.event, fact)
+    state.seq = fact.seq
+    state.at = fact.at
+
+
+def enqueue(state: State, task: Task, *, first: bool = False) -> None:
+    """Put a pending task where the scheduler (or an external worker's heartbeat) finds it."""
+    queue = state.ready.get(task.group)
+    if queue is None:
+        queue = state.ready[task.group] = ReadyQueue()
+    queue.add(task.id, task.level, task.created_at, first=first)
+
+
+def _dequeue(state: State, task: Task) -> None:
+    state.delayed.pop(task.id, None)
+    queue = state.ready.get(task.group)
+    if queue is not None:
+        queue.discard(task.id, task.level)
+        if not queue.size:
+            del state.ready[task.group]
+
+
+def hold(worker: Worker, task: Task) -> None:
+    """Note that a worker holds a task's current attempt."""
+    worker.held[task.id] = task.attempt
+    worker.load[task.group] = worker.load.get(task.group, 0) + 1
+    worker.inbox.append((task.assigned_seq, task.id, task.attempt, True))
+
+
+def _let_go(state: State, task: Task, seq: int) -> None:
+    worker = state.workers.get(task.worker) if task.worker else None
+    if worker is None or worker.held.pop(task.id, None) is None:
+        return
+    _lighten(worker, task.group)
+    # A node worker that still runs the attempt hears of the revocation; one that reported it ignores it.
+    worker.inbox.append((seq, task.id, task.attempt, False))
+
+
+def _shift(state: State, task: Task, status: Status, fact: ev.Fact) -> None:
+    """Change a status and the counts and queues that follow from it."""
+    before = task.status
+    if before is Status.PENDING:
+        _dequeue(state, task)
+    if before is Status.RUNNING and status is not Status.RUNNING:
+        _let_go(state, task, fact.seq)
+    state.by_status[before] -= 1
+    state.by_status[status] += 1
+    task.status = status
+    task.updated_at = fact.at
+    if status in TERMINAL:
+        task.finished_at = fact.at
+        task.finished_seq = fact.seq
+        state.finished[task.id] = fact.seq
+        state.deadlines.pop(task.id, None)
+    elif before in TERMINAL:
+        state.finished.pop(task.id, None)
+        task.finished_at, task.finished_seq = None, 0
+
+
+def _submitted(state: State, event: ev.TaskSubmitted, fact: ev.Fact) -> None:
+    spec = event.spec
+    status = Status.WAITING if event.waits_for else Status.PENDING
+    task = Task(
+        event.id, fact.seq, event.owner, spec, LEVELS[spec.get("priority", "normal")], class_of(spec),
+        status, fact.at, fact.at,
+    )  # fmt: skip
+    state.tasks[event.id] = task
+    state.by_status[status] += 1
+    index_unfinished(state, task)
+    if event.waits_for:
+        task.waits_for.update(event.waits_for)
+        index_waiting(state, task)
+    else:
+        enqueue(state, task)
+
+
+def index_waiting(state: State, task: Task) -> None:
+    """Note a waiting task beside every task that it waits for."""
+    for name in task.waits_for:
+        state.dependents.setdefault(name, {})[task.id] = None
+
+
+def _wait_no_more(state: State, task: Task) -> None:
+    for name in task.waits_for:
+        waiting = state.dependents[name]
+        del waiting[task.id]
+        if not waiting:
+            del state.dependents[name]
+    task.waits_for.clear()
+
+
+def index_unfinished(state: State, task: Task) -> None:
+    """Note a task's deadline, if it has one."""
+    deadline = task.spec.get("deadline")
+    if deadline is not None:
+        state.deadlines[task.id] = deadline
+
+
+def _released(state: State, event: ev.TaskReleased, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    status = move(task.status, "TaskReleased")
+    _wait_no_more(state, task)
+    first = task.attempt > 0
+    _shift(state, task, status, fact)
+    enqueue(state, task, first=first)
+
+
+def _assigned(state: State, event: ev.TaskAssigned, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    _shift(state, task, move(task.status, "TaskAssigned"), fact)
+    task.attempt = event.attempt
+    task.worker = event.worker
+    task.assigned_seq = fact.seq
+    task.started_at = fact.at
+    task.progress = 0.0
+    task.note = None
+    if event.worker is not None:
+        hold(state.workers[event.worker], task)
+
+
+def _progressed(state: State, event: ev.TaskProgressed, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    move(task.status, "TaskProgressed")
+    task.progress = event.progress
+    if event.note is not None:
+        task.note = event.note
+    task.updated_at = fact.at
+
+
+def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    was_running = task.status is Status.RUNNING
+    _shift(state, task, move(task.status, "TaskRequeued"), fact)
+    if event.cause == "retry":
+        task.failures += 1
+    elif event.cause == "lost":
+        task.losses += 1
+    elif event.cause == "manual":
+        task.failures = task.losses = 0
+    task.error = event.error
+    task.result = None
+    task.worker = None
+    task.started_at = None
+    task.progress = 0.0
+    task.not_before = event.not_before
+    index_unfinished(state, task)
+    if event.not_before > fact.at:
+        state.delayed[task.id] = event.not_before
+    else:
+        enqueue(state, task, first=was_running)
+
+
+def _completed(state: State, event: ev.TaskCompleted, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    _shift(state, task, move(task.status, "TaskCompleted"), fact)
+    task.result = event.result
+    task.error = None
+    task.progress = 100.0
+    for other_id in state.dependents.pop(task.id, ()):
+        state.tasks[other_id].waits_for.discard(task.id)
+    worker = state.workers.get(task.worker or "")
+    if worker is not None:
+        worker.completed += 1
+
+
+def _failed(state: State, event: ev.TaskFailed, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    _shift(state, task, move(task.status, "TaskFailed"), fact)
+    _wait_no_more(state, task)
+    task.error = event.error
+    task.result = event.result
+    worker = state.workers.get(task.worker or "")
+    if worker is not None:
+        worker.failed += 1
+
+
+def _cancelled(state: State, event: ev.TaskCancelled, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    _shift(state, task, move(task.status, "TaskCancelled"), fact)
+    _wait_no_more(state, task)
+    task.error = {"reason": "cancelled", "message": event.reason}
+
+
+def _edited(state: State, event: ev.TaskEdited, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    move(task.status, "TaskEdited")
+    spec = {**task.spec, **event.changes}
+    level, group = LEVELS[spec.get("priority", "normal")], class_of(spec)
+    queued = task.status is Status.PENDING and task.id not in state.delayed
+    # A task whose class and priority stay keeps its place in the queue.
+    moved = queued and (level, group) != (task.level, task.group)
+    if moved:
+        _dequeue(state, task)
+    if task.worker is not None and group != task.group:
+        _reload(state.workers[task.worker], task.group, group)
+    task.spec, task.level, task.group = spec, level, group
+    task.updated_at = fact.at
+    state.deadlines.pop(task.id, None)
+    index_unfinished(state, task)
+    if moved:
+        enqueue(state, task)
+
+
+def _reload(worker: Worker, before: TaskClass, after: TaskClass) -> None:
+    """Move a held task's weight when its class changes under it."""
+    _lighten(worker, before)
+    worker.load[after] = worker.load.get(after, 0) + 1
+
+
+def _lighten(worker: Worker, group: TaskClass) -> None:
+    left = worker.load[group] - 1
+    if left:
+        worker.load[group] = left
+    else:
+        del worker.load[group]
+
+
+def _drop(state: State, task: Task) -> None:
+    del state.tasks[task.id]
+    state.by_status[task.status] -= 1
+    state.finished.pop(task.id, None)
+    state.deadlines.pop(task.id, None)
+
+
+def _deleted(state: State, event: ev.TaskDeleted, fact: ev.Fact) -> None:
+    task = state.tasks.get(event.id)
+    if task is None:
+        # It was retired: only the history holds it, and follows this fact.
+        return
+    if task.status is Status.PENDING:
+        _dequeue(state, task)
+    elif task.status is Status.RUNNING:
+        _let_go(state, task, fact.seq)
+    _wait_no_more(state, task)
+    _drop(state, task)
+
+
+def _retired(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:
+    for task_id in event.ids:
+        task = state.tasks[task_id]
+        status = task.status.value  # a plain string: a snapshot's keys are JSON
+        state.retired[status] = state.retired.get(status, 0) + 1
+        _drop(state, task)
+    state.retired_through = event.through_seq
+
+
+def _worker_registered(state: State, event: ev.WorkerRegistered, fact: ev.Fact) -> None:
+    known = state.workers.get(event.id)
+    worker = Worker(
+        event.id, event.kind, event.owner, event.hostname, frozenset(event.capabilities), event.resources,
+        event.labels, event.node_id, event.boot, known.registered_at if known else fact.at,
+    )  # fmt: skip
+    if known is not None:
+        worker.completed, worker.failed = known.completed, known.failed
+        worker.draining = known.draining
+        worker.held, worker.load, worker.inbox = known.held, known.load, known.inbox
+    state.workers[event.id] = worker
+
+
+def _worker_drained(state: State, event: ev.WorkerDrained, fact: ev.Fact) -> None:
+    state.workers[event.id].draining = event.draining
+
+
+def _worker_lost(state: State, event: ev.WorkerLost, fact: ev.Fact) -> None:
+    state.workers[event.id].lost = True
+
+
+APPLY: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
+    ev.TaskSubmitted: _submitted,
+    ev.TaskReleased: _released,
+    ev.TaskAssigned: _assigned,
+    ev.TaskProgressed: _progressed,
+    ev.TaskRequeued: _requeued,
+    ev.TaskCompleted: _completed,
+    ev.TaskFailed: _failed,
+    ev.TaskCancelled: _cancelled,
+    ev.TaskEdited: _edited,
+    ev.TaskDeleted: _deleted,
+    ev.TasksRetired: _retired,
+    ev.WorkerRegistered: _worker_registered,
+    ev.WorkerDrained: _worker_drained,
+    ev.WorkerLost: _worker_lost,
+    **ACCOUNT_FACTS,
+}

@@ -1,0 +1,61 @@
+"""Who was heard of last, by monotonic time: memory, not fact. Losing it costs one lease time of patience.
+
+A control loop that stalls must kill nobody: the one who judges silence calls `judge`, and when its own last
+call is longer ago than it should be, everybody gets that stall as extra time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# A judge that is later than this was stalled itself.
+STALL_S = 1.0
+
+
+@dataclass(slots=True)
+class Pulse:
+    """A worker's last sign of life."""
+
+    mono: float
+    wall: float
+    status: str | None = None
+    current_task: str | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+    # Extra time for stalls of the judge since then, in seconds.
+    grace_s: float = 0.0
+
+
+class Liveness:
+    """Pulses by worker id."""
+
+    def __init__(self) -> None:
+        self.pulses: dict[str, Pulse] = {}
+        self._judged: float | None = None
+
+    def heard(self, worker_id: str, pulse: Pulse) -> None:
+        """Note a sign of life; an older one than the last known changes nothing."""
+        known = self.pulses.get(worker_id)
+        if known is None or pulse.mono >= known.mono:
+            self.pulses[worker_id] = pulse
+
+    def forget(self, worker_id: str) -> None:
+        """Stop judging a worker."""
+        self.pulses.pop(worker_id, None)
+
+    def judge(self, lease_s: dict[str, float], now: float) -> list[str]:
+        """Return the workers, of those in `lease_s`, that were silent for longer than their lease.
+
+        One that was never heard of (the judge has just started) is heard of now.
+        """
+        stall = 0.0 if self._judged is None else max(0.0, now - self._judged - STALL_S)
+        self._judged = now
+        if stall > 0:
+            for pulse in self.pulses.values():
+                pulse.grace_s += stall
+        silent = []
+        for worker_id, lease in lease_s.items():
+            pulse = self.pulses.setdefault(worker_id, Pulse(now, 0.0))
+            if now - pulse.mono - pulse.grace_s > lease:
+                silent.append(worker_id)
+        return silent

@@ -1,0 +1,246 @@
+"""Orders: what somebody wants changed. Each becomes facts or a Rejected, by one function in core/decide.
+
+An order travels in an Order envelope that says who asks, under which request, and with which idempotency key.
+`seed` is the source of new ids: the caller makes it once, so an order that is sent again after a master's
+crash makes the same ids and is recognised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from helix_ray.core.access import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitTasks:
+    """Take tasks in; each spec is accepted or refused by itself. A spec holds the fields that were given."""
+
+    specs: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateTask:
+    """Report on a task or edit it: by the worker that holds it, or by a person who may change it."""
+
+    task_id: str
+    status: str | None = None
+    progress: float | None = None
+    result: Any = None
+    error: dict[str, Any] | None = None
+    attempt: int | None = None
+    worker_id: str | None = None
+    edits: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    """End a task that is not finished."""
+
+    task_id: str
+    reason: str = "cancelled by request"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryTask:
+    """Queue a failed or cancelled task again."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTask:
+    """Forget a task; a running attempt of it is revoked. `retired_owner` names the owner of a task that only
+    the history still holds."""
+
+    task_id: str
+    retired_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTasks:
+    """Queue tasks whose retry delay is over."""
+
+    task_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireTasks:
+    """Fail tasks whose deadline has passed, and attempts that outlived their timeout at an external worker."""
+
+    task_ids: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartAttempts:
+    """Lease attempts to workers: (task id, worker id) pairs. Pairs that no longer hold are left out."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptReport:
+    """What a node worker says of one attempt.
+
+    `outcome`: completed, failed, progressed, returned (handed back unstarted) or lost (its executor died).
+    `retryable` is False where another try cannot help (a refused function name, a bad spec).
+    """
+
+    task_id: str
+    attempt: int
+    outcome: str
+    result: Any = None
+    error: dict[str, Any] | None = None
+    progress: float | None = None
+    note: str | None = None
+    duration_s: float | None = None
+    retryable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAttempts:
+    """A node worker's reports, in order; each is answered by itself."""
+
+    worker_id: str
+    boot: str
+    reports: tuple[AttemptReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterWorker:
+    """A worker comes up. A node worker names its node; the same id with another boot revokes its old leases."""
+
+    hostname: str
+    capabilities: tuple[str, ...]
+    resources: dict[str, Any]
+    worker_id: str | None = None
+    kind: str = "external"
+    node_id: str | None = None
+    boot: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A worker is alive. For an external worker the receipt carries the task it should do, if any."""
+
+    worker_id: str
+    status: str | None = None
+    current_task: str | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+    boot: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DrainWorker:
+    """Give a worker no more work, or give it work again."""
+
+    worker_id: str
+    draining: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LoseWorker:
+    """Take a silent or dead worker's attempts away from it."""
+
+    worker_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateUser:
+    """Add a user. `only_if_missing` answers with the present one instead of a conflict (first start)."""
+
+    username: str
+    password_hash: str
+    roles: tuple[str, ...]
+    only_if_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveUser:
+    """Remove a user and close their sessions."""
+
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePassword:
+    """Replace a password; every session of the user but the asker's ends."""
+
+    user_id: str
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A login that succeeded. `refresh_hash` is the SHA-256 of the refresh token, hex."""
+
+    user_id: str
+    session_id: str
+    refresh_hash: str
+    expires_at: float
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseLogin:
+    """A login that failed; kept for the audit."""
+
+    username: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshSession:
+    """Exchange a refresh token; one that was used before closes the session."""
+
+    refresh_hash: str
+    next_hash: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession:
+    """Log out."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetireTasks:
+    """Let finished tasks leave memory once the history has them: those finished at or before both bounds."""
+
+    through_seq: int
+    finished_before: float
+    limit: int = 5000
+
+
+OrderBody = (
+    SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks | StartAttempts
+    | ReportAttempts | RegisterWorker | Heartbeat | DrainWorker | LoseWorker | CreateUser | RemoveUser
+    | ChangePassword | OpenSession | RefuseLogin | RefreshSession | CloseSession | RetireTasks
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order's envelope. `key` is scoped to the principal by whoever fills it in."""
+
+    body: OrderBody
+    by: Principal
+    request_id: str
+    seed: str
+    key: str | None = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An order that was carried out: durable up to `seq`. `replayed` says it was carried out before."""
+
+    seq: int
+    data: dict[str, Any]
+    replayed: bool = False

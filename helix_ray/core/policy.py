@@ -1,0 +1,46 @@
+"""What an operator may tune, as decide sees it: one frozen value, made from the settings at start.
+
+It is not folded: facts record what was decided, so changing a policy never changes the past.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TASK_TYPES = (
+    "planning", "building", "testing", "refactoring", "debugging", "design", "diagram", "deployment", "porting",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Limits and permissions; every field has a setting of the same name (HELIX_...)."""
+
+    task_types: tuple[str, ...] = TASK_TYPES
+    # Roles whose members may submit command runs; empty turns commands off.
+    command_roles: tuple[str, ...] = ("admin", "developer")
+    # "module:name" or "module:*" entries of functions that may be named over REST.
+    function_allow: tuple[str, ...] = ("helix_ray.samples:*",)
+    # Tasks that are not finished; beyond it submits are refused until some finish.
+    queue_tasks_max: int = 2_000_000
+    dependencies_max: int = 1000
+    retry_backoff_s: float = 1.0
+    retry_backoff_s_max: float = 300.0
+    # Attempts whose worker or executor died under them; one more fails the task as a poison task.
+    losses_max: int = 3
+    # A pending task overtakes one a level above it after waiting this much longer.
+    priority_aging_s: float = 600.0
+    # Silence after which an external worker's lease ends, and a node worker's.
+    lease_s: float = 30.0
+    node_lease_s: float = 10.0
+    sessions_per_user_max: int = 10
+    client_receipt_ttl_s: float = 86_400.0
+    internal_receipt_ttl_s: float = 600.0
+
+
+def function_allowed(policy: Policy, name: str) -> bool:
+    """Say whether the allow-list has a function's "module:name"."""
+    module, _, attribute = name.partition(":")
+    if not attribute or attribute.startswith("_"):
+        return False
+    return name in policy.function_allow or f"{module}:*" in policy.function_allow

@@ -1,0 +1,110 @@
+"""Questions: what somebody wants to know. Answers are plain JSON values (times in epoch seconds)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GetTask:
+    """One task, whole."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListTasks:
+    """Tasks, newest first. `since` and `until` bound created_at: half open, epoch seconds."""
+
+    status: str | None = None
+    priority: str | None = None
+    type: str | None = None
+    project_id: str | None = None
+    assigned_worker: str | None = None
+    since: float | None = None
+    until: float | None = None
+    limit: int = 50
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GetResult:
+    """The result of a finished task."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLog:
+    """Output of a task's attempt (the newest one unless named) from a byte offset."""
+
+    task_id: str
+    attempt: int | None = None
+    offset: int = 0
+    limit_bytes: int = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class WaitTasks:
+    """Which of these tasks are finished, with their results; waits until one is."""
+
+    task_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFor:
+    """What a node worker has to start and stop since `after`; all that it holds when `epoch` is another."""
+
+    worker_id: str
+    boot: str
+    epoch: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListWorkers:
+    """All workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetWorker:
+    """One worker."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetUser:
+    """A user by id or by name; the password hash is for the system only."""
+
+    user_id: str | None = None
+    username: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListUsers:
+    """All users."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetSession:
+    """A session by id or by the hash of its refresh token."""
+
+    session_id: str | None = None
+    refresh_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many tasks stand where, and how far the journal is."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """The token keys; for API replicas of this cluster only."""
+
+
+Question = (
+    GetTask | ListTasks | GetResult | ReadLog | WaitTasks | WorkFor | ListWorkers | GetWorker | GetUser
+    | ListUsers | GetSession | Counts | SigningKeys
+)  # fmt: skip

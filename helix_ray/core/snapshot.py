@@ -1,0 +1,122 @@
+"""State to JSON values and back. Indexes are rebuilt, so a snapshot holds each thing once.
+
+FOLD_VERSION changes whenever evolve would fold the same journal into something else: a snapshot of another
+version is thrown away and the journal folded from its start.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import fields
+from typing import Any
+
+from helix_ray.core.evolve import enqueue, hold, index_unfinished, index_waiting
+from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.state import KeptReceipt, Session, State, Task, User, Worker, class_of
+
+FOLD_VERSION = 1
+
+_TASK_FIELDS = [f.name for f in fields(Task) if f.name != "group"]
+_WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("held", "load", "inbox")]
+_USER_FIELDS = [f.name for f in fields(User)]
+_SESSION_FIELDS = [f.name for f in fields(Session)]
+
+
+def dump(state: State) -> dict[str, Any]:
+    """Return the state as JSON values."""
+    return {
+        "seq": state.seq,
+        "at": state.at,
+        "tasks": [_row(task, _TASK_FIELDS) for task in state.tasks.values()],
+        # The order within a level is the order of the queues, which requeued tasks enter at the front.
+        "ready": [[list(line) for line in queue.levels] for queue in state.ready.values()],
+        "finished": list(state.finished),
+        "workers": [_row(worker, _WORKER_FIELDS) for worker in state.workers.values()],
+        "users": [_row(user, _USER_FIELDS) for user in state.users.values()],
+        "sessions": [_row(session, _SESSION_FIELDS) for session in state.sessions.values()],
+        "receipts": [_receipts(state.client_receipts), _receipts(state.internal_receipts)],
+        "retired_through": state.retired_through,
+        "retired": dict(state.retired),
+    }
+
+
+def _row(thing: Any, names: list[str]) -> list[Any]:
+    return [_plain(getattr(thing, name)) for name in names]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    # What evolve changes in place (a session's spent tokens) must not change under a snapshot.
+    return list(value) if isinstance(value, list) else value
+
+
+def _receipts(shelf: OrderedDict[str, KeptReceipt]) -> list[list[Any]]:
+    return [[key, kept.fingerprint, kept.data, kept.until] for key, kept in shelf.items()]
+
+
+def load(body: dict[str, Any]) -> State:
+    """Build the state that dump described, with its indexes."""
+    state = State(seq=body["seq"], at=body["at"])
+    state.retired_through = body["retired_through"]
+    state.retired = dict(body["retired"])
+    for row in body["workers"]:
+        _load_worker(state, dict(zip(_WORKER_FIELDS, row, strict=True)))
+    for row in body["tasks"]:
+        _load_task(state, dict(zip(_TASK_FIELDS, row, strict=True)))
+    _load_held(state)
+    _load_queues(state, body["ready"])
+    state.finished = OrderedDict((i, state.tasks[i].finished_seq) for i in body["finished"])
+    _load_accounts(state, body)
+    return state
+
+
+def _load_worker(state: State, row: dict[str, Any]) -> None:
+    row["capabilities"] = frozenset(row["capabilities"])
+    worker = Worker(**row)
+    state.workers[worker.id] = worker
+
+
+def _load_task(state: State, row: dict[str, Any]) -> None:
+    row["status"] = Status(row["status"])
+    row["waits_for"] = set(row["waits_for"])
+    task = Task(group=class_of(row["spec"]), **row)
+    state.tasks[task.id] = task
+    state.by_status[task.status] += 1
+    if task.status not in TERMINAL:
+        index_unfinished(state, task)
+        index_waiting(state, task)
+
+
+def _load_held(state: State) -> None:
+    """Fill the workers' inboxes in the order of assignment: whoever reads one stops at the first older entry."""
+    held = [task for task in state.tasks.values() if task.status is Status.RUNNING and task.worker is not None]
+    for task in sorted(held, key=lambda task: task.assigned_seq):
+        hold(state.workers[task.worker or ""], task)
+
+
+def _load_queues(state: State, ready: list[list[list[str]]]) -> None:
+    for levels in ready:
+        for line in levels:
+            for task_id in line:
+                enqueue(state, state.tasks[task_id])
+    queued = {i for levels in ready for line in levels for i in line}
+    for task in state.tasks.values():
+        if task.status is Status.PENDING and task.id not in queued:
+            state.delayed[task.id] = task.not_before
+
+
+def _load_accounts(state: State, body: dict[str, Any]) -> None:
+    for row in body["users"]:
+        user = User(**dict(zip(_USER_FIELDS, row, strict=True)))
+        user.roles = tuple(user.roles)
+        state.users[user.id] = user
+        state.users_by_name[user.username] = user.id
+    for row in body["sessions"]:
+        session = Session(**dict(zip(_SESSION_FIELDS, row, strict=True)))
+        state.sessions[session.id] = session
+        for refresh_hash in (*session.spent, session.refresh_hash):
+            state.sessions_by_refresh[refresh_hash] = session.id
+    for shelf, rows in zip((state.client_receipts, state.internal_receipts), body["receipts"], strict=True):
+        for key, fingerprint, data, until in rows:
+            shelf[key] = KeptReceipt(fingerprint, data, until)

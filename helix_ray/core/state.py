@@ -1,0 +1,228 @@
+"""The state that the journal folds into: tasks, workers, users, sessions, and the indexes over them.
+
+Only core/evolve.py writes here. What is listed under "indexes" can be rebuilt from the rest and is therefore
+not part of a snapshot (core/snapshot.py).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from helix_ray.core.lifecycle import Status
+
+PRIORITIES = ("low", "normal", "high", "critical")
+LEVELS = {name: level for level, name in enumerate(PRIORITIES)}
+DEFAULT_CPU = 1.0
+# Assignments and revocations a node worker may still have to hear about; one that fell behind by more gets
+# the whole list of what it holds instead.
+INBOX_ENTRIES_MAX = 20_000
+
+
+class TaskClass(NamedTuple):
+    """Tasks that are alike to the scheduler: the same kind of run with the same demands."""
+
+    kind: str
+    signature: str
+    demand: tuple[tuple[str, float], ...]
+    capabilities: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Task:
+    """One task. `attempt` is the fencing number of the newest attempt (0: none yet)."""
+
+    id: str
+    seq: int
+    owner: str
+    spec: dict[str, Any]
+    level: int
+    group: TaskClass
+    status: Status
+    created_at: float
+    updated_at: float
+    progress: float = 0.0
+    note: str | None = None
+    worker: str | None = None
+    attempt: int = 0
+    # Since the last manual retry; failures + losses <= attempt.
+    failures: int = 0
+    losses: int = 0
+    assigned_seq: int = 0
+    started_at: float | None = None
+    finished_at: float | None = None
+    finished_seq: int = 0
+    not_before: float = 0.0
+    # Non-empty exactly while the status is waiting.
+    waits_for: set[str] = field(default_factory=set)
+    result: Any = None
+    error: dict[str, Any] | None = None
+
+    @property
+    def run(self) -> dict[str, Any] | None:
+        """What the task does, or None for a task that external workers or people do."""
+        run: dict[str, Any] | None = self.spec.get("run")
+        return run
+
+
+@dataclass(slots=True)
+class Worker:
+    """A node worker (kind "node") or an external one. Liveness is not here: it is memory, not fact."""
+
+    id: str
+    kind: str
+    owner: str
+    hostname: str
+    capabilities: frozenset[str]
+    resources: dict[str, Any]
+    labels: dict[str, str]
+    node_id: str | None
+    boot: str
+    registered_at: float
+    draining: bool = False
+    lost: bool = False
+    completed: int = 0
+    failed: int = 0
+    # indexes
+    held: dict[str, int] = field(default_factory=dict)  # task id -> attempt
+    load: dict[TaskClass, int] = field(default_factory=dict)
+    inbox: deque[tuple[int, str, int, bool]] = field(
+        default_factory=lambda: deque(maxlen=INBOX_ENTRIES_MAX)
+    )  # (seq, task id, attempt, is assignment)
+
+
+@dataclass(slots=True)
+class User:
+    """Somebody who may log in."""
+
+    id: str
+    username: str
+    password_hash: str
+    roles: tuple[str, ...]
+    created_at: float
+
+
+@dataclass(slots=True)
+class Session:
+    """A login. `spent` holds hashes of refresh tokens that were exchanged: one seen again is a theft."""
+
+    id: str
+    user_id: str
+    refresh_hash: str
+    expires_at: float
+    opened_at: float
+    spent: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class KeptReceipt:
+    """The answer that an idempotency key gets again."""
+
+    fingerprint: str
+    data: dict[str, Any]
+    until: float
+
+
+class ReadyQueue:
+    """Pending tasks of one class by priority; within one, those that were running before, then in order of arrival."""
+
+    __slots__ = ("levels", "size")
+
+    def __init__(self) -> None:
+        self.levels: tuple[OrderedDict[str, float], ...] = tuple(OrderedDict() for _ in PRIORITIES)
+        self.size = 0
+
+    def add(self, task_id: str, level: int, created_at: float, *, first: bool) -> None:
+        """Put a task at the end of its level, or at its front when it was there before."""
+        line = self.levels[level]
+        line[task_id] = created_at
+        if first:
+            line.move_to_end(task_id, last=False)
+        self.size += 1
+
+    def discard(self, task_id: str, level: int) -> None:
+        """Take a task out, if it is there."""
+        if self.levels[level].pop(task_id, None) is not None:
+            self.size -= 1
+
+    def head(self, aging_s: float) -> tuple[float, int] | None:
+        """Return (rank, level) of the next task; a lower rank goes first.
+
+        Rank is the submit time less `aging_s` for each level of priority, so a task that has waited
+        `aging_s` longer overtakes one a level above it: nothing starves.
+        """
+        best: tuple[float, int] | None = None
+        for level, line in enumerate(self.levels):
+            if line:
+                rank = next(iter(line.values())) - level * aging_s
+                if best is None or rank <= best[0]:
+                    best = (rank, level)
+        return best
+
+
+@dataclass(slots=True)
+class State:
+    """Everything the journal says, as of `seq`."""
+
+    seq: int = 0
+    at: float = 0.0
+    tasks: dict[str, Task] = field(default_factory=dict)
+    workers: dict[str, Worker] = field(default_factory=dict)
+    users: dict[str, User] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    client_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
+    internal_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
+    # Finish seq of the newest retired task, and how many were retired by status.
+    retired_through: int = 0
+    retired: dict[str, int] = field(default_factory=dict)
+    # indexes
+    ready: dict[TaskClass, ReadyQueue] = field(default_factory=dict)
+    by_status: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
+    delayed: dict[str, float] = field(default_factory=dict)  # task id -> not before
+    deadlines: dict[str, float] = field(default_factory=dict)  # unfinished task id -> deadline
+    dependents: dict[str, dict[str, None]] = field(default_factory=dict)  # unfinished id -> who waits, in order
+    finished: OrderedDict[str, int] = field(default_factory=OrderedDict)  # task id -> finish seq
+    users_by_name: dict[str, str] = field(default_factory=dict)
+    sessions_by_refresh: dict[str, str] = field(default_factory=dict)
+
+    def receipts(self, key: str) -> OrderedDict[str, KeptReceipt]:
+        """Return the shelf that a key belongs to: keys our own gateway made begin with `~`."""
+        return self.internal_receipts if key.startswith("~") else self.client_receipts
+
+
+def class_of(spec: dict[str, Any]) -> TaskClass:
+    """Return the scheduler's class of a task spec."""
+    run = spec.get("run")
+    kind = run["kind"] if run else "external"
+    signature = ""
+    if run is None:
+        signature = spec["type"]
+    elif kind == "function":
+        signature = run.get("function") or ""
+    elif kind == "inference":
+        signature = run["model"]
+    capabilities = spec.get("required_capabilities")
+    labels = spec.get("labels")
+    return TaskClass(
+        kind,
+        signature,
+        demand_of(spec.get("resources")),
+        tuple(sorted(capabilities)) if capabilities else (),
+        tuple(sorted(labels.items())) if labels else (),
+    )
+
+
+_DEFAULT_DEMAND = (("cpu", DEFAULT_CPU),)
+
+
+def demand_of(resources: dict[str, Any] | None) -> tuple[tuple[str, float], ...]:
+    """Return the non-zero demands of a task, sorted by name; `cpu` is DEFAULT_CPU unless given."""
+    if not resources:
+        return _DEFAULT_DEMAND
+    demand = {name: float(amount) for name, amount in resources.items() if name != "custom" and amount}
+    if "cpu" not in resources:
+        demand["cpu"] = DEFAULT_CPU
+    demand.update({name: float(amount) for name, amount in (resources.get("custom") or {}).items() if amount})
+    return tuple(sorted(demand.items()))

@@ -1,0 +1,126 @@
+"""Things of the state as plain JSON values: what questions are answered with. Times are epoch seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from helix_ray.core.liveness import Pulse
+from helix_ray.core.state import Session, Task, User, Worker
+
+# Fields of a spec that a task's view shows as they were given.
+SPEC_FIELDS = (
+    "resources", "required_capabilities", "labels", "depends_on", "max_retries", "retry_backoff_s", "timeout_s",
+    "deadline",
+)  # fmt: skip
+
+
+def task_view(task: Task) -> dict[str, Any]:
+    """Return one task, whole."""
+    spec = task.spec
+    view: dict[str, Any] = {
+        "id": task.id,
+        "title": spec["title"],
+        "description": spec.get("description"),
+        "type": spec["type"],
+        "priority": spec.get("priority", "normal"),
+        "project_id": spec.get("project_id"),
+        "status": task.status.value,
+        "assigned_worker": task.worker,
+        "progress": task.progress,
+        "progress_note": task.note,
+        "owner": task.owner,
+        "attempt": task.attempt,
+        "failures": task.failures,
+        "losses": task.losses,
+        "created_at": task.created_at,
+        "updated_at": task.updated_at,
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+        "not_before": task.not_before or None,
+        "waits_for": sorted(task.waits_for),
+        "error": task.error,
+        "run": shown_run(task.run),
+    }
+    for name in SPEC_FIELDS:
+        if name in spec:
+            view[name] = spec[name]
+    return view
+
+
+def shown_run(run: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a run without its bulk: pickled payloads and inference inputs stay out of listings."""
+    if run is None or ("payload" not in run and "inputs" not in run):
+        return run
+    return {name: value for name, value in run.items() if name not in ("payload", "inputs")}
+
+
+def task_line(task: Task) -> dict[str, Any]:
+    """Return one task as a line of a listing."""
+    spec = task.spec
+    return {
+        "id": task.id,
+        "title": spec["title"],
+        "status": task.status.value,
+        "priority": spec.get("priority", "normal"),
+        "type": spec["type"],
+        "project_id": spec.get("project_id"),
+        "assigned_worker": task.worker,
+        "progress": task.progress,
+        "created_at": task.created_at,
+        "updated_at": task.updated_at,
+        "seq": task.seq,
+    }
+
+
+def result_view(task: Task) -> dict[str, Any]:
+    """Return a finished task's outcome."""
+    return {
+        "id": task.id,
+        "status": task.status.value,
+        "attempt": task.attempt,
+        "assigned_worker": task.worker,
+        "finished_at": task.finished_at,
+        "result": task.result,
+        "error": task.error,
+        "owner": task.owner,
+    }
+
+
+def worker_view(worker: Worker, pulse: Pulse | None) -> dict[str, Any]:
+    """Return one worker; `status` is lost, draining, busy or idle."""
+    status = "busy" if worker.held else "idle"
+    if worker.lost:
+        status = "lost"
+    elif worker.draining:
+        status = "draining"
+    return {
+        "id": worker.id,
+        "hostname": worker.hostname,
+        "kind": worker.kind,
+        "status": status,
+        "last_heartbeat": pulse.wall if pulse is not None and pulse.wall else worker.registered_at,
+        "capabilities": sorted(worker.capabilities),
+        "resources": worker.resources,
+        "usage": pulse.usage if pulse is not None else {},
+        "labels": worker.labels,
+        "node_id": worker.node_id,
+        "registered_at": worker.registered_at,
+        "running": sorted(worker.held)[:100],
+        "running_total": len(worker.held),
+        "tasks_completed": worker.completed,
+        "tasks_failed": worker.failed,
+    }
+
+
+def user_view(user: User, *, secret: bool) -> dict[str, Any]:
+    """Return one user; the password hash only when `secret`."""
+    view: dict[str, Any] = {"id": user.id, "username": user.username, "roles": list(user.roles)}
+    view["created_at"] = user.created_at
+    if secret:
+        view["password_hash"] = user.password_hash
+    return view
+
+
+def session_view(session: Session) -> dict[str, Any]:
+    """Return one session without its refresh hashes."""
+    return {"id": session.id, "user_id": session.user_id, "expires_at": session.expires_at}

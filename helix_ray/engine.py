@@ -1,0 +1,147 @@
+"""The heart: orders in, durable facts, receipts out.
+
+`execute` runs to completion, with no await in it, so nobody sees a state between its steps:
+
+    1. decide   each order against the state as the orders before it in the batch leave it
+    2. evolve   fold its facts, so that the next order of the batch sees them
+    3. append   all facts of the batch to the journal, in one durable commit
+    4. answer   only now does anybody get a receipt, and only now may a reader look at the state
+    5. wake     whoever calls execute tells the followers that there is news
+
+Folding before appending is safe because nobody can look in between and because a failed append ends the
+process (JournalFailed is not caught): the next one folds what the disk has. There is no repair in place.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from helix_ray.core import snapshot
+from helix_ray.core.access import Principal
+from helix_ray.core.answers import answer
+from helix_ray.core.decide import decide
+from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.events import Fact
+from helix_ray.core.evolve import evolve
+from helix_ray.core.liveness import Liveness, Pulse
+from helix_ray.core.orders import Heartbeat, Order, Receipt, RegisterWorker
+from helix_ray.core.policy import Policy
+from helix_ray.core.questions import Question, WorkFor
+from helix_ray.core.state import State
+from helix_ray.ports import Batch, Clock, Journal, Snapshot
+
+log = logging.getLogger(__name__)
+
+REPLAY_FACTS_PER_READ = 20_000
+# Facts kept in memory for followers; one that is further behind reads the journal.
+RECENT_FACTS_MAX = 50_000
+# A snapshot is due when the tail is this long and longer than what the snapshot would hold.
+SNAPSHOT_TAIL_FACTS_MIN = 50_000
+
+
+class JournalFailed(Exception):
+    """An append failed: the process must end, because memory is ahead of the disk."""
+
+
+class Engine:
+    """One control plane's state and the only writer of its journal."""
+
+    def __init__(self, journal: Journal, policy: Policy, clock: Clock) -> None:
+        self.journal = journal
+        self.policy = policy
+        self.clock = clock
+        self.liveness = Liveness()
+        self.state = State()
+        self._recent: deque[Fact] = deque(maxlen=RECENT_FACTS_MAX)
+        self._snapshot_seq = 0
+
+    def recover(self) -> int:
+        """Fold the newest usable snapshot and the journal's tail; return how many facts were folded."""
+        kept = self.journal.load_snapshot()
+        if kept is not None and kept.fold_version == snapshot.FOLD_VERSION:
+            self.state = snapshot.load(kept.body)
+            self._snapshot_seq = kept.seq
+        folded = 0
+        while facts := self.journal.read_after(self.state.seq, REPLAY_FACTS_PER_READ):
+            for fact in facts:
+                evolve(self.state, fact)
+            self._recent.extend(facts)
+            folded += len(facts)
+        return folded
+
+    def execute(self, orders: Sequence[Order]) -> list[Receipt | Rejected]:
+        """Carry out orders in one commit; see the steps above. Raises JournalFailed, which must end the process."""
+        facts: list[Fact] = []
+        now = self.clock.wall()
+        answers = [self._decide_and_fold(order, now, facts) for order in orders]
+        if facts:
+            try:
+                self.journal.append(facts)
+            except Exception as error:
+                raise JournalFailed(f"append of {len(facts)} facts failed: {error}") from error
+            self._recent.extend(facts)
+        return answers
+
+    def _decide_and_fold(self, order: Order, now: float, facts: list[Fact]) -> Receipt | Rejected:
+        try:
+            decided = decide(self.state, order, now, self.policy)
+        except Exception:
+            # decide changes nothing, so an order that trips over a bug harms nobody else.
+            log.exception("order failed", extra={"request_id": order.request_id})
+            return Rejected(ErrorCode.INTERNAL_ERROR, "Internal error")
+        if isinstance(decided, (Rejected, Receipt)):
+            return decided
+        for event in decided.events:
+            fact = Fact(self.state.seq + 1, now, order.by.id, order.request_id, event)
+            evolve(self.state, fact)
+            facts.append(fact)
+        self._note_pulse(order, decided.data, now)
+        return Receipt(self.state.seq, decided.data)
+
+    def _note_pulse(self, order: Order, data: dict[str, Any], now: float) -> None:
+        body = order.body
+        if isinstance(body, Heartbeat):
+            pulse = Pulse(self.clock.monotonic(), now, body.status, body.current_task, body.usage)
+            self.liveness.heard(body.worker_id, pulse)
+        elif isinstance(body, RegisterWorker):
+            self.liveness.heard(data["worker_id"], Pulse(self.clock.monotonic(), now))
+
+    def query(self, question: Question, by: Principal) -> dict[str, Any] | Rejected:
+        """Answer a question from the present state."""
+        if isinstance(question, WorkFor):
+            return self._work_for(question, by)
+        return answer(self.state, self.liveness, question, by)
+
+    def _work_for(self, question: WorkFor, by: Principal) -> dict[str, Any] | Rejected:
+        """Revocations are not kept over a restart: a node worker of another epoch gets all that it holds."""
+        if question.epoch != self.journal.epoch:
+            question = replace(question, after=0)
+        reply = answer(self.state, self.liveness, question, by)
+        return reply if isinstance(reply, Rejected) else {**reply, "epoch": self.journal.epoch}
+
+    def events(self, after: int, limit: int) -> Batch:
+        """Return facts after a cursor: from memory when they are recent, else from the journal."""
+        head = self.state.seq
+        if after >= head:
+            return Batch((), after, head)
+        oldest = self._recent[0].seq if self._recent else head + 1
+        if after + 1 >= oldest:
+            facts = tuple(islice(self._recent, after + 1 - oldest, after + 1 - oldest + limit))
+        else:
+            facts = tuple(self.journal.read_after(after, limit))
+        return Batch(facts, facts[-1].seq if facts else after, head)
+
+    def snapshot_due(self) -> bool:
+        """Say whether folding the tail would cost more than a snapshot does."""
+        tail = self.state.seq - self._snapshot_seq
+        return tail >= max(SNAPSHOT_TAIL_FACTS_MIN, 4 * len(self.state.tasks))
+
+    def save_snapshot(self) -> None:
+        """Keep the present state, so that the next start folds a short tail."""
+        self.journal.save_snapshot(Snapshot(self.state.seq, snapshot.FOLD_VERSION, snapshot.dump(self.state)))
+        self._snapshot_seq = self.state.seq

@@ -1,0 +1,215 @@
+"""What a node worker and its executors say to each other.
+
+Node worker -> executor: `Run`, `Cancel`, `GiveBack`. Executor -> node worker: `Hello`, `Report`, `Returned`.
+Every message turns into a tuple of plain values (`to_plain`) and back (`from_plain`), so that a frame never has to
+name a class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Literal, TypeAlias
+
+Reason: TypeAlias = Literal["failed", "timeout", "cancelled", "not_allowed", "not_serialisable", "bad_spec"]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """Why an attempt failed.
+
+    `type` is the exception's qualified name, or a short word where there was no exception. `pickled` is the exception
+    itself, only where it could be pickled and unpickled again.
+    """
+
+    reason: Reason
+    type: str
+    message: str
+    traceback: str | None = None
+    pickled: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an attempt.
+
+    `result` is a JSON value; `pickled` is the cloudpickled result of a function that came as a payload. `output_tail`
+    is the last 4 KiB of a command's output. `log_bytes` counts all output written, that which was cut again included.
+    """
+
+    ok: bool
+    result: Any = None
+    pickled: bytes | None = None
+    error: ErrorInfo | None = None
+    exit_code: int | None = None
+    output_tail: str | None = None
+    log_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One attempt to run.
+
+    `run` is the task's run object; `payload` is a cloudpickled (function, args, kwargs) and comes from inside the
+    cluster only. `timeout_s` is in seconds; None waits for ever. `log_dir` is the folder of the attempt's log.
+    """
+
+    task_id: str
+    attempt: int
+    run: dict[str, Any]
+    timeout_s: float | None
+    log_dir: str
+    payload: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The attempt runs now; `pgid` is the process group of a command, which the node worker ends if we die."""
+
+    task_id: str
+    attempt: int
+    pgid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """The running code says how far it is, in percent (0 to 100)."""
+
+    task_id: str
+    attempt: int
+    percent: float
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The attempt is over; times are epoch seconds by this host's clock."""
+
+    task_id: str
+    attempt: int
+    outcome: Outcome
+    started_at: float
+    ended_at: float
+
+
+ReportItem: TypeAlias = Started | Progressed | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run these, in this order, after what is already queued."""
+
+    assignments: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End this attempt; one that is not started is answered at once, an unknown one is ignored."""
+
+    task_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Hand back what is not started yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First message of an executor."""
+
+    executor_id: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What happened since the last report, in order."""
+
+    items: tuple[ReportItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The (task_id, attempt) pairs that were queued and will not run here."""
+
+    attempts: tuple[tuple[str, int], ...]
+
+
+Message: TypeAlias = Run | Cancel | GiveBack | Hello | Report | Returned
+Plain: TypeAlias = tuple[Any, ...]
+
+_assignment = attrgetter("task_id", "attempt", "run", "timeout_s", "log_dir", "payload")
+_error = attrgetter("reason", "type", "message", "traceback", "pickled")
+
+
+def _outcome(outcome: Outcome) -> Plain:
+    error = None if outcome.error is None else _error(outcome.error)
+    return (
+        outcome.ok,
+        outcome.result,
+        outcome.pickled,
+        error,
+        outcome.exit_code,
+        outcome.output_tail,
+        outcome.log_bytes,
+    )
+
+
+def _item(item: ReportItem) -> Plain:
+    if isinstance(item, Finished):
+        return ("F", item.task_id, item.attempt, _outcome(item.outcome), item.started_at, item.ended_at)
+    if isinstance(item, Started):
+        return ("S", item.task_id, item.attempt, item.pgid)
+    return ("P", item.task_id, item.attempt, item.percent, item.note)
+
+
+def _to_item(plain: Plain) -> ReportItem:
+    tag, *fields = plain
+    if tag == "F":
+        task_id, attempt, outcome, started_at, ended_at = fields
+        return Finished(task_id, attempt, _to_outcome(outcome), started_at, ended_at)
+    return Started(*fields) if tag == "S" else Progressed(*fields)
+
+
+def _to_outcome(plain: Plain) -> Outcome:
+    ok, result, pickled, error, exit_code, output_tail, log_bytes = plain
+    info = None if error is None else ErrorInfo(*error)
+    return Outcome(ok, result, pickled, info, exit_code, output_tail, log_bytes)
+
+
+def to_plain(message: Message) -> Plain:
+    """Return the message as a tuple of plain values, its tag first."""
+    match message:
+        case Report():
+            return ("report", *map(_item, message.items))
+        case Run():
+            return ("run", *map(_assignment, message.assignments))
+        case Cancel():
+            return ("cancel", message.task_id, message.attempt)
+        case GiveBack():
+            return ("give_back",)
+        case Returned():
+            return ("returned", *message.attempts)
+        case Hello():
+            return ("hello", message.executor_id, message.pid)
+
+
+_FROM: dict[str, Callable[[Plain], Message]] = {
+    "report": lambda fields: Report(tuple(map(_to_item, fields))),
+    "run": lambda fields: Run(tuple(Assignment(*plain) for plain in fields)),
+    "cancel": lambda fields: Cancel(*fields),
+    "give_back": lambda fields: GiveBack(),
+    "returned": lambda fields: Returned(fields),
+    "hello": lambda fields: Hello(*fields),
+}
+
+
+def from_plain(plain: Plain) -> Message:
+    """Return the message that `to_plain` wrote; raises ValueError for an unknown tag or missing fields."""
+    try:
+        return _FROM[plain[0]](plain[1:])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"not a message: {str(plain)[:100]}") from error

@@ -1,0 +1,156 @@
+"""One attempt from start to outcome, whatever its kind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from helix_ray.execution.allow import Allow
+from helix_ray.execution.assignment import (
+    Assignment,
+    ErrorInfo,
+    Finished,
+    Outcome,
+    ReportItem,
+    Started,
+)
+from helix_ray.execution.command import CommandRun
+from helix_ray.execution.command_spec import BadCommand, timeout_s
+from helix_ray.execution.deadline import Deadline
+from helix_ray.execution.failure import describe
+from helix_ray.execution.function import FunctionRunner
+from helix_ray.execution.output import OutputCapture
+from helix_ray.execution.progress import Sink, TaskInfo, install
+from helix_ray.inference.onnx import InferenceRefused, ModelStore
+
+
+class Running:
+    """An attempt that was taken from the queue, and the one handle to cancel it."""
+
+    def __init__(self, assignment: Assignment, emit: Callable[[ReportItem], None]) -> None:
+        self.assignment = assignment
+        self.sink = Sink(TaskInfo(assignment.task_id, assignment.attempt), emit)
+        self._command: CommandRun | None = None
+        self._at_once = False
+
+    def attach(self, command: CommandRun) -> None:
+        """Name the command that a cancel ends; one that came before ends it now."""
+        self._command = command
+        if self.sink.cancelled is not None:
+            command.cancel(self.sink.cancelled, at_once=self._at_once)
+
+    def cancel(self, reason: str, *, at_once: bool = False) -> None:
+        """End the attempt: a command's group is ended, a function's next call of `progress` raises. Thread safe."""
+        self._at_once = self._at_once or at_once
+        self.sink.cancelled = self.sink.cancelled or reason
+        if self._command is not None:
+            self._command.cancel(reason, at_once=at_once)
+
+
+class AttemptRunner:
+    """Runs attempts one after another on the thread that made it."""
+
+    def __init__(
+        self,
+        allow: Allow,
+        models: ModelStore,
+        emit: Callable[[ReportItem], None],
+        emit_now: Callable[[ReportItem], None],
+    ) -> None:
+        self._models = models
+        self._emit = emit
+        self._emit_now = emit_now
+        self._deadline = Deadline()
+        self._functions = FunctionRunner(allow, self._deadline)
+        self._output = OutputCapture()
+        if threading.current_thread() is threading.main_thread():
+            self._output.install()
+
+    def run(self, running: Running) -> None:
+        """Run the attempt to its end and emit Started, Progressed and Finished; never raises for what it does."""
+        task = running.assignment
+        started_at = time.time()
+        try:
+            outcome = self._outcome(running)
+        except Exception as error:
+            outcome = Outcome(False, error=describe(error))
+        running.sink.flush()
+        self._emit(Finished(task.task_id, task.attempt, outcome, started_at, time.time()))
+
+    def interrupt(self) -> None:
+        """Raise in the Python code that runs now. Thread safe."""
+        self._deadline.interrupt()
+
+    def close(self) -> None:
+        """Give stdout and stderr back and end the deadline's thread; safe to call twice."""
+        self._output.uninstall()
+        self._deadline.close()
+
+    def _outcome(self, running: Running) -> Outcome:
+        task = running.assignment
+        kind = "function" if task.payload is not None else task.run.get("kind")
+        if kind == "command":
+            return self._command(running)
+        self._emit(Started(task.task_id, task.attempt))
+        if kind == "function":
+            return self._in_process(running, self._functions.run)
+        if kind == "inference":
+            return self._in_process(running, self._infer)
+        return _bad_spec(f"run.kind {kind!r} is none of command, function, inference")
+
+    def _command(self, running: Running) -> Outcome:
+        task = running.assignment
+        command = CommandRun(task, lambda pgid: self._emit_now(Started(task.task_id, task.attempt, pgid)))
+        running.attach(command)
+        return command.run()
+
+    def _in_process(self, running: Running, call: Callable[[Assignment], Outcome]) -> Outcome:
+        task = running.assignment
+        try:
+            task = _with_own_limit(task)
+        except BadCommand as error:
+            return _bad_spec(str(error))
+        install(running.sink)
+        self._output.begin(task)
+        try:
+            outcome = call(task)
+        finally:
+            install(None)
+            log_bytes, tail = self._output.end()
+        if log_bytes:
+            return _with_output(outcome, log_bytes, tail)
+        return outcome
+
+    def _infer(self, task: Assignment) -> Outcome:
+        def encode(value: object) -> Outcome:
+            return Outcome(True, value)
+
+        def call() -> object:
+            try:
+                return self._models.infer(task.run)
+            except InferenceRefused as error:
+                return error
+
+        outcome = self._functions.guard(call, task.timeout_s, encode)
+        if isinstance(outcome.result, InferenceRefused):
+            return _bad_spec(str(outcome.result), type(outcome.result).__name__)
+        return outcome
+
+
+def _with_own_limit(task: Assignment) -> Assignment:
+    """Return the assignment with the shorter of its own and its run object's time limit."""
+    if "timeout_s" not in task.run:
+        return task
+    limits = [limit for limit in (timeout_s(task.run), task.timeout_s) if limit is not None]
+    return Assignment(
+        task.task_id, task.attempt, task.run, min(limits, default=None), task.log_dir, task.payload
+    )
+
+
+def _with_output(outcome: Outcome, log_bytes: int, tail: str | None) -> Outcome:
+    return Outcome(outcome.ok, outcome.result, outcome.pickled, outcome.error, None, tail, log_bytes)
+
+
+def _bad_spec(message: str, kind: str = "BadSpec") -> Outcome:
+    return Outcome(False, error=ErrorInfo("bad_spec", kind, message))

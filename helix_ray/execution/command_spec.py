@@ -1,0 +1,105 @@
+"""What a `run` object of kind `command` asks for, checked before anything starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+SHELL = "/bin/sh"
+
+_KEYS = {"kind", "argv", "shell", "env", "working_dir", "timeout_s"}
+
+
+class BadCommand(ValueError):
+    """The run object cannot be run as a command; the message says which field and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """A command ready to start: argv[0] still as given, working_dir None for the executor's own."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    working_dir: str | None
+    timeout_s: float | None
+
+
+def parse(run: dict[str, Any]) -> CommandSpec:
+    """Return the command that a run object describes; raises BadCommand.
+
+    Exactly one of `argv` (list of text) and `shell` (a line for /bin/sh -c) is given.
+    """
+    unknown = sorted(set(run) - _KEYS)
+    if unknown:
+        raise BadCommand(f"unknown fields: {', '.join(unknown)}")
+    return CommandSpec(_argv(run), _env(run), _working_dir(run), timeout_s(run))
+
+
+def timeout_s(run: dict[str, Any]) -> float | None:
+    """Return the run object's own timeout in seconds; raises BadCommand where it is no positive number."""
+    value = run.get("timeout_s")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise BadCommand(f"timeout_s must be a number above 0, not {value!r}")
+    return float(value)
+
+
+def find_program(argv: tuple[str, ...], path: str, working_dir: str | None) -> str:
+    """Return the file that argv[0] names in the command's own PATH and folder; raises BadCommand."""
+    program = argv[0]
+    if "/" in program:
+        program = os.path.join(working_dir or os.getcwd(), program)
+    found = shutil.which(program, path=path)
+    if found is None:
+        raise BadCommand(f"program {argv[0]!r} is not there or may not be executed (PATH is {path})")
+    return os.path.join(working_dir or os.getcwd(), found)
+
+
+def _argv(run: dict[str, Any]) -> tuple[str, ...]:
+    argv, shell = run.get("argv"), run.get("shell")
+    if (argv is None) == (shell is None):
+        raise BadCommand("a command takes either argv or shell")
+    if shell is not None:
+        return (SHELL, "-c", _text("shell", shell))
+    if not isinstance(argv, list | tuple) or not argv:
+        raise BadCommand("argv must be a list of text with at least one entry")
+    words = tuple(_text(f"argv[{index}]", word) for index, word in enumerate(argv))
+    if not words[0]:
+        raise BadCommand("argv[0] is empty")
+    return words
+
+
+def _env(run: dict[str, Any]) -> dict[str, str]:
+    env = run.get("env")
+    if env is None:
+        return {}
+    if not isinstance(env, dict):
+        raise BadCommand("env must be an object of text")
+    for name, value in env.items():
+        if not isinstance(name, str) or not name or "=" in name:
+            raise BadCommand(f"env: {name!r} is no name of a variable")
+        _text(f"env.{name}", name)
+        _text(f"env.{name}", value)
+    return dict(env)
+
+
+def _working_dir(run: dict[str, Any]) -> str | None:
+    folder = run.get("working_dir")
+    if folder is None:
+        return None
+    if not os.path.isabs(_text("working_dir", folder)):
+        raise BadCommand(f"working_dir must be an absolute path, not {folder!r}")
+    if not os.path.isdir(folder):
+        raise BadCommand(f"working_dir {folder!r} is not a folder on this node")
+    if not os.access(folder, os.X_OK):
+        raise BadCommand(f"working_dir {folder!r} may not be entered by the executor")
+    return str(folder)
+
+
+def _text(field: str, value: Any) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise BadCommand(f"{field} must be text without NUL characters")
+    return value

@@ -1,0 +1,219 @@
+"""Which executor of a node gets which attempts: queues and seats, no I/O and no clock.
+
+A seat is an executor that holds the resources of one demand. Short work is handed out in batches that keep a
+seat busy for about BATCH_S; work of unknown duration goes out one at a time. When an executor dies, the attempt
+it was running is lost, and the ones behind it go out again one by one: if one of them is a killer, it is found.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from helix_ray.execution.assignment import Assignment
+
+BATCH_S = 0.02
+BATCH_TASKS_MAX = 128
+SEATS_WITHOUT_DEMAND_MAX = 32
+DURATION_WEIGHT = 0.2
+GROUPS_REMEMBERED_MAX = 10_000
+EPSILON = 1e-9
+
+Key = tuple[str, int]  # task id, attempt
+Demand = tuple[tuple[str, float], ...]
+
+
+@dataclass(slots=True)
+class Item:
+    """An attempt on this node. `group` stands for tasks of like duration."""
+
+    assignment: Assignment
+    demand: Demand
+    group: Any
+    alone: bool = False
+
+    @property
+    def key(self) -> Key:
+        """Return the task id and attempt."""
+        return self.assignment.task_id, self.assignment.attempt
+
+
+@dataclass(slots=True)
+class Seat:
+    """One executor. `outstanding` are the attempts it was given, in the order in which it runs them."""
+
+    id: str
+    demand: Demand
+    ready: bool = False
+    idle_since: float = 0.0
+    outstanding: OrderedDict[Key, Item] = field(default_factory=OrderedDict)
+
+
+class Dispatch:
+    """The queues and seats of one node with the given capacity."""
+
+    def __init__(self, capacity: Mapping[str, float]) -> None:
+        self._capacity = dict(capacity)
+        self._queues: dict[Demand, deque[Item]] = {}
+        self._durations: OrderedDict[Any, float] = OrderedDict()
+        self.seats: dict[str, Seat] = {}
+        self._where: dict[Key, Seat | None] = {}  # None: in a queue
+
+    # ------------------------------------------------------------------------------------- attempts
+
+    def holds(self, key: Key) -> bool:
+        """Say whether an attempt is queued or given out here."""
+        return key in self._where
+
+    def attempts(self) -> list[Key]:
+        """Return every attempt that is queued or given out here."""
+        return list(self._where)
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Queue attempts; one that is here already is left as it is."""
+        for item in items:
+            if item.key not in self._where:
+                self._where[item.key] = None
+                self._queues.setdefault(item.demand, deque()).append(item)
+
+    def drop(self, key: Key) -> Seat | None:
+        """Take an attempt out of its queue; return its seat when it was given out already."""
+        seat = self._where.get(key)
+        if seat is not None:
+            return seat
+        if key in self._where:
+            del self._where[key]
+            for demand, queue in list(self._queues.items()):
+                self._queues[demand] = deque(item for item in queue if item.key != key)
+        return None
+
+    def ended(self, seat_id: str, key: Key, duration_s: float | None, now: float) -> Item | None:
+        """Note that an attempt ended at a seat; return it, or None when it is not known there."""
+        seat = self.seats.get(seat_id)
+        item = seat.outstanding.pop(key, None) if seat is not None else None
+        if seat is None or item is None:
+            return None
+        self._where.pop(key, None)
+        if duration_s is not None:
+            self._learn(item.group, duration_s)
+        if not seat.outstanding:
+            seat.idle_since = now
+        return item
+
+    def _learn(self, group: Any, duration_s: float) -> None:
+        known = self._durations.get(group)
+        if known is None or duration_s > 4 * known:
+            self._durations[group] = duration_s
+        else:
+            self._durations[group] = known + DURATION_WEIGHT * (duration_s - known)
+        if len(self._durations) > GROUPS_REMEMBERED_MAX:
+            self._durations.popitem(last=False)
+
+    def batches(self) -> list[tuple[Seat, list[Assignment]]]:
+        """Hand queued attempts to seats that have (almost) nothing to do."""
+        out: list[tuple[Seat, list[Assignment]]] = []
+        for demand, queue in self._queues.items():
+            if not queue:
+                continue
+            seats = [seat for seat in self.seats.values() if seat.ready and seat.demand == demand]
+            seats.sort(key=lambda seat: len(seat.outstanding))
+            for position, seat in enumerate(seats):
+                share = -(-len(queue) // (len(seats) - position))
+                batch = self._fill(seat, queue, share)
+                if batch:
+                    out.append((seat, batch))
+        return out
+
+    def _fill(self, seat: Seat, queue: deque[Item], share: int) -> list[Assignment]:
+        budget = BATCH_S - sum(self._expected(item) for item in seat.outstanding.values())
+        if seat.outstanding and budget < BATCH_S / 2:
+            return []
+        batch: list[Assignment] = []
+        while queue and len(batch) < min(share, BATCH_TASKS_MAX):
+            item = queue[0]
+            cost = BATCH_S if item.alone else self._expected(item)
+            if seat.outstanding and cost > budget:
+                break
+            budget -= cost
+            queue.popleft()
+            seat.outstanding[item.key] = item
+            self._where[item.key] = seat
+            batch.append(item.assignment)
+        return batch
+
+    def _expected(self, item: Item) -> float:
+        return self._durations.get(item.group, BATCH_S)
+
+    # ------------------------------------------------------------------------------------- seats
+
+    def open_seat(self, seat_id: str, demand: Demand, now: float) -> None:
+        """Note an executor that is starting."""
+        self.seats[seat_id] = Seat(seat_id, demand, idle_since=now)
+
+    def seat_ready(self, seat_id: str, now: float) -> Seat | None:
+        """Note that an executor has said hello; None for one that was given up meanwhile."""
+        seat = self.seats.get(seat_id)
+        if seat is not None:
+            seat.ready, seat.idle_since = True, now
+        return seat
+
+    def close_seat(self, seat_id: str) -> Item | None:
+        """Forget an executor that is gone; return the attempt that it was running. Those behind it are queued again."""
+        seat = self.seats.pop(seat_id, None)
+        if seat is None or not seat.outstanding:
+            return None
+        items = list(seat.outstanding.values())
+        running, behind = items[0], items[1:]
+        del self._where[running.key]
+        queue = self._queues.setdefault(seat.demand, deque())
+        for item in reversed(behind):
+            item.alone = True
+            self._where[item.key] = None
+            queue.appendleft(item)
+        return running
+
+    def wanted(self) -> list[Demand]:
+        """Return the demands of executors worth starting now: there is work for them, and they fit."""
+        free = self._free()
+        wanted: list[Demand] = []
+        for demand, queue in self._queues.items():
+            seats = [seat for seat in self.seats.values() if seat.demand == demand]
+            missing = len(queue) - sum(1 for seat in seats if not seat.outstanding)
+            room = SEATS_WITHOUT_DEMAND_MAX - len(seats) if not demand else len(queue)
+            while missing > 0 and room > 0 and self._fits(demand, free):
+                for name, amount in demand:
+                    free[name] = free.get(name, 0.0) - amount
+                wanted.append(demand)
+                missing -= 1
+                room -= 1
+        return wanted
+
+    def surplus(self, now: float, idle_s: float) -> list[Seat]:
+        """Return idle seats to give back: idle for too long, or in the way of work that fits nowhere else."""
+        blocked = any(
+            queue
+            and not any(seat.demand == demand for seat in self.seats.values())
+            and not self._fits(demand, self._free())
+            for demand, queue in self._queues.items()
+        )
+        return [
+            seat
+            for seat in self.seats.values()
+            if seat.ready
+            and not seat.outstanding
+            and not self._queues.get(seat.demand)
+            and (blocked or now - seat.idle_since > idle_s)
+        ]
+
+    def _free(self) -> dict[str, float]:
+        free = dict(self._capacity)
+        for seat in self.seats.values():
+            for name, amount in seat.demand:
+                free[name] = free.get(name, 0.0) - amount
+        return free
+
+    @staticmethod
+    def _fits(demand: Demand, free: Mapping[str, float]) -> bool:
+        return all(free.get(name, 0.0) + EPSILON >= amount for name, amount in demand)

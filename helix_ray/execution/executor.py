@@ -1,0 +1,159 @@
+"""The warm process that runs attempts: a reader thread takes orders, the calling thread runs them one by one.
+
+What it does on its own: on end of the connection it kills the running command's group, interrupts the running Python
+code and returns. What the node worker does: end this process where a cancelled or timed-out function stays inside C and
+does not stop within the grace, and end a command's group (`Started.pgid`) where this process died.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections import deque
+
+from helix_ray.execution.allow import Allow
+from helix_ray.execution.assignment import (
+    Assignment,
+    Cancel,
+    ErrorInfo,
+    Finished,
+    GiveBack,
+    Hello,
+    Message,
+    Outcome,
+    ReportItem,
+    Returned,
+    Run,
+)
+from helix_ray.execution.attempt import AttemptRunner, Running
+from helix_ray.execution.frames import FrameReader
+from helix_ray.execution.outbox import Outbox
+from helix_ray.inference.onnx import ModelStore
+
+RECEIVE_BYTES_MAX = 256 * 1024
+
+CANCELLED = "cancelled"
+CONNECTION_LOST = "the executor lost its node worker"
+
+
+class Executor:
+    """Serves one node worker over its Unix domain socket at `connect_path`, once.
+
+    Make and serve it on the process's main thread: then sleeping functions can be interrupted and what functions print
+    goes to their logs.
+    """
+
+    def __init__(self, connect_path: str, executor_id: str, allow: Allow, models: ModelStore) -> None:
+        self._connect_path = connect_path
+        self._executor_id = executor_id
+        self._allow = allow
+        self._models = models
+        self._condition = threading.Condition(threading.Lock())  # guards _queue, _running, _closed
+        self._queue: deque[Assignment] = deque()
+        self._running: Running | None = None
+        self._closed = False
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def serve(self) -> None:
+        """Run what arrives until the connection ends; raises OSError where it cannot be made."""
+        with self._connection:
+            self._connection.connect(self._connect_path)
+            self._outbox = Outbox(self._connection)
+            self._runner = AttemptRunner(self._allow, self._models, self._outbox.put, self._put_now)
+            self._outbox.send(Hello(self._executor_id, os.getpid()))
+            reader = threading.Thread(target=self._read, name="helix-executor-reader", daemon=True)
+            reader.start()
+            try:
+                self._work()
+            finally:
+                self.stop()
+                self._runner.close()
+                self._outbox.close()
+                reader.join()
+
+    def stop(self) -> None:
+        """End the connection, and with it `serve`. Thread safe; safe to call twice."""
+        try:
+            self._connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # not connected any more
+
+    def _work(self) -> None:
+        while (running := self._next()) is not None:
+            self._runner.run(running)
+            if not self._queue:
+                self._outbox.flush()
+
+    def _next(self) -> Running | None:
+        with self._condition:
+            self._running = None
+            while not self._queue and not self._closed:
+                self._condition.wait()
+            if self._closed:
+                return None
+            self._running = Running(self._queue.popleft(), self._outbox.put)
+            return self._running
+
+    def _put_now(self, item: ReportItem) -> None:
+        self._outbox.put(item)
+        self._outbox.flush()
+
+    def _read(self) -> None:
+        frames = FrameReader()
+        try:
+            while data := self._connection.recv(RECEIVE_BYTES_MAX):
+                for message in frames.feed(data):
+                    self._take(message)
+        except OSError:
+            pass  # the same as its end
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        with self._condition:
+            self._closed = True
+            self._queue.clear()
+            running = self._running
+            self._condition.notify()
+        if running is not None:
+            running.cancel(CONNECTION_LOST, at_once=True)
+            self._runner.interrupt()
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Run():
+                with self._condition:
+                    self._queue.extend(message.assignments)
+                    self._condition.notify()
+            case Cancel():
+                self._cancel(message)
+            case GiveBack():
+                with self._condition:
+                    queued = tuple((task.task_id, task.attempt) for task in self._queue)
+                    self._queue.clear()
+                self._outbox.send(Returned(queued))
+            case _:
+                raise ValueError(f"{type(message).__name__} is not for executors")
+
+    def _cancel(self, message: Cancel) -> None:
+        with self._condition:
+            running = self._running
+            queued = _find(self._queue, message)
+            if queued is not None:
+                self._queue.remove(queued)
+        if queued is not None:
+            now = time.time()
+            outcome = Outcome(False, error=ErrorInfo("cancelled", "Cancelled", CANCELLED))
+            self._put_now(Finished(message.task_id, message.attempt, outcome, now, now))
+        elif running is not None and _is(running.assignment, message):
+            running.cancel(CANCELLED)
+
+
+def _find(queue: deque[Assignment], message: Cancel) -> Assignment | None:
+    return next((task for task in queue if _is(task, message)), None)
+
+
+def _is(task: Assignment, message: Cancel) -> bool:
+    return task.task_id == message.task_id and task.attempt == message.attempt

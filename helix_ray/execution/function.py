@@ -1,0 +1,110 @@
+"""Run one function: by an allowed name with JSON in and out, or as a payload from inside the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from types import CoroutineType
+from typing import Any
+
+import cloudpickle
+
+from helix_ray.execution.allow import Allow, NotAllowed, NotThere
+from helix_ray.execution.assignment import Assignment, ErrorInfo, Outcome, Reason
+from helix_ray.execution.deadline import Deadline, Interrupted
+from helix_ray.execution.failure import describe, type_name
+from helix_ray.execution.jsonable import RESULT_BYTES_MAX, NotSerialisable, to_json
+from helix_ray.execution.progress import Cancelled
+
+_KEYS = {"kind", "function", "args", "kwargs", "timeout_s"}
+
+
+class BadCall(ValueError):
+    """The run object does not describe a call; the message says which field and why."""
+
+
+class FunctionRunner:
+    """Runs functions on the thread that made `deadline`."""
+
+    def __init__(self, allow: Allow, deadline: Deadline, result_bytes_max: int = RESULT_BYTES_MAX) -> None:
+        self._allow = allow
+        self._deadline = deadline
+        self._result_bytes_max = result_bytes_max
+
+    def run(self, assignment: Assignment) -> Outcome:
+        """Return what came of the call; never raises for what the function does."""
+        try:
+            call = (
+                self._named(assignment.run) if assignment.payload is None else _unpickled(assignment.payload)
+            )
+        except (NotAllowed, NotThere, BadCall) as error:
+            reason: Reason = "not_allowed" if isinstance(error, NotAllowed) else "bad_spec"
+            return Outcome(False, error=ErrorInfo(reason, type_name(error), str(error)))
+        except Exception as error:
+            return Outcome(False, error=describe(error))
+        return self.guard(call, assignment.timeout_s, self._encode(assignment))
+
+    def guard(
+        self, call: Callable[[], Any], timeout_s: float | None, encode: Callable[[Any], Outcome]
+    ) -> Outcome:
+        """Return encode(call()), or the outcome that the exception stands for."""
+        try:
+            value = self._deadline.call(call, timeout_s)
+        except BaseException as error:
+            return self._failure(error, timeout_s)
+        try:
+            return encode(value)
+        except NotSerialisable as error:
+            return Outcome(False, error=ErrorInfo("not_serialisable", type_name(error), str(error)))
+        except Exception as error:
+            message = f"result: type {type(value).__qualname__} cannot be pickled: {error}"
+            return Outcome(False, error=ErrorInfo("not_serialisable", type_name(error), message))
+
+    def _named(self, run: dict[str, Any]) -> Callable[[], Any]:
+        if not run.keys() <= _KEYS:
+            raise BadCall(f"unknown fields: {', '.join(sorted(run.keys() - _KEYS))}")
+        name, args, kwargs = run.get("function"), run.get("args") or (), run.get("kwargs") or {}
+        if not isinstance(name, str):
+            raise BadCall('function must be a name of the form "pkg.mod:name"')
+        if not isinstance(args, list | tuple):
+            raise BadCall("args must be a list")
+        if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
+            raise BadCall("kwargs must be an object")
+        return partial(_invoke, self._allow.resolve(name), args, kwargs)
+
+    def _encode(self, assignment: Assignment) -> Callable[[Any], Outcome]:
+        return self._as_json if assignment.payload is None else self._as_pickle
+
+    def _as_json(self, value: Any) -> Outcome:
+        return Outcome(True, to_json(value, self._result_bytes_max))
+
+    def _as_pickle(self, value: Any) -> Outcome:
+        data: bytes = cloudpickle.dumps(value, protocol=5)
+        if len(data) > self._result_bytes_max:
+            raise NotSerialisable(
+                f"result: {len(data)} bytes of pickle, at most {self._result_bytes_max} are taken"
+            )
+        return Outcome(True, None, data)
+
+    def _failure(self, error: BaseException, timeout_s: float | None) -> Outcome:
+        if isinstance(error, Cancelled):
+            return Outcome(False, error=ErrorInfo("cancelled", "Cancelled", str(error)))
+        if self._deadline.fired or isinstance(error, Interrupted):
+            trace = describe(error).traceback
+            return Outcome(
+                False, error=ErrorInfo("timeout", "TimedOut", f"timed out after {timeout_s} s", trace)
+            )
+        return Outcome(False, error=describe(error))
+
+
+def _unpickled(payload: bytes) -> Callable[[], Any]:
+    function, args, kwargs = cloudpickle.loads(payload)
+    return partial(_invoke, getattr(function, "__helix_function__", function), args, kwargs)
+
+
+def _invoke(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    value = function(*args, **kwargs)
+    if type(value) is CoroutineType:
+        return asyncio.run(value)
+    return value

@@ -1,0 +1,99 @@
+"""Results as JSON: numpy is taken, NaN and infinity are refused, and a refusal says where the culprit is."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import orjson
+
+RESULT_BYTES_MAX = 64 * 1024 * 1024
+"""Largest result of one attempt, in bytes of JSON or pickle."""
+
+_SIMPLE = (type(None), bool)
+_DEPTH_MAX = 254  # orjson's own limit
+
+
+class NotSerialisable(ValueError):
+    """The value has no faithful JSON form; the message names the type and the path to it."""
+
+
+def to_json(value: Any, bytes_max: int = RESULT_BYTES_MAX) -> Any:
+    """Return the value as plain JSON (tuples become lists, numpy arrays nested lists).
+
+    Raises NotSerialisable for a type JSON has no form for, a key that is no text, NaN, infinity, an integer beyond 64
+    bits, and above bytes_max.
+    """
+    if type(value) in _SIMPLE:
+        return value
+    try:
+        text = orjson.dumps(value, default=_array, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError as error:
+        raise NotSerialisable(_fault(value, "result", 0) or f"result: {error}") from error
+    if len(text) > bytes_max:
+        raise NotSerialisable(f"result: {len(text)} bytes of JSON, at most {bytes_max} are taken")
+    # orjson writes NaN and infinity as null: only a text with a null in it can hide one.
+    if b"null" in text and (fault := _fault(value, "result", 0)):
+        raise NotSerialisable(fault)
+    return orjson.loads(text)
+
+
+def _array(value: Any) -> Any:
+    """Return what orjson cannot write of numpy (strided arrays, exotic scalars) as lists; refuse all else."""
+    if type(value).__module__ == "numpy":
+        return value.tolist()
+    raise TypeError
+
+
+def _fault(value: Any, path: str, depth: int) -> str | None:
+    """Return where and why the value is no JSON, None where this walk finds nothing."""
+    if value is None or isinstance(value, bool | str):
+        return _text_fault(value, path)
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{path}: {value} has no JSON form"
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**64 else f"{path}: an integer beyond 64 bits"
+    if depth >= _DEPTH_MAX:
+        return f"{path}: nested deeper than {_DEPTH_MAX} levels"
+    if isinstance(value, list | tuple):
+        return _first(_fault(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value))
+    if isinstance(value, dict):
+        return _first(_entry_fault(key, item, path, depth) for key, item in value.items())
+    if type(value).__module__ == "numpy":
+        return _fault(value.tolist(), path, depth)
+    return _other_fault(value, path, depth)
+
+
+def _first(faults: Any) -> str | None:
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def _text_fault(value: Any, path: str) -> str | None:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return f"{path}: text that is no valid Unicode"
+    return None
+
+
+def _entry_fault(key: Any, value: Any, path: str, depth: int) -> str | None:
+    if not isinstance(key, str):
+        return f"{path}: key {key!r} is of type {_type_name(key)}, JSON keys are text"
+    return _text_fault(key, f"{path} key") or _fault(value, f"{path}.{key}", depth + 1)
+
+
+def _other_fault(value: Any, path: str, depth: int) -> str | None:
+    fields = getattr(type(value), "__dataclass_fields__", None)
+    if fields is not None:
+        return _first(_fault(getattr(value, name), f"{path}.{name}", depth + 1) for name in fields)
+    try:
+        orjson.dumps(value)  # dates, UUIDs, enumerations
+    except TypeError:
+        return f"{path}: type {_type_name(value)} has no JSON form"
+    return None
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

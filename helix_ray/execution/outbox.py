@@ -1,0 +1,98 @@
+"""Reports on their way to the node worker: gathered, sent in order, never held for long."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+
+from helix_ray.execution.assignment import Message, Report, ReportItem
+from helix_ray.execution.frames import FrameError, encode
+
+REPORT_ITEMS_MAX = 64
+"""A report is sent when it has this many items."""
+
+REPORT_AGE_S_MAX = 0.002
+"""A report is sent when its oldest item is this old, in seconds, whatever runs meanwhile."""
+
+
+class Outbox:
+    """Sends from any thread; a broken connection swallows what is sent, its reader notices the end."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()  # held while taking and sending, so that reports keep their order
+        self._condition = threading.Condition(threading.Lock())  # guards all below
+        self._items: list[ReportItem] = []
+        self._oldest_at = 0.0
+        self._idle = False
+        self._closed = False
+        self._flusher = threading.Thread(target=self._flush_old, name="helix-outbox", daemon=True)
+        self._flusher.start()
+
+    def put(self, item: ReportItem) -> None:
+        """Add the item to the next report, and send that where it is full."""
+        with self._condition:
+            if not self._items:
+                self._oldest_at = time.monotonic()
+                if self._idle:
+                    self._idle = False
+                    self._condition.notify()
+            self._items.append(item)
+            full = len(self._items) >= REPORT_ITEMS_MAX
+        if full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is there."""
+        with self._sending:
+            with self._condition:
+                items, self._items = self._items, []
+            if items:
+                self._send_report(tuple(items))
+
+    def send(self, message: Message) -> None:
+        """Send another message, after the items that came before it."""
+        self.flush()
+        with self._sending:
+            self._send(encode(message))
+
+    def close(self) -> None:
+        """Send what is there and stop; safe to call twice."""
+        self.flush()
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
+        self._flusher.join()
+
+    def _send_report(self, items: tuple[ReportItem, ...]) -> None:
+        try:
+            self._send(encode(Report(items)))
+        except FrameError:
+            if len(items) == 1:
+                raise
+            for item in items:  # each alone fits: a result's size is limited far below a frame's
+                self._send(encode(Report((item,))))
+
+    def _send(self, frame: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.sendall(frame)
+
+    def _flush_old(self) -> None:
+        while self._wait_for_old():
+            self.flush()
+
+    def _wait_for_old(self) -> bool:
+        """Return True when the oldest item is due, False when the box is closed."""
+        with self._condition:
+            while not self._closed:
+                if not self._items:
+                    self._idle = True
+                    self._condition.wait()
+                    continue
+                left = self._oldest_at + REPORT_AGE_S_MAX - time.monotonic()
+                if left <= 0:
+                    return True
+                self._condition.wait(left)
+            return False

@@ -1,0 +1,18 @@
+"""Followers: each reads facts and answers with orders. No loop and no I/O in here; shells drive them.
+
+`in_master` lists those that run beside the engine because they need its state at hand. A follower that can
+live with facts alone runs in an actor of its own.
+"""
+
+from __future__ import annotations
+
+from helix_ray.core.policy import Policy
+from helix_ray.followers.base import Follower
+from helix_ray.followers.leases import LeaseKeeper
+from helix_ray.followers.scheduler import Scheduler
+from helix_ray.followers.timers import Timekeeper
+
+
+def in_master(policy: Policy) -> list[Follower]:
+    """Return the followers that share the engine's process, in the order they react."""
+    return [LeaseKeeper(policy), Timekeeper(policy), Scheduler(policy)]

@@ -1,0 +1,36 @@
+"""What a follower in the master is: news in, orders out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from helix_ray.core.events import Fact
+from helix_ray.core.liveness import Liveness
+from helix_ray.core.orders import OrderBody
+from helix_ray.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The state after a commit (or a tick), and the facts since the follower was last called.
+
+    `now` is epoch seconds, `mono` monotonic seconds. The state is read only.
+    """
+
+    state: State
+    liveness: Liveness
+    facts: Sequence[Fact]
+    now: float
+    mono: float
+
+
+class Follower(Protocol):
+    """Reacts to news with orders, which may be refused as stale. Its name is data: never rename one."""
+
+    name: str
+
+    def react(self, news: News) -> list[OrderBody]:
+        """Return the orders that the news calls for."""
+        ...

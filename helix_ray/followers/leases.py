@@ -1,0 +1,32 @@
+"""Ends the leases of workers that fell silent."""
+
+from __future__ import annotations
+
+from helix_ray.core.orders import LoseWorker, OrderBody
+from helix_ray.core.policy import Policy
+from helix_ray.followers.base import News
+
+JUDGE_EVERY_S = 0.5
+
+
+class LeaseKeeper:
+    """Asks who was silent for longer than a lease; a node worker's lease is shorter than an external one's."""
+
+    name = "leases"
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._next = 0.0
+
+    def react(self, news: News) -> list[OrderBody]:
+        """Return a LoseWorker for every silent worker, twice a second at most."""
+        if news.mono < self._next:
+            return []
+        self._next = news.mono + JUDGE_EVERY_S
+        leases = {
+            worker.id: self._policy.node_lease_s if worker.kind == "node" else self._policy.lease_s
+            for worker in news.state.workers.values()
+            if not worker.lost
+        }
+        silent = news.liveness.judge(leases, news.mono)
+        return [LoseWorker(worker_id, f"no heartbeat for {leases[worker_id]:g} s") for worker_id in silent]

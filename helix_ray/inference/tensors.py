@@ -1,0 +1,190 @@
+"""Request values to the arrays that a model takes, and back; every refusal names what came and what is wanted."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helix_ray.inference.errors import BadInput, InferenceRefused
+
+Array: TypeAlias = NDArray[Any]
+
+NPY_MAGIC = b"\x93NUMPY"
+
+_DTYPES: dict[str, str] = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(bool)": "bool",
+    "tensor(int8)": "int8",
+    "tensor(int16)": "int16",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8",
+    "tensor(uint16)": "uint16",
+    "tensor(uint32)": "uint32",
+    "tensor(uint64)": "uint64",
+    "tensor(string)": "str",
+}
+"""ONNX Runtime's names of element types to numpy's."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """An input or output: numpy's name of the element type, and the shape, where a text or None is any size."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
+
+
+def dtype_of(onnx_type: str) -> str:
+    """Return numpy's name of an ONNX Runtime type; one that numpy lacks keeps its name."""
+    return _DTYPES.get(onnx_type, onnx_type)
+
+
+def decode(inputs: Any, specs: Sequence[TensorSpec]) -> dict[str, Array]:
+    """Return an array for each input of the model; raises BadInput.
+
+    `inputs` is {name: value}, or a bare value for a model with one input. A value is nested lists or
+    {"npy_base64": text} with a .npy file. Lists take the model's element type where that loses nothing; a .npy must have
+    it already. Dimensions that share a symbolic name must agree.
+    """
+    named = _by_name(inputs, specs)
+    sizes: dict[str, int] = {}
+    return {spec.name: _check(_array(named[spec.name], spec), spec, sizes) for spec in specs}
+
+
+def encode(name: str, array: Array) -> Any:
+    """Return the array as nested lists; raises InferenceRefused for NaN and infinity, which JSON lacks."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        where = np.argwhere(~np.isfinite(array))[0].tolist()
+        raise InferenceRefused(
+            f"output {name!r} holds {array[tuple(where)]} at {where}, JSON has no form for it"
+        )
+    return array.tolist()
+
+
+def _by_name(inputs: Any, specs: Sequence[TensorSpec]) -> dict[str, Any]:
+    if not isinstance(inputs, dict) or set(inputs) == {"npy_base64"}:
+        if len(specs) != 1:
+            names = ", ".join(spec.name for spec in specs)
+            raise BadInput(f"the model has {len(specs)} inputs, give them by name: {names}")
+        return {specs[0].name: inputs}
+    known = {spec.name for spec in specs}
+    if unknown := sorted(map(str, inputs.keys() - known)):
+        raise BadInput(f"unknown inputs: {', '.join(unknown)}; the model takes {', '.join(sorted(known))}")
+    if missing := sorted(known - inputs.keys()):
+        raise BadInput(f"missing inputs: {', '.join(missing)}")
+    return inputs
+
+
+def _array(value: Any, spec: TensorSpec) -> Array:
+    if spec.dtype not in _DTYPES.values():
+        raise InferenceRefused(f"input {spec.name!r}: the model takes {spec.dtype}, which no request can carry")
+    if isinstance(value, dict):
+        if set(value) != {"npy_base64"}:
+            raise BadInput(f"input {spec.name!r}: an object must be {{'npy_base64': text}}")
+        return _from_npy(value["npy_base64"], spec)
+    return _from_lists(value, spec)
+
+
+def _from_lists(value: Any, spec: TensorSpec) -> Array:
+    if not isinstance(value, list | tuple | int | float | bool | str):
+        raise BadInput(f"input {spec.name!r}: nested lists are wanted, not {type(value).__name__}")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise BadInput(f"input {spec.name!r}: the lists are ragged") from None
+    except OverflowError:
+        raise BadInput(f"input {spec.name!r}: an integer beyond 64 bits") from None
+    if spec.dtype == "str":
+        return _strings(array, spec)
+    if not _fits(array, np.dtype(spec.dtype)):
+        raise BadInput(f"input {spec.name!r}: {_kind(array)} given, the model takes {spec.dtype}")
+    return array.astype(spec.dtype)
+
+
+def _strings(array: Array, spec: TensorSpec) -> Array:
+    if array.dtype.kind != "U":
+        raise BadInput(f"input {spec.name!r}: {_kind(array)} given, the model takes text")
+    return array.astype(object)
+
+
+def _fits(array: Array, wanted: np.dtype[Any]) -> bool:
+    """Tell whether JSON values may become the wanted type: integers widen to floats, and keep within their range."""
+    if array.size == 0:
+        return True
+    given = array.dtype.kind
+    if wanted.kind == "f":
+        return given in "iuf"
+    if wanted.kind in "iu" and given in "iu":
+        limits = np.iinfo(wanted)
+        return bool(int(array.min()) >= limits.min and int(array.max()) <= limits.max)
+    return wanted.kind == given == "b"
+
+
+def _kind(array: Array) -> str:
+    """Return what JSON values came, in words."""
+    words = {"f": "fractions", "b": "true/false", "U": "text"}
+    if array.dtype.kind in "iu":
+        return f"integers {int(array.min())} to {int(array.max())}"
+    return words.get(array.dtype.kind, "mixed values")
+
+
+def _from_npy(text: Any, spec: TensorSpec) -> Array:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise BadInput(f"input {spec.name!r}: npy_base64 is no base64 text") from None
+    array = _read_npy(data, spec)
+    if spec.dtype == "str" and array.dtype.kind == "U":
+        return array.astype(object)
+    if array.dtype.newbyteorder("=") != np.dtype(spec.dtype):
+        raise BadInput(f"input {spec.name!r}: dtype {array.dtype} given, the model takes {spec.dtype}")
+    return array.astype(spec.dtype, order="C", copy=False)
+
+
+def _read_npy(data: bytes, spec: TensorSpec) -> Array:
+    """Return the array of a .npy file; its claimed size is compared with what is there before memory is taken."""
+    if not data.startswith(NPY_MAGIC):
+        raise BadInput(f"input {spec.name!r}: not a .npy file")
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(file)
+    except (ValueError, EOFError) as error:
+        raise BadInput(f"input {spec.name!r}: the .npy header cannot be read: {error}") from error
+    if dtype.hasobject:
+        raise BadInput(f"input {spec.name!r}: a .npy of Python objects is not taken")
+    if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+        raise BadInput(f"input {spec.name!r}: the .npy claims {shape} of {dtype}, its data has another size")
+    file.seek(0)
+    array: Array = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _check(array: Array, spec: TensorSpec, sizes: dict[str, int]) -> Array:
+    wanted = f"the model takes {_shape(spec.shape)}"
+    if array.ndim != len(spec.shape):
+        raise BadInput(f"input {spec.name!r}: shape {list(array.shape)} given, {wanted}")
+    for size, want in zip(array.shape, spec.shape, strict=True):
+        expected = sizes.setdefault(want, size) if isinstance(want, str) else want
+        if expected is not None and size != expected:
+            raise BadInput(f"input {spec.name!r}: shape {list(array.shape)} given, {wanted}")
+    return array
+
+
+def _shape(shape: Sequence[int | str | None]) -> str:
+    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"

@@ -1,0 +1,95 @@
+"""The seams: what the engine, the actors and the HTTP routes know of each other.
+
+ControlPlane is the one door (three verbs). Journal is the one store of truth. Clock is time as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from helix_ray.core.access import Principal
+from helix_ray.core.errors import Rejected
+from helix_ray.core.events import Fact
+from helix_ray.core.orders import Order, Receipt
+from helix_ray.core.questions import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Facts after a cursor. `head` is the newest seq there is; `gap` says that older facts are no longer kept."""
+
+    facts: tuple[Fact, ...]
+    cursor: int
+    head: int
+    gap: bool = False
+
+
+class ControlPlane(Protocol):
+    """The one door: HTTP routes, workers, devices, the Python API and the followers all use these verbs."""
+
+    async def execute(self, order: Order) -> Receipt | Rejected:
+        """Carry out an order; when a Receipt comes back, its facts are durable."""
+        ...
+
+    async def query(
+        self, question: Question, by: Principal, wait_s: float = 0.0
+    ) -> dict[str, Any] | Rejected:
+        """Answer a question; one that can wait for news is answered at the latest after `wait_s`."""
+        ...
+
+    async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
+        """Return facts after a cursor, waiting up to `wait_s` for the first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A folded state as JSON values. One of another `fold_version` is thrown away and the journal folded."""
+
+    seq: int
+    fold_version: int
+    body: dict[str, Any]
+
+
+class Journal(Protocol):
+    """The append-only truth. One writer; every method is synchronous."""
+
+    epoch: int
+
+    def append(self, facts: Sequence[Fact]) -> None:
+        """Make facts durable, in one commit; on return they survive kill -9 and power loss."""
+        ...
+
+    def head(self) -> int:
+        """Return the seq of the newest fact (0 when empty)."""
+        ...
+
+    def read_after(self, seq: int, limit: int) -> list[Fact]:
+        """Return up to `limit` facts after `seq`, in order."""
+        ...
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot; older ones may be dropped."""
+        ...
+
+    def load_snapshot(self) -> Snapshot | None:
+        """Return the newest snapshot."""
+        ...
+
+    def close(self) -> None:
+        """Release the store; safe to call twice."""
+        ...
+
+
+class Clock(Protocol):
+    """Time for the shells; the core gets it as arguments."""
+
+    def wall(self) -> float:
+        """Return epoch seconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...

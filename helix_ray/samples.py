@@ -1,0 +1,100 @@
+"""Functions to try a cluster with: the default allow-list (`helix_ray.samples:*`) lets REST callers run these.
+
+Arguments and results are JSON. Each does what it says and nothing else, so tests and benchmarks can tell from the
+result that the work was really done.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from typing import Any, NoReturn
+
+from helix_ray.execution.progress import progress as _progress
+
+__all__ = [
+    "add",
+    "count_primes",
+    "crash",
+    "echo",
+    "fail",
+    "mean_of",
+    "noop",
+    "sleep_until_cancelled",
+    "word_count",
+]
+
+PRIMES_LIMIT_MAX = 50_000_000
+"""The sieve takes a byte a number: 50 MB."""
+
+SLEEP_STEP_S = 0.05
+"""How often `sleep_until_cancelled` looks whether it was cancelled."""
+
+
+def noop() -> None:
+    """Do nothing: what is left is the cost of the control plane."""
+
+
+def add(a: float, b: float) -> float:
+    """Return a + b."""
+    return a + b
+
+
+def echo(value: Any) -> Any:
+    """Return the value as it came."""
+    return value
+
+
+def count_primes(limit: int) -> int:
+    """Return how many primes are below limit (sieve of Eratosthenes): pure Python work that keeps one core busy.
+
+    Raises ValueError where limit is above PRIMES_LIMIT_MAX.
+    """
+    if limit > PRIMES_LIMIT_MAX:
+        raise ValueError(f"limit is {limit}, at most {PRIMES_LIMIT_MAX} is taken")
+    if limit < 3:
+        return 0
+    is_prime = bytearray([1]) * limit
+    is_prime[0:2] = b"\0\0"
+    for n in range(2, math.isqrt(limit - 1) + 1):
+        if is_prime[n]:
+            is_prime[n * n :: n] = bytes(len(range(n * n, limit, n)))
+    return sum(is_prime)
+
+
+def mean_of(values: list[float]) -> float:
+    """Return the arithmetic mean; raises ValueError for an empty list."""
+    if not values:
+        raise ValueError("the mean of no values is not defined")
+    return math.fsum(values) / len(values)
+
+
+def word_count(text: str) -> int:
+    """Return how many words, kept apart by white space, the text has."""
+    return len(text.split())
+
+
+def fail(message: str) -> NoReturn:
+    """Raise ValueError with the message: shows how an exception comes back."""
+    raise ValueError(message)
+
+
+def crash() -> NoReturn:
+    """End the process that runs this with exit status 1, at once: shows what a lost executor looks like."""
+    os._exit(1)
+
+
+def sleep_until_cancelled(seconds: float) -> float:
+    """Wait, tell the progress in seconds, and return how long it took; a cancelled attempt ends within SLEEP_STEP_S.
+
+    `progress` raises helix_ray.execution.progress.Cancelled here once the attempt is cancelled.
+    """
+    started = time.monotonic()
+    elapsed = 0.0
+    while elapsed < seconds:
+        _progress(elapsed, seconds)
+        time.sleep(min(SLEEP_STEP_S, seconds - elapsed))
+        elapsed = time.monotonic() - started
+    _progress(seconds, seconds)
+    return elapsed

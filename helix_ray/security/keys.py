@@ -1,0 +1,106 @@
+"""The keys that sign tokens: a small ring, kept in one file that only its owner can read.
+
+File format: JSON {"current": kid, "keys": {kid: base64url secret}}. A retired key stays in the ring as long as the
+tokens that it signed may live.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+KEY_FILE = "jwt.key"
+SECRET_BYTES = 32
+KEY_FILE_BYTES_MAX = 64 * 1024
+
+
+class KeyFileUnsafe(Exception):
+    """The key file can be read by others, is not ours, or does not hold keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """Secrets by key id, and the id that signs; secrets never show in a repr."""
+
+    current: str
+    secrets: dict[str, bytes] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.current not in self.secrets:
+            raise ValueError(f"the current key {self.current} is not in the ring")
+        if any(len(secret) < SECRET_BYTES for secret in self.secrets.values()):
+            raise ValueError(f"an HS256 secret has at least {SECRET_BYTES} bytes (RFC 7518, 3.2)")
+
+    @classmethod
+    def fresh(cls) -> KeyRing:
+        """Make a ring of one random key."""
+        kid = secrets.token_hex(4)
+        return cls(kid, {kid: secrets.token_bytes(SECRET_BYTES)})
+
+    def rotated(self) -> KeyRing:
+        """Return a ring that signs with a fresh key and still verifies what the others signed."""
+        fresh = KeyRing.fresh()
+        return KeyRing(fresh.current, {**self.secrets, **fresh.secrets})
+
+
+def load_or_create_key(data_dir: Path) -> KeyRing:
+    """Read the ring of a data directory, or make it at the first start (mode 0600).
+
+    Raises KeyFileUnsafe, with what to do, when others can read the file or it does not hold keys.
+    """
+    path = data_dir / KEY_FILE
+    if not path.exists():
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _create(path, KeyRing.fresh())
+    return _load(path)
+
+
+def _create(path: Path, ring: KeyRing) -> None:
+    """Write the file whole, then give it its name: whoever comes second finds the first one's keys."""
+    named = {kid: base64.urlsafe_b64encode(secret).decode() for kid, secret in ring.secrets.items()}
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(orjson.dumps({"current": ring.current, "keys": named}))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _load(path: Path) -> KeyRing:
+    with path.open("rb") as file:
+        found = os.fstat(file.fileno())
+        if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise KeyFileUnsafe(
+                f"{path} can be read by others (mode {stat.S_IMODE(found.st_mode):04o}); run: chmod 600 {path}; "
+                f"if someone may have read it, delete it instead: all sessions end and a fresh key is made"
+            )
+        if found.st_uid != os.geteuid():
+            raise KeyFileUnsafe(
+                f"{path} belongs to user id {found.st_uid}, not to {os.geteuid()} who runs Helix Ray"
+            )
+        body = file.read(KEY_FILE_BYTES_MAX)
+    try:
+        content = orjson.loads(body)
+        named = {kid: base64.urlsafe_b64decode(secret) for kid, secret in content["keys"].items()}
+        return KeyRing(content["current"], named)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise KeyFileUnsafe(
+            f"{path} does not hold signing keys; restore it, or delete it to end all sessions"
+        ) from error

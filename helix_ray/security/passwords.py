@@ -1,0 +1,126 @@
+"""Passwords: argon2id, the same time for an unknown user, and a gate that keeps logins from eating the machine.
+
+Parameters: OWASP Password Storage Cheat Sheet, the argon2id row of 19 MiB, 2 passes, 1 lane (about 20 ms a check).
+Length rules: NIST SP 800-63B-4, section 3.1.1.2, at the minimum for a password beside another factor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from helix_ray.core.errors import ErrorCode, Refused, Rejected, invalid
+
+MEMORY_KIB = 19 * 1024
+PASSES = 2
+LANES = 1
+PASSWORD_CHARS_MIN = 8
+PASSWORD_CHARS_MAX = 256
+WORKERS_MAX = 2
+QUEUE_MAX = 16
+RETRY_AFTER_S = 1
+
+T = TypeVar("T")
+
+_HASHER = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES, type=Type.ID)
+
+
+def check_rules(password: str) -> Rejected | None:
+    """Say what is wrong with a password that someone wants to set; None when it may be used."""
+    if not PASSWORD_CHARS_MIN <= len(password) <= PASSWORD_CHARS_MAX:
+        return invalid(
+            "Invalid password length",
+            field="password",
+            chars_min=PASSWORD_CHARS_MIN,
+            chars_max=PASSWORD_CHARS_MAX,
+        )
+    if _to_bytes(password) is None:
+        return invalid("Invalid password characters", field="password")
+    return None
+
+
+def hash_password(password: str) -> str:
+    """Hash a password with a fresh salt; raise Refused when it breaks the rules."""
+    broken = check_rules(password)
+    secret = _to_bytes(password)
+    if broken is not None or secret is None:
+        raise Refused(broken or invalid("Invalid password characters", field="password"))
+    return _HASHER.hash(secret)
+
+
+def verify_password(hashed: str | None, password: str) -> bool:
+    """Say whether the password belongs to the hash; None (no such user) takes as long and is never right."""
+    secret = _to_bytes(password[: PASSWORD_CHARS_MAX + 1])
+    if secret is None or len(password) > PASSWORD_CHARS_MAX:
+        hashed, secret = None, b"never right"
+    try:
+        _HASHER.verify(hashed or _dummy_hash(), secret)
+    except (VerificationError, InvalidHashError):
+        return False
+    return hashed is not None
+
+
+def is_outdated(hashed: str) -> bool:
+    """Say whether a hash was made with other parameters and should be made again at the next login."""
+    return _HASHER.check_needs_rehash(hashed)
+
+
+class PasswordGate:
+    """Runs password work in a few threads, lets a bounded number wait, and refuses the rest at once."""
+
+    def __init__(self, workers: int = WORKERS_MAX, queue_max: int = QUEUE_MAX) -> None:
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="password")
+        self._inside_max = workers + queue_max
+        self._inside = 0
+        _dummy_hash()
+
+    async def verify(self, hashed: str | None, password: str) -> bool:
+        """Do verify_password off the event loop; raise Refused (SERVICE_UNAVAILABLE) when the queue is full."""
+        return await self._run(lambda: verify_password(hashed, password))
+
+    async def hash(self, password: str) -> str:
+        """Do hash_password off the event loop; raise Refused when the queue is full or the rules are broken."""
+        return await self._run(lambda: hash_password(password))
+
+    def close(self) -> None:
+        """Let running work end and take no more; safe to call twice."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._inside >= self._inside_max:
+            busy = {"retry_after_s": RETRY_AFTER_S}
+            raise Refused(Rejected(ErrorCode.SERVICE_UNAVAILABLE, "Too many logins at once", busy))
+        self._inside += 1
+        work_in_thread = self._threads.submit(work)
+        # A caller who goes away does not make room: the thread is still busy until its own work ends.
+        loop = asyncio.get_running_loop()
+        work_in_thread.add_done_callback(lambda _: _call_if_open(loop, self._leave))
+        return await asyncio.wrap_future(work_in_thread)
+
+    def _leave(self) -> None:
+        self._inside -= 1
+
+
+def _call_if_open(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(call)
+
+
+def _to_bytes(password: str) -> bytes | None:
+    """Bring a password to one form (NFKC) whatever keyboard it came from; None for lone surrogates."""
+    try:
+        return unicodedata.normalize("NFKC", password).encode()
+    except UnicodeEncodeError:
+        return None
+
+
+@cache
+def _dummy_hash() -> str:
+    return _HASHER.hash("nobody has this password")

@@ -1,0 +1,169 @@
+"""Access tokens (JWT, HS256 and nothing else) and refresh tokens (opaque).
+
+The rules are those of RFC 8725: one algorithm, the key named by `kid` from our own ring only, no header that brings a
+key or an extension along, every claim required and checked. Whether the session still exists is not asked here: the
+caller compares `session_id` with the sessions that it follows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+
+from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.security.keys import KeyRing, load_or_create_key
+
+__all__ = ["Claims", "KeyRing", "Tokens", "hash_refresh", "load_or_create_key", "make_refresh"]
+
+ALGORITHM: Final = "HS256"
+ISSUER: Final = "helix-ray"
+AUDIENCE: Final = "helix-ray-api"
+CLAIMS: Final = ["iss", "aud", "sub", "name", "roles", "sid", "jti", "iat", "exp"]
+HEADERS: Final = frozenset({"alg", "kid", "typ"})
+TOKENS_CACHED_MAX = 4_096
+TOKEN_CHARS_MAX = 4_096
+CLOCK_SKEW_S_MAX = 60
+REFRESH_BYTES = 32
+
+# Signature and audience are PyJWT's to check; times are checked here, against the clock that was given.
+_OPTIONS: Final[Any] = {"require": CLAIMS, "strict_aud": True, "verify_exp": False, "verify_iat": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified token says; times are epoch seconds."""
+
+    user_id: str
+    name: str
+    roles: tuple[str, ...]
+    session_id: str
+    token_id: str
+    issued_at: int
+    expires_at: int
+
+
+class Tokens:
+    """Issues and verifies access tokens, and remembers the last few thousand that it verified."""
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        *,
+        clock: Callable[[], float] = time.time,
+        tokens_cached_max: int = TOKENS_CACHED_MAX,
+    ) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._cached_max = tokens_cached_max
+        self._verified: OrderedDict[str, Claims] = OrderedDict()
+
+    def issue(
+        self,
+        *,
+        user_id: str,
+        name: str,
+        roles: Sequence[str],
+        session_id: str,
+        ttl_s: int,
+        token_id: str | None = None,
+    ) -> tuple[str, Claims]:
+        """Sign a token that lives for ttl_s seconds; token_id (jti) is made when none is given."""
+        issued_at = int(self._clock())
+        token_id = token_id or secrets.token_urlsafe(12)
+        claims = Claims(user_id, name, tuple(roles), session_id, token_id, issued_at, issued_at + ttl_s)
+        payload = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": user_id,
+            "name": name,
+            "roles": list(roles),
+            "sid": session_id,
+            "jti": token_id,
+            "iat": issued_at,
+            "exp": claims.expires_at,
+        }
+        kid = self._keys.current
+        return jwt.encode(payload, self._keys.secrets[kid], ALGORITHM, headers={"kid": kid}), claims
+
+    def verify(self, token: str) -> Claims:
+        """Return what the token says; raise Refused (UNAUTHORIZED) unless every rule holds and it still lives."""
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._decode(token)
+            self._verified[token] = claims
+            if len(self._verified) > self._cached_max:
+                self._verified.popitem(last=False)
+        else:
+            self._verified.move_to_end(token)
+        if claims.expires_at <= self._clock():
+            del self._verified[token]
+            raise _unauthorized("Token has expired", "expired")
+        return claims
+
+    def _decode(self, token: str) -> Claims:
+        if len(token) > TOKEN_CHARS_MAX:
+            raise _unauthorized("Invalid token", "too_long")
+        try:
+            kid = self._key_id(jwt.get_unverified_header(token))
+            payload = jwt.decode(
+                token,
+                self._keys.secrets[kid],
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options=_OPTIONS,
+            )
+        except (jwt.InvalidTokenError, ValueError, RecursionError) as error:
+            raise _unauthorized("Invalid token", "invalid") from error
+        return self._claims(payload)
+
+    def _key_id(self, header: dict[str, Any]) -> str:
+        kid = header.get("kid")
+        if (
+            header.get("alg") != ALGORITHM
+            or header.get("typ", "JWT") != "JWT"
+            or not header.keys() <= HEADERS
+        ):
+            raise _unauthorized("Invalid token", "header")
+        if not isinstance(kid, str) or kid not in self._keys.secrets:
+            raise _unauthorized("Invalid token", "unknown_key")
+        return kid
+
+    def _claims(self, payload: dict[str, Any]) -> Claims:
+        texts = [payload[name] for name in ("sub", "name", "sid", "jti")]
+        times = [payload[name] for name in ("iat", "exp")]
+        roles = payload["roles"]
+        well_formed = (
+            all(isinstance(text, str) for text in texts)
+            and all(type(moment) is int for moment in times)
+            and isinstance(roles, list)
+            and all(isinstance(role, str) for role in roles)
+        )
+        if not well_formed:
+            raise _unauthorized("Invalid token", "claims")
+        user_id, name, session_id, token_id = texts
+        issued_at, expires_at = times
+        if issued_at > self._clock() + CLOCK_SKEW_S_MAX:
+            raise _unauthorized("Invalid token", "issued_in_future")
+        return Claims(user_id, name, tuple(roles), session_id, token_id, issued_at, expires_at)
+
+
+def make_refresh() -> str:
+    """Make an opaque refresh token of 32 random bytes; only its hash is ever stored."""
+    return secrets.token_urlsafe(REFRESH_BYTES)
+
+
+def hash_refresh(token: str) -> str:
+    """SHA-256 in hex: enough for 256 random bits, which no one can guess from the hash."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _unauthorized(message: str, reason: str) -> Refused:
+    return Refused(Rejected(ErrorCode.UNAUTHORIZED, message, {"reason": reason}))

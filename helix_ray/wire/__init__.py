@@ -1,0 +1,1 @@
+"""Shapes on the wire: what the server and the client agree on."""

@@ -1,0 +1,1 @@
+"""The HTTP side: routes see the control plane's port, never Ray."""

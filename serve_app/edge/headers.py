@@ -1,0 +1,28 @@
+"""One pass over the request's headers for the few that the edge reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+X_REQUEST_ID: Final = b"x-request-id"
+X_FORWARDED_FOR: Final = b"x-forwarded-for"
+AUTHORIZATION: Final = b"authorization"
+CONTENT_LENGTH: Final = b"content-length"
+EXPECT: Final = b"expect"
+
+Header = tuple[bytes, bytes]
+
+_READ: Final = frozenset({X_REQUEST_ID, X_FORWARDED_FOR, AUTHORIZATION, CONTENT_LENGTH, EXPECT})
+
+
+def pick(headers: Iterable[Header]) -> dict[bytes, bytes]:
+    """Return the headers that the edge reads; the first counts, but X-Forwarded-For lines are one list (RFC 9110, 5.3)."""
+    picked: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _READ:
+            if name not in picked:
+                picked[name] = value
+            elif name == X_FORWARDED_FOR:
+                picked[name] += b"," + value
+    return picked

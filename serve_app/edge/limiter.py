@@ -1,0 +1,155 @@
+"""The Limiter of one replica: a Borrower with a clock, and one conversation with the lender at a time.
+
+What waits while the lender is being asked goes into the next question together, so the cost of asking is shared by
+all keys of a replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.core.limits import Allowance, Ask, Borrower, GiveBack, Lender, Policy, Slice, name_of
+
+log = logging.getLogger(__name__)
+
+# asks and give-backs in; one slice an ask out, in the same order.
+AskLender = Callable[[Sequence[Ask], Sequence[GiveBack]], Awaitable[Sequence[Slice]]]
+
+ASK_S_MAX = 5.0
+ASKS_PER_REQUEST_MAX = 20
+RETRY_AFTER_S = 1
+# Give-backs may wait this long, so that many small slices do not wake the loop one by one.
+GIVE_BACK_S_MIN = 0.25
+
+
+class LendingLimiter:
+    """Spends borrowed slices; when the lender cannot be asked, requests that need it are refused, not let through."""
+
+    def __init__(
+        self,
+        policies: Iterable[Policy],
+        ask_lender: AskLender,
+        *,
+        ask_s_max: float = ASK_S_MAX,
+        clock: Callable[[], float] = time.monotonic,
+        epoch: Callable[[], float] = time.time,
+    ) -> None:
+        self._borrower = Borrower({policy.name: policy for policy in policies})
+        self._ask_lender = ask_lender
+        self._ask_s_max = ask_s_max
+        self._clock = clock
+        self._epoch = epoch
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._conversation: asyncio.Task[None] | None = None
+        self._flush: asyncio.TimerHandle | None = None
+
+    async def take(self, key: str, policy: str) -> Allowance:
+        """Count one request; raise Refused (SERVICE_UNAVAILABLE) when the lender does not answer in time."""
+        name = name_of(policy, key)
+        for _ in range(ASKS_PER_REQUEST_MAX):
+            allowance = self._borrower.spend(policy, name, self._clock())
+            if allowance is not None:
+                return allowance
+            await self._wait_for_slice(name)
+        raise _unavailable()
+
+    def peek(self, key: str, policy: str) -> Allowance:
+        """Say what is known here without counting."""
+        allowance = self._borrower.peek(policy, name_of(policy, key), self._clock())
+        return (
+            allowance
+            if allowance.reset_epoch_s
+            else allowance._replace(reset_epoch_s=math.ceil(self._epoch()))
+        )
+
+    async def close(self) -> None:
+        """Stop talking to the lender; safe to call twice. What is still held ends by itself."""
+        if self._flush is not None:
+            self._flush.cancel()
+        if self._conversation is not None:
+            self._conversation.cancel()
+            await asyncio.gather(self._conversation, return_exceptions=True)
+
+    async def _wait_for_slice(self, name: str) -> None:
+        answered = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(name, []).append(answered)
+        self._converse()
+        await answered
+
+    def _converse(self) -> None:
+        if self._conversation is None or self._conversation.done():
+            self._conversation = asyncio.create_task(self._talk())
+
+    async def _talk(self) -> None:
+        """Ask for all that wait, until nobody waits; then give back what has ended."""
+        while True:
+            waiting, self._waiting = self._waiting, {}
+            asked_at = self._clock()
+            asks = [self._borrower.ask(name, len(inline), asked_at) for name, inline in waiting.items()]
+            backs = self._borrower.unspent(asked_at)
+            if not asks and not backs:
+                break
+            answered = False
+            try:
+                answered = await self._ask_once(asks, backs, asked_at)
+            finally:
+                _settle(waiting.values(), answered)
+        self._flush_later()
+
+    async def _ask_once(self, asks: list[Ask], backs: list[GiveBack], asked_at: float) -> bool:
+        """One question; give-backs are not repeated after a failure, since they may have arrived."""
+        try:
+            async with asyncio.timeout(self._ask_s_max):
+                slices = await self._ask_lender(asks, backs)
+        except Exception:
+            log.warning("the rate limit lender does not answer", exc_info=True)
+            return False
+        arrived_at = self._clock()
+        for lent in slices:
+            self._borrower.receive(lent, asked_at, arrived_at)
+        return True
+
+    def _flush_later(self) -> None:
+        """Wake up when the next slice ends, so that what is left of it goes back though nobody asks."""
+        ends_at = self._borrower.next_end()
+        if self._flush is not None:
+            self._flush.cancel()
+        if ends_at is not None:
+            delay_s = max(ends_at - self._clock(), GIVE_BACK_S_MIN)
+            self._flush = asyncio.get_running_loop().call_later(delay_s, self._converse)
+
+
+def lend_here(policies: Iterable[Policy], epoch: Callable[[], float] = time.time) -> AskLender:
+    """A lender in the same process: for one replica that need not remember, and for tests."""
+    lender = Lender(policies)
+
+    async def ask_lender(asks: Sequence[Ask], backs: Sequence[GiveBack]) -> Sequence[Slice]:
+        now = epoch()
+        for back in backs:
+            lender.give_back(back)
+        lent = [lender.lend(ask, now) for ask in asks]
+        lender.changes()
+        return lent
+
+    return ask_lender
+
+
+def _settle(waiting: Iterable[list[asyncio.Future[None]]], answered: bool) -> None:
+    """Wake those who wait: to spend what came, or to refuse their requests."""
+    for waiter in (waiter for inline in waiting for waiter in inline if not waiter.done()):
+        if answered:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(_unavailable())
+
+
+def _unavailable() -> Refused:
+    details = {"retry_after_s": RETRY_AFTER_S}
+    return Refused(
+        Rejected(ErrorCode.SERVICE_UNAVAILABLE, "Requests cannot be counted at the moment", details)
+    )

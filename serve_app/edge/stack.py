@@ -1,0 +1,162 @@
+"""The edge put together: what happens to a request, in this order, before and after the application.
+
+1. The few headers that matter are read once (headers.py).
+2. The request gets its id (request_id.py) and its client address (client_address.py).
+3. A bearer token is verified; one that does not verify is noted, not refused: the route decides who may come in.
+4. The request is counted (rate_limit.py); over the limit it is refused with 429.
+5. A body that is, or grows, over its limit is refused with 413 (body_limit.py).
+6. The application answers; every answer, ours or its own, carries the headers of 2, 4 and security_headers.py.
+7. What the application raises becomes INTERNAL_ERROR (errors.py).
+
+What was found is left in `scope["state"]` under the keys of state.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from helix_ray.core.errors import Refused, Rejected, not_found
+from helix_ray.security.tokens import Claims
+from serve_app.edge import headers, rate_limit, request_id, state
+from serve_app.edge.body_limit import (
+    BODY_BYTES_MAX,
+    BODY_BYTES_MAX_BY_PATH,
+    BodyLimit,
+    BodyTooLarge,
+    CountedBody,
+)
+from serve_app.edge.client_address import ClientAddress
+from serve_app.edge.errors import Answer, as_denial
+from serve_app.edge.rate_limit import Limiter, RateLimits
+
+CONTINUE = b"100-continue"
+CLOSE = ((b"connection", b"close"),)
+
+
+class TokenVerifier(Protocol):
+    """Reads a bearer token; `helix_ray.security.tokens.Tokens` is one."""
+
+    def verify(self, token: str) -> Claims:
+        """Return what the token says; raise Refused (UNAUTHORIZED) unless it is valid."""
+        ...
+
+
+def wrap(
+    app: ASGIApp,
+    *,
+    limiter: Limiter,
+    verifier: TokenVerifier,
+    trusted_proxies: Iterable[str] = (),
+    body_bytes_max: int = BODY_BYTES_MAX,
+    body_bytes_max_by_path: Mapping[str, int] = BODY_BYTES_MAX_BY_PATH,
+    exempt_paths: Collection[str] = rate_limit.EXEMPT_PATHS,
+    strict_paths: Mapping[str, str] = rate_limit.STRICT_PATHS,
+) -> ASGIApp:
+    """Put the edge round an application.
+
+    trusted_proxies are addresses or CIDRs whose X-Forwarded-For counts; body limits are in bytes, by exact path.
+    exempt_paths are not counted; strict_paths name the policy that counts them per address as well.
+    """
+    return Edge(
+        app,
+        verifier,
+        RateLimits(limiter, exempt_paths=exempt_paths, strict_paths=strict_paths),
+        ClientAddress(trusted_proxies),
+        BodyLimit(body_bytes_max, body_bytes_max_by_path),
+    )
+
+
+class Edge:
+    """The outermost ASGI application."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        verifier: TokenVerifier,
+        rate_limits: RateLimits,
+        addresses: ClientAddress,
+        body_limit: BodyLimit,
+    ) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._rate_limits = rate_limits
+        self._addresses = addresses
+        self._body_limit = body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._answer(scope, receive, as_denial(scope, send))
+        else:
+            await self._app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen = headers.pick(scope["headers"])
+        path: str = scope["path"]
+        body = CountedBody(receive, self._body_limit.at(path), seen.get(headers.CONTENT_LENGTH))
+        answer = Answer(send, path, request_id.choose(seen.get(headers.X_REQUEST_ID)), body)
+        try:
+            refusal = await self._admit(scope, seen, answer)
+            if refusal is not None:
+                await answer.refuse(refusal)
+                return
+            if not body.over:
+                await self._app(scope, body.receive, answer.send)
+        except ClientDisconnect:
+            return
+        except Refused as refused:
+            if answer.started:
+                await answer.fail(refused)
+            elif not body.over:
+                await answer.refuse(refused.rejected)
+        except BodyTooLarge:
+            pass
+        except Exception as error:
+            if answer.started or not body.over:
+                await answer.fail(error)
+        await self._finish(answer, body, seen)
+
+    async def _admit(self, scope: Scope, seen: Mapping[bytes, bytes], answer: Answer) -> Rejected | None:
+        """Find out who asks, leave it for the routes, and count the request; return why it may not go on."""
+        address = self._addresses.find(scope, seen.get(headers.X_FORWARDED_FOR))
+        claims, token_refusal = self._read_token(seen.get(headers.AUTHORIZATION))
+        scope["state"] = {
+            **scope.get("state", {}),
+            state.REQUEST_ID: answer.request_id,
+            state.CLIENT_ADDRESS: address,
+            state.CLAIMS: claims,
+            state.TOKEN_REFUSAL: token_refusal,
+        }
+        admission = await self._rate_limits.admit(scope["path"], address, claims)
+        answer.add(admission.headers())
+        if admission.refusal is None and scope["type"] == "websocket":
+            return not_found("Path", scope["path"])
+        return admission.refusal
+
+    def _read_token(self, authorization: bytes | None) -> tuple[Claims | None, Rejected | None]:
+        if authorization is None:
+            return None, None
+        scheme, _, token = authorization.decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer":
+            return None, None
+        try:
+            return self._verifier.verify(token.strip()), None
+        except Refused as refused:
+            return None, refused.rejected
+
+    @staticmethod
+    async def _finish(answer: Answer, body: CountedBody, seen: Mapping[bytes, bytes]) -> None:
+        """Say what the application could not: the body is too large, or there is no answer at all."""
+        if answer.started:
+            return
+        if body.over:
+            client_waits = seen.get(headers.EXPECT, b"").lower() == CONTINUE
+            kept = await body.drain(client_waits=client_waits)
+            await answer.refuse(body.refusal(), () if kept else CLOSE)
+        else:
+            await answer.fail(None)

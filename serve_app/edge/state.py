@@ -1,0 +1,16 @@
+"""The keys under which the edge leaves what it found in `scope["state"]`; serve_app/deps.py reads them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from serve_app.problems import REQUEST_ID
+
+__all__ = ["CLAIMS", "CLIENT_ADDRESS", "REQUEST_ID", "TOKEN_REFUSAL"]
+
+# str: an IPv4 address, an IPv6 /64 network such as 2001:db8::/64, or "local" for a Unix socket.
+CLIENT_ADDRESS: Final = "client_address"
+# helix_ray.security.tokens.Claims of a bearer token that verifies, else None.
+CLAIMS: Final = "claims"
+# helix_ray.core.errors.Rejected when a bearer token was sent and does not verify, else None.
+TOKEN_REFUSAL: Final = "token_refusal"

@@ -1,0 +1,57 @@
+"""What can be known to be wrong before anything is started: one plain sentence each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+
+from helix_ray.config import Settings, parse_node_resources
+
+
+class CannotStart(Exception):
+    """A setting that cannot work here; the message is for the user, one line."""
+
+
+def check(settings: Settings) -> None:
+    """Raise CannotStart for bad node resources, certificates, or a port that cannot be listened on."""
+    given = parse_node_resources(settings.node_resources) if settings.node_resources else []
+    if len(given) > settings.nodes:
+        raise CannotStart(
+            f"--node-resources describes {len(given)} nodes, but --nodes is {settings.nodes}: one object a node"
+        )
+    _check_certificate(settings)
+    _check_port(settings.host, settings.port)
+
+
+def _check_certificate(settings: Settings) -> None:
+    cert, key = settings.tls_cert, settings.tls_key
+    if cert is None and key is None:
+        return
+    if cert is None or key is None:
+        raise CannotStart("--tls-cert and --tls-key go together: only one was given")
+    for path in (cert, key):
+        if not os.access(path, os.R_OK):
+            raise CannotStart(f"{path} cannot be read")
+    try:
+        # The password makes an encrypted key an error here; OpenSSL would ask for it on the terminal.
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, password="")
+    except (ssl.SSLError, ValueError, OSError) as error:
+        reason = error.reason if isinstance(error, ssl.SSLError) and error.reason else error
+        raise CannotStart(f"the certificate {cert} and the key {key} cannot be used: {reason}") from None
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise CannotStart(f"--host {host} is not an address here: {error.strerror or error}") from None
+    with contextlib.closing(socket.socket(family, kind)) as probe:
+        # As uvicorn does: without it, a port whose last connections linger in TIME_WAIT would count as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+            probe.listen()
+        except OSError as error:
+            raise CannotStart(f"cannot listen on {host}:{port}: {error.strerror}") from None

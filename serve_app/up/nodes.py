@@ -1,0 +1,55 @@
+"""What each local Ray node offers: the machine's share, and what `--node-resources` adds to it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import psutil
+
+OBJECT_STORE_BYTES = 128 << 20
+MEMORY_SHARE = 0.7
+SIMULATED_LABEL = "helix-simulated"
+INDEX_LABEL = "helix-node-index"
+# Ray takes these as arguments of their own; every other name is a custom resource.
+CPU, GPU, MEMORY, OBJECT_STORE = "CPU", "GPU", "memory", "object_store_memory"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One local node; memory in bytes. `gpus` None: Ray looks for real ones."""
+
+    cpus: float
+    gpus: float | None
+    memory_bytes: int
+    object_store_bytes: int
+    resources: dict[str, float]
+    labels: dict[str, str]
+
+
+def plan(count: int, given: list[dict[str, float]]) -> list[NodeSpec]:
+    """Share the machine among `count` nodes: cores // count CPUs each, at least one, and MEMORY_SHARE of what is free.
+
+    Each node's own object (CPU, GPU, memory, object_store_memory in bytes, any other name) comes before its share.
+    Accelerators named so are logical: the node carries the label `helix-simulated` with their names, joined by dots.
+    Real GPUs belong to the first node, else three raylets would offer each of them three times.
+    """
+    cpus = max(1, len(os.sched_getaffinity(0)) // count)
+    memory = int(psutil.virtual_memory().available * MEMORY_SHARE / count)
+    padded = given + [{}] * (count - len(given))
+    return [_spec(index, own, cpus, memory) for index, own in enumerate(padded)]
+
+
+def _spec(index: int, own: dict[str, float], cpus: int, memory_bytes: int) -> NodeSpec:
+    simulated = sorted(name for name, n in own.items() if n > 0 and name not in (CPU, MEMORY, OBJECT_STORE))
+    labels = {INDEX_LABEL: str(index)}
+    if simulated:
+        labels[SIMULATED_LABEL] = ".".join(simulated)
+    return NodeSpec(
+        cpus=own.get(CPU, cpus),
+        gpus=own.get(GPU, None if index == 0 else 0),
+        memory_bytes=int(own.get(MEMORY, memory_bytes)),
+        object_store_bytes=int(own.get(OBJECT_STORE, OBJECT_STORE_BYTES)),
+        resources={name: n for name, n in own.items() if name not in (CPU, GPU, MEMORY, OBJECT_STORE)},
+        labels=labels,
+    )

@@ -1,0 +1,113 @@
+"""What every tier shares: marks by folder, a clean environment, and a policy for tools that are missing.
+
+A tool that a test needs and that is not there skips the test on a laptop and fails it in CI (where CI is set): nothing
+gets green by being left out.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+TIERS = frozenset({"unit", "properties", "golden", "contract", "http", "ray", "e2e", "docs"})
+ADMIN_PASSWORD = "admin123"
+STOP_MAX_S = 30
+SETTINGS_PREFIX = "HELIX_"
+AMBIENT = ("RAY_ADDRESS",)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its tier, which is the folder it lies in."""
+    for item in items:
+        tier = item.path.relative_to(TESTS).parts[0]
+        if tier not in TIERS:
+            raise pytest.UsageError(f"{item.path}: tests lie in one of {sorted(TIERS)}")
+        item.add_marker(tier)
+
+
+def _is_ambient(name: str) -> bool:
+    """Say whether a variable of the developer's shell would change what is tested."""
+    return name.startswith(SETTINGS_PREFIX) or name in AMBIENT
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the settings of the developer's shell away."""
+    for name in filter(_is_ambient, list(os.environ)):
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[str], str]:
+    """Give `require(tool) -> path`: without the tool, skip on a laptop and fail in CI."""
+
+    def find(tool: str) -> str:
+        path = shutil.which(tool)
+        if path is not None:
+            return path
+        if os.environ.get("CI"):
+            pytest.fail(f"{tool} is not installed, and CI leaves nothing out")
+        pytest.skip(f"{tool} is not installed")
+
+    return find
+
+
+def free_port() -> int:
+    """Return a port on 127.0.0.1 that is free with its successor, below the range that outgoing connections take."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as first, socket.socket() as second:
+            try:
+                first.bind(("127.0.0.1", port))
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+@dataclass(frozen=True)
+class Server:
+    """A `helix up` that answers: its address without a final slash, and what to log in with."""
+
+    url: str
+    username: str
+    password: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment for a program that is a client of it."""
+        kept = {name: value for name, value in os.environ.items() if not _is_ambient(name)}
+        login = {"HELIX_USERNAME": self.username, "HELIX_PASSWORD": self.password}
+        return {**kept, "HELIX_URL": self.url, **login}
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run `helix up` with one node for the whole session; its standard error shows when it does not get ready."""
+    port, folder = free_port(), tmp_path_factory.mktemp("up")
+    environment = {name: value for name, value in os.environ.items() if not _is_ambient(name)}
+    environment |= {"HELIX_ADMIN_PASSWORD": ADMIN_PASSWORD, "HELIX_DATA_DIR": str(folder / "data")}
+    command = [str(Path(sys.executable).with_name("helix")), "up", "--port", str(port)]
+    with (folder / "stderr").open("w+") as stderr:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        assert process.stdout is not None
+        try:
+            # The pipe ends if `helix up` does; a start that hangs meets pytest's own timeout.
+            ready = next((line for line in process.stdout if line.startswith("ready ")), None)
+            if ready is None:
+                stderr.seek(0)
+                pytest.fail(f"helix up did not get ready: {stderr.read()[-4000:]}")
+            yield Server(ready.split()[1].rstrip("/"), "admin", ADMIN_PASSWORD)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=STOP_MAX_S)

@@ -1,0 +1,111 @@
+"""A real cluster of three raylets with the actors on it, one for all tests of this tier."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from actors import boot, names
+from actors.gateway import RayControlPlane
+from helix_ray.config import Settings
+from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.errors import Rejected
+from helix_ray.core.orders import Order, OrderBody, Receipt, SubmitTasks
+from helix_ray.core.questions import Question, WaitTasks
+from helix_ray.core.decide.submit import task_ids
+from helix_ray.wire.ids import new_seed
+
+T = TypeVar("T")
+WAIT_S_MAX = 60.0
+
+
+@dataclass
+class LiveCluster:
+    """The control plane on real raylets, spoken to as a route does."""
+
+    ray_cluster: Cluster
+    settings: Settings
+
+    def run(self, work: Callable[[RayControlPlane], Awaitable[T]]) -> T:
+        """Run a coroutine with a gateway of its own."""
+
+        async def go() -> T:
+            return await work(RayControlPlane())
+
+        return asyncio.run(go())
+
+    def execute(self, body: OrderBody, by: Principal = SYSTEM) -> Receipt | Rejected:
+        """Carry out one order."""
+        return self.run(lambda plane: plane.execute(Order(body, by, "req-test", new_seed())))
+
+    def ask(self, question: Question, by: Principal = SYSTEM) -> dict[str, Any]:
+        """Answer one question, which must not be refused."""
+        answer = self.run(lambda plane: plane.query(question, by))
+        assert not isinstance(answer, Rejected), answer
+        return answer
+
+    def submit(self, *specs: dict[str, Any]) -> list[str]:
+        """Submit tasks, all of which must be accepted; return their ids."""
+        seed = new_seed()
+        order = Order(SubmitTasks(specs), SYSTEM, "req-test", seed)
+        answer = self.run(lambda plane: plane.execute(order))
+        assert isinstance(answer, Receipt), answer
+        assert not answer.data["rejected"], answer
+        return task_ids(seed, len(specs))
+
+    def outcomes(self, ids: list[str], wait_s: float = WAIT_S_MAX) -> dict[str, dict[str, Any]]:
+        """Wait until all tasks are finished; return their results by id."""
+
+        async def wait(plane: RayControlPlane) -> dict[str, dict[str, Any]]:
+            done: dict[str, dict[str, Any]] = {}
+            async with asyncio.timeout(wait_s):
+                while len(done) < len(ids):
+                    left = tuple(task_id for task_id in ids if task_id not in done)
+                    answer = await plane.query(WaitTasks(left), SYSTEM, 5.0)
+                    assert not isinstance(answer, Rejected), answer
+                    done.update({outcome["id"]: outcome for outcome in answer["done"]})
+            return done
+
+        return self.run(wait)
+
+    def master_pid(self) -> int:
+        """Return the process id of the master that answers now."""
+        return int(ray.get(names.find(names.MASTER).info.remote())["pid"])
+
+
+def function(name: str, *args: Any, **options: Any) -> dict[str, Any]:
+    """Return the spec of a function task."""
+    run = {"kind": "function", "function": f"helix_ray.samples:{name}", "args": list(args)}
+    return {"title": name, "type": "building", "run": run, **options}
+
+
+def command(line: str, **options: Any) -> dict[str, Any]:
+    """Return the spec of a shell command task."""
+    return {"title": line[:80], "type": "building", "run": {"kind": "command", "shell": line}, **options}
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
+    """Three raylets, two CPUs each, with everything started."""
+    data_dir: Path = tmp_path_factory.mktemp("data")
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    options = {"num_cpus": 2, "object_store_memory": 150 << 20, "include_dashboard": False}
+    ray_cluster = Cluster(initialize_head=True, head_node_args=options)
+    for _ in range(2):
+        ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
+    ray.init(address=ray_cluster.address, namespace=names.NAMESPACE, log_to_driver=False)
+    settings = Settings(data_dir=data_dir, admin_password="correct horse")
+    boot.start(settings)
+    yield LiveCluster(ray_cluster, settings)
+    boot.stop()
+    ray.shutdown()
+    ray_cluster.shutdown()

@@ -1,0 +1,227 @@
+"""The limiter's parts, one claim each, with a clock that is an argument."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import pytest
+
+from helix_ray.core.limits import (
+    ANONYMOUS,
+    AUTHENTICATED,
+    LOGIN,
+    RUNS_PER_WINDOW_MAX,
+    Ask,
+    Borrower,
+    GiveBack,
+    Lender,
+    Policy,
+    Row,
+    SlidingWindow,
+    name_of,
+    slice_units,
+)
+
+EPOCH = 1_700_000_000.0
+POLICIES = MappingProxyType({policy.name: policy for policy in (AUTHENTICATED, ANONYMOUS, LOGIN)})
+
+
+def lender(*policies: Policy) -> Lender:
+    return Lender(policies or POLICIES.values())
+
+
+def ask(policy: str = "authenticated", key: str = "user-1", waiting: int = 1, wanted: int = 1) -> Ask:
+    return Ask(name_of(policy, key), waiting, wanted)
+
+
+class TestSlidingWindow:
+    def test_the_unit_after_the_limit_is_refused_until_a_whole_window_has_passed(self) -> None:
+        window = SlidingWindow(3, 10.0)
+        assert [window.take(1, EPOCH + i) for i in range(4)] == [1, 1, 1, 0]
+        assert window.take(1, EPOCH + 9.9) == 0
+        assert window.take(2, EPOCH + 10.01) == 1
+
+    def test_what_is_asked_for_is_granted_as_far_as_it_goes(self) -> None:
+        window = SlidingWindow(10, 60.0)
+        assert window.take(7, EPOCH) == 7
+        assert window.take(7, EPOCH) == 3
+        assert window.remaining(EPOCH) == 0
+
+    def test_reset_is_when_the_next_unit_frees_up(self) -> None:
+        window = SlidingWindow(10, 60.0)
+        assert window.reset_at(EPOCH) == EPOCH
+        window.take(1, EPOCH)
+        window.take(1, EPOCH + 30)
+        assert window.reset_at(EPOCH + 31) == pytest.approx(EPOCH + 60, abs=0.07)
+        assert window.reset_at(EPOCH + 61) == pytest.approx(EPOCH + 90, abs=0.07)
+
+    def test_memory_is_bounded_by_runs_not_by_units(self) -> None:
+        window = SlidingWindow(10_000_000, 3_600.0)
+        for i in range(50_000):
+            window.take(7, EPOCH + i * 0.25)
+        assert len(window._stamps) <= RUNS_PER_WINDOW_MAX + 1
+
+    def test_a_clock_that_goes_back_frees_nothing(self) -> None:
+        window = SlidingWindow(2, 10.0)
+        window.take(2, EPOCH)
+        assert window.take(1, EPOCH - 3_600) == 0
+
+    def test_a_lent_unit_counts_from_now_until_a_window_after_its_end(self) -> None:
+        window = SlidingWindow(1, 10.0)
+        assert window.grant(1, EPOCH, ttl_s=2.0)[0] == 1
+        assert window.take(1, EPOCH + 11.9) == 0
+        assert window.take(1, EPOCH + 12.02) == 1
+
+    def test_given_back_units_are_free_again_and_only_as_many_as_were_lent(self) -> None:
+        window = SlidingWindow(10, 10.0)
+        _, run = window.grant(8, EPOCH, 1.0)
+        assert window.give_back(5, run.stamp) == Row("", run.stamp, 3)
+        assert window.give_back(50, run.stamp) == Row("", run.stamp, 0)
+        assert window.give_back(1, run.stamp + 99) == Row("", run.stamp + 99, 0)
+        assert window.remaining(EPOCH) == 10
+
+    @pytest.mark.parametrize(("limit", "window_s"), [(0, 1.0), (-1, 1.0), (1, 0.0)])
+    def test_a_limit_of_nothing_is_a_mistake(self, limit: int, window_s: float) -> None:
+        with pytest.raises(ValueError, match="at least 1 unit"):
+            SlidingWindow(limit, window_s)
+
+
+class TestSliceSize:
+    def test_a_slice_is_one_percent_at_most(self) -> None:
+        assert slice_units(1_000, 900, ask(wanted=500)) == 10
+        assert slice_units(100, 90, ask(wanted=500)) == 1
+        assert slice_units(10_000_000, 9_000_000, ask(wanted=10**9)) == 1_000
+
+    def test_the_last_five_percent_go_to_those_who_wait(self) -> None:
+        assert slice_units(1_000, 49, ask(waiting=1, wanted=500)) == 1
+        assert slice_units(1_000, 49, ask(waiting=7, wanted=500)) == 7
+
+    def test_requests_in_line_get_one_unit_each(self) -> None:
+        assert slice_units(1_000, 900, ask(waiting=64, wanted=64)) == 64
+
+
+class TestLender:
+    def test_each_grant_is_a_row_and_the_rows_restore_the_count(self) -> None:
+        first = lender()
+        rows: dict[tuple[str, float], int] = {}
+        for i in range(40):
+            first.lend(ask(waiting=10, wanted=10), EPOCH + i * 7)
+            rows.update({(row.key, row.stamp): row.units for row in first.changes()})
+        second = lender()
+        second.restore([Row(key, stamp, units) for (key, stamp), units in rows.items()], EPOCH + 300)
+        assert second.changes() == []
+        at = EPOCH + 300
+        assert second.lend(ask(), at).remaining == first.lend(ask(), at).remaining == 599
+
+    def test_a_row_from_a_clock_that_was_set_back_counts_for_one_window_and_once(self) -> None:
+        durable = {("anonymous/a", EPOCH + 9_000.0): 100}
+        for _ in range(2):
+            again = lender()
+            again.restore([Row(k, s, n) for (k, s), n in durable.items() if n], EPOCH)
+            durable.update({(row.key, row.stamp): row.units for row in again.changes()})
+        assert again.lend(ask("anonymous", "a"), EPOCH + 10).granted == 0
+        assert again.lend(ask("anonymous", "a"), EPOCH + 3_610).granted == 1
+
+    def test_rows_of_a_policy_that_is_gone_are_left_out(self) -> None:
+        fresh = lender()
+        fresh.restore(
+            [Row("gone/a", EPOCH, 5), Row("login/a", EPOCH - 61, 5), Row("login/b", EPOCH, 0)], EPOCH
+        )
+        assert len(fresh) == 0
+        assert fresh.rows_end_before(EPOCH) == EPOCH - 3_600
+
+    def test_a_give_back_survives_a_restart(self) -> None:
+        first = lender()
+        lent = first.lend(ask(waiting=10, wanted=10), EPOCH)
+        first.give_back(GiveBack(lent.name, lent.stamp, 4))
+        assert first.changes() == [Row("authenticated/user-1", lent.stamp, 6)]
+        first.give_back(GiveBack("authenticated/nobody", lent.stamp, 4))
+        first.give_back(GiveBack("gone/nobody", lent.stamp, 4))
+        assert first.changes() == []
+
+    def test_idle_keys_are_dropped_as_others_come(self) -> None:
+        keeper = lender()
+        for i in range(1_000):
+            keeper.lend(ask("login", f"a{i}"), EPOCH)
+        for i in range(600):
+            keeper.lend(ask("login", f"b{i}"), EPOCH + 100)
+        assert len(keeper) == 600
+
+    def test_a_flood_of_keys_is_refused_and_harms_no_other_policy(self) -> None:
+        keeper = lender(AUTHENTICATED, ANONYMOUS._replace(keys_max=10))
+        for i in range(10):
+            assert keeper.lend(ask("anonymous", f"a{i}"), EPOCH).granted == 1
+        refused = keeper.lend(ask("anonymous", "one more"), EPOCH)
+        assert (refused.granted, refused.remaining) == (0, 0)
+        assert keeper.lend(ask("anonymous", "a3"), EPOCH).granted == 1
+        assert keeper.lend(ask("authenticated", "one more"), EPOCH).granted == 1
+
+    def test_an_unknown_policy_is_a_mistake(self) -> None:
+        with pytest.raises(KeyError):
+            lender().lend(ask("none"), EPOCH)
+
+
+class TestBorrower:
+    NAME = name_of("authenticated", "user-1")
+
+    def borrow(self, borrower: Borrower, keeper: Lender, now: float, waiting: int = 1) -> None:
+        wanted = borrower.ask(self.NAME, waiting, now)
+        borrower.receive(keeper.lend(wanted, EPOCH + now), now, now)
+
+    def test_a_key_that_keeps_coming_asks_ever_less(self) -> None:
+        borrower, keeper, asks = Borrower(POLICIES), lender(), 0
+        for i in range(500):
+            while borrower.spend("authenticated", self.NAME, i * 0.01) is None:
+                self.borrow(borrower, keeper, i * 0.01)
+                asks += 1
+        assert asks < 60
+
+    def test_remaining_goes_down_by_one(self) -> None:
+        borrower, keeper, seen = Borrower(POLICIES), lender(), []
+        for i in range(40):
+            allowance = borrower.spend("authenticated", self.NAME, i * 0.01)
+            if allowance is None:
+                self.borrow(borrower, keeper, i * 0.01)
+                allowance = borrower.spend("authenticated", self.NAME, i * 0.01)
+            assert allowance is not None
+            assert allowance.allowed
+            seen.append(allowance.remaining)
+        assert seen == list(range(999, 959, -1))
+
+    def test_a_slice_ends_and_what_is_left_goes_back_once(self) -> None:
+        borrower, keeper = Borrower(POLICIES), lender()
+        self.borrow(borrower, keeper, 0.0, waiting=10)
+        assert borrower.spend("authenticated", self.NAME, 0.0) is not None
+        assert borrower.unspent(4.9) == []
+        assert borrower.spend("authenticated", self.NAME, 5.0) is None
+        [back] = borrower.unspent(5.0)
+        assert back.units == 9
+        assert borrower.unspent(9.0) == []
+        assert borrower.next_end() is None
+        keeper.give_back(back)
+        assert keeper.lend(ask(), EPOCH + 9).remaining == 998
+
+    def test_a_slice_that_comes_too_late_is_void_and_goes_back(self) -> None:
+        borrower, keeper = Borrower(POLICIES), lender()
+        lent = keeper.lend(borrower.ask(self.NAME, 1, 0.0), EPOCH)
+        borrower.receive(lent, 0.0, 5.0)
+        assert borrower.spend("authenticated", self.NAME, 5.0) is None
+        assert [back.units for back in borrower.unspent(5.0)] == [1]
+
+    def test_a_denial_is_repeated_here_for_a_while_and_says_when_to_come_back(self) -> None:
+        borrower, keeper = Borrower(POLICIES), lender()
+        keeper.lend(ask(waiting=1_000), EPOCH)
+        self.borrow(borrower, keeper, 0.0)
+        denied = borrower.spend("authenticated", self.NAME, 0.5)
+        assert denied is not None
+        assert (denied.allowed, denied.limit, denied.remaining, denied.window_s) == (False, 1_000, 0, 3_600)
+        assert 3_600 < denied.retry_after_s < 3_610
+        assert denied.reset_epoch_s == pytest.approx(EPOCH + 3_606, abs=4)
+        assert borrower.spend("authenticated", self.NAME, 1.1) is None
+
+    def test_peeking_spends_nothing(self) -> None:
+        borrower, keeper = Borrower(POLICIES), lender()
+        assert borrower.peek("authenticated", self.NAME, 0.0).remaining == 1_000
+        self.borrow(borrower, keeper, 0.0)
+        for _ in range(3):
+            assert borrower.peek("authenticated", self.NAME, 0.0).remaining == 1_000

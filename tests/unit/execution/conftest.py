@@ -1,0 +1,174 @@
+"""A real executor process on a real socket, and the node worker's end of it."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helix_ray.execution.assignment import (
+    Assignment,
+    Finished,
+    Hello,
+    Message,
+    Outcome,
+    Progressed,
+    Report,
+    Returned,
+    Run,
+    Started,
+)
+from helix_ray.execution.frames import FrameReader, encode
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+WAIT_S = 20.0
+ALLOW = "helix_ray.samples:*,sample_functions:*"
+
+MAIN = """
+import sys
+from helix_ray.execution.allow import Allow
+from helix_ray.execution.executor import Executor
+from helix_ray.inference.onnx import ModelStore
+Executor(sys.argv[1], "executor-1", Allow.parse(sys.argv[2]), ModelStore()).serve()
+print("served")
+"""
+
+
+class NodeEnd:
+    """Listens, starts one executor, and keeps every message that it sends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log_dir = str(folder / "logs")
+        self.items: list[Started | Progressed | Finished] = []
+        self.returned: list[Returned] = []
+        self.hello: Hello | None = None
+        self._frames = FrameReader()
+        path = str(folder / "node.sock")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen(1)
+            listener.settimeout(WAIT_S)
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", MAIN, path, ALLOW],
+                env=os.environ | {"PYTHONPATH": f"{ROOT}:{HERE}", "HELIX_SECRET": "s", "RAY_AUTH_TOKEN": "t"},
+                stdout=subprocess.PIPE,
+            )
+            self.connection, _ = listener.accept()
+        self.connection.settimeout(WAIT_S)
+        self.wait(lambda: self.hello)
+
+    def assignment(self, task_id: str, run: dict[str, Any], **more: Any) -> Assignment:
+        return Assignment(
+            task_id, more.pop("attempt", 1), run, more.pop("timeout_s", None), self.log_dir, **more
+        )
+
+    def send(self, message: Message) -> None:
+        self.connection.sendall(encode(message))
+
+    def submit(self, task_id: str, run: dict[str, Any], **more: Any) -> None:
+        self.send(Run((self.assignment(task_id, run, **more),)))
+
+    def run(self, task_id: str, run: dict[str, Any], **more: Any) -> Outcome:
+        self.submit(task_id, run, **more)
+        return self.finished(task_id).outcome
+
+    def wait(self, condition: Callable[[], Any]) -> Any:
+        """Return the condition's value once it is true, taking messages until then."""
+        give_up_at = time.monotonic() + WAIT_S
+        while not (value := condition()):
+            assert time.monotonic() < give_up_at, f"waited {WAIT_S} s"
+            data = self.connection.recv(1 << 20)
+            assert data, "the executor hung up"
+            for message in self._frames.feed(data):
+                self._take(message)
+        return value
+
+    def finished(self, task_id: str) -> Finished:
+        return self.wait(lambda: self._find(Finished, task_id))
+
+    def started(self, task_id: str) -> Started:
+        return self.wait(lambda: self._find(Started, task_id))
+
+    def progress(self, task_id: str) -> list[Progressed]:
+        return [item for item in self.items if isinstance(item, Progressed) and item.task_id == task_id]
+
+    def close(self) -> None:
+        self.connection.close()
+        try:
+            self.process.wait(WAIT_S)
+        finally:
+            if self.process.returncode is None:
+                self.process.kill()
+                self.process.wait()
+            if self.process.stdout:
+                self.process.stdout.close()
+
+    def _find(self, kind: type, task_id: str) -> Any:
+        return next((item for item in self.items if isinstance(item, kind) and item.task_id == task_id), None)
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Report):
+            self.items += message.items
+        elif isinstance(message, Returned):
+            self.returned.append(message)
+        elif isinstance(message, Hello):
+            self.hello = message
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path: Unix socket names have at most 107 bytes."""
+    path = Path(tempfile.mkdtemp(prefix="hx-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def node(folder: Path) -> Iterator[NodeEnd]:
+    end = NodeEnd(folder)
+    yield end
+    end.close()
+
+
+@pytest.fixture
+def is_gone() -> Callable[[int], bool]:
+    """Tells whether a process ends within WAIT_S; a zombie that waits for its parent has ended."""
+
+    def gone(pid: int) -> bool:
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return bool(select.select([handle], [], [], WAIT_S)[0])
+        finally:
+            os.close(handle)
+
+    return gone
+
+
+@pytest.fixture
+def is_alive() -> Callable[[int], bool]:
+    """Tells whether a process lives at this moment."""
+
+    def alive(pid: int) -> bool:
+        try:
+            os.kill(pid, signal.SIG_DFL)
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except (ProcessLookupError, FileNotFoundError):
+            return False
+        return stat.rsplit(")", 1)[1].split()[0] not in "ZX"
+
+    return alive

@@ -1,0 +1,80 @@
+"""Request values to arrays, for every kind of element type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helix_ray.inference.errors import BadInput, InferenceRefused
+from helix_ray.inference.tensors import TensorSpec, decode, dtype_of, encode
+
+
+def one(value: Any, dtype: str, shape: tuple[int | str | None, ...] = ("n",)) -> Any:
+    return decode(value, [TensorSpec("x", dtype, shape)])["x"]
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        ([1, 2], "int64"),
+        ([0, 255], "uint8"),
+        ([2**64 - 1], "uint64"),
+        ([0.5, 1], "float16"),
+        ([True, False], "bool"),
+        (["a", "ü"], "str"),
+    ],
+)
+def test_lists_of_every_type(value: list[Any], dtype: str) -> None:
+    """JSON values become the model's type and come back the same."""
+    array = one(value, dtype)
+    assert array.dtype == (np.dtype(object) if dtype == "str" else np.dtype(dtype))
+    assert encode("y", array) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "words"),
+    [
+        ([0, 256], "uint8", "integers 0 to 256 given, the model takes uint8"),
+        ([-1], "uint64", "integers -1 to -1 given"),
+        ([1.5], "int64", "fractions given, the model takes int64"),
+        ([1], "bool", "integers 1 to 1 given, the model takes bool"),
+        ([1], "str", "the model takes text"),
+        ([1, "a"], "float32", "text given"),
+        ({"a": [1]}, "int64", "unknown inputs: a"),
+    ],
+)
+def test_values_that_would_change_are_refused(value: Any, dtype: str, words: str) -> None:
+    """Nothing is rounded, wrapped or guessed."""
+    with pytest.raises(BadInput, match=words):
+        one(value, dtype)
+
+
+def test_dimensions_of_one_name_agree() -> None:
+    """A batch has one size across all inputs; a nameless dimension is free."""
+    specs = [TensorSpec("a", "int64", ("batch",)), TensorSpec("b", "int64", ("batch", None))]
+    assert decode({"a": [1, 2], "b": [[1], [2]]}, specs)["b"].shape == (2, 1)
+    with pytest.raises(BadInput, match=r"shape \[1, 1\] given, the model takes \[batch, \?\]"):
+        decode({"a": [1, 2], "b": [[1]]}, specs)
+    with pytest.raises(BadInput, match="2 inputs, give them by name: a, b"):
+        decode([1], specs)
+
+
+def test_scalars_and_empty_batches() -> None:
+    """A number is an array without dimensions; an empty list is a batch of none."""
+    assert one(3, "int64", ()).shape == ()
+    assert one([], "float32").shape == (0,)
+
+
+def test_types_that_no_request_can_carry() -> None:
+    """A type that numpy lacks is refused by name."""
+    assert dtype_of("tensor(bfloat16)") == "tensor(bfloat16)"
+    with pytest.raises(InferenceRefused, match="bfloat16"):
+        one([1.0], dtype_of("tensor(bfloat16)"))
+
+
+def test_outputs_that_json_cannot_carry() -> None:
+    """NaN and infinity are told, with their place, instead of becoming null."""
+    with pytest.raises(InferenceRefused, match=r"output 'y' holds inf at \[1, 0\]"):
+        encode("y", np.array([[0.0], [np.inf]]))
