@@ -34,7 +34,7 @@ from helix_ray.execution.assignment import (
 )
 from helix_ray.execution.dispatch import Demand, Key
 from helix_ray.execution.frames import FrameError, FrameReader, encode
-from helix_ray.execution.process_group import signal_group
+from helix_ray.execution.process_group import end_orphans
 
 log = logging.getLogger(__name__)
 
@@ -183,8 +183,8 @@ class ExecutorHost:
     @staticmethod
     def _clean(link: _Link) -> None:
         """End the process groups of commands whose executor cannot end them any more."""
-        for pgid in link.groups.values():
-            signal_group(pgid, signal.SIGKILL)
+        for (task_id, attempt), pgid in link.groups.items():
+            end_orphans(pgid, task_id, attempt)
         if link.writer is not None:
             link.writer.close()
 

@@ -143,17 +143,24 @@ class Master:
             os._exit(70)
 
     async def _commit_loop(self) -> None:
+        ticker = asyncio.get_running_loop().create_task(self._tick())
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                self._commit_inbox()
+                # Answers go out before the followers work on what they were about.
+                await asyncio.sleep(0)
+                self._react()
+                self._wake()
+        finally:
+            ticker.cancel()
+
+    async def _tick(self) -> None:
+        """Let the followers look at the clock when no orders arrive."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), TICK_S)
-            self._arrived.clear()
-            self._commit_inbox()
-            self._react()
-            self._wake()
-            # Let answers go out before the next commit.
-            await asyncio.sleep(0)
-            if self._inbox:
-                self._arrived.set()
+            await asyncio.sleep(TICK_S)
+            self._arrived.set()
 
     def _commit_inbox(self) -> None:
         taken: Inbox = []
@@ -161,6 +168,8 @@ class Master:
         while self._inbox and count < COMMIT_ORDERS_MAX:
             taken.append(self._inbox.pop(0))
             count += len(taken[-1][0])
+        if self._inbox:
+            self._arrived.set()
         if not taken:
             return
         answers = self._engine.execute([order for orders, _ in taken for order in orders])

@@ -15,10 +15,8 @@ process (JournalFailed is not caught): the next one folds what the disk has. The
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 from helix_ray.core import snapshot
@@ -38,7 +36,7 @@ from helix_ray.ports import Batch, Clock, Journal, Snapshot
 log = logging.getLogger(__name__)
 
 REPLAY_FACTS_PER_READ = 20_000
-# Facts kept in memory for followers; one that is further behind reads the journal.
+# Facts kept in memory for followers (up to twice as many); one that is further behind reads the journal.
 RECENT_FACTS_MAX = 50_000
 # A snapshot is due when the tail is this long and longer than what the snapshot would hold.
 SNAPSHOT_TAIL_FACTS_MIN = 50_000
@@ -57,7 +55,8 @@ class Engine:
         self.clock = clock
         self.liveness = Liveness()
         self.state = State()
-        self._recent: deque[Fact] = deque(maxlen=RECENT_FACTS_MAX)
+        # A list, not a deque: followers read slices at its end many times a second.
+        self._recent: list[Fact] = []
         self._snapshot_seq = 0
 
     def recover(self) -> int:
@@ -70,7 +69,7 @@ class Engine:
         while facts := self.journal.read_after(self.state.seq, REPLAY_FACTS_PER_READ):
             for fact in facts:
                 evolve(self.state, fact)
-            self._recent.extend(facts)
+            self._remember(facts)
             folded += len(facts)
         return folded
 
@@ -84,7 +83,7 @@ class Engine:
                 self.journal.append(facts)
             except Exception as error:
                 raise JournalFailed(f"append of {len(facts)} facts failed: {error}") from error
-            self._recent.extend(facts)
+            self._remember(facts)
         return answers
 
     def _decide_and_fold(self, order: Order, now: float, facts: list[Fact]) -> Receipt | Rejected:
@@ -131,10 +130,15 @@ class Engine:
             return Batch((), after, head)
         oldest = self._recent[0].seq if self._recent else head + 1
         if after + 1 >= oldest:
-            facts = tuple(islice(self._recent, after + 1 - oldest, after + 1 - oldest + limit))
+            facts = tuple(self._recent[after + 1 - oldest : after + 1 - oldest + limit])
         else:
             facts = tuple(self.journal.read_after(after, limit))
         return Batch(facts, facts[-1].seq if facts else after, head)
+
+    def _remember(self, facts: list[Fact]) -> None:
+        self._recent.extend(facts)
+        if len(self._recent) >= 2 * RECENT_FACTS_MAX:
+            del self._recent[:-RECENT_FACTS_MAX]
 
     def snapshot_due(self) -> bool:
         """Say whether folding the tail would cost more than a snapshot does."""

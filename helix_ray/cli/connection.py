@@ -14,6 +14,7 @@ from helix_ray.client.errors import NotSignedIn
 
 if TYPE_CHECKING:
     from helix_ray.client.api import Client
+    from helix_ray.client.tokens import TokenStore
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 # People wait at a terminal: shorter than the library's minute. A started wait gets that minute again.
@@ -21,13 +22,17 @@ RETRY_S_DEFAULT = 5.0
 RETRY_S_WAITING = 60.0
 
 
-def make_client(url: str, store: SessionFile | None, token: str | None, ca_file: str | None, retry_s: float) -> Client:
+def make_client(
+    url: str, token: str | None, store: TokenStore | None, ca_file: str | None, retry_s: float
+) -> Client:
     """Return a client; it is imported here because httpx takes longer to load than `helix --help` to answer."""
     from helix_ray.client.api import Client
     from helix_ray.client.transport import Retries
 
     retries = Retries(total_s_max=_retry_s(retry_s))
-    return Client(url, token, store=store, retries=retries, verify=ca_file or os.environ.get("HELIX_CA_FILE") or True)
+    return Client(
+        url, token, store=store, retries=retries, verify=ca_file or os.environ.get("HELIX_CA_FILE") or True
+    )
 
 
 def _retry_s(default: float) -> float:
@@ -43,7 +48,7 @@ def connect(*, waiting: bool = False) -> Client:
     retry_s = RETRY_S_WAITING if waiting else RETRY_S_DEFAULT
     url, token = os.environ.get("HELIX_URL"), os.environ.get("HELIX_TOKEN")
     if token:
-        return make_client(url or DEFAULT_URL, None, token, None, retry_s)
+        return make_client(url or DEFAULT_URL, token, None, None, retry_s)
     file = SessionFile()
     login = file.read()
     if login is None:
@@ -51,4 +56,4 @@ def connect(*, waiting: bool = False) -> Client:
     if url and url.rstrip("/") != login.url.rstrip("/"):
         message = f"Signed in to {login.url}, not to {url}; run: helix login --url {url}"
         raise NotSignedIn("UNAUTHORIZED", message)
-    return make_client(login.url, file, None, login.ca_file, retry_s)
+    return make_client(login.url, None, file, login.ca_file, retry_s)

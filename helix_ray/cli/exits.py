@@ -1,10 +1,10 @@
 """How the program ends: one line on standard error, and an exit code that scripts can rely on.
 
-    0  done                     4  not found
-    1  the task did not succeed 5  conflict
-    2  usage or validation      6  rate limited
-    3  not signed in, forbidden 7  the server cannot be reached or failed
-    8  the time of --wait-timeout is over (the task goes on)
+0  done                     4  not found
+1  the task did not succeed 5  conflict
+2  usage or validation      6  rate limited
+3  not signed in, forbidden 7  the server cannot be reached or failed
+8  the time of --wait-timeout is over (the task goes on)
 """
 
 from __future__ import annotations
@@ -54,8 +54,12 @@ SHOWN_DETAILS = ("field", "allowed_values", "retry_after_s")
 
 def line_of(error: HelixError) -> str:
     """Return the one line that stands for an error."""
-    shown = ", ".join(f"{name}: {_short(error.details[name])}" for name in SHOWN_DETAILS if error.details.get(name))
+    shown = ", ".join(
+        f"{name}: {_short(error.details[name])}" for name in SHOWN_DETAILS if error.details.get(name)
+    )
     message = " ".join(error.message.split())
+    if error.code == "UNAUTHORIZED" and "helix login" not in message:
+        message += "; run: helix login"
     request = f" (request {error.request_id})" if error.request_id else ""
     return f"helix: {error.code}: {message}" + (f" [{shown}]" if shown else "") + request
 

@@ -50,7 +50,9 @@ class SessionFile:
         try:
             with self.path.open("rb") as file:
                 if os.fstat(file.fileno()).st_mode & 0o077:
-                    raise NotSignedIn("UNAUTHORIZED", f"others may read {self.path}; run: chmod 600 {self.path}")
+                    raise NotSignedIn(
+                        "UNAUTHORIZED", f"others may read {self.path}; run: chmod 600 {self.path}"
+                    )
                 kept: dict[str, Any] = orjson.loads(file.read())
             tokens = Tokens(**kept.pop("tokens"))
             return Login(tokens=tokens, **kept)

@@ -7,6 +7,7 @@ anything may be sent again after a broken connection.
 from __future__ import annotations
 
 import random
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -93,7 +94,7 @@ class Transport:
         self.retries = retries or Retries()
         self.root = root
         limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
-        self._http = http or httpx.Client(verify=verify, limits=limits)
+        self._http = http or httpx.Client(verify=_trust(verify), limits=limits)
         self._sleep = sleep
         self._clock = clock
 
@@ -194,6 +195,15 @@ class Transport:
         if hopeless or self._clock() - start + pause > self.retries.total_s_max:
             raise error
         self._sleep(pause)
+
+
+def _trust(verify: bool | str) -> bool | ssl.SSLContext:
+    """Return what httpx checks certificates with: a path adds its certificates to the usual ones."""
+    if isinstance(verify, bool):
+        return verify
+    context = ssl.create_default_context()
+    context.load_verify_locations(verify)
+    return context
 
 
 def retry_after(value: str | None) -> float | None:

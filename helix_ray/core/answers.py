@@ -12,7 +12,7 @@ from typing import Any
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal, may, sees_all_tasks
 from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, not_found
-from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.liveness import Liveness
 from helix_ray.core.state import State, Task, Worker
 from helix_ray.core.views import result_view, session_view, task_line, task_view, user_view, worker_view
@@ -86,7 +86,8 @@ def _indexed_total(state: State, question: q.ListTasks) -> int | None:
     )  # fmt: skip
     if any(value is not None for value in filters):
         return None
-    return len(state.tasks) if question.status is None else state.by_status[Status(question.status)]
+    wanted = question.status
+    return sum(count for status, count in state.by_status.items() if wanted is None or status == wanted)
 
 
 def _matching(state: State, question: q.ListTasks, owner: str | None) -> Iterator[Task]:

@@ -11,16 +11,36 @@ from helix_ray.core.state import State
 
 # For each spec: the ids it waits for, or why it is refused.
 Resolved = list[list[str] | Rejected]
+# Longer `#` references than any batch has tasks for.
+BATCH_DIGITS_MAX = 9
 
 
-def resolve(state: State, specs: Sequence[dict[str, Any]], ids: Sequence[str], owner: str | None) -> Resolved:
+def resolve(
+    state: State,
+    specs: Sequence[dict[str, Any]],
+    ids: Sequence[str],
+    owner: str | None,
+    refused: Sequence[Rejected | None],
+) -> Resolved:
     """Return what each spec waits for. Unknown ids, failed tasks and cycles refuse the spec, and so does a
-    dependency on a refused spec. With `owner`, tasks of other owners count as unknown."""
-    resolved: Resolved = [_known(state, spec.get("depends_on") or (), len(ids), owner) for spec in specs]
-    inner = {i: _siblings(spec) for i, spec in enumerate(specs) if _siblings(spec)}
-    for i in _in_cycles(inner):
+    dependency on a refused spec; `refused` holds what is refused already. With `owner`, tasks of other owners
+    count as unknown."""
+    resolved: Resolved = [
+        refusal if refusal is not None else _known(state, spec.get("depends_on") or (), len(ids), owner)
+        for spec, refusal in zip(specs, refused, strict=True)
+    ]
+    inner = {
+        i: siblings
+        for i, spec in enumerate(specs)
+        if not isinstance(resolved[i], Rejected) and (siblings := _siblings(spec))
+    }
+    users: dict[int, list[int]] = {}
+    for i, js in inner.items():
+        for j in js:
+            users.setdefault(j, []).append(i)
+    for i in _in_cycles(inner, users):
         resolved[i] = invalid("Dependencies form a cycle", field="depends_on")
-    _spread_refusals(resolved, inner)
+    _spread_refusals(resolved, users)
     for i, siblings in inner.items():
         waits = resolved[i]
         if not isinstance(waits, Rejected):
@@ -28,15 +48,31 @@ def resolve(state: State, specs: Sequence[dict[str, Any]], ids: Sequence[str], o
     return resolved
 
 
+def with_ids(spec: dict[str, Any], ids: Sequence[str]) -> dict[str, Any]:
+    """Return a spec whose `#i` references are the ids they stand for."""
+    names = [ids[i] if (i := _number(name)) is not None else name for name in spec.get("depends_on") or ()]
+    return {**spec, "depends_on": names}
+
+
+def _number(name: str) -> int | None:
+    """Return the batch number that a name refers to, None for an id; -1 for a `#` without a sensible number."""
+    if name[:1] != "#":
+        return None
+    digits = name[1:]
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= BATCH_DIGITS_MAX else -1
+
+
 def _siblings(spec: dict[str, Any]) -> list[int]:
-    return [int(name[1:]) for name in spec.get("depends_on") or () if name[:1] == "#" and name[1:].isdigit()]
+    numbers = (_number(name) for name in spec.get("depends_on") or ())
+    return list(dict.fromkeys(i for i in numbers if i is not None))
 
 
 def _known(state: State, names: Sequence[str], count: int, owner: str | None) -> list[str] | Rejected:
     waits: list[str] = []
     for name in dict.fromkeys(names):
-        if name[:1] == "#":
-            if not name[1:].isdigit() or int(name[1:]) >= count:
+        number = _number(name)
+        if number is not None:
+            if not 0 <= number < count:
                 return invalid(f"Unknown dependency {name}", field="depends_on", unknown=[name])
             continue
         task = state.tasks.get(name)
@@ -51,13 +87,9 @@ def _known(state: State, names: Sequence[str], count: int, owner: str | None) ->
     return waits
 
 
-def _in_cycles(edges: dict[int, list[int]]) -> set[int]:
+def _in_cycles(edges: dict[int, list[int]], users: dict[int, list[int]]) -> set[int]:
     """Return the specs that cannot be ordered: those left when specs without unmet siblings are taken away."""
     left = {i: set(js) for i, js in edges.items()}
-    users: dict[int, list[int]] = {}
-    for i, js in edges.items():
-        for j in js:
-            users.setdefault(j, []).append(i)
     free = [j for j in users if j not in left]
     while free:
         done = free.pop()
@@ -69,16 +101,12 @@ def _in_cycles(edges: dict[int, list[int]]) -> set[int]:
     return set(left)
 
 
-def _spread_refusals(resolved: Resolved, edges: dict[int, list[int]]) -> None:
-    changed = True
-    while changed:
-        changed = False
-        for i, js in edges.items():
-            if isinstance(resolved[i], Rejected):
-                continue
-            bad = next((j for j in js if isinstance(resolved[j], Rejected)), None)
-            if bad is not None:
-                resolved[i] = invalid(
-                    f"Dependency #{bad} was refused", field="depends_on", unknown=[f"#{bad}"]
-                )
-                changed = True
+def _spread_refusals(resolved: Resolved, users: dict[int, list[int]]) -> None:
+    bad = [i for i, waits in enumerate(resolved) if isinstance(waits, Rejected)]
+    while bad:
+        cause = bad.pop()
+        for i in users.get(cause, ()):
+            if not isinstance(resolved[i], Rejected):
+                message = f"Dependency #{cause} was refused"
+                resolved[i] = invalid(message, field="depends_on", unknown=[f"#{cause}"])
+                bad.append(i)

@@ -324,7 +324,7 @@ class Borrower:
         return Allowance(True, limit, limit, 0, 0, int(window_s))
 
     def ask(self, name: str, waiting: int, now: float) -> Ask:
-        """Say what to ask the lender for; `now` must be kept and given to `receive` as asked_at."""
+        """Say what to ask the lender for. The moment before each asking is what `receive` needs as asked_at."""
         held = self._held.get(name)
         busy = held is not None and not held.left and now < held.expires_at
         appetite = min(held.appetite * 2, SLICE_UNITS_MAX) if held is not None and busy else 1

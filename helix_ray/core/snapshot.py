@@ -36,7 +36,7 @@ def dump(state: State) -> dict[str, Any]:
         "sessions": [_row(session, _SESSION_FIELDS) for session in state.sessions.values()],
         "receipts": [_receipts(state.client_receipts), _receipts(state.internal_receipts)],
         "retired_through": state.retired_through,
-        "retired": dict(state.retired),
+        "retired": {str(status): count for status, count in state.retired.items()},
     }
 
 
@@ -90,7 +90,9 @@ def _load_task(state: State, row: dict[str, Any]) -> None:
 
 def _load_held(state: State) -> None:
     """Fill the workers' inboxes in the order of assignment: whoever reads one stops at the first older entry."""
-    held = [task for task in state.tasks.values() if task.status is Status.RUNNING and task.worker is not None]
+    held = [
+        task for task in state.tasks.values() if task.status is Status.RUNNING and task.worker is not None
+    ]
     for task in sorted(held, key=lambda task: task.assigned_seq):
         hold(state.workers[task.worker or ""], task)
 

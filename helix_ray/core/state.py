@@ -182,7 +182,9 @@ class State:
     by_status: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     delayed: dict[str, float] = field(default_factory=dict)  # task id -> not before
     deadlines: dict[str, float] = field(default_factory=dict)  # unfinished task id -> deadline
-    dependents: dict[str, dict[str, None]] = field(default_factory=dict)  # unfinished id -> who waits, in order
+    dependents: dict[str, dict[str, None]] = field(
+        default_factory=dict
+    )  # unfinished id -> who waits, in order
     finished: OrderedDict[str, int] = field(default_factory=OrderedDict)  # task id -> finish seq
     users_by_name: dict[str, str] = field(default_factory=dict)
     sessions_by_refresh: dict[str, str] = field(default_factory=dict)

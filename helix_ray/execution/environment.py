@@ -29,6 +29,9 @@ ACCELERATORS = (
 )
 """Which devices are the executor's: set by Ray (ray/_private/accelerators) when it gives out the resource."""
 
+SESSION_MARK = "HELIX_UP_ID"
+"""Marks the processes of one `helix up`, no secret: by it they are all found when its parent was killed."""
+
 PATH_DEFAULT = "/usr/local/bin:/usr/bin:/bin"
 
 _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
@@ -39,11 +42,13 @@ def command_environment(
 ) -> dict[str, str]:
     """Return a command's whole environment: the few kept variables, what the task gives, and its own id.
 
-    Nothing else of the executor comes through, so no HELIX_*, RAY_* or token variable leaks.
+    Nothing else of the executor comes through, so no setting, RAY_* or token variable leaks.
     """
     environment = {"PATH": PATH_DEFAULT}
     environment |= {name: inherited[name] for name in KEPT + ACCELERATORS if name in inherited}
     environment |= given
+    if SESSION_MARK in inherited:
+        environment[SESSION_MARK] = inherited[SESSION_MARK]
     return environment | {"HELIX_TASK_ID": task_id, "HELIX_ATTEMPT": str(attempt)}
 
 

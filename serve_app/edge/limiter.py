@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 AskLender = Callable[[Sequence[Ask], Sequence[GiveBack]], Awaitable[Sequence[Slice]]]
 
 ASK_S_MAX = 5.0
+ASK_AGAIN_S = 0.2
 ASKS_PER_REQUEST_MAX = 20
 RETRY_AFTER_S = 1
 # Give-backs may wait this long, so that many small slices do not wake the loop one by one.
@@ -89,23 +90,36 @@ class LendingLimiter:
         """Ask for all that wait, until nobody waits; then give back what has ended."""
         while True:
             waiting, self._waiting = self._waiting, {}
-            asked_at = self._clock()
-            asks = [self._borrower.ask(name, len(inline), asked_at) for name, inline in waiting.items()]
-            backs = self._borrower.unspent(asked_at)
+            now = self._clock()
+            asks = [self._borrower.ask(name, len(inline), now) for name, inline in waiting.items()]
+            backs = self._borrower.unspent(now)
             if not asks and not backs:
                 break
             answered = False
             try:
-                answered = await self._ask_once(asks, backs, asked_at)
+                answered = await self._ask(asks, backs)
             finally:
                 _settle(waiting.values(), answered)
         self._flush_later()
 
-    async def _ask_once(self, asks: list[Ask], backs: list[GiveBack], asked_at: float) -> bool:
-        """One question; give-backs are not repeated after a failure, since they may have arrived."""
+    async def _ask(self, asks: Sequence[Ask], backs: Sequence[GiveBack]) -> bool:
+        """Ask until there is an answer or the time is up; a lender that restarts costs its callers latency only.
+
+        Give-backs are not repeated after a failure, since they may have arrived.
+        """
         try:
             async with asyncio.timeout(self._ask_s_max):
-                slices = await self._ask_lender(asks, backs)
+                while not await self._ask_once(asks, backs):
+                    backs = ()
+                    await asyncio.sleep(ASK_AGAIN_S)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _ask_once(self, asks: Sequence[Ask], backs: Sequence[GiveBack]) -> bool:
+        asked_at = self._clock()
+        try:
+            slices = await self._ask_lender(asks, backs)
         except Exception:
             log.warning("the rate limit lender does not answer", exc_info=True)
             return False

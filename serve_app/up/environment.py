@@ -35,8 +35,13 @@ def serving(port: int) -> dict[str, str]:
 
 
 def ray(data_dir: Path) -> dict[str, str]:
-    """Return what keeps Ray's ports to holders of the token, and Ray quiet."""
+    """Return what keeps Ray's ports to this machine and to holders of the token, and Ray quiet.
+
+    Drivers on this machine that join the cluster later need the same.
+    """
     return {
+        # Ray turns 127.0.0.1 into the machine's outer address wherever it meets it, except with this.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(_token_file(data_dir)),
         "RAY_USAGE_STATS_ENABLED": "0",

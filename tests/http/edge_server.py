@@ -22,7 +22,7 @@ from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN, Policy
 from helix_ray.security.tokens import KeyRing, Tokens
 from serve_app import problems
 from serve_app.edge import state
-from serve_app.edge.limiter import AskLender, LendingLimiter, lend_here
+from serve_app.edge.limiter import ASK_S_MAX, AskLender, LendingLimiter, lend_here
 from serve_app.edge.stack import wrap
 
 JSON = "application/json"
@@ -179,10 +179,11 @@ def serving(
     policies: tuple[Policy, ...] = PLENTY,
     ask_lender: AskLender | None = None,
     proxy_headers: bool = False,
+    ask_s_max: float = ASK_S_MAX,
     **options: Any,
 ) -> Iterator[Server]:
     """The test application behind the edge, served by uvicorn on a port of its own until the block ends."""
-    limiter = LendingLimiter(policies, ask_lender or lend_here(policies))
+    limiter = LendingLimiter(policies, ask_lender or lend_here(policies), ask_s_max=ask_s_max)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

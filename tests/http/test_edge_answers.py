@@ -237,11 +237,22 @@ class TestRateLimits:
         async def down(asks: Any, backs: Any) -> list[Slice]:
             raise ConnectionError("the lender is gone")
 
-        with serving(ask_lender=down) as server:
+        with serving(ask_lender=down, ask_s_max=0.05) as server:
             answer = server.ask("GET", "/api/v1/tasks")
             assert_envelope(answer, 503, "SERVICE_UNAVAILABLE")
             assert answer.headers["retry-after"] == "1"
             assert server.ask("GET", "/healthz").status == 200
+
+    def test_a_lender_that_restarts_costs_latency_only(self) -> None:
+        lend, failures = lend_here(self.FEW), iter([ConnectionError("restarting")] * 2)
+
+        async def restarting(asks: Any, backs: Any) -> Any:
+            for failure in failures:
+                raise failure
+            return await lend(asks, backs)
+
+        with serving(self.FEW, restarting) as server:
+            assert server.ask("GET", "/api/v1/tasks").status == 200
 
     def test_what_a_replica_did_not_spend_goes_back_though_nobody_asks_again(self) -> None:
         """A slice of several units, one spent: the rest is given back when the slice ends."""

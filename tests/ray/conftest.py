@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from helix_ray.core.orders import Order, OrderBody, Receipt, SubmitTasks
 from helix_ray.core.questions import Question, WaitTasks
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.wire.ids import new_seed
+from tests.ray.signals import until
 
 T = TypeVar("T")
 WAIT_S_MAX = 60.0
@@ -77,8 +79,16 @@ class LiveCluster:
         return self.run(wait)
 
     def master_pid(self) -> int:
-        """Return the process id of the master that answers now."""
-        return int(ray.get(names.find(names.MASTER).info.remote())["pid"])
+        """Return the process id of the master, as soon as one answers."""
+        found: list[int] = []
+
+        def answers() -> bool:
+            with contextlib.suppress(ray.exceptions.RayError):
+                found.append(int(ray.get(names.find(names.MASTER).info.remote())["pid"]))
+            return bool(found)
+
+        until(answers)
+        return found[0]
 
 
 def function(name: str, *args: Any, **options: Any) -> dict[str, Any]:

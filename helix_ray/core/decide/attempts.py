@@ -74,10 +74,16 @@ def _told_before(task: Task | None, item: AttemptReport) -> bool:
 
 
 def progress(task: Task, percent: float, note: str | None) -> list[Event]:
-    """Record progress; within one attempt it never goes back."""
+    """Record progress, from 0 to 100; within one attempt it never goes back."""
+    percent = clamp(percent)
     if percent <= task.progress and (note is None or note == task.note):
         return []
     return [TaskProgressed(task.id, task.attempt, max(task.progress, percent), note)]
+
+
+def clamp(percent: float) -> float:
+    """Return a percentage between 0 and 100; what is not a number is 0."""
+    return min(100.0, max(0.0, percent))
 
 
 def first_endings(events: list[Event]) -> list[Event]:
@@ -161,7 +167,9 @@ def fail_dependents(state: State, task_id: str, reason: str) -> list[Event]:
 
 def release(body: ReleaseTasks, ctx: Context) -> Decision:
     """Queue delayed tasks whose time has come."""
-    due = [i for i in dict.fromkeys(body.task_ids) if i in ctx.state.delayed and ctx.state.delayed[i] <= ctx.now]
+    due = [
+        i for i in dict.fromkeys(body.task_ids) if i in ctx.state.delayed and ctx.state.delayed[i] <= ctx.now
+    ]
     return Decision([TaskReleased(i) for i in due])
 
 

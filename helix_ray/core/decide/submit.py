@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from helix_ray.core.access import changes_all_tasks
 from helix_ray.core.decide.outcome import Context, Decision
-from helix_ray.core.dependencies import resolve
+from helix_ray.core.dependencies import Resolved, resolve, with_ids
 from helix_ray.core.errors import ErrorCode, Rejected, forbidden, invalid
 from helix_ray.core.events import TaskSubmitted
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import SubmitTasks
 from helix_ray.core.policy import Policy, function_allowed
+from helix_ray.core.spec_shape import malformed
 
 QUEUE_FULL_RETRY_AFTER_S = 5
 
@@ -25,36 +27,44 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     """Take specs in. The receipt's data: `created_at`, `waiting` (indexes that wait for dependencies) and
     `rejected` (index -> code, message, details); ids follow from task_ids."""
     specs = body.specs
+    if not specs:
+        return invalid("There is no task", field="tasks")
     ids = task_ids(ctx.order.seed, len(specs))
-    if any(known in ctx.state.tasks for known in (ids[0], ids[-1])):
+    if any(task_id in ctx.state.tasks for task_id in ids):
         return _again(ids, ctx)
-    unfinished = sum(n for status, n in ctx.state.by_status.items() if status not in TERMINAL)
-    if unfinished + len(specs) > ctx.policy.queue_tasks_max:
-        return Rejected(
-            ErrorCode.RATE_LIMIT_EXCEEDED,
-            "The queue is full",
-            {
-                "queued": unfinished,
-                "limit": ctx.policy.queue_tasks_max,
-                "retry_after_s": QUEUE_FULL_RETRY_AFTER_S,
-            },
-        )
+    full = _queue_full(ctx, len(specs))
+    if full is not None:
+        return full
+    refused = [_refusal(spec, ctx) for spec in specs]
+    waits = _waits(specs, ids, refused, ctx)
     decision = Decision(data={"created_at": ctx.now, "waiting": [], "rejected": {}})
-    owner_only = None if changes_all_tasks(ctx.order.by) else ctx.order.by.id
-    linked = any("depends_on" in spec for spec in specs)
-    waits = resolve(ctx.state, specs, ids, owner_only) if linked else None
-    owner = ctx.order.by.id
-    for i, spec in enumerate(specs):
-        waits_for = waits[i] if waits is not None else []
-        refusal = waits_for if isinstance(waits_for, Rejected) else _refusal(spec, ctx)
-        if refusal is not None:
-            decision.data["rejected"][str(i)] = [refusal.code.value, refusal.message, refusal.details]
+    for i, (spec, waits_for) in enumerate(zip(specs, waits, strict=True)):
+        if isinstance(waits_for, Rejected):
+            decision.data["rejected"][str(i)] = [waits_for.code.value, waits_for.message, waits_for.details]
             continue
-        assert not isinstance(waits_for, Rejected)
         if waits_for:
             decision.data["waiting"].append(i)
-        decision.events.append(TaskSubmitted(ids[i], owner, spec, waits_for))
+            spec = with_ids(spec, ids)
+        decision.events.append(TaskSubmitted(ids[i], ctx.order.by.id, spec, waits_for))
     return decision
+
+
+def _queue_full(ctx: Context, count: int) -> Rejected | None:
+    limit = ctx.policy.queue_tasks_max
+    unfinished = sum(n for status, n in ctx.state.by_status.items() if status not in TERMINAL)
+    if unfinished + count <= limit:
+        return None
+    details = {"queued": unfinished, "limit": limit, "retry_after_s": QUEUE_FULL_RETRY_AFTER_S}
+    return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, "The queue is full", details)
+
+
+def _waits(
+    specs: Sequence[dict[str, Any]], ids: list[str], refused: list[Rejected | None], ctx: Context
+) -> Resolved:
+    if not any("depends_on" in spec for spec in specs):
+        return [refusal if refusal is not None else [] for refusal in refused]
+    owner_only = None if changes_all_tasks(ctx.order.by) else ctx.order.by.id
+    return resolve(ctx.state, specs, ids, owner_only, refused)
 
 
 def _again(ids: list[str], ctx: Context) -> Decision:
@@ -72,6 +82,9 @@ def _again(ids: list[str], ctx: Context) -> Decision:
 
 def _refusal(spec: dict[str, Any], ctx: Context) -> Rejected | None:
     policy = ctx.policy
+    wrong = malformed(spec)
+    if wrong is not None:
+        return invalid(f"Invalid task {wrong}", field=wrong)
     if spec["type"] not in policy.task_types:
         return invalid("Invalid task type", field="type", allowed_values=list(policy.task_types))
     if len(spec.get("depends_on") or ()) > policy.dependencies_max:

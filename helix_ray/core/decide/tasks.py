@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from helix_ray.core.access import changes_all_tasks, sees_all_tasks
-from helix_ray.core.decide.attempts import conclude, fail, fail_dependents, progress, release_dependents
+from helix_ray.core.decide.attempts import (
+    clamp,
+    conclude,
+    fail,
+    fail_dependents,
+    progress,
+    release_dependents,
+)
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import Rejected, conflict, forbidden, invalid, not_found
 from helix_ray.core.events import (
@@ -19,9 +26,14 @@ from helix_ray.core.events import (
 )
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import AttemptReport, CancelTask, DeleteTask, RetireTasks, RetryTask, UpdateTask
+from helix_ray.core.spec_shape import malformed
 from helix_ray.core.state import Task
 
 EDITABLE_WHILE_RUNNING = frozenset({"title", "description", "priority", "project_id", "labels"})
+# What a task does, and what it waits for, are fixed when it is taken in: they were checked then.
+EDITABLE = EDITABLE_WHILE_RUNNING | {
+    "type", "resources", "required_capabilities", "max_retries", "retry_backoff_s", "timeout_s", "deadline",
+}  # fmt: skip
 
 
 def visible(ctx: Context, task_id: str) -> Task | Rejected:
@@ -57,7 +69,8 @@ def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
     if stale is not None:
         return stale
     holder = holds(ctx, task)
-    if not holder:
+    # The worker that holds a task reports on it; editing is for those who may change it.
+    if body.edits or not holder:
         allowed = _changeable(ctx, body.task_id)
         if isinstance(allowed, Rejected):
             return allowed
@@ -90,6 +103,12 @@ def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Eve
         return []
     if task.status in TERMINAL:
         return conflict(f"Task is {task.status}", status=task.status)
+    unknown = sorted(set(body.edits) - EDITABLE)
+    if unknown:
+        return invalid("These fields cannot be changed", fields=unknown, allowed_values=sorted(EDITABLE))
+    wrong = malformed({**task.spec, **body.edits})
+    if wrong is not None:
+        return invalid(f"Invalid task {wrong}", field=wrong)
     if task.status is Status.RUNNING:
         fixed = sorted(set(body.edits) - EDITABLE_WHILE_RUNNING)
         if fixed:
@@ -112,7 +131,7 @@ def _progress(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[
         # Somebody who reports progress on a pending task has taken it.
         taken: list[Event] = [TaskAssigned(task.id, task.attempt + 1, None)]
         if body.progress > 0:
-            taken.append(TaskProgressed(task.id, task.attempt + 1, body.progress))
+            taken.append(TaskProgressed(task.id, task.attempt + 1, clamp(body.progress)))
         return taken
     return conflict(f"Task is {task.status}", status=task.status)
 
@@ -121,7 +140,7 @@ def _status(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Ev
     wanted = body.status
     if wanted is None:
         return []
-    if wanted == task.status and (task.status not in TERMINAL or holder or task.worker is None):
+    if wanted == task.status and _may_repeat(task, holder):
         return []
     if wanted == "cancelled":
         return _cancel_events(task, "cancelled by request", ctx)
@@ -134,14 +153,20 @@ def _status(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Ev
     return _by_person(task, body, ctx)
 
 
+def _may_repeat(task: Task, holder: bool) -> bool:
+    """Setting the status that a task has is no news; but what a worker ended, others come too late for."""
+    return task.status not in (Status.COMPLETED, Status.FAILED) or holder or task.worker is None
+
+
 def _by_holder(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Rejected:
     if body.status == "pending":
         return [TaskRequeued(task.id, task.attempt, "returned")]
-    outcome = str(body.status)
+    if body.status not in ("completed", "failed"):
+        return conflict(f"A task cannot be set to {body.status}", status=task.status, wanted=body.status)
     item = AttemptReport(
         task.id,
         task.attempt,
-        outcome,
+        body.status,
         body.result,
         body.error,
         duration_s=ctx.now - (task.started_at or ctx.now),
@@ -160,7 +185,7 @@ def _by_person(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Reje
         return [] if body.progress is not None else [TaskAssigned(task.id, task.attempt + 1, None)]
     if body.status == "pending":
         return [TaskRequeued(task.id, task.attempt, "returned")]
-    return conflict(f"A task cannot be set to {body.status}", status=task.status)
+    return conflict(f"A task cannot be set to {body.status}", status=task.status, wanted=body.status)
 
 
 def _cancel_events(task: Task, reason: str, ctx: Context) -> list[Event] | Rejected:
@@ -190,6 +215,11 @@ def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
         return conflict(
             f"Only failed and cancelled tasks can be retried; this one is {task.status}", status=task.status
         )
+    for name in task.spec.get("depends_on") or ():
+        other = ctx.state.tasks.get(name)
+        # One that is not in memory was completed long ago, or deleted by somebody who asked for it.
+        if other is not None and other.status is not Status.COMPLETED:
+            return conflict(f"It depends on {name}, which is {other.status}", id=name, status=other.status)
     return Decision([TaskRequeued(task.id, task.attempt, "manual")], {"id": task.id})
 
 

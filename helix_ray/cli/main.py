@@ -1,0 +1,50 @@
+"""The `helix` program: registers the commands. httpx, rich and numpy are loaded by the commands that use them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from helix_ray.cli import login, tasks, up, users, workers
+from helix_ray.cli.exits import HelixGroup
+
+app = typer.Typer(
+    name="helix",
+    cls=HelixGroup,
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    help="Distributed AI work on a Ray cluster. Sign in with `helix login`; exit codes are listed in docs/cli.md.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"helix {version('helix-ray')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Show the help when no command is named."""
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+app.command(context_settings=up.PASS_ON)(up.up)
+app.command(context_settings=up.PASS_ON)(up.down)
+app.command()(login.login)
+app.command()(login.logout)
+app.command()(login.whoami)
+app.add_typer(tasks.app, name="task")
+app.add_typer(workers.app, name="worker")
+app.add_typer(users.app, name="user")
+
+if __name__ == "__main__":
+    app()

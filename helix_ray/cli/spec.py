@@ -1,0 +1,107 @@
+"""Command-line texts into the fields of a task. Every refusal names its option."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import typer
+
+# Resources with a name of their own; any other one is a custom resource of the cluster.
+RESOURCES = frozenset({"cpu", "memory_mb", "gpu", "npu"})
+
+
+def refuse(option: str, message: str) -> typer.BadParameter:
+    """Return the error for an option's value."""
+    return typer.BadParameter(f"{option}: {message}")
+
+
+def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Read `name=value` texts."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise refuse(option, f"{text!r} is not of the form name=value")
+        found[name] = value
+    return found
+
+
+def json_value(option: str, text: str) -> Any:
+    """Read a JSON value."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise refuse(option, f"{text!r} is not JSON ({error}); a text needs quotes: '\"{text}\"'") from None
+
+
+def resources(texts: Sequence[str]) -> dict[str, Any]:
+    """Read `cpu=1,gpu=1` texts."""
+    found: dict[str, Any] = {}
+    for name, value in pairs(
+        "--resources", [part for text in texts for part in text.split(",") if part]
+    ).items():
+        try:
+            amount: float = int(value) if value.isdigit() else float(value)
+        except ValueError:
+            raise refuse("--resources", f"{name}={value}: an amount is a number") from None
+        if name in RESOURCES:
+            found[name] = amount
+        else:
+            found.setdefault("custom", {})[name] = amount
+    return found
+
+
+def model_inputs(texts: Sequence[str]) -> Any:
+    """Read inputs: one value, or `name=value` for each input of the model. A value is a .npy or .json file, or JSON."""
+    if not texts:
+        raise refuse("--inputs", "a model needs inputs")
+    named = [text for text in texts if text.split("=", 1)[0].isidentifier() and "=" in text]
+    if not named and len(texts) == 1:
+        return _input(texts[0])
+    if len(named) != len(texts):
+        raise refuse("--inputs", "give several inputs by name: --inputs name=value")
+    return {name: _input(value) for name, value in pairs("--inputs", texts).items()}
+
+
+def _input(text: str) -> Any:
+    if text.endswith((".npy", ".json")):
+        data = read_bytes("--inputs", text)
+        return _npy(data) if text.endswith(".npy") else json_value("--inputs", data.decode(errors="replace"))
+    return json_value("--inputs", text)
+
+
+def _npy(data: bytes) -> dict[str, str]:
+    """Return a .npy file as the API takes it; what is in it is the server's to check."""
+    from base64 import b64encode
+
+    if not data.startswith(b"\x93NUMPY"):
+        raise refuse("--inputs", "this is not a .npy file")
+    return {"npy_base64": b64encode(data).decode()}
+
+
+def read_bytes(option: str, name: str) -> bytes:
+    """Read a file, or standard input for `-`."""
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise refuse(option, f"{name} cannot be read: {error.strerror}") from None
+
+
+def tasks_file(name: str) -> list[dict[str, Any]]:
+    """Read a batch: a JSON list of tasks, `{"tasks": [...]}`, or one task a line."""
+    text = read_bytes("--file", name)
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = [
+            json_value("--file", line) for line in text.decode(errors="replace").splitlines() if line.strip()
+        ]
+    if isinstance(value, dict):
+        value = value.get("tasks", [value])
+    if not isinstance(value, list) or not value or not all(isinstance(task, dict) for task in value):
+        raise refuse("--file", f"{name} holds no list of tasks")
+    return value

@@ -1,0 +1,168 @@
+"""helix task submit: one task from options, or many from a file."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from helix_ray.cli import spec
+from helix_ray.cli.connection import connect
+from helix_ray.cli.exits import Exit
+from helix_ray.cli.output import Json, print_json, print_table, say
+from helix_ray.cli.task_tables import line_of, show_outcome
+
+if TYPE_CHECKING:
+    from helix_ray.client.api import Client
+
+Priority = Literal["low", "normal", "high", "critical"]
+TITLE_CHARS_MAX = 100
+
+
+def submit(
+    argv: Annotated[
+        list[str] | None, typer.Argument(help="Program and arguments to run, after `--`.", show_default=False)
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", "-t", help="Default: what the task runs.")] = None,
+    task_type: Annotated[str, typer.Option("--type", help="planning, building, testing, ...")] = "building",
+    priority: Annotated[Priority | None, typer.Option(show_default="normal")] = None,
+    description: Annotated[str | None, typer.Option()] = None,
+    project: Annotated[str | None, typer.Option(help="Project id.")] = None,
+    command: Annotated[str | None, typer.Option(help="A line for /bin/sh.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Variable of the command.")
+    ] = None,
+    working_dir: Annotated[str | None, typer.Option(help="Folder on the node.")] = None,
+    function: Annotated[str | None, typer.Option(metavar="MODULE:NAME", help="Function to call.")] = None,
+    arg: Annotated[list[str] | None, typer.Option(metavar="JSON", help="Argument of the function.")] = None,
+    kwarg: Annotated[list[str] | None, typer.Option(metavar="NAME=JSON", help="Keyword argument.")] = None,
+    inference: Annotated[str | None, typer.Option(metavar="MODEL", help="Model to run.")] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option(metavar="[NAME=]FILE|JSON", help="Input: .npy, .json or JSON.")
+    ] = None,
+    output: Annotated[list[str] | None, typer.Option(help="Output of the model to return.")] = None,
+    resources: Annotated[list[str] | None, typer.Option(metavar="cpu=1,gpu=1", help="What it needs.")] = None,
+    capability: Annotated[list[str] | None, typer.Option(help="Capability a worker must have.")] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE")] = None,
+    depends_on: Annotated[
+        list[str] | None, typer.Option(metavar="TASK", help="Start after this one.")
+    ] = None,
+    max_retries: Annotated[int | None, typer.Option(min=0)] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0.001)] = None,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="ISO-8601", help="It fails if unfinished then.")
+    ] = None,
+    file: Annotated[str | None, typer.Option(help="Tasks as JSON (- for standard input).")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key submits once.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; exit code 1 if it fails.")] = False,
+    wait_timeout: Annotated[float | None, typer.Option(metavar="SECONDS")] = None,
+    as_json: Json = False,
+) -> None:
+    """Submit a task: a command, a function, an inference, or one for external workers. Or a file of tasks."""
+    if file is not None:
+        _submit_file(file, idempotency_key, wait, wait_timeout, as_json)
+        return
+    run = _run(argv, command, env, working_dir, function, arg, kwarg, inference, inputs, output)
+    fields: dict[str, Any] = {
+        "type": task_type,
+        "priority": priority,
+        "description": description,
+        "project_id": project,
+        "resources": spec.resources(resources or ()) or None,
+        "required_capabilities": capability or None,
+        "labels": spec.pairs("--label", label or ()) or None,
+        "depends_on": depends_on or None,
+        "max_retries": max_retries,
+        "timeout_s": timeout,
+        "deadline": deadline,
+    }
+    title = title or _title(run)
+    with connect(waiting=wait) as client:
+        task = client.submit(title, run=run, idempotency_key=idempotency_key, **fields)
+        if not wait:
+            print_json(task) if as_json else print(task["id"])
+            return
+        if not as_json:
+            say(f"{task['id']} submitted; waiting for its end")
+        client.wait(task["id"], wait_timeout)
+        result = client.result(task["id"])
+    print_json(result) if as_json else show_outcome(result)
+    raise typer.Exit(Exit.OK if result["status"] == "completed" else Exit.TASK_FAILED)
+
+
+def _run(
+    argv: list[str] | None,
+    command: str | None,
+    env: list[str] | None,
+    working_dir: str | None,
+    function: str | None,
+    arg: list[str] | None,
+    kwarg: list[str] | None,
+    inference: str | None,
+    inputs: list[str] | None,
+    output: list[str] | None,
+) -> dict[str, Any] | None:
+    """Return the run object that the options describe; None for a task without one."""
+    from helix_ray.client import runs
+
+    kinds = {"ARGV": argv, "--command": command, "--function": function, "--inference": inference}
+    given = [name for name, value in kinds.items() if value]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} exclude each other")
+    _belongs("--command", given, {"--env": env, "--working-dir": working_dir}, ("ARGV", "--command"))
+    _belongs("--function", given, {"--arg": arg, "--kwarg": kwarg}, ("--function",))
+    _belongs("--inference", given, {"--inputs": inputs, "--output": output}, ("--inference",))
+    if argv or command:
+        return runs.command(
+            argv or command or "", env=spec.pairs("--env", env or ()), working_dir=working_dir
+        )
+    if function:
+        args = [spec.json_value("--arg", text) for text in arg or ()]
+        named = spec.pairs("--kwarg", kwarg or ()).items()
+        return runs.function(
+            function, *args, **{name: spec.json_value("--kwarg", text) for name, text in named}
+        )
+    if inference:
+        return runs.inference(inference, spec.model_inputs(inputs or ()), output or ())
+    return None
+
+
+def _belongs(to: str, given: list[str], options: dict[str, Any], kinds: tuple[str, ...]) -> None:
+    for name, value in options.items():
+        if value and not set(given) & set(kinds):
+            raise typer.BadParameter(f"{name} goes with {to}")
+
+
+def _title(run: dict[str, Any] | None) -> str:
+    if run is None:
+        raise typer.BadParameter("a task without --command, --function or --inference needs a --title")
+    text: str = run.get("shell") or run.get("function") or run.get("model") or shlex.join(run.get("argv", ()))
+    return text if len(text) <= TITLE_CHARS_MAX else text[: TITLE_CHARS_MAX - 1] + "…"
+
+
+def _submit_file(name: str, key: str | None, wait: bool, wait_timeout: float | None, as_json: bool) -> None:
+    tasks = spec.tasks_file(name)
+    with connect(waiting=wait) as client:
+        answers = client.submit_batch(tasks, idempotency_key=key)
+        refused = [(i, answer["error"]) for i, answer in enumerate(answers) if "error" in answer]
+        for i, error in refused:
+            say(f"helix: {error['code']}: task {i}: {error['message']}")
+        if wait:
+            answers = _wait_for(client, answers, wait_timeout)
+    if as_json:
+        print_json({"tasks": answers, "accepted": len(answers) - len(refused), "refused": len(refused)})
+    else:
+        print_table(
+            ("TASK", "STATUS", "TITLE"), [line_of(answer) for answer in answers if "error" not in answer]
+        )
+    failed = wait and any(answer.get("status") != "completed" for answer in answers)
+    raise typer.Exit(Exit.USAGE if refused else Exit.TASK_FAILED if failed else Exit.OK)
+
+
+def _wait_for(
+    client: Client, answers: list[dict[str, Any]], wait_timeout: float | None
+) -> list[dict[str, Any]]:
+    """Return the answers with each accepted task as it ended."""
+    ended = client.wait([answer["id"] for answer in answers if "error" not in answer], wait_timeout)
+    return [answer if "error" in answer else ended[answer["id"]] for answer in answers]

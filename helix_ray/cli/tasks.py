@@ -1,0 +1,127 @@
+"""helix task list, get, logs, result, cancel, retry, delete."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from helix_ray.cli.connection import connect
+from helix_ray.cli.exits import Exit
+from helix_ray.cli.output import Json, print_json, print_table, say
+from helix_ray.cli.submit import Priority, submit
+from helix_ray.cli.task_tables import COLUMNS, row_of, show_outcome, show_task
+from helix_ray.cli.watch import watch
+
+app = typer.Typer(no_args_is_help=False, help="Submit tasks, follow them, read what came of them.")
+app.command()(submit)
+app.command()(watch)
+
+Status = Literal["waiting", "pending", "running", "completed", "failed", "cancelled"]
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id.")]
+TaskIds = Annotated[list[str], typer.Argument(metavar="TASK...", help="Task ids.")]
+
+
+@app.command("list")
+def list_tasks(
+    status: Annotated[Status | None, typer.Option()] = None,
+    priority: Annotated[Priority | None, typer.Option()] = None,
+    task_type: Annotated[str | None, typer.Option("--type")] = None,
+    project: Annotated[str | None, typer.Option(help="Project id.")] = None,
+    worker: Annotated[str | None, typer.Option(help="Worker id.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="ISO-8601", help="Created at or after.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="ISO-8601", help="Created before.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    offset: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """List tasks, newest first."""
+    with connect() as client:
+        page = client.page(
+            limit=limit,
+            offset=offset,
+            status=status,
+            priority=priority,
+            type=task_type,
+            project_id=project,
+            assigned_worker=worker,
+            created_since=since,
+            created_until=until,
+        )
+    if as_json:
+        print_json(page)
+        return
+    print_table(COLUMNS, [row_of(task) for task in page["tasks"]])
+    last = offset + len(page["tasks"])
+    if last < page["total"]:
+        say(f"{last} of {page['total']}; more with --offset {last}")
+
+
+@app.command()
+def get(task_id: TaskId, as_json: Json = False) -> None:
+    """Show one task."""
+    with connect() as client:
+        task = client.get(task_id)
+    print_json(task) if as_json else show_task(task)
+
+
+@app.command()
+def logs(
+    task_id: TaskId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the attempt ends.")] = False,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Default: the newest one.")] = None,
+    offset: Annotated[int, typer.Option(min=0, help="Byte to start at.")] = 0,
+) -> None:
+    """Print a task's output."""
+    with connect() as client:
+        for piece in client.logs(task_id, follow=follow, attempt=attempt, offset=offset):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+
+
+@app.command()
+def result(
+    task_id: TaskId,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end.")] = False,
+    wait_timeout: Annotated[float | None, typer.Option(metavar="SECONDS")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print what came of a task; exit code 1 if it did not succeed."""
+    with connect(waiting=wait) as client:
+        if wait:
+            client.wait(task_id, wait_timeout)
+        answer = client.result(task_id)
+    print_json(answer) if as_json else show_outcome(answer)
+    raise typer.Exit(Exit.OK if answer["status"] == "completed" else Exit.TASK_FAILED)
+
+
+@app.command()
+def cancel(task_ids: TaskIds, as_json: Json = False) -> None:
+    """End tasks that are not finished."""
+    with connect() as client:
+        answers = [client.cancel(task_id) for task_id in task_ids]
+    if as_json:
+        print_json({"tasks": answers})
+    else:
+        say(f"Cancelled: {' '.join(task_ids)}")
+
+
+@app.command()
+def retry(task_ids: TaskIds, as_json: Json = False) -> None:
+    """Queue failed or cancelled tasks again."""
+    with connect() as client:
+        answers = [client.retry(task_id) for task_id in task_ids]
+    if as_json:
+        print_json({"tasks": answers})
+    else:
+        say(f"Queued again: {' '.join(task_ids)}")
+
+
+@app.command()
+def delete(task_ids: TaskIds) -> None:
+    """Forget tasks; running ones are ended."""
+    with connect() as client:
+        for task_id in task_ids:
+            client.delete(task_id)
+    say(f"Deleted: {' '.join(task_ids)}")

@@ -1,0 +1,57 @@
+"""helix up, helix down: this process becomes `python -m serve_app.up`, which lies outside the library's ring."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+MODULE = "serve_app.up"
+# Flags that this file does not know go through as they are.
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+DataDir = Annotated[str | None, typer.Option(metavar="DIR", help="Where it keeps things. [HELIX_DATA_DIR]")]
+
+
+def up(
+    ctx: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8080")] = None,
+    data_dir: DataDir = None,
+    nodes: Annotated[int | None, typer.Option(help="Ray nodes to start here.", show_default="1")] = None,
+    node_resources: Annotated[
+        str | None, typer.Option(metavar="JSON", help='Logical resources of each node: [{},{"GPU":1}].')
+    ] = None,
+    tls_cert: Annotated[str | None, typer.Option(metavar="FILE")] = None,
+    tls_key: Annotated[str | None, typer.Option(metavar="FILE")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready.")] = False,
+) -> None:
+    """Start a Ray cluster here with the API in front, or join the one that RAY_ADDRESS names."""
+    values = {
+        "--host": host,
+        "--port": port,
+        "--data-dir": data_dir,
+        "--nodes": nodes,
+        "--node-resources": node_resources,
+        "--tls-cert": tls_cert,
+        "--tls-key": tls_key,
+    }
+    become([*given(values), *(["--detach"] if detach else []), *ctx.args])
+
+
+def down(ctx: typer.Context, data_dir: DataDir = None) -> None:
+    """Stop everything that `helix up` started with this data folder, and nothing else."""
+    become(["--down", *given({"--data-dir": data_dir}), *ctx.args])
+
+
+def given(values: dict[str, Any]) -> list[str]:
+    """Return the flags that were given, as arguments."""
+    return [text for flag, value in values.items() if value is not None for text in (flag, str(value))]
+
+
+def become(arguments: list[str]) -> None:
+    """Replace this process, so that signals to it reach the supervisor itself."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", MODULE, *arguments])  # noqa: S606 - no shell is wanted

@@ -1,0 +1,94 @@
+"""helix task watch: a table that keeps itself up to date, or a JSON line for every change."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from helix_ray.cli.connection import connect
+from helix_ray.cli.exits import Exit
+from helix_ray.cli.output import console, print_json, print_table, table
+from helix_ray.cli.task_tables import COLUMNS, row_of
+
+if TYPE_CHECKING:
+    from helix_ray.client.api import Client
+
+NEWEST_TASKS_SHOWN = 20
+LOOK_S_MIN = 0.25
+# The rate limit is 1,000 requests an hour by default: a watch for hours must fit into it.
+LOOK_S_MAX = 4.0
+LOOK_GROWTH = 1.25
+
+Tasks = list[dict[str, Any]]
+
+
+def watch(
+    task_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[TASK]...", help="Default: the newest.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line for every change.")] = False,
+) -> None:
+    """Follow tasks: until all that are named have ended (exit code 1 if one did not succeed), else until Ctrl-C."""
+    with connect(waiting=True) as client:
+        looks = _looks(client, task_ids or [])
+        tasks = _print_changes(looks) if as_json else _draw(looks)
+    failed = bool(task_ids) and any(task["status"] != "completed" for task in tasks)
+    raise typer.Exit(Exit.TASK_FAILED if failed else Exit.OK)
+
+
+def _looks(client: Client, ids: list[str]) -> Iterator[Tasks]:
+    """Give the tasks as they are, now and again, until all that are named have ended."""
+    from helix_ray.client.waiting import ENDED, look_up
+
+    since: dict[str, float] = {}
+    ended: dict[str, dict[str, Any]] = {}
+    before: Tasks | None = None
+    pause = LOOK_S_MIN
+    while True:
+        if ids:
+            found = look_up(client, [task_id for task_id in ids if task_id not in ended], since)
+            ended |= {task_id: task for task_id, task in found.items() if task["status"] in ENDED}
+            tasks = [found.get(task_id) or ended[task_id] for task_id in dict.fromkeys(ids)]
+        else:
+            tasks = client.page(limit=NEWEST_TASKS_SHOWN)["tasks"]
+        yield tasks
+        if ids and len(ended) == len(set(ids)):
+            return
+        pause = LOOK_S_MIN if tasks != before else min(LOOK_S_MAX, pause * LOOK_GROWTH)
+        before = tasks
+        time.sleep(pause)
+
+
+def _print_changes(looks: Iterator[Tasks]) -> Tasks:
+    known: dict[str, dict[str, Any]] = {}
+    tasks: Tasks = []
+    for tasks in looks:
+        for task in tasks:
+            if known.get(task["id"]) != task:
+                known[task["id"]] = task
+                print_json(task, line=True)
+    return tasks
+
+
+def _draw(looks: Iterator[Tasks]) -> Tasks:
+    """Draw a live table at a terminal; into a pipe, only the last state."""
+    tasks: Tasks = []
+    screen = _live() if sys.stdout.isatty() else nullcontext()
+    with screen as live:
+        for tasks in looks:
+            if live is not None:
+                live.update(table(COLUMNS, [row_of(task) for task in tasks]), refresh=True)
+    if not sys.stdout.isatty():
+        print_table(COLUMNS, [row_of(task) for task in tasks])
+    return tasks
+
+
+def _live() -> Any:
+    from rich.live import Live
+
+    return Live(console=console(), auto_refresh=False)

@@ -1,0 +1,68 @@
+"""helix worker list, get, drain."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from helix_ray.cli.connection import connect
+from helix_ray.cli.output import Json, print_fields, print_json, print_table, say, when
+
+app = typer.Typer(no_args_is_help=False, help="See who runs tasks, and take workers out of service.")
+COLUMNS = ("WORKER", "STATUS", "KIND", "HOST", "RESOURCES", "RUNNING", "DONE", "FAILED", "LAST HEARTBEAT")
+WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="Worker id.")]
+
+
+def _resources(resources: dict[str, Any]) -> str:
+    flat = {**{k: v for k, v in resources.items() if k != "custom"}, **(resources.get("custom") or {})}
+    return " ".join(f"{name}={_amount(value)}" for name, value in flat.items() if value)
+
+
+def _amount(value: Any) -> str:
+    return f"{value:.10g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _row(worker: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        worker["id"],
+        worker["status"],
+        worker.get("kind"),
+        worker["hostname"],
+        _resources(worker.get("resources") or {}),
+        worker.get("running_total"),
+        worker.get("tasks_completed"),
+        worker.get("tasks_failed"),
+        when(worker.get("last_heartbeat")),
+    )
+
+
+@app.command("list")
+def list_workers(as_json: Json = False) -> None:
+    """List workers."""
+    with connect() as client:
+        workers = client.workers()
+    print_json({"workers": workers}) if as_json else print_table(COLUMNS, map(_row, workers))
+
+
+@app.command()
+def get(worker_id: WorkerId, as_json: Json = False) -> None:
+    """Show one worker."""
+    with connect() as client:
+        worker = client.worker(worker_id)
+    print_json(worker) if as_json else print_fields(worker)
+
+
+@app.command()
+def drain(
+    worker_id: WorkerId,
+    undo: Annotated[bool, typer.Option("--undo", help="Give it tasks again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Give a worker no more tasks; those it has go on."""
+    with connect() as client:
+        worker = client.drain(worker_id, not undo)
+    if as_json:
+        print_json(worker)
+    else:
+        say(f"{worker_id} gets {'tasks again' if undo else 'no more tasks'}")

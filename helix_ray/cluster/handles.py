@@ -1,0 +1,158 @@
+"""Handles: a task that was submitted, and what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Generator, Iterable, Iterator
+from concurrent import futures
+from typing import TYPE_CHECKING, Any, Literal
+
+from helix_ray.cluster.payload import stored, value_of
+from helix_ray.cluster.waiting import NotCompleted, Outcome
+from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.orders import CancelTask
+from helix_ray.core.questions import GetTask, ReadLog
+
+if TYPE_CHECKING:
+    from helix_ray.cluster.api import Cluster
+
+LOG_WAIT_S = 10.0
+ReturnWhen = Literal["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"]
+
+
+class Handle:
+    """A submitted task. `id` is its task id; `await handle` and `handle.result()` give its value."""
+
+    __slots__ = ("_cluster", "_watched", "id")
+
+    def __init__(
+        self, cluster: Cluster, task_id: str, settled: futures.Future[Outcome] | None = None
+    ) -> None:
+        self.id = task_id
+        self._cluster = cluster
+        self._watched = settled
+
+    def __repr__(self) -> str:
+        return f"<Handle {self.id}>"
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return the task's value, or raise what it raised; TimeoutError after `timeout` seconds.
+
+        Also raises TaskFailedError, TaskCancelledError, ResultLostError (helix_ray.cluster.errors).
+        """
+        started = time.monotonic()
+        outcome = self.outcome(timeout)
+        left = None if timeout is None else max(0.0, timeout - (time.monotonic() - started))
+        if stored(outcome):
+            outcome = self._cluster.background.run(self._cluster.whole(outcome), left)
+        return value_of(outcome)
+
+    def exception(self, timeout: float | None = None) -> Exception | None:
+        """Return what `result` would raise, None where it would return; TimeoutError after `timeout` seconds."""
+        self.outcome(timeout)
+        try:
+            self.result()
+        except Exception as error:
+            return error
+        return None
+
+    def outcome(self, timeout: float | None = None) -> Outcome:
+        """Return the finished task's `status`, `result` and `error` as the control plane has them."""
+        try:
+            return self.future().result(timeout)
+        except NotCompleted as ended:
+            outcome: Outcome = ended.args[0]
+            return outcome
+        except TimeoutError:
+            raise TimeoutError(f"{self.id} has not ended within {timeout} s") from None
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._value().__await__()
+
+    async def _value(self) -> Any:
+        # Shielded: whoever stops waiting does not end it for the others.
+        try:
+            outcome = await asyncio.shield(asyncio.wrap_future(self.future()))
+        except NotCompleted as ended:
+            outcome = ended.args[0]
+        return value_of(
+            await asyncio.wrap_future(self._cluster.background.start(self._cluster.whole(outcome)))
+        )
+
+    def future(self) -> futures.Future[Outcome]:
+        """Return the future that `wait` and `as_completed` look at."""
+        if self._watched is None:
+            self._watched = self._cluster.watcher.future(self.id)
+        return self._watched
+
+    def settled(self) -> futures.Future[Outcome] | None:
+        """Return the future if the end of the task is known here already."""
+        return self._watched if self._watched is not None and self._watched.done() else None
+
+    def done(self) -> bool:
+        """Say whether the task has ended, in whatever way; asks the control plane where nobody waits yet."""
+        return self.settled() is not None or Status(self.status()) in TERMINAL
+
+    def status(self) -> str:
+        """Return waiting, pending, running, completed, failed or cancelled."""
+        return str(self.view()["status"])
+
+    def view(self) -> dict[str, Any]:
+        """Return the task as the control plane has it (times in epoch seconds)."""
+        return self._cluster.ask(GetTask(self.id))
+
+    def cancel(self) -> bool:
+        """End the task; False when it had ended already."""
+        answer = self._cluster.order(CancelTask(self.id))
+        if isinstance(answer, Rejected) and answer.code is not ErrorCode.CONFLICT:
+            raise Refused(answer)
+        return not isinstance(answer, Rejected)
+
+    def logs(self) -> str:
+        """Return the output so far of the newest attempt."""
+        return "".join(self._pieces(follow=False))
+
+    def follow(self) -> Iterator[str]:
+        """Give the output of the newest attempt in pieces, until the attempt ends."""
+        return self._pieces(follow=True)
+
+    def _pieces(self, *, follow: bool) -> Iterator[str]:
+        offset = 0
+        while True:
+            piece = self._cluster.ask(ReadLog(self.id, None, offset), LOG_WAIT_S if follow else 0.0)
+            if piece["text"]:
+                yield piece["text"]
+            if piece["eof"] or not (follow or piece["text"]):
+                return
+            offset = piece["next_offset"]
+
+
+def wait(
+    handles: Iterable[Handle], timeout: float | None = None, return_when: ReturnWhen = "ALL_COMPLETED"
+) -> tuple[set[Handle], set[Handle]]:
+    """Wait for handles; returns those that have ended and those that have not, as concurrent.futures.wait does."""
+    by_future = _by_future(handles)
+    done, not_done = futures.wait(by_future, timeout, return_when)
+    return _handles(by_future, done), _handles(by_future, not_done)
+
+
+def as_completed(handles: Iterable[Handle], timeout: float | None = None) -> Iterator[Handle]:
+    """Give each handle as its task ends; raises TimeoutError after `timeout` seconds in all."""
+    by_future = _by_future(handles)
+    for future in futures.as_completed(by_future, timeout):
+        yield from by_future[future]
+
+
+def _by_future(handles: Iterable[Handle]) -> dict[futures.Future[Outcome], list[Handle]]:
+    found: dict[futures.Future[Outcome], list[Handle]] = {}
+    for handle in dict.fromkeys(handles):
+        found.setdefault(handle.future(), []).append(handle)
+    return found
+
+
+def _handles(
+    by_future: dict[futures.Future[Outcome], list[Handle]], chosen: Iterable[futures.Future[Outcome]]
+) -> set[Handle]:
+    return {handle for future in chosen for handle in by_future[future]}

@@ -1,0 +1,82 @@
+"""`map`: values in order, from tasks that go out in batches a bounded number ahead of the reader."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+from helix_ray.cluster.handles import Handle
+
+R = TypeVar("R", covariant=True)
+
+BATCH_TASKS_MAX = 500
+# Specs of one batch stop here, so that one message to the control plane stays small.
+BATCH_BYTES_MAX = 16 * 1024 * 1024
+IN_FLIGHT_TASKS_MAX = 2000
+
+Submit = Callable[[Sequence[dict[str, Any]]], list[Handle]]
+
+
+class Mapped(Generic[R]):
+    """An iterator over the values; `close` (or leaving a `for` by an exception of an item) cancels the rest."""
+
+    def __init__(self, submit: Submit, specs: Iterator[dict[str, Any]], timeout: float | None) -> None:
+        self._submit = submit
+        self._specs = specs
+        self._ends_at = None if timeout is None else time.monotonic() + timeout
+        self._handles: deque[Handle] = deque()
+        self._held: dict[str, Any] | None = None
+        self._exhausted = False
+        self._fill()
+
+    def __iter__(self) -> Mapped[R]:
+        return self
+
+    def __next__(self) -> R:
+        """Return the next value; raises what its task raised, TimeoutError when the time is over."""
+        left = None if self._ends_at is None else max(0.0, self._ends_at - time.monotonic())
+        try:
+            self._fill()
+            if not self._handles:
+                raise StopIteration
+            value: R = self._handles[0].result(left)
+        except BaseException:
+            self.close()
+            raise
+        self._handles.popleft()
+        return value
+
+    def close(self) -> None:
+        """Cancel what has not ended; the iterator is at its end."""
+        self._exhausted = True
+        while self._handles:
+            handle = self._handles.popleft()
+            if handle.settled() is None:
+                handle.cancel()
+
+    def _fill(self) -> None:
+        while not self._exhausted and len(self._handles) + BATCH_TASKS_MAX <= IN_FLIGHT_TASKS_MAX:
+            batch = self._batch()
+            if batch:
+                handles = self._submit(batch)
+                for handle in handles:
+                    handle.future()
+                self._handles.extend(handles)
+
+    def _batch(self) -> list[dict[str, Any]]:
+        batch: list[dict[str, Any]] = []
+        size = 0
+        while len(batch) < BATCH_TASKS_MAX:
+            spec = self._held if self._held is not None else next(self._specs, None)
+            self._held = None
+            if spec is None:
+                self._exhausted = True
+                break
+            size += len(spec["run"].get("payload") or "")
+            if batch and size > BATCH_BYTES_MAX:
+                self._held = spec
+                break
+            batch.append(spec)
+        return batch

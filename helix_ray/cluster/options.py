@@ -1,0 +1,123 @@
+"""Options of a submit, and the task specs they make. They are checked here: nothing checks them later."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from helix_ray.core.state import PRIORITIES
+
+if TYPE_CHECKING:
+    from helix_ray.cluster.handles import Handle
+
+TITLE_CHARS_MAX = 500
+TASK_TYPE = "building"
+RESOURCES = ("cpu", "gpu", "npu", "memory_mb")
+AMOUNT_MAX = 2.0**40
+
+
+class Options(TypedDict, total=False):
+    """How a task is run; every one may be left out.
+
+    `cpu`, `gpu`, `npu` are counts (parts allowed), `memory_mb` is in MiB, `custom` names resources of the cluster,
+    `timeout_s` and `retry_backoff_s` are in seconds, `deadline` is a time (with zone) or epoch seconds.
+    """
+
+    title: str
+    description: str
+    type: str
+    priority: str
+    project_id: str
+    cpu: float
+    gpu: float
+    npu: float
+    memory_mb: float
+    custom: Mapping[str, float]
+    required_capabilities: Sequence[str]
+    labels: Mapping[str, str]
+    depends_on: Sequence[Handle | str]
+    max_retries: int
+    retry_backoff_s: float
+    timeout_s: float
+    deadline: datetime | float
+
+
+_TEXTS = ("description", "type", "project_id")
+
+
+def spec_of(run: dict[str, Any], title: str, options: Options) -> dict[str, Any]:
+    """Return the spec of a task; raises TypeError for an unknown option, ValueError for a value out of range."""
+    unknown = sorted(set(options) - set(Options.__annotations__))
+    if unknown:
+        raise TypeError(f"unknown options: {', '.join(unknown)}")
+    given: Mapping[str, Any] = {name: value for name, value in options.items() if value is not None}
+    spec: dict[str, Any] = {
+        "title": str(given.get("title") or title)[:TITLE_CHARS_MAX],
+        "type": TASK_TYPE,
+        "run": run,
+    }
+    spec.update({name: str(given[name]) for name in _TEXTS if name in given})
+    if "priority" in given:
+        spec["priority"] = _priority(given["priority"])
+    resources = _resources(given)
+    if resources:
+        spec["resources"] = resources
+    spec.update(_limits(given))
+    spec.update(_names(given))
+    return spec
+
+
+def _priority(value: Any) -> str:
+    if value not in PRIORITIES:
+        raise ValueError(f"priority is one of {', '.join(PRIORITIES)}, not {value!r}")
+    return str(value)
+
+
+def _resources(given: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: _amount(name, given[name]) for name in RESOURCES if name in given}
+    custom = given.get("custom")
+    if custom:
+        found["custom"] = {str(name): _amount(name, value) for name, value in custom.items()}
+    return found
+
+
+def _amount(name: str, value: Any, least: float = 0.0) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} is a number, not {value!r}")
+    if not least <= value <= AMOUNT_MAX:
+        raise ValueError(f"{name} is {value}, it lies between {least:g} and {AMOUNT_MAX:g}")
+    return float(value)
+
+
+def _limits(given: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if "max_retries" in given:
+        found["max_retries"] = int(_amount("max_retries", given["max_retries"]))
+    if "retry_backoff_s" in given:
+        found["retry_backoff_s"] = _amount("retry_backoff_s", given["retry_backoff_s"])
+    if "timeout_s" in given:
+        found["timeout_s"] = _amount("timeout_s", given["timeout_s"], 0.001)
+    if "deadline" in given:
+        found["deadline"] = _epoch(given["deadline"])
+    return found
+
+
+def _epoch(value: datetime | float) -> float:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("deadline needs a time zone: datetime.now(UTC) + ...")
+        return value.timestamp()
+    return _amount("deadline", value)
+
+
+def _names(given: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if given.get("required_capabilities"):
+        found["required_capabilities"] = [str(name) for name in given["required_capabilities"]]
+    if given.get("labels"):
+        found["labels"] = {str(name): str(value) for name, value in given["labels"].items()}
+    if given.get("depends_on"):
+        found["depends_on"] = [it if isinstance(it, str) else it.id for it in given["depends_on"]]
+    return found

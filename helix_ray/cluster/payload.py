@@ -1,0 +1,179 @@
+"""Functions, arguments, results and exceptions as bytes.
+
+What comes from the working directory of this program (and from its main module) travels by value, so that executors
+need not be able to import it. What is installed travels by name.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from types import ModuleType
+from typing import Any
+
+import cloudpickle
+
+from helix_ray.cluster.errors import PayloadTooLarge, ResultLostError, TaskCancelledError, TaskFailedError
+
+# A function with its arguments lies in the journal; larger data belongs into a file.
+PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
+OURS = frozenset({"helix_ray", "actors", "serve_app"})
+
+Call = tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any]]
+
+# cloudpickle's list of modules that travel by value is one for the process.
+_registering = RLock()
+
+
+class Frozen:
+    """A function that is pickled already: many calls of it cost one pickling."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        with _local_modules_by_value():
+            self.data: bytes = cloudpickle.dumps(plain(function), protocol=5)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
+        return cloudpickle.loads, (self.data,)
+
+
+def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function under @helix_ray.function."""
+    inner: Callable[..., Any] = getattr(function, "__helix_function__", function)
+    return inner
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return "module:name" for people to read."""
+    inner = plain(function)
+    name = getattr(inner, "__qualname__", type(inner).__qualname__)
+    return f"{getattr(inner, '__module__', None) or type(inner).__module__}:{name}"
+
+
+def pack(function: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Return base64 of a pickled call; raises PayloadTooLarge above PAYLOAD_BYTES_MAX."""
+    with _local_modules_by_value():
+        data: bytes = cloudpickle.dumps((function, tuple(args), dict(kwargs)), protocol=5)
+    if len(data) > PAYLOAD_BYTES_MAX:
+        message = (
+            f"the function and its arguments are {len(data)} bytes, at most {PAYLOAD_BYTES_MAX} are taken"
+        )
+        raise PayloadTooLarge(f"{message}; put large data in a file that the nodes can read")
+    return base64.b64encode(data).decode()
+
+
+def value_of(outcome: Mapping[str, Any]) -> Any:
+    """Return a finished task's value, or raise what it raised.
+
+    A function's value comes back as the object it was; a command or an inference gives its result as a dict.
+    """
+    if outcome["status"] == "cancelled":
+        raise TaskCancelledError(f"{outcome['id']} was cancelled")
+    if outcome["status"] != "completed":
+        raise exception_of(outcome)
+    result = outcome["result"]
+    if not isinstance(result, dict):
+        return result
+    if "pickled" in result:
+        return cloudpickle.loads(base64.b64decode(result["pickled"]))
+    if stored(outcome):
+        raise ResultLostError(
+            f"{outcome['id']}: its result was kept on {outcome['assigned_worker']}, which is gone"
+        )
+    return result["value"] if set(result) >= {"success", "value"} else result
+
+
+def stored(outcome: Mapping[str, Any]) -> bool:
+    """Say whether a result is not here: it was too large for the journal and stayed on its node."""
+    result = outcome["result"]
+    return isinstance(result, dict) and result.get("stored") == "object_store"
+
+
+def exception_of(outcome: Mapping[str, Any]) -> Exception:
+    """Return what a failed task raised, with a note of where; TaskFailedError where it cannot come back."""
+    error = outcome.get("error") or {}
+    raised = _unpickled(error.get("pickled"))
+    if raised is None:
+        shown = {name: value for name, value in error.items() if name != "pickled"}
+        return TaskFailedError(outcome["id"], shown, outcome.get("result"))
+    trace = error.get("traceback")
+    raised.add_note(f"raised in {outcome['id']}" + (f", there:\n{trace}" if trace else ""))
+    return raised
+
+
+def _unpickled(text: str | None) -> Exception | None:
+    if text is None:
+        return None
+    try:
+        raised = cloudpickle.loads(base64.b64decode(text))
+    except Exception:
+        # Its class is not importable here, or its constructor takes other arguments.
+        return None
+    # SystemExit and the like would end the program that asks for a result.
+    return raised if isinstance(raised, Exception) else None
+
+
+@contextmanager
+def _local_modules_by_value() -> Iterator[None]:
+    with _registering:
+        known = cloudpickle.list_registry_pickle_by_value()
+        added = [module for module in _local_modules() if module.__name__ not in known]
+        for module in added:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in added:
+                cloudpickle.unregister_pickle_by_value(module)
+
+
+_INSTALLED = tuple({str(Path(path).resolve()) + "/" for path in sysconfig.get_paths().values()})
+_judged: dict[str, bool] = {}
+
+
+_found: tuple[tuple[int, tuple[str, ...]], list[ModuleType]] = ((0, ()), [])
+
+
+def _local_modules() -> list[ModuleType]:
+    """Return the modules that were loaded from the folders of this program."""
+    global _found
+    folders = _program_folders()
+    present = (len(sys.modules), folders)
+    if _found[0] != present:
+        _found = (present, _scan(folders))
+    return _found[1]
+
+
+def _scan(folders: tuple[str, ...]) -> list[ModuleType]:
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if name != "__main__"
+        and isinstance(module, ModuleType)
+        and module.__name__ == name
+        and _local(module, folders)
+    ]
+
+
+def _local(module: ModuleType, folders: tuple[str, ...]) -> bool:
+    file = getattr(module, "__file__", None)
+    if not file or module.__name__.partition(".")[0] in OURS:
+        return False
+    known = _judged.get(file)
+    if known is None:
+        path = str(Path(file).resolve())
+        known = _judged[file] = path.startswith(folders) and not path.startswith(_INSTALLED)
+    return known
+
+
+def _program_folders() -> tuple[str, ...]:
+    """Return the folder of the main module and the working directory, as Ray puts them on sys.path."""
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    places = {Path.cwd().resolve(), *([Path(main).resolve().parent] if main else [])}
+    return tuple(f"{place}/" for place in places if str(place) != "/")

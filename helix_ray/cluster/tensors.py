@@ -1,0 +1,21 @@
+"""Model inputs as JSON values."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any
+
+
+def encoded(inputs: Any) -> Any:
+    """Return numpy arrays as {"npy_base64": text}, which keeps their element type; all else as it is."""
+    if isinstance(inputs, Mapping):
+        return {str(name): encoded(value) for name, value in inputs.items()}
+    if not hasattr(inputs, "__array_interface__"):
+        return inputs
+    import numpy as np
+
+    file = io.BytesIO()
+    np.save(file, np.asarray(inputs), allow_pickle=False)
+    return {"npy_base64": base64.b64encode(file.getvalue()).decode()}

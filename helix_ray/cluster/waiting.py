@@ -1,0 +1,111 @@
+"""One watcher for all open handles of a cluster: a few long polls over many ids, never one a handle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Future
+from threading import Lock
+from typing import Any
+from weakref import WeakValueDictionary
+
+from helix_ray.cluster.background import Background
+from helix_ray.cluster.link import Link
+from helix_ray.core.errors import Refused, Rejected, not_found
+from helix_ray.core.questions import WaitTasks
+
+POLL_TASKS_MAX = 5000
+# Handles that come while every poll waits are looked at when the first of them returns: at most this late.
+POLL_WAIT_S = 1.0
+POLLS_MAX = 4
+
+Outcome = Mapping[str, Any]
+
+
+class NotCompleted(Exception):
+    """Carries the outcome of a task that failed or was cancelled; never shown."""
+
+
+class Watcher:
+    """Resolves a future for every task that somebody waits for.
+
+    Ids are in exactly one place: in `_new` (nobody has asked yet) or in a poll that is under way. A future that nobody
+    holds any more drops out by itself.
+    """
+
+    def __init__(self, link: Link, background: Background) -> None:
+        self._link = link
+        self._background = background
+        self._lock = Lock()
+        self._open: WeakValueDictionary[str, Future[Outcome]] = WeakValueDictionary()
+        self._new: dict[str, None] = {}
+        self._polls: set[asyncio.Task[None]] = set()
+
+    def future(self, task_id: str) -> Future[Outcome]:
+        """Return the future of a task's outcome; callable from any thread."""
+        with self._lock:
+            future = self._open.get(task_id)
+            if future is None:
+                future = self._open[task_id] = Future()
+                self._background.loop.call_soon_threadsafe(self._add, task_id)
+            return future
+
+    def stop(self, reason: Exception) -> None:
+        """Fail what is still open."""
+        with self._lock:
+            for future in list(self._open.values()):
+                _settle(future, reason)
+
+    def _add(self, task_id: str) -> None:
+        self._new[task_id] = None
+        self._start_polls()
+
+    def _start_polls(self) -> None:
+        while self._new and len(self._polls) < POLLS_MAX:
+            waiting = [task_id for task_id in self._new if task_id in self._open]
+            ids, rest = tuple(waiting[:POLL_TASKS_MAX]), waiting[POLL_TASKS_MAX:]
+            self._new = dict.fromkeys(rest)
+            if not ids:
+                return
+            task = self._background.loop.create_task(self._poll(ids))
+            self._polls.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._polls.discard(task)
+        if not self._background.loop.is_closed():
+            self._start_polls()
+
+    async def _poll(self, ids: tuple[str, ...]) -> None:
+        try:
+            reply = await self._link.query(WaitTasks(ids), POLL_WAIT_S)
+        except Exception as error:
+            for task_id in ids:
+                self._resolve(task_id, error)
+            return
+        if isinstance(reply, Rejected):
+            for task_id in ids:
+                self._resolve(task_id, Refused(reply))
+            return
+        for outcome in reply["done"]:
+            self._resolve(outcome["id"], outcome)
+        for task_id in reply["unknown"]:
+            self._resolve(task_id, Refused(not_found("Task", task_id)))
+        self._new.update(dict.fromkeys(task_id for task_id in ids if task_id in self._open))
+
+    def _resolve(self, task_id: str, outcome: Outcome | Exception) -> None:
+        with self._lock:
+            future = self._open.pop(task_id, None)
+        if future is not None:
+            _settle(future, outcome)
+
+
+def _settle(future: Future[Outcome], outcome: Outcome | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    elif outcome["status"] == "completed":
+        future.set_result(outcome)
+    else:
+        future.set_exception(NotCompleted(outcome))

@@ -1,0 +1,159 @@
+"""What must hold of every state that a journal folds into: `check(state)`, empty when all does.
+
+For tests and for a doctor's visit: it looks at everything, so it takes time in proportion to the state.
+Each law is one generator of the sentences that say where it is broken.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.state import LEVELS, State, Task, class_of
+
+Broken = Iterator[str]
+
+
+def check(state: State) -> list[str]:
+    """Return a sentence for every place where a law is broken."""
+    return [sentence for law in LAWS for sentence in law(state)]
+
+
+def _counts_match(state: State) -> Broken:
+    counted = Counter(task.status for task in state.tasks.values())
+    for status in Status:
+        if state.by_status[status] != counted[status]:
+            yield f"by_status has {state.by_status[status]} {status}, there are {counted[status]}"
+
+
+def _pending_tasks_are_queued_once(state: State) -> Broken:
+    queued = Counter(i for queue in state.ready.values() for line in queue.levels for i in line)
+    places = queued + Counter(dict.fromkeys(state.delayed, 1))
+    pending = {task.id for task in state.tasks.values() if task.status is Status.PENDING}
+    for task_id in sorted(pending | set(places)):
+        wanted = 1 if task_id in pending else 0
+        if places[task_id] != wanted:
+            yield f"{task_id} stands in {places[task_id]} queues instead of {wanted}"
+    for task_id, not_before in state.delayed.items():
+        if task_id in state.tasks and state.tasks[task_id].not_before != not_before:
+            yield f"{task_id} is delayed until {not_before}, not until its not_before"
+
+
+def _queues_are_in_shape(state: State) -> Broken:
+    for group, queue in state.ready.items():
+        size = sum(len(line) for line in queue.levels)
+        if queue.size != size or not size:
+            yield f"the queue of {group} has size {queue.size} and {size} tasks"
+        for level, line in enumerate(queue.levels):
+            for task_id, created_at in line.items():
+                task = state.tasks.get(task_id)
+                if task is None or (task.group, task.level, task.created_at) != (group, level, created_at):
+                    yield f"{task_id} stands in the wrong line: {group}, level {level}"
+
+
+def _classes_follow_from_specs(state: State) -> Broken:
+    for task in state.tasks.values():
+        level = LEVELS[task.spec.get("priority", "normal")]
+        if (task.group, task.level) != (class_of(task.spec), level):
+            yield f"{task.id} has a class or a level that its spec does not"
+
+
+def _running_tasks_are_held(state: State) -> Broken:
+    for task in state.tasks.values():
+        holders = [w.id for w in state.workers.values() if task.id in w.held]
+        wanted = [task.worker] if task.status is Status.RUNNING and task.worker is not None else []
+        if holders != wanted:
+            yield f"{task.id} is held by {holders} instead of {wanted}"
+    for worker in state.workers.values():
+        for task_id, attempt in worker.held.items():
+            if task_id not in state.tasks or state.tasks[task_id].attempt != attempt:
+                yield f"{worker.id} holds attempt {attempt} of {task_id}, which is not the current one"
+        if worker.lost and worker.held:
+            yield f"{worker.id} is lost and holds {list(worker.held)}"
+
+
+def _loads_match(state: State) -> Broken:
+    for worker in state.workers.values():
+        load = Counter(state.tasks[i].group for i in worker.held if i in state.tasks)
+        if worker.load != load:
+            yield f"{worker.id} has a load of {worker.load} instead of {dict(load)}"
+        seqs = [entry[0] for entry in worker.inbox]
+        if seqs != sorted(seqs):
+            yield f"the inbox of {worker.id} is out of order"
+
+
+def _waiting_tasks_wait(state: State) -> Broken:
+    dependents: dict[str, set[str]] = {}
+    for task in state.tasks.values():
+        if (task.status is Status.WAITING) != bool(task.waits_for):
+            yield f"{task.id} is {task.status} and waits for {sorted(task.waits_for)}"
+        for name in task.waits_for:
+            dependents.setdefault(name, set()).add(task.id)
+            if name not in state.tasks or state.tasks[name].status in TERMINAL:
+                yield f"{task.id} waits for {name}, which is finished or gone"
+    if dependents != {name: set(ids) for name, ids in state.dependents.items()}:
+        yield "dependents is not the inverse of waits_for"
+
+
+def _finished_tasks_are_finished(state: State) -> Broken:
+    finished: dict[str, int] = {}
+    for task in state.tasks.values():
+        ended = task.status in TERMINAL
+        if ended != (task.finished_at is not None) or ended != bool(task.finished_seq):
+            yield f"{task.id} is {task.status}, finished at {task.finished_at} by fact {task.finished_seq}"
+        if ended:
+            finished[task.id] = task.finished_seq
+    if state.finished != finished or list(state.finished.values()) != sorted(finished.values()):
+        yield "finished does not list the finished tasks in the order in which they finished"
+
+
+def _deadlines_match(state: State) -> Broken:
+    open_tasks = (task for task in state.tasks.values() if task.status not in TERMINAL)
+    wanted = {t.id: t.spec["deadline"] for t in open_tasks if t.spec.get("deadline") is not None}
+    if state.deadlines != wanted:
+        yield f"deadlines has {sorted(state.deadlines)} instead of {sorted(wanted)}"
+
+
+def _attempts_count_up(state: State) -> Broken:
+    for task in state.tasks.values():
+        if not _attempt_is_sound(task):
+            yield f"{task.id}: attempt {task.attempt}, {task.failures} failures, {task.losses} losses"
+        if not 0.0 <= task.progress <= 100.0:
+            yield f"{task.id} has progress {task.progress}"
+
+
+def _attempt_is_sound(task: Task) -> bool:
+    if task.status is Status.RUNNING and (task.attempt < 1 or task.started_at is None):
+        return False
+    return min(task.failures, task.losses) >= 0 and task.failures + task.losses <= task.attempt
+
+
+def _names_and_tokens_lead_home(state: State) -> Broken:
+    if state.users_by_name != {user.username: user.id for user in state.users.values()}:
+        yield "users_by_name does not match the users"
+    tokens = {
+        token: session.id
+        for session in state.sessions.values()
+        for token in (*session.spent, session.refresh_hash)
+    }
+    if state.sessions_by_refresh != tokens:
+        yield "sessions_by_refresh does not match the sessions"
+    for session in state.sessions.values():
+        if session.user_id not in state.users:
+            yield f"{session.id} is a session of nobody"
+
+
+LAWS: tuple[Callable[[State], Broken], ...] = (
+    _counts_match,
+    _pending_tasks_are_queued_once,
+    _queues_are_in_shape,
+    _classes_follow_from_specs,
+    _running_tasks_are_held,
+    _loads_match,
+    _waiting_tasks_wait,
+    _finished_tasks_are_finished,
+    _deadlines_match,
+    _attempts_count_up,
+    _names_and_tokens_lead_home,
+)

@@ -1,0 +1,111 @@
+"""Logins, sessions and users on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+from helix_ray.core.access import ROLES
+from helix_ray.wire.times import iso
+from helix_ray.wire.values import STRICT
+
+NAME_CHARS_MAX = 128
+# Longer than any password that is allowed; what is longer is refused before it is hashed.
+PASSWORD_CHARS_MAX = 1_024
+REFRESH_CHARS_MAX = 128
+
+Username = Annotated[
+    str, Field(max_length=NAME_CHARS_MAX, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$", examples=["admin"])
+]
+Password = Annotated[str, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
+
+
+@with_config(
+    {**STRICT, "json_schema_extra": {"examples": [{"username": "admin", "password": "your_password"}]}}
+)
+class LoginIn(TypedDict):
+    """A name and a password. Any text is taken as a name: one that cannot exist is answered like a wrong one."""
+
+    username: Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
+    password: Password
+
+
+@with_config(STRICT)
+class RefreshIn(TypedDict):
+    """A refresh token; it works once."""
+
+    refresh_token: Annotated[str, Field(min_length=1, max_length=REFRESH_CHARS_MAX)]
+
+
+@with_config(STRICT)
+class PasswordIn(TypedDict):
+    """A change of one's own password."""
+
+    current_password: Password
+    new_password: Password
+
+
+@with_config(STRICT)
+class UserIn(TypedDict):
+    """A user to add."""
+
+    username: Username
+    password: Password
+    roles: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=64, json_schema_extra={"enum": [*ROLES]})]],
+        Field(min_length=1, max_length=len(ROLES)),
+    ]
+
+
+class UserBrief(BaseModel):
+    """Who is logged in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(examples=["user-123"])
+    username: str = Field(examples=["admin"])
+    roles: list[str] = Field(examples=[["admin"]])
+
+
+class LoginOut(BaseModel):
+    """Tokens: one for requests, one to get the next ones with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str
+    expires_at: str
+    refresh_token: str
+    refresh_expires_at: str
+    user: UserBrief
+
+
+class UserOut(UserBrief):
+    """A user, without anything secret."""
+
+    created_at: str
+
+
+class UsersOut(BaseModel):
+    """All users."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    users: list[UserOut]
+
+
+LOGIN: TypeAdapter[dict[str, Any]] = TypeAdapter(LoginIn)
+REFRESH: TypeAdapter[dict[str, Any]] = TypeAdapter(RefreshIn)
+PASSWORD: TypeAdapter[dict[str, Any]] = TypeAdapter(PasswordIn)
+USER: TypeAdapter[dict[str, Any]] = TypeAdapter(UserIn)
+
+
+def user_out(view: dict[str, Any]) -> dict[str, Any]:
+    """Return a user's view, without its password hash, whoever asked for it."""
+    return {
+        "id": view["id"],
+        "username": view["username"],
+        "roles": list(view["roles"]),
+        "created_at": iso(view["created_at"]),
+    }

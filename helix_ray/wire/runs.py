@@ -1,0 +1,107 @@
+"""The `run` object of a task: a command, a function by name, or an inference; told apart by `kind`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Required
+
+from pydantic import AfterValidator, Discriminator, Field, with_config
+from typing_extensions import TypedDict
+
+from helix_ray.wire.values import STRICT, JsonValue, storable
+
+ARGV_MAX = 1_024
+ARG_CHARS_MAX = 131_072  # Linux: MAX_ARG_STRLEN
+SHELL_CHARS_MAX = 131_072
+ENV_MAX = 256
+ENV_CHARS_MAX = 32_768
+PATH_CHARS_MAX = 4_096
+ARGS_MAX = 1_000
+OUTPUTS_MAX = 64
+NAME_CHARS_MAX = 256
+TIMEOUT_S_MAX = 30 * 86_400.0
+
+TimeoutSeconds = Annotated[float, Field(gt=0, le=TIMEOUT_S_MAX)]
+
+
+def _without_nul(text: str) -> str:
+    """The operating system ends a text at a zero byte: refuse it rather than run something else."""
+    if "\0" in text:
+        raise ValueError("a zero byte is not allowed")
+    return text
+
+
+SystemText = Annotated[str, Field(max_length=ARG_CHARS_MAX), AfterValidator(_without_nul)]
+EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+EnvText = Annotated[str, Field(max_length=ENV_CHARS_MAX), AfterValidator(_without_nul)]
+
+
+@with_config(STRICT)
+class CommandRun(TypedDict, total=False):
+    """A program in its own process group: exactly one of `argv` and `shell` (a line for /bin/sh)."""
+
+    kind: Required[Literal["command"]]
+    argv: Annotated[list[SystemText], Field(min_length=1, max_length=ARGV_MAX)] | None
+    shell: Annotated[str, Field(min_length=1, max_length=SHELL_CHARS_MAX), AfterValidator(_without_nul)] | None
+    env: Annotated[dict[EnvName, EnvText], Field(max_length=ENV_MAX)] | None
+    working_dir: (
+        Annotated[str, Field(min_length=1, max_length=PATH_CHARS_MAX), AfterValidator(_without_nul)] | None
+    )
+    timeout_s: TimeoutSeconds | None
+
+
+@with_config(STRICT)
+class FunctionRun(TypedDict, total=False):
+    """An importable function that the server's allow-list names, with JSON arguments."""
+
+    kind: Required[Literal["function"]]
+    function: Required[
+        Annotated[
+            str, Field(max_length=NAME_CHARS_MAX, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z][\w]*$", examples=["m:f"])
+        ]
+    ]
+    args: Annotated[list[Any], Field(max_length=ARGS_MAX), AfterValidator(storable)] | None
+    kwargs: Annotated[dict[str, Any], Field(max_length=ARGS_MAX), AfterValidator(storable)] | None
+
+
+@with_config(STRICT)
+class InferenceRun(TypedDict, total=False):
+    """A model that the server knows, on nested lists or .npy files in base64, by input name or alone."""
+
+    kind: Required[Literal["inference"]]
+    model: Required[Annotated[str, Field(pattern=r"^[a-z0-9_.-]{1,64}$")]]
+    inputs: Required[JsonValue]
+    outputs: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]],
+            Field(min_length=1, max_length=OUTPUTS_MAX),
+        ]
+        | None
+    )
+
+
+def given(value: dict[str, Any]) -> dict[str, Any]:
+    """Drop fields that are null: they mean the same as fields that are not there."""
+    return {name: item for name, item in value.items() if item is not None} if None in value.values() else value
+
+
+def _command(run: dict[str, Any]) -> dict[str, Any]:
+    run = given(run)
+    if ("argv" in run) == ("shell" in run):
+        raise ValueError("give exactly one of argv and shell")
+    if "argv" in run and not run["argv"][0]:
+        raise ValueError("the first of argv names the program")
+    return run
+
+
+def _inference(run: dict[str, Any]) -> dict[str, Any]:
+    if run["inputs"] is None:
+        raise ValueError("inputs must not be null")
+    return given(run)
+
+
+Run = Annotated[
+    Annotated[CommandRun, AfterValidator(_command)]
+    | Annotated[FunctionRun, AfterValidator(given)]
+    | Annotated[InferenceRun, AfterValidator(_inference)],
+    Discriminator("kind"),
+]

@@ -1,0 +1,245 @@
+"""Tasks as answers carry them: functions from views to JSON, and the models that document and check their shape.
+
+The models are never built while serving; the HTTP tests hold every answer against them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from helix_ray.wire.problems import ErrorBody
+from helix_ray.wire.tasks import Priority, TaskStatus
+from helix_ray.wire.times import iso, iso_or_none
+
+CLOSED = ConfigDict(extra="forbid")
+# Fields of errors that only Python inside the cluster can read.
+PICKLED = "pickled"
+
+
+class TaskCreated(BaseModel):
+    """What a submit answers."""
+
+    model_config = CLOSED
+
+    id: str = Field(examples=["task-456"])
+    title: str = Field(examples=["Implement user authentication"])
+    status: TaskStatus
+    priority: Priority
+    type: str
+    created_at: str = Field(examples=["2025-11-07T10:00:00.000Z"])
+
+
+class TaskRefused(BaseModel):
+    """A task of a batch that was not taken in."""
+
+    model_config = CLOSED
+
+    error: ErrorBody
+
+
+class BatchOut(BaseModel):
+    """One entry for each task of the batch, in order."""
+
+    model_config = CLOSED
+
+    tasks: list[TaskCreated | TaskRefused]
+    accepted: int
+    rejected: int
+
+
+class TaskLine(BaseModel):
+    """A task in a listing."""
+
+    model_config = CLOSED
+
+    id: str
+    title: str
+    status: TaskStatus
+    priority: Priority
+    type: str
+    project_id: str | None
+    assigned_worker: str | None
+    progress: float
+    created_at: str
+    updated_at: str
+
+
+class TaskPage(BaseModel):
+    """Tasks, newest first; `total` counts all that the filters leave."""
+
+    model_config = CLOSED
+
+    tasks: list[TaskLine]
+    total: int
+    limit: int
+    offset: int
+
+
+class TaskOut(BaseModel):
+    """A task, whole. `attempt` counts its runs; `failures` and `losses` those since it was last queued by hand."""
+
+    model_config = CLOSED
+
+    id: str
+    title: str
+    description: str | None
+    type: str
+    priority: Priority
+    project_id: str | None
+    status: TaskStatus
+    assigned_worker: str | None
+    progress: float = Field(examples=[45])
+    progress_note: str | None
+    owner: str
+    attempt: int
+    failures: int
+    losses: int
+    created_at: str
+    updated_at: str
+    started_at: str | None
+    finished_at: str | None
+    not_before: str | None
+    waits_for: list[str]
+    error: dict[str, JsonValue] | None
+    run: dict[str, JsonValue] | None
+    resources: dict[str, JsonValue] | None = None
+    required_capabilities: list[str] | None = None
+    labels: dict[str, str] | None = None
+    depends_on: list[str] | None = None
+    max_retries: int | None = None
+    retry_backoff_s: float | None = None
+    timeout_s: float | None = None
+    deadline: str | None = None
+
+
+class TaskUpdated(BaseModel):
+    """Where a task stands after a change."""
+
+    model_config = CLOSED
+
+    id: str
+    status: TaskStatus
+    progress: float = Field(examples=[100])
+    updated_at: str
+
+
+class ResultOut(BaseModel):
+    """How a task ended."""
+
+    model_config = CLOSED
+
+    id: str
+    status: TaskStatus
+    attempt: int
+    assigned_worker: str | None
+    finished_at: str | None
+    result: JsonValue
+    error: dict[str, JsonValue] | None
+
+
+class LogOut(BaseModel):
+    """A piece of an attempt's output. `eof`: the attempt has ended and all was read."""
+
+    model_config = CLOSED
+
+    id: str
+    attempt: int
+    text: str
+    offset: int
+    next_offset: int
+    eof: bool
+    cut_bytes: int
+
+
+def created(task_id: str, spec: dict[str, Any], waiting: bool, created_at: str) -> dict[str, Any]:
+    """Return what a submit answers for one task; `created_at` is text already, the same for a whole batch."""
+    return {
+        "id": task_id,
+        "title": spec["title"],
+        "status": "waiting" if waiting else "pending",
+        "priority": spec.get("priority", "normal"),
+        "type": spec["type"],
+        "created_at": created_at,
+    }
+
+
+def task_out(view: dict[str, Any]) -> dict[str, Any]:
+    """Return a task's view with times as text; the view itself may be shared and is left alone."""
+    answer = {
+        **view,
+        "progress": percent(view["progress"]),
+        "created_at": iso(view["created_at"]),
+        "updated_at": iso(view["updated_at"]),
+        "started_at": iso_or_none(view["started_at"]),
+        "finished_at": iso_or_none(view["finished_at"]),
+        "not_before": iso_or_none(view["not_before"]),
+        "error": readable(view["error"]),
+    }
+    if view.get("deadline") is not None:
+        answer["deadline"] = iso(view["deadline"])
+    return answer
+
+
+def line_out(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line of a listing with times as text, without the journal's position."""
+    answer = {
+        **line,
+        "progress": percent(line["progress"]),
+        "created_at": iso(line["created_at"]),
+        "updated_at": iso(line["updated_at"]),
+    }
+    answer.pop("seq", None)
+    return answer
+
+
+def page_out(page: dict[str, Any]) -> dict[str, Any]:
+    """Return a listing; what it says for the history stays inside."""
+    return {
+        "tasks": [line_out(line) for line in page["tasks"]],
+        "total": page["total"],
+        "limit": page["limit"],
+        "offset": page["offset"],
+    }
+
+
+def updated(data: dict[str, Any]) -> dict[str, Any]:
+    """Return where a task stands after an order."""
+    return {
+        "id": data["id"],
+        "status": data["status"],
+        "progress": percent(data["progress"]),
+        "updated_at": iso(data["updated_at"]),
+    }
+
+
+def result_out(view: dict[str, Any]) -> dict[str, Any]:
+    """Return how a task ended."""
+    return {
+        "id": view["id"],
+        "status": view["status"],
+        "attempt": view["attempt"],
+        "assigned_worker": view["assigned_worker"],
+        "finished_at": iso_or_none(view["finished_at"]),
+        "result": view["result"],
+        "error": readable(view["error"]),
+    }
+
+
+def is_pickled(view: dict[str, Any]) -> bool:
+    """Say whether a result is a Python object, which JSON cannot carry."""
+    result = view["result"]
+    return isinstance(result, dict) and PICKLED in result
+
+
+def readable(error: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return an error without the exception's pickled form."""
+    if error is None or PICKLED not in error:
+        return error
+    return {name: value for name, value in error.items() if name != PICKLED}
+
+
+def percent(value: float) -> float:
+    """Return whole percents as whole numbers, as the API reference shows them."""
+    return int(value) if value == int(value) else value

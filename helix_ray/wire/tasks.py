@@ -1,0 +1,181 @@
+"""Tasks as requests carry them. What validates is a plain dict of the given fields: the spec that orders take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Required
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+from helix_ray.wire.runs import Run, TimeoutSeconds, given
+from helix_ray.wire.values import STRICT, Id, JsonValue, Time, Word, storable
+
+TITLE_CHARS_MAX = 500
+DESCRIPTION_CHARS_MAX = 65_536
+LABELS_MAX = 64
+LABEL_CHARS_MAX = 256
+CUSTOM_RESOURCES_MAX = 32
+CAPABILITIES_MAX = 64
+DEPENDENCIES_MAX = 1_000
+CPU_MAX = 4_096
+MEMORY_MB_MAX = 2**40
+DEVICES_MAX = 1_024
+RETRIES_MAX = 100
+BACKOFF_S_MAX = 86_400.0
+ERROR_FIELDS_MAX = 32
+MESSAGE_CHARS_MAX = 65_536
+LISTED_TASKS_MAX = 1_000
+LISTED_TASKS = 50
+OFFSET_MAX = 2**53
+
+Title = Annotated[str, Field(min_length=1, max_length=TITLE_CHARS_MAX)]
+Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX)]
+TaskType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Priority = Literal["low", "normal", "high", "critical"]
+TaskStatus = Literal["waiting", "pending", "running", "completed", "failed", "cancelled"]
+# What a PUT may ask for; a task becomes `waiting` by its dependencies only.
+SettableStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
+Capabilities = Annotated[list[Word], Field(max_length=CAPABILITIES_MAX)]
+Labels = Annotated[
+    dict[Word, Annotated[str, Field(max_length=LABEL_CHARS_MAX)]], Field(max_length=LABELS_MAX)
+]
+Devices = Annotated[float, Field(ge=0, le=DEVICES_MAX)]
+Retries = Annotated[int, Field(ge=0, le=RETRIES_MAX)]
+BackoffSeconds = Annotated[float, Field(ge=0, le=BACKOFF_S_MAX)]
+Message = Annotated[str, Field(max_length=MESSAGE_CHARS_MAX)]
+Dependency = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+@with_config(STRICT)
+class ResourcesIn(TypedDict, total=False):
+    """What a task holds while it runs: cores, MiB, whole or shared devices, and what nodes call their own."""
+
+    cpu: Annotated[float, Field(ge=0, le=CPU_MAX)]
+    memory_mb: Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]
+    gpu: Devices
+    npu: Devices
+    custom: Annotated[
+        dict[Word, Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]], Field(max_length=CUSTOM_RESOURCES_MAX)
+    ]
+
+
+TASK_EXAMPLE = {
+    "title": "Implement user authentication",
+    "description": "Add JWT-based auth system",
+    "type": "building",
+    "priority": "high",
+    "project_id": "project-123",
+}
+
+
+@with_config({**STRICT, "json_schema_extra": {"examples": [TASK_EXAMPLE]}})
+class TaskIn(TypedDict, total=False):
+    """A task to be done. Without `run` it is for external workers and people. A null field is one not given."""
+
+    title: Required[Title]
+    type: Required[TaskType]
+    description: Description | None
+    priority: Priority | None
+    project_id: Id | None
+    run: Run | None
+    resources: ResourcesIn | None
+    required_capabilities: Capabilities | None
+    labels: Labels | None
+    # Ids of tasks, or "#3" for number 3 (from 0) of the same batch.
+    depends_on: Annotated[list[Dependency], Field(max_length=DEPENDENCIES_MAX)] | None
+    max_retries: Retries | None
+    retry_backoff_s: BackoffSeconds | None
+    timeout_s: TimeoutSeconds | None
+    deadline: Time | None
+
+
+@with_config(ConfigDict(extra="allow", strict=True))
+class ErrorIn(TypedDict, total=False):
+    """Why a task failed, as its worker says it; other fields may stand beside these."""
+
+    reason: Message
+    type: Message
+    message: Message
+
+
+def _error(value: dict[str, Any] | str | None) -> dict[str, Any] | None:
+    """Bring an error to the form {"reason", "message", ...}; a bare sentence is its message."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = {"message": value}
+    if len(value) > ERROR_FIELDS_MAX:
+        raise ValueError(f"more than {ERROR_FIELDS_MAX} fields")
+    return {"reason": "failed", "message": "", **value}
+
+
+@with_config({**STRICT, "json_schema_extra": {"examples": [{"status": "completed", "progress": 100}]}})
+class TaskUpdateIn(TypedDict, total=False):
+    """A worker's report, or a person's change. Edits of what runs are refused; null clears an optional field."""
+
+    status: SettableStatus | None
+    progress: Annotated[float, Field(ge=0, le=100)] | None
+    result: JsonValue
+    error: Annotated[ErrorIn | Message | None, AfterValidator(_error), AfterValidator(storable)]
+    attempt: Annotated[int, Field(ge=1, le=2**31)] | None
+    worker_id: Id | None
+    title: Title
+    type: TaskType
+    description: Description | None
+    priority: Priority
+    project_id: Id | None
+    resources: ResourcesIn | None
+    required_capabilities: Capabilities | None
+    labels: Labels | None
+    max_retries: Retries
+    retry_backoff_s: BackoffSeconds | None
+    timeout_s: TimeoutSeconds | None
+    deadline: Time | None
+
+
+EDITABLE = frozenset(
+    {
+        "title", "type", "description", "priority", "project_id", "resources", "required_capabilities", "labels",
+        "max_retries", "retry_backoff_s", "timeout_s", "deadline",
+    }
+)  # fmt: skip
+
+
+class TaskFilters(BaseModel):
+    """The query of a listing. Times are ISO 8601; `created_until` is not included."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: TaskStatus | None = None
+    priority: Priority | None = None
+    type: TaskType | None = None
+    project_id: Id | None = None
+    assigned_worker: Id | None = None
+    created_since: Time | None = None
+    created_until: Time | None = None
+    limit: Annotated[int, Field(ge=1, le=LISTED_TASKS_MAX)] = LISTED_TASKS
+    offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = 0
+
+
+class LogQuery(BaseModel):
+    """The query of a log: from byte `offset` of an attempt (the newest unless named)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    follow: bool = False
+    attempt: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = 0
+
+
+@with_config(STRICT)
+class BatchIn(TypedDict):
+    """Tasks that are accepted or refused one by one."""
+
+    tasks: list[TaskIn]
+
+
+# Both give specs: the fields that were given, without those that are null.
+Spec = Annotated[TaskIn, AfterValidator(given)]
+TASK: TypeAdapter[dict[str, Any]] = TypeAdapter(Spec)
+TASKS: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[Spec])
+TASK_UPDATE: TypeAdapter[dict[str, Any]] = TypeAdapter(TaskUpdateIn)

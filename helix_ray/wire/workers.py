@@ -1,0 +1,163 @@
+"""Workers on the wire: what external workers send, and what is told about all workers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Required
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+from helix_ray.wire.runs import given
+from helix_ray.wire.tasks import CAPABILITIES_MAX, Labels
+from helix_ray.wire.times import iso
+from helix_ray.wire.values import STRICT, Id, Word
+
+HOSTNAME_CHARS_MAX = 253  # RFC 1035, 2.3.4
+RESOURCES_MAX = 64
+AMOUNT_MAX = 2**53
+
+Amount = Annotated[float, Field(ge=0, le=AMOUNT_MAX)]
+# `true` says that there is one, as the API reference has it for GPUs.
+Resource = bool | Amount | None
+Resources = Annotated[dict[Word, Resource], Field(max_length=RESOURCES_MAX)]
+# What a worker measures may be below zero (a temperature) or a text (a device's name).
+Usage = Annotated[
+    dict[Word, bool | Annotated[float, Field(ge=-AMOUNT_MAX, le=AMOUNT_MAX)] | Id | None],
+    Field(max_length=RESOURCES_MAX),
+]
+
+
+@with_config(
+    {
+        **STRICT,
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "hostname": "worker-node-1",
+                    "capabilities": ["planning", "building", "testing"],
+                    "resources": {"cpu": 8, "memory": 16384, "gpu": True},
+                }
+            ]
+        },
+    }
+)
+class WorkerIn(TypedDict, total=False):
+    """An external worker that comes up; `worker_id` and `boot` let one come back as itself."""
+
+    hostname: Required[Annotated[str, Field(min_length=1, max_length=HOSTNAME_CHARS_MAX)]]
+    capabilities: Required[Annotated[list[Word], Field(max_length=CAPABILITIES_MAX)]]
+    resources: Resources | None
+    labels: Labels | None
+    worker_id: Id | None
+    boot: Id | None
+
+
+@with_config(
+    {
+        **STRICT,
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "worker_id": "worker-789",
+                    "status": "idle",
+                    "current_task": None,
+                    "resources": {"cpu_usage": 15.5, "memory_usage": 4096},
+                }
+            ]
+        },
+    }
+)
+class HeartbeatIn(TypedDict, total=False):
+    """A worker's sign of life. One that says `idle`, and names no current task, may be given a task."""
+
+    worker_id: Required[Id]
+    status: Annotated[str, Field(pattern=r"^[a-z][a-z_-]{0,31}$")] | None
+    current_task: Id | None
+    resources: Usage | None
+    boot: Id | None
+
+
+@with_config(STRICT)
+class DrainIn(TypedDict, total=False):
+    """Whether a worker is to get no more tasks."""
+
+    draining: bool
+
+
+class WorkerRegistered(BaseModel):
+    """A worker is known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    worker_id: str = Field(examples=["worker-789"])
+    registered_at: str
+
+
+class HeartbeatOut(BaseModel):
+    """What the worker is to do; the lease ends at `lease_expires_at` unless it sends another heartbeat."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    acknowledged: bool
+    assigned_task: str | None
+    attempt: int | None = None
+    lease_expires_at: str | None = None
+
+
+class WorkerOut(BaseModel):
+    """A worker: a node of the cluster (`kind` node) or an external one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    hostname: str
+    kind: str
+    status: str = Field(examples=["idle", "busy", "draining", "lost"])
+    last_heartbeat: str
+    capabilities: list[str]
+    resources: dict[str, JsonValue]
+    usage: dict[str, JsonValue]
+    labels: dict[str, str]
+    node_id: str | None
+    registered_at: str
+    running: list[str]
+    running_total: int
+    tasks_completed: int
+    tasks_failed: int
+
+
+class WorkersOut(BaseModel):
+    """All workers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workers: list[WorkerOut]
+
+
+class DrainOut(BaseModel):
+    """Whether a worker gets tasks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    worker_id: str
+    draining: bool
+
+
+WORKER: TypeAdapter[dict[str, Any]] = TypeAdapter(Annotated[WorkerIn, AfterValidator(given)])
+HEARTBEAT: TypeAdapter[dict[str, Any]] = TypeAdapter(Annotated[HeartbeatIn, AfterValidator(given)])
+DRAIN: TypeAdapter[dict[str, Any]] = TypeAdapter(DrainIn)
+
+
+def worker_out(view: dict[str, Any]) -> dict[str, Any]:
+    """Return a worker's view with times as text."""
+    return {
+        **view,
+        "last_heartbeat": iso(view["last_heartbeat"]),
+        "registered_at": iso(view["registered_at"]),
+    }
+
+
+def heartbeat_out(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to a heartbeat with times as text."""
+    lease_end = data.get("lease_expires_at")
+    return data if lease_end is None else {**data, "lease_expires_at": iso(lease_end)}

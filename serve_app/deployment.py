@@ -1,0 +1,127 @@
+"""The API as a Ray Serve application: the only file that knows Serve.
+
+`serve run serve_app.deployment:app` (and KubeRay) deploy it as any other application, in any of Serve's modes; the
+settings then come from HELIX_* variables. `helix up` calls `deploy`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve.config import HTTPOptions
+from starlette.types import ASGIApp
+
+from actors.gateway import RayControlPlane
+from actors.lender import LenderLink, policies
+from helix_ray.config import Settings
+from helix_ray.security.keys import load_or_create_key
+
+# Makes the ASGI application on the replica, on the event loop that serves it.
+AppFactory = Callable[[Settings], ASGIApp]
+
+NAME = "helix"
+REQUESTS_AT_ONCE_MAX = 4096
+# A replica whose process ended is replaced when its next check fails; one that only hangs, after three timeouts.
+HEALTH_CHECK_PERIOD_S = 0.5
+HEALTH_CHECK_TIMEOUT_S = 10.0
+DRAIN_S_MAX = 1.0
+KEEP_ALIVE_S = 75
+
+
+def control_plane_app(settings: Settings) -> ASGIApp:
+    """Build the product's API over the actors of this cluster."""
+    from serve_app.app import build_asgi
+    from serve_app.edge.limiter import LendingLimiter
+
+    return build_asgi(
+        RayControlPlane(cached=True),
+        settings,
+        load_or_create_key(settings.data_dir),
+        LendingLimiter(policies(settings).values(), LenderLink()),
+    )
+
+
+def load_factory(name: str) -> AppFactory:
+    """Find `module:function`; raises ImportError or AttributeError naming what is missing."""
+    module, _, function = name.partition(":")
+    factory: AppFactory = getattr(importlib.import_module(module), function)
+    return factory
+
+
+def application(settings: Settings, factory: AppFactory, options: dict[str, Any] | None = None) -> serve.Application:
+    """Bind the deployment; `options` are the replica's Ray actor options beside num_cpus=0."""
+    # Deployments are kept by the cluster, so the password stays out.
+    kept = settings.model_copy(update={"admin_password": None})
+
+    def build() -> ASGIApp:
+        return factory(kept)
+
+    @serve.deployment(
+        name="Api",
+        num_replicas=1,
+        max_ongoing_requests=REQUESTS_AT_ONCE_MAX,
+        health_check_period_s=HEALTH_CHECK_PERIOD_S,
+        health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=DRAIN_S_MAX,
+        ray_actor_options={"num_cpus": 0} | (options or {}),
+    )
+    @serve.ingress(build)
+    class Api:
+        """One replica: the application, and nothing of its own."""
+
+    bound: serve.Application = Api.bind()  # type: ignore[attr-defined]  # the decorator's type is the plain class
+    return bound
+
+
+def app(arguments: dict[str, str]) -> serve.Application:
+    """Return the application that `serve run` and KubeRay deploy."""
+    return application(Settings(), control_plane_app)
+
+
+def running() -> bool:
+    """Say whether Serve runs on the connected cluster already."""
+    from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+
+    try:
+        ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    except ValueError:
+        return False
+    return True
+
+
+def deploy(settings: Settings, factory: AppFactory = control_plane_app) -> None:
+    """Start Serve and the API on the node of the calling driver; returns when the replica listens.
+
+    Needs the environment of serve_app.up.environment.serving in Ray's processes. Raises RuntimeError when the
+    application does not come up.
+    """
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    serve.start(
+        http_options=HTTPOptions(
+            host=settings.host,
+            port=0,  # the proxy's, which serves nothing: see up/public_port.py
+            ssl_certfile=_path(settings.tls_cert),
+            ssl_keyfile=_path(settings.tls_key),
+            keep_alive_timeout_s=KEEP_ALIVE_S,
+        )
+    )
+    here = {"label_selector": {"ray.io/node-id": ray.get_runtime_context().get_node_id()}}
+    serve.run(application(settings, factory, here), name=NAME, route_prefix="/")
+
+
+def withdraw(*, serve_too: bool) -> None:
+    """End the API, and Serve itself where it must not stay; requests under way have DRAIN_S_MAX to finish."""
+    if serve_too:
+        serve.shutdown()
+    else:
+        serve.delete(NAME)
+
+
+def _path(path: Any) -> str | None:
+    return None if path is None else str(path.resolve())

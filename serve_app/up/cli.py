@@ -1,0 +1,67 @@
+"""The command line of `helix up` and `helix down`; the `helix` program passes its arguments on as they are."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from helix_ray.config import Settings
+from serve_app.up import front
+from serve_app.up.checks import CannotStart
+from serve_app.up.data_dir import DataDirBusy
+
+EXIT_USAGE = 2
+# Flags that are settings: each becomes its HELIX_* variable, so that every process below reads the same.
+SETTING_FLAGS = ("host", "port", "data_dir", "nodes", "node_resources", "tls_cert", "tls_key")
+PATH_FLAGS = ("data_dir", "tls_cert", "tls_key")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, check, run; every error is one line on stderr and exit code 2."""
+    words = sys.argv[1:] if arguments is None else arguments
+    flags = _parser().parse_args(words)
+    _to_environment(flags)
+    try:
+        settings = Settings()
+        if flags.down:
+            return front.down(settings.data_dir)
+        if flags.detach:
+            return front.detached([word for word in words if word != "--detach"], settings.data_dir)
+        return front.up(settings, flags.app)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = "_".join(str(part) for part in first["loc"])
+        reason = f"{where.upper()}: {first['msg']}"
+    except (CannotStart, DataDirBusy) as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    print(f"helix {'down' if flags.down else 'up'}: {reason}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="helix up", allow_abbrev=False, description="Start Helix Ray on this machine.")
+    parser.add_argument("--host", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", help="port to listen on (8080)")
+    parser.add_argument("--data-dir", help="where everything is kept (~/.helix-ray)")
+    parser.add_argument("--nodes", help="Ray nodes to start on this machine (1)")
+    parser.add_argument("--node-resources", help='logical resources, one object a node: [{},{"GPU":1}]')
+    parser.add_argument("--tls-cert", help="PEM certificate chain; with --tls-key, the API speaks HTTPS")
+    parser.add_argument("--tls-key", help="PEM key of the certificate")
+    parser.add_argument("--detach", action="store_true", help="return when it is ready; the log is in the data directory")
+    parser.add_argument("--down", action="store_true", help="end what runs on the data directory")
+    parser.add_argument("--app", default="", metavar="MODULE:FACTORY", help=argparse.SUPPRESS)
+    return parser
+
+
+def _to_environment(flags: argparse.Namespace) -> None:
+    for name in SETTING_FLAGS:
+        value = getattr(flags, name)
+        if value is not None:
+            text = str(Path(value).expanduser().resolve()) if name in PATH_FLAGS else value
+            os.environ[f"HELIX_{name.upper()}"] = text

@@ -1,0 +1,85 @@
+"""Ray's processes on this machine: a head and further raylets, bound to 127.0.0.1, children of this process."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import ray
+from ray._private.node import Node  # what `ray start` and ray.cluster_utils are made of: it knows every process it starts
+from ray._private.parameter import RayParams
+
+from actors.names import NAMESPACE
+from serve_app.up.nodes import NodeSpec
+
+LOOPBACK = "127.0.0.1"
+# A killed raylet is noticed in about 3 s; one that only stalls has 15 s.
+SYSTEM_CONFIG = {
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 5000,
+    "health_check_failure_threshold": 3,
+}
+
+
+class LocalCluster:
+    """Starts with `start`, is asked for its dead with `lost`; its end is its parent's business (keeper.py)."""
+
+    def __init__(self, specs: list[NodeSpec], temp_dir: Path) -> None:
+        self._specs = specs
+        self._temp_dir = temp_dir
+        self._nodes: list[Node] = []
+        self._lost: set[int] = set()
+
+    def start(self) -> str:
+        """Start all nodes and connect this process as a driver; return the cluster's address."""
+        # Ray reports as errors what a node of logical resources cannot have, such as an NPU's driver.
+        logging.getLogger("ray").setLevel(logging.CRITICAL)
+        for spec in self._specs:
+            self._nodes.append(self._start_node(spec))
+        address = str(self._nodes[0].gcs_address)
+        connect(address)
+        return address
+
+    def _start_node(self, spec: NodeSpec) -> Node:
+        head = not self._nodes
+        params = RayParams(
+            gcs_address=None if head else self._nodes[0].gcs_address,
+            node_ip_address=LOOPBACK,
+            num_cpus=spec.cpus,
+            num_gpus=spec.gpus,
+            memory=spec.memory_bytes,
+            object_store_memory=spec.object_store_bytes,
+            resources=spec.resources,
+            labels=spec.labels,
+            temp_dir=str(self._temp_dir),
+            include_dashboard=False,
+            include_log_monitor=False,
+            no_monitor=True,
+            dashboard_host=LOOPBACK,
+            dashboard_port=0,
+            dashboard_agent_listen_port=0,
+            min_worker_port=0,
+            max_worker_port=0,
+            _system_config=SYSTEM_CONFIG if head else None,
+        )
+        # spawn_reaper: each process asks the kernel for its end with ours (PR_SET_PDEATHSIG).
+        return Node(params, head=head, shutdown_at_exit=False, spawn_reaper=True)
+
+    def lost(self) -> list[int]:
+        """Return the indexes of nodes of which a process has ended since the last call."""
+        dead = {i for i, node in enumerate(self._nodes) if not node.remaining_processes_alive()}
+        fresh = sorted(dead - self._lost)
+        self._lost |= dead
+        return fresh
+
+
+def connect(address: str, environment: dict[str, str] | None = None) -> None:
+    """Connect this process as a driver; `environment` is for workers of a cluster that was not started by us."""
+    ray.init(
+        address=address,
+        namespace=NAMESPACE,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+        runtime_env={"env_vars": environment} if environment else None,
+    )

@@ -1,0 +1,128 @@
+"""The front: what the user started. It holds the data directory, forks the keeper and turns signals into its end."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+
+from helix_ray.config import Settings
+from serve_app.up import data_dir as home
+from serve_app.up import environment, keeper, process_tree
+from serve_app.up.checks import CannotStart, check
+
+DOWN_S_MAX = 15.0
+KILLED_S_MAX = 15.0
+
+
+def up(settings: Settings, app: str) -> int:
+    """Start and stay until told to end; returns the exit code.
+
+    Raises CannotStart for settings that cannot work, DataDirBusy when another one runs on the data directory.
+    """
+    lock = home.lock(settings.data_dir)
+    check(settings)
+    below = _environment(settings)
+    home.write(settings.data_dir, _state(below[environment.MARKER], settings))
+    process_tree.adopt_orphans()
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(writing)
+        _run_keeper(reading, settings.data_dir, below, app)
+    os.close(reading)
+    code = _wait_for_keeper(pid, writing)
+    # Whatever is left was orphaned by the keeper's own end.
+    process_tree.kill_descendants()
+    home.forget(settings.data_dir)
+    os.close(lock)
+    return code
+
+
+def _run_keeper(reading: int, data_dir: Path, below: dict[str, str], app: str) -> None:
+    code = 1
+    try:
+        code = keeper.keep(reading, data_dir, below, app)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _wait_for_keeper(pid: int, writing: int) -> int:
+    """Wait for the keeper; the first signal closes the pipe, which asks for an orderly end."""
+    told = False
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            os.close(writing)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, tell)
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return 0 if told else (code if code >= 0 else 1)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    if "RAY_ADDRESS" in os.environ:
+        below = dict(os.environ) | environment.serving(settings.port)
+    else:
+        below = environment.local(settings.port, settings.data_dir, os.environ)
+    return below | {environment.MARKER: secrets.token_hex(8)}
+
+
+def _state(marker: str, settings: Settings) -> home.State:
+    ticks = process_tree.start_time(os.getpid())
+    assert ticks is not None
+    return home.State(marker, os.getpid(), ticks, settings.host, settings.port)
+
+
+def detached(arguments: list[str], data_dir: Path) -> int:
+    """Start `up` in a session of its own, pass on what it prints until it is ready, and leave it running."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = data_dir / home.LOG_FILE
+    offset = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serve_app.up", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+    assert process.stdout is not None
+    for line in process.stdout:
+        sys.stdout.write(line.decode())
+        sys.stdout.flush()
+        if line.startswith(b"ready "):
+            return 0
+    code = process.wait()
+    sys.stderr.write(log.read_bytes()[offset:].decode())
+    return code
+
+
+def down(data_dir: Path) -> int:
+    """End what runs on a data directory, and wait until it has; nothing running is not an error."""
+    state = home.read(data_dir) if data_dir.exists() else None
+    if state is None or not state.runs():
+        if data_dir.exists() and not home.wait_until_free(data_dir, KILLED_S_MAX):
+            raise CannotStart(f"{data_dir} is held by a process that does not end")
+        home.forget(data_dir)
+        print(f"nothing runs on {data_dir}", file=sys.stderr)
+        return 0
+    os.kill(state.pid, signal.SIGTERM)
+    if home.wait_until_free(data_dir, DOWN_S_MAX):
+        return 0
+    # The keeper ends everything when the front is gone, however it went.
+    if state.runs():
+        os.kill(state.pid, signal.SIGKILL)
+    if home.wait_until_free(data_dir, KILLED_S_MAX):
+        return 0
+    raise CannotStart(f"pid {state.pid} on {data_dir} does not end")
+

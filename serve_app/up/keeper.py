@@ -1,0 +1,110 @@
+"""The keeper: starts the session, adopts whatever is orphaned below it, and leaves nothing behind.
+
+It is a fork of the front and holds two things: the reading end of a pipe whose writing end is the front's alone, so the
+pipe ends when the front does, however it ends; and the data directory's lock, so that the directory is free only when
+everything below has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+
+from serve_app.up import data_dir as home
+from serve_app.up import process_tree
+
+# Ray makes Unix sockets some 70 characters below this, and their paths may have 107.
+TEMP_PARENT = Path("/tmp")  # noqa: S108  # a directory of mkdtemp's below it
+STOP_S_MAX = 4.0
+# Not SIGTERM: Ray's library prints a stack trace for that before Python hears of it.
+STOP_SIGNAL = signal.SIGUSR1
+
+
+def keep(front_end: int, data_dir: Path, environment: dict[str, str], app: str) -> int:
+    """Run one session; return its exit code when it and all its descendants have ended."""
+    os.setsid()
+    process_tree.adopt_orphans()
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    wake_up = _wake_up_on_child()
+    temp_dir = Path(tempfile.mkdtemp(prefix="helix-up-", dir=TEMP_PARENT))
+    code = 1
+    try:
+        session = _start_session(environment, app, temp_dir)
+        code = _wait(session, front_end, wake_up)
+    finally:
+        process_tree.kill_descendants()
+        _keep_logs(temp_dir, data_dir, failed=code != 0)
+        shutil.rmtree(temp_dir, ignore_errors=True)
+        home.forget(data_dir)
+    return code
+
+
+def _start_session(environment: dict[str, str], app: str, temp_dir: Path) -> int:
+    keeper = os.getpid()
+    command = [sys.executable, "-m", "serve_app.up.session", "--temp-dir", str(temp_dir / "r"), "--app", app]
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        restore_signals=True,
+        preexec_fn=lambda: _prepare_session(keeper),  # one thread here, so this is safe
+    ).pid
+
+
+def _prepare_session(keeper: int) -> None:
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    process_tree.die_with_parent(keeper)
+
+
+def _wake_up_on_child() -> int:
+    """Make SIGCHLD readable: a descriptor that a select can wait for beside the pipe."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.set_blocking(writing, False)
+    signal.signal(signal.SIGCHLD, _do_nothing)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    return reading
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    pass
+
+
+def _wait(session: int, front_end: int, wake_up: int) -> int:
+    """Wait for the session's end; when the front ends first, ask for it, and insist after STOP_S_MAX."""
+    sources = [wake_up, front_end]
+    give_up: float | None = None
+    while True:
+        left = None if give_up is None else max(0.0, give_up - time.monotonic())
+        readable, _, _ = select.select(sources, [], [], left)
+        if wake_up in readable:
+            os.read(wake_up, 4096)
+        ended = process_tree.reap()
+        if session in ended:
+            return 0 if give_up is not None else ended[session]
+        if front_end in readable:
+            sources.remove(front_end)
+            os.kill(session, STOP_SIGNAL)
+            give_up = time.monotonic() + STOP_S_MAX
+        elif give_up is not None and time.monotonic() >= give_up:
+            return 0
+
+
+def _keep_logs(temp_dir: Path, data_dir: Path, *, failed: bool) -> None:
+    """After a failure, keep what Ray wrote; of the last failure only."""
+    if not failed:
+        return
+    for logs in temp_dir.glob("r/session_2*/logs"):
+        kept = data_dir / home.RAY_LOGS
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.move(logs, kept)

@@ -1,0 +1,194 @@
+"""The session: everything that needs Ray, in a process of its own. The keeper starts it and ends what it started."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import http.client
+import os
+import signal
+import ssl
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from helix_ray.config import Settings, parse_node_resources
+from serve_app.up import data_dir as home
+from serve_app.up import environment
+from serve_app.up.keeper import STOP_SIGNAL
+from serve_app.up.nodes import plan
+
+FAILURE_FILE = "up-failure.log"
+READY_PATH = "/readyz"
+READY_S_MAX = 60.0
+READY_EVERY_S = 0.05
+WATCH_EVERY_S = 1.0
+EXIT_CANNOT_START = 2
+EXIT_CLUSTER_LOST = 1
+
+
+class Stop(BaseException):
+    """The keeper wants an orderly end."""
+
+
+class Failed(Exception):
+    """It cannot be started; the message is for the user, one line."""
+
+
+def main() -> int:
+    """Run one session until told to stop; return the exit code."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--temp-dir", type=Path, required=True)
+    parser.add_argument("--app", default="")
+    arguments = parser.parse_args()
+    settings = Settings()
+    environment.take_secrets(os.environ)
+    for number in (signal.SIGTERM, STOP_SIGNAL):
+        signal.signal(number, _stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return _run(settings, arguments.app, arguments.temp_dir)
+    except Stop:
+        return 0
+    except Failed as failure:
+        _say(str(failure))
+    except Exception as error:
+        record = settings.data_dir / FAILURE_FILE
+        record.write_text(traceback.format_exc())
+        lines = str(error).strip().splitlines()
+        _say(f"cannot start: {type(error).__name__}: {lines[0] if lines else ''} (in full: {record})")
+    return EXIT_CANNOT_START
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    for other in (signal.SIGTERM, STOP_SIGNAL):
+        signal.signal(other, signal.SIG_IGN)
+    raise Stop
+
+
+def _run(settings: Settings, app: str, temp_dir: Path) -> int:
+    cluster_address = os.environ.get("RAY_ADDRESS")
+    if cluster_address:
+        return _run_joined(settings, app, cluster_address)
+    return _run_local(settings, app, temp_dir)
+
+
+def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
+    given = parse_node_resources(settings.node_resources) if settings.node_resources else []
+    _say(f"starting {settings.nodes} Ray node{'s' if settings.nodes > 1 else ''}")
+    from serve_app.up.cluster import LocalCluster
+
+    cluster = LocalCluster(plan(settings.nodes, given), temp_dir)
+    address = cluster.start()
+    try:
+        _start(settings, app, address)
+        while True:
+            for index in cluster.lost():
+                _say(f"Ray node {index} has ended")
+                if index == 0:
+                    return EXIT_CLUSTER_LOST
+            threading.Event().wait(WATCH_EVERY_S)
+    finally:
+        _end(app, serve_too=False)
+
+
+def _run_joined(settings: Settings, app: str, address: str) -> int:
+    _say(f"joining the Ray cluster at {address}")
+    from actors import names
+    from serve_app import deployment
+    from serve_app.up import cluster
+
+    cluster.connect(address, environment.serving(settings.port))
+    if deployment.running():
+        raise Failed(
+            f"Ray Serve runs on {address} already: add the API to it with: serve run serve_app.deployment:app"
+        )
+    with contextlib.suppress(ValueError):
+        names.find(names.MASTER)
+        raise Failed(f"Helix Ray runs on {address} already")
+    try:
+        _start(settings, app, address)
+        while True:
+            threading.Event().wait(WATCH_EVERY_S)
+    finally:
+        _end(app, serve_too=True)
+
+
+def _start(settings: Settings, app: str, ray_address: str) -> None:
+    """Start the actors and the API, wait until requests are served, and say so."""
+    from serve_app import deployment
+
+    if app:
+        factory = deployment.load_factory(app)
+    else:
+        from actors import boot
+
+        factory = deployment.control_plane_app
+        _say("starting the control plane")
+        password = boot.start(settings)
+        if password is not None:
+            print(f"administrator: admin, password: {password} (shown this once)", flush=True)
+    _say("starting the API")
+    deployment.deploy(settings, factory)
+    _wait_until_ready(settings)
+    url = f"{'https' if settings.tls_cert else 'http'}://{_bracketed(settings.host)}:{settings.port}"
+    state = home.read(settings.data_dir)
+    if state is not None:
+        home.write(settings.data_dir, dataclasses.replace(state, url=url, ray_address=ray_address))
+    print(f"ready {url}", flush=True)
+
+
+def _end(app: str, *, serve_too: bool) -> None:
+    """Stop in order what can be stopped in order; what does not come to its end is ended by the keeper."""
+    from serve_app import deployment
+
+    _say("stopping")
+    with contextlib.suppress(Exception):  # may not have been started, or may be what failed
+        deployment.withdraw(serve_too=serve_too)
+    if not app:
+        from actors import boot
+
+        with contextlib.suppress(Exception):
+            boot.stop()
+
+
+def _wait_until_ready(settings: Settings) -> None:
+    give_up = time.monotonic() + READY_S_MAX
+    while not _answers(settings):
+        if time.monotonic() > give_up:
+            raise Failed(f"the API did not become ready within {READY_S_MAX:.0f} s")
+        threading.Event().wait(READY_EVERY_S)
+
+
+def _answers(settings: Settings) -> bool:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    connection: http.client.HTTPConnection
+    if settings.tls_cert:
+        # Our own process, reached by address: there is no name to check.
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection(host, settings.port, timeout=5, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, settings.port, timeout=5)
+    try:
+        connection.request("GET", READY_PATH)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _say(line: str) -> None:
+    print(f"helix up: {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

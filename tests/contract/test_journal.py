@@ -1,0 +1,234 @@
+"""What every journal promises (ports.Journal), and what only the one on disk can."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helix_ray.core.codec import UnknownKind
+from helix_ray.core.events import Fact, LoginRefused, TaskCompleted, TaskReleased, TasksRetired, TaskSubmitted
+from helix_ray.journal.errors import JournalLocked, SeqGap, StaleWriter
+from helix_ray.journal.memory import MemoryJournal
+from helix_ray.journal.sqlite import SqliteJournal
+from helix_ray.ports import Journal, Snapshot
+
+KEY = b"k" * 32
+
+
+class Store:
+    """A place for journals of one sort: `open` starts or reopens, `take_over` opens beside a live writer."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._memory: MemoryJournal | None = None
+        self._opened: list[SqliteJournal] = []
+
+    def open(self) -> Journal:
+        if self._folder is None:
+            self._memory = MemoryJournal(self._memory)
+            return self._memory
+        journal = SqliteJournal(self._folder, KEY)
+        self._opened.append(journal)
+        return journal
+
+    def take_over(self, writer: Journal) -> Journal:
+        if isinstance(writer, SqliteJournal):
+            # As on a file system whose locks do not hold.
+            writer._lock.release()
+        return self.open()
+
+    def close(self) -> None:
+        for journal in self._opened:
+            journal.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "data" if request.param == "sqlite" else None)
+    yield made
+    made.close()
+
+
+def facts(first: int, count: int) -> list[Fact]:
+    return [
+        Fact(seq, 1000.5 + seq, "user-1", f"req-{seq}", TaskReleased(f"task-{seq}"))
+        for seq in range(first, first + count)
+    ]
+
+
+def test_facts_come_back_in_order_and_equal(store: Store) -> None:
+    """What was appended is read, field by field, in order."""
+    journal = store.open()
+    spec = {"title": "ü ✓", "type": "testing", "labels": {}, "deadline": 1e9, "run": None}
+    mixed = [
+        Fact(1, 1.25, "user-1", "req-1", TaskSubmitted("task-1", "user-1", spec, ["task-0"])),
+        Fact(2, 1.25, "system", "req-2", TaskCompleted("task-1", 3, {"value": [1, 2.5, None, True]}, 0.125)),
+        Fact(3, 2.0, "", "", LoginRefused("no'body", "::1")),
+        Fact(4, 2.0, "system", "req-3", TasksRetired(["task-1"], 2)),
+    ]
+    journal.append(mixed[:3])
+    journal.append(mixed[3:])
+    assert journal.read_after(0, 10) == mixed
+    assert journal.head() == 4
+
+
+@pytest.mark.parametrize("first", [0, 2, 5])
+def test_a_gap_is_refused_whole(store: Store, first: int) -> None:
+    """Facts that do not follow on from the head are refused, and nothing of their batch stays."""
+    journal = store.open()
+    journal.append(facts(1, 3))
+    with pytest.raises(SeqGap):
+        journal.append(facts(first, 2))
+    with pytest.raises(SeqGap):
+        journal.append([*facts(4, 1), *facts(6, 1)])
+    assert journal.head() == 3
+    journal.append(facts(4, 1))
+    assert [fact.seq for fact in journal.read_after(0, 10)] == [1, 2, 3, 4]
+
+
+def test_reading_respects_cursor_and_limit(store: Store) -> None:
+    """read_after starts behind the cursor and stops at the limit; behind the head there is nothing."""
+    journal = store.open()
+    assert journal.read_after(0, 5) == []
+    journal.append(facts(1, 10))
+    assert [fact.seq for fact in journal.read_after(3, 4)] == [4, 5, 6, 7]
+    assert [fact.seq for fact in journal.read_after(8, 100)] == [9, 10]
+    assert journal.read_after(10, 100) == []
+
+
+def test_an_empty_append_changes_nothing(store: Store) -> None:
+    """Appending no facts is allowed."""
+    journal = store.open()
+    journal.append([])
+    assert journal.head() == 0
+
+
+def test_the_newest_snapshot_comes_back(store: Store) -> None:
+    """A snapshot is read as it was saved; a later one takes its place."""
+    journal = store.open()
+    assert journal.load_snapshot() is None
+    journal.append(facts(1, 3))
+    journal.save_snapshot(Snapshot(1, 1, {"seq": 1}))
+    newer = Snapshot(3, 2, {"seq": 3, "tasks": [["task-1", None, 1.5]], "retired": {"failed": 2}})
+    journal.save_snapshot(newer)
+    assert journal.load_snapshot() == newer
+
+
+def test_a_reopened_journal_goes_on_where_it_was(store: Store) -> None:
+    """Facts, snapshot and head outlive the object; the next fact follows on."""
+    journal = store.open()
+    journal.append(facts(1, 3))
+    journal.save_snapshot(Snapshot(2, 1, {"seq": 2}))
+    journal.close()
+    journal.close()
+    again = store.open()
+    assert again.head() == 3
+    assert again.load_snapshot() == Snapshot(2, 1, {"seq": 2})
+    again.append(facts(4, 2))
+    assert again.read_after(0, 10) == facts(1, 5)
+
+
+def test_every_opening_has_a_greater_epoch(store: Store) -> None:
+    """Epochs grow, also when nothing was written under one."""
+    epochs = []
+    for _ in range(4):
+        journal = store.open()
+        epochs.append(journal.epoch)
+        journal.close()
+    assert epochs == sorted(set(epochs))
+
+
+def test_a_writer_that_was_replaced_appends_no_more(store: Store) -> None:
+    """Once another writer has opened the journal, the former one is refused, though its seq would fit."""
+    stale = store.open()
+    stale.append(facts(1, 2))
+    writer = store.take_over(stale)
+    with pytest.raises(StaleWriter):
+        stale.append(facts(3, 1))
+    writer.append(facts(3, 1))
+    with pytest.raises(StaleWriter):
+        stale.append(facts(3, 1))
+    assert writer.read_after(0, 10) == facts(1, 3)
+
+
+# ------------------------------------------------------------------------------------------ on disk only
+
+HOLD = """
+import sys
+from pathlib import Path
+from helix_ray.journal.sqlite import SqliteJournal
+journal = SqliteJournal(Path(sys.argv[1]), b"k" * 32)
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_is_told_who_has_the_journal(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    """JournalLocked names the process that holds the lock."""
+    with pytest.raises(JournalLocked, match=f"process {holder.pid}"):
+        SqliteJournal(tmp_path, KEY)
+
+
+def test_a_killed_process_leaves_no_lock(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    """The kernel lets go of the lock with its process; whoever waits for it gets it."""
+    holder.kill()
+    SqliteJournal(tmp_path, KEY, lock_wait_s=10.0).close()
+
+
+def test_a_fact_of_a_later_release_is_not_half_understood(tmp_path: Path) -> None:
+    """Reading a kind that this release does not know raises UnknownKind."""
+    journal = SqliteJournal(tmp_path, KEY)
+    journal.append(facts(1, 1))
+    journal._connection().execute("UPDATE facts SET kind = 'TaskTeleported'")
+    with pytest.raises(UnknownKind):
+        journal.read_after(0, 1)
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [(2**70, float(2**70)), ("half \ud83d", "half \ud83d"), ({"a": [-(2**80)]}, {"a": [-float(2**80)]})],
+)
+def test_odd_but_possible_values_do_not_stop_the_writer(tmp_path: Path, value: Any, read: Any) -> None:
+    """A task's result with a huge integer or a lone surrogate is kept, not raised over; the chain holds."""
+    journal = SqliteJournal(tmp_path, KEY)
+    journal.append([Fact(1, 1.0, "system", "req-1", TaskCompleted("task-1", 1, value))])
+    journal.save_snapshot(Snapshot(1, 1, {"value": value}))
+    event = journal.read_after(0, 1)[0].event
+    assert isinstance(event, TaskCompleted)
+    assert event.result == read
+    assert journal.verify() == 1
+    snapshot = journal.load_snapshot()
+    assert snapshot is not None
+    assert snapshot.body == {"value": read}
+    journal.close()
+
+
+def test_reads_need_no_lock(tmp_path: Path) -> None:
+    """A backup or a person with sqlite3 may read while the writer appends."""
+    journal = SqliteJournal(tmp_path, KEY)
+    journal.append(facts(1, 1))
+    reader = sqlite3.connect(f"file:{tmp_path}/journal.sqlite?mode=ro", uri=True)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM facts").fetchone() == (1,)
+    journal.append(facts(2, 1))
+    assert reader.execute("SELECT count(*) FROM facts").fetchone() == (1,)
+    reader.close()
+    journal.close()

@@ -1,0 +1,98 @@
+"""The pieces of the core's state machine test: a clock moved by hand, the cast, and the reference it is judged by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import orjson
+
+from helix_ray.core import snapshot
+from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.events import Fact, TaskAssigned, TaskCompleted, TaskDeleted, TaskRequeued
+from helix_ray.core.evolve import evolve
+from helix_ray.core.policy import Policy
+from helix_ray.core.state import State
+
+ADMIN = Principal("user-admin", "admin", ("admin",), "sess-admin")
+DEV_1 = Principal("user-dev1", "dev1", ("developer",), "sess-dev1")
+DEV_2 = Principal("user-dev2", "dev2", ("developer",))
+VIEWER = Principal("user-view", "view", ("viewer",))
+BOT_1 = Principal("user-bot1", "bot1", ("worker",))
+BOT_2 = Principal("user-bot2", "bot2", ("worker",))
+CAST = (ADMIN, DEV_1, DEV_2, VIEWER, BOT_1, BOT_2, SYSTEM)
+
+POLICY = Policy(queue_tasks_max=60, losses_max=2, sessions_per_user_max=2, client_receipt_ttl_s=400.0)
+
+
+class HandClock:
+    """Time as a test says it is."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def wall(self) -> float:
+        """Return epoch seconds."""
+        return self.now
+
+    def monotonic(self) -> float:
+        """Return the same as wall time: nobody sets this clock."""
+        return self.now
+
+
+def whole(state: State) -> dict[str, Any]:
+    """Return everything a state holds, indexes and their order included; the inboxes are memory of a process."""
+    return {
+        "snapshot": snapshot.dump(state),
+        "by_status": dict(state.by_status),
+        "ready": [
+            (group, queue.size, [list(line.items()) for line in queue.levels])
+            for group, queue in state.ready.items()
+        ],
+        "delayed": dict(state.delayed),
+        "deadlines": dict(state.deadlines),
+        "dependents": {name: list(ids) for name, ids in state.dependents.items()},
+        "finished": list(state.finished.items()),
+        "held": {w.id: list(w.held.items()) for w in state.workers.values()},
+        "load": {w.id: dict(w.load) for w in state.workers.values()},
+        "users_by_name": dict(state.users_by_name),
+        "sessions_by_refresh": dict(state.sessions_by_refresh),
+    }
+
+
+def folded(facts: list[Fact], start: State | None = None) -> State:
+    """Return what facts fold into."""
+    state = State() if start is None else start
+    for fact in facts:
+        evolve(state, fact)
+    return state
+
+
+def through_json(state: State) -> State:
+    """Return the state as it comes back from a snapshot on a disk."""
+    return snapshot.load(orjson.loads(orjson.dumps(snapshot.dump(state))))
+
+
+class Fence:
+    """A second, much simpler reading of the facts: which attempt is current, and what was completed."""
+
+    def __init__(self) -> None:
+        self.current: dict[str, int] = {}
+        self.completed: Counter[str] = Counter()
+
+    def read(self, fact: Fact) -> None:
+        """Take one fact in; raises AssertionError for a completion that the fence should have kept out."""
+        event = fact.event
+        if isinstance(event, TaskAssigned):
+            assert event.attempt == self.current.get(event.id, 0) + 1, "attempts count up by one"
+            self.current[event.id] = event.attempt
+        elif isinstance(event, TaskCompleted):
+            self.completed[event.id] += 1
+            assert self.completed[event.id] == 1, f"{event.id} was completed twice"
+            assert event.attempt == self.current.get(event.id, 0), (
+                f"{event.id} was completed by an old attempt"
+            )
+        elif isinstance(event, TaskRequeued) and event.cause == "manual":
+            assert not self.completed[event.id], "a completed task is not retried"
+        elif isinstance(event, TaskDeleted):
+            self.current.pop(event.id, None)

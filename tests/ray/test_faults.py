@@ -1,0 +1,186 @@
+"""Processes killed with SIGKILL: a task is completed once, retried, or failed with the reason."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from actors import names
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.events import TaskCompleted
+from helix_ray.core.orders import CancelTask, Receipt
+from helix_ray.core.questions import Counts, GetTask, ListWorkers, ReadLog
+from tests.ray.conftest import LiveCluster, command, function
+from tests.ray.signals import until
+
+
+def node_pids(cluster: LiveCluster) -> dict[str, int]:
+    """Return the process id of every node worker that answers, by worker id."""
+    workers = cluster.ask(ListWorkers())["workers"]
+    handles = [names.find(names.node_worker(w["node_id"])) for w in workers if w["status"] != "lost"]
+    return {said["worker_id"]: said["pid"] for said in ray.get([h.ping.remote() for h in handles])}
+
+
+def running(cluster: LiveCluster, task_id: str) -> bool:
+    """Say whether a task runs now."""
+    return bool(cluster.ask(GetTask(task_id))["status"] == "running")
+
+
+def completions(cluster: LiveCluster, ids: list[str]) -> Counter[str]:
+    """Count the completion facts of tasks in the whole journal."""
+    counts: Counter[str] = Counter()
+
+    async def read(plane: Any) -> None:
+        cursor = 0
+        while True:
+            batch = await plane.events(cursor, 10_000)
+            for fact in batch.facts:
+                if isinstance(fact.event, TaskCompleted):
+                    counts[fact.event.id] += 1
+            if not batch.facts:
+                return
+            cursor = batch.cursor
+
+    cluster.run(read)
+    return Counter({task_id: counts[task_id] for task_id in ids})
+
+
+def test_a_killed_executor_costs_one_loss_and_the_task_is_done(cluster: LiveCluster, tmp_path: Path) -> None:
+    """An executor that dies under a task loses the attempt, not the task; its command dies with it."""
+    pid_file = tmp_path / "pid"
+    line = f'if [ -e {pid_file} ]; then echo second; else echo $$ $PPID > {pid_file}; exec sleep 600; fi'
+    (task_id,) = cluster.submit(command(line))
+    until(lambda: pid_file.exists() and len(pid_file.read_text().split()) == 2)
+    child, executor = map(int, pid_file.read_text().split())
+    os.kill(executor, signal.SIGKILL)
+    outcome = cluster.outcomes([task_id])[task_id]
+    assert outcome["result"]["output"] == "second\n"
+    assert cluster.ask(GetTask(task_id))["losses"] == 1
+    until(lambda: not Path(f"/proc/{child}").exists())
+
+
+def test_a_task_that_kills_its_executor_every_time_is_given_up(cluster: LiveCluster) -> None:
+    """A poison task fails with the reason after its losses are used up, and harms no neighbour."""
+    poison, *others = cluster.submit(function("crash"), *[function("add", i, i) for i in range(30)])
+    outcomes = cluster.outcomes([poison, *others], wait_s=90.0)
+    assert outcomes[poison]["status"] == "failed"
+    assert outcomes[poison]["error"]["reason"] == "lost"
+    assert [outcomes[i]["result"]["value"] for i in others] == [2 * i for i in range(30)]
+
+
+def test_a_killed_node_worker_comes_back_and_its_tasks_are_run_again(cluster: LiveCluster, tmp_path: Path) -> None:
+    """The leases of a node worker's old life are revoked at once when its next life registers."""
+    marks = [tmp_path / f"mark{i}" for i in range(6)]
+    ids = cluster.submit(*[command(f"if [ -e {m} ]; then echo again; else touch {m}; sleep 600; fi") for m in marks])
+    until(lambda: all(mark.exists() for mark in marks))
+    before = node_pids(cluster)
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    outcomes = cluster.outcomes(ids, wait_s=90.0)
+    assert {outcome["result"]["output"] for outcome in outcomes.values()} == {"again\n"}
+    after = node_pids(cluster)
+    assert set(after) == set(before)
+    assert not set(after.values()) & set(before.values())
+
+
+def test_a_killed_master_loses_and_doubles_nothing(cluster: LiveCluster) -> None:
+    """Orders sent while the master is killed again and again are each carried out once."""
+    ids: list[str] = []
+    stop = threading.Event()
+
+    def kill_often() -> None:
+        for _ in range(4):
+            if stop.wait(0.7):
+                return
+            os.kill(cluster.master_pid(), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_often)
+    killer.start()
+    while killer.is_alive():
+        ids.extend(cluster.submit(*[function("add", 1, 1) for _ in range(20)]))
+    stop.set()
+    killer.join()
+    outcomes = cluster.outcomes(ids, wait_s=90.0)
+    assert all(outcome["status"] == "completed" for outcome in outcomes.values())
+    assert set(completions(cluster, ids).values()) == {1}
+
+
+def test_a_lost_node_gives_its_tasks_to_the_others(cluster: LiveCluster, tmp_path: Path) -> None:
+    """A raylet killed with SIGKILL takes its tasks' attempts with it, and they run elsewhere within seconds."""
+    extra = cluster.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20, labels={"zone": "extra"})
+    until(lambda: len(cluster.ask(ListWorkers())["workers"]) >= 4)
+    marks = [tmp_path / f"node{i}" for i in range(2)]
+    lines = [f"if [ -e {m} ]; then echo moved; else touch {m}; sleep 600; fi" for m in marks]
+    held = cluster.submit(*[command("sleep 600") for _ in range(6)])
+    until(lambda: all(running(cluster, task_id) for task_id in held))
+    ids = cluster.submit(*[command(line) for line in lines])
+    until(lambda: all(mark.exists() for mark in marks))
+    for task_id in held:
+        assert isinstance(cluster.execute(CancelTask(task_id)), Receipt)
+    cluster.ray_cluster.remove_node(extra, allow_graceful=False)
+    outcomes = cluster.outcomes(ids, wait_s=60.0)
+    assert {outcome["result"]["output"] for outcome in outcomes.values()} == {"moved\n"}
+    lost = [w for w in cluster.ask(ListWorkers())["workers"] if w["status"] == "lost"]
+    assert len(lost) == 1
+
+
+def test_cancelling_ends_the_whole_process_group(cluster: LiveCluster, tmp_path: Path) -> None:
+    """A cancelled command's grandchildren are gone, and the executor goes on with the next task."""
+    pid_file = tmp_path / "grandchild"
+    (task_id,) = cluster.submit(command(f"sh -c 'echo $$ > {pid_file}; sleep 600' & wait"))
+    until(lambda: pid_file.exists() and bool(pid_file.read_text().strip()))
+    grandchild = int(pid_file.read_text())
+    assert isinstance(cluster.execute(CancelTask(task_id)), Receipt)
+    assert cluster.outcomes([task_id])[task_id]["status"] == "cancelled"
+    until(lambda: not Path(f"/proc/{grandchild}").exists())
+
+
+def test_a_function_that_does_not_listen_is_killed_on_cancel(cluster: LiveCluster) -> None:
+    """A function that ignores its cancel flag loses its executor after the grace; the node goes on."""
+    (task_id,) = cluster.submit(function("count_primes", 300_000_000))
+    until(lambda: running(cluster, task_id))
+    assert isinstance(cluster.execute(CancelTask(task_id)), Receipt)
+    ids = cluster.submit(*[function("noop") for _ in range(20)])
+    assert all(outcome["status"] == "completed" for outcome in cluster.outcomes(ids).values())
+
+
+@pytest.mark.parametrize("options", [{"timeout_s": 0.5}])
+def test_a_timeout_fails_the_task_with_its_reason(cluster: LiveCluster, options: dict[str, Any]) -> None:
+    """A command that outlives its timeout fails with reason timeout."""
+    (task_id,) = cluster.submit(command("sleep 600", **options))
+    outcome = cluster.outcomes([task_id])[task_id]
+    assert outcome["status"] == "failed"
+    assert outcome["error"]["reason"] == "timeout"
+
+
+def test_logs_can_be_followed_while_a_command_runs(cluster: LiveCluster, tmp_path: Path) -> None:
+    """Output is readable before the command ends, and eof comes when it has."""
+    go = tmp_path / "go"
+    (task_id,) = cluster.submit(command(f"echo first; until [ -e {go} ]; do sleep 0.05; done; echo last"))
+    until(lambda: running(cluster, task_id))
+
+    async def follow(plane: Any) -> str:
+        text, offset = "", 0
+        while True:
+            piece = await plane.query(ReadLog(task_id, offset=offset), SYSTEM, 5.0)
+            text, offset = text + piece["text"], piece["next_offset"]
+            if piece["eof"]:
+                return text
+            if "first" in text:
+                go.touch()
+
+    assert cluster.run(follow) == "first\nlast\n"
+
+
+def test_nothing_is_left_behind(cluster: LiveCluster) -> None:
+    """After all this no task is stuck."""
+    until(lambda: cluster.ask(Counts())["tasks"]["running"] == 0)
+    counts = cluster.ask(Counts())["tasks"]
+    assert counts["pending"] == counts["waiting"] == 0
