@@ -17,8 +17,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from helix_ray.journal.sqlite import SqliteJournal
-
 from actors.clock import SystemClock
 from actors.logs import set_up
 from helix_ray.config import Settings
@@ -31,6 +29,7 @@ from helix_ray.core.questions import Question, SigningKeys
 from helix_ray.engine import Engine
 from helix_ray.followers import in_master
 from helix_ray.followers.base import Follower, News
+from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Batch
 from helix_ray.security.keys import load_or_create_key
 from helix_ray.wire.ids import new_seed

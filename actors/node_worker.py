@@ -73,6 +73,7 @@ class NodeWorker:
             Key, tuple[str, float]
         ] = {}  # attempt -> (why, monotonic time to kill its executor)
         self._killed: set[Key] = set()
+        self._registered = False
         self._loops: list[asyncio.Task[None]] = []
         self._seats_made = 0
 
@@ -88,7 +89,13 @@ class NodeWorker:
             self._loops = [loop.create_task(self._for_ever(work)) for work in works]
             self._open_seat(DEFAULT_DEMAND)
         seats = {seat.id: len(seat.outstanding) for seat in self._dispatch.seats.values()}
-        return {"pid": os.getpid(), "boot": self._boot, "worker_id": self._offer["worker_id"], "seats": seats}
+        return {
+            "pid": os.getpid(),
+            "boot": self._boot,
+            "worker_id": self._offer["worker_id"],
+            "registered": self._registered,
+            "seats": seats,
+        }
 
     async def fetch_result(self, task_id: str, attempt: int) -> dict[str, Any] | None:
         """Return a result that was too large for the journal."""
@@ -129,7 +136,7 @@ class NodeWorker:
             offer["hostname"], tuple(offer["capabilities"]), offer["resources"], offer["worker_id"], "node",
             offer["node_id"], self._boot, offer["labels"],
         )  # fmt: skip
-        await self._order(order)
+        self._registered = isinstance(await self._order(order), Receipt)
 
     async def _order(self, body: OrderBody) -> Receipt | Rejected:
         return await self._plane.execute(Order(body, SYSTEM, f"req-{self._offer['worker_id']}", new_seed()))

@@ -22,6 +22,8 @@ from helix_ray.wire.ids import new_seed
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
+FIRST_S = 0.1
+PING_S_MAX = 30.0
 BYTES_PER_MB = 1024 * 1024
 # Every node runs these kinds of work; more capabilities come from its resources and labels.
 CAPABILITIES = ("command", "function", "inference")
@@ -39,7 +41,7 @@ class Reconciler:
         self._loop: asyncio.Task[None] | None = None
 
     async def ping(self) -> list[str]:
-        """Start the loop where it does not run yet; return the nodes whose worker has answered."""
+        """Start the loop where it does not run yet; return the nodes whose worker is registered."""
         if self._loop is None:
             self._plane = RayControlPlane()
             self._loop = asyncio.get_running_loop().create_task(self._run())
@@ -56,7 +58,7 @@ class Reconciler:
                 await self._reconcile()
             except Exception:
                 log.exception("reconciling failed and goes on")
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(EVERY_S if self._handles else FIRST_S)
 
     async def _reconcile(self) -> None:
         listed: list[dict[str, Any]] = await asyncio.to_thread(ray.nodes)
@@ -77,8 +79,9 @@ class Reconciler:
                 handle = await asyncio.to_thread(
                     made.options(**options).remote, self._settings, offer_of(node)
                 )
-            await asyncio.wait_for(handle.ping.remote(), 30.0)
-            self._handles[node_id] = handle
+            said = await asyncio.wait_for(handle.ping.remote(), PING_S_MAX)
+            if said["registered"]:
+                self._handles[node_id] = handle
         except (ray.exceptions.RayError, ValueError, TimeoutError) as error:
             log.info("worker of node %s does not answer yet: %s", node_id[:12], str(error).splitlines()[:1])
 

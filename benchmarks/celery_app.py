@@ -20,6 +20,7 @@ app.conf.update(
     worker_send_task_events=False,
     task_send_sent_event=False,
     worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
     broker_connection_retry_on_startup=True,
 )
 

@@ -52,7 +52,8 @@ def main() -> int:
     left = processes_left()
     wrong += [f"a process is left behind: {process}" for process in left]
     for line in wrong:
-        console.print(f"[bold red]demo failed:[/] {line}", highlight=False)
+        console.print("[bold red]demo failed:[/]", end=" ")
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not wrong:
         console.print(
             f"All of it went right, and no process is left, in {time.monotonic() - began:.1f} s.",

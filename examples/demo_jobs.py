@@ -21,8 +21,8 @@ IMAGES_PER_TASK = 25
 # What tools/build_models.py measured on the same images, less one image in a hundred.
 ACCURACY_MIN = 0.98
 FUNCTION_TASKS = 300
-PRIMES_LIMIT_MIN = 20_000
-PRIMES_LIMIT_STEP = 100
+PRIMES_LIMIT_MIN = 200_000
+PRIMES_LIMIT_STEP = 1_000
 PACKAGE = Path(__file__).parent / "pkg_wordstat"
 WORDS_IN_SAMPLE = 64
 

@@ -49,7 +49,8 @@ def print_report(seen: Sequence[Seen], workers: Sequence[dict[str, Any]], consol
     console.print(_nodes_table(tasks, workers))
     console.print(_jobs_table(seen, verdicts))
     for one, verdict in zip(seen, verdicts, strict=True):
-        console.print(f"[bold]{one.job.name}[/]: {verdict.story if verdict else 'failed'}.", highlight=False)
+        story = verdict.story if verdict else "failed"
+        console.print(f"[bold]{one.job.name}[/]: {story}.", highlight=False, soft_wrap=True)
     idle = [name for name, count in _count_by_node(tasks, workers).items() if count == 0]
     return wrong + [f"{name} got no task" for name in idle]
 

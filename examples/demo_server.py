@@ -67,8 +67,14 @@ class DemoServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
-        process_tree.kill_descendants()
+        try:
+            self.stop()
+        except ServerFailed:
+            # What went wrong first is what the user has to hear of.
+            if error is None:
+                raise
+        finally:
+            process_tree.kill_descendants()
 
     def wait_until_ready(self, told: Callable[[str], None]) -> None:
         """Return once requests are served; `told` gets each line of progress. Raises ServerFailed."""

@@ -38,12 +38,11 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     from serve_app.app import build_asgi
     from serve_app.edge.limiter import LendingLimiter
 
-    return build_asgi(
-        RayControlPlane(cached=True),
-        settings,
-        load_or_create_key(settings.data_dir),
-        LendingLimiter(policies(settings).values(), LenderLink()),
-    )
+    plane = RayControlPlane(cached=True)
+    keys = load_or_create_key(settings.data_dir)
+    limiter = LendingLimiter(policies(settings).values(), LenderLink())
+    wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter)
+    return wrapped
 
 
 def load_factory(name: str) -> AppFactory:
@@ -53,7 +52,9 @@ def load_factory(name: str) -> AppFactory:
     return factory
 
 
-def application(settings: Settings, factory: AppFactory, options: dict[str, Any] | None = None) -> serve.Application:
+def application(
+    settings: Settings, factory: AppFactory, options: dict[str, Any] | None = None
+) -> serve.Application:
     """Bind the deployment; `options` are the replica's Ray actor options beside num_cpus=0."""
     # Deployments are kept by the cluster, so the password stays out.
     kept = settings.model_copy(update={"admin_password": None})
@@ -118,7 +119,7 @@ def deploy(settings: Settings, factory: AppFactory = control_plane_app) -> None:
 def withdraw(*, serve_too: bool) -> None:
     """End the API, and Serve itself where it must not stay; requests under way have DRAIN_S_MAX to finish."""
     if serve_too:
-        serve.shutdown()
+        serve.shutdown()  # type: ignore[no-untyped-call]
     else:
         serve.delete(NAME)
 

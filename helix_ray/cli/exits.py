@@ -58,7 +58,11 @@ def line_of(error: HelixError) -> str:
         f"{name}: {_short(error.details[name])}" for name in SHOWN_DETAILS if error.details.get(name)
     )
     message = " ".join(error.message.split())
-    if error.code == "UNAUTHORIZED" and "helix login" not in message:
+    if (
+        error.code == "UNAUTHORIZED"
+        and "helix login" not in message
+        and error.details.get("reason") != "credentials"
+    ):
         message += "; run: helix login"
     request = f" (request {error.request_id})" if error.request_id else ""
     return f"helix: {error.code}: {message}" + (f" [{shown}]" if shown else "") + request

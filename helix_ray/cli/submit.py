@@ -151,7 +151,7 @@ def _submit_file(name: str, key: str | None, wait: bool, wait_timeout: float | N
         if wait:
             answers = _wait_for(client, answers, wait_timeout)
     if as_json:
-        print_json({"tasks": answers, "accepted": len(answers) - len(refused), "refused": len(refused)})
+        print_json({"tasks": answers, "accepted": len(answers) - len(refused), "rejected": len(refused)})
     else:
         print_table(
             ("TASK", "STATUS", "TITLE"), [line_of(answer) for answer in answers if "error" not in answer]

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from helix_ray.client.errors import NotFound
 from helix_ray.client.session import Session
 from helix_ray.client.tokens import MemoryTokens, Tokens, TokenStore
 from helix_ray.client.transport import Request, Retries, Timeouts, Transport
@@ -163,7 +164,12 @@ class Client:
 
     def delete(self, task_id: str) -> None:
         """Forget a task; a running attempt of it is ended."""
-        self._call("DELETE", f"/tasks/{task_id}")
+        try:
+            self._call("DELETE", f"/tasks/{task_id}")
+        except NotFound as error:
+            # A try whose answer was lost may have deleted it.
+            if error.attempts == 1:
+                raise
 
     def result(self, task_id: str) -> dict[str, Any]:
         """Return a finished task's `status`, `result` and `error`; raises Conflict while it is unfinished."""

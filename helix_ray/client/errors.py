@@ -25,6 +25,9 @@ BODY_SHOWN_CHARS_MAX = 200
 class HelixError(Exception):
     """A call was refused or failed; `code` is the API's stable code, `details` is for programs."""
 
+    # How often the request went out; an earlier try may have been carried out without its answer coming back.
+    attempts = 1
+
     def __init__(
         self, code: str, message: str, details: dict[str, Any] | None = None, request_id: str | None = None
     ) -> None:

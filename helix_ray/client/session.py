@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -40,8 +40,17 @@ class Session:
     @contextmanager
     def stream(self, request: Request) -> Iterator[Iterator[str]]:
         """Open an answer that comes in pieces, as the user who is logged in."""
-        with self.transport.stream(_signed(request, self._fresh())) as pieces:
-            yield pieces
+        with ExitStack() as stack:
+            yield self._open(stack, request)
+
+    def _open(self, stack: ExitStack, request: Request) -> Iterator[str]:
+        tokens = self._fresh()
+        try:
+            return stack.enter_context(self.transport.stream(_signed(request, tokens)))
+        except NotSignedIn:
+            if tokens is None or tokens.refresh_token is None:
+                raise
+        return stack.enter_context(self.transport.stream(_signed(request, self._exchange(tokens))))
 
     def login(self, username: str, password: str) -> dict[str, Any]:
         """Open a session; return the answer with the user, and keep the tokens."""

@@ -189,6 +189,7 @@ class Transport:
 
     def _pause_or_raise(self, error: HelixError, attempt: int, start: float) -> None:
         """Wait before the next attempt, or raise where another one cannot help or the time is over."""
+        error.attempts = attempt
         hopeless = error.details.pop("hopeless")
         pause = self.retries.pause(attempt, random.random())
         pause = max(pause, float(error.details.get("retry_after_s") or 0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
@@ -20,7 +21,7 @@ from helix_ray.cluster.tensors import encoded
 from helix_ray.cluster.waiting import Outcome, Watcher
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
-from helix_ray.core.orders import Order, OrderBody, Receipt, SubmitTasks
+from helix_ray.core.orders import CancelTask, Order, OrderBody, Receipt, SubmitTasks
 from helix_ray.core.questions import Question
 from helix_ray.wire.ids import new_seed
 
@@ -77,8 +78,6 @@ class Cluster:
         **options: Unpack[Options],
     ) -> Handle:
         """Do what `submit` does, without blocking the event loop of the caller."""
-        import asyncio
-
         spec = self.function_spec(function, args, kwargs, options)
         return self._accepted(await asyncio.wrap_future(self.background.start(self._submit([spec]))))
 
@@ -140,7 +139,16 @@ class Cluster:
         def spec(items: tuple[Any, ...]) -> dict[str, Any]:
             return spec_of(self._run(title, frozen, items, kwargs), title, merged)
 
-        return Mapped(self.submit_specs, map(spec, zip(*iterables, strict=False)), timeout)
+        return Mapped(self.submit_specs, self.cancel, map(spec, zip(*iterables, strict=False)), timeout)
+
+    def cancel(self, handles: Iterable[Handle]) -> None:
+        """End all of these tasks that have not ended, in one go."""
+
+        async def cancel_all() -> None:
+            orders = (self._execute(CancelTask(handle.id), new_seed()) for handle in handles)
+            await asyncio.gather(*orders)
+
+        self.background.run(cancel_all())
 
     def handle(self, task_id: str) -> Handle:
         """Return a handle of a task that was submitted before, from wherever."""

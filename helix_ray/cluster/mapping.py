@@ -17,13 +17,17 @@ BATCH_BYTES_MAX = 16 * 1024 * 1024
 IN_FLIGHT_TASKS_MAX = 2000
 
 Submit = Callable[[Sequence[dict[str, Any]]], list[Handle]]
+Cancel = Callable[[Sequence[Handle]], None]
 
 
 class Mapped(Generic[R]):
     """An iterator over the values; `close` (or leaving a `for` by an exception of an item) cancels the rest."""
 
-    def __init__(self, submit: Submit, specs: Iterator[dict[str, Any]], timeout: float | None) -> None:
+    def __init__(
+        self, submit: Submit, cancel: Cancel, specs: Iterator[dict[str, Any]], timeout: float | None
+    ) -> None:
         self._submit = submit
+        self._cancel = cancel
         self._specs = specs
         self._ends_at = None if timeout is None else time.monotonic() + timeout
         self._handles: deque[Handle] = deque()
@@ -51,10 +55,9 @@ class Mapped(Generic[R]):
     def close(self) -> None:
         """Cancel what has not ended; the iterator is at its end."""
         self._exhausted = True
-        while self._handles:
-            handle = self._handles.popleft()
-            if handle.settled() is None:
-                handle.cancel()
+        left = [handle for handle in self._handles if handle.settled() is None]
+        self._handles.clear()
+        self._cancel(left)
 
     def _fill(self) -> None:
         while not self._exhausted and len(self._handles) + BATCH_TASKS_MAX <= IN_FLIGHT_TASKS_MAX:

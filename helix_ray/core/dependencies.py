@@ -51,7 +51,7 @@ def resolve(
 def with_ids(spec: dict[str, Any], ids: Sequence[str]) -> dict[str, Any]:
     """Return a spec whose `#i` references are the ids they stand for."""
     names = [ids[i] if (i := _number(name)) is not None else name for name in spec.get("depends_on") or ()]
-    return {**spec, "depends_on": names}
+    return {**spec, "depends_on": list(dict.fromkeys(names))}
 
 
 def _number(name: str) -> int | None:

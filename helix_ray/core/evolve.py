@@ -160,6 +160,7 @@ def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
     task.worker = None
     task.started_at = None
     task.progress = 0.0
+    task.note = None
     task.not_before = event.not_before
     index_unfinished(state, task)
     if event.not_before > fact.at:

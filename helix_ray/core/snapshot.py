@@ -116,6 +116,7 @@ def _load_accounts(state: State, body: dict[str, Any]) -> None:
         state.users_by_name[user.username] = user.id
     for row in body["sessions"]:
         session = Session(**dict(zip(_SESSION_FIELDS, row, strict=True)))
+        session.spent = list(session.spent)  # evolve appends to it: the snapshot must stay as it is
         state.sessions[session.id] = session
         for refresh_hash in (*session.spent, session.refresh_hash):
             state.sessions_by_refresh[refresh_hash] = session.id

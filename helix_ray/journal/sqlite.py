@@ -158,7 +158,7 @@ class SqliteJournal:
             seq, last_hash = self._check_file(claim)
         except JournalDamaged as damage:
             raise JournalDamaged(f"{self._path}: {damage}. {advice}") from damage
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise JournalDamaged(f"{self._path} cannot be read ({error}). {advice}") from error
         return seq, last_hash
 

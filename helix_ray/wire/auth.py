@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
+from pydantic import BaseModel, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.access import ROLES
 from helix_ray.wire.times import iso
-from helix_ray.wire.values import STRICT
+from helix_ray.wire.values import STRICT, adapter, strict
 
 NAME_CHARS_MAX = 128
 # Longer than any password that is allowed; what is longer is refused before it is hashed.
@@ -22,9 +22,7 @@ Username = Annotated[
 Password = Annotated[str, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
 
 
-@with_config(
-    {**STRICT, "json_schema_extra": {"examples": [{"username": "admin", "password": "your_password"}]}}
-)
+@with_config(strict(username="admin", password="your_password"))
 class LoginIn(TypedDict):
     """A name and a password. Any text is taken as a name: one that cannot exist is answered like a wrong one."""
 
@@ -95,10 +93,10 @@ class UsersOut(BaseModel):
     users: list[UserOut]
 
 
-LOGIN: TypeAdapter[dict[str, Any]] = TypeAdapter(LoginIn)
-REFRESH: TypeAdapter[dict[str, Any]] = TypeAdapter(RefreshIn)
-PASSWORD: TypeAdapter[dict[str, Any]] = TypeAdapter(PasswordIn)
-USER: TypeAdapter[dict[str, Any]] = TypeAdapter(UserIn)
+LOGIN = adapter(LoginIn)
+REFRESH = adapter(RefreshIn)
+PASSWORD = adapter(PasswordIn)
+USER = adapter(UserIn)
 
 
 def user_out(view: dict[str, Any]) -> dict[str, Any]:

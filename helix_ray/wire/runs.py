@@ -41,7 +41,9 @@ class CommandRun(TypedDict, total=False):
 
     kind: Required[Literal["command"]]
     argv: Annotated[list[SystemText], Field(min_length=1, max_length=ARGV_MAX)] | None
-    shell: Annotated[str, Field(min_length=1, max_length=SHELL_CHARS_MAX), AfterValidator(_without_nul)] | None
+    shell: (
+        Annotated[str, Field(min_length=1, max_length=SHELL_CHARS_MAX), AfterValidator(_without_nul)] | None
+    )
     env: Annotated[dict[EnvName, EnvText], Field(max_length=ENV_MAX)] | None
     working_dir: (
         Annotated[str, Field(min_length=1, max_length=PATH_CHARS_MAX), AfterValidator(_without_nul)] | None
@@ -56,7 +58,8 @@ class FunctionRun(TypedDict, total=False):
     kind: Required[Literal["function"]]
     function: Required[
         Annotated[
-            str, Field(max_length=NAME_CHARS_MAX, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z][\w]*$", examples=["m:f"])
+            str,
+            Field(max_length=NAME_CHARS_MAX, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z][\w]*$", examples=["m:f"]),
         ]
     ]
     args: Annotated[list[Any], Field(max_length=ARGS_MAX), AfterValidator(storable)] | None
@@ -81,7 +84,9 @@ class InferenceRun(TypedDict, total=False):
 
 def given(value: dict[str, Any]) -> dict[str, Any]:
     """Drop fields that are null: they mean the same as fields that are not there."""
-    return {name: item for name, item in value.items() if item is not None} if None in value.values() else value
+    return (
+        {name: item for name, item in value.items() if item is not None} if None in value.values() else value
+    )
 
 
 def _command(run: dict[str, Any]) -> dict[str, Any]:

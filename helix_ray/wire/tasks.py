@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Required
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, with_config
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.wire.runs import Run, TimeoutSeconds, given
-from helix_ray.wire.values import STRICT, Id, JsonValue, Time, Word, storable
+from helix_ray.wire.values import STRICT, Id, JsonValue, Time, Word, adapter, storable, strict
 
 TITLE_CHARS_MAX = 500
 DESCRIPTION_CHARS_MAX = 65_536
@@ -59,16 +59,15 @@ class ResourcesIn(TypedDict, total=False):
     ]
 
 
-TASK_EXAMPLE = {
-    "title": "Implement user authentication",
-    "description": "Add JWT-based auth system",
-    "type": "building",
-    "priority": "high",
-    "project_id": "project-123",
-}
-
-
-@with_config({**STRICT, "json_schema_extra": {"examples": [TASK_EXAMPLE]}})
+@with_config(
+    strict(
+        title="Implement user authentication",
+        description="Add JWT-based auth system",
+        type="building",
+        priority="high",
+        project_id="project-123",
+    )
+)
 class TaskIn(TypedDict, total=False):
     """A task to be done. Without `run` it is for external workers and people. A null field is one not given."""
 
@@ -109,7 +108,7 @@ def _error(value: dict[str, Any] | str | None) -> dict[str, Any] | None:
     return {"reason": "failed", "message": "", **value}
 
 
-@with_config({**STRICT, "json_schema_extra": {"examples": [{"status": "completed", "progress": 100}]}})
+@with_config(strict(status="completed", progress=100))
 class TaskUpdateIn(TypedDict, total=False):
     """A worker's report, or a person's change. Edits of what runs are refused; null clears an optional field."""
 
@@ -176,6 +175,5 @@ class BatchIn(TypedDict):
 
 # Both give specs: the fields that were given, without those that are null.
 Spec = Annotated[TaskIn, AfterValidator(given)]
-TASK: TypeAdapter[dict[str, Any]] = TypeAdapter(Spec)
-TASKS: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[Spec])
-TASK_UPDATE: TypeAdapter[dict[str, Any]] = TypeAdapter(TaskUpdateIn)
+TASK = adapter(Spec)
+TASK_UPDATE = adapter(TaskUpdateIn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
 from helix_ray.wire.times import epoch_of
 
@@ -16,7 +16,18 @@ _WRITER_LEVELS_MAX = 254
 _FLAT_ITEMS_MAX = 64
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_enum_values=True)
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def strict(**example: Any) -> ConfigDict:
+    """Return the configuration of a request: unknown fields are refused, nothing is converted, and an example."""
+    return {**STRICT, "json_schema_extra": {"examples": [example]}}
+
+
+def adapter(form: Any) -> TypeAdapter[dict[str, Any]]:
+    """Return what validates a form (a TypedDict, or one annotated) to a plain dict of the given fields."""
+    made: TypeAdapter[dict[str, Any]] = TypeAdapter(form)
+    return made
 
 
 def storable(value: Any) -> Any:
@@ -51,8 +62,6 @@ def _to_epoch(value: Any) -> float:
 
 JsonValue = Annotated[Any, AfterValidator(storable)]
 # ISO 8601 on the wire, epoch seconds after it.
-Time = Annotated[
-    float, BeforeValidator(_to_epoch), WithJsonSchema({"type": "string", "format": "date-time"})
-]
+Time = Annotated[float, BeforeValidator(_to_epoch), WithJsonSchema({"type": "string", "format": "date-time"})]
 Word = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$")]
 Id = Annotated[str, Field(min_length=1, max_length=128)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Required
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, with_config
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.wire.runs import given
 from helix_ray.wire.tasks import CAPABILITIES_MAX, Labels
 from helix_ray.wire.times import iso
-from helix_ray.wire.values import STRICT, Id, Word
+from helix_ray.wire.values import STRICT, Id, Word, adapter, strict
 
 HOSTNAME_CHARS_MAX = 253  # RFC 1035, 2.3.4
 RESOURCES_MAX = 64
@@ -28,18 +28,11 @@ Usage = Annotated[
 
 
 @with_config(
-    {
-        **STRICT,
-        "json_schema_extra": {
-            "examples": [
-                {
-                    "hostname": "worker-node-1",
-                    "capabilities": ["planning", "building", "testing"],
-                    "resources": {"cpu": 8, "memory": 16384, "gpu": True},
-                }
-            ]
-        },
-    }
+    strict(
+        hostname="worker-node-1",
+        capabilities=["planning", "building", "testing"],
+        resources={"cpu": 8, "memory": 16384, "gpu": True},
+    )
 )
 class WorkerIn(TypedDict, total=False):
     """An external worker that comes up; `worker_id` and `boot` let one come back as itself."""
@@ -53,19 +46,12 @@ class WorkerIn(TypedDict, total=False):
 
 
 @with_config(
-    {
-        **STRICT,
-        "json_schema_extra": {
-            "examples": [
-                {
-                    "worker_id": "worker-789",
-                    "status": "idle",
-                    "current_task": None,
-                    "resources": {"cpu_usage": 15.5, "memory_usage": 4096},
-                }
-            ]
-        },
-    }
+    strict(
+        worker_id="worker-789",
+        status="idle",
+        current_task=None,
+        resources={"cpu_usage": 15.5, "memory_usage": 4096},
+    )
 )
 class HeartbeatIn(TypedDict, total=False):
     """A worker's sign of life. One that says `idle`, and names no current task, may be given a task."""
@@ -143,9 +129,9 @@ class DrainOut(BaseModel):
     draining: bool
 
 
-WORKER: TypeAdapter[dict[str, Any]] = TypeAdapter(Annotated[WorkerIn, AfterValidator(given)])
-HEARTBEAT: TypeAdapter[dict[str, Any]] = TypeAdapter(Annotated[HeartbeatIn, AfterValidator(given)])
-DRAIN: TypeAdapter[dict[str, Any]] = TypeAdapter(DrainIn)
+WORKER = adapter(Annotated[WorkerIn, AfterValidator(given)])
+HEARTBEAT = adapter(Annotated[HeartbeatIn, AfterValidator(given)])
+DRAIN = adapter(DrainIn)
 
 
 def worker_out(view: dict[str, Any]) -> dict[str, Any]:

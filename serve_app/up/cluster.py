@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import ray
-from ray._private.node import Node  # what `ray start` and ray.cluster_utils are made of: it knows every process it starts
+from ray._private.node import (
+    Node,
+)  # what `ray start` and ray.cluster_utils are made of: it knows every process it starts
 from ray._private.parameter import RayParams
 
 from actors.names import NAMESPACE
@@ -43,32 +46,32 @@ class LocalCluster:
 
     def _start_node(self, spec: NodeSpec) -> Node:
         head = not self._nodes
-        params = RayParams(
-            gcs_address=None if head else self._nodes[0].gcs_address,
-            node_ip_address=LOOPBACK,
-            num_cpus=spec.cpus,
-            num_gpus=spec.gpus,
-            memory=spec.memory_bytes,
-            object_store_memory=spec.object_store_bytes,
-            resources=spec.resources,
-            labels=spec.labels,
-            temp_dir=str(self._temp_dir),
-            include_dashboard=False,
-            include_log_monitor=False,
-            no_monitor=True,
-            dashboard_host=LOOPBACK,
-            dashboard_port=0,
-            dashboard_agent_listen_port=0,
-            min_worker_port=0,
-            max_worker_port=0,
-            _system_config=SYSTEM_CONFIG if head else None,
-        )
+        params: dict[str, Any] = {
+            "gcs_address": None if head else self._nodes[0].gcs_address,
+            "node_ip_address": LOOPBACK,
+            "num_cpus": spec.cpus,
+            "num_gpus": spec.gpus,
+            "memory": spec.memory_bytes,
+            "object_store_memory": spec.object_store_bytes,
+            "resources": spec.resources,
+            "labels": spec.labels,
+            "temp_dir": str(self._temp_dir),
+            "include_dashboard": False,
+            "include_log_monitor": False,
+            "no_monitor": True,
+            "dashboard_host": LOOPBACK,
+            "dashboard_port": 0,
+            "dashboard_agent_listen_port": 0,
+            "min_worker_port": 0,
+            "max_worker_port": 0,
+            "_system_config": SYSTEM_CONFIG if head else None,
+        }
         # spawn_reaper: each process asks the kernel for its end with ours (PR_SET_PDEATHSIG).
-        return Node(params, head=head, shutdown_at_exit=False, spawn_reaper=True)
+        return Node(RayParams(**params), head=head, shutdown_at_exit=False, spawn_reaper=True)
 
     def lost(self) -> list[int]:
         """Return the indexes of nodes of which a process has ended since the last call."""
-        dead = {i for i, node in enumerate(self._nodes) if not node.remaining_processes_alive()}
+        dead = {i for i, node in enumerate(self._nodes) if not node.remaining_processes_alive()}  # type: ignore[no-untyped-call]
         fresh = sorted(dead - self._lost)
         self._lost |= dead
         return fresh

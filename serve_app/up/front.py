@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import FrameType
 
@@ -15,6 +17,8 @@ from serve_app.up import data_dir as home
 from serve_app.up import environment, keeper, process_tree
 from serve_app.up.checks import CannotStart, check
 
+# Ray makes Unix sockets some 70 characters below this, and their paths may have 107.
+TEMP_PARENT = Path("/tmp")  # noqa: S108  # mkdtemp's directory below it is ours alone
 DOWN_S_MAX = 15.0
 KILLED_S_MAX = 15.0
 
@@ -28,25 +32,27 @@ def up(settings: Settings, app: str) -> int:
     check(settings)
     below = _environment(settings)
     home.write(settings.data_dir, _state(below[environment.MARKER], settings))
+    temp_dir = Path(tempfile.mkdtemp(prefix="helix-up-", dir=TEMP_PARENT))
     process_tree.adopt_orphans()
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(writing)
-        _run_keeper(reading, settings.data_dir, below, app)
+        _run_keeper(reading, settings.data_dir, temp_dir, below, app)
     os.close(reading)
     code = _wait_for_keeper(pid, writing)
     # Whatever is left was orphaned by the keeper's own end.
     process_tree.kill_descendants()
+    shutil.rmtree(temp_dir, ignore_errors=True)
     home.forget(settings.data_dir)
     os.close(lock)
     return code
 
 
-def _run_keeper(reading: int, data_dir: Path, below: dict[str, str], app: str) -> None:
+def _run_keeper(reading: int, data_dir: Path, temp_dir: Path, below: dict[str, str], app: str) -> None:
     code = 1
     try:
-        code = keeper.keep(reading, data_dir, below, app)
+        code = keeper.keep(reading, data_dir, temp_dir, below, app)
     finally:
         sys.stderr.flush()
         os._exit(code)
@@ -125,4 +131,3 @@ def down(data_dir: Path) -> int:
     if home.wait_until_free(data_dir, KILLED_S_MAX):
         return 0
     raise CannotStart(f"pid {state.pid} on {data_dir} does not end")
-

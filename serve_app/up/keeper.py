@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import FrameType
@@ -21,21 +20,18 @@ from types import FrameType
 from serve_app.up import data_dir as home
 from serve_app.up import process_tree
 
-# Ray makes Unix sockets some 70 characters below this, and their paths may have 107.
-TEMP_PARENT = Path("/tmp")  # noqa: S108  # a directory of mkdtemp's below it
 STOP_S_MAX = 4.0
 # Not SIGTERM: Ray's library prints a stack trace for that before Python hears of it.
 STOP_SIGNAL = signal.SIGUSR1
 
 
-def keep(front_end: int, data_dir: Path, environment: dict[str, str], app: str) -> int:
+def keep(front_end: int, data_dir: Path, temp_dir: Path, environment: dict[str, str], app: str) -> int:
     """Run one session; return its exit code when it and all its descendants have ended."""
     os.setsid()
     process_tree.adopt_orphans()
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     wake_up = _wake_up_on_child()
-    temp_dir = Path(tempfile.mkdtemp(prefix="helix-up-", dir=TEMP_PARENT))
     code = 1
     try:
         session = _start_session(environment, app, temp_dir)

@@ -6,18 +6,23 @@ what it returns outermost. It must therefore work without the application and wi
 
 from __future__ import annotations
 
+import importlib
+import socket
 from typing import Any
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from helix_ray.core.errors import not_found
+from helix_ray.core.errors import ErrorCode, Rejected, not_found
 from serve_app.edge.request_id import choose
 from serve_app.problems import envelope
 
 REQUEST_ID = b"x-request-id"
 # Serve obeys these: a caller could make it answer 408 in plain text, or keep it working after hanging up.
-SERVE_HEADERS = frozenset({b"x-request-timeout-seconds", b"x-request-disconnect-disabled", b"serve_multiplexed_model_id"})
+SERVE_HEADERS = frozenset(
+    {b"x-request-timeout-seconds", b"x-request-disconnect-disabled", b"serve_multiplexed_model_id"}
+)
 SERVE_PATHS = frozenset({"/-/healthz", "/-/routes"})
 
 
@@ -90,6 +95,8 @@ def middlewares() -> list[Middleware]:
     if _is_proxy():
         _bind_proxy_to_loopback()
         return [Middleware(ClosedPort)]
+    _answer_malformed_requests()
+    _bind_replica_again_after_crash()
     _bind_replica_calls_to_loopback()
     return [Middleware(PublicPort)]
 
@@ -103,8 +110,7 @@ def _is_proxy() -> bool:
 
 def _bind_proxy_to_loopback() -> None:
     """Serve has one host for replicas and proxy; the proxy must not be where the public port is."""
-    from ray.serve._private import proxy
-
+    proxy: Any = importlib.import_module("ray.serve._private.proxy")
     start = proxy.start_asgi_http_server
 
     def start_on_loopback(app: ASGIApp, http_options: Any, **options: Any) -> Any:
@@ -113,9 +119,45 @@ def _bind_proxy_to_loopback() -> None:
     proxy.start_asgi_http_server = start_on_loopback
 
 
+def _answer_malformed_requests() -> None:
+    """Give uvicorn's own answer to what is not HTTP our form, and take an upgrade to WebSocket for a plain request."""
+
+    def refuse(self: Any, message: str) -> None:
+        request_id = choose(None)
+        body = envelope(Rejected(ErrorCode.VALIDATION_ERROR, "Malformed HTTP request"), request_id)
+        head = (
+            f"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            f"x-request-id: {request_id}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    protocol: Any = HttpToolsProtocol
+    protocol.send_400_response = refuse
+    protocol._should_upgrade = lambda self: False
+
+
+def _bind_replica_again_after_crash() -> None:
+    """Let a replica listen where its killed predecessor's connections linger in TIME_WAIT: a minute, otherwise.
+
+    Serve offers SO_REUSEPORT at this place, which would let a hanging predecessor keep half of the callers.
+    """
+    http_util: Any = importlib.import_module("ray.serve._private.http_util")
+    replica: Any = importlib.import_module("ray.serve._private.replica")
+    start = http_util.start_asgi_http_server
+
+    def start_again(app: ASGIApp, http_options: Any, **options: Any) -> Any:
+        return start(app, http_options, **options | {"enable_so_reuseport": True})
+
+    def reuse_address(listener: socket.socket) -> None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+    http_util.set_socket_reuse_port = reuse_address
+    replica.start_asgi_http_server = start_again
+
+
 def _bind_replica_calls_to_loopback() -> None:
     """A replica takes calls from other deployments on every interface; the API has no such callers."""
-    from ray.serve._private import replica
-
+    replica: Any = importlib.import_module("ray.serve._private.replica")
     add_port = replica.add_port_to_grpc_server
     replica.add_port_to_grpc_server = lambda server, address: add_port(server, "127.0.0.1:0")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -31,7 +33,9 @@ async def _live(receive: Receive, send: Send) -> None:
             return
 
 
-async def _respond(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+async def _respond(
+    send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [length, *(headers or [])]})
     await send({"type": "http.response.body", "body": body})
@@ -73,8 +77,34 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
     await _respond(send, 200, body)
 
 
+DAEMON = """
+import os, signal
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        os.close(1)
+        signal.pause()
+"""
+
+
+async def _daemon(scope: Scope, receive: Receive, send: Send) -> None:
+    """Start a process that leaves its parent, session and environment behind; answer with its pid."""
+    command = [sys.executable, "-c", DAEMON]
+    done = await asyncio.to_thread(subprocess.run, command, stdout=subprocess.PIPE, env={}, check=True)
+    await _respond(send, 200, done.stdout.strip())
+
+
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     await _respond(send, 404, b'{"error":{"code":"NOT_FOUND"}}')
 
 
-PATHS = {"/readyz": _hello, "/hello": _hello, "/seen": _seen, "/refused": _refused, "/stream": _stream, "/echo": _echo}
+PATHS = {
+    "/readyz": _hello,
+    "/hello": _hello,
+    "/seen": _seen,
+    "/refused": _refused,
+    "/stream": _stream,
+    "/echo": _echo,
+    "/daemon": _daemon,
+}

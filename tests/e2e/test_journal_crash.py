@@ -268,7 +268,8 @@ def crashed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[F
 
 def damaged_copies(content: bytes, opens: int, chance: random.Random) -> Iterator[bytes]:
     """Yield the content with one byte flipped, and cut short, at as many places as may be opened."""
-    places = range(len(content))
+    # The padding of HEAD's slots says nothing.
+    places = [i for i, byte in enumerate(content) if byte] if content[:1] == b"{" else range(len(content))
     chosen = list(places) if len(places) * 2 <= opens else chance.sample(places, opens // 2)
     for place in chosen:
         flipped = bytearray(content)

@@ -84,12 +84,20 @@ class CoreMachine(RuleBasedStateMachine):
             assert answer.seq == self.engine.state.seq
             assert may(order.by, type(order.body).__name__), "the roles do not allow this"
             orjson.dumps(answer.data)
+            self.tells_the_truth(order, answer)
         for fact in facts:
             assert (fact.actor, fact.request_id) == (order.by.id, order.request_id)
             assert fact.actor, "a fact without an actor"
             orjson.dumps(fact.event)
             self.fence.read(fact)
         return answer
+
+    def tells_the_truth(self, order: Order, receipt: Receipt) -> None:
+        """The receipt of an order about a task says where the task stands now."""
+        task = self.engine.state.tasks.get(receipt.data.get("id", ""))
+        if task is not None and not receipt.replayed and "status" in receipt.data:
+            stands = {"status": task.status, "progress": task.progress, "updated_at": task.updated_at}
+            assert receipt.data == {"id": task.id, **stands}, order.body
 
     # ------------------------------------------------------------------------------------------ the cast
 

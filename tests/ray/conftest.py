@@ -18,10 +18,10 @@ from actors import boot, names
 from actors.gateway import RayControlPlane
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import Order, OrderBody, Receipt, SubmitTasks
 from helix_ray.core.questions import Question, WaitTasks
-from helix_ray.core.decide.submit import task_ids
 from helix_ray.wire.ids import new_seed
 from tests.ray.signals import until
 

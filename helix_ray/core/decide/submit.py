@@ -24,8 +24,9 @@ def task_ids(seed: str, count: int) -> list[str]:
 
 
 def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
-    """Take specs in. The receipt's data: `created_at`, `waiting` (indexes that wait for dependencies) and
-    `rejected` (index -> code, message, details); ids follow from task_ids."""
+    """Take specs in. The receipt's data: `seed`, `created_at`, `waiting` (indexes that wait for dependencies) and
+    `rejected` (index -> code, message, details); ids follow from task_ids and the seed of the order that was
+    carried out, which is another one than the asker's where a key gets its first receipt again."""
     specs = body.specs
     if not specs:
         return invalid("There is no task", field="tasks")
@@ -37,7 +38,7 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
         return full
     refused = [_refusal(spec, ctx) for spec in specs]
     waits = _waits(specs, ids, refused, ctx)
-    decision = Decision(data={"created_at": ctx.now, "waiting": [], "rejected": {}})
+    decision = Decision(data={"seed": ctx.order.seed, "created_at": ctx.now, "waiting": [], "rejected": {}})
     for i, (spec, waits_for) in enumerate(zip(specs, waits, strict=True)):
         if isinstance(waits_for, Rejected):
             decision.data["rejected"][str(i)] = [waits_for.code.value, waits_for.message, waits_for.details]
@@ -77,7 +78,9 @@ def _again(ids: list[str], ctx: Context) -> Decision:
     }
     created = next((task.created_at for task in known if task), ctx.now)
     waiting = [i for i, task in enumerate(known) if task and task.waits_for]
-    return Decision(data={"created_at": created, "waiting": waiting, "rejected": refused})
+    return Decision(
+        data={"seed": ctx.order.seed, "created_at": created, "waiting": waiting, "rejected": refused}
+    )
 
 
 def _refusal(spec: dict[str, Any], ctx: Context) -> Rejected | None:

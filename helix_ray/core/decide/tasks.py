@@ -12,6 +12,7 @@ from helix_ray.core.decide.attempts import (
     release_dependents,
 )
 from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.decide.standing import standing
 from helix_ray.core.errors import Rejected, conflict, forbidden, invalid, not_found
 from helix_ray.core.events import (
     Event,
@@ -74,12 +75,13 @@ def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
         allowed = _changeable(ctx, body.task_id)
         if isinstance(allowed, Rejected):
             return allowed
-    decision = Decision(data={"id": task.id})
+    decision = Decision()
     for step in (_edits, _progress, _status):
         events = step(task, body, ctx, holder)
         if isinstance(events, Rejected):
             return events
         decision.events.extend(events)
+    decision.data = standing(task, decision.events, ctx.now)
     return decision
 
 
@@ -201,9 +203,9 @@ def cancel(body: CancelTask, ctx: Context) -> Decision | Rejected:
     if isinstance(task, Rejected):
         return task
     if task.status is Status.CANCELLED:
-        return Decision(data={"id": task.id})
+        return Decision(data=standing(task, [], ctx.now))
     events = _cancel_events(task, body.reason, ctx)
-    return events if isinstance(events, Rejected) else Decision(events, {"id": task.id})
+    return events if isinstance(events, Rejected) else Decision(events, standing(task, events, ctx.now))
 
 
 def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
@@ -220,7 +222,8 @@ def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
         # One that is not in memory was completed long ago, or deleted by somebody who asked for it.
         if other is not None and other.status is not Status.COMPLETED:
             return conflict(f"It depends on {name}, which is {other.status}", id=name, status=other.status)
-    return Decision([TaskRequeued(task.id, task.attempt, "manual")], {"id": task.id})
+    events: list[Event] = [TaskRequeued(task.id, task.attempt, "manual")]
+    return Decision(events, standing(task, events, ctx.now))
 
 
 def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:

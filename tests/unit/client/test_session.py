@@ -86,6 +86,17 @@ def test_a_refused_token_is_exchanged_and_the_call_repeated() -> None:
     assert server.exchanged == ["r1"]
 
 
+def test_a_stream_exchanges_a_refused_token_too() -> None:
+    """Following a log after the token was refused needs no other login."""
+    server = Server()
+    session = server.session()
+    session.login("admin", "pw")
+    server.valid = "rotated"
+    with session.stream(Request("GET", "/tasks/t/logs")) as pieces:
+        assert "".join(pieces)
+    assert server.exchanged == ["r1"]
+
+
 def test_threads_exchange_a_token_once() -> None:
     """A refresh token works once, so eight threads that meet a stale token exchange it once between them."""
     server = Server()

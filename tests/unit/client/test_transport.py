@@ -8,6 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from helix_ray.client import Client
 from helix_ray.client.errors import (
     CODES,
     KINDS,
@@ -161,6 +162,17 @@ def test_errors_survive_pickling(code: str) -> None:
     error = KINDS[code](code, "m", {"a": 1}, "req-2")
     back = pickle.loads(pickle.dumps(error))
     assert (type(back), str(back), back.details) == (type(error), str(error), error.details)
+
+
+def test_a_repeated_delete_that_finds_nothing_has_deleted() -> None:
+    """When the answer to a DELETE is lost, the second try's NOT_FOUND means that it is done; the first one's does not."""
+    wire = Wire(httpx.ReadError("lost"), envelope(404, "NOT_FOUND"), envelope(404, "NOT_FOUND"))
+    client = Client("http://h", "token")
+    client._session.transport = wire.transport()
+    client.delete("task-1")
+    with pytest.raises(HelixError, match="NOT_FOUND"):
+        client.delete("task-1")
+    client.close()
 
 
 def test_every_status_has_a_code_with_an_exception() -> None:

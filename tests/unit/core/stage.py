@@ -100,7 +100,12 @@ class Stage:
         self.give(body, SYSTEM)
 
     def add_external(
-        self, worker_id: str = EXTERNAL, by: Principal = BOT, *, can: tuple[str, ...] = ("building",), **fields: Any
+        self,
+        worker_id: str = EXTERNAL,
+        by: Principal = BOT,
+        *,
+        can: tuple[str, ...] = ("building",),
+        **fields: Any,
     ) -> None:
         """Register an external worker."""
         self.give(o.RegisterWorker("host", can, fields.pop("resources", {}), worker_id, **fields), by)
@@ -116,7 +121,9 @@ class Stage:
     def end(self, task_id: str, outcome: str = "completed", **fields: Any) -> Any:
         """Have the node worker report the end of a task's current attempt."""
         task = self.task(task_id)
-        return self.report(AttemptReport(task_id, task.attempt, outcome, **fields), worker=task.worker or NODE)
+        return self.report(
+            AttemptReport(task_id, task.attempt, outcome, **fields), worker=task.worker or NODE
+        )
 
     def run_to(self, status: str, **fields: Any) -> str:
         """Return a node's task that stands at a status."""

@@ -1,0 +1,218 @@
+"""The control plane in memory: the real engine and followers on a journal that lives as long as the object.
+
+For tests of what stands on the port, and for trying the API out without Ray. There are no nodes here: tasks with a
+`run` stay pending until whoever holds the object reports on them, as a node worker would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any, TypeVar
+
+from helix_ray.config import Settings
+from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.answers import has_news
+from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.orders import CreateUser, Order, OrderBody, Receipt
+from helix_ray.core.policy import Policy
+from helix_ray.core.questions import GetTask, Question, ReadLog
+from helix_ray.engine import Engine
+from helix_ray.followers import in_master
+from helix_ray.followers.base import News
+from helix_ray.journal.memory import MemoryJournal
+from helix_ray.ports import Batch, Clock
+from helix_ray.security.passwords import hash_password
+from helix_ray.wire.ids import new_seed
+
+T = TypeVar("T")
+Answer = dict[str, Any] | Rejected
+
+TEST_REQUEST = "req-testing"
+REACTIONS_MAX = 100
+FACTS_PER_REACTION = 100_000
+
+
+class RealClock:
+    """The machine's time."""
+
+    def wall(self) -> float:
+        """Return epoch seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return time.monotonic()
+
+
+@dataclass
+class ManualClock:
+    """Time that passes when it is told to; starts at `now`, in epoch seconds."""
+
+    now: float = 1_762_509_600.0
+    passed: float = 0.0
+
+    def wall(self) -> float:
+        """Return epoch seconds."""
+        return self.now + self.passed
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return self.passed
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.passed += seconds
+
+
+@dataclass
+class _Waiter:
+    """Who waits for news, on which event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class MemoryControlPlane:
+    """ports.ControlPlane over an Engine in this process; may be used from several threads and event loops."""
+
+    def __init__(self, policy: Policy | None = None, clock: Clock | None = None) -> None:
+        self.policy = policy or Policy()
+        self.clock: Clock = clock or RealClock()
+        self.engine = Engine(MemoryJournal(), self.policy, self.clock)
+        self._followers = in_master(self.policy)
+        self._cursor = 0
+        self._logs: dict[tuple[str, int], str] = {}
+        self._waiting: dict[int, _Waiter] = {}
+        self._lock = RLock()
+
+    # ------------------------------------------------------------------------------------- the verbs
+
+    async def execute(self, order: Order) -> Receipt | Rejected:
+        """Carry out an order."""
+        return self.carry_out(order)
+
+    async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
+        """Answer a question, waiting for news where it can wait for some."""
+        if isinstance(question, ReadLog):
+            return await self._until(lambda: self._read_log(question, by), _has_text, wait_s)
+        return await self._until(lambda: self.ask(question, by), lambda a: has_news(question, a), wait_s)
+
+    async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
+        """Return facts after a cursor, waiting up to `wait_s` for the first."""
+
+        def read() -> Batch:
+            with self._lock:
+                return self.engine.events(after, limit)
+
+        return await self._until(read, lambda batch: bool(batch.facts), wait_s)
+
+    # ------------------------------------------------------------------------------- without a loop
+
+    def carry_out(self, order: Order) -> Receipt | Rejected:
+        """Carry out an order, and what the followers make of it."""
+        with self._lock:
+            (answer,) = self.engine.execute([order])
+            self.react()
+            return answer
+
+    def give(self, body: OrderBody, by: Principal = SYSTEM) -> Receipt:
+        """Carry out an order that must not be refused; raise Refused when it is."""
+        answer = self.carry_out(Order(body, by, TEST_REQUEST, new_seed()))
+        if isinstance(answer, Rejected):
+            raise Refused(answer)
+        return answer
+
+    def ask(self, question: Question, by: Principal = SYSTEM) -> Answer:
+        """Answer a question from the present state."""
+        with self._lock:
+            return self.engine.query(question, by)
+
+    def react(self) -> None:
+        """Have the followers react to what is new, and to the time, until they are done."""
+        with self._lock:
+            for _ in range(REACTIONS_MAX):
+                batch = self.engine.events(self._cursor, FACTS_PER_REACTION)
+                self._cursor = batch.cursor
+                state, liveness = self.engine.state, self.engine.liveness
+                news = News(state, liveness, batch.facts, self.clock.wall(), self.clock.monotonic())
+                bodies = [body for follower in self._followers for body in follower.react(news)]
+                if not bodies:
+                    break
+                self.engine.execute([Order(body, SYSTEM, TEST_REQUEST, new_seed()) for body in bodies])
+            self._wake()
+
+    def write_log(self, task_id: str, attempt: int, text: str) -> None:
+        """Add to an attempt's output."""
+        with self._lock:
+            self._logs[task_id, attempt] = self._logs.get((task_id, attempt), "") + text
+            self._wake()
+
+    # -------------------------------------------------------------------------------------- within
+
+    def _read_log(self, question: ReadLog, by: Principal) -> Answer:
+        with self._lock:
+            task = self.engine.query(GetTask(question.task_id), by)
+            if isinstance(task, Rejected):
+                return task
+            attempt = question.attempt or task["attempt"]
+            raw = self._logs.get((question.task_id, attempt), "").encode()
+        piece = raw[question.offset : question.offset + question.limit_bytes]
+        end = question.offset + len(piece)
+        over = Status(task["status"]) in TERMINAL or attempt < task["attempt"]
+        return {
+            "text": piece.decode(errors="replace"),
+            "offset": question.offset,
+            "next_offset": end,
+            "eof": over and end >= len(raw),
+            "attempt": attempt,
+            "cut_bytes": 0,
+        }
+
+    def _wake(self) -> None:
+        # Under the lock a waiter cannot leave, so its event loop is still open.
+        with self._lock:
+            for waiter in self._waiting.values():
+                waiter.loop.call_soon_threadsafe(waiter.news.set)
+
+    async def _until(self, read: Callable[[], T], good: Callable[[T], bool], wait_s: float) -> T:
+        answer = read()
+        if wait_s <= 0 or good(answer):
+            return answer
+        waiter = _Waiter(asyncio.get_running_loop())
+        with self._lock:
+            self._waiting[id(waiter)] = waiter
+        try:
+            async with asyncio.timeout(wait_s):
+                while not good(answer := read()):
+                    await waiter.news.wait()
+                    waiter.news.clear()
+        except TimeoutError:
+            pass
+        finally:
+            with self._lock:
+                del self._waiting[id(waiter)]
+        return answer
+
+
+def add_user(plane: MemoryControlPlane, username: str, password: str, roles: Sequence[str]) -> Principal:
+    """Add a user who can log in; return them as a principal without a session."""
+    user_id = plane.give(CreateUser(username, hash_password(password), tuple(roles))).data["id"]
+    return Principal(user_id, username, tuple(roles))
+
+
+def memory_plane(
+    settings: Settings, admin_password: str = "admin123", clock: Clock | None = None
+) -> MemoryControlPlane:
+    """Return a control plane with the settings' policy and an administrator."""
+    plane = MemoryControlPlane(settings.policy(), clock)
+    add_user(plane, "admin", admin_password, ["admin"])
+    return plane
+
+
+def _has_text(answer: Answer) -> bool:
+    return isinstance(answer, Rejected) or bool(answer["text"]) or bool(answer["eof"])

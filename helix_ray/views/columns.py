@@ -1,0 +1,63 @@
+"""Rows of Python values to columns that DuckDB takes in one statement.
+
+A dict of NumPy arrays is scanned as a table: 5 times faster than lists in parameters, 100 times faster than
+executemany. A missing number is NaN there, which DuckDB reads as NULL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import numpy as np
+
+VIEW = "batch"
+
+# Column name -> NumPy type; object columns are strings or None.
+Layout = dict[str, type[Any]]
+
+SUBMITTED: Layout = {
+    "key": np.uint64, "id": object, "seq": np.int64, "owner": object, "title": object, "type": object, "priority": object,
+    "project_id": object, "run_kind": object, "created_at": np.float64, "spec": object,
+}  # fmt: skip
+ENDED: Layout = {
+    "key": np.uint64, "id": object, "finished_seq": np.int64, "status": object, "worker": object, "attempt": np.int64,
+    "failures": np.int64, "losses": np.int64, "progress": np.float64, "note": object, "started_at": np.float64,
+    "finished_at": np.float64, "duration_s": np.float64, "not_before": np.float64, "result": object, "error": object,
+}  # fmt: skip
+EDITED: Layout = {
+    "key": np.uint64, "id": object, "title": object, "type": object, "priority": object, "project_id": object,
+    "run_kind": object, "spec": object,
+}  # fmt: skip
+GONE: Layout = {"key": np.uint64, "id": object, "seq": np.int64}
+
+
+@contextmanager
+def as_table(
+    con: duckdb.DuckDBPyConnection, layout: Layout, rows: Sequence[tuple[Any, ...]]
+) -> Iterator[str]:
+    """Let statements read rows as a table; give its name."""
+    columns = zip(*rows, strict=True)
+    arrays = {
+        name: _array(made, values) for (name, made), values in zip(layout.items(), columns, strict=True)
+    }
+    con.register(VIEW, arrays)
+    try:
+        yield VIEW
+    finally:
+        con.unregister(VIEW)
+
+
+def _array(made: type[Any], values: tuple[Any, ...]) -> Any:
+    if made is object:
+        return np.array([_text(value) for value in values], dtype=object)
+    return np.array(values, dtype=made)
+
+
+def _text(value: str | None) -> str | None:
+    """Replace lone surrogates, which JSON can spell and UTF-8 cannot."""
+    if value is None or value.isascii():
+        return value
+    return value.encode("utf-8", "replace").decode()

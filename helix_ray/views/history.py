@@ -1,0 +1,162 @@
+"""The history of finished tasks in a DuckDB file, fed with the journal's facts and rebuilt from them if it is gone.
+
+One call of `ingest` is one transaction: rows and position together, so a kill in the middle repeats facts without
+doubling rows. What is known of unfinished tasks is memory; it is kept in the file every RESUME_EVERY_FACTS, and the
+facts after that are asked for again at the start (`cursor` says from where).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+
+from helix_ray.core.events import Fact
+from helix_ray.core.questions import ListTasks
+from helix_ray.views import read
+from helix_ray.views.attempts import Attempts
+from helix_ray.views.file import open_history
+from helix_ray.views.write import Changes
+
+RESUME_EVERY_FACTS = 50_000
+
+
+class History:
+    """One history file. One thread ingests; any thread may ask."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file or make it; one that cannot be read is set aside and begun again.
+
+        Raises duckdb.IOException when another process has it.
+        """
+        self._root = open_history(path)
+        self._con = self._root.cursor()
+        self._handing_out = threading.Lock()
+        self._closed = False
+        # Facts up to `ingested` are in the tables, those up to `resumed` in the file's copy of `attempts`, and those
+        # up to `folded` in the one in memory.
+        self._ingested = self._resumed = self._folded = 0
+        self._attempts = Attempts()
+        self._resume()
+
+    @property
+    def cursor(self) -> int:
+        """The seq after which `ingest` wants facts; they must come without a gap."""
+        return self._folded
+
+    def close(self) -> None:
+        """Keep what is known of unfinished tasks and close the file; safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._folded == self._ingested:
+            self._con.execute("UPDATE position SET resumed = ?, attempts = ?", [self._folded, self._dump()])
+        self._con.close()
+        with self._handing_out:
+            self._root.close()
+
+    # ------------------------------------------------------------------------------------------ following
+
+    def ingest(self, facts: Sequence[Fact]) -> None:
+        """Take facts in, in one transaction. Those up to the cursor are passed over; raises ValueError for a gap."""
+        fresh = [fact for fact in facts if fact.seq > self._folded]
+        if not fresh:
+            return
+        if fresh[0].seq != self._folded + 1:
+            raise ValueError(f"fact {fresh[0].seq} does not follow {self._folded}")
+        try:
+            self._take(fresh)
+        except BaseException:
+            # The entries in memory may be ahead of the file.
+            self._resume()
+            raise
+
+    def _take(self, facts: Sequence[Fact]) -> None:
+        changes = Changes()
+        for fact in facts:
+            ending = self._attempts.fold(fact)
+            # The tables have facts up to here: only the entries in memory lack them.
+            if fact.seq > self._ingested:
+                changes.note(fact, ending)
+        last = facts[-1].seq
+        if last > self._ingested:
+            self._write(changes, last)
+        self._folded = last
+
+    def _write(self, changes: Changes, last: int) -> None:
+        keep = last - self._resumed >= RESUME_EVERY_FACTS
+        con = self._con
+        con.execute("BEGIN")
+        try:
+            changes.write(con)
+            con.execute("UPDATE position SET ingested = ?", [last])
+            if keep:
+                con.execute("UPDATE position SET resumed = ?, attempts = ?", [last, self._dump()])
+            con.execute("COMMIT")
+        except BaseException:
+            con.execute("ROLLBACK")
+            raise
+        self._ingested = last
+        self._resumed = last if keep else self._resumed
+
+    def _dump(self) -> str:
+        return orjson.dumps(self._attempts.dump()).decode()
+
+    def _resume(self) -> None:
+        # Fetched whole: a result that is half read keeps its transaction, and with it the log, open.
+        rows = self._con.execute("SELECT ingested, resumed, attempts FROM position").fetchall()
+        self._ingested, self._resumed, attempts = rows[0]
+        self._folded = self._resumed
+        self._attempts = Attempts.load(orjson.loads(attempts))
+
+    # ------------------------------------------------------------------------------------------ asking
+
+    @contextmanager
+    def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._handing_out:
+            con = self._root.cursor()
+        try:
+            yield con
+        finally:
+            con.close()
+
+    def get_task(self, task_id: str, retired_through: int | None = None) -> dict[str, Any] | None:
+        """Return a finished task as core.views.task_view does; None when there is none, or when it finished after
+        `retired_through` (memory knows better then)."""
+        with self._asking() as con:
+            return read.get_task(con, task_id, retired_through)
+
+    def list(
+        self, question: ListTasks, owner: str | None, retired_through: int, limit: int
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return up to `limit` tasks that finished up to `retired_through`, newest first by submit, as
+        core.views.task_line does, and how many there are. `owner` narrows to one's own; question.limit and
+        question.offset are not looked at."""
+        with self._asking() as con:
+            return read.list_tasks(con, question, owner, retired_through, limit)
+
+    def result(self, task_id: str, retired_through: int | None = None) -> dict[str, Any] | None:
+        """Return a finished task's outcome as core.views.result_view does, or None."""
+        return self.results((task_id,), retired_through).get(task_id)
+
+    def results(
+        self, task_ids: Sequence[str], retired_through: int | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """Return the outcomes of those of these tasks that are finished, by id."""
+        with self._asking() as con:
+            return read.results(con, task_ids, retired_through)
+
+    def statuses(self, task_ids: Sequence[str]) -> dict[str, str]:
+        """Return the statuses of those of these tasks that are finished, by id."""
+        with self._asking() as con:
+            return read.statuses(con, task_ids)
+
+    def durations(self) -> dict[tuple[str, str | None], read.Durations]:
+        """Return how long completed tasks took, by (type, run kind)."""
+        with self._asking() as con:
+            return read.durations(con)

@@ -1,0 +1,143 @@
+"""Questions to the history's tables. Answers have the shape that core/views.py gives tasks in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import orjson
+
+from helix_ray.core.lifecycle import Status
+from helix_ray.core.questions import ListTasks
+from helix_ray.core.state import LEVELS, Task, class_of
+from helix_ray.core.views import task_view
+from helix_ray.views.keys import key_of
+
+# Newest finished tasks that quantiles of durations are taken over.
+DURATION_TASKS_MAX = 200_000
+
+_LINE = (
+    "id", "title", "status", "priority", "type", "project_id", "assigned_worker", "progress", "created_at", "updated_at",
+    "seq",
+)  # fmt: skip
+_RESULT = ("id", "status", "attempt", "assigned_worker", "finished_at", "result", "error", "owner")
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long completed tasks of one sort took, in seconds."""
+
+    tasks: int
+    p50_s: float
+    p90_s: float
+    p99_s: float
+
+
+def get_task(
+    con: duckdb.DuckDBPyConnection, task_id: str, retired_through: int | None
+) -> dict[str, Any] | None:
+    """Return one task as core.views.task_view does, or None."""
+    row = con.execute(
+        f"""SELECT seq, owner, status, worker, attempt, failures, losses, progress, note, created_at, started_at,
+                   finished_at, finished_seq, not_before, result, error
+            FROM tasks WHERE key = ? AND id = ?{_retired(retired_through)} ORDER BY seq DESC LIMIT 1""",
+        [key_of(task_id), task_id],
+    ).fetchone()
+    if row is None:
+        return None
+    seq, owner, status, worker, attempt, failures, losses, progress, note, created, started, finished = row[
+        :12
+    ]
+    found = con.execute("SELECT spec FROM submitted WHERE seq = ?", [seq]).fetchone()
+    assert found is not None, "a finished task was submitted"
+    spec = _value(found[0])
+    task = Task(
+        task_id, seq, owner, spec, LEVELS[spec.get("priority", "normal")], class_of(spec), Status(status), created, finished,
+        progress, note, worker, attempt, failures, losses, 0, started, finished, row[12], row[13], set(),
+        _value(row[14]), _value(row[15]),
+    )  # fmt: skip
+    return task_view(task)
+
+
+def list_tasks(
+    con: duckdb.DuckDBPyConnection, question: ListTasks, owner: str | None, retired_through: int, limit: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Return up to `limit` lines as core.views.task_line does, newest first, and how many there are in all."""
+    where, values = _conditions(question, owner, retired_through)
+    counted = con.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
+    assert counted is not None
+    rows = con.execute(
+        f"""SELECT id, title, status, priority, type, project_id, worker, progress, created_at, finished_at, seq
+            FROM tasks WHERE {where} ORDER BY seq DESC LIMIT ?""",
+        [*values, limit],
+    ).fetchall()
+    return [dict(zip(_LINE, row, strict=True)) for row in rows], counted[0]
+
+
+def _conditions(question: ListTasks, owner: str | None, retired_through: int) -> tuple[str, list[Any]]:
+    tests = {
+        "finished_seq <= ?": retired_through,
+        "owner = ?": owner,
+        "status = ?": question.status,
+        "priority = ?": question.priority,
+        "type = ?": question.type,
+        "project_id = ?": question.project_id,
+        "worker = ?": question.assigned_worker,
+        "created_at >= ?": question.since,
+        "created_at < ?": question.until,
+    }
+    asked = {test: value for test, value in tests.items() if value is not None}
+    return " AND ".join(asked), list(asked.values())
+
+
+def results(
+    con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_through: int | None
+) -> dict[str, dict[str, Any]]:
+    """Return the outcomes of those of these tasks that the history has, as core.views.result_view does."""
+    rows = con.execute(
+        f"""SELECT id, status, attempt, worker, finished_at, result, error, owner
+            FROM tasks SEMI JOIN {_WANTED} USING (key, id) WHERE true{_retired(retired_through)} ORDER BY seq""",
+        _wanted(task_ids),
+    ).fetchall()
+    return {
+        row[0]: dict(zip(_RESULT, (*row[:5], _value(row[5]), _value(row[6]), row[7]), strict=True))
+        for row in rows
+    }
+
+
+def statuses(con: duckdb.DuckDBPyConnection, task_ids: Sequence[str]) -> dict[str, str]:
+    """Return the statuses of those of these tasks that the history has."""
+    statement = f"SELECT id, status FROM tasks SEMI JOIN {_WANTED} USING (key, id) ORDER BY seq"
+    return dict(con.execute(statement, _wanted(task_ids)).fetchall())
+
+
+def durations(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str | None], Durations]:
+    """Return quantiles by (type, run kind) over the newest completed tasks."""
+    rows = con.execute(
+        """SELECT type, run_kind, count(*), quantile_cont(coalesce(duration_s, finished_at - started_at), [0.5, 0.9, 0.99])
+           FROM (FROM tasks WHERE status = 'completed' AND started_at IS NOT NULL ORDER BY finished_seq DESC LIMIT ?)
+           GROUP BY ALL""",
+        [DURATION_TASKS_MAX],
+    ).fetchall()
+    return {(kind, run_kind): Durations(count, *quantiles) for kind, run_kind, count, quantiles in rows}
+
+
+_WANTED = "(SELECT unnest(?::UBIGINT[]) AS key, unnest(?::VARCHAR[]) AS id)"
+
+
+def _wanted(task_ids: Sequence[str]) -> list[Any]:
+    return [[key_of(task_id) for task_id in task_ids], list(task_ids)]
+
+
+def _retired(through: int | None) -> str:
+    return "" if through is None else f" AND finished_seq <= {int(through)}"
+
+
+def _value(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)

@@ -1,0 +1,126 @@
+"""Facts to rows, and the statements that bring a batch of rows into the history's tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import orjson
+
+from helix_ray.core import events as ev
+from helix_ray.core.views import shown_run
+from helix_ray.views.attempts import Ending
+from helix_ray.views.columns import EDITED, ENDED, GONE, SUBMITTED, as_table
+from helix_ray.views.keys import key_of
+
+Row = tuple[Any, ...]
+
+# A resent submit can take a retired id a second time: the newest one is meant.
+_INSERT_ENDED = """
+INSERT INTO tasks
+SELECT b.key, b.id, s.seq, s.owner, s.title, s.type, s.priority, s.project_id, s.run_kind, s.created_at,
+       b.finished_seq, b.status, b.worker, b.attempt, b.failures, b.losses, b.progress, b.note, b.started_at,
+       b.finished_at, b.duration_s, b.not_before, b.result, b.error
+FROM batch b JOIN submitted s ON s.key = b.key AND s.id = b.id AND s.seq < b.finished_seq
+QUALIFY row_number() OVER (PARTITION BY b.finished_seq ORDER BY s.seq DESC) = 1
+"""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a batch of facts changes in the tables."""
+
+    submitted: list[Row] = field(default_factory=list)
+    edited: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ended: list[Row] = field(default_factory=list)
+    requeued: list[Row] = field(default_factory=list)
+    deleted: list[Row] = field(default_factory=list)
+
+    def note(self, fact: ev.Fact, ending: Ending | None) -> None:
+        """Note a fact, and the ending that it is."""
+        event = fact.event
+        if isinstance(event, ev.TaskSubmitted):
+            self.submitted.append(_submitted(fact, event))
+        elif ending is not None:
+            self.ended.append(_ended(ending, event))
+        elif isinstance(event, ev.TaskEdited):
+            self.edited.setdefault(event.id, {}).update(event.changes)
+        elif isinstance(event, ev.TaskDeleted):
+            self.deleted.append((key_of(event.id), event.id, fact.seq))
+        elif isinstance(event, ev.TaskRequeued) and event.cause == "manual":
+            self.requeued.append((key_of(event.id), event.id, fact.seq))
+
+    def write(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Bring the changes into the tables, within the caller's transaction."""
+        _write(con, SUBMITTED, self.submitted, "INSERT INTO submitted SELECT * FROM batch")
+        if self.edited:
+            _edit(con, self.edited)
+        _write(con, ENDED, self.ended, _INSERT_ENDED)
+        _write(con, GONE, [*self.requeued, *self.deleted], _delete("tasks", "finished_seq"))
+        _write(con, GONE, self.deleted, _delete("submitted", "seq"))
+
+
+def _write(
+    con: duckdb.DuckDBPyConnection, layout: dict[str, Any], rows: Sequence[Row], statement: str
+) -> None:
+    if rows:
+        with as_table(con, layout, rows):
+            con.execute(statement)
+
+
+def _delete(table: str, seq: str) -> str:
+    return f"DELETE FROM {table} t USING batch b WHERE t.key = b.key AND t.id = b.id AND t.{seq} < b.seq"
+
+
+def _submitted(fact: ev.Fact, event: ev.TaskSubmitted) -> Row:
+    key = key_of(event.id)
+    title, kind, priority, project_id, run_kind, spec = _of_spec(event.spec)
+    return key, event.id, fact.seq, event.owner, title, kind, priority, project_id, run_kind, fact.at, spec
+
+
+def _of_spec(spec: dict[str, Any]) -> tuple[str, str, str, str | None, str | None, str]:
+    run = spec.get("run")
+    if run and ("payload" in run or "inputs" in run):
+        spec = {**spec, "run": shown_run(run)}
+    run_kind = run["kind"] if run else None
+    return (
+        spec["title"], spec["type"], spec.get("priority", "normal"), spec.get("project_id"), run_kind, _json(spec)
+    )  # fmt: skip
+
+
+def _ended(ending: Ending, event: ev.Event) -> Row:
+    last, fact = ending.last, ending.fact
+    task_id = ev.subject_of(event)
+    return (
+        key_of(task_id), task_id, fact.seq, ending.status.value, last.worker, last.attempt, last.failures, last.losses,
+        last.progress, last.note, last.started_at, fact.at, ending.duration_s, last.not_before, _json(ending.result),
+        _json(ending.error),
+    )  # fmt: skip
+
+
+def _edit(con: duckdb.DuckDBPyConnection, edited: dict[str, dict[str, Any]]) -> None:
+    """Merge edits into the specs they are about; tasks that are gone by now have none."""
+    wanted = [(key_of(task_id), task_id, 0) for task_id in edited]
+    with as_table(con, GONE, wanted):
+        found = con.execute(
+            "SELECT s.id, s.spec FROM submitted s SEMI JOIN batch b USING (key, id)"
+        ).fetchall()
+    rows = []
+    for task_id, spec in found:
+        merged = {**orjson.loads(spec), **edited[task_id]}
+        rows.append((key_of(task_id), task_id, *_of_spec(merged)))
+    changed = ", ".join(f"{name} = b.{name}" for name in EDITED if name not in ("key", "id"))
+    _write(
+        con, EDITED, rows, f"UPDATE submitted SET {changed} FROM batch b WHERE submitted.key = b.key AND submitted.id = b.id"
+    )  # fmt: skip
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # Integers beyond 64 bits and lone surrogates.
+        return json.dumps(value)

@@ -1,0 +1,101 @@
+"""The application: routes on a control plane, and the edge round them. Knows the port, and nothing behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+import helix_ray
+from helix_ray.config import Settings
+from helix_ray.core.limits import Allowance
+from helix_ray.ports import ControlPlane
+from helix_ray.security.passwords import PasswordGate
+from helix_ray.security.tokens import KeyRing, Tokens
+from serve_app import openapi, problems
+from serve_app.deps import Services
+from serve_app.edge.stack import wrap
+from serve_app.routes import auth, batch, docs, health, logs, tasks, users, workers
+from serve_app.sessions import SessionCache
+
+PREFIX = "/api/v1"
+BATCH_PATH = f"{PREFIX}/tasks/batch"
+DESCRIPTION = "A secured, audited control plane for distributed AI work on a Ray cluster."
+
+
+class ClosingLimiter(Protocol):
+    """A Limiter of serve_app/edge/rate_limit.py that has to be told when the application ends."""
+
+    async def take(self, key: str, policy: str) -> Allowance:
+        """Count one request."""
+        ...
+
+    def peek(self, key: str, policy: str) -> Allowance:
+        """Say what is known without counting."""
+        ...
+
+    async def close(self) -> None:
+        """Stop; safe to call twice."""
+        ...
+
+
+def build_app(
+    control: ControlPlane,
+    settings: Settings,
+    keys: KeyRing,
+    limiter: ClosingLimiter,
+    tokens: Tokens | None = None,
+) -> FastAPI:
+    """Build the routes without the edge; `tokens` are made from the keys unless given."""
+    services = Services(
+        control=control,
+        settings=settings,
+        tokens=tokens or Tokens(keys),
+        passwords=PasswordGate(),
+        sessions=SessionCache(control),
+        secret=keys.secrets[keys.current],
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await services.sessions.close()
+        await limiter.close()
+        services.passwords.close()
+
+    app = FastAPI(
+        title="Helix Ray",
+        version=helix_ray.__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.services = services
+    # The routes that are asked most come first: paths are matched in order.
+    for router in (tasks.router, batch.router, logs.router, workers.router, auth.router, users.router):
+        app.include_router(router, prefix=PREFIX)
+    app.include_router(health.router)
+    app.include_router(docs.router)
+    problems.install(app)
+    openapi.install(app)
+    return app
+
+
+def build_asgi(control: ControlPlane, settings: Settings, keys: KeyRing, limiter: ClosingLimiter) -> ASGIApp:
+    """Build what is served: the routes behind the edge."""
+    tokens = Tokens(keys)
+    proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",") if proxy.strip()]
+    return wrap(
+        build_app(control, settings, keys, limiter, tokens),
+        limiter=limiter,
+        verifier=tokens,
+        trusted_proxies=proxies,
+        body_bytes_max=settings.body_bytes_max,
+        body_bytes_max_by_path={BATCH_PATH: settings.batch_body_bytes_max},
+    )

@@ -1,0 +1,98 @@
+"""Request bodies: JSON in, validated values out, every refusal in the words of serve_app/problems.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+
+from helix_ray.core.errors import Refused, Rejected, invalid
+from serve_app.problems import describe
+
+T = TypeVar("T")
+
+JSON_TYPE = "application/json"
+# Pydantic puts the tag of a union between the field and its own fields.
+RUN_KINDS = frozenset({"command", "function", "inference"})
+VALUE_ERROR_PREFIX = "Value error, "
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's JSON value."""
+
+    value: Any
+
+    def canonical(self) -> bytes:
+        """Return the same bytes for the same JSON, however its sender orders the fields."""
+        return orjson.dumps(self.value, option=orjson.OPT_SORT_KEYS)
+
+    def validated(self, adapter: TypeAdapter[T], subject: str) -> T:
+        """Return what the adapter makes of the value; raise Refused (VALIDATION_ERROR) naming the field.
+
+        subject is what the request is about ("task"), for messages such as "Invalid task priority".
+        """
+        try:
+            return adapter.validate_python(self.value)
+        except ValidationError as error:
+            raise Refused(refusal(error, subject)) from None
+
+
+async def read(request: Request, *, optional: bool = False) -> Body:
+    """Read a JSON body; raise Refused for another content type, malformed JSON, or (unless optional) none at all."""
+    raw = await request.body()
+    if not raw and optional:
+        return Body({})
+    _check_content_type(request)
+    if not raw:
+        raise Refused(invalid("Missing request body", field="body"))
+    try:
+        return Body(orjson.loads(raw))
+    except orjson.JSONDecodeError as error:
+        raise Refused(
+            invalid("Malformed JSON", field="body", position=error.pos, reason=error.msg.partition(":")[0])
+        ) from None
+
+
+def _check_content_type(request: Request) -> None:
+    for name, value in request.scope["headers"]:
+        if name == b"content-type":
+            kind = value.partition(b";")[0].strip().lower()
+            if kind == b"application/json" or kind.endswith(b"+json"):
+                return
+            break
+    raise Refused(invalid("Invalid content type", field="Content-Type", allowed_values=[JSON_TYPE]))
+
+
+def refusal(error: ValidationError, subject: str) -> Rejected:
+    """Say what is wrong with a value, without the value."""
+    found = error.errors(include_url=False, include_context=True, include_input=False)
+    return describe([_reworded(dict(one)) for one in found], subject)
+
+
+def _reworded(error: dict[str, Any]) -> Mapping[str, Any]:
+    """Bring an error to what problems.describe knows: the location from the body on, and no word of the input."""
+    location: Sequence[Any] = error["loc"]
+    error["loc"] = ("body", *_without_tag(location))
+    kind = error["type"]
+    if kind == "union_tag_not_found":
+        return {**error, "type": "missing", "loc": (*error["loc"], "kind"), "msg": "Field required"}
+    if kind == "union_tag_invalid":
+        expected = error["ctx"]["expected_tags"]
+        message = f"Input should be one of {expected}"
+        loc = (*error["loc"], "kind")
+        return {"type": "literal_error", "loc": loc, "msg": message, "ctx": {"expected": expected}}
+    if kind == "value_error":
+        return {**error, "msg": error["msg"].removeprefix(VALUE_ERROR_PREFIX)}
+    return error
+
+
+def _without_tag(location: Sequence[Any]) -> Sequence[Any]:
+    for i in range(1, len(location)):
+        if location[i - 1] == "run" and location[i] in RUN_KINDS:
+            return (*location[:i], *location[i + 1 :])
+    return location

@@ -1,0 +1,153 @@
+"""What routes get: the services of the application, and the caller, who has passed the access table.
+
+A route names its verb (an order or a question of helix_ray/core/access.py) beside its path, with serve_app.openapi.verb;
+a route that names none lets nobody in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from helix_ray.config import Settings
+from helix_ray.core.access import SYSTEM, Principal, may
+from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden, invalid
+from helix_ray.core.orders import Order, OrderBody, Receipt
+from helix_ray.core.questions import Question
+from helix_ray.ports import ControlPlane
+from helix_ray.security.passwords import PasswordGate
+from helix_ray.security.tokens import Tokens
+from helix_ray.wire.ids import fingerprint, new_seed
+from serve_app.bodies import Body
+from serve_app.edge import state
+from serve_app.problems import request_id_of
+from serve_app.sessions import SessionCache
+
+VERB: Final = "x-helix-verb"
+KEY_HEADER: Final = b"idempotency-key"
+KEY_CHARS_MAX: Final = 255
+# Cannot be part of a client's key, so keys made from one never meet another's.
+PART: Final = "\t"
+
+_KEY = re.compile(rb"[\x20-\x7e]{1,%d}" % KEY_CHARS_MAX)
+_MISSING = Rejected(ErrorCode.UNAUTHORIZED, "Missing or invalid authentication token", {"reason": "missing"})
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the application is made of; one for all requests."""
+
+    control: ControlPlane
+    settings: Settings
+    tokens: Tokens
+    passwords: PasswordGate
+    sessions: SessionCache
+    # Signs what must come out the same on every replica; never leaves the process.
+    secret: bytes = field(repr=False)
+
+    async def execute(self, order: Order) -> Receipt:
+        """Carry out an order; raise Refused when it is rejected."""
+        answer = await self.control.execute(order)
+        if isinstance(answer, Rejected):
+            raise Refused(answer)
+        return answer
+
+
+def services_of(request: Request) -> Services:
+    """Return the services of the application that a request came to."""
+    services: Services = request.app.state.services
+    return services
+
+
+class Caller:
+    """One signed-in request: who asks, and the verbs in their name."""
+
+    __slots__ = ("_key", "by", "request", "services")
+
+    def __init__(self, request: Request, services: Services, by: Principal) -> None:
+        self.request = request
+        self.services = services
+        self.by = by
+        self._key = key_of(request) if request.method == "POST" else None
+
+    def order(self, body: OrderBody, sent: Body | None = None, part: str = "") -> Order:
+        """Put an order into its envelope. `sent` is what its idempotency key stands for; `part` tells the orders
+        of one request apart."""
+        request_id = request_id_of(self.request.scope)
+        if self._key is None:
+            return Order(body, self.by, request_id, new_seed())
+        key = f"{self.by.id}:{self._key}{PART + part if part else ''}"
+        scope = self.request.scope
+        content = sent.canonical() if sent is not None else b""
+        told = fingerprint(scope["method"].encode(), scope["path"].encode(), content)
+        return Order(body, self.by, request_id, new_seed(), key, told)
+
+    async def execute(self, body: OrderBody, sent: Body | None = None) -> Receipt:
+        """Carry out one order; raise Refused when it is rejected."""
+        return await self.services.execute(self.order(body, sent))
+
+    async def query(self, question: Question, wait_s: float = 0.0) -> dict[str, Any]:
+        """Answer a question; raise Refused when it is rejected."""
+        answer = await self.services.control.query(question, self.by, wait_s)
+        if isinstance(answer, Rejected):
+            raise Refused(answer)
+        return answer
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether the request carries an Idempotency-Key."""
+        return self._key is not None
+
+
+def key_of(request: Request) -> str | None:
+    """Return the request's Idempotency-Key; raise Refused unless it is 1 to 255 printable ASCII characters."""
+    for name, value in request.scope["headers"]:
+        if name == KEY_HEADER:
+            if _KEY.fullmatch(value) is None:
+                details = {"field": "Idempotency-Key", "chars_max": KEY_CHARS_MAX}
+                raise Refused(invalid("Invalid Idempotency-Key", **details))
+            key: str = value.decode("ascii")
+            return key
+    return None
+
+
+def address_of(request: Request) -> str:
+    """Return the client's address as the edge found it."""
+    found: str = request.scope.get("state", {}).get(state.CLIENT_ADDRESS, "")
+    return found
+
+
+async def _caller(request: Request) -> Caller:
+    """Let in who has a live session and a role that allows the route's verb."""
+    services = services_of(request)
+    found = request.scope["state"]
+    claims = found.get(state.CLAIMS)
+    if claims is None:
+        raise Refused(found.get(state.TOKEN_REFUSAL) or _MISSING)
+    by = await services.sessions.principal(claims)
+    verb = (request.scope["route"].openapi_extra or {}).get(VERB)
+    if verb is None or not may(by, verb):
+        raise Refused(forbidden("Insufficient permissions", roles=list(by.roles), action=verb))
+    return Caller(request, services, by)
+
+
+async def ask_within(control: ControlPlane, question: Question, limit_s: float) -> dict[str, Any]:
+    """Answer a question as the system; raise Refused (SERVICE_UNAVAILABLE) when it takes longer than limit_s."""
+    try:
+        async with asyncio.timeout(limit_s):
+            answer = await control.query(question, SYSTEM)
+    except TimeoutError:
+        answer = Rejected(
+            ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not answer", {"retry_after_s": 1}
+        )
+    if isinstance(answer, Rejected):
+        raise Refused(answer)
+    return answer
+
+
+SignedIn = Annotated[Caller, Depends(_caller)]

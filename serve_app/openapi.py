@@ -1,0 +1,159 @@
+"""The OpenAPI document: the framework's, completed with what routes read by hand, and with errors and headers.
+
+Routes are described where they stand, by `verb(...)` and `public(...)`; nothing in here is looked at to serve them,
+but VERB, which is the way into the access table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+
+from helix_ray.wire import auth, tasks, workers
+from helix_ray.wire.problems import Problem
+from serve_app.deps import KEY_CHARS_MAX, VERB
+
+# What routes read by hand; every "$ref" of a route must lead to one of these or to an answer's model.
+BODIES: Final[tuple[Any, ...]] = (
+    tasks.TaskIn, tasks.TaskUpdateIn, tasks.BatchIn, workers.WorkerIn, workers.HeartbeatIn, workers.DrainIn,
+    auth.LoginIn, auth.RefreshIn, auth.PasswordIn, auth.UserIn,
+)  # fmt: skip
+REF: Final = "#/components/schemas/{model}"
+METHODS: Final = frozenset({"get", "put", "post", "delete"})
+
+_ERRORS: Final = {
+    400: "VALIDATION_ERROR: a field is missing, unknown or invalid; `details.field` names it",
+    401: "UNAUTHORIZED: no token, an invalid one, or a session that has ended",
+    403: "FORBIDDEN: the user's roles do not allow this",
+    404: "NOT_FOUND: it does not exist, or not for this user",
+    409: "CONFLICT: the present state, or an Idempotency-Key, contradicts the request",
+    413: "PAYLOAD_TOO_LARGE: the body is over its limit",
+    429: "RATE_LIMIT_EXCEEDED: see Retry-After",
+    500: "INTERNAL_ERROR: a fault of the server, logged under the request's id",
+    503: "SERVICE_UNAVAILABLE: try again after Retry-After",
+}
+_KEY_PARAMETER: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key and body get the first answer again; the same key with another body is a CONFLICT.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": "^[ -~]+$"},
+}
+_INTEGER: Final = {"schema": {"type": "integer"}}
+_HEADERS: Final = {
+    "X-Request-ID": {"description": "The request's id.", "schema": {"type": "string"}},
+    "X-RateLimit-Limit": {"description": "Requests in a window.", **_INTEGER},
+    "X-RateLimit-Remaining": {"description": "Requests left.", **_INTEGER},
+    "X-RateLimit-Reset": {"description": "When more are left, in epoch seconds.", **_INTEGER},
+}
+_SEQ_HEADER: Final = {"X-Helix-Seq": {"description": "The journal's position after the change.", **_INTEGER}}
+
+
+def verb(
+    name: str, *, answers: Any = None, status: int = 200, body: Any = None, body_required: bool = True
+) -> dict[str, Any]:
+    """Describe a route that needs a session: its verb in the access table, its body and its answer."""
+    return {
+        **public(answers=answers, status=status, body=body, body_required=body_required, extra={VERB: name})
+    }
+
+
+def public(
+    *,
+    answers: Any = None,
+    status: int = 200,
+    body: Any = None,
+    body_required: bool = True,
+    extra: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Describe a route that anybody may call."""
+    described: dict[str, Any] = dict(extra or {})
+    if body is not None:
+        schema = {"$ref": REF.format(model=body.__name__)}
+        content = {"application/json": {"schema": schema}}
+        described["requestBody"] = {"required": body_required, "content": content}
+    responses = {status: {"model": answers}} if answers is not None else None
+    return {"openapi_extra": described, "status_code": status, "responses": responses, "response_model": None}
+
+
+def install(app: FastAPI) -> None:
+    """Have the application give the completed document."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = build(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def build(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of an application."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    for path, method, operation in operations(document):
+        _complete(path, method, operation)
+    components = document.setdefault("components", {})
+    components["schemas"] = {**components.get("schemas", {}), **_schemas((Problem, *BODIES))}
+    for left in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(left, None)
+    components["securitySchemes"] = {
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "POST /auth/login",
+        }
+    }
+    return document
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Go through path, method and operation of a document."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if method in METHODS:
+                yield path, method, operation
+
+
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    secured = VERB in operation
+    if secured:
+        operation["security"] = [{"bearer": []}]
+    if method == "post":
+        operation.setdefault("parameters", []).append(_KEY_PARAMETER)
+    responses = operation["responses"]
+    responses.pop("422", None)
+    for answer in responses.values():
+        answer["headers"] = {**_HEADERS, **(_SEQ_HEADER if secured and method != "get" else {})}
+    for status in _possible(path, method, operation, secured):
+        content = {"application/json": {"schema": {"$ref": REF.format(model="Problem")}}}
+        answer = {"description": _ERRORS[status], "content": content, "headers": _HEADERS}
+        responses.setdefault(str(status), answer)
+
+
+def _possible(path: str, method: str, operation: dict[str, Any], secured: bool) -> list[int]:
+    """Return the statuses of the errors that an operation can end in."""
+    found = [429, 500, 503]
+    if path.startswith("/api/"):
+        found += [400, 413]
+    if secured or "requestBody" in operation:
+        found += [401, 403]
+    if "{" in path or "requestBody" in operation:
+        found.append(404)
+    if method != "get" or path.endswith("/result"):
+        found.append(409)
+    return sorted(found)
+
+
+def _schemas(models: Sequence[Any]) -> dict[str, Any]:
+    """Return the schemas of models and of what they are made of, by name."""
+    adapters = [(model.__name__, "validation", TypeAdapter(model)) for model in models]
+    _, document = TypeAdapter.json_schemas(adapters, ref_template=REF)  # type: ignore[arg-type]
+    schemas: dict[str, Any] = document["$defs"]
+    return schemas

@@ -1,0 +1,166 @@
+"""Logins: a password gives an access token and a refresh token; the session behind them can end at any time.
+
+Idempotency-Key: a login is not stored under one, since its answer holds secrets and a second login harms nobody. A
+refresh with a key can be repeated for some minutes and gives the same refresh token again: the next token follows from
+the present one, the key and the server's secret. Logging out twice is the same as once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import time
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden
+from helix_ray.core.orders import (
+    ChangePassword,
+    CloseSession,
+    OpenSession,
+    Order,
+    RefreshSession,
+    RefuseLogin,
+)
+from helix_ray.core.questions import GetUser
+from helix_ray.security.passwords import check_rules
+from helix_ray.security.tokens import hash_refresh, make_refresh
+from helix_ray.wire import auth as shapes
+from helix_ray.wire.ids import fingerprint, new_seed
+from helix_ray.wire.times import iso
+from serve_app.answers import json_answer, no_content
+from serve_app.bodies import read
+from serve_app.deps import Services, SignedIn, address_of, key_of, services_of
+from serve_app.openapi import public, verb
+from serve_app.problems import request_id_of
+
+REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid username or password", {"reason": "credentials"})
+REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token", {"reason": "refresh_token"})
+
+router = APIRouter(prefix="/auth", tags=["auth"])
+
+
+@router.post("/login", **public(body=shapes.LoginIn, answers=shapes.LoginOut))
+async def login(request: Request) -> Response:
+    """Open a session. The answer, and its time, are the same for an unknown user and a wrong password."""
+    services = services_of(request)
+    key_of(request)
+    sent = (await read(request)).validated(shapes.LOGIN, "login")
+    user = await _authenticated(services, sent["username"], sent["password"])
+    if user is None:
+        await _note_refusal(services, request, sent["username"])
+        raise Refused(REFUSED)
+    refresh, now = make_refresh(), time.time()
+    refresh_ends = now + services.settings.refresh_ttl_s
+    session_id = f"session-{new_seed()}"
+    body = OpenSession(user["id"], session_id, hash_refresh(refresh), refresh_ends, address_of(request))
+    receipt = await services.execute(Order(body, SYSTEM, request_id_of(request.scope), new_seed()))
+    return json_answer(_tokens(services, user, session_id, refresh, refresh_ends), 200, receipt)
+
+
+async def _authenticated(services: Services, username: str, password: str) -> dict[str, Any] | None:
+    """Return the user, or None for a wrong name or password; both take as long."""
+    user = await services.control.query(GetUser(username=username), SYSTEM)
+    if isinstance(user, Rejected) and user.code is not ErrorCode.NOT_FOUND:
+        raise Refused(user)
+    known = None if isinstance(user, Rejected) else user
+    right = await services.passwords.verify(known["password_hash"] if known else None, password)
+    return known if right else None
+
+
+async def _note_refusal(services: Services, request: Request, username: str) -> None:
+    """Keep a wrong password for the audit."""
+    body = RefuseLogin(username, address_of(request))
+    await services.execute(Order(body, SYSTEM, request_id_of(request.scope), new_seed()))
+
+
+def _tokens(
+    services: Services, user: dict[str, Any], session_id: str, refresh: str, refresh_ends: float
+) -> dict[str, Any]:
+    token, claims = services.tokens.issue(
+        user_id=user["id"],
+        name=user["username"],
+        roles=user["roles"],
+        session_id=session_id,
+        ttl_s=services.settings.token_ttl_s,
+    )
+    return {
+        "token": token,
+        "expires_at": iso(claims.expires_at),
+        "refresh_token": refresh,
+        "refresh_expires_at": iso(refresh_ends),
+        "user": {"id": user["id"], "username": user["username"], "roles": list(user["roles"])},
+    }
+
+
+@router.post("/refresh", **public(body=shapes.RefreshIn, answers=shapes.LoginOut))
+async def refresh_tokens(request: Request) -> Response:
+    """Exchange a refresh token for the next tokens. One that was used before was stolen: its session ends."""
+    services = services_of(request)
+    key = key_of(request)
+    present = (await read(request)).validated(shapes.REFRESH, "refresh")["refresh_token"]
+    present_hash = hash_refresh(present)
+    following = make_refresh() if key is None else _following(services.secret, present, key)
+    ends = time.time() + services.settings.refresh_ttl_s
+    body = RefreshSession(present_hash, hash_refresh(following), ends)
+    order = Order(body, SYSTEM, request_id_of(request.scope), new_seed())
+    if key is not None:
+        # "~": kept for minutes, as long as someone may still repeat the request.
+        order = Order(
+            body,
+            SYSTEM,
+            order.request_id,
+            order.seed,
+            f"~refresh:{present_hash}:{key}",
+            fingerprint(present_hash.encode()),
+        )
+    receipt = await services.execute(order)
+    if receipt.data.get("refused"):
+        services.sessions.forget()
+        raise Refused(REFRESH_REFUSED)
+    user = {"id": receipt.data["user_id"], **receipt.data}
+    answer = _tokens(services, user, receipt.data["session_id"], following, ends)
+    return json_answer(answer, 200, receipt)
+
+
+def _following(secret: bytes, present: str, key: str) -> str:
+    """Return the refresh token after `present`, the same each time the same request asks."""
+    told = b"refresh\0" + present.encode() + b"\0" + key.encode()
+    return base64.urlsafe_b64encode(hmac.digest(secret, told, hashlib.sha256)).rstrip(b"=").decode()
+
+
+@router.post("/logout", **verb("CloseSession", status=204))
+async def logout(caller: SignedIn) -> Response:
+    """End this session, on every replica within a second."""
+    await read(caller.request, optional=True)
+    receipt = await caller.execute(CloseSession(caller.by.session or ""))
+    caller.services.sessions.forget()
+    return no_content(receipt)
+
+
+@router.get("/me", **verb("GetUser", answers=shapes.UserOut))
+async def get_me(caller: SignedIn) -> Response:
+    """Say who is logged in."""
+    return json_answer(shapes.user_out(await caller.query(GetUser(user_id=caller.by.id))))
+
+
+@router.put("/password", **verb("ChangePassword", body=shapes.PasswordIn, status=204))
+async def change_password(caller: SignedIn) -> Response:
+    """Replace one's own password; every other session of the user ends."""
+    sent = (await read(caller.request)).validated(shapes.PASSWORD, "password")
+    services = caller.services
+    if await _authenticated(services, caller.by.name, sent["current_password"]) is None:
+        await _note_refusal(services, caller.request, caller.by.name)
+        raise Refused(forbidden("The current password is wrong", field="current_password"))
+    broken = check_rules(sent["new_password"])
+    if broken is not None:
+        raise Refused(broken)
+    hashed = await services.passwords.hash(sent["new_password"])
+    receipt = await caller.execute(ChangePassword(caller.by.id, hashed))
+    services.sessions.forget()
+    return no_content(receipt)

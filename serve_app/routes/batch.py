@@ -1,0 +1,128 @@
+"""Many tasks in one request: each is accepted or refused by itself, and answered in order.
+
+A batch goes to the control plane as orders of at most ORDER_TASKS_MAX tasks, each of which is durable by itself. Only a
+batch whose tasks name each other (`"#3"`) is one order, whatever its size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from helix_ray.core.decide.submit import task_ids
+from helix_ray.core.errors import ErrorCode, Refused, Rejected, invalid
+from helix_ray.core.orders import Order, Receipt, SubmitTasks
+from helix_ray.wire import task_answers as shapes
+from helix_ray.wire.tasks import TASK, BatchIn
+from helix_ray.wire.times import iso
+from serve_app.answers import json_answer
+from serve_app.bodies import read, refusal
+from serve_app.deps import Caller, SignedIn
+from serve_app.openapi import verb
+
+ORDER_TASKS_MAX = 500
+# Stands for a task that the wire has refused, so that the others keep their numbers; the core refuses it as well.
+REFUSED_SPEC: dict[str, Any] = {}
+
+router = APIRouter(prefix="/tasks", tags=["tasks"])
+
+Specs = list[dict[str, Any]]
+
+
+@router.post("/batch", **verb("SubmitTasks", body=BatchIn, answers=shapes.BatchOut, status=201))
+async def submit_batch(caller: SignedIn) -> Response:
+    """Take tasks in. Each entry of the answer is the task, or `{"error": ...}`; 200 when none was accepted."""
+    sent = await read(caller.request)
+    specs, refused = _validated(_tasks_of(sent.value, caller.services.settings.batch_tasks_max))
+    chunks = _chunks(specs)
+    orders = [
+        caller.order(SubmitTasks(tuple(chunk)), sent, part=str(i) if i else "")
+        for i, chunk in enumerate(chunks)
+    ]
+    answers = await _carry_out(caller, orders)
+    entries: list[dict[str, Any]] = []
+    for chunk, answer in zip(chunks, answers, strict=True):
+        entries.extend(_entries(chunk, answer))
+    for i, rejected in refused.items():
+        entries[i] = _error(rejected)
+    accepted = sum("id" in entry for entry in entries)
+    body = {"tasks": entries, "accepted": accepted, "rejected": len(entries) - accepted}
+    receipts = [answer for answer in answers if isinstance(answer, Receipt)]
+    last = max(receipts, key=lambda receipt: receipt.seq, default=None)
+    return json_answer(body, 201 if accepted else 200, last)
+
+
+def _tasks_of(value: Any, tasks_max: int) -> list[Any]:
+    """Return the tasks of a batch as they were sent; raise Refused for anything but {"tasks": [...]}."""
+    if not isinstance(value, dict):
+        raise Refused(invalid("Invalid request body", field="body"))
+    for name in value:
+        if name != "tasks":
+            raise Refused(invalid("Unknown batch field", field=name[:128]))
+    tasks = value.get("tasks")
+    if tasks is None:
+        raise Refused(invalid("Missing batch tasks", field="tasks"))
+    if not isinstance(tasks, list) or not 1 <= len(tasks) <= tasks_max:
+        raise Refused(invalid("Invalid batch tasks", field="tasks", tasks_min=1, tasks_max=tasks_max))
+    return tasks
+
+
+def _validated(tasks: Sequence[Any]) -> tuple[Specs, dict[int, Rejected]]:
+    """Return a spec for every task, and by number why some are refused."""
+    specs: Specs = []
+    refused: dict[int, Rejected] = {}
+    validate = TASK.validate_python
+    for i, task in enumerate(tasks):
+        try:
+            specs.append(validate(task))
+        except ValidationError as error:
+            refused[i] = refusal(error, "task")
+            specs.append(REFUSED_SPEC)
+    return specs, refused
+
+
+def _chunks(specs: Specs) -> list[Specs]:
+    if any(name.startswith("#") for spec in specs for name in spec.get("depends_on") or ()):
+        return [specs]
+    return [specs[start : start + ORDER_TASKS_MAX] for start in range(0, len(specs), ORDER_TASKS_MAX)]
+
+
+async def _carry_out(caller: Caller, orders: Sequence[Order]) -> list[Receipt | Rejected]:
+    """Carry out the orders of a batch; raise Refused when its idempotency key is another request's.
+
+    With a key the first order goes ahead: if it meets another request's, nothing else must happen.
+    """
+    execute = caller.services.control.execute
+    ahead = 1 if caller.is_keyed else 0
+    answers = [await execute(order) for order in orders[:ahead]]
+    for answer in answers:
+        if isinstance(answer, Rejected) and answer.code is ErrorCode.CONFLICT:
+            raise Refused(answer)
+    answers += await asyncio.gather(*(execute(order) for order in orders[ahead:]))
+    if len(answers) == 1 and isinstance(answers[0], Rejected):
+        raise Refused(answers[0])
+    return answers
+
+
+def _entries(specs: Specs, answer: Receipt | Rejected) -> list[dict[str, Any]]:
+    """Return the answer's entries for the tasks of one order."""
+    if isinstance(answer, Rejected):
+        return [_error(answer)] * len(specs)
+    data = answer.data
+    rejected, waiting = data["rejected"], frozenset(data["waiting"])
+    created_at = iso(data["created_at"])
+    return [
+        _error(Rejected(ErrorCode(reason[0]), reason[1], reason[2]))
+        if (reason := rejected.get(str(i))) is not None
+        else shapes.created(task_id, spec, i in waiting, created_at)
+        for i, (task_id, spec) in enumerate(zip(task_ids(data["seed"], len(specs)), specs, strict=True))
+    ]
+
+
+def _error(rejected: Rejected) -> dict[str, Any]:
+    return {"error": {"code": rejected.code.value, "message": rejected.message, "details": rejected.details}}

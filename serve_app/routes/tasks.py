@@ -1,0 +1,129 @@
+"""One task or a page of them: submit, read, list, change, forget, cancel, retry, result."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from helix_ray.core.decide.submit import task_ids
+from helix_ray.core.errors import ErrorCode, Refused, Rejected, conflict
+from helix_ray.core.orders import CancelTask, DeleteTask, RetryTask, SubmitTasks, UpdateTask
+from helix_ray.core.questions import GetResult, GetTask, ListTasks
+from helix_ray.wire import task_answers as shapes
+from helix_ray.wire.tasks import EDITABLE, TASK, TASK_UPDATE, TaskFilters, TaskIn, TaskUpdateIn
+from helix_ray.wire.times import iso
+from serve_app.answers import json_answer, no_content
+from serve_app.bodies import read
+from serve_app.deps import SignedIn
+from serve_app.openapi import verb
+
+router = APIRouter(prefix="/tasks", tags=["tasks"])
+
+
+@router.post("", **verb("SubmitTasks", body=TaskIn, answers=shapes.TaskCreated, status=201))
+async def submit_task(caller: SignedIn) -> Response:
+    """Take a task in; it is durable when this is answered."""
+    sent = await read(caller.request)
+    spec = sent.validated(TASK, "task")
+    receipt = await caller.execute(SubmitTasks((spec,)), sent)
+    data = receipt.data
+    if data["rejected"]:
+        code, message, details = data["rejected"]["0"]
+        raise Refused(Rejected(ErrorCode(code), message, details))
+    (task_id,) = task_ids(data["seed"], 1)
+    answer = shapes.created(task_id, spec, bool(data["waiting"]), iso(data["created_at"]))
+    return json_answer(answer, 201, receipt)
+
+
+@router.get("/{task_id}", **verb("GetTask", answers=shapes.TaskOut))
+async def get_task(task_id: str, caller: SignedIn) -> Response:
+    """Give one task, whole."""
+    return json_answer(shapes.task_out(await caller.query(GetTask(task_id))))
+
+
+@router.get("", **verb("ListTasks", answers=shapes.TaskPage))
+async def list_tasks(caller: SignedIn, filters: Annotated[TaskFilters, Query()]) -> Response:
+    """Give a page of the tasks that the caller may see, newest first."""
+    question = ListTasks(
+        status=filters.status,
+        priority=filters.priority,
+        type=filters.type,
+        project_id=filters.project_id,
+        assigned_worker=filters.assigned_worker,
+        since=filters.created_since,
+        until=filters.created_until,
+        limit=filters.limit,
+        offset=filters.offset,
+    )
+    return json_answer(shapes.page_out(await caller.query(question)))
+
+
+@router.put("/{task_id}", **verb("UpdateTask", body=TaskUpdateIn, answers=shapes.TaskUpdated))
+async def update_task(task_id: str, caller: SignedIn) -> Response:
+    """Report on a task, or change it: all that is asked for, or nothing.
+
+    The worker that holds a task reports progress and its end; `attempt` and `worker_id` make sure that it still does.
+    """
+    sent = await read(caller.request)
+    receipt = await caller.execute(_update(task_id, sent.validated(TASK_UPDATE, "task")), sent)
+    return json_answer(shapes.updated(receipt.data), 200, receipt)
+
+
+def _update(task_id: str, change: dict[str, Any]) -> UpdateTask:
+    return UpdateTask(
+        task_id,
+        status=change.get("status"),
+        progress=change.get("progress"),
+        result=change.get("result"),
+        error=change.get("error"),
+        attempt=change.get("attempt"),
+        worker_id=change.get("worker_id"),
+        edits={name: value for name, value in change.items() if name in EDITABLE},
+    )
+
+
+@router.delete("/{task_id}", **verb("DeleteTask", status=204))
+async def delete_task(task_id: str, caller: SignedIn) -> Response:
+    """Forget a task. A running attempt is ended; tasks that wait for it fail."""
+    answer = await caller.services.control.execute(caller.order(DeleteTask(task_id)))
+    if isinstance(answer, Rejected):
+        return no_content(await caller.execute(await _delete_retired(task_id, caller, answer)))
+    return no_content(answer)
+
+
+async def _delete_retired(task_id: str, caller: SignedIn, refusal: Rejected) -> DeleteTask:
+    """Return the order that forgets a task of the history; only that knows whose it was."""
+    if refusal.code is not ErrorCode.NOT_FOUND:
+        raise Refused(refusal)
+    task = await caller.services.control.query(GetTask(task_id), caller.by)
+    if isinstance(task, Rejected):
+        raise Refused(refusal)
+    return DeleteTask(task_id, retired_owner=task["owner"])
+
+
+@router.post("/{task_id}/cancel", **verb("CancelTask", answers=shapes.TaskUpdated))
+async def cancel_task(task_id: str, caller: SignedIn) -> Response:
+    """End a task that is not finished; one that is cancelled already stays so."""
+    sent = await read(caller.request, optional=True)
+    receipt = await caller.execute(CancelTask(task_id), sent)
+    return json_answer(shapes.updated(receipt.data), 200, receipt)
+
+
+@router.post("/{task_id}/retry", **verb("RetryTask", answers=shapes.TaskUpdated))
+async def retry_task(task_id: str, caller: SignedIn) -> Response:
+    """Queue a failed or cancelled task again, with its retries counted afresh."""
+    sent = await read(caller.request, optional=True)
+    receipt = await caller.execute(RetryTask(task_id), sent)
+    return json_answer(shapes.updated(receipt.data), 200, receipt)
+
+
+@router.get("/{task_id}/result", **verb("GetResult", answers=shapes.ResultOut))
+async def get_result(task_id: str, caller: SignedIn) -> Response:
+    """Give what a finished task came to; a CONFLICT while it is unfinished."""
+    view = await caller.query(GetResult(task_id))
+    if shapes.is_pickled(view):
+        message = "The result is a Python object; it can be read inside the cluster only"
+        raise Refused(conflict(message, id=task_id, status=view["status"]))
+    return json_answer(shapes.result_out(view))

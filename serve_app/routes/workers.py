@@ -1,0 +1,80 @@
+"""Workers: external ones register and send heartbeats; all can be listed, looked at and drained."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from helix_ray.core.orders import DrainWorker, Heartbeat, RegisterWorker
+from helix_ray.core.questions import GetWorker, ListWorkers
+from helix_ray.wire import workers as shapes
+from helix_ray.wire.times import iso
+from serve_app.answers import json_answer
+from serve_app.bodies import read
+from serve_app.deps import SignedIn
+from serve_app.openapi import verb
+
+router = APIRouter(prefix="/workers", tags=["workers"])
+
+
+@router.post("/register", **verb("RegisterWorker", body=shapes.WorkerIn, answers=shapes.WorkerRegistered))
+async def register_worker(caller: SignedIn) -> Response:
+    """Make a worker known. One that names its `worker_id` comes back as itself; with another `boot` it has lost
+    what it held."""
+    sent = await read(caller.request)
+    worker = sent.validated(shapes.WORKER, "worker")
+    body = RegisterWorker(
+        worker["hostname"],
+        tuple(worker["capabilities"]),
+        worker.get("resources") or {},
+        worker_id=worker.get("worker_id"),
+        boot=worker.get("boot") or "",
+        labels=worker.get("labels") or {},
+    )
+    receipt = await caller.execute(body, sent)
+    answer = {
+        "worker_id": receipt.data["worker_id"],
+        "registered_at": iso(receipt.data["registered_at"]),
+    }
+    return json_answer(answer, 200, receipt)
+
+
+@router.post("/heartbeat", **verb("Heartbeat", body=shapes.HeartbeatIn, answers=shapes.HeartbeatOut))
+async def send_heartbeat(caller: SignedIn) -> Response:
+    """Say that a worker is alive; an idle one may be given a task. Silence ends its lease."""
+    sent = await read(caller.request)
+    beat = sent.validated(shapes.HEARTBEAT, "heartbeat")
+    body = Heartbeat(
+        beat["worker_id"],
+        beat.get("status"),
+        beat.get("current_task"),
+        beat.get("resources") or {},
+        beat.get("boot"),
+    )
+    receipt = await caller.execute(body, sent)
+    return json_answer(shapes.heartbeat_out(receipt.data), 200, receipt)
+
+
+@router.get("", **verb("ListWorkers", answers=shapes.WorkersOut))
+async def list_workers(caller: SignedIn) -> Response:
+    """Give all workers: the nodes of the cluster and external ones."""
+    answer = await caller.query(ListWorkers())
+    return json_answer({"workers": [shapes.worker_out(worker) for worker in answer["workers"]]})
+
+
+@router.get("/{worker_id}", **verb("GetWorker", answers=shapes.WorkerOut))
+async def get_worker(worker_id: str, caller: SignedIn) -> Response:
+    """Give one worker."""
+    return json_answer(shapes.worker_out(await caller.query(GetWorker(worker_id))))
+
+
+@router.post(
+    "/{worker_id}/drain",
+    **verb("DrainWorker", body=shapes.DrainIn, body_required=False, answers=shapes.DrainOut),
+)
+async def drain_worker(worker_id: str, caller: SignedIn) -> Response:
+    """Give a worker no more tasks, or tasks again with `{"draining": false}`; what it runs, it finishes."""
+    sent = await read(caller.request, optional=True)
+    draining = sent.validated(shapes.DRAIN, "worker").get("draining", True)
+    receipt = await caller.execute(DrainWorker(worker_id, draining), sent)
+    return json_answer(receipt.data, 200, receipt)

@@ -1,0 +1,103 @@
+"""The whole application on a control plane in memory, served by uvicorn on a real socket."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import uvicorn
+
+from helix_ray.config import Settings
+from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN, Policy
+from helix_ray.ports import Clock, ControlPlane
+from helix_ray.security.tokens import KeyRing
+from helix_ray.testing import MemoryControlPlane, add_user, memory_plane
+from serve_app.app import build_asgi
+from serve_app.edge.limiter import LendingLimiter, lend_here
+
+PASSWORD = "admin123"
+PLENTY = tuple(policy._replace(limit=10_000_000) for policy in (AUTHENTICATED, ANONYMOUS, LOGIN))
+TASK = {"title": "Test Task", "type": "planning", "priority": "high"}
+
+
+@dataclass
+class Api:
+    """A running API: its address, and the control plane behind it."""
+
+    url: str
+    plane: MemoryControlPlane
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    def anonymous(self) -> httpx.Client:
+        """A client without a token."""
+        client = httpx.Client(base_url=f"{self.url}/api/v1", timeout=30)
+        self.clients.append(client)
+        return client
+
+    def client(self, username: str = "admin", password: str = PASSWORD) -> httpx.Client:
+        """A client that has logged in."""
+        client = self.anonymous()
+        answer = client.post("/auth/login", json={"username": username, "password": password})
+        assert answer.status_code == 200, answer.text
+        client.headers["Authorization"] = f"Bearer {answer.json()['token']}"
+        return client
+
+    def add(self, username: str, *roles: str) -> httpx.Client:
+        """A client of a user who is added now."""
+        add_user(self.plane, username, PASSWORD, roles)
+        return self.client(username)
+
+    def submit(self, client: httpx.Client, **fields: Any) -> str:
+        """Submit a task and return its id."""
+        answer = client.post("/tasks", json={**TASK, **fields})
+        assert answer.status_code == 201, answer.text
+        task_id: str = answer.json()["id"]
+        return task_id
+
+
+@contextmanager
+def serving_api(
+    settings: Settings | None = None,
+    *,
+    clock: Clock | None = None,
+    policies: Sequence[Policy] = PLENTY,
+    plane: MemoryControlPlane | None = None,
+    control: ControlPlane | None = None,
+    keys: KeyRing | None = None,
+) -> Iterator[Api]:
+    """Serve the application until the block ends; `control` stands before the plane where one is given."""
+    settings = settings or Settings()
+    plane = plane or memory_plane(settings, PASSWORD, clock)
+    limiter = LendingLimiter(policies, lend_here(policies))
+    app = build_asgi(control or plane, settings, keys or KeyRing.fresh(), limiter)
+    config = uvicorn.Config(app, proxy_headers=False, log_config=None, access_log=False, lifespan="on")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        api = Api(f"http://127.0.0.1:{listener.getsockname()[1]}", plane)
+        try:
+            yield api
+        finally:
+            for client in api.clients:
+                client.close()
+            server.should_exit = True
+            thread.join()
+
+
+def error_of(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Check an answer for the documented form of an error, and return the error."""
+    assert answer.status_code == status, answer.text
+    content = answer.json()
+    assert content.keys() == {"error", "request_id"}
+    assert content["error"].keys() == {"code", "message", "details"}
+    assert content["error"]["code"] == code
+    assert content["request_id"] == answer.headers["x-request-id"]
+    assert int(answer.headers["x-ratelimit-limit"]) > 0
+    error: dict[str, Any] = content["error"]
+    return error

@@ -1,0 +1,387 @@
+"""The `helix` program and the client against the real application on a socket, with a node that really runs tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+import uvicorn
+
+import helix_ray
+from helix_ray.cli.main import app as program
+from helix_ray.cli.session_file import SessionFile
+from helix_ray.client import Client, HelixError
+from helix_ray.client.errors import Conflict
+from helix_ray.config import Settings
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.errors import Rejected
+from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN
+from helix_ray.core.orders import AttemptReport, RegisterWorker, ReportAttempts
+from helix_ray.core.questions import WorkFor
+from helix_ray.execution.allow import Allow
+from helix_ray.execution.assignment import Assignment, Finished, Outcome, ReportItem
+from helix_ray.execution.attempt import AttemptRunner, Running
+from helix_ray.execution.log import log_path
+from helix_ray.inference.onnx import ModelStore
+from helix_ray.security.tokens import KeyRing
+from helix_ray.testing import MemoryControlPlane, memory_plane
+from serve_app.app import build_asgi
+from serve_app.edge.limiter import LendingLimiter, lend_here
+
+NODE = "worker-node1"
+PASSWORD = "admin123"
+MODELS = Path(helix_ray.__file__).parent / "models"
+PLENTY = tuple(policy._replace(limit=1_000_000) for policy in (AUTHENTICATED, ANONYMOUS, LOGIN))
+STOP_S_MAX = 20
+
+
+class Node:
+    """A node of one lane: asks for work, runs it with the execution library, reports."""
+
+    def __init__(self, plane: MemoryControlPlane, folder: Path) -> None:
+        self._plane = plane
+        self._folder = folder
+        self._stopped = False
+        resources = {"cpu": 4.0, "memory_mb": 1024.0}
+        plane.give(RegisterWorker("node1", ("testing",), resources, NODE, "node", "n1", "boot"))
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped = True
+        # News wakes the question that the node waits with.
+        self._plane.write_log("none", 0, "")
+        self._thread.join(STOP_S_MAX)
+
+    def _run(self) -> None:
+        finished: list[Finished] = []
+
+        def emit(item: ReportItem) -> None:
+            if isinstance(item, Finished):
+                finished.append(item)
+
+        allow = Allow.parse("helix_ray.samples:*")
+        runner = AttemptRunner(allow, ModelStore(MODELS, 1.0), emit, emit)
+        after = 0
+        while not self._stopped:
+            reply = asyncio.run(self._plane.query(WorkFor(NODE, "boot", 0, after), SYSTEM, 0.5))
+            assert not isinstance(reply, Rejected), reply
+            after = reply["seq"]
+            for work in reply["assign"]:
+                key = (work["task_id"], work["attempt"])
+                runner.run(Running(Assignment(*key, work["run"], work["timeout_s"], str(self._folder)), emit))
+                self._report(key, finished.pop().outcome)
+        runner.close()
+
+    def _report(self, key: tuple[str, int], outcome: Outcome) -> None:
+        path = log_path(str(self._folder), *key)
+        if path.exists():
+            self._plane.write_log(*key, path.read_text())
+        report = AttemptReport(
+            *key, "completed" if outcome.ok else "failed", _result(outcome), _error(outcome)
+        )
+        self._plane.give(ReportAttempts(NODE, "boot", (report,)))
+
+
+def _result(outcome: Outcome) -> Any:
+    if outcome.exit_code is not None:
+        said = {"output": outcome.output_tail, "exit_code": outcome.exit_code, "log_bytes": outcome.log_bytes}
+        return {"success": outcome.ok, **said}
+    if not outcome.ok:
+        return None
+    shown = outcome.result if isinstance(outcome.result, dict) and "outputs" in outcome.result else None
+    return {"success": True, **(shown or {"value": outcome.result})}
+
+
+def _error(outcome: Outcome) -> dict[str, Any] | None:
+    error = outcome.error
+    return None if error is None else {"reason": error.reason, "type": error.type, "message": error.message}
+
+
+@contextmanager
+def serving(plane: MemoryControlPlane, settings: Settings) -> Iterator[str]:
+    """Serve the application until the block ends; give its address."""
+    limiter = LendingLimiter(PLENTY, lend_here(PLENTY))
+    asgi = build_asgi(plane, settings, KeyRing.fresh(), limiter)
+    server = uvicorn.Server(uvicorn.Config(asgi, log_config=None, access_log=False, lifespan="on"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(STOP_S_MAX)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The application with a node, for all tests of this file."""
+    folder = tmp_path_factory.mktemp("node")
+    settings = Settings(data_dir=folder)
+    plane = memory_plane(settings, PASSWORD)
+    node = Node(plane, folder)
+    try:
+        with serving(plane, settings) as address:
+            yield address
+    finally:
+        node.stop()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of the program left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.out)
+
+
+Helix = Callable[..., Ran]
+
+
+@pytest.fixture
+def helix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Helix:
+    """Give `helix(*arguments) -> Ran`, with a session file of its own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def run(*arguments: str) -> Ran:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            program(list(arguments))
+        said = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def signed_in(helix: Helix, url: str, monkeypatch: pytest.MonkeyPatch) -> Helix:
+    """The program, logged in as the administrator."""
+    monkeypatch.setenv("HELIX_PASSWORD", PASSWORD)
+    assert helix("login", "--url", url, "--username", "admin").code == 0
+    return helix
+
+
+def test_login_and_logout(helix: Helix, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login keeps a private session, `whoami` shows it, a logout ends it."""
+    monkeypatch.setenv("HELIX_PASSWORD", "wrong password")
+    refused = helix("login", "--url", url, "-u", "admin")
+    assert (refused.code, refused.out) == (3, "")
+    assert refused.err.startswith("helix: UNAUTHORIZED: Invalid username or password (request req-")
+    monkeypatch.setenv("HELIX_PASSWORD", PASSWORD)
+    assert helix("login", "--url", url, "-u", "admin", "--json").json["user"]["roles"] == ["admin"]
+    assert SessionFile().path.stat().st_mode & 0o777 == 0o600
+    assert helix("whoami", "--json").json["username"] == "admin"
+    assert "admin" in helix("whoami").out
+    token = orjson.loads(SessionFile().path.read_bytes())["tokens"]["token"]
+    assert helix("logout").code == 0
+    assert not SessionFile().path.exists()
+    monkeypatch.setenv("HELIX_URL", url)
+    monkeypatch.setenv("HELIX_TOKEN", token)
+    assert helix("task", "list").code == 3
+
+
+def test_a_command_from_submit_to_its_output(signed_in: Helix) -> None:
+    """`--wait` prints the output; a task that fails is exit code 1 with the reason in one line."""
+    done = signed_in("task", "submit", "--command", "echo hello; echo more", "--wait")
+    assert (done.code, done.out) == (0, "hello\nmore\n")
+    failed = signed_in("task", "submit", "--wait", "--", "sh", "-c", "echo bad; exit 3")
+    assert (failed.code, failed.out) == (1, "bad\n")
+    assert "failed" in failed.err.splitlines()[-1]
+
+
+def test_a_function_and_its_value(signed_in: Helix) -> None:
+    """A function's value is printed; its exception is named."""
+    call = ("task", "submit", "--function", "helix_ray.samples:add", "--arg", "2", "--kwarg", "b=3", "--wait")
+    assert signed_in(*call).out == "5\n"
+    assert signed_in(*call, "--json").json["result"]["value"] == 5
+    failed = signed_in(
+        "task", "submit", "--function", "helix_ray.samples:fail", "--arg", '"no ink"', "--wait"
+    )
+    assert failed.code == 1
+    assert "ValueError: no ink" in failed.err
+    refused = signed_in("task", "submit", "--function", "os:system", "--arg", '"true"')
+    assert refused.code in (2, 3)
+    assert "allow-list" in refused.err
+
+
+def test_an_inference_from_a_file(signed_in: Helix, tmp_path: Path) -> None:
+    """A .npy file travels with its element type, and the model answers."""
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros((2, 1, 32, 32), dtype=np.float32))
+    done = signed_in(
+        "task", "submit", "--inference", "digits_resnet20", "--inputs", str(path), "--wait", "--json"
+    )
+    assert done.code == 0, done.err
+    assert done.json["result"]["outputs"]
+
+
+def test_a_batch_file_with_a_bad_task(signed_in: Helix, tmp_path: Path) -> None:
+    """Every task of a file is accepted or refused by itself; a refusal is named and makes exit code 2."""
+    run = {"kind": "function", "function": "helix_ray.samples:add", "args": [1, 1]}
+    tasks = [{"title": f"t{i}", "type": "building", "run": run} for i in range(20)]
+    path = tmp_path / "tasks.json"
+    path.write_bytes(orjson.dumps(tasks))
+    done = signed_in("task", "submit", "--file", str(path), "--wait", "--json")
+    assert done.code == 0, done.err
+    assert [task["status"] for task in done.json["tasks"]] == ["completed"] * 20
+    path.write_bytes(orjson.dumps([*tasks[:1], {"title": "x", "type": "building", "priority": "urgent"}]))
+    mixed = signed_in("task", "submit", "--file", str(path), "--json")
+    assert mixed.code == 2
+    assert mixed.json["accepted"] == 1
+    assert "helix: VALIDATION_ERROR: task 1: Invalid task priority" in mixed.err
+
+
+def test_list_get_and_filters(signed_in: Helix) -> None:
+    """Listings are tables with whole ids, or the API's JSON; one task is shown field by field."""
+    task = signed_in(
+        "task", "submit", "-t", "Review", "--type", "planning", "--priority", "critical", "--json"
+    ).json
+    listed = signed_in("task", "list", "--priority", "critical")
+    assert task["id"] in listed.out
+    assert "Review" in listed.out
+    page = signed_in(
+        "task", "list", "--status", "pending", "--type", "planning", "--limit", "5", "--json"
+    ).json
+    assert task["id"] in [line["id"] for line in page["tasks"]]
+    assert "Review" in signed_in("task", "get", task["id"]).out
+    assert signed_in("task", "get", task["id"], "--json").json["priority"] == "critical"
+    assert signed_in("task", "delete", task["id"]).code == 0
+    gone = signed_in("task", "get", task["id"])
+    assert gone.code == 4
+    assert gone.err.startswith("helix: NOT_FOUND: Task not found")
+    assert len(gone.err.splitlines()) == 1
+
+
+def test_cancel_retry_and_result(signed_in: Helix) -> None:
+    """Changes that contradict the present state are exit code 5."""
+    task_id = signed_in("task", "submit", "-t", "By hand").out.strip()
+    early = signed_in("task", "result", task_id)
+    assert early.code == 5
+    assert signed_in("task", "cancel", task_id).code == 0
+    assert signed_in("task", "result", task_id).code == 1
+    assert signed_in("task", "retry", task_id, "--json").json["tasks"][0]["status"] == "pending"
+    assert signed_in("task", "retry", task_id).code == 5
+
+
+def test_a_wait_that_is_too_short(signed_in: Helix) -> None:
+    """`--wait-timeout` ends the waiting, not the task, with an exit code of its own."""
+    late = signed_in("task", "submit", "-t", "Nobody does this", "--wait", "--wait-timeout", "0.1")
+    assert late.code == 8
+    assert late.err.splitlines()[-1].startswith("helix: TIMEOUT: ")
+
+
+def test_logs(signed_in: Helix) -> None:
+    """The whole output is printed, followed or not."""
+    done = signed_in("task", "submit", "--command", "seq 1 2000", "--wait", "--json").json
+    wanted = [str(n) for n in range(1, 2001)]
+    assert signed_in("task", "logs", done["id"]).out.split() == wanted
+    assert signed_in("task", "logs", "--follow", done["id"]).out.split() == wanted
+
+
+def test_watch_ends_with_the_tasks(signed_in: Helix) -> None:
+    """Watching named tasks ends when all have ended; with --json each change is a line."""
+    ids = [signed_in("task", "submit", "--command", line).out.strip() for line in ("true", "true")]
+    watched = signed_in("task", "watch", "--json", *ids)
+    assert watched.code == 0
+    last = {task["id"]: task["status"] for task in map(orjson.loads, watched.out.splitlines())}
+    assert last == dict.fromkeys(ids, "completed")
+    failed = signed_in("task", "submit", "--command", "exit 1").out.strip()
+    table = signed_in("task", "watch", failed, ids[0])
+    assert table.code == 1
+    assert failed in table.out
+
+
+def test_workers(signed_in: Helix) -> None:
+    """Workers are listed with what they offer, and drained."""
+    assert NODE in signed_in("worker", "list").out
+    assert signed_in("worker", "list", "--json").json["workers"][0]["id"] == NODE
+    assert "node1" in signed_in("worker", "get", NODE).out
+    assert signed_in("worker", "drain", NODE).code == 0
+    assert signed_in("worker", "get", NODE, "--json").json["status"] == "draining"
+    assert signed_in("worker", "drain", NODE, "--undo").code == 0
+    assert signed_in("worker", "get", "worker-none").code == 4
+
+
+def test_users_and_what_their_roles_allow(
+    signed_in: Helix, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An administrator adds a viewer, who may look but not submit: exit code 3."""
+    monkeypatch.setenv("HELIX_NEW_PASSWORD", "quiet looking")
+    assert signed_in("user", "add", "vera", "--role", "viewer").code == 0
+    assert "vera" in signed_in("user", "list").out
+    assert signed_in("user", "add", "vera", "--role", "viewer").code == 5
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "vera"))
+    monkeypatch.setenv("HELIX_PASSWORD", "quiet looking")
+    assert signed_in("login", "--url", url, "-u", "vera").code == 0
+    assert signed_in("task", "list").code == 0
+    denied = signed_in("task", "submit", "--command", "true")
+    assert (denied.code, len(denied.err.splitlines())) == (3, 1)
+    monkeypatch.setenv("HELIX_NEW_PASSWORD", "quieter looking")
+    assert signed_in("user", "password").code == 0
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert signed_in("user", "remove", "vera").code == 0
+    assert signed_in("user", "remove", "vera").code == 4
+
+
+def test_validation_errors_name_the_field(signed_in: Helix) -> None:
+    """What the server refuses is exit code 2, with the field in the line."""
+    refused = signed_in("task", "submit", "-t", "x", "--type", "poetry")
+    assert refused.code == 2
+    assert "field: type" in refused.err
+    assert refused.err.rstrip().endswith(")")
+
+
+def test_processes_share_a_session_whose_token_ends(signed_in: Helix, url: str) -> None:
+    """Six programs at once, with a token that is due, exchange it once between them, and all of them work."""
+    file = SessionFile()
+    kept = orjson.loads(file.path.read_bytes())
+    kept["tokens"]["expires_at"] = "2020-01-01T00:00:00Z"
+    file.path.write_bytes(orjson.dumps(kept))
+    command = [sys.executable, "-m", "helix_ray.cli.main", "whoami", "--json"]
+    running = [
+        subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(6)
+    ]
+    ended = [(process, *process.communicate(timeout=60)) for process in running]
+    assert [process.returncode for process, _, _ in ended] == [0] * 6, [err for _, _, err in ended]
+    assert all(orjson.loads(out)["username"] == "admin" for _, out, _ in ended)
+
+
+def test_the_client_over_the_wire(url: str) -> None:
+    """The library's verbs work against the application as they do against its tests' servers."""
+    with Client(url) as client:
+        client.login("admin", PASSWORD)
+        first = client.submit("Once", idempotency_key="key-1", labels={"a": "b"})
+        assert client.submit("Once", idempotency_key="key-1", labels={"a": "b"}) == first
+        with pytest.raises(Conflict):
+            client.submit("Other", idempotency_key="key-1")
+        updated = client.update(first["id"], status="completed", progress=100, result={"success": True})
+        assert updated["status"] == "completed"
+        assert client.wait(first["id"], timeout_s=10)[first["id"]]["progress"] == 100
+        assert client.result(first["id"])["result"] == {"success": True}
+        ids = [client.submit(f"n{i}", labels={"n": str(i)})["id"] for i in range(12)]
+        for task_id in ids:
+            client.cancel(task_id)
+        assert {task["id"] for task in client.as_completed(ids, timeout_s=10)} == set(ids)
+        assert set(ids) <= {task["id"] for task in client.list(status="cancelled", page_tasks=7)}
+        client.logout()
+        with pytest.raises(HelixError):
+            client.workers()

@@ -1,0 +1,125 @@
+"""Every call of the API reference that belongs to tasks, workers and logins, in its order, field by field."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+
+from tests.http.api_server import PASSWORD, Api, error_of
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+def assert_fields(content: dict[str, Any], **types: Any) -> None:
+    """Check that each documented field is there with its type; a pattern is a text that matches."""
+    for name, kind in types.items():
+        assert name in content, (name, content)
+        value = content[name]
+        if isinstance(kind, re.Pattern):
+            assert kind.fullmatch(value), (name, value)
+        else:
+            assert isinstance(value, kind), (name, value)
+            assert not isinstance(value, bool) or bool in (kind if isinstance(kind, tuple) else (kind,))
+
+
+def test_login(api: Api) -> None:
+    answer = api.anonymous().post("/auth/login", json={"username": "admin", "password": PASSWORD})
+    assert answer.status_code == 200
+    content = answer.json()
+    assert_fields(content, token=str, expires_at=TIME, user=dict)
+    assert_fields(content["user"], id=re.compile(r"user-\w+"), username=str, roles=list)
+    assert (content["user"]["username"], content["user"]["roles"]) == ("admin", ["admin"])
+    assert content["token"].count(".") == 2
+
+
+def test_create_get_list_update_delete_a_task(admin: httpx.Client) -> None:
+    body = {
+        "title": "Implement user authentication",
+        "description": "Add JWT-based auth system",
+        "type": "building",
+        "priority": "high",
+        "project_id": "project-123",
+    }
+    answer = admin.post("/tasks", json=body)
+    assert answer.status_code == 201
+    created = answer.json()
+    assert_fields(created, id=re.compile(r"task-\w+"), created_at=TIME)
+    assert (created["title"], created["status"], created["priority"]) == (body["title"], "pending", "high")
+
+    assert admin.put(f"/tasks/{created['id']}", json={"status": "running", "progress": 45}).status_code == 200
+    answer = admin.get(f"/tasks/{created['id']}")
+    assert answer.status_code == 200
+    task = answer.json()
+    assert_fields(task, created_at=TIME, updated_at=TIME, progress=int, assigned_worker=(str, type(None)))
+    assert {name: task[name] for name in body} == body
+    assert (task["id"], task["status"], task["progress"]) == (created["id"], "running", 45)
+
+    answer = admin.get("/tasks", params={"status": "running", "priority": "high", "limit": 50, "offset": 0})
+    assert answer.status_code == 200
+    page = answer.json()
+    assert (page["total"], page["limit"], page["offset"], len(page["tasks"])) == (1, 50, 0, 1)
+    assert_fields(page["tasks"][0], id=str, title=str, status=str, priority=str)
+
+    answer = admin.put(f"/tasks/{created['id']}", json={"status": "completed", "progress": 100})
+    assert answer.status_code == 200
+    updated = answer.json()
+    assert_fields(updated, updated_at=TIME, progress=int)
+    assert (updated["id"], updated["status"], updated["progress"]) == (created["id"], "completed", 100)
+
+    answer = admin.delete(f"/tasks/{created['id']}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    error_of(admin.get(f"/tasks/{created['id']}"), 404, "NOT_FOUND")
+
+
+def test_list_defaults(admin: httpx.Client) -> None:
+    page = admin.get("/tasks").json()
+    assert (page["limit"], page["offset"]) == (50, 0)
+
+
+def test_register_heartbeat_and_list_workers(admin: httpx.Client) -> None:
+    body = {
+        "hostname": "worker-node-1",
+        "capabilities": ["planning", "building", "testing"],
+        "resources": {"cpu": 8, "memory": 16384, "gpu": True},
+    }
+    answer = admin.post("/workers/register", json=body)
+    assert answer.status_code == 200
+    registered = answer.json()
+    assert_fields(registered, worker_id=re.compile(r"worker-\w+"), registered_at=TIME)
+
+    beat = {
+        "worker_id": registered["worker_id"],
+        "status": "idle",
+        "current_task": None,
+        "resources": {"cpu_usage": 15.5, "memory_usage": 4096},
+    }
+    answer = admin.post("/workers/heartbeat", json=beat)
+    assert answer.status_code == 200
+    assert answer.json() == {"acknowledged": True, "assigned_task": None}
+
+    answer = admin.get("/workers")
+    assert answer.status_code == 200
+    (worker,) = answer.json()["workers"]
+    assert_fields(worker, hostname=str, status=str, last_heartbeat=TIME, capabilities=list)
+    assert (worker["id"], worker["hostname"]) == (registered["worker_id"], "worker-node-1")
+    assert sorted(worker["capabilities"]) == sorted(body["capabilities"])
+    assert worker["status"] == "idle"
+
+
+def test_an_error_has_the_documented_form(admin: httpx.Client) -> None:
+    error = error_of(
+        admin.post("/tasks", json={"title": "x", "type": "building", "priority": "urgent"}),
+        400,
+        "VALIDATION_ERROR",
+    )
+    assert error["message"] == "Invalid task priority"
+    assert error["details"]["field"] == "priority"
+    assert error["details"]["allowed_values"] == ["low", "normal", "high", "critical"]
+
+
+def test_rate_limit_headers_are_in_all_responses(admin: httpx.Client) -> None:
+    for answer in (admin.get("/tasks"), admin.get("/nope"), admin.delete("/tasks/task-none")):
+        for name in ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"):
+            assert answer.headers[name].isdigit()

@@ -1,0 +1,186 @@
+"""The Python API as a program in a Ray job uses it, on a cluster of three raylets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helix_ray import cluster as hx
+from helix_ray.cluster.api import Cluster
+from helix_ray.core.errors import Refused
+from tests.ray.conftest import LiveCluster
+
+WAIT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def helix(cluster: LiveCluster) -> Iterator[Cluster]:
+    """A connection from this process, which is a driver of the cluster."""
+    with hx.connect() as connected:
+        yield connected
+
+
+class NoPaper(Exception):
+    """An exception of this module, which executors cannot import."""
+
+    def __init__(self, tray: int) -> None:
+        super().__init__(tray)
+        self.tray = tray
+
+
+def square(n: int) -> int:
+    return n * n
+
+
+def jam(tray: int) -> None:
+    raise NoPaper(tray)
+
+
+@hx.function(cpu=1, max_retries=0)
+def where(_: int = 0) -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def test_functions_of_this_program_run_elsewhere(helix: Cluster) -> None:
+    """A function that no executor can import travels by value, and its value comes back as an object."""
+    assert helix.submit(square, 12).result(WAIT_S) == 144
+    assert helix.submit(lambda: {1, 2}).result(WAIT_S) == {1, 2}
+    assert (helix.submit(np.arange, 3).result(WAIT_S) == [0, 1, 2]).all()
+
+
+def test_exceptions_come_back_as_they_were_raised(helix: Cluster) -> None:
+    """The class is the one of this process, its fields are there, a note has the remote traceback."""
+    with pytest.raises(NoPaper) as caught:
+        helix.submit(jam, 2).result(WAIT_S)
+    assert caught.value.tray == 2
+    assert "jam" in caught.value.__notes__[0]
+
+
+def test_a_decorated_function_maps_over_the_nodes(helix: Cluster) -> None:
+    """A map gives a value for every item; it ran on real nodes of this cluster."""
+    import ray
+
+    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    assert set(where.map(range(60))) <= alive
+    assert list(helix.map(square, range(1000), cpu=0.5)) == [n * n for n in range(1000)]
+
+
+def test_commands_give_their_output_and_logs(helix: Cluster) -> None:
+    """A command's value has exit code and output, its logs have all of it; a bad exit code is a failure."""
+    handle = helix.command("echo out; echo err >&2", env={"A": "1"})
+    assert handle.result(WAIT_S)["exit_code"] == 0
+    assert sorted(handle.logs().split()) == ["err", "out"]
+    with pytest.raises(hx.TaskFailedError) as caught:
+        helix.command(["sh", "-c", "echo bad; exit 3"]).result(WAIT_S)
+    assert caught.value.result["exit_code"] == 3
+
+
+def test_logs_can_be_followed(helix: Cluster) -> None:
+    """Following gives every line and ends with the attempt."""
+    handle = helix.command("for i in 1 2 3; do echo $i; done")
+    assert "".join(handle.follow()).split() == ["1", "2", "3"]
+
+
+def test_inference_takes_arrays(helix: Cluster) -> None:
+    """A model runs on a numpy array."""
+    images = np.zeros((2, 1, 32, 32), dtype=np.float32)
+    result: dict[str, Any] = helix.inference("digits_resnet20", images).result(WAIT_S)
+    assert result["success"]
+    assert result["provider"]
+
+
+def test_large_results_come_from_their_node(helix: Cluster) -> None:
+    """A value of 3 MB does not go through the journal."""
+    handle = helix.submit(os.urandom, 3_000_000)
+    assert len(handle.result(WAIT_S)) == 3_000_000
+    assert handle.outcome()["result"]["stored"] == "object_store"
+
+
+def test_waiting_streaming_cancelling(helix: Cluster) -> None:
+    """`as_completed` streams, `cancel` ends a running task, `wait` tells done from not done."""
+    handles = [helix.submit(square, n) for n in range(20)]
+    assert sorted(h.result() for h in hx.as_completed(handles, WAIT_S)) == [n * n for n in range(20)]
+    stuck = helix.command("while true; do read -r line < /dev/zero; done", timeout_s=300)
+    done, open_ = hx.wait([*handles, stuck], timeout=0.1)
+    assert (len(done), open_) == (20, {stuck})
+    assert stuck.cancel()
+    with pytest.raises(hx.TaskCancelledError):
+        stuck.result(WAIT_S)
+
+
+def test_handles_can_be_awaited(helix: Cluster) -> None:
+    """Async programs await handles."""
+
+    async def main() -> list[int]:
+        handles = [await helix.submit_async(square, n) for n in range(5)]
+
+        async def value(handle: hx.Handle) -> int:
+            result: int = await handle
+            return result
+
+        return await asyncio.gather(*map(value, handles))
+
+    assert asyncio.run(main()) == [0, 1, 4, 9, 16]
+
+
+def test_a_killed_master_is_latency_only(cluster: LiveCluster, helix: Cluster) -> None:
+    """Submits and waits over a kill -9 of the master give every value once, and raise nothing."""
+    handles = [helix.submit(square, n) for n in range(20)]
+    os.kill(cluster.master_pid(), signal.SIGKILL)
+    handles += [helix.submit(square, n) for n in range(20, 40)]
+    assert [handle.result(WAIT_S) for handle in handles] == [n * n for n in range(40)]
+
+
+def test_refusals_name_their_reason(helix: Cluster) -> None:
+    """What the control plane refuses raises Refused from submit."""
+    with pytest.raises(Refused, match="Invalid task type"):
+        helix.submit(square, 1, type="poetry")
+
+
+def test_a_program_of_its_own_can_connect(cluster: LiveCluster, tmp_path: Path) -> None:
+    """A script beside which a module lies connects by RAY_ADDRESS and uses that module's functions."""
+    (tmp_path / "beside.py").write_text("def triple(n):\n    return 3 * n\n")
+    script = tmp_path / "job.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import helix_ray as hx
+            import beside
+
+            @hx.function(title="Half")
+            def half(n):
+                return beside.triple(n) / 2
+
+            with hx.connect() as cluster:
+                print(cluster.submit(beside.triple, 5).result(60), half.submit(4).result(60))
+            """
+        )
+    )
+    environment = {**os.environ, "RAY_ADDRESS": cluster.ray_cluster.address}
+    ended = subprocess.run(
+        [sys.executable, str(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert ended.stdout.split() == ["15", "6.0"], ended.stderr[-2000:]
+
+
+def test_where_there_is_no_helix_it_says_so(cluster: LiveCluster) -> None:
+    """Another namespace has no control plane: connect says so at once."""
+    with pytest.raises(hx.ClusterUnavailable, match="helix up"):
+        hx.connect(namespace="elsewhere")

@@ -1,0 +1,86 @@
+"""The table of roles: every order and question is decided on, and what is not listed is denied."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from helix_ray.core.access import ALLOWED, ROLES, SYSTEM, Principal, changes_all_tasks, may, sees_all_tasks
+from helix_ray.core.orders import OrderBody
+from helix_ray.core.questions import Question
+
+VERBS = tuple(kind.__name__ for kind in (*get_args(OrderBody), *get_args(Question)))
+
+# Who may use each verb besides the system: a (admin), d (developer), v (viewer), w (worker).
+TABLE = {
+    "SubmitTasks": "ad",
+    "UpdateTask": "adw",
+    "CancelTask": "ad",
+    "RetryTask": "ad",
+    "DeleteTask": "ad",
+    "ReleaseTasks": "",
+    "ExpireTasks": "",
+    "StartAttempts": "",
+    "ReportAttempts": "",
+    "RegisterWorker": "aw",
+    "Heartbeat": "aw",
+    "DrainWorker": "a",
+    "LoseWorker": "",
+    "CreateUser": "a",
+    "RemoveUser": "a",
+    "ChangePassword": "advw",
+    "OpenSession": "",
+    "RefuseLogin": "",
+    "RefreshSession": "",
+    "CloseSession": "advw",
+    "RetireTasks": "",
+    "GetTask": "advw",
+    "ListTasks": "adv",
+    "GetResult": "adv",
+    "ReadLog": "adv",
+    "WaitTasks": "adv",
+    "WorkFor": "",
+    "ListWorkers": "adv",
+    "GetWorker": "adv",
+    "GetUser": "advw",
+    "ListUsers": "a",
+    "GetSession": "",
+    "Counts": "adv",
+    "SigningKeys": "",
+}
+
+
+def test_the_table_names_every_verb() -> None:
+    """A verb that is added has to be decided on here, and the code's table knows no other."""
+    assert set(TABLE) == set(VERBS)
+    assert set().union(*ALLOWED.values()) <= set(VERBS)
+    assert set(ALLOWED) == set(ROLES)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_role_and_each_verb(verb: str) -> None:
+    """As the table says; the system may everything, an unknown role or none at all nothing."""
+    assert "".join(sorted(role[0] for role in ROLES if may(Principal("u", "", (role,)), verb))) == TABLE[verb]
+    assert may(SYSTEM, verb)
+    assert not may(Principal("u", "", ("pope",)), verb)
+    assert not may(Principal("u"), verb)
+
+
+def test_roles_add_up() -> None:
+    """A worker that is a viewer too may do what either may."""
+    both = Principal("u", "", ("worker", "viewer"))
+    assert may(both, "Heartbeat")
+    assert may(both, "ListTasks")
+    assert not may(both, "SubmitTasks")
+
+
+@pytest.mark.parametrize(
+    ("role", "sees", "changes"),
+    [("admin", True, True), ("system", True, True), ("viewer", True, False), ("developer", False, False),
+     ("worker", False, False)],
+)  # fmt: skip
+def test_other_peoples_tasks(role: str, sees: bool, changes: bool) -> None:
+    """Administrators and the system see and change them, viewers see them."""
+    by = Principal("u", "", (role,))
+    assert (sees_all_tasks(by), changes_all_tasks(by)) == (sees, changes)
