@@ -56,7 +56,8 @@ def _wait_for_nodes(reconciler: Any) -> None:
     """Wait until every node that is alive now has its worker."""
 
     async def wait() -> None:
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        alive = {node["NodeID"] for node in nodes if node["Alive"]}
         async with asyncio.timeout(START_S_MAX):
             while not alive <= set(await reconciler.ping.remote()):
                 await asyncio.sleep(0.1)

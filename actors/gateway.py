@@ -237,7 +237,7 @@ class RayControlPlane:
             return {**empty, "eof": over, "cut_bytes": 0}
         name = names.node_worker(str(task["assigned_worker"]).removeprefix("worker-"))
         pieces = (question.task_id, attempt, question.offset, question.limit_bytes, wait_s)
-        piece = await self._ask_actor(name, lambda n: n.read_log.remote(*pieces))
+        piece: Answer | None = await self._ask_actor(name, lambda n: n.read_log.remote(*pieces))
         if piece is None:
             message = "The log was kept on a node that is gone"
             return Rejected(

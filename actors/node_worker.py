@@ -179,7 +179,7 @@ class NodeWorker:
             str(self._log_dir),
             b64decode(payload) if payload else None,
         )
-        return Item(assignment, work["demand"], work["group"])
+        return Item(assignment, work["group"].demand, work["group"])
 
     def _revoke(self, key: Key) -> None:
         seat = self._dispatch.drop(key)

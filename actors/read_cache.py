@@ -16,7 +16,6 @@ from typing import Any
 from helix_ray.core.access import Principal, sees_all_tasks
 
 TASKS_MAX = 20_000
-DROPPED_MAX = 20_000
 CHANGES_MAX = 20_000
 POLL_S = 0.3
 FRESH_S = 1.0
@@ -26,13 +25,15 @@ Changes = Callable[[int, int, float], Awaitable[tuple[int, int, list[str]] | Non
 
 
 class ReadCache:
-    """A bounded map from task id to view, with the seq up to which it is known to be true."""
+    """A bounded map from task id to view.
+
+    Invariant: a kept view is as of `_floor` or later, so what the stream says from there on is all that can make it
+    old. `_floor` is the stream's cursor or the last write of this replica, whichever is later.
+    """
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
         self._tasks: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        # Ids dropped lately with the seq at which they changed: an older answer still under way must not be kept.
-        self._dropped: OrderedDict[str, int] = OrderedDict()
         self._floor = 0
         self._heard = float("-inf")
         self._follower: asyncio.Task[None] | None = None
@@ -41,16 +42,14 @@ class ReadCache:
         """Return a task that is known and that the asker may see."""
         if self._follower is None:
             self._follower = asyncio.get_running_loop().create_task(self._follow())
-        if time.monotonic() - self._heard > FRESH_S:
-            return None
         view = self._tasks.get(task_id)
-        if view is None or not (view["owner"] == by.id or sees_all_tasks(by)):
+        if view is None or time.monotonic() - self._heard > FRESH_S:
             return None
-        return view
+        return view if view["owner"] == by.id or sees_all_tasks(by) else None
 
     def keep(self, task_id: str, view: dict[str, Any], seq: int) -> None:
-        """Keep an answer that is as of `seq`, unless the task is known to have changed after that."""
-        if seq < self._floor or self._dropped.get(task_id, 0) > seq:
+        """Keep an answer that is as of `seq`, unless something newer is known to have happened since."""
+        if seq < self._floor:
             return
         self._tasks[task_id] = view
         if len(self._tasks) > TASKS_MAX:
@@ -59,14 +58,8 @@ class ReadCache:
     def wrote(self, task_id: str | None, seq: int) -> None:
         """Drop a task that an order of this replica changed."""
         if task_id is not None:
-            self._drop(task_id, seq)
-
-    def _drop(self, task_id: str, seq: int) -> None:
-        self._tasks.pop(task_id, None)
-        self._dropped[task_id] = seq
-        self._dropped.move_to_end(task_id)
-        if len(self._dropped) > DROPPED_MAX:
-            self._floor = max(self._floor, self._dropped.popitem(last=False)[1])
+            self._tasks.pop(task_id, None)
+            self._floor = max(self._floor, seq)
 
     async def _follow(self) -> None:
         cursor = -1
@@ -76,15 +69,12 @@ class ReadCache:
                 await asyncio.sleep(POLL_S)
                 continue
             after, head, ids = news
-            self._apply(cursor, after, head, ids)
-            cursor = after
+            if cursor < 0 or head < cursor:
+                # The first answer, or another journal: nothing kept so far is known to be current.
+                self._tasks.clear()
+                self._floor = 0
+            for task_id in ids:
+                self._tasks.pop(task_id, None)
+            cursor, self._floor = after, max(self._floor, after)
             if after == head:
                 self._heard = time.monotonic()
-
-    def _apply(self, cursor: int, after: int, head: int, ids: list[str]) -> None:
-        if cursor < 0 or head < cursor:
-            # The first answer, or another journal: nothing kept so far is known to be current.
-            self._tasks.clear()
-            self._floor = head
-        for task_id in ids:
-            self._drop(task_id, after)

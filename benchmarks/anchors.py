@@ -181,3 +181,17 @@ def dask() -> Iterator[Anchor]:
         anchor = Dask(client)
         anchor.tasks_per_s(WARM_UP_TASKS)
         yield anchor
+
+
+@contextmanager
+def running() -> Iterator[tuple[list[Anchor], list[str]]]:
+    """Start all anchors; one that cannot start is named in the second list instead."""
+    started: list[Anchor] = []
+    missing: list[str] = []
+    with ExitStack() as stack:
+        for start in (raw_ray, celery_redis, dask):
+            try:
+                started.append(stack.enter_context(start()))
+            except (DidNotStart, ImportError) as error:
+                missing.append(f"left out: {start.__name__}: {error}")
+        yield started, missing

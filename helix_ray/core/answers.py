@@ -157,7 +157,6 @@ def _assignment(task: Task, attempt: int) -> dict[str, Any]:
         "attempt": attempt,
         "run": task.spec["run"],
         "timeout_s": task.spec.get("timeout_s"),
-        "demand": task.group.demand,
         "group": task.group,
     }
 

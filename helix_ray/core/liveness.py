@@ -39,10 +39,6 @@ class Liveness:
         if known is None or pulse.mono >= known.mono:
             self.pulses[worker_id] = pulse
 
-    def forget(self, worker_id: str) -> None:
-        """Stop judging a worker."""
-        self.pulses.pop(worker_id, None)
-
     def judge(self, lease_s: dict[str, float], now: float) -> list[str]:
         """Return the workers, of those in `lease_s`, that were silent for longer than their lease.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from helix_ray.core.lifecycle import Status
@@ -18,6 +19,7 @@ DEFAULT_CPU = 1.0
 # Assignments and revocations a node worker may still have to hear about; one that fell behind by more gets
 # the whole list of what it holds instead.
 INBOX_ENTRIES_MAX = 20_000
+CLASSES_SHARED_MAX = 4096
 
 
 class TaskClass(NamedTuple):
@@ -194,6 +196,10 @@ class State:
         return self.internal_receipts if key.startswith("~") else self.client_receipts
 
 
+# Equal classes are one object: a million tasks share it, and so does what travels to a node about them.
+_one_class = lru_cache(maxsize=CLASSES_SHARED_MAX)(TaskClass)
+
+
 def class_of(spec: dict[str, Any]) -> TaskClass:
     """Return the scheduler's class of a task spec."""
     run = spec.get("run")
@@ -207,7 +213,7 @@ def class_of(spec: dict[str, Any]) -> TaskClass:
         signature = run["model"]
     capabilities = spec.get("required_capabilities")
     labels = spec.get("labels")
-    return TaskClass(
+    return _one_class(
         kind,
         signature,
         demand_of(spec.get("resources")),

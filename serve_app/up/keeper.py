@@ -7,6 +7,7 @@ everything below has ended.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
@@ -21,6 +22,9 @@ from serve_app.up import data_dir as home
 from serve_app.up import process_tree
 
 STOP_S_MAX = 4.0
+# In a cluster of somebody else's, what is not stopped in order stays.
+STOP_JOINED_S_MAX = 20.0
+EXIT_KILLED = 128 + signal.SIGKILL
 # Not SIGTERM: Ray's library prints a stack trace for that before Python hears of it.
 STOP_SIGNAL = signal.SIGUSR1
 
@@ -35,10 +39,13 @@ def keep(front_end: int, data_dir: Path, temp_dir: Path, environment: dict[str, 
     code = 1
     try:
         session = _start_session(environment, app, temp_dir)
-        code = _wait(session, front_end, wake_up)
+        joined = "RAY_ADDRESS" in environment
+        code = _wait(session, front_end, wake_up, STOP_JOINED_S_MAX if joined else STOP_S_MAX)
+        if joined and code >= EXIT_KILLED:
+            _sweep(environment, app, temp_dir, data_dir)
     finally:
         process_tree.kill_descendants()
-        _keep_logs(temp_dir, data_dir, failed=code != 0)
+        _keep_logs(temp_dir, data_dir, failed=code not in (0, EXIT_KILLED))
         shutil.rmtree(temp_dir, ignore_errors=True)
         home.forget(data_dir)
     return code
@@ -46,14 +53,26 @@ def keep(front_end: int, data_dir: Path, temp_dir: Path, environment: dict[str, 
 
 def _start_session(environment: dict[str, str], app: str, temp_dir: Path) -> int:
     keeper = os.getpid()
-    command = [sys.executable, "-m", "serve_app.up.session", "--temp-dir", str(temp_dir / "r"), "--app", app]
     return subprocess.Popen(
-        command,
+        _command(app, temp_dir),
         env=environment,
         stdin=subprocess.DEVNULL,
         restore_signals=True,
         preexec_fn=lambda: _prepare_session(keeper),  # one thread here, so this is safe
     ).pid
+
+
+def _command(app: str, temp_dir: Path) -> list[str]:
+    return [sys.executable, "-m", "serve_app.up.session", "--temp-dir", str(temp_dir / "r"), "--app", app]
+
+
+def _sweep(environment: dict[str, str], app: str, temp_dir: Path, data_dir: Path) -> None:
+    """Take our actors and API out of a joined cluster for a session that was killed while they ran."""
+    state = home.read(data_dir)
+    if state is not None and state.ray_address is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            command = [*_command(app, temp_dir), "--sweep"]
+            subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, timeout=STOP_JOINED_S_MAX)
 
 
 def _prepare_session(keeper: int) -> None:
@@ -76,8 +95,8 @@ def _do_nothing(number: int, frame: FrameType | None) -> None:
     pass
 
 
-def _wait(session: int, front_end: int, wake_up: int) -> int:
-    """Wait for the session's end; when the front ends first, ask for it, and insist after STOP_S_MAX."""
+def _wait(session: int, front_end: int, wake_up: int, stop_s_max: float) -> int:
+    """Wait for the session's end; when the front ends first, ask for it, and insist after stop_s_max."""
     sources = [wake_up, front_end]
     give_up: float | None = None
     while True:
@@ -87,13 +106,13 @@ def _wait(session: int, front_end: int, wake_up: int) -> int:
             os.read(wake_up, 4096)
         ended = process_tree.reap()
         if session in ended:
-            return 0 if give_up is not None else ended[session]
+            return ended[session]
         if front_end in readable:
             sources.remove(front_end)
             os.kill(session, STOP_SIGNAL)
-            give_up = time.monotonic() + STOP_S_MAX
+            give_up = time.monotonic() + stop_s_max
         elif give_up is not None and time.monotonic() >= give_up:
-            return 0
+            return EXIT_KILLED
 
 
 def _keep_logs(temp_dir: Path, data_dir: Path, *, failed: bool) -> None:

@@ -44,6 +44,9 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--temp-dir", type=Path, required=True)
     parser.add_argument("--app", default="")
+    parser.add_argument(
+        "--sweep", action="store_true", help="only take out of a joined cluster what was left there"
+    )
     arguments = parser.parse_args()
     settings = Settings()
     environment.take_secrets(os.environ)
@@ -51,6 +54,8 @@ def main() -> int:
         signal.signal(number, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
+        if arguments.sweep:
+            return _sweep(arguments.app)
         return _run(settings, arguments.app, arguments.temp_dir)
     except Stop:
         return 0
@@ -116,6 +121,14 @@ def _run_joined(settings: Settings, app: str, address: str) -> int:
             threading.Event().wait(WATCH_EVERY_S)
     finally:
         _end(app, serve_too=True)
+
+
+def _sweep(app: str) -> int:
+    from serve_app.up import cluster
+
+    cluster.connect(os.environ["RAY_ADDRESS"])
+    _end(app, serve_too=True)
+    return 0
 
 
 def _start(settings: Settings, app: str, ray_address: str) -> None:

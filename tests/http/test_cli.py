@@ -73,7 +73,7 @@ class Node:
                 finished.append(item)
 
         allow = Allow.parse("helix_ray.samples:*")
-        runner = AttemptRunner(allow, ModelStore(MODELS, 1.0), emit, emit)
+        runner = AttemptRunner(allow, ModelStore(MODELS, cpus=1.0), emit, emit)
         after = 0
         while not self._stopped:
             reply = asyncio.run(self._plane.query(WorkFor(NODE, "boot", 0, after), SYSTEM, 0.5))

@@ -17,7 +17,9 @@ from helix_ray.core.state import INBOX_ENTRIES_MAX
 from tests.unit.core.stage import ADMIN, BOT, COMMAND, DEV, EXTERNAL, NODE, OTHER, VIEWER, Stage, spec
 
 
-def ask(stage: Stage, question: q.Question, by: Principal = DEV, liveness: Liveness | None = None) -> dict[str, Any]:
+def ask(
+    stage: Stage, question: q.Question, by: Principal = DEV, liveness: Liveness | None = None
+) -> dict[str, Any]:
     """Ask a question that must be answered."""
     reply = answer(stage.state, liveness or Liveness(), question, by)
     assert isinstance(reply, dict), reply
@@ -41,9 +43,19 @@ def test_a_task_is_shown_to_those_who_may_see_it(stage: Stage, by: Principal) ->
     """Whole, with the fields of its spec as they were given."""
     (task_id,) = stage.submit(spec(run=COMMAND, labels={"zone": "a"}, description="more"))
     view = ask(stage, q.GetTask(task_id), by)
-    assert (view["id"], view["status"], view["priority"], view["owner"]) == (task_id, "pending", "normal", DEV.id)
+    assert (view["id"], view["status"], view["priority"], view["owner"]) == (
+        task_id,
+        "pending",
+        "normal",
+        DEV.id,
+    )
     assert (view["run"], view["labels"], view["description"]) == (COMMAND, {"zone": "a"}, "more")
-    assert (view["assigned_worker"], view["progress"], view["not_before"], view["waits_for"]) == (None, 0.0, None, [])
+    assert (view["assigned_worker"], view["progress"], view["not_before"], view["waits_for"]) == (
+        None,
+        0.0,
+        None,
+        [],
+    )
     assert "resources" not in view
 
 
@@ -130,7 +142,11 @@ def test_waiting_for_tasks(stage: Stage) -> None:
     done, open_id = stage.run_to("completed"), stage.run_to("running")
     question = q.WaitTasks((done, open_id, "task-x"))
     reply = ask(stage, question)
-    assert ([view["id"] for view in reply["done"]], reply["unknown"], reply["open"]) == ([done], ["task-x"], 1)
+    assert ([view["id"] for view in reply["done"]], reply["unknown"], reply["open"]) == (
+        [done],
+        ["task-x"],
+        1,
+    )
     assert has_news(question, reply)
     assert not has_news(question, ask(stage, q.WaitTasks((open_id,))))
 
@@ -148,11 +164,17 @@ def test_a_node_hears_of_everything_first_and_of_changes_then(stage: Stage) -> N
     first = stage.run_to("running", timeout_s=9.0)
     reply = work(stage, 0)
     assert reply["full"]
-    assert [(w["task_id"], w["attempt"], w["run"], w["timeout_s"]) for w in reply["assign"]] == [(first, 1, COMMAND, 9.0)]
+    assert [(w["task_id"], w["attempt"], w["run"], w["timeout_s"]) for w in reply["assign"]] == [
+        (first, 1, COMMAND, 9.0)
+    ]
     second, third = stage.run_to("running"), stage.run_to("running")
     stage.give(o.CancelTask(second))
     news = work(stage, reply["seq"])
-    assert (news["full"], [w["task_id"] for w in news["assign"]], news["revoke"]) == (False, [third], [(second, 1)])
+    assert (news["full"], [w["task_id"] for w in news["assign"]], news["revoke"]) == (
+        False,
+        [third],
+        [(second, 1)],
+    )
     question = q.WorkFor(NODE, "boot-1", 1, news["seq"])
     assert not has_news(question, ask(stage, question, SYSTEM))
     assert has_news(question, news)

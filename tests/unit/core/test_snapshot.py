@@ -47,8 +47,15 @@ def test_a_state_comes_back_from_a_disk() -> None:
     assert check(again) == []
     assert snapshot.dump(again) == snapshot.dump(state)
     assert (again.tasks, again.users, again.sessions) == (state.tasks, state.users, state.sessions)
-    assert (again.client_receipts, again.internal_receipts) == (state.client_receipts, state.internal_receipts)
-    assert (again.delayed, again.deadlines, again.dependents) == (state.delayed, state.deadlines, state.dependents)
+    assert (again.client_receipts, again.internal_receipts) == (
+        state.client_receipts,
+        state.internal_receipts,
+    )
+    assert (again.delayed, again.deadlines, again.dependents) == (
+        state.delayed,
+        state.deadlines,
+        state.dependents,
+    )
     assert (again.finished, again.by_status) == (state.finished, state.by_status)
     assert (again.retired, again.retired_through) == (state.retired, state.retired_through)
     assert again.sessions_by_refresh == {"hash-1": "sess-1", "hash-2": "sess-1"}

@@ -9,6 +9,7 @@ import pytest
 from helix_ray.core import evolve_accounts
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.events import ReceiptKept
 from helix_ray.core.state import ReadyQueue, class_of, demand_of
 from tests.unit.core.stage import COMMAND, Stage, spec
 
@@ -78,3 +79,10 @@ def test_the_shelves_of_receipts_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     keep("f")
     stage.now = stage.state.client_receipts["e"].until + 0.5
     assert keep("e") == ["f", "e"]
+
+
+def test_a_receipt_that_is_out_of_date_is_not_kept() -> None:
+    """However it got into the journal: folding is total."""
+    stage = Stage()
+    stage.fold(ReceiptKept("k", "f", {}, until=stage.now - 1))
+    assert not stage.state.client_receipts

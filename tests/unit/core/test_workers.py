@@ -49,7 +49,11 @@ def test_the_same_process_that_registers_again_keeps_its_work(stage: Stage) -> N
     worker = stage.state.workers[NODE]
     assert (worker.held, worker.draining, worker.registered_at) == ({task_id: 1}, True, first)
     stage.add_node(boot="boot-2")
-    assert stage.task(task_id).error == {"reason": "lost", "message": "the worker started again", "worker": NODE}
+    assert stage.task(task_id).error == {
+        "reason": "lost",
+        "message": "the worker started again",
+        "worker": NODE,
+    }
     assert (stage.task(task_id).status, stage.task(task_id).losses) == ("pending", 1)
 
 

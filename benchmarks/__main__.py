@@ -1,0 +1,53 @@
+"""`python -m benchmarks [NAME ...] [--quick] [--json FILE]`: measure, print, keep as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import bulk, growth, latency, report, restart, single, throughput
+from benchmarks.report import Report
+from benchmarks.scale import FULL, QUICK, Scale
+
+BENCHMARKS = {module.NAME: module.run for module in (single, bulk, throughput, latency, restart, growth)}
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Run the benchmarks that were named, or all; 0 whether or not goals were held: they report, they never assert."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Helix Ray beside its anchors.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (all)")
+    parser.add_argument("--quick", action="store_true", help="small counts: shows that it works, not how fast it is")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go (benchmarks/results/DATE.json)")
+    given = parser.parse_args()
+    unknown = set(given.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    # What Ray, Dask and Celery warn of is about them.
+    warnings.simplefilter("ignore")
+    console = Console(width=None if sys.stdout.isatty() else report.COLUMNS)
+    about = report.machine()
+    reports = [_run(name, QUICK if given.quick else FULL, console) for name in given.names or BENCHMARKS]
+    report.show_summary(reports, console)
+    path = given.json or RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.json"
+    report.save(path, reports, about)
+    console.print(f"kept in {path}")
+    return 0
+
+
+def _run(name: str, scale: Scale, console: Console) -> Report:
+    started = time.monotonic()
+    found = BENCHMARKS[name](scale)
+    report.show(found, console)
+    console.print(f"  took {time.monotonic() - started:.0f} s\n", highlight=False)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

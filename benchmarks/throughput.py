@@ -1,0 +1,88 @@
+"""No-op functions from a REST batch to all completed, durable, beside raw Ray tasks, Celery and Dask."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+
+import orjson
+
+from benchmarks import anchors
+from benchmarks.bulk import BATCH_TASKS, accepted, batch, submit
+from benchmarks.load import side_by_side, until
+from benchmarks.processes import Helix, helix
+from benchmarks.report import Goal, Line, Report, Series, ratio_at_least
+from benchmarks.scale import Scale
+
+NAME = "throughput"
+NOOP = {"kind": "function", "function": "helix_ray.samples:noop"}
+TIMES_RAY = 5.0
+COMPLETED_S_MAX = 300.0
+ASK_EVERY_S = 0.05
+RESULTS_CHECKED = 200
+# The scheduler starts carefully with a class of task whose duration it does not know yet.
+WARM_UP_TASKS = 2_000
+
+
+def run(scale: Scale) -> Report:
+    """Submit and complete many, in turn with the anchors."""
+    ours: list[float] = []
+    theirs: dict[str, list[float]] = {}
+    with helix() as server, anchors.running() as (others, missing):
+        completed = Completed(server)
+        completed.tasks_per_s(WARM_UP_TASKS)
+        for _ in range(scale.rounds):
+            ours.append(completed.tasks_per_s(scale.noop_tasks))
+            for other in others:
+                theirs.setdefault(other.name, []).append(other.tasks_per_s(scale.anchor_tasks))
+    mine = Series("", "tasks/s", tuple(ours))
+    what = f"{scale.noop_tasks:,} no-op functions"
+    lines = [
+        Line(what, mine, series, _times_ray(mine, series))
+        for series in (Series(name, "tasks/s", tuple(rounds)) for name, rounds in theirs.items())
+    ]
+    notes = (
+        f"ours: REST batches of {BATCH_TASKS:,}, to the last task completed; {RESULTS_CHECKED} results a round are checked",
+        f"anchors: {scale.anchor_tasks:,} tasks, from the first submit to the last result; none of theirs is durable",
+        *missing,
+    )
+    return Report(NAME, "bulk submit to completed", tuple(lines) or (Line(what, mine),), notes)
+
+
+def _times_ray(ours: Series, anchor: Series) -> Goal | None:
+    return ratio_at_least(TIMES_RAY, "Ray tasks", ours, anchor) if anchor.name == anchors.RawRay.name else None
+
+
+class Completed:
+    """Runs no-op functions on a server and knows how many were completed before."""
+
+    def __init__(self, server: Helix) -> None:
+        self._server = server
+        self._before = 0
+        self._ask = server.request("GET", "/tasks?status=completed&limit=1")
+
+    def tasks_per_s(self, count: int) -> float:
+        """Submit so many, wait until all are completed, check some results; return tasks a second."""
+        full, rest = divmod(count, BATCH_TASKS)
+        bodies = [batch(BATCH_TASKS, NOOP)] * full + ([batch(rest, NOOP)] if rest else [])
+        wanted = self._before + count
+        started = time.perf_counter()
+        answers = submit(self._server, bodies, 1)
+        until(self._server.port, self._ask, lambda body: _total(body) >= wanted, ASK_EVERY_S, COMPLETED_S_MAX)
+        taken = time.perf_counter() - started
+        self._before = wanted
+        self._check(accepted(answers))
+        return count / taken
+
+    def _check(self, ids: Sequence[str]) -> None:
+        some = random.sample(ids, min(RESULTS_CHECKED, len(ids)))
+        asked = [self._server.request("GET", f"/tasks/{task_id}/result") for task_id in some]
+        for answer in side_by_side(self._server.port, asked, 4):
+            result = orjson.loads(answer.body)["result"]
+            if result != {"success": True, "value": None}:
+                raise AssertionError(f"a no-op function came back with {result}")
+
+
+def _total(body: bytes) -> int:
+    return int(orjson.loads(body)["total"])

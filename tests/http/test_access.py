@@ -1,0 +1,143 @@
+"""Who may call what: every route has a verb, every role is tried on every route."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter
+
+from helix_ray.config import Settings
+from helix_ray.core import orders, questions
+from helix_ray.core.access import ALLOWED, ROLES
+from helix_ray.security.tokens import KeyRing
+from helix_ray.testing import memory_plane
+from serve_app.app import PREFIX, build_app
+from serve_app.deps import VERB
+from serve_app.edge.limiter import LendingLimiter, lend_here
+from serve_app.openapi import operations
+from tests.http.api_server import PLENTY, Api, error_of, serving_api
+
+# The only routes that need no session.
+PUBLIC = {
+    ("post", f"{PREFIX}/auth/login"),
+    ("post", f"{PREFIX}/auth/refresh"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+}
+BODIES: dict[str, Any] = {
+    f"{PREFIX}/auth/password": {"current_password": "wrong password", "new_password": "another password"},
+}
+
+
+def application() -> Any:
+    settings = Settings()
+    return build_app(
+        memory_plane(settings), settings, KeyRing.fresh(), LendingLimiter(PLENTY, lend_here(PLENTY))
+    )
+
+
+DOCUMENT = application().openapi()
+ROUTES = [
+    (method, path, operation.get(VERB))
+    for path, method, operation in operations(DOCUMENT)
+    if (method, path) not in PUBLIC
+]
+
+
+def test_every_route_but_the_public_ones_has_a_verb_of_the_access_table() -> None:
+    allowed = frozenset().union(*ALLOWED.values())
+    assert {verb for _, _, verb in ROUTES} <= allowed
+    known = {(method, path) for path, method, _ in operations(DOCUMENT)}
+    assert known >= PUBLIC
+    for path, method, operation in operations(DOCUMENT):
+        assert ((method, path) in PUBLIC) == (VERB not in operation)
+
+
+def test_every_verb_is_an_order_or_a_question() -> None:
+    for verb in frozenset().union(*ALLOWED.values()):
+        assert hasattr(orders, verb) or hasattr(questions, verb)
+
+
+def test_a_route_without_a_verb_lets_nobody_in() -> None:
+    """Deny by default: forgetting the verb closes the route, it does not open it."""
+    from serve_app.routes import tasks
+
+    forgotten = APIRouter(prefix="/tasks")
+    forgotten.add_api_route("/none/forgotten", tasks.list_tasks, methods=["GET"])
+    app = application()
+    app.include_router(forgotten, prefix=PREFIX)
+    with serving_api() as api:
+        token = api.client().headers["Authorization"]
+        assert token
+    from starlette.testclient import TestClient
+
+    from helix_ray.security.tokens import Claims
+    from serve_app.edge import state
+
+    services = app.state.services
+    plane = services.control
+    user = next(iter(plane.engine.state.users.values()))
+    plane.give(orders.OpenSession(user.id, "session-1", "hash", 4e9))
+    claims = Claims(user.id, user.username, user.roles, "session-1", "t", 0, 4_000_000_000)
+
+    async def behind(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope["state"] = {state.CLAIMS: claims, state.REQUEST_ID: "req-00000001"}
+        await app(scope, receive, send)
+
+    with TestClient(behind) as client:
+        assert client.get(f"{PREFIX}/tasks").status_code == 200
+        assert client.get(f"{PREFIX}/tasks/none/forgotten").status_code == 403
+
+
+@pytest.fixture(scope="module")
+def everybody() -> Iterator[tuple[Api, dict[str, httpx.Client]]]:
+    with serving_api() as api:
+        yield api, {role: api.add(f"the-{role}", role) for role in ROLES}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("method", "path", "verb"), ROUTES, ids=lambda value: str(value))
+def test_a_role_gets_in_exactly_where_the_table_says(
+    everybody: tuple[Api, dict[str, httpx.Client]], role: str, method: str, path: str, verb: str
+) -> None:
+    """What the table denies is FORBIDDEN before the body is looked at; what it allows is never FORBIDDEN by role."""
+    api, clients = everybody
+    # A session that logs out here must not be the one that the other cases use.
+    client = api.client(f"the-{role}") if path.endswith("/logout") else clients[role]
+    url = path.removeprefix(PREFIX).replace("{task_id}", "task-none")
+    url = url.replace("{worker_id}", "worker-none").replace("{username}", "nobody")
+    answer = client.request(method, url, json=BODIES.get(path))
+    if verb in ALLOWED[role]:
+        refused = answer.status_code == 403 and "action" in answer.json()["error"]["details"]
+        assert not refused, answer.text
+        assert answer.status_code < 500
+    else:
+        assert error_of(answer, 403, "FORBIDDEN")["details"]["action"] == verb
+
+
+@pytest.mark.parametrize(("method", "path", "verb"), ROUTES, ids=lambda value: str(value))
+def test_without_a_session_every_other_route_is_closed(
+    everybody: tuple[Api, Any], method: str, path: str, verb: str
+) -> None:
+    answer = everybody[0].anonymous().request(method, path.removeprefix(PREFIX).replace("{", "").replace("}", ""))
+    error_of(answer, 401, "UNAUTHORIZED")
+
+
+def test_the_tasks_of_others_do_not_exist_for_a_developer(everybody: tuple[Api, dict[str, httpx.Client]]) -> None:
+    api, clients = everybody
+    task_id = api.submit(clients["admin"])
+    developer, viewer = clients["developer"], clients["viewer"]
+    for method, path, body in (
+        ("GET", "", None), ("PUT", "", {"title": "mine"}), ("DELETE", "", None), ("POST", "/cancel", None),
+        ("POST", "/retry", None), ("GET", "/result", None), ("GET", "/logs", None),
+    ):  # fmt: skip
+        error_of(developer.request(method, f"/tasks/{task_id}{path}", json=body), 404, "NOT_FOUND")
+    answer = developer.post("/tasks", json={"title": "x", "type": "building", "depends_on": [task_id]})
+    error_of(answer, 400, "VALIDATION_ERROR")
+    assert developer.get("/tasks").json()["total"] == 0
+    assert viewer.get("/tasks").json()["total"] == 1
+    assert viewer.get(f"/tasks/{task_id}").status_code == 200

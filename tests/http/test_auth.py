@@ -1,0 +1,262 @@
+"""Logins, sessions and users over HTTP."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from helix_ray.config import Settings
+from helix_ray.core.events import LoginRefused
+from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN
+from helix_ray.security.tokens import KeyRing
+from helix_ray.wire.auth import LoginOut, UserOut, UsersOut
+from tests.http.api_server import PASSWORD, PLENTY, TASK, Api, error_of, serving_api
+
+LOGIN_BODY = {"username": "admin", "password": PASSWORD}
+REVOKED_S_MAX = 1.0
+
+
+def until_refused(ask: Callable[[], httpx.Response]) -> float:
+    """Ask until the answer is 401; return how long that took, in seconds."""
+    start = time.monotonic()
+    while (answer := ask()).status_code != 401:
+        assert answer.status_code == 200, answer.text
+        assert time.monotonic() - start < 10
+    error_of(answer, 401, "UNAUTHORIZED")
+    return time.monotonic() - start
+
+
+class TestLogin:
+    def test_the_answer_has_two_tokens_and_says_when_they_end(self, api: Api) -> None:
+        answer = api.anonymous().post("/auth/login", json=LOGIN_BODY)
+        content = LoginOut.model_validate(answer.json())
+        assert content.expires_at < content.refresh_expires_at
+        assert answer.headers["cache-control"] == "no-store"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"username": "admin", "password": "wrong password"},
+            {"username": "nobody", "password": PASSWORD},
+            {"username": "ADMIN", "password": PASSWORD},
+            {"username": "\u00e4\n", "password": "x"},
+            {"username": "admin", "password": "x" * 1_024},
+        ],
+        ids=lambda body: repr(body["username"] + "/" + body["password"][:10]),
+    )
+    def test_wrong_ones_are_all_answered_alike_and_kept(self, api: Api, body: dict[str, str]) -> None:
+        error = error_of(api.anonymous().post("/auth/login", json=body), 401, "UNAUTHORIZED")
+        assert error["message"] == "Invalid username or password"
+        newest = api.plane.engine.events(api.plane.engine.state.seq - 1, 1).facts[0]
+        assert isinstance(newest.event, LoginRefused)
+        assert (newest.event.id, newest.event.address) == (body["username"], "127.0.0.1")
+
+    @pytest.mark.parametrize(
+        "body",
+        [{}, {"username": "admin"}, {"username": "", "password": "x"}, {"username": "a", "password": ""},
+         {"username": 1, "password": "x"}, {"username": "a", "password": "x" * 1_025},
+         {"username": "a", "password": "x", "otp": "1"}],
+        ids=str,
+    )  # fmt: skip
+    def test_what_is_no_login_is_refused(self, api: Api, body: dict[str, object]) -> None:
+        error_of(api.anonymous().post("/auth/login", json=body), 400, "VALIDATION_ERROR")
+
+    def test_an_unknown_user_takes_as_long_as_a_wrong_password(self, api: Api) -> None:
+        """Medians of interleaved tries differ by less than 20 %; the machine gets three chances to be quiet."""
+        client = api.anonymous()
+
+        def took(username: str) -> float:
+            start = time.perf_counter()
+            client.post("/auth/login", json={"username": username, "password": "wrong password"})
+            return time.perf_counter() - start
+
+        for _ in range(3):
+            pairs = [(took("admin"), took("nobody-here")) for _ in range(25)]
+            known, unknown = (statistics.median(column) for column in zip(*pairs, strict=True))
+            if abs(known - unknown) < 0.2 * max(known, unknown):
+                return
+        pytest.fail(f"known {known:.4f} s, unknown {unknown:.4f} s")
+
+    def test_a_crowd_is_turned_away_with_retry_after(self, api: Api) -> None:
+        """More logins at once than may wait: some get in, the others are told when to come again."""
+        barrier = threading.Barrier(40)
+
+        def try_once(_: int) -> httpx.Response:
+            with httpx.Client(base_url=f"{api.url}/api/v1", timeout=30) as client:
+                barrier.wait()
+                return client.post("/auth/login", json=LOGIN_BODY)
+
+        with ThreadPoolExecutor(40) as pool:
+            answers = list(pool.map(try_once, range(40)))
+        assert {answer.status_code for answer in answers} == {200, 503}
+        for answer in answers:
+            if answer.status_code == 503:
+                error_of(answer, 503, "SERVICE_UNAVAILABLE")
+                assert int(answer.headers["retry-after"]) >= 1
+
+
+class TestSession:
+    def test_without_a_token_there_is_nothing(self, api: Api) -> None:
+        for headers in ({}, {"Authorization": "Bearer x.y.z"}, {"Authorization": "Basic YTpi"}):
+            answer = api.anonymous().get("/tasks", headers=headers)
+            error_of(answer, 401, "UNAUTHORIZED")
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+    def test_a_token_of_another_installation_is_refused(self, api: Api) -> None:
+        with serving_api() as other:
+            stranger = api.anonymous()
+            stranger.headers["Authorization"] = other.client().headers["Authorization"]
+            error_of(stranger.get("/tasks"), 401, "UNAUTHORIZED")
+
+    def test_logout_ends_this_session_at_once_and_no_other(self, api: Api) -> None:
+        leaving, staying = api.client(), api.client()
+        assert leaving.get("/auth/me").status_code == 200
+        answer = leaving.post("/auth/logout")
+        assert (answer.status_code, answer.content) == (204, b"")
+        error_of(leaving.get("/auth/me"), 401, "UNAUTHORIZED")
+        assert staying.get("/auth/me").status_code == 200
+
+    def test_logout_is_known_to_every_replica_within_a_second(self) -> None:
+        keys = KeyRing.fresh()
+        with serving_api(keys=keys) as one, serving_api(keys=keys, plane=one.plane) as two:
+            client = one.client()
+            there = two.anonymous()
+            there.headers["Authorization"] = client.headers["Authorization"]
+            assert there.get("/auth/me").status_code == 200
+            assert client.post("/auth/logout").status_code == 204
+            assert until_refused(lambda: there.get("/auth/me")) < REVOKED_S_MAX
+
+    def test_another_password_ends_the_other_sessions_everywhere(self) -> None:
+        keys = KeyRing.fresh()
+        with serving_api(keys=keys) as one, serving_api(keys=keys, plane=one.plane) as two:
+            client, other = one.client(), two.client()
+            assert other.get("/auth/me").status_code == 200
+            change = {"current_password": PASSWORD, "new_password": "another password"}
+            assert client.put("/auth/password", json=change).status_code == 204
+            assert until_refused(lambda: other.get("/auth/me")) < REVOKED_S_MAX
+            assert client.get("/auth/me").status_code == 200
+            error_of(one.anonymous().post("/auth/login", json=LOGIN_BODY), 401, "UNAUTHORIZED")
+            one.client("admin", "another password")
+
+    def test_a_password_is_changed_only_by_who_knows_it(self, api: Api) -> None:
+        client = api.add("forgetful", "viewer")
+        wrong = {"current_password": "not this one", "new_password": "another password"}
+        error_of(client.put("/auth/password", json=wrong), 403, "FORBIDDEN")
+        short = {"current_password": PASSWORD, "new_password": "short"}
+        error = error_of(client.put("/auth/password", json=short), 400, "VALIDATION_ERROR")
+        assert error["details"]["chars_min"] == 8
+
+    def test_a_removed_user_is_out_within_a_second_everywhere(self) -> None:
+        keys = KeyRing.fresh()
+        with serving_api(keys=keys) as one, serving_api(keys=keys, plane=one.plane) as two:
+            gone = two_gone = one.add("gone", "developer")
+            there = two.anonymous()
+            there.headers["Authorization"] = two_gone.headers["Authorization"]
+            assert there.get("/tasks").status_code == gone.get("/tasks").status_code == 200
+            assert one.client().delete("/users/gone").status_code == 204
+            error_of(gone.get("/tasks"), 401, "UNAUTHORIZED")
+            assert until_refused(lambda: there.get("/tasks")) < REVOKED_S_MAX
+
+
+class TestRefresh:
+    def test_a_refresh_gives_the_next_tokens(self, api: Api) -> None:
+        client = api.anonymous()
+        first = client.post("/auth/login", json=LOGIN_BODY).json()
+        answer = client.post("/auth/refresh", json={"refresh_token": first["refresh_token"]})
+        second = LoginOut.model_validate(answer.json())
+        assert second.refresh_token != first["refresh_token"]
+        assert second.user.username == "admin"
+        client.headers["Authorization"] = f"Bearer {second.token}"
+        assert client.get("/auth/me").status_code == 200
+
+    def test_a_token_used_twice_ends_the_session(self, api: Api) -> None:
+        client = api.anonymous()
+        first = client.post("/auth/login", json=LOGIN_BODY).json()
+        body = {"refresh_token": first["refresh_token"]}
+        second = client.post("/auth/refresh", json=body).json()
+        error_of(client.post("/auth/refresh", json=body), 401, "UNAUTHORIZED")
+        client.headers["Authorization"] = f"Bearer {second['token']}"
+        error_of(client.get("/auth/me"), 401, "UNAUTHORIZED")
+        again = client.post("/auth/refresh", json={"refresh_token": second["refresh_token"]})
+        error_of(again, 401, "UNAUTHORIZED")
+
+    def test_a_refresh_that_is_repeated_under_its_key_gets_the_same_token(self, api: Api) -> None:
+        """A client whose connection broke is no thief; one with another key is."""
+        client = api.anonymous()
+        first = client.post("/auth/login", json=LOGIN_BODY).json()
+        body, key = {"refresh_token": first["refresh_token"]}, {"Idempotency-Key": "r"}
+        second = client.post("/auth/refresh", json=body, headers=key)
+        again = client.post("/auth/refresh", json=body, headers=key)
+        assert again.json()["refresh_token"] == second.json()["refresh_token"]
+        assert again.headers["idempotency-replayed"] == "true"
+        third = client.post("/auth/refresh", json={"refresh_token": again.json()["refresh_token"]}, headers=key)
+        assert third.status_code == 200
+        thief = client.post("/auth/refresh", json=body, headers={"Idempotency-Key": "other"})
+        error_of(thief, 401, "UNAUTHORIZED")
+
+    @pytest.mark.parametrize("token", ["x", "nothing-like-it" * 2, "\u00e4", "\ud7ff"])
+    def test_an_unknown_token_is_refused(self, api: Api, token: str) -> None:
+        answer = api.anonymous().post("/auth/refresh", json={"refresh_token": token})
+        error_of(answer, 401, "UNAUTHORIZED")
+
+
+class TestUsers:
+    def test_add_list_and_remove(self, api: Api, admin: httpx.Client) -> None:
+        body = {"username": "dev.one", "password": "long enough", "roles": ["developer", "worker"]}
+        answer = admin.post("/users", json=body)
+        assert answer.status_code == 201
+        UserOut.model_validate(answer.json())
+        assert "password" not in answer.text
+        listed = admin.get("/users")
+        assert "dev.one" in [user.username for user in UsersOut.model_validate(listed.json()).users]
+        assert "argon2" not in listed.text
+        me = api.client("dev.one", "long enough").get("/auth/me")
+        assert (me.json()["username"], me.json()["roles"]) == ("dev.one", ["developer", "worker"])
+        assert "argon2" not in me.text + admin.get("/auth/me").text
+        error_of(admin.post("/users", json=body), 409, "CONFLICT")
+        assert admin.delete("/users/dev.one").status_code == 204
+        error_of(admin.delete("/users/dev.one"), 404, "NOT_FOUND")
+        error_of(admin.delete("/users/admin"), 409, "CONFLICT")
+
+    @pytest.mark.parametrize(
+        ("fields", "field"),
+        [
+            ({"username": "a b"}, "username"),
+            ({"username": "x" * 129}, "username"),
+            ({"password": "short"}, "password"),
+            ({"roles": []}, "roles"),
+            ({"roles": ["king"]}, "roles"),
+            ({"admin": True}, "admin"),
+        ],
+    )
+    def test_what_is_no_user_is_refused(self, admin: httpx.Client, fields: dict[str, object], field: str) -> None:
+        body = {"username": "new", "password": "long enough", "roles": ["viewer"], **fields}
+        error = error_of(admin.post("/users", json=body), 400, "VALIDATION_ERROR")
+        assert error["details"]["field"] == field
+
+
+def test_every_limit_ends_in_429_with_retry_after() -> None:
+    """Per user, per address, and stricter for logins; a spoofed X-Forwarded-For buys nothing."""
+    few = (AUTHENTICATED._replace(limit=5), ANONYMOUS._replace(limit=8), LOGIN._replace(limit=3))
+    with serving_api(Settings(), policies=few) as api:
+        client = api.client()
+        statuses = [client.post("/tasks", json=TASK).status_code for _ in range(7)]
+        assert statuses == [201] * 5 + [429] * 2
+        answer = client.get("/tasks")
+        error = error_of(answer, 429, "RATE_LIMIT_EXCEEDED")
+        assert error["details"]["limit"] == 5
+        assert int(answer.headers["retry-after"]) > 3_000
+        assert answer.headers["x-ratelimit-remaining"] == "0"
+        anonymous = api.anonymous()
+        spoofed = [
+            anonymous.post("/auth/login", json={}, headers={"X-Forwarded-For": f"10.0.0.{i}"}).status_code
+            for i in range(4)
+        ]
+        assert spoofed == [400, 400, 429, 429]
+    assert PLENTY[0].limit > 5

@@ -1,0 +1,136 @@
+"""The laws: a sound state breaks none, and each kind of damage is noticed and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from helix_ray.core import orders as o
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.invariants import LAWS, check
+from helix_ray.core.lifecycle import Status
+from helix_ray.core.state import ReadyQueue, State, Task
+from tests.unit.core.stage import ADMIN, NODE, NODE_2, Stage, spec
+
+
+def furnished() -> State:
+    """Return a state with a task of every status, a delayed one, a session and two nodes."""
+    stage = Stage()
+    stage.add_node()
+    stage.add_node(NODE_2)
+    for status in Status:
+        stage.run_to(status, deadline=stage.now + 50)
+    stage.end(stage.run_to("running", max_retries=1), "failed")
+    user_id = stage.give(o.CreateUser("ann", "argon", ("developer",)), ADMIN)["id"]
+    stage.give(o.OpenSession(user_id, "sess-1", "hash-1", stage.now + 9), SYSTEM)
+    return stage.state
+
+
+def one(state: State, status: str) -> Task:
+    """Return a task that stands at a status and is not delayed."""
+    return next(t for t in state.tasks.values() if t.status == status and t.id not in state.delayed)
+
+
+def unqueue(state: State) -> None:
+    task = one(state, "pending")
+    state.ready[task.group].discard(task.id, task.level)
+
+
+def queue_a_ghost(state: State) -> None:
+    next(iter(state.ready.values())).add("task-ghost", 1, 0.0, first=False)
+
+
+def hold_twice(state: State) -> None:
+    task = one(state, "running")
+    state.workers[NODE_2].held[task.id] = task.attempt
+    state.workers[NODE_2].load[task.group] = 1
+
+
+def hold_an_old_attempt(state: State) -> None:
+    state.workers[NODE].held[one(state, "running").id] = 9
+
+
+def hold_a_ghost(state: State) -> None:
+    state.workers[NODE].held["task-ghost"] = 1
+
+
+def rotate_inbox(state: State) -> None:
+    inbox = state.workers[NODE].inbox
+    inbox.rotate(1)
+
+
+def shuffle_finished(state: State) -> None:
+    state.finished.move_to_end(next(iter(state.finished)))
+
+
+DAMAGE: list[tuple[Callable[[State], object], str]] = [
+    (lambda s: s.by_status.update({Status.FAILED: 7}), "by_status has 7 failed, there are 1"),
+    (unqueue, "stands in 0 queues instead of 1"),
+    (queue_a_ghost, "task-ghost stands in 1 queues instead of 0"),
+    (queue_a_ghost, "task-ghost stands in the wrong line"),
+    (lambda s: s.delayed.update({one(s, "pending").id: 0.0}), "stands in 2 queues instead of 1"),
+    (lambda s: s.delayed.update({i: 1.0 for i in s.delayed}), "not until its not_before"),
+    (lambda s: s.delayed.update({"task-ghost": 1.0}), "task-ghost stands in 1 queues instead of 0"),
+    (
+        lambda s: s.ready.update({one(s, "failed").group._replace(kind="x"): ReadyQueue()}),
+        "has size 0 and 0 tasks",
+    ),
+    (lambda s: setattr(one(s, "pending"), "created_at", 1.0), "stands in the wrong line"),
+    (lambda s: setattr(one(s, "failed"), "level", 3), "has a class or a level that its spec does not"),
+    (lambda s: s.workers[NODE].held.clear(), "is held by [] instead of ['worker-node']"),
+    (hold_twice, "is held by ['worker-node', 'worker-node-2'] instead of ['worker-node']"),
+    (hold_an_old_attempt, "holds attempt 9"),
+    (hold_a_ghost, "worker-node holds attempt 1 of task-ghost"),
+    (lambda s: setattr(s.workers[NODE], "lost", True), "worker-node is lost and holds"),
+    (lambda s: s.workers[NODE].load.clear(), "has a load of {}"),
+    (rotate_inbox, "the inbox of worker-node is out of order"),
+    (lambda s: one(s, "waiting").waits_for.clear(), "is waiting and waits for []"),
+    (
+        lambda s: one(s, "waiting").waits_for.add("task-ghost"),
+        "waits for task-ghost, which is finished or gone",
+    ),
+    (lambda s: s.dependents.clear(), "dependents is not the inverse of waits_for"),
+    (lambda s: setattr(one(s, "failed"), "finished_at", None), "is failed, finished at None"),
+    (lambda s: s.finished.popitem(), "finished does not list"),
+    (shuffle_finished, "finished does not list"),
+    (lambda s: s.deadlines.popitem(), "deadlines has"),
+    (lambda s: setattr(one(s, "running"), "attempt", 0), "attempt 0, 0 failures, 0 losses"),
+    (lambda s: setattr(one(s, "failed"), "losses", 5), "attempt 1, 0 failures, 5 losses"),
+    (lambda s: setattr(one(s, "failed"), "progress", 101.0), "has progress 101.0"),
+    (lambda s: s.users_by_name.clear(), "users_by_name does not match the users"),
+    (lambda s: s.sessions_by_refresh.clear(), "sessions_by_refresh does not match the sessions"),
+    (lambda s: s.users.clear(), "sess-1 is a session of nobody"),
+]
+
+
+def test_a_sound_state_breaks_no_law() -> None:
+    """Nor does an empty one."""
+    assert check(furnished()) == []
+    assert check(State()) == []
+
+
+@pytest.mark.parametrize(("damage", "sentence"), DAMAGE)
+def test_damage_is_noticed(damage: Callable[[State], object], sentence: str) -> None:
+    """Each with a sentence that says what is wrong with what."""
+    state = furnished()
+    damage(state)
+    assert any(sentence in broken for broken in check(state)), check(state)
+
+
+def test_every_law_is_broken_by_some_damage() -> None:
+    """No law is there for show."""
+    broken = set()
+    for damage, _ in DAMAGE:
+        state = furnished()
+        damage(state)
+        broken |= {law for law in LAWS if any(True for _ in law(state))}
+    assert broken == set(LAWS)
+
+
+def test_a_stage_is_judged_by_the_laws() -> None:
+    """The other tests' stage would notice."""
+    stage = Stage()
+    stage.submit(spec())
+    stage.state.by_status[Status.PENDING] = 0
+    assert not stage.sound()
