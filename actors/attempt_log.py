@@ -37,6 +37,14 @@ def read_piece(folder: Path, task_id: str, attempt: int, offset: int, limit_byte
     return {**piece, "cut_bytes": cut, "more": more}
 
 
+def sweep(folder: Path, keep_s: float, now: float) -> int:
+    """Delete logs that were last written more than `keep_s` seconds ago; return how many."""
+    old = [path for path in folder.glob("*.log") if now - path.stat().st_mtime > keep_s]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
+
+
 def _whole_characters(data: bytes) -> bytes:
     """Leave a character that the limit cut in two for the next piece."""
     for back in range(1, min(4, len(data)) + 1):

@@ -78,6 +78,8 @@ class RayControlPlane:
         """Carry out an order; it is durable when a Receipt comes back."""
         if order.key is None and isinstance(order.body, NEEDS_KEY):
             order = replace(order, key=f"~{order.seed}", fingerprint=order.seed)
+        if isinstance(order.body, SubmitTasks):
+            order = await self._with_settled(order, order.body)
         future: asyncio.Future[Receipt | Rejected] = asyncio.get_running_loop().create_future()
         self._orders.append((order, future))
         self._send_orders()
@@ -210,6 +212,17 @@ class RayControlPlane:
         if isinstance(question, WaitTasks) and not isinstance(reply, Rejected) and reply["unknown"]:
             return await self._ask_actor(names.HISTORIAN, lambda h: h.wait.remote(by, reply)) or reply
         return reply
+
+    async def _with_settled(self, order: Order, body: SubmitTasks) -> Order:
+        """Name the dependencies that only the history still knows, and knows as completed."""
+        needed = {n for spec in body.specs for n in spec.get("depends_on") or () if not n.startswith("#")}
+        if not needed:
+            return order
+        reply = await self.query(WaitTasks(tuple(needed)), order.by)
+        if isinstance(reply, Rejected):
+            return order
+        done = frozenset(outcome["id"] for outcome in reply["done"] if outcome["status"] == "completed")
+        return replace(order, body=replace(body, settled=done))
 
     async def _fetch(self, reply: dict[str, Any]) -> Answer:
         result = reply.get("result")

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import psutil
 
-from actors.attempt_log import read_piece
+from actors.attempt_log import read_piece, sweep
 from actors.executor_host import Callbacks, ExecutorHost
 from actors.gateway import RayControlPlane
 from actors.logs import set_up
@@ -49,6 +49,7 @@ REPORTS_PER_ORDER_MAX = 1000
 # An attempt that was told to stop, or whose time is over, may take this long before its executor is killed.
 STOP_GRACE_S = 5.0
 CHECK_EVERY_S = 0.25
+SWEEP_EVERY_S = 3600.0
 DEFAULT_DEMAND = (("cpu", 1.0),)
 
 
@@ -85,7 +86,13 @@ class NodeWorker:
             self._plane = RayControlPlane()
             await self._host.listen()
             loop = asyncio.get_running_loop()
-            works = (self._work_loop, self._heartbeat_loop, self._report_loop, self._check_loop)
+            works = (
+                self._work_loop,
+                self._heartbeat_loop,
+                self._report_loop,
+                self._check_loop,
+                self._sweep_loop,
+            )
             self._loops = [loop.create_task(self._for_ever(work)) for work in works]
             self._open_seat(DEFAULT_DEMAND)
         seats = {seat.id: len(seat.outstanding) for seat in self._dispatch.seats.values()}
@@ -210,6 +217,11 @@ class NodeWorker:
                 elif answer.data["stale"]:
                     log.info("%d reports came too late", len(answer.data["stale"]))
                 del self._outgoing[: len(reports)]
+
+    async def _sweep_loop(self) -> None:
+        while True:
+            await asyncio.to_thread(sweep, self._log_dir, self._settings.log_keep_s, time.time())
+            await asyncio.sleep(SWEEP_EVERY_S)
 
     async def _check_loop(self) -> None:
         while True:

@@ -51,7 +51,6 @@ class Settings(BaseSettings):
     task_types: str = ",".join(TASK_TYPES)
     command_roles: str = "admin,developer"
     function_allow: str = "helix_ray.samples:*"
-    log_bytes_max: int = Field(4 << 20, ge=4096)
     result_inline_bytes_max: int = Field(65_536, ge=1024)
 
     # How long things take.
@@ -62,6 +61,7 @@ class Settings(BaseSettings):
     retry_backoff_s_max: float = Field(300.0, ge=0)
     priority_aging_s: float = Field(600.0, gt=0)
     executor_idle_s: float = Field(30.0, gt=0)
+    log_keep_s: float = Field(7 * 86_400.0, ge=0)
     retention_s: float = Field(600.0, ge=0)
 
     @field_validator("data_dir", mode="after")

@@ -45,21 +45,26 @@ _KEY_PARAMETER: Final = {
 }
 _INTEGER: Final = {"schema": {"type": "integer"}}
 _HEADERS: Final = {
+    name: {"$ref": f"#/components/headers/{name}"}
+    for name in ("X-Request-ID", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+}
+_SEQ_HEADER: Final = {"X-Helix-Seq": {"$ref": "#/components/headers/X-Helix-Seq"}}
+_HEADERS_DESCRIBED: Final = {
     "X-Request-ID": {"description": "The request's id.", "schema": {"type": "string"}},
     "X-RateLimit-Limit": {"description": "Requests in a window.", **_INTEGER},
     "X-RateLimit-Remaining": {"description": "Requests left.", **_INTEGER},
     "X-RateLimit-Reset": {"description": "When more are left, in epoch seconds.", **_INTEGER},
+    "X-Helix-Seq": {"description": "The journal's position after the change.", **_INTEGER},
 }
-_SEQ_HEADER: Final = {"X-Helix-Seq": {"description": "The journal's position after the change.", **_INTEGER}}
 
 
 def verb(
     name: str, *, answers: Any = None, status: int = 200, body: Any = None, body_required: bool = True
 ) -> dict[str, Any]:
     """Describe a route that needs a session: its verb in the access table, its body and its answer."""
-    return {
-        **public(answers=answers, status=status, body=body, body_required=body_required, extra={VERB: name})
-    }
+    described = public(answers=answers, status=status, body=body, body_required=body_required)
+    described["openapi_extra"][VERB] = name
+    return described
 
 
 def public(
@@ -68,10 +73,9 @@ def public(
     status: int = 200,
     body: Any = None,
     body_required: bool = True,
-    extra: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Describe a route that anybody may call."""
-    described: dict[str, Any] = dict(extra or {})
+    described: dict[str, Any] = {}
     if body is not None:
         schema = {"$ref": REF.format(model=body.__name__)}
         content = {"application/json": {"schema": schema}}
@@ -102,6 +106,7 @@ def build(app: FastAPI) -> dict[str, Any]:
     components["schemas"] = {**components.get("schemas", {}), **_schemas((Problem, *BODIES))}
     for left in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(left, None)
+    components["headers"] = _HEADERS_DESCRIBED
     components["securitySchemes"] = {
         "bearer": {
             "type": "http",

@@ -20,8 +20,8 @@ from helix_ray.core.questions import GetSession, GetUser
 from helix_ray.ports import ControlPlane
 from helix_ray.security.tokens import Claims
 
-FRESH_S = 0.4
-STALE_S = 0.9
+FRESH_S = 0.3
+STALE_S = 0.7
 SESSIONS_KNOWN_MAX = 4_096
 
 ENDED = Rejected(ErrorCode.UNAUTHORIZED, "The session has ended", {"reason": "session"})

@@ -39,10 +39,10 @@ def diagram() -> str:
 def table() -> str:
     """Return the table as Markdown: a row for each fact, a column for each status."""
     names = [status.value for status in Status]
-    rows = [["fact \\ while"] + names, ["---"] * (len(names) + 1)]
+    rows = [["fact \\ while", *names], ["---"] * (len(names) + 1)]
     for fact, moves in MOVES.items():
-        rows.append([fact] + [moves[status].value if status in moves else "" for status in Status])
-    rows.append(["TaskDeleted"] + ["(gone)" if status in DELETABLE else "" for status in Status])
+        rows.append([fact, *(moves[status].value if status in moves else "" for status in Status)])
+    rows.append(["TaskDeleted", *("(gone)" if status in DELETABLE else "" for status in Status)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from helix_ray.core.errors import Rejected, conflict, invalid
@@ -21,12 +21,13 @@ def resolve(
     ids: Sequence[str],
     owner: str | None,
     refused: Sequence[Rejected | None],
+    settled: Set[str] = frozenset(),
 ) -> Resolved:
     """Return what each spec waits for. Unknown ids, failed tasks and cycles refuse the spec, and so does a
     dependency on a refused spec; `refused` holds what is refused already. With `owner`, tasks of other owners
-    count as unknown."""
+    count as unknown. `settled` names completed tasks that are not in the state any more."""
     resolved: Resolved = [
-        refusal if refusal is not None else _known(state, spec.get("depends_on") or (), len(ids), owner)
+        refusal if refusal is not None else _known(state, _unsettled(spec, state, settled), len(ids), owner)
         for spec, refusal in zip(specs, refused, strict=True)
     ]
     inner = {
@@ -65,6 +66,10 @@ def _number(name: str) -> int | None:
 def _siblings(spec: dict[str, Any]) -> list[int]:
     numbers = (_number(name) for name in spec.get("depends_on") or ())
     return list(dict.fromkeys(i for i in numbers if i is not None))
+
+
+def _unsettled(spec: dict[str, Any], state: State, settled: Set[str]) -> list[str]:
+    return [name for name in spec.get("depends_on") or () if name in state.tasks or name not in settled]
 
 
 def _known(state: State, names: Sequence[str], count: int, owner: str | None) -> list[str] | Rejected:

@@ -15,9 +15,13 @@ from helix_ray.core.access import Principal
 
 @dataclass(frozen=True, slots=True)
 class SubmitTasks:
-    """Take tasks in; each spec is accepted or refused by itself. A spec holds the fields that were given."""
+    """Take tasks in; each spec is accepted or refused by itself. A spec holds the fields that were given.
+
+    `settled` are dependencies that have left memory and that the history knows as completed, and as the asker's.
+    """
 
     specs: tuple[dict[str, Any], ...]
+    settled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

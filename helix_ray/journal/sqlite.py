@@ -239,4 +239,6 @@ def _check_chain(con: sqlite3.Connection, seq: int) -> tuple[int, bytes]:
     previous = snapshots.hash_at(con, seq)
     if previous is None:
         raise JournalDamaged(f"fact {seq} is missing from the journal")
-    return check_rows(con.execute(f"SELECT {_COLUMNS} FROM facts WHERE seq > ? ORDER BY seq", (seq,)), seq, previous)
+    return check_rows(
+        con.execute(f"SELECT {_COLUMNS} FROM facts WHERE seq > ? ORDER BY seq", (seq,)), seq, previous
+    )

@@ -34,7 +34,11 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 Specs = list[dict[str, Any]]
 
 
-@router.post("/batch", **verb("SubmitTasks", body=BatchIn, answers=shapes.BatchOut, status=201))
+_DESCRIBED = verb("SubmitTasks", body=BatchIn, answers=shapes.BatchOut, status=201)
+_DESCRIBED["responses"][200] = {"model": shapes.BatchOut, "description": "None of the tasks was accepted"}
+
+
+@router.post("/batch", **_DESCRIBED)
 async def submit_batch(caller: SignedIn) -> Response:
     """Take tasks in. Each entry of the answer is the task, or `{"error": ...}`; 200 when none was accepted."""
     sent = await read(caller.request)

@@ -16,7 +16,6 @@ import asyncio
 import os
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from helix_ray.core import orders as o
 from helix_ray.core import snapshot
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Rejected
-from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.invariants import check
 from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
@@ -76,18 +75,12 @@ def to_order(line: dict[str, Any]) -> Order:
 
 
 def check_state(state: State) -> None:
-    """Raise AssertionError unless the indexes agree with the tasks, also after a snapshot's round trip."""
-    counted = Counter(task.status for task in state.tasks.values())
-    assert counted == {status: n for status, n in state.by_status.items() if n}
-    queued = {i for queue in state.ready.values() for line in queue.levels for i in line}
-    pending = {task.id for task in state.tasks.values() if task.status is Status.PENDING}
-    assert queued | state.delayed.keys() == pending
-    held = {i for worker in state.workers.values() for i in worker.held}
-    assert held == {task.id for task in state.tasks.values() if task.status is Status.RUNNING}
-    ended = {task.id for task in state.tasks.values() if task.status in TERMINAL}
-    assert state.finished.keys() == ended
+    """Raise AssertionError unless every law of the core holds, also after a snapshot's round trip."""
+    assert check(state) == []
     dumped = orjson.dumps(snapshot.dump(state))
-    assert orjson.dumps(snapshot.dump(snapshot.load(orjson.loads(dumped)))) == dumped
+    again = snapshot.load(orjson.loads(dumped))
+    assert check(again) == []
+    assert orjson.dumps(snapshot.dump(again)) == dumped
 
 
 class Server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,12 +13,14 @@ from fastapi import APIRouter
 from helix_ray.config import Settings
 from helix_ray.core import orders, questions
 from helix_ray.core.access import ALLOWED, ROLES
-from helix_ray.security.tokens import KeyRing
+from helix_ray.security.tokens import Claims, KeyRing
 from helix_ray.testing import memory_plane
 from serve_app.app import PREFIX, build_app
 from serve_app.deps import VERB
+from serve_app.edge import state
 from serve_app.edge.limiter import LendingLimiter, lend_here
 from serve_app.openapi import operations
+from serve_app.routes import tasks
 from tests.http.api_server import PLENTY, Api, error_of, serving_api
 
 # The only routes that need no session.
@@ -63,34 +66,25 @@ def test_every_verb_is_an_order_or_a_question() -> None:
 
 def test_a_route_without_a_verb_lets_nobody_in() -> None:
     """Deny by default: forgetting the verb closes the route, it does not open it."""
-    from serve_app.routes import tasks
-
-    forgotten = APIRouter(prefix="/tasks")
-    forgotten.add_api_route("/none/forgotten", tasks.list_tasks, methods=["GET"])
     app = application()
-    app.include_router(forgotten, prefix=PREFIX)
-    with serving_api() as api:
-        token = api.client().headers["Authorization"]
-        assert token
-    from starlette.testclient import TestClient
-
-    from helix_ray.security.tokens import Claims
-    from serve_app.edge import state
-
-    services = app.state.services
-    plane = services.control
-    user = next(iter(plane.engine.state.users.values()))
+    forgotten = APIRouter(prefix=PREFIX)
+    forgotten.add_api_route("/forgotten", tasks.list_tasks, methods=["GET"])
+    app.include_router(forgotten)
+    plane = app.state.services.control
+    (user,) = plane.engine.state.users.values()
     plane.give(orders.OpenSession(user.id, "session-1", "hash", 4e9))
     claims = Claims(user.id, user.username, user.roles, "session-1", "t", 0, 4_000_000_000)
 
-    async def behind(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            scope["state"] = {state.CLAIMS: claims, state.REQUEST_ID: "req-00000001"}
+    async def behind_the_edge(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"] = {state.CLAIMS: claims, state.REQUEST_ID: "req-00000001"}
         await app(scope, receive, send)
 
-    with TestClient(behind) as client:
-        assert client.get(f"{PREFIX}/tasks").status_code == 200
-        assert client.get(f"{PREFIX}/tasks/none/forgotten").status_code == 403
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(behind_the_edge)
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://test{PREFIX}") as client:
+            return [(await client.get(path)).status_code for path in ("/tasks", "/forgotten")]
+
+    assert asyncio.run(ask()) == [200, 403]
 
 
 @pytest.fixture(scope="module")

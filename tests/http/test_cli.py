@@ -56,7 +56,7 @@ class Node:
         self._stopped = False
         resources = {"cpu": 4.0, "memory_mb": 1024.0}
         plane.give(RegisterWorker("node1", ("testing",), resources, NODE, "node", "n1", "boot"))
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -117,7 +117,7 @@ def serving(plane: MemoryControlPlane, settings: Settings) -> Iterator[str]:
     asgi = build_asgi(plane, settings, KeyRing.fresh(), limiter)
     server = uvicorn.Server(uvicorn.Config(asgi, log_config=None, access_log=False, lifespan="on"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -239,7 +239,7 @@ def test_a_batch_file_with_a_bad_task(signed_in: Helix, tmp_path: Path) -> None:
     tasks = [{"title": f"t{i}", "type": "building", "run": run} for i in range(20)]
     path = tmp_path / "tasks.json"
     path.write_bytes(orjson.dumps(tasks))
-    done = signed_in("task", "submit", "--file", str(path), "--wait", "--json")
+    done = signed_in("task", "submit", "--file", str(path), "--wait", "--wait-timeout", "60", "--json")
     assert done.code == 0, done.err
     assert [task["status"] for task in done.json["tasks"]] == ["completed"] * 20
     path.write_bytes(orjson.dumps([*tasks[:1], {"title": "x", "type": "building", "priority": "urgent"}]))
@@ -290,7 +290,9 @@ def test_a_wait_that_is_too_short(signed_in: Helix) -> None:
 
 def test_logs(signed_in: Helix) -> None:
     """The whole output is printed, followed or not."""
-    done = signed_in("task", "submit", "--command", "seq 1 2000", "--wait", "--json").json
+    done = signed_in(
+        "task", "submit", "--command", "seq 1 2000", "--wait", "--wait-timeout", "60", "--json"
+    ).json
     wanted = [str(n) for n in range(1, 2001)]
     assert signed_in("task", "logs", done["id"]).out.split() == wanted
     assert signed_in("task", "logs", "--follow", done["id"]).out.split() == wanted

@@ -69,7 +69,12 @@ def updates(state: State, now: float) -> st.SearchStrategy[OrderBody]:
         "deadline": st.sampled_from((None, now + 30.0)),
         "resources": st.sampled_from(({"cpu": 3}, None)),
     }
-    wrong = ({"run": RUNS[2]}, {"priority": "odd"}, {"type": "knitting"}, {"depends_on": []})
+    wrong: tuple[dict[str, Any], ...] = (
+        {"run": RUNS[2]},
+        {"priority": "odd"},
+        {"type": "knitting"},
+        {"depends_on": []},
+    )
     edits = st.one_of(
         st.fixed_dictionaries({}, optional=anytime),
         st.fixed_dictionaries({}, optional=anytime | before_it_runs),

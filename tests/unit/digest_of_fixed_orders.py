@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from hashlib import sha256
+from typing import Any
 
 import orjson
 
@@ -71,7 +72,11 @@ class Play:
         """Submit a batch with references, capabilities and labels."""
         specs = []
         for i in range(6):
-            spec = {"title": "t", "type": self.chance.choice(("building", "testing")), "max_retries": 1}
+            spec: dict[str, Any] = {
+                "title": "t",
+                "type": self.chance.choice(("building", "testing")),
+                "max_retries": 1,
+            }
             if i % 3:
                 spec["run"] = {"kind": "command", "argv": ["true"]}
                 spec["required_capabilities"] = self.chance.sample([f"skill-{j}" for j in range(8)], 3)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,8 @@ def test_an_order_that_trips_over_a_bug_harms_nobody_else(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is answered with INTERNAL_ERROR, logged whole, and its neighbours are carried out."""
-    monkeypatch.setitem(DECIDERS, o.CancelTask, lambda body, ctx: {}["bug"])
+    nothing: dict[str, Any] = {}
+    monkeypatch.setitem(DECIDERS, o.CancelTask, lambda body, ctx: nothing["bug"])
     engine = engine_over(MemoryJournal())
     _, bad, good = engine.execute([submit("a"), order(o.CancelTask("task-a"), "b"), submit("c")])
     assert bad == Rejected(ErrorCode.INTERNAL_ERROR, "Internal error")

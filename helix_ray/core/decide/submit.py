@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from helix_ray.core.access import changes_all_tasks
@@ -37,7 +36,7 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     if full is not None:
         return full
     refused = [_refusal(spec, ctx) for spec in specs]
-    waits = _waits(specs, ids, refused, ctx)
+    waits = _waits(body, ids, refused, ctx)
     decision = Decision(data={"seed": ctx.order.seed, "created_at": ctx.now, "waiting": [], "rejected": {}})
     for i, (spec, waits_for) in enumerate(zip(specs, waits, strict=True)):
         if isinstance(waits_for, Rejected):
@@ -59,13 +58,11 @@ def _queue_full(ctx: Context, count: int) -> Rejected | None:
     return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, "The queue is full", details)
 
 
-def _waits(
-    specs: Sequence[dict[str, Any]], ids: list[str], refused: list[Rejected | None], ctx: Context
-) -> Resolved:
-    if not any("depends_on" in spec for spec in specs):
+def _waits(body: SubmitTasks, ids: list[str], refused: list[Rejected | None], ctx: Context) -> Resolved:
+    if not any("depends_on" in spec for spec in body.specs):
         return [refusal if refusal is not None else [] for refusal in refused]
     owner_only = None if changes_all_tasks(ctx.order.by) else ctx.order.by.id
-    return resolve(ctx.state, specs, ids, owner_only, refused)
+    return resolve(ctx.state, body.specs, ids, owner_only, refused, body.settled)
 
 
 def _again(ids: list[str], ctx: Context) -> Decision:

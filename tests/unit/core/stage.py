@@ -11,7 +11,7 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.decide import decide
 from helix_ray.core.decide.outcome import Decision
 from helix_ray.core.errors import Rejected
-from helix_ray.core.events import Event, Fact
+from helix_ray.core.events import Event, Fact, TaskSubmitted
 from helix_ray.core.evolve import evolve
 from helix_ray.core.invariants import check
 from helix_ray.core.orders import AttemptReport, Order, OrderBody, Receipt
@@ -87,7 +87,7 @@ class Stage:
         """Submit specs; return the ids of those that were taken in."""
         before = len(self.facts)
         self.give(o.SubmitTasks(specs), by)
-        return [fact.event.id for fact in self.facts[before:] if type(fact.event).__name__ == "TaskSubmitted"]
+        return [fact.event.id for fact in self.facts[before:] if isinstance(fact.event, TaskSubmitted)]
 
     def task(self, task_id: str) -> Task:
         """Return a task."""

@@ -7,6 +7,7 @@ import pytest
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode
+from helix_ray.core.events import SessionClosed
 from helix_ray.core.policy import Policy
 from tests.unit.core.stage import ADMIN, DEV, Stage
 
@@ -73,7 +74,7 @@ def test_sessions_have_a_limit() -> None:
     log_in(stage, ann, 3)
     log_in(stage, ann, 4)
     assert list(stage.state.sessions) == ["sess-9", "sess-3", "sess-4"]
-    reasons = [fact.event.reason for fact in stage.facts if type(fact.event).__name__ == "SessionClosed"]
+    reasons = [fact.event.reason for fact in stage.facts if isinstance(fact.event, SessionClosed)]
     assert reasons == ["expired", "evicted"]
     assert stage.sound()
 

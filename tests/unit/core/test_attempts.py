@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from helix_ray.core import events as ev
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode
+from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import AttemptReport
 from helix_ray.core.policy import Policy
 from tests.unit.core.stage import BOT, COMMAND, EXTERNAL, NODE, NODE_2, Stage, spec
+
+
+def error_of(stage: Stage, task_id: str) -> dict[str, Any]:
+    """Return the error that a task has."""
+    error = stage.task(task_id).error
+    assert error is not None
+    return error
 
 
 def test_a_lease_has_a_number_and_a_holder(stage: Stage) -> None:
@@ -104,7 +114,12 @@ def test_a_failure_is_retried_while_retries_are_left(stage: Stage) -> None:
     stage.run_to("pending")
     stage.end(task_id, "failed", error={"reason": "error", "message": "boom"})
     task = stage.task(task_id)
-    assert (task.status, task.failures, task.worker, task.error["message"]) == ("pending", 1, None, "boom")
+    assert (task.status, task.failures, task.worker, error_of(stage, task_id)["message"]) == (
+        "pending",
+        1,
+        None,
+        "boom",
+    )
     assert 4.0 <= task.not_before - stage.now <= 8.0
     stage.give(o.ReleaseTasks((task_id, task_id, "task-x")), SYSTEM)
     assert task_id in stage.state.delayed
@@ -115,7 +130,7 @@ def test_a_failure_is_retried_while_retries_are_left(stage: Stage) -> None:
     assert next(iter(stage.state.ready[task.group].levels[task.level])) == task_id
     stage.start(task_id)
     stage.end(task_id, "failed")
-    assert (task.status, task.attempt, task.error["reason"]) == ("failed", 2, "failed")
+    assert (task.status, task.attempt, error_of(stage, task_id)["reason"]) == ("failed", 2, "failed")
     assert stage.state.workers[NODE].failed == 1
 
 
@@ -217,7 +232,7 @@ def test_an_end_without_completion_fails_all_that_hang_on_it(stage: Stage, order
     ids = diamond(stage)
     stage.give(order(ids[0]))
     assert statuses(stage, ids[1:]) == "fff"
-    assert {stage.task(i).error["reason"] for i in ids[1:]} == {reason}
+    assert {error_of(stage, i)["reason"] for i in ids[1:]} == {reason}
     assert stage.kinds().count("TaskFailed") == 3
 
 
@@ -273,4 +288,4 @@ def test_a_timeout_ends_the_attempt_that_it_was_meant_for(stage: Stage) -> None:
 def test_a_fact_about_a_retired_task_changes_nothing(stage: Stage) -> None:
     """TaskDeleted of a task that only the history holds is for the history."""
     stage.fold(ev.TaskDeleted("task-retired"))
-    assert stage.state.by_status["pending"] == 0
+    assert stage.state.by_status[Status.PENDING] == 0

@@ -70,7 +70,7 @@ DAMAGE: list[tuple[Callable[[State], object], str]] = [
     (queue_a_ghost, "task-ghost stands in 1 queues instead of 0"),
     (queue_a_ghost, "task-ghost stands in the wrong line"),
     (lambda s: s.delayed.update({one(s, "pending").id: 0.0}), "stands in 2 queues instead of 1"),
-    (lambda s: s.delayed.update({i: 1.0 for i in s.delayed}), "not until its not_before"),
+    (lambda s: s.delayed.update(dict.fromkeys(s.delayed, 1.0)), "not until its not_before"),
     (lambda s: s.delayed.update({"task-ghost": 1.0}), "task-ghost stands in 1 queues instead of 0"),
     (
         lambda s: s.ready.update({one(s, "failed").group._replace(kind="x"): ReadyQueue()}),

@@ -24,7 +24,11 @@ def test_a_worker_without_an_id_gets_one(stage: Stage) -> None:
     assert data == {"worker_id": "worker-abc", "registered_at": stage.now}
     stage.give(body, BOT, seed="abc")
     worker = stage.state.workers["worker-abc"]
-    assert (worker.kind, worker.owner, worker.capabilities) == ("external", BOT.id, {"building", "testing"})
+    assert (worker.kind, worker.owner, worker.capabilities) == (
+        "external",
+        BOT.id,
+        frozenset(("building", "testing")),
+    )
     assert len(stage.state.workers) == 1
 
 
@@ -73,6 +77,7 @@ def test_an_idle_worker_gets_the_best_task_and_gets_it_told_again(stage: Stage) 
     """Until it reports, every heartbeat names the same task: the answer may have been lost."""
     stage.add_external(can=("building", "testing"))
     ids = stage.submit(spec(), spec(type="testing", priority="high"), spec(run=COMMAND, priority="critical"))
+    stage.submit(spec(resources={"cpu": 2}, priority="low"))
     lease = {"attempt": 1, "lease_expires_at": stage.now + 30.0}
     assert beat(stage) == {"acknowledged": True, "assigned_task": ids[1], **lease}
     assert beat(stage, current_task=ids[1], status="busy")["assigned_task"] == ids[1]
@@ -159,4 +164,6 @@ def test_losing_a_worker_fails_a_dependent_once(stage: Stage) -> None:
     before = len(stage.facts)
     stage.give(o.LoseWorker(NODE, "gone"), SYSTEM)
     assert stage.kinds(before) == ["TaskFailed", "TaskFailed", "TaskFailed", "WorkerLost"]
-    assert stage.task(task_id).error["dependency"] == first
+    error = stage.task(task_id).error
+    assert error is not None
+    assert error["dependency"] == first

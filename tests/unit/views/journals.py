@@ -108,15 +108,13 @@ class RandomEngine:
             return
         ended = self._pick(*TERMINAL) or task_id
         edits = {"title": "edited", "priority": "high", "project_id": None}
-        body: OrderBody = self._chance.choice(
-            [
-                o.CancelTask(task_id),
-                o.RetryTask(ended),
-                o.DeleteTask(task_id),
-                o.UpdateTask(task_id, edits=edits),
-                o.UpdateTask(task_id, status="completed", result=[1, None]),
-                o.UpdateTask(task_id, progress=40.0),
-                o.ReleaseTasks(tuple(self.engine.state.delayed)),
-            ]
-        )
-        self.give(body, ADMIN)
+        bodies: list[OrderBody] = [
+            o.CancelTask(task_id),
+            o.RetryTask(ended),
+            o.DeleteTask(task_id),
+            o.UpdateTask(task_id, edits=edits),
+            o.UpdateTask(task_id, status="completed", result=[1, None]),
+            o.UpdateTask(task_id, progress=40.0),
+            o.ReleaseTasks(tuple(self.engine.state.delayed)),
+        ]
+        self.give(self._chance.choice(bodies), ADMIN)

@@ -18,8 +18,8 @@ from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.state import State, Task
 from helix_ray.core.views import result_view, task_line, task_view
-from helix_ray.views import history as history_module
 from helix_ray.views.history import History
+from helix_ray.views.write import Changes
 from tests.unit.views.journals import ADA, RandomEngine
 
 EVERYTHING = 1 << 60
@@ -54,11 +54,12 @@ def feed(history: History, facts: list[Fact], size: int) -> None:
         history.ingest(batch)
 
 
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("size", [1, 7, 100_000])
-def test_it_agrees_with_memory(tmp_path: Path, seed: int, size: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "orders", "size"), [(0, 60, 1), (1, 1200, 60), (2, 1200, 60), (6, 3000, 100_000)]
+)
+def test_it_agrees_with_memory(tmp_path: Path, seed: int, orders: int, size: int) -> None:
     """Random lives of tasks (retries, losses, edits, deletes, hands), in batches of any size, read as in memory."""
-    state, facts = a_journal(seed, 100 if size == 1 else 1200)
+    state, facts = a_journal(seed, orders)
     history = History(tmp_path / "h.duckdb")
     feed(history, facts, size)
     judge(history, state)
@@ -117,7 +118,7 @@ def test_a_kill_in_the_middle_doubles_nothing(tmp_path: Path) -> None:
     path = tmp_path / "h.duckdb"
     command = [sys.executable, "-c", FEED, str(path)]
     root = str(Path(__file__).parents[3])
-    for _ in range(6):
+    for _ in range(4):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
             assert process.stdout is not None
             for _ in range(chance.randrange(1, 12)):
@@ -140,9 +141,9 @@ def test_a_failed_ingest_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.Mon
         write(self, con)
         raise OSError("disk full")
 
-    write = history_module.Changes.write
+    write = Changes.write
     with monkeypatch.context() as patch:
-        patch.setattr(history_module.Changes, "write", refuse)
+        patch.setattr(Changes, "write", refuse)
         with pytest.raises(OSError, match="disk full"):
             history.ingest(facts[200:900])
     feed(history, facts, 100)
@@ -287,14 +288,14 @@ def test_questions_may_come_while_it_ingests(tmp_path: Path) -> None:
     asker = threading.Thread(target=ask)
     asker.start()
     spec = {"title": "t", "type": "testing"}
-    for seq in range(1, 200, 2):
+    for seq in range(1, 80, 2):
         name = f"task-{seq}"
         submitted = Fact(seq, 1.0, "user-1", "req-1", TaskSubmitted(name, "user-1", spec))
         history.ingest([submitted, Fact(seq + 1, 2.0, "user-1", "req-1", TaskCompleted(name, 0))])
     done.set()
     asker.join()
     assert counts == sorted(counts)
-    assert history.list(ListTasks(), None, EVERYTHING, 10)[1] == 100
+    assert history.list(ListTasks(), None, EVERYTHING, 10)[1] == 40
     history.close()
 
 

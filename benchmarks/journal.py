@@ -1,0 +1,121 @@
+"""What durability costs: `python -m benchmarks.journal [FACTS]` prints one JSON object a line.
+
+append    microseconds a fact at several batch sizes, JSON, hash, insert and fsync included (goal: 6 at 500)
+read      facts read back a second; verify: facts whose chain is checked a second
+history   facts ingested a second into DuckDB (goal: 60,000), and milliseconds of a lookup and a listing
+"""
+
+from __future__ import annotations
+
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import orjson
+
+from helix_ray.core.events import Event, Fact, TaskAssigned, TaskCompleted, TaskSubmitted
+from helix_ray.core.questions import ListTasks
+from helix_ray.journal.sqlite import SqliteJournal
+from helix_ray.views.history import History
+from helix_ray.wire.ids import new_seed
+
+SPEC = {
+    "title": "no-op",
+    "type": "testing",
+    "run": {"kind": "function", "function": "helix_ray.samples:noop", "args": [], "kwargs": {}},
+}
+USER, WORKER = f"user-{new_seed()}", f"worker-{new_seed()}"
+APPEND_BATCHES = (1, 16, 128, 500, 2000)
+SUBMIT_TASKS = 100
+INGEST_FACTS = 20_000
+LOOKUPS = 50
+
+
+def facts() -> Iterator[Fact]:
+    """Yield facts of no-op tasks: submitted, assigned and completed, a hundred tasks at a time."""
+    seq = 0
+    while True:
+        ids = [f"task-{new_seed()}-{i}" for i in range(SUBMIT_TASKS)]
+        events: list[Event] = [TaskSubmitted(i, USER, SPEC) for i in ids]
+        events += [TaskAssigned(i, 1, WORKER) for i in ids]
+        events += [TaskCompleted(i, 1, {"success": True, "value": None}, 0.0001) for i in ids]
+        now, request_id = time.time(), f"req-{new_seed()}"
+        for event in events:
+            seq += 1
+            yield Fact(seq, now, USER, request_id, event)
+
+
+def report(name: str, **values: object) -> None:
+    """Print a measurement."""
+    print(orjson.dumps({"bench": name, **values}).decode(), flush=True)
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return how long one call took, in seconds."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def bench_append(folder: Path, count: int) -> None:
+    """Append at every batch size, then read all back and check the chain."""
+    for size in APPEND_BATCHES:
+        journal = SqliteJournal(folder / f"journal-{size}", b"k" * 32)
+        source = facts()
+        batches = max(50, min(count, 400 * size) // size)
+        taken = [list(islice(source, size)) for _ in range(batches)]
+        cpu = time.process_time()
+        spent = [timed(partial(journal.append, batch)) for batch in taken]
+        cpu = time.process_time() - cpu
+        report(
+            "append",
+            batch=size,
+            us_per_fact=round(sum(spent) / (batches * size) * 1e6, 2),
+            cpu_us_per_fact=round(cpu / (batches * size) * 1e6, 2),
+            commit_p50_ms=round(statistics.median(spent) * 1e3, 3),
+            commit_max_ms=round(max(spent) * 1e3, 1),
+        )
+        if size == APPEND_BATCHES[-1]:
+            report("read", facts_per_s=round(journal.head() / timed(partial(journal.read_after, 0, 1 << 60))))
+            report("verify", facts_per_s=round(journal.head() / timed(journal.verify)))
+        journal.close()
+
+
+def bench_history(folder: Path, count: int) -> None:
+    """Ingest, then ask."""
+    history = History(folder / "history.duckdb")
+    source, spent, ids = facts(), 0.0, []
+    while history.cursor < count:
+        batch = list(islice(source, INGEST_FACTS))
+        ids.append(batch[secrets.randbelow(SUBMIT_TASKS)].event.id)  # type: ignore[union-attr]
+        spent += timed(partial(history.ingest, batch))
+    report("ingest", facts=history.cursor, facts_per_s=round(history.cursor / spent))
+    chosen = [secrets.choice(ids) for _ in range(LOOKUPS)]
+    asks: dict[str, Callable[[str], object]] = {
+        "get_task": history.get_task,
+        "result": history.result,
+        "list": lambda _: history.list(ListTasks(type="testing"), USER, 1 << 60, 50),
+    }
+    for name, ask in asks.items():
+        times = [timed(partial(ask, task_id)) for task_id in chosen]
+        report(name, p50_ms=round(statistics.median(times) * 1e3, 2), max_ms=round(max(times) * 1e3, 2))
+    report("history_close", seconds=round(timed(history.close), 3))
+    report("history_open", seconds=round(timed(lambda: History(folder / "history.duckdb").close()), 3))
+
+
+def main() -> None:
+    """Measure in a temporary folder on the disk that holds it."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+    with tempfile.TemporaryDirectory() as folder:
+        bench_append(Path(folder), count)
+        bench_history(Path(folder), 3 * count)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The README is short, and its code runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.conftest import free_port
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+LINES_MAX = 120
+RUN_S_MAX = 240
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MAKE = re.compile(r"^make (\w+)", re.MULTILINE)
+
+
+def blocks(language: str) -> list[str]:
+    """Return the code blocks of one language, in order."""
+    return [code for found, code in BLOCK.findall(README.read_text()) if found == language]
+
+
+def test_the_readme_is_one_screen() -> None:
+    """A newcomer reads it whole."""
+    assert len(README.read_text().splitlines()) <= LINES_MAX
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    """`make setup` has made the environment that this runs in; others are named in the text."""
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    text = README.read_text()
+    named = set(MAKE.findall(text)) | set(re.findall(r"`make (\w+)`", text))
+    assert "setup" in named
+    assert named <= set(targets)
+
+
+def test_the_code_runs_as_it_stands(tmp_path: Path, require: Callable[[str], str]) -> None:
+    """From `helix up` to `helix down`, in one shell and an empty home; only the port and the place of .venv are ours."""
+    require("curl")
+    (program,) = blocks("python")
+    (tmp_path / "job.py").write_text(program)
+    code = "\n".join(blocks("sh"))
+    assert "8080" in code
+    code = MAKE.sub("true", code).replace("8080", str(port := free_port()))
+    code = code.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    script = tmp_path / "readme.sh"
+    script.write_text(f"set -euxo pipefail\ntrap '{sys.executable} -m serve_app.up --down' EXIT\n{code}")
+    environment = {**os.environ, "HOME": str(tmp_path), "HELIX_PORT": str(port)}
+    # A file, not a pipe: what `helix up --detach` leaves running must not keep us waiting.
+    with (tmp_path / "output").open("w+") as output:
+        done = subprocess.run(
+            ["bash", script],
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=RUN_S_MAX,
+            check=False,
+        )
+        output.seek(0)
+        printed = output.read()
+    assert done.returncode == 0, printed
+    assert f"ready http://127.0.0.1:{port}" in printed
+    for result in ("78498", "hello from Linux", '"status":"pending"', "49 [0, 1, 4, 9, 16]"):
+        assert result in printed, printed
+    assert not (tmp_path / ".helix-ray" / "up.json").exists(), printed

@@ -1,0 +1,169 @@
+"""Write a golden journal: `python tests/golden/make.py NAME` makes NAME.jsonl and NAME.state.json beside this file.
+
+A golden journal is replayed for ever, so one that exists is not written again: a later format or fold gets a
+journal of its own under another name. Times and ids are fixed; every kind of fact occurs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import orjson
+
+from helix_ray.core import orders as o
+from helix_ray.core import snapshot
+from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.codec import kind_of, to_body
+from helix_ray.core.errors import Rejected
+from helix_ray.core.events import Fact
+from helix_ray.core.orders import AttemptReport, Order, OrderBody
+from helix_ray.core.policy import Policy
+from helix_ray.engine import Engine
+from helix_ray.journal.memory import MemoryJournal
+
+FOLDER = Path(__file__).parent
+START = 1_790_000_000.0
+ADMIN = Principal("user-0000000001", "admin", ("admin",), "sess-1")
+ADA = Principal("user-0000000003", "ada", ("developer",), "sess-2")
+BOT = Principal("user-bot", "bot", ("worker",))
+
+
+class FixedClock:
+    """A quarter of a second a look."""
+
+    now = START
+
+    def wall(self) -> float:
+        self.now += 0.25
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Story:
+    """An engine that is told what happens."""
+
+    def __init__(self) -> None:
+        self.journal = MemoryJournal()
+        self.clock = FixedClock()
+        self.engine = Engine(self.journal, Policy(losses_max=1), self.clock)
+        self._count = 0
+
+    def tell(self, body: OrderBody, by: Principal, key: str | None = None) -> None:
+        """Carry out one order, which must not be refused; number n makes ids from n."""
+        self._count += 1
+        order = Order(body, by, f"req-{self._count:010d}", f"{self._count:010d}", key, "f" * 16)
+        (answer,) = self.engine.execute([order])
+        assert not isinstance(answer, Rejected), answer
+
+    def report(self, number: str, attempt: int, outcome: str, **more: object) -> None:
+        """Let the node worker report on a task."""
+        item = AttemptReport(f"task-{number}", attempt, outcome, **more)  # type: ignore[arg-type]
+        self.tell(o.ReportAttempts("worker-node", "boot-1", (item,)), SYSTEM)
+
+    def start(self, *numbers: str) -> None:
+        """Lease tasks to the node worker."""
+        self.tell(o.StartAttempts(tuple((f"task-{n}", "worker-node") for n in numbers)), SYSTEM)
+
+
+def accounts(story: Story) -> None:
+    """Users and sessions come and go (orders 1 to 13)."""
+    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
+    story.tell(o.OpenSession(ADMIN.id, "sess-1", "aa", START + 9e5, "::1"), SYSTEM)
+    story.tell(o.CreateUser("ada", "$argon2id$2", ("developer",)), ADMIN)
+    story.tell(o.CreateUser("zoë", "$argon2id$3", ("viewer", "worker")), ADMIN)
+    story.tell(o.OpenSession(ADA.id, "sess-2", "bb", START + 9e5), SYSTEM)
+    story.tell(o.OpenSession(ADA.id, "sess-3", "cc", START + 9e5), SYSTEM)
+    story.tell(o.RefreshSession("bb", "dd", START + 1e6), SYSTEM)
+    story.tell(o.RefuseLogin("nobody", "192.0.2.7"), SYSTEM)
+    story.tell(o.ChangePassword(ADA.id, "$argon2id$4"), ADA)
+    story.tell(o.OpenSession(ADA.id, "sess-4", "ee", START + 9e5), SYSTEM)
+    story.tell(o.CloseSession("sess-4"), ADA)
+    story.tell(o.RefreshSession("bb", "ff", START + 1e6), SYSTEM)
+    story.tell(o.RemoveUser("zoë"), ADMIN)
+
+
+def workers(story: Story) -> None:
+    """A node worker, an external one, and one that is lost (orders 14 to 17)."""
+    node = {"cpu": 8, "memory_mb": 16000, "gpu": 1}
+    story.tell(o.RegisterWorker("host-1", ("gpu",), node, "worker-node", "node", "node-1", "boot-1"), SYSTEM)
+    story.tell(o.RegisterWorker("laptop", ("testing",), {"cpu": 2}, labels={"zone": "b"}), BOT)
+    story.tell(o.RegisterWorker("gone", ("building",), {}, "worker-gone"), BOT)
+    story.tell(o.DrainWorker("worker-0000000015", True), ADMIN)
+
+
+def tasks(story: Story) -> None:
+    """Tasks in every way to end, and some that have not (orders 18 on; ids are of their order)."""
+    run = {"kind": "function", "function": "helix_ray.samples:noop", "args": [1, None], "kwargs": {"ü": 2.5}}
+    plain = {
+        "title": "first ✓",
+        "type": "testing",
+        "run": run,
+        "max_retries": 1,
+        "labels": {"b": "2", "a": "1"},
+    }
+    story.tell(
+        o.SubmitTasks((plain, plain, {**plain, "depends_on": ["#0"]}, {**plain, "depends_on": ["#1"]})),
+        ADA,
+        "k:1",
+    )
+    story.start("0000000018-0", "0000000018-1")
+    story.report("0000000018-0", 1, "progressed", progress=40.5, note="half way")
+    story.report("0000000018-1", 1, "failed", error={"reason": "exit", "message": "1"}, duration_s=0.5)
+    story.report("0000000018-0", 1, "completed", result={"success": True, "value": [1, "x"]}, duration_s=1.5)
+    story.clock.now += 60
+    story.tell(o.ReleaseTasks(("task-0000000018-1",)), SYSTEM)
+    story.start("0000000018-1")
+    story.report(
+        "0000000018-1", 2, "failed", error={"reason": "exit", "message": "2"}, result={"exit_code": 2}
+    )
+    story.tell(o.RetryTask("task-0000000018-1"), ADA)
+    person = {
+        "title": "by hand",
+        "type": "design",
+        "priority": "low",
+        "project_id": "p-1",
+        "deadline": START + 5e3,
+    }
+    story.tell(o.SubmitTasks((person,)), ADA, "~g:1")
+    story.tell(o.UpdateTask("task-0000000027", edits={"title": "by hand!", "priority": "high"}), ADA)
+    story.tell(o.UpdateTask("task-0000000027", progress=30.0), ADA)
+    story.tell(o.SubmitTasks((person, person, {**plain, "priority": "critical"})), ADA)
+    story.tell(o.CancelTask("task-0000000030-0"), ADA)
+    story.tell(o.DeleteTask("task-0000000030-1"), ADA)
+    story.start("0000000030-2", "0000000018-2")
+    story.report("0000000030-2", 1, "returned")
+    building = {"title": "for the lost one", "type": "building"}
+    story.tell(o.SubmitTasks((building,)), ADA)
+    story.tell(o.Heartbeat("worker-gone", "idle"), BOT)
+    story.tell(o.LoseWorker("worker-gone", "silent"), SYSTEM)
+    story.tell(o.RetireTasks(story.engine.state.finished["task-0000000018-0"], story.clock.now), SYSTEM)
+
+
+def as_lines(facts: list[Fact]) -> bytes:
+    """Return facts as the journal keeps them, one JSON object a line."""
+    lines = []
+    for fact in facts:
+        kind, version = kind_of(fact.event)
+        row = {"seq": fact.seq, "at": fact.at, "actor": fact.actor, "request_id": fact.request_id}
+        lines.append(orjson.dumps({**row, "kind": kind, "version": version, "body": to_body(fact.event)}))
+    return b"\n".join(lines) + b"\n"
+
+
+def main(name: str) -> None:
+    """Write the journal and the state that it folds into."""
+    story = Story()
+    accounts(story)
+    workers(story)
+    tasks(story)
+    with (FOLDER / f"{name}.jsonl").open("xb") as file:
+        file.write(as_lines(story.journal.read_after(0, 1 << 60)))
+    state = orjson.dumps(snapshot.dump(story.engine.state), option=orjson.OPT_INDENT_2)
+    with (FOLDER / f"{name}.state.json").open("xb") as file:
+        file.write(state + b"\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,92 @@
+"""Thousands of requests made from the documentation: no fault, and every answer in its documented form.
+
+HELIX_FUZZ_EXAMPLES (through the environment of the test run) sets how many requests an operation gets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from helix_ray.wire.problems import Problem
+from tests.http.api_server import PASSWORD, Api, serving_api
+from tests.http.test_access import DOCUMENT
+
+# Taken when the module is imported: the tests themselves run without HELIX_ variables.
+EXAMPLES = int(os.environ.get("HELIX_FUZZ_EXAMPLES", "150"))
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+TIMEOUT_S = 20
+
+
+@pytest.fixture(scope="module")
+def fuzzed() -> Iterator[Api]:
+    with serving_api() as api:
+        admin = api.client()
+        task_id = api.submit(admin)
+        admin.put(f"/tasks/{task_id}", json={"status": "completed", "result": {"success": True}})
+        admin.post("/workers/register", json={"hostname": "h", "capabilities": ["planning"]})
+        yield api
+
+
+@pytest.fixture(scope="module")
+def token(fuzzed: Api) -> str:
+    authorization: str = fuzzed.client().headers["Authorization"]
+    return authorization
+
+
+schema = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+def envelope(context: Any, response: Any, case: Any) -> None:
+    """Every error is the documented envelope, under the id of its request."""
+    if response.status_code >= 400:
+        problem = Problem.model_validate_json(response.content)
+        assert [problem.request_id] == response.headers["x-request-id"]
+
+
+@schema.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_every_answer_has_its_documented_form(case: Any, fuzzed: Api, token: str) -> None:
+    if case.path.endswith("/auth/logout"):
+        token = fresh_token(fuzzed)
+    answer = case.call(base_url=fuzzed.url, headers={"Authorization": token}, timeout=TIMEOUT_S)
+    checks = [*CHECKS, envelope]
+    if answer.status_code == 413 or case.path.endswith("/batch"):
+        # A size is a refusal too; and of a batch each task is refused by itself, in the answer.
+        checks.remove(negative_data_rejection)
+    case.validate_response(answer, checks=checks)
+
+
+def fresh_token(api: Api) -> str:
+    """A session of its own, for a request that may end it."""
+    with httpx.Client(base_url=f"{api.url}/api/v1") as client:
+        body = {"username": "admin", "password": PASSWORD}
+        return f"Bearer {client.post('/auth/login', json=body).json()['token']}"

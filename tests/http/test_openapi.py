@@ -1,0 +1,85 @@
+"""The documentation is the application: every route is in it, every reference leads somewhere, answers have its form."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from serve_app.openapi import operations
+from tests.http.api_server import Api, error_of
+from tests.http.test_access import DOCUMENT, PUBLIC, application
+
+METHODS_OF_DOCS = {("get", "/docs"), ("get", "/openapi.json")}
+
+
+def routes_of(app: FastAPI) -> set[tuple[str, str]]:
+    found = set()
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, APIRoute):
+            found |= {(method.lower(), context.path) for method in route.methods}
+    return found
+
+
+def references(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*(references(inner) for inner in value.values()))
+    if isinstance(value, list):
+        return set().union(*(references(inner) for inner in value))
+    return set()
+
+
+def test_documented_operations_are_the_routes() -> None:
+    documented = {(method, path) for path, method, _ in operations(DOCUMENT)}
+    assert documented | METHODS_OF_DOCS == routes_of(application())
+
+
+def test_every_reference_leads_to_a_component_and_every_component_is_referred_to() -> None:
+    names = {
+        f"#/components/{kind}/{name}"
+        for kind in ("schemas", "headers")
+        for name in DOCUMENT["components"][kind]
+    }
+    assert references(DOCUMENT) == names
+
+
+def test_every_operation_names_its_errors_its_body_and_its_security() -> None:
+    for path, method, operation in operations(DOCUMENT):
+        statuses = set(operation["responses"])
+        assert {"429", "500", "503"} <= statuses
+        assert "422" not in statuses
+        assert ("security" in operation) == ((method, path) not in PUBLIC)
+        if "security" in operation:
+            assert {"401", "403"} <= statuses
+        if method == "post" and path.startswith("/api/"):
+            assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]]
+        assert operation["description"]
+
+
+def test_requests_have_examples_that_are_valid(admin: httpx.Client) -> None:
+    body = DOCUMENT["components"]["schemas"]["TaskIn"]["examples"][0]
+    assert admin.post("/tasks", json=body).status_code == 201
+    for name in ("LoginIn", "TaskUpdateIn", "WorkerIn", "HeartbeatIn"):
+        assert DOCUMENT["components"]["schemas"][name]["examples"]
+
+
+def test_the_page_shows_every_operation_and_loads_nothing(api: Api) -> None:
+    answer = httpx.get(f"{api.url}/docs")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    for path, _, _ in operations(DOCUMENT):
+        assert path in answer.text
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", answer.text)
+    assert httpx.get(f"{api.url}/openapi.json").json() == DOCUMENT
+
+
+def test_health(api: Api) -> None:
+    assert httpx.get(f"{api.url}/healthz").json() == {"status": "ok"}
+    assert httpx.get(f"{api.url}/readyz").json() == {"status": "ready"}
+    error_of(httpx.post(f"{api.url}/healthz"), 405, "METHOD_NOT_ALLOWED")

@@ -1,0 +1,34 @@
+"""Dependencies that have left memory."""
+
+from __future__ import annotations
+
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.decide import decide
+from helix_ray.core.decide.outcome import Decision
+from helix_ray.core.orders import Order, SubmitTasks
+from helix_ray.core.policy import Policy
+from helix_ray.core.state import State
+
+SPEC = {"title": "after", "type": "building", "depends_on": ["task-old", "task-never"]}
+
+
+def submitted(settled: frozenset[str]) -> Decision:
+    """Decide a submit on an empty state."""
+    order = Order(SubmitTasks((SPEC,), settled), SYSTEM, "req-1", "seed")
+    decided = decide(State(), order, 1.0, Policy())
+    assert isinstance(decided, Decision)
+    return decided
+
+
+def test_a_dependency_known_to_the_history_is_no_hindrance() -> None:
+    """With both dependencies settled, the task waits for nothing."""
+    decided = submitted(frozenset({"task-old", "task-never"}))
+    assert not decided.data["rejected"]
+    assert not decided.data["waiting"]
+
+
+def test_a_dependency_nobody_knows_is_refused_by_name() -> None:
+    """The refusal names the dependency that neither memory nor history has."""
+    code, _, details = submitted(frozenset({"task-old"})).data["rejected"]["0"]
+    assert code == "VALIDATION_ERROR"
+    assert details["unknown"] == ["task-never"]
