@@ -24,6 +24,27 @@ def blocks(language: str) -> list[str]:
     return [code for found, code in BLOCK.findall(README.read_text()) if found == language]
 
 
+def run_whole(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Run a program in a folder and return its exit code and what it printed; no server of its home outlives it."""
+    # A file, not a pipe: what `helix up --detach` leaves running must not keep us waiting.
+    with (folder / "output").open("w+") as output:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=RUN_S_MAX,
+                check=False,
+            )
+        finally:
+            subprocess.run([sys.executable, "-m", "serve_app.up", "--down"], env=environment, check=True)
+        output.seek(0)
+        return done.returncode, output.read()
+
+
 def test_the_readme_is_one_screen() -> None:
     """A newcomer reads it whole."""
     assert len(README.read_text().splitlines()) <= LINES_MAX
@@ -48,23 +69,10 @@ def test_the_code_runs_as_it_stands(tmp_path: Path, require: Callable[[str], str
     code = MAKE.sub("true", code).replace("8080", str(port := free_port()))
     code = code.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
     script = tmp_path / "readme.sh"
-    script.write_text(f"set -euxo pipefail\ntrap '{sys.executable} -m serve_app.up --down' EXIT\n{code}")
+    script.write_text(f"set -euxo pipefail\n{code}")
     environment = {**os.environ, "HOME": str(tmp_path), "HELIX_PORT": str(port)}
-    # A file, not a pipe: what `helix up --detach` leaves running must not keep us waiting.
-    with (tmp_path / "output").open("w+") as output:
-        done = subprocess.run(
-            ["bash", script],
-            cwd=tmp_path,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            timeout=RUN_S_MAX,
-            check=False,
-        )
-        output.seek(0)
-        printed = output.read()
-    assert done.returncode == 0, printed
+    done, printed = run_whole(["bash", str(script)], tmp_path, environment)
+    assert done == 0, printed
     assert f"ready http://127.0.0.1:{port}" in printed
     for result in ("78498", "hello from Linux", '"status":"pending"', "49 [0, 1, 4, 9, 16]"):
         assert result in printed, printed

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
 from tests.http.api_server import Api, serving_api
+
+# The fixture of tests/conftest.py: `require(tool)` gives its path.
+Require = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,53 @@
+"""The programs that end the API reference run as they stand; where port 8080 is taken, only the port is ours."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.http.api_server import Api
+from tests.http.conftest import Require
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+REFERENCE_URL = "http://localhost:8080"
+PROGRAM_MAX_S = 60
+
+
+def run(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PROGRAM_MAX_S, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def program(name: str, api: Api) -> str:
+    return (REFERENCE / name).read_text().replace(REFERENCE_URL, api.url)
+
+
+def test_python(api: Api) -> None:
+    printed = run(sys.executable, "-c", program("login_and_create.py.txt", api))
+    for part in ("'title': 'Test Task'", "'status': 'pending'", "'priority': 'high'", "'created_at'"):
+        assert part in printed
+
+
+def test_curl(api: Api, require: Require) -> None:
+    require("curl")
+    login, create = program("login_and_create.sh.txt", api).split("# Create task\n")
+    answer = json.loads(run("sh", "-c", login))
+    task = json.loads(run("sh", "-c", create.replace("TOKEN", answer["token"])))
+    assert (task["title"], task["status"], task["priority"]) == ("Test Task", "pending", "high")
+
+
+def test_the_example_worker_does_its_job(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """examples/external_worker.py in a process of its own takes a task and completes it."""
+    admin = api.client()
+    task_id = api.submit(admin, type="design", description="to be or not to be")
+    for name, value in (("URL", api.url), ("USERNAME", "admin"), ("PASSWORD", "admin123")):
+        monkeypatch.setenv(f"HELIX_{name}", value)
+    example = Path(__file__).parents[2] / "examples" / "external_worker.py"
+    assert run(sys.executable, str(example), "--once").startswith(f"{task_id}: 6 words, 4 different")
+    task = admin.get(f"/tasks/{task_id}").json()
+    assert (task["status"], task["progress"]) == ("completed", 100)
