@@ -48,6 +48,7 @@ check: setup ## format, lint, types, imports, unit tests: under a minute
 # A process for each tier: a Ray cluster of one never meets the next. The slow ones come last.
 test: check go ## everything that CI runs
 	$(PYTEST) tests/properties
+	$(PYTEST) tests/golden
 	$(PYTEST) tests/contract
 	$(PYTEST) tests/http
 	$(PYTEST) tests/ray

@@ -11,19 +11,19 @@ import logging
 import time
 from typing import Any
 
-from helix_ray.views.history import History
-
 from actors.gateway import RayControlPlane
 from actors.logs import set_up
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal, sees_all_tasks
+from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import Order, Receipt, RetireTasks
-from helix_ray.core.questions import GetTask, ListTasks, Question
+from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
+from helix_ray.views.history import History
 from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
 
-FACTS_PER_INGEST_MAX = 20_000
+FACTS_PER_INGEST_MAX = 5_000
 WAIT_S = 5.0
 # Facts are taken in batches this far apart: the history may lag, and small batches cost the most.
 PAUSE_S = 0.5
@@ -52,11 +52,10 @@ class Historian:
             self._loop.cancel()
         self._history.close()
 
-    async def find(self, question: Question, by: Principal) -> dict[str, Any] | None:
+    async def find(self, question: GetTask | GetResult, by: Principal) -> dict[str, Any] | None:
         """Return a retired task or its result; None when there is none that the asker may see."""
-        task_id = question.task_id  # type: ignore[union-attr]
         ask = self._history.get_task if isinstance(question, GetTask) else self._history.result
-        view = await asyncio.to_thread(ask, task_id)
+        view = await asyncio.to_thread(ask, question.task_id, await self._retired_through())
         if view is None or not (view["owner"] == by.id or sees_all_tasks(by)):
             return None
         return view
@@ -73,14 +72,16 @@ class Historian:
 
     async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any]:
         """Complete a WaitTasks answer with the outcomes of retired tasks."""
-        done, unknown = list(live["done"]), []
-        for task_id in live["unknown"]:
-            view = await asyncio.to_thread(self._history.result, task_id)
-            if view is not None and (view["owner"] == by.id or sees_all_tasks(by)):
-                done.append(view)
-            else:
-                unknown.append(task_id)
-        return {**live, "done": done, "unknown": unknown}
+        through = await self._retired_through()
+        found = await asyncio.to_thread(self._history.results, live["unknown"], through)
+        seen = {i: view for i, view in found.items() if view["owner"] == by.id or sees_all_tasks(by)}
+        unknown = [task_id for task_id in live["unknown"] if task_id not in seen]
+        return {**live, "done": [*live["done"], *seen.values()], "unknown": unknown}
+
+    async def _retired_through(self) -> int:
+        """Return how far tasks are retired: what finished later is memory's to answer for."""
+        counts = await self._plane.query(Counts(), SYSTEM)
+        return 0 if isinstance(counts, Rejected) else int(counts["retired_through"])
 
     async def _run(self) -> None:
         while True:

@@ -36,6 +36,8 @@ from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
 
+HEAD_KEY_FILE = "journal.key"
+LOCK_WAIT_S = 10.0
 TICK_S = 0.1
 HEAD_EVERY_S = 1.0
 # Orders of one commit: bounds how long the loop is busy before it looks at anything else.
@@ -57,7 +59,9 @@ class Master:
         self._settings = settings
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._keys = load_or_create_key(settings.data_dir)
-        self._journal = SqliteJournal(settings.data_dir, self._keys.secrets[self._keys.current])
+        head_key = load_or_create_key(settings.data_dir, HEAD_KEY_FILE)
+        # A master that Ray starts again may meet its predecessor's last moments.
+        self._journal = SqliteJournal(settings.data_dir, head_key.secrets[head_key.current], LOCK_WAIT_S)
         policy = settings.policy()
         self._engine = Engine(self._journal, policy, SystemClock())
         folded = self._engine.recover()

@@ -21,14 +21,22 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> int:
     """Run the benchmarks that were named, or all; 0 whether or not goals were held: they report, they never assert."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Helix Ray beside its anchors.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure Helix Ray beside its anchors."
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (all)")
-    parser.add_argument("--quick", action="store_true", help="small counts: shows that it works, not how fast it is")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go (benchmarks/results/DATE.json)")
+    parser.add_argument(
+        "--quick", action="store_true", help="small counts: shows that it works, not how fast it is"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="where the figures go (benchmarks/results/DATE.json)"
+    )
     given = parser.parse_args()
     unknown = set(given.names) - set(BENCHMARKS)
     if unknown:
-        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+        parser.error(
+            f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
+        )
     # What Ray, Dask and Celery warn of is about them.
     warnings.simplefilter("ignore")
     console = Console(width=None if sys.stdout.isatty() else report.COLUMNS)

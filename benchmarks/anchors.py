@@ -154,7 +154,17 @@ def celery_redis() -> Iterator[Anchor]:
     port = free_port()
     with ExitStack() as stack:
         folder = stack.enter_context(scratch())
-        redis = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        redis = [
+            "redis-server",
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
         log = folder / "redis.log"
         stack.enter_context(process([*redis, "--dir", str(folder)], {}, "Ready to accept", log))
         worker = [sys.executable, "-m", "benchmarks.celery_app", str(port)]

@@ -33,7 +33,9 @@ def run(scale: Scale) -> Report:
         Line("1 connection", single),
         Line("2 connections", double, goal=at_least(TASKS_PER_S_MIN, "tasks/s", double)),
     )
-    notes = (f"{BATCH_TASKS:,} tasks a request; the bodies are made before the clock runs, the answers are checked after",)
+    notes = (
+        f"{BATCH_TASKS:,} tasks a request; the bodies are made before the clock runs, the answers are checked after",
+    )
     return Report(NAME, "bulk submit over REST, durable", lines, notes)
 
 

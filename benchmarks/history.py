@@ -85,7 +85,7 @@ class Past:
         for done in range(0, count, TASKS_PER_ORDER):
             self._submit(LIVE_SPEC, min(TASKS_PER_ORDER, count - done))
 
-    def retire(self, retention_s: float) -> None:
+    def follow(self, retention_s: float) -> None:
         """Follow the journal into the history and retire what is older than `retention_s`, as the historian does."""
         history = History(self._data_dir / "history.duckdb")
         try:

@@ -49,7 +49,9 @@ def run(scale: Scale) -> Report:
 def _against(what: str, rounds: Rounds, limit_ms: float) -> list[Line]:
     """Return a line an anchor; the first carries the goal."""
     ours = Series("", "ms", tuple(rounds[""]))
-    others: list[Series | None] = [Series(name, "ms", tuple(values)) for name, values in rounds.items() if name]
+    others: list[Series | None] = [
+        Series(name, "ms", tuple(values)) for name, values in rounds.items() if name
+    ]
     goal = at_most(limit_ms, "ms", ours)
     return [Line(what, ours, other, goal if i == 0 else None) for i, other in enumerate(others or [None])]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -45,7 +47,9 @@ def _is_free(port: int) -> bool:
 
 
 @contextmanager
-def process(command: list[str], environment: Mapping[str, str], ready: str, log: Path) -> Iterator[subprocess.Popen[str]]:
+def process(
+    command: list[str], environment: Mapping[str, str], ready: str, log: Path
+) -> Iterator[subprocess.Popen[str]]:
     """Run a server between its line that has `ready` in it and SIGTERM; raise DidNotStart with its last words."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HELIX_"))}
     with log.open("w") as errors:
@@ -90,12 +94,27 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class Helix:
-    """A running `helix up`, logged in as its administrator."""
+class Server:
+    """A running server: its port, and the processes below it."""
 
     def __init__(self, port: int, pid: int) -> None:
         self.port = port
         self.pid = pid
+
+    def actor(self, name: str) -> psutil.Process:
+        """Return the process of an actor, by what Ray calls it (`Master`, `ServeReplica:helix`); raises LookupError."""
+        for child in psutil.Process(self.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error, IndexError):
+                if re.match(rf"ray::{name}\b", child.cmdline()[0]):
+                    return child
+        raise LookupError(f"no process of the actor {name}")
+
+
+class Helix(Server):
+    """A running `helix up`, logged in as its administrator."""
+
+    def __init__(self, port: int, pid: int) -> None:
+        super().__init__(port, pid)
         body = orjson.dumps({"username": "admin", "password": PASSWORD})
         [answer] = one_by_one(port, [request("POST", "/api/v1/auth/login", port=port, body=body)])
         self._token = orjson.loads(answer.body)["token"]
@@ -105,15 +124,11 @@ class Helix:
         encoded = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
         return request(method, f"/api/v1{path}", port=self.port, token=self._token, body=encoded)
 
-    def actor(self, name: str) -> psutil.Process:
-        """Return the process of an actor below this server, by its class name; raises LookupError."""
-        for child in psutil.Process(self.pid).children(recursive=True):
-            try:
-                if child.cmdline()[:1] == [f"ray::{name}"] or child.cmdline()[:1] == [f"ray::{name}.__init__"]:
-                    return child
-            except psutil.Error:
-                continue
-        raise LookupError(f"no process of the actor {name}")
+
+def cpu_s(process: psutil.Process) -> float:
+    """Return the CPU seconds that a process has used so far, in user and kernel mode."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 @contextmanager
@@ -134,10 +149,10 @@ def helix(data_dir: Path | None = None, **settings: str) -> Iterator[Helix]:
 
 
 @contextmanager
-def hello() -> Iterator[int]:
-    """Run bare Serve's hello world; give its port."""
+def hello() -> Iterator[Server]:
+    """Run bare Serve's hello world."""
     port = free_port()
     with scratch() as folder:
         command = [sys.executable, "-m", "benchmarks.hello", str(port)]
-        with process(command, {}, "ready", folder / "hello.log"):
-            yield port
+        with process(command, {}, "ready", folder / "hello.log") as started:
+            yield Server(port, started.pid)

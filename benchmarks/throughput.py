@@ -51,7 +51,9 @@ def run(scale: Scale) -> Report:
 
 
 def _times_ray(ours: Series, anchor: Series) -> Goal | None:
-    return ratio_at_least(TIMES_RAY, "Ray tasks", ours, anchor) if anchor.name == anchors.RawRay.name else None
+    return (
+        ratio_at_least(TIMES_RAY, "Ray tasks", ours, anchor) if anchor.name == anchors.RawRay.name else None
+    )
 
 
 class Completed:

@@ -11,12 +11,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.load import Unexpected, side_by_side
 
 CONNECTIONS = 64
-LOAD_FACTOR = 2000  # requests a second that load.py prepares for at most
+BATCH_REQUESTS = 500  # what load.py sends between two looks at the clock
 
 SCRIPT = """
 local requests = {}
@@ -32,9 +33,9 @@ request = function()
   return requests[next]
 end
 done = function(summary, latency, requests)
-  io.write(string.format("RESULT %%d %%d %%d %%d\\n", summary.requests, summary.duration,
-    summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout,
-    latency:percentile(99)))
+  local errors = summary.errors
+  io.write(string.format("RESULT %%d %%d %%d\\n", summary.requests, summary.duration,
+    errors.status + errors.connect + errors.read + errors.write + errors.timeout))
 end
 """
 
@@ -45,13 +46,26 @@ def installed() -> bool:
 
 
 def generator() -> str:
-    """Return which load generator stands behind `requests_per_s`, for the report."""
+    """Return which load generator stands behind `load`, for the report."""
     name = "wrk, one thread" if installed() else "benchmarks/load.py (wrk is not installed: it costs a core)"
     return f"{CONNECTIONS} connections by {name}"
 
 
-def requests_per_s(port: int, requests: Sequence[bytes], seconds: float) -> float:
-    """Send requests over CONNECTIONS connections, starting over at the end; return answers a second.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """How many requests were answered in how many seconds."""
+
+    requests: int
+    seconds: float
+
+    @property
+    def per_s(self) -> float:
+        """Return answers a second."""
+        return self.requests / self.seconds
+
+
+def load(port: int, requests: Sequence[bytes], seconds: float) -> Loaded:
+    """Send requests over CONNECTIONS connections, starting over at the end.
 
     Raises Unexpected when an answer was an error.
     """
@@ -59,15 +73,18 @@ def requests_per_s(port: int, requests: Sequence[bytes], seconds: float) -> floa
         return _without_wrk(port, requests, seconds)
     with tempfile.TemporaryDirectory(prefix="helix-wrk-") as folder:
         script = _script(Path(folder), requests)
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "-s", str(script)]
-        done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True)
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
+        address = f"http://127.0.0.1:{port}/"
+        done = subprocess.run(
+            [*command, "-s", str(script), address], capture_output=True, text=True, check=True
+        )
     found = re.search(r"RESULT (\d+) (\d+) (\d+)", done.stdout)
     if found is None:
         raise Unexpected(f"wrk said: {done.stdout[-400:]} {done.stderr[-400:]}")
     count, microseconds, errors = (int(text) for text in found.groups())
     if errors:
         raise Unexpected(f"{errors} of {count} requests failed: {done.stdout[-400:]}")
-    return count / (microseconds / 1e6)
+    return Loaded(count, microseconds / 1e6)
 
 
 def _script(folder: Path, requests: Sequence[bytes]) -> Path:
@@ -79,10 +96,10 @@ def _script(folder: Path, requests: Sequence[bytes]) -> Path:
     return script
 
 
-def _without_wrk(port: int, requests: Sequence[bytes], seconds: float) -> float:
+def _without_wrk(port: int, requests: Sequence[bytes], seconds: float) -> Loaded:
     started = time.perf_counter()
     count = 0
     while time.perf_counter() - started < seconds:
-        batch = [requests[(count + i) % len(requests)] for i in range(LOAD_FACTOR // 4)]
+        batch = [requests[(count + i) % len(requests)] for i in range(BATCH_REQUESTS)]
         count += len(side_by_side(port, batch, CONNECTIONS))
-    return count / (time.perf_counter() - started)
+    return Loaded(count, time.perf_counter() - started)

@@ -51,6 +51,8 @@ class SessionCache:
         self._epoch = epoch
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Known]] = {}
+        # All that is under way, also what is too old to be kept: the loop itself holds tasks weakly.
+        self._running: set[asyncio.Task[Known]] = set()
 
     async def principal(self, claims: Claims) -> Principal:
         """Return who a verified token stands for now; raise Refused (UNAUTHORIZED) when the session has ended."""
@@ -73,10 +75,10 @@ class SessionCache:
 
     async def close(self) -> None:
         """End what is being asked; safe to call twice."""
-        asking, self._asking = list(self._asking.values()), {}
-        for task in asking:
+        running = list(self._running)
+        for task in running:
             task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
     def _ask(self, claims: Claims) -> asyncio.Task[Known]:
         """Ask once for all requests of a session that wait."""
@@ -85,14 +87,17 @@ class SessionCache:
         if task is None:
             task = asyncio.get_running_loop().create_task(self._look_up(claims))
             self._asking[session_id] = task
+            self._running.add(task)
             task.add_done_callback(lambda done: self._keep(session_id, done))
         return task
 
     def _keep(self, session_id: str, done: asyncio.Task[Known]) -> None:
+        self._running.discard(done)
+        failed = done.cancelled() or done.exception() is not None
         if self._asking.get(session_id) is not done:
             return
         del self._asking[session_id]
-        if done.cancelled() or done.exception() is not None:
+        if failed:
             return
         self._known[session_id] = done.result()
         self._known.move_to_end(session_id)

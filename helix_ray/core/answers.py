@@ -196,6 +196,7 @@ def _counts(state: State, liveness: Liveness, question: q.Counts, by: Principal)
         "seq": state.seq,
         "tasks": {status.value: count for status, count in state.by_status.items()},
         "retired": state.retired,
+        "retired_through": state.retired_through,
         "workers": len(state.workers),
         "sessions": len(state.sessions),
     }

@@ -89,7 +89,9 @@ def _by_name(inputs: Any, specs: Sequence[TensorSpec]) -> dict[str, Any]:
 
 def _array(value: Any, spec: TensorSpec) -> Array:
     if spec.dtype not in _DTYPES.values():
-        raise InferenceRefused(f"input {spec.name!r}: the model takes {spec.dtype}, which no request can carry")
+        raise InferenceRefused(
+            f"input {spec.name!r}: the model takes {spec.dtype}, which no request can carry"
+        )
     if isinstance(value, dict):
         if set(value) != {"npy_base64"}:
             raise BadInput(f"input {spec.name!r}: an object must be {{'npy_base64': text}}")

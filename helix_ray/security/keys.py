@@ -50,12 +50,13 @@ class KeyRing:
         return KeyRing(fresh.current, {**self.secrets, **fresh.secrets})
 
 
-def load_or_create_key(data_dir: Path) -> KeyRing:
-    """Read the ring of a data directory, or make it at the first start (mode 0600).
+def load_or_create_key(data_dir: Path, file: str = KEY_FILE) -> KeyRing:
+    """Read a ring of a data directory, or make it at the first start (mode 0600).
 
+    The tokens' ring may be rotated or deleted; the journal's has a file of its own because it must be neither.
     Raises KeyFileUnsafe, with what to do, when others can read the file or it does not hold keys.
     """
-    path = data_dir / KEY_FILE
+    path = data_dir / file
     if not path.exists():
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _create(path, KeyRing.fresh())

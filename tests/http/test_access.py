@@ -117,11 +117,15 @@ def test_a_role_gets_in_exactly_where_the_table_says(
 def test_without_a_session_every_other_route_is_closed(
     everybody: tuple[Api, Any], method: str, path: str, verb: str
 ) -> None:
-    answer = everybody[0].anonymous().request(method, path.removeprefix(PREFIX).replace("{", "").replace("}", ""))
+    answer = (
+        everybody[0].anonymous().request(method, path.removeprefix(PREFIX).replace("{", "").replace("}", ""))
+    )
     error_of(answer, 401, "UNAUTHORIZED")
 
 
-def test_the_tasks_of_others_do_not_exist_for_a_developer(everybody: tuple[Api, dict[str, httpx.Client]]) -> None:
+def test_the_tasks_of_others_do_not_exist_for_a_developer(
+    everybody: tuple[Api, dict[str, httpx.Client]],
+) -> None:
     api, clients = everybody
     task_id = api.submit(clients["admin"])
     developer, viewer = clients["developer"], clients["viewer"]

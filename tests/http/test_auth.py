@@ -195,7 +195,9 @@ class TestRefresh:
         again = client.post("/auth/refresh", json=body, headers=key)
         assert again.json()["refresh_token"] == second.json()["refresh_token"]
         assert again.headers["idempotency-replayed"] == "true"
-        third = client.post("/auth/refresh", json={"refresh_token": again.json()["refresh_token"]}, headers=key)
+        third = client.post(
+            "/auth/refresh", json={"refresh_token": again.json()["refresh_token"]}, headers=key
+        )
         assert third.status_code == 200
         thief = client.post("/auth/refresh", json=body, headers={"Idempotency-Key": "other"})
         error_of(thief, 401, "UNAUTHORIZED")
@@ -235,7 +237,9 @@ class TestUsers:
             ({"admin": True}, "admin"),
         ],
     )
-    def test_what_is_no_user_is_refused(self, admin: httpx.Client, fields: dict[str, object], field: str) -> None:
+    def test_what_is_no_user_is_refused(
+        self, admin: httpx.Client, fields: dict[str, object], field: str
+    ) -> None:
         body = {"username": "new", "password": "long enough", "roles": ["viewer"], **fields}
         error = error_of(admin.post("/users", json=body), 400, "VALIDATION_ERROR")
         assert error["details"]["field"] == field

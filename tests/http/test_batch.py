@@ -106,9 +106,7 @@ class TestKeys:
     ) -> None:
         send(admin, [TASK], **{"Idempotency-Key": "b2"})
         before = api.plane.engine.state.seq
-        answer = admin.post(
-            "/tasks/batch", json={"tasks": [TASK] * 1_200}, headers={"Idempotency-Key": "b2"}
-        )
+        answer = admin.post("/tasks/batch", json={"tasks": [TASK] * 1_200}, headers={"Idempotency-Key": "b2"})
         error_of(answer, 409, "CONFLICT")
         assert api.plane.engine.state.seq == before
 

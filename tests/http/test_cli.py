@@ -28,7 +28,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Rejected
 from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN
-from helix_ray.core.orders import AttemptReport, RegisterWorker, ReportAttempts
+from helix_ray.core.orders import AttemptReport, Heartbeat, RegisterWorker, ReportAttempts
 from helix_ray.core.questions import WorkFor
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.assignment import Assignment, Finished, Outcome, ReportItem
@@ -76,6 +76,7 @@ class Node:
         runner = AttemptRunner(allow, ModelStore(MODELS, cpus=1.0), emit, emit)
         after = 0
         while not self._stopped:
+            self._plane.give(Heartbeat(NODE, boot="boot"))
             reply = asyncio.run(self._plane.query(WorkFor(NODE, "boot", 0, after), SYSTEM, 0.5))
             assert not isinstance(reply, Rejected), reply
             after = reply["seq"]

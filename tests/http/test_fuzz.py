@@ -28,7 +28,7 @@ from tests.http.api_server import PASSWORD, Api, serving_api
 from tests.http.test_access import DOCUMENT
 
 # Taken when the module is imported: the tests themselves run without HELIX_ variables.
-EXAMPLES = int(os.environ.get("HELIX_FUZZ_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("HELIX_FUZZ_EXAMPLES", "40"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -81,7 +81,9 @@ def envelope(context: Any, response: Any, case: Any) -> None:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_every_answer_has_its_documented_form(case: Any, fuzzed: Api, connection: requests.Session, token: str) -> None:
+def test_every_answer_has_its_documented_form(
+    case: Any, fuzzed: Api, connection: requests.Session, token: str
+) -> None:
     if case.path.endswith("/auth/logout"):
         token = fresh_token(fuzzed)
     answer = case.call(

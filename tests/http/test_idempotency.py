@@ -55,7 +55,9 @@ def test_a_refusal_is_not_kept_but_a_refused_task_is(api: Api, admin: httpx.Clie
 def test_every_other_post_takes_a_key(api: Api, admin: httpx.Client) -> None:
     """Cancel, retry, register, heartbeat, drain and users: the second answer is the first."""
     task_id = api.submit(admin)
-    worker_id = admin.post("/workers/register", json={"hostname": "h", "capabilities": []}).json()["worker_id"]
+    worker_id = admin.post("/workers/register", json={"hostname": "h", "capabilities": []}).json()[
+        "worker_id"
+    ]
     calls: list[tuple[str, Any]] = [
         (f"/tasks/{task_id}/cancel", None),
         (f"/tasks/{task_id}/retry", None),

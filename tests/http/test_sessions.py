@@ -30,7 +30,9 @@ class Asked(MemoryControlPlane):
         self.gate: asyncio.Event | None = None
         self.refusal: Rejected | None = None
 
-    async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> dict[str, Any] | Rejected:
+    async def query(
+        self, question: Question, by: Principal, wait_s: float = 0.0
+    ) -> dict[str, Any] | Rejected:
         self.asked += 1
         answer = await super().query(question, by, wait_s)
         if self.gate is not None:

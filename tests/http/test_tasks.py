@@ -77,7 +77,10 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "an empty argv": ({"run": {"kind": "command", "argv": []}}, "run.argv"),
     "an argument that is a number": ({"run": {"kind": "command", "argv": [1]}}, "run.argv.0"),
     "a zero byte": ({"run": {"kind": "command", "argv": ["a\0b"]}}, "run.argv.0"),
-    "a variable with =": ({"run": {"kind": "command", "argv": ["x"], "env": {"A=": "x"}}}, "run.env.A=.[key]"),
+    "a variable with =": (
+        {"run": {"kind": "command", "argv": ["x"], "env": {"A=": "x"}}},
+        "run.env.A=.[key]",
+    ),
     "an unknown field of a run": ({"run": {"kind": "command", "argv": ["x"], "cwd": "/"}}, "run.cwd"),
     "a function without a module": ({"run": {"kind": "function", "function": "f"}}, "run.function"),
     "a pickle": (
@@ -154,7 +157,9 @@ def test_arguments_of_the_deepest_level_are_kept_and_shown(api: Api, admin: http
 def test_a_worker_result_and_error_of_any_shape_are_kept(api: Api, admin: httpx.Client) -> None:
     for result in ({"success": True, "output": "x"}, [1, {"a": None}], "text", 1.5, True):
         task_id = api.submit(admin)
-        assert admin.put(f"/tasks/{task_id}", json={"status": "completed", "result": result}).status_code == 200
+        assert (
+            admin.put(f"/tasks/{task_id}", json={"status": "completed", "result": result}).status_code == 200
+        )
         view = admin.get(f"/tasks/{task_id}/result").json()
         ResultOut.model_validate(view)
         assert (view["result"], view["error"]) == (result, None)
@@ -272,9 +277,7 @@ class TestList:
         assert titles(type="testing", project_id="p0") == ["t9", "t6"]
         assert titles(limit=2, offset=3) == ["t8", "t7"]
         assert titles(status="running") == []
-        client.put(
-            f"/tasks/{client.get('/tasks').json()['tasks'][0]['id']}", json={"status": "completed"}
-        )
+        client.put(f"/tasks/{client.get('/tasks').json()['tasks'][0]['id']}", json={"status": "completed"})
         assert titles(status="completed") == ["t11"]
         assert titles(assigned_worker="worker-none") == []
 

@@ -9,7 +9,11 @@ from helix_ray.testing import ManualClock
 from helix_ray.wire.workers import HeartbeatOut, WorkerOut, WorkersOut
 from tests.http.api_server import TASK, Api, error_of, serving_api
 
-HELLO = {"hostname": "worker-node-1", "capabilities": ["planning", "building"], "resources": {"cpu": 8, "gpu": True}}
+HELLO = {
+    "hostname": "worker-node-1",
+    "capabilities": ["planning", "building"],
+    "resources": {"cpu": 8, "gpu": True},
+}
 
 
 def register(client: httpx.Client, **fields: object) -> str:
