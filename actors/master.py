@@ -43,6 +43,7 @@ HEAD_EVERY_S = 1.0
 # Orders of one commit: bounds how long the loop is busy before it looks at anything else.
 COMMIT_ORDERS_MAX = 2000
 WAIT_S_MAX = 30.0
+COALESCE_S = 0.01
 # Followers whose orders keep causing news are called again within one turn this often.
 REACTIONS_MAX = 4
 
@@ -109,7 +110,11 @@ class Master:
         """
         if after < 0:
             return self._engine.state.seq, self._engine.state.seq, []
-        batch = await self.events(after, limit, wait_s)
+        if not (await self.events(after, 1, wait_s)).facts:
+            return after, self._engine.state.seq, []
+        # One message for all that happens in this moment: each costs the caller as much as a request does.
+        await asyncio.sleep(COALESCE_S)
+        batch = self._engine.events(after, limit)
         return batch.cursor, batch.head, list({subject_of(fact.event) for fact in batch.facts} - {""})
 
     async def info(self) -> dict[str, Any]:

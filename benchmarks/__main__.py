@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from benchmarks import bulk, growth, latency, report, restart, single, throughpu
 from benchmarks.report import Report
 from benchmarks.scale import FULL, QUICK, Scale
 
-BENCHMARKS = {module.NAME: module.run for module in (single, bulk, throughput, latency, restart, growth)}
+BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
+    module.NAME: module.run for module in (single, bulk, throughput, latency, restart, growth)
+}
 RESULTS = Path(__file__).parent / "results"
 
 

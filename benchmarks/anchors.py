@@ -5,6 +5,7 @@ All are measured in the way that suits them best: submit everything, then collec
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 import time
@@ -76,7 +77,7 @@ class CeleryRedis:
 
     def tasks_per_s(self, count: int) -> float:
         """Send all, then join through the backend's own bulk read."""
-        from celery.result import ResultSet
+        from celery.result import ResultSet  # type: ignore[import-untyped]  # Celery ships no types
 
         started = time.perf_counter()
         results = ResultSet([self._noop.delay() for _ in range(count)])
@@ -135,7 +136,7 @@ def raw_ray() -> Iterator[Anchor]:
             include_dashboard=False,
             object_store_memory=128 << 20,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             _temp_dir=str(folder),
         )
         try:
@@ -182,12 +183,11 @@ def dask() -> Iterator[Anchor]:
     """Start Dask's scheduler and two worker processes."""
     from distributed import Client, LocalCluster
 
-    with (
-        LocalCluster(
+    with ExitStack() as stack:
+        local = LocalCluster(  # type: ignore[no-untyped-call]  # Dask is typed in part
             n_workers=WORKERS, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+        )
+        client = stack.enter_context(Client(stack.enter_context(local)))  # type: ignore[no-untyped-call]
         anchor = Dask(client)
         anchor.tasks_per_s(WARM_UP_TASKS)
         yield anchor

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from celery import Celery
-from celery.signals import worker_ready
+from celery import Celery  # type: ignore[import-untyped]  # Celery ships no types
+from celery.signals import worker_ready  # type: ignore[import-untyped]
 
 WORKERS = 2
 PREFETCH_TASKS = 64  # Celery's default is 4: too few for tasks that take no time
@@ -25,7 +25,7 @@ app.conf.update(
 )
 
 
-@app.task(name="noop")
+@app.task(name="noop")  # type: ignore[untyped-decorator]
 def noop() -> None:
     """Do nothing."""
 
@@ -36,7 +36,7 @@ def connect(port: int) -> None:
     app.conf.update(broker_url=address, result_backend=address)
 
 
-@worker_ready.connect  # type: ignore[untyped-decorator]  # Celery ships no types
+@worker_ready.connect  # type: ignore[untyped-decorator]
 def _say_ready(**about: Any) -> None:
     print("ready", flush=True)
 

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import tempfile
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ray import serve
 
 
 def main() -> int:
@@ -35,19 +40,19 @@ def main() -> int:
             include_dashboard=False,
             object_store_memory=128 << 20,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             _temp_dir=folder,
         )
         serve.start(http_options=HTTPOptions(host="127.0.0.1", port=0))
         serve.run(application(), name="hello", route_prefix="/")
         print("ready", flush=True)
         stopped.wait()
-        serve.shutdown()
+        serve.shutdown()  # type: ignore[no-untyped-call]  # Serve is typed in part
         ray.shutdown()
     return 0
 
 
-def application() -> object:
+def application() -> serve.Application:
     """Return the hello world deployment, with the replica options that ours has."""
     from fastapi import FastAPI
     from ray import serve
@@ -66,7 +71,8 @@ def application() -> object:
     class Hello:
         """One replica."""
 
-    return Hello.bind()  # type: ignore[attr-defined]  # the decorator's type is the plain class
+    bound: serve.Application = Hello.bind()  # type: ignore[attr-defined]  # the decorator's type is the plain class
+    return bound
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from actors.master import HEAD_KEY_FILE
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.decide.submit import task_ids
@@ -116,8 +117,8 @@ class Past:
 def past(data_dir: Path) -> Iterator[Past]:
     """Open a data directory to write its past; it is closed without a snapshot, as by a crash."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    keys = load_or_create_key(data_dir)
-    journal = SqliteJournal(data_dir, keys.secrets[keys.current])
+    key = load_or_create_key(data_dir, HEAD_KEY_FILE)
+    journal = SqliteJournal(data_dir, key.secrets[key.current])
     clock = PastClock(0.0)
     engine = Engine(journal, Settings(data_dir=data_dir).policy(), clock)
     engine.recover()

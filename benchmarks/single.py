@@ -11,7 +11,7 @@ import psutil
 
 from benchmarks import wrk
 from benchmarks.load import Answer, one_by_one, percentile, request
-from benchmarks.processes import Helix, Server, cpu_s, hello, helix
+from benchmarks.processes import Helix, Server, cpu_s, helix, hello
 from benchmarks.report import Line, Report, Series, at_most, ratio_at_least
 from benchmarks.scale import Scale
 

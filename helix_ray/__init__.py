@@ -11,25 +11,54 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from helix_ray.client.api import Client
-    from helix_ray.cluster import as_completed, connect, function, wait
+    from helix_ray.client.errors import HelixError
+    from helix_ray.cluster import (
+        Cluster,
+        ClusterError,
+        ClusterUnavailable,
+        Function,
+        Handle,
+        PayloadTooLarge,
+        ResultLostError,
+        TaskCancelledError,
+        TaskFailedError,
+        as_completed,
+        connect,
+        function,
+        wait,
+    )
     from helix_ray.execution.progress import progress
 
 __version__ = "0.1.0"
-__all__ = ["Client", "as_completed", "connect", "function", "progress", "wait"]
+__all__ = [
+    "Client",
+    "Cluster",
+    "ClusterError",
+    "ClusterUnavailable",
+    "Function",
+    "Handle",
+    "HelixError",
+    "PayloadTooLarge",
+    "ResultLostError",
+    "TaskCancelledError",
+    "TaskFailedError",
+    "as_completed",
+    "connect",
+    "function",
+    "progress",
+    "wait",
+]
 
-_HOMES = {
+_ELSEWHERE = {
     "Client": "helix_ray.client.api",
-    "as_completed": "helix_ray.cluster",
-    "connect": "helix_ray.cluster",
-    "function": "helix_ray.cluster",
+    "HelixError": "helix_ray.client.errors",
     "progress": "helix_ray.execution.progress",
-    "wait": "helix_ray.cluster",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'helix_ray' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(_ELSEWHERE.get(name, "helix_ray.cluster")), name)
     globals()[name] = value
     return value

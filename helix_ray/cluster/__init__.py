@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from helix_ray.cluster.api import Cluster, connected
+from helix_ray.cluster.api import Cluster
 from helix_ray.cluster.errors import (
     ClusterError,
     ClusterUnavailable,
@@ -39,7 +39,6 @@ __all__ = [
     "TaskFailedError",
     "as_completed",
     "connect",
-    "connected",
     "function",
     "wait",
 ]

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
+from helix_ray.cluster import current
 from helix_ray.cluster.background import Background
 from helix_ray.cluster.batching import OrderBatcher
 from helix_ray.cluster.errors import ClusterUnavailable
@@ -27,8 +28,6 @@ from helix_ray.wire.ids import new_seed
 
 R = TypeVar("R")
 
-_connected: list[Cluster] = []
-
 
 class Cluster:
     """A Helix Ray, from inside its Ray cluster. Safe to share between threads; `close` it or use it with `with`."""
@@ -38,7 +37,7 @@ class Cluster:
         self.background = Background("helix-cluster")
         self.watcher = Watcher(link, self.background)
         self._batcher = OrderBatcher(link)
-        _connected.append(self)
+        current.opened(self)
 
     def __enter__(self) -> Cluster:
         return self
@@ -50,8 +49,7 @@ class Cluster:
 
     def close(self) -> None:
         """Stop waiting for tasks, which go on; safe to call twice."""
-        if self in _connected:
-            _connected.remove(self)
+        current.closed(self)
         self.watcher.stop(ClusterUnavailable("the connection was closed"))
         self.background.stop()
 
@@ -227,10 +225,3 @@ def _refused(refusal: Sequence[Any] | None) -> Future[Outcome] | None:
     future: Future[Outcome] = Future()
     future.set_exception(Refused(Rejected(ErrorCode(code), message, details)))
     return future
-
-
-def connected() -> Cluster:
-    """Return the cluster of the last `connect`; raises ClusterUnavailable when there is none."""
-    if not _connected:
-        raise ClusterUnavailable("not connected: call helix_ray.connect() first")
-    return _connected[-1]

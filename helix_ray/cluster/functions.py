@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
+from helix_ray.cluster.current import connected
 from helix_ray.cluster.options import Options
 
 if TYPE_CHECKING:
-    from helix_ray.cluster.api import Cluster
     from helix_ray.cluster.handles import Handle
 
 P = ParamSpec("P")
@@ -30,11 +30,11 @@ class Function(Generic[P, R]):
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Handle:
         """Run it on the cluster of the last `connect`; the task is durable when this returns."""
-        return _connected().submit(self, *args, kwargs=kwargs)
+        return connected().submit(self, *args, kwargs=kwargs)
 
     def map(self, *iterables: Iterable[Any]) -> Iterator[R]:
         """Run it for every item; gives the values in order, as Cluster.map does."""
-        return _connected().map(self, *iterables)
+        return connected().map(self, *iterables)
 
     def options(self, **options: Unpack[Options]) -> Function[P, R]:
         """Return the same function with other options for its tasks."""
@@ -60,9 +60,3 @@ def function(
 def options_of(function: Callable[..., Any]) -> Options:
     """Return the options that a function was decorated with."""
     return cast(Options, getattr(function, "task_options", {}))
-
-
-def _connected() -> Cluster:
-    from helix_ray.cluster.api import connected
-
-    return connected()

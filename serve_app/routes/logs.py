@@ -20,15 +20,11 @@ WAIT_S = 10.0
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
-_DESCRIBED = verb("ReadLog")
-_DESCRIBED["responses"] = {
-    200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "The output"}
-}
+_DESCRIBED = verb("ReadLog", answers=LogOut)
+_DESCRIBED["responses"][200]["content"] = {"text/plain": {"schema": {"type": "string"}}}
 
 
-@router.get(
-    "/{task_id}/logs", **{**_DESCRIBED, "responses": {200: {**_DESCRIBED["responses"][200], "model": LogOut}}}
-)
+@router.get("/{task_id}/logs", **_DESCRIBED)
 async def read_log(task_id: str, caller: SignedIn, query: Annotated[LogQuery, Query()]) -> Response:
     """Give the output of an attempt from `offset` on: `follow` goes on until the attempt has ended.
 

@@ -77,3 +77,11 @@ def test_the_code_runs_as_it_stands(tmp_path: Path, require: Callable[[str], str
     for result in ("78498", "hello from Linux", '"status":"pending"', "49 [0, 1, 4, 9, 16]"):
         assert result in printed, printed
     assert not (tmp_path / ".helix-ray" / "up.json").exists(), printed
+
+
+def test_the_demonstration_goes_right() -> None:
+    """`make demo` checks its own results, and that no process is left: exit code 0 says all of it."""
+    demo = [sys.executable, str(ROOT / "examples" / "demo.py")]
+    done = subprocess.run(demo, capture_output=True, text=True, timeout=RUN_S_MAX, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "no process is left" in done.stdout

@@ -1,0 +1,46 @@
+"""The cluster of the last `connect`: what decorated functions are sent to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from helix_ray.cluster.errors import ClusterUnavailable
+
+if TYPE_CHECKING:
+    from helix_ray.cluster.handles import Handle
+
+
+class Taker(Protocol):
+    """The part of a Cluster that a decorated function needs."""
+
+    def submit(
+        self, function: Callable[..., Any], *args: Any, kwargs: Mapping[str, Any] | None = None
+    ) -> Handle:
+        """Run a function."""
+        ...
+
+    def map(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterator[Any]:
+        """Run a function for every item."""
+        ...
+
+
+_open: list[Taker] = []
+
+
+def opened(cluster: Taker) -> None:
+    """Note a connection."""
+    _open.append(cluster)
+
+
+def closed(cluster: Taker) -> None:
+    """Forget a connection; safe to call twice."""
+    if cluster in _open:
+        _open.remove(cluster)
+
+
+def connected() -> Taker:
+    """Return the cluster of the last connection that is open; raises ClusterUnavailable when there is none."""
+    if not _open:
+        raise ClusterUnavailable("not connected: call helix_ray.connect() first")
+    return _open[-1]
