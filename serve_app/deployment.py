@@ -14,6 +14,7 @@ from typing import Any
 import ray
 from ray import serve
 from ray.serve.config import HTTPOptions
+from ray.serve.schema import LoggingConfig
 from starlette.types import ASGIApp
 
 from actors.gateway import RayControlPlane
@@ -68,6 +69,8 @@ def application(
         max_ongoing_requests=REQUESTS_AT_ONCE_MAX,
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
         health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
+        # A line for every request costs as much as the request; who did what is in the journal.
+        logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=DRAIN_S_MAX,
         ray_actor_options={"num_cpus": 0} | (options or {}),

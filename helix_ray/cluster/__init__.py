@@ -6,10 +6,13 @@ This is the one file of helix_ray that imports Ray, and only once `connect` is c
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+from helix_ray.cluster import local
 from helix_ray.cluster.api import Cluster
 from helix_ray.cluster.errors import (
     ClusterError,
@@ -61,8 +64,10 @@ WORKER_ID = "worker-"
 def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
     """Connect to the Helix Ray of the Ray cluster that this process belongs to, or of the one at `address`.
 
-    Raises ClusterUnavailable where there is no Ray cluster, or no Helix Ray in it.
+    Outside of a Ray cluster that is the one of `helix up` on this machine (HELIX_DATA_DIR, else ~/.helix-ray). Raises ClusterUnavailable where there is no Ray cluster, or no Helix Ray in it.
     """
+    if address is None and "ray" not in sys.modules:
+        os.environ |= local.ray_environment(os.environ)
     import ray
 
     if not ray.is_initialized():

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, conflict
 from helix_ray.core.orders import CancelTask, DeleteTask, RetryTask, SubmitTasks, UpdateTask
-from helix_ray.core.questions import GetResult, GetTask, ListTasks
+from helix_ray.core.questions import GetResult, GetTask, ListTasks, WaitTasks
 from helix_ray.wire import task_answers as shapes
 from helix_ray.wire.tasks import EDITABLE, TASK, TASK_UPDATE, TaskFilters, TaskIn, TaskUpdateIn
 from helix_ray.wire.times import iso
@@ -20,6 +20,8 @@ from serve_app.deps import SignedIn
 from serve_app.openapi import verb
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
+
+RESULT_WAIT_S_MAX = 25.0
 
 
 @router.post("", **verb("SubmitTasks", body=TaskIn, answers=shapes.TaskCreated, status=201))
@@ -120,8 +122,12 @@ async def retry_task(task_id: str, caller: SignedIn) -> Response:
 
 
 @router.get("/{task_id}/result", **verb("GetResult", answers=shapes.ResultOut))
-async def get_result(task_id: str, caller: SignedIn) -> Response:
-    """Give what a finished task came to; a CONFLICT while it is unfinished."""
+async def get_result(
+    task_id: str, caller: SignedIn, wait_s: Annotated[float, Query(ge=0, le=RESULT_WAIT_S_MAX)] = 0
+) -> Response:
+    """Give what a finished task came to; a CONFLICT while it is unfinished, at the latest after `wait_s` seconds."""
+    if wait_s:
+        await caller.query(WaitTasks((task_id,)), wait_s)
     view = await caller.query(GetResult(task_id))
     if shapes.is_pickled(view):
         message = "The result is a Python object; it can be read inside the cluster only"

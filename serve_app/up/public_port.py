@@ -37,6 +37,9 @@ class PublicPort:
             await self._app(scope, receive, send)
             return
         scope["headers"] = _headers(scope["headers"])
+        if not scope["path"].startswith("/"):
+            # `OPTIONS *` and the like: Serve would answer by itself, naming a path of its own.
+            scope["path"] = f"/{scope['path']}"
         if scope["path"] in SERVE_PATHS:
             # No route of ours ends in a slash, so the application answers 404 as for every unknown path.
             scope["path"] += "/"

@@ -64,8 +64,10 @@ def main() -> int:
     except Exception as error:
         record = settings.data_dir / FAILURE_FILE
         record.write_text(traceback.format_exc())
-        lines = str(error).strip().splitlines()
-        _say(f"cannot start: {type(error).__name__}: {lines[0] if lines else ''} (in full: {record})")
+        # Of Ray's errors the last line is the cause: the first ones tell where it was met.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = f"{type(error).__name__}: {lines[0] if lines else ''}"
+        _say(f"cannot start: {lines[-1] if len(lines) > 1 else said} (in full: {record})")
     return EXIT_CANNOT_START
 
 

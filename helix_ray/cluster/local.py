@@ -1,0 +1,32 @@
+"""What a program on this machine needs in its environment to join the cluster of `helix up`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+DATA_DIR = "~/.helix-ray"
+# Written by serve_app/up/data_dir.py, which this ring must not import.
+STATE_FILE = "up.json"
+TOKEN_FILE = "ray.token"
+
+
+def ray_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables to set before Ray is imported; none where Ray is told already or nothing runs here."""
+    if "RAY_ADDRESS" in environment:
+        return {}
+    data_dir = Path(environment.get("HELIX_DATA_DIR", DATA_DIR)).expanduser().resolve()
+    try:
+        address = json.loads((data_dir / STATE_FILE).read_bytes())["ray_address"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    if not address:
+        return {}
+    return {
+        "RAY_ADDRESS": address,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(data_dir / TOKEN_FILE),
+        # Without it Ray takes the machine's outer address for 127.0.0.1, and waits for ever.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }

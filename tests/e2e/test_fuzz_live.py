@@ -1,0 +1,124 @@
+"""Thousands of requests made from the live server's own documentation: no fault, every answer in its documented form.
+
+The checks are those of tests/http/test_fuzz.py, which asks the application alone; here the whole stack answers: direct
+ingress, the gateway, the master, the history. HELIX_FUZZ_LIVE_EXAMPLES are drawn for each operation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+
+from tests.e2e.live import MASTER, NODE_WORKER, REPLICA, Live, function, serving, submit
+from tests.http.test_access import DOCUMENT
+from tests.http.test_fuzz import CHECKS, envelope, negative_data_rejection
+
+# Taken when the module is imported: the tests themselves run without HELIX_ variables.
+EXAMPLES = int(os.environ.get("HELIX_FUZZ_LIVE_EXAMPLES", "60"))
+REQUESTS_MIN = 2_000
+TIMEOUT_S = 30
+LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit", "ratelimit-policy")
+# Each of these ends or makes a session, with a password's hash to be reckoned: few of them, and never the shared one.
+COSTLY = ("/auth/login", "/auth/logout", "/auth/password", "/users")
+# A made-up shell line must not run on the machine that tests.
+SETTINGS = {"command_roles": "nobody"}
+TITLES = (MASTER, REPLICA, NODE_WORKER)
+
+
+@dataclass
+class Fuzzed:
+    """The server under test, a session on it, and what was answered so far."""
+
+    live: Live
+    connection: requests.Session
+    token: str
+    pids: list[int]
+    statuses: Counter[int] = field(default_factory=Counter)
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
+    with serving(tmp_path_factory.mktemp("fuzz") / "data", **SETTINGS) as live, requests.Session() as connection:
+        admin = live.client()
+        submit(admin, function("add", 1, 1), function("fail", "on purpose"), {"title": "t", "type": "design"})
+        admin.post("/workers/register", json={"hostname": "h", "capabilities": ["planning"]})
+        pids = [live.pid(title) for title in TITLES]
+        yield Fuzzed(live, connection, admin.headers["Authorization"], pids)
+
+
+# Tests are made before any server runs; the first one below makes sure that it documents the same.
+schema = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+def limits(context: Any, response: Any, case: Any) -> None:
+    """Every answer says how many requests are left, in every form that is documented."""
+    assert all(response.headers.get(name) for name in LIMIT_HEADERS)
+    assert len(response.headers["x-request-id"]) == 1
+
+
+def ask(fuzzed: Fuzzed, case: Any) -> None:
+    """Send one request and check its answer."""
+    token = fuzzed.token
+    if case.path.endswith("/auth/logout"):
+        token = fuzzed.live.client().headers["Authorization"]
+    answer = case.call(
+        base_url=fuzzed.live.url, session=fuzzed.connection, headers={"Authorization": token}, timeout=TIMEOUT_S
+    )
+    fuzzed.statuses[answer.status_code] += 1
+    checks = [*CHECKS, envelope, limits]
+    if answer.status_code == 413 or case.path.endswith("/batch"):
+        # A size is a refusal too; and of a batch each task is refused by itself, in the answer.
+        checks.remove(negative_data_rejection)
+    case.validate_response(answer, checks=checks)
+
+
+def fuzz(examples: int) -> Any:
+    """Return the settings of a run: the same requests every time."""
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def test_the_live_document_is_the_one_that_requests_are_made_from(fuzzed: Fuzzed) -> None:
+    """/openapi.json of the server under test, word for word."""
+    assert httpx.get(f"{fuzzed.live.url}/openapi.json").json() == DOCUMENT
+
+
+@schema.exclude(path_regex="|".join(COSTLY)).parametrize()
+@fuzz(EXAMPLES)
+def test_every_answer_has_its_documented_form(case: Any, fuzzed: Fuzzed) -> None:
+    """No 5xx, no undocumented status, header or body, for valid and for invalid requests."""
+    ask(fuzzed, case)
+
+
+@schema.include(path_regex="|".join(COSTLY)).parametrize()
+@fuzz(5)
+def test_so_have_the_answers_about_sessions_and_users(case: Any, fuzzed: Fuzzed) -> None:
+    """The same, with few requests: each costs a password's hash."""
+    ask(fuzzed, case)
+
+
+def test_nothing_was_hurt(fuzzed: Fuzzed) -> None:
+    """After thousands of requests no process has died, and a task runs as before."""
+    assert fuzzed.statuses.total() >= REQUESTS_MIN
+    assert not [status for status in fuzzed.statuses if status >= 500]
+    assert [fuzzed.live.pid(title) for title in TITLES] == fuzzed.pids
+    client = fuzzed.live.client()
+    (task_id,) = submit(client, function("add", 2, 3, priority="critical"))
+    result = client.get(f"/tasks/{task_id}/logs", params={"follow": "true"})
+    assert result.status_code == 200
+    assert client.get(f"/tasks/{task_id}/result").json()["result"]["value"] == 5
