@@ -111,11 +111,8 @@ class ExecutorHost:
     def end(self, seat_id: str) -> None:
         """End an executor's process now and give its resources back; `gone` is not called for it."""
         link = self._links.pop(seat_id, None)
-        if link is None:
-            return
-        self._clean(link)
-        with contextlib.suppress(ray.exceptions.RayError, ValueError):
-            ray.kill(link.actor, no_restart=True)
+        if link is not None:
+            _release(link)
 
     def kill(self, seat_id: str) -> None:
         """End an executor that does not listen any more; `gone` is called for it."""
@@ -172,21 +169,22 @@ class ExecutorHost:
 
     def _lost(self, seat_id: str) -> None:
         link = self._links.pop(seat_id, None)
-        if link is None:
-            return
-        self._clean(link)
-        # The process may live on without its connection: it must not, it holds resources.
-        with contextlib.suppress(ray.exceptions.RayError, ValueError):
-            ray.kill(link.actor, no_restart=True)
-        self._callbacks.gone(seat_id)
+        if link is not None:
+            _release(link)
+            self._callbacks.gone(seat_id)
 
-    @staticmethod
-    def _clean(link: _Link) -> None:
-        """End the process groups of commands whose executor cannot end them any more."""
-        for (task_id, attempt), pgid in link.groups.items():
-            end_orphans(pgid, task_id, attempt)
-        if link.writer is not None:
-            link.writer.close()
+
+def _release(link: _Link) -> None:
+    """End what is left of an executor: groups of commands that it cannot end any more, and its process.
+
+    The process may live on without its connection: it must not, it holds resources.
+    """
+    for (task_id, attempt), pgid in link.groups.items():
+        end_orphans(pgid, task_id, attempt)
+    if link.writer is not None:
+        link.writer.close()
+    with contextlib.suppress(ray.exceptions.RayError, ValueError):
+        ray.kill(link.actor, no_restart=True)
 
 
 def _options(demand: Demand, node_id: str) -> dict[str, Any]:
