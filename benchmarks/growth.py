@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.history import past
+from benchmarks import history
 from benchmarks.load import one_by_one, percentile
 from benchmarks.processes import Helix, helix, scratch
 from benchmarks.report import Line, Report, Series, ratio_at_most
@@ -20,8 +20,7 @@ def run(scale: Scale) -> Report:
     p99: dict[str, list[float]] = {"few": [], "many": []}
     with scratch() as folder:
         for name, count in (("few", scale.few_tasks), ("many", scale.many_tasks)):
-            with past(folder / name) as before:
-                before.submit_live(count)
+            history.write(folder / name, live=count)
         with helix(folder / "few") as few, helix(folder / "many") as many:
             for server in (few, many):
                 _post(server, scale)

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from benchmarks.history import past
+from benchmarks import history
 from benchmarks.load import Unexpected, one_by_one
 from benchmarks.processes import Helix, helix, scratch
 from benchmarks.report import Line, Report, Series, at_most
@@ -30,10 +30,13 @@ def run(scale: Scale) -> Report:
     with scratch() as folder:
         for which, retention_s in (("", RETENTION_S), (", none retired", NEVER_S)):
             home = folder / f"keeps-{retention_s:.0f}-s"
-            with past(home) as before:
-                before.finish(scale.finished_tasks, OVER_S)
-                before.follow(retention_s)
-                before.submit_live(scale.live_tasks)
+            history.write(
+                home,
+                finished=scale.finished_tasks,
+                over_s=OVER_S,
+                retention_s=retention_s,
+                live=scale.live_tasks,
+            )
             lines += _lines(home, scale, which, retention_s)
     title = f"{scale.finished_tasks:,} finished and {scale.live_tasks:,} live tasks, the master killed with kill -9"
     notes = (
