@@ -21,7 +21,9 @@ GIB = float(2**30)
 OVER_S = 86_400.0
 RETENTION_S = 600.0
 NEVER_S = 100 * OVER_S
-BACK_S_MAX = 120.0
+BACK_S_MAX = 300.0
+# A start that folds everything takes long: as often as a median needs.
+ROUNDS_SLOW = 3
 
 
 def run(scale: Scale) -> Report:
@@ -53,15 +55,17 @@ def _lines(data_dir: Path, scale: Scale, which: str, retention_s: float) -> list
     asked = time.monotonic()
     with helix(data_dir, retention_s=str(retention_s)) as server:
         up_s = time.monotonic() - asked
-        for _ in range(scale.rounds):
+        for _ in range(scale.rounds if retention_s < OVER_S else ROUNDS_SLOW):
             seconds, memory = _kill_and_wait(server)
             since_kill.append(seconds)
             rss.append(memory / GIB)
     answer, memory_gib = Series("", "s", tuple(since_kill)), Series("", "GiB", tuple(rss))
-    goals = (at_most(ANSWER_S_MAX, "s", answer), at_most(RSS_GIB_MAX, "GiB", memory_gib))
+    aimed = retention_s == RETENTION_S
+    answer_goal = at_most(ANSWER_S_MAX, "s", answer) if aimed else None
+    rss_goal = at_most(RSS_GIB_MAX, "GiB", memory_gib) if aimed else None
     return [
-        Line(f"from the kill to the first answer{which}", answer, goal=goals[0]),
-        Line(f"RSS of the master then{which}", memory_gib, goal=goals[1]),
+        Line(f"from the kill to the first answer{which}", answer, goal=answer_goal),
+        Line(f"RSS of the master then{which}", memory_gib, goal=rss_goal),
         Line(f"`helix up` on it until ready{which}", Series("", "s", (up_s,))),
     ]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import psutil
 
 from tests.conftest import ADMIN_PASSWORD, STOP_MAX_S, free_port
@@ -88,9 +89,18 @@ class Live:
 
     def facts(self, kind: str) -> Counter[str]:
         """Count the facts of a kind by what they are about, from the journal's file itself."""
-        with contextlib.closing(sqlite3.connect(f"file:{self.data_dir}/journal.sqlite?mode=ro", uri=True)) as con:
-            rows = con.execute("SELECT subject FROM facts WHERE kind = ?", (kind,))
-            return Counter(subject for (subject,) in rows)
+        rows = self._journal("SELECT subject FROM facts WHERE kind = ?", kind)
+        return Counter(subject for (subject,) in rows)
+
+    def bodies(self, kind: str) -> list[Json]:
+        """Return what the facts of a kind say, oldest first."""
+        rows = self._journal("SELECT body FROM facts WHERE kind = ? ORDER BY seq", kind)
+        return [orjson.loads(body) for (body,) in rows]
+
+    def _journal(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
+        uri = f"file:{self.data_dir}/journal.sqlite?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as con:
+            return con.execute(statement, values).fetchall()
 
 
 @contextlib.contextmanager
@@ -102,9 +112,7 @@ def serving(data_dir: Path, **settings: object) -> Iterator[Live]:
     command = [sys.executable, "-m", "serve_app.up", "--port", str(free_port())]
     log = data_dir.with_name(f"{data_dir.name}.stderr")
     with log.open("a") as stderr:
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
-        )
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
     with process:
         live = None
         try:

@@ -37,7 +37,11 @@ def admin(live: Live) -> httpx.Client:
 
 @contextmanager
 def program(
-    live: Live, *flags: str, username: str = "admin", password: str = ADMIN_PASSWORD, stdout: int | None = None
+    live: Live,
+    *flags: str,
+    username: str = "admin",
+    password: str = ADMIN_PASSWORD,
+    stdout: int | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
     """Run the example until the block ends."""
     login = {"HELIX_URL": live.url, "HELIX_USERNAME": username, "HELIX_PASSWORD": password}
@@ -85,7 +89,11 @@ def test_the_example_does_a_whole_job(live: Live, admin: httpx.Client) -> None:
     seen = task_of(admin, task_id)
     assert (seen["status"], seen["progress"], seen["attempt"]) == ("completed", 100, 1)
     done_by = admin.get(f"/workers/{seen['assigned_worker']}").json()
-    assert (done_by["kind"], done_by["capabilities"], done_by["tasks_completed"]) == ("external", ["design"], 1)
+    assert (done_by["kind"], done_by["capabilities"], done_by["tasks_completed"]) == (
+        "external",
+        ["design"],
+        1,
+    )
 
 
 def test_two_workers_share_the_work(live: Live, admin: httpx.Client) -> None:

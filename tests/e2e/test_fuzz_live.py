@@ -26,7 +26,13 @@ from tests.http.test_fuzz import CHECKS, envelope, negative_data_rejection
 EXAMPLES = int(os.environ.get("HELIX_FUZZ_LIVE_EXAMPLES", "100"))
 REQUESTS_MIN = 2_000
 TIMEOUT_S = 30
-LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit", "ratelimit-policy")
+LIMIT_HEADERS = (
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "ratelimit",
+    "ratelimit-policy",
+)
 # Each of these ends or makes a session, with a password's hash to be reckoned: few of them, and never the shared one.
 COSTLY = ("/auth/login", "/auth/logout", "/auth/password", "/users")
 # A made-up shell line must not run on the machine that tests.
@@ -51,12 +57,17 @@ class Fuzzed:
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
-    with serving(tmp_path_factory.mktemp("fuzz") / "data", **SETTINGS) as live, requests.Session() as connection:
+    with (
+        serving(tmp_path_factory.mktemp("fuzz") / "data", **SETTINGS) as live,
+        requests.Session() as connection,
+    ):
         admin = live.client()
         add_user(admin, LEAVER, "admin")
         tasks = [function("add", 1, 1), function("fail", "on purpose"), {"title": "t", "type": "design"}]
         ids = submit(admin, *tasks * TASKS_OF_EACH)
-        registered = admin.post("/workers/register", json={"hostname": "h", "capabilities": ["planning"]}).json()
+        registered = admin.post(
+            "/workers/register", json={"hostname": "h", "capabilities": ["planning"]}
+        ).json()
         known = {"task_id": ids, "worker_id": [registered["worker_id"]]}
         pids = [live.pid(title) for title in TITLES]
         yield Fuzzed(live, connection, admin.headers["Authorization"], known, pids)
@@ -97,7 +108,10 @@ def ask(fuzzed: Fuzzed, case: Any) -> None:
     if case.path.endswith("/auth/logout"):
         token = fuzzed.live.client(LEAVER, f"password of {LEAVER}").headers["Authorization"]
     answer = case.call(
-        base_url=fuzzed.live.url, session=fuzzed.connection, headers={"Authorization": token}, timeout=TIMEOUT_S
+        base_url=fuzzed.live.url,
+        session=fuzzed.connection,
+        headers={"Authorization": token},
+        timeout=TIMEOUT_S,
     )
     fuzzed.statuses[answer.status_code] += 1
     checks = [*CHECKS, envelope, limits]

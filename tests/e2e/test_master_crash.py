@@ -91,9 +91,7 @@ class Writer:
         assert self._send("GET", f"/tasks/{plain}", 200)["title"] == title
         self.edited[title] = plain
 
-    def _send(
-        self, method: str, path: str, status: int, key: str | None = None, body: object = None
-    ) -> Json:
+    def _send(self, method: str, path: str, status: int, key: str | None = None, body: object = None) -> Json:
         """Send a request, again after a lost connection where this client does that; return the decoded answer."""
         headers = {"Idempotency-Key": key} if key is not None else {}
         began = time.monotonic()
@@ -135,9 +133,7 @@ def under_load(live: Live, name: str, *, resends: bool, kill: Callable[[list[Wri
 def wait_for_writes(writers: list[Writer], more: int) -> None:
     """Wait until so many more requests were answered, or a writer has failed."""
     enough = sum(writer.acknowledged for writer in writers) + more
-    until(
-        lambda: sum(writer.acknowledged for writer in writers) >= enough or any(w.failure for w in writers)
-    )
+    until(lambda: sum(writer.acknowledged for writer in writers) >= enough or any(w.failure for w in writers))
 
 
 def check_all_there(live: Live, writers: list[Writer]) -> None:

@@ -1,0 +1,174 @@
+"""Finished tasks leave the master's memory and stay readable; a restart on the same data directory changes nothing."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.live import (
+    Json,
+    Live,
+    add_user,
+    count,
+    ended,
+    error_of,
+    function,
+    listed,
+    serving,
+    shell,
+    submit,
+)
+from tests.ray.signals import until
+
+SETTINGS = {"retention_s": 1}
+DONE, PAGE_TASKS = 60, 7
+GONE_S_MAX = 30.0
+
+
+@dataclass
+class Kept:
+    """What was finished and has left memory: tasks and results as they were read while in memory."""
+
+    live: Live
+    admin: httpx.Client
+    ids: list[str]
+    failed: str
+    pending: list[str]
+    tasks: dict[str, Json] = field(default_factory=dict)
+    results: dict[str, Json] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("retention") / "data"
+
+
+def retired(live: Live) -> set[str]:
+    """Return the tasks that have left memory, as the journal says."""
+    return {task_id for facts in live.bodies("TasksRetired") for task_id in facts["ids"]}
+
+
+@pytest.fixture(scope="module")
+def kept(data_dir: Path) -> Iterator[Kept]:
+    """Run tasks of several ends, read them at once, and wait until they have left memory."""
+    with serving(data_dir, **SETTINGS) as live:
+        admin = live.client()
+        labelled = {
+            "priority": "high",
+            "labels": {"kept": "yes"},
+            "project_id": "project-1",
+            "description": "d",
+        }
+        ids = submit(
+            admin, *[function("echo", {"n": n}, **labelled) for n in range(DONE - 1)], shell("echo out")
+        )
+        (failed,) = submit(admin, function("fail", "on purpose"))
+        pending = submit(admin, *[{"title": f"waits {n}", "type": "design"} for n in range(5)])
+        found = Kept(live, admin, ids, failed, pending)
+        for task_id in [*ids, failed]:
+            found.tasks[task_id] = ended(admin, task_id)
+            found.results[task_id] = admin.get(f"/tasks/{task_id}/result").json()
+        until(lambda: retired(live) >= {*ids, failed}, GONE_S_MAX)
+        yield found
+
+
+def check_readable(admin: httpx.Client, kept: Kept) -> None:
+    """Every task and result reads as it did in memory."""
+    for task_id, task in kept.tasks.items():
+        assert admin.get(f"/tasks/{task_id}").json() == task
+        assert admin.get(f"/tasks/{task_id}/result").json() == kept.results[task_id]
+
+
+def test_retired_tasks_read_as_before(kept: Kept) -> None:
+    """GET and result are field for field what they were; the log is still there."""
+    check_readable(kept.admin, kept)
+    assert kept.admin.get(f"/tasks/{kept.ids[-1]}/logs").text == "out\n"
+    assert kept.results[kept.failed]["error"]["message"] == "on purpose"
+
+
+def test_listings_page_across_memory_and_history(kept: Kept) -> None:
+    """Totals count both, pages have no gap and no double, filters hold, newest come first within each."""
+    everything = [*kept.ids, kept.failed, *kept.pending]
+    tasks = listed(kept.admin, PAGE_TASKS)
+    assert sorted(task["id"] for task in tasks) == sorted(everything)
+    assert [task["id"] for task in tasks] == [task["id"] for task in listed(kept.admin)]
+    assert [task["id"] for task in tasks[: len(kept.pending)]] == kept.pending[::-1]
+    times = [task["created_at"] for task in tasks[len(kept.pending) :]]
+    assert times == sorted(times, reverse=True)
+    assert {task["id"] for task in listed(kept.admin, PAGE_TASKS, status="completed")} == set(kept.ids)
+    assert [task["id"] for task in listed(kept.admin, status="failed")] == [kept.failed]
+    assert {task["id"] for task in listed(kept.admin, status="pending")} == set(kept.pending)
+    assert count(kept.admin, priority="high") == count(kept.admin, project_id="project-1") == DONE - 1
+    assert count(kept.admin, type="design") == len(kept.pending)
+    assert count(kept.admin, created_until=min(times)) == 0
+    line = kept.admin.get("/tasks", params={"status": "failed"}).json()["tasks"][0]
+    assert all(kept.tasks[kept.failed][name] == value for name, value in line.items())
+
+
+def test_retired_tasks_of_others_do_not_exist(kept: Kept) -> None:
+    """Ownership holds in the history as it does in memory."""
+    stranger = kept.live.client("stranger", add_user(kept.admin, "stranger", "developer"))
+    viewer = kept.live.client("viewer", add_user(kept.admin, "viewer", "viewer"))
+    task_id = kept.ids[0]
+    for method, path in (("GET", ""), ("GET", "/result"), ("DELETE", ""), ("GET", "/logs")):
+        error_of(stranger.request(method, f"/tasks/{task_id}{path}"), 404, "NOT_FOUND")
+    assert listed(stranger) == []
+    assert viewer.get(f"/tasks/{task_id}").json() == kept.tasks[task_id]
+    assert count(viewer) == count(kept.admin)
+
+
+def test_a_retired_task_is_finished_for_good(kept: Kept) -> None:
+    """What changes tasks says so; a task may still depend on it."""
+    task_id = kept.ids[0]
+    for method, path, body in (
+        ("PUT", "", {"title": "x"}),
+        ("POST", "/cancel", None),
+        ("POST", "/retry", None),
+    ):
+        answer = kept.admin.request(method, f"/tasks/{task_id}{path}", json=body)
+        assert answer.status_code in (404, 409), answer.text
+    (after,) = submit(kept.admin, function("add", 1, 2, depends_on=[task_id]))
+    assert ended(kept.admin, after)["status"] == "completed"
+    assert kept.admin.delete(f"/tasks/{after}").status_code == 204
+
+
+def test_a_retired_task_can_be_deleted(kept: Kept) -> None:
+    """It is gone from GET, result and listings, and stays gone."""
+    task_id, before = kept.ids.pop(3), count(kept.admin)
+    assert kept.admin.delete(f"/tasks/{task_id}").status_code == 204
+    until(lambda: kept.admin.get(f"/tasks/{task_id}").status_code == 404)
+    error_of(kept.admin.get(f"/tasks/{task_id}/result"), 404, "NOT_FOUND")
+    error_of(kept.admin.delete(f"/tasks/{task_id}"), 404, "NOT_FOUND")
+    assert count(kept.admin) == before - 1
+    assert task_id not in {task["id"] for task in listed(kept.admin)}
+    del kept.tasks[task_id], kept.results[task_id]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_after_a_restart_everything_is_there(
+    kept: Kept, data_dir: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    """Ended in order or killed: history, waiting tasks and sessions as before; what ran is run again and completes."""
+    mark = tmp_path / "mark"
+    (running,) = submit(
+        kept.admin, shell(f"if [ -e {mark} ]; then echo again; else touch {mark}; sleep 600; fi")
+    )
+    (after,) = submit(kept.admin, function("add", 20, 1, depends_on=[running]))
+    until(mark.exists)
+    tasks = listed(kept.admin)
+    kept.live.process.send_signal(how)
+    kept.live.process.wait(timeout=GONE_S_MAX)
+    with serving(data_dir, **SETTINGS) as live:
+        admin = live.anonymous()
+        admin.headers["Authorization"] = kept.admin.headers["Authorization"]
+        assert ended(admin, running)["status"] == "completed"
+        assert ended(admin, after)["status"] == "completed"
+        assert admin.get(f"/tasks/{running}/logs").text == "again\n"
+        assert live.facts("TaskCompleted")[running] == 1
+        check_readable(admin, kept)
+        assert {task["id"] for task in listed(admin, PAGE_TASKS)} == {task["id"] for task in tasks}
