@@ -71,8 +71,12 @@ class ExecutorHost:
         self._allow = allow
         self._models_dir = models_dir
         self._callbacks = callbacks
+        prefix = f"helix-{node_id[:12]}-"
+        for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+            # Of a node worker of this node that was killed.
+            shutil.rmtree(left, ignore_errors=True)
         # mkdtemp makes it 0700: only this user's processes may connect.
-        self._folder = Path(tempfile.mkdtemp(prefix="helix-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=prefix))
         self._path = str(self._folder / "executors.sock")
         self._links: dict[str, _Link] = {}
         self._watches: set[asyncio.Task[None]] = set()

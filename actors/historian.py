@@ -11,6 +11,7 @@ import logging
 import time
 from typing import Any
 
+from actors.attempt_log import read_piece
 from actors.gateway import RayControlPlane
 from actors.logs import set_up
 from helix_ray.config import Settings
@@ -18,6 +19,7 @@ from helix_ray.core.access import SYSTEM, Principal, sees_all_tasks
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import Order, Receipt, RetireTasks
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
+from helix_ray.execution.log import log_path
 from helix_ray.views.history import History
 from helix_ray.wire.ids import new_seed
 
@@ -36,6 +38,7 @@ class Historian:
     def __init__(self, settings: Settings) -> None:
         set_up()
         self._retention_s = settings.retention_s
+        self._log_dir = settings.data_dir / "logs"
         self._history = History(settings.data_dir / "history.duckdb")
         self._loop: asyncio.Task[None] | None = None
 
@@ -77,6 +80,16 @@ class Historian:
         seen = {i: view for i, view in found.items() if view["owner"] == by.id or sees_all_tasks(by)}
         unknown = [task_id for task_id in live["unknown"] if task_id not in seen]
         return {**live, "done": [*live["done"], *seen.values()], "unknown": unknown}
+
+    async def read_log(
+        self, task_id: str, attempt: int, offset: int, limit_bytes: int
+    ) -> dict[str, Any] | None:
+        """Return a piece of the log that a node of this machine, gone since, has left; None where there is none."""
+        if not log_path(str(self._log_dir), task_id, attempt).exists():
+            return None
+        piece = await asyncio.to_thread(read_piece, self._log_dir, task_id, attempt, offset, limit_bytes)
+        piece["eof"] = not piece.pop("more")
+        return piece
 
     async def _retired_through(self) -> int:
         """Return how far tasks are retired: what finished later is memory's to answer for."""

@@ -133,6 +133,9 @@ class RayLink:
         name = NODE_WORKER + str(worker_id).removeprefix(WORKER_ID)
         piece: Answer | None = await self._ask(name, lambda node: node.read_log.remote(*pieces))
         if piece is None:
+            # A cluster that was started again has other nodes, but their machine has the same files.
+            piece = await self._ask(HISTORIAN, lambda history: history.read_log.remote(*pieces[:4]))
+        if piece is None:
             return Rejected(
                 ErrorCode.NOT_FOUND, "The log was kept on a node that is gone", {"worker": worker_id}
             )

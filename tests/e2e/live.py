@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -176,7 +175,7 @@ def listed(client: httpx.Client, page_tasks: int = PAGE_TASKS, **filters: str) -
     """Return all tasks that the filters leave, page by page; to be asked while none are added."""
     tasks: list[Json] = []
     while True:
-        page = {"limit": page_tasks, "offset": len(tasks), **filters}
+        page: dict[str, str | int] = {"limit": page_tasks, "offset": len(tasks), **filters}
         answer = client.get("/tasks", params=page)
         assert answer.status_code == 200, answer.text
         tasks += answer.json()["tasks"]

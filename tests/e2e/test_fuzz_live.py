@@ -17,10 +17,11 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from tests.e2e.live import MASTER, NODE_WORKER, REPLICA, Live, add_user, function, serving, submit
 from tests.http.test_access import DOCUMENT
-from tests.http.test_fuzz import CHECKS, envelope, negative_data_rejection
+from tests.http.test_fuzz import CHECKS, envelope
 
 # Taken when the module is imported: the tests themselves run without HELIX_ variables.
 EXAMPLES = int(os.environ.get("HELIX_FUZZ_LIVE_EXAMPLES", "100"))

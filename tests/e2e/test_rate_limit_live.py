@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+
 from tests.conftest import ADMIN_PASSWORD
 from tests.e2e.live import LENDER, Live, add_user, error_of, serving
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 
+from serve_app.up.data_dir import wait_until_free
 from tests.e2e.live import (
     Json,
     Live,
@@ -60,7 +62,6 @@ def kept(data_dir: Path) -> Iterator[Kept]:
         admin = live.client()
         labelled = {
             "priority": "high",
-            "labels": {"kept": "yes"},
             "project_id": "project-1",
             "description": "d",
         }
@@ -78,7 +79,8 @@ def kept(data_dir: Path) -> Iterator[Kept]:
 
 
 def check_readable(admin: httpx.Client, kept: Kept) -> None:
-    """Every task and result reads as it did in memory."""
+    """Every task, result and log reads as it did in memory."""
+    assert admin.get(f"/tasks/{kept.ids[-1]}/logs").text == "out\n"
     for task_id, task in kept.tasks.items():
         assert admin.get(f"/tasks/{task_id}").json() == task
         assert admin.get(f"/tasks/{task_id}/result").json() == kept.results[task_id]
@@ -87,7 +89,6 @@ def check_readable(admin: httpx.Client, kept: Kept) -> None:
 def test_retired_tasks_read_as_before(kept: Kept) -> None:
     """GET and result are field for field what they were; the log is still there."""
     check_readable(kept.admin, kept)
-    assert kept.admin.get(f"/tasks/{kept.ids[-1]}/logs").text == "out\n"
     assert kept.results[kept.failed]["error"]["message"] == "on purpose"
 
 
@@ -149,26 +150,27 @@ def test_a_retired_task_can_be_deleted(kept: Kept) -> None:
     del kept.tasks[task_id], kept.results[task_id]
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_after_a_restart_everything_is_there(
-    kept: Kept, data_dir: Path, tmp_path: Path, how: signal.Signals
-) -> None:
-    """Ended in order or killed: history, waiting tasks and sessions as before; what ran is run again and completes."""
-    mark = tmp_path / "mark"
-    (running,) = submit(
-        kept.admin, shell(f"if [ -e {mark} ]; then echo again; else touch {mark}; sleep 600; fi")
-    )
-    (after,) = submit(kept.admin, function("add", 20, 1, depends_on=[running]))
-    until(mark.exists)
-    tasks = listed(kept.admin)
-    kept.live.process.send_signal(how)
-    kept.live.process.wait(timeout=GONE_S_MAX)
-    with serving(data_dir, **SETTINGS) as live:
-        admin = live.anonymous()
-        admin.headers["Authorization"] = kept.admin.headers["Authorization"]
-        assert ended(admin, running)["status"] == "completed"
-        assert ended(admin, after)["status"] == "completed"
-        assert admin.get(f"/tasks/{running}/logs").text == "again\n"
-        assert live.facts("TaskCompleted")[running] == 1
-        check_readable(admin, kept)
-        assert {task["id"] for task in listed(admin, PAGE_TASKS)} == {task["id"] for task in tasks}
+def test_after_restarts_everything_is_there(kept: Kept, data_dir: Path, tmp_path: Path) -> None:
+    """Ended in order, then killed: history, waiting tasks and sessions as before; what ran is run again and completes."""
+    live, admin = kept.live, kept.admin
+    with ExitStack() as stack:
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            mark = tmp_path / how.name
+            line = f"if [ -e {mark} ]; then echo again; else touch {mark}; sleep 600; fi"
+            (running,) = submit(admin, shell(line))
+            (after,) = submit(admin, function("add", 20, 1, depends_on=[running]))
+            until(mark.exists)
+            ids = {task["id"] for task in listed(admin)}
+            live.process.send_signal(how)
+            live.process.wait(timeout=GONE_S_MAX)
+            assert wait_until_free(data_dir, GONE_S_MAX)
+            live = stack.enter_context(serving(data_dir, **SETTINGS))
+            admin = live.anonymous()
+            admin.headers["Authorization"] = kept.admin.headers["Authorization"]
+            assert ended(admin, running)["status"] == "completed"
+            assert ended(admin, after)["status"] == "completed"
+            assert admin.get(f"/tasks/{running}/logs").text == "again\n"
+            assert admin.get(f"/tasks/{after}/result").json()["result"]["value"] == 21
+            assert live.facts("TaskCompleted")[running] == 1
+            check_readable(admin, kept)
+            assert {task["id"] for task in listed(admin, PAGE_TASKS)} == ids
