@@ -12,6 +12,8 @@ from helix_ray.execution.allow import Allow
 from helix_ray.execution.executor import Executor
 from helix_ray.inference.onnx import ModelStore
 
+NICENESS = 10
+
 
 class ExecutorActor:
     """Runs attempts that come over a Unix socket; `serve` blocks for the executor's life."""
@@ -20,6 +22,8 @@ class ExecutorActor:
         self, connect_path: str, executor_id: str, allow: tuple[str, ...], models_dir: str, cpus: float
     ) -> int:
         """Serve the node worker at `connect_path`; return this process's id when the connection has ended."""
+        # Work yields to the control plane that has to hear of it.
+        os.nice(max(0, NICENESS - os.nice(0)))
         models = ModelStore(Path(models_dir), cpus=cpus)
         Executor(connect_path, executor_id, Allow.parse(",".join(allow)), models).serve()
         return os.getpid()

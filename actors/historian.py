@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from typing import Any
 
@@ -25,6 +26,7 @@ from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
 
+NICENESS = 5
 FACTS_PER_INGEST_MAX = 5_000
 WAIT_S = 5.0
 # Facts are taken in batches this far apart: the history may lag, and small batches cost the most.
@@ -37,6 +39,8 @@ class Historian:
 
     def __init__(self, settings: Settings) -> None:
         set_up()
+        # It may lag: what it follows is on the disk already.
+        os.nice(max(0, NICENESS - os.nice(0)))
         self._retention_s = settings.retention_s
         self._log_dir = settings.data_dir / "logs"
         self._history = History(settings.data_dir / "history.duckdb")

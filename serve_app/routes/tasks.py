@@ -16,7 +16,7 @@ from helix_ray.wire.tasks import EDITABLE, TASK, TASK_UPDATE, TaskFilters, TaskI
 from helix_ray.wire.times import iso
 from serve_app.answers import json_answer, no_content
 from serve_app.bodies import read
-from serve_app.deps import SignedIn
+from serve_app.deps import Caller, SignedIn
 from serve_app.openapi import verb
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
@@ -121,14 +121,23 @@ async def retry_task(task_id: str, caller: SignedIn) -> Response:
     return json_answer(shapes.updated(receipt.data), 200, receipt)
 
 
+async def _ended(task_id: str, caller: Caller, wait_s: float) -> dict[str, Any] | None:
+    """Return the outcome of a task that ends within the wait, unless its result has to be fetched from its node."""
+    done = (await caller.query(WaitTasks((task_id,)), wait_s))["done"]
+    if not done or (isinstance(done[0]["result"], dict) and "stored" in done[0]["result"]):
+        return None
+    view: dict[str, Any] = done[0]
+    return view
+
+
 @router.get("/{task_id}/result", **verb("GetResult", answers=shapes.ResultOut))
 async def get_result(
     task_id: str, caller: SignedIn, wait_s: Annotated[float, Query(ge=0, le=RESULT_WAIT_S_MAX)] = 0
 ) -> Response:
     """Give what a finished task came to; a CONFLICT while it is unfinished, at the latest after `wait_s` seconds."""
-    if wait_s:
-        await caller.query(WaitTasks((task_id,)), wait_s)
-    view = await caller.query(GetResult(task_id))
+    view = await _ended(task_id, caller, wait_s) if wait_s else None
+    if view is None:
+        view = await caller.query(GetResult(task_id))
     if shapes.is_pickled(view):
         message = "The result is a Python object; it can be read inside the cluster only"
         raise Refused(conflict(message, id=task_id, status=view["status"]))

@@ -45,6 +45,8 @@ def ray(data_dir: Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(_token_file(data_dir)),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray runs its workers at niceness 15, and with them our master and API; executors lower themselves again.
+        "RAY_worker_niceness": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
 
