@@ -49,6 +49,8 @@ REPORTS_PER_ORDER_MAX = 1000
 # An attempt that was told to stop, or whose time is over, may take this long before its executor is killed.
 STOP_GRACE_S = 5.0
 CHECK_EVERY_S = 0.25
+# Ray gives the resources of an executor to whoever asked first; after this long its tasks go back to the queue.
+EXECUTOR_START_S_MAX = 60.0
 SWEEP_EVERY_S = 3600.0
 DEFAULT_DEMAND = (("cpu", 1.0),)
 
@@ -237,6 +239,11 @@ class NodeWorker:
             for seat in self._dispatch.surplus(now, self._settings.executor_idle_s):
                 self._dispatch.close_seat(seat.id)
                 self._host.end(seat.id)
+            for seat in self._dispatch.overdue(now, EXECUTOR_START_S_MAX):
+                self._dispatch.close_seat(seat.id)
+                self._host.end(seat.id)
+                for item in self._dispatch.hand_back(seat.demand):
+                    self._report(AttemptReport(*item.key, "returned"))
             self._pump()
 
     # ------------------------------------------------------------------------------------------ executors

@@ -23,7 +23,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
-    """Run the benchmarks that were named, or all; 0 whether or not goals were held: they report, they never assert."""
+    """Run the benchmarks that were named, or all; 0 unless one could not run: they report, they never assert."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure Helix Ray beside its anchors."
     )
@@ -44,17 +44,24 @@ def main() -> int:
     warnings.simplefilter("ignore")
     console = Console(width=None if sys.stdout.isatty() else report.COLUMNS)
     about = report.machine()
-    reports = [_run(name, QUICK if given.quick else FULL, console) for name in given.names or BENCHMARKS]
+    names = given.names or [*BENCHMARKS]
+    found = [_run(name, QUICK if given.quick else FULL, console) for name in names]
+    reports = [each for each in found if each is not None]
     report.show_summary(reports, console)
     path = given.json or RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.json"
     report.save(path, reports, about)
     console.print(f"kept in {path}")
-    return 0
+    return 0 if len(reports) == len(names) else 1
 
 
-def _run(name: str, scale: Scale, console: Console) -> Report:
+def _run(name: str, scale: Scale, console: Console) -> Report | None:
+    """Run one benchmark; what goes wrong in it is shown and costs the others nothing."""
     started = time.monotonic()
-    found = BENCHMARKS[name](scale)
+    try:
+        found = BENCHMARKS[name](scale)
+    except Exception:
+        console.print_exception()
+        return None
     report.show(found, console)
     console.print(f"  took {time.monotonic() - started:.0f} s\n", highlight=False)
     return found

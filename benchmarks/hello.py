@@ -1,6 +1,6 @@
 """The anchor of HTTP: FastAPI's hello world on bare Ray Serve, in the serving mode that `helix up` uses.
 
-`python -m benchmarks.hello PORT` prints `ready` when requests are served; SIGTERM ends it.
+`python -m benchmarks.hello PORT FOLDER` keeps what Ray writes in the folder and prints `ready` when requests are served; SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 import threading
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Serve until SIGTERM."""
-    port = int(sys.argv[1])
+    port, folder = int(sys.argv[1]), sys.argv[2]
     # Serve reads these where it is imported.
     os.environ |= {
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
@@ -34,21 +33,20 @@ def main() -> int:
     from ray import serve
     from ray.serve.config import HTTPOptions
 
-    with tempfile.TemporaryDirectory(prefix="hb-", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            num_cpus=1,
-            include_dashboard=False,
-            object_store_memory=128 << 20,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=folder,
-        )
-        serve.start(http_options=HTTPOptions(host="127.0.0.1", port=0))
-        serve.run(application(), name="hello", route_prefix="/")
-        print("ready", flush=True)
-        stopped.wait()
-        serve.shutdown()  # type: ignore[no-untyped-call]  # Serve is typed in part
-        ray.shutdown()
+    ray.init(
+        num_cpus=1,
+        include_dashboard=False,
+        object_store_memory=128 << 20,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _temp_dir=folder,
+    )
+    serve.start(http_options=HTTPOptions(host="127.0.0.1", port=0))
+    serve.run(application(), name="hello", route_prefix="/")
+    print("ready", flush=True)
+    stopped.wait()
+    serve.shutdown()  # type: ignore[no-untyped-call]  # Serve is typed in part
+    ray.shutdown()
     return 0
 
 

@@ -153,6 +153,6 @@ def hello() -> Iterator[Server]:
     """Run bare Serve's hello world."""
     port = free_port()
     with scratch() as folder:
-        command = [sys.executable, "-m", "benchmarks.hello", str(port)]
+        command = [sys.executable, "-m", "benchmarks.hello", str(port), str(folder)]
         with process(command, {}, "ready", folder / "hello.log") as started:
             yield Server(port, started.pid)

@@ -207,6 +207,21 @@ class Dispatch:
             and (blocked or now - seat.idle_since > idle_s)
         ]
 
+    def overdue(self, now: float, start_s_max: float) -> list[Seat]:
+        """Return seats whose executor has not come: what it needs is in use by others on this cluster."""
+        return [
+            seat for seat in self.seats.values() if not seat.ready and now - seat.idle_since > start_s_max
+        ]
+
+    def hand_back(self, demand: Demand) -> list[Item]:
+        """Take out all that waits for seats of a demand of which there is none."""
+        if any(seat.demand == demand for seat in self.seats.values()):
+            return []
+        items = list(self._queues.pop(demand, ()))
+        for item in items:
+            del self._where[item.key]
+        return items
+
     def _free(self) -> dict[str, float]:
         free = dict(self._capacity)
         for seat in self.seats.values():
