@@ -66,7 +66,11 @@ def _wait_for_nodes(reconciler: Any) -> None:
 
 
 async def _ensure_admin(settings: Settings) -> str | None:
-    plane = RayControlPlane()
+    async with contextlib.aclosing(RayControlPlane()) as plane:
+        return await _make_admin(plane, settings)
+
+
+async def _make_admin(plane: RayControlPlane, settings: Settings) -> str | None:
     known = await plane.query(GetUser(username=ADMIN), SYSTEM)
     if not isinstance(known, Rejected):
         return None

@@ -14,9 +14,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from actors import names
+from actors.local_link import CallFailed, LinkLost, LocalLink, RayLink
 from actors.read_cache import ReadCache
 from helix_ray.core.access import Principal
 from helix_ray.core.errors import ErrorCode, Rejected
@@ -64,7 +65,8 @@ class RayControlPlane:
     """ports.ControlPlane over the master's handle; make it on the event loop that uses it."""
 
     def __init__(self, *, cached: bool = False) -> None:
-        self._handle: Any = None
+        self._link: LocalLink | RayLink | None = None
+        self._linking = asyncio.Lock()
         self._orders: list[tuple[Order, asyncio.Future[Receipt | Rejected]]] = []
         self._under_way = 0
         self._questions: list[tuple[Question, Principal, asyncio.Future[tuple[int, Answer]]]] = []
@@ -97,7 +99,7 @@ class RayControlPlane:
             if known is not None:
                 return known
         if wait_s > 0:
-            reply: Answer = await self._call(lambda m: m.query.remote(question, by, wait_s), UNAVAILABLE)
+            reply: Answer = await self._call("query", (question, by, wait_s), UNAVAILABLE)
         else:
             seq, reply = await self._ask(question, by)
             if self.cache is not None and isinstance(question, GetTask) and not isinstance(reply, Rejected):
@@ -106,10 +108,20 @@ class RayControlPlane:
 
     async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
         """Return facts after a cursor; an empty batch while the master is away."""
-        return await self._call(lambda m: m.events.remote(after, limit, wait_s), Batch((), after, after))
+        return await self._call("events", (after, limit, wait_s), Batch((), after, after))
+
+    async def aclose(self) -> None:
+        """Let go of the master; what is under way is not waited for. Safe to call twice."""
+        if self.cache is not None:
+            self.cache.close()
+        if isinstance(self._link, LocalLink):
+            self._link.close()
+            # The loop closes the socket in its next turn.
+            await asyncio.sleep(0)
+        self._link = None
 
     async def _changes(self, after: int, limit: int, wait_s: float) -> tuple[int, int, list[str]] | None:
-        return await self._call(lambda m: m.changes.remote(after, limit, wait_s), None, resend_s=0.0)
+        return await self._call("changes", (after, limit, wait_s), None, resend_s=0.0)
 
     # ------------------------------------------------------------------------------------- batches
 
@@ -132,7 +144,7 @@ class RayControlPlane:
         orders = [order for order, _ in batch]
         try:
             refused: list[Receipt | Rejected] = [UNAVAILABLE] * len(batch)
-            answers = await self._call(lambda m: m.execute_batch.remote(orders), refused)
+            answers = await self._call("execute_batch", (orders,), refused)
         finally:
             self._under_way -= 1
         for (_, future), answer in zip(batch, answers, strict=True):
@@ -156,7 +168,7 @@ class RayControlPlane:
         pairs = [(question, by) for question, by, _ in batch]
         try:
             refused: tuple[int, list[Answer]] = (0, [UNAVAILABLE] * len(batch))
-            seq, replies = await self._call(lambda m: m.query_batch.remote(pairs), refused)
+            seq, replies = await self._call("query_batch", (pairs,), refused)
         finally:
             self._asking -= 1
         for (_, _, future), reply in zip(batch, replies, strict=True):
@@ -171,23 +183,41 @@ class RayControlPlane:
 
     # ------------------------------------------------------------------------------------- Ray
 
-    async def _call(self, send: Callable[[Any], Awaitable[T]], otherwise: T, resend_s: float = RESEND_S) -> T:
+    async def _call(
+        self, method: str, arguments: tuple[Any, ...], otherwise: T, resend_s: float = RESEND_S
+    ) -> T:
         """Call the master until it answers; return `otherwise` when it has not for `resend_s` seconds."""
         end = time.monotonic() + resend_s
         while True:
+            link = self._link
             try:
-                if self._handle is None:
-                    self._handle = await asyncio.to_thread(names.find, names.MASTER)
-                return await send(self._handle)
-            except RayTaskError:
+                if link is None:
+                    link = await self._link_up()
+                answer: T = await link.call(method, *arguments)
+            except (RayTaskError, CallFailed):
                 log.exception("the master failed on a call")
                 return otherwise
-            except (RayError, RayActorError, ValueError) as error:
-                self._handle = None
+            except (RayError, ValueError, LinkLost) as error:
+                if self._link is link:
+                    self._link = None
                 if time.monotonic() >= end:
                     log.warning("the master does not answer: %s", error)
                     return otherwise
                 await asyncio.sleep(RESEND_EVERY_S)
+            else:
+                return answer
+
+    async def _link_up(self) -> LocalLink | RayLink:
+        """Return the way to the master: its socket where that can be reached, else Ray."""
+        async with self._linking:
+            if self._link is None:
+                handle = await asyncio.to_thread(names.find, names.MASTER)
+                path = (await handle.info.remote())["socket"]
+                try:
+                    self._link = await LocalLink.connect(path)
+                except OSError:
+                    self._link = RayLink(handle)
+            return self._link
 
     async def _ask_actor(self, name: str, send: Callable[[Any], Awaitable[T]]) -> T | None:
         """Call another actor once; None when it is not there."""

@@ -61,6 +61,11 @@ class ReadCache:
             self._tasks.pop(task_id, None)
             self._floor = max(self._floor, seq)
 
+    def close(self) -> None:
+        """Stop following; safe to call twice."""
+        if self._follower is not None:
+            self._follower.cancel()
+
     async def _follow(self) -> None:
         cursor = -1
         while True:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from helix_ray.core.compact import compact
 
+
+@compact
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who asks: a user with a session, or the system itself."""

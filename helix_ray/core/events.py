@@ -9,7 +9,9 @@ upcaster in core/codec.py.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
+
+from helix_ray.core.compact import compact
 
 
 @dataclass(slots=True)
@@ -232,6 +234,10 @@ class Fact:
     actor: str
     request_id: str
     event: Event
+
+
+for _kind in (Fact, *get_args(Event)):
+    compact(_kind)
 
 
 def subject_of(event: Event) -> str:

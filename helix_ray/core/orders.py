@@ -8,9 +8,10 @@ crash makes the same ids and is recognised.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from helix_ray.core.access import Principal
+from helix_ray.core.compact import compact
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +249,7 @@ class Receipt:
     seq: int
     data: dict[str, Any]
     replayed: bool = False
+
+
+for _kind in (Order, Receipt, AttemptReport, *get_args(OrderBody)):
+    compact(_kind)

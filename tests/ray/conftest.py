@@ -40,7 +40,8 @@ class LiveCluster:
         """Run a coroutine with a gateway of its own."""
 
         async def go() -> T:
-            return await work(RayControlPlane())
+            async with contextlib.aclosing(RayControlPlane()) as plane:
+                return await work(plane)
 
         return asyncio.run(go())
 
