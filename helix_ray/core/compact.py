@@ -16,11 +16,10 @@ T = TypeVar("T")
 def compact(kind: type[T]) -> type[T]:
     """Give a dataclass the short pickle; its fields must be what its constructor takes, in order."""
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    values = attrgetter(*names) if names else None
+    values = attrgetter(*names)
 
     def reduce(self: Any) -> tuple[type[T], tuple[Any, ...]]:
-        if values is None:
-            return kind, ()
+        # attrgetter gives one value as it is, several as a tuple.
         return kind, values(self) if len(names) > 1 else (values(self),)
 
     kind.__reduce__ = reduce  # type: ignore[method-assign]

@@ -1,0 +1,123 @@
+"""Calls over the master's Unix socket: answered out of order, failed one by one, lost together."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.local_link import CallFailed, LinkLost, LocalLink, LocalServer
+
+
+class Desk:
+    """What the server serves."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+
+    async def echo(self, value: Any) -> Any:
+        """Return what was sent."""
+        return value
+
+    async def wait(self) -> str:
+        """Answer when the gate opens."""
+        await self.gate.wait()
+        return "open"
+
+    async def fail(self) -> None:
+        """Raise."""
+        raise ValueError("broken")
+
+
+@asynccontextmanager
+async def linked() -> AsyncIterator[tuple[Desk, LocalServer, LocalLink]]:
+    """Serve a desk and connect to it."""
+    desk = Desk()
+    server = LocalServer({"echo": desk.echo, "wait": desk.wait, "fail": desk.fail})
+    link = await LocalLink.connect(await server.listen())
+    try:
+        yield desk, server, link
+    finally:
+        link.close()
+        server.close()
+        await asyncio.sleep(0)
+
+
+def run(work: Callable[[Desk, LocalServer, LocalLink], Awaitable[None]]) -> None:
+    """Run a test's coroutine on a linked desk."""
+
+    async def go() -> None:
+        async with linked() as parts:
+            async with asyncio.timeout(10):
+                await work(*parts)
+
+    asyncio.run(go())
+
+
+def test_values_of_any_size_come_back() -> None:
+    """Several calls at once, one of them of megabytes."""
+
+    async def work(desk: Desk, server: LocalServer, link: LocalLink) -> None:
+        values = [1, "two", {"three": [3.0]}, b"x" * 5_000_000]
+        assert await asyncio.gather(*(link.call("echo", value) for value in values)) == values
+
+    run(work)
+
+
+def test_a_slow_call_holds_up_no_other() -> None:
+    """Answers come as they are ready."""
+
+    async def work(desk: Desk, server: LocalServer, link: LocalLink) -> None:
+        slow = asyncio.ensure_future(link.call("wait"))
+        assert await link.call("echo", 1) == 1
+        assert not slow.done()
+        desk.gate.set()
+        assert await slow == "open"
+
+    run(work)
+
+
+def test_a_call_that_fails_fails_alone() -> None:
+    """The error is told, the connection stays; so with a method that is not served."""
+
+    async def work(desk: Desk, server: LocalServer, link: LocalLink) -> None:
+        with pytest.raises(CallFailed, match="broken"):
+            await link.call("fail")
+        with pytest.raises(CallFailed, match="gate"):
+            await link.call("gate")
+        assert await link.call("echo", 2) == 2
+
+    run(work)
+
+
+def test_callers_hear_when_the_server_is_gone() -> None:
+    """Those who wait and those who come later get LinkLost, and the socket's folder is removed."""
+
+    async def work(desk: Desk, server: LocalServer, link: LocalLink) -> None:
+        path = Path(await server.listen())
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        waiting = asyncio.ensure_future(link.call("wait"))
+        await link.call("echo", 0)
+        server.close()
+        with pytest.raises(LinkLost):
+            await waiting
+        with pytest.raises(LinkLost):
+            await link.call("echo", 1)
+        assert not path.parent.exists()
+
+    run(work)
+
+
+def test_a_socket_that_is_not_there_is_an_os_error() -> None:
+    """A process of another host finds out at once and calls through Ray."""
+
+    async def go() -> None:
+        with pytest.raises(OSError, match="No such file"):
+            await LocalLink.connect("/nowhere/master.sock")
+
+    asyncio.run(go())
