@@ -18,6 +18,7 @@ from actors.logs import set_up
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal, sees_all_tasks
 from helix_ray.core.errors import Rejected
+from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import Order, Receipt, RetireTasks
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
 from helix_ray.execution.log import log_path
@@ -32,6 +33,8 @@ WAIT_S = 5.0
 # Facts are taken in batches this far apart: the history may lag, and small batches cost the most.
 PAUSE_S = 0.5
 RETIRE_TASKS_PER_ORDER = 5000
+# More finished tasks than this do not stay in the master's memory, however young they are.
+FINISHED_TASKS_MAX = 100_000
 
 
 class Historian:
@@ -117,9 +120,23 @@ class Historian:
             await asyncio.sleep(PAUSE_S)
 
     async def _retire(self) -> None:
-        before = time.time() - self._retention_s
-        while True:
-            order = RetireTasks(self._history.cursor, before, RETIRE_TASKS_PER_ORDER)
-            answer = await self._plane.execute(Order(order, SYSTEM, "req-historian", new_seed()))
-            if not isinstance(answer, Receipt) or answer.data["retired"] < RETIRE_TASKS_PER_ORDER:
+        """Let go of what finished long enough ago, and of the oldest of what is too much to keep."""
+        now = time.time()
+        while (
+            await self._retire_some(now - self._retention_s, RETIRE_TASKS_PER_ORDER) == RETIRE_TASKS_PER_ORDER
+        ):
+            pass
+        counts = await self._plane.query(Counts(), SYSTEM)
+        if isinstance(counts, Rejected):
+            return
+        excess = sum(counts["tasks"][status] for status in TERMINAL) - FINISHED_TASKS_MAX
+        while excess > 0:
+            retired = await self._retire_some(now, min(excess, RETIRE_TASKS_PER_ORDER))
+            if not retired:
                 return
+            excess -= retired
+
+    async def _retire_some(self, finished_before: float, limit: int) -> int:
+        order = RetireTasks(self._history.cursor, finished_before, limit)
+        answer = await self._plane.execute(Order(order, SYSTEM, "req-historian", new_seed()))
+        return int(answer.data["retired"]) if isinstance(answer, Receipt) else 0

@@ -143,7 +143,7 @@ class Engine:
     def snapshot_due(self) -> bool:
         """Say whether folding the tail would cost more than a snapshot does."""
         tail = self.state.seq - self._snapshot_seq
-        return tail >= max(SNAPSHOT_TAIL_FACTS_MIN, 4 * len(self.state.tasks))
+        return tail >= max(SNAPSHOT_TAIL_FACTS_MIN, 2 * len(self.state.tasks))
 
     def save_snapshot(self) -> None:
         """Keep the present state, so that the next start folds a short tail."""

@@ -187,8 +187,8 @@ def test_events_after_a_start_from_a_snapshot() -> None:
 
 
 def test_a_snapshot_is_due_when_the_tail_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Longer than a minimum, and than four times the tasks that a snapshot would hold."""
-    monkeypatch.setattr(engine_module, "SNAPSHOT_TAIL_FACTS_MIN", 4)
+    """Longer than a minimum, and than twice the tasks that a snapshot would hold."""
+    monkeypatch.setattr(engine_module, "SNAPSHOT_TAIL_FACTS_MIN", 8)
     engine = engine_over(MemoryJournal())
     engine.execute([submit("a"), submit("b")])
     engine.execute([order(o.UpdateTask("task-a", edits={"title": str(i)}), f"e{i}") for i in range(5)])
