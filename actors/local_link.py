@@ -96,6 +96,7 @@ class LocalServer:
 
     def __init__(self, methods: Methods) -> None:
         self._methods = methods
+        self._opening = asyncio.Lock()
         self._folder: Path | None = None
         self._server: asyncio.AbstractServer | None = None
         self._connections: set[_Frames] = set()
@@ -103,11 +104,13 @@ class LocalServer:
 
     async def listen(self) -> str:
         """Open the socket at the first call; return its path."""
-        if self._folder is None:
-            # mkdtemp makes it 0700.
-            self._folder = Path(tempfile.mkdtemp(prefix="helix-master-"))
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_unix_server(self._accept, self._path())
+        # Whoever asks second must not hear of a path before the socket is there: it would settle for Ray.
+        async with self._opening:
+            if self._server is None:
+                # mkdtemp makes it 0700.
+                self._folder = Path(tempfile.mkdtemp(prefix="helix-master-"))
+                loop = asyncio.get_running_loop()
+                self._server = await loop.create_unix_server(self._accept, self._path())
         return self._path()
 
     def close(self) -> None:

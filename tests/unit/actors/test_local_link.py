@@ -113,6 +113,27 @@ def test_callers_hear_when_the_server_is_gone() -> None:
     run(work)
 
 
+def test_a_path_is_told_only_when_it_can_be_connected_to() -> None:
+    """Two that ask at once, as after a master's restart, both reach the socket."""
+
+    async def go() -> None:
+        server = LocalServer({})
+        paths = await asyncio.gather(*(_listen_and_connect(server) for _ in range(5)))
+        assert len(set(paths)) == 1
+        server.close()
+        await asyncio.sleep(0)
+
+    asyncio.run(go())
+
+
+async def _listen_and_connect(server: LocalServer) -> str:
+    path = await server.listen()
+    link = await LocalLink.connect(path)
+    link.close()
+    await asyncio.sleep(0)
+    return path
+
+
 def test_a_socket_that_is_not_there_is_an_os_error() -> None:
     """A process of another host finds out at once and calls through Ray."""
 
