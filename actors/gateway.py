@@ -19,7 +19,8 @@ from ray.exceptions import RayError, RayTaskError
 from actors import names
 from actors.local_link import CallFailed, LinkLost, LocalLink, RayLink
 from actors.read_cache import ReadCache
-from helix_ray.core.access import Principal
+from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import (
     CancelTask,
@@ -27,6 +28,7 @@ from helix_ray.core.orders import (
     CloseSession,
     CreateUser,
     DeleteTask,
+    DistributeTask,
     DrainWorker,
     OpenSession,
     Order,
@@ -35,6 +37,7 @@ from helix_ray.core.orders import (
     RegisterWorker,
     RemoveUser,
     RetryTask,
+    SetQuota,
     SubmitTasks,
     UpdateTask,
 )
@@ -54,7 +57,7 @@ CALL_SPECS_MAX = 1000
 # Orders whose second execution would not be recognised by itself get a key of ours.
 NEEDS_KEY = (
     UpdateTask, CancelTask, RetryTask, DeleteTask, RegisterWorker, DrainWorker, CreateUser, RemoveUser,
-    ChangePassword, OpenSession, RefreshSession, CloseSession,
+    ChangePassword, OpenSession, RefreshSession, CloseSession, DistributeTask, SetQuota,
 )  # fmt: skip
 UNAVAILABLE = Rejected(
     ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not answer", {"retry_after_s": 5}
@@ -256,6 +259,8 @@ class RayControlPlane:
 
     async def _fetch(self, reply: dict[str, Any]) -> Answer:
         result = reply.get("result")
+        if isinstance(result, dict) and isinstance(result.get("shards"), list):
+            return await self._fetch_shards(reply, result)
         if not isinstance(result, dict) or result.get("stored") != "object_store" or "value" in result:
             return reply
         name = names.node_worker(str(reply["assigned_worker"]).removeprefix("worker-"))
@@ -266,6 +271,17 @@ class RayControlPlane:
                 ErrorCode.NOT_FOUND, message, {"id": reply["id"], "worker": reply["assigned_worker"]}
             )
         return {**reply, "result": {**result, **fetched}}
+
+    async def _fetch_shards(self, reply: dict[str, Any], result: dict[str, Any]) -> Answer:
+        """Put the parts in that stayed on the nodes of their shards; what one shard has lost, the whole has."""
+        parts = list(result["shards"])
+        for index, part in enumerate(parts):
+            if isinstance(part, dict) and part.get("stored") == "object_store" and "value" not in part:
+                shard = await self.query(GetResult(shard_id(reply["id"], index)), SYSTEM)
+                if isinstance(shard, Rejected):
+                    return shard
+                parts[index] = shard["result"]
+        return {**reply, "result": {**result, "shards": parts}}
 
     async def _read_log(self, question: ReadLog, by: Principal, wait_s: float) -> Answer:
         task = await self.query(GetTask(question.task_id), by)

@@ -187,6 +187,7 @@ class NodeWorker:
             timeout,
             str(self._log_dir),
             b64decode(payload) if payload else None,
+            work["shard"],
         )
         return Item(assignment, work["group"].demand, work["group"])
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         function,
         wait,
     )
-    from helix_ray.execution.progress import progress
+    from helix_ray.execution.progress import progress, shard
 
 __version__ = "0.1.0"
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "connect",
     "function",
     "progress",
+    "shard",
     "wait",
 ]
 
@@ -53,6 +54,7 @@ _ELSEWHERE = {
     "Client": "helix_ray.client.api",
     "HelixError": "helix_ray.client.errors",
     "progress": "helix_ray.execution.progress",
+    "shard": "helix_ray.execution.progress",
 }
 
 

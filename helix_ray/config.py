@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -53,6 +53,13 @@ class Settings(BaseSettings):
     function_allow: str = "helix_ray.samples:*"
     result_inline_bytes_max: int = Field(65_536, ge=1024)
 
+    # Who runs where.
+    strategy: Literal["round_robin", "load_balanced", "capability_based", "pack", "spread"] = "load_balanced"
+    preempt_from: Literal["normal", "high", "critical", "none"] = "critical"
+    preemptions_max: int = Field(3, ge=0)
+    shards_max: int = Field(1000, ge=1, le=100_000)
+    node_types: str = ""
+
     # How long things take.
     lease_s: float = Field(30.0, ge=1)
     node_lease_s: float = Field(10.0, ge=2)
@@ -76,6 +83,13 @@ class Settings(BaseSettings):
             parse_node_resources(value)
         return value
 
+    @field_validator("node_types", mode="after")
+    @classmethod
+    def _node_types(cls, value: str) -> str:
+        if value:
+            parse_node_resources(value)
+        return value
+
     def policy(self) -> Policy:
         """Return what decisions depend on."""
         return Policy(
@@ -86,6 +100,11 @@ class Settings(BaseSettings):
             retry_backoff_s=self.retry_backoff_s,
             retry_backoff_s_max=self.retry_backoff_s_max,
             losses_max=self.losses_max,
+            strategy=self.strategy,
+            preempt_from=self.preempt_from,
+            preemptions_max=self.preemptions_max,
+            shards_max=self.shards_max,
+            node_types=_capacities(self.node_types),
             priority_aging_s=self.priority_aging_s,
             lease_s=self.lease_s,
             node_lease_s=self.node_lease_s,
@@ -94,6 +113,11 @@ class Settings(BaseSettings):
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _capacities(text: str) -> tuple[tuple[tuple[str, float], ...], ...]:
+    nodes = parse_node_resources(text) if text else []
+    return tuple(tuple(sorted((name, amount) for name, amount in node.items() if amount)) for node in nodes)
 
 
 def parse_node_resources(text: str) -> list[dict[str, float]]:

@@ -22,10 +22,13 @@ from typing import Any
 from helix_ray.core import snapshot
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import answer
+from helix_ray.core.cluster import Cluster
 from helix_ray.core.decide import decide
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.events import Fact
 from helix_ray.core.evolve import evolve
+from helix_ray.core.harmony import ANSWERERS as HARMONY
+from helix_ray.core.harmony import answer_harmony
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.orders import Heartbeat, Order, Receipt, RegisterWorker
 from helix_ray.core.policy import Policy
@@ -55,6 +58,7 @@ class Engine:
         self.clock = clock
         self.liveness = Liveness()
         self.state = State()
+        self._started_at = clock.wall()
         # A list, not a deque: followers read slices at its end many times a second.
         self._recent: list[Fact] = []
         self._snapshot_seq = 0
@@ -105,16 +109,25 @@ class Engine:
     def _note_pulse(self, order: Order, data: dict[str, Any], now: float) -> None:
         body = order.body
         if isinstance(body, Heartbeat):
-            pulse = Pulse(self.clock.monotonic(), now, body.status, body.current_task, body.usage)
+            pulse = Pulse(
+                self.clock.monotonic(), now, body.status, body.current_task, body.usage, number=body.number
+            )
             self.liveness.heard(body.worker_id, pulse)
         elif isinstance(body, RegisterWorker):
-            self.liveness.heard(data["worker_id"], Pulse(self.clock.monotonic(), now))
+            self.liveness.begin(data["worker_id"], Pulse(self.clock.monotonic(), now))
 
     def query(self, question: Question, by: Principal) -> dict[str, Any] | Rejected:
         """Answer a question from the present state."""
         if isinstance(question, WorkFor):
             return self._work_for(question, by)
+        if type(question) in HARMONY:
+            return answer_harmony(self.cluster(), question, by)
         return answer(self.state, self.liveness, question, by)
+
+    def cluster(self) -> Cluster:
+        """Return the cluster as it is now."""
+        now = self.clock.wall()
+        return Cluster(self.state, self.liveness, self.policy, now, self.journal.epoch, self._started_at)
 
     def _work_for(self, question: WorkFor, by: Principal) -> dict[str, Any] | Rejected:
         """Revocations are not kept over a restart: a node worker of another epoch gets all that it holds."""

@@ -18,7 +18,7 @@ from helix_ray.security.tokens import KeyRing, Tokens
 from serve_app import openapi, problems
 from serve_app.deps import Services
 from serve_app.edge.stack import wrap
-from serve_app.routes import auth, batch, docs, health, logs, tasks, users, workers
+from serve_app.routes import auth, batch, docs, harmony, health, logs, tasks, users, workers
 from serve_app.sessions import SessionCache
 
 PREFIX = "/api/v1"
@@ -78,7 +78,9 @@ def build_app(
     )
     app.state.services = services
     # The routes that are asked most come first: paths are matched in order.
-    for router in (tasks.router, batch.router, logs.router, workers.router, auth.router, users.router):
+    for router in (
+        tasks.router, batch.router, logs.router, workers.router, harmony.router, auth.router, users.router,
+    ):  # fmt: skip
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)
     app.include_router(docs.router)

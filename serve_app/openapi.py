@@ -13,14 +13,14 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from helix_ray.wire import auth, tasks, workers
+from helix_ray.wire import auth, harmony, tasks, workers
 from helix_ray.wire.problems import Problem
 from serve_app.deps import KEY_CHARS_MAX, VERB
 
 # What routes read by hand; every "$ref" of a route must lead to one of these or to an answer's model.
 BODIES: Final[tuple[Any, ...]] = (
     tasks.TaskIn, tasks.TaskUpdateIn, tasks.BatchIn, workers.WorkerIn, workers.HeartbeatIn, workers.DrainIn,
-    auth.LoginIn, auth.RefreshIn, auth.PasswordIn, auth.UserIn,
+    harmony.DistributeIn, harmony.QuotaIn, auth.LoginIn, auth.RefreshIn, auth.PasswordIn, auth.UserIn,
 )  # fmt: skip
 REF: Final = "#/components/schemas/{model}"
 METHODS: Final = frozenset({"get", "put", "post", "delete"})

@@ -28,16 +28,35 @@ ROLES = ("admin", "developer", "viewer", "worker")
 
 _SESSION = frozenset({"CloseSession", "ChangePassword", "GetUser"})
 _READ = frozenset(
-    {"GetTask", "ListTasks", "GetResult", "ReadLog", "WaitTasks", "ListWorkers", "GetWorker", "Counts"}
+    {
+        "GetTask",
+        "ListTasks",
+        "GetResult",
+        "ReadLog",
+        "WaitTasks",
+        "ListWorkers",
+        "GetWorker",
+        "Counts",
+        "ClusterStatus",
+        "ListNodes",
+        "GetNode",
+        "ExplainTask",
+        "PlanTask",
+        "ListQuotas",
+    }
 )
-_WRITE = frozenset({"SubmitTasks", "UpdateTask", "CancelTask", "RetryTask", "DeleteTask"})
+_WRITE = frozenset({"SubmitTasks", "UpdateTask", "CancelTask", "RetryTask", "DeleteTask", "DistributeTask"})
 _WORK = frozenset({"RegisterWorker", "Heartbeat", "UpdateTask", "GetTask"})
 
 ALLOWED: dict[str, frozenset[str]] = {
     "viewer": _SESSION | _READ,
     "developer": _SESSION | _READ | _WRITE,
     "worker": _SESSION | _WORK,
-    "admin": _SESSION | _READ | _WRITE | _WORK | {"DrainWorker", "CreateUser", "RemoveUser", "ListUsers"},
+    "admin": _SESSION
+    | _READ
+    | _WRITE
+    | _WORK
+    | {"DrainWorker", "SetQuota", "CreateUser", "RemoveUser", "ListUsers"},
 }
 
 

@@ -31,7 +31,8 @@ def answer(state: State, liveness: Liveness, question: q.Question, by: Principal
     return answerer(state, liveness, question, by)
 
 
-def _task(state: State, task_id: str, by: Principal) -> Task | Rejected:
+def find_task(state: State, task_id: str, by: Principal) -> Task | Rejected:
+    """Return a task that the asker may see; for everybody else it does not exist."""
     task = state.tasks.get(task_id)
     if task is None:
         return not_found("Task", task_id)
@@ -44,12 +45,12 @@ def _task(state: State, task_id: str, by: Principal) -> Task | Rejected:
 
 
 def _get_task(state: State, liveness: Liveness, question: q.GetTask, by: Principal) -> Answer:
-    task = _task(state, question.task_id, by)
+    task = find_task(state, question.task_id, by)
     return task if isinstance(task, Rejected) else task_view(task)
 
 
 def _get_result(state: State, liveness: Liveness, question: q.GetResult, by: Principal) -> Answer:
-    task = _task(state, question.task_id, by)
+    task = find_task(state, question.task_id, by)
     if isinstance(task, Rejected):
         return task
     if task.status not in TERMINAL:
@@ -115,7 +116,7 @@ def _wait_tasks(state: State, liveness: Liveness, question: q.WaitTasks, by: Pri
     """`done` holds the outcome of every finished one; `unknown` the ids that are not (or no longer) in memory."""
     done, unknown, open_count = [], [], 0
     for task_id in question.task_ids:
-        task = _task(state, task_id, by)
+        task = find_task(state, task_id, by)
         if isinstance(task, Rejected):
             unknown.append(task_id)
         elif task.status in TERMINAL:
@@ -152,12 +153,14 @@ def _inbox_after(state: State, worker: Worker, after: int) -> dict[str, Any]:
 
 
 def _assignment(task: Task, attempt: int) -> dict[str, Any]:
+    shard = task.spec.get("shard")
     return {
         "task_id": task.id,
         "attempt": attempt,
         "run": task.spec["run"],
         "timeout_s": task.spec.get("timeout_s"),
         "group": task.group,
+        "shard": (shard["index"], shard["count"]) if shard else None,
     }
 
 

@@ -52,7 +52,8 @@ class TaskProgressed:
 
 @dataclass(slots=True)
 class TaskRequeued:
-    """A task waits for a worker again. `cause`: retry, lost, returned or manual; `not_before` in epoch seconds."""
+    """A task waits for a worker again. `cause`: retry, lost, returned, preempted or manual; `not_before` in epoch
+    seconds."""
 
     id: str
     attempt: int
@@ -146,6 +147,15 @@ class WorkerLost:
 
 
 @dataclass(slots=True)
+class QuotaSet:
+    """A project (`id`) may hold so much at once, and has so much weight; no limits and a weight of 1: as all others."""
+
+    id: str
+    limits: dict[str, float]
+    weight: float = 1.0
+
+
+@dataclass(slots=True)
 class UserCreated:
     """A user exists."""
 
@@ -220,7 +230,7 @@ class ReceiptKept:
 Event = (
     TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskRequeued | TaskCompleted | TaskFailed
     | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost
-    | UserCreated | UserRemoved | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
+    | QuotaSet | UserCreated | UserRemoved | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
     | LoginRefused | ReceiptKept
 )  # fmt: skip
 

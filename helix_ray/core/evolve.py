@@ -10,8 +10,9 @@ from typing import Any
 
 from helix_ray.core import events as ev
 from helix_ray.core.evolve_accounts import ACCOUNT_FACTS
+from helix_ray.core.evolve_workers import WORKER_FACTS, hold, let_go, reload
 from helix_ray.core.lifecycle import TERMINAL, Status, move
-from helix_ray.core.state import LEVELS, ReadyQueue, State, Task, TaskClass, Worker, class_of
+from helix_ray.core.state import DRAIN_SLICE_S, DRAIN_SLICES, LEVELS, Quota, ReadyQueue, State, Task, class_of
 
 
 def evolve(state: State, fact: ev.Fact) -> None:
@@ -38,29 +39,13 @@ def _dequeue(state: State, task: Task) -> None:
             del state.ready[task.group]
 
 
-def hold(worker: Worker, task: Task) -> None:
-    """Note that a worker holds a task's current attempt."""
-    worker.held[task.id] = task.attempt
-    worker.load[task.group] = worker.load.get(task.group, 0) + 1
-    worker.inbox.append((task.assigned_seq, task.id, task.attempt, True))
-
-
-def _let_go(state: State, task: Task, seq: int) -> None:
-    worker = state.workers.get(task.worker) if task.worker else None
-    if worker is None or worker.held.pop(task.id, None) is None:
-        return
-    _lighten(worker, task.group)
-    # A node worker that still runs the attempt hears of the revocation; one that reported it ignores it.
-    worker.inbox.append((seq, task.id, task.attempt, False))
-
-
 def _shift(state: State, task: Task, status: Status, fact: ev.Fact) -> None:
     """Change a status and the counts and queues that follow from it."""
     before = task.status
     if before is Status.PENDING:
         _dequeue(state, task)
     if before is Status.RUNNING and status is not Status.RUNNING:
-        _let_go(state, task, fact.seq)
+        let_go(state, task, fact.seq)
     state.by_status[before] -= 1
     state.by_status[status] += 1
     task.status = status
@@ -70,19 +55,43 @@ def _shift(state: State, task: Task, status: Status, fact: ev.Fact) -> None:
         task.finished_seq = fact.seq
         state.finished[task.id] = fact.seq
         state.deadlines.pop(task.id, None)
+        count_unfinished(state, task, -1)
+        _count_ending(state, fact.at)
     elif before in TERMINAL:
         state.finished.pop(task.id, None)
         task.finished_at, task.finished_seq = None, 0
+        count_unfinished(state, task, 1)
+
+
+def count_unfinished(state: State, task: Task, change: int) -> None:
+    """Keep how many tasks of a project are not finished."""
+    project = task.group.project
+    left = state.unfinished.get(project, 0) + change
+    if left:
+        state.unfinished[project] = left
+    else:
+        del state.unfinished[project]
+
+
+def _count_ending(state: State, at: float) -> None:
+    now = int(at / DRAIN_SLICE_S)
+    if state.endings and state.endings[-1][0] >= now:
+        state.endings[-1][1] += 1
+        return
+    state.endings.append([now, 1])
+    if len(state.endings) > DRAIN_SLICES + 1:
+        del state.endings[0]
 
 
 def _submitted(state: State, event: ev.TaskSubmitted, fact: ev.Fact) -> None:
     spec = event.spec
     status = Status.WAITING if event.waits_for else Status.PENDING
     task = Task(
-        event.id, fact.seq, event.owner, spec, LEVELS[spec.get("priority", "normal")], class_of(spec),
-        status, fact.at, fact.at,
+        event.id, fact.seq, event.owner, spec, LEVELS[spec.get("priority", "normal")],
+        class_of(spec, event.owner), status, fact.at, fact.at,
     )  # fmt: skip
     state.tasks[event.id] = task
+    count_unfinished(state, task, 1)
     state.by_status[status] += 1
     index_unfinished(state, task)
     if event.waits_for:
@@ -153,8 +162,10 @@ def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
         task.failures += 1
     elif event.cause == "lost":
         task.losses += 1
+    elif event.cause == "preempted":
+        task.preemptions += 1
     elif event.cause == "manual":
-        task.failures = task.losses = 0
+        task.failures = task.losses = task.preemptions = 0
     task.error = event.error
     task.result = None
     task.worker = None
@@ -175,6 +186,8 @@ def _completed(state: State, event: ev.TaskCompleted, fact: ev.Fact) -> None:
     task.result = event.result
     task.error = None
     task.progress = 100.0
+    _learn(state, task, event.duration_s)
+    _hand_in(state, task)
     for other_id in state.dependents.pop(task.id, ()):
         state.tasks[other_id].waits_for.discard(task.id)
     worker = state.workers.get(task.worker or "")
@@ -182,9 +195,24 @@ def _completed(state: State, event: ev.TaskCompleted, fact: ev.Fact) -> None:
         worker.completed += 1
 
 
+def _learn(state: State, task: Task, duration_s: float | None) -> None:
+    if duration_s is not None:
+        state.durations.note(task.group[:3], duration_s)
+
+
+def _hand_in(state: State, task: Task) -> None:
+    """Keep a shard's result with the task that it is a part of: the shard itself may leave memory before that ends."""
+    shard = task.spec.get("shard")
+    whole = state.tasks.get(shard["of"]) if shard else None
+    if shard and whole is not None:
+        # Not in place: a snapshot may hold the old one.
+        whole.parts = {**whole.parts, str(shard["index"]): task.result}
+
+
 def _failed(state: State, event: ev.TaskFailed, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     _shift(state, task, move(task.status, "TaskFailed"), fact)
+    _learn(state, task, event.duration_s)
     _wait_no_more(state, task)
     task.error = event.error
     task.result = event.result
@@ -204,15 +232,19 @@ def _edited(state: State, event: ev.TaskEdited, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     move(task.status, "TaskEdited")
     spec = {**task.spec, **event.changes}
-    level, group = LEVELS[spec.get("priority", "normal")], class_of(spec)
+    level, group = LEVELS[spec.get("priority", "normal")], class_of(spec, task.owner)
     queued = task.status is Status.PENDING and task.id not in state.delayed
     # A task whose class and priority stay keeps its place in the queue.
     moved = queued and (level, group) != (task.level, task.group)
     if moved:
         _dequeue(state, task)
     if task.worker is not None and group != task.group:
-        _reload(state.workers[task.worker], task.group, group)
+        reload(state.workers[task.worker], task.group, group)
+    if task.status not in TERMINAL:
+        count_unfinished(state, task, -1)
     task.spec, task.level, task.group = spec, level, group
+    if task.status not in TERMINAL:
+        count_unfinished(state, task, 1)
     task.updated_at = fact.at
     state.deadlines.pop(task.id, None)
     index_unfinished(state, task)
@@ -220,23 +252,11 @@ def _edited(state: State, event: ev.TaskEdited, fact: ev.Fact) -> None:
         enqueue(state, task)
 
 
-def _reload(worker: Worker, before: TaskClass, after: TaskClass) -> None:
-    """Move a held task's weight when its class changes under it."""
-    _lighten(worker, before)
-    worker.load[after] = worker.load.get(after, 0) + 1
-
-
-def _lighten(worker: Worker, group: TaskClass) -> None:
-    left = worker.load[group] - 1
-    if left:
-        worker.load[group] = left
-    else:
-        del worker.load[group]
-
-
 def _drop(state: State, task: Task) -> None:
     del state.tasks[task.id]
     state.by_status[task.status] -= 1
+    if task.status not in TERMINAL:
+        count_unfinished(state, task, -1)
     state.finished.pop(task.id, None)
     state.deadlines.pop(task.id, None)
 
@@ -249,7 +269,7 @@ def _deleted(state: State, event: ev.TaskDeleted, fact: ev.Fact) -> None:
     if task.status is Status.PENDING:
         _dequeue(state, task)
     elif task.status is Status.RUNNING:
-        _let_go(state, task, fact.seq)
+        let_go(state, task, fact.seq)
     _wait_no_more(state, task)
     _drop(state, task)
 
@@ -263,25 +283,11 @@ def _retired(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:
     state.retired_through = event.through_seq
 
 
-def _worker_registered(state: State, event: ev.WorkerRegistered, fact: ev.Fact) -> None:
-    known = state.workers.get(event.id)
-    worker = Worker(
-        event.id, event.kind, event.owner, event.hostname, frozenset(event.capabilities), event.resources,
-        event.labels, event.node_id, event.boot, known.registered_at if known else fact.at,
-    )  # fmt: skip
-    if known is not None:
-        worker.completed, worker.failed = known.completed, known.failed
-        worker.draining = known.draining
-        worker.held, worker.load, worker.inbox = known.held, known.load, known.inbox
-    state.workers[event.id] = worker
-
-
-def _worker_drained(state: State, event: ev.WorkerDrained, fact: ev.Fact) -> None:
-    state.workers[event.id].draining = event.draining
-
-
-def _worker_lost(state: State, event: ev.WorkerLost, fact: ev.Fact) -> None:
-    state.workers[event.id].lost = True
+def _quota_set(state: State, event: ev.QuotaSet, fact: ev.Fact) -> None:
+    if event.limits or event.weight != 1.0:
+        state.quotas[event.id] = Quota(dict(event.limits), event.weight)
+    else:
+        state.quotas.pop(event.id, None)
 
 
 APPLY: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
@@ -296,8 +302,7 @@ APPLY: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
     ev.TaskEdited: _edited,
     ev.TaskDeleted: _deleted,
     ev.TasksRetired: _retired,
-    ev.WorkerRegistered: _worker_registered,
-    ev.WorkerDrained: _worker_drained,
-    ev.WorkerLost: _worker_lost,
+    ev.QuotaSet: _quota_set,
+    **WORKER_FACTS,
     **ACCOUNT_FACTS,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from helix_ray.core.evolve_workers import capacity_of
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.state import LEVELS, State, Task, class_of
 
@@ -55,7 +56,7 @@ def _queues_are_in_shape(state: State) -> Broken:
 def _classes_follow_from_specs(state: State) -> Broken:
     for task in state.tasks.values():
         level = LEVELS[task.spec.get("priority", "normal")]
-        if (task.group, task.level) != (class_of(task.spec), level):
+        if (task.group, task.level) != (class_of(task.spec, task.owner), level):
             yield f"{task.id} has a class or a level that its spec does not"
 
 
@@ -115,6 +116,15 @@ def _deadlines_match(state: State) -> Broken:
         yield f"deadlines has {sorted(state.deadlines)} instead of {sorted(wanted)}"
 
 
+def _projects_and_node_types_are_counted(state: State) -> Broken:
+    wanted = Counter(task.group.project for task in state.tasks.values() if task.status not in TERMINAL)
+    if state.unfinished != wanted:
+        yield f"unfinished has {state.unfinished} instead of {dict(wanted)}"
+    types = Counter(capacity_of(worker) for worker in state.workers.values() if worker.kind == "node")
+    if state.node_types != types:
+        yield f"node_types has {state.node_types} instead of {dict(types)}"
+
+
 def _attempts_count_up(state: State) -> Broken:
     for task in state.tasks.values():
         if not _attempt_is_sound(task):
@@ -126,7 +136,8 @@ def _attempts_count_up(state: State) -> Broken:
 def _attempt_is_sound(task: Task) -> bool:
     if task.status is Status.RUNNING and (task.attempt < 1 or task.started_at is None):
         return False
-    return min(task.failures, task.losses) >= 0 and task.failures + task.losses <= task.attempt
+    counted = (task.failures, task.losses, task.preemptions)
+    return min(counted) >= 0 and sum(counted) <= task.attempt
 
 
 def _names_and_tokens_lead_home(state: State) -> Broken:
@@ -154,6 +165,7 @@ LAWS: tuple[Callable[[State], Broken], ...] = (
     _waiting_tasks_wait,
     _finished_tasks_are_finished,
     _deadlines_match,
+    _projects_and_node_types_are_counted,
     _attempts_count_up,
     _names_and_tokens_lead_home,
 )

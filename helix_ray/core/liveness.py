@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from helix_ray.core.waits import WaitLog
+
 # A judge that is later than this was stalled itself.
 STALL_S = 1.0
 
@@ -24,20 +26,32 @@ class Pulse:
     usage: dict[str, Any] = field(default_factory=dict)
     # Extra time for stalls of the judge since then, in seconds.
     grace_s: float = 0.0
+    # Which heartbeat of its life it was; None for one that is not numbered.
+    number: int | None = None
+
+
+def _overtaken(number: int | None, newest: int | None) -> bool:
+    return number is not None and newest is not None and number <= newest
 
 
 class Liveness:
-    """Pulses by worker id."""
+    """Pulses by worker id, and why work waited."""
 
     def __init__(self) -> None:
         self.pulses: dict[str, Pulse] = {}
+        self.waits = WaitLog()
         self._judged: float | None = None
 
     def heard(self, worker_id: str, pulse: Pulse) -> None:
-        """Note a sign of life; an older one than the last known changes nothing."""
+        """Note a sign of life; one that is older than the last known, or that was overtaken by it, changes nothing."""
         known = self.pulses.get(worker_id)
-        if known is None or pulse.mono >= known.mono:
-            self.pulses[worker_id] = pulse
+        if known is not None and (pulse.mono < known.mono or _overtaken(pulse.number, known.number)):
+            return
+        self.pulses[worker_id] = pulse
+
+    def begin(self, worker_id: str, pulse: Pulse) -> None:
+        """Note that a worker has registered: its heartbeats are numbered anew."""
+        self.pulses[worker_id] = pulse
 
     def judge(self, lease_s: dict[str, float], now: float) -> list[str]:
         """Return the workers, of those in `lease_s`, that were silent for longer than their lease.

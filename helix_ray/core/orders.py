@@ -80,9 +80,37 @@ class ExpireTasks:
 
 @dataclass(frozen=True, slots=True)
 class StartAttempts:
-    """Lease attempts to workers: (task id, worker id) pairs. Pairs that no longer hold are left out."""
+    """Lease attempts to workers: (task id, worker id) pairs. Pairs that no longer hold are left out.
+
+    `preempt` are attempts, (task id, attempt), that stop so that there is room for them.
+    """
 
     pairs: tuple[tuple[str, str], ...]
+    preempt: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DistributeTask:
+    """Start a task (or its shards) on nodes that somebody chose: (task id, worker id) pairs as PlanTask gave them.
+
+    From then on `strategy` and `capabilities` (beside those that it asks for already) hold for it. What is `told`
+    comes back in the receipt, so that a repeated request has the first answer.
+    """
+
+    task_id: str
+    pairs: tuple[tuple[str, str], ...]
+    strategy: str | None = None
+    capabilities: tuple[str, ...] = ()
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SetQuota:
+    """Bound what a project may hold at once (resource name, `tasks` or `queued` -> amount), and weigh its share."""
+
+    project_id: str
+    limits: dict[str, float] = field(default_factory=dict)
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +164,8 @@ class Heartbeat:
     current_task: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
     boot: str | None = None
+    # Counts up in one life of a worker: an older one that comes late is no sign of life.
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +255,7 @@ class RetireTasks:
 
 OrderBody = (
     SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks | StartAttempts
-    | ReportAttempts | RegisterWorker | Heartbeat | DrainWorker | LoseWorker | CreateUser | RemoveUser
+    | DistributeTask | SetQuota | ReportAttempts | RegisterWorker | Heartbeat | DrainWorker | LoseWorker | CreateUser | RemoveUser
     | ChangePassword | OpenSession | RefuseLogin | RefreshSession | CloseSession | RetireTasks
 )  # fmt: skip
 

@@ -28,6 +28,16 @@ class Policy:
     retry_backoff_s_max: float = 300.0
     # Attempts whose worker or executor died under them; one more fails the task as a poison task.
     losses_max: int = 3
+    # How nodes are chosen unless a task says (core/placement/strategies.py).
+    strategy: str = "load_balanced"
+    # Tasks of this priority or above may stop less urgent ones for room; "none" turns it off.
+    preempt_from: str = "critical"
+    # A task that had to give way this often is left alone.
+    preemptions_max: int = 3
+    # Tasks that one task with `shards` may become.
+    shards_max: int = 1000
+    # Capacities of nodes that an autoscaler may add: what they could hold is taken in and waits.
+    node_types: tuple[tuple[tuple[str, float], ...], ...] = ()
     # A pending task overtakes one a level above it after waiting this much longer.
     priority_aging_s: float = 600.0
     # Silence after which an external worker's lease ends, and a node worker's.

@@ -95,6 +95,45 @@ class GetSession:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """The master and all nodes in short."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListNodes:
+    """All nodes, whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetNode:
+    """One node."""
+
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainTask:
+    """Why a task is where it is, and what would help."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTask:
+    """Where a pending task, or its shards, would go now. `capabilities` are asked for beside its own."""
+
+    task_id: str
+    strategy: str | None = None
+    capabilities: tuple[str, ...] = ()
+    max_nodes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuotas:
+    """The quotas of all projects, and what each uses."""
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How many tasks stand where, and how far the journal is."""
 
@@ -106,5 +145,6 @@ class SigningKeys:
 
 Question = (
     GetTask | ListTasks | GetResult | ReadLog | WaitTasks | WorkFor | ListWorkers | GetWorker | GetUser
-    | ListUsers | GetSession | Counts | SigningKeys
+    | ListUsers | GetSession | Counts | SigningKeys | ClusterStatus | ListNodes | GetNode | ExplainTask | PlanTask
+    | ListQuotas
 )  # fmt: skip

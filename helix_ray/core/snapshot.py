@@ -10,14 +10,16 @@ from collections import OrderedDict
 from dataclasses import fields
 from typing import Any
 
-from helix_ray.core.evolve import enqueue, hold, index_unfinished, index_waiting
+from helix_ray.core.durations import Durations
+from helix_ray.core.evolve import count_unfinished, enqueue, index_unfinished, index_waiting
+from helix_ray.core.evolve_workers import hold, index_node_type
 from helix_ray.core.lifecycle import TERMINAL, Status
-from helix_ray.core.state import KeptReceipt, Session, State, Task, User, Worker, class_of
+from helix_ray.core.state import KeptReceipt, Quota, Session, State, Task, User, Worker, class_of
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name != "group"]
-_WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("held", "load", "inbox")]
+_WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("held", "load", "inbox", "version")]
 _USER_FIELDS = [f.name for f in fields(User)]
 _SESSION_FIELDS = [f.name for f in fields(Session)]
 
@@ -37,6 +39,9 @@ def dump(state: State) -> dict[str, Any]:
         "receipts": [_receipts(state.client_receipts), _receipts(state.internal_receipts)],
         "retired_through": state.retired_through,
         "retired": {str(status): count for status, count in state.retired.items()},
+        "durations": state.durations.dump(),
+        "endings": [list(slice_) for slice_ in state.endings],
+        "quotas": {name: [dict(quota.limits), quota.weight] for name, quota in state.quotas.items()},
     }
 
 
@@ -60,6 +65,9 @@ def load(body: dict[str, Any]) -> State:
     state = State(seq=body["seq"], at=body["at"])
     state.retired_through = body["retired_through"]
     state.retired = dict(body["retired"])
+    state.durations = Durations.load(body["durations"])
+    state.endings = [list(slice_) for slice_ in body["endings"]]
+    state.quotas = {name: Quota(dict(limits), weight) for name, (limits, weight) in body["quotas"].items()}
     for row in body["workers"]:
         _load_worker(state, dict(zip(_WORKER_FIELDS, row, strict=True)))
     for row in body["tasks"]:
@@ -75,15 +83,17 @@ def _load_worker(state: State, row: dict[str, Any]) -> None:
     row["capabilities"] = frozenset(row["capabilities"])
     worker = Worker(**row)
     state.workers[worker.id] = worker
+    index_node_type(state, worker, 1)
 
 
 def _load_task(state: State, row: dict[str, Any]) -> None:
     row["status"] = Status(row["status"])
     row["waits_for"] = set(row["waits_for"])
-    task = Task(group=class_of(row["spec"]), **row)
+    task = Task(group=class_of(row["spec"], row["owner"]), **row)
     state.tasks[task.id] = task
     state.by_status[task.status] += 1
     if task.status not in TERMINAL:
+        count_unfinished(state, task, 1)
         index_unfinished(state, task)
         index_waiting(state, task)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
+from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.state import LEVELS
 
 RUN_KINDS = ("command", "function", "inference")
@@ -73,6 +74,28 @@ def _run(value: Any) -> bool:
     return isinstance(value.get("function", ""), str)
 
 
+def _shards(value: Any) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, dict) or not set(value) <= {"count", "gang"}:
+        return False
+    count = value.get("count")
+    return type(count) is int and count >= 1 and isinstance(value.get("gang", False), bool)
+
+
+def _strategy(value: Any) -> bool:
+    return value is None or value in STRATEGIES
+
+
+def _flag(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
+
+
+def _nothing(value: Any) -> bool:
+    """Only decide makes shards."""
+    return False
+
+
 CHECKS: dict[str, Callable[[Any], bool]] = {
     "priority": _priority,
     "resources": _resources,
@@ -84,4 +107,8 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "timeout_s": _amount,
     "deadline": _amount,
     "run": _run,
+    "shards": _shards,
+    "shard": _nothing,
+    "strategy": _strategy,
+    "preemptible": _flag,
 }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from helix_ray.core.durations import Durations
 from helix_ray.core.lifecycle import Status
 
 PRIORITIES = ("low", "normal", "high", "critical")
@@ -20,6 +21,12 @@ DEFAULT_CPU = 1.0
 # the whole list of what it holds instead.
 INBOX_ENTRIES_MAX = 20_000
 CLASSES_SHARED_MAX = 4096
+# Kinds of classes that no node runs: external workers and people do the one, shards the other.
+EXTERNAL, SHARDED = "external", "sharded"
+# The rate at which tasks end is told from this many slices of so many seconds.
+DRAIN_SLICES = 6
+DRAIN_SLICE_S = 10.0
+LOSSES_REMEMBERED = 8
 
 
 class TaskClass(NamedTuple):
@@ -30,6 +37,12 @@ class TaskClass(NamedTuple):
     demand: tuple[tuple[str, float], ...]
     capabilities: tuple[str, ...]
     labels: tuple[tuple[str, str], ...]
+    # Whose share of the cluster it counts against: the task's project_id, else its owner.
+    project: str = ""
+    # Empty: the cluster's own.
+    strategy: str = ""
+    # Id of the sharded task whose shards start all together or not at all.
+    gang: str = ""
 
 
 @dataclass(slots=True)
@@ -61,6 +74,9 @@ class Task:
     waits_for: set[str] = field(default_factory=set)
     result: Any = None
     error: dict[str, Any] | None = None
+    preemptions: int = 0
+    # Of a sharded task: results of the shards that are done, by index as text.
+    parts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def run(self) -> dict[str, Any] | None:
@@ -87,7 +103,13 @@ class Worker:
     lost: bool = False
     completed: int = 0
     failed: int = 0
+    # When it was lost lately, epoch seconds, oldest first: one that keeps going away is trusted less.
+    lost_at: list[float] = field(default_factory=list)
+    # Seq of its newest assignment.
+    turn: int = 0
     # indexes
+    # Counts what the scheduler has to look at again: its load, and whether it takes work.
+    version: int = 0
     held: dict[str, int] = field(default_factory=dict)  # task id -> attempt
     load: dict[TaskClass, int] = field(default_factory=dict)
     inbox: deque[tuple[int, str, int, bool]] = field(
@@ -125,6 +147,15 @@ class KeptReceipt:
     fingerprint: str
     data: dict[str, Any]
     until: float
+
+
+@dataclass(slots=True)
+class Quota:
+    """What a project may hold at once, by resource name (`tasks`: attempts; `queued`: unfinished tasks), and the
+    weight of its fair share."""
+
+    limits: dict[str, float] = field(default_factory=dict)
+    weight: float = 1.0
 
 
 class ReadyQueue:
@@ -179,8 +210,15 @@ class State:
     # Finish seq of the newest retired task, and how many were retired by status.
     retired_through: int = 0
     retired: dict[str, int] = field(default_factory=dict)
+    durations: Durations = field(default_factory=Durations)
+    # How many tasks ended in each of the newest DRAIN_SLICES slices of time: (slice, count), oldest first.
+    endings: list[list[int]] = field(default_factory=list)
+    quotas: dict[str, Quota] = field(default_factory=dict)
     # indexes
     ready: dict[TaskClass, ReadyQueue] = field(default_factory=dict)
+    unfinished: dict[str, int] = field(default_factory=dict)  # project -> tasks that are not finished
+    # How many node workers were registered with each capacity: what a task could ever get.
+    node_types: dict[tuple[tuple[str, float], ...], int] = field(default_factory=dict)
     by_status: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     delayed: dict[str, float] = field(default_factory=dict)  # task id -> not before
     deadlines: dict[str, float] = field(default_factory=dict)  # unfinished task id -> deadline
@@ -200,10 +238,12 @@ class State:
 _one_class = lru_cache(maxsize=CLASSES_SHARED_MAX)(TaskClass)
 
 
-def class_of(spec: dict[str, Any]) -> TaskClass:
-    """Return the scheduler's class of a task spec."""
+def class_of(spec: dict[str, Any], owner: str = "") -> TaskClass:
+    """Return the scheduler's class of a task spec. A sharded task is of a class of its own: its shards are placed."""
     run = spec.get("run")
-    kind = run["kind"] if run else "external"
+    kind = run["kind"] if run else EXTERNAL
+    if "shards" in spec:
+        kind = SHARDED
     signature = ""
     if run is None:
         signature = spec["type"]
@@ -213,12 +253,16 @@ def class_of(spec: dict[str, Any]) -> TaskClass:
         signature = run["model"]
     capabilities = spec.get("required_capabilities")
     labels = spec.get("labels")
+    shard = spec.get("shard")
     return _one_class(
         kind,
         signature,
         demand_of(spec.get("resources")),
         tuple(sorted(capabilities)) if capabilities else (),
         tuple(sorted(labels.items())) if labels else (),
+        spec.get("project_id") or owner,
+        spec.get("strategy") or "",
+        shard["of"] if shard and shard.get("gang") else "",
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from helix_ray.core.lifecycle import Status
 from helix_ray.core.liveness import Pulse
 from helix_ray.core.state import Session, Task, User, Worker
 
 # Fields of a spec that a task's view shows as they were given.
 SPEC_FIELDS = (
     "resources", "required_capabilities", "labels", "depends_on", "max_retries", "retry_backoff_s", "timeout_s",
-    "deadline",
+    "deadline", "strategy", "preemptible", "shard",
 )  # fmt: skip
 
 
@@ -32,6 +33,7 @@ def task_view(task: Task) -> dict[str, Any]:
         "attempt": task.attempt,
         "failures": task.failures,
         "losses": task.losses,
+        "preemptions": task.preemptions,
         "created_at": task.created_at,
         "updated_at": task.updated_at,
         "started_at": task.started_at,
@@ -41,6 +43,10 @@ def task_view(task: Task) -> dict[str, Any]:
         "error": task.error,
         "run": shown_run(task.run),
     }
+    shards = spec.get("shards")
+    if shards is not None:
+        done = shards["count"] if task.status is Status.COMPLETED else len(task.parts)
+        view["shards"] = {"count": shards["count"], "gang": bool(shards.get("gang")), "completed": done}
     for name in SPEC_FIELDS:
         if name in spec:
             view[name] = spec[name]

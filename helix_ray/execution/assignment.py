@@ -53,6 +53,7 @@ class Assignment:
 
     `run` is the task's run object; `payload` is a cloudpickled (function, args, kwargs) and comes from inside the
     cluster only. `timeout_s` is in seconds; None waits for ever. `log_dir` is the folder of the attempt's log.
+    `shard` is (index, count) of a shard of a larger task.
     """
 
     task_id: str
@@ -61,6 +62,7 @@ class Assignment:
     timeout_s: float | None
     log_dir: str
     payload: bytes | None = None
+    shard: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class Returned:
 Message: TypeAlias = Run | Cancel | GiveBack | Hello | Report | Returned
 Plain: TypeAlias = tuple[Any, ...]
 
-_assignment = attrgetter("task_id", "attempt", "run", "timeout_s", "log_dir", "payload")
+_assignment = attrgetter("task_id", "attempt", "run", "timeout_s", "log_dir", "payload", "shard")
 _error = attrgetter("reason", "type", "message", "traceback", "pickled")
 
 

@@ -30,7 +30,7 @@ class Running:
 
     def __init__(self, assignment: Assignment, emit: Callable[[ReportItem], None]) -> None:
         self.assignment = assignment
-        self.sink = Sink(TaskInfo(assignment.task_id, assignment.attempt), emit)
+        self.sink = Sink(TaskInfo(assignment.task_id, assignment.attempt, assignment.shard), emit)
         self._command: CommandRun | None = None
         self._at_once = False
 

@@ -100,7 +100,7 @@ class CommandRun:
 
     def _start(self, spec: CommandSpec) -> tuple[subprocess.Popen[bytes], int]:
         task = self._assignment
-        env = command_environment(spec.env, task.task_id, task.attempt, os.environ)
+        env = command_environment(spec.env, task.task_id, task.attempt, os.environ, task.shard)
         program = find_program(spec.argv, env["PATH"], spec.working_dir)
         argv = [*launch_prefix(os.getpid()), program, *spec.argv[1:]]
         output, writer = os.pipe()

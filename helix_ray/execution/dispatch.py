@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from helix_ray.core.durations import moved
 from helix_ray.execution.assignment import Assignment
 
 BATCH_S = 0.02
 BATCH_TASKS_MAX = 128
 SEATS_WITHOUT_DEMAND_MAX = 32
-DURATION_WEIGHT = 0.2
 GROUPS_REMEMBERED_MAX = 10_000
 EPSILON = 1e-9
 
@@ -103,11 +103,7 @@ class Dispatch:
         return item
 
     def _learn(self, group: Any, duration_s: float) -> None:
-        known = self._durations.get(group)
-        if known is None or duration_s > 4 * known:
-            self._durations[group] = duration_s
-        else:
-            self._durations[group] = known + DURATION_WEIGHT * (duration_s - known)
+        self._durations[group] = moved(self._durations.get(group), duration_s)
         if len(self._durations) > GROUPS_REMEMBERED_MAX:
             self._durations.popitem(last=False)
 

@@ -38,7 +38,11 @@ _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 
 
 def command_environment(
-    given: Mapping[str, str], task_id: str, attempt: int, inherited: Mapping[str, str]
+    given: Mapping[str, str],
+    task_id: str,
+    attempt: int,
+    inherited: Mapping[str, str],
+    shard: tuple[int, int] | None = None,
 ) -> dict[str, str]:
     """Return a command's whole environment: the few kept variables, what the task gives, and its own id.
 
@@ -49,6 +53,8 @@ def command_environment(
     environment |= given
     if SESSION_MARK in inherited:
         environment[SESSION_MARK] = inherited[SESSION_MARK]
+    if shard is not None:
+        environment |= {"HELIX_SHARD_INDEX": str(shard[0]), "HELIX_SHARD_COUNT": str(shard[1])}
     return environment | {"HELIX_TASK_ID": task_id, "HELIX_ATTEMPT": str(attempt)}
 
 

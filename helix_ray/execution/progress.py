@@ -1,4 +1,4 @@
-"""How far the running code is, and what it is part of: the two calls that user code may make inside a task.
+"""How far the running code is, and what it is part of: the calls that user code may make inside a task.
 
 An executor runs one attempt at a time, so what runs is a fact of the process, not of a thread or context: threads that
 the user's function starts can report too.
@@ -29,10 +29,11 @@ class Cancelled(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
-    """Which attempt of which task is running."""
+    """Which attempt of which task is running; `shard` is (index, count) of a shard of a larger task."""
 
     task_id: str
     attempt: int
+    shard: tuple[int, int] | None = None
 
 
 class Sink:
@@ -94,6 +95,12 @@ def current() -> TaskInfo | None:
     """Return the attempt that is running in this process, None outside a task."""
     sink = _sink
     return None if sink is None else sink.info
+
+
+def shard() -> tuple[int, int]:
+    """Return (index, count) of the shard that is running in this process; (0, 1) in a task that has no shards."""
+    sink = _sink
+    return (0, 1) if sink is None or sink.info.shard is None else sink.info.shard
 
 
 def _percent(n: float, total: float | None) -> float:

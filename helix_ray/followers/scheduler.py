@@ -1,73 +1,134 @@
-"""Gives pending tasks to node workers: facts in, StartAttempts out."""
+"""Gives pending tasks to node workers: facts in, StartAttempts out.
+
+It keeps a Fleet (core/placement/fleet.py) beside the state and brings it up to date before each plan: nodes whose
+`version` has moved, what others use, and how deep lanes are. A plan is only a proposal: what decide refuses as stale
+is put right in the fleet at the next look.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from helix_ray.core.events import TaskCompleted, TaskFailed
+from helix_ray.core.liveness import Pulse
 from helix_ray.core.orders import OrderBody, StartAttempts
-from helix_ray.core.placement import Node, place
+from helix_ray.core.placement import Fleet, Held, Rules, place
+from helix_ray.core.placement.fit import RESTING, closed_why, foreign_of, node_of, rests_until
+from helix_ray.core.placement.node import depth_for
+from helix_ray.core.placement.preempt import preemptible
 from helix_ray.core.policy import Policy
-from helix_ray.core.state import TaskClass, Worker
+from helix_ray.core.state import EXTERNAL, LEVELS, SHARDED, State, TaskClass, Worker
 from helix_ray.followers.base import News
 
-# Work that a lane may have before it: enough to bridge the way to the node and back, little enough that an
-# urgent task does not wait behind it.
-PREFETCH_S = 0.05
-LANE_TASKS_MAX = 256
 ASSIGN_TASKS_MAX = 1000
-DURATION_WEIGHT = 0.2
-CLASSES_REMEMBERED_MAX = 10_000
+# Depths of classes that neither wait nor run any more.
+DEPTHS_MAX = 10_000
+_NOT_FOR_NODES = (EXTERNAL, SHARDED)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the fleet was last told of a worker."""
+
+    worker: Worker
+    version: int
+    pulse: Pulse | None
 
 
 class Scheduler:
-    """Remembers how long each class of task takes (a moving average, memory only) and places what is ready."""
+    """Places what is ready, as often as there is news."""
 
     name = "scheduler"
 
     def __init__(self, policy: Policy) -> None:
-        self._aging_s = policy.priority_aging_s
-        self._durations: OrderedDict[TaskClass, float] = OrderedDict()
+        self._policy = policy
+        self._preempt_level = LEVELS.get(policy.preempt_from)
+        self._depths: dict[TaskClass, int] = {}
+        self._fleet = Fleet((), self.depth)
+        self._seen: dict[str, _Seen] = {}
+        # Nodes that the last plan gave something: decide may have left some of it out.
+        self._given: set[str] = set()
 
     def react(self, news: News) -> list[OrderBody]:
         """Place what fits now."""
-        self._learn(news)
-        if not any(group.kind != "external" for group in news.state.ready):
+        ready = news.state.ready
+        if not any(group.kind not in _NOT_FOR_NODES for group in ready):
             return []
-        nodes = [
-            _node(w) for w in news.state.workers.values() if w.kind == "node" and not (w.lost or w.draining)
-        ]
-        if not nodes:
+        self._refresh(news)
+        plan = place(self._fleet, ready, self._rules(news.state), news.now, ASSIGN_TASKS_MAX)
+        news.liveness.waits.note(plan.blocked, news.now)
+        if not plan.pairs:
             return []
-        pairs = place(nodes, news.state.ready, self.depth, self._aging_s, ASSIGN_TASKS_MAX)
-        return [StartAttempts(tuple(pairs))] if pairs else []
+        self._given.update(node_id for _, node_id in plan.pairs)
+        return [StartAttempts(tuple(plan.pairs), tuple(plan.preempted))]
 
     def depth(self, group: TaskClass) -> int:
         """Return how many tasks of a class one lane may hold."""
-        duration = self._durations.get(group)
-        if duration is None:
-            return 1
-        return max(1, min(LANE_TASKS_MAX, int(PREFETCH_S / max(duration, 1e-6))))
+        return self._depths.get(group, 1)
 
-    def _learn(self, news: News) -> None:
-        for fact in news.facts:
-            event = fact.event
-            if isinstance(event, (TaskCompleted, TaskFailed)) and event.duration_s is not None:
-                task = news.state.tasks.get(event.id)
-                if task is not None:
-                    self._note(task.group, event.duration_s)
+    def _rules(self, state: State) -> Rules:
+        policy = self._policy
 
-    def _note(self, group: TaskClass, duration_s: float) -> None:
-        known = self._durations.get(group)
-        # One long run counts at once: holding too much in a lane hurts more than holding too little.
-        if known is None or duration_s > 4 * known:
-            self._durations[group] = duration_s
-        else:
-            self._durations[group] = known + DURATION_WEIGHT * (duration_s - known)
-        if len(self._durations) > CLASSES_REMEMBERED_MAX:
-            self._durations.popitem(last=False)
+        def held(node_id: str) -> Sequence[Held]:
+            return tuple(preemptible(state, node_id, self.depth, policy.preemptions_max))
 
+        return Rules(policy.priority_aging_s, policy.strategy, state.quotas, self._preempt_level, held)
 
-def _node(worker: Worker) -> Node:
-    capacity = {name: float(amount) for name, amount in worker.resources.items()}
-    return Node(worker.id, capacity, worker.capabilities, worker.labels, dict(worker.load))
+    # ------------------------------------------------------------------------------------- the fleet
+
+    def _refresh(self, news: News) -> None:
+        self._deepen(news.state)
+        workers = news.state.workers
+        for worker in workers.values():
+            if worker.kind == "node":
+                self._look_at(worker, news)
+        for worker_id in [worker_id for worker_id in self._seen if worker_id not in workers]:
+            del self._seen[worker_id]
+            self._fleet.remove(worker_id)
+        self._given.clear()
+
+    def _look_at(self, worker: Worker, news: News) -> None:
+        seen, pulse = self._seen.get(worker.id), news.liveness.pulses.get(worker.id)
+        if seen is None or seen.worker is not worker:
+            self._seen[worker.id] = _Seen(worker, worker.version, pulse)
+            if not worker.lost:
+                self._fleet.add(node_of(worker, pulse, closed_why(worker, news.now)))
+            return
+        if worker.lost:
+            # Should it come back, it registers, and is another Worker then.
+            self._fleet.remove(worker.id)
+            return
+        node = self._fleet.nodes[worker.id]
+        if node.closed == RESTING and news.now >= rests_until(worker):
+            node.closed = ""
+            self._fleet.changed(node)
+        if seen.version != worker.version or worker.id in self._given:
+            seen.version = worker.version
+            closed = closed_why(worker, news.now)
+            if node.load != worker.load:
+                self._fleet.reload(node, worker.load)
+            if node.closed != closed:
+                node.closed = closed
+                self._fleet.changed(node)
+        if seen.pulse is not pulse:
+            seen.pulse = pulse
+            foreign = foreign_of(pulse)
+            if foreign != node.foreign:
+                node.foreign = foreign
+                self._fleet.changed(node)
+
+    def _deepen(self, state: State) -> None:
+        """Follow the durations, but not every small move: a change of depth is a change of every node that runs it."""
+        moved: set[TaskClass] = set()
+        for group in {*state.ready, *self._fleet.lanes}:
+            wanted = depth_for(state.durations.average_s(group[:3]))
+            known = self._depths.get(group, 1)
+            if wanted >= 2 * known or 2 * wanted <= known:
+                self._depths[group] = wanted
+                moved.add(group)
+        if moved:
+            self._fleet.regroup(moved)
+        if len(self._depths) > DEPTHS_MAX:
+            self._depths = {
+                group: self._depths[group] for group in self._fleet.lanes if group in self._depths
+            }

@@ -55,7 +55,7 @@ def get_task(
     assert found is not None, "a finished task was submitted"
     spec = _value(found[0])
     task = Task(
-        task_id, seq, owner, spec, LEVELS[spec.get("priority", "normal")], class_of(spec), Status(status), created, finished,
+        task_id, seq, owner, spec, LEVELS[spec.get("priority", "normal")], class_of(spec, owner), Status(status), created, finished,
         progress, note, worker, attempt, failures, losses, 0, started, finished, row[12], row[13], set(),
         _value(row[14]), _value(row[15]),
     )  # fmt: skip

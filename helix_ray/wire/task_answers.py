@@ -77,6 +77,27 @@ class TaskPage(BaseModel):
     offset: int
 
 
+class ShardsOut(BaseModel):
+    """How many shards a task has, and how many of them are completed; their tasks are `<id>-s0` and so on."""
+
+    model_config = CLOSED
+
+    count: int
+    gang: bool
+    completed: int
+
+
+class ShardOut(BaseModel):
+    """Which part of which task this one is; `index` counts from 0."""
+
+    model_config = CLOSED
+
+    of: str
+    index: int
+    count: int
+    gang: bool
+
+
 class TaskOut(BaseModel):
     """A task, whole. `attempt` counts its runs; `failures` and `losses` those since it was last queued by hand."""
 
@@ -96,6 +117,7 @@ class TaskOut(BaseModel):
     attempt: int
     failures: int
     losses: int
+    preemptions: int
     created_at: str
     updated_at: str
     started_at: str | None
@@ -112,6 +134,10 @@ class TaskOut(BaseModel):
     retry_backoff_s: float | None = None
     timeout_s: float | None = None
     deadline: str | None = None
+    strategy: str | None = None
+    preemptible: bool | None = None
+    shards: ShardsOut | None = None
+    shard: ShardOut | None = None
 
 
 class TaskUpdated(BaseModel):
@@ -230,6 +256,8 @@ def result_out(view: dict[str, Any]) -> dict[str, Any]:
 def is_pickled(view: dict[str, Any]) -> bool:
     """Say whether a result is a Python object, which JSON cannot carry."""
     result = view["result"]
+    if isinstance(result, dict) and isinstance(result.get("shards"), list):
+        return any(isinstance(part, dict) and PICKLED in part for part in result["shards"])
     return isinstance(result, dict) and PICKLED in result
 
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Required
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, with_config
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    with_config,
+)
 from typing_extensions import TypedDict
 
 from helix_ray.wire.runs import Run, TimeoutSeconds, given
@@ -24,6 +32,7 @@ RETRIES_MAX = 100
 BACKOFF_S_MAX = 86_400.0
 ERROR_FIELDS_MAX = 32
 MESSAGE_CHARS_MAX = 65_536
+SHARDS_MAX = 100_000
 LISTED_TASKS_MAX = 1_000
 LISTED_TASKS = 50
 OFFSET_MAX = 2**53
@@ -43,6 +52,7 @@ Devices = Annotated[float, Field(ge=0, le=DEVICES_MAX)]
 Retries = Annotated[int, Field(ge=0, le=RETRIES_MAX)]
 BackoffSeconds = Annotated[float, Field(ge=0, le=BACKOFF_S_MAX)]
 Message = Annotated[str, Field(max_length=MESSAGE_CHARS_MAX)]
+Strategy = Literal["round_robin", "load_balanced", "capability_based", "pack", "spread"]
 Dependency = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -57,6 +67,41 @@ class ResourcesIn(TypedDict, total=False):
     custom: Annotated[
         dict[Word, Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]], Field(max_length=CUSTOM_RESOURCES_MAX)
     ]
+
+
+@with_config(STRICT)
+class ShardsIn(TypedDict, total=False):
+    """How many parts a task is run in; `gang`: all of them start together, or none."""
+
+    count: Required[Annotated[int, Field(ge=1, le=SHARDS_MAX)]]
+    gang: bool
+
+
+def _shards(value: Any) -> Any:
+    """Take a bare number for a count."""
+    return {"count": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Shards = Annotated[
+    ShardsIn,
+    BeforeValidator(_shards),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": SHARDS_MAX},
+                {
+                    "type": "object",
+                    "properties": {
+                        "count": {"type": "integer", "minimum": 1, "maximum": SHARDS_MAX},
+                        "gang": {"type": "boolean"},
+                    },
+                    "required": ["count"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
 
 
 @with_config(
@@ -86,6 +131,10 @@ class TaskIn(TypedDict, total=False):
     retry_backoff_s: BackoffSeconds | None
     timeout_s: TimeoutSeconds | None
     deadline: Time | None
+    # How nodes are chosen, whether it may be stopped for more urgent work, and into how many parts it goes.
+    strategy: Strategy | None
+    preemptible: bool | None
+    shards: Shards | None
 
 
 @with_config(ConfigDict(extra="allow", strict=True))

@@ -1,7 +1,10 @@
 """Write a golden journal: `python tests/golden/make.py NAME` makes NAME.jsonl and NAME.state.json beside this file.
 
 A golden journal is replayed for ever, so one that exists is not written again: a later format or fold gets a
-journal of its own under another name. Times and ids are fixed; every kind of fact occurs.
+journal of its own under another name. Times and ids are fixed; every kind of fact occurs in one of them.
+
+What a state's dump looks like is no format: when it gains fields, `python tests/golden/make.py --fold NAME` writes
+NAME.state.json anew, and the difference is to be read before it is committed.
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ import orjson
 from helix_ray.core import orders as o
 from helix_ray.core import snapshot
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.codec import kind_of, to_body
+from helix_ray.core.codec import from_body, kind_of, to_body
 from helix_ray.core.errors import Rejected
 from helix_ray.core.events import Fact
+from helix_ray.core.evolve import evolve
 from helix_ray.core.orders import AttemptReport, Order, OrderBody
 from helix_ray.core.policy import Policy
+from helix_ray.core.state import State
 from helix_ray.engine import Engine
 from helix_ray.journal.memory import MemoryJournal
 
@@ -142,6 +147,40 @@ def tasks(story: Story) -> None:
     story.tell(o.RetireTasks(story.engine.state.finished["task-0000000018-0"], story.clock.now), SYSTEM)
 
 
+def harmony(story: Story) -> None:
+    """A quota, a sharded task that is preempted and completed, one that fails, one that is distributed (journal-2)."""
+    node = {"cpu": 4.0, "npu": 1.0}
+    for name in ("a", "b"):
+        story.tell(
+            o.RegisterWorker(f"host-{name}", ("npu",), node, f"worker-{name}", "node", name, "boot-1"), SYSTEM
+        )
+    story.tell(o.SetQuota("p-1", {"cpu": 3.0, "tasks": 2.0}, 2.0), ADMIN)
+    story.tell(o.SetQuota("p-2", {"cpu": 1.0}), ADMIN)
+    story.tell(o.SetQuota("p-2"), ADMIN)
+    run = {"kind": "function", "function": "helix_ray.samples:noop"}
+    shards = {"title": "in two", "type": "testing", "run": run, "shards": {"count": 2, "gang": True}}
+    story.tell(o.SubmitTasks((shards,)), ADA)
+    story.tell(
+        o.StartAttempts((("task-0000000006-s0", "worker-a"), ("task-0000000006-s1", "worker-b"))), SYSTEM
+    )
+    urgent = {"title": "urgent", "type": "testing", "run": run, "priority": "critical", "project_id": "p-1"}
+    story.tell(o.SubmitTasks((urgent,)), ADA)
+    preempt = (("task-0000000006-s1", 1),)
+    story.tell(o.StartAttempts((("task-0000000008", "worker-b"),), preempt), SYSTEM)
+    story.tell(o.StartAttempts((("task-0000000006-s1", "worker-b"),)), SYSTEM)
+    for number, attempt, worker in (("s0", 1, "a"), ("s1", 2, "b")):
+        item = AttemptReport(
+            f"task-0000000006-{number}", attempt, "completed", {"value": number}, duration_s=0.5
+        )
+        story.tell(o.ReportAttempts(f"worker-{worker}", "boot-1", (item,)), SYSTEM)
+    story.tell(o.SubmitTasks(({**shards, "shards": {"count": 3}},)), ADA)
+    pairs = tuple((f"task-0000000013-s{i}", "worker-a") for i in range(3))
+    story.tell(o.DistributeTask("task-0000000013", pairs, "pack", ("npu",)), ADA)
+    item = AttemptReport("task-0000000013-s1", 1, "failed", error={"reason": "exit", "message": "1"})
+    story.tell(o.ReportAttempts("worker-a", "boot-1", (item,)), SYSTEM)
+    story.tell(o.LoseWorker("worker-b", "silent"), SYSTEM)
+
+
 def as_lines(facts: list[Fact]) -> bytes:
     """Return facts as the journal keeps them, one JSON object a line."""
     lines = []
@@ -152,18 +191,32 @@ def as_lines(facts: list[Fact]) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
+STORIES = {"journal-1": (accounts, workers, tasks), "journal-2": (harmony,)}
+
+
 def main(name: str) -> None:
     """Write the journal and the state that it folds into."""
     story = Story()
-    accounts(story)
-    workers(story)
-    tasks(story)
+    for chapter in STORIES[name]:
+        chapter(story)
     with (FOLDER / f"{name}.jsonl").open("xb") as file:
         file.write(as_lines(story.journal.read_after(0, 1 << 60)))
-    state = orjson.dumps(snapshot.dump(story.engine.state), option=orjson.OPT_INDENT_2)
-    with (FOLDER / f"{name}.state.json").open("xb") as file:
-        file.write(state + b"\n")
+    fold(name)
+
+
+def fold(name: str) -> None:
+    """Write the state that a journal folds into."""
+    state = State()
+    for line in (FOLDER / f"{name}.jsonl").read_bytes().splitlines():
+        row = orjson.loads(line)
+        event = from_body(row["kind"], row["version"], row["body"])
+        evolve(state, Fact(row["seq"], row["at"], row["actor"], row["request_id"], event))
+    dumped = orjson.dumps(snapshot.dump(state), option=orjson.OPT_INDENT_2)
+    (FOLDER / f"{name}.state.json").write_bytes(dumped + b"\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if sys.argv[1] == "--fold":
+        fold(sys.argv[2])
+    else:
+        main(sys.argv[1])

@@ -103,7 +103,12 @@ def test_a_role_gets_in_exactly_where_the_table_says(
     # A session that logs out here must not be the one that the other cases use.
     client = api.client(f"the-{role}") if path.endswith("/logout") else clients[role]
     url = path.removeprefix(PREFIX).replace("{task_id}", "task-none")
-    url = url.replace("{worker_id}", "worker-none").replace("{username}", "nobody")
+    url = (
+        url.replace("{worker_id}", "worker-none")
+        .replace("{node_id}", "worker-none")
+        .replace("{project_id}", "p")
+        .replace("{username}", "nobody")
+    )
     answer = client.request(method, url, json=BODIES.get(path))
     if verb in ALLOWED[role]:
         refused = answer.status_code == 403 and "action" in answer.json()["error"]["details"]

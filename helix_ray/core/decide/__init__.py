@@ -9,6 +9,7 @@ from __future__ import annotations
 from helix_ray.core.access import may
 from helix_ray.core.decide.accounts import ACCOUNT_ORDERS
 from helix_ray.core.decide.attempts import ATTEMPT_ORDERS
+from helix_ray.core.decide.harmony import HARMONY_ORDERS
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.submit import submit
 from helix_ray.core.decide.tasks import TASK_ORDERS
@@ -24,6 +25,7 @@ DECIDERS: dict[type, Decider] = {
     **TASK_ORDERS,
     **ATTEMPT_ORDERS,
     **WORKER_ORDERS,
+    **HARMONY_ORDERS,
     **ACCOUNT_ORDERS,
 }
 

@@ -2,40 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.decide.shards import (
+    Completed,
+    cancelled_shards,
+    first_endings,
+    is_sharded,
+    shard_completed,
+    whole_of,
+    wholes_started,
+)
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.events import (
     Event,
     TaskAssigned,
+    TaskCancelled,
     TaskCompleted,
     TaskFailed,
     TaskProgressed,
     TaskReleased,
     TaskRequeued,
 )
-from helix_ray.core.lifecycle import Status
+from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import AttemptReport, ExpireTasks, ReleaseTasks, ReportAttempts, StartAttempts
 from helix_ray.core.retry import retry_delay_s
 from helix_ray.core.state import State, Task
 
 
 def start(body: StartAttempts, ctx: Context) -> Decision:
-    """Lease attempts; pairs that no longer hold are left out and counted in `stale`."""
-    decision = Decision()
-    tasks, workers, delayed = ctx.state.tasks, ctx.state.workers, ctx.state.delayed
-    started: set[str] = set()
-    for task_id, worker_id in body.pairs:
-        task, worker = tasks.get(task_id), workers.get(worker_id)
-        if task is None or task.status is not Status.PENDING or task_id in started or task_id in delayed:
-            continue
-        if worker is None or worker.lost or worker.draining or task.run is None:
-            continue
-        started.add(task_id)
-        decision.events.append(TaskAssigned(task_id, task.attempt + 1, worker_id))
-    decision.data["stale"] = len(body.pairs) - len(started)
+    """Lease attempts; pairs that no longer hold are left out and counted in `stale`, and a gang is left out whole."""
+    pairs = _without_broken_gangs(body.pairs, [_startable(pair, ctx) for pair in body.pairs], ctx)
+    decision = Decision(data={"stale": len(body.pairs) - len(pairs)})
+    if pairs:
+        decision.events.extend(_preempted(body.preempt, ctx))
+    decision.events.extend(assignments(pairs, ctx))
     return decision
+
+
+def assignments(pairs: Sequence[tuple[str, str]], ctx: Context) -> list[Event]:
+    """Return the starts of tasks on workers, and of the tasks that they are shards of."""
+    events = wholes_started(ctx.state, [task_id for task_id, _ in pairs])
+    tasks = ctx.state.tasks
+    events += [TaskAssigned(task_id, tasks[task_id].attempt + 1, worker_id) for task_id, worker_id in pairs]
+    return events
+
+
+def _startable(pair: tuple[str, str], ctx: Context) -> bool:
+    task, worker = ctx.state.tasks.get(pair[0]), ctx.state.workers.get(pair[1])
+    if task is None or task.status is not Status.PENDING or task.id in ctx.state.delayed:
+        return False
+    if worker is None or worker.lost or worker.draining:
+        return False
+    return task.run is not None and not is_sharded(task)
+
+
+def _without_broken_gangs(
+    pairs: Sequence[tuple[str, str]], startable: Sequence[bool], ctx: Context
+) -> list[tuple[str, str]]:
+    tasks = ctx.state.tasks
+    gang_of = [tasks[task_id].group.gang if task_id in tasks else "" for task_id, _ in pairs]
+    broken = {gang for gang, good in zip(gang_of, startable, strict=True) if gang and not good}
+    kept: dict[str, str] = {}
+    for (task_id, worker_id), good, gang in zip(pairs, startable, gang_of, strict=True):
+        if good and gang not in broken:
+            kept.setdefault(task_id, worker_id)
+    return list(kept.items())
+
+
+def _preempted(victims: Sequence[tuple[str, int]], ctx: Context) -> list[Event]:
+    events: list[Event] = []
+    for task_id, attempt in dict(victims).items():
+        task = ctx.state.tasks.get(task_id)
+        if (
+            task is not None
+            and task.status is Status.RUNNING
+            and task.attempt == attempt
+            and task.worker is not None
+        ):
+            error = {"reason": "preempted", "message": "gave way to more urgent work", "worker": task.worker}
+            events.append(TaskRequeued(task_id, attempt, "preempted", error))
+    return events
 
 
 def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
@@ -45,7 +94,7 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
         return not_found("Worker", body.worker_id)
     decision = Decision(data={"stale": []})
     ended: set[str] = set()
-    completed: set[str] = set()
+    completed = Completed()
     reached: dict[str, float] = {}
     for i, item in enumerate(body.reports):
         task = ctx.state.tasks.get(item.task_id)
@@ -86,28 +135,22 @@ def clamp(percent: float) -> float:
     return min(100.0, max(0.0, percent))
 
 
-def first_endings(events: list[Event]) -> list[Event]:
-    """Drop what an order says of a task after it has ended it: two lost dependencies fail a dependent once."""
-    ended: set[str] = set()
-    kept: list[Event] = []
-    for event in events:
-        if isinstance(event, (TaskFailed, TaskCompleted, TaskReleased)):
-            if event.id in ended:
-                continue
-            ended.add(event.id)
-        kept.append(event)
-    return kept
-
-
-def conclude(task: Task, item: AttemptReport, ctx: Context, completed: set[str]) -> list[Event]:
+def conclude(task: Task, item: AttemptReport, ctx: Context, completed: Completed) -> list[Event]:
     """End the current attempt as its report says: done, failed for good, or queued again.
 
     `completed` collects the tasks that this same order completes: their dependents see them as done.
     """
     if item.outcome == "completed":
-        completed.add(task.id)
+        completed.ids.add(task.id)
         done: Event = TaskCompleted(task.id, task.attempt, item.result, item.duration_s)
-        return [done, *release_dependents(ctx.state, task.id, completed)]
+        of_whole = shard_completed(ctx.state, task, item.result, completed, ctx.now)
+        released = [
+            event
+            for ended in (done, *of_whole)
+            if isinstance(ended, TaskCompleted)
+            for event in release_dependents(ctx.state, ended.id, completed.ids)
+        ]
+        return [done, *of_whole, *released]
     error = item.error or {"reason": item.outcome, "message": f"attempt {item.outcome}"}
     if item.outcome == "returned":
         return [TaskRequeued(task.id, task.attempt, "returned")]
@@ -135,9 +178,16 @@ def _lost(task: Task, error: dict[str, Any], ctx: Context) -> list[Event]:
 def fail(
     task: Task, error: dict[str, Any], ctx: Context, result: Any = None, duration_s: float | None = None
 ) -> list[Event]:
-    """Fail a task for good, and with it the tasks that wait for it."""
+    """Fail a task for good, and with it the tasks that wait for it; a whole with its shards, a shard with its whole."""
     failed: Event = TaskFailed(task.id, task.attempt, error, result, duration_s)
-    return [failed, *fail_dependents(ctx.state, task.id, "dependency_failed")]
+    events = [failed, *fail_dependents(ctx.state, task.id, "dependency_failed")]
+    events += cancelled_shards(ctx.state, task, "the task that it is a part of has failed")
+    whole = whole_of(ctx.state, task)
+    if whole is not None and whole.status not in TERMINAL:
+        index = task.spec["shard"]["index"]
+        cause = {"reason": "shard_failed", "message": f"shard {index} failed: {error.get('message', '')}"}
+        events += fail(whole, {**cause, "shard": task.id, "cause": error}, ctx)
+    return events
 
 
 def release_dependents(state: State, task_id: str, completed: set[str]) -> list[Event]:
@@ -158,6 +208,12 @@ def fail_dependents(state: State, task_id: str, reason: str) -> list[Event]:
         cause = open_ids.pop()
         for other_id in state.dependents.get(cause, ()):
             if other_id not in failed:
+                if whole_of(state, state.tasks[other_id]) is not None:
+                    # Its whole waits for the same, and takes its shards with it.
+                    failed[other_id] = TaskCancelled(
+                        other_id, state.tasks[other_id].attempt, "its task has failed"
+                    )
+                    continue
                 message = f"it depends on {cause}, which will not be completed"
                 error = {"reason": reason, "message": message, "dependency": cause}
                 failed[other_id] = TaskFailed(other_id, state.tasks[other_id].attempt, error)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from helix_ray.core.access import changes_all_tasks
+from helix_ray.core.backpressure import retry_after_s
 from helix_ray.core.decide.outcome import Context, Decision
+from helix_ray.core.decide.shards import shard_specs
 from helix_ray.core.dependencies import Resolved, resolve, with_ids
 from helix_ray.core.errors import ErrorCode, Rejected, forbidden, invalid
 from helix_ray.core.events import TaskSubmitted
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import SubmitTasks
+from helix_ray.core.placement.fit import ever_fits, node_types
+from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
 from helix_ray.core.spec_shape import malformed
-
-QUEUE_FULL_RETRY_AFTER_S = 5
+from helix_ray.core.state import EXTERNAL, State, TaskClass, class_of
 
 
 def task_ids(seed: str, count: int) -> list[str]:
@@ -32,10 +36,11 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     ids = task_ids(ctx.order.seed, len(specs))
     if any(task_id in ctx.state.tasks for task_id in ids):
         return _again(ids, ctx)
-    full = _queue_full(ctx, len(specs))
+    full = _queue_full(ctx, sum(map(_tasks_of, specs)))
     if full is not None:
         return full
-    refused = [_refusal(spec, ctx) for spec in specs]
+    check = _Checks(ctx)
+    refused = [check.refusal(spec) for spec in specs]
     waits = _waits(body, ids, refused, ctx)
     decision = Decision(data={"seed": ctx.order.seed, "created_at": ctx.now, "waiting": [], "rejected": {}})
     for i, (spec, waits_for) in enumerate(zip(specs, waits, strict=True)):
@@ -45,8 +50,20 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
         if waits_for:
             decision.data["waiting"].append(i)
             spec = with_ids(spec, ids)
-        decision.events.append(TaskSubmitted(ids[i], ctx.order.by.id, spec, waits_for))
+        owner = ctx.order.by.id
+        decision.events.append(TaskSubmitted(ids[i], owner, spec, waits_for))
+        decision.events += [
+            TaskSubmitted(shard, owner, shard_spec, waits_for)
+            for shard, shard_spec in shard_specs(ids[i], spec)
+        ]
     return decision
+
+
+def _tasks_of(spec: dict[str, Any]) -> int:
+    """Return how many tasks a spec becomes; a malformed one is refused later."""
+    shards = spec.get("shards")
+    count = shards.get("count") if isinstance(shards, dict) else None
+    return 1 + count if type(count) is int and count > 0 else 1
 
 
 def _queue_full(ctx: Context, count: int) -> Rejected | None:
@@ -54,8 +71,13 @@ def _queue_full(ctx: Context, count: int) -> Rejected | None:
     unfinished = sum(n for status, n in ctx.state.by_status.items() if status not in TERMINAL)
     if unfinished + count <= limit:
         return None
-    details = {"queued": unfinished, "limit": limit, "retry_after_s": QUEUE_FULL_RETRY_AFTER_S}
-    return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, "The queue is full", details)
+    details = {"queued": unfinished, "limit": limit}
+    return _full("The queue is full", details, unfinished + count - limit, ctx)
+
+
+def _full(message: str, details: dict[str, Any], tasks: int, ctx: Context) -> Rejected:
+    wait_s = retry_after_s(ctx.state, ctx.now, tasks)
+    return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, message, {**details, "retry_after_s": wait_s})
 
 
 def _waits(body: SubmitTasks, ids: list[str], refused: list[Rejected | None], ctx: Context) -> Resolved:
@@ -80,17 +102,93 @@ def _again(ids: list[str], ctx: Context) -> Decision:
     )
 
 
-def _refusal(spec: dict[str, Any], ctx: Context) -> Rejected | None:
-    policy = ctx.policy
-    wrong = malformed(spec)
-    if wrong is not None:
-        return invalid(f"Invalid task {wrong}", field=wrong)
-    if spec["type"] not in policy.task_types:
-        return invalid("Invalid task type", field="type", allowed_values=list(policy.task_types))
-    if len(spec.get("depends_on") or ()) > policy.dependencies_max:
-        return invalid("Too many dependencies", field="depends_on", limit=policy.dependencies_max)
-    run = spec.get("run")
-    return _run_refusal(run, ctx, policy) if run else None
+class _Checks:
+    """Refuses specs one by one, and counts those of a project that go in together."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._policy = ctx.policy
+        self._accepted: dict[str, int] = {}
+        # Classes that were found to fit some node, or not: specs of one order are mostly alike.
+        self._fits: dict[TaskClass, bool] = {}
+
+    def refusal(self, spec: dict[str, Any]) -> Rejected | None:
+        """Return why a spec is not taken in, None when it is."""
+        for check in (self._shape, self._run, self._shards, self._placement):
+            refused = check(spec)
+            if refused is not None:
+                return refused
+        return None
+
+    def _shape(self, spec: dict[str, Any]) -> Rejected | None:
+        wrong = malformed(spec)
+        if wrong == "strategy":
+            return invalid("Invalid task strategy", field=wrong, allowed_values=list(STRATEGIES))
+        if wrong is not None:
+            return invalid(f"Invalid task {wrong}", field=wrong)
+        if spec["type"] not in self._policy.task_types:
+            return invalid("Invalid task type", field="type", allowed_values=list(self._policy.task_types))
+        if len(spec.get("depends_on") or ()) > self._policy.dependencies_max:
+            return invalid("Too many dependencies", field="depends_on", limit=self._policy.dependencies_max)
+        return None
+
+    def _run(self, spec: dict[str, Any]) -> Rejected | None:
+        run = spec.get("run")
+        return _run_refusal(run, self._ctx, self._policy) if run else None
+
+    def _shards(self, spec: dict[str, Any]) -> Rejected | None:
+        shards = spec.get("shards")
+        if shards is None:
+            return None
+        if spec.get("run") is None:
+            return invalid("Only a task with a run can have shards", field="shards")
+        if shards["count"] > self._policy.shards_max:
+            return invalid("Too many shards", field="shards.count", limit=self._policy.shards_max)
+        return None
+
+    def _placement(self, spec: dict[str, Any]) -> Rejected | None:
+        """Refuse what no node could ever hold, and what the project's quota has no room for."""
+        group = class_of(spec, self._ctx.order.by.id)
+        if group.kind != EXTERNAL and not self._ever_fits(group):
+            return unplaceable(group, self._ctx.state, self._policy)
+        return self._quota(group, _tasks_of(spec))
+
+    def _ever_fits(self, group: TaskClass) -> bool:
+        known = self._fits.get(group)
+        if known is None:
+            types = node_types(self._ctx.state, self._policy)
+            # Before the first node has come up nobody knows what there will be.
+            known = self._fits[group] = not types or ever_fits(group, types)
+        return known
+
+    def _quota(self, group: TaskClass, count: int) -> Rejected | None:
+        quota = self._ctx.state.quotas.get(group.project)
+        if quota is None:
+            return None
+        for name, amount in (*group.demand, ("tasks", 1.0)):
+            if amount > quota.limits.get(name, amount):
+                details = {"project_id": group.project, "asked": amount, "limit": quota.limits[name]}
+                return invalid(
+                    "More than the project's quota allows at once", field=f"resources.{name}", **details
+                )
+        limit = quota.limits.get("queued")
+        queued = self._ctx.state.unfinished.get(group.project, 0) + self._accepted.get(group.project, 0)
+        if limit is not None and queued + count > limit:
+            details = {"project_id": group.project, "queued": queued, "limit": limit}
+            return _full("The project's queue is full", details, ceil(queued + count - limit), self._ctx)
+        self._accepted[group.project] = self._accepted.get(group.project, 0) + count
+        return None
+
+
+def unplaceable(group: TaskClass, state: State, policy: Policy) -> Rejected:
+    """Refuse a demand that no node type has, naming the most that one node has of each resource."""
+    types = [dict(capacity) for capacity in node_types(state, policy)]
+    largest = {name: max(capacity.get(name, 0.0) for capacity in types) for name, _ in group.demand}
+    over = [name for name, amount in group.demand if amount > largest[name]]
+    asked = dict(group.demand)
+    # Each alone may fit somewhere, but no one node has them all.
+    field = f"resources.{over[0]}" if over else "resources"
+    return invalid("No node could ever hold this task", field=field, asked=asked, largest_node=largest)
 
 
 def _run_refusal(run: dict[str, Any], ctx: Context, policy: Policy) -> Rejected | None:

@@ -12,6 +12,7 @@ from helix_ray.core.decide.attempts import (
     release_dependents,
 )
 from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.decide.shards import Completed, cancelled_shards, is_sharded, refused_for_shard, shards_of
 from helix_ray.core.decide.standing import standing
 from helix_ray.core.errors import Rejected, conflict, forbidden, invalid, not_found
 from helix_ray.core.events import (
@@ -31,6 +32,7 @@ from helix_ray.core.spec_shape import malformed
 from helix_ray.core.state import Task
 
 EDITABLE_WHILE_RUNNING = frozenset({"title", "description", "priority", "project_id", "labels"})
+EDITABLE_WITH_SHARDS = frozenset({"title", "description"})
 # What a task does, and what it waits for, are fixed when it is taken in: they were checked then.
 EDITABLE = EDITABLE_WHILE_RUNNING | {
     "type", "resources", "required_capabilities", "max_retries", "retry_backoff_s", "timeout_s", "deadline",
@@ -54,10 +56,13 @@ def holds(ctx: Context, task: Task) -> bool:
     return worker is not None and worker.kind == "external" and worker.owner == ctx.order.by.id
 
 
-def _changeable(ctx: Context, task_id: str) -> Task | Rejected:
+def changeable(ctx: Context, task_id: str) -> Task | Rejected:
+    """Return a task that the asker may change; a shard is changed through its whole."""
     task = visible(ctx, task_id)
-    if isinstance(task, Rejected) or task.owner == ctx.order.by.id or changes_all_tasks(ctx.order.by):
+    if isinstance(task, Rejected):
         return task
+    if task.owner == ctx.order.by.id or changes_all_tasks(ctx.order.by):
+        return refused_for_shard(task) or task
     return forbidden("You may read this task but not change it", id=task_id)
 
 
@@ -72,7 +77,7 @@ def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
     holder = holds(ctx, task)
     # The worker that holds a task reports on it; editing is for those who may change it.
     if body.edits or not holder:
-        allowed = _changeable(ctx, body.task_id)
+        allowed = changeable(ctx, body.task_id)
         if isinstance(allowed, Rejected):
             return allowed
     decision = Decision()
@@ -105,6 +110,10 @@ def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Eve
         return []
     if task.status in TERMINAL:
         return conflict(f"Task is {task.status}", status=task.status)
+    if is_sharded(task) and set(body.edits) - EDITABLE_WITH_SHARDS:
+        return conflict(
+            "The shards of this task have its fields already", allowed_values=sorted(EDITABLE_WITH_SHARDS)
+        )
     unknown = sorted(set(body.edits) - EDITABLE)
     if unknown:
         return invalid("These fields cannot be changed", fields=unknown, allowed_values=sorted(EDITABLE))
@@ -173,7 +182,7 @@ def _by_holder(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Reje
         body.error,
         duration_s=ctx.now - (task.started_at or ctx.now),
     )
-    return conclude(task, item, ctx, set())
+    return conclude(task, item, ctx, Completed())
 
 
 def _by_person(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Rejected:
@@ -194,12 +203,13 @@ def _cancel_events(task: Task, reason: str, ctx: Context) -> list[Event] | Rejec
     if task.status in TERMINAL:
         return conflict(f"Task is {task.status}", status=task.status)
     ended: Event = TaskCancelled(task.id, task.attempt, reason)
-    return [ended, *fail_dependents(ctx.state, task.id, "dependency_cancelled")]
+    shards = cancelled_shards(ctx.state, task, reason)
+    return [ended, *shards, *fail_dependents(ctx.state, task.id, "dependency_cancelled")]
 
 
 def cancel(body: CancelTask, ctx: Context) -> Decision | Rejected:
     """End a task now: its attempt is fenced off at once, and its worker is told to stop it."""
-    task = _changeable(ctx, body.task_id)
+    task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
     if task.status is Status.CANCELLED:
@@ -210,7 +220,7 @@ def cancel(body: CancelTask, ctx: Context) -> Decision | Rejected:
 
 def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
     """Queue a failed or cancelled task again, with its retries counted afresh."""
-    task = _changeable(ctx, body.task_id)
+    task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
     if task.status not in (Status.FAILED, Status.CANCELLED):
@@ -223,6 +233,14 @@ def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
         if other is not None and other.status is not Status.COMPLETED:
             return conflict(f"It depends on {name}, which is {other.status}", id=name, status=other.status)
     events: list[Event] = [TaskRequeued(task.id, task.attempt, "manual")]
+    shards = shards_of(ctx.state, task)
+    if is_sharded(task) and len(shards) + len(task.parts) < task.spec["shards"]["count"]:
+        return conflict("Some of its shards have left memory: submit it again", status=task.status)
+    events += [
+        TaskRequeued(shard.id, shard.attempt, "manual")
+        for shard in shards
+        if shard.status in (Status.FAILED, Status.CANCELLED)
+    ]
     return Decision(events, standing(task, events, ctx.now))
 
 
@@ -233,11 +251,11 @@ def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
         if body.retired_owner != by.id and not changes_all_tasks(by):
             return not_found("Task", body.task_id)
         return Decision([TaskDeleted(body.task_id)], {"id": body.task_id})
-    task = _changeable(ctx, body.task_id)
+    task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
-    dropped: Event = TaskDeleted(task.id)
-    return Decision([*fail_dependents(ctx.state, task.id, "dependency_deleted"), dropped], {"id": task.id})
+    dropped: list[Event] = [TaskDeleted(each.id) for each in (*shards_of(ctx.state, task), task)]
+    return Decision([*fail_dependents(ctx.state, task.id, "dependency_deleted"), *dropped], {"id": task.id})
 
 
 def retire(body: RetireTasks, ctx: Context) -> Decision:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from helix_ray.core.decide.attempts import conclude, first_endings
+from helix_ray.core.decide.attempts import conclude
 from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.decide.shards import Completed, first_endings
 from helix_ray.core.errors import Rejected, conflict, forbidden, not_found
 from helix_ray.core.events import Event, TaskAssigned, WorkerDrained, WorkerLost, WorkerRegistered
 from helix_ray.core.orders import AttemptReport, DrainWorker, Heartbeat, LoseWorker, RegisterWorker
@@ -39,7 +40,7 @@ def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
     error = {"reason": "lost", "message": reason, "worker": worker.id}
     for task_id, attempt in worker.held.items():
         item = AttemptReport(task_id, attempt, "lost", error=error)
-        events.extend(conclude(ctx.state.tasks[task_id], item, ctx, set()))
+        events.extend(conclude(ctx.state.tasks[task_id], item, ctx, Completed()))
     return first_endings(events)
 
 
@@ -79,7 +80,7 @@ def _returned(worker: Worker) -> WorkerRegistered:
 def _claim(worker: Worker, ctx: Context) -> Task | None:
     best: tuple[float, TaskClass, int] | None = None
     for group, queue in ctx.state.ready.items():
-        if group.kind == "external" and _can_do(worker, group):
+        if group.kind == "external" and can_do(worker, group):
             head = queue.head(ctx.policy.priority_aging_s)
             if head is not None and (best is None or head[0] < best[0]):
                 best = (head[0], group, head[1])
@@ -89,7 +90,8 @@ def _claim(worker: Worker, ctx: Context) -> Task | None:
     return ctx.state.tasks[next(iter(line))]
 
 
-def _can_do(worker: Worker, group: TaskClass) -> bool:
+def can_do(worker: Worker, group: TaskClass) -> bool:
+    """Say whether an external worker can do a task of a class."""
     if group.signature not in worker.capabilities or not worker.capabilities.issuperset(group.capabilities):
         return False
     if any(worker.labels.get(name) != value for name, value in group.labels):

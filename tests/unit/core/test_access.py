@@ -22,6 +22,8 @@ TABLE = {
     "ReleaseTasks": "",
     "ExpireTasks": "",
     "StartAttempts": "",
+    "DistributeTask": "ad",
+    "SetQuota": "a",
     "ReportAttempts": "",
     "RegisterWorker": "aw",
     "Heartbeat": "aw",
@@ -47,6 +49,12 @@ TABLE = {
     "ListUsers": "a",
     "GetSession": "",
     "Counts": "adv",
+    "ClusterStatus": "adv",
+    "ListNodes": "adv",
+    "GetNode": "adv",
+    "ExplainTask": "adv",
+    "PlanTask": "adv",
+    "ListQuotas": "adv",
     "SigningKeys": "",
 }
 

@@ -25,6 +25,7 @@ VALUES: dict[str, Any] = {
     "dict[str, Any]": {"name": [1, {"deep": None}]},
     "dict[str, Any] | None": {"reason": "error"},
     "dict[str, str]": {"zone": "a"},
+    "dict[str, float]": {"cpu": 4.0},
 }
 
 

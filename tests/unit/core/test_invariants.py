@@ -95,6 +95,8 @@ DAMAGE: list[tuple[Callable[[State], object], str]] = [
     (lambda s: s.finished.popitem(), "finished does not list"),
     (shuffle_finished, "finished does not list"),
     (lambda s: s.deadlines.popitem(), "deadlines has"),
+    (lambda s: s.unfinished.clear(), "unfinished has {}"),
+    (lambda s: s.node_types.clear(), "node_types has {}"),
     (lambda s: setattr(one(s, "running"), "attempt", 0), "attempt 0, 0 failures, 0 losses"),
     (lambda s: setattr(one(s, "failed"), "losses", 5), "attempt 1, 0 failures, 5 losses"),
     (lambda s: setattr(one(s, "failed"), "progress", 101.0), "has progress 101.0"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from helix_ray.core.placement import Node, place
+from helix_ray.core.placement import Fleet, Node, Rules, place
 from helix_ray.core.state import ReadyQueue, TaskClass, class_of
 from tests.unit.core.stage import COMMAND, spec
 
@@ -38,10 +38,11 @@ def many(count: int, prefix: str = "t", level: int = 1) -> ReadyQueue:
 
 
 def placed(
-    nodes: list[Node], ready: dict[TaskClass, ReadyQueue], depth: int = 1, limit: int = 1000
+    nodes: list[Node], ready: dict[TaskClass, ReadyQueue], depth: int = 1, limit: int = 1000, now: float = 0.0
 ) -> list[tuple[str, str]]:
     """Place with one depth for all classes."""
-    return place(nodes, ready, lambda group: depth, AGING_S, limit)
+    fleet = Fleet(nodes, lambda group: depth)
+    return place(fleet, ready, Rules(aging_s=AGING_S), now, limit).pairs
 
 
 def test_a_node_takes_what_fits() -> None:
@@ -106,13 +107,13 @@ def test_the_limit_holds() -> None:
 
 
 def test_urgent_work_goes_first_and_old_work_is_not_forgotten() -> None:
-    """Across classes and levels: rank is the submit time less a level's ageing."""
+    """Across classes and levels: every AGING_S of waiting counts as a level."""
     small, large = group_of(), group_of(resources={"cpu": 2})
     ready = {
         small: queue_of(("low", 0, 100.0), ("high", 2, 100.0)),
         large: queue_of(("normal", 1, 100.0), ("ancient", 0, -2000.0)),
     }
-    order = [task_id for task_id, _ in placed([node(cpu=16.0)], ready)]
+    order = [task_id for task_id, _ in placed([node(cpu=16.0)], ready, now=100.0)]
     assert order == ["ancient", "high", "normal", "low"]
 
 
@@ -132,4 +133,4 @@ def test_nowhere_to_go() -> None:
     """No nodes, no queues: nothing happens."""
     assert placed([], {group_of(): many(2)}) == []
     assert placed([node()], {}) == []
-    assert Node("empty", {}, frozenset(), {}, {}).utilisation() == 0.0
+    assert Node("empty", {}).utilisation() == 0.0

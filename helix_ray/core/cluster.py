@@ -1,0 +1,131 @@
+"""The cluster as questions see it: a picture of state and pulses at one moment, and its nodes as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from helix_ray.core.liveness import Liveness, Pulse
+from helix_ray.core.placement import Fleet, Held, Node
+from helix_ray.core.placement.fit import closed_why, foreign_of, node_of, rests_until
+from helix_ray.core.placement.node import depth_for, lanes_of
+from helix_ray.core.placement.preempt import preemptible
+from helix_ray.core.policy import Policy
+from helix_ray.core.state import State, TaskClass, Worker
+
+ACTIVE, LOST = "active", "lost"
+SIMULATED_LABEL = "helix-simulated"
+MASTER_ID = "helix-master"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """All that answers about nodes are made from. `now` and `started_at` (of this epoch's master) in epoch seconds."""
+
+    state: State
+    liveness: Liveness
+    policy: Policy
+    now: float
+    epoch: int = 0
+    started_at: float = field(default=0.0)
+
+    def nodes(self) -> list[Worker]:
+        """Return the node workers, lost ones included."""
+        return [worker for worker in self.state.workers.values() if worker.kind == "node"]
+
+    def pulse(self, worker: Worker) -> Pulse | None:
+        """Return a worker's last sign of life."""
+        return self.liveness.pulses.get(worker.id)
+
+    def depth(self, group: TaskClass) -> int:
+        """Return how many tasks of a class one lane holds."""
+        return depth_for(self.state.durations.average_s(group[:3]))
+
+    def fleet(self) -> Fleet:
+        """Return the nodes that are not lost, as the scheduler sees them now."""
+        alive = [worker for worker in self.nodes() if not worker.lost]
+        return Fleet((node_of(w, self.pulse(w), closed_why(w, self.now)) for w in alive), self.depth)
+
+    def held(self, node_id: str) -> Sequence[Held]:
+        """Return what of a node may be stopped for more urgent work."""
+        return tuple(preemptible(self.state, node_id, self.depth, self.policy.preemptions_max))
+
+
+def status_view(cluster: Cluster) -> dict[str, Any]:
+    """Return the master and every node in short."""
+    nodes = [node_line(cluster, worker) for worker in cluster.nodes()]
+    return {
+        "master_node": {
+            "id": MASTER_ID,
+            "status": ACTIVE,
+            "uptime": max(0.0, cluster.now - cluster.started_at),
+            "started_at": cluster.started_at,
+            "epoch": cluster.epoch,
+        },
+        "worker_nodes": nodes,
+        "total_nodes": 1 + len(nodes),
+        "active_nodes": 1 + sum(node["status"] == ACTIVE for node in nodes),
+    }
+
+
+def status_of(cluster: Cluster, worker: Worker) -> str:
+    """Return active, draining, resting or lost."""
+    return closed_why(worker, cluster.now) or ACTIVE
+
+
+def current_load(pulse: Pulse | None) -> float | None:
+    """Return the share of a node's processors that was busy when it measured last, 0 to 1; None before that."""
+    usage = pulse.usage.get("cpu_usage") if pulse is not None else None
+    return None if usage is None else round(min(100.0, max(0.0, float(usage))) / 100.0, 4)
+
+
+def node_line(cluster: Cluster, worker: Worker) -> dict[str, Any]:
+    """Return one node in short."""
+    status = status_of(cluster, worker)
+    return {
+        "id": worker.id,
+        "status": status,
+        "tasks_completed": worker.completed,
+        # What a lost node measured last says nothing about now.
+        "current_load": None if status == LOST else current_load(cluster.pulse(worker)),
+    }
+
+
+def node_view(cluster: Cluster, worker: Worker) -> dict[str, Any]:
+    """Return one node, whole; amounts by resource name, times in epoch seconds."""
+    pulse = cluster.pulse(worker)
+    node = node_of(worker, pulse)
+    node.settle(cluster.depth)
+    simulated = worker.labels.get(SIMULATED_LABEL, "")
+    return {
+        **node_line(cluster, worker),
+        "hostname": worker.hostname,
+        "node_id": worker.node_id,
+        "resources": node.capacity,
+        "free": {name: max(0.0, node.free[name]) for name in node.capacity},
+        "allocated": _allocated(node, cluster),
+        "foreign": foreign_of(pulse),
+        "simulated": [name.lower() for name in simulated.split(".") if name],
+        "capabilities": sorted(worker.capabilities),
+        "labels": worker.labels,
+        "usage": {name: value for name, value in pulse.usage.items() if name != "foreign"} if pulse else {},
+        "running": sorted(worker.held)[:100],
+        "running_total": len(worker.held),
+        "tasks_failed": worker.failed,
+        "draining": worker.draining,
+        "lost_at": list(worker.lost_at),
+        "rests_until": rests_until(worker) or None,
+        "last_heartbeat": pulse.wall if pulse is not None and pulse.wall else worker.registered_at,
+        "registered_at": worker.registered_at,
+    }
+
+
+def _allocated(node: Node, cluster: Cluster) -> dict[str, float]:
+    """Return what tasks hold: short ones queue in lanes, and a lane holds the resources of one."""
+    used: dict[str, float] = {}
+    for group, count in node.load.items():
+        lanes = lanes_of(count, cluster.depth(group))
+        for name, amount in group.demand:
+            used[name] = used.get(name, 0.0) + amount * lanes
+    return used

@@ -1,0 +1,114 @@
+"""Orders about where work goes: distribute a task now, bound what a project may hold."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+from helix_ray.core.decide.attempts import assignments
+from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.decide.shards import is_sharded, shards_of
+from helix_ray.core.decide.tasks import changeable
+from helix_ray.core.decide.workers import can_do
+from helix_ray.core.errors import Rejected, conflict, invalid
+from helix_ray.core.events import Event, QuotaSet, TaskEdited
+from helix_ray.core.lifecycle import Status
+from helix_ray.core.orders import DistributeTask, SetQuota
+from helix_ray.core.placement.fit import node_of
+from helix_ray.core.placement.strategies import STRATEGIES
+from helix_ray.core.state import EXTERNAL, Task, TaskClass, Worker, class_of
+
+WEIGHT_MAX = 1_000_000.0
+LIMITS_MAX = 64
+
+
+def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
+    """Start a pending task, or its pending shards, where the pairs say; refused as stale when one does not hold."""
+    task = changeable(ctx, body.task_id)
+    if isinstance(task, Rejected):
+        return task
+    if task.status is not Status.PENDING:
+        return conflict(f"Task is {task.status}", status=task.status, assigned_worker=task.worker)
+    if body.strategy is not None and body.strategy not in STRATEGIES:
+        return invalid(
+            "Invalid distribution strategy", field="distribution_strategy", allowed_values=list(STRATEGIES)
+        )
+    parts = [shard for shard in shards_of(ctx.state, task) if shard.status is Status.PENDING] or [task]
+    if {task_id for task_id, _ in body.pairs} - {part.id for part in parts} or not body.pairs:
+        return conflict("The plan is about other tasks than those that wait", stale=True)
+    changes = _changes(task, body)
+    for part in parts:
+        spec = {**part.spec, **changes}
+        stale = _no_longer_fits(class_of(spec, part.owner), part, body, ctx)
+        if stale is not None:
+            return stale
+    edited: list[Event] = [TaskEdited(each.id, changes) for each in _edited(task, parts) if changes]
+    events = [*edited, *assignments(body.pairs, ctx)]
+    nodes = list(dict.fromkeys(node_id for _, node_id in body.pairs))
+    return Decision(events, {**body.told, "id": task.id, "assigned_nodes": nodes})
+
+
+def _edited(task: Task, parts: list[Task]) -> list[Task]:
+    return [task, *parts] if is_sharded(task) else [task]
+
+
+def _changes(task: Task, body: DistributeTask) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if body.strategy is not None and body.strategy != task.spec.get("strategy"):
+        changes["strategy"] = body.strategy
+    known = task.spec.get("required_capabilities") or []
+    added = [name for name in body.capabilities if name not in known]
+    if added:
+        changes["required_capabilities"] = [*known, *added]
+    return changes
+
+
+def _no_longer_fits(group: TaskClass, part: Task, body: DistributeTask, ctx: Context) -> Rejected | None:
+    """Check one task's pair against the state: what others on the cluster use meanwhile, Ray will say."""
+    wanted = [node_id for task_id, node_id in body.pairs if task_id == part.id]
+    if not wanted:
+        return None
+    worker = ctx.state.workers.get(wanted[0])
+    if worker is None or worker.lost or worker.draining or not _takes(worker, group, body, ctx):
+        return conflict("The node has no room for it any more", id=part.id, node=wanted[0], stale=True)
+    return None
+
+
+def _takes(worker: Worker, group: TaskClass, body: DistributeTask, ctx: Context) -> bool:
+    if group.kind == EXTERNAL:
+        return worker.kind == "external" and not worker.held and can_do(worker, group)
+    if worker.kind != "node":
+        return False
+    node = node_of(worker)
+    node.settle(lambda _: 1)
+    here = sum(1 for _, node_id in body.pairs if node_id == worker.id)
+    return (
+        node.suits(group)
+        and node.could_hold(group)
+        and _room(node.free_lanes(group), here, worker, group, ctx)
+    )
+
+
+def _room(free_lanes: int, here: int, worker: Worker, group: TaskClass, ctx: Context) -> bool:
+    # Short work queues in lanes that are taken already: counting a lane for each would refuse what fits.
+    average = ctx.state.durations.average_s(group[:3])
+    return free_lanes >= here or (average is not None and average < 1.0 and bool(worker.load))
+
+
+def set_quota(body: SetQuota, ctx: Context) -> Decision | Rejected:
+    """Set the limits and the weight of a project; what it holds already goes on."""
+    if not body.project_id or len(body.project_id) > 128:
+        return invalid("Invalid quota project_id", field="project_id")
+    if not isfinite(body.weight) or not 0 < body.weight <= WEIGHT_MAX:
+        return invalid("Invalid quota weight", field="weight", minimum_above=0, maximum=WEIGHT_MAX)
+    if len(body.limits) > LIMITS_MAX:
+        return invalid("Too many limits", field="limits", limit=LIMITS_MAX)
+    for name, amount in body.limits.items():
+        if not isfinite(amount) or amount < 0:
+            return invalid("Invalid quota limit", field=f"limits.{name}", minimum=0)
+    fact: Event = QuotaSet(body.project_id, dict(sorted(body.limits.items())), body.weight)
+    data = {"project_id": body.project_id, "limits": body.limits, "weight": body.weight}
+    return Decision([fact], data)
+
+
+HARMONY_ORDERS: dict[type, Decider] = {DistributeTask: distribute, SetQuota: set_quota}

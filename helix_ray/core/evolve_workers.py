@@ -1,0 +1,97 @@
+"""Facts about workers into state, and what a worker holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from helix_ray.core import events as ev
+from helix_ray.core.state import LOSSES_REMEMBERED, State, Task, TaskClass, Worker
+
+
+def hold(worker: Worker, task: Task) -> None:
+    """Note that a worker holds a task's current attempt."""
+    worker.held[task.id] = task.attempt
+    worker.load[task.group] = worker.load.get(task.group, 0) + 1
+    worker.turn = max(worker.turn, task.assigned_seq)
+    worker.version += 1
+    worker.inbox.append((task.assigned_seq, task.id, task.attempt, True))
+
+
+def let_go(state: State, task: Task, seq: int) -> None:
+    """Note that a worker does not hold a task any more."""
+    worker = state.workers.get(task.worker) if task.worker else None
+    if worker is None or worker.held.pop(task.id, None) is None:
+        return
+    _lighten(worker, task.group)
+    # A node worker that still runs the attempt hears of the revocation; one that reported it ignores it.
+    worker.inbox.append((seq, task.id, task.attempt, False))
+
+
+def reload(worker: Worker, before: TaskClass, after: TaskClass) -> None:
+    """Move a held task's weight when its class changes under it."""
+    _lighten(worker, before)
+    worker.load[after] = worker.load.get(after, 0) + 1
+
+
+def _lighten(worker: Worker, group: TaskClass) -> None:
+    worker.version += 1
+    left = worker.load[group] - 1
+    if left:
+        worker.load[group] = left
+    else:
+        del worker.load[group]
+
+
+def capacity_of(worker: Worker) -> tuple[tuple[str, float], ...]:
+    """Return what a node offers, as a key: amounts above zero by name."""
+    amounts = ((name, float(amount)) for name, amount in worker.resources.items())
+    return tuple(sorted(pair for pair in amounts if pair[1] > 0))
+
+
+def index_node_type(state: State, worker: Worker, change: int) -> None:
+    """Keep how many nodes were registered with each capacity."""
+    if worker.kind != "node":
+        return
+    capacity = capacity_of(worker)
+    count = state.node_types.get(capacity, 0) + change
+    if count:
+        state.node_types[capacity] = count
+    else:
+        del state.node_types[capacity]
+
+
+def _registered(state: State, event: ev.WorkerRegistered, fact: ev.Fact) -> None:
+    known = state.workers.get(event.id)
+    worker = Worker(
+        event.id, event.kind, event.owner, event.hostname, frozenset(event.capabilities), event.resources,
+        event.labels, event.node_id, event.boot, known.registered_at if known else fact.at,
+    )  # fmt: skip
+    if known is not None:
+        index_node_type(state, known, -1)
+        worker.completed, worker.failed = known.completed, known.failed
+        worker.lost_at, worker.turn = known.lost_at, known.turn
+        worker.draining = known.draining
+        worker.held, worker.load, worker.inbox = known.held, known.load, known.inbox
+    index_node_type(state, worker, 1)
+    state.workers[event.id] = worker
+
+
+def _drained(state: State, event: ev.WorkerDrained, fact: ev.Fact) -> None:
+    worker = state.workers[event.id]
+    worker.draining = event.draining
+    worker.version += 1
+
+
+def _lost(state: State, event: ev.WorkerLost, fact: ev.Fact) -> None:
+    worker = state.workers[event.id]
+    worker.lost = True
+    worker.lost_at = [*worker.lost_at, fact.at][-LOSSES_REMEMBERED:]
+    worker.version += 1
+
+
+WORKER_FACTS: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
+    ev.WorkerRegistered: _registered,
+    ev.WorkerDrained: _drained,
+    ev.WorkerLost: _lost,
+}

@@ -1,0 +1,270 @@
+"""Why a task is where it is: the answer to ExplainTask, per node and in sum, with what would help and what went before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from helix_ray.core.backpressure import endings_per_s
+from helix_ray.core.cluster import Cluster
+from helix_ray.core.decide.shards import shard_id
+from helix_ray.core.lifecycle import Status
+from helix_ray.core.placement import Fleet, Node
+from helix_ray.core.placement.estimate import Freeing, completion, queued_ahead, when_free
+from helix_ray.core.placement.explain import Misfit, changed_class, misfits, smallest_change
+from helix_ray.core.placement.fit import closed_why
+from helix_ray.core.placement.plan import fit_together
+from helix_ray.core.placement.preempt import make_room
+from helix_ray.core.placement.rules import Shares
+from helix_ray.core.placement.strategies import DEFAULT, STRATEGIES
+from helix_ray.core.state import EXTERNAL, LEVELS, SHARDED, Task, TaskClass, Worker
+
+# Nodes that an answer lists one by one; the others are in its counts.
+NODES_LISTED_MAX = 100
+BUSY = "busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where a class stands: `placeable`, `waiting`, `never`, `quota` or `no_nodes`, with all that was found."""
+
+    verdict: str
+    found: list[tuple[Node, list[Misfit]]]
+    change: list[dict[str, Any]] | None
+    at: str | None
+    freeing: Freeing | None
+
+
+def candidates(cluster: Cluster, group: TaskClass) -> Fleet:
+    """Return those that could run tasks of a class: nodes, or for tasks without a run the external workers."""
+    if group.kind != EXTERNAL:
+        return cluster.fleet()
+    workers = [w for w in cluster.state.workers.values() if w.kind == "external" and not w.lost]
+    return Fleet((_external_node(cluster, worker, group) for worker in workers), cluster.depth)
+
+
+def _external_node(cluster: Cluster, worker: Worker, group: TaskClass) -> Node:
+    """An external worker as a node: it does one task at a time, and what it does not state is not checked."""
+    offers = {"memory_mb": worker.resources.get("memory"), **worker.resources}
+    stated = {name: float(amount) for name, amount in offers.items() if amount is not None}
+    capacity = {name: stated.get(name, amount) for name, amount in group.demand}
+    closed = closed_why(worker, cluster.now) or (BUSY if worker.held else "")
+    node = Node(worker.id, capacity, worker.capabilities, worker.labels, closed=closed)
+    node.turn = worker.turn
+    return node
+
+
+def as_asked_of(group: TaskClass) -> TaskClass:
+    """Return a class with all that its worker must be capable of: external workers name the types they do."""
+    if group.kind != EXTERNAL or group.signature in group.capabilities:
+        return group
+    return group._replace(capabilities=(*group.capabilities, group.signature))
+
+
+def judge(cluster: Cluster, group: TaskClass, wanted: int = 1) -> Verdict:
+    """Look at every node for a class, of which `wanted` have to start together."""
+    fleet = candidates(cluster, group)
+    asked = as_asked_of(group)
+    depth = fleet.depth(group)
+    found = [(node, misfits(node, asked, depth)) for node in fleet.nodes.values()]
+    if not found:
+        return Verdict("no_nodes", found, None, None, None)
+    shares = Shares(fleet.lanes, fleet.totals, cluster.state.quotas)
+    freeing = _soonest(cluster, group, found)
+    best = smallest_change(fleet.nodes.values(), asked, depth)
+    if best is None:
+        return Verdict(_verdict(found), found, None, None, freeing)
+    changes = list(best[1])
+    changed = changed_class(group, changes)
+    count = _together(fleet, changed, wanted) if wanted > 1 else 1
+    if count < wanted:
+        changes.append({"change": "fewer_shards", "to": max(1, count), "by": wanted - max(1, count)})
+    quota = _quota_changes(shares, changed, max(1, count))
+    verdict = _verdict(found)
+    if verdict == "placeable" and count < wanted:
+        verdict = "waiting"
+    elif verdict == "placeable" and quota:
+        verdict = "quota"
+    return Verdict(verdict, found, [*changes, *quota], best[0].id, freeing)
+
+
+def _verdict(found: Sequence[tuple[Node, Sequence[Misfit]]]) -> str:
+    if all(any(misfit.never for misfit in each) for _, each in found):
+        return "never"
+    return "waiting" if all(each for _, each in found) else "placeable"
+
+
+def _together(fleet: Fleet, group: TaskClass, wanted: int) -> int:
+    """Return how many of a class fit at the same time, up to `wanted`; the fleet is used up by it."""
+    strategy = STRATEGIES.get(group.strategy) or STRATEGIES[DEFAULT]
+    return len(fit_together(fleet, fleet.heap(group, strategy), group, wanted))
+
+
+def _quota_changes(shares: Shares, group: TaskClass, wanted: int) -> list[dict[str, Any]]:
+    if group.kind == EXTERNAL:
+        return []
+    if wanted > 1:
+        shares.add(group, wanted - 1)
+    return [
+        {"change": "raise_quota", "project_id": group.project, "resource": name, "by": amount}
+        for name, amount in sorted(shares.exceeded(group).items())
+    ]
+
+
+def _soonest(
+    cluster: Cluster, group: TaskClass, found: Iterable[tuple[Node, list[Misfit]]]
+) -> Freeing | None:
+    """Return the node that is expected to have room first, of those that lack nothing but room."""
+    state = cluster.state
+    soonest: Freeing | None = None
+    for node, each in found:
+        lacks_room = each and all(m.dimension.startswith("resources.") and not m.never for m in each)
+        if not lacks_room or group.kind == EXTERNAL:
+            continue
+        held = [state.tasks[task_id] for task_id in state.workers[node.id].held]
+        freeing = when_free(node, group, held, state.durations, cluster.now)
+        if freeing is not None and (soonest is None or freeing.in_s < soonest.in_s):
+            soonest = freeing
+    return soonest
+
+
+# ------------------------------------------------------------------------------------------ the answer
+
+
+def explain_view(cluster: Cluster, task: Task) -> dict[str, Any]:
+    """Return the explanation of one task as JSON values; times in epoch seconds."""
+    view: dict[str, Any] = {"id": task.id, "status": task.status.value, "assigned_worker": task.worker}
+    if task.status is not Status.PENDING:
+        return {**view, **_nothing_to_explain(task)}
+    if task.id in cluster.state.delayed:
+        return {**view, **_plain("delayed", "its retry delay is not over"), "not_before": task.not_before}
+    group, wanted = _placed_as(cluster, task)
+    verdict = judge(cluster, group, wanted)
+    return {**view, **verdict_view(cluster, task, group, verdict)}
+
+
+def _placed_as(cluster: Cluster, task: Task) -> tuple[TaskClass, int]:
+    """Return the class that the scheduler places for a task, and how many of them together."""
+    if task.group.kind == SHARDED:
+        first = cluster.state.tasks.get(shard_id(task.id, 0))
+        if first is not None:
+            count = task.spec["shards"]["count"] if first.group.gang else 1
+            return first.group, count
+    if task.group.gang:
+        waiting = cluster.state.ready.get(task.group)
+        return task.group, waiting.size if waiting is not None else 1
+    return task.group, 1
+
+
+def _nothing_to_explain(task: Task) -> dict[str, Any]:
+    if task.status is Status.WAITING:
+        waits = sorted(task.waits_for)
+        return {**_plain("dependencies", f"it waits for {len(waits)} unfinished tasks"), "waits_for": waits}
+    return _plain(task.status.value, f"it is {task.status.value}")
+
+
+def _plain(verdict: str, summary: str) -> dict[str, Any]:
+    return {
+        "verdict": verdict,
+        "summary": summary,
+        "nodes": [],
+        "nodes_total": 0,
+        "reasons": [],
+        "change": None,
+    }
+
+
+def verdict_view(cluster: Cluster, task: Task, group: TaskClass, verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as JSON values, with the queue before the task and the reasons of before."""
+    ahead = queued_ahead(cluster.state, task)
+    listed = sorted(verdict.found, key=lambda pair: (len(pair[1]), pair[0].id))[:NODES_LISTED_MAX]
+    return {
+        "verdict": verdict.verdict,
+        "summary": summary(verdict, group, ahead),
+        "nodes": [node_verdict(node, each) for node, each in listed],
+        "nodes_total": len(verdict.found),
+        "reasons": reason_counts(verdict.found),
+        "change": verdict.change,
+        "change_node": verdict.at,
+        "expected_free": freeing_view(verdict.freeing),
+        "preempts": _preempts(cluster, task, group, verdict),
+        "queued_ahead": ahead,
+        **_when(cluster, group, verdict, ahead),
+        "history": [
+            {"reason": wait.reason, "since": wait.since, "until": wait.seen}
+            for wait in cluster.liveness.waits.of(group)
+        ],
+    }
+
+
+def node_verdict(node: Node, found: Sequence[Misfit]) -> dict[str, Any]:
+    """Return what is in the way on one node, and what would have to change there."""
+    kind = "fits" if not found else "never" if any(misfit.never for misfit in found) else "waiting"
+    return {"node": node.id, "verdict": kind, "failing": [misfit.view() for misfit in found]}
+
+
+def reason_counts(found: Iterable[tuple[Node, Sequence[Misfit]]]) -> list[dict[str, Any]]:
+    """Return how many nodes fail in each dimension, those that most fail in first."""
+    counts = Counter(
+        (misfit.dimension, "never" if misfit.never else "waiting") for _, each in found for misfit in each
+    )
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [{"dimension": dimension, "kind": kind, "nodes": count} for (dimension, kind), count in ordered]
+
+
+def freeing_view(freeing: Freeing | None) -> dict[str, Any] | None:
+    """Return when which node is expected to have room for what."""
+    if freeing is None:
+        return None
+    return {"node": freeing.node_id, "in_s": round(freeing.in_s, 3), "missing": freeing.missing}
+
+
+def summary(verdict: Verdict, group: TaskClass, ahead: int) -> str:
+    """Return the verdict in one sentence."""
+    total = len(verdict.found)
+    if verdict.verdict == "no_nodes":
+        return "no worker is there that does this" if group.kind == EXTERNAL else "no node is there"
+    if verdict.verdict == "never":
+        return f"none of {total} nodes could ever run it"
+    if verdict.verdict == "quota":
+        return f"the quota of project {group.project} is used up"
+    if verdict.verdict == "waiting":
+        able = sum(1 for _, each in verdict.found if not any(misfit.never for misfit in each))
+        return f"{able} of {total} nodes could run it and have no room now"
+    return f"it fits now; {ahead} tasks go before it" if ahead else "it fits now and is next"
+
+
+def _preempts(cluster: Cluster, task: Task, group: TaskClass, verdict: Verdict) -> dict[str, Any] | None:
+    """Return whose place it would take, for a task that may."""
+    level = LEVELS.get(cluster.policy.preempt_from)
+    if (
+        verdict.verdict != "waiting"
+        or level is None
+        or task.level < level
+        or group.gang
+        or group.kind == EXTERNAL
+    ):
+        return None
+    room = make_room(cluster.fleet(), group, task.level, cluster.held)
+    if room is None:
+        return None
+    return {"node": room[0].id, "tasks": [victim.task_id for victim in room[1]]}
+
+
+def _when(cluster: Cluster, group: TaskClass, verdict: Verdict, ahead: int) -> dict[str, Any]:
+    rate = endings_per_s(cluster.state, cluster.now)
+    if verdict.verdict == "placeable" and not ahead:
+        start: float | None = 0.0
+    elif ahead and rate > 0:
+        start = ahead / rate
+    else:
+        start = verdict.freeing.in_s if verdict.freeing is not None else None
+    measured = cluster.state.durations.of(group[:3])
+    middle, most = completion(measured, start, cluster.now) if start is not None else (None, None)
+    return {
+        "estimated_start": None if start is None else cluster.now + start,
+        "estimated_completion": middle,
+        "estimated_completion_p90": most,
+    }

@@ -1,0 +1,81 @@
+"""When: from measured durations and from what runs and waits before. None, with the reason, while nothing is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from helix_ray.core.durations import Durations, Measured
+from helix_ray.core.placement.node import EPSILON, Node
+from helix_ray.core.state import State, Task, TaskClass
+
+UNKNOWN = "no task of this kind has ended yet"
+
+
+class Freeing(NamedTuple):
+    """When a node is expected to have room: in seconds from now, and what it waits for."""
+
+    node_id: str
+    in_s: float
+    missing: dict[str, float]
+
+
+def remaining_s(task: Task, durations: Durations, now: float) -> float | None:
+    """Return how much longer a running task takes, by the average of its kind."""
+    average = durations.average_s(task.group[:3])
+    if average is None or task.started_at is None:
+        return None
+    # One that takes longer than it should is expected to end any moment.
+    return max(0.0, task.started_at + average - now)
+
+
+def when_free(
+    node: Node, group: TaskClass, held: Iterable[Task], durations: Durations, now: float
+) -> Freeing | None:
+    """Return when what runs on a node will have left room for a class; None when that cannot be told."""
+    missing = {
+        name: amount - max(0.0, node.free.get(name, 0.0))
+        for name, amount in group.demand
+        if amount > node.free.get(name, 0.0) + EPSILON
+    }
+    open_ = dict(missing)
+    ends = [(left, task) for task in held if (left := remaining_s(task, durations, now)) is not None]
+    for left, task in sorted(ends, key=lambda end: (end[0], end[1].id)):
+        for name, amount in task.group.demand:
+            if name in open_:
+                open_[name] -= amount
+                if open_[name] <= EPSILON:
+                    del open_[name]
+        if not open_:
+            return Freeing(node.id, left, missing)
+    return None
+
+
+def completion(measured: Measured | None, start_in_s: float, now: float) -> tuple[float | None, float | None]:
+    """Return when (epoch seconds) a task that starts then will be done: in the middle case, and in nine of ten."""
+    if measured is None:
+        return None, None
+    middle, most = measured.quantile(0.5), measured.quantile(0.9)
+    if middle is None or most is None:
+        return None, None
+    return now + start_in_s + middle, now + start_in_s + most
+
+
+def queued_ahead(state: State, task: Task) -> int:
+    """Return how many waiting tasks come before one: more urgent, or as urgent and there before."""
+    ahead = 0
+    for group, queue in state.ready.items():
+        if group.kind != task.group.kind and "external" in (group.kind, task.group.kind):
+            continue
+        ahead += sum(len(line) for line in queue.levels[task.level + 1 :])
+        ahead += _before(queue.levels[task.level], task)
+    return ahead
+
+
+def _before(line: Mapping[str, float], task: Task) -> int:
+    count = 0
+    for task_id, created_at in line.items():
+        if task_id == task.id or created_at > task.created_at:
+            break
+        count += 1
+    return count

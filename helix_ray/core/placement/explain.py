@@ -1,0 +1,169 @@
+"""Why a task does not fit, as data: per node the failing dimensions and by how much, and the smallest change that helps.
+
+A *misfit* is one dimension of one node. It is *never* where the node would not do even with nothing else on it, and
+otherwise a matter of waiting. The smallest change is the misfits of the node that has the fewest: since every other
+node has at least as many, no part of it can be left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from helix_ray.core.placement.fit import DRAINING
+from helix_ray.core.placement.node import EPSILON, FREE_LANES_MAX, Node
+from helix_ray.core.state import TaskClass
+
+# Amounts are told to so many decimals: a sum of fractions has no more that mean anything.
+DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """One reason why a class has no room on a node. `deficit` is None where there is no amount to it."""
+
+    dimension: str
+    asked: Any
+    has: Any
+    deficit: float | None
+    never: bool
+
+    def view(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "dimension": self.dimension,
+            "asked": self.asked,
+            "has": self.has,
+            "deficit": self.deficit,
+            "kind": "never" if self.never else "waiting",
+        }
+
+
+def misfits(node: Node, group: TaskClass, depth: int = 1) -> list[Misfit]:
+    """Return every dimension in which a class does not fit on a node now; none when it does."""
+    found = [*_closed(node), *_capabilities(node, group), *_labels(node, group)]
+    if node.rest(group, depth) == 0:
+        found += _resources(node, group)
+    return found
+
+
+def _closed(node: Node) -> Iterable[Misfit]:
+    if node.closed:
+        yield Misfit("node", "open", node.closed, None, never=False)
+
+
+def _capabilities(node: Node, group: TaskClass) -> Iterable[Misfit]:
+    for name in group.capabilities:
+        if name not in node.capabilities:
+            yield Misfit(f"capabilities.{name}", True, False, None, never=True)
+
+
+def _labels(node: Node, group: TaskClass) -> Iterable[Misfit]:
+    for name, value in group.labels:
+        if node.labels.get(name) != value:
+            yield Misfit(f"labels.{name}", value, node.labels.get(name), None, never=True)
+
+
+def _resources(node: Node, group: TaskClass) -> Iterable[Misfit]:
+    if not group.demand and node.bare_lanes >= FREE_LANES_MAX:
+        yield Misfit("lanes", 1, 0, 1.0, never=False)
+    for name, amount in group.demand:
+        free, total = node.free.get(name, 0.0), node.capacity.get(name, 0.0)
+        if free + EPSILON < amount:
+            never = total + EPSILON < amount
+            has = total if never else max(0.0, free)
+            yield Misfit(f"resources.{name}", amount, _rounded(has), _rounded(amount - max(0.0, free)), never)
+
+
+def _rounded(amount: float) -> float:
+    return round(amount, DECIMALS)
+
+
+def changes_for(node: Node, group: TaskClass, found: Sequence[Misfit]) -> list[dict[str, Any]] | None:
+    """Return what would have to change so that a class fits on a node now; None where only waiting helps."""
+    changes: list[dict[str, Any]] = []
+    for misfit in found:
+        kind, _, name = misfit.dimension.partition(".")
+        if kind == "capabilities":
+            changes.append({"change": "drop_capability", "name": name})
+        elif kind == "labels":
+            changes.append({"change": "drop_label", "name": name, "value": misfit.asked})
+        elif kind == "resources":
+            changes.append(_reduction(node, name, misfit))
+        elif kind == "node" and misfit.has == DRAINING:
+            changes.append({"change": "undrain", "node": node.id})
+        else:
+            return None
+    return changes
+
+
+def _reduction(node: Node, name: str, misfit: Misfit) -> dict[str, Any]:
+    # Rounded down, so that what is asked for then is there.
+    to = max(0.0, int(node.free.get(name, 0.0) * 10**DECIMALS) / 10**DECIMALS)
+    return {"change": "reduce", "resource": name, "to": to, "by": _rounded(misfit.asked - to)}
+
+
+def smallest_change(
+    nodes: Iterable[Node], group: TaskClass, depth: int = 1
+) -> tuple[Node, list[dict[str, Any]]] | None:
+    """Return the node that needs the fewest changes (then: the least of them), and these; None without such a node."""
+    best: tuple[tuple[int, float, int], Node, list[dict[str, Any]]] | None = None
+    for node in nodes:
+        found = misfits(node, group, depth)
+        changes = changes_for(node, group, found)
+        if changes is None:
+            continue
+        cost = (len(changes), _weight(changes, found), node.order)
+        if best is None or cost < best[0]:
+            best = (cost, node, changes)
+    return None if best is None else (best[1], best[2])
+
+
+def _weight(changes: Sequence[Mapping[str, Any]], found: Sequence[Misfit]) -> float:
+    """Return how much of what was asked for is given up; all of it for what has no amount."""
+    return sum(
+        change["by"] / misfit.asked if change["change"] == "reduce" else 1.0
+        for change, misfit in zip(changes, found, strict=True)
+    )
+
+
+def applied(spec: Mapping[str, Any], changes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a task's spec after changes to it; those that are about something else leave it as it is."""
+    changed = dict(spec)
+    for change in changes:
+        if change["change"] == "drop_capability":
+            kept = [name for name in changed.get("required_capabilities") or () if name != change["name"]]
+            changed["required_capabilities"] = kept
+        elif change["change"] == "drop_label":
+            labels = changed.get("labels") or {}
+            changed["labels"] = {name: value for name, value in labels.items() if name != change["name"]}
+        elif change["change"] == "reduce":
+            changed["resources"] = _reduced(changed.get("resources") or {}, change["resource"], change["to"])
+        elif change["change"] == "fewer_shards":
+            changed["shards"] = {**changed["shards"], "count": change["to"]}
+    return changed
+
+
+def changed_class(group: TaskClass, changes: Iterable[Mapping[str, Any]]) -> TaskClass:
+    """Return a class after changes to its tasks."""
+    demand, capabilities, labels = dict(group.demand), list(group.capabilities), dict(group.labels)
+    for change in changes:
+        if change["change"] == "drop_capability" and change["name"] in capabilities:
+            capabilities.remove(change["name"])
+        elif change["change"] == "drop_label":
+            labels.pop(change["name"], None)
+        elif change["change"] == "reduce":
+            demand[change["resource"]] = change["to"]
+    return group._replace(
+        demand=tuple(sorted((name, amount) for name, amount in demand.items() if amount)),
+        capabilities=tuple(capabilities),
+        labels=tuple(sorted(labels.items())),
+    )
+
+
+def _reduced(resources: Mapping[str, Any], name: str, to: float) -> dict[str, Any]:
+    custom = resources.get("custom") or {}
+    if name in custom:
+        return {**resources, "custom": {**custom, name: to}}
+    return {**resources, name: to}

@@ -1,0 +1,75 @@
+"""Workers of the state as nodes of the scheduler, and whether anything could ever hold a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from helix_ray.core.liveness import Pulse
+from helix_ray.core.placement.node import EPSILON, Node
+from helix_ray.core.policy import Policy
+from helix_ray.core.state import State, TaskClass, Worker
+
+LOST, DRAINING, RESTING = "lost", "draining", "resting"
+# A node that was lost this often within FLAP_WINDOW_S rests REST_S before it is used again, twice as long each time.
+FLAPS_MIN = 3
+FLAP_WINDOW_S = 600.0
+REST_S = 30.0
+REST_S_MAX = 480.0
+
+Capacity = Iterable[tuple[str, float]]
+
+
+def node_of(worker: Worker, pulse: Pulse | None = None, closed: str = "") -> Node:
+    """Return a worker as the scheduler sees it."""
+    capacity = {name: float(amount) for name, amount in worker.resources.items() if amount is not None}
+    node = Node(
+        worker.id, capacity, worker.capabilities, worker.labels, worker.load, foreign_of(pulse), closed
+    )
+    node.turn = worker.turn
+    return node
+
+
+def foreign_of(pulse: Pulse | None) -> dict[str, float]:
+    """Return what others on the cluster use of a node, as it measured."""
+    said = pulse.usage.get("foreign") if pulse is not None else None
+    if not isinstance(said, Mapping):
+        return {}
+    return {
+        str(name): float(amount)
+        for name, amount in said.items()
+        if isinstance(amount, (int, float)) and amount > 0
+    }
+
+
+def rests_until(worker: Worker) -> float:
+    """Return until when (epoch seconds) a node that keeps going away is left alone; 0 for one that does not."""
+    if len(worker.lost_at) < FLAPS_MIN:
+        return 0.0
+    newest = worker.lost_at[-1]
+    flaps = sum(1 for at in worker.lost_at if newest - at <= FLAP_WINDOW_S)
+    if flaps < FLAPS_MIN:
+        return 0.0
+    return newest + float(min(REST_S_MAX, REST_S * 2.0 ** (flaps - FLAPS_MIN)))
+
+
+def closed_why(worker: Worker, now: float) -> str:
+    """Return why a worker gets no new work; empty when it does."""
+    if worker.lost:
+        return LOST
+    if worker.draining:
+        return DRAINING
+    return RESTING if now < rests_until(worker) else ""
+
+
+def node_types(state: State, policy: Policy) -> list[Capacity]:
+    """Return the capacities that nodes have or had, and those that the operator says may come."""
+    return [*state.node_types, *policy.node_types]
+
+
+def ever_fits(group: TaskClass, types: Iterable[Capacity]) -> bool:
+    """Say whether a node of any of these capacities could hold a task of a class."""
+    return any(_holds(dict(capacity), group) for capacity in types)
+
+
+def _holds(capacity: Mapping[str, float], group: TaskClass) -> bool:
+    return all(capacity.get(name, 0.0) + EPSILON >= amount for name, amount in group.demand)

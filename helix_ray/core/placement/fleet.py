@@ -1,0 +1,204 @@
+"""All nodes with an index that is kept, not made anew: who is best for a shape of task costs no look at everybody.
+
+For each shape (demands, capabilities, labels) and strategy there is a heap of nodes by score. A change of a node is
+written to a log; a heap that is asked reads on in the log from where it was, and puts those nodes in again. What a
+heap still holds of an older version of a node is thrown away when it comes up. So a placement costs a few heap
+operations, however many nodes there are, and a shape that nobody asks for costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Container, Iterable, Iterator
+from heapq import heapify, heappop, heappush, heapreplace
+
+from helix_ray.core.placement.node import Depth, Node, lanes_of
+from helix_ray.core.placement.strategies import Score, Strategy
+from helix_ray.core.state import TaskClass
+
+# Heaps that are kept; the one that was asked least lately goes first.
+HEAPS_MAX = 128
+# A log this much longer than the fleet is cut, and the heaps are made anew.
+LOG_PER_NODE_MAX = 8
+LOG_MIN = 4096
+
+Entry = tuple[Score, int, int, Node]  # score, tie-break, the node's version then, node
+
+
+class Fleet:
+    """Nodes by id. Every change of a node goes through here, or is told with `changed`."""
+
+    def __init__(self, nodes: Iterable[Node], depth: Depth) -> None:
+        self._depth = depth
+        self.nodes: dict[str, Node] = {}
+        # What the nodes have together, and lanes in use by class, over all nodes: what fair shares and quotas are counted from.
+        self.totals: dict[str, float] = {}
+        self.lanes: dict[TaskClass, int] = {}
+        self.turn = 0
+        # Nodes that may have become better for somebody, and nodes that have changed at all.
+        self._freed: list[Node] = []
+        self._changed: list[Node] = []
+        self._heaps: OrderedDict[tuple[TaskClass, str], Heap] = OrderedDict()
+        for node in nodes:
+            self.add(node)
+
+    def depth(self, group: TaskClass) -> int:
+        """Return how many tasks of a class a lane holds. Shards that must run together never queue in one."""
+        return 1 if group.gang else self._depth(group)
+
+    def add(self, node: Node) -> None:
+        """Take a node in, or replace the one of the same id."""
+        self.remove(node.id)
+        node.settle(self.depth)
+        self.nodes[node.id] = node
+        self.turn = max(self.turn, node.turn)
+        self._count(node, 1)
+        self._add_total(node, 1)
+        self._log(node, freed=True)
+
+    def remove(self, node_id: str) -> None:
+        """Forget a node."""
+        node = self.nodes.pop(node_id, None)
+        if node is not None:
+            self._count(node, -1)
+            self._add_total(node, -1)
+            node.closed = node.closed or "gone"
+            node.touch()
+
+    def regroup(self, groups: Container[TaskClass]) -> None:
+        """Work out anew what is free where these classes run: lanes hold more of them, or fewer, than before."""
+        for node in self.nodes.values():
+            if any(group in groups for group in node.load):
+                node.settle(self.depth)
+                self._log(node, freed=True)
+        self.lanes.clear()
+        for node in self.nodes.values():
+            self._count(node, 1)
+
+    def reload(self, node: Node, load: dict[TaskClass, int]) -> None:
+        """Replace what a node holds."""
+        self._count(node, -1)
+        node.load = dict(load)
+        node.settle(self.depth)
+        self._count(node, 1)
+        self._log(node, freed=True)
+
+    def changed(self, node: Node) -> None:
+        """Note that a node's `closed` or `foreign` has been changed."""
+        node.settle(self.depth)
+        self._log(node, freed=True)
+
+    def take(self, node: Node, group: TaskClass, count: int) -> None:
+        """Give a node tasks of a class, or take them away again (a negative count)."""
+        lanes = node.take(group, count, self.depth(group))
+        if lanes:
+            self._add_lanes(group, lanes)
+        if count > 0:
+            self.turn += 1
+            node.turn = self.turn
+        self._log(node, freed=count < 0)
+
+    def _count(self, node: Node, sign: int) -> None:
+        for group, count in node.load.items():
+            self._add_lanes(group, sign * lanes_of(count, self.depth(group)))
+
+    def _add_total(self, node: Node, sign: int) -> None:
+        for name, amount in node.capacity.items():
+            self.totals[name] = self.totals.get(name, 0.0) + sign * amount
+
+    def _add_lanes(self, group: TaskClass, lanes: int) -> None:
+        left = self.lanes.get(group, 0) + lanes
+        if left:
+            self.lanes[group] = left
+        else:
+            self.lanes.pop(group, None)
+
+    def _log(self, node: Node, *, freed: bool) -> None:
+        self._changed.append(node)
+        if freed:
+            self._freed.append(node)
+        if len(self._changed) > LOG_MIN + LOG_PER_NODE_MAX * len(self.nodes):
+            # Not cleared: a heap that is still in somebody's hand goes on with the old ones.
+            self._changed, self._freed = [], []
+            self._heaps.clear()
+
+    # ---------------------------------------------------------------------------------------- choosing
+
+    def open_nodes(self) -> Iterator[Node]:
+        """Give every node that takes new work."""
+        return (node for node in self.nodes.values() if not node.closed)
+
+    def heap(self, group: TaskClass, strategy: Strategy) -> Heap:
+        """Return the nodes for a class by a strategy's score, as they are now."""
+        # Only demands, capabilities and labels matter for where it fits.
+        shape = TaskClass("", "", group.demand, group.capabilities, group.labels)
+        key = (shape, strategy.name)
+        log = self._freed if strategy.steady else self._changed
+        heap = self._heaps.get(key)
+        if heap is None:
+            heap = self._heaps[key] = Heap(shape, strategy, self.open_nodes(), log)
+            if len(self._heaps) > HEAPS_MAX:
+                self._heaps.popitem(last=False)
+        else:
+            self._heaps.move_to_end(key)
+        return heap
+
+
+class Heap:
+    """The nodes for one shape, by one strategy's score.
+
+    Invariant: every open node that suits and has a free lane has an entry of a version in `newest`, whose score is
+    not higher than the node's score now.
+    """
+
+    __slots__ = ("_log", "_seen", "entries", "newest", "shape", "strategy", "suited")
+
+    def __init__(self, shape: TaskClass, strategy: Strategy, nodes: Iterable[Node], log: list[Node]) -> None:
+        self._log = log
+        self._seen = len(log)
+        self.shape = shape
+        self.strategy = strategy
+        self.suited: dict[Node, bool] = {}
+        self.newest: dict[Node, int] = {}
+        self.entries: list[Entry] = [entry for node in nodes if (entry := self._entry(node)) is not None]
+        heapify(self.entries)
+
+    def _entry(self, node: Node) -> Entry | None:
+        suited = self.suited.get(node)
+        if suited is None:
+            suited = self.suited[node] = node.suits(self.shape)
+        if not suited or node.closed or not node.fits(self.shape):
+            self.newest.pop(node, None)
+            return None
+        self.newest[node] = node.version
+        return self.strategy.score(node, self.shape), node.order, node.version, node
+
+    def _read_on(self) -> None:
+        """Put nodes in again that have changed since the last look."""
+        log = self._log
+        if self._seen == len(log):
+            return
+        for node in dict.fromkeys(log[self._seen :]):
+            if self.newest.get(node) != node.version:
+                entry = self._entry(node)
+                if entry is not None:
+                    heappush(self.entries, entry)
+        self._seen = len(log)
+
+    def best(self) -> Node | None:
+        """Return the node with the lowest score; it stays in."""
+        self._read_on()
+        entries = self.entries
+        while entries:
+            _, _, version, node = entries[0]
+            if version != self.newest.get(node):
+                heappop(entries)
+            elif version != node.version:
+                entry = self._entry(node)
+                if entry is None:
+                    heappop(entries)
+                else:
+                    heapreplace(entries, entry)
+            else:
+                return node
+        return None

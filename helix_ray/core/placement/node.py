@@ -1,0 +1,168 @@
+"""A node as the scheduler sees it: what it has, what is free, and who may run there.
+
+A node offers *lanes*: a lane holds the resources of one running task of a class, and takes up to `depth(class)`
+tasks, of which it runs one at a time. Depth is 1 for work of unknown or long duration; short work goes out in
+batches, so that a lane does not stand still while the next task travels.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from zlib import crc32
+
+from helix_ray.core.state import TaskClass
+
+# Float sums of fractions (0.1 GPU ten times) must still fit into a whole.
+EPSILON = 1e-9
+# Lanes a node opens for tasks that ask for no resource at all.
+FREE_LANES_MAX = 32
+# Work that a lane may have before it: enough to bridge the way to the node and back, little enough that an
+# urgent task does not wait behind it.
+PREFETCH_S = 0.05
+LANE_TASKS_MAX = 256
+
+Depth = Callable[[TaskClass], int]
+Amounts = Mapping[str, float]
+
+
+def lanes_of(count: int, depth: int) -> int:
+    """Return how many lanes a number of tasks takes up."""
+    return -(-count // depth)
+
+
+def depth_for(average_s: float | None) -> int:
+    """Return how many tasks of this duration (seconds; None: unknown) one lane may hold."""
+    if average_s is None:
+        return 1
+    return max(1, min(LANE_TASKS_MAX, int(PREFETCH_S / max(average_s, 1e-6))))
+
+
+class Node:
+    """What a worker offers, what others and ours take of it, and what is left.
+
+    `closed` says why it takes no new work (empty: it does). `version` changes with everything that a score or a
+    fit depends on. `turn` orders nodes by when they were given something last.
+    """
+
+    __slots__ = (
+        "_utilisation", "bare_lanes", "capabilities", "capacity", "closed", "foreign", "free", "id", "labels", "load", "order",
+        "tasks", "turn", "version",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        id: str,
+        capacity: Amounts,
+        capabilities: frozenset[str] = frozenset(),
+        labels: Mapping[str, str] | None = None,
+        load: Mapping[TaskClass, int] | None = None,
+        foreign: Amounts | None = None,
+        closed: str = "",
+    ) -> None:
+        self.id = id
+        self.capacity = dict(capacity)
+        self.capabilities = capabilities
+        self.labels = dict(labels or {})
+        self.load = dict(load or {})
+        self.foreign = dict(foreign or {})
+        self.closed = closed
+        self.free: dict[str, float] = {}
+        self.tasks = 0
+        # Lanes of tasks that ask for no resource.
+        self.bare_lanes = 0
+        self.turn = 0
+        self.version = 0
+        # Ties between equal nodes fall differently on every cluster, and the same way every time.
+        self.order = crc32(id.encode())
+        self._utilisation: float | None = None
+
+    def __lt__(self, other: Node) -> bool:
+        """Order two nodes that are equal in all else."""
+        return self.id < other.id
+
+    def settle(self, depth: Depth) -> None:
+        """Work out what is free, from what others use and the lanes that the load takes up."""
+        self.free = dict(self.capacity)
+        self.bare_lanes = 0
+        for name, amount in self.foreign.items():
+            self.free[name] = self.free.get(name, 0.0) - amount
+        for group, count in self.load.items():
+            self._use(group, lanes_of(count, depth(group)))
+        self.tasks = sum(self.load.values())
+        self.touch()
+
+    def _use(self, group: TaskClass, lanes: int) -> None:
+        if not group.demand:
+            self.bare_lanes += lanes
+        for name, amount in group.demand:
+            self.free[name] = self.free.get(name, 0.0) - amount * lanes
+
+    def touch(self) -> None:
+        """Note that something has changed."""
+        self.version += 1
+        self._utilisation = None
+
+    def rest(self, group: TaskClass, depth: int) -> int:
+        """Return how many more tasks of a class its begun lanes take."""
+        return -self.load.get(group, 0) % depth
+
+    def free_lanes(self, group: TaskClass) -> int:
+        """Return how many further lanes of a class fit now."""
+        if not group.demand:
+            return max(0, FREE_LANES_MAX - self.bare_lanes)
+        free, lanes = self.free, sys.maxsize
+        for name, amount in group.demand:
+            fits = int((free.get(name, 0.0) + EPSILON) / amount)
+            if fits <= 0:
+                return 0
+            if fits < lanes:
+                lanes = fits
+        return lanes
+
+    def fits(self, group: TaskClass) -> bool:
+        """Say whether a further lane of a class fits now."""
+        if not group.demand:
+            return self.bare_lanes < FREE_LANES_MAX
+        free = self.free
+        return all(free.get(name, 0.0) + EPSILON >= amount for name, amount in group.demand)
+
+    def room(self, group: TaskClass, depth: int) -> int:
+        """Return how many more tasks of a class fit now."""
+        return self.rest(group, depth) + depth * self.free_lanes(group)
+
+    def take(self, group: TaskClass, count: int, depth: int) -> int:
+        """Account for `count` more tasks of a class (fewer, when negative); return by how many lanes it grew."""
+        before = self.load.get(group, 0)
+        lanes = lanes_of(before + count, depth) - lanes_of(before, depth)
+        if before + count:
+            self.load[group] = before + count
+        else:
+            del self.load[group]
+        if lanes:
+            self._use(group, lanes)
+        self.tasks += count
+        self.touch()
+        return lanes
+
+    def suits(self, group: TaskClass) -> bool:
+        """Say whether labels and capabilities allow the class here, whatever is free."""
+        return self.capabilities.issuperset(group.capabilities) and all(
+            self.labels.get(name) == value for name, value in group.labels
+        )
+
+    def could_hold(self, group: TaskClass) -> bool:
+        """Say whether the class would fit if nothing else ran here."""
+        return all(self.capacity.get(name, 0.0) + EPSILON >= amount for name, amount in group.demand)
+
+    def utilisation(self) -> float:
+        """Return the fullest dimension's share in use, 0 to 1."""
+        if self._utilisation is None:
+            free, least = self.free, 1.0
+            for name, total in self.capacity.items():
+                if total > 0:
+                    share = free[name] / total
+                    if share < least:
+                        least = share
+            self._utilisation = 1.0 - least
+        return self._utilisation

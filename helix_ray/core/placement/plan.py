@@ -1,0 +1,149 @@
+"""Which waiting task goes to which node: `place(...)`, pure and replayable.
+
+The same fleet, queues and time give the same plan. What does not fit is found out once a class and not once a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from helix_ray.core.placement.fleet import Fleet, Heap
+from helix_ray.core.placement.node import Node
+from helix_ray.core.placement.preempt import make_room
+from helix_ray.core.placement.rules import Rules, Shares
+from helix_ray.core.placement.strategies import DEFAULT, STRATEGIES
+from helix_ray.core.placement.turns import Line, Turns
+from helix_ray.core.state import ReadyQueue, TaskClass
+
+# Why a class waits.
+NO_ROOM, QUOTA = "no_room", "quota"
+
+
+@dataclass(slots=True)
+class Plan:
+    """`pairs` of (task id, node id); `preempted` attempts that must stop for them; `blocked`: why classes wait."""
+
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    preempted: list[tuple[str, int]] = field(default_factory=list)
+    blocked: dict[TaskClass, str] = field(default_factory=dict)
+
+
+def place(fleet: Fleet, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, now: float, limit: int) -> Plan:
+    """Return what to start where: up to `limit` tasks (a gang is never cut), in the order of core/placement/turns.py.
+
+    The fleet is changed: it carries the plan's load afterwards.
+    """
+    shares = Shares(fleet.lanes, fleet.totals, rules.quotas)
+    planner = _Planner(fleet, rules, shares, limit)
+    turns = Turns(ready, rules, shares, now)
+    while len(planner.plan.pairs) < limit and (line := turns.next()) is not None:
+        if planner.place(line):
+            turns.back(line)
+    return planner.plan
+
+
+class _Planner:
+    """One plan in the making."""
+
+    def __init__(self, fleet: Fleet, rules: Rules, shares: Shares, limit: int) -> None:
+        self.plan = Plan()
+        self._fleet = fleet
+        self._rules = rules
+        self._shares = shares
+        self._limit = limit
+        # Nodes whose begun lanes of a class take more, found once a class.
+        self._begun: dict[TaskClass, list[Node]] = {}
+
+    def place(self, line: Line) -> bool:
+        """Place some of a line's tasks (all of a gang's); False when nothing can be placed now."""
+        return self._place_gang(line) if line.group.gang else self._place_some(line)
+
+    def _heap(self, group: TaskClass) -> Heap:
+        name = group.strategy or self._rules.strategy
+        return self._fleet.heap(group, STRATEGIES.get(name) or STRATEGIES[DEFAULT])
+
+    def _place_some(self, line: Line) -> bool:
+        """Give one node a share of one class at one level."""
+        group = line.group
+        depth = self._fleet.depth(group)
+        node = self._begun_node(group, depth) if depth > 1 else None
+        if node is not None:
+            self._give(line, node, min(node.rest(group, depth), self._limit - len(self.plan.pairs)))
+            return True
+        allowed = self._shares.lanes_allowed(group)
+        if allowed == 0:
+            self.plan.blocked[group] = QUOTA
+            return False
+        heap = self._heap(group)
+        node = heap.best()
+        if node is None:
+            node = self._by_preemption(line, heap)
+        if node is None:
+            self.plan.blocked[group] = NO_ROOM
+            return False
+        # An even share: a lane is filled only when there is enough for every node that may have room.
+        share = -(-line.left // max(1, len(heap.entries)))
+        count = max(1, min(depth, share, self._limit - len(self.plan.pairs)))
+        self._give(line, node, count)
+        return True
+
+    def _begun_node(self, group: TaskClass, depth: int) -> Node | None:
+        begun = self._begun.get(group)
+        if begun is None:
+            begun = [n for n in self._fleet.open_nodes() if group in n.load and n.rest(group, depth)]
+            self._begun[group] = begun
+        while begun:
+            if begun[-1].rest(group, depth):
+                return begun[-1]
+            begun.pop()
+        return None
+
+    def _give(self, line: Line, node: Node, count: int) -> None:
+        group = line.group
+        before = self._fleet.lanes.get(group, 0)
+        taken = line.take(count)
+        self._fleet.take(node, group, len(taken))
+        self._shares.add(group, self._fleet.lanes.get(group, 0) - before)
+        self.plan.pairs.extend((task_id, node.id) for task_id in taken)
+
+    def _by_preemption(self, line: Line, heap: Heap) -> Node | None:
+        if self._rules.preempt_level is None or line.level < self._rules.preempt_level:
+            return None
+        room = make_room(self._fleet, line.group, line.level, self._rules.held)
+        if room is None:
+            return None
+        node, victims = room
+        for victim in victims:
+            self._fleet.take(node, victim.group, -1)
+            self._shares.add(victim.group, -1)
+            self.plan.preempted.append((victim.task_id, victim.attempt))
+        return node
+
+    def _place_gang(self, line: Line) -> bool:
+        """Place every waiting shard of a gang, or none."""
+        group, wanted = line.group, line.left
+        allowed = self._shares.lanes_allowed(group)
+        if allowed is not None and allowed < wanted:
+            self.plan.blocked[group] = QUOTA
+            return False
+        nodes = fit_together(self._fleet, self._heap(group), group, wanted)
+        if len(nodes) < wanted:
+            for node in nodes:
+                self._fleet.take(node, group, -1)
+            self.plan.blocked[group] = NO_ROOM
+            return False
+        self._shares.add(group, wanted)
+        self.plan.pairs.extend(
+            (task_id, node.id) for task_id, node in zip(line.take_all(), nodes, strict=True)
+        )
+        return False  # nothing of it is left
+
+
+def fit_together(fleet: Fleet, heap: Heap, group: TaskClass, wanted: int) -> list[Node]:
+    """Give up to `wanted` tasks of a class to nodes, a lane each; return the node of each."""
+    nodes: list[Node] = []
+    while len(nodes) < wanted and (node := heap.best()) is not None:
+        fleet.take(node, group, 1)
+        nodes.append(node)
+    return nodes

@@ -1,0 +1,95 @@
+"""Whose place an urgent task may take: the fewest and least urgent attempts of one node that make room for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from helix_ray.core.placement.fleet import Fleet
+from helix_ray.core.placement.node import EPSILON, Depth, Node
+from helix_ray.core.placement.rules import Held, HeldBy
+from helix_ray.core.state import State, TaskClass
+
+# Nodes that are looked at for one urgent task.
+NODES_MAX = 200
+
+
+def make_room(fleet: Fleet, group: TaskClass, level: int, held: HeldBy) -> tuple[Node, list[Held]] | None:
+    """Return a node and the attempts to stop there so that a task of this level fits; None where nothing helps.
+
+    The best node has the least urgent victims, then the fewest, then those that have run the shortest.
+    """
+    best: tuple[tuple[int, int, float, int], Node, list[Held]] | None = None
+    looked_at = 0
+    for node in fleet.open_nodes():
+        if not (node.could_hold(group) and node.suits(group)):
+            continue
+        looked_at += 1
+        if looked_at > NODES_MAX:
+            break
+        victims = victims_on(node, group, level, held)
+        if victims is None:
+            continue
+        newest = min(victim.started_at for victim in victims)
+        cost = (max(victim.level for victim in victims), len(victims), -newest, node.order)
+        if best is None or cost < best[0]:
+            best = (cost, node, victims)
+    return None if best is None else (best[1], best[2])
+
+
+def victims_on(node: Node, group: TaskClass, level: int, held: HeldBy) -> list[Held] | None:
+    """Return the attempts on a node to stop for a task of a class, none of which can be left out; None if all of
+    those below its level together are not enough."""
+    missing = {
+        name: amount - node.free.get(name, 0.0)
+        for name, amount in group.demand
+        if amount > node.free.get(name, 0.0) + EPSILON
+    }
+    # The least urgent first, and of those the ones that lose the least work.
+    lower = sorted(
+        (item for item in held(node.id) if item.level < level and not item.group.gang),
+        key=lambda item: (item.level, -item.started_at, item.task_id),
+    )
+    chosen: list[Held] = []
+    for item in lower:
+        if not missing:
+            break
+        given = dict(item.group.demand)
+        if not any(name in missing for name in given):
+            continue
+        chosen.append(item)
+        for name in [name for name in given if name in missing]:
+            missing[name] -= given[name]
+            if missing[name] <= EPSILON:
+                del missing[name]
+    if missing or not chosen:
+        return None
+    return _without_needless(node, group, chosen)
+
+
+def _without_needless(node: Node, group: TaskClass, chosen: list[Held]) -> list[Held]:
+    """Drop, from the most urgent on, victims that later ones have made needless."""
+    kept = list(chosen)
+    for item in reversed(chosen):
+        rest = [other for other in kept if other is not item]
+        if rest and _enough(node, group, rest):
+            kept = rest
+    return kept
+
+
+def _enough(node: Node, group: TaskClass, victims: list[Held]) -> bool:
+    return all(
+        node.free.get(name, 0.0) + sum(dict(v.group.demand).get(name, 0.0) for v in victims) + EPSILON
+        >= amount
+        for name, amount in group.demand
+    )
+
+
+def preemptible(state: State, node_id: str, depth: Depth, preemptions_max: int) -> Iterator[Held]:
+    """Give the attempts of a node that may be stopped for more urgent work."""
+    worker = state.workers.get(node_id)
+    for task_id, attempt in worker.held.items() if worker is not None else ():
+        task = state.tasks[task_id]
+        # Several short tasks share a lane: stopping one of them frees nothing.
+        lane_is_its_own = depth(task.group) == 1
+        if lane_is_its_own and task.preemptions < preemptions_max and task.spec.get("preemptible", True):
+            yield Held(task_id, attempt, task.level, task.started_at or 0.0, task.group)

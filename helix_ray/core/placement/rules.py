@@ -1,0 +1,112 @@
+"""What a plan must keep to beside what fits: ageing, fair shares, quotas, preemption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from helix_ray.core.placement.strategies import DEFAULT
+from helix_ray.core.state import Quota, TaskClass
+
+# The one limit of a quota that is no resource: lanes, that is tasks that run at once.
+TASKS = "tasks"
+
+
+class Held(NamedTuple):
+    """A running attempt as a candidate for preemption."""
+
+    task_id: str
+    attempt: int
+    level: int
+    started_at: float
+    group: TaskClass
+
+
+HeldBy = Callable[[str], Sequence[Held]]
+
+
+def _nothing_held(node_id: str) -> Sequence[Held]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`preempt_level`: tasks of this priority level or above may take the place of lower ones (None: nobody may).
+    `held` gives what a node runs that may be stopped for more urgent work."""
+
+    aging_s: float = 600.0
+    strategy: str = DEFAULT
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
+    preempt_level: int | None = None
+    held: HeldBy = _nothing_held
+
+
+class Shares:
+    """What each project uses, and how that compares with its quota and its fair share (dominant resource fairness)."""
+
+    def __init__(
+        self, lanes: Mapping[TaskClass, int], totals: Mapping[str, float], quotas: Mapping[str, Quota]
+    ):
+        self._totals = totals
+        self._quotas = quotas
+        self._used: dict[str, dict[str, float]] = {}
+        self._dominant: dict[str, float] = {}
+        for group, count in lanes.items():
+            self.add(group, count)
+
+    def add(self, group: TaskClass, lanes: int) -> None:
+        """Count lanes of a class as used by its project."""
+        used = self._used.setdefault(group.project, {})
+        used[TASKS] = used.get(TASKS, 0.0) + lanes
+        for name, amount in group.demand:
+            used[name] = used.get(name, 0.0) + amount * lanes
+        self._dominant.pop(group.project, None)
+
+    def used(self, project: str) -> dict[str, float]:
+        """Return what a project holds, by resource name and `tasks`."""
+        return {name: amount for name, amount in self._used.get(project, {}).items() if amount > 0}
+
+    def dominant(self, project: str) -> float:
+        """Return the largest share of any resource that a project uses, by its weight."""
+        share = self._dominant.get(project)
+        if share is None:
+            share = self._dominant[project] = self._find_dominant(project)
+        return share
+
+    def _find_dominant(self, project: str) -> float:
+        quota = self._quotas.get(project)
+        most = 0.0
+        for name, amount in self._used.get(project, {}).items():
+            total = self._totals.get(name, 0.0)
+            if total > 0 and amount > most * total:
+                most = amount / total
+        return most / (quota.weight if quota is not None else 1.0)
+
+    def lanes_allowed(self, group: TaskClass) -> int | None:
+        """Return how many more lanes of a class the project's quota allows; None for no bound."""
+        quota = self._quotas.get(group.project)
+        if quota is None or not quota.limits:
+            return None
+        used = self._used.get(group.project, {})
+        asked = {**dict(group.demand), TASKS: 1.0}
+        rooms = [
+            int((limit - used.get(name, 0.0) + 1e-9) / asked[name])
+            for name, limit in quota.limits.items()
+            if asked.get(name)
+        ]
+        return max(0, min(rooms)) if rooms else None
+
+    def exceeded(self, group: TaskClass) -> dict[str, float]:
+        """Return by how much one more lane of a class would exceed each limit of its project's quota."""
+        quota = self._quotas.get(group.project)
+        if quota is None:
+            return {}
+        used = self._used.get(group.project, {})
+        asked = {**dict(group.demand), TASKS: 1.0}
+        over = {
+            name: used.get(name, 0.0) + asked[name] - limit
+            for name, limit in quota.limits.items()
+            if asked.get(name)
+        }
+        return {name: amount for name, amount in over.items() if amount > 1e-9}

@@ -1,0 +1,102 @@
+"""Whose turn it is: the class whose best waiting task goes next.
+
+First by level of priority, where every `aging_s` of waiting counts as one level: nothing starves. Within a level the
+project that uses the smallest share of the cluster goes first, and within a project who came first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from heapq import heapify, heappop, heappush, heapreplace
+
+from helix_ray.core.placement.rules import Rules, Shares
+from helix_ray.core.state import EXTERNAL, SHARDED, ReadyQueue, TaskClass
+
+Rank = tuple[int, float, float]  # boosted level negated, share of its project, submit time
+
+
+class Line:
+    """One class's waiting tasks, taken from the front of each level. `level` is the one that is next."""
+
+    __slots__ = ("_aging_s", "_heads", "_now", "_rests", "best", "group", "left", "level", "number")
+
+    def __init__(self, number: int, group: TaskClass, queue: ReadyQueue, aging_s: float, now: float) -> None:
+        self.number = number
+        self.group = group
+        self.left = queue.size
+        self.level = 0
+        self._aging_s = aging_s
+        self._now = now
+        self._rests: list[Iterator[tuple[str, float]]] = [iter(line.items()) for line in queue.levels]
+        self._heads: list[tuple[str, float] | None] = [next(rest, None) for rest in self._rests]
+        # (boosted level negated, submit time) of the task that is next.
+        self.best = self._find_best()
+
+    def _find_best(self) -> tuple[int, float]:
+        best: tuple[int, float] = (1, 0.0)  # after every level there is
+        for level, head in enumerate(self._heads):
+            if head is not None:
+                boosted = level + int(max(0.0, self._now - head[1]) / self._aging_s)
+                key = (-boosted, head[1])
+                if key <= best:
+                    best, self.level = key, level
+        return best
+
+    def take(self, count: int) -> list[str]:
+        """Take up to `count` tasks of the level that is next."""
+        taken: list[str] = []
+        level = self.level
+        rest, head = self._rests[level], self._heads[level]
+        while len(taken) < count and head is not None:
+            taken.append(head[0])
+            head = next(rest, None)
+        self._heads[level] = head
+        self.left -= len(taken)
+        self.best = self._find_best()
+        return taken
+
+    def take_all(self) -> list[str]:
+        """Take every task, of all levels, the most urgent first."""
+        taken: list[str] = []
+        while self.left:
+            taken += self.take(self.left)
+        return taken
+
+
+class Turns:
+    """Gives the lines in the order of their ranks, which are looked up again as shares change."""
+
+    def __init__(
+        self, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, shares: Shares, now: float
+    ) -> None:
+        lines = [
+            Line(i, group, queue, rules.aging_s, now)
+            for i, (group, queue) in enumerate(ready.items())
+            if queue.size and group.kind not in (EXTERNAL, SHARDED)
+        ]
+        self._shares = shares
+        # With one project there is nothing to be fair about.
+        self._fair = len({line.group.project for line in lines}) > 1
+        self._heap = [(self._rank(line), line.number, line) for line in lines]
+        heapify(self._heap)
+
+    def _rank(self, line: Line) -> Rank:
+        share = self._shares.dominant(line.group.project) if self._fair else 0.0
+        return line.best[0], share, line.best[1]
+
+    def next(self) -> Line | None:
+        """Take out the line whose turn it is."""
+        while self._heap:
+            rank, number, line = self._heap[0]
+            now = self._rank(line)
+            if now <= rank:
+                heappop(self._heap)
+                return line
+            # Its project was given something since.
+            heapreplace(self._heap, (now, number, line))
+        return None
+
+    def back(self, line: Line) -> None:
+        """Put a line in again, if it has tasks left."""
+        if line.left > 0:
+            heappush(self._heap, (self._rank(line), line.number, line))

@@ -1,0 +1,323 @@
+"""The cluster on the wire: status, nodes, distributions, explanations, quotas."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Required
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, with_config
+from typing_extensions import TypedDict
+
+from helix_ray.wire.runs import given
+from helix_ray.wire.tasks import CAPABILITIES_MAX, MEMORY_MB_MAX
+from helix_ray.wire.times import iso, iso_or_none
+from helix_ray.wire.values import Id, Word, adapter, strict
+
+CLOSED = ConfigDict(extra="forbid")
+NODES_MAX = 100_000
+LIMITS_MAX = 64
+WEIGHT_MAX = 1_000_000.0
+
+
+@with_config(
+    strict(
+        task_id="task-456",
+        distribution_strategy="round_robin",
+        required_capabilities=["gpu", "ai_acceleration"],
+    )
+)
+class DistributeIn(TypedDict, total=False):
+    """A task that is to start now, on nodes chosen by a strategy; with `dry_run` it is only said where."""
+
+    task_id: Required[Id]
+    # Known names are in the error that an unknown one gets.
+    distribution_strategy: Annotated[str, Field(max_length=64)] | None
+    required_capabilities: Annotated[list[Word], Field(max_length=CAPABILITIES_MAX)] | None
+    max_nodes: Annotated[int, Field(ge=1, le=NODES_MAX)] | None
+    dry_run: bool | None
+
+
+@with_config(strict(limits={"cpu": 16, "gpu": 2, "tasks": 100, "queued": 10_000}, weight=2))
+class QuotaIn(TypedDict, total=False):
+    """What a project may hold at once, by resource name; `tasks` run at once, `queued` are unfinished."""
+
+    limits: Annotated[
+        dict[Word, Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]], Field(max_length=LIMITS_MAX)
+    ]
+    weight: Annotated[float, Field(gt=0, le=WEIGHT_MAX)]
+
+
+class MasterNode(BaseModel):
+    """The control plane; `uptime` in whole seconds since this epoch's master started (a restart begins an epoch)."""
+
+    model_config = CLOSED
+
+    id: str = Field(examples=["helix-master"])
+    status: str = Field(examples=["active"])
+    uptime: int
+    started_at: str
+    epoch: int
+
+
+class NodeLine(BaseModel):
+    """A node in short; `current_load` is the busy share of its processors, measured, null where it is not known."""
+
+    model_config = CLOSED
+
+    id: str = Field(examples=["worker-local-1"])
+    status: str = Field(examples=["active", "draining", "resting", "lost"])
+    tasks_completed: int
+    current_load: float | None
+
+
+class ClusterStatusOut(BaseModel):
+    """The master and all nodes; the master counts as a node."""
+
+    model_config = CLOSED
+
+    master_node: MasterNode
+    worker_nodes: list[NodeLine]
+    total_nodes: int
+    active_nodes: int
+
+
+class NodeOut(NodeLine):
+    """A node, whole. `allocated` is held by our tasks, `foreign` by others on the Ray cluster; `simulated` names
+    resources that are logical only."""
+
+    hostname: str
+    node_id: str | None
+    resources: dict[str, float]
+    free: dict[str, float]
+    allocated: dict[str, float]
+    foreign: dict[str, float]
+    simulated: list[str]
+    capabilities: list[str]
+    labels: dict[str, str]
+    usage: dict[str, JsonValue]
+    running: list[str]
+    running_total: int
+    tasks_failed: int
+    draining: bool
+    lost_at: list[str]
+    rests_until: str | None
+    last_heartbeat: str
+    registered_at: str
+
+
+class NodesOut(BaseModel):
+    """All nodes."""
+
+    model_config = CLOSED
+
+    nodes: list[NodeOut]
+
+
+class Misfit(BaseModel):
+    """One dimension in which a task does not fit on a node: for ever (`never`) or for now (`waiting`)."""
+
+    model_config = CLOSED
+
+    dimension: str = Field(examples=["resources.gpu", "labels.zone", "capabilities.npu", "node"])
+    asked: JsonValue
+    has: JsonValue
+    deficit: float | None
+    kind: str = Field(examples=["never", "waiting"])
+
+
+class NodeVerdict(BaseModel):
+    """What is in the way on one node; nothing where it fits."""
+
+    model_config = CLOSED
+
+    node: str
+    verdict: str = Field(examples=["fits", "waiting", "never"])
+    failing: list[Misfit]
+
+
+class ReasonCount(BaseModel):
+    """How many nodes fail in a dimension."""
+
+    model_config = CLOSED
+
+    dimension: str
+    kind: str
+    nodes: int
+
+
+class Change(BaseModel):
+    """One part of the smallest change that would place the task now."""
+
+    model_config = ConfigDict(extra="allow")
+
+    change: str = Field(
+        examples=["reduce", "drop_label", "drop_capability", "fewer_shards", "raise_quota", "undrain"]
+    )
+
+
+class ExpectedFree(BaseModel):
+    """Which node is expected to have room first, in how many seconds, and what it lacks until then."""
+
+    model_config = CLOSED
+
+    node: str
+    in_s: float
+    missing: dict[str, float]
+
+
+class DistributeOut(BaseModel):
+    """Where a task went, or why it went nowhere. `assigned_nodes` of a dry run are where it would go."""
+
+    model_config = CLOSED
+
+    distributed: bool
+    assigned_nodes: list[str]
+    estimated_completion: str | None
+    estimated_completion_p90: str | None
+    estimated_completion_reason: str | None
+    strategy: str
+    dry_run: bool
+    fits: bool
+    summary: str | None = None
+    reasons: list[ReasonCount] | None = None
+    nodes: list[NodeVerdict] | None = None
+    change: list[Change] | None = None
+    change_node: str | None = None
+    expected_free: ExpectedFree | None = None
+
+
+class Preempts(BaseModel):
+    """Whose place the task would take."""
+
+    model_config = CLOSED
+
+    node: str
+    tasks: list[str]
+
+
+class WaitOut(BaseModel):
+    """A reason why tasks of this class waited, and when; since the master's last start."""
+
+    model_config = CLOSED
+
+    reason: str = Field(examples=["no_room", "quota"])
+    since: str
+    until: str
+
+
+class ExplainOut(BaseModel):
+    """Why a task is where it is. Fields about placement are there while it is pending."""
+
+    model_config = CLOSED
+
+    id: str
+    status: str
+    assigned_worker: str | None
+    verdict: str = Field(
+        examples=["placeable", "waiting", "never", "quota", "no_nodes", "dependencies", "delayed", "running"]
+    )
+    summary: str
+    nodes: list[NodeVerdict]
+    nodes_total: int
+    reasons: list[ReasonCount]
+    change: list[Change] | None
+    change_node: str | None = None
+    expected_free: ExpectedFree | None = None
+    preempts: Preempts | None = None
+    queued_ahead: int | None = None
+    estimated_start: str | None = None
+    estimated_completion: str | None = None
+    estimated_completion_p90: str | None = None
+    history: list[WaitOut] | None = None
+    waits_for: list[str] | None = None
+    not_before: str | None = None
+
+
+class QuotaOut(BaseModel):
+    """A project's limits, and what it uses: resources it holds, tasks it has queued, its dominant share of the cluster."""
+
+    model_config = CLOSED
+
+    project_id: str
+    limits: dict[str, float]
+    weight: float
+    used: dict[str, float]
+    queued: int
+    share: float
+
+
+class QuotasOut(BaseModel):
+    """Quotas and use of projects."""
+
+    model_config = CLOSED
+
+    quotas: list[QuotaOut]
+
+
+class QuotaSetOut(BaseModel):
+    """What a project may hold from now on."""
+
+    model_config = CLOSED
+
+    project_id: str
+    limits: dict[str, float]
+    weight: float
+
+
+DISTRIBUTE = adapter(Annotated[DistributeIn, AfterValidator(given)])
+QUOTA = adapter(QuotaIn)
+_EXPLAIN_TIMES = ("estimated_start", "estimated_completion", "estimated_completion_p90", "not_before")
+
+
+def status_out(view: dict[str, Any]) -> dict[str, Any]:
+    """Return the cluster's status with times as text."""
+    master = view["master_node"]
+    shown = {**master, "uptime": int(master["uptime"]), "started_at": iso(master["started_at"])}
+    return {**view, "master_node": shown}
+
+
+def node_out(view: dict[str, Any]) -> dict[str, Any]:
+    """Return a node with times as text."""
+    return {
+        **view,
+        "lost_at": [iso(at) for at in view["lost_at"]],
+        "rests_until": iso_or_none(view["rests_until"]),
+        "last_heartbeat": iso(view["last_heartbeat"]),
+        "registered_at": iso(view["registered_at"]),
+    }
+
+
+def estimates_out(view: dict[str, Any]) -> dict[str, Any]:
+    """Return when a distributed task will be done, as an answer says it."""
+    return {
+        "estimated_completion": iso_or_none(view.get("estimated_completion")),
+        "estimated_completion_p90": iso_or_none(view.get("estimated_completion_p90")),
+        "estimated_completion_reason": view.get("estimate_missing") or view.get("estimate_basis"),
+    }
+
+
+def refused_out(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
+    """Return why a plan has no nodes for a task."""
+    return {
+        "distributed": False,
+        "assigned_nodes": [],
+        "estimated_completion": None,
+        "estimated_completion_p90": None,
+        "estimated_completion_reason": "it has no room now",
+        "strategy": plan["strategy"],
+        "dry_run": dry_run,
+        "fits": False,
+        **{
+            name: plan[name]
+            for name in ("summary", "reasons", "nodes", "change", "change_node", "expected_free")
+        },
+    }
+
+
+def explain_out(view: dict[str, Any]) -> dict[str, Any]:
+    """Return an explanation with times as text."""
+    shown = {**view, **{name: iso_or_none(view[name]) for name in _EXPLAIN_TIMES if name in view}}
+    if "history" in view:
+        shown["history"] = [
+            {**wait, "since": iso(wait["since"]), "until": iso(wait["until"])} for wait in view["history"]
+        ]
+    return shown
