@@ -37,6 +37,8 @@ EDITABLE_WITH_SHARDS = frozenset({"title", "description"})
 EDITABLE = EDITABLE_WHILE_RUNNING | {
     "type", "resources", "required_capabilities", "max_retries", "retry_backoff_s", "timeout_s", "deadline",
 }  # fmt: skip
+# A task in line has no current attempt, only a last one.
+QUEUED = frozenset({Status.WAITING, Status.PENDING})
 
 
 def visible(ctx: Context, task_id: str) -> Task | Rejected:
@@ -92,6 +94,11 @@ def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
 
 def _stale(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None:
     """Refuse a report that names another attempt or another worker than the current ones."""
+    if body.attempt is not None and body.attempt == task.attempt and task.status in QUEUED:
+        # Its lease ended, or it ended itself: what it still says must not pass for a person's word on the queued task.
+        return conflict(
+            "This attempt is over: the task is queued again", attempt=body.attempt, current_attempt=None
+        )
     if body.attempt is not None and body.attempt != task.attempt:
         return conflict(
             "This attempt is over: the task has another one",
