@@ -20,9 +20,10 @@ from helix_ray.core.explain import (
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.placement import Fleet, Node
 from helix_ray.core.placement.estimate import UNKNOWN, completion
+from helix_ray.core.placement.rules import Shares
 from helix_ray.core.placement.strategies import STRATEGIES, Strategy
 from helix_ray.core.questions import PlanTask
-from helix_ray.core.state import EXTERNAL, Task, TaskClass, class_of
+from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, class_of
 
 OVER_MAX_NODES = "max_nodes"
 
@@ -34,28 +35,47 @@ def plan_task(cluster: Cluster, question: PlanTask, task: Task) -> dict[str, Any
         return refused
     parts = [shard for shard in shards_of(cluster.state, task) if shard.status is Status.PENDING] or [task]
     group = _asked(question, parts[0])
-    strategy = STRATEGIES[question.strategy or cluster.policy.strategy]
+    strategy = STRATEGIES[question.strategy or _own(task, cluster)]
     fleet = candidates(cluster, group)
-    nodes = _choose(fleet, as_asked_of(group), strategy, len(parts), question.max_nodes)
-    verdict = judge(cluster, group, len(parts) if group.gang else 1)
-    view: dict[str, Any] = {
+    allowed = Shares(fleet.lanes, fleet.totals, cluster.state.quotas).lanes_allowed(group)
+    wanted = len(parts) if allowed is None or group.kind == EXTERNAL else min(allowed, len(parts))
+    nodes = _choose(fleet, as_asked_of(group), strategy, wanted, question.max_nodes)
+    if not nodes or (group.gang and len(nodes) < len(parts)):
+        return {
+            "id": task.id,
+            "strategy": strategy.name,
+            **_why_not(cluster, question, group, len(nodes), len(parts)),
+        }
+    # Without a gang the shards that have no room now are placed later, by the same strategy.
+    pairs = [(part.id, node.id) for part, node in zip(parts, nodes, strict=False)]
+    waves = -(-(len(parts) - len(nodes)) // len(nodes))
+    return {
         "id": task.id,
         "strategy": strategy.name,
-        "shards": len(parts) if parts[0] is not task else None,
+        "pairs": pairs,
+        "shards_waiting": len(parts) - len(nodes),
+        **_done_at(cluster, group, nodes, fleet, waves),
     }
-    if len(nodes) < len(parts) or verdict.verdict == "quota":
-        return {
-            **view,
-            "pairs": [],
-            "summary": _short(len(nodes), len(parts), question) or summary(verdict, group, 0),
-            "reasons": reason_counts(verdict.found),
-            "nodes": [node_verdict(node, found) for node, found in verdict.found[:NODES_LISTED_MAX]],
-            "change": verdict.change or _fewer(len(nodes), len(parts), question),
-            "change_node": verdict.at,
-            "expected_free": freeing_view(verdict.freeing),
-        }
-    pairs = [(part.id, node.id) for part, node in zip(parts, nodes, strict=True)]
-    return {**view, "pairs": pairs, **_done_at(cluster, group, nodes, fleet)}
+
+
+def _own(task: Task, cluster: Cluster) -> str:
+    own: str = task.spec.get("strategy") or MANUAL
+    return cluster.policy.strategy if own == MANUAL else own
+
+
+def _why_not(
+    cluster: Cluster, question: PlanTask, group: TaskClass, placed: int, wanted: int
+) -> dict[str, Any]:
+    verdict = judge(cluster, group, wanted if group.gang else 1)
+    return {
+        "pairs": [],
+        "summary": _short(placed, wanted, question) or summary(verdict, group, 0),
+        "reasons": reason_counts(verdict.found),
+        "nodes": [node_verdict(node, found) for node, found in verdict.found[:NODES_LISTED_MAX]],
+        "change": verdict.change or _fewer(placed, wanted),
+        "change_node": verdict.at,
+        "expected_free": freeing_view(verdict.freeing),
+    }
 
 
 def _refused(cluster: Cluster, question: PlanTask, task: Task) -> Rejected | None:
@@ -117,16 +137,20 @@ def _short(placed: int, wanted: int, question: PlanTask) -> str | None:
     return f"only {placed} of {wanted} shards have room now{where}"
 
 
-def _fewer(placed: int, wanted: int, question: PlanTask) -> list[dict[str, Any]]:
+def _fewer(placed: int, wanted: int) -> list[dict[str, Any]] | None:
     if 0 < placed < wanted:
         return [{"change": "fewer_shards", "to": placed, "by": wanted - placed}]
-    return []
+    return None
 
 
-def _done_at(cluster: Cluster, group: TaskClass, nodes: list[Node], fleet: Fleet) -> dict[str, Any]:
-    """Return when the last part will be done: each begins now, behind what its lane holds already."""
+def _done_at(
+    cluster: Cluster, group: TaskClass, nodes: list[Node], fleet: Fleet, waves: int
+) -> dict[str, Any]:
+    """Return when the last part will be done: behind what its lane holds, and the parts that go before it."""
     measured = cluster.state.durations.of(group[:3])
-    middle, most = completion(measured, _lane_wait_s(cluster, group, nodes, fleet), cluster.now)
+    average = (measured.average_s if measured is not None else None) or 0.0
+    wait_s = _lane_wait_s(group, nodes, fleet, average) + waves * average
+    middle, most = completion(measured, wait_s, cluster.now)
     return {
         "estimated_completion": middle,
         "estimated_completion_p90": most,
@@ -135,10 +159,8 @@ def _done_at(cluster: Cluster, group: TaskClass, nodes: list[Node], fleet: Fleet
     }
 
 
-def _lane_wait_s(cluster: Cluster, group: TaskClass, nodes: list[Node], fleet: Fleet) -> float:
-    average = cluster.state.durations.average_s(group[:3])
-    if average is None or group.kind == EXTERNAL:
+def _lane_wait_s(group: TaskClass, nodes: list[Node], fleet: Fleet, average: float) -> float:
+    if group.kind == EXTERNAL:
         return 0.0
     depth = fleet.depth(group)
-    before = max((node.load.get(group, 1) - 1) % depth for node in nodes)
-    return before * average
+    return max((node.load.get(group, 1) - 1) % depth for node in nodes) * average

@@ -12,7 +12,17 @@ from helix_ray.core import events as ev
 from helix_ray.core.evolve_accounts import ACCOUNT_FACTS
 from helix_ray.core.evolve_workers import WORKER_FACTS, hold, let_go, reload
 from helix_ray.core.lifecycle import TERMINAL, Status, move
-from helix_ray.core.state import DRAIN_SLICE_S, DRAIN_SLICES, LEVELS, Quota, ReadyQueue, State, Task, class_of
+from helix_ray.core.state import (
+    DRAIN_SLICE_S,
+    DRAIN_SLICES,
+    HOLDERS_REMEMBERED,
+    LEVELS,
+    Quota,
+    ReadyQueue,
+    State,
+    Task,
+    class_of,
+)
 
 
 def evolve(state: State, fact: ev.Fact) -> None:
@@ -142,7 +152,11 @@ def _assigned(state: State, event: ev.TaskAssigned, fact: ev.Fact) -> None:
     task.progress = 0.0
     task.note = None
     if event.worker is not None:
-        hold(state.workers[event.worker], task)
+        worker = state.workers[event.worker]
+        hold(worker, task)
+        if worker.kind == "external" and worker.owner not in task.given_to:
+            # Not in place: a snapshot may hold the old one.
+            task.given_to = [*task.given_to, worker.owner][-HOLDERS_REMEMBERED:]
 
 
 def _progressed(state: State, event: ev.TaskProgressed, fact: ev.Fact) -> None:

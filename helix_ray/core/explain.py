@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from helix_ray.core.backpressure import endings_per_s
@@ -19,7 +19,7 @@ from helix_ray.core.placement.plan import fit_together
 from helix_ray.core.placement.preempt import make_room
 from helix_ray.core.placement.rules import Shares
 from helix_ray.core.placement.strategies import DEFAULT, STRATEGIES
-from helix_ray.core.state import EXTERNAL, LEVELS, SHARDED, Task, TaskClass, Worker
+from helix_ray.core.state import EXTERNAL, LEVELS, MANUAL, SHARDED, Task, TaskClass, Worker
 
 # Nodes that an answer lists one by one; the others are in its counts.
 NODES_LISTED_MAX = 100
@@ -78,6 +78,9 @@ def judge(cluster: Cluster, group: TaskClass, wanted: int = 1) -> Verdict:
         return Verdict(_verdict(found), found, None, None, freeing)
     changes = list(best[1])
     changed = changed_class(group, changes)
+    if any(change["change"] == "undrain" for change in changes):
+        best[0].closed = ""
+        fleet.changed(best[0])
     count = _together(fleet, changed, wanted) if wanted > 1 else 1
     if count < wanted:
         changes.append({"change": "fewer_shards", "to": max(1, count), "by": wanted - max(1, count)})
@@ -142,6 +145,8 @@ def explain_view(cluster: Cluster, task: Task) -> dict[str, Any]:
         return {**view, **_plain("delayed", "its retry delay is not over"), "not_before": task.not_before}
     group, wanted = _placed_as(cluster, task)
     verdict = judge(cluster, group, wanted)
+    if group.strategy == MANUAL:
+        verdict = replace(verdict, verdict="manual")
     return {**view, **verdict_view(cluster, task, group, verdict)}
 
 
@@ -226,6 +231,8 @@ def summary(verdict: Verdict, group: TaskClass, ahead: int) -> str:
     total = len(verdict.found)
     if verdict.verdict == "no_nodes":
         return "no worker is there that does this" if group.kind == EXTERNAL else "no node is there"
+    if verdict.verdict == "manual":
+        return "it waits for somebody to distribute it"
     if verdict.verdict == "never":
         return f"none of {total} nodes could ever run it"
     if verdict.verdict == "quota":

@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from helix_ray.core.placement.strategies import STRATEGIES
-from helix_ray.core.state import LEVELS
+from helix_ray.core.state import LEVELS, MANUAL
 
 RUN_KINDS = ("command", "function", "inference")
 
@@ -84,7 +84,7 @@ def _shards(value: Any) -> bool:
 
 
 def _strategy(value: Any) -> bool:
-    return value is None or value in STRATEGIES
+    return value is None or value == MANUAL or value in STRATEGIES
 
 
 def _flag(value: Any) -> bool:

@@ -21,12 +21,15 @@ DEFAULT_CPU = 1.0
 # the whole list of what it holds instead.
 INBOX_ENTRIES_MAX = 20_000
 CLASSES_SHARED_MAX = 4096
+# The strategy of tasks that nobody places until somebody distributes them.
+MANUAL = "manual"
 # Kinds of classes that no node runs: external workers and people do the one, shards the other.
 EXTERNAL, SHARDED = "external", "sharded"
 # The rate at which tasks end is told from this many slices of so many seconds.
 DRAIN_SLICES = 6
 DRAIN_SLICE_S = 10.0
 LOSSES_REMEMBERED = 8
+HOLDERS_REMEMBERED = 8
 
 
 class TaskClass(NamedTuple):
@@ -75,6 +78,8 @@ class Task:
     result: Any = None
     error: dict[str, Any] | None = None
     preemptions: int = 0
+    # Owners of external workers that were given it, the newest last: they hear why they come too late.
+    given_to: list[str] = field(default_factory=list)
     # Of a sharded task: results of the shards that are done, by index as text.
     parts: dict[str, Any] = field(default_factory=dict)
 

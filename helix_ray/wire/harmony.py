@@ -177,6 +177,8 @@ class DistributeOut(BaseModel):
     strategy: str
     dry_run: bool
     fits: bool
+    # Shards that have no room yet, and are placed by themselves when there is some.
+    shards_waiting: int = 0
     summary: str | None = None
     reasons: list[ReasonCount] | None = None
     nodes: list[NodeVerdict] | None = None

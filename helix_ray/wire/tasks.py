@@ -52,7 +52,7 @@ Devices = Annotated[float, Field(ge=0, le=DEVICES_MAX)]
 Retries = Annotated[int, Field(ge=0, le=RETRIES_MAX)]
 BackoffSeconds = Annotated[float, Field(ge=0, le=BACKOFF_S_MAX)]
 Message = Annotated[str, Field(max_length=MESSAGE_CHARS_MAX)]
-Strategy = Literal["round_robin", "load_balanced", "capability_based", "pack", "spread"]
+Strategy = Literal["round_robin", "load_balanced", "capability_based", "pack", "spread", "manual"]
 Dependency = Annotated[str, Field(min_length=1, max_length=128)]
 
 

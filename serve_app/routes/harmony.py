@@ -114,7 +114,11 @@ async def _plan(question: PlanTask, caller: Caller, sent: Body) -> dict[str, Any
 async def _carry_out(
     question: PlanTask, plan: dict[str, Any], caller: Caller, sent: Body
 ) -> Receipt | Rejected:
-    told = {**shapes.estimates_out(plan), "strategy": plan["strategy"]}
+    told = {
+        **shapes.estimates_out(plan),
+        "strategy": plan["strategy"],
+        "shards_waiting": plan["shards_waiting"],
+    }
     pairs = tuple((task_id, node_id) for task_id, node_id in plan["pairs"])
     body = DistributeTask(question.task_id, pairs, question.strategy, question.capabilities, told)
     return await caller.services.control.execute(caller.order(body, sent))
@@ -137,6 +141,7 @@ def _planned(plan: dict[str, Any]) -> dict[str, Any]:
         "assigned_nodes": list(dict.fromkeys(node_id for _, node_id in plan["pairs"])),
         **shapes.estimates_out(plan),
         "strategy": plan["strategy"],
+        "shards_waiting": plan["shards_waiting"],
         "dry_run": True,
         "fits": True,
     }

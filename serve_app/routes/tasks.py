@@ -69,8 +69,20 @@ async def update_task(task_id: str, caller: SignedIn) -> Response:
     The worker that holds a task reports progress and its end; `attempt` and `worker_id` make sure that it still does.
     """
     sent = await read(caller.request)
-    receipt = await caller.execute(_update(task_id, sent.validated(TASK_UPDATE, "task")), sent)
-    return json_answer(shapes.updated(receipt.data), 200, receipt)
+    order = caller.order(_update(task_id, sent.validated(TASK_UPDATE, "task")), sent)
+    answer = await caller.services.control.execute(order)
+    if isinstance(answer, Rejected):
+        raise Refused(await _over_or(answer, task_id, caller))
+    return json_answer(shapes.updated(answer.data), 200, answer)
+
+
+async def _over_or(refusal: Rejected, task_id: str, caller: Caller) -> Rejected:
+    """Return a CONFLICT for a task that has ended and left memory, which a NOT_FOUND would deny."""
+    if refusal.code is ErrorCode.NOT_FOUND:
+        task = await caller.services.control.query(GetTask(task_id), caller.by)
+        if not isinstance(task, Rejected):
+            return conflict(f"Task is {task['status']}", status=task["status"])
+    return refusal
 
 
 def _update(task_id: str, change: dict[str, Any]) -> UpdateTask:

@@ -16,7 +16,7 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import DistributeTask, SetQuota
 from helix_ray.core.placement.fit import node_of
 from helix_ray.core.placement.strategies import STRATEGIES
-from helix_ray.core.state import EXTERNAL, Task, TaskClass, Worker, class_of
+from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker, class_of
 
 WEIGHT_MAX = 1_000_000.0
 LIMITS_MAX = 64
@@ -36,7 +36,9 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     parts = [shard for shard in shards_of(ctx.state, task) if shard.status is Status.PENDING] or [task]
     if {task_id for task_id, _ in body.pairs} - {part.id for part in parts} or not body.pairs:
         return conflict("The plan is about other tasks than those that wait", stale=True)
-    changes = _changes(task, body)
+    if parts[0].group.gang and len(body.pairs) < len(parts):
+        return conflict("A gang starts whole or not at all", shards=len(parts), stale=True)
+    changes = _changes(task, body, ctx)
     for part in parts:
         spec = {**part.spec, **changes}
         stale = _no_longer_fits(class_of(spec, part.owner), part, body, ctx)
@@ -52,10 +54,14 @@ def _edited(task: Task, parts: list[Task]) -> list[Task]:
     return [task, *parts] if is_sharded(task) else [task]
 
 
-def _changes(task: Task, body: DistributeTask) -> dict[str, Any]:
+def _changes(task: Task, body: DistributeTask, ctx: Context) -> dict[str, Any]:
     changes: dict[str, Any] = {}
-    if body.strategy is not None and body.strategy != task.spec.get("strategy"):
-        changes["strategy"] = body.strategy
+    strategy = body.strategy
+    if strategy is None and task.spec.get("strategy") == MANUAL:
+        # Should an attempt of it be lost, it is placed again without being asked for.
+        strategy = ctx.policy.strategy
+    if strategy is not None and strategy != task.spec.get("strategy"):
+        changes["strategy"] = strategy
     known = task.spec.get("required_capabilities") or []
     added = [name for name in body.capabilities if name not in known]
     if added:

@@ -18,7 +18,7 @@ from helix_ray.core.placement.fit import ever_fits, node_types
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
 from helix_ray.core.spec_shape import malformed
-from helix_ray.core.state import EXTERNAL, State, TaskClass, class_of
+from helix_ray.core.state import EXTERNAL, MANUAL, State, TaskClass, class_of
 
 
 def task_ids(seed: str, count: int) -> list[str]:
@@ -123,7 +123,7 @@ class _Checks:
     def _shape(self, spec: dict[str, Any]) -> Rejected | None:
         wrong = malformed(spec)
         if wrong == "strategy":
-            return invalid("Invalid task strategy", field=wrong, allowed_values=list(STRATEGIES))
+            return invalid("Invalid task strategy", field=wrong, allowed_values=[*STRATEGIES, MANUAL])
         if wrong is not None:
             return invalid(f"Invalid task {wrong}", field=wrong)
         if spec["type"] not in self._policy.task_types:

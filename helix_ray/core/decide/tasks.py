@@ -72,7 +72,7 @@ def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
     """Apply edits, then progress, then a status; all of them or none."""
     task = visible(ctx, body.task_id)
     if isinstance(task, Rejected):
-        return task
+        return _too_late(body, ctx) or task
     stale = _stale(task, body, ctx)
     if stale is not None:
         return stale
@@ -90,6 +90,14 @@ def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
         decision.events.extend(events)
     decision.data = standing(task, decision.events, ctx.now)
     return decision
+
+
+def _too_late(body: UpdateTask, ctx: Context) -> Rejected | None:
+    """Refuse the report of a worker that held the task once: it knows of the task, and has to hear that it is over."""
+    task = ctx.state.tasks.get(body.task_id)
+    if task is None or ctx.order.by.id not in task.given_to:
+        return None
+    return conflict("This attempt is over: others have the task", attempt=body.attempt, current_attempt=None)
 
 
 def _stale(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 
 from helix_ray.core.placement.rules import Rules, Shares
-from helix_ray.core.state import EXTERNAL, SHARDED, ReadyQueue, TaskClass
+from helix_ray.core.state import EXTERNAL, MANUAL, SHARDED, ReadyQueue, TaskClass
 
 Rank = tuple[int, float, float]  # boosted level negated, share of its project, submit time
 
@@ -72,7 +72,7 @@ class Turns:
         lines = [
             Line(i, group, queue, rules.aging_s, now)
             for i, (group, queue) in enumerate(ready.items())
-            if queue.size and group.kind not in (EXTERNAL, SHARDED)
+            if queue.size and group.kind not in (EXTERNAL, SHARDED) and group.strategy != MANUAL
         ]
         self._shares = shares
         # With one project there is nothing to be fair about.

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from helix_ray.core import orders as o
-from helix_ray.core.backpressure import RETRY_AFTER_S_UNKNOWN
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.backpressure import RETRY_AFTER_S_UNKNOWN
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode
 from helix_ray.core.orders import Receipt

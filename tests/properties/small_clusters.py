@@ -1,0 +1,174 @@
+"""Random small clusters and queues, and the brute force that placement is judged by: it looks at everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from helix_ray.core.placement import EPSILON, FREE_LANES_MAX, Node
+from helix_ray.core.placement.node import lanes_of
+from helix_ray.core.state import Quota, ReadyQueue, TaskClass, class_of
+
+ZONES = ("a", "b")
+PROJECTS = ("red", "blue")
+RUN: dict[str, Any] = {"kind": "function", "function": "helix_ray.samples:noop"}
+
+labels = st.fixed_dictionaries({}, optional={"zone": st.sampled_from(ZONES), "disk": st.just("ssd")})
+capabilities = st.sets(st.sampled_from(("gpu", "npu", "avx")), max_size=2)
+amounts = st.fixed_dictionaries(
+    {"cpu": st.sampled_from((0, 0.5, 1, 2, 4))},
+    optional={
+        "gpu": st.sampled_from((0.1, 0.3, 0.5, 1, 2)),
+        "npu": st.sampled_from((1, 2)),
+        "memory_mb": st.sampled_from((512, 2048)),
+        "custom": st.just({"licence": 1}),
+    },
+)
+capacities = st.fixed_dictionaries(
+    {"cpu": st.sampled_from((1.0, 2.0, 4.0))},
+    optional={
+        "gpu": st.sampled_from((1.0, 2.0)),
+        "npu": st.just(2.0),
+        "memory_mb": st.just(4096.0),
+        "licence": st.just(2.0),
+    },
+)
+
+
+def groups(**always: Any) -> st.SearchStrategy[TaskClass]:
+    """Return classes of tasks."""
+    return st.builds(
+        lambda resources, wanted, capable, project: class_of(
+            {
+                "type": "testing",
+                "run": RUN,
+                "resources": resources,
+                "labels": wanted,
+                "required_capabilities": sorted(capable),
+                "project_id": project,
+                **always,
+            }
+        ),
+        amounts,
+        labels,
+        capabilities,
+        st.sampled_from(PROJECTS),
+    )
+
+
+@st.composite
+def nodes(draw: st.DrawFn, max_size: int = 4) -> list[Node]:
+    """Return nodes: some closed, some used by others, some that run something already."""
+    made = []
+    for i in range(draw(st.integers(1, max_size))):
+        foreign = draw(st.sampled_from(({}, {}, {"cpu": 1.0}, {"gpu": 0.5})))
+        load = draw(st.dictionaries(groups(), st.integers(1, 2), max_size=1))
+        node = Node(
+            f"n{i}", draw(capacities), frozenset(draw(capabilities)), draw(labels), load, foreign,
+            draw(st.sampled_from(("", "", "", "draining"))),
+        )  # fmt: skip
+        made.append(node)
+    return made
+
+
+@dataclass
+class Waiting:
+    """What waits: classes with their lines, and who may hold how much."""
+
+    ready: dict[TaskClass, ReadyQueue]
+    quotas: dict[str, Quota]
+
+
+@st.composite
+def waiting(draw: st.DrawFn, max_classes: int = 4, gangs: bool = True) -> Waiting:
+    """Return a few classes with a few tasks each, of several priorities, and now and then a quota."""
+    ready: dict[TaskClass, ReadyQueue] = {}
+    for i in range(draw(st.integers(1, max_classes))):
+        group = draw(groups())
+        if gangs and draw(st.integers(0, 3)) == 0:
+            group = group._replace(gang=f"whole-{i}")
+        queue = ready.setdefault(group, ReadyQueue())
+        for j in range(draw(st.integers(1, 5))):
+            queue.add(f"t{i}-{j}", draw(st.integers(0, 3)), float(draw(st.integers(0, 50))), first=False)
+    quota = st.builds(
+        Quota,
+        st.dictionaries(
+            st.sampled_from(("cpu", "gpu", "tasks")), st.sampled_from((1.0, 2.0, 3.0)), max_size=2
+        ),
+        st.sampled_from((1.0, 2.0)),
+    )
+    return Waiting(ready, draw(st.dictionaries(st.sampled_from(PROJECTS), quota, max_size=2)))
+
+
+# ---------------------------------------------------------------------------------------------- the oracle
+
+
+def free_of(node: Node, held: dict[TaskClass, int], depth: int) -> dict[str, float]:
+    """Return what is free on a node that holds so many tasks of each class, added up from nothing."""
+    free = dict(node.capacity)
+    for name, amount in node.foreign.items():
+        free[name] = free.get(name, 0.0) - amount
+    for group, count in held.items():
+        for name, amount in group.demand:
+            free[name] = free.get(name, 0.0) - amount * lanes_of(count, depth)
+    return free
+
+
+def suits(node: Node, group: TaskClass) -> bool:
+    """Say whether a class may run on a node at all."""
+    labelled = all(node.labels.get(name) == value for name, value in group.labels)
+    return not node.closed and set(group.capabilities) <= node.capabilities and labelled
+
+
+def fits(node: Node, held: dict[TaskClass, int], group: TaskClass, depth: int = 1) -> bool:
+    """Say whether one more task of a class fits on a node."""
+    if not suits(node, group):
+        return False
+    if held.get(group, 0) % depth:
+        return True
+    if not group.demand:
+        bare = sum(lanes_of(count, depth) for other, count in held.items() if not other.demand)
+        return bare < FREE_LANES_MAX
+    free = free_of(node, held, depth)
+    return all(free.get(name, 0.0) + EPSILON >= amount for name, amount in group.demand)
+
+
+def lanes_used(holding: dict[str, dict[TaskClass, int]], depth: int) -> dict[str, dict[str, float]]:
+    """Return what each project holds, `tasks` included."""
+    used: dict[str, dict[str, float]] = {}
+    for held in holding.values():
+        for group, count in held.items():
+            mine = used.setdefault(group.project, {})
+            lanes = lanes_of(count, depth)
+            mine["tasks"] = mine.get("tasks", 0.0) + lanes
+            for name, amount in group.demand:
+                mine[name] = mine.get(name, 0.0) + amount * lanes
+    return used
+
+
+def quota_allows(
+    holding: dict[str, dict[TaskClass, int]],
+    quotas: dict[str, Quota],
+    group: TaskClass,
+    depth: int,
+    more: int = 1,
+) -> bool:
+    """Say whether a project's quota has room for more lanes of a class."""
+    quota = quotas.get(group.project)
+    if quota is None:
+        return True
+    used = lanes_used(holding, depth).get(group.project, {})
+    asked = {**dict(group.demand), "tasks": 1.0}
+    return all(
+        used.get(name, 0.0) + asked[name] * more <= limit + 1e-6
+        for name, limit in quota.limits.items()
+        if asked.get(name)
+    )
+
+
+def copy_of(found: Sequence[Node]) -> list[Node]:
+    """Return the same nodes, untouched."""
+    return [Node(n.id, n.capacity, n.capabilities, n.labels, n.load, n.foreign, n.closed) for n in found]

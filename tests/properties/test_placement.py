@@ -1,0 +1,230 @@
+"""Placement on random small clusters against brute force: legal, complete, replayable, and true to its strategy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from helix_ray.core.placement import STRATEGIES, Fleet, Held, Node, Rules, place
+from helix_ray.core.placement.preempt import victims_on
+from helix_ray.core.state import Quota, ReadyQueue, TaskClass
+from tests.properties import small_clusters as sc
+
+NOW = 60.0
+EXAMPLES = settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def depth_of(depth: int) -> Callable[[TaskClass], int]:
+    return lambda group: depth
+
+
+def class_by_task(ready: dict[TaskClass, ReadyQueue]) -> dict[str, TaskClass]:
+    return {i: group for group, queue in ready.items() for line in queue.levels for i in line}
+
+
+@EXAMPLES
+@given(sc.nodes(), sc.waiting(), st.sampled_from((*STRATEGIES,)), st.sampled_from((1, 1, 3)))
+def test_every_placement_is_legal_and_none_is_missed(
+    nodes: list[Node], waiting: sc.Waiting, strategy: str, depth: int
+) -> None:
+    """Each pair fits where it goes when it goes there and within the quota; afterwards nothing that waits fits anywhere."""
+    holding = {node.id: dict(node.load) for node in nodes}
+    by_id = {node.id: node for node in sc.copy_of(nodes)}
+    rules = Rules(strategy=strategy, quotas=waiting.quotas)
+    plan = place(Fleet(nodes, depth_of(depth)), waiting.ready, rules, NOW, 1000)
+    group_of = class_by_task(waiting.ready)
+
+    def depth_for(group: TaskClass) -> int:
+        return 1 if group.gang else depth
+
+    def all_depths(held: dict[TaskClass, int]) -> dict[TaskClass, int]:
+        # In lanes of the oracle's one depth, gangs take a lane each.
+        return {group: count * depth // depth_for(group) for group, count in held.items()}
+
+    placed = Counter(task_id for task_id, _ in plan.pairs)
+    assert set(placed.values()) <= {1}, "a task was placed twice"
+    for task_id, node_id in plan.pairs:
+        group = group_of[task_id]
+        held = all_depths(holding[node_id])
+        assert sc.fits(by_id[node_id], held, group, depth), f"{task_id} does not fit on {node_id}"
+        opens_a_lane = not held.get(group, 0) % depth
+        lanes = {name: all_depths(each) for name, each in holding.items()}
+        assert not opens_a_lane or sc.quota_allows(lanes, waiting.quotas, group, depth), "over its quota"
+        holding[node_id][group] = holding[node_id].get(group, 0) + 1
+    lanes = {name: all_depths(each) for name, each in holding.items()}
+    for group, queue in waiting.ready.items():
+        left = queue.size - sum(1 for i in placed if group_of[i] == group)
+        if group.gang:
+            assert left in (0, queue.size), "a gang was cut"
+        if left:
+            assert not missed(by_id, lanes, waiting.quotas, group, depth, left), (
+                f"{left} of {group} were missed"
+            )
+
+
+def missed(
+    nodes: dict[str, Node],
+    lanes: dict[str, dict[TaskClass, int]],
+    quotas: dict[str, Quota],
+    group: TaskClass,
+    depth: int,
+    left: int,
+) -> bool:
+    """Say whether one more task (of a gang: all) of a class could have been placed."""
+    wanted = left if group.gang else 1
+    begun = any(lanes[name].get(group, 0) % depth and sc.suits(node, group) for name, node in nodes.items())
+    if begun:
+        return True
+    if not sc.quota_allows(lanes, quotas, group, depth, wanted):
+        return False
+    lanes = {name: dict(held) for name, held in lanes.items()}
+    for _ in range(wanted):
+        able = [name for name, node in nodes.items() if sc.fits(node, lanes[name], group, depth)]
+        if not able:
+            return False
+        lanes[able[0]][group] = lanes[able[0]].get(group, 0) + depth
+    return True
+
+
+@EXAMPLES
+@given(sc.nodes(), sc.waiting(gangs=False), st.sampled_from((*STRATEGIES,)))
+def test_a_strategy_does_what_its_name_says(nodes: list[Node], waiting: sc.Waiting, strategy: str) -> None:
+    """Every task went to a node that no other node that had room for it beats, by the strategy's own words."""
+    again = {node.id: node for node in sc.copy_of(nodes)}
+    for node in again.values():
+        node.settle(depth_of(1))
+    plan = place(Fleet(nodes, depth_of(1)), waiting.ready, Rules(strategy=strategy), NOW, 1000)
+    group_of = class_by_task(waiting.ready)
+    turns: dict[str, int] = {}
+    for turn, (task_id, node_id) in enumerate(plan.pairs, start=1):
+        group = group_of[task_id]
+        able = [node for node in again.values() if sc.fits(node, node.load, group)]
+        best = min(WORDS[strategy](node, group, turns) for node in able)
+        chosen = WORDS[strategy](again[node_id], group, turns)
+        assert chosen <= best + 1e-9, f"{task_id} went to {node_id}: {chosen}, the best was {best}"
+        again[node_id].take(group, 1, 1)
+        turns[node_id] = turn
+
+
+def busiest_share(node: Node) -> float:
+    """Return how full the fullest resource of a node is."""
+    free = sc.free_of(node, node.load, 1)
+    return max(1.0 - free[name] / total for name, total in node.capacity.items() if total > 0)
+
+
+def surplus(node: Node, group: TaskClass) -> int:
+    """Return how many capabilities and special resources a node has that a class does not ask for."""
+    special = {name for name, amount in node.capacity.items() if amount and name not in ("cpu", "memory_mb")}
+    return len(node.capabilities - set(group.capabilities)) + len(
+        special - {name for name, _ in group.demand}
+    )
+
+
+# What each strategy says it takes the least of.
+WORDS: dict[str, Callable[[Node, TaskClass, dict[str, int]], float]] = {
+    "round_robin": lambda node, group, turns: turns.get(node.id, 0),
+    "load_balanced": lambda node, group, turns: busiest_share(node),
+    "capability_based": lambda node, group, turns: surplus(node, group),
+    "pack": lambda node, group, turns: -busiest_share(node),
+    "spread": lambda node, group, turns: sum(node.load.values()),
+}
+
+
+def test_every_strategy_has_words() -> None:
+    """One that is added has to be judged here."""
+    assert set(WORDS) == set(STRATEGIES)
+
+
+@EXAMPLES
+@given(sc.nodes(), sc.waiting(), st.sampled_from((*STRATEGIES,)), st.data())
+def test_an_index_that_was_kept_plans_as_a_fresh_one(
+    nodes: list[Node], waiting: sc.Waiting, strategy: str, data: st.DataObject
+) -> None:
+    """After any changes of the nodes, a fleet that lived through them and one made of the outcome give the same plan."""
+    kept = Fleet(sc.copy_of(nodes), depth_of(1))
+    rules = Rules(strategy=strategy, quotas=waiting.quotas)
+    place(kept, waiting.ready, rules, NOW, data.draw(st.integers(0, 6)))
+    for _ in range(data.draw(st.integers(0, 6))):
+        node = kept.nodes[data.draw(st.sampled_from(sorted(kept.nodes)))]
+        change = data.draw(st.sampled_from(("close", "open", "foreign", "load", "again")))
+        if change == "close":
+            node.closed = "draining"
+            kept.changed(node)
+        elif change == "open":
+            node.closed = ""
+            kept.changed(node)
+        elif change == "foreign":
+            node.foreign = {"cpu": data.draw(st.sampled_from((0.5, 1.0)))}
+            kept.changed(node)
+        elif change == "load":
+            kept.reload(node, data.draw(st.dictionaries(sc.groups(), st.integers(1, 2), max_size=2)))
+        else:
+            kept.add(sc.copy_of([node])[0])
+        if data.draw(st.booleans()):
+            place(kept, waiting.ready, rules, NOW, 1)
+    fresh_nodes = sc.copy_of(list(kept.nodes.values()))
+    for node in fresh_nodes:
+        node.turn = kept.nodes[node.id].turn
+    fresh = Fleet(fresh_nodes, depth_of(1))
+    assert fresh.lanes == kept.lanes
+    one = place(kept, waiting.ready, rules, NOW, 1000)
+    other = place(fresh, waiting.ready, rules, NOW, 1000)
+    assert one == other
+    assert {n.id: n.load for n in kept.nodes.values()} == {n.id: n.load for n in fresh.nodes.values()}
+
+
+@EXAMPLES
+@given(sc.nodes(), st.lists(sc.groups(), min_size=1, max_size=3), st.integers(0, 3), st.data())
+def test_preemption_stops_only_what_it_must(
+    nodes: list[Node], running: list[TaskClass], level: int, data: st.DataObject
+) -> None:
+    """Victims are less urgent, make room together, and none of them can be left out."""
+    urgent = data.draw(sc.groups())
+    held: dict[str, list[Held]] = {}
+    for node in nodes:
+        node.load = {}
+        for i, group in enumerate(running):
+            node.load[group] = node.load.get(group, 0) + 1
+            held.setdefault(node.id, []).append(Held(f"{node.id}-{i}", 1, i % 3, float(i), group))
+        node.settle(depth_of(1))
+    for node in nodes:
+        if not (sc.suits(node, urgent) and node.could_hold(urgent)) or node.fits(urgent):
+            continue
+        victims = victims_on(node, urgent, level, lambda node_id: held[node_id])
+        lower = [item for item in held[node.id] if item.level < level]
+        if victims is None:
+            assert not room_without(node, urgent, lower), "there was room to be made"
+            continue
+        assert {victim.level for victim in victims} <= set(range(level))
+        assert room_without(node, urgent, victims)
+        for item in victims:
+            assert not room_without(node, urgent, [v for v in victims if v is not item])
+
+
+def room_without(node: Node, group: TaskClass, victims: list[Held]) -> bool:
+    """Say whether a class fits on a node once these are gone."""
+    load = Counter(node.load)
+    load.subtract(victim.group for victim in victims)
+    return sc.fits(node, {g: count for g, count in load.items() if count > 0}, group)
+
+
+def test_two_projects_share_evenly_and_by_weight() -> None:
+    """However many tasks one of them has submitted, and first."""
+    for weights, expected in (
+        ({}, {"red": 6, "blue": 6}),
+        ({"red": Quota(weight=2.0)}, {"red": 8, "blue": 4}),
+    ):
+        nodes = [Node(f"n{i}", {"cpu": 4.0}) for i in range(3)]
+        ready = {}
+        for project, count, created in (("red", 5000, 0.0), ("blue", 50, 40.0)):
+            group = sc.class_of({"type": "testing", "run": sc.RUN, "project_id": project})
+            queue = ready[group] = ReadyQueue()
+            for i in range(count):
+                queue.add(f"{project}-{i}", 1, created, first=False)
+        plan = place(Fleet(nodes, depth_of(1)), ready, Rules(quotas=weights), NOW, 1000)
+        assert Counter(task_id.partition("-")[0] for task_id, _ in plan.pairs) == expected
