@@ -125,6 +125,20 @@ def _projects_and_node_types_are_counted(state: State) -> Broken:
         yield f"node_types has {state.node_types} instead of {dict(types)}"
 
 
+def _shards_follow_their_whole(state: State) -> Broken:
+    for task in state.tasks.values():
+        shard = task.spec.get("shard")
+        if shard is None:
+            continue
+        whole = state.tasks.get(shard["of"])
+        if task.status not in TERMINAL and (whole is None or whole.status in TERMINAL):
+            yield f"{task.id} is {task.status}, and the task that it is a part of is over"
+        elif whole is not None and task.status is Status.RUNNING and whole.status is not Status.RUNNING:
+            yield f"{task.id} runs, and the task that it is a part of is {whole.status}"
+        elif whole is not None and whole.status is Status.COMPLETED and task.status is not Status.COMPLETED:
+            yield f"{task.id} is {task.status}, and the task that it is a part of is completed"
+
+
 def _attempts_count_up(state: State) -> Broken:
     for task in state.tasks.values():
         if not _attempt_is_sound(task):
@@ -166,6 +180,7 @@ LAWS: tuple[Callable[[State], Broken], ...] = (
     _finished_tasks_are_finished,
     _deadlines_match,
     _projects_and_node_types_are_counted,
+    _shards_follow_their_whole,
     _attempts_count_up,
     _names_and_tokens_lead_home,
 )

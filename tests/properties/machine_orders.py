@@ -29,7 +29,10 @@ FIRST_TASKS: tuple[dict[str, Any], ...] = (
     {"title": "c", "type": TYPES[1], "run": RUNS[1], "depends_on": ["#0", "#1"]},
     {"title": "d", "type": TYPES[1], "depends_on": ["#2", "#1"], "deadline": 1_700_000_030.0},
     {"title": "e", "type": TYPES[1], "timeout_s": 5.0, "priority": "high"},
+    {"title": "f", "type": TYPES[0], "run": RUNS[1], "shards": {"count": 2}, "max_retries": 1},
 )
+PROJECTS = ("p-1", "p-2")
+SHARDS: tuple[dict[str, Any], ...] = ({"count": 2}, {"count": 3, "gang": True}, {"count": 0}, {"count": 99})
 
 
 def specs(state: State, now: float) -> st.SearchStrategy[dict[str, Any]]:
@@ -48,6 +51,10 @@ def specs(state: State, now: float) -> st.SearchStrategy[dict[str, Any]]:
             "resources": st.sampled_from(({"cpu": 2}, {"gpu": 0.5, "custom": {"licence": 1}}, {"cpu": 0})),
             "labels": st.sampled_from(({"zone": "a"}, {"zone": "b"}, {})),
             "required_capabilities": st.sampled_from(([], ["gpu"])),
+            "shards": st.sampled_from(SHARDS),
+            "strategy": st.sampled_from(("pack", "round_robin", "manual", "guess")),
+            "project_id": st.sampled_from(PROJECTS),
+            "preemptible": st.booleans(),
         },
     )
 
@@ -100,8 +107,40 @@ def by_people(state: State, now: float) -> st.SearchStrategy[OrderBody]:
         st.builds(o.CancelTask, ids),
         st.builds(o.RetryTask, ids),
         st.builds(o.DeleteTask, ids, st.sampled_from((None, "user-dev1"))),
+        distributions(state),
+        st.builds(
+            o.SetQuota,
+            st.sampled_from((*PROJECTS, "")),
+            st.sampled_from(({}, {"cpu": 2.0}, {"tasks": 1.0, "queued": 3.0}, {"cpu": -1.0})),
+            st.sampled_from((1.0, 3.0, 0.0)),
+        ),
         st.builds(o.DrainWorker, st.sampled_from((*NODES, *BOTS, "worker-unknown")), st.booleans()),
     )
+
+
+def distributions(state: State) -> st.SearchStrategy[OrderBody]:
+    """Return distributions of tasks and of wholes, with pairs that may be nonsense."""
+    workers = st.sampled_from([*NODES, *BOTS, "worker-x"])
+
+    def pairs(task_id: str) -> st.SearchStrategy[tuple[tuple[str, str], ...]]:
+        parts = [i for i in state.tasks if i.startswith(f"{task_id}-s")] or [task_id]
+        return st.tuples(*(st.tuples(st.just(part), workers) for part in parts[:3]))
+
+    return task_ids(state).flatmap(
+        lambda task_id: st.builds(
+            o.DistributeTask,
+            st.just(task_id),
+            pairs(task_id),
+            st.sampled_from((None, "pack", "guess")),
+            st.sampled_from(((), ("gpu",))),
+        )
+    )
+
+
+def preemptions(state: State) -> st.SearchStrategy[tuple[tuple[str, int], ...]]:
+    """Return attempts to stop: running ones, and some that are not."""
+    running = [(t.id, t.attempt) for t in state.tasks.values() if t.status == "running"]
+    return st.lists(st.sampled_from([*running, ("task-unknown", 1)]), max_size=2).map(tuple)
 
 
 def by_bots(state: State) -> st.SearchStrategy[OrderBody]:

@@ -148,6 +148,20 @@ class CoreMachine(RuleBasedStateMachine):
         if ended:
             self.give(o.RetryTask(data.draw(st.sampled_from(ended)).id), ADMIN)
 
+    @precondition(lambda self: any("shards" in t.spec for t in self.engine.state.tasks.values()))
+    @rule(data=st.data())
+    def shards_run(self, data: st.DataObject) -> None:
+        """Shards of a whole are placed, and some of them end, in whatever way."""
+        self.schedule()
+        tasks = self.engine.state.tasks.values()
+        running = [t for t in tasks if "shard" in t.spec and t.status == "running" and t.worker in mo.NODES]
+        for task in running:
+            outcome = data.draw(st.sampled_from(("completed", "completed", "completed", "lost", "failed")))
+            error = {"reason": "error"} if outcome == "failed" else None
+            item = o.AttemptReport(task.id, task.attempt, outcome, {"n": task.id}, error, duration_s=0.2)
+            worker = self.engine.state.workers[task.worker or ""]
+            self.give(o.ReportAttempts(worker.id, worker.boot, (item,)), SYSTEM)
+
     @rule(data=st.data())
     def its_worker_updates_a_task(self, data: st.DataObject) -> None:
         """External workers ask for work, and one reports on what it holds."""
@@ -186,7 +200,8 @@ class CoreMachine(RuleBasedStateMachine):
             st.sampled_from([*self.engine.state.workers, "worker-x"]),
         )
         pairs = data.draw(st.lists(st.tuples(ids, workers), max_size=4))
-        self.give(o.StartAttempts(tuple(pairs)), SYSTEM)
+        preempt = data.draw(mo.preemptions(self.engine.state))
+        self.give(o.StartAttempts(tuple(pairs), preempt), SYSTEM)
 
     @rule(data=st.data(), node=st.sampled_from(mo.NODES), fresh=st.sampled_from((True, True, True, False)))
     def node_reports(self, data: st.DataObject, node: str, fresh: bool) -> None:
@@ -305,7 +320,11 @@ class CoreMachine(RuleBasedStateMachine):
         shown = {i for i in mine if status in (None, state.tasks[i].status)}
         assert {line["id"] for line in listing["tasks"]} == shown
         assert listing["total"] == len(shown)
+        for question in (q.ClusterStatus(), q.ListNodes(), q.ListQuotas()):
+            orjson.dumps(self.engine.query(question, by))
         for task_id in state.tasks:
+            orjson.dumps(self.engine.query(q.ExplainTask(task_id), by))
+            orjson.dumps(self.engine.query(q.PlanTask(task_id), by))
             view = self.engine.query(q.GetTask(task_id), by)
             assert isinstance(view, dict) == (task_id in mine)
 
