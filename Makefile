@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check bench clean help go redis
+.PHONY: setup demo test check bench clean help go hosts redis
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -46,7 +46,7 @@ check: setup ## format, lint, types, imports, unit tests: under a minute
 	$(PYTEST) tests/unit
 
 # A process for each tier: a Ray cluster of one never meets the next. The slow ones come last.
-test: check go ## everything that CI runs
+test: check go hosts ## everything that CI runs
 	$(PYTEST) tests/properties
 	$(PYTEST) tests/golden
 	$(PYTEST) tests/contract
@@ -57,6 +57,13 @@ test: check go ## everything that CI runs
 
 go:
 	@$(call debian,go,golang-go)
+
+# For the hosts of tests/e2e/hosts.py, where root may make them.
+hosts:
+	@$(call debian,sshd,openssh-server)
+	@$(call debian,ssh,openssh-client)
+	@$(call debian,rsync,rsync)
+	@$(call debian,ip,iproute2)
 
 redis:
 	@$(call debian,redis-server,redis-server)

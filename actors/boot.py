@@ -29,13 +29,14 @@ STOP_S_MAX = 10.0
 PASSWORD_BYTES = 12
 
 
-def start(settings: Settings) -> str | None:
+def start(settings: Settings, head: str | None = None) -> str | None:
     """Start master, lender, historian, reconciler and a worker on every node; Ray must be connected.
 
+    `head` is the Ray node whose machine has the data directory; the calling process's own where it is not given.
     Returns the administrator's password when it was made here, to be shown once; None when it was given or the
     administrator exists. Raises TimeoutError when the actors do not come up.
     """
-    head = ray.get_runtime_context().get_node_id()
+    head = head or ray.get_runtime_context().get_node_id()
     _make(Master, names.MASTER, settings, head, "info")
     password = asyncio.run(_ensure_admin(settings))
     _make(LenderActor, names.LENDER, settings, head, None)

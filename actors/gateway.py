@@ -41,7 +41,7 @@ from helix_ray.core.orders import (
     SubmitTasks,
     UpdateTask,
 )
-from helix_ray.core.questions import GetResult, GetTask, ListTasks, Question, ReadLog, WaitTasks
+from helix_ray.core.questions import GetResult, GetTask, GetWorker, ListTasks, Question, ReadLog, WaitTasks
 from helix_ray.ports import Batch
 
 log = logging.getLogger(__name__)
@@ -222,8 +222,15 @@ class RayControlPlane:
                     self._link = RayLink(handle)
             return self._link
 
-    async def _ask_actor(self, name: str, send: Callable[[Any], Awaitable[T]]) -> T | None:
+    async def _node_worker_of(self, worker_id: str) -> str | None:
+        """Return the actor that a worker is now; a worker keeps its id when its node starts again, an actor does not."""
+        worker = await self.query(GetWorker(worker_id), SYSTEM)
+        return None if isinstance(worker, Rejected) else names.node_worker(str(worker["node_id"]))
+
+    async def _ask_actor(self, name: str | None, send: Callable[[Any], Awaitable[T]]) -> T | None:
         """Call another actor once; None when it is not there."""
+        if name is None:
+            return None
         try:
             return await send(await asyncio.to_thread(names.find, name))
         except (RayError, ValueError) as error:
@@ -263,7 +270,7 @@ class RayControlPlane:
             return await self._fetch_shards(reply, result)
         if not isinstance(result, dict) or result.get("stored") != "object_store" or "value" in result:
             return reply
-        name = names.node_worker(str(reply["assigned_worker"]).removeprefix("worker-"))
+        name = await self._node_worker_of(str(reply["assigned_worker"]))
         fetched = await self._ask_actor(name, lambda n: n.fetch_result.remote(reply["id"], reply["attempt"]))
         if fetched is None:
             message = "The result was kept on a node that is gone; run the task again"
@@ -294,7 +301,7 @@ class RayControlPlane:
             if not over and wait_s > 0:
                 await asyncio.sleep(min(wait_s, 0.25))
             return {**empty, "eof": over, "cut_bytes": 0}
-        name = names.node_worker(str(task["assigned_worker"]).removeprefix("worker-"))
+        name = await self._node_worker_of(str(task["assigned_worker"]))
         pieces = (question.task_id, attempt, question.offset, question.limit_bytes, wait_s)
         piece: Answer | None = await self._ask_actor(name, lambda n: n.read_log.remote(*pieces))
         if piece is None:

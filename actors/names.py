@@ -7,6 +7,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.labels import is_name
+
 NAMESPACE = "helix"
 MASTER = "helix-master"
 LENDER = "helix-lender"
@@ -22,9 +24,9 @@ def node_worker(node_id: str) -> str:
     return f"helix-node-{node_id[:12]}"
 
 
-def worker_id(node_id: str) -> str:
-    """Return the id under which a node's worker is registered."""
-    return f"worker-{node_id[:12]}"
+def worker_id(node_id: str, name: str | None = None) -> str:
+    """Return the id under which a node's worker is registered: by the node's name where it has one that can be used."""
+    return f"worker-{name if name and is_name(name) else node_id[:12]}"
 
 
 def detached(name: str, node_id: str) -> dict[str, Any]:

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
-
 from actors.attempt_log import read_piece, sweep
 from actors.executor_host import Callbacks, ExecutorHost
 from actors.gateway import RayControlPlane
 from actors.logs import set_up
 from actors.results import ResultShelf, to_report
+from actors.usage import NodeUsage
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode, Rejected
@@ -38,6 +37,7 @@ from helix_ray.core.orders import (
 from helix_ray.core.questions import WorkFor
 from helix_ray.execution.assignment import Assignment, Finished, Progressed, Started
 from helix_ray.execution.dispatch import Dispatch, Item, Key
+from helix_ray.execution.fence import Fence
 from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
@@ -63,12 +63,15 @@ class NodeWorker:
         self._settings = settings
         self._offer = offer
         self._boot = uuid4().hex
-        self._log_dir = settings.data_dir / "logs"
+        # A node may keep its things elsewhere than the head does: `helix node start` says where.
+        self._log_dir = Path(os.environ.get("HELIX_DATA_DIR") or settings.data_dir) / "logs"
         self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         models = settings.models_dir or Path(__file__).parent.parent / "helix_ray" / "models"
         callbacks = Callbacks(self._executor_ready, self._executor_said, self._executor_gone)
         self._host = ExecutorHost(offer["node_id"], settings.policy().function_allow, str(models), callbacks)
         self._dispatch = Dispatch(offer["resources"])
+        self._usage = NodeUsage(offer)
+        self._fence = Fence(settings.node_fence_s, time.monotonic())
         self._shelf = ResultShelf(settings.result_inline_bytes_max)
         self._outgoing: list[AttemptReport] = []
         self._to_report = asyncio.Event()
@@ -82,8 +85,10 @@ class NodeWorker:
 
     # ------------------------------------------------------------------------------------------ calls
 
-    async def ping(self) -> dict[str, Any]:
-        """Start the loops where they do not run yet, and say who this is."""
+    async def ping(self, free: dict[str, float] | None = None) -> dict[str, Any]:
+        """Start the loops where they do not run yet, and say who this is; `free` is what Ray has free on this node."""
+        if free is not None:
+            self._usage.sample(free, [seat.demand for seat in self._dispatch.seats.values()])
         if not self._loops:
             self._plane = RayControlPlane()
             await self._host.listen()
@@ -145,17 +150,22 @@ class NodeWorker:
             offer["hostname"], tuple(offer["capabilities"]), offer["resources"], offer["worker_id"], "node",
             offer["node_id"], self._boot, offer["labels"],
         )  # fmt: skip
+        sent_at = time.monotonic()
         self._registered = isinstance(await self._order(order), Receipt)
+        if self._registered:
+            self._fence.acknowledged(sent_at)
 
     async def _order(self, body: OrderBody) -> Receipt | Rejected:
         return await self._plane.execute(Order(body, SYSTEM, f"req-{self._offer['worker_id']}", new_seed()))
 
     async def _work_loop(self) -> None:
         await self._register()
-        epoch = after = 0
+        boot, epoch, after = self._boot, 0, 0
         while True:
-            question = WorkFor(self._offer["worker_id"], self._boot, epoch, after)
+            question = WorkFor(self._offer["worker_id"], boot, epoch, after)
             reply = await self._plane.query(question, SYSTEM, WORK_WAIT_S)
+            if boot != self._boot:
+                return
             if isinstance(reply, Rejected):
                 if reply.code is ErrorCode.NOT_FOUND:
                     await self._register()
@@ -199,10 +209,12 @@ class NodeWorker:
 
     async def _heartbeat_loop(self) -> None:
         while True:
-            memory = psutil.virtual_memory()
-            usage = {"cpu_usage": psutil.cpu_percent(None), "memory_usage": memory.used // (1024 * 1024)}
+            usage = await self._usage.read()
             status = "busy" if self._dispatch.attempts() else "idle"
-            await self._order(Heartbeat(self._offer["worker_id"], status, None, usage, self._boot))
+            sent_at = time.monotonic()
+            beat = Heartbeat(self._offer["worker_id"], status, None, usage, self._boot)
+            if isinstance(await self._order(beat), Receipt):
+                self._fence.acknowledged(sent_at)
             await asyncio.sleep(HEARTBEAT_EVERY_S)
 
     async def _report_loop(self) -> None:
@@ -230,6 +242,8 @@ class NodeWorker:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             now = time.monotonic()
+            if self._fence.due(now) and self._dispatch.attempts():
+                self._cut_off()
             for key, (_, when) in list(self._stop_at.items()):
                 seat = self._dispatch.drop(key) if self._dispatch.holds(key) else None
                 if seat is None:
@@ -246,6 +260,16 @@ class NodeWorker:
                 for item in self._dispatch.hand_back(seat.demand):
                     self._report(AttemptReport(*item.key, "returned"))
             self._pump()
+
+    def _cut_off(self) -> None:
+        """End all that runs here, and be another worker's life from now on: what it held was given to others."""
+        log.error("not heard for %g s: what runs here is ended", self._settings.node_fence_s)
+        self._host.kill_all()
+        self._dispatch = Dispatch(self._offer["resources"])
+        self._stop_at.clear()
+        self._killed.clear()
+        self._boot = uuid4().hex
+        self._registered = False
 
     # ------------------------------------------------------------------------------------------ executors
 

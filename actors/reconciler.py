@@ -1,15 +1,22 @@
-"""Keeps one node worker on every live node, and tells the control plane of nodes that are gone."""
+"""Keeps one node worker on every live node, and tells the control plane of nodes that are gone.
+
+Every look at a node carries what Ray has free there: one question to Ray a second for the whole cluster, where each
+node asking for itself would get the figures of all.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import ray
 
+from actors import labels as known_labels
 from actors import names
 from actors.gateway import RayControlPlane
+from actors.identities import Identities
 from actors.logs import set_up
 from actors.node_worker import NodeWorker
 from helix_ray.config import Settings
@@ -27,8 +34,10 @@ PING_S_MAX = 30.0
 BYTES_PER_MB = 1024 * 1024
 # Every node runs these kinds of work; more capabilities come from its resources and labels.
 CAPABILITIES = ("command", "function", "inference")
-CAPABILITY_LABEL = "helix-capabilities"
-NOT_RESOURCES = ("node:", "accelerator_type:", "object_store_memory", "bundle", "CPU", "GPU", "NPU", "memory")
+GENERAL = ("cpu", "memory_mb")
+# Ray's own names, and what it adds for itself.
+OURS = {"CPU": "cpu", "GPU": "gpu", "NPU": "npu"}
+NOT_RESOURCES = ("node:", "accelerator_type:", "object_store_memory", "bundle", "memory")
 
 
 class Reconciler:
@@ -38,6 +47,7 @@ class Reconciler:
         set_up()
         self._settings = settings
         self._handles: dict[str, Any] = {}
+        self._identities = Identities()
         self._loop: asyncio.Task[None] | None = None
 
     async def ping(self) -> list[str]:
@@ -64,55 +74,85 @@ class Reconciler:
         listed: list[dict[str, Any]] = await asyncio.to_thread(ray.nodes)
         nodes = {node["NodeID"]: node for node in listed}
         alive = {node_id: node for node_id, node in nodes.items() if node["Alive"]}
-        await asyncio.gather(*(self._care_for(node_id, node) for node_id, node in alive.items()))
+        answer = await self._plane.query(ListWorkers(), SYSTEM)
+        if isinstance(answer, Rejected):
+            return
+        workers = [worker for worker in answer["workers"] if worker["kind"] == "node"]
+        ids = self._identify(alive, workers)
+        free = await asyncio.to_thread(_free_by_node)
+        cared = (self._care_for(alive[node_id], ids[node_id], free.get(node_id)) for node_id in ids)
+        await asyncio.gather(*cared)
         for node_id in set(self._handles) - set(alive):
             del self._handles[node_id]
-        await self._lose_workers_of_dead_nodes(set(alive), set(nodes))
+        # A worker whose id has gone to another node takes away from its old self when it registers.
+        left = [w for w in workers if w["node_id"] not in alive and w["id"] not in ids.values()]
+        await self._lose(left, set(nodes))
 
-    async def _care_for(self, node_id: str, node: dict[str, Any]) -> None:
+    def _identify(self, alive: dict[str, dict[str, Any]], workers: list[dict[str, Any]]) -> dict[str, str]:
+        labels = {node_id: _labels(node).get(known_labels.NODE) for node_id, node in alive.items()}
+        registered = {worker["node_id"]: worker["id"] for worker in workers if worker["status"] != "lost"}
+        ids = self._identities.assign(labels, registered, time.monotonic())
+        for node_id in set(alive) - set(ids):
+            log.info("node %s waits: another live node has the name %s", node_id[:12], labels[node_id])
+        return ids
+
+    async def _care_for(self, node: dict[str, Any], worker_id: str, free: dict[str, float] | None) -> None:
         """Make the node's worker if there is none; its loops start with the first ping of every life."""
+        node_id = node["NodeID"]
         try:
             handle: Any = self._handles.get(node_id)
             if handle is None:
                 options = names.detached(names.node_worker(node_id), node_id)
                 made: Any = ray.remote(NodeWorker)
                 handle = await asyncio.to_thread(
-                    made.options(**options).remote, self._settings, offer_of(node)
+                    made.options(**options).remote, self._settings, offer_of(node, worker_id)
                 )
-            said = await asyncio.wait_for(handle.ping.remote(), PING_S_MAX)
+            said = await asyncio.wait_for(handle.ping.remote(free), PING_S_MAX)
             if said["registered"]:
                 self._handles[node_id] = handle
         except (ray.exceptions.RayError, ValueError, TimeoutError) as error:
             log.info("worker of node %s does not answer yet: %s", node_id[:12], str(error).splitlines()[:1])
 
-    async def _lose_workers_of_dead_nodes(self, alive: set[str], known: set[str]) -> None:
-        answer = await self._plane.query(ListWorkers(), SYSTEM)
-        if isinstance(answer, Rejected):
-            return
-        for worker in answer["workers"]:
-            dead = worker["node_id"] not in alive
-            if worker["kind"] == "node" and worker["status"] != "lost" and dead:
+    async def _lose(self, workers: list[dict[str, Any]], known: set[str]) -> None:
+        for worker in workers:
+            if worker["status"] != "lost":
                 why = "its node died" if worker["node_id"] in known else "its node left the cluster"
                 order = Order(LoseWorker(worker["id"], why), SYSTEM, f"req-{names.RECONCILER}", new_seed())
                 await self._plane.execute(order)
 
 
-def offer_of(node: dict[str, Any]) -> dict[str, Any]:
+def _labels(node: dict[str, Any]) -> dict[str, str]:
+    return {str(k): str(v) for k, v in (node.get("Labels") or {}).items()}
+
+
+def _free_by_node() -> dict[str, dict[str, float]]:
+    """Return what Ray has not given out, by node, in our names."""
+    free: dict[str, dict[str, float]] = ray._private.state.available_resources_per_node()  # type: ignore[no-untyped-call]
+    return {node_id: in_our_names(amounts) for node_id, amounts in free.items()}
+
+
+def in_our_names(amounts: dict[str, float]) -> dict[str, float]:
+    """Return Ray's resources as tasks ask for them: cpu, memory_mb (whole MiB), gpu, npu, and custom names as they are."""
+    resources = {"cpu": 0.0, "memory_mb": float(int(amounts.get("memory", 0.0) // BYTES_PER_MB))}
+    resources |= {"gpu": 0.0, "npu": 0.0}
+    resources |= {OURS.get(n, n): amount for n, amount in amounts.items() if not n.startswith(NOT_RESOURCES)}
+    return resources
+
+
+def offer_of(node: dict[str, Any], worker_id: str) -> dict[str, Any]:
     """Return what a node's worker registers: resources in our names, labels, capabilities."""
-    total: dict[str, float] = node["Resources"]
-    labels = {str(k): str(v) for k, v in (node.get("Labels") or {}).items()}
-    resources: dict[str, float] = {
-        "cpu": total.get("CPU", 0.0),
-        "memory_mb": float(int(total.get("memory", 0.0) // BYTES_PER_MB)),
-        "gpu": total.get("GPU", 0.0),
-        "npu": total.get("NPU", 0.0),
-    }
-    resources.update({name: amount for name, amount in total.items() if not name.startswith(NOT_RESOURCES)})
+    labels = _labels(node)
+    resources = in_our_names(node["Resources"])
     capabilities = set(CAPABILITIES)
-    capabilities.update(name for name in ("gpu", "npu") if resources[name] > 0)
-    capabilities.update(name for name in labels.get(CAPABILITY_LABEL, "").split("_") if name)
+    # Whatever is counted beside CPUs and memory is something that a task may need to be there at all.
+    capabilities.update(n.lower() for n, amount in resources.items() if amount > 0 and n not in GENERAL)
+    capabilities.update(
+        name
+        for name in labels.get(known_labels.CAPABILITIES, "").split(known_labels.CAPABILITY_SEPARATOR)
+        if name
+    )
     return {
-        "worker_id": names.worker_id(node["NodeID"]),
+        "worker_id": worker_id,
         "node_id": node["NodeID"],
         "hostname": node["NodeManagerHostname"],
         "resources": resources,

@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     # How long things take.
     lease_s: float = Field(30.0, ge=1)
     node_lease_s: float = Field(10.0, ge=2)
+    node_fence_s: float = Field(30.0, ge=2)
     losses_max: int = Field(3, ge=0)
     retry_backoff_s: float = Field(1.0, ge=0)
     retry_backoff_s_max: float = Field(300.0, ge=0)

@@ -32,6 +32,8 @@ HEALTH_CHECK_PERIOD_S = 0.5
 HEALTH_CHECK_TIMEOUT_S = 10.0
 DRAIN_S_MAX = 1.0
 KEEP_ALIVE_S = 75
+# Ray gives it to the head node, and to no other.
+HEAD_RESOURCE = "node:__internal_head__"
 
 
 def control_plane_app(settings: Settings) -> ASGIApp:
@@ -84,8 +86,25 @@ def application(
 
 
 def app(arguments: dict[str, str]) -> serve.Application:
-    """Return the application that `serve run` and KubeRay deploy."""
-    return application(Settings(), control_plane_app)
+    """Return the application that `serve run` and KubeRay deploy, with the actors that it needs started on the head node.
+
+    Serve calls this in a task on any node (KubeRay), or in a program that has not connected yet (`serve run`).
+    """
+    from actors import boot
+
+    settings = Settings()
+    if not ray.is_initialized():
+        ray.init(address="auto", log_to_driver=False)
+    password = boot.start(settings, _head_node())
+    if password is not None:
+        print(f"administrator: admin, password: {password} (shown this once)", flush=True)
+    # The keys and the master's socket are on the head's disk.
+    return application(settings, control_plane_app, {"resources": {HEAD_RESOURCE: 0.001}})
+
+
+def _head_node() -> str:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return next(str(node["NodeID"]) for node in nodes if node["Alive"] and HEAD_RESOURCE in node["Resources"])
 
 
 def running() -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from helix_ray.cli import login, tasks, up, users, workers
+from helix_ray.cli import login, node, tasks, up, users, workers
 from helix_ray.cli.exits import HelixGroup
 
 app = typer.Typer(
@@ -39,6 +39,8 @@ def root(
 
 app.command(context_settings=up.PASS_ON)(up.up)
 app.command(context_settings=up.PASS_ON)(up.down)
+app.command(context_settings=node.PASS_ON)(node.node)
+app.command("node-resources", context_settings=node.PASS_ON)(node.resources)
 app.command()(login.login)
 app.command()(login.logout)
 app.command()(login.whoami)

@@ -50,8 +50,8 @@ def given(values: dict[str, Any]) -> list[str]:
     return [text for flag, value in values.items() if value is not None for text in (flag, str(value))]
 
 
-def become(arguments: list[str]) -> None:
+def become(arguments: list[str], module: str = MODULE) -> None:
     """Replace this process, so that signals to it reach the supervisor itself."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", MODULE, *arguments])  # noqa: S606 - no shell is wanted
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - no shell is wanted

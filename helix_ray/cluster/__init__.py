@@ -27,7 +27,7 @@ from helix_ray.cluster.handles import Handle, as_completed, wait
 from helix_ray.cluster.link import IN_CLUSTER, Answer
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import Order, Receipt
-from helix_ray.core.questions import GetResult, GetTask, Question, ReadLog, WaitTasks
+from helix_ray.core.questions import GetResult, GetTask, GetWorker, Question, ReadLog, WaitTasks
 
 __all__ = [
     "Cluster",
@@ -58,7 +58,7 @@ UNFINISHED_LOG_WAIT_S = 0.25
 MASTER = "helix-master"
 HISTORIAN = "helix-historian"
 NODE_WORKER = "helix-node-"
-WORKER_ID = "worker-"
+NODE_ID_CHARACTERS = 12
 
 
 def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
@@ -103,7 +103,7 @@ class RayLink:
 
     async def stored(self, worker_id: str, task_id: str, attempt: int) -> dict[str, Any] | None:
         """Return a large result from the node worker that keeps it."""
-        name = NODE_WORKER + worker_id.removeprefix(WORKER_ID)
+        name = await self._node_worker_of(worker_id)
         return await self._ask(name, lambda node: node.fetch_result.remote(task_id, attempt))
 
     async def _with_history(self, question: Question, answer: Answer) -> Answer:
@@ -130,7 +130,7 @@ class RayLink:
             nothing = {"text": "", "offset": question.offset, "next_offset": question.offset}
             return {**nothing, "attempt": attempt, "eof": over, "cut_bytes": 0}
         pieces = (question.task_id, attempt, question.offset, question.limit_bytes, wait_s)
-        name = NODE_WORKER + str(worker_id).removeprefix(WORKER_ID)
+        name = await self._node_worker_of(str(worker_id))
         piece: Answer | None = await self._ask(name, lambda node: node.read_log.remote(*pieces))
         if piece is None:
             # A cluster that was started again has other nodes, but their machine has the same files.
@@ -160,8 +160,15 @@ class RayLink:
                     raise ClusterUnavailable(f"the control plane does not answer: {error}") from error
                 await asyncio.sleep(RESEND_EVERY_S)
 
-    async def _ask(self, name: str, send: Callable[[Any], Awaitable[T]]) -> T | None:
+    async def _node_worker_of(self, worker_id: str) -> str | None:
+        """Return the actor that a worker is now: its id outlives its node's actor."""
+        worker = await self.query(GetWorker(worker_id))
+        return None if isinstance(worker, Rejected) else NODE_WORKER + worker["node_id"][:NODE_ID_CHARACTERS]
+
+    async def _ask(self, name: str | None, send: Callable[[Any], Awaitable[T]]) -> T | None:
         """Call another actor once; None when it is not there."""
+        if name is None:
+            return None
         from ray.exceptions import RayError
 
         try:

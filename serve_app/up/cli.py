@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from helix_ray.config import Settings
 from serve_app.up import front
 from serve_app.up.checks import CannotStart
-from serve_app.up.data_dir import DataDirBusy
+from serve_app.up.data_dir import LOG_FILE, DataDirBusy
+from serve_app.up.detach import detached
 
 EXIT_USAGE = 2
 # Flags that are settings: each becomes its HELIX_* variable, so that every process below reads the same.
@@ -30,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         if flags.down:
             return front.down(settings.data_dir)
         if flags.detach:
-            return front.detached([word for word in words if word != "--detach"], settings.data_dir)
+            others = [word for word in words if word != "--detach"]
+            return detached("serve_app.up", others, settings.data_dir / LOG_FILE)
         return front.up(settings, flags.app)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

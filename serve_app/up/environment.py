@@ -44,6 +44,12 @@ def ray(data_dir: Path) -> dict[str, str]:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(_token_file(data_dir)),
+    } | quiet()
+
+
+def quiet() -> dict[str, str]:
+    """Return what all of Ray's processes get, on one machine or many."""
+    return {
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray runs its workers at niceness 15, and with them our master and API; executors lower themselves again.
         "RAY_worker_niceness": "0",

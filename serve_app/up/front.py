@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -87,30 +86,6 @@ def _state(marker: str, settings: Settings) -> home.State:
     ticks = process_tree.start_time(os.getpid())
     assert ticks is not None
     return home.State(marker, os.getpid(), ticks, settings.host, settings.port)
-
-
-def detached(arguments: list[str], data_dir: Path) -> int:
-    """Start `up` in a session of its own, pass on what it prints until it is ready, and leave it running."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    log = data_dir / home.LOG_FILE
-    offset = log.stat().st_size if log.exists() else 0
-    with log.open("ab") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serve_app.up", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            start_new_session=True,
-        )
-    assert process.stdout is not None
-    for line in process.stdout:
-        sys.stdout.write(line.decode())
-        sys.stdout.flush()
-        if line.startswith(b"ready "):
-            return 0
-    code = process.wait()
-    sys.stderr.write(log.read_bytes()[offset:].decode())
-    return code
 
 
 def down(data_dir: Path) -> int:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import psutil
 
+from actors import labels
+
 OBJECT_STORE_BYTES = 128 << 20
 MEMORY_SHARE = 0.7
-SIMULATED_LABEL = "helix-simulated"
 INDEX_LABEL = "helix-node-index"
+# Stable: what `local-0` did before a restart is still told of `local-0`.
+NAME_PREFIX = "local-"
 # Ray takes these as arguments of their own; every other name is a custom resource.
 CPU, GPU, MEMORY, OBJECT_STORE = "CPU", "GPU", "memory", "object_store_memory"
 
@@ -42,14 +45,14 @@ def plan(count: int, given: list[dict[str, float]]) -> list[NodeSpec]:
 
 def _spec(index: int, own: dict[str, float], cpus: int, memory_bytes: int) -> NodeSpec:
     simulated = sorted(name for name, n in own.items() if n > 0 and name not in (CPU, MEMORY, OBJECT_STORE))
-    labels = {INDEX_LABEL: str(index)}
+    own_labels = {INDEX_LABEL: str(index), labels.NODE: f"{NAME_PREFIX}{index}"}
     if simulated:
-        labels[SIMULATED_LABEL] = ".".join(simulated)
+        own_labels[labels.SIMULATED] = ".".join(simulated)
     return NodeSpec(
         cpus=own.get(CPU, cpus),
         gpus=own.get(GPU, None if index == 0 else 0),
         memory_bytes=int(own.get(MEMORY, memory_bytes)),
         object_store_bytes=int(own.get(OBJECT_STORE, OBJECT_STORE_BYTES)),
         resources={name: n for name, n in own.items() if name not in (CPU, GPU, MEMORY, OBJECT_STORE)},
-        labels=labels,
+        labels=own_labels,
     )

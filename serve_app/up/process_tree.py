@@ -7,7 +7,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -56,6 +56,15 @@ def descendants(root: int) -> set[int]:
     return found
 
 
+def names_below(root: int) -> set[str]:
+    """Return the names (the kernel's: at most 15 characters) of the processes below `root`."""
+    found = set()
+    for pid in descendants(root):
+        with contextlib.suppress(OSError):
+            found.add(Path(f"/proc/{pid}/comm").read_text().rstrip("\n"))
+    return found
+
+
 def reap() -> dict[int, int]:
     """Collect the children that have ended: exit code by pid, a signal as 128 + its number."""
     ended: dict[int, int] = {}
@@ -67,6 +76,16 @@ def reap() -> dict[int, int]:
             code = os.waitstatus_to_exitcode(status)
             ended[pid] = code if code >= 0 else 128 - code
     return ended
+
+
+def reap_orphans(own: Container[int]) -> None:
+    """Collect adopted children that have ended; the ones in `own` are left for whoever started them."""
+    with contextlib.suppress(ChildProcessError):
+        # WNOWAIT: look first, since a Popen that finds its process collected takes it for a success.
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid in own:
+                break
+            os.waitpid(ended.si_pid, 0)
 
 
 def kill_descendants() -> dict[int, int]:

@@ -1,0 +1,47 @@
+"""The real NVIDIA devices of this host, as their driver (NVML) describes them; nothing where there is no driver."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from ray._private.thirdparty import pynvml as untyped  # what Ray itself finds GPUs with
+
+pynvml: Any = untyped
+BYTES_PER_MB = 1024 * 1024
+
+
+class Devices:
+    """Opened once; `read` may be called from any thread, by one at a time."""
+
+    def __init__(self) -> None:
+        self._handles: list[Any] = []
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlInit()
+            count = pynvml.nvmlDeviceGetCount()
+            self._handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return index, kind, name, utilization (percent) and memory (MiB) of each; what a driver refuses is None."""
+        return [_describe(index, handle) for index, handle in enumerate(self._handles)]
+
+
+def _describe(index: int, handle: Any) -> dict[str, Any]:
+    name = _ask(pynvml.nvmlDeviceGetName, handle)
+    rates = _ask(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    memory = _ask(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    return {
+        "index": index,
+        "kind": "gpu",
+        "name": name.decode() if isinstance(name, bytes) else name,
+        "utilization": None if rates is None else float(rates.gpu),
+        "memory_used_mb": None if memory is None else memory.used // BYTES_PER_MB,
+        "memory_total_mb": None if memory is None else memory.total // BYTES_PER_MB,
+    }
+
+
+def _ask(question: Any, handle: Any) -> Any:
+    try:
+        return question(handle)
+    except pynvml.NVMLError:
+        return None

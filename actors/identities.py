@@ -1,0 +1,45 @@
+"""Which node goes by which worker id: a name belongs to one live node at a time.
+
+A host whose raylet was killed is back as another Ray node before Ray has declared the old one dead. The new one
+waits and takes the name over. When both are still alive after HELD_S_MAX, two hosts were given the same name: the
+later one gets an id of its own and keeps it, so neither changes its id again while it lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actors import names
+
+# Longer than any raylet takes to be declared dead (15 s as `helix node start` and `helix up` configure it).
+HELD_S_MAX = 60.0
+
+
+class Identities:
+    """Worker ids by Ray node id, as they were given out."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, str] = {}
+        self._waiting_since: dict[str, float] = {}
+
+    def assign(
+        self, labels: Mapping[str, str | None], registered: Mapping[str, str], now: float
+    ) -> dict[str, str]:
+        """Return the worker ids of the live nodes, those left out that have to wait for their name.
+
+        `labels` has every live node's name or None, `registered` the worker ids that the control plane knows, by
+        node: whoever asks may be new, and must not take from a node what it has.
+        """
+        self._ids = {node: given for node, given in self._ids.items() if node in labels}
+        self._ids.update({node: known for node, known in registered.items() if node in labels})
+        self._waiting_since = {node: t for node, t in self._waiting_since.items() if node in labels}
+        taken = set(self._ids.values())
+        for node in sorted(set(labels) - set(self._ids)):
+            wanted = names.worker_id(node, labels[node])
+            if wanted in taken:
+                if now - self._waiting_since.setdefault(node, now) < HELD_S_MAX:
+                    continue
+                wanted = names.worker_id(node)
+            self._ids[node] = wanted
+            taken.add(wanted)
+        return dict(self._ids)

@@ -1,0 +1,19 @@
+"""Labels of Ray nodes that mean something here; without Ray, so that whoever starts a node can read them."""
+
+from __future__ import annotations
+
+import re
+
+# By its name a node keeps its worker id when its raylet, or the whole cluster, starts again.
+NODE = "helix-node"
+# What tasks may require of it, joined by underscores: a label's value takes no comma.
+CAPABILITIES = "helix-capabilities"
+CAPABILITY_SEPARATOR = "_"
+# Names of accelerators that `--node-resources` made up, joined by dots.
+SIMULATED = "helix-simulated"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
+
+
+def is_name(text: str) -> bool:
+    """Say whether a node can go by this name."""
+    return _NAME.fullmatch(text) is not None

@@ -1,0 +1,50 @@
+"""What others on the cluster use of a node: Ray's count less our own, without the moments in which the two disagree.
+
+An executor counts as ours from the moment it is asked for until it is let go; Ray gives and takes a little later.
+What shows up as foreign only because of that is gone within SETTLE_S, so only what was there all that time counts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+SETTLE_S = 3.0
+# Figures that nobody has renewed for so long are not known any more.
+STALE_S = 15.0
+# Ray counts in ten-thousandths, memory is rounded to MiB on its way here.
+AMOUNT_MIN = {"memory_mb": 2.0}
+AMOUNT_MIN_OTHERWISE = 0.001
+
+
+class ForeignUse:
+    """Samples of one node with the given total."""
+
+    def __init__(self, total: Mapping[str, float]) -> None:
+        self._total = dict(total)
+        self._samples: deque[tuple[float, dict[str, float]]] = deque()
+
+    def sample(
+        self, free: Mapping[str, float], own: Iterable[Iterable[tuple[str, float]]], now: float
+    ) -> None:
+        """Note what Ray has free, and the demands that our executors hold or have asked for."""
+        used = {name: amount - free.get(name, 0.0) for name, amount in self._total.items()}
+        for demand in own:
+            for name, amount in demand:
+                used[name] = used.get(name, 0.0) - amount
+        self._samples.append((now, {name: amount for name, amount in used.items() if _counts(name, amount)}))
+        while len(self._samples) > 1 and now - self._samples[1][0] >= SETTLE_S:
+            self._samples.popleft()
+
+    def amounts(self, now: float) -> dict[str, float] | None:
+        """Return what others use, only amounts above zero; None where it is not known."""
+        if not self._samples or now - self._samples[-1][0] > STALE_S:
+            return None
+        if self._samples[-1][0] - self._samples[0][0] < SETTLE_S:
+            return {}
+        names = set.intersection(*(set(amounts) for _, amounts in self._samples))
+        return {name: round(min(a[name] for _, a in self._samples), 4) for name in sorted(names)}
+
+
+def _counts(name: str, amount: float) -> bool:
+    return amount >= AMOUNT_MIN.get(name, AMOUNT_MIN_OTHERWISE)

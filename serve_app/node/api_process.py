@@ -1,0 +1,67 @@
+"""The API beside the head's Ray: `helix up` in its joined mode, on the same data directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from serve_app.up import process_tree
+
+# The keeper gives a session in a joined cluster 20 s.
+STOP_S_MAX = 30.0
+SWEEP_S_MAX = 30.0
+READ_BYTES = 65_536
+
+
+class ApiProcess:
+    """Started when made."""
+
+    def __init__(self, flags: list[str], environment: Mapping[str, str]) -> None:
+        parent = os.getpid()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "serve_app.up", *flags],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            # Its own keeper notices this end and ends everything in order. One thread here, so this is safe.
+            preexec_fn=lambda: process_tree.die_with_parent(parent),
+        )
+        assert self._process.stdout is not None
+        os.set_blocking(self._process.stdout.fileno(), False)
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of its front."""
+        return self._process.pid
+
+    def said(self) -> str:
+        """Return what it has printed since the last call."""
+        assert self._process.stdout is not None
+        try:
+            return os.read(self._process.stdout.fileno(), READ_BYTES).decode(errors="replace")
+        except BlockingIOError:
+            return ""
+
+    def exit_code(self) -> int | None:
+        """Return how it ended; None while it runs. 0: it was told to end, with `helix down`."""
+        return self._process.poll()
+
+    def stop(self) -> None:
+        """End it in order: requests, workers, a last snapshot."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_S_MAX)
+
+
+def sweep(environment: Mapping[str, str], temp_dir: Path) -> None:
+    """Take out of the cluster what an API that was killed has left there."""
+    command = [sys.executable, "-m", "serve_app.up.session", "--temp-dir", str(temp_dir), "--sweep"]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, timeout=SWEEP_S_MAX)

@@ -1,0 +1,192 @@
+"""The command line of `helix node start`, `helix node stop` and `helix node-resources`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from serve_app.node import accelerators, home
+from serve_app.node.declaration import BadDeclaration, Declaration, declare
+from serve_app.node.patience import Limits
+from serve_app.node.ray_start import Plan
+from serve_app.node.supervisor import Supervisor
+from serve_app.up.detach import detached
+
+EXIT_USAGE = 2
+PORT = 6379
+API_PORT = 8080
+STOPPED_S_MAX = 60.0
+SILENT_S_MAX = 3600.0
+STOP_S_MAX = 60.0
+KILLED_S_MAX = 15.0
+# The file that `ray get-auth-token --generate` writes.
+TOKEN_FILE = Path("~/.ray/auth_token")
+
+
+class CannotStart(Exception):
+    """The node cannot be started as asked; the message is for the user, one line."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse and run; every error is one line on stderr and exit code 2."""
+    words = sys.argv[1:] if arguments is None else arguments
+    flags, more = _parser().parse_known_args(words)
+    try:
+        if flags.verb == "resources":
+            return _show(_declared(flags), as_json=flags.json)
+        data_dir = (
+            Path(flags.data_dir or os.environ.get("HELIX_DATA_DIR") or "~/.helix-ray").expanduser().resolve()
+        )
+        if flags.verb == "stop":
+            return _stop(data_dir)
+        return _start(flags, [word for word in more if word != "--"], words, data_dir)
+    except (CannotStart, BadDeclaration) as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    print(f"helix node {flags.verb}: {reason}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="helix node", allow_abbrev=False, description="This machine as a node."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    resources = verbs.add_parser("resources", help="what `ray start` needs to be told of this machine")
+    resources.add_argument("--json", action="store_true", help="everything, with where it comes from")
+    start = verbs.add_parser("start", help="keep a node up; what is not known here goes to `ray start`")
+    for one in (resources, start):
+        one.add_argument("--name", help="the node's name; the host's own otherwise")
+        one.add_argument("--capability", action="append", default=[], help="declare one; may be repeated")
+        one.add_argument(
+            "--resource", action="append", default=[], metavar="NAME=N", help="declare one, like NPU=1"
+        )
+    _add_start_flags(start)
+    stop = verbs.add_parser("stop", help="end the node and all that was started with it")
+    for one in (start, stop):
+        one.add_argument(
+            "--data-dir", help="where this node keeps its things (~/.helix-ray) [HELIX_DATA_DIR]"
+        )
+    return parser
+
+
+def _add_start_flags(start: argparse.ArgumentParser) -> None:
+    role = start.add_mutually_exclusive_group(required=True)
+    role.add_argument("--head", action="store_true", help="start a cluster here, with the API")
+    role.add_argument("--address", metavar="HOST:PORT", help="join the cluster of this head")
+    start.add_argument(
+        "--node-ip", help="this node's address, for the others; found by the default route otherwise"
+    )
+    start.add_argument("--port", type=int, default=PORT, help=f"of the head ({PORT})")
+    start.add_argument("--api-host", help="address of the API; the node's own otherwise")
+    start.add_argument(
+        "--api-port", type=int, default=API_PORT, help=f"of the API ({API_PORT}); the same on every node"
+    )
+    start.add_argument("--tls-cert", help="PEM certificate chain of the API")
+    start.add_argument("--tls-key", help="PEM key of the certificate")
+    start.add_argument("--autoscaling-config", help="passed to `ray start`: the cluster launcher's file")
+    start.add_argument(
+        "--head-stopped-s", type=float, default=STOPPED_S_MAX, help="wait for a head that has stopped"
+    )
+    start.add_argument(
+        "--head-silent-s", type=float, default=SILENT_S_MAX, help="wait for a head that is silent"
+    )
+    start.add_argument("--detach", action="store_true", help="return when it is ready")
+
+
+def _declared(flags: argparse.Namespace) -> Declaration:
+    return declare(flags.name, flags.capability, flags.resource, accelerators.find())
+
+
+def _show(declared: Declaration, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(declared.as_json(), indent=2))
+        return 0
+    for accelerator in declared.found:
+        by = f"driver {accelerator.driver}" if accelerator.driver else "its device file"
+        print(f"found {accelerator.path}: {accelerator.capability}, by {by}", file=sys.stderr)
+    for name in declared.declared:
+        print(f"declared, not found: {name}", file=sys.stderr)
+    print(
+        " ".join(
+            f"{flag.partition('=')[0]}={shlex.quote(flag.partition('=')[2])}" for flag in declared.flags()
+        )
+    )
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------- start and stop
+
+
+def _start(flags: argparse.Namespace, more: list[str], words: list[str], data_dir: Path) -> int:
+    declared = _declared(flags)
+    if "RAY_AUTH_TOKEN" not in os.environ and not _token_file().is_file():
+        raise CannotStart(
+            f"there is no token in {_token_file()}: make one with: ray get-auth-token --generate"
+        )
+    others = [word for word in words if word != "--detach"]
+    known = home.read(data_dir)
+    if known is not None and known.runs() and known.arguments == others:
+        print(f"ready: it runs already (pid {known.pid})")
+        return 0
+    if flags.detach:
+        if known is not None and known.runs():
+            _stop(data_dir)
+        return detached("serve_app.node", others, data_dir / home.LOG_FILE)
+    held = home.lock(data_dir)
+    if held is None:
+        raise CannotStart(
+            f"a node runs on {data_dir} already; end it with: helix node stop --data-dir {data_dir}"
+        )
+    home.write(data_dir, others)
+    try:
+        return _supervisor(flags, declared, more, data_dir).run()
+    finally:
+        home.forget(data_dir)
+        os.close(held)
+
+
+def _supervisor(
+    flags: argparse.Namespace, declared: Declaration, more: list[str], data_dir: Path
+) -> Supervisor:
+    node_ip = flags.node_ip or _own_address()
+    plan = Plan(
+        flags.address, node_ip, flags.port, flags.api_port, data_dir, flags.autoscaling_config, declared.flags(), more
+    )  # fmt: skip
+    api = ["--host", flags.api_host or node_ip, "--port", str(flags.api_port), "--data-dir", str(data_dir)]
+    for flag in ("tls_cert", "tls_key"):
+        if getattr(flags, flag):
+            api += [f"--{flag.replace('_', '-')}", getattr(flags, flag)]
+    return Supervisor(plan, Limits(flags.head_stopped_s, flags.head_silent_s), api, os.environ)
+
+
+def _own_address() -> str:
+    from ray.util import get_node_ip_address  # a second to import: only where it is needed
+
+    address: str = get_node_ip_address()  # type: ignore[no-untyped-call]
+    return address
+
+
+def _token_file() -> Path:
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or TOKEN_FILE).expanduser()
+
+
+def _stop(data_dir: Path) -> int:
+    state = home.read(data_dir) if data_dir.exists() else None
+    if state is None or not state.runs():
+        print(f"no node runs on {data_dir}", file=sys.stderr)
+        return 0
+    for number, seconds in ((signal.SIGTERM, STOP_S_MAX), (signal.SIGKILL, KILLED_S_MAX)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(state.pid, number)
+        if home.wait_until_free(data_dir, seconds):
+            home.forget(data_dir)
+            return 0
+    raise CannotStart(f"pid {state.pid} on {data_dir} does not end")

@@ -1,0 +1,107 @@
+"""What `ray start` has to be told of this host: its name, what was found, and what was declared by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actors import labels
+from serve_app.node.accelerators import RESOURCE, Accelerator
+
+# Names of resources that somebody declared and nobody found, joined by dots.
+DECLARED_LABEL = "helix-declared"
+LABEL_CHARACTERS_MAX = 63
+_CAPABILITY = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_RESOURCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
+# Ray takes these as flags of their own, so they are not for --resource.
+RAY_FLAGS = {
+    "CPU": "--num-cpus",
+    "GPU": "--num-gpus",
+    "memory": "--memory",
+    "object_store_memory": "--object-store-memory",
+}
+
+
+class BadDeclaration(ValueError):
+    """What was given by hand cannot be a label or a resource; the message is for the user, one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """Resources and labels beside those that Ray finds."""
+
+    resources: dict[str, float]
+    labels: dict[str, str]
+    found: tuple[Accelerator, ...]
+    declared: tuple[str, ...]
+
+    def flags(self) -> list[str]:
+        """Return the flags of `ray start`."""
+        given = [f"--labels={','.join(f'{name}={value}' for name, value in self.labels.items())}"]
+        if self.resources:
+            given.append(f"--resources={json.dumps(self.resources, separators=(',', ':'))}")
+        return given
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything, with where it comes from."""
+        found = [{"path": a.path, "driver": a.driver, "capability": a.capability} for a in self.found]
+        return {
+            "resources": self.resources,
+            "labels": self.labels,
+            "found": found,
+            "declared": list(self.declared),
+            "ray_start": self.flags(),
+        }
+
+
+def declare(
+    name: str | None, capabilities: Sequence[str], resources: Sequence[str], found: Sequence[Accelerator]
+) -> Declaration:
+    """Put together what was found and what was given; what was given comes first. Raises BadDeclaration."""
+    given = dict(_resource(text) for text in resources)
+    counted: dict[str, float] = dict(Counter(RESOURCE for _ in found))
+    able = sorted({a.capability for a in found} | {_checked_capability(text) for text in capabilities})
+    made = {labels.NODE: name if name is not None else _host_name()}
+    if not labels.is_name(made[labels.NODE]):
+        raise BadDeclaration(
+            f"{made[labels.NODE]!r} cannot be a node's name: give --name, of a-z, 0-9, dots and dashes"
+        )
+    if able:
+        made[labels.CAPABILITIES] = labels.CAPABILITY_SEPARATOR.join(able)
+    if given:
+        made[DECLARED_LABEL] = ".".join(sorted(given))
+    for label, value in made.items():
+        if len(value) > LABEL_CHARACTERS_MAX:
+            raise BadDeclaration(
+                f"the label {label} would have more than {LABEL_CHARACTERS_MAX} characters: {value}"
+            )
+    amounts = {resource: amount for resource, amount in {**counted, **given}.items() if amount > 0}
+    return Declaration(amounts, made, tuple(found), tuple(sorted(given)))
+
+
+def _resource(text: str) -> tuple[str, float]:
+    name, _, amount = text.partition("=")
+    if name in RAY_FLAGS:
+        raise BadDeclaration(f"--resource {text}: Ray takes {name} as {RAY_FLAGS[name]}")
+    try:
+        number = float(amount)
+    except ValueError:
+        number = -1.0
+    if not _RESOURCE.fullmatch(name) or not 0 <= number < 1e9:
+        raise BadDeclaration(f"--resource {text}: give NAME=AMOUNT, like NPU=1")
+    return name, int(number) if number.is_integer() else number
+
+
+def _checked_capability(text: str) -> str:
+    if not _CAPABILITY.fullmatch(text):
+        raise BadDeclaration(f"--capability {text}: use a-z, 0-9, dots and dashes")
+    return text
+
+
+def _host_name() -> str:
+    return socket.gethostname().split(".")[0].lower()
