@@ -11,7 +11,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.invariants import LAWS, check
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.state import ReadyQueue, State, Task
-from tests.unit.core.stage import ADMIN, NODE, NODE_2, Stage, spec
+from tests.unit.core.stage import ADMIN, COMMAND, NODE, NODE_2, Stage, spec
 
 
 def furnished() -> State:
@@ -22,9 +22,21 @@ def furnished() -> State:
     for status in Status:
         stage.run_to(status, deadline=stage.now + 50)
     stage.end(stage.run_to("running", max_retries=1), "failed")
+    stage.submit(spec(run=COMMAND, shards={"count": 2}))
+    stage.start(shard_of(stage.state, 0).id)
     user_id = stage.give(o.CreateUser("ann", "argon", ("developer",)), ADMIN)["id"]
     stage.give(o.OpenSession(user_id, "sess-1", "hash-1", stage.now + 9), SYSTEM)
     return stage.state
+
+
+def shard_of(state: State, index: int) -> Task:
+    """Return a shard of the sharded task."""
+    return next(t for t in state.tasks.values() if t.spec.get("shard", {}).get("index") == index)
+
+
+def whole(state: State) -> Task:
+    """Return the sharded task."""
+    return next(t for t in state.tasks.values() if "shards" in t.spec)
 
 
 def one(state: State, status: str) -> Task:
@@ -97,6 +109,15 @@ DAMAGE: list[tuple[Callable[[State], object], str]] = [
     (lambda s: s.deadlines.popitem(), "deadlines has"),
     (lambda s: s.unfinished.clear(), "unfinished has {}"),
     (lambda s: s.node_types.clear(), "node_types has {}"),
+    (lambda s: setattr(whole(s), "status", Status.FAILED), "the task that it is a part of is over"),
+    (lambda s: setattr(whole(s), "status", Status.PENDING), "the task that it is a part of is pending"),
+    (
+        lambda s: (
+            setattr(whole(s), "status", Status.COMPLETED),
+            setattr(shard_of(s, 0), "status", Status.CANCELLED),
+        ),
+        "the task that it is a part of is completed",
+    ),
     (lambda s: setattr(one(s, "running"), "attempt", 0), "attempt 0, 0 failures, 0 losses"),
     (lambda s: setattr(one(s, "failed"), "losses", 5), "attempt 1, 0 failures, 5 losses"),
     (lambda s: setattr(one(s, "failed"), "progress", 101.0), "has progress 101.0"),
