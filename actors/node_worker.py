@@ -7,6 +7,7 @@ master that starts again costs nothing. Reports go out as orders and are repeate
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import time
@@ -208,11 +209,11 @@ class NodeWorker:
             self._stop_at[key] = ("cancelled", time.monotonic() + STOP_GRACE_S)
 
     async def _heartbeat_loop(self) -> None:
-        while True:
+        for number in itertools.count(1):
             usage = await self._usage.read()
             status = "busy" if self._dispatch.attempts() else "idle"
             sent_at = time.monotonic()
-            beat = Heartbeat(self._offer["worker_id"], status, None, usage, self._boot)
+            beat = Heartbeat(self._offer["worker_id"], status, None, usage, self._boot, number)
             if isinstance(await self._order(beat), Receipt):
                 self._fence.acknowledged(sent_at)
             await asyncio.sleep(HEARTBEAT_EVERY_S)

@@ -52,8 +52,10 @@ class _Planner:
         self._rules = rules
         self._shares = shares
         self._limit = limit
-        # Nodes whose begun lanes of a class take more, found once a class.
+        # Nodes whose begun lanes of a class take more: those of before, found once a class, and those of this plan,
+        # which are filled up only when nothing else is left, so that work goes to many nodes first.
         self._begun: dict[TaskClass, list[Node]] = {}
+        self._opened: dict[TaskClass, list[Node]] = {}
 
     def place(self, line: Line) -> bool:
         """Place some of a line's tasks (all of a gang's); False when nothing can be placed now."""
@@ -67,37 +69,36 @@ class _Planner:
         """Give one node a share of one class at one level."""
         group = line.group
         depth = self._fleet.depth(group)
-        node = self._begun_node(group, depth) if depth > 1 else None
+        node = _with_rest(self._begun_nodes(group), group, depth) if depth > 1 else None
         if node is not None:
-            self._give(line, node, min(node.rest(group, depth), self._limit - len(self.plan.pairs)))
+            self._fill(line, node, depth)
             return True
-        allowed = self._shares.lanes_allowed(group)
-        if allowed == 0:
-            self.plan.blocked[group] = QUOTA
-            return False
-        heap = self._heap(group)
-        node = heap.best()
+        blocked = QUOTA
+        if self._shares.lanes_allowed(group) != 0:
+            heap = self._heap(group)
+            node = heap.best() or self._by_preemption(line)
+            if node is not None:
+                # An even share: a lane is filled only when there is enough for every node that may have room.
+                share = -(-line.left // max(1, len(heap.entries)))
+                self._give(line, node, max(1, min(depth, share, self._limit - len(self.plan.pairs))))
+                self._opened.setdefault(group, []).append(node)
+                return True
+            blocked = NO_ROOM
+        node = _with_rest(self._opened.get(group, []), group, depth)
         if node is None:
-            node = self._by_preemption(line, heap)
-        if node is None:
-            self.plan.blocked[group] = NO_ROOM
+            self.plan.blocked[group] = blocked
             return False
-        # An even share: a lane is filled only when there is enough for every node that may have room.
-        share = -(-line.left // max(1, len(heap.entries)))
-        count = max(1, min(depth, share, self._limit - len(self.plan.pairs)))
-        self._give(line, node, count)
+        self._fill(line, node, depth)
         return True
 
-    def _begun_node(self, group: TaskClass, depth: int) -> Node | None:
+    def _begun_nodes(self, group: TaskClass) -> list[Node]:
         begun = self._begun.get(group)
         if begun is None:
-            begun = [n for n in self._fleet.open_nodes() if group in n.load and n.rest(group, depth)]
-            self._begun[group] = begun
-        while begun:
-            if begun[-1].rest(group, depth):
-                return begun[-1]
-            begun.pop()
-        return None
+            begun = self._begun[group] = [node for node in self._fleet.open_nodes() if group in node.load]
+        return begun
+
+    def _fill(self, line: Line, node: Node, depth: int) -> None:
+        self._give(line, node, min(node.rest(line.group, depth), self._limit - len(self.plan.pairs)))
 
     def _give(self, line: Line, node: Node, count: int) -> None:
         group = line.group
@@ -107,7 +108,7 @@ class _Planner:
         self._shares.add(group, self._fleet.lanes.get(group, 0) - before)
         self.plan.pairs.extend((task_id, node.id) for task_id in taken)
 
-    def _by_preemption(self, line: Line, heap: Heap) -> Node | None:
+    def _by_preemption(self, line: Line) -> Node | None:
         if self._rules.preempt_level is None or line.level < self._rules.preempt_level:
             return None
         room = make_room(self._fleet, line.group, line.level, self._rules.held)
@@ -138,6 +139,15 @@ class _Planner:
             (task_id, node.id) for task_id, node in zip(line.take_all(), nodes, strict=True)
         )
         return False  # nothing of it is left
+
+
+def _with_rest(nodes: list[Node], group: TaskClass, depth: int) -> Node | None:
+    """Return the last of the nodes whose begun lane takes more; those whose lanes are full are dropped."""
+    while nodes:
+        if nodes[-1].rest(group, depth):
+            return nodes[-1]
+        nodes.pop()
+    return None
 
 
 def fit_together(fleet: Fleet, heap: Heap, group: TaskClass, wanted: int) -> list[Node]:
