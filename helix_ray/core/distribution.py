@@ -116,7 +116,7 @@ def _choose(
     chosen: dict[str, Node] = {}
     nodes: list[Node] = []
     heap = fleet.heap(group, strategy)
-    while len(nodes) < wanted and (node := heap.best()) is not None:
+    while len(nodes) < wanted and (node := heap.best() or _with_rest(fleet, group)) is not None:
         fleet.take(node, group, 1)
         chosen[node.id] = node
         nodes.append(node)
@@ -128,6 +128,13 @@ def _choose(
             max_nodes = None
             heap = fleet.heap(group, strategy)
     return nodes
+
+
+def _with_rest(fleet: Fleet, group: TaskClass) -> Node | None:
+    """Return a node whose begun lane takes one more: short work waits its turn there."""
+    depth = fleet.depth(group)
+    able = (node for node in fleet.open_nodes() if node.rest(group, depth) and node.suits(group))
+    return min(able, key=lambda node: (node.tasks, node.order), default=None)
 
 
 def _short(placed: int, wanted: int, question: PlanTask) -> str | None:

@@ -15,6 +15,7 @@ from helix_ray.core.events import Event, QuotaSet, TaskEdited
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import DistributeTask, SetQuota
 from helix_ray.core.placement.fit import node_of
+from helix_ray.core.placement.node import depth_for
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker, class_of
 
@@ -85,20 +86,11 @@ def _takes(worker: Worker, group: TaskClass, body: DistributeTask, ctx: Context)
         return worker.kind == "external" and not worker.held and can_do(worker, group)
     if worker.kind != "node":
         return False
+    durations = ctx.state.durations
     node = node_of(worker)
-    node.settle(lambda _: 1)
+    node.settle(lambda other: depth_for(durations.average_s(other[:3])))
     here = sum(1 for _, node_id in body.pairs if node_id == worker.id)
-    return (
-        node.suits(group)
-        and node.could_hold(group)
-        and _room(node.free_lanes(group), here, worker, group, ctx)
-    )
-
-
-def _room(free_lanes: int, here: int, worker: Worker, group: TaskClass, ctx: Context) -> bool:
-    # Short work queues in lanes that are taken already: counting a lane for each would refuse what fits.
-    average = ctx.state.durations.average_s(group[:3])
-    return free_lanes >= here or (average is not None and average < 1.0 and bool(worker.load))
+    return node.suits(group) and node.room(group, depth_for(durations.average_s(group[:3]))) >= here
 
 
 def set_quota(body: SetQuota, ctx: Context) -> Decision | Rejected:
