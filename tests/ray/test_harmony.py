@@ -1,0 +1,131 @@
+"""Placement on real raylets: shards, gangs, distribution, preemption, a shard whose node dies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.orders import CancelTask, DistributeTask, DrainWorker, Receipt
+from helix_ray.core.questions import ClusterStatus, ExplainTask, GetTask, ListNodes, ListWorkers, PlanTask
+from tests.ray.conftest import LiveCluster, command, function
+from tests.ray.signals import until
+
+CPUS = 6
+
+
+def worker_of(cluster: LiveCluster, task_id: str) -> str | None:
+    """Return the node that a task is or was on."""
+    found: str | None = cluster.ask(GetTask(task_id))["assigned_worker"]
+    return found
+
+
+def status_of(cluster: LiveCluster, task_id: str) -> str:
+    """Return a task's status."""
+    return str(cluster.ask(GetTask(task_id))["status"])
+
+
+def idle(cluster: LiveCluster) -> bool:
+    """Say whether every node is free and there."""
+    nodes = [node for node in cluster.ask(ListNodes())["nodes"] if node["status"] == "active"]
+    return sum(node["free"]["cpu"] for node in nodes) == CPUS
+
+
+def test_a_distribution_puts_shards_on_several_nodes_and_gathers_them(cluster: LiveCluster) -> None:
+    """One on each of three, by `spread`; the results are in the order of the shards."""
+    until(lambda: idle(cluster))
+    line = "echo $HELIX_SHARD_INDEX/$HELIX_SHARD_COUNT"
+    (whole,) = cluster.submit(command(line, shards={"count": 3}, strategy="manual"))
+    plan = cluster.ask(PlanTask(whole, "spread"))
+    pairs = tuple((task_id, node_id) for task_id, node_id in plan["pairs"])
+    answer = cluster.execute(DistributeTask(whole, pairs, "spread"))
+    assert isinstance(answer, Receipt)
+    assert len(answer.data["assigned_nodes"]) == 3
+    result = cluster.outcomes([whole])[whole]["result"]
+    assert [part["output"] for part in result["shards"]] == ["0/3\n", "1/3\n", "2/3\n"]
+    assert len({worker_of(cluster, f"{whole}-s{i}") for i in range(3)}) == 3
+
+
+def test_a_gang_waits_until_all_of_it_fits(cluster: LiveCluster) -> None:
+    """It says how many would, and starts whole when a node is added."""
+    until(lambda: idle(cluster))
+    (gang,) = cluster.submit(function("add", 1, 2, shards={"count": CPUS + 1, "gang": True}))
+    until(lambda: bool(cluster.ask(ExplainTask(gang))["history"]))
+    view = cluster.ask(ExplainTask(gang))
+    assert view["change"] == [{"change": "fewer_shards", "to": CPUS, "by": 1}]
+    assert status_of(cluster, gang) == "pending"
+    extra = cluster.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
+    parts = cluster.outcomes([gang])[gang]["result"]["shards"]
+    assert [part["value"] for part in parts] == [3] * (CPUS + 1)
+    cluster.ray_cluster.remove_node(extra, allow_graceful=False)
+    until(lambda: idle(cluster))
+
+
+def test_urgent_work_stops_what_runs_and_what_stopped_runs_again(
+    cluster: LiveCluster, tmp_path: Path
+) -> None:
+    """The process of the preempted attempt is gone before the urgent one runs in its place."""
+    until(lambda: idle(cluster))
+    pids = [tmp_path / f"pid{i}" for i in range(CPUS)]
+    go = tmp_path / "go"
+    lines = [f"echo $$ > {pid}; until [ -e {go} ]; do sleep 0.05; done; echo done" for pid in pids]
+    ids = cluster.submit(*[command(line, priority="low") for line in lines])
+    until(lambda: all(pid.exists() and bool(pid.read_text().strip()) for pid in pids))
+    before = [int(pid.read_text()) for pid in pids]
+    (urgent,) = cluster.submit(command("echo urgent", priority="critical"))
+    assert cluster.outcomes([urgent])[urgent]["result"]["output"] == "urgent\n"
+    views = [cluster.ask(GetTask(task_id)) for task_id in ids]
+    (victim,) = [i for i, view in enumerate(views) if view["preemptions"]]
+    assert (views[victim]["failures"], views[victim]["losses"]) == (0, 0)
+    until(lambda: not Path(f"/proc/{before[victim]}").exists())
+    go.touch()
+    outcomes = cluster.outcomes(ids)
+    assert {outcome["result"]["output"] for outcome in outcomes.values()} == {"done\n"}
+    assert [cluster.ask(GetTask(i))["attempt"] for i in ids].count(2) == 1
+
+
+def test_a_shard_whose_node_dies_is_placed_again_alone(cluster: LiveCluster, tmp_path: Path) -> None:
+    """The others keep their first attempt."""
+    until(lambda: idle(cluster))
+    known = {worker["id"] for worker in cluster.ask(ListWorkers())["workers"]}
+    extra = cluster.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
+
+    def fresh() -> list[str]:
+        return [w["id"] for w in cluster.ask(ListWorkers())["workers"] if w["id"] not in known]
+
+    until(lambda: bool(fresh()))
+    (added,) = fresh()
+    go = tmp_path / "go"
+    line = f"touch {tmp_path}/$HELIX_SHARD_INDEX; until [ -e {go} ]; do sleep 0.05; done; echo $HELIX_ATTEMPT"
+    (whole,) = cluster.submit(command(line, shards={"count": 4}, strategy="manual"))
+    plan = cluster.ask(PlanTask(whole, "spread"))
+    pairs = tuple((task_id, node_id) for task_id, node_id in plan["pairs"])
+    on_added = [task_id for task_id, node_id in pairs if node_id == added]
+    assert len(on_added) == 1
+    assert isinstance(cluster.execute(DistributeTask(whole, pairs, "spread")), Receipt)
+    until(lambda: all((tmp_path / str(i)).exists() for i in range(4)))
+    cluster.ray_cluster.remove_node(extra, allow_graceful=False)
+    until(lambda: cluster.ask(GetTask(on_added[0]))["attempt"] == 2)
+    go.touch()
+    parts = cluster.outcomes([whole])[whole]["result"]["shards"]
+    attempts = {f"{whole}-s{i}": part["output"].strip() for i, part in enumerate(parts)}
+    assert attempts == {task_id: "2" if task_id in on_added else "1" for task_id, _ in pairs}
+
+
+def test_draining_keeps_work_away_and_undraining_brings_it_back(cluster: LiveCluster) -> None:
+    """The status says so within moments, and a task that only fits there waits."""
+    until(lambda: idle(cluster))
+    node = next(n for n in cluster.ask(ClusterStatus())["worker_nodes"] if n["status"] == "active")["id"]
+    label = next(n for n in cluster.ask(ListNodes())["nodes"] if n["id"] == node)["labels"]["ray.io/node-id"]
+    cluster.execute(DrainWorker(node))
+    (task_id,) = cluster.submit(function("noop", labels={"ray.io/node-id": label}))
+    until(lambda: bool(cluster.ask(ExplainTask(task_id))["history"]))
+    view: dict[str, Any] = cluster.ask(ExplainTask(task_id), SYSTEM)
+    assert {"change": "undrain", "node": node} in view["change"] or view["change"][0][
+        "change"
+    ] == "drop_label"
+    assert {n["id"]: n["status"] for n in cluster.ask(ClusterStatus())["worker_nodes"]}[node] == "draining"
+    cluster.execute(DrainWorker(node, draining=False))
+    assert cluster.outcomes([task_id])[task_id]["status"] == "completed"
+    assert worker_of(cluster, task_id) == node
+    cluster.execute(CancelTask(task_id))
