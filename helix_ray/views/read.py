@@ -59,7 +59,11 @@ def get_task(
         progress, note, worker, attempt, failures, losses, 0, started, finished, row[12], row[13], set(),
         _value(row[14]), _value(row[15]),
     )  # fmt: skip
-    return task_view(task)
+    view = task_view(task)
+    if "shards" in view and task.status is not Status.COMPLETED:
+        # The history keeps how a task ended, not how far its shards were.
+        view["shards"]["completed"] = None
+    return view
 
 
 def list_tasks(

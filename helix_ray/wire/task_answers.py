@@ -78,13 +78,14 @@ class TaskPage(BaseModel):
 
 
 class ShardsOut(BaseModel):
-    """How many shards a task has, and how many of them are completed; their tasks are `<id>-s0` and so on."""
+    """How many shards a task has, and how many of them are completed (null for one that the history answers for and
+    that did not complete); their tasks are `<id>-s0` and so on."""
 
     model_config = CLOSED
 
     count: int
     gang: bool
-    completed: int
+    completed: int | None
 
 
 class ShardOut(BaseModel):

@@ -68,3 +68,15 @@ def test_only_those_with_a_lease_are_judged() -> None:
     for worker_id in ("short", "long", "lost"):
         liveness.heard(worker_id, Pulse(0.0, 0.0))
     assert liveness.judge({"short": 1.0, "long": 9.0}, 2.0) == ["short"]
+
+
+def test_a_heartbeat_that_was_overtaken_is_no_sign_of_life() -> None:
+    """Numbers count up in one life of a worker; the next life begins anew."""
+    alive = Liveness()
+    alive.heard("w", Pulse(1.0, 1.0, number=2))
+    alive.heard("w", Pulse(5.0, 5.0, number=1))
+    alive.heard("w", Pulse(6.0, 6.0, number=2))
+    assert alive.pulses["w"].mono == 1.0
+    alive.begin("w", Pulse(7.0, 7.0))
+    alive.heard("w", Pulse(8.0, 8.0, number=1))
+    assert alive.pulses["w"].mono == 8.0

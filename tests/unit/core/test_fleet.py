@@ -1,0 +1,208 @@
+"""The fleet's index: what changes is seen, what is gone is not, and its log stays short."""
+
+from __future__ import annotations
+
+import pytest
+
+from helix_ray.core import waits
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.lifecycle import Status
+from helix_ray.core.liveness import Liveness
+from helix_ray.core.orders import DrainWorker, LoseWorker
+from helix_ray.core.placement import STRATEGIES, Fleet, Node, Rules, fleet, place
+from helix_ray.core.placement.estimate import completion, queued_ahead, remaining_s, when_free
+from helix_ray.core.placement.node import LANE_TASKS_MAX, depth_for
+from helix_ray.core.policy import Policy
+from helix_ray.core.state import ReadyQueue, Task, TaskClass, class_of
+from helix_ray.core.waits import GAP_S, WaitLog
+from helix_ray.followers import scheduler
+from helix_ray.followers.base import News
+from helix_ray.followers.scheduler import Scheduler
+from tests.unit.core.stage import ADMIN, COMMAND, NODE, NODE_2, Stage, spec
+
+GROUP = class_of(spec(run=COMMAND))
+BALANCED = STRATEGIES["load_balanced"]
+
+
+def one_each(group: TaskClass) -> int:
+    return 1
+
+
+def test_a_node_that_is_gone_is_chosen_no_more() -> None:
+    """Nor counted; one that replaces it is another node."""
+    nodes = Fleet([Node("a", {"cpu": 2.0}), Node("b", {"cpu": 1.0}, load={GROUP: 1})], one_each)
+    assert nodes.totals == {"cpu": 3.0}
+    assert nodes.lanes == {GROUP: 1}
+    heap = nodes.heap(GROUP, BALANCED)
+    assert heap.best() is nodes.nodes["a"]
+    nodes.remove("a")
+    nodes.remove("never-there")
+    assert heap.best() is None
+    nodes.add(Node("b", {"cpu": 4.0}))
+    assert (nodes.totals["cpu"], nodes.lanes) == (4.0, {})
+    assert heap.best() is nodes.nodes["b"]
+
+
+def test_depths_that_change_are_worked_out_anew() -> None:
+    """Everywhere the class runs."""
+    depths = {GROUP: 1}
+    nodes = Fleet(
+        [Node("a", {"cpu": 4.0}, load={GROUP: 4}), Node("b", {"cpu": 4.0})], lambda g: depths.get(g, 1)
+    )
+    assert nodes.nodes["a"].free["cpu"] == 0.0
+    depths[GROUP] = 4
+    nodes.regroup({GROUP})
+    assert (nodes.nodes["a"].free["cpu"], nodes.lanes) == (3.0, {GROUP: 1})
+
+
+def test_a_log_that_grows_too_long_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a plan in the making is not hurt by it."""
+    monkeypatch.setattr(fleet, "LOG_MIN", 4)
+    monkeypatch.setattr(fleet, "LOG_PER_NODE_MAX", 1)
+    nodes = Fleet([Node(f"n{i}", {"cpu": 8.0}) for i in range(3)], one_each)
+    queue = ReadyQueue()
+    for i in range(30):
+        queue.add(f"t{i}", 1, 0.0, first=False)
+    assert len(place(nodes, {GROUP: queue}, Rules(strategy="pack"), 0.0, 100).pairs) == 24
+
+
+def test_the_least_used_heap_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shape that comes back gets another."""
+    monkeypatch.setattr(fleet, "HEAPS_MAX", 1)
+    nodes = Fleet([Node("a", {"cpu": 8.0})], one_each)
+    first = nodes.heap(GROUP, BALANCED)
+    other = class_of(spec(run=COMMAND, resources={"cpu": 2}))
+    assert nodes.heap(other, BALANCED) is not first
+    assert nodes.heap(GROUP, BALANCED) is not first
+
+
+def test_equal_nodes_are_told_apart_by_name() -> None:
+    """Should ever two have the same tie-break."""
+    assert Node("a", {}) < Node("b", {})
+
+
+def test_depths_bridge_the_way_to_the_node() -> None:
+    """Unknown work goes alone, the shortest in bounded batches."""
+    assert [depth_for(s) for s in (None, 1.0, 0.01, 0.0)] == [1, 1, 5, LANE_TASKS_MAX]
+
+
+def test_bare_tasks_have_lanes_of_their_own() -> None:
+    """A bounded number of them, whatever else runs."""
+    bare = class_of(spec(run=COMMAND, resources={"cpu": 0}))
+    node = Node("a", {"cpu": 1.0}, load={bare: 31, GROUP: 1})
+    node.settle(one_each)
+    assert (node.free_lanes(bare), node.room(bare, 1), node.fits(bare)) == (1, 1, True)
+    node.take(bare, 1, 1)
+    assert not node.fits(bare)
+    node.take(bare, -32, 1)
+    assert bare not in node.load
+
+
+# ---------------------------------------------------------------------------------------------- the follower
+
+
+def test_the_scheduler_sees_nodes_come_go_and_drain() -> None:
+    """And forgets those that the state has forgotten."""
+    stage = Stage()
+    sched = Scheduler(Policy())
+
+    def place_all() -> None:
+        news = News(stage.state, Liveness(), (), stage.now, stage.now)
+        for body in sched.react(news):
+            stage.give(body, SYSTEM)
+
+    stage.add_node(resources={"cpu": 1.0})
+    first, second = stage.submit(spec(run=COMMAND), spec(run=COMMAND))
+    place_all()
+    assert (stage.task(first).status, stage.task(second).status) == ("running", "pending")
+    stage.add_node(NODE_2)
+    stage.give(DrainWorker(NODE_2), ADMIN)
+    place_all()
+    assert stage.task(second).status == "pending"
+    stage.give(DrainWorker(NODE_2, False), ADMIN)
+    place_all()
+    assert stage.task(second).worker == NODE_2
+    stage.give(LoseWorker(NODE_2, "gone"), SYSTEM)
+    place_all()
+    assert stage.task(second).status == "pending"
+    del stage.state.workers[NODE_2]
+    stage.end(first)
+    place_all()
+    assert stage.task(second).worker == NODE
+
+
+def test_depths_of_forgotten_classes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What neither waits nor runs is learned again from the durations."""
+    monkeypatch.setattr(scheduler, "DEPTHS_MAX", 0)
+    stage = Stage()
+    stage.add_node()
+    sched = Scheduler(Policy())
+    stage.state.durations.note(GROUP[:3], 0.001)
+    (task_id,) = stage.submit(spec(run=COMMAND))
+    sched.react(News(stage.state, Liveness(), (), stage.now, stage.now))
+    assert sched.depth(stage.task(task_id).group) == 1
+
+
+# ---------------------------------------------------------------------------------------------- estimates
+
+
+def running(stage: Stage) -> Task:
+    """Return a task that runs."""
+    return stage.task(stage.run_to("running"))
+
+
+def test_what_was_never_measured_has_no_end() -> None:
+    """Nor has room that depends on it."""
+    stage = Stage()
+    task = running(stage)
+    node = Node(NODE, {"cpu": 1.0}, load={task.group: 1})
+    node.settle(one_each)
+    assert remaining_s(task, stage.state.durations, stage.now) is None
+    assert when_free(node, task.group, [task], stage.state.durations, stage.now) is None
+    assert completion(None, 0.0, stage.now) == (None, None)
+    stage.state.durations.note(task.group[:3], 5.0)
+    freeing = when_free(node, task.group, [task], stage.state.durations, stage.now + 2)
+    assert freeing == (NODE, 3.0, {"cpu": 1.0})
+    assert (
+        when_free(node, class_of(spec(run=COMMAND, resources={"npu": 1})), [task], stage.state.durations, 0.0)
+        is None
+    )
+
+
+def test_who_is_ahead_is_counted_by_level_and_arrival() -> None:
+    """External work and the nodes' do not wait for each other."""
+    stage = Stage()
+    urgent = spec(run=COMMAND, priority="high")
+    ids = stage.submit(spec(run=COMMAND), urgent, spec())
+    stage.now += 1
+    late, external = stage.submit(spec(run=COMMAND, resources={"cpu": 2}), spec())
+    assert queued_ahead(stage.state, stage.task(late)) == 2
+    assert queued_ahead(stage.state, stage.task(external)) == 1
+    assert queued_ahead(stage.state, stage.task(ids[1])) == 0
+    assert stage.task(late).status is Status.PENDING
+
+
+# ---------------------------------------------------------------------------------------------- waits
+
+
+def test_a_wait_is_one_entry_until_its_reason_changes() -> None:
+    """A pause begins another."""
+    log = WaitLog()
+    for now in (0.0, 1.0, 2.0):
+        log.note({GROUP: "no_room"}, now)
+    log.note({GROUP: "quota"}, 3.0)
+    log.note({GROUP: "quota"}, 4.0 + GAP_S)
+    assert [(w.reason, w.since, w.seen) for w in log.of(GROUP)] == [
+        ("no_room", 0.0, 2.0), ("quota", 3.0, 3.0), ("quota", 9.0, 9.0),
+    ]  # fmt: skip
+    assert log.of(class_of(spec())) == []
+
+
+def test_waits_of_too_many_classes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first to go is the one that came first."""
+    monkeypatch.setattr(waits, "CLASSES_MAX", 1)
+    log = WaitLog()
+    other = class_of(spec())
+    log.note({GROUP: "no_room"}, 0.0)
+    log.note({other: "no_room"}, 1.0)
+    assert (log.of(GROUP), len(log.of(other))) == ([], 1)
