@@ -23,6 +23,7 @@ class Attempt:
     started_at: float | None = None
     failures: int = 0
     losses: int = 0
+    preemptions: int = 0
     progress: float = 0.0
     note: str | None = None
     not_before: float = 0.0
@@ -96,8 +97,10 @@ def _requeued(open_: _Open, fact: ev.Fact, event: ev.TaskRequeued) -> None:
         entry.failures += 1
     elif event.cause == "lost":
         entry.losses += 1
+    elif event.cause == "preempted":
+        entry.preemptions += 1
     elif event.cause == "manual":
-        entry.failures = entry.losses = 0
+        entry.failures = entry.losses = entry.preemptions = 0
     entry.worker = entry.started_at = entry.note = None
     entry.progress, entry.not_before = 0.0, event.not_before
 

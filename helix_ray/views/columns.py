@@ -24,7 +24,7 @@ SUBMITTED: Layout = {
 }  # fmt: skip
 ENDED: Layout = {
     "key": np.uint64, "id": object, "finished_seq": np.int64, "status": object, "worker": object, "attempt": np.int64,
-    "failures": np.int64, "losses": np.int64, "progress": np.float64, "note": object, "started_at": np.float64,
+    "failures": np.int64, "losses": np.int64, "preemptions": np.int64, "progress": np.float64, "note": object, "started_at": np.float64,
     "finished_at": np.float64, "duration_s": np.float64, "not_before": np.float64, "result": object, "error": object,
 }  # fmt: skip
 EDITED: Layout = {

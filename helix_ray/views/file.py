@@ -10,7 +10,7 @@ import duckdb
 
 log = logging.getLogger(__name__)
 
-LAYOUT = 1
+LAYOUT = 2
 MEMORY_MAX = "512MB"
 THREADS = 2
 # One unusable file is kept under this suffix, for whoever wants to know why.

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import orjson
 
+from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.state import LEVELS, Task, class_of
@@ -42,7 +43,7 @@ def get_task(
     """Return one task as core.views.task_view does, or None."""
     row = con.execute(
         f"""SELECT seq, owner, status, worker, attempt, failures, losses, progress, note, created_at, started_at,
-                   finished_at, finished_seq, not_before, result, error
+                   finished_at, finished_seq, not_before, result, error, preemptions
             FROM tasks WHERE key = ? AND id = ?{_retired(retired_through)} ORDER BY seq DESC LIMIT 1""",
         [key_of(task_id), task_id],
     ).fetchone()
@@ -57,13 +58,17 @@ def get_task(
     task = Task(
         task_id, seq, owner, spec, LEVELS[spec.get("priority", "normal")], class_of(spec, owner), Status(status), created, finished,
         progress, note, worker, attempt, failures, losses, 0, started, finished, row[12], row[13], set(),
-        _value(row[14]), _value(row[15]),
+        _value(row[14]), _value(row[15]), row[16],
     )  # fmt: skip
     view = task_view(task)
-    if "shards" in view and task.status is not Status.COMPLETED:
-        # The history keeps how a task ended, not how far its shards were.
-        view["shards"]["completed"] = None
+    if "shards" in view:
+        view["shards"]["completed"] = _shards_completed(con, task)
     return view
+
+
+def _shards_completed(con: duckdb.DuckDBPyConnection, task: Task) -> int:
+    ids = [shard_id(task.id, index) for index in range(task.spec["shards"]["count"])]
+    return sum(status == Status.COMPLETED for status in statuses(con, ids).values())
 
 
 def list_tasks(

@@ -1,4 +1,4 @@
--- The history's file, layout 1. It can be deleted at any time: it is rebuilt from the journal.
+-- The history's file, layout 2. It can be deleted at any time: it is rebuilt from the journal.
 -- No indexes: rows come in the order of time, so DuckDB's zone maps find them by key and seq.
 
 CREATE TABLE IF NOT EXISTS submitted (
@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     attempt      BIGINT  NOT NULL,
     failures     BIGINT  NOT NULL,
     losses       BIGINT  NOT NULL,
+    preemptions  BIGINT  NOT NULL,
     progress     DOUBLE  NOT NULL, -- percent
     note         VARCHAR,
     started_at   DOUBLE,

@@ -78,14 +78,13 @@ class TaskPage(BaseModel):
 
 
 class ShardsOut(BaseModel):
-    """How many shards a task has, and how many of them are completed (null for one that the history answers for and
-    that did not complete); their tasks are `<id>-s0` and so on."""
+    """How many shards a task has, and how many of them are completed; their tasks are `<id>-s0` and so on."""
 
     model_config = CLOSED
 
     count: int
     gang: bool
-    completed: int | None
+    completed: int
 
 
 class ShardOut(BaseModel):

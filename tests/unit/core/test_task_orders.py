@@ -184,20 +184,6 @@ def test_reports_with_another_fence_are_refused(stage: Stage) -> None:
     assert wrong.details == {"worker_id": "worker-x", "assigned_worker": EXTERNAL}
 
 
-@pytest.mark.parametrize("wanted", ["completed", "failed", "running", "pending"])
-@pytest.mark.parametrize("by", [DEV, ADMIN])
-def test_an_attempt_that_is_over_says_nothing_of_the_queued_task(
-    stage: Stage, by: Principal, wanted: str
-) -> None:
-    """A report that names a lost attempt is not taken for a person's change, before the next attempt has begun either."""
-    task_id = held(stage)
-    stage.give(o.LoseWorker(EXTERNAL, "silent"), SYSTEM)
-    late = stage.refuse(UpdateTask(task_id, wanted, progress=100, attempt=1), by)
-    assert (late.code, late.details) == (CONFLICT, {"attempt": 1, "current_attempt": None})
-    assert stage.task(task_id).status == "pending"
-    assert stage.give(UpdateTask(task_id, "completed"), by)["status"] == "completed"
-
-
 def test_the_owner_marks_a_failure_with_words_of_their_own(stage: Stage) -> None:
     """Or gets some; dependents are failed or released as after any end."""
     first, second, hangs_on_first, hangs_on_second = stage.submit(

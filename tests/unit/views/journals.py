@@ -78,6 +78,8 @@ class RandomEngine:
                 "priority": pick(["low", "critical"]),
                 "labels": {"zone": "a"},
             }
+            if pick([True, False, False]):
+                spec["shards"] = {"count": 2, "gang": pick([True, False])}
         else:
             spec |= {"project_id": pick(["p-1", "p-2"]), "description": "words"}
         other = self._pick(*Status)
@@ -88,7 +90,9 @@ class RandomEngine:
     def _start(self) -> None:
         task_id = self._pick(Status.PENDING)
         if task_id is not None:
-            self.give(o.StartAttempts(((task_id, WORKER),)), SYSTEM)
+            victim = self._chance.choice([None, self._pick(Status.RUNNING)])
+            stop = ((victim, self.engine.state.tasks[victim].attempt),) if victim is not None else ()
+            self.give(o.StartAttempts(((task_id, WORKER),), stop), SYSTEM)
 
     def _report(self) -> None:
         task_id = self._pick(Status.RUNNING)
