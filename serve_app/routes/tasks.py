@@ -15,7 +15,7 @@ from helix_ray.wire import task_answers as shapes
 from helix_ray.wire.tasks import EDITABLE, TASK, TASK_UPDATE, TaskFilters, TaskIn, TaskUpdateIn
 from helix_ray.wire.times import iso
 from serve_app.answers import json_answer, no_content
-from serve_app.bodies import read
+from serve_app.bodies import Body, read
 from serve_app.deps import Caller, SignedIn
 from serve_app.openapi import verb
 
@@ -69,20 +69,21 @@ async def update_task(task_id: str, caller: SignedIn) -> Response:
     The worker that holds a task reports progress and its end; `attempt` and `worker_id` make sure that it still does.
     """
     sent = await read(caller.request)
-    order = caller.order(_update(task_id, sent.validated(TASK_UPDATE, "task")), sent)
-    answer = await caller.services.control.execute(order)
-    if isinstance(answer, Rejected):
-        raise Refused(await _over_or(answer, task_id, caller))
-    return json_answer(shapes.updated(answer.data), 200, answer)
+    return await _change(task_id, _update(task_id, sent.validated(TASK_UPDATE, "task")), caller, sent)
 
 
-async def _over_or(refusal: Rejected, task_id: str, caller: Caller) -> Rejected:
-    """Return a CONFLICT for a task that has ended and left memory, which a NOT_FOUND would deny."""
-    if refusal.code is ErrorCode.NOT_FOUND:
+async def _change(
+    task_id: str, body: UpdateTask | CancelTask | RetryTask, caller: Caller, sent: Body
+) -> Response:
+    """Carry out a change. A task that has ended and left memory is a CONFLICT, which a NOT_FOUND would deny."""
+    answer = await caller.services.control.execute(caller.order(body, sent))
+    if not isinstance(answer, Rejected):
+        return json_answer(shapes.updated(answer.data), 200, answer)
+    if answer.code is ErrorCode.NOT_FOUND:
         task = await caller.services.control.query(GetTask(task_id), caller.by)
         if not isinstance(task, Rejected):
-            return conflict(f"Task is {task['status']}", status=task["status"])
-    return refusal
+            raise Refused(conflict(f"Task is {task['status']}", status=task["status"]))
+    raise Refused(answer)
 
 
 def _update(task_id: str, change: dict[str, Any]) -> UpdateTask:
@@ -121,16 +122,14 @@ async def _delete_retired(task_id: str, caller: SignedIn, refusal: Rejected) -> 
 async def cancel_task(task_id: str, caller: SignedIn) -> Response:
     """End a task that is not finished; one that is cancelled already stays so."""
     sent = await read(caller.request, optional=True)
-    receipt = await caller.execute(CancelTask(task_id), sent)
-    return json_answer(shapes.updated(receipt.data), 200, receipt)
+    return await _change(task_id, CancelTask(task_id), caller, sent)
 
 
 @router.post("/{task_id}/retry", **verb("RetryTask", answers=shapes.TaskUpdated))
 async def retry_task(task_id: str, caller: SignedIn) -> Response:
     """Queue a failed or cancelled task again, with its retries counted afresh."""
     sent = await read(caller.request, optional=True)
-    receipt = await caller.execute(RetryTask(task_id), sent)
-    return json_answer(shapes.updated(receipt.data), 200, receipt)
+    return await _change(task_id, RetryTask(task_id), caller, sent)
 
 
 async def _ended(task_id: str, caller: Caller, wait_s: float) -> dict[str, Any] | None:
