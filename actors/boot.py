@@ -29,10 +29,13 @@ STOP_S_MAX = 10.0
 PASSWORD_BYTES = 12
 
 
-def start(settings: Settings, head: str | None = None) -> str | None:
+def start(settings: Settings, head: str | None = None, *, all_nodes: bool = True) -> str | None:
     """Start master, lender, historian, reconciler and a worker on every node; Ray must be connected.
 
     `head` is the Ray node whose machine has the data directory; the calling process's own where it is not given.
+    `all_nodes` waits for the workers of all nodes that are alive now; where nodes come and go, one that does not get
+    ready must not keep the rest from serving.
+
     Returns the administrator's password when it was made here, to be shown once; None when it was given or the
     administrator exists. Raises TimeoutError when the actors do not come up.
     """
@@ -42,7 +45,7 @@ def start(settings: Settings, head: str | None = None) -> str | None:
     _make(LenderActor, names.LENDER, settings, head, None)
     _make(Historian, names.HISTORIAN, settings, head, "ping")
     reconciler = _make(Reconciler, names.RECONCILER, settings, head, "ping")
-    _wait_for_nodes(reconciler)
+    _wait_for_nodes(reconciler, None if all_nodes else {head})
     return password
 
 
@@ -53,14 +56,14 @@ def _make(actor: Any, name: str, settings: Settings, node_id: str, first_call: s
     return handle
 
 
-def _wait_for_nodes(reconciler: Any) -> None:
-    """Wait until every node that is alive now has its worker."""
+def _wait_for_nodes(reconciler: Any, nodes: set[str] | None) -> None:
+    """Wait until these nodes, or all that are alive now, have their workers."""
 
     async def wait() -> None:
-        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-        alive = {node["NodeID"] for node in nodes if node["Alive"]}
+        listed: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        wanted = nodes or {node["NodeID"] for node in listed if node["Alive"]}
         async with asyncio.timeout(START_S_MAX):
-            while not alive <= set(await reconciler.ping.remote()):
+            while not wanted <= set(await reconciler.ping.remote()):
                 await asyncio.sleep(0.1)
 
     asyncio.run(wait())

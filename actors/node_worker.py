@@ -54,6 +54,8 @@ CHECK_EVERY_S = 0.25
 EXECUTOR_START_S_MAX = 60.0
 SWEEP_EVERY_S = 3600.0
 DEFAULT_DEMAND = (("cpu", 1.0),)
+# A node may keep its things elsewhere than the head does: `helix node start` says where, as a whole path.
+NODE_DATA_DIR = "HELIX_NODE_DATA_DIR"
 
 
 class NodeWorker:
@@ -64,8 +66,7 @@ class NodeWorker:
         self._settings = settings
         self._offer = offer
         self._boot = uuid4().hex
-        # A node may keep its things elsewhere than the head does: `helix node start` says where.
-        self._log_dir = Path(os.environ.get("HELIX_DATA_DIR") or settings.data_dir) / "logs"
+        self._log_dir = Path(os.environ.get(NODE_DATA_DIR) or settings.data_dir) / "logs"
         self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         models = settings.models_dir or Path(__file__).parent.parent / "helix_ray" / "models"
         callbacks = Callbacks(self._executor_ready, self._executor_said, self._executor_gone)

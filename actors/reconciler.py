@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any
 
 import ray
@@ -48,6 +49,7 @@ class Reconciler:
         self._settings = settings
         self._handles: dict[str, Any] = {}
         self._identities = Identities()
+        self._cares: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.Task[None] | None = None
 
     async def ping(self) -> list[str]:
@@ -61,6 +63,8 @@ class Reconciler:
         """End the loop; node workers stay."""
         if self._loop is not None:
             self._loop.cancel()
+        for care in self._cares.values():
+            care.cancel()
 
     async def _run(self) -> None:
         while True:
@@ -80,8 +84,13 @@ class Reconciler:
         workers = [worker for worker in answer["workers"] if worker["kind"] == "node"]
         ids = self._identify(alive, workers)
         free = await asyncio.to_thread(_free_by_node)
-        cared = (self._care_for(alive[node_id], ids[node_id], free.get(node_id)) for node_id in ids)
-        await asyncio.gather(*cared)
+        for node_id in ids.keys() - self._cares.keys():
+            care = self._care_for(alive[node_id], ids[node_id], free.get(node_id))
+            self._cares[node_id] = asyncio.get_running_loop().create_task(care)
+            self._cares[node_id].add_done_callback(partial(self._cared, node_id))
+        if self._cares:
+            # One that does not answer, because its link is cut, keeps nobody else waiting.
+            await asyncio.wait(list(self._cares.values()), timeout=EVERY_S)
         for node_id in set(self._handles) - set(alive):
             del self._handles[node_id]
         # A worker whose id has gone to another node takes away from its old self when it registers.
@@ -95,6 +104,11 @@ class Reconciler:
         for node_id in set(alive) - set(ids):
             log.info("node %s waits: another live node has the name %s", node_id[:12], labels[node_id])
         return ids
+
+    def _cared(self, node_id: str, care: asyncio.Task[None]) -> None:
+        del self._cares[node_id]
+        if not care.cancelled() and care.exception() is not None:
+            log.error("caring for node %s failed and goes on", node_id[:12], exc_info=care.exception())
 
     async def _care_for(self, node: dict[str, Any], worker_id: str, free: dict[str, float] | None) -> None:
         """Make the node's worker if there is none; its loops start with the first ping of every life."""

@@ -95,7 +95,7 @@ def app(arguments: dict[str, str]) -> serve.Application:
     settings = Settings()
     if not ray.is_initialized():
         ray.init(address="auto", log_to_driver=False)
-    password = boot.start(settings, _head_node())
+    password = boot.start(settings, _head_node(), all_nodes=False)
     if password is not None:
         print(f"administrator: admin, password: {password} (shown this once)", flush=True)
     # The keys and the master's socket are on the head's disk.

@@ -10,6 +10,7 @@ DATA_DIR = "~/.helix-ray"
 # Written by serve_app/up/data_dir.py, which this ring must not import.
 STATE_FILE = "up.json"
 TOKEN_FILE = "ray.token"
+LOOPBACK = "127.0.0.1:"
 
 
 def ray_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -23,9 +24,11 @@ def ray_environment(environment: Mapping[str, str]) -> dict[str, str]:
         return {}
     if not address:
         return {}
-    return {
-        "RAY_ADDRESS": address,
-        "RAY_AUTH_MODE": "token",
+    found = {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "token"}
+    if not address.startswith(LOOPBACK):
+        # A cluster that `helix up` has joined: the token lies where Ray looks for it.
+        return found
+    return found | {
         "RAY_AUTH_TOKEN_PATH": str(data_dir / TOKEN_FILE),
         # Without it Ray takes the machine's outer address for 127.0.0.1, and waits for ever.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",

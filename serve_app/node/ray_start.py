@@ -69,6 +69,7 @@ def below(plan: Plan, inherited: Mapping[str, str]) -> dict[str, str]:
         # With version 2 the launcher never starts the workers of a cluster of one's own machines (Ray 2.60).
         "RAY_enable_autoscaler_v2": "0",
         "HELIX_DATA_DIR": str(plan.data_dir),
+        "HELIX_NODE_DATA_DIR": str(plan.data_dir),  # actors/node_worker.py
     }
     kept = dict(inherited)
     environment.take_secrets(kept)

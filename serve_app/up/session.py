@@ -118,7 +118,7 @@ def _run_joined(settings: Settings, app: str, address: str) -> int:
         names.find(names.MASTER)
         raise Failed(f"Helix Ray runs on {address} already")
     try:
-        _start(settings, app, address)
+        _start(settings, app, address, all_nodes=False)
         while True:
             threading.Event().wait(WATCH_EVERY_S)
     finally:
@@ -133,7 +133,7 @@ def _sweep(app: str) -> int:
     return 0
 
 
-def _start(settings: Settings, app: str, ray_address: str) -> None:
+def _start(settings: Settings, app: str, ray_address: str, *, all_nodes: bool = True) -> None:
     """Start the actors and the API, wait until requests are served, and say so."""
     from serve_app import deployment
 
@@ -144,7 +144,7 @@ def _start(settings: Settings, app: str, ray_address: str) -> None:
 
         factory = deployment.control_plane_app
         _say("starting the control plane")
-        password = boot.start(settings)
+        password = boot.start(settings, all_nodes=all_nodes)
         if password is not None:
             print(f"administrator: admin, password: {password} (shown this once)", flush=True)
     _say("starting the API")

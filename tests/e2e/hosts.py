@@ -141,6 +141,20 @@ class Host:
                     found.append(process)
         return found
 
+    def run(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run a shell line inside, as root with its home there."""
+        enter = [
+            "nsenter",
+            "--target",
+            str(self.pid()),
+            "--all",
+            "env",
+            "-i",
+            f"HOME={self.folder}/home",
+            f"PATH={os.defpath}",
+        ]
+        return subprocess.run([*enter, "bash", "-c", line], capture_output=True, text=True, check=False)
+
     def kill(self, *words: str) -> None:
         """Kill the one process whose command line has these words, with SIGKILL."""
         (process,) = self.processes(*words)

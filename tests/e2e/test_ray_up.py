@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,7 @@ STATUS_S_MAX = 15.0
 CUT_S = 60.0
 RETURN_S_MAX = 60.0
 # As short as it may be: `ray down` reaches the workers only through their own patience.
-HEAD_STOPPED_S = 45
+HEAD_STOPPED_S = 30
 DOWN_S_MAX = HEAD_STOPPED_S + 15.0
 SMALL = "--num-cpus=2 --object-store-memory=100000000"
 pytestmark = pytest.mark.timeout(600)
@@ -186,6 +187,16 @@ def test_every_node_runs_what_asks_for_it(cluster: RayUp) -> None:
         token = cluster.host(number).folder / "home/.ray/auth_token"
         assert token.stat().st_mode & 0o777 == 0o600
     nothing_lost_nothing_twice(cluster, client)
+
+
+def test_a_program_on_any_node_joins_with_the_token_only(cluster: RayUp) -> None:
+    """`helix_ray.connect()` finds the cluster on the head by itself and elsewhere by address; another token is refused."""
+    program = "import helix_ray as hx; print(list(hx.connect().map(abs, [-7])))"
+    address = f"RAY_ADDRESS={cluster.host(1).address}:6379 RAY_AUTH_MODE=token"
+    run = f"timeout 60 {BIN}/python -c {shlex.quote(program)}"
+    assert cluster.host(1).run(run).stdout.strip() == "[7]"
+    assert cluster.host(2).run(f"{address} {run}").stdout.strip() == "[7]"
+    assert cluster.host(3).run(f"{address} RAY_AUTH_TOKEN=another {run}").returncode != 0
 
 
 def test_a_killed_raylet_is_back_under_its_name(cluster: RayUp) -> None:

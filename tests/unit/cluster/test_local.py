@@ -19,6 +19,13 @@ def test_the_state_file_tells_address_and_token(tmp_path: Path) -> None:
     assert found["RAY_AUTH_MODE"] == "token"
 
 
+def test_on_the_head_of_several_machines_the_token_is_rays(tmp_path: Path) -> None:
+    """A cluster that was joined has neither a token in the data directory nor a loopback address."""
+    (tmp_path / "up.json").write_text(json.dumps({"ray_address": "10.0.0.1:6379", "id": "x"}))
+    found = ray_environment({"HELIX_DATA_DIR": str(tmp_path)})
+    assert found == {"RAY_ADDRESS": "10.0.0.1:6379", "RAY_AUTH_MODE": "token"}
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"ray_address": null}'])
 def test_a_file_that_tells_nothing_changes_nothing(tmp_path: Path, content: str) -> None:
     """A start under way, or a broken file, is as if nothing ran here."""

@@ -8,6 +8,7 @@ import click
 import pytest
 from ray.scripts.scripts import start
 
+from actors.node_worker import NODE_DATA_DIR
 from serve_app.node.ray_start import Plan, below, command
 
 HEAD = Plan(
@@ -32,6 +33,6 @@ def test_the_environment_keeps_the_token_on_and_the_password_out() -> None:
     """Tasks run below: they inherit this."""
     made = below(WORKER, {"HELIX_ADMIN_PASSWORD": "secret", "PATH": "/bin", "RAY_AUTH_MODE": "disabled"})
     assert "HELIX_ADMIN_PASSWORD" not in made
-    assert (made["RAY_AUTH_MODE"], made["PATH"], made["HELIX_DATA_DIR"]) == ("token", "/bin", "/data")
+    assert (made["RAY_AUTH_MODE"], made["PATH"], made[NODE_DATA_DIR]) == ("token", "/bin", "/data")
     assert made["RAY_enable_autoscaler_v2"] == "0"
     assert made["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"] == "8080"
