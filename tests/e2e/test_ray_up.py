@@ -77,7 +77,7 @@ class RayUp:
         config["provider"]["worker_ips"] = [self.hosts.hosts[number].address for number in self.workers]
         config["auth"] = {"ssh_user": "root", "ssh_private_key": str(self.hosts.key)}
         setup = config["setup_commands"]
-        setup[-1] = setup[-1].replace("/opt/helix-ray/.venv/bin", str(BIN))
+        setup[:] = [line.replace("/opt/helix-ray/.venv/bin", str(BIN)) for line in setup]
         settings = {**UNLIMITED, "admin_password": ADMIN_PASSWORD}
         given = " ".join(f"HELIX_{name.upper()}={value}" for name, value in settings.items())
         head, worker = config["head_start_ray_commands"], config["worker_start_ray_commands"]
@@ -134,11 +134,14 @@ def workers(client: httpx.Client) -> dict[str, Json]:
 
 
 def right_within(client: httpx.Client, wait_s: float = STATUS_S_MAX, **alive: bool) -> None:
-    """Wait until the control plane tells of every host what is the case: `host2=False` is one that is lost."""
-    expected = {f"worker-{name}": there for name, there in alive.items()}
+    """Wait until the cluster's status tells of every host what is the case: `host2=False` is one that is lost."""
+    expected = {f"worker-{name}": "active" if there else "lost" for name, there in alive.items()}
 
     def right() -> bool:
-        return {i: w["status"] != "lost" for i, w in workers(client).items()} == expected
+        status = client.get("/harmony/cluster/status").json()
+        told = {node["id"]: node["status"] for node in status["worker_nodes"]}
+        counted = (status["total_nodes"], status["active_nodes"])
+        return told == expected and counted == (1 + len(alive), 1 + sum(alive.values()))
 
     until(right, wait_s)
 
@@ -244,6 +247,8 @@ def test_a_drained_worker_gets_nothing_more(cluster: RayUp) -> None:
     assert client.post("/workers/worker-host2/drain").status_code == 200
     send(cluster, client, *anywhere(10))
     (bound,) = send(cluster, client, on(2, "echo served"))
+    status = client.get("/harmony/cluster/status").json()["worker_nodes"]
+    assert {node["id"]: node["status"] for node in status}["worker-host2"] == "draining"
     others = [ended(client, task_id) for task_id in cluster.tasks[-11:-1]]
     assert {task["assigned_worker"] for task in others} <= {"worker-host1", "worker-host3"}
     assert client.get(f"/tasks/{bound}").json()["status"] == "pending"
