@@ -26,6 +26,11 @@ class Devices:
         return [_describe(index, handle) for index, handle in enumerate(self._handles)]
 
 
+def gpu_memory_mb() -> float:
+    """Return what all GPUs of this host have together, in MiB; 0 where no driver tells."""
+    return float(sum(device["memory_total_mb"] or 0 for device in Devices().read()))
+
+
 def _describe(index: int, handle: Any) -> dict[str, Any]:
     name = _ask(pynvml.nvmlDeviceGetName, handle)
     rates = _ask(pynvml.nvmlDeviceGetUtilizationRates, handle)

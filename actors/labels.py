@@ -17,3 +17,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 def is_name(text: str) -> bool:
     """Say whether a node can go by this name."""
     return _NAME.fullmatch(text) is not None
+
+
+# A resource, in MiB over all GPUs of a node, where their driver tells of it.
+GPU_MEMORY = "gpu_memory_mb"

@@ -35,7 +35,7 @@ PING_S_MAX = 30.0
 BYTES_PER_MB = 1024 * 1024
 # Every node runs these kinds of work; more capabilities come from its resources and labels.
 CAPABILITIES = ("command", "function", "inference")
-GENERAL = ("cpu", "memory_mb")
+GENERAL = ("cpu", "memory_mb", known_labels.GPU_MEMORY)
 # Ray's own names, and what it adds for itself.
 OURS = {"CPU": "cpu", "GPU": "gpu", "NPU": "npu"}
 NOT_RESOURCES = ("node:", "accelerator_type:", "object_store_memory", "bundle", "memory")

@@ -11,7 +11,7 @@ import orjson
 import typer
 
 # Resources with a name of their own; any other one is a custom resource of the cluster.
-RESOURCES = frozenset({"cpu", "memory_mb", "gpu", "npu"})
+RESOURCES = frozenset({"cpu", "memory_mb", "gpu", "gpu_memory_mb", "npu"})
 
 
 def refuse(option: str, message: str) -> typer.BadParameter:

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 TITLE_CHARS_MAX = 500
 TASK_TYPE = "building"
-RESOURCES = ("cpu", "gpu", "npu", "memory_mb")
+RESOURCES = ("cpu", "gpu", "npu", "memory_mb", "gpu_memory_mb")
 AMOUNT_MAX = 2.0**40
 
 
 class Options(TypedDict, total=False):
     """How a task is run; every one may be left out.
 
-    `cpu`, `gpu`, `npu` are counts (parts allowed), `memory_mb` is in MiB, `custom` names resources of the cluster,
+    `cpu`, `gpu`, `npu` are counts (parts allowed), `memory_mb` and `gpu_memory_mb` are in MiB, `custom` names resources of the cluster,
     `timeout_s` and `retry_backoff_s` are in seconds, `deadline` is a time (with zone) or epoch seconds.
     """
 
@@ -34,6 +34,7 @@ class Options(TypedDict, total=False):
     gpu: float
     npu: float
     memory_mb: float
+    gpu_memory_mb: float
     custom: Mapping[str, float]
     required_capabilities: Sequence[str]
     labels: Mapping[str, str]

@@ -63,6 +63,8 @@ class ResourcesIn(TypedDict, total=False):
     cpu: Annotated[float, Field(ge=0, le=CPU_MAX)]
     memory_mb: Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]
     gpu: Devices
+    # Over all GPUs of a node; only nodes whose driver tells how much there is have any.
+    gpu_memory_mb: Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]
     npu: Devices
     custom: Annotated[
         dict[Word, Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]], Field(max_length=CUSTOM_RESOURCES_MAX)

@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+from actors.devices import gpu_memory_mb
 from serve_app.node import accelerators, home
 from serve_app.node.declaration import BadDeclaration, Declaration, declare
 from serve_app.node.patience import Limits
@@ -104,7 +105,7 @@ def _add_start_flags(start: argparse.ArgumentParser) -> None:
 
 
 def _declared(flags: argparse.Namespace) -> Declaration:
-    return declare(flags.name, flags.capability, flags.resource, accelerators.find())
+    return declare(flags.name, flags.capability, flags.resource, accelerators.find(), gpu_memory_mb())
 
 
 def _show(declared: Declaration, *, as_json: bool) -> int:

@@ -17,7 +17,7 @@ from serve_app.node.accelerators import RESOURCE, Accelerator
 DECLARED_LABEL = "helix-declared"
 LABEL_CHARACTERS_MAX = 63
 _CAPABILITY = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-_RESOURCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
+_RESOURCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?")
 # Ray takes these as flags of their own, so they are not for --resource.
 RAY_FLAGS = {
     "CPU": "--num-cpus",
@@ -60,11 +60,19 @@ class Declaration:
 
 
 def declare(
-    name: str | None, capabilities: Sequence[str], resources: Sequence[str], found: Sequence[Accelerator]
+    name: str | None,
+    capabilities: Sequence[str],
+    resources: Sequence[str],
+    found: Sequence[Accelerator],
+    gpu_memory_mb: float = 0.0,
 ) -> Declaration:
-    """Put together what was found and what was given; what was given comes first. Raises BadDeclaration."""
+    """Put together what was found and what was given; what was given comes first. Raises BadDeclaration.
+
+    `gpu_memory_mb` is what the driver says that all GPUs have together; 0 where nobody knows.
+    """
     given = dict(_resource(text) for text in resources)
     counted: dict[str, float] = dict(Counter(RESOURCE for _ in found))
+    counted[labels.GPU_MEMORY] = gpu_memory_mb
     able = sorted({a.capability for a in found} | {_checked_capability(text) for text in capabilities})
     made = {labels.NODE: name if name is not None else _host_name()}
     if not labels.is_name(made[labels.NODE]):

@@ -30,17 +30,21 @@ class NodeSpec:
     labels: dict[str, str]
 
 
-def plan(count: int, given: list[dict[str, float]]) -> list[NodeSpec]:
+def plan(count: int, given: list[dict[str, float]], gpu_memory_mb: float = 0.0) -> list[NodeSpec]:
     """Share the machine among `count` nodes: cores // count CPUs each, at least one, and MEMORY_SHARE of what is free.
 
     Each node's own object (CPU, GPU, memory, object_store_memory in bytes, any other name) comes before its share.
     Accelerators named so are logical: the node carries the label `helix-simulated` with their names, joined by dots.
-    Real GPUs belong to the first node, else three raylets would offer each of them three times.
+    Real GPUs belong to the first node, else three raylets would offer each of them three times; so does their memory,
+    where their driver tells how much it is.
     """
     cpus = max(1, len(os.sched_getaffinity(0)) // count)
     memory = int(psutil.virtual_memory().available * MEMORY_SHARE / count)
     padded = given + [{}] * (count - len(given))
-    return [_spec(index, own, cpus, memory) for index, own in enumerate(padded)]
+    specs = [_spec(index, own, cpus, memory) for index, own in enumerate(padded)]
+    if gpu_memory_mb and GPU not in padded[0]:
+        specs[0].resources.setdefault(labels.GPU_MEMORY, gpu_memory_mb)
+    return specs
 
 
 def _spec(index: int, own: dict[str, float], cpus: int, memory_bytes: int) -> NodeSpec:

@@ -87,9 +87,10 @@ def _run(settings: Settings, app: str, temp_dir: Path) -> int:
 def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     given = parse_node_resources(settings.node_resources) if settings.node_resources else []
     _say(f"starting {settings.nodes} Ray node{'s' if settings.nodes > 1 else ''}")
+    from actors.devices import gpu_memory_mb
     from serve_app.up.cluster import LocalCluster
 
-    cluster = LocalCluster(plan(settings.nodes, given), temp_dir)
+    cluster = LocalCluster(plan(settings.nodes, given, gpu_memory_mb()), temp_dir)
     address = cluster.start()
     try:
         _start(settings, app, address)

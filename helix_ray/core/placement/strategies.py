@@ -14,7 +14,7 @@ from helix_ray.core.state import TaskClass
 
 Score = tuple[float, ...]
 # Every node has these: having more than is asked for says nothing about how special it is.
-COMMON_RESOURCES = frozenset({"cpu", "memory_mb"})
+COMMON_RESOURCES = frozenset({"cpu", "memory_mb", "gpu_memory_mb"})
 
 
 @dataclass(frozen=True, slots=True)

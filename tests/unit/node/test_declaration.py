@@ -48,6 +48,7 @@ def test_what_is_declared_comes_first_and_says_so() -> None:
     """A number given by hand replaces the one found, and the label tells which it is."""
     found = [Accelerator("/dev/hailo0", "hailo-npu", None)]
     declared = declare("host1", ["camera"], ["NPU=2", "FPGA=0.5"], found)
+    assert declare("host1", (), (), [], 81559.0).resources == {"gpu_memory_mb": 81559.0}
     assert declared.resources == {"NPU": 2, "FPGA": 0.5}
     assert declared.declared == ("FPGA", "NPU")
     flags = dict(flag.removeprefix("--").split("=", 1) for flag in declared.flags())
