@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     preemptions_max: int = Field(3, ge=0)
     shards_max: int = Field(1000, ge=1, le=100_000)
     node_types: str = ""
+    # Of nodes that are started here: `helix up`'s, or this host's with `helix node start`.
+    node_capabilities: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]*(,[a-z0-9][a-z0-9.-]*)*)?$")
 
     # How long things take.
     lease_s: float = Field(30.0, ge=1)
@@ -90,6 +92,10 @@ class Settings(BaseSettings):
         if value:
             parse_node_resources(value)
         return value
+
+    def capabilities(self) -> tuple[str, ...]:
+        """Return what nodes that are started here can do beside what is found."""
+        return _names(self.node_capabilities)
 
     def policy(self) -> Policy:
         """Return what decisions depend on."""

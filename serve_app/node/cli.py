@@ -12,7 +12,10 @@ import signal
 import sys
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from actors.devices import gpu_memory_mb
+from helix_ray.config import Settings
 from serve_app.node import accelerators, home
 from serve_app.node.declaration import BadDeclaration, Declaration, declare
 from serve_app.node.patience import Limits
@@ -51,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _start(flags, [word for word in more if word != "--"], words, data_dir)
     except (CannotStart, BadDeclaration) as error:
         reason = str(error)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        reason = f"HELIX_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}"
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     print(f"helix node {flags.verb}: {reason}", file=sys.stderr)
@@ -105,7 +111,8 @@ def _add_start_flags(start: argparse.ArgumentParser) -> None:
 
 
 def _declared(flags: argparse.Namespace) -> Declaration:
-    return declare(flags.name, flags.capability, flags.resource, accelerators.find(), gpu_memory_mb())
+    capabilities = [*Settings().capabilities(), *flags.capability]
+    return declare(flags.name, capabilities, flags.resource, accelerators.find(), gpu_memory_mb())
 
 
 def _show(declared: Declaration, *, as_json: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -30,7 +31,12 @@ class NodeSpec:
     labels: dict[str, str]
 
 
-def plan(count: int, given: list[dict[str, float]], gpu_memory_mb: float = 0.0) -> list[NodeSpec]:
+def plan(
+    count: int,
+    given: list[dict[str, float]],
+    gpu_memory_mb: float = 0.0,
+    capabilities: Sequence[str] = (),
+) -> list[NodeSpec]:
     """Share the machine among `count` nodes: cores // count CPUs each, at least one, and MEMORY_SHARE of what is free.
 
     Each node's own object (CPU, GPU, memory, object_store_memory in bytes, any other name) comes before its share.
@@ -44,6 +50,8 @@ def plan(count: int, given: list[dict[str, float]], gpu_memory_mb: float = 0.0) 
     specs = [_spec(index, own, cpus, memory) for index, own in enumerate(padded)]
     if gpu_memory_mb and GPU not in padded[0]:
         specs[0].resources.setdefault(labels.GPU_MEMORY, gpu_memory_mb)
+    for spec in specs if capabilities else ():
+        spec.labels[labels.CAPABILITIES] = labels.CAPABILITY_SEPARATOR.join(capabilities)
     return specs
 
 

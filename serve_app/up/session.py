@@ -90,7 +90,7 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     from actors.devices import gpu_memory_mb
     from serve_app.up.cluster import LocalCluster
 
-    cluster = LocalCluster(plan(settings.nodes, given, gpu_memory_mb()), temp_dir)
+    cluster = LocalCluster(plan(settings.nodes, given, gpu_memory_mb(), settings.capabilities()), temp_dir)
     address = cluster.start()
     try:
         _start(settings, app, address)
