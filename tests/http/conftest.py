@@ -12,6 +12,7 @@ from helix_ray.cli.main import app as program
 from helix_ray.config import Settings
 from helix_ray.testing import memory_plane
 from tests.http.api_server import PASSWORD, Api, serving_api
+from tests.http.fleet import Fleet, serving_fleet
 from tests.http.running_node import Helix, Node, Ran, serving
 
 # The fixture of tests/conftest.py: `require(tool)` gives its path.
@@ -66,3 +67,10 @@ def signed_in(helix: Helix, url: str, monkeypatch: pytest.MonkeyPatch) -> Helix:
     monkeypatch.setenv("HELIX_PASSWORD", PASSWORD)
     assert helix("login", "--url", url, "--username", "admin").code == 0
     return helix
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    """An API of the test's own, to which it adds nodes; its time stands."""
+    with serving_fleet() as started:
+        yield started

@@ -72,7 +72,11 @@ def test_an_error_is_one_line() -> None:
         (["task", "submit", "--command", "a", "--priority", "urgent"], 2, "urgent"),
         (["task", "submit", "--file", "/nowhere.json"], 2, "/nowhere.json cannot be read"),
         (["task", "submit", "--command", "a", "--gang"], 2, "--gang: goes with --shards"),
-        (["task", "submit", "--command", "a", "--shards", "0"], 2, "Input should be greater than or equal to 1"),
+        (
+            ["task", "submit", "--command", "a", "--shards", "0"],
+            2,
+            "Input should be greater than or equal to 1",
+        ),
         (["task", "submit", "--command", "a", "--strategy", "best"], 2, "best"),
         (["task", "distribute", "t", "--strategy", "manual"], 2, "manual"),
         (["task", "distribute", "t", "--max-nodes", "0"], 2, "Input should be greater than or equal to 1"),
