@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from helix_ray.cli import login, node, tasks, up, users, workers
+from helix_ray.cli import cluster, login, node, quotas, tasks, up, users, workers
 from helix_ray.cli.exits import HelixGroup
 
 app = typer.Typer(
@@ -46,6 +46,8 @@ app.command()(login.logout)
 app.command()(login.whoami)
 app.add_typer(tasks.app, name="task")
 app.add_typer(workers.app, name="worker")
+app.add_typer(cluster.app, name="cluster")
+app.add_typer(quotas.app, name="quota")
 app.add_typer(users.app, name="user")
 
 if __name__ == "__main__":

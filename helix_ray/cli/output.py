@@ -26,6 +26,10 @@ COLOURS = {
     "cancelled": "yellow",
     "draining": "yellow",
     "busy": "cyan",
+    "resting": "yellow",
+    "active": "green",
+    "fits": "green",
+    "never": "red",
 }
 
 
@@ -88,6 +92,16 @@ def when(text: str | None) -> str:
 def percent(value: float | None) -> str:
     """Return progress for people."""
     return "" if value is None else f"{value:.0f} %"
+
+
+def amounts(named: Mapping[str, Any]) -> str:
+    """Return amounts by name, as `cpu=4 gpu=1`; those that are 0 are left out."""
+    return " ".join(f"{name}={amount(value)}" for name, value in named.items() if value)
+
+
+def amount(value: Any) -> str:
+    """Return a number without digits that mean nothing, anything else as it is."""
+    return f"{value:.10g}" if isinstance(value, int | float) and not isinstance(value, bool) else _text(value)
 
 
 def _text(value: Any) -> str:

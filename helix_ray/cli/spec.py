@@ -38,21 +38,35 @@ def json_value(option: str, text: str) -> Any:
         raise refuse(option, f"{text!r} is not JSON ({error}); a text needs quotes: '\"{text}\"'") from None
 
 
-def resources(texts: Sequence[str]) -> dict[str, Any]:
+def amounts(option: str, texts: Sequence[str]) -> dict[str, float]:
     """Read `cpu=1,gpu=1` texts."""
-    found: dict[str, Any] = {}
-    for name, value in pairs(
-        "--resources", [part for text in texts for part in text.split(",") if part]
-    ).items():
+    found: dict[str, float] = {}
+    for name, value in pairs(option, [part for text in texts for part in text.split(",") if part]).items():
         try:
-            amount: float = int(value) if value.isdigit() else float(value)
+            found[name] = int(value) if value.isdigit() else float(value)
         except ValueError:
-            raise refuse("--resources", f"{name}={value}: an amount is a number") from None
+            raise refuse(option, f"{name}={value}: an amount is a number") from None
+    return found
+
+
+def resources(texts: Sequence[str]) -> dict[str, Any]:
+    """Read amounts as a task asks for them."""
+    found: dict[str, Any] = {}
+    for name, amount in amounts("--resources", texts).items():
         if name in RESOURCES:
             found[name] = amount
         else:
             found.setdefault("custom", {})[name] = amount
     return found
+
+
+def shards(count: int | None, gang: bool) -> dict[str, Any] | None:
+    """Return the parts that a task is run in; None for a task in one piece."""
+    if count is None:
+        if gang:
+            raise refuse("--gang", "goes with --shards")
+        return None
+    return {"count": count, "gang": True} if gang else {"count": count}
 
 
 def model_inputs(texts: Sequence[str]) -> Any:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from helix_ray.client.api import Client
 
 Priority = Literal["low", "normal", "high", "critical"]
+Strategy = Literal["round_robin", "load_balanced", "capability_based", "pack", "spread", "manual"]
 TITLE_CHARS_MAX = 100
 
 
@@ -48,6 +49,14 @@ def submit(
     depends_on: Annotated[
         list[str] | None, typer.Option(metavar="TASK", help="Start after this one.")
     ] = None,
+    strategy: Annotated[
+        Strategy | None, typer.Option(help="How its nodes are chosen; manual: by `helix task distribute`.")
+    ] = None,
+    shards: Annotated[int | None, typer.Option(min=1, help="Run it in so many parts.")] = None,
+    gang: Annotated[bool, typer.Option("--gang", help="All shards start together, or none.")] = False,
+    not_preemptible: Annotated[
+        bool, typer.Option("--not-preemptible", help="Never stopped for more urgent work.")
+    ] = False,
     max_retries: Annotated[int | None, typer.Option(min=0)] = None,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0.001)] = None,
     deadline: Annotated[
@@ -77,9 +86,25 @@ def submit(
         "timeout_s": timeout,
         "deadline": deadline,
     }
-    title = title or _title(run)
+    fields |= {
+        "strategy": strategy,
+        "shards": spec.shards(shards, gang),
+        "preemptible": False if not_preemptible else None,
+    }
+    _submit_one(title or _title(run), run, fields, idempotency_key, wait, wait_timeout, as_json)
+
+
+def _submit_one(
+    title: str,
+    run: dict[str, Any] | None,
+    fields: dict[str, Any],
+    key: str | None,
+    wait: bool,
+    wait_timeout: float | None,
+    as_json: bool,
+) -> None:
     with connect(waiting=wait) as client:
-        task = client.submit(title, run=run, idempotency_key=idempotency_key, **fields)
+        task = client.submit(title, run=run, idempotency_key=key, **fields)
         if not wait:
             print_json(task) if as_json else print(task["id"])
             return

@@ -10,6 +10,7 @@ import typer
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
 from helix_ray.cli.output import Json, print_json, print_table, say
+from helix_ray.cli.placement import distribute, explain
 from helix_ray.cli.submit import Priority, submit
 from helix_ray.cli.task_tables import COLUMNS, row_of, show_outcome, show_task
 from helix_ray.cli.watch import watch
@@ -17,6 +18,8 @@ from helix_ray.cli.watch import watch
 app = typer.Typer(no_args_is_help=False, help="Submit tasks, follow them, read what came of them.")
 app.command()(submit)
 app.command()(watch)
+app.command()(explain)
+app.command()(distribute)
 
 Status = Literal["waiting", "pending", "running", "completed", "failed", "cancelled"]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id.")]

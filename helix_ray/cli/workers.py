@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from helix_ray.cli.connection import connect
-from helix_ray.cli.output import Json, print_fields, print_json, print_table, say, when
+from helix_ray.cli.output import Json, amounts, print_fields, print_json, print_table, say, when
 
 app = typer.Typer(no_args_is_help=False, help="See who runs tasks, and take workers out of service.")
 COLUMNS = ("WORKER", "STATUS", "KIND", "HOST", "RESOURCES", "RUNNING", "DONE", "FAILED", "LAST HEARTBEAT")
@@ -16,11 +16,7 @@ WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="Worker id.")]
 
 def _resources(resources: dict[str, Any]) -> str:
     flat = {**{k: v for k, v in resources.items() if k != "custom"}, **(resources.get("custom") or {})}
-    return " ".join(f"{name}={_amount(value)}" for name, value in flat.items() if value)
-
-
-def _amount(value: Any) -> str:
-    return f"{value:.10g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return amounts(flat)
 
 
 def _row(worker: dict[str, Any]) -> tuple[Any, ...]:

@@ -17,13 +17,13 @@ from helix_ray.cluster.handles import Handle
 from helix_ray.cluster.link import IN_CLUSTER, Link
 from helix_ray.cluster.mapping import Mapped
 from helix_ray.cluster.options import Options, spec_of
-from helix_ray.cluster.payload import Frozen, name_of, pack, stored
+from helix_ray.cluster.payload import Frozen, name_of, pack, parts_of, stored
 from helix_ray.cluster.tensors import encoded
 from helix_ray.cluster.waiting import Outcome, Watcher
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import CancelTask, Order, OrderBody, Receipt, SubmitTasks
-from helix_ray.core.questions import Question
+from helix_ray.core.questions import GetResult, Question
 from helix_ray.wire.ids import new_seed
 
 R = TypeVar("R")
@@ -211,11 +211,22 @@ class Cluster:
         return answer
 
     async def whole(self, outcome: Outcome) -> Outcome:
-        """Return the outcome with a result that stayed on its node put in."""
+        """Return the outcome with what stayed on nodes put in: its result, or the parts of a sharded task."""
+        parts = parts_of(outcome)
+        if parts is not None:
+            told = await asyncio.gather(*(self._part(part) for part in parts))
+            return {**outcome, "result": {**outcome["result"], "shards": told}}
         if not stored(outcome):
             return outcome
         kept = await self._link.stored(outcome["assigned_worker"], outcome["id"], outcome["attempt"])
         return outcome if kept is None else {**outcome, "result": {"success": True, **kept}}
+
+    async def _part(self, part: Outcome) -> Any:
+        """Return the result of a shard, of which the whole knows no more than that."""
+        if not stored(part):
+            return part["result"]
+        own = await self._link.query(GetResult(part["id"]))
+        return part["result"] if isinstance(own, Rejected) else (await self.whole(own))["result"]
 
 
 def _refused(refusal: Sequence[Any] | None) -> Future[Outcome] | None:

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent import futures
 from typing import TYPE_CHECKING, Any, Literal
 
-from helix_ray.cluster.payload import stored, value_of
+from helix_ray.cluster.payload import absent, value_of
 from helix_ray.cluster.waiting import NotCompleted, Outcome
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.lifecycle import TERMINAL, Status
@@ -38,14 +38,15 @@ class Handle:
         return f"<Handle {self.id}>"
 
     def result(self, timeout: float | None = None) -> Any:
-        """Return the task's value, or raise what it raised; TimeoutError after `timeout` seconds.
+        """Return the task's value (a sharded one's: the list of its shards' values, in order), or raise what it raised;
+        TimeoutError after `timeout` seconds.
 
         Also raises TaskFailedError, TaskCancelledError, ResultLostError (helix_ray.cluster.errors).
         """
         started = time.monotonic()
         outcome = self.outcome(timeout)
         left = None if timeout is None else max(0.0, timeout - (time.monotonic() - started))
-        if stored(outcome):
+        if absent(outcome):
             outcome = self._cluster.background.run(self._cluster.whole(outcome), left)
         return value_of(outcome)
 

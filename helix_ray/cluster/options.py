@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from helix_ray.core.state import PRIORITIES
+from helix_ray.core.placement import STRATEGIES
+from helix_ray.core.state import MANUAL, PRIORITIES
 
 if TYPE_CHECKING:
     from helix_ray.cluster.handles import Handle
@@ -23,6 +24,7 @@ class Options(TypedDict, total=False):
 
     `cpu`, `gpu`, `npu` are counts (parts allowed), `memory_mb` and `gpu_memory_mb` are in MiB, `custom` names resources of the cluster,
     `timeout_s` and `retry_backoff_s` are in seconds, `deadline` is a time (with zone) or epoch seconds.
+    `shards` runs it in so many parts (its value is the list of theirs), with `gang` all at once or none.
     """
 
     title: str
@@ -43,6 +45,10 @@ class Options(TypedDict, total=False):
     retry_backoff_s: float
     timeout_s: float
     deadline: datetime | float
+    strategy: str
+    shards: int
+    gang: bool
+    preemptible: bool
 
 
 _TEXTS = ("description", "type", "project_id")
@@ -66,6 +72,7 @@ def spec_of(run: dict[str, Any], title: str, options: Options) -> dict[str, Any]
     if resources:
         spec["resources"] = resources
     spec.update(_limits(given))
+    spec.update(_placement(given))
     spec.update(_names(given))
     return spec
 
@@ -111,6 +118,29 @@ def _epoch(value: datetime | float) -> float:
             raise ValueError("deadline needs a time zone: datetime.now(UTC) + ...")
         return value.timestamp()
     return _amount("deadline", value)
+
+
+def _placement(given: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if "strategy" in given:
+        if given["strategy"] not in (*STRATEGIES, MANUAL):
+            raise ValueError(
+                f"strategy is one of {', '.join((*STRATEGIES, MANUAL))}, not {given['strategy']!r}"
+            )
+        found["strategy"] = str(given["strategy"])
+    if "preemptible" in given:
+        found["preemptible"] = bool(given["preemptible"])
+    if "shards" in given:
+        found["shards"] = {"count": _count("shards", given["shards"]), "gang": bool(given.get("gang"))}
+    elif given.get("gang"):
+        raise ValueError("gang goes with shards")
+    return found
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+    return value
 
 
 def _names(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from typing import Any
 import cloudpickle
 
 from helix_ray.cluster.errors import PayloadTooLarge, ResultLostError, TaskCancelledError, TaskFailedError
+from helix_ray.core.decide.shards import shard_id
+from helix_ray.wire.task_answers import readable
 
 # A function with its arguments lies in the journal; larger data belongs into a file.
 PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
@@ -71,12 +73,16 @@ def pack(function: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any]) -> st
 def value_of(outcome: Mapping[str, Any]) -> Any:
     """Return a finished task's value, or raise what it raised.
 
-    A function's value comes back as the object it was; a command or an inference gives its result as a dict.
+    A function's value comes back as the object it was; a command or an inference gives its result as a dict; a
+    sharded task gives the values of its shards in order.
     """
     if outcome["status"] == "cancelled":
         raise TaskCancelledError(f"{outcome['id']} was cancelled")
     if outcome["status"] != "completed":
         raise exception_of(outcome)
+    parts = parts_of(outcome)
+    if parts is not None:
+        return [value_of(part) for part in parts]
     result = outcome["result"]
     if not isinstance(result, dict):
         return result
@@ -84,7 +90,7 @@ def value_of(outcome: Mapping[str, Any]) -> Any:
         return cloudpickle.loads(base64.b64decode(result["pickled"]))
     if stored(outcome):
         raise ResultLostError(
-            f"{outcome['id']}: its result was kept on {outcome['assigned_worker']}, which is gone"
+            f"{outcome['id']}: its result was kept on {outcome['assigned_worker'] or 'a node'}, which is gone"
         )
     return result["value"] if set(result) >= {"success", "value"} else result
 
@@ -95,15 +101,38 @@ def stored(outcome: Mapping[str, Any]) -> bool:
     return isinstance(result, dict) and result.get("stored") == "object_store"
 
 
+def parts_of(outcome: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the outcomes of a completed sharded task's shards, in order; None for a task in one piece.
+
+    Only a whole has no worker of its own and a result of exactly this form.
+    """
+    result = outcome["result"]
+    if outcome["assigned_worker"] is not None or not isinstance(result, dict):
+        return None
+    if set(result) != {"success", "shards"}:
+        return None
+    return [
+        {**outcome, "id": shard_id(outcome["id"], index), "result": part}
+        for index, part in enumerate(result["shards"])
+    ]
+
+
+def absent(outcome: Mapping[str, Any]) -> bool:
+    """Say whether a result, or a part of it, stayed on a node."""
+    return stored(outcome) or any(map(stored, parts_of(outcome) or ()))
+
+
 def exception_of(outcome: Mapping[str, Any]) -> Exception:
     """Return what a failed task raised, with a note of where; TaskFailedError where it cannot come back."""
     error = outcome.get("error") or {}
-    raised = _unpickled(error.get("pickled"))
+    where, cause = outcome["id"], error
+    if error.get("reason") == "shard_failed" and isinstance(error.get("cause"), dict):
+        where, cause = str(error.get("shard")), error["cause"]
+    raised = _unpickled(cause.get("pickled"))
     if raised is None:
-        shown = {name: value for name, value in error.items() if name != "pickled"}
-        return TaskFailedError(outcome["id"], shown, outcome.get("result"))
-    trace = error.get("traceback")
-    raised.add_note(f"raised in {outcome['id']}" + (f", there:\n{trace}" if trace else ""))
+        return TaskFailedError(outcome["id"], readable(error) or {}, outcome.get("result"))
+    trace = cause.get("traceback")
+    raised.add_note(f"raised in {where}" + (f", there:\n{trace}" if trace else ""))
     return raised
 
 

@@ -10,12 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from helix_ray.wire.problems import ErrorBody
-from helix_ray.wire.tasks import Priority, TaskStatus
+from helix_ray.wire.tasks import PICKLED, Priority, TaskStatus
 from helix_ray.wire.times import iso, iso_or_none
 
 CLOSED = ConfigDict(extra="forbid")
-# Fields of errors that only Python inside the cluster can read.
-PICKLED = "pickled"
 
 
 class TaskCreated(BaseModel):
@@ -262,10 +260,13 @@ def is_pickled(view: dict[str, Any]) -> bool:
 
 
 def readable(error: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return an error without the exception's pickled form."""
-    if error is None or PICKLED not in error:
+    """Return an error without the exception's pickled form, and so its cause, where it was a shard's."""
+    if error is None or (PICKLED not in error and "cause" not in error):
         return error
-    return {name: value for name, value in error.items() if name != PICKLED}
+    shown = {name: value for name, value in error.items() if name != PICKLED}
+    if isinstance(shown.get("cause"), dict):
+        shown["cause"] = readable(shown["cause"])
+    return shown
 
 
 def percent(value: float) -> float:

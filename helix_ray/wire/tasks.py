@@ -36,6 +36,8 @@ SHARDS_MAX = 100_000
 LISTED_TASKS_MAX = 1_000
 LISTED_TASKS = 50
 OFFSET_MAX = 2**53
+# The field of results and errors that is a Python object.
+PICKLED = "pickled"
 
 Title = Annotated[str, Field(min_length=1, max_length=TITLE_CHARS_MAX)]
 Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX)]
@@ -148,6 +150,16 @@ class ErrorIn(TypedDict, total=False):
     message: Message
 
 
+def _foreign(value: Any) -> Any:
+    """Return what a worker outside of the cluster reports; raise ValueError for what Python inside it would unpickle."""
+    if isinstance(value, dict):
+        parts = value.get("shards")
+        inner = [value, value.get("cause"), *(parts if isinstance(parts, list) else ())]
+        if any(isinstance(part, dict) and PICKLED in part for part in inner):
+            raise ValueError("pickled objects come from inside the cluster only")
+    return value
+
+
 def _error(value: dict[str, Any] | str | None) -> dict[str, Any] | None:
     """Bring an error to the form {"reason", "message", ...}; a bare sentence is its message."""
     if value is None:
@@ -165,8 +177,10 @@ class TaskUpdateIn(TypedDict, total=False):
 
     status: SettableStatus | None
     progress: Annotated[float, Field(ge=0, le=100)] | None
-    result: JsonValue
-    error: Annotated[ErrorIn | Message | None, AfterValidator(_error), AfterValidator(storable)]
+    result: Annotated[JsonValue, AfterValidator(_foreign)]
+    error: Annotated[
+        ErrorIn | Message | None, AfterValidator(_error), AfterValidator(storable), AfterValidator(_foreign)
+    ]
     attempt: Annotated[int, Field(ge=1, le=2**31)] | None
     worker_id: Id | None
     title: Title

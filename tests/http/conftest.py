@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.http.api_server import Api, serving_api
+from helix_ray.cli.main import app as program
+from helix_ray.config import Settings
+from helix_ray.testing import memory_plane
+from tests.http.api_server import PASSWORD, Api, serving_api
+from tests.http.fleet import Fleet, serving_fleet
+from tests.http.running_node import Helix, Node, Ran, serving
 
 # The fixture of tests/conftest.py: `require(tool)` gives its path.
 Require = Callable[[str], str]
@@ -24,3 +30,47 @@ def api() -> Iterator[Api]:
 def admin(api: Api) -> httpx.Client:
     """Give a client of the administrator."""
     return api.client()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The application with a node, for all tests of this file."""
+    folder = tmp_path_factory.mktemp("node")
+    settings = Settings(data_dir=folder)
+    plane = memory_plane(settings, PASSWORD)
+    node = Node(plane, folder)
+    try:
+        with serving(plane, settings) as address:
+            yield address
+    finally:
+        node.stop()
+
+
+@pytest.fixture
+def helix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Helix:
+    """Give `helix(*arguments) -> Ran`, with a session file of its own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def run(*arguments: str) -> Ran:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            program(list(arguments))
+        said = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def signed_in(helix: Helix, url: str, monkeypatch: pytest.MonkeyPatch) -> Helix:
+    """The program, logged in as the administrator."""
+    monkeypatch.setenv("HELIX_PASSWORD", PASSWORD)
+    assert helix("login", "--url", url, "--username", "admin").code == 0
+    return helix
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    """An API of the test's own, to which it adds nodes; its time stands."""
+    with serving_fleet() as started:
+        yield started

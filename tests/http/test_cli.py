@@ -2,182 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-import uvicorn
 
-import helix_ray
-from helix_ray.cli.main import app as program
 from helix_ray.cli.session_file import SessionFile
 from helix_ray.client import Client, HelixError
 from helix_ray.client.errors import Conflict
-from helix_ray.config import Settings
-from helix_ray.core.access import SYSTEM
-from helix_ray.core.errors import Rejected
-from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN
-from helix_ray.core.orders import AttemptReport, Heartbeat, RegisterWorker, ReportAttempts
-from helix_ray.core.questions import WorkFor
-from helix_ray.execution.allow import Allow
-from helix_ray.execution.assignment import Assignment, Finished, Outcome, ReportItem
-from helix_ray.execution.attempt import AttemptRunner, Running
-from helix_ray.execution.log import log_path
-from helix_ray.inference.onnx import ModelStore
-from helix_ray.security.tokens import KeyRing
-from helix_ray.testing import MemoryControlPlane, memory_plane
-from serve_app.app import build_asgi
-from serve_app.edge.limiter import LendingLimiter, lend_here
-
-NODE = "worker-node1"
-PASSWORD = "admin123"
-MODELS = Path(helix_ray.__file__).parent / "models"
-PLENTY = tuple(policy._replace(limit=1_000_000) for policy in (AUTHENTICATED, ANONYMOUS, LOGIN))
-STOP_S_MAX = 20
-
-
-class Node:
-    """A node of one lane: asks for work, runs it with the execution library, reports."""
-
-    def __init__(self, plane: MemoryControlPlane, folder: Path) -> None:
-        self._plane = plane
-        self._folder = folder
-        self._stopped = False
-        resources = {"cpu": 4.0, "memory_mb": 1024.0}
-        plane.give(RegisterWorker("node1", ("testing",), resources, NODE, "node", "n1", "boot"))
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped = True
-        # News wakes the question that the node waits with.
-        self._plane.write_log("none", 0, "")
-        self._thread.join(STOP_S_MAX)
-
-    def _run(self) -> None:
-        finished: list[Finished] = []
-
-        def emit(item: ReportItem) -> None:
-            if isinstance(item, Finished):
-                finished.append(item)
-
-        allow = Allow.parse("helix_ray.samples:*")
-        runner = AttemptRunner(allow, ModelStore(MODELS, cpus=1.0), emit, emit)
-        after = 0
-        while not self._stopped:
-            self._plane.give(Heartbeat(NODE, boot="boot"))
-            reply = asyncio.run(self._plane.query(WorkFor(NODE, "boot", 0, after), SYSTEM, 0.5))
-            assert not isinstance(reply, Rejected), reply
-            after = reply["seq"]
-            for work in reply["assign"]:
-                key = (work["task_id"], work["attempt"])
-                runner.run(Running(Assignment(*key, work["run"], work["timeout_s"], str(self._folder)), emit))
-                self._report(key, finished.pop().outcome)
-        runner.close()
-
-    def _report(self, key: tuple[str, int], outcome: Outcome) -> None:
-        path = log_path(str(self._folder), *key)
-        if path.exists():
-            self._plane.write_log(*key, path.read_text())
-        report = AttemptReport(
-            *key, "completed" if outcome.ok else "failed", _result(outcome), _error(outcome)
-        )
-        self._plane.give(ReportAttempts(NODE, "boot", (report,)))
-
-
-def _result(outcome: Outcome) -> Any:
-    if outcome.exit_code is not None:
-        said = {"output": outcome.output_tail, "exit_code": outcome.exit_code, "log_bytes": outcome.log_bytes}
-        return {"success": outcome.ok, **said}
-    if not outcome.ok:
-        return None
-    shown = outcome.result if isinstance(outcome.result, dict) and "outputs" in outcome.result else None
-    return {"success": True, **(shown or {"value": outcome.result})}
-
-
-def _error(outcome: Outcome) -> dict[str, Any] | None:
-    error = outcome.error
-    return None if error is None else {"reason": error.reason, "type": error.type, "message": error.message}
-
-
-@contextmanager
-def serving(plane: MemoryControlPlane, settings: Settings) -> Iterator[str]:
-    """Serve the application until the block ends; give its address."""
-    limiter = LendingLimiter(PLENTY, lend_here(PLENTY))
-    asgi = build_asgi(plane, settings, KeyRing.fresh(), limiter)
-    server = uvicorn.Server(uvicorn.Config(asgi, log_config=None, access_log=False, lifespan="on"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(STOP_S_MAX)
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The application with a node, for all tests of this file."""
-    folder = tmp_path_factory.mktemp("node")
-    settings = Settings(data_dir=folder)
-    plane = memory_plane(settings, PASSWORD)
-    node = Node(plane, folder)
-    try:
-        with serving(plane, settings) as address:
-            yield address
-    finally:
-        node.stop()
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a run of the program left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return orjson.loads(self.out)
-
-
-Helix = Callable[..., Ran]
-
-
-@pytest.fixture
-def helix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Helix:
-    """Give `helix(*arguments) -> Ran`, with a session file of its own."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-
-    def run(*arguments: str) -> Ran:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            program(list(arguments))
-        said = capsys.readouterr()
-        return Ran(int(ended.value.code or 0), said.out, said.err)
-
-    return run
-
-
-@pytest.fixture
-def signed_in(helix: Helix, url: str, monkeypatch: pytest.MonkeyPatch) -> Helix:
-    """The program, logged in as the administrator."""
-    monkeypatch.setenv("HELIX_PASSWORD", PASSWORD)
-    assert helix("login", "--url", url, "--username", "admin").code == 0
-    return helix
+from tests.http.api_server import PASSWORD
+from tests.http.running_node import NODE, Helix
 
 
 def test_login_and_logout(helix: Helix, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Every call of the API reference that belongs to tasks, workers and logins, in its order, field by field."""
+"""Every call of the API reference that belongs to tasks, workers, logins and the cluster, in its order, field by field."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from tests.http.api_server import PASSWORD, Api, error_of
+from tests.http.fleet import Fleet
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
@@ -106,6 +107,42 @@ def test_register_heartbeat_and_list_workers(admin: httpx.Client) -> None:
     assert (worker["id"], worker["hostname"]) == (registered["worker_id"], "worker-node-1")
     assert sorted(worker["capabilities"]) == sorted(body["capabilities"])
     assert worker["status"] == "idle"
+
+
+def test_cluster_status(fleet: Fleet) -> None:
+    for name in ("harmony-1", "harmony-2"):
+        fleet.beat(fleet.node(name), cpu_usage=58.0)
+    fleet.clock.advance(86_400)
+    answer = fleet.admin.get("/harmony/cluster/status")
+    assert answer.status_code == 200
+    status = answer.json()
+    assert_fields(status, master_node=dict, worker_nodes=list, total_nodes=int, active_nodes=int)
+    assert_fields(status["master_node"], id=str, status=str, uptime=int)
+    assert (status["master_node"]["status"], status["master_node"]["uptime"]) == ("active", 86_400)
+    for node in status["worker_nodes"]:
+        assert_fields(node, id=str, status=str, tasks_completed=int, current_load=float)
+    assert [(node["status"], node["current_load"]) for node in status["worker_nodes"]] == [
+        ("active", 0.58)
+    ] * 2
+    assert (status["total_nodes"], status["active_nodes"]) == (3, 3)
+
+
+def test_distribute(fleet: Fleet) -> None:
+    for name in ("harmony-1", "harmony-2"):
+        fleet.node(name, gpu=1.0, capabilities=("gpu", "ai_acceleration"))
+    # The expected end is measured: something of the kind has to have ended before.
+    fleet.end(fleet.submit(), duration_s=90.0)
+    body = {
+        "task_id": fleet.manual(shards=2),
+        "distribution_strategy": "round_robin",
+        "required_capabilities": ["gpu", "ai_acceleration"],
+    }
+    answer = fleet.admin.post("/harmony/distribute", json=body)
+    assert answer.status_code == 200
+    content = answer.json()
+    assert_fields(content, distributed=bool, assigned_nodes=list, estimated_completion=TIME)
+    assert content["distributed"] is True
+    assert sorted(content["assigned_nodes"]) == ["worker-harmony-1", "worker-harmony-2"]
 
 
 def test_an_error_has_the_documented_form(admin: httpx.Client) -> None:

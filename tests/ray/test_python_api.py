@@ -77,6 +77,22 @@ def test_a_decorated_function_maps_over_the_nodes(helix: Cluster) -> None:
     assert list(helix.map(square, range(1000), cpu=0.5)) == [n * n for n in range(1000)]
 
 
+def slice_of(numbers: list[int], repeat: int) -> np.ndarray[Any, Any]:
+    import helix_ray
+
+    index, count = helix_ray.shard()
+    return np.repeat(numbers[index::count], repeat)
+
+
+def test_shards_know_which_they_are_and_come_back_in_order(helix: Cluster) -> None:
+    """Each runs as a task of its own; parts that stayed in the object store are fetched from their nodes."""
+    sums = [values.sum() for values in helix.submit(slice_of, [1, 2, 3], 1, shards=3).result(WAIT_S)]
+    assert sums == [1, 2, 3]
+    large = helix.submit(slice_of, [1, 2, 3], 20_000, shards=3, gang=True, cpu=0.5)
+    assert [values.sum() for values in large.result(WAIT_S)] == [20_000, 40_000, 60_000]
+    assert all(part["stored"] == "object_store" for part in large.outcome()["result"]["shards"])
+
+
 def test_commands_give_their_output_and_logs(helix: Cluster) -> None:
     """A command's value has exit code and output, its logs have all of it; a bad exit code is a failure."""
     handle = helix.command("echo out; echo err >&2", env={"A": "1"})

@@ -8,7 +8,7 @@ from helix_ray.core.decide.shards import Completed, first_endings
 from helix_ray.core.errors import Rejected, conflict, forbidden, not_found
 from helix_ray.core.events import Event, TaskAssigned, WorkerDrained, WorkerLost, WorkerRegistered
 from helix_ray.core.orders import AttemptReport, DrainWorker, Heartbeat, LoseWorker, RegisterWorker
-from helix_ray.core.state import Task, TaskClass, Worker
+from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker
 
 
 def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
@@ -80,7 +80,7 @@ def _returned(worker: Worker) -> WorkerRegistered:
 def _claim(worker: Worker, ctx: Context) -> Task | None:
     best: tuple[float, TaskClass, int] | None = None
     for group, queue in ctx.state.ready.items():
-        if group.kind == "external" and can_do(worker, group):
+        if group.kind == EXTERNAL and group.strategy != MANUAL and can_do(worker, group):
             head = queue.head(ctx.policy.priority_aging_s)
             if head is not None and (best is None or head[0] < best[0]):
                 best = (head[0], group, head[1])

@@ -71,6 +71,19 @@ def test_an_error_is_one_line() -> None:
         (["task", "submit", "--command", "a", "--resources", "cpu"], 2, "not of the form name=value"),
         (["task", "submit", "--command", "a", "--priority", "urgent"], 2, "urgent"),
         (["task", "submit", "--file", "/nowhere.json"], 2, "/nowhere.json cannot be read"),
+        (["task", "submit", "--command", "a", "--gang"], 2, "--gang: goes with --shards"),
+        (
+            ["task", "submit", "--command", "a", "--shards", "0"],
+            2,
+            "Input should be greater than or equal to 1",
+        ),
+        (["task", "submit", "--command", "a", "--strategy", "best"], 2, "best"),
+        (["task", "distribute", "t", "--strategy", "manual"], 2, "manual"),
+        (["task", "distribute", "t", "--max-nodes", "0"], 2, "Input should be greater than or equal to 1"),
+        (["quota", "set", "p", "cpu"], 2, "LIMITS: 'cpu' is not of the form name=value"),
+        (["quota", "set", "p", "cpu=much"], 2, "LIMITS: cpu=much: an amount is a number"),
+        (["cluster"], 3, "Not signed in"),
+        (["cluster", "nope"], 2, "No such command 'nope'."),
     ],
 )
 def test_refusals(arguments: list[str], code: int, line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,6 +194,13 @@ def test_options_become_runs(tmp_path: Path) -> None:
 def test_resources_with_other_names_are_custom() -> None:
     """cpu, memory_mb, gpu and npu have names of their own; the rest is the cluster's."""
     assert spec.resources(["cpu=2,gpu=0.5", "TPU=4"]) == {"cpu": 2, "gpu": 0.5, "custom": {"TPU": 4}}
+
+
+def test_shards_are_a_count_or_a_gang() -> None:
+    """Nothing is asked for where nothing was said."""
+    assert spec.shards(None, False) is None
+    assert spec.shards(3, False) == {"count": 3}
+    assert spec.shards(3, True) == {"count": 3, "gang": True}
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from helix_ray.core.orders import (
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import Question, ReadLog
 from helix_ray.engine import Engine
+from helix_ray.execution import progress
 from helix_ray.execution.failure import describe
 from helix_ray.journal.memory import MemoryJournal
 from helix_ray.wire.ids import new_seed
@@ -113,6 +114,9 @@ class MemoryLink:
                 task_id, task.attempt, "completed", {"success": True, "output": "", "exit_code": 0}
             )
         function, args, kwargs = cloudpickle.loads(b64decode(run["payload"]))
+        shard = task.spec.get("shard")
+        place = (shard["index"], shard["count"]) if shard else None
+        progress.install(progress.Sink(progress.TaskInfo(task_id, task.attempt, place), lambda _: None))
         try:
             data = cloudpickle.dumps(function(*args, **kwargs))
         except BaseException as raised:
@@ -126,6 +130,8 @@ class MemoryLink:
             if info.pickled is not None:
                 error["pickled"] = b64encode(info.pickled).decode()
             return AttemptReport(task_id, task.attempt, "failed", None, error, retryable=False)
+        finally:
+            progress.install(None)
         result: dict[str, Any] = {"success": True, "pickled": b64encode(data).decode()}
         if len(data) > self.stored_over:
             self.kept[task_id, task.attempt] = result

@@ -1,0 +1,95 @@
+"""helix cluster: the master and its nodes; nodes, node, drain, undrain."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from helix_ray.cli.connection import connect
+from helix_ray.cli.output import Json, amounts, print_fields, print_json, print_table, say, when
+
+app = typer.Typer(
+    no_args_is_help=False,
+    invoke_without_command=True,
+    help="See the cluster and its nodes, and take nodes out of service. Alone: the status.",
+)
+STATUS_COLUMNS = ("NODE", "STATUS", "LOAD", "TASKS COMPLETED")
+NODE_COLUMNS = ("NODE", "STATUS", "LOAD", "RESOURCES", "FREE", "OTHERS USE", "RUNNING", "DONE", "FAILED")
+NodeId = Annotated[str, typer.Argument(metavar="NODE", help="Node id, as `helix cluster nodes` lists it.")]
+
+
+@app.callback()
+def status(ctx: typer.Context, as_json: Json = False) -> None:
+    """See the cluster and its nodes, and take nodes out of service. Alone: the status."""
+    if ctx.invoked_subcommand is not None:
+        return
+    with connect() as client:
+        answer = client.cluster_status()
+    if as_json:
+        print_json(answer)
+        return
+    master = answer["master_node"]
+    up = timedelta(seconds=master["uptime"])
+    print(f"{master['id']} {master['status']}, up {up} (epoch {master['epoch']})")
+    print(f"{answer['active_nodes']} of {answer['total_nodes']} nodes are active, the master among them")
+    rows = [(n["id"], n["status"], _load(n), n["tasks_completed"]) for n in answer["worker_nodes"]]
+    print_table(STATUS_COLUMNS, rows)
+
+
+@app.command()
+def nodes(as_json: Json = False) -> None:
+    """List nodes with what they have, what is free, and what others use."""
+    with connect() as client:
+        found = client.nodes()
+    print_json({"nodes": found}) if as_json else print_table(NODE_COLUMNS, map(_row, found))
+
+
+@app.command()
+def node(node_id: NodeId, as_json: Json = False) -> None:
+    """Show one node."""
+    with connect() as client:
+        found = client.node(node_id)
+    if as_json:
+        print_json(found)
+        return
+    said = {name: amounts(found[name]) for name in ("resources", "free", "allocated", "foreign")}
+    times = {name: when(found[name]) for name in ("rests_until", "last_heartbeat", "registered_at")}
+    lost = ", ".join(map(when, found["lost_at"]))
+    print_fields({**found, **said, **times, "lost_at": lost, "current_load": _load(found)})
+
+
+@app.command()
+def drain(node_id: NodeId, as_json: Json = False) -> None:
+    """Give a node no more tasks; those it has go on."""
+    with connect() as client:
+        found = client.drain_node(node_id)
+    print_json(found) if as_json else say(f"{node_id} gets no more tasks; {found['running_total']} go on")
+
+
+@app.command()
+def undrain(node_id: NodeId, as_json: Json = False) -> None:
+    """Give a node tasks again."""
+    with connect() as client:
+        found = client.undrain_node(node_id)
+    print_json(found) if as_json else say(f"{node_id} gets tasks again: it is {found['status']}")
+
+
+def _load(found: dict[str, Any]) -> str:
+    load = found["current_load"]
+    return "" if load is None else f"{100 * load:.0f} %"
+
+
+def _row(found: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        found["id"],
+        found["status"],
+        _load(found),
+        amounts(found["resources"]),
+        amounts(found["free"]),
+        amounts(found["foreign"]),
+        found["running_total"],
+        found["tasks_completed"],
+        found["tasks_failed"],
+    )

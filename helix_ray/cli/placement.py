@@ -1,0 +1,157 @@
+"""helix task explain, helix task distribute: where a task goes, and why it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal
+
+import typer
+
+from helix_ray.cli.connection import connect
+from helix_ray.cli.exits import Exit
+from helix_ray.cli.output import Json, amount, amounts, print_fields, print_json, print_table, say, when
+
+DistributionStrategy = Literal["round_robin", "load_balanced", "capability_based", "pack", "spread"]
+NODE_COLUMNS = ("NODE", "VERDICT", "DIMENSION", "ASKED", "HAS", "DEFICIT", "KIND")
+HISTORY_COLUMNS = ("WAITED FOR", "FROM", "UNTIL")
+KIND_WORDS = {"never": "could never do", "waiting": "cannot now"}
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id.")]
+
+
+def explain(task_id: TaskId, as_json: Json = False) -> None:
+    """Say why a task is where it is: node by node, what would place it now, and what it waited for before."""
+    with connect() as client:
+        answer = client.explain(task_id)
+    if as_json:
+        print_json(answer)
+        return
+    print(f"{answer['id']} {answer['status']}: {answer['summary']}")
+    print_fields(_facts(answer))
+    if answer["nodes"]:
+        print()
+        print_table(NODE_COLUMNS, _node_rows(answer["nodes"]))
+        _say_unlisted(answer)
+    if answer.get("history"):
+        print()
+        waits = answer["history"]
+        print_table(HISTORY_COLUMNS, [(w["reason"], when(w["since"]), when(w["until"])) for w in waits])
+
+
+def distribute(
+    task_id: TaskId,
+    strategy: Annotated[
+        DistributionStrategy | None, typer.Option(help="Default: the task's own, else the cluster's.")
+    ] = None,
+    capability: Annotated[
+        list[str] | None, typer.Option(help="Capability its nodes must have beside the task's own.")
+    ] = None,
+    max_nodes: Annotated[int | None, typer.Option(min=1, help="Use no more nodes than this.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say where it would go.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start a pending task now, its shards on several nodes; exit code 1, and why, when nothing fits."""
+    with connect() as client:
+        answer = client.distribute(task_id, strategy, capability or (), max_nodes, dry_run)
+    if as_json:
+        print_json(answer)
+    elif answer["fits"]:
+        print_fields(_distributed(answer))
+    if not answer["fits"]:
+        for line in _why_not(task_id, answer):
+            say(line)
+        raise typer.Exit(Exit.TASK_FAILED)
+
+
+def change_line(change: dict[str, Any]) -> str:
+    """Return one part of a smallest change in words."""
+    kind = change["change"]
+    if kind == "reduce":
+        asked = change["to"] + change["by"]
+        return f"ask for {amount(change['to'])} {change['resource']} instead of {amount(asked)}"
+    if kind == "drop_label":
+        return f"do not ask for the label {change['name']}={change['value']}"
+    if kind == "drop_capability":
+        return f"do not ask for the capability {change['name']}"
+    if kind == "fewer_shards":
+        return f"start {change['to']} shards together instead of {change['to'] + change['by']}"
+    if kind == "raise_quota":
+        return f"raise the quota of {change['project_id']}: {change['resource']} by {amount(change['by'])}"
+    return f"undrain {change['node']}" if kind == "undrain" else str(change)
+
+
+def _change(answer: dict[str, Any]) -> str:
+    """Return the smallest change in words; empty where there is none to make."""
+    changes = answer.get("change") or ()
+    where = f" (fits on {answer['change_node']} then)" if changes and answer.get("change_node") else ""
+    return " and ".join(map(change_line, changes)) + where
+
+
+def _expected_free(answer: dict[str, Any]) -> str:
+    free = answer.get("expected_free")
+    if not free:
+        return ""
+    return f"{free['node']} in {free['in_s']:.0f} s (lacks {amounts(free['missing'])} until then)"
+
+
+def _facts(answer: dict[str, Any]) -> dict[str, Any]:
+    preempts = answer.get("preempts")
+    return {
+        "verdict": answer["verdict"],
+        "worker": answer["assigned_worker"],
+        "waits for": " ".join(answer.get("waits_for") or ()),
+        "not before": when(answer.get("not_before")),
+        "tasks before it": answer.get("queued_ahead") or None,
+        "smallest change": _change(answer),
+        "expected room": _expected_free(answer),
+        "would stop": f"{' '.join(preempts['tasks'])} on {preempts['node']}" if preempts else "",
+        "expected start": when(answer.get("estimated_start")),
+        "expected end": _end(answer),
+    }
+
+
+def _end(answer: dict[str, Any]) -> str:
+    middle, most = answer.get("estimated_completion"), answer.get("estimated_completion_p90")
+    return f"{when(middle)} (nine of ten by {when(most)})" if middle else ""
+
+
+def _node_rows(nodes: Iterable[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    """Give a row for each failing dimension; the node is named in its first."""
+    for found in nodes:
+        head = (found["node"], found["verdict"])
+        failing: list[dict[str, Any]] = found["failing"] or [{}]
+        for misfit in failing:
+            asked, has, deficit = (misfit.get(name) for name in ("asked", "has", "deficit"))
+            row = (misfit.get("dimension"), amount(asked), amount(has), amount(deficit), misfit.get("kind"))
+            yield (*head, *row)
+            head = ("", "")
+
+
+def _say_unlisted(answer: dict[str, Any]) -> None:
+    more = answer["nodes_total"] - len(answer["nodes"])
+    if more > 0:
+        say(f"and {more} more nodes; in all: " + "; ".join(map(_reason_line, answer["reasons"])))
+
+
+def _reason_line(reason: dict[str, Any]) -> str:
+    count = reason["nodes"]
+    return f"{reason['dimension']}: {count} {'node' if count == 1 else 'nodes'} {KIND_WORDS[reason['kind']]}"
+
+
+def _distributed(answer: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "would start on" if answer["dry_run"] else "started on": " ".join(answer["assigned_nodes"]),
+        "strategy": answer["strategy"],
+        "shards that wait": answer["shards_waiting"] or None,
+        "expected end": _end(answer) or f"not known: {answer['estimated_completion_reason']}",
+    }
+
+
+def _why_not(task_id: str, answer: dict[str, Any]) -> Iterator[str]:
+    yield f"helix: {task_id} fits nowhere now: {answer['summary']}"
+    for reason in answer["reasons"] or ():
+        yield f"  {_reason_line(reason)}"
+    change, free = _change(answer), _expected_free(answer)
+    if change:
+        yield f"  smallest change: {change}"
+    if free:
+        yield f"  expected room: {free}"

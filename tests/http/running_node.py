@@ -1,0 +1,135 @@
+"""A node that really runs tasks, and the `helix` program as a test runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvicorn
+
+import helix_ray
+from helix_ray.config import Settings
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.errors import Rejected
+from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN
+from helix_ray.core.orders import AttemptReport, Heartbeat, RegisterWorker, ReportAttempts
+from helix_ray.core.questions import WorkFor
+from helix_ray.execution.allow import Allow
+from helix_ray.execution.assignment import Assignment, Finished, Outcome, ReportItem
+from helix_ray.execution.attempt import AttemptRunner, Running
+from helix_ray.execution.log import log_path
+from helix_ray.inference.onnx import ModelStore
+from helix_ray.security.tokens import KeyRing
+from helix_ray.testing import MemoryControlPlane
+from serve_app.app import build_asgi
+from serve_app.edge.limiter import LendingLimiter, lend_here
+
+NODE = "worker-node1"
+MODELS = Path(helix_ray.__file__).parent / "models"
+PLENTY = tuple(policy._replace(limit=1_000_000) for policy in (AUTHENTICATED, ANONYMOUS, LOGIN))
+STOP_S_MAX = 20
+
+
+class Node:
+    """A node of one lane: asks for work, runs it with the execution library, reports."""
+
+    def __init__(self, plane: MemoryControlPlane, folder: Path) -> None:
+        self._plane = plane
+        self._folder = folder
+        self._stopped = False
+        resources = {"cpu": 4.0, "memory_mb": 1024.0}
+        plane.give(RegisterWorker("node1", ("testing",), resources, NODE, "node", "n1", "boot"))
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped = True
+        # News wakes the question that the node waits with.
+        self._plane.write_log("none", 0, "")
+        self._thread.join(STOP_S_MAX)
+
+    def _run(self) -> None:
+        finished: list[Finished] = []
+
+        def emit(item: ReportItem) -> None:
+            if isinstance(item, Finished):
+                finished.append(item)
+
+        allow = Allow.parse("helix_ray.samples:*")
+        runner = AttemptRunner(allow, ModelStore(MODELS, cpus=1.0), emit, emit)
+        after = 0
+        while not self._stopped:
+            self._plane.give(Heartbeat(NODE, boot="boot"))
+            reply = asyncio.run(self._plane.query(WorkFor(NODE, "boot", 0, after), SYSTEM, 0.5))
+            assert not isinstance(reply, Rejected), reply
+            after = reply["seq"]
+            for work in reply["assign"]:
+                key = (work["task_id"], work["attempt"])
+                place = (work["timeout_s"], str(self._folder))
+                given = Assignment(*key, work["run"], *place, shard=work["shard"])
+                runner.run(Running(given, emit))
+                self._report(key, finished.pop().outcome)
+        runner.close()
+
+    def _report(self, key: tuple[str, int], outcome: Outcome) -> None:
+        path = log_path(str(self._folder), *key)
+        if path.exists():
+            self._plane.write_log(*key, path.read_text())
+        report = AttemptReport(
+            *key, "completed" if outcome.ok else "failed", _result(outcome), _error(outcome)
+        )
+        self._plane.give(ReportAttempts(NODE, "boot", (report,)))
+
+
+def _result(outcome: Outcome) -> Any:
+    if outcome.exit_code is not None:
+        said = {"output": outcome.output_tail, "exit_code": outcome.exit_code, "log_bytes": outcome.log_bytes}
+        return {"success": outcome.ok, **said}
+    if not outcome.ok:
+        return None
+    shown = outcome.result if isinstance(outcome.result, dict) and "outputs" in outcome.result else None
+    return {"success": True, **(shown or {"value": outcome.result})}
+
+
+def _error(outcome: Outcome) -> dict[str, Any] | None:
+    error = outcome.error
+    return None if error is None else {"reason": error.reason, "type": error.type, "message": error.message}
+
+
+@contextmanager
+def serving(plane: MemoryControlPlane, settings: Settings) -> Iterator[str]:
+    """Serve the application until the block ends; give its address."""
+    limiter = LendingLimiter(PLENTY, lend_here(PLENTY))
+    asgi = build_asgi(plane, settings, KeyRing.fresh(), limiter)
+    server = uvicorn.Server(uvicorn.Config(asgi, log_config=None, access_log=False, lifespan="on"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(STOP_S_MAX)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of the program left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.out)
+
+
+Helix = Callable[..., Ran]
