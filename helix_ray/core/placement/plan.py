@@ -54,6 +54,8 @@ class _Planner:
         self._limit = limit
         # Nodes whose begun lanes of a class take more, found once a class.
         self._begun: dict[TaskClass, list[Node]] = {}
+        # Nodes that this plan gave less than a whole lane of a class: an even share, or what waited at one level.
+        self._cut: dict[TaskClass, list[Node]] = {}
 
     def place(self, line: Line) -> bool:
         """Place some of a line's tasks (all of a gang's); False when nothing can be placed now."""
@@ -71,22 +73,38 @@ class _Planner:
         if node is not None:
             self._give(line, node, min(node.rest(group, depth), self._limit - len(self.plan.pairs)))
             return True
-        allowed = self._shares.lanes_allowed(group)
-        if allowed == 0:
-            self.plan.blocked[group] = QUOTA
-            return False
+        if self._shares.lanes_allowed(group) == 0:
+            return self._fill_up(line, depth) or self._blocked(group, QUOTA)
         heap = self._heap(group)
         node = heap.best()
+        if node is None and self._fill_up(line, depth):
+            return True
         if node is None:
             node = self._by_preemption(line, heap)
         if node is None:
-            self.plan.blocked[group] = NO_ROOM
-            return False
+            return self._blocked(group, NO_ROOM)
         # An even share: a lane is filled only when there is enough for every node that may have room.
         share = -(-line.left // max(1, len(heap.entries)))
         count = max(1, min(depth, share, self._limit - len(self.plan.pairs)))
         self._give(line, node, count)
+        if depth > 1 and node.rest(group, depth):
+            self._cut.setdefault(group, []).append(node)
         return True
+
+    def _blocked(self, group: TaskClass, reason: str) -> bool:
+        self.plan.blocked[group] = reason
+        return False
+
+    def _fill_up(self, line: Line, depth: int) -> bool:
+        """Give the rest of a lane that this plan has begun, when no further lane can be had."""
+        cut = self._cut.get(line.group, [])
+        while cut:
+            rest = cut[-1].rest(line.group, depth)
+            if rest:
+                self._give(line, cut[-1], min(rest, self._limit - len(self.plan.pairs)))
+                return True
+            cut.pop()
+        return False
 
     def _begun_node(self, group: TaskClass, depth: int) -> Node | None:
         begun = self._begun.get(group)
