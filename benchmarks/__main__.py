@@ -12,12 +12,25 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import bulk, growth, latency, report, restart, single, throughput
+from benchmarks import (
+    bulk,
+    cluster,
+    explain,
+    growth,
+    latency,
+    placement,
+    queueing,
+    report,
+    restart,
+    single,
+    throughput,
+)
 from benchmarks.report import Report
 from benchmarks.scale import FULL, QUICK, Scale
 
 BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
-    module.NAME: module.run for module in (single, bulk, throughput, latency, restart, growth)
+    module.NAME: module.run
+    for module in (single, bulk, throughput, latency, restart, growth, placement, queueing, explain, cluster)
 }
 RESULTS = Path(__file__).parent / "results"
 

@@ -62,8 +62,11 @@ class Line:
 
     @property
     def ratio(self) -> float | None:
-        """Return ours over the anchor: the median of the rounds' ratios, so that a slow minute counts for both."""
-        if self.anchor is None:
+        """Return ours over the anchor: the median of the rounds' ratios, so that a slow minute counts for both.
+
+        None without an anchor, and beside one that is 0.
+        """
+        if self.anchor is None or not all(self.anchor.rounds):
             return None
         pairs = zip(self.ours.rounds, self.anchor.rounds, strict=False)
         return statistics.median(ours / anchor for ours, anchor in pairs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Rounds of each comparison, seconds of each load, tasks of each count."""
+    """Rounds of each comparison, seconds of each load, tasks and nodes of each count."""
 
     rounds: int
     load_s: float
@@ -20,6 +20,16 @@ class Scale:
     live_tasks: int
     few_tasks: int
     many_tasks: int
+    placement_nodes: tuple[int, ...]
+    engine_rounds: int
+    queue_nodes: int
+    queue_tasks: int
+    explain_nodes: int
+    list_nodes: int
+    raylets: tuple[int, ...]
+    raylet_rounds: int
+    raylet_noops: int
+    raylet_waits: int
 
 
 FULL = Scale(
@@ -34,6 +44,16 @@ FULL = Scale(
     live_tasks=10_000,
     few_tasks=1_000,
     many_tasks=1_000_000,
+    placement_nodes=(100, 1_000, 10_000),
+    engine_rounds=3,
+    queue_nodes=200,
+    queue_tasks=20_000,
+    explain_nodes=5_000,
+    list_nodes=10_000,
+    raylets=(1, 2, 4),
+    raylet_rounds=3,
+    raylet_noops=5_000,
+    raylet_waits=500,
 )
 QUICK = Scale(
     rounds=3,
@@ -47,4 +67,14 @@ QUICK = Scale(
     live_tasks=1_000,
     few_tasks=1_000,
     many_tasks=20_000,
+    placement_nodes=(100, 1_000),
+    engine_rounds=1,
+    queue_nodes=50,
+    queue_tasks=4_000,
+    explain_nodes=1_000,
+    list_nodes=1_000,
+    raylets=(1, 2),
+    raylet_rounds=1,
+    raylet_noops=1_000,
+    raylet_waits=100,
 )

@@ -17,7 +17,8 @@ from benchmarks.report import Goal, Line, Report, Series, ratio_at_least
 from benchmarks.scale import Scale
 
 NAME = "throughput"
-NOOP = {"kind": "function", "function": "helix_ray.samples:noop"}
+Work = dict[str, object]
+NOOP: Work = {"kind": "function", "function": "helix_ray.samples:noop"}
 TIMES_RAY = 5.0
 COMPLETED_S_MAX = 300.0
 ASK_EVERY_S = 0.05
@@ -63,17 +64,17 @@ def _times_ray(ours: Series, anchor: Series) -> Goal | None:
 
 
 class Completed:
-    """Runs no-op functions on a server and knows how many were completed before."""
+    """Runs functions on a server and knows how many were completed before."""
 
     def __init__(self, server: Helix) -> None:
         self._server = server
         self._before = 0
         self._ask = server.request("GET", "/tasks?status=completed&limit=1")
 
-    def tasks_per_s(self, count: int) -> float:
+    def tasks_per_s(self, count: int, work: Work = NOOP) -> float:
         """Submit so many, wait until all are completed, check some results; return tasks a second."""
         full, rest = divmod(count, BATCH_TASKS)
-        bodies = [batch(BATCH_TASKS, NOOP)] * full + ([batch(rest, NOOP)] if rest else [])
+        bodies = [batch(BATCH_TASKS, work)] * full + ([batch(rest, work)] if rest else [])
         wanted = self._before + count
         started = time.perf_counter()
         answers = submit(self._server, bodies, 1)
@@ -88,8 +89,8 @@ class Completed:
         asked = [self._server.request("GET", f"/tasks/{task_id}/result") for task_id in some]
         for answer in side_by_side(self._server.port, asked, 4):
             result = orjson.loads(answer.body)["result"]
-            if result != {"success": True, "value": None}:
-                raise AssertionError(f"a no-op function came back with {result}")
+            if not result["success"]:
+                raise AssertionError(f"a function came back with {result}")
 
 
 def _total(body: bytes) -> int:

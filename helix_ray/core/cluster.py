@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from helix_ray.core.liveness import Liveness, Pulse
@@ -45,7 +46,9 @@ class Cluster:
     def fleet(self) -> Fleet:
         """Return the nodes that are not lost, as the scheduler sees them now."""
         alive = [worker for worker in self.nodes() if not worker.lost]
-        return Fleet((node_of(w, self.pulse(w), closed_why(w, self.now)) for w in alive), self.depth)
+        # Looked up once a class: every node asks for those that it runs.
+        depth = cache(self.depth)
+        return Fleet((node_of(w, self.pulse(w), closed_why(w, self.now)) for w in alive), depth)
 
     def held(self, node_id: str) -> Sequence[Held]:
         """Return what of a node may be stopped for more urgent work."""

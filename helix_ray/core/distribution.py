@@ -44,7 +44,7 @@ def plan_task(cluster: Cluster, question: PlanTask, task: Task) -> dict[str, Any
         return {
             "id": task.id,
             "strategy": strategy.name,
-            **_why_not(cluster, question, group, len(nodes), len(parts)),
+            **_why_not(cluster, question, group, len(nodes), len(parts), fleet),
         }
     # Without a gang the shards that have no room now are placed later, by the same strategy.
     pairs = [(part.id, node.id) for part, node in zip(parts, nodes, strict=False)]
@@ -64,9 +64,9 @@ def _own(task: Task, cluster: Cluster) -> str:
 
 
 def _why_not(
-    cluster: Cluster, question: PlanTask, group: TaskClass, placed: int, wanted: int
+    cluster: Cluster, question: PlanTask, group: TaskClass, placed: int, wanted: int, fleet: Fleet
 ) -> dict[str, Any]:
-    verdict = judge(cluster, group, wanted if group.gang else 1)
+    verdict = judge(cluster, group, wanted if group.gang else 1, None if placed else fleet)
     return {
         "pairs": [],
         "summary": _short(placed, wanted, question) or summary(verdict, group, 0),

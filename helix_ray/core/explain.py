@@ -63,9 +63,10 @@ def as_asked_of(group: TaskClass) -> TaskClass:
     return group._replace(capabilities=(*group.capabilities, group.signature))
 
 
-def judge(cluster: Cluster, group: TaskClass, wanted: int = 1) -> Verdict:
-    """Look at every node for a class, of which `wanted` have to start together."""
-    fleet = candidates(cluster, group)
+def judge(cluster: Cluster, group: TaskClass, wanted: int = 1, fleet: Fleet | None = None) -> Verdict:
+    """Look at every node for a class, of which `wanted` have to start together. `fleet`: candidates not yet used up."""
+    if fleet is None:
+        fleet = candidates(cluster, group)
     asked = as_asked_of(group)
     depth = fleet.depth(group)
     found = [(node, misfits(node, asked, depth)) for node in fleet.nodes.values()]
@@ -73,7 +74,7 @@ def judge(cluster: Cluster, group: TaskClass, wanted: int = 1) -> Verdict:
         return Verdict("no_nodes", found, None, None, None)
     shares = Shares(fleet.lanes, fleet.totals, cluster.state.quotas)
     freeing = _soonest(cluster, group, found)
-    best = smallest_change(fleet.nodes.values(), asked, depth)
+    best = smallest_change(found, asked)
     if best is None:
         return Verdict(_verdict(found), found, None, None, freeing)
     changes = list(best[1])

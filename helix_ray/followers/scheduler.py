@@ -48,6 +48,8 @@ class Scheduler:
         self._seen: dict[str, _Seen] = {}
         # Nodes that the last plan gave something: decide may have left some of it out.
         self._given: set[str] = set()
+        # Nodes that are used again after a while, although nothing is told of them.
+        self._resting: set[str] = set()
 
     def react(self, news: News) -> list[OrderBody]:
         """Place what fits now."""
@@ -78,21 +80,41 @@ class Scheduler:
 
     def _refresh(self, news: News) -> None:
         self._deepen(news.state)
-        workers = news.state.workers
-        for worker in workers.values():
-            if worker.kind == "node":
+        workers, pulses = news.state.workers, news.liveness.pulses
+        again = self._given | self._resting
+        known = 0
+        for worker_id, worker in workers.items():
+            # Most are as they were: on a large cluster this comparison is what a look costs.
+            seen = self._seen.get(worker_id)
+            known += seen is not None
+            if (
+                seen is None
+                or seen.version != worker.version
+                or seen.worker is not worker
+                or seen.pulse is not pulses.get(worker_id)
+                or worker_id in again
+            ) and worker.kind == "node":
                 self._look_at(worker, news)
-        for worker_id in [worker_id for worker_id in self._seen if worker_id not in workers]:
-            del self._seen[worker_id]
-            self._fleet.remove(worker_id)
+        if known < len(self._seen):
+            for worker_id in [worker_id for worker_id in self._seen if worker_id not in workers]:
+                del self._seen[worker_id]
+                self._fleet.remove(worker_id)
         self._given.clear()
+        self._resting = {node_id for node_id in self._resting if self._is_resting(node_id)}
+
+    def _is_resting(self, node_id: str) -> bool:
+        node = self._fleet.nodes.get(node_id)
+        return node is not None and node.closed == RESTING
 
     def _look_at(self, worker: Worker, news: News) -> None:
         seen, pulse = self._seen.get(worker.id), news.liveness.pulses.get(worker.id)
         if seen is None or seen.worker is not worker:
             self._seen[worker.id] = _Seen(worker, worker.version, pulse)
             if not worker.lost:
-                self._fleet.add(node_of(worker, pulse, closed_why(worker, news.now)))
+                closed = closed_why(worker, news.now)
+                self._fleet.add(node_of(worker, pulse, closed))
+                if closed == RESTING:
+                    self._resting.add(worker.id)
             return
         if worker.lost:
             # Should it come back, it registers, and is another Worker then.
@@ -110,6 +132,8 @@ class Scheduler:
             if node.closed != closed:
                 node.closed = closed
                 self._fleet.changed(node)
+            if closed == RESTING:
+                self._resting.add(worker.id)
         if seen.pulse is not pulse:
             seen.pulse = pulse
             foreign = foreign_of(pulse)

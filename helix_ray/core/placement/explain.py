@@ -105,12 +105,17 @@ def _reduction(node: Node, name: str, misfit: Misfit) -> dict[str, Any]:
 
 
 def smallest_change(
-    nodes: Iterable[Node], group: TaskClass, depth: int = 1
+    judged: Iterable[tuple[Node, Sequence[Misfit]]], group: TaskClass
 ) -> tuple[Node, list[dict[str, Any]]] | None:
-    """Return the node that needs the fewest changes (then: the least of them), and these; None without such a node."""
+    """Return the node that needs the fewest changes (then: the least of them), and these; None without such a node.
+
+    `judged` are nodes with all their misfits.
+    """
     best: tuple[tuple[int, float, int], Node, list[dict[str, Any]]] | None = None
-    for node in nodes:
-        found = misfits(node, group, depth)
+    for node, found in judged:
+        if best is not None and len(found) > best[0][0]:
+            # A misfit costs a change: it has more of them.
+            continue
         changes = changes_for(node, group, found)
         if changes is None:
             continue

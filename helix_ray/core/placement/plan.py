@@ -73,20 +73,30 @@ class _Planner:
         if node is not None:
             self._fill(line, node, depth)
             return True
-        blocked = QUOTA
-        if self._shares.lanes_allowed(group) != 0:
-            heap = self._heap(group)
-            node = heap.best() or self._by_preemption(line)
-            if node is not None:
-                # An even share: a lane is filled only when there is enough for every node that may have room.
-                share = -(-line.left // max(1, len(heap.entries)))
-                self._give(line, node, max(1, min(depth, share, self._limit - len(self.plan.pairs))))
-                self._opened.setdefault(group, []).append(node)
-                return True
-            blocked = NO_ROOM
-        node = _with_rest(self._opened.get(group, []), group, depth)
+        if self._shares.lanes_allowed(group) == 0:
+            return self._fill_up(line, depth) or self._blocked(group, QUOTA)
+        heap = self._heap(group)
+        node = heap.best()
+        if node is None and self._fill_up(line, depth):
+            return True
+        node = node or self._by_preemption(line)
         if node is None:
-            self.plan.blocked[group] = blocked
+            return self._blocked(group, NO_ROOM)
+        # An even share: a lane is filled only when there is enough for every node that may have room.
+        share = -(-line.left // max(1, len(heap.entries)))
+        self._give(line, node, max(1, min(depth, share, self._limit - len(self.plan.pairs))))
+        if depth > 1 and node.rest(group, depth):
+            self._opened.setdefault(group, []).append(node)
+        return True
+
+    def _blocked(self, group: TaskClass, reason: str) -> bool:
+        self.plan.blocked[group] = reason
+        return False
+
+    def _fill_up(self, line: Line, depth: int) -> bool:
+        """Give the rest of a lane that this plan has begun, when no further lane can be had."""
+        node = _with_rest(self._opened.get(line.group, []), line.group, depth)
+        if node is None:
             return False
         self._fill(line, node, depth)
         return True
@@ -126,14 +136,12 @@ class _Planner:
         group, wanted = line.group, line.left
         allowed = self._shares.lanes_allowed(group)
         if allowed is not None and allowed < wanted:
-            self.plan.blocked[group] = QUOTA
-            return False
+            return self._blocked(group, QUOTA)
         nodes = fit_together(self._fleet, self._heap(group), group, wanted)
         if len(nodes) < wanted:
             for node in nodes:
                 self._fleet.take(node, group, -1)
-            self.plan.blocked[group] = NO_ROOM
-            return False
+            return self._blocked(group, NO_ROOM)
         self._shares.add(group, wanted)
         self.plan.pairs.extend(
             (task_id, node.id) for task_id, node in zip(line.take_all(), nodes, strict=True)

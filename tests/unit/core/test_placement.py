@@ -134,3 +134,11 @@ def test_nowhere_to_go() -> None:
     assert placed([], {group_of(): many(2)}) == []
     assert placed([node()], {}) == []
     assert Node("empty", {}).utilisation() == 0.0
+
+
+def test_a_lane_takes_tasks_of_several_levels() -> None:
+    """One lane is all there is: what waits at a lower level of the same class still goes into it, in the same plan."""
+    group = group_of(resources={"cpu": 4})
+    ready = {group: queue_of(("urgent", 2, 0.0), ("usual", 1, 0.0), ("later", 0, 0.0))}
+    plan = place(Fleet([node()], lambda group: 3), ready, Rules(), 0.0, 100)
+    assert plan.pairs == [("urgent", "n"), ("usual", "n"), ("later", "n")]
