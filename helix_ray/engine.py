@@ -22,13 +22,13 @@ from typing import Any
 from helix_ray.core import snapshot
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import answer
-from helix_ray.core.cluster import Cluster
 from helix_ray.core.decide import decide
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.events import Fact
 from helix_ray.core.evolve import evolve
-from helix_ray.core.harmony import ANSWERERS as HARMONY
-from helix_ray.core.harmony import answer_harmony
+from helix_ray.core.harmony.answers import ANSWERERS as HARMONY
+from helix_ray.core.harmony.answers import answer_harmony
+from helix_ray.core.harmony.cluster import Cluster
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.orders import Heartbeat, Order, Receipt, RegisterWorker
 from helix_ray.core.policy import Policy

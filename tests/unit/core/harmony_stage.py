@@ -9,9 +9,9 @@ import orjson
 from helix_ray.core import orders as o
 from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.cluster import Cluster
 from helix_ray.core.errors import Rejected
-from helix_ray.core.harmony import answer_harmony
+from helix_ray.core.harmony.answers import answer_harmony
+from helix_ray.core.harmony.cluster import Cluster
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.policy import Policy
 from helix_ray.followers.base import News

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from helix_ray.core.backpressure import endings_per_s
-from helix_ray.core.cluster import Cluster
 from helix_ray.core.decide.shards import shard_id
+from helix_ray.core.harmony.cluster import Cluster
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.placement import Fleet, Node
 from helix_ray.core.placement.estimate import Freeing, completion, queued_ahead, when_free
-from helix_ray.core.placement.explain import Misfit, changed_class, misfits, smallest_change
 from helix_ray.core.placement.fit import closed_why
+from helix_ray.core.placement.misfits import Misfit, changed_class, misfits, smallest_change
 from helix_ray.core.placement.plan import fit_together
 from helix_ray.core.placement.preempt import make_room
 from helix_ray.core.placement.rules import Shares

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from helix_ray.core.cluster import Cluster
 from helix_ray.core.decide.shards import shards_of
 from helix_ray.core.errors import Rejected, conflict, invalid
-from helix_ray.core.explain import (
+from helix_ray.core.harmony.cluster import Cluster
+from helix_ray.core.harmony.explanation import (
     NODES_LISTED_MAX,
     as_asked_of,
     candidates,

@@ -8,10 +8,10 @@ from typing import Any
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal, may, sees_all_tasks
 from helix_ray.core.answers import Answer, find_task
-from helix_ray.core.cluster import Cluster, node_view, status_view
-from helix_ray.core.distribution import plan_task
 from helix_ray.core.errors import Rejected, forbidden, not_found
-from helix_ray.core.explain import explain_view
+from helix_ray.core.harmony.cluster import Cluster, node_view, status_view
+from helix_ray.core.harmony.distribution import plan_task
+from helix_ray.core.harmony.explanation import explain_view
 from helix_ray.core.placement.rules import Shares
 
 
