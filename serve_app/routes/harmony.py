@@ -8,8 +8,17 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, conflict
+from helix_ray.core.explain import ended
 from helix_ray.core.orders import DistributeTask, DrainWorker, Receipt, SetQuota
-from helix_ray.core.questions import ClusterStatus, ExplainTask, GetNode, ListNodes, ListQuotas, PlanTask
+from helix_ray.core.questions import (
+    ClusterStatus,
+    ExplainTask,
+    GetNode,
+    GetTask,
+    ListNodes,
+    ListQuotas,
+    PlanTask,
+)
 from helix_ray.wire import harmony as shapes
 from serve_app.answers import json_answer
 from serve_app.bodies import Body, read
@@ -63,7 +72,20 @@ async def _drain(node_id: str, caller: Caller, *, draining: bool) -> Response:
 @router.get("/tasks/{task_id}/explain", **verb("ExplainTask", answers=shapes.ExplainOut))
 async def explain_task(task_id: str, caller: SignedIn) -> Response:
     """Say why a task is where it is: node by node, in sum, what would place it now, and what it waited for before."""
-    return json_answer(shapes.explain_out(await caller.query(ExplainTask(task_id))))
+    answer = await caller.services.control.query(ExplainTask(task_id), caller.by)
+    if not isinstance(answer, Rejected):
+        return json_answer(shapes.explain_out(answer))
+    task = await _left_memory(answer, task_id, caller)
+    return json_answer({"id": task_id, "assigned_worker": task["assigned_worker"], **ended(task["status"])})
+
+
+async def _left_memory(refusal: Rejected, task_id: str, caller: Caller) -> dict[str, Any]:
+    """Return a task that has ended and is known to the history only; raise the refusal for any other."""
+    if refusal.code is ErrorCode.NOT_FOUND:
+        task = await caller.services.control.query(GetTask(task_id), caller.by)
+        if not isinstance(task, Rejected):
+            return task
+    raise Refused(refusal)
 
 
 @router.post(
@@ -80,10 +102,11 @@ async def distribute_task(caller: SignedIn) -> Response:
         wanted.get("max_nodes"),
     )
     dry_run = bool(wanted.get("dry_run"))
+    before = await _carried_out_before(question, caller, sent)
+    if before is not None:
+        return json_answer(_distributed(before.data), 200, before)
     for _ in range(PLANS_MAX):
-        plan = await _plan(question, caller, sent)
-        if isinstance(plan, Receipt):
-            return json_answer(_distributed(plan.data), 200, plan)
+        plan = await _plan(question, caller)
         if not plan["pairs"]:
             return json_answer(shapes.refused_out(plan, dry_run=dry_run))
         if dry_run:
@@ -96,19 +119,26 @@ async def distribute_task(caller: SignedIn) -> Response:
     raise Refused(conflict("The cluster changes faster than the task can be placed: try again", stale=True))
 
 
-async def _plan(question: PlanTask, caller: Caller, sent: Body) -> dict[str, Any] | Receipt:
-    """Return a plan; for a request that was carried out before, its receipt."""
+async def _carried_out_before(question: PlanTask, caller: Caller, sent: Body) -> Receipt | None:
+    """Return the receipt that the request's key is kept with: whatever has become of the task since, and of its room."""
+    if not caller.is_keyed:
+        return None
+    # Without pairs it starts nothing, and is refused unless the key is known.
+    answer = await caller.services.control.execute(caller.order(DistributeTask(question.task_id, ()), sent))
+    if isinstance(answer, Receipt):
+        return answer
+    if "header" in answer.details:
+        raise Refused(answer)
+    return None
+
+
+async def _plan(question: PlanTask, caller: Caller) -> dict[str, Any]:
+    """Return where the task would go; a task that has ended and left memory is a CONFLICT."""
     answer = await caller.services.control.query(question, caller.by)
     if not isinstance(answer, Rejected):
         return answer
-    if caller.is_keyed and answer.code is ErrorCode.CONFLICT:
-        # It runs: perhaps because this very request has started it.
-        again = await caller.services.control.execute(
-            caller.order(DistributeTask(question.task_id, ()), sent)
-        )
-        if isinstance(again, Receipt):
-            return again
-    raise Refused(answer)
+    task = await _left_memory(answer, question.task_id, caller)
+    raise Refused(conflict(f"Task is {task['status']}", status=task["status"]))
 
 
 async def _carry_out(

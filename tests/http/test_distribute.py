@@ -293,6 +293,17 @@ def test_only_pending_tasks_are_distributed(fleet: Fleet) -> None:
     refused(fleet, 404, "NOT_FOUND", task_id="task-none")
 
 
+def test_a_key_outlives_the_room(fleet: Fleet) -> None:
+    """A task that was started, and whose node is gone, is answered with its start: that is what was asked."""
+    node_id = fleet.node("a")
+    body = {"task_id": fleet.manual()}
+    first = fleet.admin.post("/harmony/distribute", json=body, headers={KEY: "one"})
+    fleet.lose(node_id)
+    assert fleet.get(body["task_id"])["status"] == "pending"
+    again = fleet.admin.post("/harmony/distribute", json=body, headers={KEY: "one"})
+    assert (again.json(), again.headers["idempotency-replayed"]) == (first.json(), "true")
+
+
 def test_a_key_gives_the_first_answer_again(fleet: Fleet) -> None:
     """Word for word, though the task runs by then; another body is a conflict; what did not start is not kept."""
     fleet.node("a", 1)
@@ -313,4 +324,5 @@ def test_a_key_gives_the_first_answer_again(fleet: Fleet) -> None:
     assert ask(late, "two").json()["distributed"] is False
     fleet.end(task_id)
     assert ask(late, "two").json()["distributed"] is True
+    fleet.admin.delete(f"/tasks/{task_id}")
     assert ask(task_id, "one").json() == first.json()

@@ -71,7 +71,7 @@ def test_a_late_worker_is_fenced_off() -> None:
         assert owner.get(f"/workers/{slow_id}").json()["status"] == "lost"
         given = beat(fast, fast_id)
         assert (given["assigned_task"], given["attempt"]) == (task_id, 2)
-        error_of(slow.put(f"/tasks/{task_id}", json={"status": "completed"}), 404, "NOT_FOUND")
+        error_of(slow.put(f"/tasks/{task_id}", json={"status": "completed"}), 409, "CONFLICT")
         late = {"status": "completed", "attempt": 1, "worker_id": slow_id}
         error_of(owner.put(f"/tasks/{task_id}", json=late), 409, "CONFLICT")
         done = {"status": "completed", "attempt": 2, "worker_id": fast_id}

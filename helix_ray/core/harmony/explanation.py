@@ -168,7 +168,12 @@ def _nothing_to_explain(task: Task) -> dict[str, Any]:
     if task.status is Status.WAITING:
         waits = sorted(task.waits_for)
         return {**_plain("dependencies", f"it waits for {len(waits)} unfinished tasks"), "waits_for": waits}
-    return _plain(task.status.value, f"it is {task.status.value}")
+    return ended(task.status.value)
+
+
+def ended(status: str) -> dict[str, Any]:
+    """Return what is left to say of a task that runs or is over."""
+    return {"status": status, **_plain(status, f"it is {status}")}
 
 
 def _plain(verdict: str, summary: str) -> dict[str, Any]:
