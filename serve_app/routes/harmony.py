@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, conflict
-from helix_ray.core.explain import ended
+from helix_ray.core.harmony.explanation import ended
 from helix_ray.core.orders import DistributeTask, DrainWorker, Receipt, SetQuota
 from helix_ray.core.questions import (
     ClusterStatus,
