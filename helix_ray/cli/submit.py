@@ -85,8 +85,6 @@ def submit(
         "max_retries": max_retries,
         "timeout_s": timeout,
         "deadline": deadline,
-    }
-    fields |= {
         "strategy": strategy,
         "shards": spec.shards(shards, gang),
         "preemptible": False if not_preemptible else None,
