@@ -280,14 +280,13 @@ class RayControlPlane:
         return {**reply, "result": {**result, **fetched}}
 
     async def _fetch_shards(self, reply: dict[str, Any], result: dict[str, Any]) -> Answer:
-        """Put the parts in that stayed on the nodes of their shards; what one shard has lost, the whole has."""
+        """Put the parts in that stayed on the nodes of their shards; what is lost there stays what says where it was."""
         parts = list(result["shards"])
         for index, part in enumerate(parts):
             if isinstance(part, dict) and part.get("stored") == "object_store" and "value" not in part:
                 shard = await self.query(GetResult(shard_id(reply["id"], index)), SYSTEM)
-                if isinstance(shard, Rejected):
-                    return shard
-                parts[index] = shard["result"]
+                if not isinstance(shard, Rejected):
+                    parts[index] = shard["result"]
         return {**reply, "result": {**result, "shards": parts}}
 
     async def _read_log(self, question: ReadLog, by: Principal, wait_s: float) -> Answer:

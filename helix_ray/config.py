@@ -14,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from helix_ray.core.policy import TASK_TYPES, Policy
 
+# Ray's names of what tasks ask for by another.
+RAY_NAMES = {"CPU": "cpu", "GPU": "gpu", "NPU": "npu"}
+
 
 class Settings(BaseSettings):
     """All settings of the server side; see docs/settings.md."""
@@ -124,7 +127,10 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _capacities(text: str) -> tuple[tuple[tuple[str, float], ...], ...]:
     nodes = parse_node_resources(text) if text else []
-    return tuple(tuple(sorted((name, amount) for name, amount in node.items() if amount)) for node in nodes)
+    return tuple(
+        tuple(sorted((RAY_NAMES.get(name, name), amount) for name, amount in node.items() if amount))
+        for node in nodes
+    )
 
 
 def parse_node_resources(text: str) -> list[dict[str, float]]:

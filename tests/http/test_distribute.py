@@ -199,7 +199,7 @@ def test_an_expected_end_is_measured_or_null(fleet: Fleet) -> None:
     told = fleet.distribute(fleet.manual())
     assert epoch_of(told["estimated_completion"]) == pytest.approx(fleet.clock.wall() + 12.0)
     assert told["estimated_completion_p90"] >= told["estimated_completion"]
-    assert told["estimated_completion_reason"] == "1 tasks of this kind ended before"
+    assert told["estimated_completion_reason"] == "runs of this kind measured: 1"
     other = fleet.distribute(fleet.manual(resources={"cpu": 2}))
     assert other["estimated_completion"] is None
 

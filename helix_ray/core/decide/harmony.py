@@ -15,7 +15,8 @@ from helix_ray.core.events import Event, QuotaSet, TaskEdited
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import DistributeTask, SetQuota
 from helix_ray.core.placement.fit import node_of
-from helix_ray.core.placement.node import depth_for
+from helix_ray.core.placement.node import depth_for, lanes_of
+from helix_ray.core.placement.rules import Shares
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker, class_of
 
@@ -45,10 +46,31 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
         stale = _no_longer_fits(class_of(spec, part.owner), part, body, ctx)
         if stale is not None:
             return stale
+    over = _over_quota(class_of({**parts[0].spec, **changes}, parts[0].owner), len(body.pairs), ctx)
+    if over is not None:
+        return over
     edited: list[Event] = [TaskEdited(each.id, changes) for each in _edited(task, parts) if changes]
     events = [*edited, *assignments(body.pairs, ctx)]
     nodes = list(dict.fromkeys(node_id for _, node_id in body.pairs))
     return Decision(events, {**body.told, "id": task.id, "assigned_nodes": nodes})
+
+
+def _over_quota(group: TaskClass, wanted: int, ctx: Context) -> Rejected | None:
+    """Refuse what its project's quota has no room for any more: somebody else's distribution came first."""
+    if group.kind == EXTERNAL or group.project not in ctx.state.quotas:
+        return None
+    lanes: dict[TaskClass, int] = {}
+    durations = ctx.state.durations
+    for worker in ctx.state.workers.values():
+        for other, count in worker.load.items():
+            if other.project == group.project and worker.kind == "node":
+                depth = depth_for(durations.average_s(other[:3]))
+                lanes[other] = lanes.get(other, 0) + lanes_of(count, depth)
+    allowed = Shares(lanes, {}, ctx.state.quotas).lanes_allowed(group)
+    depth = depth_for(durations.average_s(group[:3]))
+    if allowed is None or lanes_of(wanted, depth) <= allowed or (wanted <= depth and group in lanes):
+        return None
+    return conflict("The project's quota has no room for it any more", project_id=group.project, stale=True)
 
 
 def _edited(task: Task, parts: list[Task]) -> list[Task]:

@@ -12,6 +12,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode
 from tests.unit.core.harmony_stage import Harmony
 from tests.unit.core.stage import (
+    ADMIN,
     BOT,
     COMMAND,
     EXTERNAL,
@@ -172,7 +173,7 @@ def test_estimates_come_from_what_was_measured() -> None:
     plan = stage.ask(q.PlanTask(task_id))
     assert plan["estimated_completion"] == stage.now + 4
     assert plan["estimated_completion_p90"] == stage.now + 30
-    assert plan["estimate_basis"] == "3 tasks of this kind ended before"
+    assert plan["estimate_basis"] == "runs of this kind measured: 3"
     (other,) = stage.submit(spec(run={"kind": "command", "argv": ["x"]}, resources={"cpu": 2}))
     assert stage.ask(q.PlanTask(other))["estimated_completion"] is None
 
@@ -188,3 +189,15 @@ def test_short_work_is_distributed_into_lanes_that_are_begun() -> None:
     assert stage.distribute(first)["assigned_nodes"] == [NODE]
     assert stage.ask(q.PlanTask(second))["estimated_completion"] == pytest.approx(stage.now + 0.010)
     assert stage.distribute(second)["assigned_nodes"] == [NODE]
+
+
+def test_a_quota_is_looked_at_again_when_a_plan_is_carried_out() -> None:
+    """Of two distributions that were planned side by side only one fits."""
+    stage = Harmony()
+    stage.add_node(resources={"cpu": 4.0})
+    stage.give(o.SetQuota("p", {"tasks": 1.0}), ADMIN)
+    first, second = stage.submit(*[spec(run=COMMAND, project_id="p", strategy="manual")] * 2)
+    plans = [stage.ask(q.PlanTask(task_id)) for task_id in (first, second)]
+    stage.give(o.DistributeTask(first, tuple(plans[0]["pairs"])))
+    refusal = stage.refuse(o.DistributeTask(second, tuple(plans[1]["pairs"])))
+    assert refusal.details == {"project_id": "p", "stale": True}
