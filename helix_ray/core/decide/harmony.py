@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
@@ -46,7 +48,7 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
         stale = _no_longer_fits(class_of(spec, part.owner), part, body, ctx)
         if stale is not None:
             return stale
-    over = _over_quota(class_of({**parts[0].spec, **changes}, parts[0].owner), len(body.pairs), ctx)
+    over = _over_quota(class_of({**parts[0].spec, **changes}, parts[0].owner), body.pairs, ctx)
     if over is not None:
         return over
     edited: list[Event] = [TaskEdited(each.id, changes) for each in _edited(task, parts) if changes]
@@ -55,22 +57,28 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     return Decision(events, {**body.told, "id": task.id, "assigned_nodes": nodes})
 
 
-def _over_quota(group: TaskClass, wanted: int, ctx: Context) -> Rejected | None:
+def _over_quota(group: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context) -> Rejected | None:
     """Refuse what its project's quota has no room for any more: somebody else's distribution came first."""
     if group.kind == EXTERNAL or group.project not in ctx.state.quotas:
         return None
+    given = Counter(node_id for _, node_id in pairs)
     lanes: dict[TaskClass, int] = {}
-    durations = ctx.state.durations
+    more = 0
     for worker in ctx.state.workers.values():
-        for other, count in worker.load.items():
-            if other.project == group.project and worker.kind == "node":
-                depth = depth_for(durations.average_s(other[:3]))
-                lanes[other] = lanes.get(other, 0) + lanes_of(count, depth)
+        if worker.kind == "node":
+            for other, count in worker.load.items():
+                if other.project == group.project:
+                    lanes[other] = lanes.get(other, 0) + lanes_of(count, _depth(other, ctx))
+            held, depth = worker.load.get(group, 0), _depth(group, ctx)
+            more += lanes_of(held + given[worker.id], depth) - lanes_of(held, depth)
     allowed = Shares(lanes, {}, ctx.state.quotas).lanes_allowed(group)
-    depth = depth_for(durations.average_s(group[:3]))
-    if allowed is None or lanes_of(wanted, depth) <= allowed or (wanted <= depth and group in lanes):
+    if allowed is None or more <= allowed:
         return None
     return conflict("The project's quota has no room for it any more", project_id=group.project, stale=True)
+
+
+def _depth(group: TaskClass, ctx: Context) -> int:
+    return depth_for(ctx.state.durations.average_s(group[:3]))
 
 
 def _edited(task: Task, parts: list[Task]) -> list[Task]:
@@ -108,11 +116,10 @@ def _takes(worker: Worker, group: TaskClass, body: DistributeTask, ctx: Context)
         return worker.kind == "external" and not worker.held and can_do(worker, group)
     if worker.kind != "node":
         return False
-    durations = ctx.state.durations
     node = node_of(worker)
-    node.settle(lambda other: depth_for(durations.average_s(other[:3])))
+    node.settle(lambda other: _depth(other, ctx))
     here = sum(1 for _, node_id in body.pairs if node_id == worker.id)
-    return node.suits(group) and node.room(group, depth_for(durations.average_s(group[:3]))) >= here
+    return node.suits(group) and node.room(group, _depth(group, ctx)) >= here
 
 
 def set_quota(body: SetQuota, ctx: Context) -> Decision | Rejected:
