@@ -43,11 +43,11 @@ def run(scale: Scale) -> Report:
     sizes = scale.placement_nodes
     lines: list[Line] = []
     for nodes in sizes:
-        lines += _beside_a_scan(nodes, scale.rounds)
+        lines += _beside_a_scan(nodes, scale.placement_rounds)
     for strategy in STRATEGIES:
-        lines += _strategy(strategy, sizes[-1], scale.rounds)
+        lines += _strategy(strategy, sizes[-1], scale.placement_rounds)
     for journal in JOURNALS:
-        lines += _through_the_engine(journal, sizes[-1], scale.engine_rounds)
+        lines += _through_the_engine(journal, sizes[-1], scale.placement_rounds)
     _assert_same_plan(sizes[0])
     notes = (
         f"{TASKS_PER_NODE} tasks a node of 8 shapes, 5 projects and 4 priorities (benchmarks/trace.py), one core, fixed seeds; "

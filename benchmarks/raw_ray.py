@@ -64,11 +64,9 @@ def joined(data_dir: Path) -> Iterator[RawRay]:
         [sys.executable, "-m", "benchmarks.raw_ray", state.ray_address],
         cwd=ROOT, env=kept | ray_environment(data_dir), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
+    # Leaving closes its stdin, which ends it, and waits for that.
     with process:
-        try:
-            yield RawRay(process)
-        finally:
-            process.terminate()
+        yield RawRay(process)
 
 
 # ------------------------------------------------------------------------------------------ in the process

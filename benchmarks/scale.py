@@ -21,7 +21,7 @@ class Scale:
     few_tasks: int
     many_tasks: int
     placement_nodes: tuple[int, ...]
-    engine_rounds: int
+    placement_rounds: int
     queue_nodes: int
     queue_tasks: int
     explain_nodes: int
@@ -45,7 +45,7 @@ FULL = Scale(
     few_tasks=1_000,
     many_tasks=1_000_000,
     placement_nodes=(100, 1_000, 10_000),
-    engine_rounds=3,
+    placement_rounds=3,
     queue_nodes=200,
     queue_tasks=20_000,
     explain_nodes=5_000,
@@ -68,7 +68,7 @@ QUICK = Scale(
     few_tasks=1_000,
     many_tasks=20_000,
     placement_nodes=(100, 1_000),
-    engine_rounds=1,
+    placement_rounds=1,
     queue_nodes=50,
     queue_tasks=4_000,
     explain_nodes=1_000,

@@ -62,6 +62,8 @@ def _startable(pair: tuple[str, str], ctx: Context) -> bool:
 def _without_broken_gangs(
     pairs: Sequence[tuple[str, str]], startable: Sequence[bool], ctx: Context
 ) -> list[tuple[str, str]]:
+    if all(startable) and len({task_id for task_id, _ in pairs}) == len(pairs):
+        return list(pairs)
     tasks = ctx.state.tasks
     gang_of = [tasks[task_id].group.gang if task_id in tasks else "" for task_id, _ in pairs]
     broken = {gang for gang, good in zip(gang_of, startable, strict=True) if gang and not good}
@@ -96,6 +98,7 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
     ended: set[str] = set()
     completed = Completed()
     reached: dict[str, float] = {}
+    reaches_others = False
     for i, item in enumerate(body.reports):
         task = ctx.state.tasks.get(item.task_id)
         late = task is None or item.task_id in ended or not _current(task, item.attempt, body.worker_id)
@@ -108,8 +111,11 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
             decision.events.extend(progress(task, percent, item.note))
         else:
             ended.add(item.task_id)
-            decision.events.extend(conclude(task, item, ctx, completed))
-    decision.events = first_endings(decision.events)
+            events = conclude(task, item, ctx, completed)
+            reaches_others = reaches_others or len(events) > 1
+            decision.events.extend(events)
+    if reaches_others:
+        decision.events = first_endings(decision.events)
     return decision
 
 
@@ -143,6 +149,8 @@ def conclude(task: Task, item: AttemptReport, ctx: Context, completed: Completed
     if item.outcome == "completed":
         completed.ids.add(task.id)
         done: Event = TaskCompleted(task.id, task.attempt, item.result, item.duration_s)
+        if task.id not in ctx.state.dependents and "shard" not in task.spec:
+            return [done]
         of_whole = shard_completed(ctx.state, task, item.result, completed, ctx.now)
         released = [
             event

@@ -18,7 +18,9 @@ from helix_ray.core.placement.fit import ever_fits, node_types
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
 from helix_ray.core.spec_shape import malformed
-from helix_ray.core.state import EXTERNAL, MANUAL, State, TaskClass, class_of
+from helix_ray.core.state import MANUAL, State, TaskClass, class_of, demand_of
+
+Demand = tuple[tuple[str, float], ...]
 
 
 def task_ids(seed: str, count: int) -> list[str]:
@@ -52,10 +54,11 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
             spec = with_ids(spec, ids)
         owner = ctx.order.by.id
         decision.events.append(TaskSubmitted(ids[i], owner, spec, waits_for))
-        decision.events += [
-            TaskSubmitted(shard, owner, shard_spec, waits_for)
-            for shard, shard_spec in shard_specs(ids[i], spec)
-        ]
+        if "shards" in spec:
+            decision.events += [
+                TaskSubmitted(shard, owner, shard_spec, waits_for)
+                for shard, shard_spec in shard_specs(ids[i], spec)
+            ]
     return decision
 
 
@@ -109,16 +112,12 @@ class _Checks:
         self._ctx = ctx
         self._policy = ctx.policy
         self._accepted: dict[str, int] = {}
-        # Classes that were found to fit some node, or not: specs of one order are mostly alike.
-        self._fits: dict[TaskClass, bool] = {}
+        # Demands that were found to fit some node, or not: specs of one order are mostly alike.
+        self._fits: dict[Demand, bool] = {}
 
     def refusal(self, spec: dict[str, Any]) -> Rejected | None:
         """Return why a spec is not taken in, None when it is."""
-        for check in (self._shape, self._run, self._shards, self._placement):
-            refused = check(spec)
-            if refused is not None:
-                return refused
-        return None
+        return self._shape(spec) or self._run(spec) or self._shards(spec) or self._placement(spec)
 
     def _shape(self, spec: dict[str, Any]) -> Rejected | None:
         wrong = malformed(spec)
@@ -148,17 +147,22 @@ class _Checks:
 
     def _placement(self, spec: dict[str, Any]) -> Rejected | None:
         """Refuse what no node could ever hold, and what the project's quota has no room for."""
-        group = class_of(spec, self._ctx.order.by.id)
-        if group.kind != EXTERNAL and not self._ever_fits(group):
-            return unplaceable(group, self._ctx.state, self._policy)
-        return self._quota(group, _tasks_of(spec))
+        # The class is worked out only where it is needed: this is on the way of every task.
+        if spec.get("run") and not self._ever_fits(demand_of(spec.get("resources"))):
+            return unplaceable(self._class_of(spec), self._ctx.state, self._policy)
+        if not self._ctx.state.quotas:
+            return None
+        return self._quota(self._class_of(spec), _tasks_of(spec))
 
-    def _ever_fits(self, group: TaskClass) -> bool:
-        known = self._fits.get(group)
+    def _class_of(self, spec: dict[str, Any]) -> TaskClass:
+        return class_of(spec, self._ctx.order.by.id)
+
+    def _ever_fits(self, demand: Demand) -> bool:
+        known = self._fits.get(demand)
         if known is None:
             types = node_types(self._ctx.state, self._policy)
             # Before the first node has come up nobody knows what there will be.
-            known = self._fits[group] = not types or ever_fits(group, types)
+            known = self._fits[demand] = not types or ever_fits(demand, types)
         return known
 
     def _quota(self, group: TaskClass, count: int) -> Rejected | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from helix_ray.core.liveness import Pulse
 from helix_ray.core.placement.node import EPSILON, Node
 from helix_ray.core.policy import Policy
-from helix_ray.core.state import State, TaskClass, Worker
+from helix_ray.core.state import State, Worker
 
 LOST, DRAINING, RESTING = "lost", "draining", "resting"
 # A node that was lost this often within FLAP_WINDOW_S rests REST_S before it is used again, twice as long each time.
@@ -66,10 +66,10 @@ def node_types(state: State, policy: Policy) -> list[Capacity]:
     return [*state.node_types, *policy.node_types]
 
 
-def ever_fits(group: TaskClass, types: Iterable[Capacity]) -> bool:
-    """Say whether a node of any of these capacities could hold a task of a class."""
-    return any(_holds(dict(capacity), group) for capacity in types)
+def ever_fits(demand: Capacity, types: Iterable[Capacity]) -> bool:
+    """Say whether a node of any of these capacities could hold a task of such demands."""
+    return any(_holds(dict(capacity), demand) for capacity in types)
 
 
-def _holds(capacity: Mapping[str, float], group: TaskClass) -> bool:
-    return all(capacity.get(name, 0.0) + EPSILON >= amount for name, amount in group.demand)
+def _holds(capacity: Mapping[str, float], demand: Capacity) -> bool:
+    return all(capacity.get(name, 0.0) + EPSILON >= amount for name, amount in demand)
