@@ -73,7 +73,7 @@ def _resources(node: Node, group: TaskClass) -> Iterable[Misfit]:
         if free + EPSILON < amount:
             never = total + EPSILON < amount
             has = total if never else max(0.0, free)
-            yield Misfit(f"resources.{name}", amount, _rounded(has), _rounded(amount - max(0.0, free)), never)
+            yield Misfit(f"resources.{name}", amount, _rounded(has), _rounded(amount - has), never)
 
 
 def _rounded(amount: float) -> float:

@@ -160,3 +160,23 @@ def test_nodes_that_are_not_there_explain_nothing() -> None:
     (task_id,) = stage.submit(spec(run=COMMAND))
     assert stage.ask(q.ExplainTask(task_id))["summary"] == "no node is there"
     assert stage.ask(q.ExplainTask(task_id), OTHER).code is ErrorCode.NOT_FOUND
+
+
+def test_a_deficit_is_what_is_asked_for_less_what_there_is() -> None:
+    """Of what is free where waiting helps, of all that the node has where it does not."""
+    stage = Harmony()
+    stage.add_node(resources={"cpu": 4.0, "gpu": 1.0})
+    stage.add_node(NODE_2, resources={"cpu": 1.0, "gpu": 2.0})
+    (running,) = stage.submit(spec(run=COMMAND, resources={"cpu": 3, "gpu": 1}))
+    stage.start(running)
+    (task_id,) = stage.submit(spec(run=COMMAND, resources={"cpu": 1, "gpu": 2}, labels={"zone": "a"}))
+    failing = {
+        (each["node"], m["dimension"]): (m["has"], m["deficit"], m["kind"])
+        for each in stage.ask(q.ExplainTask(task_id))["nodes"]
+        for m in each["failing"]
+    }
+    assert failing == {
+        (NODE, "labels.zone"): (None, None, "never"),
+        (NODE, "resources.gpu"): (1.0, 1.0, "never"),
+        (NODE_2, "labels.zone"): (None, None, "never"),
+    }
