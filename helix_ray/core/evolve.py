@@ -84,13 +84,14 @@ def count_unfinished(state: State, task: Task, change: int) -> None:
 
 
 def _count_ending(state: State, at: float) -> None:
-    now = int(at / DRAIN_SLICE_S)
-    if state.endings and state.endings[-1][0] >= now:
-        state.endings[-1][1] += 1
+    endings = state.endings
+    if endings and at < (endings[-1][0] + 1) * DRAIN_SLICE_S:
+        endings[-1][1] += 1
         return
-    state.endings.append([now, 1])
-    if len(state.endings) > DRAIN_SLICES + 1:
-        del state.endings[0]
+    now = int(at / DRAIN_SLICE_S)
+    endings.append([now, 1])
+    if len(endings) > DRAIN_SLICES + 1:
+        del endings[0]
 
 
 def _submitted(state: State, event: ev.TaskSubmitted, fact: ev.Fact) -> None:
@@ -201,7 +202,8 @@ def _completed(state: State, event: ev.TaskCompleted, fact: ev.Fact) -> None:
     task.error = None
     task.progress = 100.0
     _learn(state, task, event.duration_s)
-    _hand_in(state, task)
+    if "shard" in task.spec:
+        _hand_in(state, task)
     for other_id in state.dependents.pop(task.id, ()):
         state.tasks[other_id].waits_for.discard(task.id)
     worker = state.workers.get(task.worker or "")
