@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
+from helix_ray.core.harmony.cluster import SIMULATED_LABEL
+
 # By its name a node keeps its worker id when its raylet, or the whole cluster, starts again.
 NODE = "helix-node"
 # What tasks may require of it, joined by underscores: a label's value takes no comma.
 CAPABILITIES = "helix-capabilities"
 CAPABILITY_SEPARATOR = "_"
 # Names of accelerators that `--node-resources` made up, joined by dots.
-SIMULATED = "helix-simulated"
+SIMULATED = SIMULATED_LABEL
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
 

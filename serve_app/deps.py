@@ -18,7 +18,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal, may
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden, invalid
 from helix_ray.core.orders import Order, OrderBody, Receipt
-from helix_ray.core.questions import Question
+from helix_ray.core.questions import GetTask, Question
 from helix_ray.ports import ControlPlane
 from helix_ray.security.passwords import PasswordGate
 from helix_ray.security.tokens import Tokens
@@ -97,6 +97,14 @@ class Caller:
         if isinstance(answer, Rejected):
             raise Refused(answer)
         return answer
+
+    async def left_memory(self, task_id: str, refusal: Rejected) -> dict[str, Any]:
+        """Return a task that has ended and that only the history knows; raise the refusal for every other task."""
+        if refusal.code is ErrorCode.NOT_FOUND:
+            task = await self.services.control.query(GetTask(task_id), self.by)
+            if not isinstance(task, Rejected):
+                return task
+        raise Refused(refusal)
 
     @property
     def is_keyed(self) -> bool:

@@ -218,9 +218,9 @@ def _learn(state: State, task: Task, duration_s: float | None) -> None:
 
 def _hand_in(state: State, task: Task) -> None:
     """Keep a shard's result with the task that it is a part of: the shard itself may leave memory before that ends."""
-    shard = task.spec.get("shard")
-    whole = state.tasks.get(shard["of"]) if shard else None
-    if shard and whole is not None:
+    shard = task.spec["shard"]
+    whole = state.tasks.get(shard["of"])
+    if whole is not None:
         # Not in place: a snapshot may hold the old one.
         whole.parts = {**whole.parts, str(shard["index"]): task.result}
 

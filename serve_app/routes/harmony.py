@@ -7,14 +7,13 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from helix_ray.core.errors import ErrorCode, Refused, Rejected, conflict
+from helix_ray.core.errors import Refused, Rejected, conflict
 from helix_ray.core.harmony.explanation import ended
 from helix_ray.core.orders import DistributeTask, DrainWorker, Receipt, SetQuota
 from helix_ray.core.questions import (
     ClusterStatus,
     ExplainTask,
     GetNode,
-    GetTask,
     ListNodes,
     ListQuotas,
     PlanTask,
@@ -75,17 +74,8 @@ async def explain_task(task_id: str, caller: SignedIn) -> Response:
     answer = await caller.services.control.query(ExplainTask(task_id), caller.by)
     if not isinstance(answer, Rejected):
         return json_answer(shapes.explain_out(answer))
-    task = await _left_memory(answer, task_id, caller)
+    task = await caller.left_memory(task_id, answer)
     return json_answer({"id": task_id, "assigned_worker": task["assigned_worker"], **ended(task["status"])})
-
-
-async def _left_memory(refusal: Rejected, task_id: str, caller: Caller) -> dict[str, Any]:
-    """Return a task that has ended and is known to the history only; raise the refusal for any other."""
-    if refusal.code is ErrorCode.NOT_FOUND:
-        task = await caller.services.control.query(GetTask(task_id), caller.by)
-        if not isinstance(task, Rejected):
-            return task
-    raise Refused(refusal)
 
 
 @router.post(
@@ -137,7 +127,7 @@ async def _plan(question: PlanTask, caller: Caller) -> dict[str, Any]:
     answer = await caller.services.control.query(question, caller.by)
     if not isinstance(answer, Rejected):
         return answer
-    task = await _left_memory(answer, question.task_id, caller)
+    task = await caller.left_memory(question.task_id, answer)
     raise Refused(conflict(f"Task is {task['status']}", status=task["status"]))
 
 

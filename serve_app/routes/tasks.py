@@ -79,11 +79,8 @@ async def _change(
     answer = await caller.services.control.execute(caller.order(body, sent))
     if not isinstance(answer, Rejected):
         return json_answer(shapes.updated(answer.data), 200, answer)
-    if answer.code is ErrorCode.NOT_FOUND:
-        task = await caller.services.control.query(GetTask(task_id), caller.by)
-        if not isinstance(task, Rejected):
-            raise Refused(conflict(f"Task is {task['status']}", status=task["status"]))
-    raise Refused(answer)
+    task = await caller.left_memory(task_id, answer)
+    raise Refused(conflict(f"Task is {task['status']}", status=task["status"]))
 
 
 def _update(task_id: str, change: dict[str, Any]) -> UpdateTask:
@@ -104,18 +101,10 @@ async def delete_task(task_id: str, caller: SignedIn) -> Response:
     """Forget a task. A running attempt is ended; tasks that wait for it fail."""
     answer = await caller.services.control.execute(caller.order(DeleteTask(task_id)))
     if isinstance(answer, Rejected):
-        return no_content(await caller.execute(await _delete_retired(task_id, caller, answer)))
+        # Only the history knows whose it was.
+        owner = (await caller.left_memory(task_id, answer))["owner"]
+        answer = await caller.execute(DeleteTask(task_id, retired_owner=owner))
     return no_content(answer)
-
-
-async def _delete_retired(task_id: str, caller: SignedIn, refusal: Rejected) -> DeleteTask:
-    """Return the order that forgets a task of the history; only that knows whose it was."""
-    if refusal.code is not ErrorCode.NOT_FOUND:
-        raise Refused(refusal)
-    task = await caller.services.control.query(GetTask(task_id), caller.by)
-    if isinstance(task, Rejected):
-        raise Refused(refusal)
-    return DeleteTask(task_id, retired_owner=task["owner"])
 
 
 @router.post("/{task_id}/cancel", **verb("CancelTask", answers=shapes.TaskUpdated))

@@ -9,7 +9,7 @@ from typing import Any
 
 from helix_ray.core.decide.attempts import assignments
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.decide.shards import is_sharded, shards_of
+from helix_ray.core.decide.shards import is_sharded, waiting_parts
 from helix_ray.core.decide.tasks import changeable
 from helix_ray.core.decide.workers import can_do
 from helix_ray.core.errors import Rejected, conflict, invalid
@@ -37,20 +37,18 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
         return invalid(
             "Invalid distribution strategy", field="distribution_strategy", allowed_values=list(STRATEGIES)
         )
-    parts = [shard for shard in shards_of(ctx.state, task) if shard.status is Status.PENDING] or [task]
-    if {task_id for task_id, _ in body.pairs} - {part.id for part in parts} or not body.pairs:
+    parts = waiting_parts(ctx.state, task)
+    ids = {task_id for task_id, _ in body.pairs}
+    if not ids or len(ids) < len(body.pairs) or ids - {part.id for part in parts}:
         return conflict("The plan is about other tasks than those that wait", stale=True)
     if parts[0].group.gang and len(body.pairs) < len(parts):
         return conflict("A gang starts whole or not at all", shards=len(parts), stale=True)
     changes = _changes(task, body, ctx)
-    for part in parts:
-        spec = {**part.spec, **changes}
-        stale = _no_longer_fits(class_of(spec, part.owner), part, body, ctx)
-        if stale is not None:
-            return stale
-    over = _over_quota(class_of({**parts[0].spec, **changes}, parts[0].owner), body.pairs, ctx)
-    if over is not None:
-        return over
+    # Shards are all of one class.
+    group = class_of({**parts[0].spec, **changes}, parts[0].owner)
+    refused = _no_longer_fits(group, body.pairs, ctx) or _over_quota(group, body.pairs, ctx)
+    if refused is not None:
+        return refused
     edited: list[Event] = [TaskEdited(each.id, changes) for each in _edited(task, parts) if changes]
     events = [*edited, *assignments(body.pairs, ctx)]
     nodes = list(dict.fromkeys(node_id for _, node_id in body.pairs))
@@ -100,26 +98,25 @@ def _changes(task: Task, body: DistributeTask, ctx: Context) -> dict[str, Any]:
     return changes
 
 
-def _no_longer_fits(group: TaskClass, part: Task, body: DistributeTask, ctx: Context) -> Rejected | None:
-    """Check one task's pair against the state: what others on the cluster use meanwhile, Ray will say."""
-    wanted = [node_id for task_id, node_id in body.pairs if task_id == part.id]
-    if not wanted:
-        return None
-    worker = ctx.state.workers.get(wanted[0])
-    if worker is None or worker.lost or worker.draining or not _takes(worker, group, body, ctx):
-        return conflict("The node has no room for it any more", id=part.id, node=wanted[0], stale=True)
+def _no_longer_fits(group: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context) -> Rejected | None:
+    """Check each node against the state, once: what others on the cluster use meanwhile, Ray will say."""
+    first = {node_id: task_id for task_id, node_id in reversed(pairs)}
+    for node_id, here in Counter(node_id for _, node_id in pairs).items():
+        worker = ctx.state.workers.get(node_id)
+        if worker is None or worker.lost or worker.draining or not _takes(worker, group, here, ctx):
+            message = "The node has no room for it any more"
+            return conflict(message, id=first[node_id], node=node_id, stale=True)
     return None
 
 
-def _takes(worker: Worker, group: TaskClass, body: DistributeTask, ctx: Context) -> bool:
+def _takes(worker: Worker, group: TaskClass, tasks: int, ctx: Context) -> bool:
     if group.kind == EXTERNAL:
         return worker.kind == "external" and not worker.held and can_do(worker, group)
     if worker.kind != "node":
         return False
     node = node_of(worker)
     node.settle(lambda other: _depth(other, ctx))
-    here = sum(1 for _, node_id in body.pairs if node_id == worker.id)
-    return node.suits(group) and node.room(group, _depth(group, ctx)) >= here
+    return node.suits(group) and node.room(group, _depth(group, ctx)) >= tasks
 
 
 def set_quota(body: SetQuota, ctx: Context) -> Decision | Rejected:

@@ -75,6 +75,11 @@ def shards_of(state: State, whole: Task) -> list[Task]:
     return [state.tasks[i] for i in ids if i in state.tasks]
 
 
+def waiting_parts(state: State, task: Task) -> list[Task]:
+    """Return what would be placed for a pending task: its pending shards, or itself."""
+    return [shard for shard in shards_of(state, task) if shard.status is Status.PENDING] or [task]
+
+
 def refused_for_shard(task: Task) -> Rejected | None:
     """Refuse what somebody wants of a shard alone."""
     shard = task.spec.get("shard")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from helix_ray.core.decide.shards import shards_of
+from helix_ray.core.decide.shards import waiting_parts
 from helix_ray.core.errors import Rejected, conflict, invalid
 from helix_ray.core.harmony.cluster import Cluster
 from helix_ray.core.harmony.explanation import (
@@ -33,7 +33,7 @@ def plan_task(cluster: Cluster, question: PlanTask, task: Task) -> dict[str, Any
     refused = _refused(cluster, question, task)
     if refused is not None:
         return refused
-    parts = [shard for shard in shards_of(cluster.state, task) if shard.status is Status.PENDING] or [task]
+    parts = waiting_parts(cluster.state, task)
     group = _asked(question, parts[0])
     strategy = STRATEGIES[question.strategy or _own(task, cluster)]
     fleet = candidates(cluster, group)
