@@ -153,6 +153,7 @@ def test_only_what_waits_is_distributed() -> None:
     assert stage.refuse(o.DistributeTask(task_id, ((task_id, NODE),)), OTHER).code is ErrorCode.NOT_FOUND
     assert stage.refuse(o.DistributeTask(task_id, ())).details["stale"]
     assert stage.refuse(o.DistributeTask(task_id, (("task-x", NODE),))).details["stale"]
+    assert stage.refuse(o.DistributeTask(task_id, ((task_id, NODE), (task_id, NODE)))).details["stale"]
     assert stage.refuse(o.DistributeTask(task_id, ((task_id, "worker-x"),))).details["stale"]
     _, shard, _ = stage.submit(spec(run=COMMAND, shards={"count": 2}))
     assert stage.ask(q.PlanTask(shard)).code is ErrorCode.CONFLICT
