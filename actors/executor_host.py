@@ -1,6 +1,6 @@
 """The node's executors as processes: started as Ray actors, spoken to over a Unix socket, ended by us.
 
-It reports through three callbacks and decides nothing: helix_ray/execution/dispatch.py does.
+It reports through four callbacks and decides nothing: helix_ray/execution/dispatch.py does.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from helix_ray.execution.assignment import (
     Assignment,
     Cancel,
     Finished,
+    GiveBack,
     Hello,
     Message,
     Progressed,
     Report,
+    Returned,
     Run,
     Started,
 )
@@ -56,10 +58,11 @@ class _Link:
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """What the host tells its owner: an executor is there, said something, or is gone."""
+    """What the host tells its owner: an executor is there, said something, returned attempts, or is gone."""
 
     ready: Callable[[str], None]
     said: Callable[[str, Started | Progressed | Finished], None]
+    returned: Callable[[str, tuple[Key, ...]], None]
     gone: Callable[[str], None]
 
 
@@ -111,6 +114,10 @@ class ExecutorHost:
     def cancel(self, seat_id: str, key: Key) -> None:
         """Ask an executor to end an attempt."""
         self._send(seat_id, Cancel(*key))
+
+    def ask_back(self, seat_id: str) -> None:
+        """Ask an executor for what it has not begun; `returned` is called with that."""
+        self._send(seat_id, GiveBack())
 
     def end(self, seat_id: str) -> None:
         """End an executor's process now and give its resources back; `gone` is not called for it."""
@@ -171,6 +178,8 @@ class ExecutorHost:
             self._callbacks.ready(message.executor_id)
             return message.executor_id
         link = self._links.get(seat_id)
+        if isinstance(message, Returned):
+            self._callbacks.returned(seat_id, message.attempts)
         if isinstance(message, Report) and link is not None:
             for item in message.items:
                 key = (item.task_id, item.attempt)

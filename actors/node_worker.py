@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -69,7 +69,9 @@ class NodeWorker:
         self._log_dir = Path(os.environ.get(NODE_DATA_DIR) or settings.data_dir) / "logs"
         self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         models = settings.models_dir or Path(__file__).parent.parent / "helix_ray" / "models"
-        callbacks = Callbacks(self._executor_ready, self._executor_said, self._executor_gone)
+        callbacks = Callbacks(
+            self._executor_ready, self._executor_said, self._executor_returned, self._executor_gone
+        )
         self._host = ExecutorHost(offer["node_id"], settings.policy().function_allow, str(models), callbacks)
         self._dispatch = Dispatch(offer["resources"])
         self._usage = NodeUsage(offer)
@@ -185,7 +187,7 @@ class NodeWorker:
             assigned = {key: work for key, work in assigned.items() if key not in told}
         for key in revoked:
             self._revoke(key)
-        self._dispatch.add(self._item(work) for work in assigned.values())
+        self._dispatch.add((self._item(work) for work in assigned.values()), time.monotonic())
         self._pump()
 
     def _item(self, work: dict[str, Any]) -> Item:
@@ -259,9 +261,22 @@ class NodeWorker:
             for seat in self._dispatch.overdue(now, EXECUTOR_START_S_MAX):
                 self._dispatch.close_seat(seat.id)
                 self._host.end(seat.id)
-                for item in self._dispatch.hand_back(seat.demand):
-                    self._report(AttemptReport(*item.key, "returned"))
+                self._give_back(self._dispatch.hand_back(seat.demand))
             self._pump()
+            self._unstick(now)
+
+    def _unstick(self, now: float) -> None:
+        """Give back what waits behind attempts that run for longer than was thought, and say which these are."""
+        stuck = self._dispatch.stuck(now)
+        for item, ran_s in stuck.outlasting:
+            self._report(AttemptReport(*item.key, "outlasted", duration_s=ran_s))
+        self._give_back(stuck.items)
+        for seat in stuck.seats:
+            self._host.ask_back(seat.id)
+
+    def _give_back(self, items: Iterable[Item]) -> None:
+        for item in items:
+            self._report(AttemptReport(*item.key, "returned"))
 
     def _cut_off(self) -> None:
         """End all that runs here, and be another worker's life from now on: what it held was given to others."""
@@ -277,7 +292,7 @@ class NodeWorker:
 
     def _pump(self) -> None:
         """Give out what is queued, and start executors where more of them would help."""
-        for seat, batch in self._dispatch.batches():
+        for seat, batch in self._dispatch.batches(time.monotonic()):
             self._host.run(seat.id, batch)
         for demand in self._dispatch.wanted():
             self._open_seat(demand)
@@ -320,6 +335,10 @@ class NodeWorker:
     def _report(self, report: AttemptReport) -> None:
         self._outgoing.append(report)
         self._to_report.set()
+
+    def _executor_returned(self, seat_id: str, keys: tuple[Key, ...]) -> None:
+        items = self._dispatch.returned(seat_id, keys)
+        self._give_back(item for item in items if not item.ending)
 
     def _executor_gone(self, seat_id: str) -> None:
         running = self._dispatch.close_seat(seat_id)

@@ -51,14 +51,23 @@ class Durations:
 
     def note(self, kind: Kind, duration_s: float) -> None:
         """Take in how long one attempt took."""
+        known = self._known(kind)
+        known.ended += 1
+        known.average_s = moved(known.average_s, duration_s)
+        known.recent.append(duration_s)
+
+    def outlasted(self, kind: Kind, ran_s: float) -> None:
+        """Take in that an attempt has run for so long and has not ended: the average is no shorter."""
+        known = self._known(kind)
+        known.average_s = max(ran_s, known.average_s or 0.0)
+
+    def _known(self, kind: Kind) -> Measured:
         known = self._kinds.get(kind)
         if known is None:
             known = self._kinds[kind] = Measured()
             if len(self._kinds) > KINDS_MAX:
                 self._kinds.popitem(last=False)
-        known.ended += 1
-        known.average_s = moved(known.average_s, duration_s)
-        known.recent.append(duration_s)
+        return known
 
     def of(self, kind: Kind) -> Measured | None:
         """Return what is known of a kind."""

@@ -51,6 +51,15 @@ class TaskProgressed:
 
 
 @dataclass(slots=True)
+class TaskOutlasted:
+    """An attempt still runs after `ran_s` seconds, and others waited behind it: its kind takes longer than was known."""
+
+    id: str
+    attempt: int
+    ran_s: float
+
+
+@dataclass(slots=True)
 class TaskRequeued:
     """A task waits for a worker again. `cause`: retry, lost, returned, preempted or manual; `not_before` in epoch
     seconds."""
@@ -228,7 +237,7 @@ class ReceiptKept:
 
 
 Event = (
-    TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskRequeued | TaskCompleted | TaskFailed
+    TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskOutlasted | TaskRequeued | TaskCompleted | TaskFailed
     | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost
     | QuotaSet | UserCreated | UserRemoved | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
     | LoginRefused | ReceiptKept

@@ -169,6 +169,12 @@ def _progressed(state: State, event: ev.TaskProgressed, fact: ev.Fact) -> None:
     task.updated_at = fact.at
 
 
+def _outlasted(state: State, event: ev.TaskOutlasted, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    move(task.status, "TaskOutlasted")
+    state.durations.outlasted(task.group[:3], event.ran_s)
+
+
 def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     was_running = task.status is Status.RUNNING
@@ -311,6 +317,7 @@ APPLY: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
     ev.TaskReleased: _released,
     ev.TaskAssigned: _assigned,
     ev.TaskProgressed: _progressed,
+    ev.TaskOutlasted: _outlasted,
     ev.TaskRequeued: _requeued,
     ev.TaskCompleted: _completed,
     ev.TaskFailed: _failed,

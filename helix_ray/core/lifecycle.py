@@ -47,6 +47,7 @@ MOVES: dict[str, dict[Status, Status]] = {
     # A worker holds a new attempt.
     "TaskAssigned": {P: R},
     "TaskProgressed": {R: R},
+    "TaskOutlasted": {R: R},
     "TaskEdited": {W: W, P: P, R: R},
     # Back to the queue: a retry after a failure, a lost worker, work handed back unstarted, a person's retry.
     "TaskRequeued": {R: P, F: P, X: P},

@@ -3,6 +3,9 @@
 A seat is an executor that holds the resources of one demand. Short work is handed out in batches that keep a
 seat busy for about BATCH_S; work of unknown duration goes out one at a time. When an executor dies, the attempt
 it was running is lost, and the ones behind it go out again one by one: if one of them is a killer, it is found.
+
+Work comes here ahead of its turn because what runs was expected to be short. Where that turns out wrong, what waits
+behind it for STUCK_S goes back to the control plane, which may know a node where it runs at once.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ BATCH_TASKS_MAX = 128
 SEATS_WITHOUT_DEMAND_MAX = 32
 GROUPS_REMEMBERED_MAX = 10_000
 EPSILON = 1e-9
+# Many times what may be queued on a node (PREFETCH_S): who waits for that long waits behind a surprise.
+STUCK_S = 1.0
 
 Key = tuple[str, int]  # task id, attempt
 Demand = tuple[tuple[str, float], ...]
@@ -33,6 +38,9 @@ class Item:
     demand: Demand
     group: Any
     alone: bool = False
+    queued_at: float = 0.0
+    # It was told to stop: its seat is free soon.
+    ending: bool = False
 
     @property
     def key(self) -> Key:
@@ -42,13 +50,35 @@ class Item:
 
 @dataclass(slots=True)
 class Seat:
-    """One executor. `outstanding` are the attempts it was given, in the order in which it runs them."""
+    """One executor. `outstanding` are the attempts it was given, in the order in which it runs them.
+
+    `since`: when it began the first of them, or became idle, or was opened.
+    """
 
     id: str
     demand: Demand
     ready: bool = False
-    idle_since: float = 0.0
+    since: float = 0.0
     outstanding: OrderedDict[Key, Item] = field(default_factory=OrderedDict)
+
+    def running(self) -> Item | None:
+        """Return the attempt that it runs now."""
+        return next(iter(self.outstanding.values()), None)
+
+    def slow(self, now: float) -> bool:
+        """Say whether it has been running one attempt for STUCK_S, with no end in sight."""
+        running = self.running()
+        return running is not None and not running.ending and now - self.since >= STUCK_S
+
+
+@dataclass(slots=True)
+class Stuck:
+    """What waits behind attempts that run for long: `items` queued here, `seats` that were given more than one, and
+    `outlasting`: those long attempts, with the seconds that they have run so far."""
+
+    items: list[Item] = field(default_factory=list)
+    seats: list[Seat] = field(default_factory=list)
+    outlasting: list[tuple[Item, float]] = field(default_factory=list)
 
 
 class Dispatch:
@@ -71,17 +101,19 @@ class Dispatch:
         """Return every attempt that is queued or given out here."""
         return list(self._where)
 
-    def add(self, items: Iterable[Item]) -> None:
+    def add(self, items: Iterable[Item], now: float) -> None:
         """Queue attempts; one that is here already is left as it is."""
         for item in items:
             if item.key not in self._where:
+                item.queued_at = now
                 self._where[item.key] = None
                 self._queues.setdefault(item.demand, deque()).append(item)
 
     def drop(self, key: Key) -> Seat | None:
-        """Take an attempt out of its queue; return its seat when it was given out already."""
+        """Take an attempt that is to stop out of its queue; return its seat when it was given out already."""
         seat = self._where.get(key)
         if seat is not None:
+            seat.outstanding[key].ending = True
             return seat
         if key in self._where:
             del self._where[key]
@@ -98,8 +130,7 @@ class Dispatch:
         self._where.pop(key, None)
         if duration_s is not None:
             self._learn(item.group, duration_s)
-        if not seat.outstanding:
-            seat.idle_since = now
+        seat.since = now
         return item
 
     def _learn(self, group: Any, duration_s: float) -> None:
@@ -107,7 +138,7 @@ class Dispatch:
         if len(self._durations) > GROUPS_REMEMBERED_MAX:
             self._durations.popitem(last=False)
 
-    def batches(self) -> list[tuple[Seat, list[Assignment]]]:
+    def batches(self, now: float) -> list[tuple[Seat, list[Assignment]]]:
         """Hand queued attempts to seats that have (almost) nothing to do."""
         out: list[tuple[Seat, list[Assignment]]] = []
         for demand, queue in self._queues.items():
@@ -117,8 +148,10 @@ class Dispatch:
             seats.sort(key=lambda seat: len(seat.outstanding))
             for position, seat in enumerate(seats):
                 share = -(-len(queue) // (len(seats) - position))
+                was_idle = not seat.outstanding
                 batch = self._fill(seat, queue, share)
                 if batch:
+                    seat.since = now if was_idle else seat.since
                     out.append((seat, batch))
         return out
 
@@ -146,13 +179,13 @@ class Dispatch:
 
     def open_seat(self, seat_id: str, demand: Demand, now: float) -> None:
         """Note an executor that is starting."""
-        self.seats[seat_id] = Seat(seat_id, demand, idle_since=now)
+        self.seats[seat_id] = Seat(seat_id, demand, since=now)
 
     def seat_ready(self, seat_id: str, now: float) -> Seat | None:
         """Note that an executor has said hello; None for one that was given up meanwhile."""
         seat = self.seats.get(seat_id)
         if seat is not None:
-            seat.ready, seat.idle_since = True, now
+            seat.ready, seat.since = True, now
         return seat
 
     def close_seat(self, seat_id: str) -> Item | None:
@@ -175,7 +208,7 @@ class Dispatch:
         free = self._free()
         wanted: list[Demand] = []
         for demand, queue in self._queues.items():
-            seats = [seat for seat in self.seats.values() if seat.demand == demand]
+            seats = self._seats_of(demand)
             missing = len(queue) - sum(1 for seat in seats if not seat.outstanding)
             room = SEATS_WITHOUT_DEMAND_MAX - len(seats) if not demand else len(queue)
             while missing > 0 and room > 0 and self._fits(demand, free):
@@ -200,20 +233,66 @@ class Dispatch:
             if seat.ready
             and not seat.outstanding
             and not self._queues.get(seat.demand)
-            and (blocked or now - seat.idle_since > idle_s)
+            and (blocked or now - seat.since > idle_s)
         ]
 
     def overdue(self, now: float, start_s_max: float) -> list[Seat]:
         """Return seats whose executor has not come: what it needs is in use by others on this cluster."""
-        return [
-            seat for seat in self.seats.values() if not seat.ready and now - seat.idle_since > start_s_max
-        ]
+        return [seat for seat in self.seats.values() if not seat.ready and now - seat.since > start_s_max]
 
     def hand_back(self, demand: Demand) -> list[Item]:
         """Take out all that waits for seats of a demand of which there is none."""
-        if any(seat.demand == demand for seat in self.seats.values()):
-            return []
+        return [] if self._seats_of(demand) else self._empty(demand)
+
+    def _empty(self, demand: Demand) -> list[Item]:
         items = list(self._queues.pop(demand, ()))
+        for item in items:
+            del self._where[item.key]
+        return items
+
+    def _seats_of(self, demand: Demand) -> list[Seat]:
+        return [seat for seat in self.seats.values() if seat.demand == demand]
+
+    # ------------------------------------------------------------------------------------- surprises
+
+    def stuck(self, now: float) -> Stuck:
+        """Return what waits behind long attempts; what was queued is taken out, what seats hold must be asked for."""
+        slow = [seat for seat in self.seats.values() if seat.slow(now)]
+        if not slow:
+            return Stuck()
+        stuck = Stuck(seats=[seat for seat in slow if len(seat.outstanding) > 1])
+        to_blame = {seat.id: seat for seat in stuck.seats}
+        for demand in [demand for demand in self._queues if self._stands_still(demand, now)]:
+            stuck.items += self._empty(demand)
+            own = self._seats_of(demand)
+            to_blame.update((seat.id, seat) for seat in own or slow)
+        stuck.outlasting = self._outlasting(to_blame.values(), now)
+        return stuck
+
+    def _stands_still(self, demand: Demand, now: float) -> bool:
+        queue, own = self._queues[demand], self._seats_of(demand)
+        if not queue or now - queue[0].queued_at < STUCK_S:
+            return False
+        if own:
+            return all(seat.slow(now) for seat in own)
+        coming = any((item := seat.running()) is not None and item.ending for seat in self.seats.values())
+        return not coming and not self._fits(demand, self._free())
+
+    def _outlasting(self, seats: Iterable[Seat], now: float) -> list[tuple[Item, float]]:
+        """Return the longest running attempt of each group, and remember what it taught."""
+        longest: dict[Any, tuple[Item, float]] = {}
+        for seat in sorted(seats, key=lambda seat: seat.since, reverse=True):
+            running = seat.running()
+            if running is not None:
+                longest[running.group] = running, now - seat.since
+        for group, (_, ran_s) in longest.items():
+            self._durations[group] = max(ran_s, self._durations.get(group, 0.0))
+        return list(longest.values())
+
+    def returned(self, seat_id: str, keys: Iterable[Key]) -> list[Item]:
+        """Take out attempts that a seat was given and has not begun; return those that were known there."""
+        seat = self.seats.get(seat_id)
+        items = [item for key in keys if seat is not None and (item := seat.outstanding.pop(key, None))]
         for item in items:
             del self._where[item.key]
         return items

@@ -145,7 +145,7 @@ class Scheduler:
         """Follow the durations, but not every small move: a change of depth is a change of every node that runs it."""
         moved: set[TaskClass] = set()
         for group in {*state.ready, *self._fleet.lanes}:
-            wanted = depth_for(state.durations.average_s(group[:3]))
+            wanted = depth_for(group.kind, state.durations.average_s(group[:3]))
             known = self._depths.get(group, 1)
             if wanted >= 2 * known or 2 * wanted <= known:
                 self._depths[group] = wanted

@@ -181,6 +181,19 @@ def harmony(story: Story) -> None:
     story.tell(o.LoseWorker("worker-b", "silent"), SYSTEM)
 
 
+def surprise(story: Story) -> None:
+    """A task that runs longer than was known, and one that was queued behind it (journal-2, order 17 on)."""
+    run = {"kind": "command", "argv": ["true"]}
+    story.tell(o.SubmitTasks(({"title": "long", "type": "testing", "run": run},) * 2), ADA)
+    tasks = tuple(f"task-0000000017-{i}" for i in range(2))
+    story.tell(o.StartAttempts(tuple((task_id, "worker-a") for task_id in tasks)), SYSTEM)
+    reports = (
+        AttemptReport(tasks[0], 1, "outlasted", duration_s=1.25),
+        AttemptReport(tasks[1], 1, "returned"),
+    )
+    story.tell(o.ReportAttempts("worker-a", "boot-1", reports), SYSTEM)
+
+
 def as_lines(facts: list[Fact]) -> bytes:
     """Return facts as the journal keeps them, one JSON object a line."""
     lines = []
@@ -191,7 +204,7 @@ def as_lines(facts: list[Fact]) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-STORIES = {"journal-1": (accounts, workers, tasks), "journal-2": (harmony,)}
+STORIES = {"journal-1": (accounts, workers, tasks), "journal-2": (harmony, surprise)}
 
 
 def main(name: str) -> None:

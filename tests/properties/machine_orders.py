@@ -21,7 +21,7 @@ RUNS: tuple[dict[str, Any], ...] = (
     {"kind": "inference", "model": "digits", "inputs": [[0.0]]},
 )
 STATUSES = ("pending", "running", "completed", "failed", "cancelled", "waiting", "paused")
-OUTCOMES = ("completed", "failed", "progressed", "returned", "lost")
+OUTCOMES = ("completed", "failed", "progressed", "outlasted", "returned", "lost")
 # A chain, work for nodes and work for external workers.
 FIRST_TASKS: tuple[dict[str, Any], ...] = (
     {"title": "a", "type": TYPES[0]},

@@ -20,13 +20,14 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import Rejected
-from helix_ray.core.orders import Order, OrderBody, Receipt, SubmitTasks
-from helix_ray.core.questions import Question, WaitTasks
+from helix_ray.core.orders import CancelTask, Order, OrderBody, Receipt, SubmitTasks
+from helix_ray.core.questions import ListNodes, ListTasks, Question, WaitTasks
 from helix_ray.wire.ids import new_seed
 from tests.ray.signals import until
 
 T = TypeVar("T")
 WAIT_S_MAX = 60.0
+CPUS = 6
 
 
 @dataclass
@@ -79,6 +80,11 @@ class LiveCluster:
 
         return self.run(wait)
 
+    def idle(self) -> bool:
+        """Say whether all CPUs are there and free."""
+        nodes = [node for node in self.ask(ListNodes())["nodes"] if node["status"] == "active"]
+        return bool(sum(node["free"]["cpu"] for node in nodes) == CPUS)
+
     def master_pid(self) -> int:
         """Return the process id of the master, as soon as one answers."""
         found: list[int] = []
@@ -120,3 +126,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
     boot.stop()
     ray.shutdown()
     ray_cluster.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def leave_nothing_behind(cluster: LiveCluster) -> Iterator[None]:
+    """End what a test that failed has left: the next ones need the CPUs."""
+    yield
+    for status in ("running", "pending", "waiting"):
+        for task in cluster.ask(ListTasks(status))["tasks"]:
+            cluster.execute(CancelTask(task["id"]))

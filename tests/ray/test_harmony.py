@@ -8,10 +8,8 @@ from typing import Any
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.orders import CancelTask, DistributeTask, DrainWorker, Receipt
 from helix_ray.core.questions import ClusterStatus, ExplainTask, GetTask, ListNodes, ListWorkers, PlanTask
-from tests.ray.conftest import LiveCluster, command, function
+from tests.ray.conftest import CPUS, LiveCluster, command, function
 from tests.ray.signals import until
-
-CPUS = 6
 
 
 def worker_of(cluster: LiveCluster, task_id: str) -> str | None:
@@ -25,15 +23,9 @@ def status_of(cluster: LiveCluster, task_id: str) -> str:
     return str(cluster.ask(GetTask(task_id))["status"])
 
 
-def idle(cluster: LiveCluster) -> bool:
-    """Say whether every node is free and there."""
-    nodes = [node for node in cluster.ask(ListNodes())["nodes"] if node["status"] == "active"]
-    return sum(node["free"]["cpu"] for node in nodes) == CPUS
-
-
 def test_a_distribution_puts_shards_on_several_nodes_and_gathers_them(cluster: LiveCluster) -> None:
     """One on each of three, by `spread`; the results are in the order of the shards."""
-    until(lambda: idle(cluster))
+    until(cluster.idle)
     line = "echo $HELIX_SHARD_INDEX/$HELIX_SHARD_COUNT"
     (whole,) = cluster.submit(command(line, shards={"count": 3}, strategy="manual"))
     plan = cluster.ask(PlanTask(whole, "spread"))
@@ -48,7 +40,7 @@ def test_a_distribution_puts_shards_on_several_nodes_and_gathers_them(cluster: L
 
 def test_a_gang_waits_until_all_of_it_fits(cluster: LiveCluster) -> None:
     """It says how many would, and starts whole when a node is added."""
-    until(lambda: idle(cluster))
+    until(cluster.idle)
     (gang,) = cluster.submit(function("add", 1, 2, shards={"count": CPUS + 1, "gang": True}))
     until(lambda: bool(cluster.ask(ExplainTask(gang))["history"]))
     view = cluster.ask(ExplainTask(gang))
@@ -58,14 +50,14 @@ def test_a_gang_waits_until_all_of_it_fits(cluster: LiveCluster) -> None:
     parts = cluster.outcomes([gang])[gang]["result"]["shards"]
     assert [part["value"] for part in parts] == [3] * (CPUS + 1)
     cluster.ray_cluster.remove_node(extra, allow_graceful=False)
-    until(lambda: idle(cluster))
+    until(cluster.idle)
 
 
 def test_urgent_work_stops_what_runs_and_what_stopped_runs_again(
     cluster: LiveCluster, tmp_path: Path
 ) -> None:
     """The process of the preempted attempt is gone before the urgent one runs in its place."""
-    until(lambda: idle(cluster))
+    until(cluster.idle)
     pids = [tmp_path / f"pid{i}" for i in range(CPUS)]
     go = tmp_path / "go"
     lines = [f"echo $$ > {pid}; until [ -e {go} ]; do sleep 0.05; done; echo done" for pid in pids]
@@ -86,7 +78,7 @@ def test_urgent_work_stops_what_runs_and_what_stopped_runs_again(
 
 def test_a_shard_whose_node_dies_is_placed_again_alone(cluster: LiveCluster, tmp_path: Path) -> None:
     """The others keep their first attempt."""
-    until(lambda: idle(cluster))
+    until(cluster.idle)
     known = {worker["id"] for worker in cluster.ask(ListWorkers())["workers"]}
     extra = cluster.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
 
@@ -105,16 +97,17 @@ def test_a_shard_whose_node_dies_is_placed_again_alone(cluster: LiveCluster, tmp
     assert isinstance(cluster.execute(DistributeTask(whole, pairs, "spread")), Receipt)
     until(lambda: all((tmp_path / str(i)).exists() for i in range(4)))
     cluster.ray_cluster.remove_node(extra, allow_graceful=False)
-    until(lambda: cluster.ask(GetTask(on_added[0]))["attempt"] == 2)
+    # Its executor may be missed before its node is: then the second attempt is on the dying node, too.
+    until(lambda: worker_of(cluster, on_added[0]) not in (None, added))
     go.touch()
     parts = cluster.outcomes([whole])[whole]["result"]["shards"]
-    attempts = {f"{whole}-s{i}": part["output"].strip() for i, part in enumerate(parts)}
-    assert attempts == {task_id: "2" if task_id in on_added else "1" for task_id, _ in pairs}
+    again = {f"{whole}-s{i}" for i, part in enumerate(parts) if part["output"].strip() != "1"}
+    assert again == set(on_added)
 
 
 def test_draining_keeps_work_away_and_undraining_brings_it_back(cluster: LiveCluster) -> None:
     """The status says so within moments, and a task that only fits there waits."""
-    until(lambda: idle(cluster))
+    until(cluster.idle)
     node = next(n for n in cluster.ask(ClusterStatus())["worker_nodes"] if n["status"] == "active")["id"]
     label = next(n for n in cluster.ask(ListNodes())["nodes"] if n["id"] == node)["labels"]["ray.io/node-id"]
     cluster.execute(DrainWorker(node))

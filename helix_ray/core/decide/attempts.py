@@ -22,6 +22,7 @@ from helix_ray.core.events import (
     TaskCancelled,
     TaskCompleted,
     TaskFailed,
+    TaskOutlasted,
     TaskProgressed,
     TaskReleased,
     TaskRequeued,
@@ -109,6 +110,8 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
             percent = max(item.progress or 0.0, reached.get(item.task_id, 0.0))
             reached[item.task_id] = percent
             decision.events.extend(progress(task, percent, item.note))
+        elif item.outcome == "outlasted":
+            decision.events.append(TaskOutlasted(task.id, task.attempt, max(0.0, item.duration_s or 0.0)))
         else:
             ended.add(item.task_id)
             events = conclude(task, item, ctx, completed)

@@ -76,7 +76,7 @@ def _over_quota(group: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context
 
 
 def _depth(group: TaskClass, ctx: Context) -> int:
-    return depth_for(ctx.state.durations.average_s(group[:3]))
+    return depth_for(group.kind, ctx.state.durations.average_s(group[:3]))
 
 
 def _edited(task: Task, parts: list[Task]) -> list[Task]:

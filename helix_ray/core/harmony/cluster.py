@@ -41,7 +41,7 @@ class Cluster:
 
     def depth(self, group: TaskClass) -> int:
         """Return how many tasks of a class one lane holds."""
-        return depth_for(self.state.durations.average_s(group[:3]))
+        return depth_for(group.kind, self.state.durations.average_s(group[:3]))
 
     def fleet(self) -> Fleet:
         """Return the nodes that are not lost, as the scheduler sees them now."""

@@ -161,7 +161,9 @@ def _done_at(
     return {
         "estimated_completion": middle,
         "estimated_completion_p90": most,
-        "estimate_basis": None if measured is None else f"runs of this kind measured: {measured.ended}",
+        "estimate_basis": f"runs of this kind measured: {measured.ended}"
+        if measured and measured.ended
+        else None,
         "estimate_missing": UNKNOWN if middle is None else None,
     }
 

@@ -22,11 +22,11 @@ class Freeing(NamedTuple):
 
 def remaining_s(task: Task, durations: Durations, now: float) -> float | None:
     """Return how much longer a running task takes, by the average of its kind."""
-    average = durations.average_s(task.group[:3])
-    if average is None or task.started_at is None:
+    measured = durations.of(task.group[:3])
+    if measured is None or not measured.ended or measured.average_s is None or task.started_at is None:
         return None
     # One that takes longer than it should is expected to end any moment.
-    return max(0.0, task.started_at + average - now)
+    return max(0.0, task.started_at + measured.average_s - now)
 
 
 def when_free(

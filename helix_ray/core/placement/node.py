@@ -21,6 +21,7 @@ FREE_LANES_MAX = 32
 # urgent task does not wait behind it.
 PREFETCH_S = 0.05
 LANE_TASKS_MAX = 256
+COMMAND = "command"
 
 Depth = Callable[[TaskClass], int]
 Amounts = Mapping[str, float]
@@ -31,9 +32,12 @@ def lanes_of(count: int, depth: int) -> int:
     return -(-count // depth)
 
 
-def depth_for(average_s: float | None) -> int:
-    """Return how many tasks of this duration (seconds; None: unknown) one lane may hold."""
-    if average_s is None:
+def depth_for(kind: str, average_s: float | None) -> int:
+    """Return how many tasks of this kind of run and duration (seconds; None: unknown) one lane may hold.
+
+    One command tells nothing of how long the next takes.
+    """
+    if average_s is None or kind == COMMAND:
         return 1
     return max(1, min(LANE_TASKS_MAX, int(PREFETCH_S / max(average_s, 1e-6))))
 

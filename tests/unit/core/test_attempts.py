@@ -108,6 +108,23 @@ def test_progress_never_goes_back(stage: Stage) -> None:
     assert progressed(400.0) == 100.0
 
 
+def test_an_attempt_that_outlasts_its_kind_is_known_as_long_while_it_runs(stage: Stage) -> None:
+    """Lanes of its kind hold one from then on, nothing else changes, and its end is awaited no time that was measured."""
+    run = {"kind": "function", "function": "helix_ray.samples:noop"}
+    first, second = (stage.submit(spec(run=run))[0] for _ in range(2))
+    kind = stage.task(first).group[:3]
+    stage.add_node()
+    stage.start(first, second)
+    stage.end(first, duration_s=0.001)
+    before = stage.task(second).status
+    assert stage.report(AttemptReport(second, 1, "outlasted", duration_s=1.5)) == {"stale": []}
+    assert stage.report(AttemptReport(second, 1, "outlasted", duration_s=0.5)) == {"stale": []}
+    assert stage.state.durations.average_s(kind) == 1.5
+    assert stage.task(second).status is before
+    stage.end(second, duration_s=1.6)
+    assert stage.report(AttemptReport(second, 1, "outlasted", duration_s=9.0)) == {"stale": [0]}
+
+
 def test_a_failure_is_retried_while_retries_are_left(stage: Stage) -> None:
     """It comes back after its backoff with the next number, in front of its queue; then it fails for good."""
     task_id = stage.run_to("running", max_retries=1, retry_backoff_s=8.0)

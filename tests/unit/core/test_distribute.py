@@ -183,10 +183,11 @@ def test_short_work_is_distributed_into_lanes_that_are_begun() -> None:
     """It waits for what its lane holds already."""
     stage = Harmony()
     stage.add_node(resources={"cpu": 1.0})
-    (task_id,) = stage.submit(spec(run=COMMAND))
+    run = {"kind": "function", "function": "helix_ray.samples:noop"}
+    (task_id,) = stage.submit(spec(run=run))
     stage.start(task_id)
     stage.end(task_id, duration_s=0.005)
-    first, second = stage.submit(spec(run=COMMAND), spec(run=COMMAND))
+    first, second = stage.submit(spec(run=run), spec(run=run))
     assert stage.distribute(first)["assigned_nodes"] == [NODE]
     assert stage.ask(q.PlanTask(second))["estimated_completion"] == pytest.approx(stage.now + 0.010)
     assert stage.distribute(second)["assigned_nodes"] == [NODE]

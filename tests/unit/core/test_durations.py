@@ -30,6 +30,19 @@ def test_quantiles_are_of_the_newest_runs() -> None:
     assert (measured.ended, measured.quantile(0.0), measured.quantile(1.0)) == (RECENT_MAX + 10, 10.0, 41.0)
 
 
+def test_a_run_that_goes_on_lengthens_the_average_and_is_no_measurement() -> None:
+    """It never shortens it; of a kind that is not known yet it says how long at least."""
+    known = Durations()
+    known.outlasted(KIND, 2.0)
+    known.outlasted(KIND, 1.0)
+    measured = known.of(KIND)
+    assert measured is not None
+    assert (measured.ended, measured.average_s, measured.quantile(0.5)) == (0, 2.0, None)
+    known.note(KIND, 30.0)
+    known.outlasted(KIND, 4.0)
+    assert known.average_s(KIND) == 30.0
+
+
 def test_a_snapshot_keeps_all_of_it() -> None:
     """Through JSON, in the same order."""
     known = Durations()

@@ -83,7 +83,8 @@ def test_equal_nodes_are_told_apart_by_name() -> None:
 
 def test_depths_bridge_the_way_to_the_node() -> None:
     """Unknown work goes alone, the shortest in bounded batches."""
-    assert [depth_for(s) for s in (None, 1.0, 0.01, 0.0)] == [1, 1, 5, LANE_TASKS_MAX]
+    assert [depth_for("function", s) for s in (None, 1.0, 0.01, 0.0)] == [1, 1, 5, LANE_TASKS_MAX]
+    assert depth_for("command", 0.001) == 1
 
 
 def test_bare_tasks_have_lanes_of_their_own() -> None:
@@ -157,6 +158,8 @@ def test_what_was_never_measured_has_no_end() -> None:
     task = running(stage)
     node = Node(NODE, {"cpu": 1.0}, load={task.group: 1})
     node.settle(one_each)
+    assert remaining_s(task, stage.state.durations, stage.now) is None
+    stage.state.durations.outlasted(task.group[:3], 1.0)
     assert remaining_s(task, stage.state.durations, stage.now) is None
     assert when_free(node, task.group, [task], stage.state.durations, stage.now) is None
     assert completion(None, 0.0, stage.now) == (None, None)

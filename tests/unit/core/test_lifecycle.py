@@ -19,6 +19,7 @@ FACTS: dict[str, ev.Event] = {
     "TaskReleased": ev.TaskReleased("t"),
     "TaskAssigned": ev.TaskAssigned("t", 9, NODE),
     "TaskProgressed": ev.TaskProgressed("t", 1, 50.0),
+    "TaskOutlasted": ev.TaskOutlasted("t", 1, 2.0),
     "TaskEdited": ev.TaskEdited("t", {"priority": "low"}),
     "TaskRequeued": ev.TaskRequeued("t", 1, "manual"),
     "TaskCompleted": ev.TaskCompleted("t", 1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from helix_ray.execution.assignment import Assignment
-from helix_ray.execution.dispatch import BATCH_TASKS_MAX, Dispatch, Item, Seat
+from helix_ray.execution.dispatch import BATCH_TASKS_MAX, STUCK_S, Dispatch, Item, Seat, Stuck
 
 ONE = (("cpu", 1.0),)
 GPU = (("gpu", 1.0),)
@@ -24,12 +24,12 @@ def seated(dispatch: Dispatch, seat_id: str, demand: tuple[tuple[str, float], ..
 
 def given(dispatch: Dispatch) -> dict[str, list[str]]:
     """Return what is handed out now, by seat."""
-    return {seat.id: [a.task_id for a in batch] for seat, batch in dispatch.batches()}
+    return {seat.id: [a.task_id for a in batch] for seat, batch in dispatch.batches(0.0)}
 
 
 def learn(dispatch: Dispatch, duration_s: float, group: str = "g") -> None:
     """Run one attempt through, so that the group's duration is known."""
-    dispatch.add([item("first", group=group)])
+    dispatch.add([item("first", group=group)], 0.0)
     seat_id = next(iter(given(dispatch)))
     assert dispatch.ended(seat_id, ("first", 1), duration_s, 1.0) is not None
 
@@ -38,7 +38,7 @@ def test_work_of_unknown_duration_goes_out_one_at_a_time() -> None:
     """Nobody waits in line behind what may take long."""
     dispatch = Dispatch({"cpu": 2.0})
     seated(dispatch, "a")
-    dispatch.add(item(f"t{i}") for i in range(5))
+    dispatch.add((item(f"t{i}") for i in range(5)), 0.0)
     assert given(dispatch) == {"a": ["t0"]}
     assert given(dispatch) == {}
 
@@ -49,7 +49,7 @@ def test_short_work_goes_out_in_batches_shared_between_seats() -> None:
     seated(dispatch, "a")
     learn(dispatch, 0.00001)
     seated(dispatch, "b")
-    dispatch.add(item(f"t{i}") for i in range(1000))
+    dispatch.add((item(f"t{i}") for i in range(1000)), 0.0)
     sizes = {seat: len(tasks) for seat, tasks in given(dispatch).items()}
     assert sizes == {"a": BATCH_TASKS_MAX, "b": BATCH_TASKS_MAX}
 
@@ -60,7 +60,7 @@ def test_one_long_run_counts_at_once() -> None:
     seated(dispatch, "a")
     learn(dispatch, 0.00001)
     learn(dispatch, 5.0)
-    dispatch.add(item(f"t{i}") for i in range(5))
+    dispatch.add((item(f"t{i}") for i in range(5)), 0.0)
     assert given(dispatch) == {"a": ["t0"]}
 
 
@@ -69,7 +69,7 @@ def test_a_lost_executor_loses_what_it_ran_and_the_rest_goes_out_singly() -> Non
     dispatch = Dispatch({"cpu": 1.0})
     seated(dispatch, "a")
     learn(dispatch, 0.00001)
-    dispatch.add(item(f"t{i}") for i in range(4))
+    dispatch.add((item(f"t{i}") for i in range(4)), 0.0)
     given(dispatch)
     running = dispatch.close_seat("a")
     assert running is not None
@@ -85,7 +85,7 @@ def test_a_queued_attempt_can_be_dropped_and_one_given_out_names_its_seat() -> N
     """A revocation finds an attempt wherever it is."""
     dispatch = Dispatch({"cpu": 1.0})
     seat = seated(dispatch, "a")
-    dispatch.add([item("t0"), item("t1")])
+    dispatch.add([item("t0"), item("t1")], 0.0)
     given(dispatch)
     assert dispatch.drop(("t0", 1)) is seat
     assert dispatch.drop(("t1", 1)) is None
@@ -97,8 +97,8 @@ def test_a_queued_attempt_can_be_dropped_and_one_given_out_names_its_seat() -> N
 def test_an_attempt_is_added_once() -> None:
     """What the control plane says twice is held once."""
     dispatch = Dispatch({"cpu": 1.0})
-    dispatch.add([item("t0")])
-    dispatch.add([item("t0")])
+    dispatch.add([item("t0")], 0.0)
+    dispatch.add([item("t0")], 0.0)
     seated(dispatch, "a")
     assert given(dispatch) == {"a": ["t0"]}
     assert dispatch.ended("a", ("t0", 1), None, 1.0) is not None
@@ -108,8 +108,8 @@ def test_an_attempt_is_added_once() -> None:
 def test_seats_are_wanted_up_to_what_the_node_has() -> None:
     """Three CPUs make three seats for five tasks; a demand that does not fit makes none."""
     dispatch = Dispatch({"cpu": 3.0})
-    dispatch.add(item(f"t{i}") for i in range(5))
-    dispatch.add([item("g", GPU)])
+    dispatch.add((item(f"t{i}") for i in range(5)), 0.0)
+    dispatch.add([item("g", GPU)], 0.0)
     assert dispatch.wanted() == [ONE] * 3
 
 
@@ -120,7 +120,7 @@ def test_idle_seats_are_given_back_in_time_or_when_they_are_in_the_way() -> None
     assert dispatch.surplus(10.0, 30.0) == []
     assert dispatch.surplus(31.0, 30.0) == [seat]
     half = (("cpu", 0.5),)
-    dispatch.add([item("other", half)])
+    dispatch.add([item("other", half)], 0.0)
     assert dispatch.surplus(10.0, 30.0) == [seat]
 
 
@@ -128,10 +128,79 @@ def test_tasks_of_an_executor_that_never_comes_are_handed_back() -> None:
     """Other jobs may hold what it needs; while another seat of the demand lives, its tasks stay."""
     dispatch = Dispatch({"cpu": 2.0})
     dispatch.open_seat("late", ONE, 0.0)
-    dispatch.add([item("t0")])
+    dispatch.add([item("t0")], 0.0)
     assert dispatch.overdue(59.0, 60.0) == []
     (late,) = dispatch.overdue(61.0, 60.0)
     assert dispatch.hand_back(late.demand) == []
     assert dispatch.close_seat(late.id) is None
     assert [back.key for back in dispatch.hand_back(late.demand)] == [("t0", 1)]
     assert not dispatch.holds(("t0", 1))
+
+
+def names(items: list[Item]) -> list[str]:
+    """Return the tasks of attempts."""
+    return [back.key[0] for back in items]
+
+
+def test_what_a_seat_was_given_behind_a_surprise_is_asked_back() -> None:
+    """A batch of short work whose first attempt does not end: the others are told, and leave."""
+    dispatch = Dispatch({"cpu": 1.0})
+    seat = seated(dispatch, "a")
+    learn(dispatch, 0.001)
+    dispatch.add((item(f"t{i}") for i in range(4)), 5.0)
+    assert len(dispatch.batches(5.0)) == 1
+    assert dispatch.stuck(5.0 + STUCK_S / 2) == Stuck()
+    stuck = dispatch.stuck(5.0 + STUCK_S)
+    assert (stuck.items, stuck.seats) == ([], [seat])
+    assert [(long.key[0], ran_s) for long, ran_s in stuck.outlasting] == [("t0", STUCK_S)]
+    assert names(dispatch.returned("a", [("t1", 1), ("t2", 1), ("t3", 1), ("t9", 1)])) == ["t1", "t2", "t3"]
+    assert dispatch.attempts() == [("t0", 1)]
+    assert dispatch.stuck(9.0) == Stuck()
+    assert dispatch.returned("gone", [("t0", 1)]) == []
+
+
+def test_what_is_queued_behind_a_surprise_is_handed_back_once_it_has_waited() -> None:
+    """One seat that moves on is enough for all to stay."""
+    dispatch = Dispatch({"cpu": 2.0})
+    for seat_id in ("a", "b"):
+        seated(dispatch, seat_id)
+    dispatch.add([item("t0"), item("t1"), item("t2")], 0.0)
+    assert len(dispatch.batches(0.0)) == 2
+    dispatch.ended("b", ("t1", 1), None, 2.0)
+    assert dispatch.batches(2.0)
+    dispatch.add([item("t3")], 2.5)
+    assert dispatch.stuck(2.9) == Stuck()
+    assert dispatch.stuck(3.2) == Stuck()
+    stuck = dispatch.stuck(3.5)
+    assert (names(stuck.items), stuck.seats) == (["t3"], [])
+    assert [(long.key[0], ran_s) for long, ran_s in stuck.outlasting] == [("t0", 3.5)]
+    assert not dispatch.holds(("t3", 1))
+
+
+def test_work_without_a_seat_is_handed_back_unless_one_is_about_to_be_free() -> None:
+    """Seats of another demand fill the node; one that was told to stop is waited for."""
+    half = (("cpu", 0.5),)
+    dispatch = Dispatch({"cpu": 1.0})
+    seated(dispatch, "a")
+    dispatch.add([item("t0")], 0.0)
+    assert dispatch.batches(0.0)
+    dispatch.add([item("other", half, "h")], 0.5)
+    assert dispatch.stuck(1.4) == Stuck()
+    assert names(dispatch.stuck(1.5).items) == ["other"]
+    dispatch.add([item("other", half, "h")], 2.0)
+    assert dispatch.drop(("t0", 1)) is not None
+    assert dispatch.stuck(9.0) == Stuck()
+
+
+def test_a_node_learns_from_its_surprises() -> None:
+    """What outlasted its kind once is not followed by a batch of that kind."""
+    dispatch = Dispatch({"cpu": 1.0})
+    seated(dispatch, "a")
+    learn(dispatch, 0.001)
+    dispatch.add((item(f"t{i}") for i in range(4)), 0.0)
+    assert dispatch.batches(0.0)
+    assert dispatch.stuck(STUCK_S).seats
+    dispatch.returned("a", [(f"t{i}", 1) for i in range(1, 4)])
+    dispatch.ended("a", ("t0", 1), None, 2.0)
+    dispatch.add((item(f"u{i}") for i in range(4)), 2.0)
+    assert given(dispatch) == {"a": ["u0"]}
