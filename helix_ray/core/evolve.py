@@ -154,7 +154,7 @@ def _assigned(state: State, event: ev.TaskAssigned, fact: ev.Fact) -> None:
     task.note = None
     if event.worker is not None:
         worker = state.workers[event.worker]
-        hold(worker, task)
+        hold(state, worker, task)
         if worker.kind == "external" and worker.owner not in task.given_to:
             # Not in place: a snapshot may hold the old one.
             task.given_to = [*task.given_to, worker.owner][-HOLDERS_REMEMBERED:]
@@ -261,7 +261,7 @@ def _edited(state: State, event: ev.TaskEdited, fact: ev.Fact) -> None:
     if moved:
         _dequeue(state, task)
     if task.worker is not None and group != task.group:
-        reload(state.workers[task.worker], task.group, group)
+        reload(state, state.workers[task.worker], task.group, group)
     if task.status not in TERMINAL:
         count_unfinished(state, task, -1)
     task.spec, task.level, task.group = spec, level, group

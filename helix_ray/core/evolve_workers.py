@@ -9,12 +9,12 @@ from helix_ray.core import events as ev
 from helix_ray.core.state import LOSSES_REMEMBERED, State, Task, TaskClass, Worker
 
 
-def hold(worker: Worker, task: Task) -> None:
+def hold(state: State, worker: Worker, task: Task) -> None:
     """Note that a worker holds a task's current attempt."""
     worker.held[task.id] = task.attempt
     worker.load[task.group] = worker.load.get(task.group, 0) + 1
     worker.turn = max(worker.turn, task.assigned_seq)
-    worker.version += 1
+    state.touched.note(worker.id)
     worker.inbox.append((task.assigned_seq, task.id, task.attempt, True))
 
 
@@ -23,19 +23,19 @@ def let_go(state: State, task: Task, seq: int) -> None:
     worker = state.workers.get(task.worker) if task.worker else None
     if worker is None or worker.held.pop(task.id, None) is None:
         return
-    _lighten(worker, task.group)
+    _lighten(state, worker, task.group)
     # A node worker that still runs the attempt hears of the revocation; one that reported it ignores it.
     worker.inbox.append((seq, task.id, task.attempt, False))
 
 
-def reload(worker: Worker, before: TaskClass, after: TaskClass) -> None:
+def reload(state: State, worker: Worker, before: TaskClass, after: TaskClass) -> None:
     """Move a held task's weight when its class changes under it."""
-    _lighten(worker, before)
+    _lighten(state, worker, before)
     worker.load[after] = worker.load.get(after, 0) + 1
 
 
-def _lighten(worker: Worker, group: TaskClass) -> None:
-    worker.version += 1
+def _lighten(state: State, worker: Worker, group: TaskClass) -> None:
+    state.touched.note(worker.id)
     left = worker.load[group] - 1
     if left:
         worker.load[group] = left
@@ -75,19 +75,20 @@ def _registered(state: State, event: ev.WorkerRegistered, fact: ev.Fact) -> None
         worker.held, worker.load, worker.inbox = known.held, known.load, known.inbox
     index_node_type(state, worker, 1)
     state.workers[event.id] = worker
+    state.touched.note(worker.id)
 
 
 def _drained(state: State, event: ev.WorkerDrained, fact: ev.Fact) -> None:
     worker = state.workers[event.id]
     worker.draining = event.draining
-    worker.version += 1
+    state.touched.note(worker.id)
 
 
 def _lost(state: State, event: ev.WorkerLost, fact: ev.Fact) -> None:
     worker = state.workers[event.id]
     worker.lost = True
     worker.lost_at = [*worker.lost_at, fact.at][-LOSSES_REMEMBERED:]
-    worker.version += 1
+    state.touched.note(worker.id)
 
 
 WORKER_FACTS: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from helix_ray.core.changes import Changes
 from helix_ray.core.waits import WaitLog
 
 # A judge that is later than this was stalled itself.
@@ -39,6 +40,8 @@ class Liveness:
 
     def __init__(self) -> None:
         self.pulses: dict[str, Pulse] = {}
+        # Workers that were heard of.
+        self.touched = Changes()
         self.waits = WaitLog()
         self._judged: float | None = None
 
@@ -47,11 +50,12 @@ class Liveness:
         known = self.pulses.get(worker_id)
         if known is not None and (pulse.mono < known.mono or _overtaken(pulse.number, known.number)):
             return
-        self.pulses[worker_id] = pulse
+        self.begin(worker_id, pulse)
 
     def begin(self, worker_id: str, pulse: Pulse) -> None:
         """Note that a worker has registered: its heartbeats are numbered anew."""
         self.pulses[worker_id] = pulse
+        self.touched.note(worker_id)
 
     def judge(self, lease_s: dict[str, float], now: float) -> list[str]:
         """Return the workers, of those in `lease_s`, that were silent for longer than their lease.

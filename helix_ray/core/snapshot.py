@@ -19,7 +19,7 @@ from helix_ray.core.state import KeptReceipt, Quota, Session, State, Task, User,
 FOLD_VERSION = 2
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name != "group"]
-_WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("held", "load", "inbox", "version")]
+_WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("held", "load", "inbox")]
 _USER_FIELDS = [f.name for f in fields(User)]
 _SESSION_FIELDS = [f.name for f in fields(Session)]
 
@@ -84,6 +84,7 @@ def _load_worker(state: State, row: dict[str, Any]) -> None:
     worker = Worker(**row)
     state.workers[worker.id] = worker
     index_node_type(state, worker, 1)
+    state.touched.note(worker.id)
 
 
 def _load_task(state: State, row: dict[str, Any]) -> None:
@@ -104,7 +105,7 @@ def _load_held(state: State) -> None:
         task for task in state.tasks.values() if task.status is Status.RUNNING and task.worker is not None
     ]
     for task in sorted(held, key=lambda task: task.assigned_seq):
-        hold(state.workers[task.worker or ""], task)
+        hold(state, state.workers[task.worker or ""], task)
 
 
 def _load_queues(state: State, ready: list[list[list[str]]]) -> None:

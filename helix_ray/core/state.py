@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from helix_ray.core.changes import Changes
 from helix_ray.core.durations import Durations
 from helix_ray.core.lifecycle import Status
 
@@ -113,8 +114,6 @@ class Worker:
     # Seq of its newest assignment.
     turn: int = 0
     # indexes
-    # Counts what the scheduler has to look at again: its load, and whether it takes work.
-    version: int = 0
     held: dict[str, int] = field(default_factory=dict)  # task id -> attempt
     load: dict[TaskClass, int] = field(default_factory=dict)
     inbox: deque[tuple[int, str, int, bool]] = field(
@@ -224,6 +223,8 @@ class State:
     unfinished: dict[str, int] = field(default_factory=dict)  # project -> tasks that are not finished
     # How many node workers were registered with each capacity: what a task could ever get.
     node_types: dict[tuple[tuple[str, float], ...], int] = field(default_factory=dict)
+    # Workers that the scheduler has to look at again: what they hold, and whether they take work.
+    touched: Changes = field(default_factory=Changes)
     by_status: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     delayed: dict[str, float] = field(default_factory=dict)  # task id -> not before
     deadlines: dict[str, float] = field(default_factory=dict)  # unfinished task id -> deadline

@@ -1,19 +1,17 @@
 """Gives pending tasks to node workers: facts in, StartAttempts out.
 
-It keeps a Fleet (core/placement/fleet.py) beside the state and brings it up to date before each plan: nodes whose
-`version` has moved, what others use, and how deep lanes are. A plan is only a proposal: what decide refuses as stale
-is put right in the fleet at the next look.
+It keeps a Fleet (core/placement/fleet.py) beside the state and brings it up to date before each plan: nodes that facts
+or heartbeats have touched since, and how deep lanes are. A plan is only a proposal: what decide refuses as stale is put
+right in the fleet at the next look.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-from helix_ray.core.liveness import Pulse
 from helix_ray.core.orders import OrderBody, StartAttempts
 from helix_ray.core.placement import Fleet, Held, Rules, place
-from helix_ray.core.placement.fit import RESTING, closed_why, foreign_of, node_of, rests_until
+from helix_ray.core.placement.fit import RESTING, closed_why, foreign_of, node_of
 from helix_ray.core.placement.node import depth_for
 from helix_ray.core.placement.preempt import preemptible
 from helix_ray.core.policy import Policy
@@ -26,15 +24,6 @@ DEPTHS_MAX = 10_000
 _NOT_FOR_NODES = (EXTERNAL, SHARDED)
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What the fleet was last told of a worker."""
-
-    worker: Worker
-    version: int
-    pulse: Pulse | None
-
-
 class Scheduler:
     """Places what is ready, as often as there is news."""
 
@@ -45,7 +34,10 @@ class Scheduler:
         self._preempt_level = LEVELS.get(policy.preempt_from)
         self._depths: dict[TaskClass, int] = {}
         self._fleet = Fleet((), self.depth)
-        self._seen: dict[str, _Seen] = {}
+        # The workers that the fleet's nodes are of: one that registers again is another.
+        self._seen: dict[str, Worker] = {}
+        # Up to where the changes of state and liveness are in the fleet.
+        self._told = self._heard = 0
         # Nodes that the last plan gave something: decide may have left some of it out.
         self._given: set[str] = set()
         # Nodes that are used again after a while, although nothing is told of them.
@@ -80,66 +72,43 @@ class Scheduler:
 
     def _refresh(self, news: News) -> None:
         self._deepen(news.state)
-        workers, pulses = news.state.workers, news.liveness.pulses
-        again = self._given | self._resting
-        known = 0
-        for worker_id, worker in workers.items():
-            # Most are as they were: on a large cluster this comparison is what a look costs.
-            seen = self._seen.get(worker_id)
-            known += seen is not None
-            if (
-                seen is None
-                or seen.version != worker.version
-                or seen.worker is not worker
-                or seen.pulse is not pulses.get(worker_id)
-                or worker_id in again
-            ) and worker.kind == "node":
+        for worker_id in self._touched(news):
+            worker = news.state.workers.get(worker_id)
+            if worker is not None and worker.kind == "node":
                 self._look_at(worker, news)
-        if known < len(self._seen):
-            for worker_id in [worker_id for worker_id in self._seen if worker_id not in workers]:
-                del self._seen[worker_id]
-                self._fleet.remove(worker_id)
-        self._given.clear()
         self._resting = {node_id for node_id in self._resting if self._is_resting(node_id)}
+
+    def _touched(self, news: News) -> Iterable[str]:
+        """Return whom the fleet has to look at again, those of longest ago first."""
+        told, heard = news.state.touched, news.liveness.touched
+        touched = [*reversed(told.since(self._told)), *reversed(heard.since(self._heard))]
+        again = sorted(self._given | self._resting)
+        self._told, self._heard = told.count, heard.count
+        self._given.clear()
+        return dict.fromkeys((*touched, *again))
 
     def _is_resting(self, node_id: str) -> bool:
         node = self._fleet.nodes.get(node_id)
         return node is not None and node.closed == RESTING
 
     def _look_at(self, worker: Worker, news: News) -> None:
-        seen, pulse = self._seen.get(worker.id), news.liveness.pulses.get(worker.id)
-        if seen is None or seen.worker is not worker:
-            self._seen[worker.id] = _Seen(worker, worker.version, pulse)
-            if not worker.lost:
-                closed = closed_why(worker, news.now)
-                self._fleet.add(node_of(worker, pulse, closed))
-                if closed == RESTING:
-                    self._resting.add(worker.id)
-            return
         if worker.lost:
-            # Should it come back, it registers, and is another Worker then.
+            self._seen.pop(worker.id, None)
             self._fleet.remove(worker.id)
             return
-        node = self._fleet.nodes[worker.id]
-        if node.closed == RESTING and news.now >= rests_until(worker):
-            node.closed = ""
+        closed, pulse = closed_why(worker, news.now), news.liveness.pulses.get(worker.id)
+        if closed == RESTING:
+            self._resting.add(worker.id)
+        if self._seen.get(worker.id) is not worker:
+            self._seen[worker.id] = worker
+            self._fleet.add(node_of(worker, pulse, closed))
+            return
+        node, foreign = self._fleet.nodes[worker.id], foreign_of(pulse)
+        if node.load != worker.load:
+            self._fleet.reload(node, worker.load)
+        if (node.closed, node.foreign) != (closed, foreign):
+            node.closed, node.foreign = closed, foreign
             self._fleet.changed(node)
-        if seen.version != worker.version or worker.id in self._given:
-            seen.version = worker.version
-            closed = closed_why(worker, news.now)
-            if node.load != worker.load:
-                self._fleet.reload(node, worker.load)
-            if node.closed != closed:
-                node.closed = closed
-                self._fleet.changed(node)
-            if closed == RESTING:
-                self._resting.add(worker.id)
-        if seen.pulse is not pulse:
-            seen.pulse = pulse
-            foreign = foreign_of(pulse)
-            if foreign != node.foreign:
-                node.foreign = foreign
-                self._fleet.changed(node)
 
     def _deepen(self, state: State) -> None:
         """Follow the durations, but not every small move: a change of depth is a change of every node that runs it."""

@@ -104,7 +104,9 @@ class _Planner:
     def _begun_nodes(self, group: TaskClass) -> list[Node]:
         begun = self._begun.get(group)
         if begun is None:
-            begun = self._begun[group] = [node for node in self._fleet.open_nodes() if group in node.load]
+            runs = group in self._fleet.lanes
+            begun = [node for node in self._fleet.open_nodes() if group in node.load] if runs else []
+            self._begun[group] = begun
         return begun
 
     def _fill(self, line: Line, node: Node, depth: int) -> None:

@@ -11,13 +11,15 @@ from helix_ray.core.liveness import Liveness
 from helix_ray.core.orders import DrainWorker, LoseWorker
 from helix_ray.core.placement import STRATEGIES, Fleet, Node, Rules, fleet, place
 from helix_ray.core.placement.estimate import completion, queued_ahead, remaining_s, when_free
+from helix_ray.core.placement.fit import closed_why
 from helix_ray.core.placement.node import LANE_TASKS_MAX, depth_for
 from helix_ray.core.policy import Policy
-from helix_ray.core.state import ReadyQueue, Task, TaskClass, class_of
+from helix_ray.core.state import ReadyQueue, Task, TaskClass, Worker, class_of
 from helix_ray.core.waits import GAP_S, WaitLog
 from helix_ray.followers import scheduler
 from helix_ray.followers.base import News
 from helix_ray.followers.scheduler import Scheduler
+from tests.unit.core.harmony_stage import Harmony
 from tests.unit.core.stage import ADMIN, COMMAND, NODE, NODE_2, Stage, spec
 
 GROUP = class_of(spec(run=COMMAND))
@@ -130,6 +132,29 @@ def test_the_scheduler_sees_nodes_come_go_and_drain() -> None:
     stage.end(first)
     place_all()
     assert stage.task(second).worker == NODE
+
+
+def test_a_look_is_at_those_that_have_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many nodes there are: the one that was given something, and the one that was heard of."""
+    looked: list[str] = []
+
+    def noting(worker: Worker, now: float) -> str:
+        looked.append(worker.id)
+        return closed_why(worker, now)
+
+    monkeypatch.setattr(scheduler, "closed_why", noting)
+    stage = Harmony()
+    for i in range(20):
+        stage.add_node(f"worker-{i:02}")
+    (first,) = stage.submit(spec(run=COMMAND))
+    stage.schedule()
+    assert sorted(looked) == [f"worker-{i:02}" for i in range(20)]
+    given = stage.task(first).worker
+    stage.pulse("worker-07", foreign={"cpu": 1.0})
+    looked.clear()
+    stage.submit(spec(run=COMMAND))
+    stage.schedule()
+    assert sorted(looked) == sorted({given, "worker-07"})
 
 
 def test_depths_of_forgotten_classes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
