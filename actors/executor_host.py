@@ -21,6 +21,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.executor import ExecutorActor
+from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import (
     Assignment,
     Cancel,
@@ -34,7 +35,7 @@ from helix_ray.execution.assignment import (
     Run,
     Started,
 )
-from helix_ray.execution.dispatch import Demand, Key
+from helix_ray.execution.dispatch import Key
 from helix_ray.execution.frames import FrameError, FrameReader, encode
 from helix_ray.execution.process_group import end_orphans
 

@@ -301,7 +301,18 @@ class NodeWorker:
         self._seats_made += 1
         seat_id = f"{self._offer['worker_id']}-{self._boot[:6]}-{self._seats_made}"
         self._dispatch.open_seat(seat_id, demand, time.monotonic())
-        self._host.start(seat_id, demand)
+        try:
+            self._host.start(seat_id, demand)
+        except ValueError as error:
+            # Ray has rules of its own for some accelerators: no later try would end otherwise.
+            self._dispatch.close_seat(seat_id)
+            refused = {
+                "reason": "bad_spec",
+                "type": "ValueError",
+                "message": f"Ray refuses these resources: {error}",
+            }
+            for item in self._dispatch.hand_back(demand):
+                self._report(AttemptReport(*item.key, "failed", error=refused, retryable=False))
 
     def _executor_ready(self, seat_id: str) -> None:
         if self._dispatch.seat_ready(seat_id, time.monotonic()) is None:

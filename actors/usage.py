@@ -11,7 +11,7 @@ import psutil
 
 from actors import labels
 from actors.devices import Devices
-from helix_ray.execution.dispatch import Demand
+from helix_ray.core.state import Demand
 from helix_ray.execution.foreign_use import ForeignUse
 
 BYTES_PER_MB = 1024 * 1024

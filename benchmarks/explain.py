@@ -42,7 +42,7 @@ def run(scale: Scale) -> Report:
     lines.append(_line(f"ListNodes, {scale.list_nodes:,} nodes", many, ListNodes(), scale))
     notes = (
         f"in the engine, without HTTP and JSON; CPU time of its thread; {TASKS_PER_NODE} tasks a node run; medians of {ASKED} a round",
-        "every answer is made from the state of that moment: nothing is kept from one question to the next",
+        "every node has been heard of between two questions, as it is in a second: all of them are looked at again",
     )
     return Report(NAME, "questions about a large cluster", tuple(lines), notes)
 
@@ -66,6 +66,7 @@ def _line(
 
 def _taken_ms(cluster: Simulated, question: Question) -> Iterator[float]:
     for _ in range(ASKED):
+        cluster.hear()
         started = time.thread_time()
         cluster.ask(question)
         yield (time.thread_time() - started) * 1e3

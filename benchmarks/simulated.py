@@ -16,6 +16,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import Rejected
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.liveness import Pulse
 from helix_ray.core.orders import (
     AttemptReport,
     Order,
@@ -107,6 +108,11 @@ class Simulated:
                 by_worker.setdefault(task.worker, []).append(report)
         self._execute([ReportAttempts(worker, BOOT, tuple(told)) for worker, told in by_worker.items()])
         return sum(len(told) for told in by_worker.values())
+
+    def hear(self) -> None:
+        """Let every node send a heartbeat."""
+        for worker_id in self.engine.state.workers:
+            self.engine.liveness.begin(worker_id, Pulse(self.clock.monotonic(), self.clock.wall()))
 
     def ask(self, question: Question) -> dict[str, Any]:
         """Answer a question; raises RuntimeError where it is refused."""

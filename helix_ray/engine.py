@@ -31,6 +31,7 @@ from helix_ray.core.harmony.answers import answer_harmony
 from helix_ray.core.harmony.cluster import Cluster
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.orders import Heartbeat, Order, Receipt, RegisterWorker
+from helix_ray.core.placement.kept import KeptFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import Question, WorkFor
 from helix_ray.core.state import State
@@ -59,6 +60,8 @@ class Engine:
         self.liveness = Liveness()
         self.state = State()
         self._started_at = clock.wall()
+        # For questions: what they try out on it is undone. The scheduler keeps one of its own.
+        self._kept = KeptFleet()
         # A list, not a deque: followers read slices at its end many times a second.
         self._recent: list[Fact] = []
         self._snapshot_seq = 0
@@ -127,7 +130,9 @@ class Engine:
     def cluster(self) -> Cluster:
         """Return the cluster as it is now."""
         now = self.clock.wall()
-        return Cluster(self.state, self.liveness, self.policy, now, self.journal.epoch, self._started_at)
+        return Cluster(
+            self.state, self.liveness, self.policy, now, self.journal.epoch, self._started_at, self._kept
+        )
 
     def _work_for(self, question: WorkFor, by: Principal) -> dict[str, Any] | Rejected:
         """Revocations are not kept over a restart: a node worker of another epoch gets all that it holds."""

@@ -33,12 +33,16 @@ LOSSES_REMEMBERED = 8
 HOLDERS_REMEMBERED = 8
 
 
+# What a task holds while it runs: amounts above zero, sorted by name.
+Demand = tuple[tuple[str, float], ...]
+
+
 class TaskClass(NamedTuple):
     """Tasks that are alike to the scheduler: the same kind of run with the same demands."""
 
     kind: str
     signature: str
-    demand: tuple[tuple[str, float], ...]
+    demand: Demand
     capabilities: tuple[str, ...]
     labels: tuple[tuple[str, str], ...]
     # Whose share of the cluster it counts against: the task's project_id, else its owner.
@@ -275,7 +279,7 @@ def class_of(spec: dict[str, Any], owner: str = "") -> TaskClass:
 _DEFAULT_DEMAND = (("cpu", DEFAULT_CPU),)
 
 
-def demand_of(resources: dict[str, Any] | None) -> tuple[tuple[str, float], ...]:
+def demand_of(resources: dict[str, Any] | None) -> Demand:
     """Return the non-zero demands of a task, sorted by name; `cpu` is DEFAULT_CPU unless given."""
     if not resources:
         return _DEFAULT_DEMAND

@@ -16,18 +16,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from helix_ray.core.durations import moved
+from helix_ray.core.placement.room import Room
+from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import Assignment
 
 BATCH_S = 0.02
 BATCH_TASKS_MAX = 128
 SEATS_WITHOUT_DEMAND_MAX = 32
 GROUPS_REMEMBERED_MAX = 10_000
-EPSILON = 1e-9
 # Many times what may be queued on a node (PREFETCH_S): who waits for that long waits behind a surprise.
 STUCK_S = 1.0
 
 Key = tuple[str, int]  # task id, attempt
-Demand = tuple[tuple[str, float], ...]
 
 
 @dataclass(slots=True)
@@ -205,18 +205,18 @@ class Dispatch:
 
     def wanted(self) -> list[Demand]:
         """Return the demands of executors worth starting now: there is work for them, and they fit."""
-        free = self._free()
+        room: Room | None = None
         wanted: list[Demand] = []
         for demand, queue in self._queues.items():
             seats = self._seats_of(demand)
             missing = len(queue) - sum(1 for seat in seats if not seat.outstanding)
-            room = SEATS_WITHOUT_DEMAND_MAX - len(seats) if not demand else len(queue)
-            while missing > 0 and room > 0 and self._fits(demand, free):
-                for name, amount in demand:
-                    free[name] = free.get(name, 0.0) - amount
+            most = SEATS_WITHOUT_DEMAND_MAX - len(seats) if not demand else len(queue)
+            for _ in range(min(missing, most)):
+                room = room or self._room()
+                if not room.fits(demand):
+                    break
+                room.take(demand)
                 wanted.append(demand)
-                missing -= 1
-                room -= 1
         return wanted
 
     def surplus(self, now: float, idle_s: float) -> list[Seat]:
@@ -224,7 +224,7 @@ class Dispatch:
         blocked = any(
             queue
             and not any(seat.demand == demand for seat in self.seats.values())
-            and not self._fits(demand, self._free())
+            and not self._room().fits(demand)
             for demand, queue in self._queues.items()
         )
         return [
@@ -276,7 +276,7 @@ class Dispatch:
         if own:
             return all(seat.slow(now) for seat in own)
         coming = any((item := seat.running()) is not None and item.ending for seat in self.seats.values())
-        return not coming and not self._fits(demand, self._free())
+        return not coming and not self._room().fits(demand)
 
     def _outlasting(self, seats: Iterable[Seat], now: float) -> list[tuple[Item, float]]:
         """Return the longest running attempt of each group, and remember what it taught."""
@@ -297,13 +297,8 @@ class Dispatch:
             del self._where[item.key]
         return items
 
-    def _free(self) -> dict[str, float]:
-        free = dict(self._capacity)
+    def _room(self) -> Room:
+        room = Room(self._capacity)
         for seat in self.seats.values():
-            for name, amount in seat.demand:
-                free[name] = free.get(name, 0.0) - amount
-        return free
-
-    @staticmethod
-    def _fits(demand: Demand, free: Mapping[str, float]) -> bool:
-        return all(free.get(name, 0.0) + EPSILON >= amount for name, amount in demand)
+            room.take(seat.demand)
+        return room

@@ -21,7 +21,7 @@ capabilities = st.sets(st.sampled_from(("gpu", "npu", "avx")), max_size=2)
 amounts = st.fixed_dictionaries(
     {"cpu": st.sampled_from((0, 0.5, 1, 2, 4))},
     optional={
-        "gpu": st.sampled_from((0.1, 0.3, 0.5, 1, 2)),
+        "gpu": st.sampled_from((0.1, 0.3, 0.5, 0.6, 0.7, 1, 2)),
         "npu": st.sampled_from((1, 2)),
         "memory_mb": st.sampled_from((512, 2048)),
         "custom": st.just({"licence": 1}),
@@ -30,7 +30,7 @@ amounts = st.fixed_dictionaries(
 capacities = st.fixed_dictionaries(
     {"cpu": st.sampled_from((1.0, 2.0, 4.0))},
     optional={
-        "gpu": st.sampled_from((1.0, 2.0)),
+        "gpu": st.sampled_from((1.0, 2.0, 4.0)),
         "npu": st.just(2.0),
         "memory_mb": st.just(4096.0),
         "licence": st.just(2.0),
@@ -64,7 +64,7 @@ def nodes(draw: st.DrawFn, max_size: int = 4) -> list[Node]:
     """Return nodes: some closed, some used by others, some that run something already."""
     made = []
     for i in range(draw(st.integers(1, max_size))):
-        foreign = draw(st.sampled_from(({}, {}, {"cpu": 1.0}, {"gpu": 0.5})))
+        foreign = draw(st.sampled_from(({}, {}, {"cpu": 1.0}, {"gpu": 0.5}, {"gpu": 1.6})))
         load = draw(st.dictionaries(groups(), st.integers(1, 2), max_size=1))
         node = Node(
             f"n{i}", draw(capacities), frozenset(draw(capabilities)), draw(labels), load, foreign,
@@ -133,7 +133,35 @@ def fits(node: Node, held: dict[TaskClass, int], group: TaskClass, depth: int = 
         bare = sum(lanes_of(count, depth) for other, count in held.items() if not other.demand)
         return bare < FREE_LANES_MAX
     free = free_of(node, held, depth)
-    return all(free.get(name, 0.0) + EPSILON >= amount for name, amount in group.demand)
+    return all(
+        free.get(name, 0.0) + EPSILON >= amount
+        and (name not in ("gpu", "npu") or has_devices(node, held, depth, name, amount))
+        for name, amount in group.demand
+    )
+
+
+def has_devices(node: Node, held: dict[TaskClass, int], depth: int, name: str, amount: float) -> bool:
+    """Say whether whole devices, or a share of one, can be had: the largest users first, each on the fullest device."""
+    uses = [node.foreign.get(name, 0.0) % 1] + [1.0] * int(node.foreign.get(name, 0.0))
+    for group, count in held.items():
+        mine = dict(group.demand).get(name, 0.0)
+        single = [1.0] * int(mine) if mine >= 1 else [mine]
+        uses += single * lanes_of(count, depth)
+    devices = [1.0] * int(node.capacity.get(name, 0.0))
+    owed = 0
+    for use in sorted((use for use in uses if use > 0), reverse=True):
+        able = [free for free in devices if free + EPSILON >= use]
+        if not able:
+            owed += 1
+            able = [1.0]
+            devices.append(1.0)
+        devices[devices.index(min(able))] -= use
+    whole = sum(1 for free in devices if free == 1.0) - owed
+    return (
+        whole >= amount
+        if amount >= 1
+        else whole >= 1 or any(EPSILON + free >= amount for free in devices if free < 1)
+    )
 
 
 def lanes_used(holding: dict[str, dict[TaskClass, int]], depth: int) -> dict[str, dict[str, float]]:

@@ -128,7 +128,7 @@ def carry_out(world: World, spec: dict[str, Any], changes: list[dict[str, Any]])
     ids = [f"{task_id}-s{i}" for i in range(count)] or [task_id]
     done = ids if world.placed(*ids) else []
     world.give(o.DeleteTask(task_id), ADMIN)
-    for body in undo:
+    for body in reversed(undo):
         world.give(body, ADMIN)
     return done
 

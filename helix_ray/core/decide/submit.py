@@ -7,6 +7,7 @@ from typing import Any
 
 from helix_ray.core.access import changes_all_tasks
 from helix_ray.core.backpressure import retry_after_s
+from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.outcome import Context, Decision
 from helix_ray.core.decide.shards import shard_specs
 from helix_ray.core.dependencies import Resolved, resolve, with_ids
@@ -14,13 +15,10 @@ from helix_ray.core.errors import ErrorCode, Rejected, forbidden, invalid
 from helix_ray.core.events import TaskSubmitted
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import SubmitTasks
-from helix_ray.core.placement.fit import ever_fits, node_types
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
 from helix_ray.core.spec_shape import malformed
-from helix_ray.core.state import MANUAL, State, TaskClass, class_of, demand_of
-
-Demand = tuple[tuple[str, float], ...]
+from helix_ray.core.state import MANUAL, Demand, TaskClass, class_of, demand_of
 
 
 def task_ids(seed: str, count: int) -> list[str]:
@@ -112,8 +110,8 @@ class _Checks:
         self._ctx = ctx
         self._policy = ctx.policy
         self._accepted: dict[str, int] = {}
-        # Demands that were found to fit some node, or not: specs of one order are mostly alike.
-        self._fits: dict[Demand, bool] = {}
+        # Demands that were judged already: specs of one order are mostly alike.
+        self._demands: dict[Demand, Rejected | None] = {}
 
     def refusal(self, spec: dict[str, Any]) -> Rejected | None:
         """Return why a spec is not taken in, None when it is."""
@@ -148,8 +146,8 @@ class _Checks:
     def _placement(self, spec: dict[str, Any]) -> Rejected | None:
         """Refuse what no node could ever hold, and what the project's quota has no room for."""
         # The class is worked out only where it is needed: this is on the way of every task.
-        if spec.get("run") and not self._ever_fits(demand_of(spec.get("resources"))):
-            return unplaceable(self._class_of(spec), self._ctx.state, self._policy)
+        if spec.get("run") and (refusal := self._demand(demand_of(spec.get("resources")))) is not None:
+            return refusal
         if not self._ctx.state.quotas:
             return None
         return self._quota(self._class_of(spec), _tasks_of(spec))
@@ -157,13 +155,10 @@ class _Checks:
     def _class_of(self, spec: dict[str, Any]) -> TaskClass:
         return class_of(spec, self._ctx.order.by.id)
 
-    def _ever_fits(self, demand: Demand) -> bool:
-        known = self._fits.get(demand)
-        if known is None:
-            types = node_types(self._ctx.state, self._policy)
-            # Before the first node has come up nobody knows what there will be.
-            known = self._fits[demand] = not types or ever_fits(demand, types)
-        return known
+    def _demand(self, demand: Demand) -> Rejected | None:
+        if demand not in self._demands:
+            self._demands[demand] = unplaceable(demand, self._ctx)
+        return self._demands[demand]
 
     def _quota(self, group: TaskClass, count: int) -> Rejected | None:
         quota = self._ctx.state.quotas.get(group.project)
@@ -182,17 +177,6 @@ class _Checks:
             return _full("The project's queue is full", details, ceil(queued + count - limit), self._ctx)
         self._accepted[group.project] = self._accepted.get(group.project, 0) + count
         return None
-
-
-def unplaceable(group: TaskClass, state: State, policy: Policy) -> Rejected:
-    """Refuse a demand that no node type has, naming the most that one node has of each resource."""
-    types = [dict(capacity) for capacity in node_types(state, policy)]
-    largest = {name: max(capacity.get(name, 0.0) for capacity in types) for name, _ in group.demand}
-    over = [name for name, amount in group.demand if amount > largest[name]]
-    asked = dict(group.demand)
-    # Each alone may fit somewhere, but no one node has them all.
-    field = f"resources.{over[0]}" if over else "resources"
-    return invalid("No node could ever hold this task", field=field, asked=asked, largest_node=largest)
 
 
 def _run_refusal(run: dict[str, Any], ctx: Context, policy: Policy) -> Rejected | None:

@@ -11,6 +11,7 @@ from helix_ray.core.decide.attempts import (
     progress,
     release_dependents,
 )
+from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.shards import Completed, cancelled_shards, is_sharded, refused_for_shard, shards_of
 from helix_ray.core.decide.standing import standing
@@ -29,7 +30,7 @@ from helix_ray.core.events import (
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import AttemptReport, CancelTask, DeleteTask, RetireTasks, RetryTask, UpdateTask
 from helix_ray.core.spec_shape import malformed
-from helix_ray.core.state import Task
+from helix_ray.core.state import Task, demand_of
 
 EDITABLE_WHILE_RUNNING = frozenset({"title", "description", "priority", "project_id", "labels"})
 EDITABLE_WITH_SHARDS = frozenset({"title", "description"})
@@ -141,6 +142,10 @@ def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Eve
             return conflict("These fields cannot change while the task runs", fields=fixed)
     if body.edits.get("type", task.spec["type"]) not in ctx.policy.task_types:
         return invalid("Invalid task type", field="type", allowed_values=list(ctx.policy.task_types))
+    if task.run is not None and "resources" in body.edits:
+        refusal = unplaceable(demand_of(body.edits["resources"]), ctx)
+        if refusal is not None:
+            return refusal
     return [TaskEdited(task.id, body.edits)]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.placement import Fleet, Held, Node
 from helix_ray.core.placement.fit import closed_why, foreign_of, node_of, rests_until
+from helix_ray.core.placement.kept import KeptFleet
 from helix_ray.core.placement.node import depth_for, lanes_of
 from helix_ray.core.placement.preempt import preemptible
 from helix_ray.core.policy import Policy
@@ -29,7 +29,9 @@ class Cluster:
     policy: Policy
     now: float
     epoch: int = 0
-    started_at: float = field(default=0.0)
+    started_at: float = 0.0
+    # Nodes that are kept from one picture to the next; without them they are made anew.
+    kept: KeptFleet = field(default_factory=KeptFleet)
 
     def nodes(self) -> list[Worker]:
         """Return the node workers, lost ones included."""
@@ -44,11 +46,8 @@ class Cluster:
         return depth_for(group.kind, self.state.durations.average_s(group[:3]))
 
     def fleet(self) -> Fleet:
-        """Return the nodes that are not lost, as the scheduler sees them now."""
-        alive = [worker for worker in self.nodes() if not worker.lost]
-        # Looked up once a class: every node asks for those that it runs.
-        depth = cache(self.depth)
-        return Fleet((node_of(w, self.pulse(w), closed_why(w, self.now)) for w in alive), depth)
+        """Return the nodes that are not lost, as the scheduler sees them now. It is there until the next is asked for."""
+        return self.kept.untouched(self.state, self.liveness, self.now)
 
     def held(self, node_id: str) -> Sequence[Held]:
         """Return what of a node may be stopped for more urgent work."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from helix_ray.core.durations import Durations, Measured
 from helix_ray.core.placement.node import EPSILON, Node
+from helix_ray.core.placement.room import Room
 from helix_ray.core.state import State, Task, TaskClass
 
 UNKNOWN = "no task of this kind has ended yet"
@@ -34,19 +35,17 @@ def when_free(
 ) -> Freeing | None:
     """Return when what runs on a node will have left room for a class; None when that cannot be told."""
     missing = {
-        name: amount - max(0.0, node.free.get(name, 0.0))
+        name: amount - max(0.0, node.largest(name))
         for name, amount in group.demand
-        if amount > node.free.get(name, 0.0) + EPSILON
+        if amount > node.largest(name) + EPSILON
     }
-    open_ = dict(missing)
+    room = Room.of(node)
     ends = [(left, task) for task in held if (left := remaining_s(task, durations, now)) is not None]
     for left, task in sorted(ends, key=lambda end: (end[0], end[1].id)):
-        for name, amount in task.group.demand:
-            if name in open_:
-                open_[name] -= amount
-                if open_[name] <= EPSILON:
-                    del open_[name]
-        if not open_:
+        if missing.keys().isdisjoint(name for name, _ in task.group.demand):
+            continue
+        room.take(task.group.demand, -1)
+        if room.fits(group.demand):
             return Freeing(node.id, left, missing)
     return None
 

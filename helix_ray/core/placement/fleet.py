@@ -24,6 +24,8 @@ LOG_MIN = 4096
 
 Entry = tuple[Score, int, int, Node]  # score, tie-break, the node's version then, node
 
+Mark = tuple[list[Node], int]
+
 
 class Fleet:
     """Nodes by id. Every change of a node goes through here, or is told with `changed`."""
@@ -121,6 +123,15 @@ class Fleet:
             # Not cleared: a heap that is still in somebody's hand goes on with the old ones.
             self._changed, self._freed = [], []
             self._heaps.clear()
+
+    def mark(self) -> Mark:
+        """Return where the log is now, for `changed_since`."""
+        return self._changed, len(self._changed)
+
+    def changed_since(self, mark: Mark) -> list[Node]:
+        """Return the nodes that have changed since a mark; all of them when the log was cut meanwhile."""
+        log, seen = mark
+        return list(dict.fromkeys(log[seen:])) if log is self._changed else list(self.nodes.values())
 
     # ---------------------------------------------------------------------------------------- choosing
 

@@ -15,8 +15,9 @@ from helix_ray.core.placement.fit import DRAINING
 from helix_ray.core.placement.node import EPSILON, FREE_LANES_MAX, Node
 from helix_ray.core.state import TaskClass
 
-# Amounts are told to so many decimals: a sum of fractions has no more that mean anything.
-DECIMALS = 6
+# Amounts are told to so many decimals: Ray counts in ten-thousandths.
+DECIMALS = 4
+ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def _resources(node: Node, group: TaskClass) -> Iterable[Misfit]:
     if not group.demand and node.bare_lanes >= FREE_LANES_MAX:
         yield Misfit("lanes", 1, 0, 1.0, never=False)
     for name, amount in group.demand:
-        free, total = node.free.get(name, 0.0), node.capacity.get(name, 0.0)
+        free, total = node.largest(name), node.capacity.get(name, 0.0)
         if free + EPSILON < amount:
             never = total + EPSILON < amount
             has = total if never else max(0.0, free)
@@ -100,7 +101,7 @@ def changes_for(node: Node, group: TaskClass, found: Sequence[Misfit]) -> list[d
 
 def _reduction(node: Node, name: str, misfit: Misfit) -> dict[str, Any]:
     # Rounded down, so that what is asked for then is there.
-    to = max(0.0, int(node.free.get(name, 0.0) * 10**DECIMALS) / 10**DECIMALS)
+    to = max(0.0, int(node.largest(name) * 10**DECIMALS + ROUNDING) / 10**DECIMALS)
     return {"change": "reduce", "resource": name, "to": to, "by": _rounded(misfit.asked - to)}
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from zlib import crc32
 
+from helix_ray.core.placement.units import UNIT_RESOURCES, Units, left_of
 from helix_ray.core.state import TaskClass
 
 # Float sums of fractions (0.1 GPU ten times) must still fit into a whole.
@@ -50,8 +51,8 @@ class Node:
     """
 
     __slots__ = (
-        "_utilisation", "bare_lanes", "capabilities", "capacity", "closed", "foreign", "free", "id", "labels", "load", "order",
-        "tasks", "turn", "version",
+        "_devices", "_left", "_shares", "_utilisation", "bare_lanes", "capabilities", "capacity", "closed", "foreign", "free",
+        "id", "labels", "load", "order", "tasks", "turn", "version",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +81,10 @@ class Node:
         # Ties between equal nodes fall differently on every cluster, and the same way every time.
         self.order = crc32(id.encode())
         self._utilisation: float | None = None
+        # How often which amount of a device is in use, and how many of these uses are shares of one.
+        self._devices: dict[str, dict[float, int]] = {}
+        self._shares: dict[str, int] = {}
+        self._left: dict[str, Units] = {}
 
     def __lt__(self, other: Node) -> bool:
         """Order two nodes that are equal in all else."""
@@ -89,8 +94,11 @@ class Node:
         """Work out what is free, from what others use and the lanes that the load takes up."""
         self.free = dict(self.capacity)
         self.bare_lanes = 0
+        self._devices, self._shares = {}, {}
         for name, amount in self.foreign.items():
             self.free[name] = self.free.get(name, 0.0) - amount
+            if name in UNIT_RESOURCES:
+                self._use_devices(name, amount, 1)
         for group, count in self.load.items():
             self._use(group, lanes_of(count, depth(group)))
         self.tasks = sum(self.load.values())
@@ -101,11 +109,37 @@ class Node:
             self.bare_lanes += lanes
         for name, amount in group.demand:
             self.free[name] = self.free.get(name, 0.0) - amount * lanes
+            if name in UNIT_RESOURCES:
+                self._use_devices(name, amount, lanes)
+
+    def _use_devices(self, name: str, amount: float, lanes: int) -> None:
+        uses = self._devices.setdefault(name, {})
+        uses[amount] = uses.get(amount, 0) + lanes
+        if amount != int(amount):
+            self._shares[name] = self._shares.get(name, 0) + lanes
+
+    def left(self, name: str) -> Units:
+        """Return what is left of a kind of device."""
+        left = self._left.get(name)
+        if left is None:
+            uses = self._devices.get(name, {}).items()
+            left = self._left[name] = left_of(self.capacity.get(name, 0.0), uses)
+        return left
+
+    def devices(self) -> dict[str, dict[float, int]]:
+        """Return how often which amount of each kind of device is in use."""
+        return {name: dict(uses) for name, uses in self._devices.items()}
+
+    def largest(self, name: str) -> float:
+        """Return the most of a resource that one more task can have."""
+        return self.left(name).largest() if self._shares.get(name) else self.free.get(name, 0.0)
 
     def touch(self) -> None:
         """Note that something has changed."""
         self.version += 1
         self._utilisation = None
+        if self._left:
+            self._left = {}
 
     def rest(self, group: TaskClass, depth: int) -> int:
         """Return how many more tasks of a class its begun lanes take."""
@@ -118,6 +152,8 @@ class Node:
         free, lanes = self.free, sys.maxsize
         for name, amount in group.demand:
             fits = int((free.get(name, 0.0) + EPSILON) / amount)
+            if self._shares.get(name) and fits > 0:
+                fits = self.left(name).lanes(amount)
             if fits <= 0:
                 return 0
             if fits < lanes:
@@ -130,8 +166,10 @@ class Node:
             return self.bare_lanes < FREE_LANES_MAX
         free = self.free
         # A loop: `all` over a generator takes twice as long, and this is asked for every entry of every heap.
-        for name, amount in group.demand:  # noqa: SIM110
+        for name, amount in group.demand:
             if free.get(name, 0.0) + EPSILON < amount:
+                return False
+            if self._shares.get(name) and not self.left(name).lanes(amount):
                 return False
         return True
 

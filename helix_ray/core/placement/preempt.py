@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from helix_ray.core.placement.fleet import Fleet
 from helix_ray.core.placement.node import EPSILON, Depth, Node
+from helix_ray.core.placement.room import Room
 from helix_ray.core.placement.rules import Held, HeldBy
 from helix_ray.core.state import State, TaskClass
 
@@ -39,31 +40,22 @@ def make_room(fleet: Fleet, group: TaskClass, level: int, held: HeldBy) -> tuple
 def victims_on(node: Node, group: TaskClass, level: int, held: HeldBy) -> list[Held] | None:
     """Return the attempts on a node to stop for a task of a class, none of which can be left out; None if all of
     those below its level together are not enough."""
-    missing = {
-        name: amount - node.free.get(name, 0.0)
-        for name, amount in group.demand
-        if amount > node.free.get(name, 0.0) + EPSILON
-    }
+    short = {name for name, amount in group.demand if node.largest(name) + EPSILON < amount}
     # The least urgent first, and of those the ones that lose the least work.
     lower = sorted(
         (item for item in held(node.id) if item.level < level and not item.group.gang),
         key=lambda item: (item.level, -item.started_at, item.task_id),
     )
     chosen: list[Held] = []
+    room = Room.of(node)
     for item in lower:
-        if not missing:
-            break
-        given = dict(item.group.demand)
-        if not any(name in missing for name in given):
+        if short.isdisjoint(name for name, _ in item.group.demand):
             continue
         chosen.append(item)
-        for name in [name for name in given if name in missing]:
-            missing[name] -= given[name]
-            if missing[name] <= EPSILON:
-                del missing[name]
-    if missing or not chosen:
-        return None
-    return _without_needless(node, group, chosen)
+        room.take(item.group.demand, -1)
+        if room.fits(group.demand):
+            return _without_needless(node, group, chosen)
+    return None
 
 
 def _without_needless(node: Node, group: TaskClass, chosen: list[Held]) -> list[Held]:
@@ -77,11 +69,10 @@ def _without_needless(node: Node, group: TaskClass, chosen: list[Held]) -> list[
 
 
 def _enough(node: Node, group: TaskClass, victims: list[Held]) -> bool:
-    return all(
-        node.free.get(name, 0.0) + sum(dict(v.group.demand).get(name, 0.0) for v in victims) + EPSILON
-        >= amount
-        for name, amount in group.demand
-    )
+    room = Room.of(node)
+    for victim in victims:
+        room.take(victim.group.demand, -1)
+    return room.fits(group.demand)
 
 
 def preemptible(state: State, node_id: str, depth: Depth, preemptions_max: int) -> Iterator[Held]:

@@ -10,13 +10,14 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.liveness import Liveness
 from helix_ray.core.orders import DrainWorker, LoseWorker
 from helix_ray.core.placement import STRATEGIES, Fleet, Node, Rules, fleet, place
+from helix_ray.core.placement import kept as kept_fleet
 from helix_ray.core.placement.estimate import completion, queued_ahead, remaining_s, when_free
 from helix_ray.core.placement.fit import closed_why
+from helix_ray.core.placement.kept import KeptFleet
 from helix_ray.core.placement.node import LANE_TASKS_MAX, depth_for
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import ReadyQueue, Task, TaskClass, Worker, class_of
 from helix_ray.core.waits import GAP_S, WaitLog
-from helix_ray.followers import scheduler
 from helix_ray.followers.base import News
 from helix_ray.followers.scheduler import Scheduler
 from tests.unit.core.harmony_stage import Harmony
@@ -24,6 +25,7 @@ from tests.unit.core.stage import ADMIN, COMMAND, NODE, NODE_2, Stage, spec
 
 GROUP = class_of(spec(run=COMMAND))
 BALANCED = STRATEGIES["load_balanced"]
+FUNCTION = {"kind": "function", "function": "helix_ray.samples:noop"}
 
 
 def one_each(group: TaskClass) -> int:
@@ -142,7 +144,7 @@ def test_a_look_is_at_those_that_have_changed(monkeypatch: pytest.MonkeyPatch) -
         looked.append(worker.id)
         return closed_why(worker, now)
 
-    monkeypatch.setattr(scheduler, "closed_why", noting)
+    monkeypatch.setattr(kept_fleet, "closed_why", noting)
     stage = Harmony()
     for i in range(20):
         stage.add_node(f"worker-{i:02}")
@@ -157,16 +159,57 @@ def test_a_look_is_at_those_that_have_changed(monkeypatch: pytest.MonkeyPatch) -
     assert sorted(looked) == sorted({given, "worker-07"})
 
 
-def test_depths_of_forgotten_classes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What neither waits nor runs is learned again from the durations."""
-    monkeypatch.setattr(scheduler, "DEPTHS_MAX", 0)
+def test_depths_do_not_follow_every_small_move() -> None:
+    """A change of depth is a change of every node that runs the class; one twice as deep is worth it."""
     stage = Stage()
     stage.add_node()
-    sched = Scheduler(Policy())
-    stage.state.durations.note(GROUP[:3], 0.001)
-    (task_id,) = stage.submit(spec(run=COMMAND))
-    sched.react(News(stage.state, Liveness(), (), stage.now, stage.now))
-    assert sched.depth(stage.task(task_id).group) == 1
+    (task_id,) = stage.submit(spec(run=FUNCTION))
+    group, kept = stage.task(task_id).group, KeptFleet()
+    depths = []
+    for average_s in (0.001, 0.0015, 0.003):
+        stage.state.durations.outlasted(group[:3], average_s)
+        kept.refreshed(stage.state, Liveness(), stage.now)
+        depths.append(kept.depth(group))
+    assert depths == [50, 50, 16]
+
+
+def test_depths_of_forgotten_classes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What neither waits nor runs is looked up in the durations."""
+    monkeypatch.setattr(kept_fleet, "DEPTHS_MAX", 0)
+    stage = Stage()
+    stage.add_node()
+    (task_id,) = stage.submit(spec(run=FUNCTION))
+    group, kept = stage.task(task_id).group, KeptFleet()
+    for average_s in (0.001, 0.0015):
+        stage.state.durations.outlasted(group[:3], average_s)
+        kept.refreshed(stage.state, Liveness(), stage.now)
+        assert kept.depth(group) == depth_for("function", average_s)
+
+
+def test_what_was_tried_on_a_kept_fleet_is_undone_at_the_next_look() -> None:
+    """Loads, closed nodes and turns are as the state has them, for each that asks."""
+    stage = Stage()
+    for i in range(3):
+        stage.add_node(f"worker-{i}", resources={"cpu": 1.0})
+    kept = KeptFleet()
+
+    def look() -> dict[str, tuple[dict[TaskClass, int], str, int, dict[str, float]]]:
+        nodes = kept.untouched(stage.state, Liveness(), stage.now).nodes
+        return {
+            node.id: (dict(node.load), node.closed, node.turn, dict(node.free)) for node in nodes.values()
+        }
+
+    before = look()
+    fleet = kept.untouched(stage.state, Liveness(), stage.now)
+    fleet.take(fleet.nodes["worker-0"], GROUP, 1)
+    fleet.nodes["worker-1"].closed = "tried"
+    fleet.changed(fleet.nodes["worker-1"])
+    assert look() == before
+    stage.give(DrainWorker("worker-2"), ADMIN)
+    assert look()["worker-2"][1] == "draining"
+    other = Stage()
+    other.add_node("worker-9")
+    assert [*kept.untouched(other.state, Liveness(), other.now).nodes] == ["worker-9"]
 
 
 # ---------------------------------------------------------------------------------------------- estimates

@@ -113,6 +113,18 @@ def test_seats_are_wanted_up_to_what_the_node_has() -> None:
     assert dispatch.wanted() == [ONE] * 3
 
 
+def test_a_seat_that_needs_a_whole_device_is_not_opened_over_shares() -> None:
+    """Idle seats that share devices are in its way, and given back at once."""
+    shared, whole = (("gpu", 0.6),), (("gpu", 1.0),)
+    dispatch = Dispatch({"gpu": 2.0})
+    seats = [seated(dispatch, seat_id, shared) for seat_id in ("a", "b")]
+    dispatch.add([item("t0", whole)], 0.0)
+    assert dispatch.wanted() == []
+    assert dispatch.surplus(0.0, 30.0) == seats
+    dispatch.close_seat("a")
+    assert dispatch.wanted() == [whole]
+
+
 def test_idle_seats_are_given_back_in_time_or_when_they_are_in_the_way() -> None:
     """After the idle time, or at once when other work fits nowhere else."""
     dispatch = Dispatch({"cpu": 1.0})

@@ -1,0 +1,70 @@
+"""Devices are things, not amounts: half of one and half of another is no whole one.
+
+Ray gives out accelerators one by one: a task has some of them whole, or a share of one. Several shares go to the
+device that is in use most and still has room. A sum says more than that: three tasks with 0.6 GPU each leave 2.2 of
+four, of which one can be had whole. Which share is on which device only Ray knows; here the largest go first, each to
+the fullest device that takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import floor
+
+# What Ray counts in devices (`get_all_accelerator_resource_names` of 2.60), in our names.
+UNIT_RESOURCES = frozenset(
+    {"gpu", "npu", "TPU", "neuron_cores", "HPU", "FURIOSA", "RBLN", "MBLT", "TTNPU"}
+)  # fmt: skip
+# Ray counts in ten-thousandths; less than one of them is refused, the rest is cut off.
+AMOUNT_MIN = 0.0001
+EPSILON = 1e-6
+DECIMALS = 6
+
+
+def impossible(name: str, amount: float) -> str | None:
+    """Return why nobody could ever hold such an amount of a resource; None when it is an amount."""
+    if 0 < amount < AMOUNT_MIN:
+        return f"the smallest amount is {AMOUNT_MIN}"
+    if name in UNIT_RESOURCES and amount > 1 and amount != int(amount):
+        return "more than one device is had whole"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What is left of one kind of device: `whole` ones, and `gaps`: the free parts of those that are shared."""
+
+    whole: int
+    gaps: tuple[float, ...] = ()
+
+    def lanes(self, amount: float) -> int:
+        """Return how many tasks that ask for so much of it fit."""
+        if amount >= 1:
+            return max(0, self.whole) // int(amount)
+        shared = sum(int((gap + EPSILON) / amount) for gap in self.gaps)
+        return max(0, self.whole) * int((1 + EPSILON) / amount) + shared
+
+    def largest(self) -> float:
+        """Return the most that one task can have of it."""
+        return float(self.whole) if self.whole > 0 else max(self.gaps, default=0.0)
+
+
+def left_of(total: float, used: Iterable[tuple[float, int]]) -> Units:
+    """Return what is left of so many devices after uses of (amount, how often)."""
+    whole, shares = floor(total + EPSILON), []
+    for amount, count in used:
+        # What others use comes as a sum: so many devices, and a share of one.
+        devices = floor(amount + EPSILON)
+        whole -= devices * count
+        if amount - devices > EPSILON:
+            shares += [amount - devices] * count
+    gaps: list[float] = []
+    for share in sorted(shares, reverse=True):
+        fullest = min((gap for gap in gaps if gap + EPSILON >= share), default=None)
+        if fullest is None:
+            whole -= 1
+            gaps.append(round(1.0 - share, DECIMALS))
+        else:
+            gaps[gaps.index(fullest)] = max(0.0, round(fullest - share, DECIMALS))
+    return Units(whole, tuple(gap for gap in gaps if gap > EPSILON))

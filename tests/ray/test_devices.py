@@ -1,0 +1,64 @@
+"""Devices on a real raylet: Ray gives them out one by one, and the plan knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helix_ray.core.questions import ExplainTask, GetTask, ListWorkers
+from tests.ray.conftest import LiveCluster, command
+from tests.ray.signals import until
+
+
+@pytest.fixture
+def gpus(cluster: LiveCluster) -> Iterator[None]:
+    """Add a node with four logical GPUs, and take it away again."""
+    node = cluster.ray_cluster.add_node(num_cpus=2, num_gpus=4, object_store_memory=100 << 20)
+
+    def offered() -> bool:
+        workers = cluster.ask(ListWorkers())["workers"]
+        return any(w["resources"].get("gpu") == 4 and w["status"] != "lost" for w in workers)
+
+    until(offered)
+    yield
+    cluster.ray_cluster.remove_node(node, allow_graceful=False)
+
+
+def test_shares_of_devices_make_no_whole_one(cluster: LiveCluster, gpus: None, tmp_path: Path) -> None:
+    """With three of four GPUs shared one more is had whole: the next task waits in the queue, and small ones pass it."""
+    go = tmp_path / "go"
+
+    def wants(gpu: float) -> dict[str, Any]:
+        return command(f"until [ -e {go} ]; do sleep 0.05; done", resources={"cpu": 0, "gpu": gpu})
+
+    def runs(task_id: str) -> bool:
+        return bool(cluster.ask(GetTask(task_id))["status"] == "running")
+
+    shared = cluster.submit(*[wants(0.6) for _ in range(3)])
+    until(lambda: all(map(runs, shared)))
+    first, second = cluster.submit(wants(1), wants(1))
+    until(lambda: runs(first))
+    until(lambda: bool(cluster.ask(ExplainTask(second))["history"]))
+    view = cluster.ask(ExplainTask(second))
+    assert view["change"] == [{"change": "reduce", "resource": "gpu", "to": 0.4, "by": 0.6}]
+    (small,) = cluster.submit(command("echo passed", resources={"cpu": 0, "gpu": 0.4}))
+    assert cluster.outcomes([small])[small]["result"]["output"] == "passed\n"
+    assert not runs(second)
+    go.touch()
+    ids = [*shared, first, second]
+    assert {outcome["status"] for outcome in cluster.outcomes(ids).values()} == {"completed"}
+    assert {cluster.ask(GetTask(task_id))["attempt"] for task_id in ids} == {1}
+
+
+def test_what_only_ray_knows_to_be_no_amount_fails_with_its_reason(cluster: LiveCluster) -> None:
+    """TPUs come in powers of two: that is Ray's own rule, and its refusal ends the task."""
+    node = cluster.ray_cluster.add_node(num_cpus=1, resources={"TPU": 4}, object_store_memory=100 << 20)
+    until(lambda: any("TPU" in w["resources"] for w in cluster.ask(ListWorkers())["workers"]))
+    (task_id,) = cluster.submit(command("true", resources={"cpu": 0, "custom": {"TPU": 3}}, max_retries=5))
+    outcome = cluster.outcomes([task_id])[task_id]
+    cluster.ray_cluster.remove_node(node, allow_graceful=False)
+    assert (outcome["status"], outcome["error"]["reason"]) == ("failed", "bad_spec")
+    assert "TPU" in outcome["error"]["message"]
