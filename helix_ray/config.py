@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from helix_ray.core.placement import strategies
 from helix_ray.core.policy import TASK_TYPES, Policy
 
 # Ray's names of what tasks ask for by another.
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
     result_inline_bytes_max: int = Field(65_536, ge=1024)
 
     # Who runs where.
-    strategy: Literal["round_robin", "load_balanced", "capability_based", "pack", "spread"] = "load_balanced"
+    strategy: strategies.Name = strategies.DEFAULT
     preempt_from: Literal["normal", "high", "critical", "none"] = "critical"
     preemptions_max: int = Field(3, ge=0)
     shards_max: int = Field(1000, ge=1, le=100_000)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
 from helix_ray.cli.output import Json, amount, amounts, print_fields, print_json, print_table, say, when
+from helix_ray.core.placement.strategies import Name as Strategy
 
-DistributionStrategy = Literal["round_robin", "load_balanced", "capability_based", "pack", "spread"]
 NODE_COLUMNS = ("NODE", "VERDICT", "DIMENSION", "ASKED", "HAS", "DEFICIT", "KIND")
 HISTORY_COLUMNS = ("WAITED FOR", "FROM", "UNTIL")
 KIND_WORDS = {"never": "could never do", "waiting": "cannot now"}
@@ -40,7 +40,7 @@ def explain(task_id: TaskId, as_json: Json = False) -> None:
 def distribute(
     task_id: TaskId,
     strategy: Annotated[
-        DistributionStrategy | None, typer.Option(help="Default: the task's own, else the cluster's.")
+        Strategy | None, typer.Option(help="Default: the task's own, else the cluster's.")
     ] = None,
     capability: Annotated[
         list[str] | None, typer.Option(help="Capability its nodes must have beside the task's own.")

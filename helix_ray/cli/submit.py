@@ -12,12 +12,12 @@ from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
 from helix_ray.cli.output import Json, print_json, print_table, say
 from helix_ray.cli.task_tables import line_of, show_outcome
+from helix_ray.core.placement.strategies import OfTask as Strategy
 
 if TYPE_CHECKING:
     from helix_ray.client.api import Client
 
 Priority = Literal["low", "normal", "high", "critical"]
-Strategy = Literal["round_robin", "load_balanced", "capability_based", "pack", "spread", "manual"]
 TITLE_CHARS_MAX = 100
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from helix_ray.core.placement.strategies import DEFAULT
+
 TASK_TYPES = (
     "planning", "building", "testing", "refactoring", "debugging", "design", "diagram", "deployment", "porting",
 )  # fmt: skip
@@ -29,7 +31,7 @@ class Policy:
     # Attempts whose worker or executor died under them; one more fails the task as a poison task.
     losses_max: int = 3
     # How nodes are chosen unless a task says (core/placement/strategies.py).
-    strategy: str = "load_balanced"
+    strategy: str = DEFAULT
     # Tasks of this priority or above may stop less urgent ones for room; "none" turns it off.
     preempt_from: str = "critical"
     # A task that had to give way this often is left alone.

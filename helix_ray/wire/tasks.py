@@ -15,6 +15,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
+from helix_ray.core.placement.strategies import OfTask as Strategy
 from helix_ray.wire.runs import Run, TimeoutSeconds, given
 from helix_ray.wire.values import STRICT, Id, JsonValue, Time, Word, adapter, storable, strict
 
@@ -54,7 +55,6 @@ Devices = Annotated[float, Field(ge=0, le=DEVICES_MAX)]
 Retries = Annotated[int, Field(ge=0, le=RETRIES_MAX)]
 BackoffSeconds = Annotated[float, Field(ge=0, le=BACKOFF_S_MAX)]
 Message = Annotated[str, Field(max_length=MESSAGE_CHARS_MAX)]
-Strategy = Literal["round_robin", "load_balanced", "capability_based", "pack", "spread", "manual"]
 Dependency = Annotated[str, Field(min_length=1, max_length=128)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import NamedTuple
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -101,11 +102,13 @@ def test_a_strategy_does_what_its_name_says(nodes: list[Node], waiting: sc.Waiti
     plan = place(Fleet(nodes, depth_of(1)), waiting.ready, Rules(strategy=strategy), NOW, 1000)
     group_of = class_by_task(waiting.ready)
     turns: dict[str, int] = {}
+    sought = {pair for group in waiting.ready for pair in group.labels}
     for turn, (task_id, node_id) in enumerate(plan.pairs, start=1):
         group = group_of[task_id]
         able = [node for node in again.values() if sc.fits(node, node.load, group)]
-        best = min(WORDS[strategy](node, group, turns) for node in able)
-        chosen = WORDS[strategy](again[node_id], group, turns)
+        told = Told(turns, sought)
+        best = min(WORDS[strategy](node, group, told) for node in able)
+        chosen = WORDS[strategy](again[node_id], group, told)
         assert chosen <= best + 1e-9, f"{task_id} went to {node_id}: {chosen}, the best was {best}"
         again[node_id].take(group, 1, 1)
         turns[node_id] = turn
@@ -117,21 +120,28 @@ def busiest_share(node: Node) -> float:
     return max(1.0 - free[name] / total for name, total in node.capacity.items() if total > 0)
 
 
-def surplus(node: Node, group: TaskClass) -> int:
-    """Return how many capabilities and special resources a node has that a class does not ask for."""
+def surplus(node: Node, group: TaskClass, sought: set[tuple[str, str]]) -> int:
+    """Return how many capabilities, special resources and labels that others ask for a node has beyond the asked."""
+    labels = (sought & set(node.labels.items())) - set(group.labels)
     special = {name for name, amount in node.capacity.items() if amount and name not in ("cpu", "memory_mb")}
-    return len(node.capabilities - set(group.capabilities)) + len(
-        special - {name for name, _ in group.demand}
-    )
+    unasked = special - {name for name, _ in group.demand}
+    return len(node.capabilities - set(group.capabilities)) + len(unasked) + len(labels)
+
+
+class Told(NamedTuple):
+    """What a choice may depend on beside the node: when nodes were given something, and the labels that are asked for."""
+
+    turns: dict[str, int]
+    sought: set[tuple[str, str]]
 
 
 # What each strategy says it takes the least of.
-WORDS: dict[str, Callable[[Node, TaskClass, dict[str, int]], float]] = {
-    "round_robin": lambda node, group, turns: turns.get(node.id, 0),
-    "load_balanced": lambda node, group, turns: busiest_share(node),
-    "capability_based": lambda node, group, turns: surplus(node, group),
-    "pack": lambda node, group, turns: -busiest_share(node),
-    "spread": lambda node, group, turns: sum(node.load.values()),
+WORDS: dict[str, Callable[[Node, TaskClass, Told], float]] = {
+    "round_robin": lambda node, group, told: told.turns.get(node.id, 0),
+    "load_balanced": lambda node, group, told: busiest_share(node),
+    "capability_based": lambda node, group, told: surplus(node, group, told.sought),
+    "pack": lambda node, group, told: -busiest_share(node),
+    "spread": lambda node, group, told: sum(node.load.values()),
 }
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from helix_ray.core.decide.outcome import Context
 from helix_ray.core.errors import Rejected, invalid
-from helix_ray.core.placement.fit import ever_fits, node_types
+from helix_ray.core.placement.fit import ever_fits
 from helix_ray.core.placement.units import impossible
 from helix_ray.core.state import Demand
 
 
 def unplaceable(demand: Demand, ctx: Context) -> Rejected | None:
     """Return why no node could ever hold a demand, None when one could; before the first node nobody knows."""
-    types = [dict(capacity) for capacity in node_types(ctx.state, ctx.policy)]
+    # What nodes have or had, and what the operator says may come.
+    types = [dict(capacity) for capacity in (*ctx.state.node_types, *ctx.policy.node_types)]
     no_amount = _no_amount(demand)
     if no_amount is not None or not types or ever_fits(demand, [capacity.items() for capacity in types]):
         return no_amount

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from helix_ray.core.liveness import Pulse
 from helix_ray.core.placement.node import EPSILON, Node
-from helix_ray.core.policy import Policy
-from helix_ray.core.state import State, Worker
+from helix_ray.core.state import Worker
 
 LOST, DRAINING, RESTING = "lost", "draining", "resting"
 # A node that was lost this often within FLAP_WINDOW_S rests REST_S before it is used again, twice as long each time.
@@ -59,11 +58,6 @@ def closed_why(worker: Worker, now: float) -> str:
     if worker.draining:
         return DRAINING
     return RESTING if now < rests_until(worker) else ""
-
-
-def node_types(state: State, policy: Policy) -> list[Capacity]:
-    """Return the capacities that nodes have or had, and those that the operator says may come."""
-    return [*state.node_types, *policy.node_types]
 
 
 def ever_fits(demand: Capacity, types: Iterable[Capacity]) -> bool:

@@ -21,6 +21,8 @@ HEAPS_MAX = 128
 # A log this much longer than the fleet is cut, and the heaps are made anew.
 LOG_PER_NODE_MAX = 8
 LOG_MIN = 4096
+# Labels that are remembered as asked for: each that is added makes the heaps anew.
+SOUGHT_MAX = 64
 
 Entry = tuple[Score, int, int, Node]  # score, tie-break, the node's version then, node
 
@@ -37,6 +39,8 @@ class Fleet:
         self.totals: dict[str, float] = {}
         self.lanes: dict[TaskClass, int] = {}
         self.turn = 0
+        # Labels that some task has asked for: nodes that have them are kept for such tasks where others do as well.
+        self.sought: set[tuple[str, str]] = set()
         # Nodes that may have become better for somebody, and nodes that have changed at all.
         self._freed: list[Node] = []
         self._changed: list[Node] = []
@@ -51,6 +55,7 @@ class Fleet:
     def add(self, node: Node) -> None:
         """Take a node in, or replace the one of the same id."""
         self.remove(node.id)
+        node.seek(self.sought)
         node.settle(self.depth)
         self.nodes[node.id] = node
         self.turn = max(self.turn, node.turn)
@@ -66,6 +71,18 @@ class Fleet:
             self._add_total(node, -1)
             node.closed = node.closed or "gone"
             node.touch()
+
+    def seek(self, groups: Iterable[TaskClass]) -> None:
+        """Note the labels that classes ask for, up to SOUGHT_MAX of them."""
+        found = {pair for group in groups for pair in group.labels} - self.sought
+        room = SOUGHT_MAX - len(self.sought)
+        if not found or room <= 0:
+            return
+        self.sought.update(sorted(found)[:room])
+        for node in self.nodes.values():
+            node.seek(self.sought)
+        # Rare, and every score may have changed.
+        self._forget_heaps()
 
     def regroup(self, groups: Container[TaskClass]) -> None:
         """Work out anew what is free where these classes run: lanes hold more of them, or fewer, than before."""
@@ -120,9 +137,12 @@ class Fleet:
         if freed:
             self._freed.append(node)
         if len(self._changed) > LOG_MIN + LOG_PER_NODE_MAX * len(self.nodes):
-            # Not cleared: a heap that is still in somebody's hand goes on with the old ones.
-            self._changed, self._freed = [], []
-            self._heaps.clear()
+            self._forget_heaps()
+
+    def _forget_heaps(self) -> None:
+        # The logs are not cleared: a heap that is still in somebody's hand goes on with the old ones.
+        self._changed, self._freed = [], []
+        self._heaps.clear()
 
     def mark(self) -> Mark:
         """Return where the log is now, for `changed_since`."""
@@ -169,20 +189,23 @@ class Heap:
         self._seen = len(log)
         self.shape = shape
         self.strategy = strategy
-        self.suited: dict[Node, bool] = {}
+        # The fixed part of the score, by node; None for one that does not suit.
+        self.suited: dict[Node, float | None] = {}
         self.newest: dict[Node, int] = {}
         self.entries: list[Entry] = [entry for node in nodes if (entry := self._entry(node)) is not None]
         heapify(self.entries)
 
     def _entry(self, node: Node) -> Entry | None:
-        suited = self.suited.get(node)
-        if suited is None:
-            suited = self.suited[node] = node.suits(self.shape)
-        if not suited or node.closed or not node.fits(self.shape):
+        if node in self.suited:
+            fixed = self.suited[node]
+        else:
+            suits = node.suits(self.shape)
+            fixed = self.suited[node] = self.strategy.fixed(node, self.shape) if suits else None
+        if fixed is None or node.closed or not node.fits(self.shape):
             self.newest.pop(node, None)
             return None
         self.newest[node] = node.version
-        return self.strategy.score(node, self.shape), node.order, node.version, node
+        return self.strategy.score(node, fixed), node.order, node.version, node
 
     def _read_on(self) -> None:
         """Put nodes in again that have changed since the last look."""

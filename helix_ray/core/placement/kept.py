@@ -68,6 +68,7 @@ class KeptFleet:
             for node in self._fleet.changed_since(self._mark):
                 self._restore(node, state, now)
         fleet = self.refreshed(state, liveness, now)
+        fleet.seek(state.ready)
         self._mark = fleet.mark()
         return fleet
 

@@ -8,7 +8,7 @@ batches, so that a lane does not stand still while the next task travels.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from zlib import crc32
 
 from helix_ray.core.placement.units import UNIT_RESOURCES, Units, left_of
@@ -52,7 +52,7 @@ class Node:
 
     __slots__ = (
         "_devices", "_left", "_shares", "_utilisation", "bare_lanes", "capabilities", "capacity", "closed", "foreign", "free",
-        "id", "labels", "load", "order", "tasks", "turn", "version",
+        "id", "labels", "load", "order", "sought", "tasks", "turn", "version",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,8 @@ class Node:
         self.labels = dict(labels or {})
         self.load = dict(load or {})
         self.foreign = dict(foreign or {})
+        # Those of its labels that some task has asked for.
+        self.sought: tuple[tuple[str, str], ...] = ()
         self.closed = closed
         self.free: dict[str, float] = {}
         self.tasks = 0
@@ -140,6 +142,10 @@ class Node:
         self._utilisation = None
         if self._left:
             self._left = {}
+
+    def seek(self, labels: Collection[tuple[str, str]]) -> None:
+        """Note which of its labels tasks ask for."""
+        self.sought = tuple(pair for pair in self.labels.items() if pair in labels)
 
     def rest(self, group: TaskClass, depth: int) -> int:
         """Return how many more tasks of a class its begun lanes take."""

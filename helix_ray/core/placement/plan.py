@@ -34,6 +34,7 @@ def place(fleet: Fleet, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, now
 
     The fleet is changed: it carries the plan's load afterwards.
     """
+    fleet.seek(ready)
     shares = Shares(fleet.lanes, fleet.totals, rules.quotas)
     planner = _Planner(fleet, rules, shares, limit)
     turns = Turns(ready, rules, shares, now)

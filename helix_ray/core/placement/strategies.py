@@ -1,59 +1,76 @@
 """How to choose among the nodes that fit: one score a strategy, and the lowest goes first.
 
 A strategy is *steady* when giving a node work never improves its score: its candidates can then be judged again
-when they come up, and not whenever something has changed.
+when they come up, and not whenever something has changed. `fixed` is what of the score does not change with what
+the node holds: it is worked out once for a shape of task.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from helix_ray.core.placement.node import Node
 from helix_ray.core.state import TaskClass
 
+Name = Literal["round_robin", "load_balanced", "capability_based", "pack", "spread"]
+# A task may also leave it to somebody.
+OfTask = Literal[Name, "manual"]
 Score = tuple[float, ...]
 # Every node has these: having more than is asked for says nothing about how special it is.
 COMMON_RESOURCES = frozenset({"cpu", "memory_mb", "gpu_memory_mb"})
 
 
+def _nothing(node: Node, group: TaskClass) -> float:
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A named way to order nodes; `summary` is for people."""
+    """A named way to order nodes; `summary` is for people, `score` takes a node and its fixed part."""
 
-    name: str
+    name: Name
     summary: str
-    score: Callable[[Node, TaskClass], Score]
+    score: Callable[[Node, float], Score]
+    fixed: Callable[[Node, TaskClass], float] = _nothing
     steady: bool = True
 
 
-def _by_turn(node: Node, group: TaskClass) -> Score:
+def _by_turn(node: Node, fixed: float) -> Score:
     return (node.turn,)
 
 
-def _by_utilisation(node: Node, group: TaskClass) -> Score:
+def _by_utilisation(node: Node, fixed: float) -> Score:
     return (node.utilisation(),)
 
 
-def _by_surplus(node: Node, group: TaskClass) -> Score:
+def surplus(node: Node, group: TaskClass) -> float:
+    """Return how much a node has that a class does not ask for and others may: devices and resources of its own,
+    capabilities, and labels that some task has asked for."""
     asked = {name for name, _ in group.demand}
     unasked = sum(
         1
         for name, amount in node.capacity.items()
         if amount > 0 and name not in COMMON_RESOURCES and name not in asked
     )
-    return (unasked + len(node.capabilities) - len(group.capabilities), node.utilisation())
+    labels = sum(1 for pair in node.sought if pair not in group.labels)
+    return unasked + len(node.capabilities) - len(group.capabilities) + labels
 
 
-def _fullest(node: Node, group: TaskClass) -> Score:
+def _by_surplus(node: Node, fixed: float) -> Score:
+    return (fixed, node.utilisation())
+
+
+def _fullest(node: Node, fixed: float) -> Score:
     return (-node.utilisation(),)
 
 
-def _by_tasks(node: Node, group: TaskClass) -> Score:
+def _by_tasks(node: Node, fixed: float) -> Score:
     return (node.tasks, node.utilisation())
 
 
-DEFAULT = "load_balanced"
+DEFAULT: Name = "capability_based"
 STRATEGIES: dict[str, Strategy] = {
     strategy.name: strategy
     for strategy in (
@@ -61,8 +78,9 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy("load_balanced", "the node whose fullest resource is in use least", _by_utilisation),
         Strategy(
             "capability_based",
-            "the node with the fewest capabilities and devices beyond the asked",
+            "the node with the least beyond the asked that others ask for, and of those the one in use least",
             _by_surplus,
+            surplus,
         ),
         Strategy("pack", "the fullest node that still has room", _fullest, steady=False),
         Strategy("spread", "the node with the fewest tasks", _by_tasks),

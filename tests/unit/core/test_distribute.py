@@ -94,7 +94,10 @@ def test_what_waits_to_be_distributed_is_left_alone() -> None:
     assert stage.task(task_id).status == "pending"
     assert stage.ask(q.ExplainTask(task_id))["verdict"] == "manual"
     stage.distribute(task_id)
-    assert (stage.task(task_id).status, stage.task(task_id).spec["strategy"]) == ("running", "load_balanced")
+    assert (stage.task(task_id).status, stage.task(task_id).spec["strategy"]) == (
+        "running",
+        "capability_based",
+    )
     stage.end(task_id, "lost")
     stage.schedule()
     assert stage.task(task_id).attempt == 2

@@ -103,6 +103,23 @@ def test_bare_tasks_have_lanes_of_their_own() -> None:
     assert bare not in node.load
 
 
+def test_labels_that_tasks_ask_for_make_a_node_special(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others go elsewhere while they can; a bounded number of labels counts."""
+    wants_ssd = class_of(spec(run=COMMAND, labels={"disk": "ssd"}))
+    fleet_ = Fleet([Node("a", {"cpu": 2.0}, labels={"disk": "ssd"}), Node("b", {"cpu": 1.0})], one_each)
+    capable = STRATEGIES["capability_based"]
+    fleet_.seek([wants_ssd])
+    fleet_.add(Node("c", {"cpu": 1.0}, labels={"disk": "ssd"}))
+    chosen = []
+    while (node := fleet_.heap(GROUP, capable).best()) is not None:
+        fleet_.take(node, GROUP, 1)
+        chosen.append(node.id)
+    assert (chosen[0], sorted(chosen)) == ("b", ["a", "a", "b", "c"])
+    monkeypatch.setattr(fleet, "SOUGHT_MAX", 1)
+    fleet_.seek([class_of(spec(run=COMMAND, labels={"zone": "x"}))])
+    assert fleet_.sought == {("disk", "ssd")}
+
+
 # ---------------------------------------------------------------------------------------------- the follower
 
 
