@@ -123,6 +123,7 @@ def test_a_lost_node_gives_its_tasks_to_the_others(cluster: LiveCluster, tmp_pat
     old = [w["id"] for w in cluster.ask(ListWorkers())["workers"]]
     extra = cluster.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
     until(lambda: len(cluster.ask(ListWorkers())["workers"]) > len(old))
+    (added,) = {w["id"] for w in cluster.ask(ListWorkers())["workers"]} - set(old)
     for worker_id in old:
         cluster.execute(DrainWorker(worker_id))
     marks = [tmp_path / f"node{i}" for i in range(2)]
@@ -136,7 +137,7 @@ def test_a_lost_node_gives_its_tasks_to_the_others(cluster: LiveCluster, tmp_pat
     outcomes = cluster.outcomes(ids)
     assert {outcome["result"]["output"] for outcome in outcomes.values()} == {"moved\n"}
     # Its executors may be missed before the node itself is.
-    until(lambda: [w["status"] for w in cluster.ask(ListWorkers())["workers"]].count("lost") == 1)
+    until(lambda: {w["id"]: w["status"] for w in cluster.ask(ListWorkers())["workers"]}[added] == "lost")
 
 
 def test_cancelling_ends_the_whole_process_group(cluster: LiveCluster, tmp_path: Path) -> None:
