@@ -52,15 +52,18 @@ class Units:
 
 def left_of(total: float, used: Iterable[tuple[float, int]]) -> Units:
     """Return what is left of so many devices after uses of (amount, how often)."""
-    whole, shares = floor(total + EPSILON), []
+    whole = floor(total + EPSILON)
+    shares: list[tuple[float, int]] = []
     for amount, count in used:
         # What others use comes as a sum: so many devices, and a share of one.
-        devices = floor(amount + EPSILON)
+        devices = int(amount + EPSILON)
         whole -= devices * count
-        if amount - devices > EPSILON:
-            shares += [amount - devices] * count
+        if count and amount - devices > EPSILON:
+            shares.append((amount - devices, count))
+    if len(shares) == 1:
+        return _alike(whole, *shares[0])
     gaps: list[float] = []
-    for share in sorted(shares, reverse=True):
+    for share in sorted((share for share, count in shares for _ in range(count)), reverse=True):
         fullest = min((gap for gap in gaps if gap + EPSILON >= share), default=None)
         if fullest is None:
             whole -= 1
@@ -68,3 +71,13 @@ def left_of(total: float, used: Iterable[tuple[float, int]]) -> Units:
         else:
             gaps[gaps.index(fullest)] = max(0.0, round(fullest - share, DECIMALS))
     return Units(whole, tuple(gap for gap in gaps if gap > EPSILON))
+
+
+def _alike(whole: int, share: float, count: int) -> Units:
+    """Return what is left after so many shares of one size, which is most of what there is: no need to try them out."""
+    each = int((1.0 + EPSILON) / share)
+    full, begun = divmod(count, each)
+    gaps = [round(1.0 - each * share, DECIMALS)] * full
+    if begun:
+        gaps.append(round(1.0 - begun * share, DECIMALS))
+    return Units(whole - len(gaps), tuple(gap for gap in gaps if gap > EPSILON))

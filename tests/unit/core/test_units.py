@@ -32,6 +32,17 @@ def test_shares_go_to_the_fullest_device_that_takes_them() -> None:
     assert left_of(2.0, [(2.0, 1)]) == Units(0)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9])
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+def test_shares_of_one_size_are_packed_as_any_others(share: float, count: int) -> None:
+    """Counted at once, and one by one."""
+    at_once, one_by_one = (
+        left_of(9.0, [(share, count), (1.0, 1)]),
+        left_of(9.0, [(share, 1)] * count + [(1.0, 1)]),
+    )
+    assert at_once == one_by_one
+
+
 def test_what_others_use_is_a_sum_of_devices_and_a_share() -> None:
     """Ray tells no more of it."""
     assert left_of(4.0, [(2.25, 1)]) == Units(1, (0.75,))
