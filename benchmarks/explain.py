@@ -21,9 +21,10 @@ TASK: dict[str, Any] = {"title": "Test Task", "type": "building", "run": RUN}
 # A task of each verdict: what it asks for, by what is told of it.
 TASKS: dict[str, dict[str, Any]] = {
     "fits": {"resources": {"cpu": 1}},
-    "has no room now": {"resources": {"cpu": 60}, "required_capabilities": ["high_memory"]},
+    "has no room now": {"resources": {"cpu": 64}, "required_capabilities": ["high_memory"]},
     "could never run": {"resources": {"cpu": 1, "gpu": 2}, "labels": {"zone": "nowhere"}},
 }
+VERDICTS = {"fits": "placeable", "has no room now": "waiting", "could never run": "never"}
 SHARDS = 100
 
 
@@ -34,6 +35,9 @@ def run(scale: Scale) -> Report:
     ids = dict(zip(TASKS, cluster.submit([{**TASK, **asked} for asked in TASKS.values()]), strict=True))
     lines = []
     for what, task_id in ids.items():
+        verdict = cluster.ask(ExplainTask(task_id))["verdict"]
+        if verdict != VERDICTS[what]:
+            raise AssertionError(f"the task that {what} is {verdict}")
         lines.append(_line(f"ExplainTask, {nodes:,} nodes, a task that {what}", cluster, ExplainTask(task_id), scale, EXPLAIN_MS_MAX))  # fmt: skip
         lines.append(_line(f"PlanTask, {nodes:,} nodes, a task that {what}", cluster, PlanTask(task_id), scale, EXPLAIN_MS_MAX))  # fmt: skip
     [whole] = cluster.submit([{**TASK, "shards": {"count": SHARDS}}])
@@ -48,9 +52,11 @@ def run(scale: Scale) -> Report:
 
 
 def busy(nodes: int) -> Simulated:
-    """Return a cluster whose nodes run what found room."""
+    """Return a cluster whose nodes run what found room; none of those with much memory is empty."""
     cluster = Simulated(MemoryJournal(), offers(nodes))
     cluster.submit(specs(nodes * TASKS_PER_NODE))
+    one_each = {**TASK, "required_capabilities": ["high_memory"], "strategy": "spread"}
+    cluster.submit([one_each] * (nodes // 8))
     while cluster.react():
         pass
     return cluster
