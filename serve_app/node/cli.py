@@ -18,10 +18,12 @@ from actors.devices import gpu_memory_mb
 from helix_ray.config import Settings
 from serve_app.node import accelerators, home
 from serve_app.node.declaration import BadDeclaration, Declaration, declare
+from serve_app.node.home import HOME
 from serve_app.node.patience import Limits
 from serve_app.node.ray_start import Plan
 from serve_app.node.supervisor import Supervisor
 from serve_app.up.detach import detached
+from serve_app.up.holding import this_process
 
 EXIT_USAGE = 2
 PORT = 6379
@@ -142,7 +144,7 @@ def _start(flags: argparse.Namespace, more: list[str], words: list[str], data_di
             f"there is no token in {_token_file()}: make one with: ray get-auth-token --generate"
         )
     others = [word for word in words if word != "--detach"]
-    known = home.read(data_dir)
+    known = HOME.read(data_dir)
     if known is not None and known.runs() and known.arguments == others:
         print(f"ready: it runs already (pid {known.pid})")
         return 0
@@ -151,16 +153,16 @@ def _start(flags: argparse.Namespace, more: list[str], words: list[str], data_di
             _stop(data_dir)
         return detached("serve_app.node", others, data_dir / home.LOG_FILE)
     _raise_open_files()
-    held = home.lock(data_dir)
+    held = HOME.lock(data_dir)
     if held is None:
         raise CannotStart(
             f"a node runs on {data_dir} already; end it with: helix node stop --data-dir {data_dir}"
         )
-    home.write(data_dir, others)
+    HOME.write(data_dir, home.Running(**this_process(), arguments=others))
     try:
         return _supervisor(flags, declared, more, data_dir).run()
     finally:
-        home.forget(data_dir)
+        HOME.forget(data_dir)
         os.close(held)
 
 
@@ -198,14 +200,14 @@ def _token_file() -> Path:
 
 
 def _stop(data_dir: Path) -> int:
-    state = home.read(data_dir) if data_dir.exists() else None
+    state = HOME.read(data_dir) if data_dir.exists() else None
     if state is None or not state.runs():
         print(f"no node runs on {data_dir}", file=sys.stderr)
         return 0
     for number, seconds in ((signal.SIGTERM, STOP_S_MAX), (signal.SIGKILL, KILLED_S_MAX)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(state.pid, number)
-        if home.wait_until_free(data_dir, seconds):
-            home.forget(data_dir)
+        if HOME.wait_until_free(data_dir, seconds):
+            HOME.forget(data_dir)
             return 0
     raise CannotStart(f"pid {state.pid} on {data_dir} does not end")

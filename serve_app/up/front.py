@@ -15,6 +15,7 @@ from helix_ray.config import Settings
 from serve_app.up import data_dir as home
 from serve_app.up import environment, keeper, process_tree
 from serve_app.up.checks import CannotStart, check
+from serve_app.up.holding import this_process
 
 # Ray makes Unix sockets some 70 characters below this, and their paths may have 107.
 TEMP_PARENT = Path("/tmp")  # noqa: S108  # mkdtemp's directory below it is ours alone
@@ -27,10 +28,10 @@ def up(settings: Settings, app: str) -> int:
 
     Raises CannotStart for settings that cannot work, DataDirBusy when another one runs on the data directory.
     """
-    lock = home.lock(settings.data_dir)
+    lock = home.take(settings.data_dir)
     check(settings)
     below = _environment(settings)
-    home.write(settings.data_dir, _state(below[environment.MARKER], settings))
+    home.DATA_DIR.write(settings.data_dir, _instance(below[environment.MARKER], settings))
     temp_dir = Path(tempfile.mkdtemp(prefix="helix-up-", dir=TEMP_PARENT))
     process_tree.adopt_orphans()
     reading, writing = os.pipe()
@@ -43,7 +44,7 @@ def up(settings: Settings, app: str) -> int:
     # Whatever is left was orphaned by the keeper's own end.
     process_tree.kill_descendants()
     shutil.rmtree(temp_dir, ignore_errors=True)
-    home.forget(settings.data_dir)
+    home.DATA_DIR.forget(settings.data_dir)
     os.close(lock)
     return code
 
@@ -82,27 +83,25 @@ def _environment(settings: Settings) -> dict[str, str]:
     return below | {environment.MARKER: secrets.token_hex(8)}
 
 
-def _state(marker: str, settings: Settings) -> home.State:
-    ticks = process_tree.start_time(os.getpid())
-    assert ticks is not None
-    return home.State(marker, os.getpid(), ticks, settings.host, settings.port)
+def _instance(marker: str, settings: Settings) -> home.Instance:
+    return home.Instance(**this_process(), id=marker, host=settings.host, port=settings.port)
 
 
 def down(data_dir: Path) -> int:
     """End what runs on a data directory, and wait until it has; nothing running is not an error."""
-    state = home.read(data_dir) if data_dir.exists() else None
+    state = home.DATA_DIR.read(data_dir) if data_dir.exists() else None
     if state is None or not state.runs():
-        if data_dir.exists() and not home.wait_until_free(data_dir, KILLED_S_MAX):
+        if data_dir.exists() and not home.DATA_DIR.wait_until_free(data_dir, KILLED_S_MAX):
             raise CannotStart(f"{data_dir} is held by a process that does not end")
-        home.forget(data_dir)
+        home.DATA_DIR.forget(data_dir)
         print(f"nothing runs on {data_dir}", file=sys.stderr)
         return 0
     os.kill(state.pid, signal.SIGTERM)
-    if home.wait_until_free(data_dir, DOWN_S_MAX):
+    if home.DATA_DIR.wait_until_free(data_dir, DOWN_S_MAX):
         return 0
     # The keeper ends everything when the front is gone, however it went.
     if state.runs():
         os.kill(state.pid, signal.SIGKILL)
-    if home.wait_until_free(data_dir, KILLED_S_MAX):
+    if home.DATA_DIR.wait_until_free(data_dir, KILLED_S_MAX):
         return 0
     raise CannotStart(f"pid {state.pid} on {data_dir} does not end")

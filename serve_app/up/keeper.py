@@ -47,7 +47,7 @@ def keep(front_end: int, data_dir: Path, temp_dir: Path, environment: dict[str, 
         process_tree.kill_descendants()
         _keep_logs(temp_dir, data_dir, failed=code not in (0, EXIT_KILLED))
         shutil.rmtree(temp_dir, ignore_errors=True)
-        home.forget(data_dir)
+        home.DATA_DIR.forget(data_dir)
     return code
 
 
@@ -68,7 +68,7 @@ def _command(app: str, temp_dir: Path) -> list[str]:
 
 def _sweep(environment: dict[str, str], app: str, temp_dir: Path, data_dir: Path) -> None:
     """Take our actors and API out of a joined cluster for a session that was killed while they ran."""
-    state = home.read(data_dir)
+    state = home.DATA_DIR.read(data_dir)
     if state is not None and state.ray_address is not None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             command = [*_command(app, temp_dir), "--sweep"]

@@ -152,9 +152,9 @@ def _start(settings: Settings, app: str, ray_address: str, *, all_nodes: bool = 
     deployment.deploy(settings, factory)
     _wait_until_ready(settings)
     url = f"{'https' if settings.tls_cert else 'http'}://{_bracketed(settings.host)}:{settings.port}"
-    state = home.read(settings.data_dir)
+    state = home.DATA_DIR.read(settings.data_dir)
     if state is not None:
-        home.write(settings.data_dir, dataclasses.replace(state, url=url, ray_address=ray_address))
+        home.DATA_DIR.write(settings.data_dir, dataclasses.replace(state, url=url, ray_address=ray_address))
     print(f"ready {url}", flush=True)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve_app.up.data_dir import wait_until_free
+from serve_app.up.data_dir import DATA_DIR
 from tests.e2e.live import (
     Json,
     Live,
@@ -163,7 +163,7 @@ def test_after_restarts_everything_is_there(kept: Kept, data_dir: Path, tmp_path
             ids = {task["id"] for task in listed(admin)}
             live.process.send_signal(how)
             live.process.wait(timeout=GONE_S_MAX)
-            assert wait_until_free(data_dir, GONE_S_MAX)
+            assert DATA_DIR.wait_until_free(data_dir, GONE_S_MAX)
             live = stack.enter_context(serving(data_dir, **SETTINGS))
             admin = live.anonymous()
             admin.headers["Authorization"] = kept.admin.headers["Authorization"]

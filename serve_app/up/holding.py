@@ -1,0 +1,100 @@
+"""A folder that one process holds at a time, and a file in it that says which one."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, TypedDict, TypeVar
+
+import orjson
+
+from serve_app.up import process_tree
+
+LOOK_EVERY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A process that holds a folder, told apart from a later one of the same id."""
+
+    pid: int
+    start_ticks: int
+
+    def runs(self) -> bool:
+        """Say whether the process that wrote this is still that process."""
+        return process_tree.start_time(self.pid) == self.start_ticks
+
+
+H = TypeVar("H", bound=Holder)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding(Generic[H]):
+    """A lock and a state file by their names, and what is in the file."""
+
+    lock_file: str
+    state_file: str
+    holder: type[H]
+
+    def lock(self, folder: Path) -> int | None:
+        """Take the lock, in a folder made with mode 0700 where missing; None while somebody holds it.
+
+        Whoever inherits the file descriptor holds the lock too. Raises OSError where the folder cannot be used.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(folder / self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        return handle
+
+    def wait_until_free(self, folder: Path, seconds: float) -> bool:
+        """Wait until nobody holds the lock; False when somebody still does after `seconds`."""
+        give_up = time.monotonic() + seconds
+        while (handle := self.lock(folder)) is None:
+            if time.monotonic() > give_up:
+                return False
+            select.select([], [], [], LOOK_EVERY_S)
+        os.close(handle)
+        return True
+
+    def read(self, folder: Path) -> H | None:
+        """Return who is said to hold the folder, or None."""
+        try:
+            found: dict[str, Any] = orjson.loads((folder / self.state_file).read_bytes())
+            return self.holder(**found)
+        except (OSError, TypeError, orjson.JSONDecodeError):
+            return None
+
+    def write(self, folder: Path, holder: H) -> None:
+        """Put the state file in place, whole or not at all, readable by its owner only."""
+        draft = folder / f".{self.state_file}"
+        draft.write_bytes(orjson.dumps(asdict(holder)) + b"\n")
+        draft.chmod(0o600)
+        draft.replace(folder / self.state_file)
+
+    def forget(self, folder: Path) -> None:
+        """Remove the state file."""
+        with contextlib.suppress(OSError):
+            (folder / self.state_file).unlink()
+
+
+class Process(TypedDict):
+    """The fields of a Holder."""
+
+    pid: int
+    start_ticks: int
+
+
+def this_process() -> Process:
+    """Say who this process is."""
+    ticks = process_tree.start_time(os.getpid())
+    assert ticks is not None
+    return {"pid": os.getpid(), "start_ticks": ticks}
