@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     executor_idle_s: float = Field(30.0, gt=0)
     log_keep_s: float = Field(7 * 86_400.0, ge=0)
     retention_s: float = Field(600.0, ge=0)
+    lost_worker_keep_s: float = Field(7 * 86_400.0, ge=0)
 
     @field_validator("data_dir", mode="after")
     @classmethod
@@ -119,6 +120,7 @@ class Settings(BaseSettings):
             priority_aging_s=self.priority_aging_s,
             lease_s=self.lease_s,
             node_lease_s=self.node_lease_s,
+            lost_worker_keep_s=self.lost_worker_keep_s,
         )
 
 

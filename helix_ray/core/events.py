@@ -148,6 +148,13 @@ class WorkerDrained:
 
 
 @dataclass(slots=True)
+class WorkerRetired:
+    """A worker that was lost long ago is forgotten."""
+
+    id: str
+
+
+@dataclass(slots=True)
 class WorkerLost:
     """A worker is gone; its attempts were taken away by facts beside this one."""
 
@@ -238,7 +245,7 @@ class ReceiptKept:
 
 Event = (
     TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskOutlasted | TaskRequeued | TaskCompleted | TaskFailed
-    | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost
+    | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost | WorkerRetired
     | QuotaSet | UserCreated | UserRemoved | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
     | LoginRefused | ReceiptKept
 )  # fmt: skip

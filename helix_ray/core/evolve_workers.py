@@ -91,8 +91,15 @@ def _lost(state: State, event: ev.WorkerLost, fact: ev.Fact) -> None:
     state.touched.note(worker.id)
 
 
+def _retired(state: State, event: ev.WorkerRetired, fact: ev.Fact) -> None:
+    worker = state.workers.pop(event.id)
+    index_node_type(state, worker, -1)
+    state.touched.note(worker.id)
+
+
 WORKER_FACTS: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
     ev.WorkerRegistered: _registered,
     ev.WorkerDrained: _drained,
     ev.WorkerLost: _lost,
+    ev.WorkerRetired: _retired,
 }

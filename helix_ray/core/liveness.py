@@ -57,6 +57,10 @@ class Liveness:
         self.pulses[worker_id] = pulse
         self.touched.note(worker_id)
 
+    def forget(self, worker_id: str) -> None:
+        """Note that a worker is known no more."""
+        self.pulses.pop(worker_id, None)
+
     def judge(self, lease_s: dict[str, float], now: float) -> list[str]:
         """Return the workers, of those in `lease_s`, that were silent for longer than their lease.
 

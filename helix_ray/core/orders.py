@@ -178,6 +178,13 @@ class DrainWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class RetireWorkers:
+    """Forget workers that have been lost for longer than the policy keeps them."""
+
+    worker_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LoseWorker:
     """Take a silent or dead worker's attempts away from it."""
 
@@ -256,7 +263,8 @@ class RetireTasks:
 
 OrderBody = (
     SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks | StartAttempts
-    | DistributeTask | SetQuota | ReportAttempts | RegisterWorker | Heartbeat | DrainWorker | LoseWorker | CreateUser | RemoveUser
+    | DistributeTask | SetQuota | ReportAttempts | RegisterWorker | Heartbeat | DrainWorker | LoseWorker
+    | RetireWorkers | CreateUser | RemoveUser
     | ChangePassword | OpenSession | RefuseLogin | RefreshSession | CloseSession | RetireTasks
 )  # fmt: skip
 

@@ -30,6 +30,8 @@ class Policy:
     retry_backoff_s_max: float = 300.0
     # Attempts whose worker or executor died under them; one more fails the task as a poison task.
     losses_max: int = 3
+    # How long a lost worker is remembered, and listed, before it is forgotten.
+    lost_worker_keep_s: float = 604_800.0
     # How nodes are chosen unless a task says (core/placement/strategies.py).
     strategy: str = DEFAULT
     # Tasks of this priority or above may stop less urgent ones for room; "none" turns it off.

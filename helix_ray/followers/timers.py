@@ -1,14 +1,16 @@
-"""Does what time asks for: delayed tasks come back, deadlines and timeouts pass."""
+"""Does what time asks for: delayed tasks come back, deadlines and timeouts pass, workers lost long ago are forgotten."""
 
 from __future__ import annotations
 
+from helix_ray.core.decide.workers import lost_for_s
 from helix_ray.core.lifecycle import Status
-from helix_ray.core.orders import ExpireTasks, OrderBody, ReleaseTasks
+from helix_ray.core.orders import ExpireTasks, OrderBody, ReleaseTasks, RetireWorkers
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
 from helix_ray.followers.base import News
 
 CHECK_EVERY_S = 0.1
+RETIRE_EVERY_S = 60.0
 
 
 class Timekeeper:
@@ -17,7 +19,8 @@ class Timekeeper:
     name = "timers"
 
     def __init__(self, policy: Policy) -> None:
-        self._next = 0.0
+        self._next = self._retire_next = 0.0
+        self._keep_s = policy.lost_worker_keep_s
 
     def react(self, news: News) -> list[OrderBody]:
         """Return what is due now."""
@@ -34,6 +37,11 @@ class Timekeeper:
         overdue = _external_timeouts(news.state, news.now)
         if overdue:
             orders.append(ExpireTasks(overdue, "timeout"))
+        if news.mono >= self._retire_next:
+            self._retire_next = news.mono + RETIRE_EVERY_S
+            gone = tuple(w.id for w in news.state.workers.values() if lost_for_s(w, news.now) > self._keep_s)
+            if gone:
+                orders.append(RetireWorkers(gone))
         return orders
 
 

@@ -192,6 +192,9 @@ def surprise(story: Story) -> None:
         AttemptReport(tasks[1], 1, "returned"),
     )
     story.tell(o.ReportAttempts("worker-a", "boot-1", reports), SYSTEM)
+    # worker-b was lost before.
+    story.clock.now += 8 * 86_400
+    story.tell(o.RetireWorkers(("worker-b", "worker-a")), SYSTEM)
 
 
 def as_lines(facts: list[Fact]) -> bytes:

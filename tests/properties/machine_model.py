@@ -23,7 +23,12 @@ BOT_2 = Principal("user-bot2", "bot2", ("worker",))
 CAST = (ADMIN, DEV_1, DEV_2, VIEWER, BOT_1, BOT_2, SYSTEM)
 
 POLICY = Policy(
-    queue_tasks_max=60, losses_max=2, sessions_per_user_max=2, client_receipt_ttl_s=400.0, shards_max=5
+    queue_tasks_max=60,
+    losses_max=2,
+    sessions_per_user_max=2,
+    client_receipt_ttl_s=400.0,
+    shards_max=5,
+    lost_worker_keep_s=300.0,
 )
 
 

@@ -6,8 +6,22 @@ from helix_ray.core.decide.attempts import conclude
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.shards import Completed, first_endings
 from helix_ray.core.errors import Rejected, conflict, forbidden, not_found
-from helix_ray.core.events import Event, TaskAssigned, WorkerDrained, WorkerLost, WorkerRegistered
-from helix_ray.core.orders import AttemptReport, DrainWorker, Heartbeat, LoseWorker, RegisterWorker
+from helix_ray.core.events import (
+    Event,
+    TaskAssigned,
+    WorkerDrained,
+    WorkerLost,
+    WorkerRegistered,
+    WorkerRetired,
+)
+from helix_ray.core.orders import (
+    AttemptReport,
+    DrainWorker,
+    Heartbeat,
+    LoseWorker,
+    RegisterWorker,
+    RetireWorkers,
+)
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker
 
 
@@ -122,9 +136,25 @@ def lose(body: LoseWorker, ctx: Context) -> Decision | Rejected:
     return Decision([*_take_away(worker, body.reason, ctx), WorkerLost(worker.id, body.reason)])
 
 
+def retire_workers(body: RetireWorkers, ctx: Context) -> Decision:
+    """Forget those that are still lost, and have been for long enough; one that comes back later registers anew."""
+    retired: list[Event] = []
+    for worker_id in dict.fromkeys(body.worker_ids):
+        worker = ctx.state.workers.get(worker_id)
+        if worker is not None and lost_for_s(worker, ctx.now) > ctx.policy.lost_worker_keep_s:
+            retired.append(WorkerRetired(worker_id))
+    return Decision(retired, {"retired": len(retired)})
+
+
+def lost_for_s(worker: Worker, now: float) -> float:
+    """Return for how many seconds a worker has been lost; 0 for one that is not."""
+    return now - worker.lost_at[-1] if worker.lost and not worker.held else 0.0
+
+
 WORKER_ORDERS: dict[type, Decider] = {
     RegisterWorker: register,
     Heartbeat: heartbeat,
     DrainWorker: drain,
     LoseWorker: lose,
+    RetireWorkers: retire_workers,
 }

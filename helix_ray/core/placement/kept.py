@@ -57,7 +57,9 @@ class KeptFleet:
         self._deepen(state)
         for worker_id in self._touched(state, liveness):
             worker = state.workers.get(worker_id)
-            if worker is not None and worker.kind == "node":
+            if worker is None or worker.lost:
+                self._forget(worker_id)
+            elif worker.kind == "node":
                 self._look_at(worker, liveness, now)
         self._resting = {node_id for node_id in self._resting if self._is_resting(node_id)}
         return self._fleet
@@ -73,8 +75,8 @@ class KeptFleet:
         return fleet
 
     def _restore(self, node: Node, state: State, now: float) -> None:
-        if self._fleet.nodes.get(node.id) is node:
-            worker = state.workers[node.id]
+        worker = state.workers.get(node.id)
+        if worker is not None and self._fleet.nodes.get(node.id) is node:
             node.closed, node.turn = closed_why(worker, now), worker.turn
             self._fleet.reload(node, worker.load)
 
@@ -94,11 +96,11 @@ class KeptFleet:
         node = self._fleet.nodes.get(node_id)
         return node is not None and node.closed == RESTING
 
+    def _forget(self, worker_id: str) -> None:
+        self._seen.pop(worker_id, None)
+        self._fleet.remove(worker_id)
+
     def _look_at(self, worker: Worker, liveness: Liveness, now: float) -> None:
-        if worker.lost:
-            self._seen.pop(worker.id, None)
-            self._fleet.remove(worker.id)
-            return
         closed, pulse = closed_why(worker, now), liveness.pulses.get(worker.id)
         if closed == RESTING:
             self._resting.add(worker.id)

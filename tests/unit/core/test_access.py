@@ -37,6 +37,7 @@ TABLE = {
     "RefreshSession": "",
     "CloseSession": "advw",
     "RetireTasks": "",
+    "RetireWorkers": "",
     "GetTask": "advw",
     "ListTasks": "adv",
     "GetResult": "adv",

@@ -9,6 +9,9 @@ import pytest
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode
+from helix_ray.core.liveness import Liveness
+from helix_ray.followers.base import News
+from helix_ray.followers.timers import Timekeeper
 from tests.unit.core.stage import ADMIN, BOT, BOT_2, COMMAND, DEV, EXTERNAL, NODE, Stage, spec
 
 
@@ -154,6 +157,34 @@ def test_a_lost_worker_leaves_its_work_to_others_and_may_come_back(stage: Stage)
     assert (again["assigned_task"], again["attempt"]) == (task_id, 2)
     assert not stage.state.workers[EXTERNAL].lost
     assert stage.refuse(o.LoseWorker("worker-x", "?"), SYSTEM).code is ErrorCode.NOT_FOUND
+
+
+def test_a_worker_that_was_lost_long_ago_is_forgotten(stage: Stage) -> None:
+    """The timekeeper asks for it, once a minute; one that came back, or is lost since lately, stays."""
+    for worker_id in ("gone", "late", "back"):
+        stage.add_node(worker_id, resources={"cpu": 2.0} if worker_id == "gone" else {"cpu": 4.0})
+    keeper, keep_s = Timekeeper(stage.policy), stage.policy.lost_worker_keep_s
+
+    def orders() -> list[o.OrderBody]:
+        return keeper.react(News(stage.state, Liveness(), (), stage.now, stage.now))
+
+    stage.give(o.LoseWorker("gone", "silent"), SYSTEM)
+    stage.give(o.LoseWorker("back", "silent"), SYSTEM)
+    stage.now += keep_s
+    stage.add_node("back")
+    stage.give(o.LoseWorker("late", "silent"), SYSTEM)
+    assert orders() == []
+    stage.now += 61
+    (order,) = orders()
+    assert order == o.RetireWorkers(("gone",))
+    assert orders() == []
+    everybody = o.RetireWorkers(("gone", "late", "back", "unknown", "gone"))
+    assert stage.give(everybody, SYSTEM) == {"retired": 1}
+    assert sorted(stage.state.workers) == ["back", "late"]
+    assert stage.state.node_types == {(("cpu", 4.0),): 2}
+    assert stage.sound()
+    stage.add_node("gone")
+    assert not stage.state.workers["gone"].lost
 
 
 def test_losing_a_worker_fails_a_dependent_once(stage: Stage) -> None:
