@@ -277,6 +277,21 @@ def test_what_no_node_could_ever_hold_is_refused_at_submit(fleet: Fleet) -> None
     answer = fleet.admin.post("/tasks", json={**task, "resources": {"gpu": 2}})
     assert error_of(answer, 400, "VALIDATION_ERROR")["details"]["largest_node"] == {"cpu": 8.0, "gpu": 1.0}
     fleet.submit(resources={"cpu": 8})
+    path = f"/tasks/{early.json()['id']}"
+    answer = fleet.admin.put(path, json={"resources": {"cpu": 9}})
+    assert error_of(answer, 400, "VALIDATION_ERROR")["details"]["field"] == "resources.cpu"
+    assert fleet.admin.get(path).json()["resources"] == {"cpu": 512}
+
+
+def test_an_amount_of_devices_that_there_is_on_no_node_is_refused(fleet: Fleet) -> None:
+    """Several are had whole, one may be shared."""
+    fleet.node("a", gpu=4.0)
+    task = {"title": "t", "type": "building", "run": {"kind": "command", "argv": ["true"]}}
+    answer = fleet.admin.post("/tasks", json={**task, "resources": {"gpu": 1.5}})
+    error = error_of(answer, 400, "VALIDATION_ERROR")
+    assert (error["details"]["field"], error["details"]["asked"]) == ("resources.gpu", 1.5)
+    assert "whole" in error["message"]
+    fleet.submit(resources={"gpu": 0.5})
 
 
 def test_only_pending_tasks_are_distributed(fleet: Fleet) -> None:
