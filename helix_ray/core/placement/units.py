@@ -56,9 +56,12 @@ def left_of(total: float, used: Iterable[tuple[float, int]]) -> Units:
     shares: list[tuple[float, int]] = []
     for amount, count in used:
         # What others use comes as a sum: so many devices, and a share of one.
+        if count <= 0:
+            # More tasks ended on trial than there were lanes: short ones share a lane.
+            continue
         devices = int(amount + EPSILON)
         whole -= devices * count
-        if count and amount - devices > EPSILON:
+        if amount - devices > EPSILON:
             shares.append((amount - devices, count))
     if len(shares) == 1:
         return _alike(whole, *shares[0])

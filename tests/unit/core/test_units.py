@@ -48,6 +48,15 @@ def test_what_others_use_is_a_sum_of_devices_and_a_share() -> None:
     assert left_of(4.0, [(2.25, 1)]) == Units(1, (0.75,))
 
 
+def test_tasks_that_end_on_trial_leave_no_more_than_there_is() -> None:
+    """Four short tasks in one lane held one share."""
+    room = Room({"gpu": 1.0})
+    room.take((("gpu", 0.5),))
+    room.take((("gpu", 0.5),), -4)
+    assert room.fits((("gpu", 1.0),))
+    assert left_of(1.0, [(0.5, -3), (1.0, -1)]) == Units(1)
+
+
 def test_lanes_and_the_most_there_is() -> None:
     """Whole devices first; a share may go into a gap."""
     left = Units(1, (0.4, 0.4))
