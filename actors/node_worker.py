@@ -248,8 +248,8 @@ class NodeWorker:
             now = time.monotonic()
             if self._fence.due(now) and self._dispatch.attempts():
                 self._cut_off()
-            for key, (_, when) in list(self._stop_at.items()):
-                seat = self._dispatch.drop(key) if self._dispatch.holds(key) else None
+            for key, (why, when) in list(self._stop_at.items()):
+                seat = self._dispatch.drop(key) if why == "cancelled" else self._dispatch.seat_of(key)
                 if seat is None:
                     self._stop_at.pop(key, None)
                 elif now >= when and next(iter(seat.outstanding)) == key:

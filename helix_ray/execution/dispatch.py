@@ -109,6 +109,10 @@ class Dispatch:
                 self._where[item.key] = None
                 self._queues.setdefault(item.demand, deque()).append(item)
 
+    def seat_of(self, key: Key) -> Seat | None:
+        """Return the seat that was given an attempt; None for one that is queued or not here."""
+        return self._where.get(key)
+
     def drop(self, key: Key) -> Seat | None:
         """Take an attempt that is to stop out of its queue; return its seat when it was given out already."""
         seat = self._where.get(key)
@@ -124,13 +128,15 @@ class Dispatch:
     def ended(self, seat_id: str, key: Key, duration_s: float | None, now: float) -> Item | None:
         """Note that an attempt ended at a seat; return it, or None when it is not known there."""
         seat = self.seats.get(seat_id)
+        running = seat.running() if seat is not None else None
         item = seat.outstanding.pop(key, None) if seat is not None else None
         if seat is None or item is None:
             return None
+        if item is running:
+            seat.since = now
         self._where.pop(key, None)
         if duration_s is not None:
             self._learn(item.group, duration_s)
-        seat.since = now
         return item
 
     def _learn(self, group: Any, duration_s: float) -> None:

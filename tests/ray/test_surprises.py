@@ -37,7 +37,7 @@ def test_short_work_that_turns_out_long_keeps_nobody_waiting(cluster: LiveCluste
     cluster.outcomes(cluster.submit(*[call(len, ()) for _ in range(200)]))
     go = tmp_path / "go"
     marks = [tmp_path / f"mark{i}" for i in range(CPUS)]
-    ids = cluster.submit(*[call(wait_for, str(mark), str(go)) for mark in marks])
+    ids = cluster.submit(*[{**call(wait_for, str(mark), str(go)), "timeout_s": 600} for mark in marks])
     until(lambda: all(mark.exists() for mark in marks))
     assert {cluster.ask(GetTask(task_id))["status"] for task_id in ids} == {"running"}
     (other,) = cluster.submit(function("add", 1, 2))

@@ -204,6 +204,19 @@ def test_work_without_a_seat_is_handed_back_unless_one_is_about_to_be_free() -> 
     assert dispatch.stuck(9.0) == Stuck()
 
 
+def test_an_attempt_that_is_looked_up_is_not_about_to_end() -> None:
+    """Only one that was told to stop is."""
+    dispatch = Dispatch({"cpu": 1.0})
+    seat = seated(dispatch, "a")
+    dispatch.add([item("t0"), item("t1")], 0.0)
+    assert dispatch.batches(0.0)
+    assert dispatch.seat_of(("t0", 1)) is seat
+    assert dispatch.seat_of(("t1", 1)) is None
+    assert seat.slow(STUCK_S)
+    dispatch.drop(("t0", 1))
+    assert not seat.slow(STUCK_S)
+
+
 def test_a_node_learns_from_its_surprises() -> None:
     """What outlasted its kind once is not followed by a batch of that kind."""
     dispatch = Dispatch({"cpu": 1.0})
