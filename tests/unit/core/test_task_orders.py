@@ -305,11 +305,11 @@ def test_edits_of_waiting_and_delayed_tasks(stage: Stage) -> None:
 def test_an_edit_to_what_no_node_could_hold_is_refused(stage: Stage, resources: dict[str, Any]) -> None:
     """As it would be at submit; a task that no node runs may say what it likes."""
     stage.add_node(resources={"cpu": 4.0, "gpu": 4.0, "licence": 1.0})
-    ours, theirs = stage.submit(spec(run=COMMAND), spec())
-    refusal = stage.refuse(UpdateTask(ours, edits={"resources": resources}))
-    (name,) = [*resources, *resources.get("custom", {})][-1:]
+    (ours, theirs), edits = stage.submit(spec(run=COMMAND), spec()), {"resources": resources}
+    refusal = stage.refuse(UpdateTask(ours, edits=edits))
+    name = [*resources, *resources.get("custom", {})][-1]
     assert (refusal.code, refusal.details["field"]) == (ErrorCode.VALIDATION_ERROR, f"resources.{name}")
-    stage.give(UpdateTask(theirs, edits={"resources": resources}))
+    stage.give(UpdateTask(theirs, edits=edits))
 
 
 def test_a_deadline_that_is_edited_is_the_one_that_counts(stage: Stage) -> None:
