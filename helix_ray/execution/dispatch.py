@@ -228,9 +228,7 @@ class Dispatch:
     def surplus(self, now: float, idle_s: float) -> list[Seat]:
         """Return idle seats to give back: idle for too long, or in the way of work that fits nowhere else."""
         blocked = any(
-            queue
-            and not any(seat.demand == demand for seat in self.seats.values())
-            and not self._room().fits(demand)
+            queue and not self._seats_of(demand) and not self._room().fits(demand)
             for demand, queue in self._queues.items()
         )
         return [

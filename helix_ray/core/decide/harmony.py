@@ -17,7 +17,7 @@ from helix_ray.core.events import Event, QuotaSet, TaskEdited
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import DistributeTask, SetQuota
 from helix_ray.core.placement.fit import node_of
-from helix_ray.core.placement.node import depth_for, lanes_of
+from helix_ray.core.placement.node import depth_by, lanes_of
 from helix_ray.core.placement.rules import Shares
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker, class_of
@@ -76,7 +76,7 @@ def _over_quota(group: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context
 
 
 def _depth(group: TaskClass, ctx: Context) -> int:
-    return depth_for(group.kind, ctx.state.durations.average_s(group[:3]))
+    return depth_by(ctx.state.durations, group)
 
 
 def _edited(task: Task, parts: list[Task]) -> list[Task]:

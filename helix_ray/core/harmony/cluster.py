@@ -10,7 +10,7 @@ from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.placement import Fleet, Held, Node
 from helix_ray.core.placement.fit import closed_why, foreign_of, node_of, rests_until
 from helix_ray.core.placement.kept import KeptFleet
-from helix_ray.core.placement.node import depth_for, lanes_of
+from helix_ray.core.placement.node import depth_by, lanes_of
 from helix_ray.core.placement.preempt import preemptible
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State, TaskClass, Worker
@@ -43,7 +43,7 @@ class Cluster:
 
     def depth(self, group: TaskClass) -> int:
         """Return how many tasks of a class one lane holds."""
-        return depth_for(group.kind, self.state.durations.average_s(group[:3]))
+        return depth_by(self.state.durations, group)
 
     def fleet(self) -> Fleet:
         """Return the nodes that are not lost, as the scheduler sees them now. It is there until the next is asked for."""

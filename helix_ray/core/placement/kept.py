@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from helix_ray.core.liveness import Liveness
 from helix_ray.core.placement.fit import RESTING, closed_why, foreign_of, node_of
 from helix_ray.core.placement.fleet import Fleet, Mark
-from helix_ray.core.placement.node import Node, depth_for
+from helix_ray.core.placement.node import Node, depth_by
 from helix_ray.core.state import State, TaskClass, Worker
 
 # Depths of classes that neither wait nor run any more.
@@ -43,8 +43,7 @@ class KeptFleet:
         return self._depth_now(group) if known is None else known
 
     def _depth_now(self, group: TaskClass) -> int:
-        average_s = None if self._state is None else self._state.durations.average_s(group[:3])
-        return depth_for(group.kind, average_s)
+        return 1 if self._state is None else depth_by(self._state.durations, group)
 
     def doubt(self, node_ids: Iterable[str]) -> None:
         """Look at nodes again next time: what was done to them may not come true."""

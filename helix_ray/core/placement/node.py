@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from zlib import crc32
 
+from helix_ray.core.durations import Durations
 from helix_ray.core.placement.units import UNIT_RESOURCES, Units, left_of
 from helix_ray.core.state import TaskClass
 
@@ -41,6 +42,11 @@ def depth_for(kind: str, average_s: float | None) -> int:
     if average_s is None or kind == COMMAND:
         return 1
     return max(1, min(LANE_TASKS_MAX, int(PREFETCH_S / max(average_s, 1e-6))))
+
+
+def depth_by(durations: Durations, group: TaskClass) -> int:
+    """Return how many tasks of a class one lane may hold, by what its kind was measured to take."""
+    return depth_for(group.kind, durations.average_s(group[:3]))
 
 
 class Node:
