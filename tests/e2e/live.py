@@ -65,7 +65,8 @@ class Live:
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if process.cmdline()[:1] and process.cmdline()[0].startswith(title):
+                words = process.cmdline()  # empty for one that has just ended, so asked for once
+                if words and words[0].startswith(title):
                     found.append(process.pid)
         return found
 
