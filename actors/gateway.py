@@ -42,6 +42,7 @@ from helix_ray.core.orders import (
     UpdateTask,
 )
 from helix_ray.core.questions import GetResult, GetTask, GetWorker, ListTasks, Question, ReadLog, WaitTasks
+from helix_ray.execution.log_reading import read_log
 from helix_ray.ports import Batch
 
 log = logging.getLogger(__name__)
@@ -293,22 +294,15 @@ class RayControlPlane:
         task = await self.query(GetTask(question.task_id), by)
         if isinstance(task, Rejected):
             return task
-        attempt = question.attempt or task["attempt"]
-        empty = {"text": "", "offset": question.offset, "next_offset": question.offset, "attempt": attempt}
-        if task["run"] is None or task["assigned_worker"] is None:
-            over = task["status"] in ("completed", "failed", "cancelled")
-            if not over and wait_s > 0:
-                await asyncio.sleep(min(wait_s, 0.25))
-            return {**empty, "eof": over, "cut_bytes": 0}
-        name = await self._node_worker_of(str(task["assigned_worker"]))
-        pieces = (question.task_id, attempt, question.offset, question.limit_bytes, wait_s)
-        piece: Answer | None = await self._ask_actor(name, lambda n: n.read_log.remote(*pieces))
-        if piece is None:
-            # After a restart the cluster has other nodes, but their machine has the same files.
-            piece = await self._ask_actor(names.HISTORIAN, lambda h: h.read_log.remote(*pieces[:4]))
-        if piece is None:
-            message = "The log was kept on a node that is gone"
-            return Rejected(
-                ErrorCode.NOT_FOUND, message, {"id": question.task_id, "worker": task["assigned_worker"]}
-            )
-        return piece
+        worker_id = str(task["assigned_worker"])
+
+        async def read(attempt: int) -> Answer | None:
+            pieces = (question.task_id, attempt, question.offset, question.limit_bytes)
+            name = await self._node_worker_of(worker_id)
+            piece: Answer | None = await self._ask_actor(name, lambda n: n.read_log.remote(*pieces, wait_s))
+            if piece is None:
+                # After a restart the cluster has other nodes, but their machine has the same files.
+                piece = await self._ask_actor(names.HISTORIAN, lambda h: h.read_log.remote(*pieces))
+            return piece
+
+        return await read_log(question, task, read, wait_s)

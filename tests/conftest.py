@@ -22,7 +22,7 @@ import pytest
 TESTS = Path(__file__).parent
 TIERS = frozenset({"unit", "properties", "golden", "contract", "http", "ray", "e2e", "docs"})
 ADMIN_PASSWORD = "admin123"
-STOP_MAX_S = 30
+STOP_MAX_S = 90
 SETTINGS_PREFIX = "HELIX_"
 AMBIENT = ("RAY_ADDRESS",)
 

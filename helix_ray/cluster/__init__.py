@@ -28,6 +28,7 @@ from helix_ray.cluster.link import IN_CLUSTER, Answer
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.questions import GetResult, GetTask, GetWorker, Question, ReadLog, WaitTasks
+from helix_ray.execution.log_reading import read_log
 
 __all__ = [
     "Cluster",
@@ -52,7 +53,6 @@ NAMESPACE = "helix"
 # A master that was killed is back in about two seconds; a head node takes longer.
 RESEND_S = 60.0
 RESEND_EVERY_S = 0.1
-UNFINISHED_LOG_WAIT_S = 0.25
 
 # Names that the actors are found by (actors/names.py, which this ring must not import).
 MASTER = "helix-master"
@@ -121,25 +121,18 @@ class RayLink:
         task = await self.query(GetTask(question.task_id))
         if isinstance(task, Rejected):
             return task
-        attempt = question.attempt or task["attempt"]
-        worker_id = task["assigned_worker"]
-        if task["run"] is None or worker_id is None:
-            over = task["finished_at"] is not None
-            if not over and wait_s > 0:
-                await asyncio.sleep(min(wait_s, UNFINISHED_LOG_WAIT_S))
-            nothing = {"text": "", "offset": question.offset, "next_offset": question.offset}
-            return {**nothing, "attempt": attempt, "eof": over, "cut_bytes": 0}
-        pieces = (question.task_id, attempt, question.offset, question.limit_bytes, wait_s)
-        name = await self._node_worker_of(str(worker_id))
-        piece: Answer | None = await self._ask(name, lambda node: node.read_log.remote(*pieces))
-        if piece is None:
-            # A cluster that was started again has other nodes, but their machine has the same files.
-            piece = await self._ask(HISTORIAN, lambda history: history.read_log.remote(*pieces[:4]))
-        if piece is None:
-            return Rejected(
-                ErrorCode.NOT_FOUND, "The log was kept on a node that is gone", {"worker": worker_id}
-            )
-        return piece
+        worker_id = str(task["assigned_worker"])
+
+        async def read(attempt: int) -> Answer | None:
+            pieces = (question.task_id, attempt, question.offset, question.limit_bytes)
+            name = await self._node_worker_of(worker_id)
+            piece: Answer | None = await self._ask(name, lambda node: node.read_log.remote(*pieces, wait_s))
+            if piece is None:
+                # A cluster that was started again has other nodes, but their machine has the same files.
+                piece = await self._ask(HISTORIAN, lambda history: history.read_log.remote(*pieces))
+            return piece
+
+        return await read_log(question, task, read, wait_s)
 
     async def _call(self, send: Callable[[Any], Awaitable[T]]) -> T:
         """Call the master until it answers; raise ClusterUnavailable when it has not for RESEND_S seconds."""

@@ -12,6 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from helix_ray.config import Settings
 
+# From the first piece of the stream to the last.
+STREAM_S = 1.0
+
 
 def app(settings: Settings) -> ASGIApp:
     """Build it on the replica, as the real one is."""
@@ -63,7 +66,7 @@ async def _stream(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     for number in range(3):
         await send({"type": "http.response.body", "body": b"data: %d\n\n" % number, "more_body": True})
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(STREAM_S / 2)
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -135,7 +134,7 @@ class Host:
         """Return the host's processes, sshd and its sessions left out, whose command line has all these words."""
         found = []
         for process in psutil.Process(self.pid()).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error, OSError):
                 line = " ".join(process.cmdline())
                 if line and "sshd" not in line.split()[0] and all(word in line for word in words):
                     found.append(process)
@@ -155,10 +154,17 @@ class Host:
         ]
         return subprocess.run([*enter, "bash", "-c", line], capture_output=True, text=True, check=False)
 
-    def kill(self, *words: str) -> None:
-        """Kill the one process whose command line has these words, with SIGKILL."""
-        (process,) = self.processes(*words)
-        process.send_signal(signal.SIGKILL)
+    def process(self, *words: str) -> psutil.Process:
+        """Return the one process whose command line has these words."""
+        found: list[psutil.Process] = []
+
+        def alone() -> bool:
+            # What it has just forked carries its words until it is another program.
+            found[:] = self.processes(*words)
+            return len(found) == 1
+
+        until(alone)
+        return found[0]
 
     def cut(self) -> None:
         """Pull the plug of its network."""

@@ -153,11 +153,11 @@ def nest() -> None:
         _, data_dir, path = line.split()
         pid = os.fork()
         if pid == 0:
+            print("started", os.getpid(), flush=True)
             try:
                 asyncio.run(_live(data_dir, path))
             finally:
                 sys.stderr.flush()
-        print("started", pid, flush=True)
         # Wait for its end: the parent kills it, and learns here that it is gone.
         _, status = os.waitpid(pid, 0)
         print("ended", os.waitstatus_to_exitcode(status), flush=True)

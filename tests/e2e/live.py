@@ -64,7 +64,7 @@ class Live:
         """Return the processes below this server whose title begins so; Ray's are named ray::Class or ray::Class.method."""
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error, OSError):
                 words = process.cmdline()  # empty for one that has just ended, so asked for once
                 if words and words[0].startswith(title):
                     found.append(process.pid)

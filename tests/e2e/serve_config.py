@@ -27,7 +27,7 @@ def main(port: int) -> None:
     (service,) = [document for document in documents if document["kind"] == "RayService"]
     config: dict[str, Any] = yaml.safe_load(service["spec"]["serveConfigV2"])
     config["http_options"] |= {"host": "127.0.0.1", "port": port}
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         serve.start(http_options=config["http_options"])
         # What the dashboard does for the operator's PUT /api/serve/applications/.

@@ -18,7 +18,7 @@ from tests.e2e.live import Json, Live, add_user, ended, error_of, serving, submi
 from tests.ray.signals import until
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "external_worker.py"
-LEASE_S = 2
+LEASE_S = 6
 # Progress that the program reports just before it prints its result.
 HALF = 50
 COUNT: Json = {"title": "Count", "description": "to be or not to be", "type": "design"}

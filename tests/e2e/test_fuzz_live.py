@@ -91,9 +91,9 @@ def steer(fuzzed: Fuzzed, case: Any) -> bool:
     for name in set(fuzzed.known) & set(case.path_parameters or {}):
         ids = fuzzed.known[name]
         case.path_parameters[name] = ids[fuzzed.statuses.total() // 2 % len(ids)]
-    # A log that is followed ends with its task, which may be never.
-    if case.query is not None:
-        case.query.pop("follow", None)
+    # A log that is followed, or a result that is waited for, ends with its task, which may be never.
+    for name in ("follow", "wait_s") if case.query is not None else ():
+        case.query.pop(name, None)
     if case.headers is not None:
         case.headers.pop("Idempotency-Key", None)
     tasks = case.body.get("tasks", [case.body]) if isinstance(case.body, dict) else []
@@ -162,6 +162,5 @@ def test_nothing_was_hurt(fuzzed: Fuzzed, record_property: Callable[[str, object
     assert [fuzzed.live.pid(title) for title in TITLES] == fuzzed.pids
     client = fuzzed.live.client()
     (task_id,) = submit(client, function("add", 2, 3, priority="critical"))
-    result = client.get(f"/tasks/{task_id}/logs", params={"follow": "true"})
-    assert result.status_code == 200
+    assert client.get(f"/tasks/{task_id}/logs", params={"follow": "true"}).status_code == 200
     assert client.get(f"/tasks/{task_id}/result").json()["result"]["value"] == 5

@@ -98,5 +98,5 @@ def test_a_killed_lender_forgets_nothing(tmp_path: Path) -> None:
         assert UNAUTHENTICATED - 1 - CALLERS <= admitted[401] <= UNAUTHENTICATED - 1
         assert admitted.total() == 10 + 2 * UNAUTHENTICATED
         check_refusal(ask(anonymous), "anonymous", UNAUTHENTICATED)
-        assert live.pid(LENDER) != dead
+        live.pid(LENDER, other_than=dead)
         assert flood(admin, 2 * AUTHENTICATED) == {200: AUTHENTICATED, 429: AUTHENTICATED}

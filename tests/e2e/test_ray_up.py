@@ -30,7 +30,7 @@ from tests.ray.signals import until
 BIN = Path(sys.executable).parent
 STATUS_S_MAX = 15.0
 CUT_S = 60.0
-RETURN_S_MAX = 60.0
+RETURN_S_MAX = 180.0
 # As short as it may be: `ray down` reaches the workers only through their own patience.
 HEAD_STOPPED_S = 30
 DOWN_S_MAX = HEAD_STOPPED_S + 15.0
@@ -196,7 +196,7 @@ def test_a_program_on_any_node_joins_with_the_token_only(cluster: RayUp) -> None
     """`helix_ray.connect()` finds the cluster on the head by itself and elsewhere by address; another token is refused."""
     program = "import helix_ray as hx; print(list(hx.connect().map(abs, [-7])))"
     address = f"RAY_ADDRESS={cluster.host(1).address}:6379 RAY_AUTH_MODE=token"
-    run = f"timeout 60 {BIN}/python -c {shlex.quote(program)}"
+    run = f"timeout 180 {BIN}/python -c {shlex.quote(program)}"
     assert cluster.host(1).run(run).stdout.strip() == "[7]"
     assert cluster.host(2).run(f"{address} {run}").stdout.strip() == "[7]"
     assert cluster.host(3).run(f"{address} RAY_AUTH_TOKEN=another {run}").returncode != 0
@@ -209,8 +209,14 @@ def test_a_killed_raylet_is_back_under_its_name(cluster: RayUp) -> None:
     (bound,) = send(cluster, client, on(2, "if mkdir /tmp/once 2>&-; then sleep 600; fi; echo again"))
     until(lambda: (cluster.host(2).folder / "tmp/once").exists())
     send(cluster, client, *anywhere(30))
-    cluster.host(2).kill("/raylet/raylet")
-    right_within(client, host1=True, host2=False, host3=True)
+    # On a quiet machine the node is back before anybody has seen it gone, so what starts it again is held up.
+    supervisor = cluster.host(2).process("serve_app.node")
+    supervisor.suspend()
+    try:
+        cluster.host(2).process("/raylet/raylet").kill()
+        right_within(client, host1=True, host2=False, host3=True)
+    finally:
+        supervisor.resume()
     right_within(client, RETURN_S_MAX, host1=True, host2=True, host3=True)
     nothing_lost_nothing_twice(cluster, client)
     after = workers(client)["worker-host2"]

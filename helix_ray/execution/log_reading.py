@@ -1,0 +1,47 @@
+"""An attempt's output as its reader is told of it: the node knows the text, and only the control plane when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from helix_ray.core.answers import Answer
+from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.questions import ReadLog
+
+UNASSIGNED_WAIT_S = 0.25
+"""How long a follower waits, in seconds, before it looks again for the node of a task that has none."""
+
+AGAIN_S = 0.05
+"""The same, where the node has no such attempt although it is not over."""
+
+Read = Callable[[int], Awaitable[Answer | None]]
+
+
+async def read_log(question: ReadLog, task: dict[str, Any], read: Read, wait_s: float) -> Answer:
+    """Return a piece of the log of a task, whose view was read before; `read` asks whoever keeps an attempt's output.
+
+    `eof` is true once the attempt is over and all of it was read. Without text the answer may take `wait_s` seconds.
+    """
+    attempt = question.attempt or task["attempt"]
+    finished = task["finished_at"] is not None
+    if task["run"] is None or task["assigned_worker"] is None:
+        await _pause(0.0 if finished else min(wait_s, UNASSIGNED_WAIT_S))
+        nothing = {"text": "", "offset": question.offset, "next_offset": question.offset}
+        return {**nothing, "attempt": attempt, "eof": finished, "cut_bytes": 0}
+    piece = await read(attempt)
+    if piece is None:
+        where = {"id": question.task_id, "worker": task["assigned_worker"]}
+        return Rejected(ErrorCode.NOT_FOUND, "The log was kept on a node that is gone", where)
+    if isinstance(piece, Rejected) or finished or attempt < task["attempt"]:
+        return piece
+    if piece["eof"] and not piece["text"]:
+        # The node has not begun the attempt yet, or its report of the end is on the way.
+        await _pause(min(wait_s, AGAIN_S))
+    return {**piece, "eof": False}
+
+
+async def _pause(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)

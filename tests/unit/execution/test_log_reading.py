@@ -1,0 +1,82 @@
+"""What the reader of a log is told: text from the node, and its end from the control plane."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from helix_ray.core.answers import Answer
+from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.questions import ReadLog
+from helix_ray.execution.log_reading import read_log
+
+RUNNING: dict[str, Any] = {"run": {}, "assigned_worker": "worker-1", "attempt": 2, "finished_at": None}
+FINISHED = RUNNING | {"finished_at": 5.0}
+
+
+def told(task: dict[str, Any], kept: Answer | None, attempt: int | None = None) -> Answer:
+    """Ask once, without waiting; the node answers what it keeps of whichever attempt it is asked for."""
+    asked: list[int] = []
+
+    async def read(number: int) -> Answer | None:
+        asked.append(number)
+        return kept
+
+    answer = asyncio.run(read_log(ReadLog("task-1", attempt, 3), task, read, 0.0))
+    assert asked in ([], [attempt or task["attempt"]])
+    return answer
+
+
+def piece(text: str, *, eof: bool) -> dict[str, Any]:
+    return {"text": text, "offset": 3, "next_offset": 3 + len(text), "eof": eof, "attempt": 2, "cut_bytes": 0}
+
+
+@pytest.mark.parametrize(
+    ("task", "attempt", "over"),
+    [(RUNNING, None, False), (RUNNING, 2, False), (RUNNING, 1, True), (FINISHED, None, True)],
+)
+@pytest.mark.parametrize("text", ["", "the last line"])
+def test_a_node_that_has_no_more_is_the_end_only_once_the_attempt_is_over(
+    task: dict[str, Any], attempt: int | None, over: bool, text: str
+) -> None:
+    """The node knows nothing of an attempt that is on its way there, nor whether its report has arrived."""
+    assert told(task, piece(text, eof=True), attempt) == piece(text, eof=over)
+    assert told(task, piece(text, eof=False), attempt) == piece(text, eof=False)
+
+
+@pytest.mark.parametrize("without", [{"run": None}, {"assigned_worker": None}])
+@pytest.mark.parametrize(("task", "over"), [(RUNNING, False), (FINISHED, True)])
+def test_nobody_keeps_a_log_of_what_runs_nowhere(
+    task: dict[str, Any], without: dict[str, Any], over: bool
+) -> None:
+    """It is empty, and ends with the task."""
+    assert told(task | without, None) == piece("", eof=over)
+
+
+def test_a_log_that_went_with_its_node() -> None:
+    """Is refused with the worker's id; so is what the node itself refuses."""
+    answer = told(FINISHED, None)
+    assert isinstance(answer, Rejected)
+    assert (answer.code, answer.details["worker"]) == (ErrorCode.NOT_FOUND, "worker-1")
+    refused = Rejected(ErrorCode.FORBIDDEN, "no")
+    assert told(RUNNING, refused) is refused
+
+
+@pytest.mark.parametrize(("task", "kept"), [(RUNNING, piece("", eof=True)), (RUNNING | {"run": None}, None)])
+def test_a_follower_does_not_ask_without_a_pause(task: dict[str, Any], kept: Answer | None) -> None:
+    """Who waits for more is answered after a moment where the node would say at once that there is none."""
+
+    async def read(number: int) -> Answer | None:
+        return kept
+
+    async def asked() -> bool:
+        asking = asyncio.create_task(read_log(ReadLog("task-1", None, 3), task, read, 5.0))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        early = asking.done()
+        assert await asking == piece("", eof=False)
+        return early
+
+    assert asyncio.run(asked()) is False
