@@ -92,7 +92,8 @@ class NodeWorker:
     async def ping(self, free: dict[str, float] | None = None) -> dict[str, Any]:
         """Start the loops where they do not run yet, and say who this is; `free` is what Ray has free on this node."""
         if free is not None:
-            self._usage.sample(free, [seat.demand for seat in self._dispatch.seats.values()])
+            foreign = self._usage.sample(free, [seat.demand for seat in self._dispatch.seats.values()])
+            self._dispatch.foreign = tuple(foreign.items())
         if not self._loops:
             self._plane = RayControlPlane()
             await self._host.listen()

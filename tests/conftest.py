@@ -18,6 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says more of the machine than of the code; in CI hypothesis leaves it out by itself.
+settings.register_profile(
+    "unhurried", settings.get_profile(settings.get_current_profile_name()), deadline=None
+)
+settings.load_profile("unhurried")
 
 TESTS = Path(__file__).parent
 TIERS = frozenset({"unit", "properties", "golden", "contract", "http", "ray", "e2e", "docs"})

@@ -86,6 +86,8 @@ class Dispatch:
 
     def __init__(self, capacity: Mapping[str, float]) -> None:
         self._capacity = dict(capacity)
+        # What others on the cluster use of the node, as it was measured last.
+        self.foreign: Demand = ()
         self._queues: dict[Demand, deque[Item]] = {}
         self._durations: OrderedDict[Any, float] = OrderedDict()
         self.seats: dict[str, Seat] = {}
@@ -210,25 +212,32 @@ class Dispatch:
         return running
 
     def wanted(self) -> list[Demand]:
-        """Return the demands of executors worth starting now: there is work for them, and they fit."""
+        """Return the demands of executors worth starting now: there is work for them, and they fit.
+
+        The first one for a demand may wait until others on the cluster leave it room; a further one would only wait,
+        and what was asked for counts as ours.
+        """
         room: Room | None = None
+        shared: Room | None = None
         wanted: list[Demand] = []
         for demand, queue in self._queues.items():
             seats = self._seats_of(demand)
             missing = len(queue) - sum(1 for seat in seats if not seat.outstanding)
             most = SEATS_WITHOUT_DEMAND_MAX - len(seats) if not demand else len(queue)
             for _ in range(min(missing, most)):
-                room = room or self._room()
-                if not room.fits(demand):
+                room, shared = room or self._room(), shared or self._room(self.foreign)
+                first = not seats and demand not in wanted
+                if not room.fits(demand) or not (first or shared.fits(demand)):
                     break
                 room.take(demand)
+                shared.take(demand)
                 wanted.append(demand)
         return wanted
 
     def surplus(self, now: float, idle_s: float) -> list[Seat]:
         """Return idle seats to give back: idle for too long, or in the way of work that fits nowhere else."""
         blocked = any(
-            queue and not self._seats_of(demand) and not self._room().fits(demand)
+            queue and all(seat.slow(now) for seat in self._seats_of(demand)) and not self._room().fits(demand)
             for demand, queue in self._queues.items()
         )
         return [
@@ -301,8 +310,9 @@ class Dispatch:
             del self._where[item.key]
         return items
 
-    def _room(self) -> Room:
+    def _room(self, foreign: Demand = ()) -> Room:
         room = Room(self._capacity)
+        room.take(foreign)
         for seat in self.seats.values():
             room.take(seat.demand)
         return room

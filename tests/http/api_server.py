@@ -75,7 +75,9 @@ def serving_api(
     plane = plane or memory_plane(settings, PASSWORD, clock)
     limiter = LendingLimiter(policies, lend_here(policies))
     app = build_asgi(control or plane, settings, keys or KeyRing.fresh(), limiter)
-    config = uvicorn.Config(app, proxy_headers=False, log_config=None, access_log=False, lifespan="on")
+    config = uvicorn.Config(
+        app, proxy_headers=False, log_config=None, access_log=False, lifespan="on", timeout_keep_alive=75
+    )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -108,7 +108,9 @@ def serving(plane: MemoryControlPlane, settings: Settings) -> Iterator[str]:
     """Serve the application until the block ends; give its address."""
     limiter = LendingLimiter(PLENTY, lend_here(PLENTY))
     asgi = build_asgi(plane, settings, KeyRing.fresh(), limiter)
-    server = uvicorn.Server(uvicorn.Config(asgi, log_config=None, access_log=False, lifespan="on"))
+    server = uvicorn.Server(
+        uvicorn.Config(asgi, log_config=None, access_log=False, lifespan="on", timeout_keep_alive=75)
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -54,7 +54,7 @@ WAYS: dict[ErrorCode, Reach] = {
     ErrorCode.CONFLICT: make_conflict,
     ErrorCode.RATE_LIMIT_EXCEEDED: use_up,
     ErrorCode.INTERNAL_ERROR: lambda _, client: client.get("/workers"),
-    ErrorCode.SERVICE_UNAVAILABLE: lambda api, _: httpx.get(f"{api.url}/readyz"),
+    ErrorCode.SERVICE_UNAVAILABLE: lambda api, _: httpx.get(f"{api.url}/readyz", timeout=30),
     ErrorCode.PAYLOAD_TOO_LARGE: lambda _, client: client.post("/tasks", json={"title": "x" * (1 << 20)}),
     ErrorCode.METHOD_NOT_ALLOWED: lambda _, client: client.patch("/tasks"),
 }

@@ -98,6 +98,6 @@ def test_every_answer_has_its_documented_form(
 
 def fresh_token(api: Api) -> str:
     """A session of its own, for a request that may end it."""
-    with httpx.Client(base_url=f"{api.url}/api/v1") as client:
+    with httpx.Client(base_url=f"{api.url}/api/v1", timeout=30) as client:
         body = {"username": "admin", "password": PASSWORD}
         return f"Bearer {client.post('/auth/login', json=body).json()['token']}"

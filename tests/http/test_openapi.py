@@ -69,17 +69,17 @@ def test_requests_have_examples_that_are_valid(admin: httpx.Client) -> None:
 
 
 def test_the_page_shows_every_operation_and_loads_nothing(api: Api) -> None:
-    answer = httpx.get(f"{api.url}/docs")
+    answer = httpx.get(f"{api.url}/docs", timeout=30)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     for path, _, _ in operations(DOCUMENT):
         assert path in answer.text
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", answer.text)
-    assert httpx.get(f"{api.url}/openapi.json").json() == DOCUMENT
+    assert httpx.get(f"{api.url}/openapi.json", timeout=30).json() == DOCUMENT
 
 
 def test_health(api: Api) -> None:
-    assert httpx.get(f"{api.url}/healthz").json() == {"status": "ok"}
-    assert httpx.get(f"{api.url}/readyz").json() == {"status": "ready"}
-    error_of(httpx.post(f"{api.url}/healthz"), 405, "METHOD_NOT_ALLOWED")
+    assert httpx.get(f"{api.url}/healthz", timeout=30).json() == {"status": "ok"}
+    assert httpx.get(f"{api.url}/readyz", timeout=30).json() == {"status": "ready"}
+    error_of(httpx.post(f"{api.url}/healthz", timeout=30), 405, "METHOD_NOT_ALLOWED")

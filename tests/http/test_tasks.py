@@ -335,6 +335,7 @@ class TestLogs:
                     f"{api.url}/api/v1/tasks/{task_id}",
                     json={"status": "completed"},
                     headers={"authorization": admin.headers["authorization"]},
+                    timeout=30,
                 )
             )
             ended.start()

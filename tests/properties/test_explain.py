@@ -91,7 +91,7 @@ def worlds(draw: st.DrawFn) -> World:
             draw(sc.labels),
         )  # fmt: skip
         world.give(body)
-    for project in draw(st.sets(st.sampled_from(sc.PROJECTS))):
+    for project in sorted(draw(st.sets(st.sampled_from(sc.PROJECTS)))):
         limits = draw(
             st.dictionaries(st.sampled_from(("cpu", "tasks")), st.sampled_from((4.0, 5.0)), max_size=2)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,28 @@ from tests.ray.conftest import LiveCluster, command
 from tests.ray.signals import until
 
 
+@contextlib.contextmanager
+def node_with(cluster: LiveCluster, resource: str, **offer: Any) -> Iterator[None]:
+    """Add a node that offers something, and take it away again: until it is lost, others would still ask it."""
+
+    def is_there() -> bool:
+        workers = cluster.ask(ListWorkers())["workers"]
+        return any(w["resources"].get(resource) and w["status"] != "lost" for w in workers)
+
+    node = cluster.ray_cluster.add_node(**offer, object_store_memory=100 << 20)
+    try:
+        until(is_there)
+        yield
+    finally:
+        cluster.ray_cluster.remove_node(node, allow_graceful=False)
+    until(lambda: not is_there())
+
+
 @pytest.fixture
 def gpus(cluster: LiveCluster) -> Iterator[None]:
     """Add a node with four logical GPUs, and take it away again."""
-    node = cluster.ray_cluster.add_node(num_cpus=2, num_gpus=4, object_store_memory=100 << 20)
-
-    def offered() -> bool:
-        workers = cluster.ask(ListWorkers())["workers"]
-        return any(w["resources"].get("gpu") == 4 and w["status"] != "lost" for w in workers)
-
-    until(offered)
-    yield
-    cluster.ray_cluster.remove_node(node, allow_graceful=False)
+    with node_with(cluster, "gpu", num_cpus=2, num_gpus=4):
+        yield
 
 
 def test_shares_of_devices_make_no_whole_one(cluster: LiveCluster, gpus: None, tmp_path: Path) -> None:
@@ -42,8 +53,8 @@ def test_shares_of_devices_make_no_whole_one(cluster: LiveCluster, gpus: None, t
     first, second = cluster.submit(wants(1), wants(1))
     until(lambda: runs(first))
     until(lambda: bool(cluster.ask(ExplainTask(second))["history"]))
-    view = cluster.ask(ExplainTask(second))
-    assert view["change"] == [{"change": "reduce", "resource": "gpu", "to": 0.4, "by": 0.6}]
+    change = [{"change": "reduce", "resource": "gpu", "to": 0.4, "by": 0.6}]
+    until(lambda: bool(cluster.ask(ExplainTask(second))["change"] == change))
     (small,) = cluster.submit(command("echo passed", resources={"cpu": 0, "gpu": 0.4}))
     assert cluster.outcomes([small])[small]["result"]["output"] == "passed\n"
     assert not runs(second)
@@ -55,10 +66,9 @@ def test_shares_of_devices_make_no_whole_one(cluster: LiveCluster, gpus: None, t
 
 def test_what_only_ray_knows_to_be_no_amount_fails_with_its_reason(cluster: LiveCluster) -> None:
     """TPUs come in powers of two: that is Ray's own rule, and its refusal ends the task."""
-    node = cluster.ray_cluster.add_node(num_cpus=1, resources={"TPU": 4}, object_store_memory=100 << 20)
-    until(lambda: any("TPU" in w["resources"] for w in cluster.ask(ListWorkers())["workers"]))
-    (task_id,) = cluster.submit(command("true", resources={"cpu": 0, "custom": {"TPU": 3}}, max_retries=5))
-    outcome = cluster.outcomes([task_id])[task_id]
-    cluster.ray_cluster.remove_node(node, allow_graceful=False)
+    with node_with(cluster, "TPU", num_cpus=1, resources={"TPU": 4}):
+        asked = command("true", resources={"cpu": 0, "custom": {"TPU": 3}}, max_retries=5)
+        (task_id,) = cluster.submit(asked)
+        outcome = cluster.outcomes([task_id])[task_id]
     assert (outcome["status"], outcome["error"]["reason"]) == ("failed", "bad_spec")
     assert "TPU" in outcome["error"]["message"]

@@ -38,7 +38,7 @@ def test_short_work_that_turns_out_long_keeps_nobody_waiting(cluster: LiveCluste
     go = tmp_path / "go"
     marks = [tmp_path / f"mark{i}" for i in range(CPUS)]
     ids = cluster.submit(*[{**call(wait_for, str(mark), str(go)), "timeout_s": 600} for mark in marks])
-    until(lambda: all(mark.exists() for mark in marks))
+    until(lambda: all(mark.exists() for mark in marks), 120.0)
     assert {cluster.ask(GetTask(task_id))["status"] for task_id in ids} == {"running"}
     (other,) = cluster.submit(function("add", 1, 2))
     go.touch()

@@ -254,13 +254,15 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
         "try: app(['--help'])\nexcept SystemExit: pass\n"
         "print(sorted({'httpx','numpy','ray','pydantic','fastapi','onnxruntime'} & set(sys.modules)), file=sys.stderr)"
     )
-    started = time.perf_counter()
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    took = time.perf_counter() - started
+    took = []
+    for _ in range(3):
+        started = time.perf_counter()
+        ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        took.append(time.perf_counter() - started)
     assert ended.stderr.strip() == "[]"
     assert "worker" in ended.stdout
     # The claim is 0.4 s; a machine that is busy with other tests gets four times that.
-    assert took < 4 * HELP_S_MAX
+    assert min(took) < 4 * HELP_S_MAX
 
 
 def test_completion_knows_commands_options_and_choices() -> None:

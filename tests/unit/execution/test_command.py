@@ -104,7 +104,7 @@ def test_bad_specs_say_what_is_wrong(folder: Path, spec: dict[str, Any], words: 
 def test_timeout_ends_the_whole_group(folder: Path, is_alive: Callable[[int], bool]) -> None:
     """A command that ignores SIGTERM, and its grandchildren, are gone when the outcome comes back."""
     line = "trap '' TERM; sh -c 'sleep 1000 & echo $!; wait' & sleep 1000 & echo $! $$; wait; wait"
-    outcome = run(folder, {"shell": line}, timeout_s=1.5, grace_s=0.3)
+    outcome = run(folder, {"shell": line}, timeout_s=4, grace_s=0.3)
     assert outcome.error is not None
     assert (outcome.error.reason, outcome.exit_code) == ("timeout", -signal.SIGKILL)
     assert outcome.output_tail is not None

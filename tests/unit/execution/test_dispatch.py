@@ -136,6 +136,35 @@ def test_idle_seats_are_given_back_in_time_or_when_they_are_in_the_way() -> None
     assert dispatch.surplus(10.0, 30.0) == [seat]
 
 
+def test_an_idle_seat_is_in_the_way_of_work_that_waits_behind_long_attempts() -> None:
+    """A seat of the demand is no help while what it runs does not end; one that is about to be free is waited for."""
+    dispatch = Dispatch({"cpu": 2.0})
+    idle = seated(dispatch, "small", (("cpu", 0.5),))
+    seated(dispatch, "busy")
+    dispatch.add((item(f"t{i}") for i in range(2)), 0.0)
+    assert given(dispatch) == {"busy": ["t0"]}
+    assert dispatch.wanted() == []
+    assert dispatch.surplus(STUCK_S / 2, 30.0) == []
+    assert dispatch.surplus(STUCK_S, 30.0) == [idle]
+    dispatch.close_seat(idle.id)
+    assert dispatch.wanted() == [ONE]
+
+
+def test_further_seats_are_opened_only_in_what_others_leave() -> None:
+    """One may wait until they let go; a second one would hide what they use, as what is asked for counts as ours."""
+    dispatch = Dispatch({"cpu": 2.0, "gpu": 1.0})
+    dispatch.foreign = (("cpu", 1.5),)
+    dispatch.add((item(f"t{i}") for i in range(2)), 0.0)
+    dispatch.add([item("g", GPU)], 0.0)
+    assert dispatch.wanted() == [ONE, GPU]
+    seated(dispatch, "a")
+    seated(dispatch, "b", GPU)
+    given(dispatch)
+    assert dispatch.wanted() == []
+    dispatch.foreign = ()
+    assert dispatch.wanted() == [ONE]
+
+
 def test_tasks_of_an_executor_that_never_comes_are_handed_back() -> None:
     """Other jobs may hold what it needs; while another seat of the demand lives, its tasks stay."""
     dispatch = Dispatch({"cpu": 2.0})

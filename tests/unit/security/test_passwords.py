@@ -67,27 +67,36 @@ def test_passwords_that_break_the_rules_are_refused_by_name(password: str) -> No
 
 
 def test_an_unknown_user_takes_as_long_as_a_wrong_password(hashed: str) -> None:
-    """Medians of interleaved rounds within a quarter of each other: no shortcut is taken for either."""
+    """Medians of interleaved rounds within a quarter of each other: no shortcut is taken for either.
+
+    The machine gets three chances to be quiet.
+    """
     verify_password(None, "warm the dummy")
-    took: dict[bool, list[float]] = {True: [], False: []}
-    for _ in range(15):
-        for known in (True, False):
-            before = time.process_time()
-            verify_password(hashed if known else None, "wrong password")
-            took[known].append(time.process_time() - before)
-    known_s, unknown_s = statistics.median(took[True]), statistics.median(took[False])
-    assert abs(known_s - unknown_s) < 0.25 * max(known_s, unknown_s)
+
+    def took(hashed: str | None) -> float:
+        before = time.process_time()
+        verify_password(hashed, "wrong password")
+        return time.process_time() - before
+
+    for _ in range(3):
+        pairs = [(took(hashed), took(None)) for _ in range(15)]
+        known_s, unknown_s = (statistics.median(column) for column in zip(*pairs, strict=True))
+        if abs(known_s - unknown_s) < 0.25 * max(known_s, unknown_s):
+            return
+    pytest.fail(f"known {known_s:.4f} s, unknown {unknown_s:.4f} s")
 
 
 def test_two_at_once_then_a_queue_then_a_refusal(gate: PasswordGate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of ten logins at once two run, three wait, five are told to come back; all that were let in get an answer."""
     open_gate, at_once, most, lock = threading.Event(), 0, 0, threading.Lock()
+    entered = threading.Semaphore(0)
 
     def slow_verify(hashed: str | None, password: str) -> bool:
         nonlocal at_once, most
         with lock:
             at_once += 1
             most = max(most, at_once)
+        entered.release()
         open_gate.wait()
         with lock:
             at_once -= 1
@@ -99,6 +108,8 @@ def test_two_at_once_then_a_queue_then_a_refusal(gate: PasswordGate, monkeypatch
         logins = [asyncio.ensure_future(gate.verify(None, "right")) for _ in range(10)]
         refused, _ = await asyncio.wait(logins, return_when=asyncio.FIRST_EXCEPTION)
         assert len(refused) == 5
+        for _ in range(2):
+            await asyncio.to_thread(entered.acquire)
         open_gate.set()
         return await asyncio.gather(*logins, return_exceptions=True)
 
