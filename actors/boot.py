@@ -60,7 +60,7 @@ def _wait_for_nodes(reconciler: Any, nodes: set[str] | None) -> None:
     """Wait until these nodes, or all that are alive now, have their workers."""
 
     async def wait() -> None:
-        listed: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        listed: list[dict[str, Any]] = ray.nodes()
         wanted = nodes or {node["NodeID"] for node in listed if node["Alive"]}
         async with asyncio.timeout(START_S_MAX):
             while not wanted <= set(await reconciler.ping.remote()):

@@ -141,7 +141,7 @@ def _labels(node: dict[str, Any]) -> dict[str, str]:
 
 def _free_by_node() -> dict[str, dict[str, float]]:
     """Return what Ray has not given out, by node, in our names."""
-    free: dict[str, dict[str, float]] = ray._private.state.available_resources_per_node()  # type: ignore[no-untyped-call]
+    free: dict[str, dict[str, float]] = ray._private.state.available_resources_per_node()
     return {node_id: in_our_names(amounts) for node_id, amounts in free.items()}
 
 

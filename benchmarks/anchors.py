@@ -77,7 +77,7 @@ class CeleryRedis:
 
     def tasks_per_s(self, count: int) -> float:
         """Send all, then join through the backend's own bulk read."""
-        from celery.result import ResultSet  # type: ignore[import-untyped]  # Celery ships no types
+        from celery.result import ResultSet
 
         started = time.perf_counter()
         results = ResultSet([self._noop.delay() for _ in range(count)])
@@ -184,10 +184,10 @@ def dask() -> Iterator[Anchor]:
     from distributed import Client, LocalCluster
 
     with ExitStack() as stack:
-        local = LocalCluster(  # type: ignore[no-untyped-call]  # Dask is typed in part
+        local = LocalCluster(
             n_workers=WORKERS, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
         )
-        client = stack.enter_context(Client(stack.enter_context(local)))  # type: ignore[no-untyped-call]
+        client = stack.enter_context(Client(stack.enter_context(local)))
         anchor = Dask(client)
         anchor.tasks_per_s(WARM_UP_TASKS)
         yield anchor

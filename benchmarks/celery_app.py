@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from celery import Celery  # type: ignore[import-untyped]  # Celery ships no types
-from celery.signals import worker_ready  # type: ignore[import-untyped]
+from celery import Celery
+from celery.signals import worker_ready
 
 WORKERS = 2
 PREFETCH_TASKS = 64  # Celery's default is 4: too few for tasks that take no time

@@ -45,7 +45,7 @@ def main() -> int:
     serve.run(application(), name="hello", route_prefix="/")
     print("ready", flush=True)
     stopped.wait()
-    serve.shutdown()  # type: ignore[no-untyped-call]  # Serve is typed in part
+    serve.shutdown()
     ray.shutdown()
     return 0
 

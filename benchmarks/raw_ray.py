@@ -19,7 +19,7 @@ from pathlib import Path
 import orjson
 
 from benchmarks.processes import ROOT, DidNotStart
-from serve_app.up.data_dir import read
+from serve_app.up.data_dir import DATA_DIR
 from serve_app.up.environment import ray as ray_environment
 
 # Executors of ours that nobody needs give their CPUs back; until then Ray's tasks would have to wait for them.
@@ -56,7 +56,7 @@ class RawRay:
 @contextmanager
 def joined(data_dir: Path) -> Iterator[RawRay]:
     """Start a driver on the cluster that runs on a data directory."""
-    state = read(data_dir)
+    state = DATA_DIR.read(data_dir)
     if state is None or state.ray_address is None:
         raise DidNotStart(f"no cluster runs on {data_dir}")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HELIX_"))}

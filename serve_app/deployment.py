@@ -103,7 +103,7 @@ def app(arguments: dict[str, str]) -> serve.Application:
 
 
 def _head_node() -> str:
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes: list[dict[str, Any]] = ray.nodes()
     return next(str(node["NodeID"]) for node in nodes if node["Alive"] and HEAD_RESOURCE in node["Resources"])
 
 
@@ -141,7 +141,7 @@ def deploy(settings: Settings, factory: AppFactory = control_plane_app) -> None:
 def withdraw(*, serve_too: bool) -> None:
     """End the API, and Serve itself where it must not stay; requests under way have DRAIN_S_MAX to finish."""
     if serve_too:
-        serve.shutdown()  # type: ignore[no-untyped-call]
+        serve.shutdown()
     else:
         serve.delete(NAME)
 

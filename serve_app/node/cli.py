@@ -191,7 +191,7 @@ def _raise_open_files() -> None:
 def _own_address() -> str:
     from ray.util import get_node_ip_address  # a second to import: only where it is needed
 
-    address: str = get_node_ip_address()  # type: ignore[no-untyped-call]
+    address: str = get_node_ip_address()
     return address
 
 

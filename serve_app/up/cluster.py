@@ -71,7 +71,7 @@ class LocalCluster:
 
     def lost(self) -> list[int]:
         """Return the indexes of nodes of which a process has ended since the last call."""
-        dead = {i for i, node in enumerate(self._nodes) if not node.remaining_processes_alive()}  # type: ignore[no-untyped-call]
+        dead = {i for i, node in enumerate(self._nodes) if not node.remaining_processes_alive()}
         fresh = sorted(dead - self._lost)
         self._lost |= dead
         return fresh
