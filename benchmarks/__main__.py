@@ -17,6 +17,7 @@ from benchmarks import (
     cluster,
     explain,
     growth,
+    holding,
     latency,
     placement,
     queueing,
@@ -30,7 +31,19 @@ from benchmarks.scale import FULL, QUICK, Scale
 
 BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
     module.NAME: module.run
-    for module in (single, bulk, throughput, latency, restart, growth, placement, queueing, explain, cluster)
+    for module in (
+        single,
+        bulk,
+        throughput,
+        latency,
+        restart,
+        growth,
+        placement,
+        queueing,
+        holding,
+        explain,
+        cluster,
+    )
 }
 RESULTS = Path(__file__).parent / "results"
 

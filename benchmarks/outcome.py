@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.trace import Queues, Waiting
 from helix_ray.core.placement import EPSILON, Node
+from helix_ray.core.state import TaskClass
 
 
 def jain(shares: Sequence[float]) -> float:
@@ -24,6 +25,7 @@ class Outcome:
             for name, amount in node.capacity.items():
                 self.totals[name] += amount
         self.waits: defaultdict[str, list[float]] = defaultdict(list)
+        self.waits_by_class: defaultdict[TaskClass, list[float]] = defaultdict(list)
         self._waits_by_level: defaultdict[int, list[float]] = defaultdict(list)
         self.inversions = 0
         self.started = 0
@@ -38,6 +40,7 @@ class Outcome:
         """Note what has just been started; `left` is what waits on."""
         for task, _ in started:
             self.waits[task.group.project].append(now - task.at)
+            self.waits_by_class[task.group].append(now - task.at)
             self._waits_by_level[task.level].append(now - task.at)
             self._use(task, 1)
         self.started += len(started)

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     strategy: strategies.Name = strategies.DEFAULT
     preempt_from: Literal["normal", "high", "critical", "none"] = "critical"
     preemptions_max: int = Field(3, ge=0)
+    hold_after_s: float = Field(60.0, ge=0)
     shards_max: int = Field(1000, ge=1, le=100_000)
     node_types: str = ""
     # Of nodes that are started here: `helix up`'s, or this host's with `helix node start`.
@@ -115,6 +116,7 @@ class Settings(BaseSettings):
             strategy=self.strategy,
             preempt_from=self.preempt_from,
             preemptions_max=self.preemptions_max,
+            hold_after_s=self.hold_after_s,
             shards_max=self.shards_max,
             node_types=_capacities(self.node_types),
             priority_aging_s=self.priority_aging_s,

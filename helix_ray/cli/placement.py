@@ -104,6 +104,7 @@ def _facts(answer: dict[str, Any]) -> dict[str, Any]:
         "smallest change": _change(answer),
         "expected room": _expected_free(answer),
         "would stop": f"{' '.join(preempts['tasks'])} on {preempts['node']}" if preempts else "",
+        "held for it": " ".join(answer.get("holds") or ()),
         "expected start": when(answer.get("estimated_start")),
         "expected end": _end(answer),
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from helix_ray.core.changes import Changes
-from helix_ray.core.waits import WaitLog
+from helix_ray.core.waits import Hold, WaitLog
 
 # A judge that is later than this was stalled itself.
 STALL_S = 1.0
@@ -43,6 +43,8 @@ class Liveness:
         # Workers that were heard of.
         self.touched = Changes()
         self.waits = WaitLog()
+        # What room is held for, and where.
+        self.holds: tuple[Hold, ...] = ()
         self._judged: float | None = None
 
     def heard(self, worker_id: str, pulse: Pulse) -> None:

@@ -1,10 +1,11 @@
-"""Why classes of tasks waited, as a short history: memory, not fact. A restart begins it anew."""
+"""Why classes of tasks waited, as a short history, and whom room is held for: memory, not fact. A restart begins it anew."""
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from helix_ray.core.state import TaskClass
 
@@ -12,6 +13,16 @@ CLASSES_MAX = 1_000
 CHANGES_MAX = 32
 # The same reason after a pause this long is a wait of its own.
 GAP_S = 5.0
+
+
+class Hold(NamedTuple):
+    """For which class, and for which of its tasks (of a gang: its first); on which nodes; until when (epoch seconds) it is
+    left as it is."""
+
+    group: TaskClass
+    task_id: str
+    nodes: tuple[str, ...]
+    until: float
 
 
 @dataclass(slots=True)

@@ -100,6 +100,7 @@ class NodeOut(NodeLine):
     draining: bool
     lost_at: list[str]
     rests_until: str | None
+    held_for: str | None
     last_heartbeat: str
     registered_at: str
 
@@ -201,7 +202,7 @@ class WaitOut(BaseModel):
 
     model_config = CLOSED
 
-    reason: str = Field(examples=["no_room", "quota"])
+    reason: str = Field(examples=["no_room", "quota", "held"])
     since: str
     until: str
 
@@ -225,6 +226,7 @@ class ExplainOut(BaseModel):
     change_node: str | None = None
     expected_free: ExpectedFree | None = None
     preempts: Preempts | None = None
+    holds: list[str] | None = None
     queued_ahead: int | None = None
     estimated_start: str | None = None
     estimated_completion: str | None = None

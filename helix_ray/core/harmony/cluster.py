@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.placement import Fleet, Held, Node
 from helix_ray.core.placement.fit import closed_why, foreign_of, node_of, rests_until
+from helix_ray.core.placement.hold import HELD
 from helix_ray.core.placement.kept import KeptFleet
 from helix_ray.core.placement.node import depth_by, lanes_of
 from helix_ray.core.placement.preempt import preemptible
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State, TaskClass, Worker
+from helix_ray.core.waits import GAP_S
 
 ACTIVE, LOST = "active", "lost"
 SIMULATED_LABEL = "helix-simulated"
@@ -48,6 +50,18 @@ class Cluster:
     def fleet(self) -> Fleet:
         """Return the nodes that are not lost, as the scheduler sees them now. It is there until the next is asked for."""
         return self.kept.untouched(self.state, self.liveness, self.now)
+
+    def held_back(self, group: TaskClass) -> tuple[str, ...]:
+        """Return the nodes that a class could have if they were not held for others."""
+        waits = self.liveness.waits.of(group)
+        if not waits or waits[-1].reason != HELD or self.now - waits[-1].seen > GAP_S:
+            return ()
+        return tuple(self.held_for(lambda other: other != group))
+
+    def held_for(self, whose: Callable[[TaskClass], bool]) -> dict[str, str]:
+        """Return the task that each node is held for, of those whose class is meant."""
+        holds = [hold for hold in self.liveness.holds if whose(hold.group)]
+        return {node_id: hold.task_id for hold in holds for node_id in hold.nodes}
 
     def held(self, node_id: str) -> Sequence[Held]:
         """Return what of a node may be stopped for more urgent work."""
@@ -118,6 +132,7 @@ def node_view(cluster: Cluster, worker: Worker) -> dict[str, Any]:
         "draining": worker.draining,
         "lost_at": list(worker.lost_at),
         "rests_until": rests_until(worker) or None,
+        "held_for": cluster.held_for(lambda _: True).get(worker.id),
         "last_heartbeat": pulse.wall if pulse is not None and pulse.wall else worker.registered_at,
         "registered_at": worker.registered_at,
     }

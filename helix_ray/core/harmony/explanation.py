@@ -14,6 +14,7 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.placement import Fleet, Node
 from helix_ray.core.placement.estimate import Freeing, completion, queued_ahead, when_free
 from helix_ray.core.placement.fit import closed_why
+from helix_ray.core.placement.hold import HELD
 from helix_ray.core.placement.misfits import Misfit, changed_class, misfits, smallest_change
 from helix_ray.core.placement.plan import fit_together
 from helix_ray.core.placement.preempt import make_room
@@ -23,6 +24,8 @@ from helix_ray.core.state import EXTERNAL, LEVELS, MANUAL, SHARDED, Task, TaskCl
 
 # Nodes that an answer lists one by one; the others are in its counts.
 NODES_LISTED_MAX = 100
+# Tasks that a sentence names.
+TASKS_NAMED_MAX = 3
 BUSY = "busy"
 
 
@@ -145,10 +148,21 @@ def explain_view(cluster: Cluster, task: Task) -> dict[str, Any]:
     if task.id in cluster.state.delayed:
         return {**view, **_plain("delayed", "its retry delay is not over"), "not_before": task.not_before}
     group, wanted = _placed_as(cluster, task)
-    verdict = judge(cluster, group, wanted)
+    verdict = judge(cluster, group, wanted, _as_it_stands(cluster, group))
     if group.strategy == MANUAL:
         verdict = replace(verdict, verdict="manual")
     return {**view, **verdict_view(cluster, task, group, verdict)}
+
+
+def _as_it_stands(cluster: Cluster, group: TaskClass) -> Fleet:
+    """Return the candidates, those closed that are held for others who have waited longer."""
+    fleet = candidates(cluster, group)
+    for node_id in cluster.held_back(group):
+        node = fleet.nodes.get(node_id)
+        if node is not None and not node.closed:
+            node.closed = HELD
+            fleet.changed(node)
+    return fleet
 
 
 def _placed_as(cluster: Cluster, task: Task) -> tuple[TaskClass, int]:
@@ -193,7 +207,7 @@ def verdict_view(cluster: Cluster, task: Task, group: TaskClass, verdict: Verdic
     listed = sorted(verdict.found, key=lambda pair: (len(pair[1]), pair[0].id))[:NODES_LISTED_MAX]
     return {
         "verdict": verdict.verdict,
-        "summary": summary(verdict, group, ahead),
+        "summary": summary(verdict, group, ahead) + _held_for_others(cluster, group, verdict),
         "nodes": [node_verdict(node, each) for node, each in listed],
         "nodes_total": len(verdict.found),
         "reasons": reason_counts(verdict.found),
@@ -201,6 +215,7 @@ def verdict_view(cluster: Cluster, task: Task, group: TaskClass, verdict: Verdic
         "change_node": verdict.at,
         "expected_free": freeing_view(verdict.freeing),
         "preempts": _preempts(cluster, task, group, verdict),
+        "holds": sorted(cluster.held_for(lambda other: other == group)),
         "queued_ahead": ahead,
         **_when(cluster, group, verdict, ahead),
         "history": [
@@ -230,6 +245,15 @@ def freeing_view(freeing: Freeing | None) -> dict[str, Any] | None:
     if freeing is None:
         return None
     return {"node": freeing.node_id, "in_s": round(freeing.in_s, 3), "missing": freeing.missing}
+
+
+def _held_for_others(cluster: Cluster, group: TaskClass, verdict: Verdict) -> str:
+    held = [node.id for node, each in verdict.found if any(misfit.has == HELD for misfit in each)]
+    if not held:
+        return ""
+    tasks = cluster.held_for(lambda other: other != group)
+    whom = sorted({tasks[node_id] for node_id in held if node_id in tasks})[:TASKS_NAMED_MAX]
+    return f"; {len(held)} of them held for {', '.join(whom)}, waiting longer"
 
 
 def summary(verdict: Verdict, group: TaskClass, ahead: int) -> str:

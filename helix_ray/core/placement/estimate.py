@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from helix_ray.core.durations import Durations, Measured
-from helix_ray.core.placement.node import EPSILON, Node
+from helix_ray.core.placement.hold import Ending
+from helix_ray.core.placement.node import EPSILON, PREFETCH_S, Depth, Node, lanes_of
 from helix_ray.core.placement.room import Room
 from helix_ray.core.state import State, Task, TaskClass
 
+# What a task of an unknown kind is taken to need at least, where a guess is better than none.
+UNMEASURED_S = 60.0
 UNKNOWN = "no task of this kind has ended yet"
 
 
@@ -28,6 +31,31 @@ def remaining_s(task: Task, durations: Durations, now: float) -> float | None:
         return None
     # One that takes longer than it should is expected to end any moment.
     return max(0.0, task.started_at + measured.average_s - now)
+
+
+def endings(state: State, node_id: str, depth: Depth, now: float) -> Iterator[Ending]:
+    """Give when what a node runs is expected to end, lane by lane, also where little is known.
+
+    What has run for longer than its kind does, or whose kind is unknown, is expected to run for as long again.
+    """
+    worker = state.workers.get(node_id)
+    if worker is None:
+        return
+    for group, count in worker.load.items():
+        if (tasks := depth(group)) > 1:
+            yield from [(PREFETCH_S, group.demand)] * lanes_of(count, tasks)
+    for task_id in worker.held:
+        task = state.tasks[task_id]
+        if depth(task.group) == 1:
+            yield _runs_on_s(task, state.durations, now), task.group.demand
+
+
+def _runs_on_s(task: Task, durations: Durations, now: float) -> float:
+    ran_s = 0.0 if task.started_at is None else max(0.0, now - task.started_at)
+    average_s = durations.average_s(task.group[:3])
+    if average_s is None:
+        return max(ran_s, UNMEASURED_S)
+    return average_s - ran_s if ran_s < average_s else ran_s
 
 
 def when_free(

@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from helix_ray.core.placement.fleet import Fleet, Heap
+from helix_ray.core.placement.hold import HELD
+from helix_ray.core.placement.keeper import Keeper
 from helix_ray.core.placement.node import Node
 from helix_ray.core.placement.preempt import make_room
 from helix_ray.core.placement.rules import Rules, Shares
 from helix_ray.core.placement.strategies import DEFAULT, STRATEGIES
 from helix_ray.core.placement.turns import Line, Turns
 from helix_ray.core.state import ReadyQueue, TaskClass
+from helix_ray.core.waits import Hold
 
 # Why a class waits.
 NO_ROOM, QUOTA = "no_room", "quota"
@@ -22,11 +25,16 @@ NO_ROOM, QUOTA = "no_room", "quota"
 
 @dataclass(slots=True)
 class Plan:
-    """`pairs` of (task id, node id); `preempted` attempts that must stop for them; `blocked`: why classes wait."""
+    """`pairs` of (task id, node id); `preempted` attempts that must stop for them; `blocked`: why classes wait.
+
+    `holds` are for the next plan's rules; `sought_hold` says that nodes were looked for.
+    """
 
     pairs: list[tuple[str, str]] = field(default_factory=list)
     preempted: list[tuple[str, int]] = field(default_factory=list)
     blocked: dict[TaskClass, str] = field(default_factory=dict)
+    holds: tuple[Hold, ...] = ()
+    sought_hold: bool = False
 
 
 def place(fleet: Fleet, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, now: float, limit: int) -> Plan:
@@ -36,19 +44,28 @@ def place(fleet: Fleet, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, now
     """
     fleet.seek(ready)
     shares = Shares(fleet.lanes, fleet.totals, rules.quotas)
-    planner = _Planner(fleet, rules, shares, limit)
+    planner = _Planner(fleet, rules, shares, ready, now, limit)
     turns = Turns(ready, rules, shares, now)
     while len(planner.plan.pairs) < limit and (line := turns.next()) is not None:
         if planner.place(line):
             turns.back(line)
-    return planner.plan
+    return planner.ended()
 
 
 class _Planner:
     """One plan in the making."""
 
-    def __init__(self, fleet: Fleet, rules: Rules, shares: Shares, limit: int) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        rules: Rules,
+        shares: Shares,
+        waiting: Mapping[TaskClass, ReadyQueue],
+        now: float,
+        limit: int,
+    ) -> None:
         self.plan = Plan()
+        self._keeper = Keeper(fleet, rules, waiting, now)
         self._fleet = fleet
         self._rules = rules
         self._shares = shares
@@ -57,6 +74,12 @@ class _Planner:
         # which are filled up only when nothing else is left, so that work goes to many nodes first.
         self._begun: dict[TaskClass, list[Node]] = {}
         self._opened: dict[TaskClass, list[Node]] = {}
+
+    def ended(self) -> Plan:
+        """Return the plan as it is now."""
+        plan, keeper = self.plan, self._keeper
+        plan.holds, plan.sought_hold = keeper.end(all_judged=len(plan.pairs) < self._limit), keeper.sought
+        return plan
 
     def place(self, line: Line) -> bool:
         """Place some of a line's tasks (all of a gang's); False when nothing can be placed now."""
@@ -75,14 +98,14 @@ class _Planner:
             self._fill(line, node, depth)
             return True
         if self._shares.lanes_allowed(group) == 0:
-            return self._fill_up(line, depth) or self._blocked(group, QUOTA)
+            return self._fill_up(line, depth) or self._blocked(line, QUOTA)
         heap = self._heap(group)
         node = heap.best()
         if node is None and self._fill_up(line, depth):
             return True
         node = node or self._by_preemption(line)
         if node is None:
-            return self._blocked(group, NO_ROOM)
+            return self._blocked(line, NO_ROOM)
         # An even share: a lane is filled only when there is enough for every node that may have room.
         share = -(-line.left // max(1, len(heap.entries)))
         self._give(line, node, max(1, min(depth, share, self._limit - len(self.plan.pairs))))
@@ -90,8 +113,12 @@ class _Planner:
             self._opened.setdefault(group, []).append(node)
         return True
 
-    def _blocked(self, group: TaskClass, reason: str) -> bool:
-        self.plan.blocked[group] = reason
+    def _blocked(self, line: Line, reason: str) -> bool:
+        group = line.group
+        kept_out = self._keeper.keeps_out(group, of_lanes_only=reason == QUOTA)
+        if reason == NO_ROOM:
+            self._keeper.hold_for(line)
+        self.plan.blocked[group] = HELD if kept_out else reason
         return False
 
     def _fill_up(self, line: Line, depth: int) -> bool:
@@ -119,6 +146,7 @@ class _Planner:
         taken = line.take(count)
         self._fleet.take(node, group, len(taken))
         self._shares.add(group, self._fleet.lanes.get(group, 0) - before)
+        self._keeper.started(group, node)
         self.plan.pairs.extend((task_id, node.id) for task_id in taken)
 
     def _by_preemption(self, line: Line) -> Node | None:
@@ -139,12 +167,12 @@ class _Planner:
         group, wanted = line.group, line.left
         allowed = self._shares.lanes_allowed(group)
         if allowed is not None and allowed < wanted:
-            return self._blocked(group, QUOTA)
+            return self._blocked(line, QUOTA)
         nodes = fit_together(self._fleet, self._heap(group), group, wanted)
         if len(nodes) < wanted:
             for node in nodes:
                 self._fleet.take(node, group, -1)
-            return self._blocked(group, NO_ROOM)
+            return self._blocked(line, NO_ROOM)
         self._shares.add(group, wanted)
         self.plan.pairs.extend(
             (task_id, node.id) for task_id, node in zip(line.take_all(), nodes, strict=True)
@@ -153,9 +181,9 @@ class _Planner:
 
 
 def _with_rest(nodes: list[Node], group: TaskClass, depth: int) -> Node | None:
-    """Return the last of the nodes whose begun lane takes more; those whose lanes are full are dropped."""
+    """Return the last of the nodes whose begun lane takes more; those whose lanes are full, or that are held, are dropped."""
     while nodes:
-        if nodes[-1].rest(group, depth):
+        if nodes[-1].rest(group, depth) and not nodes[-1].closed:
             return nodes[-1]
         nodes.pop()
     return None

@@ -36,11 +36,15 @@ class Room:
 
     def fits(self, demand: Demand) -> bool:
         """Say whether one more task with a demand fits."""
-        return all(
-            self._free.get(name, 0.0) + EPSILON >= amount and self._has_devices(name, amount)
-            for name, amount in demand
-        )
+        return all(self._times(name, amount) > 0 for name, amount in demand)
 
-    def _has_devices(self, name: str, amount: float) -> bool:
+    def lanes(self, demand: Demand) -> int:
+        """Return how many more tasks with a demand fit together; 0 for those that ask for nothing."""
+        return max(0, min((self._times(name, amount) for name, amount in demand), default=0))
+
+    def _times(self, name: str, amount: float) -> int:
+        times = int((self._free.get(name, 0.0) + EPSILON) / amount)
         uses = self._devices.get(name)
-        return uses is None or left_of(self._capacity.get(name, 0.0), uses.items()).lanes(amount) > 0
+        if uses is None or times <= 0:
+            return times
+        return min(times, left_of(self._capacity.get(name, 0.0), uses.items()).lanes(amount))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from helix_ray.core.placement.hold import EndingsOf
 from helix_ray.core.placement.strategies import DEFAULT
 from helix_ray.core.state import Quota, TaskClass
+from helix_ray.core.waits import Hold
 
 # The one limit of a quota that is no resource: lanes, that is tasks that run at once.
 TASKS = "tasks"
@@ -26,20 +28,26 @@ class Held(NamedTuple):
 HeldBy = Callable[[str], Sequence[Held]]
 
 
-def _nothing_held(node_id: str) -> Sequence[Held]:
+def _nothing_held(node_id: str) -> Sequence[Any]:
     return ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """`preempt_level`: tasks of this priority level or above may take the place of lower ones (None: nobody may).
-    `held` gives what a node runs that may be stopped for more urgent work."""
+    `held` gives what a node runs that may be stopped for more urgent work.
+
+    `holds` is what is held now; one more may be for a task that has waited `hold_after_s` (None: for nobody).
+    `endings` gives when what runs on a node is expected to end."""
 
     aging_s: float = 600.0
     strategy: str = DEFAULT
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     preempt_level: int | None = None
     held: HeldBy = _nothing_held
+    holds: tuple[Hold, ...] = ()
+    hold_after_s: float | None = None
+    endings: EndingsOf = _nothing_held
 
 
 class Shares:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
+from itertools import islice, tee
 
 from helix_ray.core.placement.rules import Rules, Shares
 from helix_ray.core.state import EXTERNAL, MANUAL, SHARDED, ReadyQueue, TaskClass
@@ -41,6 +42,14 @@ class Line:
                 if key <= best:
                     best, self.level = key, level
         return best
+
+    def ahead(self, count: int) -> list[tuple[str, float]]:
+        """Look at up to `count` tasks of the level that is next, and when they were submitted; they stay."""
+        head, rest = self._heads[self.level], self._rests[self.level]
+        if head is None:
+            return []
+        self._rests[self.level], coming = tee(rest)
+        return [head, *islice(coming, count - 1)]
 
     def take(self, count: int) -> list[str]:
         """Take up to `count` tasks of the level that is next."""
