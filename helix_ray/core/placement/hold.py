@@ -20,6 +20,8 @@ NODES_MAX = 200
 HELD_SHARE_MAX = 0.05
 # What a held node is to those who come later, and why they wait.
 HELD = "held"
+# Nothing is held for what is expected to have room later than this.
+AHEAD_S_MAX = 1_800.0
 # A hold is thought over after this many times as long as it was expected to take, and not before so many seconds.
 PATIENCE = 2.0
 PATIENCE_S_MIN = 60.0
@@ -31,7 +33,7 @@ EndingsOf = Callable[[str], Sequence[Ending]]
 def make_hold(
     fleet: Fleet, group: TaskClass, task_id: str, wanted: int, endings: EndingsOf, now: float
 ) -> Hold | None:
-    """Return the nodes on which `wanted` tasks of a class fit soonest, if nothing else begins there; None where they never do."""
+    """Return the nodes on which `wanted` tasks of a class fit soonest, if nothing else begins there; None where that takes too long."""
     steps: list[tuple[float, int, str, int]] = []
     for looked_at, node in enumerate(_able(fleet, group)):
         if looked_at >= max(NODES_MAX, wanted):
@@ -46,7 +48,7 @@ def make_hold(
         total += lanes - lanes_on.get(node_id, 0)
         lanes_on[node_id] = lanes
         at_s = in_s if total >= wanted else None
-    if at_s is None:
+    if at_s is None or at_s > AHEAD_S_MAX:
         return None
     return Hold(group, task_id, _enough(lanes_on, wanted), now + max(PATIENCE_S_MIN, PATIENCE * at_s))
 

@@ -9,7 +9,7 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.placement import Fleet, Node, Rules, place
 from helix_ray.core.placement.estimate import UNMEASURED_S, endings
-from helix_ray.core.placement.hold import HELD, PATIENCE_S_MIN, Ending, make_hold
+from helix_ray.core.placement.hold import AHEAD_S_MAX, HELD, PATIENCE_S_MIN, Ending, make_hold
 from helix_ray.core.placement.plan import NO_ROOM, Plan
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import ReadyQueue, TaskClass, class_of
@@ -57,6 +57,12 @@ def test_the_node_that_has_room_first_is_held() -> None:
     for c in (busy("c", 3, foreign={"cpu": 1.0}), Node("c", {"cpu": 3.0}, load={ONE: 3})):
         assert hold_on([busy("a"), busy("b"), c], ends) == (("b",), 86.0)
     assert hold_on([busy("a")], {"a": ending(1, 1, 1)}) is None
+    far = AHEAD_S_MAX + 1
+    assert hold_on([busy("a")], {"a": ending(1, 1, 1, far)}) is None
+    assert hold_on([busy("a"), busy("b")], {"a": ending(1, 1, 1, far), "b": ending(1, 1, 1, far - 1)}) == (
+        ("b",),
+        2 * AHEAD_S_MAX,
+    )
 
 
 def test_a_gang_is_held_as_many_nodes_as_it_needs() -> None:
