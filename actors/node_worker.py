@@ -92,8 +92,7 @@ class NodeWorker:
     async def ping(self, free: dict[str, float] | None = None) -> dict[str, Any]:
         """Start the loops where they do not run yet, and say who this is; `free` is what Ray has free on this node."""
         if free is not None:
-            foreign = self._usage.sample(free, [seat.demand for seat in self._dispatch.seats.values()])
-            self._dispatch.foreign = tuple(foreign.items())
+            self._usage.sample(free, [seat.demand for seat in self._dispatch.seats.values()])
         if not self._loops:
             self._plane = RayControlPlane()
             await self._host.listen()
@@ -256,6 +255,7 @@ class NodeWorker:
                 elif now >= when and next(iter(seat.outstanding)) == key:
                     self._killed.add(key)
                     self._host.kill(seat.id)
+            self._dispatch.foreign = self._usage.foreign()
             for seat in self._dispatch.surplus(now, self._settings.executor_idle_s):
                 self._dispatch.close_seat(seat.id)
                 self._host.end(seat.id)

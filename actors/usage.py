@@ -26,11 +26,13 @@ class NodeUsage:
         real = offer["resources"].get("gpu", 0.0) > 0 and labels.SIMULATED not in offer["labels"]
         self._devices = Devices() if real else None
 
-    def sample(self, free: Mapping[str, float], own: Iterable[Demand]) -> dict[str, float]:
-        """Note what Ray has free on the node, and what our executors hold or have asked for; return what others use."""
-        now = time.monotonic()
-        self._foreign.sample(free, own, now)
-        return self._foreign.amounts(now) or {}
+    def sample(self, free: Mapping[str, float], own: Iterable[Demand]) -> None:
+        """Note what Ray has free on the node, and what our executors hold or have asked for."""
+        self._foreign.sample(free, own, time.monotonic())
+
+    def foreign(self) -> Demand:
+        """Return what others on the cluster use; nothing where that is not known."""
+        return tuple((self._foreign.amounts(time.monotonic()) or {}).items())
 
     async def read(self) -> dict[str, Any]:
         """Return cpu_usage (percent), memory_usage and memory_total (MiB), and where known: foreign, devices."""

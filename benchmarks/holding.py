@@ -17,9 +17,9 @@ from benchmarks.scale import Scale
 from benchmarks.trace import RUN, SEED, Queues, Waiting
 from helix_ray.core.placement import Fleet, Node, Rules, place
 from helix_ray.core.policy import Policy
-from helix_ray.core.state import Demand, class_of
+from helix_ray.core.state import Demand, TaskClass, class_of
 from helix_ray.core.waits import Hold
-from helix_ray.followers.scheduler import HOLD_EVERY_S
+from helix_ray.followers.scheduler import IN_VAIN_S, SEARCH_EVERY_S
 
 NAME = "holding"
 CPUS = 8
@@ -48,7 +48,8 @@ class Ours:
         self.nodes = [*self._fleet.nodes.values()]
         self._hold_after_s = hold_after_s
         self._holds: tuple[Hold, ...] = ()
-        self._seek_at = 0.0
+        self._search_at = 0.0
+        self._unheld: dict[TaskClass, float] = {}
         self._running: dict[str, dict[str, tuple[float, Demand]]] = {node.id: {} for node in self.nodes}
 
     def start(self, queues: Queues, now: float) -> Started:
@@ -58,12 +59,18 @@ class Ours:
             running = self._running[node_id].values()
             return [(_left_s(now - began), demand) for began, demand in running]
 
-        after_s = self._hold_after_s if now >= self._seek_at else None
-        rules = Rules(holds=self._holds, hold_after_s=after_s, endings=endings)
+        rules = Rules(
+            holds=self._holds,
+            hold_after_s=self._hold_after_s,
+            may_search=now >= self._search_at,
+            unheld=[group for group, until in self._unheld.items() if now < until],
+            endings=endings,
+        )
         plan = place(self._fleet, queues.ready, rules, now, len(queues.tasks) + 1)
         self._holds = plan.holds
-        if plan.sought_hold:
-            self._seek_at = now + HOLD_EVERY_S
+        if plan.searched:
+            self._search_at = now + SEARCH_EVERY_S
+            self._unheld.update(dict.fromkeys(plan.in_vain, now + IN_VAIN_S))
         started = [(queues.remove(task_id), self._fleet.nodes[node_id]) for task_id, node_id in plan.pairs]
         for task, node in started:
             self._running[node.id][task.id] = now, task.group.demand

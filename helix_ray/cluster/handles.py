@@ -120,14 +120,15 @@ class Handle:
         return self._pieces(follow=True)
 
     def _pieces(self, *, follow: bool) -> Iterator[str]:
-        offset = 0
+        offset, attempt = 0, None
         while True:
-            piece = self._cluster.ask(ReadLog(self.id, None, offset), LOG_WAIT_S if follow else 0.0)
+            piece = self._cluster.ask(ReadLog(self.id, attempt, offset), LOG_WAIT_S if follow else 0.0)
             if piece["text"]:
                 yield piece["text"]
             if piece["eof"] or not (follow or piece["text"]):
                 return
-            offset = piece["next_offset"]
+            # From here on named: a retry must not continue another attempt's text.
+            offset, attempt = piece["next_offset"], piece["attempt"] or None
 
 
 def wait(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from helix_ray.core.changes import Changes
+from helix_ray.core.state import TaskClass
 from helix_ray.core.waits import Hold, WaitLog
 
 # A judge that is later than this was stalled itself.
@@ -45,6 +46,8 @@ class Liveness:
         self.waits = WaitLog()
         # What room is held for, and where.
         self.holds: tuple[Hold, ...] = ()
+        # Nodes that classes would have had in the last plan if they were not held for others.
+        self.kept_out: dict[TaskClass, tuple[str, ...]] = {}
         self._judged: float | None = None
 
     def heard(self, worker_id: str, pulse: Pulse) -> None:

@@ -24,22 +24,32 @@ async def read_log(question: ReadLog, task: dict[str, Any], read: Read, wait_s: 
 
     `eof` is true once the attempt is over and all of it was read. Without text the answer may take `wait_s` seconds.
     """
-    attempt = question.attempt or task["attempt"]
     finished = task["finished_at"] is not None
     if task["run"] is None or task["assigned_worker"] is None:
-        await _pause(0.0 if finished else min(wait_s, UNASSIGNED_WAIT_S))
-        nothing = {"text": "", "offset": question.offset, "next_offset": question.offset}
-        return {**nothing, "attempt": attempt, "eof": finished, "cut_bytes": 0}
+        return await _of_no_node(question, task, wait_s, finished=finished)
+    attempt = question.attempt or task["attempt"]
     piece = await read(attempt)
     if piece is None:
         where = {"id": question.task_id, "worker": task["assigned_worker"]}
         return Rejected(ErrorCode.NOT_FOUND, "The log was kept on a node that is gone", where)
     if isinstance(piece, Rejected) or finished or attempt < task["attempt"]:
         return piece
-    if piece["eof"] and not piece["text"]:
-        # The node has not begun the attempt yet, or its report of the end is on the way.
+    if piece["eof"] and not piece["text"] and not question.offset:
+        # Nothing was ever written: perhaps the node has not begun the attempt.
         await _pause(min(wait_s, AGAIN_S))
-    return {**piece, "eof": False}
+        return {**piece, "eof": False}
+    return piece
+
+
+async def _of_no_node(question: ReadLog, task: dict[str, Any], wait_s: float, *, finished: bool) -> Answer:
+    """Say that there is nothing to read; an attempt that was asked for is over where its task is on no node any more."""
+    gone = task["assigned_worker"] is None and 0 < (question.attempt or 0) <= task["attempt"]
+    over = finished or gone
+    await _pause(0.0 if over else min(wait_s, UNASSIGNED_WAIT_S))
+    # Whoever asked for the newest attempt must not stay with one that is over.
+    attempt = question.attempt or (task["attempt"] if finished else 0)
+    nothing = {"text": "", "offset": question.offset, "next_offset": question.offset}
+    return {**nothing, "attempt": attempt, "eof": over, "cut_bytes": 0}
 
 
 async def _pause(seconds: float) -> None:

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from helix_ray.core.orders import OrderBody, StartAttempts
-from helix_ray.core.placement import Fleet, Held, Rules, place
+from helix_ray.core.placement import Fleet, Held, Plan, Rules, place
 from helix_ray.core.placement.estimate import endings
 from helix_ray.core.placement.kept import KeptFleet
 from helix_ray.core.placement.preempt import preemptible
 from helix_ray.core.policy import Policy
-from helix_ray.core.state import EXTERNAL, LEVELS, SHARDED
+from helix_ray.core.state import EXTERNAL, LEVELS, SHARDED, TaskClass
 from helix_ray.followers.base import News
 
 ASSIGN_TASKS_MAX = 1000
-# Nodes to hold are looked for at most so often.
-HOLD_EVERY_S = 1.0
+# Nodes to hold are searched for so often, and for the same class, where that was in vain, so often.
+SEARCH_EVERY_S = 1.0
+IN_VAIN_S = 10.0
 _NOT_FOR_NODES = (EXTERNAL, SHARDED)
 
 
@@ -32,29 +33,36 @@ class Scheduler:
         self._policy = policy
         self._preempt_level = LEVELS.get(policy.preempt_from)
         self._kept = KeptFleet()
-        self._hold_again_at = 0.0
+        self._search_at = 0.0
+        # Classes for which nodes were searched in vain, and until when that is not tried again.
+        self._unheld: dict[TaskClass, float] = {}
 
     def react(self, news: News) -> list[OrderBody]:
         """Place what fits now."""
         ready = news.state.ready
         if not any(group.kind not in _NOT_FOR_NODES for group in ready):
-            news.liveness.holds = ()
+            news.liveness.holds, news.liveness.kept_out = (), {}
             return []
         fleet = self._kept.refreshed(news.state, news.liveness, news.now)
         plan = place(fleet, ready, self._rules(news, fleet), news.now, ASSIGN_TASKS_MAX)
         news.liveness.waits.note(plan.blocked, news.now)
-        news.liveness.holds = plan.holds
-        if plan.sought_hold:
-            self._hold_again_at = news.now + HOLD_EVERY_S
+        self._note_holds(plan, news)
         if not plan.pairs:
             return []
         # Decide may leave some of it out.
         self._kept.doubt(node_id for _, node_id in plan.pairs)
         return [StartAttempts(tuple(plan.pairs), tuple(plan.preempted))]
 
+    def _note_holds(self, plan: Plan, news: News) -> None:
+        now = news.now
+        news.liveness.holds, news.liveness.kept_out = plan.holds, plan.kept_out
+        if plan.searched:
+            self._search_at = now + SEARCH_EVERY_S
+            self._unheld.update(dict.fromkeys(plan.in_vain, now + IN_VAIN_S))
+
     def _rules(self, news: News, fleet: Fleet) -> Rules:
         policy, state, now = self._policy, news.state, news.now
-        may_hold = policy.hold_after_s > 0 and now >= self._hold_again_at
+        self._unheld = {group: until for group, until in self._unheld.items() if now < until}
 
         def held(node_id: str) -> Sequence[Held]:
             return tuple(preemptible(state, node_id, self._kept.depth, policy.preemptions_max))
@@ -66,6 +74,8 @@ class Scheduler:
             self._preempt_level,
             held,
             news.liveness.holds,
-            policy.hold_after_s if may_hold else None,
+            policy.hold_after_s or None,
+            now >= self._search_at,
+            self._unheld,
             lambda node_id: [*endings(state, node_id, fleet.depth, now)],
         )

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helix_ray.core.placement import STRATEGIES, Fleet, Held, Node, Rules, place
-from helix_ray.core.placement.hold import HELD
+from helix_ray.core.placement.plan import HELD
 from helix_ray.core.placement.preempt import victims_on
 from helix_ray.core.state import Demand, Quota, ReadyQueue, TaskClass
 from tests.properties import small_clusters as sc

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.placement import Fleet, Held, Node
 from helix_ray.core.placement.fit import closed_why, foreign_of, node_of, rests_until
-from helix_ray.core.placement.hold import HELD
 from helix_ray.core.placement.kept import KeptFleet
 from helix_ray.core.placement.node import depth_by, lanes_of
 from helix_ray.core.placement.preempt import preemptible
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State, TaskClass, Worker
-from helix_ray.core.waits import GAP_S
 
 ACTIVE, LOST = "active", "lost"
 SIMULATED_LABEL = "helix-simulated"
@@ -51,17 +49,15 @@ class Cluster:
         """Return the nodes that are not lost, as the scheduler sees them now. It is there until the next is asked for."""
         return self.kept.untouched(self.state, self.liveness, self.now)
 
-    def held_back(self, group: TaskClass) -> tuple[str, ...]:
-        """Return the nodes that a class could have if they were not held for others."""
-        waits = self.liveness.waits.of(group)
-        if not waits or waits[-1].reason != HELD or self.now - waits[-1].seen > GAP_S:
-            return ()
-        return tuple(self.held_for(lambda other: other != group))
+    def held_for(self) -> dict[str, str]:
+        """Return the task that each node is held for."""
+        return {node_id: hold.task_id for hold in self.liveness.holds for node_id in hold.nodes}
 
-    def held_for(self, whose: Callable[[TaskClass], bool]) -> dict[str, str]:
-        """Return the task that each node is held for, of those whose class is meant."""
-        holds = [hold for hold in self.liveness.holds if whose(hold.group)]
-        return {node_id: hold.task_id for hold in holds for node_id in hold.nodes}
+    def holds_of(self, task_id: str, group: TaskClass) -> list[str]:
+        """Return the nodes that are held for a task of a class, or for its gang."""
+        holds = self.liveness.holds
+        mine = [hold for hold in holds if hold.task_id == task_id or (group.gang and hold.group == group)]
+        return sorted(node_id for hold in mine for node_id in hold.nodes)
 
     def held(self, node_id: str) -> Sequence[Held]:
         """Return what of a node may be stopped for more urgent work."""
@@ -108,8 +104,8 @@ def node_line(cluster: Cluster, worker: Worker) -> dict[str, Any]:
     }
 
 
-def node_view(cluster: Cluster, worker: Worker) -> dict[str, Any]:
-    """Return one node, whole; amounts by resource name, times in epoch seconds."""
+def node_view(cluster: Cluster, worker: Worker, held_for: Mapping[str, str]) -> dict[str, Any]:
+    """Return one node, whole; amounts by resource name, times in epoch seconds. `held_for`: tasks by node."""
     pulse = cluster.pulse(worker)
     node = node_of(worker, pulse)
     node.settle(cluster.depth)
@@ -132,7 +128,7 @@ def node_view(cluster: Cluster, worker: Worker) -> dict[str, Any]:
         "draining": worker.draining,
         "lost_at": list(worker.lost_at),
         "rests_until": rests_until(worker) or None,
-        "held_for": cluster.held_for(lambda _: True).get(worker.id),
+        "held_for": held_for.get(worker.id),
         "last_heartbeat": pulse.wall if pulse is not None and pulse.wall else worker.registered_at,
         "registered_at": worker.registered_at,
     }

@@ -14,9 +14,8 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.placement import Fleet, Node
 from helix_ray.core.placement.estimate import Freeing, completion, queued_ahead, when_free
 from helix_ray.core.placement.fit import closed_why
-from helix_ray.core.placement.hold import HELD
 from helix_ray.core.placement.misfits import Misfit, changed_class, misfits, smallest_change
-from helix_ray.core.placement.plan import fit_together
+from helix_ray.core.placement.plan import HELD, fit_together
 from helix_ray.core.placement.preempt import make_room
 from helix_ray.core.placement.rules import Shares
 from helix_ray.core.placement.strategies import DEFAULT, STRATEGIES
@@ -157,7 +156,7 @@ def explain_view(cluster: Cluster, task: Task) -> dict[str, Any]:
 def _as_it_stands(cluster: Cluster, group: TaskClass) -> Fleet:
     """Return the candidates, those closed that are held for others who have waited longer."""
     fleet = candidates(cluster, group)
-    for node_id in cluster.held_back(group):
+    for node_id in cluster.liveness.kept_out.get(group, ()):
         node = fleet.nodes.get(node_id)
         if node is not None and not node.closed:
             node.closed = HELD
@@ -207,7 +206,7 @@ def verdict_view(cluster: Cluster, task: Task, group: TaskClass, verdict: Verdic
     listed = sorted(verdict.found, key=lambda pair: (len(pair[1]), pair[0].id))[:NODES_LISTED_MAX]
     return {
         "verdict": verdict.verdict,
-        "summary": summary(verdict, group, ahead) + _held_for_others(cluster, group, verdict),
+        "summary": summary(verdict, group, ahead) + _held_for_others(cluster, verdict),
         "nodes": [node_verdict(node, each) for node, each in listed],
         "nodes_total": len(verdict.found),
         "reasons": reason_counts(verdict.found),
@@ -215,7 +214,7 @@ def verdict_view(cluster: Cluster, task: Task, group: TaskClass, verdict: Verdic
         "change_node": verdict.at,
         "expected_free": freeing_view(verdict.freeing),
         "preempts": _preempts(cluster, task, group, verdict),
-        "holds": sorted(cluster.held_for(lambda other: other == group)),
+        "holds": cluster.holds_of(task.id, group),
         "queued_ahead": ahead,
         **_when(cluster, group, verdict, ahead),
         "history": [
@@ -247,13 +246,13 @@ def freeing_view(freeing: Freeing | None) -> dict[str, Any] | None:
     return {"node": freeing.node_id, "in_s": round(freeing.in_s, 3), "missing": freeing.missing}
 
 
-def _held_for_others(cluster: Cluster, group: TaskClass, verdict: Verdict) -> str:
+def _held_for_others(cluster: Cluster, verdict: Verdict) -> str:
     held = [node.id for node, each in verdict.found if any(misfit.has == HELD for misfit in each)]
     if not held:
         return ""
-    tasks = cluster.held_for(lambda other: other != group)
+    tasks = cluster.held_for()
     whom = sorted({tasks[node_id] for node_id in held if node_id in tasks})[:TASKS_NAMED_MAX]
-    return f"; {len(held)} of them held for {', '.join(whom)}, waiting longer"
+    return f"; {len(held)} of them held for {', '.join(whom)}, before it in turn"
 
 
 def summary(verdict: Verdict, group: TaskClass, ahead: int) -> str:

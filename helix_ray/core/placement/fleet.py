@@ -9,7 +9,7 @@ operations, however many nodes there are, and a shape that nobody asks for costs
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 
 from helix_ray.core.placement.node import Depth, Node, lanes_of
@@ -116,6 +116,20 @@ class Fleet:
             self.turn += 1
             node.turn = self.turn
         self._log(node, freed=count < 0)
+
+    def keep(self, node: Node, resources: Iterable[str]) -> None:
+        """Let none of these resources of a node be free, until `keep_no_more`."""
+        node.kept = frozenset(resources)
+        node.free.update(dict.fromkeys(node.kept, 0.0))
+        node.touch()
+        self._log(node, freed=False)
+
+    def keep_no_more(self, node: Node, free: Mapping[str, float]) -> None:
+        """Let so much of the resources that were kept be free again."""
+        node.kept = frozenset()
+        node.free.update(free)
+        node.touch()
+        self._log(node, freed=True)
 
     def _count(self, node: Node, sign: int) -> None:
         for group, count in node.load.items():

@@ -1,44 +1,39 @@
-"""Room kept for a task that has waited long, where smaller ones would go on taking it piece by piece.
-
-A hold is for one task or one gang, on the nodes that are expected to have its room first. It changes nothing for those
-whose turn comes before the task that it is for. Few nodes are held at a time, so what stands idle has a bound.
-"""
+"""Where room is kept for a task that has waited long, because smaller ones would go on taking it piece by piece."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from helix_ray.core.placement.fleet import Fleet
-from helix_ray.core.placement.node import Node
+from helix_ray.core.placement.node import EPSILON, Node
 from helix_ray.core.placement.room import Room
 from helix_ray.core.state import Demand, TaskClass
 from helix_ray.core.waits import Hold
 
-# Nodes that are looked at for one hold (for a gang: at least as many as it has shards).
+# Nodes that are looked at for one hold (for a gang: twice as many as it has shards, where that is more).
 NODES_MAX = 200
-# Nodes that are held at most, of all there are (and at least one; a gang's may be more, and then nothing else is held).
-HELD_SHARE_MAX = 0.05
-# What a held node is to those who come later, and why they wait.
-HELD = "held"
 # Nothing is held for what is expected to have room later than this.
 AHEAD_S_MAX = 1_800.0
 # A hold is thought over after this many times as long as it was expected to take, and not before so many seconds.
 PATIENCE = 2.0
 PATIENCE_S_MIN = 60.0
+# Spreads searches over the nodes of a large cluster: a prime, so that every node has its turn.
+STRIDE = 7919
 
 Ending = tuple[float, Demand]  # in how many seconds, and what is free then
 EndingsOf = Callable[[str], Sequence[Ending]]
 
 
 def make_hold(
-    fleet: Fleet, group: TaskClass, task_id: str, wanted: int, endings: EndingsOf, now: float
+    able: Sequence[Node], group: TaskClass, task_id: str, wanted: int, endings: EndingsOf, now: float
 ) -> Hold | None:
-    """Return the nodes on which `wanted` tasks of a class fit soonest, if nothing else begins there; None where that takes too long."""
+    """Return those of the nodes on which `wanted` tasks of a class fit soonest, if nothing else begins there.
+
+    None where that takes too long, and where nothing has to be kept: the end of a single task will make the room.
+    """
     steps: list[tuple[float, int, str, int]] = []
-    for looked_at, node in enumerate(_able(fleet, group)):
-        if looked_at >= max(NODES_MAX, wanted):
-            break
-        steps += [(in_s, node.order, node.id, lanes) for in_s, lanes in _steps(node, group, endings(node.id))]
+    for node in _looked_at(able, max(NODES_MAX, 2 * wanted), now):
+        found = _steps(node, group, endings(node.id))
+        steps += [(in_s, node.order, node.id, lanes) for in_s, lanes in found if in_s <= AHEAD_S_MAX]
     steps.sort()
     lanes_on: dict[str, int] = {}
     total, at_s = 0, None
@@ -48,13 +43,18 @@ def make_hold(
         total += lanes - lanes_on.get(node_id, 0)
         lanes_on[node_id] = lanes
         at_s = in_s if total >= wanted else None
-    if at_s is None or at_s > AHEAD_S_MAX:
+    if at_s is None:
         return None
-    return Hold(group, task_id, _enough(lanes_on, wanted), now + max(PATIENCE_S_MIN, PATIENCE * at_s))
+    nodes = _enough(lanes_on, wanted)
+    if wanted == 1 and _comes_whole(group, endings(nodes[0]), at_s):
+        return None
+    return Hold(group, task_id, nodes, now + max(PATIENCE_S_MIN, PATIENCE * at_s))
 
 
-def _able(fleet: Fleet, group: TaskClass) -> Iterator[Node]:
-    return (node for node in fleet.open_nodes() if node.could_hold(group) and node.suits(group))
+def _looked_at(able: Sequence[Node], count: int, now: float) -> Iterator[Node]:
+    """Give so many of the nodes, others in every second."""
+    start = int(now) * STRIDE % len(able) if len(able) > count else 0
+    return (able[(start + i) % len(able)] for i in range(min(count, len(able))))
 
 
 def _steps(node: Node, group: TaskClass, endings: Sequence[Ending]) -> Iterator[tuple[float, int]]:
@@ -65,6 +65,14 @@ def _steps(node: Node, group: TaskClass, endings: Sequence[Ending]) -> Iterator[
         if (more := room.lanes(group.demand)) > lanes:
             lanes = more
             yield in_s, lanes
+
+
+def _comes_whole(group: TaskClass, endings: Sequence[Ending], by_s: float) -> bool:
+    """Say whether the end of one task frees all that a class asks for: whoever is first in turn has it then."""
+    freed = (dict(demand) for in_s, demand in endings if in_s <= by_s)
+    return any(
+        all(amounts.get(name, 0.0) + EPSILON >= amount for name, amount in group.demand) for amounts in freed
+    )
 
 
 def _enough(lanes_on: dict[str, int], wanted: int) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class Node:
 
     __slots__ = (
         "_devices", "_left", "_shares", "_utilisation", "bare_lanes", "capabilities", "capacity", "closed", "foreign", "free",
-        "id", "labels", "load", "order", "sought", "tasks", "turn", "version",
+        "id", "kept", "labels", "load", "order", "sought", "tasks", "turn", "version",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +81,8 @@ class Node:
         self.sought: tuple[tuple[str, str], ...] = ()
         self.closed = closed
         self.free: dict[str, float] = {}
+        # Resources of which nothing is free for a while, because they are kept for somebody (Fleet.keep).
+        self.kept: frozenset[str] = frozenset()
         self.tasks = 0
         # Lanes of tasks that ask for no resource.
         self.bare_lanes = 0
@@ -152,6 +154,10 @@ class Node:
     def seek(self, labels: Collection[tuple[str, str]]) -> None:
         """Note which of its labels tasks ask for."""
         self.sought = tuple(pair for pair in self.labels.items() if pair in labels)
+
+    def keeps_from(self, group: TaskClass) -> bool:
+        """Say whether something that a class asks for is kept for somebody else."""
+        return bool(self.kept) and any(name in self.kept for name, _ in group.demand)
 
     def rest(self, group: TaskClass, depth: int) -> int:
         """Return how many more tasks of a class its begun lanes take."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from helix_ray.core.placement.fleet import Fleet, Heap
-from helix_ray.core.placement.hold import HELD
 from helix_ray.core.placement.keeper import Keeper
 from helix_ray.core.placement.node import Node
 from helix_ray.core.placement.preempt import make_room
@@ -20,21 +19,24 @@ from helix_ray.core.state import ReadyQueue, TaskClass
 from helix_ray.core.waits import Hold
 
 # Why a class waits.
-NO_ROOM, QUOTA = "no_room", "quota"
+NO_ROOM, QUOTA, HELD = "no_room", "quota", "held"
 
 
 @dataclass(slots=True)
 class Plan:
     """`pairs` of (task id, node id); `preempted` attempts that must stop for them; `blocked`: why classes wait.
 
-    `holds` are for the next plan's rules; `sought_hold` says that nodes were looked for.
+    `holds` are for the next plan's rules, as is `in_vain`: classes for which nodes were searched and none found;
+    `searched` says that there was a search. `kept_out`: nodes that waiting classes would have without the holds of others.
     """
 
     pairs: list[tuple[str, str]] = field(default_factory=list)
     preempted: list[tuple[str, int]] = field(default_factory=list)
     blocked: dict[TaskClass, str] = field(default_factory=dict)
     holds: tuple[Hold, ...] = ()
-    sought_hold: bool = False
+    searched: bool = False
+    in_vain: list[TaskClass] = field(default_factory=list)
+    kept_out: dict[TaskClass, tuple[str, ...]] = field(default_factory=dict)
 
 
 def place(fleet: Fleet, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, now: float, limit: int) -> Plan:
@@ -78,7 +80,8 @@ class _Planner:
     def ended(self) -> Plan:
         """Return the plan as it is now."""
         plan, keeper = self.plan, self._keeper
-        plan.holds, plan.sought_hold = keeper.end(all_judged=len(plan.pairs) < self._limit), keeper.sought
+        plan.holds = keeper.end(all_judged=len(plan.pairs) < self._limit)
+        plan.searched, plan.in_vain = keeper.searches > 0, keeper.in_vain
         return plan
 
     def place(self, line: Line) -> bool:
@@ -113,11 +116,13 @@ class _Planner:
             self._opened.setdefault(group, []).append(node)
         return True
 
-    def _blocked(self, line: Line, reason: str) -> bool:
+    def _blocked(self, line: Line, reason: str, missing: int = 1) -> bool:
         group = line.group
-        kept_out = self._keeper.keeps_out(group, of_lanes_only=reason == QUOTA)
+        kept_out = self._keeper.kept_out(group, missing, of_begun_lanes=reason == QUOTA)
+        if kept_out:
+            self.plan.kept_out[group] = kept_out
         if reason == NO_ROOM:
-            self._keeper.hold_for(line)
+            self._keeper.hold_for(line, self._shares.lanes_allowed(group))
         self.plan.blocked[group] = HELD if kept_out else reason
         return False
 
@@ -152,6 +157,13 @@ class _Planner:
     def _by_preemption(self, line: Line) -> Node | None:
         if self._rules.preempt_level is None or line.level < self._rules.preempt_level:
             return None
+        with self._keeper.lifted():
+            node = self._heap(line.group).best() or self._made_room(line)
+            if node is not None:
+                self._keeper.give_up(node)
+            return node
+
+    def _made_room(self, line: Line) -> Node | None:
         room = make_room(self._fleet, line.group, line.level, self._rules.held)
         if room is None:
             return None
@@ -172,7 +184,7 @@ class _Planner:
         if len(nodes) < wanted:
             for node in nodes:
                 self._fleet.take(node, group, -1)
-            return self._blocked(line, NO_ROOM)
+            return self._blocked(line, NO_ROOM, wanted - len(nodes))
         self._shares.add(group, wanted)
         self.plan.pairs.extend(
             (task_id, node.id) for task_id, node in zip(line.take_all(), nodes, strict=True)
@@ -183,7 +195,7 @@ class _Planner:
 def _with_rest(nodes: list[Node], group: TaskClass, depth: int) -> Node | None:
     """Return the last of the nodes whose begun lane takes more; those whose lanes are full, or that are held, are dropped."""
     while nodes:
-        if nodes[-1].rest(group, depth) and not nodes[-1].closed:
+        if nodes[-1].rest(group, depth) and not nodes[-1].keeps_from(group):
             return nodes[-1]
         nodes.pop()
     return None

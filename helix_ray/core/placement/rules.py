@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -37,8 +37,9 @@ class Rules:
     """`preempt_level`: tasks of this priority level or above may take the place of lower ones (None: nobody may).
     `held` gives what a node runs that may be stopped for more urgent work.
 
-    `holds` is what is held now; one more may be for a task that has waited `hold_after_s` (None: for nobody).
-    `endings` gives when what runs on a node is expected to end."""
+    `holds` is what is held now. For tasks that have waited `hold_after_s` (None: for nobody) others may be searched for if
+    `may_search`, but for classes that are `unheld`: that was in vain lately. `endings` gives when what runs on a node is
+    expected to end."""
 
     aging_s: float = 600.0
     strategy: str = DEFAULT
@@ -47,6 +48,8 @@ class Rules:
     held: HeldBy = _nothing_held
     holds: tuple[Hold, ...] = ()
     hold_after_s: float | None = None
+    may_search: bool = True
+    unheld: Container[TaskClass] = ()
     endings: EndingsOf = _nothing_held
 
 

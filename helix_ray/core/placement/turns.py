@@ -37,19 +37,23 @@ class Line:
         best: tuple[int, float] = (1, 0.0)  # after every level there is
         for level, head in enumerate(self._heads):
             if head is not None:
-                boosted = level + int(max(0.0, self._now - head[1]) / self._aging_s)
-                key = (-boosted, head[1])
+                key = (-self._boosted(level, head[1]), head[1])
                 if key <= best:
                     best, self.level = key, level
         return best
 
     def ahead(self, count: int) -> list[tuple[str, float]]:
-        """Look at up to `count` tasks of the level that is next, and when they were submitted; they stay."""
-        head, rest = self._heads[self.level], self._rests[self.level]
-        if head is None:
-            return []
-        self._rests[self.level], coming = tee(rest)
-        return [head, *islice(coming, count - 1)]
+        """Look at the `count` tasks that are next, and when they were submitted; they stay."""
+        found: list[tuple[int, float, int, int, str]] = []
+        for level, head in enumerate(self._heads):
+            if head is not None:
+                self._rests[level], coming = tee(self._rests[level])
+                for place, (task_id, since) in enumerate((head, *islice(coming, count - 1))):
+                    found.append((-self._boosted(level, since), since, -level, place, task_id))
+        return [(task_id, since) for _, since, _, _, task_id in sorted(found)[:count]]
+
+    def _boosted(self, level: int, since: float) -> int:
+        return level + int(max(0.0, self._now - since) / self._aging_s)
 
     def take(self, count: int) -> list[str]:
         """Take up to `count` tasks of the level that is next."""

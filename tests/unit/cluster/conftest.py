@@ -79,7 +79,8 @@ class MemoryLink:
         self.questions.append(question)
         if isinstance(question, ReadLog):
             text = "one\ntwo\n"[question.offset :][:4]
-            return {"text": text, "next_offset": question.offset + len(text), "eof": not text}
+            end = question.offset + len(text)
+            return {"text": text, "next_offset": end, "eof": not text, "attempt": question.attempt or 1}
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + wait_s
         while True:

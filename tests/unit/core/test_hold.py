@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from helix_ray.core import orders as o
-from helix_ray.core import questions as q
-from helix_ray.core.access import SYSTEM
-from helix_ray.core.placement import Fleet, Node, Rules, place
-from helix_ray.core.placement.estimate import UNMEASURED_S, endings
-from helix_ray.core.placement.hold import AHEAD_S_MAX, HELD, PATIENCE_S_MIN, Ending, make_hold
-from helix_ray.core.placement.plan import NO_ROOM, Plan
-from helix_ray.core.policy import Policy
-from helix_ray.core.state import ReadyQueue, TaskClass, class_of
+from helix_ray.core.placement import Fleet, Held, Node, Rules, place
+from helix_ray.core.placement.hold import AHEAD_S_MAX, PATIENCE_S_MIN, Ending, make_hold
+from helix_ray.core.placement.keeper import SEARCHES_MAX
+from helix_ray.core.placement.plan import HELD, NO_ROOM, Plan
+from helix_ray.core.state import Quota, ReadyQueue, TaskClass, class_of
 from helix_ray.core.waits import Hold
-from tests.unit.core.harmony_stage import Harmony
-from tests.unit.core.stage import ADMIN, COMMAND, DEV, NODE, NODE_2, spec
+from tests.unit.core.stage import COMMAND, spec
 
 NOW = 1_000.0
 HOLD_AFTER_S = 60.0
@@ -26,6 +21,7 @@ def asks(cpu: float = 1.0, **fields: Any) -> TaskClass:
 
 
 ONE, FOUR = asks(), asks(4.0)
+HALF = class_of(spec(run=COMMAND, resources={"cpu": 1, "gpu": 0.5}))
 
 
 def busy(name: str, lanes: int = 4, **more: Any) -> Node:
@@ -42,7 +38,8 @@ def hold_on(
     nodes: list[Node], ends: dict[str, list[Ending]], group: TaskClass = FOUR, wanted: int = 1
 ) -> Any:
     fleet = Fleet(nodes, lambda group: 1)
-    hold = make_hold(fleet, group, "t", wanted, lambda node_id: ends.get(node_id, []), NOW)
+    able = [node for node in fleet.open_nodes() if node.could_hold(group)]
+    hold = make_hold(able, group, "t", wanted, lambda node_id: ends.get(node_id, []), NOW)
     return None if hold is None else (hold.nodes, hold.until - NOW)
 
 
@@ -135,12 +132,67 @@ def test_nobody_is_held_for_who_has_not_waited_or_may_not_be() -> None:
 
 def test_lanes_that_have_begun_on_a_held_node_take_no_more() -> None:
     """Short tasks would go on behind each other there."""
-    fleet = Fleet(
-        [Node("a", {"cpu": 1.0, "gpu": 1.0}, load={ONE: 1})], lambda group: 3 if group == ONE else 1
+    node = Node("a", {"cpu": 2.0}, load={ONE: 4})
+    fleet = Fleet([node], lambda group: 3 if group == ONE else 1)
+    two = asks(2.0)
+    plan = plan_of(fleet, (two, "large", 1, OLD), SMALL, endings=lambda node_id: ending(0.05, 0.05))
+    assert (plan.pairs, plan.blocked[ONE], plan.kept_out) == ([], HELD, {ONE: ("a",)})
+    assert plan_of(fleet, SMALL).pairs == [("small", "a")]
+
+
+def test_what_asks_for_something_else_passes() -> None:
+    """The GPU of a node whose CPUs are held, and what asks for nothing at all."""
+    fleet = Fleet([Node("a", {"cpu": 4.0, "gpu": 1.0}, load={ONE: 3})], lambda group: 1)
+    gpu, nothing = class_of(spec(run=COMMAND, resources={"cpu": 0, "gpu": 1})), asks(0)
+    plan = plan_of(fleet, LARGE, SMALL, (gpu, "g", 1, NOW), (nothing, "n", 1, NOW))
+    assert sorted(plan.pairs) == [("g", "a"), ("n", "a")]
+    assert plan.blocked[ONE] == HELD
+    assert fleet.nodes["a"].free == {"cpu": 1.0, "gpu": 0.0}
+
+
+def test_nothing_is_held_where_the_end_of_one_task_makes_the_room() -> None:
+    """A backlog of tasks of one size starts one by one in any case; others may use what is left beside them."""
+    fleet = Fleet([Node("a", {"cpu": 4.5}, load={ONE: 4})], lambda group: 1)
+    half = asks(0.5)
+    plan = plan_of(
+        fleet, (ONE, "next", 1, OLD), (half, "small", 1, NOW), endings=lambda node_id: ending(5, 6, 7, 8)
     )
-    both = class_of(spec(run=COMMAND, resources={"cpu": 1, "gpu": 1}))
-    plan = plan_of(fleet, (both, "large", 1, OLD), SMALL, endings=lambda node_id: ending(0.05))
-    assert (plan.pairs, plan.blocked[ONE]) == ([], HELD)
+    assert (plan.pairs, plan.holds, plan.in_vain) == ([("small", "a")], (), [ONE])
+    # One that will not end soon does not count.
+    service = Fleet([Node("a", {"cpu": 8.0}, load={FOUR: 1, ONE: 4})], lambda group: 1)
+    ends = [*ending(5, 6, 7, 8), (AHEAD_S_MAX, FOUR.demand)]
+    plan = plan_of(service, LARGE, endings=lambda node_id: ends)
+    assert [hold.nodes for hold in plan.holds] == [("a",)]
+
+
+def test_one_for_whom_nothing_can_be_held_is_in_nobodys_way() -> None:
+    """Nodes are searched for the next one, and for that class not again while it was in vain lately."""
+    huge, large = (asks(5.0), "huge", 3, OLD), LARGE
+    plan = plan_of(three_of_four(), huge, large, SMALL)
+    assert (plan.in_vain, [hold.task_id for hold in plan.holds]) == ([huge[0]], ["large"])
+    plan = plan_of(three_of_four(), huge, large, SMALL, unheld={huge[0]})
+    assert (plan.in_vain, [hold.task_id for hold in plan.holds]) == ([], ["large"])
+    plan = plan_of(three_of_four(), large, SMALL, may_search=False)
+    assert (plan.searched, plan.holds) == (False, ())
+    many = [(asks(5.0 + i), f"huge-{i}", 3, OLD) for i in range(SEARCHES_MAX)]
+    assert plan_of(three_of_four(), *many, large).holds == ()
+
+
+def test_an_urgent_task_may_take_held_room_and_stop_others_for_it() -> None:
+    """The hold is then thought over."""
+    held = (Hold(FOUR, "large", ("a",), NOW + 1),)
+    boosted = (FOUR, "large", 3, OLD)
+    urgent = (ONE, "urgent", 3, NOW)
+    fleet = Fleet([busy("a", 3)], lambda group: 1)
+    plan = plan_of(fleet, boosted, urgent, holds=held, preempt_level=3)
+    assert plan.pairs == [("urgent", "a")]
+    assert [hold.until for hold in plan.holds] == [NOW]
+    assert fleet.nodes["a"].free == {"cpu": 0.0}
+    fleet = Fleet([busy("a", 4)], lambda group: 1)
+    victim = Held("victim", 1, 0, 0.0, ONE)
+    plan = plan_of(fleet, boosted, urgent, holds=held, preempt_level=3, held=lambda node_id: (victim,))
+    assert (plan.pairs, plan.preempted) == ([("urgent", "a")], [("victim", 1)])
+    assert fleet.nodes["a"].free == {"cpu": 0.0}
 
 
 def test_a_hold_stays_where_it_is() -> None:
@@ -151,7 +203,7 @@ def test_a_hold_stays_where_it_is() -> None:
     # A class before it gets none beside it.
     older = (asks(3.0), "older", 1, OLD - 1)
     plan = plan_of(three_of_four(), older, LARGE, SMALL, holds=(held,))
-    assert (plan.holds, plan.sought_hold) == ((held,), False)
+    assert (plan.holds, plan.searched) == ((held,), False)
 
 
 def test_a_hold_is_thought_over() -> None:
@@ -159,13 +211,92 @@ def test_a_hold_is_thought_over() -> None:
     for hold in (Hold(FOUR, "large", ("b",), NOW), Hold(FOUR, "large", ("gone",), NOW + 1)):
         plan = plan_of(three_of_four(), LARGE, holds=(hold,))
         assert [hold.nodes for hold in plan.holds] == [("a",)]
-        assert plan.sought_hold
+        assert plan.searched
     drained = Fleet([busy("a", 3), busy("b", 3, closed="draining")], lambda group: 1)
     plan = plan_of(drained, LARGE, holds=(Hold(FOUR, "large", ("b",), NOW + 1),))
     assert [hold.nodes for hold in plan.holds] == [("a",)]
     other = asks(3.0)
     plan = plan_of(three_of_four(), LARGE, holds=(Hold(other, "went", ("b",), NOW + 1),))
     assert [hold.group for hold in plan.holds] == [FOUR]
+
+
+def test_what_is_left_of_a_gangs_hold_is_kept_until_there_is_another() -> None:
+    """One of its nodes is drained while nobody may search; a second later it has all again."""
+    gang = FOUR._replace(gang="whole")
+    shards = [(gang, f"whole-s{i}", 1, OLD) for i in range(2)]
+    nodes = [busy("a", 3), busy("b", 3, closed="draining"), busy("c", 3)]
+    ends = {"endings": lambda node_id: ending(1, 2, 3)}
+    held = Hold(gang, "whole-s0", ("a", "b"), NOW + 1)
+    fleet = Fleet(nodes, lambda group: 1)
+    plan = plan_of(fleet, *shards, SMALL, holds=(held,), may_search=False, **ends)
+    assert [hold.nodes for hold in plan.holds] == [("a",)]
+    assert plan.pairs == [("small", "c")]
+    plan = plan_of(Fleet([busy("a", 3), busy("c", 3)], lambda group: 1), *shards, holds=plan.holds, **ends)
+    assert [hold.nodes for hold in plan.holds] == [("a", "c")]
+
+
+def test_nobody_renews_a_hold_before_those_who_wait_for_one() -> None:
+    """One that was turned away because enough is held is next, though others of the class with the hold wait, too."""
+    three = asks(3.0)
+    older = (three, "older", 1, OLD - 1)
+    seconds = [(FOUR, f"large-{i}", 1, OLD) for i in range(2)]
+    fleet = Fleet([busy("a", 0), busy("b", 3)], lambda group: 1)
+    fleet.take(fleet.nodes["a"], asks(2.0), 1)
+    held = Hold(FOUR, "large-0", ("b",), NOW)
+    plan = plan_of(fleet, older, *seconds, holds=(held,))
+    assert plan.holds == ()
+    plan = plan_of(fleet, older, *seconds)
+    assert [hold.group for hold in plan.holds] == [three]
+
+
+def test_a_hold_that_another_class_breaks_into_is_thought_over() -> None:
+    """A more urgent task took the node: it is not the one that has room first any more, perhaps."""
+    held = Hold(FOUR, "large", ("a",), NOW + 100)
+    urgent = (ONE, "urgent", 3, NOW)
+    fleet = Fleet([busy("a", 3), busy("b", 4)], lambda group: 1)
+    plan = plan_of(fleet, LARGE, urgent, holds=(held,), may_search=False)
+    assert (plan.pairs, [hold.until for hold in plan.holds]) == ([("urgent", "a")], [NOW])
+
+
+def test_no_more_is_held_than_a_quota_lets_start() -> None:
+    """One of three, where one more is allowed."""
+    old = [(FOUR, f"large-{i}", 1, OLD) for i in range(3)]
+    fleet, holds = many_nodes(100), ()
+    quotas = {FOUR.project: Quota({"cpu": 4.0 + fleet.lanes[ONE]})}
+    for _ in range(4):
+        plan = plan_of(fleet, *old, holds=holds, quotas=quotas, endings=lambda node_id: ending(1, 2, 60))
+        holds = plan.holds
+    assert [hold.task_id for hold in holds] == ["large-0"]
+
+
+def test_those_who_could_do_the_work_are_not_all_held() -> None:
+    """Two nodes with GPUs among a hundred: one of them at most."""
+    nodes = [busy(f"n{i:02}", 3) for i in range(100)]
+    nodes += [Node(f"g{i}", {"cpu": 4.0, "gpu": 2.0}, load={HALF: 1}) for i in range(2)]
+    wanted = class_of(spec(run=COMMAND, resources={"cpu": 1, "gpu": 2}))
+    fleet, holds = Fleet(nodes, lambda group: 1), ()
+    for _ in range(4):
+        plan = plan_of(
+            fleet,
+            *[(wanted, f"w{i}", 1, OLD) for i in range(3)],
+            holds=holds,
+            endings=lambda node_id: [(5.0, HALF.demand)],
+        )
+        holds = plan.holds
+    assert len(holds) == 1
+
+
+def test_urgent_ones_of_a_class_do_not_undo_what_is_held_for_the_others() -> None:
+    """All its levels count, in the order in which they go."""
+    old = [(FOUR, f"large-{i}", 1, OLD) for i in range(2)]
+    fleet = many_nodes(60)
+    holds = after_plans(fleet, 3, *old)
+    assert [hold.task_id for hold in holds] == ["large-0", "large-1"]
+    plan = plan_of(fleet, *old, (FOUR, "urgent", 3, OLD), holds=holds, may_search=False)
+    assert [(hold.task_id, hold.nodes) for hold in plan.holds] == [
+        ("urgent", holds[0].nodes),
+        ("large-0", holds[1].nodes),
+    ]
 
 
 def test_a_hold_ends_when_its_task_starts() -> None:
@@ -193,7 +324,6 @@ def after_plans(fleet: Fleet, plans: int, *lines: tuple[TaskClass, str, int, flo
     holds: tuple[Hold, ...] = ()
     for _ in range(plans):
         plan = plan_of(fleet, *lines, holds=holds, endings=lambda node_id: ending(1, 2, 60))
-        assert len(plan.holds) <= len(holds) + 1
         holds = plan.holds
     return holds
 
@@ -240,115 +370,3 @@ def test_a_node_is_given_up_where_one_of_the_class_begins() -> None:
     plan = plan_of(fleet, LARGE, young, SMALL, holds=(Hold(FOUR, "large", ("a",), NOW + 1),))
     assert plan.pairs == [("large", "a"), ("small", "b")]
     assert plan.holds == ()
-
-
-# --------------------------------------------------------------------------------------------- on the stage
-
-
-def stage_with_a_large_task(policy: Policy | None = None) -> tuple[Harmony, str, list[str]]:
-    """Return a stage with a node of two CPUs, one of them in use, and a task for both that has waited long."""
-    stage = Harmony(policy)
-    stage.add_node(resources={"cpu": 2.0})
-    small = stage.submit(spec(run=COMMAND))
-    stage.schedule()
-    (large,) = stage.submit(spec(run=COMMAND, resources={"cpu": 2}))
-    stage.now += HOLD_AFTER_S
-    return stage, large, small
-
-
-def test_an_explanation_tells_whom_it_holds_for_and_who_waits_for_that() -> None:
-    """The task says which nodes, the others say for which task, the node says so too; by hand it is still to be had."""
-    stage, large, _ = stage_with_a_large_task()
-    (small,) = stage.submit(spec(run=COMMAND))
-    stage.schedule()
-    assert stage.ask(q.ExplainTask(large))["holds"] == [NODE]
-    view = stage.ask(q.ExplainTask(small))
-    assert (view["verdict"], view["change"], view["holds"]) == ("waiting", None, [])
-    assert (
-        view["summary"]
-        == f"1 of 1 nodes could run it and have no room now; 1 of them held for {large}, waiting longer"
-    )
-    assert view["reasons"] == [{"dimension": "node", "kind": "waiting", "nodes": 1}]
-    assert [wait["reason"] for wait in view["history"]] == [HELD]
-    assert stage.ask(q.GetNode(NODE))["held_for"] == large
-    assert stage.distribute(small)["assigned_nodes"] == [NODE]
-
-
-def test_a_task_that_is_gone_holds_nothing() -> None:
-    """Its cancellation opens the node for who waited."""
-    stage, large, _ = stage_with_a_large_task()
-    (small,) = stage.submit(spec(run=COMMAND))
-    stage.schedule()
-    assert stage.task(small).status == "pending"
-    stage.give(o.CancelTask(large), ADMIN)
-    stage.schedule()
-    assert stage.task(small).status == "running"
-    assert stage.ask(q.GetNode(NODE))["held_for"] is None
-    # Nothing waits: there is no plan, and no hold.
-    (last,) = stage.submit(spec(run=COMMAND, resources={"cpu": 2}))
-    stage.now += HOLD_AFTER_S
-    stage.schedule()
-    assert stage.liveness.holds != ()
-    stage.give(o.CancelTask(last), ADMIN)
-    stage.schedule()
-    assert stage.liveness.holds == ()
-
-
-def test_holds_can_be_turned_off_and_are_looked_for_once_a_second() -> None:
-    """With 0 small ones always pass."""
-    stage, _, _ = stage_with_a_large_task(Policy(hold_after_s=0.0))
-    (small,) = stage.submit(spec(run=COMMAND))
-    stage.schedule()
-    assert stage.task(small).status == "running"
-    stage, large, _ = stage_with_a_large_task()
-    stage.schedule()
-    assert stage.liveness.holds != ()
-    stage.add_node(NODE_2, resources={"cpu": 2.0})
-    stage.schedule()
-    assert (stage.task(large).worker, stage.liveness.holds) == (NODE_2, ())
-    stage.submit(spec(run=COMMAND))
-    stage.schedule()
-    (another,) = stage.submit(spec(run=COMMAND, resources={"cpu": 2}))
-    stage.now += HOLD_AFTER_S
-    stage.scheduler._hold_again_at = stage.now + 0.1
-    stage.schedule()
-    assert stage.liveness.holds == ()
-    stage.now += 0.1
-    stage.schedule()
-    assert stage.liveness.holds != ()
-    assert [hold.task_id for hold in stage.liveness.holds] == [another]
-
-
-def test_when_things_end_as_far_as_anybody_can_tell() -> None:
-    """By the average of the kind; unknown, or late already: as long again; short ones share a lane."""
-    stage = Harmony()
-    stage.add_node(resources={"cpu": 8.0})
-    (known,) = stage.submit(spec(run=COMMAND))
-    (unknown,) = stage.submit(spec(run=COMMAND, resources={"cpu": 3}))
-    stage.schedule()
-    stage.state.durations.note(stage.task(known).group[:3], 10.0)
-
-    def expected() -> list[Ending]:
-        return sorted(endings(stage.state, NODE, lambda group: 1, stage.now))
-
-    began = stage.now
-    ran = began - (stage.task(known).started_at or 0.0)
-    assert expected() == [(10.0 - ran, ONE.demand), (UNMEASURED_S, asks(3.0).demand)]
-    stage.now += 4.0
-    assert expected()[0] == (6.0 - ran, ONE.demand)
-    stage.now += 96.0
-    assert expected() == [(100.0 + ran, ONE.demand), (100.0 + ran, asks(3.0).demand)]
-    assert sorted(endings(stage.state, NODE, lambda group: 4, stage.now)) == [
-        (0.05, ONE.demand),
-        (0.05, asks(3.0).demand),
-    ]
-    assert list(endings(stage.state, "nobody", lambda group: 1, stage.now)) == []
-    assert unknown != known
-
-
-def test_only_the_tasks_owner_is_needed_to_read_it() -> None:
-    """An explanation is for whoever may see the task."""
-    stage, large, _ = stage_with_a_large_task()
-    stage.schedule()
-    assert stage.ask(q.ExplainTask(large), DEV)["holds"] == [NODE]
-    assert stage.ask(q.ListNodes(), SYSTEM)["nodes"][0]["held_for"] == large

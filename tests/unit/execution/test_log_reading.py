@@ -16,7 +16,7 @@ RUNNING: dict[str, Any] = {"run": {}, "assigned_worker": "worker-1", "attempt": 
 FINISHED = RUNNING | {"finished_at": 5.0}
 
 
-def told(task: dict[str, Any], kept: Answer | None, attempt: int | None = None) -> Answer:
+def told(task: dict[str, Any], kept: Answer | None, attempt: int | None = None, offset: int = 0) -> Answer:
     """Ask once, without waiting; the node answers what it keeps of whichever attempt it is asked for."""
     asked: list[int] = []
 
@@ -24,35 +24,53 @@ def told(task: dict[str, Any], kept: Answer | None, attempt: int | None = None) 
         asked.append(number)
         return kept
 
-    answer = asyncio.run(read_log(ReadLog("task-1", attempt, 3), task, read, 0.0))
+    answer = asyncio.run(read_log(ReadLog("task-1", attempt, offset), task, read, 0.0))
     assert asked in ([], [attempt or task["attempt"]])
     return answer
 
 
-def piece(text: str, *, eof: bool) -> dict[str, Any]:
-    return {"text": text, "offset": 3, "next_offset": 3 + len(text), "eof": eof, "attempt": 2, "cut_bytes": 0}
+def piece(text: str, *, eof: bool, offset: int = 0) -> dict[str, Any]:
+    end = offset + len(text)
+    return {"text": text, "offset": offset, "next_offset": end, "eof": eof, "attempt": 2, "cut_bytes": 0}
 
 
 @pytest.mark.parametrize(
     ("task", "attempt", "over"),
     [(RUNNING, None, False), (RUNNING, 2, False), (RUNNING, 1, True), (FINISHED, None, True)],
 )
+def test_a_node_that_has_nothing_is_the_end_only_once_the_attempt_is_over(
+    task: dict[str, Any], attempt: int | None, over: bool
+) -> None:
+    """It knows nothing of an attempt that is on its way there."""
+    assert told(task, piece("", eof=True), attempt) == piece("", eof=over)
+    assert told(task, piece("", eof=False), attempt) == piece("", eof=False)
+
+
 @pytest.mark.parametrize("text", ["", "the last line"])
-def test_a_node_that_has_no_more_is_the_end_only_once_the_attempt_is_over(
-    task: dict[str, Any], attempt: int | None, over: bool, text: str
-) -> None:
-    """The node knows nothing of an attempt that is on its way there, nor whether its report has arrived."""
-    assert told(task, piece(text, eof=True), attempt) == piece(text, eof=over)
-    assert told(task, piece(text, eof=False), attempt) == piece(text, eof=False)
+def test_the_end_of_what_was_written_is_the_end(text: str) -> None:
+    """The node has begun the attempt, so it knows when that is over, before the control plane does."""
+    whole = piece("all of it", eof=True)
+    assert told(RUNNING, whole) == whole
+    rest = piece(text, eof=True, offset=3)
+    assert told(RUNNING, rest, offset=3) == rest
 
 
-@pytest.mark.parametrize("without", [{"run": None}, {"assigned_worker": None}])
-@pytest.mark.parametrize(("task", "over"), [(RUNNING, False), (FINISHED, True)])
+@pytest.mark.parametrize(
+    ("task", "attempt", "over", "of"),
+    [(RUNNING, None, False, 0), (FINISHED, None, True, 2), (RUNNING, 2, True, 2), (RUNNING, 3, False, 3)],
+)
 def test_nobody_keeps_a_log_of_what_runs_nowhere(
-    task: dict[str, Any], without: dict[str, Any], over: bool
+    task: dict[str, Any], attempt: int | None, over: bool, of: int
 ) -> None:
+    """It ends with the task, or with the attempt that was asked for; a reader of the newest is not bound to that of before."""
+    waiting = task | {"assigned_worker": None}
+    assert told(waiting, None, attempt) == {**piece("", eof=over), "attempt": of}
+
+
+@pytest.mark.parametrize(("task", "over"), [(RUNNING, False), (FINISHED, True)])
+def test_an_external_worker_has_no_log(task: dict[str, Any], over: bool) -> None:
     """It is empty, and ends with the task."""
-    assert told(task | without, None) == piece("", eof=over)
+    assert told(task | {"run": None}, None, 2) == piece("", eof=over)
 
 
 def test_a_log_that_went_with_its_node() -> None:
@@ -72,11 +90,13 @@ def test_a_follower_does_not_ask_without_a_pause(task: dict[str, Any], kept: Ans
         return kept
 
     async def asked() -> bool:
-        asking = asyncio.create_task(read_log(ReadLog("task-1", None, 3), task, read, 5.0))
+        asking = asyncio.create_task(read_log(ReadLog("task-1", None, 0), task, read, 5.0))
         for _ in range(10):
             await asyncio.sleep(0)
         early = asking.done()
-        assert await asking == piece("", eof=False)
+        answer = await asking
+        assert not isinstance(answer, Rejected)
+        assert (answer["text"], answer["eof"]) == ("", False)
         return early
 
     assert asyncio.run(asked()) is False
