@@ -49,9 +49,10 @@ class Keeper:
     # ------------------------------------------------------------------------------------- what happens in a plan
 
     def started(self, group: TaskClass, node: Node) -> None:
-        """Note that a task begins on a node: it is held for this class no more, and for others it is thought over."""
+        """Note that a task begins on a node: it is held for this class no more, and thought over for one that asks for the same."""
+        asked = {name for name, _ in group.demand}
         for other, holds in self._before.items():
-            if any(node.id in hold.nodes for hold in holds):
+            if not asked.isdisjoint(name for name, _ in other.demand):
                 self._before[other] = [
                     hold._replace(until=self._now) if node.id in hold.nodes else hold
                     for hold in holds

@@ -250,12 +250,16 @@ def test_nobody_renews_a_hold_before_those_who_wait_for_one() -> None:
 
 
 def test_a_hold_that_another_class_breaks_into_is_thought_over() -> None:
-    """A more urgent task took the node: it is not the one that has room first any more, perhaps."""
+    """A more urgent task took the node: it is not the one that has room first any more, perhaps. Unless it asked for
+    something else."""
     held = Hold(FOUR, "large", ("a",), NOW + 100)
     urgent = (ONE, "urgent", 3, NOW)
     fleet = Fleet([busy("a", 3), busy("b", 4)], lambda group: 1)
     plan = plan_of(fleet, LARGE, urgent, holds=(held,), may_search=False)
     assert (plan.pairs, [hold.until for hold in plan.holds]) == ([("urgent", "a")], [NOW])
+    nothing = (asks(0), "nothing", 3, NOW)
+    plan = plan_of(Fleet([busy("a", 3)], lambda group: 1), LARGE, nothing, holds=(held,), may_search=False)
+    assert (plan.pairs, plan.holds) == ([("nothing", "a")], (held,))
 
 
 def test_no_more_is_held_than_a_quota_lets_start() -> None:
