@@ -5,6 +5,7 @@ All are measured in the way that suits them best: submit everything, then collec
 
 from __future__ import annotations
 
+import importlib
 import logging
 import shutil
 import sys
@@ -172,7 +173,8 @@ def celery_redis() -> Iterator[Anchor]:
         stack.enter_context(process(worker, {}, "ready", folder / "celery.log"))
         from benchmarks import celery_app
 
-        celery_app.connect(port)
+        # A fresh application: one that was used keeps connections to the Redis of then.
+        importlib.reload(celery_app).connect(port)
         anchor = CeleryRedis()
         anchor.tasks_per_s(WARM_UP_TASKS)
         yield anchor
