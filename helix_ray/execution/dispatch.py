@@ -218,21 +218,27 @@ class Dispatch:
         and what was asked for counts as ours.
         """
         room: Room | None = None
-        shared: Room | None = None
         wanted: list[Demand] = []
         for demand, queue in self._queues.items():
             seats = self._seats_of(demand)
             missing = len(queue) - sum(1 for seat in seats if not seat.outstanding)
             most = SEATS_WITHOUT_DEMAND_MAX - len(seats) if not demand else len(queue)
             for _ in range(min(missing, most)):
-                room, shared = room or self._room(), shared or self._room(self.foreign)
-                first = not seats and demand not in wanted
-                if not room.fits(demand) or not (first or shared.fits(demand)):
+                room = room or self._room()
+                if not room.fits(demand) or self._would_wait(demand, seats, wanted):
                     break
                 room.take(demand)
-                shared.take(demand)
                 wanted.append(demand)
         return wanted
+
+    def _would_wait(self, demand: Demand, seats: list[Seat], wanted: list[Demand]) -> bool:
+        """Say whether a further executor for a demand would wait for room that others on the cluster use."""
+        if not self.foreign or not (seats or demand in wanted):
+            return False
+        room = self._room(self.foreign)
+        for coming in wanted:
+            room.take(coming)
+        return not room.fits(demand)
 
     def surplus(self, now: float, idle_s: float) -> list[Seat]:
         """Return idle seats to give back: idle for too long, or in the way of work that fits nowhere else."""
