@@ -16,6 +16,7 @@ from benchmarks.report import Line, Report, Series
 from benchmarks.scale import Scale
 from benchmarks.trace import RUN, SEED, Queues, Waiting
 from helix_ray.core.placement import Fleet, Node, Rules, place
+from helix_ray.core.placement.estimate import runs_on_s
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import Demand, TaskClass, class_of
 from helix_ray.core.waits import Hold
@@ -57,7 +58,7 @@ class Ours:
 
         def endings(node_id: str) -> list[tuple[float, Demand]]:
             running = self._running[node_id].values()
-            return [(_left_s(now - began), demand) for began, demand in running]
+            return [(runs_on_s(now - began, MEAN_S), demand) for began, demand in running]
 
         rules = Rules(
             holds=self._holds,
@@ -80,10 +81,6 @@ class Ours:
         """Take the room of a task back."""
         del self._running[node.id][task.id]
         self._fleet.take(node, task.group, -1)
-
-
-def _left_s(ran_s: float) -> float:
-    return MEAN_S - ran_s if ran_s < MEAN_S else ran_s
 
 
 class StrictOrder:

@@ -1,4 +1,4 @@
-"""An attempt's output as its reader is told of it: the node knows the text, and only the control plane when it is over."""
+"""An attempt's output as its reader is told of it: the node knows what was written, the control plane what is still to come."""
 
 from __future__ import annotations
 

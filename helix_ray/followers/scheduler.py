@@ -68,14 +68,14 @@ class Scheduler:
             return tuple(preemptible(state, node_id, self._kept.depth, policy.preemptions_max))
 
         return Rules(
-            policy.priority_aging_s,
-            policy.strategy,
-            state.quotas,
-            self._preempt_level,
-            held,
-            news.liveness.holds,
-            policy.hold_after_s or None,
-            now >= self._search_at,
-            self._unheld,
-            lambda node_id: [*endings(state, node_id, fleet.depth, now)],
+            aging_s=policy.priority_aging_s,
+            strategy=policy.strategy,
+            quotas=state.quotas,
+            preempt_level=self._preempt_level,
+            held=held,
+            holds=news.liveness.holds,
+            hold_after_s=policy.hold_after_s or None,
+            may_search=now >= self._search_at,
+            unheld=self._unheld,
+            endings=lambda node_id: [*endings(state, node_id, fleet.depth, now)],
         )

@@ -207,7 +207,8 @@ class CoreMachine(RuleBasedStateMachine):
     def node_reports(self, data: st.DataObject, node: str, fresh: bool) -> None:
         """A node worker gets work and reports, now and then from before its reboot."""
         self.schedule()
-        boot = self.engine.state.workers[node].boot if fresh else "boot-old"
+        known = self.engine.state.workers.get(node)
+        boot = known.boot if fresh and known is not None else "boot-old"
         self.give(o.ReportAttempts(node, boot, data.draw(mo.reports(self.engine.state, node))), SYSTEM)
 
     @rule(node=st.sampled_from(mo.NODES), boot=st.sampled_from(("boot-0", "boot-1", "boot-2")))

@@ -154,7 +154,7 @@ def explain_view(cluster: Cluster, task: Task) -> dict[str, Any]:
 
 
 def _as_it_stands(cluster: Cluster, group: TaskClass) -> Fleet:
-    """Return the candidates, those closed that are held for others who have waited longer."""
+    """Return the candidates, those closed that the class was kept out of because they are held for others."""
     fleet = candidates(cluster, group)
     for node_id in cluster.liveness.kept_out.get(group, ()):
         node = fleet.nodes.get(node_id)

@@ -47,12 +47,12 @@ def endings(state: State, node_id: str, depth: Depth, now: float) -> Iterator[En
     for task_id in worker.held:
         task = state.tasks[task_id]
         if depth(task.group) == 1:
-            yield _runs_on_s(task, state.durations, now), task.group.demand
+            ran_s = 0.0 if task.started_at is None else max(0.0, now - task.started_at)
+            yield runs_on_s(ran_s, state.durations.average_s(task.group[:3])), task.group.demand
 
 
-def _runs_on_s(task: Task, durations: Durations, now: float) -> float:
-    ran_s = 0.0 if task.started_at is None else max(0.0, now - task.started_at)
-    average_s = durations.average_s(task.group[:3])
+def runs_on_s(ran_s: float, average_s: float | None) -> float:
+    """Return how many seconds a task is expected to run on that has run for so many, by the average of its kind."""
     if average_s is None:
         return max(ran_s, UNMEASURED_S)
     return average_s - ran_s if ran_s < average_s else ran_s

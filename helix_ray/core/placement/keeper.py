@@ -50,6 +50,8 @@ class Keeper:
 
     def started(self, group: TaskClass, node: Node) -> None:
         """Note that a task begins on a node: it is held for this class no more, and thought over for one that asks for the same."""
+        if not self._before:
+            return
         asked = {name for name, _ in group.demand}
         for other, holds in self._before.items():
             if not asked.isdisjoint(name for name, _ in other.demand):
@@ -80,9 +82,12 @@ class Keeper:
     def hold_for(self, line: Line, lanes_allowed: int | None) -> None:
         """Go on with the holds for a class that has no room, and begin another where one of its tasks has waited long."""
         before, after_s = self._before.get(line.group, []), self._rules.hold_after_s
+        if after_s is None:
+            self._before.pop(line.group, None)
+            return
         most = 1 if line.group.gang else len(before) + 1
         tasks = line.ahead(most if lanes_allowed is None else min(most, lanes_allowed))
-        old = [task_id for task_id, since in tasks if after_s is not None and self._now - since >= after_s]
+        old = [task_id for task_id, since in tasks if self._now - since >= after_s]
         going_on, more = old[: len(before)], old[len(before) :]
         for task_id in going_on:
             self._go_on(line, before.pop(0)._replace(task_id=task_id))
@@ -109,10 +114,10 @@ class Keeper:
             self._keep(found)
 
     def _begin(self, line: Line, task_id: str) -> None:
-        held = self._held()
-        most = min(HELD_NODES_MAX, max(1, int(HELD_SHARE_MAX * len(self._fleet.nodes))))
         if line.group in self._rules.unheld:
             return
+        held = self._held()
+        most = min(HELD_NODES_MAX, max(1, int(HELD_SHARE_MAX * len(self._fleet.nodes))))
         if len(held) >= most:
             self._full = True
         elif self._may_search(line.group) and (found := self._search(line, task_id)) is not None:
