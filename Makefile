@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 PYTEST := $(BIN)/python -m pytest
-PACKAGES := helix_ray actors serve_app
+PACKAGES := helix_ray actors serve_app launcher
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 # The first interpreter on PATH that is new enough.
 FIND_PYTHON = for p in python3.11 python3.12 python3.13 python3.14 python3; do \

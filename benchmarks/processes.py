@@ -143,7 +143,7 @@ def helix(data_dir: Path | None = None, **settings: str) -> Iterator[Helix]:
     } | {f"HELIX_{name.upper()}": value for name, value in settings.items()}
     with scratch() as folder:
         home = data_dir or folder / "data"
-        command = [sys.executable, "-m", "serve_app.up", "--port", str(port), "--data-dir", str(home)]
+        command = [sys.executable, "-m", "launcher.up", "--port", str(port), "--data-dir", str(home)]
         with process(command, environment, "ready", folder / "up.log") as started:
             yield Helix(port, started.pid)
 

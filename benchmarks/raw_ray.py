@@ -19,8 +19,8 @@ from pathlib import Path
 import orjson
 
 from benchmarks.processes import ROOT, DidNotStart
-from serve_app.up.data_dir import DATA_DIR
-from serve_app.up.environment import ray as ray_environment
+from launcher.up.data_dir import DATA_DIR
+from launcher.up.environment import ray as ray_environment
 
 # Executors of ours that nobody needs give their CPUs back; until then Ray's tasks would have to wait for them.
 FREE_S_MAX = 60.0

@@ -18,7 +18,7 @@ from types import TracebackType
 
 import psutil
 
-from serve_app.up import process_tree
+from launcher.up import process_tree
 
 NODES = 3
 READY_S_MAX = 120.0
@@ -47,7 +47,7 @@ class DemoServer:
     def __enter__(self) -> DemoServer:
         # What loses its parent becomes ours, so that `processes_left` finds it.
         process_tree.adopt_orphans()
-        command = [sys.executable, "-m", "serve_app.up", "--nodes", str(NODES), "--port", str(free_port())]
+        command = [sys.executable, "-m", "launcher.up", "--nodes", str(NODES), "--port", str(free_port())]
         self._process = subprocess.Popen(
             [*command, "--data-dir", str(self._data_dir)],
             env=self._environment(),

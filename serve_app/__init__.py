@@ -1,1 +1,1 @@
-"""The HTTP side: routes see the control plane's port, never Ray."""
+"""Serves the product: the FastAPI application (it sees the port, never Ray) and its deployment on Ray Serve."""

@@ -121,14 +121,14 @@ def running() -> bool:
 def deploy(settings: Settings, factory: AppFactory = control_plane_app) -> None:
     """Start Serve and the API on the node of the calling driver; returns when the replica listens.
 
-    Needs the environment of serve_app.up.environment.serving in Ray's processes. Raises RuntimeError when the
+    Needs the environment of launcher.up.environment.serving in Ray's processes. Raises RuntimeError when the
     application does not come up.
     """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(
         http_options=HTTPOptions(
             host=settings.host,
-            port=0,  # the proxy's, which serves nothing: see up/public_port.py
+            port=0,  # the proxy's, which serves nothing: see public_port/layers.py
             ssl_certfile=_path(settings.tls_cert),
             ssl_keyfile=_path(settings.tls_key),
             keep_alive_timeout_s=KEEP_ALIVE_S,

@@ -1,4 +1,4 @@
-"""helix node, helix node-resources: this process becomes `python -m serve_app.node`, outside the library's ring."""
+"""helix node, helix node-resources: this process becomes `python -m launcher.node`, outside the library's ring."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import typer
 
 from helix_ray.cli.up import become
 
-MODULE = "serve_app.node"
+MODULE = "launcher.node"
 # --help too: that module knows its flags.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 

@@ -1,4 +1,4 @@
-"""helix up, helix down: this process becomes `python -m serve_app.up`, which lies outside the library's ring."""
+"""helix up, helix down: this process becomes `python -m launcher.up`, which lies outside the library's ring."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-MODULE = "serve_app.up"
+MODULE = "launcher.up"
 # Flags that this file does not know go through as they are.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 DataDir = Annotated[str | None, typer.Option(metavar="DIR", help="Where it keeps things. [HELIX_DATA_DIR]")]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 DATA_DIR = "~/.helix-ray"
-# Written by serve_app/up/data_dir.py, which this ring must not import.
+# Written by launcher/up/data_dir.py, which this ring must not import.
 STATE_FILE = "up.json"
 TOKEN_FILE = "ray.token"
 LOOPBACK = "127.0.0.1:"

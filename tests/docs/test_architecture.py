@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGE = DOCS / "architecture.md"
-PACKAGES = ("helix_ray", "actors", "serve_app")
+PACKAGES = ("helix_ray", "actors", "serve_app", "launcher")
 # A folder's docstring speaks for these.
 SPOKEN_FOR = ("__init__.py", "__main__.py")
 HEADING = re.compile(r"^### `([a-z_/]+)/`", re.MULTILINE)

@@ -40,7 +40,7 @@ def run_whole(command: list[str], folder: Path, environment: dict[str, str]) -> 
                 check=False,
             )
         finally:
-            subprocess.run([sys.executable, "-m", "serve_app.up", "--down"], env=environment, check=True)
+            subprocess.run([sys.executable, "-m", "launcher.up", "--down"], env=environment, check=True)
         output.seek(0)
         return done.returncode, output.read()
 

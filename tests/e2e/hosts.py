@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from serve_app.up import process_tree
+from launcher.up import process_tree
 from tests.ray.signals import until
 
 TOOLS = ("sshd", "ssh", "ssh-keygen", "rsync", "ip", "unshare", "nsenter")

@@ -109,7 +109,7 @@ def serving(data_dir: Path, **settings: object) -> Iterator[Live]:
     given = {f"HELIX_{name.upper()}": str(value) for name, value in (UNLIMITED | settings).items()}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HELIX_", "RAY_"))}
     environment = {**kept, "HELIX_ADMIN_PASSWORD": ADMIN_PASSWORD, "HELIX_DATA_DIR": str(data_dir), **given}
-    command = [sys.executable, "-m", "serve_app.up", "--port", str(free_port())]
+    command = [sys.executable, "-m", "launcher.up", "--port", str(free_port())]
     log = data_dir.with_name(f"{data_dir.name}.stderr")
     with log.open("a") as stderr:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)

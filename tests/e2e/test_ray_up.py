@@ -210,7 +210,7 @@ def test_a_killed_raylet_is_back_under_its_name(cluster: RayUp) -> None:
     until(lambda: (cluster.host(2).folder / "tmp/once").exists())
     send(cluster, client, *anywhere(30))
     # On a quiet machine the node is back before anybody has seen it gone, so what starts it again is held up.
-    supervisor = cluster.host(2).process("serve_app.node")
+    supervisor = cluster.host(2).process("launcher.node")
     supervisor.suspend()
     try:
         cluster.host(2).process("/raylet/raylet").kill()

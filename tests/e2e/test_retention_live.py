@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve_app.up.data_dir import DATA_DIR
+from launcher.up.data_dir import DATA_DIR
 from tests.e2e.live import (
     Json,
     Live,

@@ -1,4 +1,4 @@
-"""`python -m serve_app.up` as its users run it: it starts, passes everything through, and ends without a trace.
+"""`python -m launcher.up` as its users run it: it starts, passes everything through, and ends without a trace.
 
 The application served is tests/e2e/hello_app.py: what is tested is the life cycle and the serving layer.
 """
@@ -21,7 +21,7 @@ import httpx
 import psutil
 import pytest
 
-from serve_app.up.data_dir import DATA_DIR
+from launcher.up.data_dir import DATA_DIR
 from tests.e2e.hello_app import STREAM_S
 
 MARKER = "HELIX_UP_ID"
@@ -65,7 +65,7 @@ def environment() -> dict[str, str]:
 
 
 def command(data_dir: Path, port: int, *flags: str) -> list[str]:
-    up = [sys.executable, "-m", "serve_app.up", "--data-dir", str(data_dir), "--port", str(port)]
+    up = [sys.executable, "-m", "launcher.up", "--data-dir", str(data_dir), "--port", str(port)]
     return [*up, "--app", "hello_app:app", *flags]
 
 
@@ -328,7 +328,7 @@ def test_a_detached_one_is_ended_by_down(tmp_path: Path, certificate: tuple[Path
     cert, key = certificate
     port, data_dir = free_port(), tmp_path / "data"
     arguments = command(data_dir, port, "--detach", "--tls-cert", str(cert), "--tls-key", str(key))
-    down = [sys.executable, "-m", "serve_app.up", "--down", "--data-dir", str(data_dir)]
+    down = [sys.executable, "-m", "launcher.up", "--down", "--data-dir", str(data_dir)]
     try:
         done = subprocess.run(
             arguments, env=environment(), capture_output=True, text=True, timeout=START_S_MAX

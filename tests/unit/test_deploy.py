@@ -15,7 +15,7 @@ from jsonschema import Draft7Validator
 from ray.autoscaler._private.local.config import prepare_local
 from ray.serve.schema import ServeDeploySchema
 
-from serve_app.node.cli import _parser
+from launcher.node.cli import _parser
 
 ROOT = Path(__file__).parents[2]
 LAUNCHED = ("cluster.yaml", "deploy/aws.yaml", "deploy/gcp.yaml")

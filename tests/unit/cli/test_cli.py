@@ -227,7 +227,7 @@ def test_up_becomes_the_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     assert executed == [
         [
             "-m",
-            "serve_app.up",
+            "launcher.up",
             "--port",
             "8090",
             "--node-resources",
@@ -236,7 +236,7 @@ def test_up_becomes_the_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
             "--later",
             "x",
         ],
-        ["-m", "serve_app.up", "--down", "--data-dir", "d"],
+        ["-m", "launcher.up", "--down", "--data-dir", "d"],
     ]
 
 

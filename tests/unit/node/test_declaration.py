@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from ray._private.label_utils import parse_node_labels_string
 
-from serve_app.node.accelerators import Accelerator, find
-from serve_app.node.declaration import BadDeclaration, declare
+from launcher.node.accelerators import Accelerator, find
+from launcher.node.declaration import BadDeclaration, declare
 
 
 def device(root: Path, entry: str, driver: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serve_app.node.patience import Advice, Head, Limits, Patience
+from launcher.node.patience import Advice, Head, Limits, Patience
 
 LIMITS = Limits(stopped_s_max=60.0, silent_s_max=600.0)
 

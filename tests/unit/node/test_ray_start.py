@@ -9,7 +9,7 @@ import pytest
 from ray.scripts.scripts import start
 
 from actors.node_worker import NODE_DATA_DIR
-from serve_app.node.ray_start import Plan, below, command
+from launcher.node.ray_start import Plan, below, command
 
 HEAD = Plan(
     None, "10.0.0.1", 6379, 8080, Path("/data"), "~/config.yaml", ["--labels=helix-node=a"], ["--num-cpus=2"]

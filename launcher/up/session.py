@@ -17,10 +17,10 @@ from pathlib import Path
 from types import FrameType
 
 from helix_ray.config import Settings, parse_node_resources
-from serve_app.up import data_dir as home
-from serve_app.up import environment
-from serve_app.up.keeper import STOP_SIGNAL
-from serve_app.up.nodes import plan
+from launcher.up import data_dir as home
+from launcher.up import environment
+from launcher.up.keeper import STOP_SIGNAL
+from launcher.up.nodes import plan
 
 FAILURE_FILE = "up-failure.log"
 READY_PATH = "/readyz"
@@ -88,7 +88,7 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     given = parse_node_resources(settings.node_resources) if settings.node_resources else []
     _say(f"starting {settings.nodes} Ray node{'s' if settings.nodes > 1 else ''}")
     from actors.devices import gpu_memory_mb
-    from serve_app.up.cluster import LocalCluster
+    from launcher.up.cluster import LocalCluster
 
     cluster = LocalCluster(plan(settings.nodes, given, gpu_memory_mb(), settings.capabilities()), temp_dir)
     address = cluster.start()
@@ -107,8 +107,8 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
 def _run_joined(settings: Settings, app: str, address: str) -> int:
     _say(f"joining the Ray cluster at {address}")
     from actors import names
+    from launcher.up import cluster
     from serve_app import deployment
-    from serve_app.up import cluster
 
     cluster.connect(address, environment.serving(settings.port))
     if deployment.running():
@@ -127,7 +127,7 @@ def _run_joined(settings: Settings, app: str, address: str) -> int:
 
 
 def _sweep(app: str) -> int:
-    from serve_app.up import cluster
+    from launcher.up import cluster
 
     cluster.connect(os.environ["RAY_ADDRESS"])
     _end(app, serve_too=True)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from serve_app.node.ray_start import STARTED
-from serve_app.up import process_tree
+from launcher.node.ray_start import STARTED
+from launcher.up import process_tree
 
 # `ray start` itself looks once a second; what it has not noticed by then it takes for an orderly end (`ray stop`).
 ORDERLY_S = 3.0

@@ -10,10 +10,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from helix_ray.config import Settings
-from serve_app.up import front
-from serve_app.up.checks import CannotStart
-from serve_app.up.data_dir import LOG_FILE, DataDirBusy
-from serve_app.up.detach import detached
+from launcher.up import front
+from launcher.up.checks import CannotStart
+from launcher.up.data_dir import LOG_FILE, DataDirBusy
+from launcher.up.detach import detached
 
 EXIT_USAGE = 2
 # Flags that are settings: each becomes its HELIX_* variable, so that every process below reads the same.
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
             return front.down(settings.data_dir)
         if flags.detach:
             others = [word for word in words if word != "--detach"]
-            return detached("serve_app.up", others, settings.data_dir / LOG_FILE)
+            return detached("launcher.up", others, settings.data_dir / LOG_FILE)
         return front.up(settings, flags.app)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

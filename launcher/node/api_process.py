@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from serve_app.up import process_tree
+from launcher.up import process_tree
 
 # The keeper gives a session in a joined cluster 20 s.
 STOP_S_MAX = 30.0
@@ -24,7 +24,7 @@ class ApiProcess:
     def __init__(self, flags: list[str], environment: Mapping[str, str]) -> None:
         parent = os.getpid()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "serve_app.up", *flags],
+            [sys.executable, "-m", "launcher.up", *flags],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -62,6 +62,6 @@ class ApiProcess:
 
 def sweep(environment: Mapping[str, str], temp_dir: Path) -> None:
     """Take out of the cluster what an API that was killed has left there."""
-    command = [sys.executable, "-m", "serve_app.up.session", "--temp-dir", str(temp_dir), "--sweep"]
+    command = [sys.executable, "-m", "launcher.up.session", "--temp-dir", str(temp_dir), "--sweep"]
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, timeout=SWEEP_S_MAX)

@@ -11,12 +11,12 @@ import time
 from collections.abc import Mapping
 from types import FrameType
 
-from serve_app.node import ray_start
-from serve_app.node.api_process import ApiProcess, sweep
-from serve_app.node.patience import Advice, Head, Limits, Patience
-from serve_app.node.ray_process import RayProcess
-from serve_app.node.ray_start import Plan
-from serve_app.up import process_tree
+from launcher.node import ray_start
+from launcher.node.api_process import ApiProcess, sweep
+from launcher.node.patience import Advice, Head, Limits, Patience
+from launcher.node.ray_process import RayProcess
+from launcher.node.ray_start import Plan
+from launcher.up import process_tree
 
 LOOK_EVERY_S = 1.0
 CONNECT_S_MAX = 2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from serve_app.up.holding import Holder, Holding
+from launcher.up.holding import Holder, Holding
 
 LOG_FILE = "up.log"
 TOKEN_FILE = "ray.token"

@@ -13,7 +13,7 @@ from ray._private.node import (
 from ray._private.parameter import RayParams
 
 from actors.names import NAMESPACE
-from serve_app.up.nodes import NodeSpec
+from launcher.up.nodes import NodeSpec
 
 LOOPBACK = "127.0.0.1"
 # A killed raylet is noticed in about 3 s; one that only stalls has 15 s.

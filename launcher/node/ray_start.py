@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from serve_app.up import environment
+from launcher.up import environment
 
 # A node that does not answer is declared dead after three rounds of at most 4 s.
 HEALTH_CHECKS = {

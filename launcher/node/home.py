@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serve_app.up.holding import Holder, Holding
+from launcher.up.holding import Holder, Holding
 
 LOG_FILE = "node.log"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors import labels
-from serve_app.node.accelerators import RESOURCE, Accelerator
+from launcher.node.accelerators import RESOURCE, Accelerator
 
 # Names of resources that somebody declared and nobody found, joined by dots.
 DECLARED_LABEL = "helix-declared"

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from serve_app.up import data_dir as home
-from serve_app.up import process_tree
+from launcher.up import data_dir as home
+from launcher.up import process_tree
 
 STOP_S_MAX = 4.0
 # In a cluster of somebody else's, what is not stopped in order stays.
@@ -63,7 +63,7 @@ def _start_session(environment: dict[str, str], app: str, temp_dir: Path) -> int
 
 
 def _command(app: str, temp_dir: Path) -> list[str]:
-    return [sys.executable, "-m", "serve_app.up.session", "--temp-dir", str(temp_dir / "r"), "--app", app]
+    return [sys.executable, "-m", "launcher.up.session", "--temp-dir", str(temp_dir / "r"), "--app", app]
 
 
 def _sweep(environment: dict[str, str], app: str, temp_dir: Path, data_dir: Path) -> None:

@@ -16,14 +16,14 @@ from pydantic import ValidationError
 
 from actors.devices import gpu_memory_mb
 from helix_ray.config import Settings
-from serve_app.node import accelerators, home
-from serve_app.node.declaration import BadDeclaration, Declaration, declare
-from serve_app.node.home import HOME
-from serve_app.node.patience import Limits
-from serve_app.node.ray_start import Plan
-from serve_app.node.supervisor import Supervisor
-from serve_app.up.detach import detached
-from serve_app.up.holding import this_process
+from launcher.node import accelerators, home
+from launcher.node.declaration import BadDeclaration, Declaration, declare
+from launcher.node.home import HOME
+from launcher.node.patience import Limits
+from launcher.node.ray_start import Plan
+from launcher.node.supervisor import Supervisor
+from launcher.up.detach import detached
+from launcher.up.holding import this_process
 
 EXIT_USAGE = 2
 PORT = 6379
@@ -151,7 +151,7 @@ def _start(flags: argparse.Namespace, more: list[str], words: list[str], data_di
     if flags.detach:
         if known is not None and known.runs():
             _stop(data_dir)
-        return detached("serve_app.node", others, data_dir / home.LOG_FILE)
+        return detached("launcher.node", others, data_dir / home.LOG_FILE)
     _raise_open_files()
     held = HOME.lock(data_dir)
     if held is None:

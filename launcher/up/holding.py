@@ -13,7 +13,7 @@ from typing import Any, Generic, TypedDict, TypeVar
 
 import orjson
 
-from serve_app.up import process_tree
+from launcher.up import process_tree
 
 LOOK_EVERY_S = 0.05
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import FrameType
 
 from helix_ray.config import Settings
-from serve_app.up import data_dir as home
-from serve_app.up import environment, keeper, process_tree
-from serve_app.up.checks import CannotStart, check
-from serve_app.up.holding import this_process
+from launcher.up import data_dir as home
+from launcher.up import environment, keeper, process_tree
+from launcher.up.checks import CannotStart, check
+from launcher.up.holding import this_process
 
 # Ray makes Unix sockets some 70 characters below this, and their paths may have 107.
 TEMP_PARENT = Path("/tmp")  # noqa: S108  # mkdtemp's directory below it is ours alone

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
-from serve_app.up import data_dir as home
+from launcher.up import data_dir as home
 
 MARKER = "HELIX_UP_ID"
 TOKEN_BYTES = 32
@@ -28,7 +28,7 @@ def serving(port: int) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(port + 1),
         "RAY_SERVE_PORT_QUARANTINE_S": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.up.public_port.middlewares",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.public_port.layers.middlewares",
         # uvicorn trusts X-Forwarded-For from 127.0.0.1 unless told whom to trust; the edge decides that, so: nobody.
         "FORWARDED_ALLOW_IPS": "none",
     }

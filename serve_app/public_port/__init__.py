@@ -1,0 +1,1 @@
+"""What the public port needs of Serve and uvicorn: which layers stand round the application, and where it listens."""
