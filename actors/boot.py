@@ -20,6 +20,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import CreateUser, Order
 from helix_ray.core.questions import GetUser
+from helix_ray.security.first_password import first_password
 from helix_ray.security.passwords import hash_password
 from helix_ray.wire.ids import new_seed
 
@@ -37,11 +38,14 @@ def start(settings: Settings, head: str | None = None, *, all_nodes: bool = True
     ready must not keep the rest from serving.
 
     Returns the administrator's password when it was made here, to be shown once; None when it was given or the
-    administrator exists. Raises TimeoutError when the actors do not come up.
+    administrator exists. Raises BadPassword, or TimeoutError when the actors do not come up.
     """
+    given = first_password(settings)
+    # What actors get is kept by the cluster, so the password stays out.
+    settings = settings.without_password()
     head = head or ray.get_runtime_context().get_node_id()
     _make(Master, names.MASTER, settings, head, "info")
-    password = asyncio.run(_ensure_admin(settings))
+    password = asyncio.run(_ensure_admin(given))
     _make(LenderActor, names.LENDER, settings, head, None)
     _make(Historian, names.HISTORIAN, settings, head, "ping")
     reconciler = _make(Reconciler, names.RECONCILER, settings, head, "ping")
@@ -69,18 +73,17 @@ def _wait_for_nodes(reconciler: Any, nodes: set[str] | None) -> None:
     asyncio.run(wait())
 
 
-async def _ensure_admin(settings: Settings) -> str | None:
+async def _ensure_admin(given: str | None) -> str | None:
     async with contextlib.aclosing(RayControlPlane()) as plane:
-        return await _make_admin(plane, settings)
+        return await _make_admin(plane, given)
 
 
-async def _make_admin(plane: RayControlPlane, settings: Settings) -> str | None:
+async def _make_admin(plane: RayControlPlane, given: str | None) -> str | None:
     known = await plane.query(GetUser(username=ADMIN), SYSTEM)
     if not isinstance(known, Rejected):
         return None
-    made = None if settings.admin_password else secrets.token_urlsafe(PASSWORD_BYTES)
-    password = settings.admin_password or str(made)
-    order = CreateUser(ADMIN, hash_password(password), ("admin",), only_if_missing=True)
+    made = secrets.token_urlsafe(PASSWORD_BYTES) if given is None else None
+    order = CreateUser(ADMIN, hash_password(given or str(made)), ("admin",), only_if_missing=True)
     answer = await plane.execute(Order(order, SYSTEM, "req-boot", new_seed()))
     if isinstance(answer, Rejected):
         raise Refused(answer)

@@ -18,6 +18,7 @@ from actors import names
 from actors.logs import set_up
 from helix_ray.config import Settings
 from helix_ray.core.limits import Ask, GiveBack, Lender, Policy, Row, Slice
+from helix_ray.private import make_file
 
 SWEEP_EVERY_S = 60.0
 RESEND_S = 4.0
@@ -40,6 +41,7 @@ class LenderActor:
     def __init__(self, settings: Settings) -> None:
         set_up()
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_file(settings.data_dir / "limits.sqlite")
         self._store = sqlite3.connect(settings.data_dir / "limits.sqlite", isolation_level=None)
         self._store.execute("PRAGMA journal_mode=WAL")
         self._store.execute("PRAGMA synchronous=OFF")

@@ -27,8 +27,11 @@ class Answer:
     seconds: float
 
 
+SUCCESS = range(200, 300)
+
+
 class Unexpected(Exception):
-    """An answer that was not of the 2xx kind: a benchmark of errors measures nothing."""
+    """An answer that was not asked for: a benchmark of errors measures nothing."""
 
 
 def request(
@@ -65,8 +68,8 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    async def exchange(self, data: bytes) -> Answer:
-        """Send one request; raise Unexpected unless it is answered with 2xx."""
+    async def exchange(self, data: bytes, wanted: range = SUCCESS) -> Answer:
+        """Send one request; raise Unexpected unless it is answered with a wanted status."""
         assert self._transport is not None
         self._parser = httptools.HttpResponseParser(self)
         self._pieces = []
@@ -75,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
         status, body = await self._waiting
         seconds = time.perf_counter() - started
-        if not 200 <= status < 300:
+        if status not in wanted:
             raise Unexpected(f"{data.split(b' HTTP', 1)[0].decode()}: {status} {body[:300]!r}")
         return Answer(status, body, seconds)
 
@@ -108,13 +111,13 @@ class Connection(asyncio.Protocol):
             self._waiting.set_result((self._parser.get_status_code(), b"".join(self._pieces)))
 
 
-def one_by_one(port: int, requests: Sequence[bytes]) -> list[Answer]:
+def one_by_one(port: int, requests: Sequence[bytes], wanted: range = SUCCESS) -> list[Answer]:
     """Send requests over one connection, each after the answer to the one before."""
 
     async def drive() -> list[Answer]:
         connection = await Connection.open(port)
         try:
-            return [await connection.exchange(data) for data in requests]
+            return [await connection.exchange(data, wanted) for data in requests]
         finally:
             connection.close()
 

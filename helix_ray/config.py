@@ -36,6 +36,7 @@ class Settings(BaseSettings):
 
     # Who may come in.
     admin_password: str | None = Field(None, repr=False)
+    admin_password_file: Path | None = None
     token_ttl_s: int = Field(3600, ge=60, le=86_400)
     refresh_ttl_s: int = Field(14 * 86_400, ge=300)
     trusted_proxies: str = ""
@@ -98,6 +99,10 @@ class Settings(BaseSettings):
         if value:
             parse_node_resources(value)
         return value
+
+    def without_password(self) -> Settings:
+        """Return the same without what only the first start needs: for processes that run other people's code."""
+        return self.model_copy(update={"admin_password": None, "admin_password_file": None})
 
     def capabilities(self) -> tuple[str, ...]:
         """Return what nodes that are started here can do beside what is found."""

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from actors.gateway import RayControlPlane
 from actors.lender import LenderLink, policies
 from helix_ray.config import Settings
+from helix_ray.private import keep_private
 from helix_ray.security.keys import load_or_create_key
 
 # Makes the ASGI application on the replica, on the event loop that serves it.
@@ -41,6 +42,7 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     from serve_app.app import build_asgi
     from serve_app.edge.limiter import LendingLimiter
 
+    keep_private()
     plane = RayControlPlane(cached=True)
     keys = load_or_create_key(settings.data_dir)
     limiter = LendingLimiter(policies(settings).values(), LenderLink())
@@ -60,7 +62,7 @@ def application(
 ) -> serve.Application:
     """Bind the deployment; `options` are the replica's Ray actor options beside num_cpus=0."""
     # Deployments are kept by the cluster, so the password stays out.
-    kept = settings.model_copy(update={"admin_password": None})
+    kept = settings.without_password()
 
     def build() -> ASGIApp:
         return factory(kept)

@@ -27,6 +27,7 @@ from helix_ray.journal.errors import JournalDamaged, JournalTooNew, StaleWriter
 from helix_ray.journal.head import Claim, HeadFile
 from helix_ray.journal.lock import FileLock
 from helix_ray.ports import Snapshot
+from helix_ray.private import make_file
 
 FILE_NAME = "journal.sqlite"
 FORMAT = 1
@@ -173,6 +174,7 @@ class SqliteJournal:
         return 0, GENESIS
 
     def _open(self) -> sqlite3.Connection:
+        make_file(self._path)  # SQLite gives the log beside it the same mode
         con = _connect(self._path, "rwc")
         con.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         con.execute("PRAGMA journal_mode = WAL")

@@ -2,7 +2,10 @@
 
 import sys
 
-from launcher.node.cli import main
+from launcher.up import password
 
 if __name__ == "__main__":
+    password.leave_environment()
+    from launcher.node.cli import main
+
     sys.exit(main())

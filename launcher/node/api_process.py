@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from launcher.up import process_tree
+from launcher.up import password, process_tree
 
 # The keeper gives a session in a joined cluster 20 s.
 STOP_S_MAX = 30.0
@@ -19,19 +19,21 @@ READ_BYTES = 65_536
 
 
 class ApiProcess:
-    """Started when made."""
+    """Started when made; `given` is the administrator's password."""
 
-    def __init__(self, flags: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, flags: list[str], environment: Mapping[str, str], given: str | None) -> None:
         parent = os.getpid()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "launcher.up", *flags],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            # Its own keeper notices this end and ends everything in order. One thread here, so this is safe.
-            preexec_fn=lambda: process_tree.die_with_parent(parent),
-        )
+        with password.handed_on(given, environment) as (own, handles):
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "launcher.up", *flags],
+                env=own,
+                pass_fds=handles,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                # Its own keeper notices this end and ends everything in order. One thread here, so this is safe.
+                preexec_fn=lambda: process_tree.die_with_parent(parent),
+            )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
 

@@ -16,12 +16,15 @@ from pydantic import ValidationError
 
 from actors.devices import gpu_memory_mb
 from helix_ray.config import Settings
+from helix_ray.private import TooWide, keep_private, narrow_below, narrow_folder
+from helix_ray.security.first_password import BadPassword, first_password
 from launcher.node import accelerators, home
 from launcher.node.declaration import BadDeclaration, Declaration, declare
 from launcher.node.home import HOME
 from launcher.node.patience import Limits
 from launcher.node.ray_start import Plan
 from launcher.node.supervisor import Supervisor
+from launcher.up import environment, password
 from launcher.up.detach import detached
 from launcher.up.holding import this_process
 
@@ -45,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse and run; every error is one line on stderr and exit code 2."""
     words = sys.argv[1:] if arguments is None else arguments
     flags, more = _parser().parse_known_args(words)
+    keep_private()
     try:
         if flags.verb == "resources":
             return _show(_declared(flags), as_json=flags.json)
@@ -53,8 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
         )
         if flags.verb == "stop":
             return _stop(data_dir)
-        return _start(flags, [word for word in more if word != "--"], words, data_dir)
-    except (CannotStart, BadDeclaration) as error:
+        given = first_password(Settings(admin_password=password.receive(os.environ)))
+        environment.take_secrets(os.environ)
+        return _start(flags, [word for word in more if word != "--"], words, data_dir, given)
+    except (CannotStart, BadDeclaration, BadPassword, TooWide) as error:
         reason = str(error)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -137,7 +143,9 @@ def _show(declared: Declaration, *, as_json: bool) -> int:
 # ---------------------------------------------------------------------------------------------- start and stop
 
 
-def _start(flags: argparse.Namespace, more: list[str], words: list[str], data_dir: Path) -> int:
+def _start(
+    flags: argparse.Namespace, more: list[str], words: list[str], data_dir: Path, given: str | None
+) -> int:
     declared = _declared(flags)
     if "RAY_AUTH_TOKEN" not in os.environ and not _token_file().is_file():
         raise CannotStart(
@@ -148,10 +156,11 @@ def _start(flags: argparse.Namespace, more: list[str], words: list[str], data_di
     if known is not None and known.runs() and known.arguments == others:
         print(f"ready: it runs already (pid {known.pid})")
         return 0
+    narrow_folder(data_dir)
     if flags.detach:
         if known is not None and known.runs():
             _stop(data_dir)
-        return detached("launcher.node", others, data_dir / home.LOG_FILE)
+        return detached("launcher.node", others, data_dir / home.LOG_FILE, given)
     _raise_open_files()
     held = HOME.lock(data_dir)
     if held is None:
@@ -159,15 +168,16 @@ def _start(flags: argparse.Namespace, more: list[str], words: list[str], data_di
             f"a node runs on {data_dir} already; end it with: helix node stop --data-dir {data_dir}"
         )
     HOME.write(data_dir, home.Running(**this_process(), arguments=others))
+    narrow_below(data_dir)
     try:
-        return _supervisor(flags, declared, more, data_dir).run()
+        return _supervisor(flags, declared, more, data_dir, given).run()
     finally:
         HOME.forget(data_dir)
         os.close(held)
 
 
 def _supervisor(
-    flags: argparse.Namespace, declared: Declaration, more: list[str], data_dir: Path
+    flags: argparse.Namespace, declared: Declaration, more: list[str], data_dir: Path, given: str | None
 ) -> Supervisor:
     node_ip = flags.node_ip or _own_address()
     plan = Plan(
@@ -177,7 +187,7 @@ def _supervisor(
     for flag in ("tls_cert", "tls_key"):
         if getattr(flags, flag):
             api += [f"--{flag.replace('_', '-')}", getattr(flags, flag)]
-    return Supervisor(plan, Limits(flags.head_stopped_s, flags.head_silent_s), api, os.environ)
+    return Supervisor(plan, Limits(flags.head_stopped_s, flags.head_silent_s), api, os.environ, given)
 
 
 def _raise_open_files() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from helix_ray.private import make_file
 from launcher.node.ray_start import STARTED
 from launcher.up import process_tree
 
@@ -29,6 +30,7 @@ class RayProcess:
         self._missing_since: float | None = None
         self._ready = False
         parent = os.getpid()
+        make_file(log)
         with log.open("ab") as output:
             self._offset = output.tell()
             self._process = subprocess.Popen(

@@ -36,14 +36,20 @@ TAIL_BYTES = 4000
 
 
 class Supervisor:
-    """Runs in the process that made it; `run` returns the exit code."""
+    """Runs in the process that made it; `run` returns the exit code. `given` is the administrator's password, for the API."""
 
     def __init__(
-        self, plan: Plan, limits: Limits, api_flags: list[str], inherited: Mapping[str, str]
+        self,
+        plan: Plan,
+        limits: Limits,
+        api_flags: list[str],
+        inherited: Mapping[str, str],
+        given: str | None = None,
     ) -> None:
         self._plan = plan
         self._patience = Patience(limits)
         self._api_flags = api_flags
+        self._given = given
         self._environment = ray_start.below(plan, inherited)
         self._api_environment = {**inherited, **self._environment, "RAY_ADDRESS": plan.head_address}
         self._ray: RayProcess | None = None
@@ -162,7 +168,7 @@ class Supervisor:
                 return
             say(f"the API has ended with exit code {code} and is started again")
             sweep(self._api_environment, self._plan.data_dir)
-        self._api = ApiProcess(self._api_flags, self._api_environment)
+        self._api = ApiProcess(self._api_flags, self._api_environment, self._given)
 
     def _end_in_order(self) -> None:
         if self._told and self._api is not None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from helix_ray.config import Settings
-from launcher.up import front
+from helix_ray.private import TooWide, keep_private, narrow_folder
+from helix_ray.security.first_password import BadPassword, first_password
+from launcher.up import environment, front, password
 from launcher.up.checks import CannotStart
 from launcher.up.data_dir import LOG_FILE, DataDirBusy
 from launcher.up.detach import detached
@@ -25,20 +27,24 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse, check, run; every error is one line on stderr and exit code 2."""
     words = sys.argv[1:] if arguments is None else arguments
     flags = _parser().parse_args(words)
+    keep_private()
     _to_environment(flags)
     try:
-        settings = Settings()
+        settings = Settings(admin_password=password.receive(os.environ))
         if flags.down:
             return front.down(settings.data_dir)
+        given = first_password(settings)
+        environment.take_secrets(os.environ)
+        narrow_folder(settings.data_dir)
         if flags.detach:
             others = [word for word in words if word != "--detach"]
-            return detached("launcher.up", others, settings.data_dir / LOG_FILE)
-        return front.up(settings, flags.app)
+            return detached("launcher.up", others, settings.data_dir / LOG_FILE, given)
+        return front.up(settings.without_password(), flags.app, given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = "_".join(str(part) for part in first["loc"])
         reason = f"{where.upper()}: {first['msg']}"
-    except (CannotStart, DataDirBusy) as error:
+    except (CannotStart, DataDirBusy, BadPassword, TooWide) as error:
         reason = str(error)
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)

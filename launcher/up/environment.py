@@ -8,11 +8,12 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from launcher.up import data_dir as home
+from launcher.up.password import FILE_VARIABLE, VARIABLE
 
 MARKER = "HELIX_UP_ID"
 TOKEN_BYTES = 32
-# Read once by the session, then taken out: tasks run in processes that inherit what is left.
-SECRETS = ("HELIX_ADMIN_PASSWORD",)
+# For the process that the user started; tasks run in processes that inherit what is left.
+SECRETS = (VARIABLE, FILE_VARIABLE)
 
 
 def serving(port: int) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from helix_ray.config import Settings
+from helix_ray.private import narrow_below
 from launcher.up import data_dir as home
 from launcher.up import environment, keeper, process_tree
 from launcher.up.checks import CannotStart, check
@@ -23,8 +24,8 @@ DOWN_S_MAX = 15.0
 KILLED_S_MAX = 15.0
 
 
-def up(settings: Settings, app: str) -> int:
-    """Start and stay until told to end; returns the exit code.
+def up(settings: Settings, app: str, given: str | None = None) -> int:
+    """Start and stay until told to end; returns the exit code. `given` is the administrator's password.
 
     Raises CannotStart for settings that cannot work, DataDirBusy when another one runs on the data directory.
     """
@@ -38,8 +39,10 @@ def up(settings: Settings, app: str) -> int:
     pid = os.fork()
     if pid == 0:
         os.close(writing)
-        _run_keeper(reading, settings.data_dir, temp_dir, below, app)
+        _run_keeper(reading, settings.data_dir, temp_dir, below, app, given)
     os.close(reading)
+    # The folder itself is closed already (cli.py); what an earlier start left below it is nobody's hurry.
+    narrow_below(settings.data_dir)
     code = _wait_for_keeper(pid, writing)
     # Whatever is left was orphaned by the keeper's own end.
     process_tree.kill_descendants()
@@ -49,10 +52,12 @@ def up(settings: Settings, app: str) -> int:
     return code
 
 
-def _run_keeper(reading: int, data_dir: Path, temp_dir: Path, below: dict[str, str], app: str) -> None:
+def _run_keeper(
+    reading: int, data_dir: Path, temp_dir: Path, below: dict[str, str], app: str, given: str | None
+) -> None:
     code = 1
     try:
-        code = keeper.keep(reading, data_dir, temp_dir, below, app)
+        code = keeper.keep(reading, data_dir, temp_dir, below, app, given)
     finally:
         sys.stderr.flush()
         os._exit(code)
@@ -91,7 +96,9 @@ def down(data_dir: Path) -> int:
     """End what runs on a data directory, and wait until it has; nothing running is not an error."""
     state = home.DATA_DIR.read(data_dir) if data_dir.exists() else None
     if state is None or not state.runs():
-        if data_dir.exists() and not home.DATA_DIR.wait_until_free(data_dir, KILLED_S_MAX):
+        if (data_dir / home.DATA_DIR.lock_file).exists() and not home.DATA_DIR.wait_until_free(
+            data_dir, KILLED_S_MAX
+        ):
             raise CannotStart(f"{data_dir} is held by a process that does not end")
         home.DATA_DIR.forget(data_dir)
         print(f"nothing runs on {data_dir}", file=sys.stderr)

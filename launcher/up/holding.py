@@ -13,6 +13,7 @@ from typing import Any, Generic, TypedDict, TypeVar
 
 import orjson
 
+from helix_ray.private import make_file
 from launcher.up import process_tree
 
 LOOK_EVERY_S = 0.05
@@ -76,8 +77,8 @@ class Holding(Generic[H]):
     def write(self, folder: Path, holder: H) -> None:
         """Put the state file in place, whole or not at all, readable by its owner only."""
         draft = folder / f".{self.state_file}"
+        make_file(draft)
         draft.write_bytes(orjson.dumps(asdict(holder)) + b"\n")
-        draft.chmod(0o600)
         draft.replace(folder / self.state_file)
 
     def forget(self, folder: Path) -> None:

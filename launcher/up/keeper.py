@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from launcher.up import data_dir as home
-from launcher.up import process_tree
+from launcher.up import password, process_tree
 
 STOP_S_MAX = 4.0
 # In a cluster of somebody else's, what is not stopped in order stays.
@@ -29,7 +29,14 @@ EXIT_KILLED = 128 + signal.SIGKILL
 STOP_SIGNAL = signal.SIGUSR1
 
 
-def keep(front_end: int, data_dir: Path, temp_dir: Path, environment: dict[str, str], app: str) -> int:
+def keep(
+    front_end: int,
+    data_dir: Path,
+    temp_dir: Path,
+    environment: dict[str, str],
+    app: str,
+    given: str | None,
+) -> int:
     """Run one session; return its exit code when it and all its descendants have ended."""
     os.setsid()
     process_tree.adopt_orphans()
@@ -38,7 +45,7 @@ def keep(front_end: int, data_dir: Path, temp_dir: Path, environment: dict[str, 
     wake_up = _wake_up_on_child()
     code = 1
     try:
-        session = _start_session(environment, app, temp_dir)
+        session = _start_session(environment, app, temp_dir, given)
         joined = "RAY_ADDRESS" in environment
         code = _wait(session, front_end, wake_up, STOP_JOINED_S_MAX if joined else STOP_S_MAX)
         if joined and code >= EXIT_KILLED:
@@ -51,15 +58,17 @@ def keep(front_end: int, data_dir: Path, temp_dir: Path, environment: dict[str, 
     return code
 
 
-def _start_session(environment: dict[str, str], app: str, temp_dir: Path) -> int:
+def _start_session(environment: dict[str, str], app: str, temp_dir: Path, given: str | None) -> int:
     keeper = os.getpid()
-    return subprocess.Popen(
-        _command(app, temp_dir),
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        restore_signals=True,
-        preexec_fn=lambda: _prepare_session(keeper),  # one thread here, so this is safe
-    ).pid
+    with password.handed_on(given, environment) as (own, handles):
+        return subprocess.Popen(
+            _command(app, temp_dir),
+            env=own,
+            pass_fds=handles,
+            stdin=subprocess.DEVNULL,
+            restore_signals=True,
+            preexec_fn=lambda: _prepare_session(keeper),  # one thread here, so this is safe
+        ).pid
 
 
 def _command(app: str, temp_dir: Path) -> list[str]:

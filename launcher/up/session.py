@@ -18,7 +18,7 @@ from types import FrameType
 
 from helix_ray.config import Settings, parse_node_resources
 from launcher.up import data_dir as home
-from launcher.up import environment
+from launcher.up import environment, password
 from launcher.up.keeper import STOP_SIGNAL
 from launcher.up.nodes import plan
 
@@ -48,8 +48,7 @@ def main() -> int:
         "--sweep", action="store_true", help="only take out of a joined cluster what was left there"
     )
     arguments = parser.parse_args()
-    settings = Settings()
-    environment.take_secrets(os.environ)
+    settings = Settings(admin_password=password.receive(os.environ))
     for number in (signal.SIGTERM, STOP_SIGNAL):
         signal.signal(number, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -116,5 +116,7 @@ def test_every_pod_has_one_data_directory_and_the_head_keeps_it() -> None:
     """The claim is mounted where HELIX_DATA_DIR is."""
     (head,) = service()["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"]
     settings = {variable["name"]: variable.get("value") for variable in head["env"]}
-    (mount,) = head["volumeMounts"]
-    assert settings["HELIX_DATA_DIR"].startswith(mount["mountPath"])
+    mounts = {mount["name"]: mount["mountPath"] for mount in head["volumeMounts"]}
+    assert settings["HELIX_DATA_DIR"].startswith(mounts["data"])
+    assert settings["HELIX_ADMIN_PASSWORD_FILE"].startswith(mounts["secrets"])
+    assert "HELIX_ADMIN_PASSWORD" not in settings

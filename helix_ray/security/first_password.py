@@ -1,0 +1,62 @@
+"""The first administrator's password as the operator gives it: a variable, or a file that holds it."""
+
+from __future__ import annotations
+
+import sys
+
+from helix_ray.config import Settings
+from helix_ray.private import OTHERS
+from helix_ray.security.passwords import PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, check_rules
+
+VARIABLE = "HELIX_ADMIN_PASSWORD"
+FILE_VARIABLE = "HELIX_ADMIN_PASSWORD_FILE"
+FILE_BYTES_MAX = 4096
+
+
+class BadPassword(Exception):
+    """The password cannot be used; the message names where it came from, never the password."""
+
+
+def first_password(settings: Settings) -> str | None:
+    """Return the password that was given, None where none was. Raises BadPassword."""
+    if settings.admin_password is not None and settings.admin_password_file is not None:
+        raise BadPassword(f"{VARIABLE} and {FILE_VARIABLE} are both set: give one of them")
+    if settings.admin_password_file is not None:
+        return _checked(_from_file(settings), FILE_VARIABLE)
+    if settings.admin_password is not None:
+        return _checked(settings.admin_password, VARIABLE)
+    return None
+
+
+def _from_file(settings: Settings) -> str:
+    path = settings.admin_password_file
+    assert path is not None
+    try:
+        with path.open("rb") as file:
+            body = file.read(FILE_BYTES_MAX + 1)
+            mode = path.stat().st_mode
+    except OSError as error:
+        raise BadPassword(f"{FILE_VARIABLE}: {path} cannot be read: {error.strerror}") from None
+    if len(body) > FILE_BYTES_MAX:
+        raise BadPassword(f"{FILE_VARIABLE}: {path} has more than {FILE_BYTES_MAX} bytes")
+    if mode & OTHERS:
+        # Not refused: container platforms mount secrets so.
+        print(
+            f"{FILE_VARIABLE}: {path} can be read by other users; mend it with: chmod go= {path}",
+            file=sys.stderr,
+        )
+    try:
+        return body.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise BadPassword(f"{FILE_VARIABLE}: {path} is not UTF-8") from None
+
+
+def _checked(password: str, source: str) -> str:
+    if not PASSWORD_CHARS_MIN <= len(password) <= PASSWORD_CHARS_MAX:
+        raise BadPassword(
+            f"{source}: a password must have {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters, "
+            f"this one has {len(password)}"
+        )
+    if check_rules(password) is not None:
+        raise BadPassword(f"{source}: the password is not valid Unicode text")
+    return password

@@ -1,0 +1,58 @@
+"""A real server under umask 000, on a data directory that was open: nobody else reads what it keeps, or the password."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import ADMIN_PASSWORD
+from tests.e2e.live import Live, ended, serving, shell, submit
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """Start on a folder as an earlier release may have left it, 0755 with files of 0644."""
+    data_dir = tmp_path_factory.mktemp("private") / "data"
+    (data_dir / "logs").mkdir(parents=True)
+    for name in ("up.lock", "limits.sqlite", "logs/task-old.1.log"):
+        (data_dir / name).touch()
+        (data_dir / name).chmod(0o644)
+    data_dir.chmod(0o755)
+    before = os.umask(0)
+    try:
+        with serving(data_dir) as live:
+            os.umask(before)
+            yield live
+    finally:
+        os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """Return the permissions of a folder and everything below it."""
+    found = {str(path): path.lstat().st_mode for path in (folder, *folder.rglob("*"))}
+    return {name: stat.S_IMODE(mode) for name, mode in found.items() if not stat.S_ISLNK(mode)}
+
+
+def test_the_password_is_in_no_environment(live: Live) -> None:
+    """Not in that of the process that the user started, nor in any below it, as the kernel shows them."""
+    front = psutil.Process(live.process.pid)
+    seen = [Path(f"/proc/{process.pid}/environ").read_bytes() for process in (front, *front.children(True))]
+    assert len(seen) > 8
+    assert not [one for one in seen if ADMIN_PASSWORD.encode() in one]
+    live.client()  # it arrived nonetheless
+
+
+def test_all_that_is_kept_is_its_users_alone(live: Live) -> None:
+    """Folders are 0700 and files 0600: journal, history, limits, keys, logs, what was there before too."""
+    client = live.client()
+    [task] = submit(client, shell("echo written"))
+    assert ended(client, task)["status"] == "completed"
+    found = modes(live.data_dir)
+    assert {Path(name).name for name in found} >= {"journal.sqlite", "journal.sqlite-wal", "history.duckdb"}
+    assert f"{task}.1.log" in {Path(name).name for name in found}
+    assert {name: oct(mode) for name, mode in found.items() if mode & 0o077} == {}
