@@ -46,15 +46,20 @@ check: setup ## format, lint, types, imports, unit tests: under a minute
 	$(BIN)/lint-imports
 	$(PYTEST) tests/unit
 
-# A process for each tier: a Ray cluster of one never meets the next. The slow ones come last.
-test: check go hosts ## everything that CI runs
-	$(PYTEST) tests/properties
-	$(PYTEST) tests/golden
-	$(PYTEST) tests/contract
-	$(PYTEST) tests/http
-	$(PYTEST) tests/ray
-	$(PYTEST) tests/e2e
-	$(PYTEST) tests/docs
+# What mostly waits (for servers, leases, restarts) runs side by side: LANES processes at a time, each with a tier or with a
+# file that starts servers of its own, so that a Ray cluster of one never meets the next. The longest come first.
+LANES ?= 3
+LONGEST := $(patsubst %,tests/e2e/test_%.py,ray_up up retention_live journal_crash)
+E2E := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py))
+SIDE_BY_SIDE := $(firstword $(E2E)) tests/ray tests/docs tests/http tests/properties $(wordlist 2,99,$(E2E)) tests/contract tests/golden
+
+test: check go hosts ## everything that CI runs; LANES=1 for one after the other
+	@$(MAKE) --no-print-directory --jobs=$(LANES) --output-sync=target --keep-going $(addprefix lane/,$(SIDE_BY_SIDE))
+
+# Without make's own variables: tests start programs, make among them.
+lane/%:
+	@begun=$$SECONDS; env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PYTEST) -q -p no:cacheprovider $*; \
+	echo "$* took $$((SECONDS - begun)) s"
 
 go:
 	@$(call debian,go,golang-go)
