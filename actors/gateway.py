@@ -25,6 +25,7 @@ from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import (
     CancelTask,
     ChangePassword,
+    ChangeRoles,
     CloseSession,
     CreateUser,
     DeleteTask,
@@ -57,7 +58,7 @@ CALLS_UNDER_WAY_MAX = 2
 CALL_SPECS_MAX = 1000
 # Orders whose second execution would not be recognised by itself get a key of ours.
 NEEDS_KEY = (
-    UpdateTask, CancelTask, RetryTask, DeleteTask, RegisterWorker, DrainWorker, CreateUser, RemoveUser,
+    UpdateTask, CancelTask, RetryTask, DeleteTask, RegisterWorker, DrainWorker, CreateUser, RemoveUser, ChangeRoles,
     ChangePassword, OpenSession, RefreshSession, CloseSession, DistributeTask, SetQuota,
 )  # fmt: skip
 UNAVAILABLE = Rejected(

@@ -22,6 +22,7 @@ from typing import Any
 from helix_ray.core import snapshot
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import answer
+from helix_ray.core.authority import admit
 from helix_ray.core.decide import decide
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.events import Fact
@@ -124,7 +125,11 @@ class Engine:
                     self.liveness.forget(worker_id)
 
     def query(self, question: Question, by: Principal) -> dict[str, Any] | Rejected:
-        """Answer a question from the present state."""
+        """Answer a question from the present state, for whom the asker is in it."""
+        admitted = admit(self.state, by, type(question).__name__, self.clock.wall())
+        if isinstance(admitted, Rejected):
+            return admitted
+        by = admitted
         if isinstance(question, WorkFor):
             return self._work_for(question, by)
         if type(question) in HARMONY:

@@ -1,4 +1,4 @@
-"""helix user add, list, remove, password."""
+"""helix user add, list, roles, remove, password."""
 
 from __future__ import annotations
 
@@ -46,6 +46,16 @@ def list_users(as_json: Json = False) -> None:
         return
     rows = [(u["username"], ", ".join(u["roles"]), when(u.get("created_at")), u["id"]) for u in users]
     print_table(("NAME", "ROLES", "CREATED", "ID"), rows)
+
+
+@app.command()
+def roles(
+    username: Username, role: Annotated[list[str], typer.Option("--role", help=", ".join(ROLES))]
+) -> None:
+    """Give a user other roles; the ones that are not named are taken away."""
+    with connect() as client:
+        user = client.change_roles(username, role)
+    say(f"{user['username']}: {', '.join(user['roles'])}")
 
 
 @app.command()

@@ -226,6 +226,11 @@ class Client(HarmonyCalls):
         user: dict[str, Any] = self._call("POST", "/users", body)
         return user
 
+    def change_roles(self, username: str, roles: Iterable[str]) -> dict[str, Any]:
+        """Give a user other roles."""
+        user: dict[str, Any] = self._call("PUT", f"/users/{username}/roles", {"roles": [*roles]})
+        return user
+
     def remove_user(self, username: str) -> None:
         """Remove a user and end their sessions."""
         self._call("DELETE", f"/users/{username}")

@@ -15,6 +15,7 @@ from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, not_
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.liveness import Liveness
 from helix_ray.core.state import State, Task, Worker
+from helix_ray.core.usernames import find_user_id
 from helix_ray.core.views import result_view, session_view, task_line, task_view, user_view, worker_view
 
 Answer = dict[str, Any] | Rejected
@@ -176,7 +177,7 @@ def _get_worker(state: State, liveness: Liveness, question: q.GetWorker, by: Pri
 
 
 def _get_user(state: State, liveness: Liveness, question: q.GetUser, by: Principal) -> Answer:
-    user_id = question.user_id or state.users_by_name.get(question.username or "", "")
+    user_id = question.user_id or find_user_id(state, question.username or "") or ""
     user = state.users.get(user_id)
     trusted = not {"system", "admin"}.isdisjoint(by.roles)
     if user is None or (user.id != by.id and not trusted):

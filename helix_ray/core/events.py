@@ -189,6 +189,14 @@ class UserRemoved:
 
 
 @dataclass(slots=True)
+class RolesChanged:
+    """A user has other roles."""
+
+    id: str
+    roles: list[str]
+
+
+@dataclass(slots=True)
 class PasswordChanged:
     """A user has another password; sessions other than `kept_session` ended."""
 
@@ -246,7 +254,7 @@ class ReceiptKept:
 Event = (
     TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskOutlasted | TaskRequeued | TaskCompleted | TaskFailed
     | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost | WorkerRetired
-    | QuotaSet | UserCreated | UserRemoved | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
+    | QuotaSet | UserCreated | UserRemoved | RolesChanged | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
     | LoginRefused | ReceiptKept
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from helix_ray.core import events as ev
 from helix_ray.core.state import KeptReceipt, Session, State, User
+from helix_ray.core.usernames import name_key
 
 # Receipts of keys that clients sent, and of keys our own gateway made (needed only while it may resend).
 CLIENT_RECEIPTS_MAX = 200_000
@@ -16,13 +17,35 @@ INTERNAL_RECEIPTS_MAX = 10_000
 
 def _user_created(state: State, event: ev.UserCreated, fact: ev.Fact) -> None:
     state.users[event.id] = User(event.id, event.username, event.password_hash, tuple(event.roles), fact.at)
-    state.users_by_name[event.username] = event.id
+    index_user(state, state.users[event.id])
+
+
+def index_user(state: State, user: User) -> None:
+    """Have a user found by name."""
+    state.users_by_name[user.username] = user.id
+    state.users_by_key.setdefault(name_key(user.username), []).append(user.id)
+    if "admin" in user.roles:
+        state.admins.add(user.id)
 
 
 def _user_removed(state: State, event: ev.UserRemoved, fact: ev.Fact) -> None:
     user = state.users.pop(event.id)
     del state.users_by_name[user.username]
+    key = name_key(user.username)
+    state.users_by_key[key].remove(user.id)
+    if not state.users_by_key[key]:
+        del state.users_by_key[key]
+    state.admins.discard(user.id)
     _close_sessions(state, event.id, None)
+
+
+def _roles_changed(state: State, event: ev.RolesChanged, fact: ev.Fact) -> None:
+    user = state.users[event.id]
+    user.roles = tuple(event.roles)
+    if "admin" in user.roles:
+        state.admins.add(user.id)
+    else:
+        state.admins.discard(user.id)
 
 
 def _password_changed(state: State, event: ev.PasswordChanged, fact: ev.Fact) -> None:
@@ -82,6 +105,7 @@ def _expire(shelf: OrderedDict[str, KeptReceipt], at: float, maximum: int) -> No
 ACCOUNT_FACTS: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
     ev.UserCreated: _user_created,
     ev.UserRemoved: _user_removed,
+    ev.RolesChanged: _roles_changed,
     ev.PasswordChanged: _password_changed,
     ev.SessionOpened: _session_opened,
     ev.SessionRefreshed: _session_refreshed,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from helix_ray.core.evolve_workers import capacity_of
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.state import LEVELS, State, Task, class_of
+from helix_ray.core.usernames import name_key
 
 Broken = Iterator[str]
 
@@ -157,6 +158,13 @@ def _attempt_is_sound(task: Task) -> bool:
 def _names_and_tokens_lead_home(state: State) -> Broken:
     if state.users_by_name != {user.username: user.id for user in state.users.values()}:
         yield "users_by_name does not match the users"
+    keys: dict[str, list[str]] = {}
+    for user in state.users.values():
+        keys.setdefault(name_key(user.username), []).append(user.id)
+    if state.users_by_key != keys:
+        yield "users_by_key does not match the users"
+    if state.admins != {user.id for user in state.users.values() if "admin" in user.roles}:
+        yield "admins does not match the users"
     tokens = {
         token: session.id
         for session in state.sessions.values()

@@ -210,6 +210,14 @@ class RemoveUser:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeRoles:
+    """Give a user other roles; they count from the next order on, in sessions that are open, too."""
+
+    username: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ChangePassword:
     """Replace a password; every session of the user but the asker's ends."""
 
@@ -264,7 +272,7 @@ class RetireTasks:
 OrderBody = (
     SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks | StartAttempts
     | DistributeTask | SetQuota | ReportAttempts | RegisterWorker | Heartbeat | DrainWorker | LoseWorker
-    | RetireWorkers | CreateUser | RemoveUser
+    | RetireWorkers | CreateUser | RemoveUser | ChangeRoles
     | ChangePassword | OpenSession | RefuseLogin | RefreshSession | CloseSession | RetireTasks
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from helix_ray.core.durations import Durations
 from helix_ray.core.evolve import count_unfinished, enqueue, index_unfinished, index_waiting
+from helix_ray.core.evolve_accounts import index_user
 from helix_ray.core.evolve_workers import hold, index_node_type
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.state import KeptReceipt, Quota, Session, State, Task, User, Worker, class_of
@@ -124,7 +125,7 @@ def _load_accounts(state: State, body: dict[str, Any]) -> None:
         user = User(**dict(zip(_USER_FIELDS, row, strict=True)))
         user.roles = tuple(user.roles)
         state.users[user.id] = user
-        state.users_by_name[user.username] = user.id
+        index_user(state, user)
     for row in body["sessions"]:
         session = Session(**dict(zip(_SESSION_FIELDS, row, strict=True)))
         session.spent = list(session.spent)  # evolve appends to it: the snapshot must stay as it is

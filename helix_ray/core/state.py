@@ -237,6 +237,9 @@ class State:
     )  # unfinished id -> who waits, in order
     finished: OrderedDict[str, int] = field(default_factory=OrderedDict)  # task id -> finish seq
     users_by_name: dict[str, str] = field(default_factory=dict)
+    # core/usernames.py: what spellings of one name have in common -> ids, in order of creation.
+    users_by_key: dict[str, list[str]] = field(default_factory=dict)
+    admins: set[str] = field(default_factory=set)  # ids of users with that role
     sessions_by_refresh: dict[str, str] = field(default_factory=dict)
 
     def receipts(self, key: str) -> OrderedDict[str, KeptReceipt]:

@@ -8,17 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.access import ROLES
+from helix_ray.core.usernames import USERNAME_CHARS_MAX, USERNAME_PATTERN
 from helix_ray.wire.times import iso
 from helix_ray.wire.values import STRICT, adapter, strict
 
-NAME_CHARS_MAX = 128
 # Longer than any password that is allowed; what is longer is refused before it is hashed.
 PASSWORD_CHARS_MAX = 1_024
 REFRESH_CHARS_MAX = 128
 
-Username = Annotated[
-    str, Field(max_length=NAME_CHARS_MAX, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$", examples=["admin"])
-]
+Username = Annotated[str, Field(max_length=USERNAME_CHARS_MAX, pattern=USERNAME_PATTERN, examples=["admin"])]
 Password = Annotated[str, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
 
 
@@ -26,7 +24,7 @@ Password = Annotated[str, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
 class LoginIn(TypedDict):
     """A name and a password. Any text is taken as a name: one that cannot exist is answered like a wrong one."""
 
-    username: Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
+    username: Annotated[str, Field(min_length=1, max_length=USERNAME_CHARS_MAX)]
     password: Password
 
 
@@ -45,16 +43,26 @@ class PasswordIn(TypedDict):
     new_password: Password
 
 
+Roles = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=64, json_schema_extra={"enum": [*ROLES]})]],
+    Field(min_length=1, max_length=len(ROLES)),
+]
+
+
 @with_config(STRICT)
 class UserIn(TypedDict):
     """A user to add."""
 
     username: Username
     password: Password
-    roles: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=64, json_schema_extra={"enum": [*ROLES]})]],
-        Field(min_length=1, max_length=len(ROLES)),
-    ]
+    roles: Roles
+
+
+@with_config(STRICT)
+class RolesIn(TypedDict):
+    """What a user may do from now on."""
+
+    roles: Roles
 
 
 class UserBrief(BaseModel):
@@ -97,6 +105,7 @@ LOGIN = adapter(LoginIn)
 REFRESH = adapter(RefreshIn)
 PASSWORD = adapter(PasswordIn)
 USER = adapter(UserIn)
+ROLES_OF_USER = adapter(RolesIn)
 
 
 def user_out(view: dict[str, Any]) -> dict[str, Any]:

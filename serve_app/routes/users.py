@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from helix_ray.core.errors import Refused
-from helix_ray.core.orders import CreateUser, RemoveUser
+from helix_ray.core.orders import ChangeRoles, CreateUser, RemoveUser
 from helix_ray.core.questions import GetUser, ListUsers
 from helix_ray.security.passwords import check_rules
 from helix_ray.wire import auth as shapes
@@ -40,9 +40,19 @@ async def list_users(caller: SignedIn) -> Response:
     return json_answer({"users": [shapes.user_out(user) for user in answer["users"]]})
 
 
+@router.put("/{username}/roles", **verb("ChangeRoles", body=shapes.RolesIn, answers=shapes.UserOut))
+async def change_roles(username: str, caller: SignedIn) -> Response:
+    """Give a user other roles; the last administrator stays one."""
+    sent = (await read(caller.request)).validated(shapes.ROLES_OF_USER, "roles")
+    receipt = await caller.execute(ChangeRoles(username, tuple(sent["roles"])))
+    caller.services.sessions.forget()
+    changed = await caller.query(GetUser(user_id=receipt.data["id"]))
+    return json_answer(shapes.user_out(changed), 200, receipt)
+
+
 @router.delete("/{username}", **verb("RemoveUser", status=204))
 async def remove_user(username: str, caller: SignedIn) -> Response:
-    """Remove a user and end their sessions; nobody removes themselves."""
+    """Remove a user and end their sessions; nobody removes themselves or the last administrator."""
     receipt = await caller.execute(RemoveUser(username))
     caller.services.sessions.forget()
     return no_content(receipt)

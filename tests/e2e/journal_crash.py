@@ -34,6 +34,7 @@ from helix_ray.journal.sqlite import SqliteJournal
 
 KEY = b"k" * 32
 WORKER = "worker-1"
+WRITER = "user-seed-writer"
 LOCK_WAIT_S = 10.0
 MARK_EVERY_COMMITS = 10
 SNAPSHOT_EVERY_COMMITS = 37
@@ -56,7 +57,7 @@ def to_order(line: dict[str, Any]) -> Order:
     """Build the order that a writer's line describes; the same line makes the same order."""
     verb = line["verb"]
     body: o.OrderBody
-    by = Principal(line["by"], line["by"], ("developer",))
+    by = Principal(WRITER, "writer", ("developer",))
     if verb == "submit":
         spec = {
             "title": "t",
@@ -96,6 +97,8 @@ class Server:
         if WORKER not in self._engine.state.workers:
             register = o.RegisterWorker("host", (), {"cpu": 4}, WORKER, "node", "node-1", "boot")
             self._engine.execute([Order(register, SYSTEM, "req-0", "seed-worker")])
+            writer = o.CreateUser("writer", "argon", ("developer",))
+            self._engine.execute([Order(writer, SYSTEM, "req-0", "seed-writer")])
         self._inbox: Inbox = []
         self._arrived = asyncio.Event()
         self._commits = 0

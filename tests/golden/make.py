@@ -197,6 +197,13 @@ def surprise(story: Story) -> None:
     story.tell(o.RetireWorkers(("worker-b", "worker-a")), SYSTEM)
 
 
+def access(story: Story) -> None:
+    """Roles that change, and what else accounts do (journal-accounts)."""
+    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
+    story.tell(o.CreateUser("Ben", "$argon2id$2", ("developer",)), SYSTEM)
+    story.tell(o.ChangeRoles("ben", ("viewer", "worker")), SYSTEM)
+
+
 def as_lines(facts: list[Fact]) -> bytes:
     """Return facts as the journal keeps them, one JSON object a line."""
     lines = []
@@ -207,7 +214,11 @@ def as_lines(facts: list[Fact]) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-STORIES = {"journal-1": (accounts, workers, tasks), "journal-2": (harmony, surprise)}
+STORIES = {
+    "journal-1": (accounts, workers, tasks),
+    "journal-2": (harmony, surprise),
+    "journal-accounts": (access,),
+}
 
 
 def main(name: str) -> None:

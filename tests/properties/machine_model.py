@@ -14,8 +14,8 @@ from helix_ray.core.evolve import evolve
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
 
-ADMIN = Principal("user-admin", "admin", ("admin",), "sess-admin")
-DEV_1 = Principal("user-dev1", "dev1", ("developer",), "sess-dev1")
+ADMIN = Principal("user-admin", "admin", ("admin",))
+DEV_1 = Principal("user-dev1", "dev1", ("developer",))
 DEV_2 = Principal("user-dev2", "dev2", ("developer",))
 VIEWER = Principal("user-view", "view", ("viewer",))
 BOT_1 = Principal("user-bot1", "bot1", ("worker",))

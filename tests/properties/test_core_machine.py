@@ -23,6 +23,7 @@ from helix_ray.followers.leases import LeaseKeeper
 from helix_ray.followers.scheduler import Scheduler
 from helix_ray.followers.timers import Timekeeper
 from helix_ray.journal.memory import MemoryJournal
+from tests.cast import enrol
 from tests.properties import machine_orders as mo
 from tests.properties.machine_model import (
     ADMIN,
@@ -104,6 +105,7 @@ class CoreMachine(RuleBasedStateMachine):
     @initialize()
     def set_up(self) -> None:
         """Two nodes, two external workers, a user with a session and some tasks are there."""
+        enrol(self.engine, *(who for who in CAST if who is not SYSTEM))
         for node in mo.NODES:
             resources = {"cpu": 4.0, "gpu": 1.0, "licence": 2.0}
             node_order = o.RegisterWorker(
@@ -112,9 +114,7 @@ class CoreMachine(RuleBasedStateMachine):
             self.give(node_order, SYSTEM)
         for worker, by in zip(mo.BOTS, (BOT_1, BOT_2), strict=True):
             self.give(o.RegisterWorker("host", mo.TYPES, {}, worker), by)
-        for user in (ADMIN, DEV_1):
-            self.give(o.CreateUser(user.name, "argon", user.roles), SYSTEM)
-        self.give(o.OpenSession("user-seed5", "sess-a", "hash-a", self.clock.now + 900.0), SYSTEM)
+        self.give(o.OpenSession(DEV_1.id, "sess-a", "hash-a", self.clock.now + 900.0), SYSTEM)
         self.give(o.SubmitTasks(mo.FIRST_TASKS), DEV_1, "user-dev1:first")
         self.give(o.SubmitTasks(mo.FIRST_TASKS[:2]), DEV_2)
 

@@ -19,6 +19,7 @@ from helix_ray.engine import Engine
 from helix_ray.followers.base import News
 from helix_ray.followers.scheduler import Scheduler
 from helix_ray.journal.memory import MemoryJournal
+from tests.cast import enrol
 from tests.properties import small_clusters as sc
 from tests.properties.machine_model import HandClock
 
@@ -38,6 +39,7 @@ class World:
     def __init__(self) -> None:
         self.engine = Engine(MemoryJournal(), POLICY, HandClock())
         self.serial = 0
+        enrol(self.engine, DEV, ADMIN)
 
     def give(self, body: OrderBody, by: Principal = SYSTEM) -> Receipt:
         """Carry out an order that must not be refused."""

@@ -20,6 +20,7 @@ from helix_ray.engine import Engine
 from helix_ray.followers import in_master
 from helix_ray.followers.base import News
 from helix_ray.journal.memory import MemoryJournal
+from tests.cast import seat
 
 ROUNDS = 60
 DEV = Principal("user-dev", "dev", ("developer",))
@@ -49,6 +50,7 @@ class Play:
         self.engine = Engine(MemoryJournal(), Policy(), self.clock)
         self.followers = in_master(self.engine.policy)
         self.serial = 0
+        seat(self.engine.state, DEV, BOT)
 
     def give(self, body: OrderBody, by: Principal = SYSTEM) -> None:
         """Send an order."""

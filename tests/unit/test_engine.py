@@ -23,6 +23,7 @@ from helix_ray.core.policy import Policy
 from helix_ray.engine import Engine, JournalFailed
 from helix_ray.journal.memory import MemoryJournal
 from helix_ray.ports import Snapshot
+from tests.cast import seat
 
 ROOT = Path(__file__).parents[2]
 DEV = Principal("user-dev", "dev", ("developer",))
@@ -53,7 +54,9 @@ class BrokenJournal(MemoryJournal):
 
 def engine_over(journal: MemoryJournal) -> Engine:
     """Return an engine that has not folded anything yet."""
-    return Engine(journal, Policy(), HandClock())
+    engine = Engine(journal, Policy(), HandClock())
+    seat(engine.state, DEV)
+    return engine
 
 
 def order(body: OrderBody, seed: str, by: Principal = DEV, key: str | None = None) -> Order:

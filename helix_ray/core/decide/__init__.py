@@ -1,12 +1,17 @@
 """Orders into facts: `decide(state, order, now, policy)`, pure. One function an order, one table.
 
-Steps: a key that was seen gets its first receipt again; the roles are asked; the order's own function decides;
-a keyed order leaves its receipt beside its facts. Nothing here changes the state.
+Steps: the author must be there and be allowed (core/authority.py); a key that was seen gets its first receipt again;
+the order's own function decides; a keyed order leaves its receipt beside its facts. Nothing here changes the state.
+
+A key of our own gateway comes before the author: it is sent again when the master's answer was lost, and the order
+that was carried out may have been the author's own logout.
 """
 
 from __future__ import annotations
 
-from helix_ray.core.access import may
+from dataclasses import replace
+
+from helix_ray.core.authority import admit
 from helix_ray.core.decide.accounts import ACCOUNT_ORDERS
 from helix_ray.core.decide.attempts import ATTEMPT_ORDERS
 from helix_ray.core.decide.harmony import HARMONY_ORDERS
@@ -14,7 +19,7 @@ from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.submit import submit
 from helix_ray.core.decide.tasks import TASK_ORDERS
 from helix_ray.core.decide.workers import WORKER_ORDERS
-from helix_ray.core.errors import Rejected, conflict, forbidden
+from helix_ray.core.errors import Rejected, conflict
 from helix_ray.core.events import ReceiptKept
 from helix_ray.core.orders import Order, Receipt, SubmitTasks
 from helix_ray.core.policy import Policy
@@ -32,19 +37,32 @@ DECIDERS: dict[type, Decider] = {
 
 def decide(state: State, order: Order, now: float, policy: Policy) -> Decision | Rejected | Receipt:
     """Return the facts that an order leads to, why it is refused, or the receipt it had before."""
+    if order.key is not None and order.key.startswith("~"):
+        kept = _kept(state, order, now)
+        if kept is not None:
+            return kept
+    by = admit(state, order.by, type(order.body).__name__, now)
+    if isinstance(by, Rejected):
+        return by
     if order.key is not None:
-        kept = state.receipts(order.key).get(order.key)
-        if kept is not None and kept.until >= now:
-            if kept.fingerprint != order.fingerprint:
-                return conflict(
-                    "This Idempotency-Key was used with another request", header="Idempotency-Key"
-                )
-            return Receipt(state.seq, kept.data, replayed=True)
-    name = type(order.body).__name__
-    if not may(order.by, name):
-        return forbidden("Your role does not allow this", roles=list(order.by.roles), action=name)
+        kept = _kept(state, order, now)
+        if kept is not None:
+            return kept
+    if by is not order.by:
+        order = replace(order, by=by)
     decided = DECIDERS[type(order.body)](order.body, Context(state, order, now, policy))
     if isinstance(decided, Decision) and order.key is not None:
         ttl = policy.internal_receipt_ttl_s if order.key.startswith("~") else policy.client_receipt_ttl_s
         decided.events.append(ReceiptKept(order.key, order.fingerprint, decided.data, now + ttl))
     return decided
+
+
+def _kept(state: State, order: Order, now: float) -> Receipt | Rejected | None:
+    """Return the receipt that a key has already, or the conflict when it was used with another request."""
+    key = order.key or ""
+    kept = state.receipts(key).get(key)
+    if kept is None or kept.until < now:
+        return None
+    if kept.fingerprint != order.fingerprint:
+        return conflict("This Idempotency-Key was used with another request", header="Idempotency-Key")
+    return Receipt(state.seq, kept.data, replayed=True)

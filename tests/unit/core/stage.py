@@ -17,13 +17,15 @@ from helix_ray.core.invariants import check
 from helix_ray.core.orders import AttemptReport, Order, OrderBody, Receipt
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State, Task
+from tests.cast import seat
 
-ADMIN = Principal("user-admin", "admin", ("admin",), "sess-admin")
-DEV = Principal("user-dev", "dev", ("developer",), "sess-dev")
+ADMIN = Principal("user-admin", "admin", ("admin",))
+DEV = Principal("user-dev", "dev", ("developer",))
 OTHER = Principal("user-other", "other", ("developer",))
 VIEWER = Principal("user-view", "view", ("viewer",))
 BOT = Principal("user-bot", "bot", ("worker",))
 BOT_2 = Principal("user-bot2", "bot2", ("worker",))
+CAST = (ADMIN, DEV, OTHER, VIEWER, BOT, BOT_2)
 
 START = 1_700_000_000.0
 NODE, NODE_2, EXTERNAL = "worker-node", "worker-node-2", "worker-bot"
@@ -40,6 +42,7 @@ class Stage:
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.state = State()
+        seat(self.state, *CAST)
         self.policy = Policy() if policy is None else policy
         self.now = START
         self.facts: list[Fact] = []

@@ -48,6 +48,7 @@ TABLE = {
     "GetWorker": "adv",
     "GetUser": "advw",
     "ListUsers": "a",
+    "ChangeRoles": "a",
     "GetSession": "",
     "Counts": "adv",
     "ClusterStatus": "adv",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from typing import get_args
+
 import pytest
 
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode
-from helix_ray.core.events import SessionClosed
+from helix_ray.core.events import SessionClosed, UserCreated
 from helix_ray.core.policy import Policy
-from tests.unit.core.stage import ADMIN, DEV, Stage
+from helix_ray.core.usernames import find_user_id
+from tests.unit.core.stage import ADMIN, DEV, Stage, spec
 
 
 def add_user(stage: Stage, name: str = "ann", role: str = "developer") -> Principal:
@@ -40,7 +44,7 @@ def test_names_are_taken_once(stage: Stage) -> None:
 
 def test_a_removed_user_is_logged_out(stage: Stage) -> None:
     """Everywhere; nobody removes themselves or somebody who is not there."""
-    ann, bob = add_user(stage), add_user(stage, "bob", "admin")
+    ann, bob = add_user(stage), replace(add_user(stage, "bob", "admin"), session="sess-2")
     log_in(stage, ann, 1)
     log_in(stage, bob, 2)
     assert stage.refuse(o.RemoveUser("bob"), bob).code is ErrorCode.CONFLICT
@@ -117,9 +121,13 @@ def test_logging_out(stage: Stage) -> None:
     ann = add_user(stage)
     log_in(stage, ann, 1)
     log_in(stage, ann, 2)
+    log_in(stage, ann, 3)
+    ann_2 = replace(ann, session="sess-3")
     assert stage.refuse(o.CloseSession("sess-1"), DEV).code is ErrorCode.NOT_FOUND
     stage.give(o.CloseSession("sess-1"), ann)
-    stage.give(o.CloseSession("sess-1"), ann)
+    assert stage.refuse(o.CloseSession("sess-1"), ann).code is ErrorCode.UNAUTHORIZED
+    stage.give(o.CloseSession("sess-1"), ann_2)
+    stage.give(o.CloseSession("sess-3"), ann_2)
     stage.give(o.CloseSession("sess-2"), ADMIN)
     assert not stage.state.sessions
 
@@ -128,3 +136,102 @@ def test_a_failed_login_is_kept_for_the_audit(stage: Stage) -> None:
     """As a fact that changes nothing."""
     stage.give(o.RefuseLogin("ann", "10.0.0.1"), SYSTEM)
     assert stage.kinds() == ["LoginRefused"]
+
+
+class TestAuthority:
+    """A decision looks at the state's user, roles and session, not at what the author says of themselves."""
+
+    @pytest.mark.parametrize("kind", get_args(o.OrderBody), ids=lambda kind: kind.__name__)
+    def test_nobody_gives_any_order_after_their_removal(self, stage: Stage, kind: type) -> None:
+        """Whatever roles their principal still says, before anything else of the order is looked at."""
+        ann = add_user(stage, role="admin")
+        stage.give(o.RemoveUser("ann"), ADMIN)
+        empty = kind(*(None for field in fields(kind)))
+        refusal = stage.refuse(empty, replace(ann, session=None))
+        assert (refusal.code, refusal.details["reason"]) == (ErrorCode.UNAUTHORIZED, "user_removed")
+
+    def test_a_session_that_is_not_theirs_or_has_run_out_gives_no_orders(self, stage: Stage) -> None:
+        """Neither one that never was, nor another user's, nor one that ended by its time."""
+        ann, bob = add_user(stage), add_user(stage, "bob")
+        log_in(stage, ann, 1, lasts_s=5.0)
+        submit = o.SubmitTasks((spec(),))
+        stage.give(submit, ann)
+        for who in (replace(bob, session="sess-1"), replace(ann, session="sess-9")):
+            assert stage.refuse(submit, who).code is ErrorCode.UNAUTHORIZED
+        stage.now += 5
+        assert stage.refuse(submit, ann).code is ErrorCode.UNAUTHORIZED
+
+    def test_roles_are_those_of_the_state(self, stage: Stage) -> None:
+        """More of them in a principal give nothing, fewer take nothing away; other roles count at once."""
+        ann = replace(add_user(stage), session=None)
+        boasting, modest = replace(ann, roles=("admin",)), replace(ann, roles=("viewer",))
+        assert stage.refuse(o.DrainWorker("worker-x"), boasting).code is ErrorCode.FORBIDDEN
+        stage.submit(spec(), by=modest)
+        stage.give(o.ChangeRoles("ann", ("admin",)), ADMIN)
+        assert stage.refuse(o.DrainWorker("worker-x"), ann).code is ErrorCode.NOT_FOUND
+        stage.give(o.ChangeRoles("ann", ("viewer",)), ADMIN)
+        assert stage.refuse(o.SubmitTasks((spec(),)), ann).code is ErrorCode.FORBIDDEN
+
+    def test_a_kept_receipt_is_not_given_to_who_is_gone(self, stage: Stage) -> None:
+        """But our own gateway, which repeats an order for its lost answer, hears what came of it."""
+        ann = add_user(stage)
+        log_in(stage, ann, 1)
+        mine = {"key": f"{ann.id}:k", "fingerprint": "f"}
+        stage.give(o.SubmitTasks((spec(),)), ann, **mine)
+        logout = {"key": "~logout", "fingerprint": "f"}
+        stage.give(o.CloseSession("sess-1"), ann, **logout)
+        assert stage.give(o.CloseSession("sess-1"), ann, **logout) == {}
+        assert stage.refuse(o.SubmitTasks((spec(),)), ann, **mine).code is ErrorCode.UNAUTHORIZED
+
+
+class TestNames:
+    """The rule of core/usernames.py."""
+
+    def test_names_that_differ_in_case_only_are_one(self, stage: Stage) -> None:
+        """The spelling that was given first is kept; whoever is meant is found by any."""
+        add_user(stage, "Ann.Lee")
+        refusal = stage.refuse(o.CreateUser("ann.LEE", "argon", ("viewer",)), ADMIN)
+        assert (refusal.code, refusal.details["taken"]) == (ErrorCode.CONFLICT, "Ann.Lee")
+        assert find_user_id(stage.state, "\uff41nn.lee") == find_user_id(stage.state, "Ann.Lee")
+        stage.give(o.RemoveUser("ANN.LEE"), ADMIN)
+        add_user(stage, "ann.lee")
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", "a b", "a\n", "\x00", "a\u202e", "\u0430dmin", "-a", "a/b", "a" * 129, "\ud800", "zo\u00eb"],
+    )
+    def test_odd_names_are_refused_at_every_door(self, stage: Stage, name: str) -> None:
+        """One rule, in the core: ASCII letters, digits and . _ @ + -."""
+        assert stage.refuse(o.CreateUser(name, "argon", ("viewer",)), SYSTEM).details["field"] == "username"
+
+    def test_an_old_journal_with_both_spellings_stays_usable(self, stage: Stage) -> None:
+        """An exact spelling is that user, any other the one that was there first; each can be removed."""
+        for user_id, name in (("user-1", "Bob"), ("user-2", "bob"), ("user-3", "zo\u00eb")):
+            stage.fold(UserCreated(user_id, name, "argon", ["admin"]))
+        found = {name: find_user_id(stage.state, name) for name in ("Bob", "bob", "BOB", "ZO\u00cb")}
+        assert found == {"Bob": "user-1", "bob": "user-2", "BOB": "user-1", "ZO\u00cb": "user-3"}
+        stage.give(o.RemoveUser("Bob"), ADMIN)
+        assert find_user_id(stage.state, "BOB") == "user-2"
+        assert stage.sound()
+
+
+def test_the_last_administrator_stays(stage: Stage) -> None:
+    """Neither removed nor given other roles, not even by the system; a second one makes room."""
+    for order in (o.RemoveUser("admin"), o.ChangeRoles("admin", ("viewer",))):
+        assert stage.refuse(order, SYSTEM).code is ErrorCode.CONFLICT
+    assert stage.refuse(o.ChangeRoles("admin", ("viewer",)), ADMIN).code is ErrorCode.CONFLICT
+    bob = replace(add_user(stage, "bob", "admin"), session=None)
+    stage.give(o.RemoveUser("admin"), bob)
+    assert stage.refuse(o.RemoveUser("bob"), SYSTEM).code is ErrorCode.CONFLICT
+    assert stage.refuse(o.RemoveUser("bob"), ADMIN).code is ErrorCode.UNAUTHORIZED
+    assert stage.state.admins == {bob.id}
+
+
+def test_other_roles_are_known_ones_of_somebody(stage: Stage) -> None:
+    """The same roles again are no news."""
+    add_user(stage)
+    assert stage.refuse(o.ChangeRoles("ann", ("pope",)), ADMIN).details["field"] == "roles"
+    assert stage.refuse(o.ChangeRoles("cid", ("viewer",)), ADMIN).code is ErrorCode.NOT_FOUND
+    seq = stage.state.seq
+    stage.give(o.ChangeRoles("ann", ("developer",)), ADMIN)
+    assert stage.state.seq == seq

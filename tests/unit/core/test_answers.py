@@ -14,7 +14,7 @@ from helix_ray.core.answers import answer, has_news
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.state import INBOX_ENTRIES_MAX
-from tests.unit.core.stage import ADMIN, BOT, COMMAND, DEV, EXTERNAL, NODE, OTHER, VIEWER, Stage, spec
+from tests.unit.core.stage import ADMIN, BOT, CAST, COMMAND, DEV, EXTERNAL, NODE, OTHER, VIEWER, Stage, spec
 
 
 def ask(
@@ -236,7 +236,7 @@ def test_users_see_themselves(stage: Stage) -> None:
     assert ask(stage, q.GetUser(username="ann"), SYSTEM)["password_hash"] == "argon"
     for question in (q.GetUser(username="ann"), q.GetUser(username="bob"), q.GetUser()):
         assert refused(stage, question) is ErrorCode.NOT_FOUND
-    assert len(ask(stage, q.ListUsers(), ADMIN)["users"]) == 1
+    assert len(ask(stage, q.ListUsers(), ADMIN)["users"]) == 1 + len(CAST)
     assert refused(stage, q.ListUsers(), ann) is ErrorCode.FORBIDDEN
 
 

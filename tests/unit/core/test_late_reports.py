@@ -7,6 +7,7 @@ import pytest
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode
 from helix_ray.core.orders import Heartbeat, LoseWorker, UpdateTask
+from tests.cast import seat
 from tests.unit.core.stage import ADMIN, BOT, BOT_2, DEV, EXTERNAL, Stage, spec
 
 CONFLICT = ErrorCode.CONFLICT
@@ -48,4 +49,5 @@ def test_a_worker_that_held_it_hears_that_it_is_over() -> None:
     assert stage.refuse(late, BOT).code is CONFLICT
     assert stage.task(task_id).given_to == [BOT.id, BOT_2.id]
     stranger = Principal("user-bot3", "bot3", ("worker",))
+    seat(stage.state, stranger)
     assert stage.refuse(late, stranger).code is ErrorCode.NOT_FOUND

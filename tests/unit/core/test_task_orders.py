@@ -10,6 +10,7 @@ from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode
 from helix_ray.core.orders import UpdateTask
+from tests.cast import seat
 from tests.unit.core.stage import ADMIN, BOT, BOT_2, COMMAND, DEV, EXTERNAL, NODE, OTHER, VIEWER, Stage, spec
 
 NOT_FOUND, FORBIDDEN = ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN
@@ -37,6 +38,7 @@ READER = Principal("user-both", "both", ("viewer", "developer"))
 )
 def test_strangers_change_nothing(stage: Stage, order: type, by: Principal, code: ErrorCode | None) -> None:
     """For whom a task is invisible it does not exist; who may read it only is told so."""
+    seat(stage.state, READER)
     task_id = stage.run_to("failed")
     wanted = code or (NOT_FOUND if order is UpdateTask else FORBIDDEN)
     assert stage.refuse(order(task_id), by).code is wanted

@@ -12,6 +12,7 @@ from helix_ray.core.orders import AttemptReport, Order, OrderBody
 from helix_ray.core.policy import Policy
 from helix_ray.engine import Engine
 from helix_ray.journal.memory import MemoryJournal
+from tests.cast import enrol
 
 ADA = Principal("user-ada", "ada", ("developer",))
 BOB = Principal("user-bob", "bob", ("developer",))
@@ -40,6 +41,7 @@ class RandomEngine:
         self.engine = Engine(self.journal, Policy(losses_max=1), self.clock)
         self._chance = random.Random(seed)
         self._count = 0
+        enrol(self.engine, ADA, BOB, ADMIN)
         self.give(o.RegisterWorker("host", (), {"cpu": 4}, WORKER, "node", "node-1", "boot"), SYSTEM)
 
     def give(self, body: OrderBody, by: Principal) -> None:

@@ -1,0 +1,150 @@
+"""Users that come, go, act and remove each other in any order: nobody acts after their removal, an administrator stays."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from helix_ray.core import orders as o
+from helix_ray.core import questions as q
+from helix_ray.core.access import ROLES, SYSTEM, Principal, may
+from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.invariants import check
+from helix_ray.core.orders import Order, OrderBody, Receipt
+from helix_ray.engine import Engine
+from helix_ray.journal.memory import MemoryJournal
+from tests.properties.machine_model import POLICY, HandClock, folded, through_json, whole
+
+NAMES = st.sampled_from(("ann", "Ann", "ANN", "bob", "b\u00f6b", "cid", "cid\n", "dan"))
+SOME_ROLES = st.sampled_from((("admin",), ("admin",), ("developer", "worker"), ("viewer",), ()))
+
+
+class AccountsMachine(RuleBasedStateMachine):
+    """An engine, and all the people that it ever knew, each with what they believe to be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = HandClock()
+        self.journal = MemoryJournal()
+        self.engine = Engine(self.journal, POLICY, self.clock)
+        self.people: list[Principal] = []
+        self.serial = 0
+
+    def give(self, body: OrderBody, by: Principal) -> Receipt | Rejected:
+        """Send an order; whoever is gone is UNAUTHORIZED, and roles that count are those of the state."""
+        self.serial += 1
+        self.clock.now += 0.01
+        state = self.engine.state
+        user, session = state.users.get(by.id), state.sessions.get(by.session or "")
+        ended = by.session is not None and (session is None or session.expires_at <= self.clock.now)
+        roles = user.roles if user is not None else ()
+        head = state.seq
+        (answer,) = self.engine.execute([Order(body, by, f"req-{self.serial}", f"{self.serial}")])
+        if by is not SYSTEM:
+            if user is None or ended:
+                assert isinstance(answer, Rejected)
+                assert answer.code is ErrorCode.UNAUTHORIZED
+                assert state.seq == head
+            elif isinstance(answer, Receipt):
+                assert may(Principal(by.id, roles=roles), type(body).__name__)
+        return answer
+
+    @initialize()
+    def set_up(self) -> None:
+        """The first start makes an administrator."""
+        answer = self.give(o.CreateUser("ann", "argon", ("admin",), only_if_missing=True), SYSTEM)
+        assert isinstance(answer, Receipt)
+        self.people.append(Principal(answer.data["id"], "ann", ("admin",)))
+
+    def somebody(self, data: st.DataObject) -> Principal:
+        """Draw anybody who ever was a user, now and then as they were before they were changed."""
+        return data.draw(st.sampled_from(self.people))
+
+    @rule(data=st.data(), name=NAMES, roles=SOME_ROLES)
+    def create(self, data: st.DataObject, name: str, roles: tuple[str, ...]) -> None:
+        """Somebody adds a user."""
+        answer = self.give(o.CreateUser(name, "argon", roles), self.somebody(data))
+        if isinstance(answer, Receipt):
+            assert set(roles) <= set(ROLES)
+            self.people.append(Principal(answer.data["id"], name, roles))
+
+    @rule(data=st.data(), as_system=st.sampled_from((False, False, True)))
+    def remove(self, data: st.DataObject, as_system: bool) -> None:
+        """Somebody removes somebody, perhaps under another spelling."""
+        by = SYSTEM if as_system else self.somebody(data)
+        self.give(o.RemoveUser(data.draw(st.sampled_from(self.people)).name.upper()), by)
+
+    @rule(data=st.data())
+    def two_remove_each_other(self, data: st.DataObject) -> None:
+        """At most one of them succeeds, and the other one is there no longer."""
+        one, two = self.somebody(data), self.somebody(data)
+        users = self.engine.state.users
+        if one.id in users and two.id in users and one.id != two.id:
+            names = users[one.id].username, users[two.id].username
+            answers = [self.give(o.RemoveUser(names[1]), one), self.give(o.RemoveUser(names[0]), two)]
+            assert sum(isinstance(answer, Receipt) for answer in answers) <= 1
+
+    @rule(data=st.data(), roles=SOME_ROLES)
+    def change_roles(self, data: st.DataObject, roles: tuple[str, ...]) -> None:
+        """Somebody gives somebody other roles."""
+        self.give(o.ChangeRoles(data.draw(st.sampled_from(self.people)).name, roles), self.somebody(data))
+
+    @rule(data=st.data(), lasts_s=st.sampled_from((5.0, 500.0)))
+    def log_in(self, data: st.DataObject, lasts_s: float) -> None:
+        """Somebody opens a session, and acts in it from then on, whatever becomes of it."""
+        who = self.somebody(data)
+        session = f"sess-{self.serial}"
+        body = o.OpenSession(who.id, session, f"hash-{session}", self.clock.now + lasts_s)
+        if isinstance(self.give(body, SYSTEM), Receipt):
+            self.people.append(Principal(who.id, who.name, who.roles, session))
+
+    @rule(data=st.data())
+    def change_sessions(self, data: st.DataObject) -> None:
+        """Somebody logs out, changes a password or refreshes."""
+        who, hashes = self.somebody(data), [*self.engine.state.sessions_by_refresh, "hash-none"]
+        sessions = [*self.engine.state.sessions, "sess-none"]
+        self.give(o.CloseSession(data.draw(st.sampled_from(sessions))), who)
+        self.give(o.ChangePassword(who.id, "argon-2"), who)
+        expires_at = self.clock.now + 100.0
+        refresh = o.RefreshSession(data.draw(st.sampled_from(hashes)), f"hash-{self.serial}", expires_at)
+        self.give(refresh, SYSTEM)
+
+    @rule(data=st.data())
+    def act(self, data: st.DataObject) -> None:
+        """Somebody submits a task, and asks for it."""
+        who = self.somebody(data)
+        answer = self.give(o.SubmitTasks(({"title": "t", "type": "testing"},)), who)
+        asked = self.engine.query(q.ListTasks(), who)
+        if isinstance(answer, Rejected) and answer.code is ErrorCode.UNAUTHORIZED:
+            assert isinstance(asked, Rejected)
+            assert asked.code is ErrorCode.UNAUTHORIZED
+
+    @rule(seconds=st.sampled_from((1.0, 40.0, 1000.0)))
+    def time_passes(self, seconds: float) -> None:
+        """The clock moves."""
+        self.clock.now += seconds
+
+    @rule()
+    def restart(self) -> None:
+        """Another engine goes on from the journal."""
+        again = Engine(self.journal, POLICY, self.clock)
+        again.recover()
+        assert whole(again.state) == whole(self.engine.state)
+        self.engine = again
+
+    @invariant()
+    def an_administrator_stays(self) -> None:
+        """From the first one on there is always one, and no law is broken."""
+        state = self.engine.state
+        assert not state.users or any("admin" in user.roles for user in state.users.values())
+        assert check(state) == []
+
+    def teardown(self) -> None:
+        """The whole journal, and a snapshot from a disk, both fold into the state that is there."""
+        assert whole(folded(self.journal.read_after(0, 1_000_000))) == whole(self.engine.state)
+        assert whole(through_json(self.engine.state)) == whole(self.engine.state)
+
+
+TestAccountsMachine = AccountsMachine.TestCase
+TestAccountsMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
