@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from helix_ray.core import orders as o
+from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import AttemptReport, OrderBody
 from helix_ray.core.policy import TASK_TYPES
 from helix_ray.core.state import PRIORITIES, State
@@ -31,13 +32,28 @@ FIRST_TASKS: tuple[dict[str, Any], ...] = (
     {"title": "e", "type": TYPES[1], "timeout_s": 5.0, "priority": "high"},
     {"title": "f", "type": TYPES[0], "run": RUNS[1], "shards": {"count": 2}, "max_retries": 1},
 )
+
+
+def after_shards(whole: str) -> tuple[dict[str, Any], ...]:
+    """Return tasks that wait for shards of a whole of two: one for both, a whole for one, and one for a shard's wait."""
+    first, second = f"{whole}-s0", f"{whole}-s1"
+    return (
+        {"title": "g", "type": TYPES[0], "depends_on": [first, second]},
+        {"title": "h", "type": TYPES[0], "run": RUNS[1], "shards": {"count": 2}, "depends_on": [second]},
+        {"title": "i", "type": TYPES[0], "depends_on": ["#1", first]},
+    )
+
+
 PROJECTS = ("p-1", "p-2")
 SHARDS: tuple[dict[str, Any], ...] = ({"count": 2}, {"count": 3, "gang": True}, {"count": 0}, {"count": 99})
 
 
 def specs(state: State, now: float) -> st.SearchStrategy[dict[str, Any]]:
     """Return task specs, some of them refused: a wrong type, unknown or circular dependencies, a forbidden run."""
-    names = [*list(state.tasks)[-8:], "#0", "#1", "#2", "#01", "#9", "#x", "task-unknown"]
+    shards = [
+        task.id for task in state.tasks.values() if "shard" in task.spec and task.status not in TERMINAL
+    ]
+    names = [*list(state.tasks)[-8:], *shards[-6:], "#0", "#1", "#2", "#01", "#9", "#x", "task-unknown"]
     return st.fixed_dictionaries(
         {"title": st.just("a task"), "type": st.sampled_from((*TYPES, *TYPES, "knitting"))},
         optional={

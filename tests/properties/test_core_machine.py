@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -116,6 +117,8 @@ class CoreMachine(RuleBasedStateMachine):
             self.give(o.RegisterWorker("host", mo.TYPES, {}, worker), by)
         self.give(o.OpenSession(DEV_1.id, "sess-a", "hash-a", self.clock.now + 900.0), SYSTEM)
         self.give(o.SubmitTasks(mo.FIRST_TASKS), DEV_1, "user-dev1:first")
+        (first_whole,) = (task.id for task in self.engine.state.tasks.values() if "shards" in task.spec)
+        self.give(o.SubmitTasks(mo.after_shards(first_whole)), DEV_1)
         self.give(o.SubmitTasks(mo.FIRST_TASKS[:2]), DEV_2)
 
     @rule(data=st.data(), by=PEOPLE, keyed=st.booleans())
@@ -161,6 +164,16 @@ class CoreMachine(RuleBasedStateMachine):
             item = o.AttemptReport(task.id, task.attempt, outcome, {"n": task.id}, error, duration_s=0.2)
             worker = self.engine.state.workers[task.worker or ""]
             self.give(o.ReportAttempts(worker.id, worker.boot, (item,)), SYSTEM)
+
+    @precondition(
+        lambda self: any("shard" in self.engine.state.tasks[i].spec for i in self.engine.state.dependents)
+    )
+    @rule(data=st.data(), ends=st.sampled_from((o.CancelTask, o.DeleteTask)))
+    def a_whole_ends_before_its_shards(self, data: st.DataObject, ends: Callable[[str], OrderBody]) -> None:
+        """Somebody ends a task whose shards others wait for."""
+        awaited = [i for i in self.engine.state.dependents if "shard" in self.engine.state.tasks[i].spec]
+        shard = self.engine.state.tasks[data.draw(st.sampled_from(sorted(awaited)))]
+        self.give(ends(shard.spec["shard"]["of"]), ADMIN)
 
     @rule(data=st.data())
     def its_worker_updates_a_task(self, data: st.DataObject) -> None:

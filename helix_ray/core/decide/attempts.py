@@ -5,32 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.decide.shards import (
-    Completed,
-    cancelled_shards,
-    first_endings,
-    is_sharded,
-    shard_completed,
-    whole_of,
-    wholes_started,
-)
+from helix_ray.core.decide.shards import is_sharded, wholes_started
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.events import (
     Event,
     TaskAssigned,
-    TaskCancelled,
-    TaskCompleted,
-    TaskFailed,
     TaskOutlasted,
     TaskProgressed,
     TaskReleased,
     TaskRequeued,
 )
-from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import AttemptReport, ExpireTasks, ReleaseTasks, ReportAttempts, StartAttempts
 from helix_ray.core.retry import retry_delay_s
-from helix_ray.core.state import State, Task
+from helix_ray.core.state import Task
 
 
 def start(body: StartAttempts, ctx: Context) -> Decision:
@@ -95,14 +85,18 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
     worker = ctx.state.workers.get(body.worker_id)
     if worker is None:
         return not_found("Worker", body.worker_id)
-    decision = Decision(data={"stale": []})
-    ended: set[str] = set()
-    completed = Completed()
+    endings = Endings(ctx.state, ctx.now)
+    decision = Decision(endings.events, {"stale": []})
+    concluded: set[str] = set()
     reached: dict[str, float] = {}
-    reaches_others = False
     for i, item in enumerate(body.reports):
         task = ctx.state.tasks.get(item.task_id)
-        late = task is None or item.task_id in ended or not _current(task, item.attempt, body.worker_id)
+        late = (
+            task is None
+            or item.task_id in concluded
+            or endings.over(task)
+            or not _current(task, item.attempt, body.worker_id)
+        )
         if task is None or late or worker.boot != body.boot:
             if not (late and _told_before(task, item)):
                 decision.data["stale"].append(i)
@@ -113,12 +107,8 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
         elif item.outcome == "outlasted":
             decision.events.append(TaskOutlasted(task.id, task.attempt, max(0.0, item.duration_s or 0.0)))
         else:
-            ended.add(item.task_id)
-            events = conclude(task, item, ctx, completed)
-            reaches_others = reaches_others or len(events) > 1
-            decision.events.extend(events)
-    if reaches_others:
-        decision.events = first_endings(decision.events)
+            concluded.add(item.task_id)
+            conclude(task, item, ctx, endings)
     return decision
 
 
@@ -144,92 +134,36 @@ def clamp(percent: float) -> float:
     return min(100.0, max(0.0, percent))
 
 
-def conclude(task: Task, item: AttemptReport, ctx: Context, completed: Completed) -> list[Event]:
-    """End the current attempt as its report says: done, failed for good, or queued again.
-
-    `completed` collects the tasks that this same order completes: their dependents see them as done.
-    """
+def conclude(task: Task, item: AttemptReport, ctx: Context, endings: Endings) -> None:
+    """End the current attempt as its report says: done, failed for good, or queued again."""
     if item.outcome == "completed":
-        completed.ids.add(task.id)
-        done: Event = TaskCompleted(task.id, task.attempt, item.result, item.duration_s)
-        if task.id not in ctx.state.dependents and "shard" not in task.spec:
-            return [done]
-        of_whole = shard_completed(ctx.state, task, item.result, completed, ctx.now)
-        released = [
-            event
-            for ended in (done, *of_whole)
-            if isinstance(ended, TaskCompleted)
-            for event in release_dependents(ctx.state, ended.id, completed.ids)
-        ]
-        return [done, *of_whole, *released]
+        endings.complete(task, item.result, item.duration_s)
+        return
     error = item.error or {"reason": item.outcome, "message": f"attempt {item.outcome}"}
     if item.outcome == "returned":
-        return [TaskRequeued(task.id, task.attempt, "returned")]
-    if item.outcome == "lost":
-        return _lost(task, error, ctx)
-    if item.retryable and task.failures < task.spec.get("max_retries", 0):
+        endings.events.append(TaskRequeued(task.id, task.attempt, "returned"))
+    elif item.outcome == "lost":
+        _lost(task, error, ctx, endings)
+    elif item.retryable and task.failures < task.spec.get("max_retries", 0):
         delay = retry_delay_s(
             task.spec.get("retry_backoff_s"), task.failures + 1, ctx.policy, ctx.order.seed + task.id
         )
-        return [TaskRequeued(task.id, task.attempt, "retry", error, ctx.now + delay)]
-    return fail(task, error, ctx, item.result, item.duration_s)
+        endings.events.append(TaskRequeued(task.id, task.attempt, "retry", error, ctx.now + delay))
+    else:
+        endings.fail(task, error, item.result, item.duration_s)
 
 
-def _lost(task: Task, error: dict[str, Any], ctx: Context) -> list[Event]:
+def _lost(task: Task, error: dict[str, Any], ctx: Context, endings: Endings) -> None:
     if task.losses >= ctx.policy.losses_max:
         message = f"{error.get('message', 'lost')}; given up after {task.losses + 1} losses"
-        return fail(task, {**error, "reason": "lost", "message": message}, ctx)
+        endings.fail(task, {**error, "reason": "lost", "message": message})
+        return
     # The first loss is most likely a node's; a task that keeps killing its executors comes back ever later.
     delay = (
         0.0 if task.losses == 0 else retry_delay_s(None, task.losses, ctx.policy, ctx.order.seed + task.id)
     )
-    return [TaskRequeued(task.id, task.attempt, "lost", error, ctx.now + delay if delay else 0.0)]
-
-
-def fail(
-    task: Task, error: dict[str, Any], ctx: Context, result: Any = None, duration_s: float | None = None
-) -> list[Event]:
-    """Fail a task for good, and with it the tasks that wait for it; a whole with its shards, a shard with its whole."""
-    failed: Event = TaskFailed(task.id, task.attempt, error, result, duration_s)
-    events = [failed, *fail_dependents(ctx.state, task.id, "dependency_failed")]
-    events += cancelled_shards(ctx.state, task, "the task that it is a part of has failed")
-    whole = whole_of(ctx.state, task)
-    if whole is not None and whole.status not in TERMINAL:
-        index = task.spec["shard"]["index"]
-        cause = {"reason": "shard_failed", "message": f"shard {index} failed: {error.get('message', '')}"}
-        events += fail(whole, {**cause, "shard": task.id, "cause": error}, ctx)
-    return events
-
-
-def release_dependents(state: State, task_id: str, completed: set[str]) -> list[Event]:
-    """Queue the tasks that wait for this one and for nothing else that is unfinished."""
-    released: list[Event] = []
-    for other_id in state.dependents.get(task_id, ()):
-        waits_for = state.tasks[other_id].waits_for
-        if all(name == task_id or name in completed for name in waits_for):
-            released.append(TaskReleased(other_id))
-    return released
-
-
-def fail_dependents(state: State, task_id: str, reason: str) -> list[Event]:
-    """Fail every task that waits, directly or not, for one that will not be completed."""
-    failed: dict[str, Event] = {}
-    open_ids = [task_id]
-    while open_ids:
-        cause = open_ids.pop()
-        for other_id in state.dependents.get(cause, ()):
-            if other_id not in failed:
-                if whole_of(state, state.tasks[other_id]) is not None:
-                    # Its whole waits for the same, and takes its shards with it.
-                    failed[other_id] = TaskCancelled(
-                        other_id, state.tasks[other_id].attempt, "its task has failed"
-                    )
-                    continue
-                message = f"it depends on {cause}, which will not be completed"
-                error = {"reason": reason, "message": message, "dependency": cause}
-                failed[other_id] = TaskFailed(other_id, state.tasks[other_id].attempt, error)
-                open_ids.append(other_id)
-    return list(failed.values())
+    not_before = ctx.now + delay if delay else 0.0
+    endings.events.append(TaskRequeued(task.id, task.attempt, "lost", error, not_before))
 
 
 def release(body: ReleaseTasks, ctx: Context) -> Decision:
@@ -242,15 +176,13 @@ def release(body: ReleaseTasks, ctx: Context) -> Decision:
 
 def expire(body: ExpireTasks, ctx: Context) -> Decision:
     """Fail tasks whose time is over; those that ended, or got more time, meanwhile are left alone."""
-    decision = Decision()
+    endings = Endings(ctx.state, ctx.now)
     for task_id in dict.fromkeys(body.task_ids):
         task = ctx.state.tasks.get(task_id)
-        if task is None or not _over(task, body.reason, ctx):
+        if task is None or endings.over(task) or not _over(task, body.reason, ctx):
             continue
-        error = {"reason": body.reason, "message": f"the task's {body.reason} has passed"}
-        decision.events.extend(fail(task, error, ctx))
-    decision.events = first_endings(decision.events)
-    return decision
+        endings.fail(task, {"reason": body.reason, "message": f"the task's {body.reason} has passed"})
+    return Decision(endings.events)
 
 
 def _over(task: Task, reason: str, ctx: Context) -> bool:

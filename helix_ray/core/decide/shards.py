@@ -8,34 +8,15 @@ done, and fails with the first shard that fails for good. Nobody changes a shard
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from helix_ray.core.errors import Rejected, conflict
-from helix_ray.core.events import (
-    Event,
-    TaskAssigned,
-    TaskCancelled,
-    TaskCompleted,
-    TaskFailed,
-    TaskProgressed,
-    TaskReleased,
-    subject_of,
-)
-from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.events import Event, TaskAssigned
+from helix_ray.core.lifecycle import Status
 from helix_ray.core.state import State, Task
 
 # Of the whole alone: the end of its time ends the shards with it.
 NOT_FOR_SHARDS = frozenset({"shards", "deadline"})
-
-
-@dataclass(slots=True)
-class Completed:
-    """What one order completes: not folded yet, but done for those that wait for it."""
-
-    ids: set[str] = field(default_factory=set)
-    # Results of shards, by whole and index.
-    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def shard_id(whole_id: str, index: int) -> str:
@@ -98,48 +79,6 @@ def wholes_started(state: State, started: list[str]) -> list[Event]:
     return list(wholes.values())
 
 
-def shard_completed(state: State, shard: Task, result: Any, completed: Completed, now: float) -> list[Event]:
-    """Return what a completed shard means for its whole: progress, or its own completion."""
-    whole = whole_of(state, shard)
-    if whole is None or whole.status in TERMINAL:
-        return []
-    done = completed.parts.setdefault(whole.id, {})
-    done[str(shard.spec["shard"]["index"])] = result
-    count = whole.spec["shards"]["count"]
-    parts = {**whole.parts, **done} if len(whole.parts) + len(done) >= count else None
-    if parts is None or len(parts) < count:
-        percent = 100.0 * (len(whole.parts) + len(done)) / count
-        return (
-            [TaskProgressed(whole.id, whole.attempt, min(percent, 99.0))] if percent > whole.progress else []
-        )
-    completed.ids.add(whole.id)
-    gathered = {"success": True, "shards": [parts[str(index)] for index in range(count)]}
-    duration = now - whole.started_at if whole.started_at is not None else None
-    return [TaskCompleted(whole.id, whole.attempt, gathered, duration)]
-
-
-def cancelled_shards(state: State, whole: Task, reason: str, other_than: str = "") -> list[Event]:
-    """Return the ends of the shards of a task that is over."""
-    return [
-        TaskCancelled(shard.id, shard.attempt, reason)
-        for shard in shards_of(state, whole)
-        if shard.status not in TERMINAL and shard.id != other_than
-    ]
-
-
-def first_endings(events: list[Event]) -> list[Event]:
-    """Drop what an order says of a task after it has ended it: two lost dependencies fail a dependent once, and a
-    shard that was cancelled for its sibling's failure does not report any more."""
-    ended: set[str] = set()
-    released: set[str] = set()
-    kept: list[Event] = []
-    for event in events:
-        subject = subject_of(event)
-        if subject in ended or (isinstance(event, TaskReleased) and subject in released):
-            continue
-        if isinstance(event, (TaskFailed, TaskCompleted, TaskCancelled)):
-            ended.add(subject)
-        elif isinstance(event, TaskReleased):
-            released.add(subject)
-        kept.append(event)
-    return kept
+def gathered(parts: dict[str, Any], count: int) -> dict[str, Any]:
+    """Return the result of a whole: those of its shards in order, from results by index as text."""
+    return {"success": True, "shards": [parts[str(index)] for index in range(count)]}

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from helix_ray.core.access import changes_all_tasks, sees_all_tasks
-from helix_ray.core.decide.attempts import (
-    clamp,
-    conclude,
-    fail,
-    fail_dependents,
-    progress,
-    release_dependents,
-)
+from helix_ray.core.decide.attempts import clamp, conclude, progress
 from helix_ray.core.decide.demands import unplaceable
+from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.decide.shards import Completed, cancelled_shards, is_sharded, refused_for_shard, shards_of
+from helix_ray.core.decide.shards import is_sharded, refused_for_shard, shards_of
 from helix_ray.core.decide.standing import standing
 from helix_ray.core.errors import Rejected, conflict, forbidden, invalid, not_found
 from helix_ray.core.events import (
     Event,
     TaskAssigned,
-    TaskCancelled,
-    TaskCompleted,
     TaskDeleted,
     TaskEdited,
     TaskProgressed,
@@ -202,15 +194,19 @@ def _by_holder(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Reje
         body.error,
         duration_s=ctx.now - (task.started_at or ctx.now),
     )
-    return conclude(task, item, ctx, Completed())
+    endings = Endings(ctx.state, ctx.now)
+    conclude(task, item, ctx, endings)
+    return endings.events
 
 
 def _by_person(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Rejected:
+    endings = Endings(ctx.state, ctx.now)
     if body.status == "completed":
-        done: Event = TaskCompleted(task.id, task.attempt, body.result)
-        return [done, *release_dependents(ctx.state, task.id, set())]
+        endings.complete(task, body.result)
+        return endings.events
     if body.status == "failed":
-        return fail(task, body.error or {"reason": "failed", "message": "marked as failed"}, ctx, body.result)
+        endings.fail(task, body.error or {"reason": "failed", "message": "marked as failed"}, body.result)
+        return endings.events
     if body.status == "running":
         # _progress has taken the task already when the same request carried progress.
         return [] if body.progress is not None else [TaskAssigned(task.id, task.attempt + 1, None)]
@@ -222,9 +218,9 @@ def _by_person(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Reje
 def _cancel_events(task: Task, reason: str, ctx: Context) -> list[Event] | Rejected:
     if task.status in TERMINAL:
         return conflict(f"Task is {task.status}", status=task.status)
-    ended: Event = TaskCancelled(task.id, task.attempt, reason)
-    shards = cancelled_shards(ctx.state, task, reason)
-    return [ended, *shards, *fail_dependents(ctx.state, task.id, "dependency_cancelled")]
+    endings = Endings(ctx.state, ctx.now)
+    endings.cancel(task, reason)
+    return endings.events
 
 
 def cancel(body: CancelTask, ctx: Context) -> Decision | Rejected:
@@ -274,8 +270,9 @@ def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
-    dropped: list[Event] = [TaskDeleted(each.id) for each in (*shards_of(ctx.state, task), task)]
-    return Decision([*fail_dependents(ctx.state, task.id, "dependency_deleted"), *dropped], {"id": task.id})
+    endings = Endings(ctx.state, ctx.now)
+    endings.delete(task)
+    return Decision(endings.events, {"id": task.id})
 
 
 def retire(body: RetireTasks, ctx: Context) -> Decision:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from helix_ray.core.decide.attempts import conclude
+from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.decide.shards import Completed, first_endings
 from helix_ray.core.errors import Rejected, conflict, forbidden, not_found
 from helix_ray.core.events import (
     Event,
@@ -50,12 +50,13 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
 
 def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
     """Requeue (or, after too many losses, fail) everything a worker holds."""
-    events: list[Event] = []
+    endings = Endings(ctx.state, ctx.now)
     error = {"reason": "lost", "message": reason, "worker": worker.id}
     for task_id, attempt in worker.held.items():
-        item = AttemptReport(task_id, attempt, "lost", error=error)
-        events.extend(conclude(ctx.state.tasks[task_id], item, ctx, Completed()))
-    return first_endings(events)
+        task = ctx.state.tasks[task_id]
+        if not endings.over(task):
+            conclude(task, AttemptReport(task_id, attempt, "lost", error=error), ctx, endings)
+    return endings.events
 
 
 def heartbeat(body: Heartbeat, ctx: Context) -> Decision | Rejected:

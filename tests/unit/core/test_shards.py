@@ -104,6 +104,56 @@ def test_a_shard_that_fails_for_good_fails_it() -> None:
     assert stage.sound()
 
 
+def end_whole(stage: Stage, ending: str, whole: str, shard: str, before: str) -> None:
+    """Have a whole end in one of the ways that there are: by itself, by a shard of it, or by what it waits for."""
+    if ending in ("failed", "lost"):
+        stage.start(shard)
+    if ending == "failed":
+        stage.end(shard, "failed")
+        return
+    stage.now += 60
+    body: o.OrderBody = {
+        "cancelled": o.CancelTask(whole),
+        "deleted": o.DeleteTask(whole),
+        "deadline": o.ExpireTasks((whole,), "deadline"),
+        "lost": o.LoseWorker(NODE, "gone"),
+        "dependency": o.UpdateTask(before, "failed"),
+    }[ending]
+    stage.give(body, SYSTEM if ending in ("deadline", "lost") else ADMIN)
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "deleted", "failed", "deadline", "lost", "dependency"])
+def test_whatever_ends_a_whole_fails_what_waits_for_its_shards(ending: str) -> None:
+    """Directly or not, whether they are tasks or wholes with shards of their own: nothing waits for what is over."""
+    stage = Stage(Policy(losses_max=0))
+    (before,) = stage.submit(spec())
+    fields = {"depends_on": [before]} if ending == "dependency" else {"deadline": stage.now + 50}
+    whole, (first, second) = sharded(stage, **fields)
+    (waiting,) = stage.submit(spec(depends_on=[second]))
+    other, *parts = stage.submit(spec(run=COMMAND, shards={"count": 2}, depends_on=[second]))
+    (last,) = stage.submit(spec(depends_on=[parts[0], waiting]))
+    end_whole(stage, ending, whole, first, before)
+    ended = {i: stage.state.tasks[i].status for i in (waiting, other, *parts, last)}
+    assert ended == {waiting: "failed", other: "failed", **dict.fromkeys(parts, "cancelled"), last: "failed"}
+    assert (stage.task(waiting).error or {})["dependency"] == second
+    assert stage.state.dependents == {}
+    assert stage.sound()
+
+
+def test_a_shard_that_is_done_releases_what_waits_for_it_before_its_sibling_fails() -> None:
+    """Also in one order: the whole fails, the shard stays completed and its dependent goes on."""
+    stage = Stage()
+    whole, (first, second) = sharded(stage)
+    (waiting,) = stage.submit(spec(depends_on=[first]))
+    stage.start(first, second)
+    bad = AttemptReport(second, 1, "failed", error={"reason": "failed", "message": "boom"})
+    late = AttemptReport(first, 1, "progressed", progress=50.0)
+    assert stage.report(AttemptReport(first, 1, "completed"), bad, late)["stale"] == [2]
+    stands = [stage.task(i).status for i in (whole, first, second, waiting)]
+    assert stands == ["failed", "completed", "failed", "pending"]
+    assert stage.sound()
+
+
 def test_retries_are_the_shards_own() -> None:
     """A shard with a retry left does not fail the whole."""
     stage = Stage()

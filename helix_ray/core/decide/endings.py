@@ -1,0 +1,157 @@
+"""Every ending of a task goes through here, and with it what the ending means for others.
+
+A task that is completed releases what waits for nothing else, and a shard hands in its part: the last one completes the
+whole. A task that will not be completed (failed, cancelled, deleted) fails everything that waits for it, directly or
+not; a whole takes its shards along, and a shard that fails takes its whole along. So nothing waits for what is over,
+whatever ended it: a report, a person, a deadline, a lost worker, or the ending of another task.
+
+One `Endings` is made for an order. It knows what the order has ended already, so a task ends once however many causes
+the order has for it. Only `_end` makes an ending's fact, and only `_spread` goes from one ending to the next.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple
+
+from helix_ray.core.decide.shards import gathered, shards_of, whole_of
+from helix_ray.core.events import (
+    Event,
+    TaskCancelled,
+    TaskCompleted,
+    TaskDeleted,
+    TaskFailed,
+    TaskProgressed,
+    TaskReleased,
+)
+from helix_ray.core.lifecycle import TERMINAL
+from helix_ray.core.state import State, Task
+
+Ending = TaskCompleted | TaskFailed | TaskCancelled | TaskDeleted
+WHOLE_FAILED = "the task that it is a part of has failed"
+# What a whole has reached at most while a shard of it is left.
+UNFINISHED_PERCENT_MAX = 99.0
+
+
+class _Owed(NamedTuple):
+    """A task that will not be completed, and what its shards and those that wait for it are still to be told."""
+
+    task: Task
+    # The reason in the error of a task that waited for it: how the first one of the chain ended.
+    reason: str
+    to_shards: str
+
+
+class Endings:
+    """The facts of one order that ends tasks, in `events`; facts that end nothing may be added to them."""
+
+    def __init__(self, state: State, now: float) -> None:
+        self.events: list[Event] = []
+        self._state = state
+        self._now = now
+        self._ended: set[str] = set()
+        self._completed: set[str] = set()
+        self._released: set[str] = set()
+        # Results of shards that this order completes, by whole and index.
+        self._parts: dict[str, dict[str, Any]] = {}
+        self._owed: deque[_Owed] = deque()
+
+    def over(self, task: Task) -> bool:
+        """Say whether a task has ended, before this order or by it."""
+        return task.id in self._ended or task.status in TERMINAL
+
+    def complete(self, task: Task, result: Any = None, duration_s: float | None = None) -> None:
+        """Complete a task; with its last shard, the whole."""
+        self._end(task, TaskCompleted(task.id, task.attempt, result, duration_s))
+        if "shard" in task.spec:
+            self._hand_in(task, result)
+
+    def fail(
+        self, task: Task, error: dict[str, Any], result: Any = None, duration_s: float | None = None
+    ) -> None:
+        """Fail a task for good; a shard fails its whole."""
+        owed = _Owed(task, "dependency_failed", WHOLE_FAILED)
+        self._end(task, TaskFailed(task.id, task.attempt, error, result, duration_s), owed)
+        whole = whole_of(self._state, task)
+        if whole is not None and not self.over(whole):
+            index = task.spec["shard"]["index"]
+            message = f"shard {index} failed: {error.get('message', '')}"
+            of_whole = {"reason": "shard_failed", "message": message, "shard": task.id, "cause": error}
+            self._end(whole, TaskFailed(whole.id, whole.attempt, of_whole), owed._replace(task=whole))
+        self._spread()
+
+    def cancel(self, task: Task, reason: str) -> None:
+        """Cancel a task, and its shards for the same reason."""
+        self._end(
+            task, TaskCancelled(task.id, task.attempt, reason), _Owed(task, "dependency_cancelled", reason)
+        )
+        self._spread()
+
+    def delete(self, task: Task) -> None:
+        """Forget a task and its shards, whether they had ended or not."""
+        for each in (*shards_of(self._state, task), task):
+            self._end(each, TaskDeleted(each.id), _Owed(each, "dependency_deleted", ""))
+        self._spread()
+
+    def _end(self, task: Task, fact: Ending, owed: _Owed | None = None) -> None:
+        self._ended.add(task.id)
+        self.events.append(fact)
+        if owed is not None:
+            self._owed.append(owed)
+        else:
+            self._completed.add(task.id)
+            self._release(task.id)
+
+    def _release(self, task_id: str) -> None:
+        """Queue the tasks that wait for this one and for nothing else that is unfinished."""
+        for other_id in self._state.dependents.get(task_id, ()):
+            if other_id in self._ended or other_id in self._released:
+                continue
+            if self._completed.issuperset(self._state.tasks[other_id].waits_for):
+                self._released.add(other_id)
+                self.events.append(TaskReleased(other_id))
+
+    def _hand_in(self, shard: Task, result: Any) -> None:
+        """Note a completed shard with its whole: progress, or its own completion."""
+        whole = whole_of(self._state, shard)
+        if whole is None or self.over(whole):
+            return
+        parts = self._parts.setdefault(whole.id, {})
+        parts[str(shard.spec["shard"]["index"])] = result
+        count = whole.spec["shards"]["count"]
+        done = len(whole.parts) + len(parts)
+        if done >= count:
+            duration = self._now - whole.started_at if whole.started_at is not None else None
+            result = gathered({**whole.parts, **parts}, count)
+            self._end(whole, TaskCompleted(whole.id, whole.attempt, result, duration))
+            return
+        percent = min(100.0 * done / count, UNFINISHED_PERCENT_MAX)
+        if percent > whole.progress:
+            self.events.append(TaskProgressed(whole.id, whole.attempt, percent))
+
+    def _spread(self) -> None:
+        """Tell those that hang on what will not be completed, until nobody is left to be told.
+
+        Facts come in the order in which the causes ended, the nearest first, so a bound on the facts of one order can
+        stop here: what is left to be told is what `state.dependents` and the shards of ended wholes still show.
+        """
+        while self._owed:
+            owed = self._owed.popleft()
+            for shard in shards_of(self._state, owed.task):
+                if not self.over(shard):
+                    fact = TaskCancelled(shard.id, shard.attempt, owed.to_shards)
+                    self._end(shard, fact, owed._replace(task=shard))
+            for other_id in self._state.dependents.get(owed.task.id, ()):
+                self._fail_dependent(self._state.tasks[other_id], owed)
+
+    def _fail_dependent(self, task: Task, owed: _Owed) -> None:
+        whole = whole_of(self._state, task)
+        if whole is not None and whole.status not in TERMINAL:
+            # A whole waits for what its shards wait for, and takes them with it.
+            task = whole
+        if self.over(task):
+            return
+        cause = owed.task.id
+        message = f"it depends on {cause}, which will not be completed"
+        error = {"reason": owed.reason, "message": message, "dependency": cause}
+        self._end(task, TaskFailed(task.id, task.attempt, error), _Owed(task, owed.reason, WHOLE_FAILED))
