@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from typing import Any
 
 import ray
@@ -13,6 +14,7 @@ from actors import names
 from actors.gateway import RayControlPlane
 from actors.historian import Historian
 from actors.lender import LenderActor
+from actors.life import Fatal, LivingActor
 from actors.master import Master
 from actors.reconciler import Reconciler
 from helix_ray.config import Settings
@@ -27,7 +29,15 @@ from helix_ray.wire.ids import new_seed
 ADMIN = "admin"
 START_S_MAX = 60.0
 STOP_S_MAX = 10.0
+LOOK_EVERY_S = 0.02
 PASSWORD_BYTES = 12
+
+ACTORS: dict[str, type[LivingActor]] = {
+    names.MASTER: Master,
+    names.LENDER: LenderActor,
+    names.HISTORIAN: Historian,
+    names.RECONCILER: Reconciler,
+}
 
 
 def start(settings: Settings, head: str | None = None, *, all_nodes: bool = True) -> str | None:
@@ -38,26 +48,42 @@ def start(settings: Settings, head: str | None = None, *, all_nodes: bool = True
     ready must not keep the rest from serving.
 
     Returns the administrator's password when it was made here, to be shown once; None when it was given or the
-    administrator exists. Raises BadPassword, or TimeoutError when the actors do not come up.
+    administrator exists. Raises BadPassword, TimeoutError when the actors do not come up, Fatal when they never will.
     """
     given = first_password(settings)
     # What actors get is kept by the cluster, so the password stays out.
     settings = settings.without_password()
     head = head or ray.get_runtime_context().get_node_id()
-    _make(Master, names.MASTER, settings, head, "info")
+    master, lender, historian, reconciler = (
+        ray.remote(actor).options(**names.detached(name, head)).remote(settings)
+        for name, actor in ACTORS.items()
+    )
+    _wait_until_ready([master])
     password = asyncio.run(_ensure_admin(given))
-    _make(LenderActor, names.LENDER, settings, head, None)
-    _make(Historian, names.HISTORIAN, settings, head, "ping")
-    reconciler = _make(Reconciler, names.RECONCILER, settings, head, "ping")
+    _wait_until_ready([lender, historian, reconciler])
     _wait_for_nodes(reconciler, None if all_nodes else {head})
     return password
 
 
-def _make(actor: Any, name: str, settings: Settings, node_id: str, first_call: str | None) -> Any:
-    handle = ray.remote(actor).options(**names.detached(name, node_id)).remote(settings)
-    if first_call is not None:
-        ray.get(getattr(handle, first_call).remote(), timeout=START_S_MAX)
-    return handle
+def _wait_until_ready(actors: list[Any]) -> None:
+    """Wait until they live; raises Fatal for a reason that stays, TimeoutError with the last reason otherwise."""
+
+    async def wait(actor: Any) -> None:
+        said: dict[str, Any] = {"ready": False, "reason": None, "fatal": False}
+        end = time.monotonic() + START_S_MAX
+        while not said["ready"]:
+            with contextlib.suppress(ray.exceptions.RayError):
+                said = await asyncio.wait_for(actor.health.remote(), START_S_MAX)
+            if said["fatal"]:
+                raise Fatal(said["reason"])
+            if time.monotonic() > end:
+                raise TimeoutError(said["reason"])
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(wait(actor) for actor in actors))
+
+    asyncio.run(all_of_them())
 
 
 def _wait_for_nodes(reconciler: Any, nodes: set[str] | None) -> None:
@@ -67,7 +93,7 @@ def _wait_for_nodes(reconciler: Any, nodes: set[str] | None) -> None:
         listed: list[dict[str, Any]] = ray.nodes()
         wanted = nodes or {node["NodeID"] for node in listed if node["Alive"]}
         async with asyncio.timeout(START_S_MAX):
-            while not wanted <= set(await reconciler.ping.remote()):
+            while not wanted <= set(await reconciler.nodes.remote()):
                 await asyncio.sleep(0.1)
 
     asyncio.run(wait())

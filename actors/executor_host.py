@@ -75,20 +75,21 @@ class ExecutorHost:
         self._allow = allow
         self._models_dir = models_dir
         self._callbacks = callbacks
-        prefix = f"helix-{node_id[:12]}-"
-        for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-            # Of a node worker of this node that was killed.
-            shutil.rmtree(left, ignore_errors=True)
-        # mkdtemp makes it 0700: only this user's processes may connect.
-        self._folder = Path(tempfile.mkdtemp(prefix=prefix))
-        self._path = str(self._folder / "executors.sock")
         self._links: dict[str, _Link] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._server: asyncio.AbstractServer | None = None
+        self._folder: Path | None = None
 
     async def listen(self) -> None:
-        """Open the socket; safe to call twice."""
+        """Open the socket; safe to call twice. Raises OSError, and leaves nothing then that the next call does not clear."""
         if self._server is None:
+            prefix = f"helix-{self._node_id[:12]}-"
+            for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+                # Of a node worker of this node that was killed.
+                shutil.rmtree(left, ignore_errors=True)
+            # mkdtemp makes it 0700: only this user's processes may connect.
+            self._folder = Path(tempfile.mkdtemp(prefix=prefix))
+            self._path = str(self._folder / "executors.sock")
             self._server = await asyncio.start_unix_server(self._serve, self._path, limit=RECEIVE_BYTES)
 
     def start(self, seat_id: str, demand: Demand) -> None:
@@ -149,7 +150,8 @@ class ExecutorHost:
             self.end(seat_id)
         if self._server is not None:
             self._server.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _send(self, seat_id: str, message: Message) -> None:
         link = self._links.get(seat_id)

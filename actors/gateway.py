@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from ray.exceptions import RayError, RayTaskError
 
 from actors import names
+from actors.life import NotReady
 from actors.local_link import CallFailed, LinkLost, LocalLink, RayLink
 from actors.read_cache import ReadCache
 from helix_ray.core.access import SYSTEM, Principal
@@ -64,6 +65,7 @@ NEEDS_KEY = (
 UNAVAILABLE = Rejected(
     ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not answer", {"retry_after_s": 5}
 )
+NOT_READY_AGAIN_S = 2
 
 
 class RayControlPlane:
@@ -104,7 +106,7 @@ class RayControlPlane:
             if known is not None:
                 return known
         if wait_s > 0:
-            reply: Answer = await self._call("query", (question, by, wait_s), UNAVAILABLE)
+            reply: Answer = await self._call("query", (question, by, wait_s), lambda refusal: refusal)
         else:
             seq, reply = await self._ask(question, by)
             if self.cache is not None and isinstance(question, GetTask) and not isinstance(reply, Rejected):
@@ -113,7 +115,7 @@ class RayControlPlane:
 
     async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
         """Return facts after a cursor; an empty batch while the master is away."""
-        return await self._call("events", (after, limit, wait_s), Batch((), after, after))
+        return await self._call("events", (after, limit, wait_s), lambda _: Batch((), after, after))
 
     async def aclose(self) -> None:
         """Let go of the master; what is under way is not waited for. Safe to call twice."""
@@ -126,7 +128,7 @@ class RayControlPlane:
         self._link = None
 
     async def _changes(self, after: int, limit: int, wait_s: float) -> tuple[int, int, list[str]] | None:
-        return await self._call("changes", (after, limit, wait_s), None, resend_s=0.0)
+        return await self._call("changes", (after, limit, wait_s), lambda _: None, resend_s=0.0)
 
     # ------------------------------------------------------------------------------------- batches
 
@@ -148,8 +150,9 @@ class RayControlPlane:
     async def _carry(self, batch: list[tuple[Order, asyncio.Future[Receipt | Rejected]]]) -> None:
         orders = [order for order, _ in batch]
         try:
-            refused: list[Receipt | Rejected] = [UNAVAILABLE] * len(batch)
-            answers = await self._call("execute_batch", (orders,), refused)
+            answers: list[Receipt | Rejected] = await self._call(
+                "execute_batch", (orders,), lambda refusal: [refusal] * len(batch)
+            )
         finally:
             self._under_way -= 1
         for (_, future), answer in zip(batch, answers, strict=True):
@@ -172,8 +175,10 @@ class RayControlPlane:
     async def _put(self, batch: list[tuple[Question, Principal, asyncio.Future[tuple[int, Answer]]]]) -> None:
         pairs = [(question, by) for question, by, _ in batch]
         try:
-            refused: tuple[int, list[Answer]] = (0, [UNAVAILABLE] * len(batch))
-            seq, replies = await self._call("query_batch", (pairs,), refused)
+            replies: list[Answer]
+            seq, replies = await self._call(
+                "query_batch", (pairs,), lambda refusal: (0, [refusal] * len(batch))
+            )
         finally:
             self._asking -= 1
         for (_, _, future), reply in zip(batch, replies, strict=True):
@@ -189,28 +194,36 @@ class RayControlPlane:
     # ------------------------------------------------------------------------------------- Ray
 
     async def _call(
-        self, method: str, arguments: tuple[Any, ...], otherwise: T, resend_s: float = RESEND_S
+        self,
+        method: str,
+        arguments: tuple[Any, ...],
+        otherwise: Callable[[Rejected], T],
+        resend_s: float = RESEND_S,
     ) -> T:
-        """Call the master until it answers; return `otherwise` when it has not for `resend_s` seconds."""
+        """Call the master until it answers; return what `otherwise` makes of the refusal when it has not for `resend_s`
+        seconds, or as soon as it says why it cannot live."""
         end = time.monotonic() + resend_s
         while True:
             link = self._link
             try:
                 if link is None:
                     link = await self._link_up()
-                answer: T = await link.call(method, *arguments)
+                answer: T | NotReady = await link.call(method, *arguments)
             except (RayTaskError, CallFailed):
                 log.exception("the master failed on a call")
-                return otherwise
+                return otherwise(UNAVAILABLE)
             except (RayError, ValueError, LinkLost) as error:
                 if self._link is link:
                     self._link = None
                 if time.monotonic() >= end:
                     log.warning("the master does not answer: %s", error)
-                    return otherwise
-                await asyncio.sleep(RESEND_EVERY_S)
+                    return otherwise(UNAVAILABLE)
             else:
-                return answer
+                if not isinstance(answer, NotReady):
+                    return answer
+                if answer.reason is not None or time.monotonic() >= end:
+                    return otherwise(_not_ready(answer))
+            await asyncio.sleep(RESEND_EVERY_S)
 
     async def _link_up(self) -> LocalLink | RayLink:
         """Return the way to the master: its socket where that can be reached, else Ray."""
@@ -229,12 +242,16 @@ class RayControlPlane:
         worker = await self.query(GetWorker(worker_id), SYSTEM)
         return None if isinstance(worker, Rejected) else names.node_worker(str(worker["node_id"]))
 
-    async def _ask_actor(self, name: str | None, send: Callable[[Any], Awaitable[T]]) -> T | None:
-        """Call another actor once; None when it is not there."""
+    async def _ask_actor(self, name: str | None, send: Callable[[Any], Awaitable[T | NotReady]]) -> T | None:
+        """Call another actor once; None when it is not there, or cannot live for now."""
         if name is None:
             return None
         try:
-            return await send(await asyncio.to_thread(names.find, name))
+            answer = await send(await asyncio.to_thread(names.find, name))
+            if not isinstance(answer, NotReady):
+                return answer
+            log.warning("%s is not ready: %s", name, answer.reason)
+            return None
         except (RayError, ValueError) as error:
             log.warning("%s does not answer: %s", name, error)
             return None
@@ -307,3 +324,10 @@ class RayControlPlane:
             return piece
 
         return await read_log(question, task, read, wait_s)
+
+
+def _not_ready(said: NotReady) -> Rejected:
+    """Return the refusal of a master that does not live yet."""
+    reason = said.reason or "it is starting"
+    details = {"retry_after_s": NOT_READY_AGAIN_S, "reason": reason}
+    return Rejected(ErrorCode.SERVICE_UNAVAILABLE, f"The control plane is not ready: {reason}", details)

@@ -10,23 +10,29 @@ import asyncio
 import logging
 import os
 import time
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import duckdb
 
 from actors.attempt_log import read_piece
 from actors.gateway import RayControlPlane
-from actors.logs import set_up
+from actors.life import LivingActor, NotReady, Work
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal, sees_all_tasks
 from helix_ray.core.errors import Rejected
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import Order, Receipt, RetireTasks
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
+from helix_ray.derived import set_aside
 from helix_ray.execution.log import log_path
+from helix_ray.views.file import says_damaged
 from helix_ray.views.history import History
 from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
 
+FILE_NAME = "history.duckdb"
 NICENESS = 5
 FACTS_PER_INGEST_MAX = 5_000
 WAIT_S = 5.0
@@ -35,55 +41,68 @@ PAUSE_S = 0.5
 RETIRE_TASKS_PER_ORDER = 5000
 # More finished tasks than this do not stay in the master's memory, however young they are.
 FINISHED_TASKS_MAX = 100_000
+FIRST_TRY_S_MAX = 5.0
+
+T = TypeVar("T")
 
 
-class Historian:
+class Historian(LivingActor):
     """Owns the history file."""
 
     def __init__(self, settings: Settings) -> None:
-        set_up()
+        self._settings = settings
+        self._log_dir = settings.data_dir / "logs"
+        super().__init__()
         # It may lag: what it follows is on the disk already.
         os.nice(max(0, NICENESS - os.nice(0)))
-        self._retention_s = settings.retention_s
-        self._log_dir = settings.data_dir / "logs"
-        self._history = History(settings.data_dir / "history.duckdb")
-        self._loop: asyncio.Task[None] | None = None
 
-    async def ping(self) -> int:
-        """Start following where it does not run yet; return the history's cursor."""
-        if self._loop is None:
-            self._plane = RayControlPlane()
-            self._loop = asyncio.get_running_loop().create_task(self._run())
-        return self._history.cursor
+    async def opening(self) -> None:
+        """Open the file; a damaged one is set aside and made again from the journal."""
+        self._path = self._settings.data_dir / FILE_NAME
+        self._history = await asyncio.to_thread(History, self._path)
+        self._plane = RayControlPlane()
+
+    def loops(self) -> Sequence[Work]:
+        """Follow the journal."""
+        return (self._follow,)
 
     async def stop(self) -> None:
         """End following and close the file."""
-        if self._loop is not None:
-            self._loop.cancel()
-        self._history.close()
+        lived = self._life.lives
+        self._life.stop()
+        if lived:
+            self._history.close()
 
-    async def find(self, question: GetTask | GetResult, by: Principal) -> dict[str, Any] | None:
+    async def find(self, question: GetTask | GetResult, by: Principal) -> dict[str, Any] | NotReady | None:
         """Return a retired task or its result; None when there is none that the asker may see."""
+        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
+            return refusal
         ask = self._history.get_task if isinstance(question, GetTask) else self._history.result
-        view = await asyncio.to_thread(ask, question.task_id, await self._retired_through())
+        view = await self._on_file(ask, question.task_id, await self._retired_through())
         if view is None or not (view["owner"] == by.id or sees_all_tasks(by)):
             return None
         return view
 
-    async def list(self, question: ListTasks, by: Principal, live: dict[str, Any]) -> dict[str, Any]:
+    async def list(
+        self, question: ListTasks, by: Principal, live: dict[str, Any]
+    ) -> dict[str, Any] | NotReady:
         """Complete a listing of what is in memory with the retired tasks behind it."""
+        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
+            return refusal
         owner = None if sees_all_tasks(by) else by.id
-        lines, total = await asyncio.to_thread(
+        lines, total = await self._on_file(
             self._history.list, question, owner, live["retired_through"], question.offset + question.limit
         )
         skip = max(0, question.offset - live["total"])
         page = live["tasks"] + lines[skip:]
         return {**live, "tasks": page[: question.limit], "total": live["total"] + total}
 
-    async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any]:
+    async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | NotReady:
         """Complete a WaitTasks answer with the outcomes of retired tasks."""
+        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
+            return refusal
         through = await self._retired_through()
-        found = await asyncio.to_thread(self._history.results, live["unknown"], through)
+        found = await self._on_file(self._history.results, live["unknown"], through)
         seen = {i: view for i, view in found.items() if view["owner"] == by.id or sees_all_tasks(by)}
         unknown = [task_id for task_id in live["unknown"] if task_id not in seen]
         return {**live, "done": [*live["done"], *seen.values()], "unknown": unknown}
@@ -103,18 +122,27 @@ class Historian:
         counts = await self._plane.query(Counts(), SYSTEM)
         return 0 if isinstance(counts, Rejected) else int(counts["retired_through"])
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._follow()
-            except Exception:
-                log.exception("following failed and goes on")
-                await asyncio.sleep(PAUSE_S)
+    async def _on_file(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Call the history on a thread; one that turns out to be damaged is set aside, and a next life makes it again."""
+        try:
+            return await asyncio.to_thread(call, *arguments)
+        except duckdb.Error as error:
+            if says_damaged(error):
+                self._end(error)
+            raise
+
+    def _end(self, error: duckdb.Error) -> NoReturn:
+        try:
+            set_aside(self._path, error)
+        finally:
+            log.critical("the historian ends and is started again")
+            logging.shutdown()
+            os._exit(70)
 
     async def _follow(self) -> None:
         batch = await self._plane.events(self._history.cursor, FACTS_PER_INGEST_MAX, WAIT_S)
         if batch.facts:
-            await asyncio.to_thread(self._history.ingest, batch.facts)
+            await self._on_file(self._history.ingest, batch.facts)
         if batch.cursor == batch.head:
             await self._retire()
             await asyncio.sleep(PAUSE_S)
@@ -123,7 +151,8 @@ class Historian:
         """Let go of what finished long enough ago, and of the oldest of what is too much to keep."""
         now = time.time()
         while (
-            await self._retire_some(now - self._retention_s, RETIRE_TASKS_PER_ORDER) == RETIRE_TASKS_PER_ORDER
+            await self._retire_some(now - self._settings.retention_s, RETIRE_TASKS_PER_ORDER)
+            == RETIRE_TASKS_PER_ORDER
         ):
             pass
         counts = await self._plane.query(Counts(), SYSTEM)

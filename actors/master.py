@@ -4,7 +4,8 @@ Calls put orders into an inbox; one loop takes all that are there and has the en
 commit, so commits group by themselves while the disk is busy. After each commit (and at least every TICK_S)
 the followers react, their orders go through the same engine, and whoever waits for news is woken.
 
-When an append fails the process ends: Ray starts it again, and it folds what the disk has.
+When an append fails the process ends: Ray starts it again, and it folds what the disk has. A journal that cannot be
+opened for now is tried again (actors/life.py); one that is damaged is never mended: that is a fatal reason.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+import ray
+
 from actors.clock import SystemClock
+from actors.life import Fatal, LivingActor, NotReady, Work
 from actors.local_link import LocalServer
-from actors.logs import set_up
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import has_news
+from helix_ray.core.codec import UnknownKind
 from helix_ray.core.errors import Rejected, forbidden
 from helix_ray.core.events import subject_of
 from helix_ray.core.orders import Order, Receipt
@@ -31,15 +35,19 @@ from helix_ray.core.questions import Question, SigningKeys
 from helix_ray.engine import Engine
 from helix_ray.followers import in_master
 from helix_ray.followers.base import Follower, News
+from helix_ray.journal.errors import JournalDamaged, JournalTooNew
+from helix_ray.journal.sqlite import FILE_NAME as JOURNAL_FILE
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Batch
-from helix_ray.security.keys import load_or_create_key
+from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
 from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
 
 HEAD_KEY_FILE = "journal.key"
-LOCK_WAIT_S = 10.0
+LOCK_WAIT_S = 2.0
+# Callers send again what a master that is still folding did not take.
+FIRST_TRY_S_MAX = 10.0
 TICK_S = 0.1
 GC_THRESHOLD = 100_000
 HEAD_EVERY_S = 1.0
@@ -55,67 +63,102 @@ Answer = dict[str, Any] | Rejected
 Inbox = list[tuple[Sequence[Order], asyncio.Future[list[Receipt | Rejected]]]]
 
 
-class Master:
+class Master(LivingActor):
     """Owns the journal, the state and the followers that need both."""
 
-    def __init__(self, settings: Settings) -> None:
-        set_up()
+    def __init__(self, settings: Settings, *, first: bool = True) -> None:
+        """`first` allows to make the journal; to one that lived before it is something that must be there."""
         self._settings = settings
+        self._first = first
+        self._inbox: Inbox = []
+        self._arrived = asyncio.Event()
+        self._news = asyncio.Event()
+        calls = (self.execute_batch, self.query, self.query_batch, self.events, self.changes)
+        self._local = LocalServer({call.__name__: call for call in calls})
+        super().__init__()
+
+    async def opening(self) -> None:
+        """Open the journal and fold it, on a thread: whoever asks how it goes is answered meanwhile."""
+        try:
+            await asyncio.to_thread(self._open)
+        except (JournalDamaged, JournalTooNew, KeyFileUnsafe, UnknownKind) as error:
+            raise Fatal(f"{type(error).__name__}: {error}") from error
+
+    def _open(self) -> None:
+        settings = self._settings
+        if not self._first or ray.get_runtime_context().was_current_actor_reconstructed:
+            # A volume that is not there looks like a first start: an empty journal in its place would be served.
+            (settings.data_dir / JOURNAL_FILE).stat()
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._keys = load_or_create_key(settings.data_dir)
         head_key = load_or_create_key(settings.data_dir, HEAD_KEY_FILE)
         # A master that Ray starts again may meet its predecessor's last moments.
-        self._journal = SqliteJournal(settings.data_dir, head_key.secrets[head_key.current], LOCK_WAIT_S)
-        policy = settings.policy()
-        self._engine = Engine(self._journal, policy, SystemClock())
-        folded = _without_collector(self._engine.recover)
-        log.info("epoch %d: folded %d facts up to %d", self._journal.epoch, folded, self._engine.state.seq)
+        journal = SqliteJournal(settings.data_dir, head_key.secrets[head_key.current], LOCK_WAIT_S)
+        try:
+            policy = settings.policy()
+            engine = Engine(journal, policy, SystemClock())
+            folded = _without_collector(engine.recover)
+        except BaseException:
+            journal.close()
+            raise
+        log.info("epoch %d: folded %d facts up to %d", journal.epoch, folded, engine.state.seq)
+        self._journal, self._engine = journal, engine
         self._followers: list[Follower] = in_master(policy)
-        self._cursor = self._engine.state.seq
-        self._inbox: Inbox = []
-        self._arrived = asyncio.Event()
-        self._news = asyncio.Event()
-        self._woken = self._cursor
-        calls = (self.execute_batch, self.query, self.query_batch, self.events, self.changes)
-        self._local = LocalServer({call.__name__: call for call in calls})
-        self._tasks: list[asyncio.Task[None]] = []
+        self._cursor = self._woken = engine.state.seq
+
+    def loops(self) -> Sequence[Work]:
+        """Commit what arrives, and keep HEAD."""
+        return tuple(partial(self._or_end, work) for work in (self._commit_loop, self._head_loop))
 
     # ------------------------------------------------------------------------------------------ calls
 
-    async def execute_batch(self, orders: Sequence[Order]) -> list[Receipt | Rejected]:
+    async def execute_batch(self, orders: Sequence[Order]) -> list[Receipt | Rejected] | NotReady:
         """Carry out orders; their answers come in order, when all of them are durable."""
-        self._start()
+        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
+            return refusal
         future: asyncio.Future[list[Receipt | Rejected]] = asyncio.get_running_loop().create_future()
         self._inbox.append((orders, future))
         self._arrived.set()
         return await future
 
-    async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
+    async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer | NotReady:
         """Answer a question, waiting for news up to `wait_s` seconds where it can wait for some."""
-        self._start()
+        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
+            return refusal
         if isinstance(question, SigningKeys):
             return self._signing_keys(by)
         ask = partial(self._engine.query, question, by)
         return await self._until(ask, partial(has_news, question), wait_s)
 
-    async def query_batch(self, questions: Sequence[tuple[Question, Principal]]) -> tuple[int, list[Answer]]:
+    async def query_batch(
+        self, questions: Sequence[tuple[Question, Principal]]
+    ) -> tuple[int, list[Answer]] | NotReady:
         """Answer questions that do not wait; also returns the seq that the answers are as of."""
-        self._start()
+        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
+            return refusal
         return self._engine.state.seq, [self._engine.query(question, by) for question, by in questions]
 
-    async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
+    async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch | NotReady:
         """Return facts after a cursor, waiting up to `wait_s` seconds for the first."""
-        self._start()
+        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
+            return refusal
+        return await self._facts(after, limit, wait_s)
+
+    async def _facts(self, after: int, limit: int, wait_s: float) -> Batch:
         return await self._until(partial(self._engine.events, after, limit), _has_facts, wait_s)
 
-    async def changes(self, after: int, limit: int, wait_s: float = 0.0) -> tuple[int, int, list[str]]:
+    async def changes(
+        self, after: int, limit: int, wait_s: float = 0.0
+    ) -> tuple[int, int, list[str]] | NotReady:
         """Return the new cursor, the head, and the ids of what changed after the old cursor.
 
         It is a hint for caches, with no payload. A negative cursor starts at the head.
         """
+        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
+            return refusal
         if after < 0:
             return self._engine.state.seq, self._engine.state.seq, []
-        if not (await self.events(after, 1, wait_s)).facts:
+        if not (await self._facts(after, 1, wait_s)).facts:
             return after, self._engine.state.seq, []
         # One message for all that happens in this moment: each costs the caller as much as a request does.
         await asyncio.sleep(COALESCE_S)
@@ -123,33 +166,34 @@ class Master:
         return batch.cursor, batch.head, list({subject_of(fact.event) for fact in batch.facts} - {""})
 
     async def info(self) -> dict[str, Any]:
-        """Return the process id, the epoch, how far the journal is, and the socket for callers of this host."""
-        self._start()
-        path = await self._local.listen()
+        """Return the process id, the epoch, how far the journal is, and the socket for callers of this host.
+
+        Epoch and seq are None while it does not live; the socket takes calls then, too, and says why.
+        """
+        try:
+            path = await self._local.listen()
+        except OSError as error:
+            # Callers of this host come through Ray then, as those of others do.
+            log.warning("no socket for callers of this host: %s", error)
+            path = ""
+        lives = self._life.lives
         return {
             "pid": os.getpid(),
-            "epoch": self._journal.epoch,
-            "seq": self._engine.state.seq,
+            "epoch": self._journal.epoch if lives else None,
+            "seq": self._engine.state.seq if lives else None,
             "socket": path,
         }
 
     async def stop(self) -> None:
         """Keep a snapshot and close the journal; the actor is of no use afterwards."""
-        for task in self._tasks:
-            task.cancel()
+        lived = self._life.lives
+        self._life.stop()
         self._local.close()
-        self._engine.save_snapshot()
-        self._journal.close()
+        if lived:
+            self._engine.save_snapshot()
+            self._journal.close()
 
     # ------------------------------------------------------------------------------------------ loops
-
-    def _start(self) -> None:
-        """Start the loops on the actor's event loop, which does not run yet while __init__ does."""
-        if not self._tasks:
-            loop = asyncio.get_running_loop()
-            self._tasks = [
-                loop.create_task(self._or_end(work)) for work in (self._commit_loop, self._head_loop)
-            ]
 
     async def _or_end(self, work: Callable[[], Any]) -> None:
         try:

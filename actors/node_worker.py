@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,7 +20,7 @@ from uuid import uuid4
 from actors.attempt_log import read_piece, sweep
 from actors.executor_host import Callbacks, ExecutorHost
 from actors.gateway import RayControlPlane
-from actors.logs import set_up
+from actors.life import LivingActor, Work
 from actors.results import ResultShelf, to_report
 from actors.usage import NodeUsage
 from helix_ray.config import Settings
@@ -58,16 +58,14 @@ DEFAULT_DEMAND = (("cpu", 1.0),)
 NODE_DATA_DIR = "HELIX_NODE_DATA_DIR"
 
 
-class NodeWorker:
+class NodeWorker(LivingActor):
     """One per live Ray node; `offer` has worker_id, node_id, hostname, resources, labels and capabilities."""
 
     def __init__(self, settings: Settings, offer: dict[str, Any]) -> None:
-        set_up()
         self._settings = settings
         self._offer = offer
         self._boot = uuid4().hex
         self._log_dir = Path(os.environ.get(NODE_DATA_DIR) or settings.data_dir) / "logs"
-        self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         models = settings.models_dir or Path(__file__).parent.parent / "helix_ray" / "models"
         callbacks = Callbacks(
             self._executor_ready, self._executor_said, self._executor_returned, self._executor_gone
@@ -84,34 +82,33 @@ class NodeWorker:
         ] = {}  # attempt -> (why, monotonic time to kill its executor)
         self._killed: set[Key] = set()
         self._registered = False
-        self._loops: list[asyncio.Task[None]] = []
         self._seats_made = 0
+        super().__init__()
+
+    async def opening(self) -> None:
+        """Make the folder of logs and the executors' socket."""
+        self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self._host.listen()
+        self._plane = RayControlPlane()
+        self._open_seat(DEFAULT_DEMAND)
+
+    def loops(self) -> Sequence[Work]:
+        """Take work, be heard, report, look after what runs, and throw old logs away."""
+        return (self._work_loop, self._heartbeat_loop, self._report_loop, self._check_loop, self._sweep_loop)
 
     # ------------------------------------------------------------------------------------------ calls
 
     async def ping(self, free: dict[str, float] | None = None) -> dict[str, Any]:
-        """Start the loops where they do not run yet, and say who this is; `free` is what Ray has free on this node."""
+        """Say who this is; `free` is what Ray has free on this node."""
         if free is not None:
             self._usage.sample(free, [seat.demand for seat in self._dispatch.seats.values()])
-        if not self._loops:
-            self._plane = RayControlPlane()
-            await self._host.listen()
-            loop = asyncio.get_running_loop()
-            works = (
-                self._work_loop,
-                self._heartbeat_loop,
-                self._report_loop,
-                self._check_loop,
-                self._sweep_loop,
-            )
-            self._loops = [loop.create_task(self._for_ever(work)) for work in works]
-            self._open_seat(DEFAULT_DEMAND)
         seats = {seat.id: len(seat.outstanding) for seat in self._dispatch.seats.values()}
         return {
             "pid": os.getpid(),
             "boot": self._boot,
             "worker_id": self._offer["worker_id"],
             "registered": self._registered,
+            "reason": self._life.reason,
             "seats": seats,
         }
 
@@ -134,19 +131,10 @@ class NodeWorker:
 
     async def stop(self) -> None:
         """End the loops and every executor."""
-        for loop in self._loops:
-            loop.cancel()
+        self._life.stop()
         self._host.close()
 
     # ------------------------------------------------------------------------------------------ loops
-
-    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await work()
-            except Exception:
-                log.exception("%s failed and goes on", work.__name__)
-                await asyncio.sleep(AGAIN_S)
 
     async def _register(self) -> None:
         offer = self._offer

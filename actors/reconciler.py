@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from actors import labels as known_labels
 from actors import names
 from actors.gateway import RayControlPlane
 from actors.identities import Identities
-from actors.logs import set_up
+from actors.life import LivingActor, Work
 from actors.node_worker import NodeWorker
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
@@ -41,38 +42,37 @@ OURS = {"CPU": "cpu", "GPU": "gpu", "NPU": "npu"}
 NOT_RESOURCES = ("node:", "accelerator_type:", "object_store_memory", "bundle", "memory")
 
 
-class Reconciler:
+class Reconciler(LivingActor):
     """Compares Ray's nodes with the workers there are, once a second."""
 
     def __init__(self, settings: Settings) -> None:
-        set_up()
         self._settings = settings
         self._handles: dict[str, Any] = {}
         self._identities = Identities()
         self._cares: dict[str, asyncio.Task[None]] = {}
-        self._loop: asyncio.Task[None] | None = None
+        super().__init__()
 
-    async def ping(self) -> list[str]:
-        """Start the loop where it does not run yet; return the nodes whose worker is registered."""
-        if self._loop is None:
-            self._plane = RayControlPlane()
-            self._loop = asyncio.get_running_loop().create_task(self._run())
+    async def opening(self) -> None:
+        """Make the way to the master."""
+        self._plane = RayControlPlane()
+
+    def loops(self) -> Sequence[Work]:
+        """Look once a second."""
+        return (self._run,)
+
+    async def nodes(self) -> list[str]:
+        """Return the nodes whose worker is registered."""
         return sorted(self._handles)
 
     async def stop(self) -> None:
         """End the loop; node workers stay."""
-        if self._loop is not None:
-            self._loop.cancel()
+        self._life.stop()
         for care in self._cares.values():
             care.cancel()
 
     async def _run(self) -> None:
-        while True:
-            try:
-                await self._reconcile()
-            except Exception:
-                log.exception("reconciling failed and goes on")
-            await asyncio.sleep(EVERY_S if self._handles else FIRST_S)
+        await self._reconcile()
+        await asyncio.sleep(EVERY_S if self._handles else FIRST_S)
 
     async def _reconcile(self) -> None:
         listed: list[dict[str, Any]] = await asyncio.to_thread(ray.nodes)
@@ -111,7 +111,7 @@ class Reconciler:
             log.error("caring for node %s failed and goes on", node_id[:12], exc_info=care.exception())
 
     async def _care_for(self, node: dict[str, Any], worker_id: str, free: dict[str, float] | None) -> None:
-        """Make the node's worker if there is none; its loops start with the first ping of every life."""
+        """Make the node's worker if there is none; it says itself when it is registered."""
         node_id = node["NodeID"]
         try:
             handle: Any = self._handles.get(node_id)

@@ -21,6 +21,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from helix_ray.core.events import Fact
+from helix_ray.derived import sqlite_says_damaged
 from helix_ray.journal import snapshots
 from helix_ray.journal.chain import GENESIS, check_rows, to_fact, to_rows
 from helix_ray.journal.errors import JournalDamaged, JournalTooNew, StaleWriter
@@ -153,13 +154,18 @@ class SqliteJournal:
         return Claim(self._seq, self._hash.hex(), self.epoch, time.time())
 
     def _check(self, claim: Claim | None) -> tuple[int, bytes]:
-        """Return the newest fact's seq and hash, or raise JournalDamaged; writes nothing."""
+        """Return the newest fact's seq and hash, or raise JournalDamaged; writes nothing.
+
+        What only says that the file cannot be reached for now (no permission, no room, busy) is raised as it is.
+        """
         advice = f"Restore a backup of {self._path.parent}"
         try:
             seq, last_hash = self._check_file(claim)
         except JournalDamaged as damage:
             raise JournalDamaged(f"{self._path}: {damage}. {advice}") from damage
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if isinstance(error, sqlite3.Error) and not sqlite_says_damaged(error):
+                raise
             raise JournalDamaged(f"{self._path} cannot be read ({error}). {advice}") from error
         return seq, last_hash
 

@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-import logging
 from importlib.resources import files
 from pathlib import Path
 
 import duckdb
 
-log = logging.getLogger(__name__)
+from helix_ray.derived import names_passing_cause, set_aside
 
 LAYOUT = 2
 MEMORY_MAX = "512MB"
 THREADS = 2
-# One unusable file is kept under this suffix, for whoever wants to know why.
-ASIDE_SUFFIX = ".unusable"
+# Of DuckDB's messages: "Could not set lock on file ...", "Corrupt database file: computed checksum ...".
+LOCKED = "set lock on file"
+CORRUPT = "Corrupt database file"
 
 
 def open_history(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open the file, with its tables. Raises duckdb.IOException when another process has it."""
+    """Open the file, with its tables; one that is damaged is set aside and made again.
+
+    Raises duckdb.Error where it cannot be opened for now: another process has it, or the disk or the system refuses.
+    """
     try:
         return _connect(path)
     except duckdb.Error as error:
-        if "lock" in str(error).lower():
+        if _passes(error):
             raise
-        log.warning("%s cannot be used and is built anew from the journal: %s", path, error)
-    _set_aside(path)
+        set_aside(path, error)
     return _connect(path)
 
 
+def says_damaged(error: duckdb.Error) -> bool:
+    """Say whether what DuckDB met in an open file means that the file is damaged."""
+    broken = (duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
+    return isinstance(error, broken) or CORRUPT in str(error)
+
+
+def _passes(error: duckdb.Error) -> bool:
+    """Say whether the file may be sound: DuckDB has one class for a damaged file and for a disk that refuses."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return True
+    return LOCKED in str(error) or names_passing_cause(str(error))
+
+
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     con = duckdb.connect(str(path), config={"memory_limit": MEMORY_MAX, "threads": THREADS})
     try:
         # Object columns of a batch are strings, whatever a sample of them looks like (views/columns.py).
@@ -44,9 +58,3 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
         con.close()
         raise
     return con
-
-
-def _set_aside(path: Path) -> None:
-    log_path = path.with_name(path.name + ".wal")
-    log_path.unlink(missing_ok=True)
-    path.replace(path.with_name(path.name + ASIDE_SUFFIX))

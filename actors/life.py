@@ -1,0 +1,203 @@
+"""The life of a system actor: it begins by itself, in every start, and opens what it needs however often that takes.
+
+To Ray a constructor that raises is final, and nobody is told that an actor was started again. So a constructor here
+touches no file and no network, and has the actor call its own `begin` (LivingActor). That opens what the actor needs:
+
+    beginning --> living             `open` returned: the loops run, calls are answered
+        |  ^
+        |  +-- again, with backoff   `open` raised: NotReady with the reason, one line in the log per reason
+        +----> fatal                 `open` raised Fatal: no later try would end otherwise, and `helix up` ends with the reason
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from actors.logs import set_up
+
+log = logging.getLogger(__name__)
+
+# Between two tries to open. The longest is well below what a client is ready to wait for after the cause is gone.
+AGAIN_S_MIN = 0.2
+AGAIN_S_MAX = 3.0
+# A loop that failed goes on after this long.
+GO_ON_S = 0.2
+# A call of `begin` that Ray does not deliver (the actor is not known to be alive yet) is repeated.
+CALL_S_MAX = 10.0
+CALL_AGAIN_S = 0.05
+REASON_CHARS_MAX = 300
+
+Work = Callable[[], Awaitable[None]]
+
+
+class Fatal(Exception):
+    """What keeps an actor from living will not go away by itself; the message says what it is and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """The answer of an actor that does not live yet; `reason` is None while its first try is under way."""
+
+    reason: str | None
+
+
+class Life:
+    """One life; make it anywhere, begin it on the event loop that it is to run on."""
+
+    def __init__(self, name: str, open_: Work, loops: Sequence[Work] = ()) -> None:
+        """`open_` may be called many times and must leave nothing open when it raises; `loops` run after it, for ever."""
+        self._name = name
+        self._open = open_
+        self._works = loops
+        self._reason: str | None = None
+        self._fatal = False
+        self._opened = asyncio.Event()
+        # Set as soon as there is anything to say: it lives, or a try has failed.
+        self._known = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopped = False
+
+    def begin(self) -> None:
+        """Begin, where that has not happened; returns at once."""
+        if not self._tasks and not self._stopped:
+            self._tasks.append(asyncio.get_running_loop().create_task(self._live()))
+
+    def stop(self) -> None:
+        """End the loops and every further try; safe to call twice."""
+        self._stopped = True
+        for task in self._tasks:
+            task.cancel()
+
+    @property
+    def lives(self) -> bool:
+        """Whether `open` has returned and nothing was stopped since."""
+        return self._opened.is_set() and not self._stopped
+
+    @property
+    def reason(self) -> str | None:
+        """Why it does not live; None when it does, or when its first try is under way."""
+        return self._reason
+
+    @property
+    def fatal(self) -> bool:
+        """Whether no later try will be made."""
+        return self._fatal
+
+    async def not_ready(self, wait_s: float) -> NotReady | None:
+        """Return None as soon as it lives; else why it does not, waiting up to `wait_s` for the end of its first try."""
+        if not self._opened.is_set() and self._reason is None and not self._stopped:
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._known.wait()
+            except TimeoutError:
+                return NotReady(None)
+        return None if self.lives else NotReady("it is being stopped" if self._stopped else self._reason)
+
+    async def _live(self) -> None:
+        pause_s, tries = AGAIN_S_MIN, 1
+        while not await self._try_to_open(pause_s):
+            if self._fatal:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s, tries = min(2 * pause_s, AGAIN_S_MAX), tries + 1
+        if self._reason is not None:
+            log.info("%s has opened what it needs, at try %d", self._name, tries)
+        self._reason = None
+        self._opened.set()
+        self._known.set()
+        loop = asyncio.get_running_loop()
+        self._tasks += [loop.create_task(self._keep(work)) for work in self._works]
+
+    async def _try_to_open(self, pause_s: float) -> bool:
+        try:
+            await self._open()
+        except Fatal as fatal:
+            self._reason, self._fatal = str(fatal), True
+            self._known.set()
+            log.critical("%s cannot live: %s", self._name, fatal)
+            return False
+        except Exception as error:
+            self._note(error, pause_s)
+            return False
+        return True
+
+    def _note(self, error: Exception, pause_s: float) -> None:
+        """Say a reason once, however many tries end with it."""
+        reason = reason_of(error)
+        if reason != self._reason:
+            surprise = None if isinstance(error, OSError) else error
+            log.warning(
+                "%s cannot open what it needs and tries again: %s", self._name, error, exc_info=surprise
+            )
+        self._reason = reason
+        self._known.set()
+
+    async def _keep(self, work: Work) -> None:
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("%s of %s failed and goes on", getattr(work, "__name__", "a loop"), self._name)
+                await asyncio.sleep(GO_ON_S)
+
+
+class LivingActor:
+    """What all system actors are: `opening` and `loops` are theirs, the life is the same."""
+
+    def __init__(self) -> None:
+        set_up()
+        self._life = Life(type(self).__name__, self.opening, self.loops())
+        _call_from_thread(ray.get_runtime_context().current_actor)
+
+    async def opening(self) -> None:
+        """Open what is needed; called again after it raised, so it must leave nothing open then."""
+
+    def loops(self) -> Sequence[Work]:
+        """Return what runs for ever once it is open."""
+        return ()
+
+    def hindrance(self) -> str | None:
+        """Return what keeps an actor that lives from doing its work; None when nothing does."""
+        return None
+
+    async def begin(self) -> None:
+        """Begin to live: the actor calls this itself, in every start."""
+        self._life.begin()
+
+    async def health(self) -> dict[str, Any]:
+        """Return the process id, whether it can do its work, why not, and whether that stays so."""
+        reason = self.hindrance() if self._life.lives else self._life.reason or "it is starting"
+        return {"pid": os.getpid(), "ready": reason is None, "reason": reason, "fatal": self._life.fatal}
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error in one short line that may be shown to anybody: no path but a file's own name."""
+    if isinstance(error, OSError) and error.strerror:
+        name = os.path.basename(str(error.filename)) if error.filename is not None else ""
+        return f"{name}: {error.strerror}" if name else error.strerror
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first}"[:REASON_CHARS_MAX] if first else type(error).__name__
+
+
+def _call_from_thread(me: Any) -> None:
+    """Call `begin` until it was taken: the event loop does not run yet, and Ray does not know yet that the actor lives."""
+    taken = threading.Event()
+
+    def call() -> None:
+        while not taken.is_set():
+            try:
+                ray.get(me.begin.remote(), timeout=CALL_S_MAX)
+                taken.set()
+            except Exception as error:
+                log.debug("begin was not taken and is called again: %s", error)
+                taken.wait(CALL_AGAIN_S)
+
+    threading.Thread(target=call, name="begin", daemon=True).start()
