@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from helix_ray.cli import cluster, login, node, quotas, tasks, up, users, workers
+from helix_ray.cli import backup, cluster, login, node, quotas, tasks, up, users, workers
 from helix_ray.cli.exits import HelixGroup
 
 app = typer.Typer(
@@ -40,6 +40,8 @@ def root(
 app.command(context_settings=up.PASS_ON)(up.up)
 app.command(context_settings=up.PASS_ON)(up.down)
 app.command(context_settings=node.PASS_ON)(node.node)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command("node-resources", context_settings=node.PASS_ON)(node.resources)
 app.command()(login.login)
 app.command()(login.logout)

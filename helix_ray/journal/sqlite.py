@@ -23,23 +23,19 @@ from pathlib import Path
 from helix_ray.core.events import Fact
 from helix_ray.derived import sqlite_says_damaged
 from helix_ray.journal import snapshots
-from helix_ray.journal.chain import GENESIS, check_rows, to_fact, to_rows
-from helix_ray.journal.errors import JournalDamaged, JournalTooNew, StaleWriter
+from helix_ray.journal.chain import GENESIS, to_fact, to_rows
+from helix_ray.journal.check import FORMAT, check_chain, check_claim, connect, has_tables, missing
+from helix_ray.journal.errors import JournalDamaged, StaleWriter
 from helix_ray.journal.head import Claim, HeadFile
 from helix_ray.journal.lock import FileLock
 from helix_ray.ports import Snapshot
 from helix_ray.private import make_file
 
 FILE_NAME = "journal.sqlite"
-FORMAT = 1
 PAGE_BYTES = 8192
 # The write-ahead log is folded into the file when it has this many pages (8 MiB).
 CHECKPOINT_PAGES = 1000
-# How long another connection (a backup, a person with sqlite3) may keep a commit waiting.
-BUSY_WAIT_S = 5.0
 
-# Named one by one, so that a damaged schema is noticed at the start.
-_COLUMNS = "seq, epoch, at, kind, version, subject, actor, request_id, body, hash"
 _INSERT = "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -122,7 +118,7 @@ class SqliteJournal:
     def verify(self, from_seq: int = 1) -> int:
         """Check the chain from a fact to the newest; return how many were checked. Raises JournalDamaged."""
         before = from_seq - 1
-        last, _ = _check_chain(self._connection(), before)
+        last, _ = check_chain(self._connection(), before)
         if last != self._seq:
             raise JournalDamaged(f"facts {last + 1} to {self._seq} are missing from the journal")
         return last - before
@@ -171,17 +167,17 @@ class SqliteJournal:
 
     def _check_file(self, claim: Claim | None) -> tuple[int, bytes]:
         if self._path.exists():
-            with contextlib.closing(_connect(self._path, "ro")) as con:
-                if _has_tables(con):
-                    _check_claim(con, claim)
-                    return _check_chain(con, snapshots.newest_fitting(con))
+            with contextlib.closing(connect(self._path, "ro")) as con:
+                if has_tables(con):
+                    check_claim(con, claim)
+                    return check_chain(con, snapshots.newest_fitting(con))
         if claim is not None and claim.seq > 0:
-            raise _missing(1, claim)
+            raise missing(1, claim)
         return 0, GENESIS
 
     def _open(self) -> sqlite3.Connection:
         make_file(self._path)  # SQLite gives the log beside it the same mode
-        con = _connect(self._path, "rwc")
+        con = connect(self._path, "rwc")
         con.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         con.execute("PRAGMA journal_mode = WAL")
         con.execute("PRAGMA synchronous = FULL")
@@ -201,52 +197,7 @@ class SqliteJournal:
         return int(row[0])
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    # An actor's constructor and its methods run on different threads, one after the other.
-    con = sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_WAIT_S, check_same_thread=False
-    )  # fmt: skip
-    version = con.execute("PRAGMA user_version").fetchone()[0]
-    if version > FORMAT:
-        con.close()
-        raise JournalTooNew(f"{path} has format {version}; this release knows up to {FORMAT}")
-    return con
-
-
 def _statements() -> list[str]:
     text = files("helix_ray.journal").joinpath("schema.sql").read_text("utf-8")
     lines = [line.partition("--")[0] for line in text.splitlines()]
     return [part for part in "\n".join(lines).split(";") if part.strip()]
-
-
-def _has_tables(con: sqlite3.Connection) -> bool:
-    names = con.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('facts', 'snapshots', 'meta')")
-    return bool(names.fetchone()[0] == 3)
-
-
-def _check_claim(con: sqlite3.Connection, claim: Claim | None) -> None:
-    """Raise JournalDamaged unless the journal has the fact that HEAD names."""
-    if claim is None:
-        return
-    newest = con.execute("SELECT coalesce(max(seq), 0) FROM facts").fetchone()[0]
-    if newest < claim.seq:
-        raise _missing(newest + 1, claim)
-    found = snapshots.hash_at(con, claim.seq)
-    if found is None or found.hex() != claim.hash:
-        raise JournalDamaged(f"fact {claim.seq} is not the one that was acknowledged")
-
-
-def _missing(first: int, claim: Claim) -> JournalDamaged:
-    return JournalDamaged(
-        f"facts {first} to {claim.seq} were acknowledged and are missing (to go on without them, remove HEAD)"
-    )
-
-
-def _check_chain(con: sqlite3.Connection, seq: int) -> tuple[int, bytes]:
-    """Check the chain after row `seq`; return the newest row's seq and hash."""
-    previous = snapshots.hash_at(con, seq)
-    if previous is None:
-        raise JournalDamaged(f"fact {seq} is missing from the journal")
-    return check_rows(
-        con.execute(f"SELECT {_COLUMNS} FROM facts WHERE seq > ? ORDER BY seq", (seq,)), seq, previous
-    )

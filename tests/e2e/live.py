@@ -92,6 +92,10 @@ class Live:
         rows = self._journal("SELECT subject FROM facts WHERE kind = ?", kind)
         return Counter(subject for (subject,) in rows)
 
+    def seqs(self, kind: str) -> dict[str, int]:
+        """Return the places in the journal of the facts of a kind, by what they are about."""
+        return dict(self._journal("SELECT subject, seq FROM facts WHERE kind = ?", kind))
+
     def bodies(self, kind: str) -> list[Json]:
         """Return what the facts of a kind say, oldest first."""
         rows = self._journal("SELECT body FROM facts WHERE kind = ? ORDER BY seq", kind)

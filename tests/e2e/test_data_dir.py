@@ -1,9 +1,12 @@
-"""A real server under umask 000, on a data directory that was open: nobody else reads what it keeps, or the password."""
+"""The data directory of a real server: nobody else reads what it keeps, and a copy made under load is a server again."""
 
 from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,3 +59,39 @@ def test_all_that_is_kept_is_its_users_alone(live: Live) -> None:
     assert {Path(name).name for name in found} >= {"journal.sqlite", "journal.sqlite-wal", "history.duckdb"}
     assert f"{task}.1.log" in {Path(name).name for name in found}
     assert {name: oct(mode) for name, mode in found.items() if mode & 0o077} == {}
+
+
+def helix(*words: str) -> str:
+    """Run the program; return what it printed."""
+    command = [str(Path(sys.executable).with_name("helix")), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_backup_under_load_is_a_server_again(live: Live, tmp_path: Path) -> None:
+    """Everything acknowledged up to the seq that it names is served from the copy, to sessions of before too."""
+    client, done = live.client(), threading.Event()
+    acknowledged = submit(client, *[shell("true") for _ in range(50)])
+
+    def load() -> None:
+        while not done.is_set():
+            submit(client, shell("true", labels={"load": "yes"}))
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        said = helix("backup", str(tmp_path / "copy"), "--data-dir", str(live.data_dir))
+    finally:
+        done.set()
+        thread.join()
+    seq = int(said.split("facts 1 to ")[1].split(",")[0])
+    assert helix("restore", str(tmp_path / "copy"), "--data-dir", str(tmp_path / "again")).count(f"to {seq},")
+    submitted = {i for i, at in live.seqs("TaskSubmitted").items() if at <= seq}
+    assert submitted >= set(acknowledged)
+    with serving(tmp_path / "again") as again:
+        seen = again.anonymous()
+        seen.headers["Authorization"] = client.headers["Authorization"]
+        for task_id in submitted:
+            assert seen.get(f"/tasks/{task_id}").status_code == 200
+        assert ended(again.client(), submit(seen, shell("true"))[0])["status"] == "completed"

@@ -1,0 +1,293 @@
+"""Copies of a data directory that can be trusted: made while the server runs, checked before they are called good.
+
+A backup is a folder with
+
+    journal.sqlite   the journal and its snapshots as of one moment, complete up to a seq, in one file without a log
+    HEAD             signed anew for that seq: what came later is no gap of this copy
+    *.key            the keys that verify it and go on: signatures of HEAD and snapshots, tokens
+    backup.json      seq, hash and epoch; written last
+
+History, rate limits and locks are derived or of the moment; outputs of attempts and large results are not part of it.
+
+It is made in `.NAME.partial` beside its place and gets its name when every row's hash has been checked, so a copy that was
+cut short has no name that anybody would take for a backup. A restore puts HEAD in place first and the journal last: what was cut
+short there is refused by the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import orjson
+
+from helix_ray.journal.check import check_chain, check_claim, connect, has_tables
+from helix_ray.journal.errors import JournalDamaged, JournalError
+from helix_ray.journal.head import Claim, HeadFile
+from helix_ray.journal.lock import FileLock
+from helix_ray.journal.sqlite import FILE_NAME
+from helix_ray.private import TooWide, narrow_folder
+from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
+
+HEAD, HEAD_KEY, MANIFEST, LOCK = "HEAD", "journal.key", "backup.json", "journal.lock"
+KEYS = "*.key"
+FORMAT = 1
+PAGES_PER_STEP = 2000
+# Held by whatever runs on a data directory.
+LOCKS = ("up.lock", "node.lock", LOCK)
+NOT_OURS = frozenset({"lost+found"})
+
+# Hears what is being done and how much of it, 0 to 1.
+Progress = Callable[[str, float], None]
+
+
+class BackupFailed(Exception):
+    """It was not done; the message says why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup holds: facts 1 to `seq`, of which the last has this hash (hex)."""
+
+    format: int
+    seq: int
+    hash: str
+    epoch: int
+    made_at: float
+
+
+def back_up(data_dir: Path, target: Path, progress: Progress) -> Manifest:
+    """Copy a data directory, in use or not, to a folder that is not there yet or empty. Raises BackupFailed."""
+    with _plainly(f"{data_dir} was not backed up"):
+        if not (data_dir / FILE_NAME).is_file():
+            raise BackupFailed(f"there is no journal in {data_dir}")
+        _must_be_empty(target)
+        with _draft_of(target) as draft:
+            manifest = _copy(data_dir, draft, progress)
+            _sync(draft)
+            draft.rename(target)
+        _sync(target.parent)
+        return manifest
+
+
+def restore(source: Path, data_dir: Path, progress: Progress) -> Manifest:
+    """Put a backup in place as a data directory that is not there yet or empty. Raises BackupFailed."""
+    with _plainly(f"{source} was not restored"):
+        manifest = verify(source, progress)
+        _must_not_run(data_dir)
+        _must_be_empty(data_dir)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        narrow_folder(data_dir)
+        lock = FileLock(data_dir / LOCK)
+        try:
+            _put_in_place(source, data_dir)
+            if verify(data_dir, progress, manifest) != manifest:
+                raise BackupFailed(f"{source} changed while it was restored")
+        except BaseException:
+            _empty(data_dir)
+            raise
+        finally:
+            lock.release()
+        return manifest
+
+
+def verify(folder: Path, progress: Progress, manifest: Manifest | None = None) -> Manifest:
+    """Check every row of a backup against its hash, its HEAD and its manifest. Raises BackupFailed, JournalError."""
+    manifest = manifest or _manifest(folder)
+    claim = HeadFile(folder / HEAD, _signing_key(folder)).read()
+    if claim is None or (claim.seq, claim.hash) != (manifest.seq, manifest.hash):
+        raise BackupFailed(f"{folder / HEAD} does not vouch for fact {manifest.seq}: it is not this backup's")
+    seq, last_hash = _check(folder / FILE_NAME, claim, progress)
+    if (seq, last_hash) != (manifest.seq, manifest.hash):
+        raise BackupFailed(
+            f"{folder / FILE_NAME} ends with fact {seq}, not with fact {manifest.seq} as it should"
+        )
+    return manifest
+
+
+# ------------------------------------------------------------------------------------------------ copying
+
+
+def _copy(data_dir: Path, draft: Path, progress: Progress) -> Manifest:
+    """Copy everything into an empty folder and check it; return what it holds."""
+    key = _signing_key(data_dir)
+    # Read before the copy begins: what it names was durable then, so the copy must have it.
+    acknowledged = HeadFile(data_dir / HEAD, key).read()
+    _copy_journal(data_dir / FILE_NAME, draft / FILE_NAME, progress)
+    seq, last_hash = _check(draft / FILE_NAME, acknowledged, progress)
+    if seq == 0:
+        raise BackupFailed(f"the journal in {data_dir} holds no facts")
+    epoch = _epoch(draft / FILE_NAME)
+    head = HeadFile(draft / HEAD, key)
+    head.start(Claim(seq, last_hash, epoch, time.time()))
+    head.close()
+    for path in sorted(data_dir.glob(KEYS)):
+        _copy_file(path, draft / path.name)
+    manifest = Manifest(FORMAT, seq, last_hash, epoch, time.time())
+    _write(draft / MANIFEST, orjson.dumps(asdict(manifest)) + b"\n")
+    return manifest
+
+
+def _copy_journal(source: Path, target: Path, progress: Progress) -> None:
+    """Copy one moment of a journal by SQLite's online backup: neither waits for the other, reader or writer."""
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with (
+        contextlib.closing(connect(source, "ro")) as reading,
+        contextlib.closing(sqlite3.connect(target)) as copy,
+    ):
+        copy.execute("PRAGMA synchronous = OFF")  # made durable as a whole, below
+        # One read transaction around all steps: without it every commit would make the copy begin again.
+        reading.execute("BEGIN")
+        reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        reading.backup(
+            copy,
+            pages=PAGES_PER_STEP,
+            progress=lambda _, left, total: progress("copying", 1 - left / max(1, total)),
+            sleep=0.01,
+        )
+    # One file without a log beside it: it can be moved, and read from a disk that cannot be written.
+    with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        copy.execute("PRAGMA journal_mode = DELETE")
+    _sync(target)
+
+
+def _put_in_place(source: Path, data_dir: Path) -> None:
+    for name in (HEAD, *sorted(path.name for path in source.glob(KEYS))):
+        _copy_file(source / name, data_dir / name)
+    draft = data_dir / f".{FILE_NAME}.draft"
+    _copy_file(source / FILE_NAME, draft)
+    draft.rename(data_dir / FILE_NAME)
+    _sync(data_dir)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    with source.open("rb") as reading, _made(target) as writing:
+        shutil.copyfileobj(reading, writing, 1 << 20)
+        writing.flush()
+        os.fsync(writing.fileno())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with _made(path) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _made(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _draft_of(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside the target, for one at a time; what one that was killed has left there goes first."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.partial")
+    draft.mkdir(mode=0o700, exist_ok=True)
+    handle = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BackupFailed(f"another backup to {target} is being made") from None
+        try:
+            _empty(draft)
+            yield draft
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+    finally:
+        os.close(handle)
+
+
+# ------------------------------------------------------------------------------------------------ checking
+
+
+def _check(path: Path, claim: Claim | None, progress: Progress) -> tuple[int, str]:
+    """Check the whole chain of a journal's file; return the newest fact's seq and hash (hex)."""
+    with contextlib.closing(connect(path, "ro")) as con:
+        if not has_tables(con):
+            raise JournalDamaged(f"{path} holds no journal")
+        total = con.execute("SELECT coalesce(max(seq), 0) FROM facts").fetchone()[0]
+        check_claim(con, claim)
+        seq, last_hash = check_chain(con, 0, lambda rows: progress("checking", rows / max(1, total)))
+    return seq, last_hash.hex()
+
+
+def _epoch(path: Path) -> int:
+    with contextlib.closing(connect(path, "ro")) as con:
+        return int(con.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0])
+
+
+def _signing_key(folder: Path) -> bytes:
+    if not (folder / HEAD_KEY).is_file():
+        raise BackupFailed(f"{folder / HEAD_KEY} is missing: without it nothing there can be verified")
+    ring = load_or_create_key(folder, HEAD_KEY)
+    return ring.secrets[ring.current]
+
+
+def _manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    try:
+        manifest = Manifest(**orjson.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise BackupFailed(f"{folder} is not a finished backup: it has no {MANIFEST}") from None
+    except (TypeError, orjson.JSONDecodeError):
+        raise BackupFailed(f"{path} is damaged") from None
+    if manifest.format != FORMAT:
+        raise BackupFailed(f"{folder} has format {manifest.format}; this release knows {FORMAT}")
+    return manifest
+
+
+def _must_be_empty(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise BackupFailed(f"{folder} is not a folder")
+    if folder.exists() and any(path.name not in NOT_OURS for path in folder.iterdir()):
+        raise BackupFailed(f"{folder} is not empty: name a folder that is not there yet")
+
+
+def _must_not_run(data_dir: Path) -> None:
+    for name in LOCKS:
+        with contextlib.suppress(FileNotFoundError), (data_dir / name).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BackupFailed(
+                    f"a server runs on {data_dir}: end it with: helix down --data-dir {data_dir}"
+                ) from None
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name not in NOT_OURS:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@contextlib.contextmanager
+def _plainly(what: str) -> Iterator[None]:
+    """Turn whatever goes wrong with files into BackupFailed, one line."""
+    try:
+        yield
+    except (JournalError, KeyFileUnsafe, TooWide) as error:
+        raise BackupFailed(f"{what}: {error}") from error
+    except sqlite3.Error as error:
+        raise BackupFailed(f"{what}: SQLite: {error}") from error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise BackupFailed(f"{what}: {where}{error.strerror or error}") from error

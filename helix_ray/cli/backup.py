@@ -1,0 +1,65 @@
+"""helix backup, helix restore: on this machine's data directory, with no server asked."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from helix_ray.cli.up import DataDir
+
+if TYPE_CHECKING:
+    from helix_ray.backup import Manifest
+
+EXIT_FAILED = 1
+SAY_EVERY_S = 2.0
+HOME = "~/.helix-ray"
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the backup.", show_default=False)]
+
+
+def backup(folder: Folder, data_dir: DataDir = None) -> None:
+    """Copy the journal and its keys to DIR, while the server runs or not, and check every row of the copy."""
+    from helix_ray.backup import back_up
+
+    home = _home(data_dir)
+    made = _run("backup", lambda progress: back_up(home, folder.resolve(), progress))
+    print(f"backed up {home} to {folder}: facts 1 to {made.seq}, all of them verified")
+
+
+def restore(folder: Folder, data_dir: DataDir = None) -> None:
+    """Put the backup in DIR in place as the data directory, which must be empty or not there yet."""
+    from helix_ray import backup as module
+
+    home = _home(data_dir)
+    made = _run("restore", lambda progress: module.restore(folder.resolve(), home, progress))
+    print(f"restored {folder} to {home}: facts 1 to {made.seq}, all of them verified")
+
+
+def _home(data_dir: str | None) -> Path:
+    return Path(data_dir or os.environ.get("HELIX_DATA_DIR") or HOME).expanduser().resolve()
+
+
+def _run(verb: str, work: Callable[[Callable[[str, float], None]], Manifest]) -> Manifest:
+    """Do it, say how far it is every SAY_EVERY_S, and end with one line and EXIT_FAILED where it cannot be done."""
+    from helix_ray.backup import BackupFailed
+    from helix_ray.private import keep_private
+
+    keep_private()
+    said = time.monotonic()
+
+    def progress(what: str, share: float) -> None:
+        nonlocal said
+        if time.monotonic() - said >= SAY_EVERY_S:
+            said = time.monotonic()
+            print(f"helix {verb}: {what}, {share:.0%}", file=sys.stderr, flush=True)
+
+    try:
+        return work(progress)
+    except BackupFailed as failure:
+        print(f"helix {verb}: {' '.join(str(failure).split())}", file=sys.stderr)
+        raise typer.Exit(EXIT_FAILED) from None
