@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helix_ray.core.placement import STRATEGIES, Fleet, Held, Node, Rules, place
+from helix_ray.core.placement.misfits import misfits
 from helix_ray.core.placement.plan import HELD
 from helix_ray.core.placement.preempt import victims_on
 from helix_ray.core.state import Demand, Quota, ReadyQueue, TaskClass
@@ -236,6 +237,23 @@ def test_preemption_stops_only_what_it_must(
         assert room_without(node, urgent, victims)
         for item in victims:
             assert not room_without(node, urgent, [v for v in victims if v is not item])
+
+
+def test_room_is_made_where_more_of_a_device_is_in_use_than_there_is() -> None:
+    """A share of a GPU that is promised twice leaves a gap in name only: room comes of stopping what is promised."""
+
+    def asking(gpu: float) -> TaskClass:
+        return sc.class_of({"type": "testing", "run": sc.RUN, "resources": {"cpu": 0, "gpu": gpu}})
+
+    for running, foreign, urgent in (((0.1, 0.5, 0.5), {}, 0.1), ((0.7,), {"gpu": 0.5}, 0.3)):
+        held = [Held(f"t{i}", 1, 0, float(i), asking(gpu)) for i, gpu in enumerate(running)]
+        node = Node("n", {"cpu": 4.0, "gpu": 1.0}, load=Counter(item.group for item in held), foreign=foreign)
+        node.settle(depth_of(1))
+        assert not node.fits(asking(urgent))
+        assert [misfit.dimension for misfit in misfits(node, asking(urgent))] == ["resources.gpu"]
+        victims = victims_on(node, asking(urgent), 2, lambda _, held=held: held)
+        assert victims is not None
+        assert room_without(node, asking(urgent), victims)
 
 
 def room_without(node: Node, group: TaskClass, victims: list[Held]) -> bool:

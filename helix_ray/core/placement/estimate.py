@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from helix_ray.core.durations import Durations, Measured
 from helix_ray.core.placement.hold import Ending
-from helix_ray.core.placement.node import EPSILON, PREFETCH_S, Depth, Node, lanes_of
+from helix_ray.core.placement.node import PREFETCH_S, Depth, Node, lanes_of
 from helix_ray.core.placement.room import Room
 from helix_ray.core.state import State, Task, TaskClass
 
@@ -65,7 +65,7 @@ def when_free(
     missing = {
         name: amount - max(0.0, node.largest(name))
         for name, amount in group.demand
-        if amount > node.largest(name) + EPSILON
+        if node.lacks(name, amount)
     }
     room = Room.of(node)
     ends = [(left, task) for task in held if (left := remaining_s(task, durations, now)) is not None]

@@ -70,8 +70,8 @@ def _resources(node: Node, group: TaskClass) -> Iterable[Misfit]:
     if not group.demand and node.bare_lanes >= FREE_LANES_MAX:
         yield Misfit("lanes", 1, 0, 1.0, never=False)
     for name, amount in group.demand:
-        free, total = node.largest(name), node.capacity.get(name, 0.0)
-        if free + EPSILON < amount:
+        if node.lacks(name, amount):
+            free, total = node.largest(name), node.capacity.get(name, 0.0)
             never = total + EPSILON < amount
             has = total if never else max(0.0, free)
             yield Misfit(f"resources.{name}", amount, _rounded(has), _rounded(amount - has), never)

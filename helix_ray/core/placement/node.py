@@ -141,8 +141,16 @@ class Node:
         return {name: dict(uses) for name, uses in self._devices.items()}
 
     def largest(self, name: str) -> float:
-        """Return the most of a resource that one more task can have."""
-        return self.left(name).largest() if self._shares.get(name) else self.free.get(name, 0.0)
+        """Return the most of a resource that one more task can have; below zero where more is in use than there is."""
+        free = self.free.get(name, 0.0)
+        # Where devices are in use that are not there, a gap beside a share is nobody's to have.
+        return min(free, self.left(name).largest()) if self._shares.get(name) else free
+
+    def lacks(self, name: str, amount: float) -> bool:
+        """Say whether a resource has no room for one more task that asks for so much of it."""
+        if self.free.get(name, 0.0) + EPSILON < amount:
+            return True
+        return bool(self._shares.get(name)) and not self.left(name).lanes(amount)
 
     def touch(self) -> None:
         """Note that something has changed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from helix_ray.core.placement.fleet import Fleet
-from helix_ray.core.placement.node import EPSILON, Depth, Node
+from helix_ray.core.placement.node import Depth, Node
 from helix_ray.core.placement.room import Room
 from helix_ray.core.placement.rules import Held, HeldBy
 from helix_ray.core.state import State, TaskClass
@@ -40,7 +40,7 @@ def make_room(fleet: Fleet, group: TaskClass, level: int, held: HeldBy) -> tuple
 def victims_on(node: Node, group: TaskClass, level: int, held: HeldBy) -> list[Held] | None:
     """Return the attempts on a node to stop for a task of a class, none of which can be left out; None if all of
     those below its level together are not enough."""
-    short = {name for name, amount in group.demand if node.largest(name) + EPSILON < amount}
+    short = {name for name, amount in group.demand if node.lacks(name, amount)}
     # The least urgent first, and of those the ones that lose the least work.
     lower = sorted(
         (item for item in held(node.id) if item.level < level and not item.group.gang),
