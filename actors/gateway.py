@@ -20,6 +20,7 @@ from actors import names
 from actors.life import NotReady
 from actors.local_link import CallFailed, LinkLost, LocalLink, RayLink
 from actors.read_cache import ReadCache
+from actors.turn_meter import TurnMeter
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.errors import ErrorCode, Rejected
@@ -43,7 +44,19 @@ from helix_ray.core.orders import (
     SubmitTasks,
     UpdateTask,
 )
-from helix_ray.core.questions import GetResult, GetTask, GetWorker, ListTasks, Question, ReadLog, WaitTasks
+from helix_ray.core.questions import (
+    ExplainTask,
+    GetResult,
+    GetTask,
+    GetWorker,
+    ListNodes,
+    ListTasks,
+    PlanTask,
+    Question,
+    ReadLog,
+    WaitTasks,
+)
+from helix_ray.core.weight import LIGHT_TASKS_MAX, weight_of
 from helix_ray.execution.log_reading import read_log
 from helix_ray.ports import Batch
 
@@ -51,17 +64,22 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Answer = dict[str, Any] | Rejected
+# An order, who waits for its answer, and its weight.
+Waiting = tuple[Order, asyncio.Future[Receipt | Rejected], int]
 
 RESEND_S = 60.0
 RESEND_EVERY_S = 0.1
 # Calls on their way to the master at once; more orders than that wait and travel together.
 CALLS_UNDER_WAY_MAX = 2
-CALL_SPECS_MAX = 1000
+# In weight (helix_ray/core/weight.py).
+CALL_TASKS_MAX = 500
 # Orders whose second execution would not be recognised by itself get a key of ours.
 NEEDS_KEY = (
     UpdateTask, CancelTask, RetryTask, DeleteTask, RegisterWorker, DrainWorker, CreateUser, RemoveUser, ChangeRoles,
     ChangePassword, OpenSession, RefreshSession, CloseSession, DistributeTask, SetQuota,
 )  # fmt: skip
+# Questions whose answers may take long: they travel alone, so that nobody's short one waits for them.
+LONG = (ListTasks, WaitTasks, ListNodes, ExplainTask, PlanTask)
 UNAVAILABLE = Rejected(
     ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not answer", {"retry_after_s": 5}
 )
@@ -71,10 +89,14 @@ NOT_READY_AGAIN_S = 2
 class RayControlPlane:
     """ports.ControlPlane over the master's handle; make it on the event loop that uses it."""
 
-    def __init__(self, *, cached: bool = False) -> None:
+    def __init__(self, *, cached: bool = False, process: str = "") -> None:
+        """`process` names the kind of process whose turns are told to the master; without it none are measured."""
+        self._meter = TurnMeter(process) if process else None
         self._link: LocalLink | RayLink | None = None
         self._linking = asyncio.Lock()
-        self._orders: list[tuple[Order, asyncio.Future[Receipt | Rejected]]] = []
+        # Orders that touch few tasks do not wait behind a bulk submit.
+        self._light: list[Waiting] = []
+        self._heavy: list[Waiting] = []
         self._under_way = 0
         self._questions: list[tuple[Question, Principal, asyncio.Future[tuple[int, Answer]]]] = []
         self._asking = 0
@@ -90,7 +112,8 @@ class RayControlPlane:
         if isinstance(order.body, SubmitTasks):
             order = await self._with_settled(order, order.body)
         future: asyncio.Future[Receipt | Rejected] = asyncio.get_running_loop().create_future()
-        self._orders.append((order, future))
+        weight = weight_of(order)
+        (self._light if weight <= LIGHT_TASKS_MAX else self._heavy).append((order, future, weight))
         self._send_orders()
         answer = await future
         if self.cache is not None and isinstance(answer, Receipt):
@@ -105,7 +128,7 @@ class RayControlPlane:
             known = self.cache.task(question.task_id, by)
             if known is not None:
                 return known
-        if wait_s > 0:
+        if wait_s > 0 or isinstance(question, LONG):
             reply: Answer = await self._call("query", (question, by, wait_s), lambda refusal: refusal)
         else:
             seq, reply = await self._ask(question, by)
@@ -119,6 +142,8 @@ class RayControlPlane:
 
     async def aclose(self) -> None:
         """Let go of the master; what is under way is not waited for. Safe to call twice."""
+        if self._meter is not None:
+            self._meter.close()
         if self.cache is not None:
             self.cache.close()
         if isinstance(self._link, LocalLink):
@@ -127,35 +152,41 @@ class RayControlPlane:
             await asyncio.sleep(0)
         self._link = None
 
+    async def _tell(self, kind: str, process: str, report: dict[str, Any]) -> None:
+        await self._call("take_turns", (kind, process, report), lambda _: None, resend_s=0.0)
+
     async def _changes(self, after: int, limit: int, wait_s: float) -> tuple[int, int, list[str]] | None:
         return await self._call("changes", (after, limit, wait_s), lambda _: None, resend_s=0.0)
 
     # ------------------------------------------------------------------------------------- batches
 
     def _send_orders(self) -> None:
-        if self._orders and self._under_way < CALLS_UNDER_WAY_MAX:
+        if (self._light or self._heavy) and self._under_way < CALLS_UNDER_WAY_MAX:
             self._under_way += 1
-            batch = self._take_orders()
-            self._spawn(self._carry(batch))
+            self._spawn(self._carry(self._take_orders()))
 
-    def _take_orders(self) -> list[tuple[Order, asyncio.Future[Receipt | Rejected]]]:
-        weight = count = 0
-        while count < len(self._orders) and weight < CALL_SPECS_MAX:
-            body = self._orders[count][0].body
-            weight += len(body.specs) if isinstance(body, SubmitTasks) else 1
-            count += 1
-        batch, self._orders = self._orders[:count], self._orders[count:]
-        return batch
+    def _take_orders(self) -> list[Waiting]:
+        """Take the orders of one call, the light ones first, and a heavy one where there is any."""
+        taken: list[Waiting] = []
+        room = CALL_TASKS_MAX
+        for line in (self._light, self._heavy):
+            count = 0
+            while count < len(line) and (room > 0 or (line is self._heavy and not count)):
+                room -= line[count][2]
+                count += 1
+            taken += line[:count]
+            del line[:count]
+        return taken
 
-    async def _carry(self, batch: list[tuple[Order, asyncio.Future[Receipt | Rejected]]]) -> None:
-        orders = [order for order, _ in batch]
+    async def _carry(self, batch: list[Waiting]) -> None:
+        orders = [order for order, _, _ in batch]
         try:
             answers: list[Receipt | Rejected] = await self._call(
                 "execute_batch", (orders,), lambda refusal: [refusal] * len(batch)
             )
         finally:
             self._under_way -= 1
-        for (_, future), answer in zip(batch, answers, strict=True):
+        for (_, future, _), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
         self._send_orders()
@@ -229,6 +260,8 @@ class RayControlPlane:
         """Return the way to the master: its socket where that can be reached, else Ray."""
         async with self._linking:
             if self._link is None:
+                if self._meter is not None:
+                    self._meter.start(self._tell)
                 handle = await asyncio.to_thread(names.find, names.MASTER)
                 path = (await handle.info.remote())["socket"]
                 try:

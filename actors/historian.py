@@ -60,7 +60,7 @@ class Historian(LivingActor):
         """Open the file; a damaged one is set aside and made again from the journal."""
         self._path = self._settings.data_dir / FILE_NAME
         self._history = await asyncio.to_thread(History, self._path)
-        self._plane = RayControlPlane()
+        self._plane = RayControlPlane(process="historian")
 
     def loops(self) -> Sequence[Work]:
         """Follow the journal."""

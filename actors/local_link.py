@@ -62,7 +62,8 @@ class _Frames(asyncio.Protocol):
             end = start + HEADER.size + length
             if end > len(buffer):
                 break
-            message = pickle.loads(buffer[start + HEADER.size : end])
+            with memoryview(buffer) as view:
+                message = pickle.loads(view[start + HEADER.size : end])
             start = end
             self._take(self, message)
         del buffer[:start]

@@ -1,8 +1,11 @@
 """The master: a Ray shell round the engine. It is the one process that writes the journal.
 
-Calls put orders into an inbox; one loop takes all that are there and has the engine carry them out in one
+Calls put orders into an inbox; one loop takes what is there, up to a weight, and has the engine carry it out in one
 commit, so commits group by themselves while the disk is busy. After each commit (and at least every TICK_S)
 the followers react, their orders go through the same engine, and whoever waits for news is woken.
+
+Nothing keeps the loop for long: commits and reactions are bounded, long answers are made in steps, and the turn meter tells
+what took longest.
 
 When an append fails the process ends: Ray starts it again, and it folds what the disk has. A journal that cannot be
 opened for now is tried again (actors/life.py); one that is damaged is never mended: that is a fatal reason.
@@ -15,6 +18,7 @@ import contextlib
 import gc
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -22,8 +26,10 @@ from typing import Any, TypeVar
 import ray
 
 from actors.clock import SystemClock
+from actors.inbox import Inbox
 from actors.life import Fatal, LivingActor, NotReady, Work
 from actors.local_link import LocalServer
+from actors.turn_meter import TurnMeter
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import has_news
@@ -31,7 +37,17 @@ from helix_ray.core.codec import UnknownKind
 from helix_ray.core.errors import Rejected, forbidden
 from helix_ray.core.events import subject_of
 from helix_ray.core.orders import Order, Receipt
-from helix_ray.core.questions import Question, SigningKeys
+from helix_ray.core.questions import (
+    ExplainTask,
+    ListNodes,
+    ListTasks,
+    Metrics,
+    PlanTask,
+    Question,
+    SigningKeys,
+    WaitTasks,
+)
+from helix_ray.core.turns import TurnsTold
 from helix_ray.engine import Engine
 from helix_ray.followers import in_master
 from helix_ray.followers.base import Follower, News
@@ -51,16 +67,20 @@ FIRST_TRY_S_MAX = 10.0
 TICK_S = 0.1
 GC_THRESHOLD = 100_000
 HEAD_EVERY_S = 1.0
-# Orders of one commit: bounds how long the loop is busy before it looks at anything else.
-COMMIT_ORDERS_MAX = 2000
+# Questions that came together are answered for so long before others have their turn.
+ANSWER_S = 0.005
+# Questions whose answers take tens of milliseconds on large clusters: each has a turn of its own.
+ONE_AT_A_TIME = (ListNodes, ExplainTask, PlanTask)
+# Who waits for many tasks is told less often: to look at a thousand takes a millisecond.
+PAUSE_S_PER_TASK = 0.00001
+# Facts of one answer, whatever the asker's limit.
+EVENTS_MAX = 5000
 WAIT_S_MAX = 30.0
 COALESCE_S = 0.002
-# Followers whose orders keep causing news are called again within one turn this often.
-REACTIONS_MAX = 4
+FACTS_PER_REACTION = 100_000
 
 T = TypeVar("T")
 Answer = dict[str, Any] | Rejected
-Inbox = list[tuple[Sequence[Order], asyncio.Future[list[Receipt | Rejected]]]]
 
 
 class Master(LivingActor):
@@ -70,15 +90,20 @@ class Master(LivingActor):
         """`first` allows to make the journal; to one that lived before it is something that must be there."""
         self._settings = settings
         self._first = first
-        self._inbox: Inbox = []
+        self._inbox = Inbox()
+        self._meter = TurnMeter("master")
+        self._told = TurnsTold()
+        # One long answer at a time: a second one would only make both later.
+        self._long_answer = asyncio.Lock()
         self._arrived = asyncio.Event()
         self._news = asyncio.Event()
-        calls = (self.execute_batch, self.query, self.query_batch, self.events, self.changes)
+        calls = (self.execute_batch, self.query, self.query_batch, self.events, self.changes, self.take_turns)
         self._local = LocalServer({call.__name__: call for call in calls})
         super().__init__()
 
     async def opening(self) -> None:
         """Open the journal and fold it, on a thread: whoever asks how it goes is answered meanwhile."""
+        self._meter.start()
         try:
             await asyncio.to_thread(self._open)
         except (JournalDamaged, JournalTooNew, KeyFileUnsafe, UnknownKind) as error:
@@ -117,7 +142,7 @@ class Master(LivingActor):
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
         future: asyncio.Future[list[Receipt | Rejected]] = asyncio.get_running_loop().create_future()
-        self._inbox.append((orders, future))
+        self._inbox.put(orders, future)
         self._arrived.set()
         return await future
 
@@ -125,10 +150,24 @@ class Master(LivingActor):
         """Answer a question, waiting for news up to `wait_s` seconds where it can wait for some."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
+        return await self._answer(question, by, wait_s)
+
+    async def _answer(self, question: Question, by: Principal, wait_s: float) -> Answer:
         if isinstance(question, SigningKeys):
             return self._signing_keys(by)
+        if isinstance(question, Metrics):
+            return self._metrics(question, by)
+        if isinstance(question, ListTasks):
+            return await self._in_steps(question, by)
+        if isinstance(question, ONE_AT_A_TIME):
+            async with self._long_answer:
+                await asyncio.sleep(0)
+                self._meter.turns.ran(type(question).__name__)
+                return self._engine.query(question, by)
+        self._meter.turns.ran(type(question).__name__)
         ask = partial(self._engine.query, question, by)
-        return await self._until(ask, partial(has_news, question), wait_s)
+        pause_s = len(question.task_ids) * PAUSE_S_PER_TASK if isinstance(question, WaitTasks) else 0.0
+        return await self._until(ask, partial(has_news, question), wait_s, pause_s)
 
     async def query_batch(
         self, questions: Sequence[tuple[Question, Principal]]
@@ -136,13 +175,26 @@ class Master(LivingActor):
         """Answer questions that do not wait; also returns the seq that the answers are as of."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
-        return self._engine.state.seq, [self._engine.query(question, by) for question, by in questions]
+        # Taken first: every answer is at least as new.
+        seq, clock = self._engine.state.seq, self._engine.clock
+        answers: list[Answer] = []
+        began = clock.monotonic()
+        for question, by in questions:
+            answers.append(await self._answer(question, by, 0.0))
+            if clock.monotonic() - began > ANSWER_S:
+                await asyncio.sleep(0)
+                began = clock.monotonic()
+        return seq, answers
+
+    async def take_turns(self, kind: str, process: str, report: dict[str, Any]) -> None:
+        """Take what a process of this cluster tells of its loop's turns."""
+        self._told.take(kind, process, report, time.monotonic())
 
     async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch | NotReady:
         """Return facts after a cursor, waiting up to `wait_s` seconds for the first."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
-        return await self._facts(after, limit, wait_s)
+        return await self._facts(after, min(limit, EVENTS_MAX), wait_s)
 
     async def _facts(self, after: int, limit: int, wait_s: float) -> Batch:
         return await self._until(partial(self._engine.events, after, limit), _has_facts, wait_s)
@@ -162,7 +214,7 @@ class Master(LivingActor):
             return after, self._engine.state.seq, []
         # One message for all that happens in this moment: each costs the caller as much as a request does.
         await asyncio.sleep(COALESCE_S)
-        batch = self._engine.events(after, limit)
+        batch = self._engine.events(after, min(limit, EVENTS_MAX))
         return batch.cursor, batch.head, list({subject_of(fact.event) for fact in batch.facts} - {""})
 
     async def info(self) -> dict[str, Any]:
@@ -188,6 +240,7 @@ class Master(LivingActor):
         """Keep a snapshot and close the journal; the actor is of no use afterwards."""
         lived = self._life.lives
         self._life.stop()
+        self._meter.close()
         self._local.close()
         if lived:
             self._engine.save_snapshot()
@@ -215,8 +268,10 @@ class Master(LivingActor):
                 self._commit_inbox()
                 # Answers go out before the followers work on what they were about.
                 await asyncio.sleep(0)
-                self._react()
+                if self._react() or self._inbox:
+                    self._arrived.set()
                 self._wake()
+                await asyncio.sleep(0)
         finally:
             ticker.cancel()
 
@@ -227,37 +282,32 @@ class Master(LivingActor):
             self._arrived.set()
 
     def _commit_inbox(self) -> None:
-        taken: Inbox = []
-        count = 0
-        while self._inbox and count < COMMIT_ORDERS_MAX:
-            taken.append(self._inbox.pop(0))
-            count += len(taken[-1][0])
-        if self._inbox:
-            self._arrived.set()
+        taken = self._inbox.take()
         if not taken:
             return
-        answers = self._engine.execute([order for orders, _ in taken for order in orders])
+        answers = self._execute([order for call in taken for order in call.orders])
         start = 0
-        for orders, future in taken:
+        for orders, future, _ in taken:
             if not future.cancelled():
                 future.set_result(answers[start : start + len(orders)])
             start += len(orders)
 
-    def _react(self) -> None:
-        for _ in range(REACTIONS_MAX):
-            batch = self._engine.events(self._cursor, 100_000)
-            self._cursor = batch.cursor
-            clock = self._engine.clock
-            news = News(
-                self._engine.state, self._engine.liveness, batch.facts, clock.wall(), clock.monotonic()
-            )
-            bodies = [body for follower in self._followers for body in follower.react(news)]
-            if not bodies:
-                return
-            orders = [
-                Order(body, SYSTEM, f"req-{type(body).__name__.lower()}", new_seed()) for body in bodies
-            ]
-            self._engine.execute(orders)
+    def _execute(self, orders: Sequence[Order]) -> list[Receipt | Rejected]:
+        for order in orders:
+            self._meter.turns.ran(type(order.body).__name__)
+        return self._engine.execute(orders)
+
+    def _react(self) -> bool:
+        """Have the followers react once; say whether their orders have made news for them."""
+        batch = self._engine.events(self._cursor, FACTS_PER_REACTION)
+        self._cursor = batch.cursor
+        clock = self._engine.clock
+        news = News(self._engine.state, self._engine.liveness, batch.facts, clock.wall(), clock.monotonic())
+        bodies = [body for follower in self._followers for body in follower.react(news)]
+        self._execute(
+            [Order(body, SYSTEM, f"req-{type(body).__name__.lower()}", new_seed()) for body in bodies]
+        )
+        return bool(bodies)
 
     def _wake(self) -> None:
         if self._engine.state.seq != self._woken:
@@ -272,7 +322,10 @@ class Master(LivingActor):
             if self._engine.snapshot_due():
                 self._engine.save_snapshot()
 
-    async def _until(self, ask: Callable[[], T], good: Callable[[T], bool], wait_s: float) -> T:
+    async def _until(
+        self, ask: Callable[[], T], good: Callable[[T], bool], wait_s: float, pause_s: float = 0.0
+    ) -> T:
+        """Ask again after every news, but not more often than every `pause_s`."""
         loop = asyncio.get_running_loop()
         end = loop.time() + min(wait_s, WAIT_S_MAX)
         while True:
@@ -283,6 +336,27 @@ class Master(LivingActor):
                 return reply
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), left)
+            if pause_s:
+                await asyncio.sleep(min(pause_s, left))
+
+    async def _in_steps(self, question: ListTasks, by: Principal) -> Answer:
+        """Answer a question that may look at every task, with turns for others in between."""
+        async with self._long_answer:
+            steps = self._engine.steps(question, by)
+            while True:
+                self._meter.turns.ran(type(question).__name__)
+                try:
+                    next(steps)
+                except StopIteration as done:
+                    answer: Answer = done.value
+                    return answer
+                await asyncio.sleep(0)
+
+    def _metrics(self, question: Metrics, by: Principal) -> Answer:
+        now = self._engine.clock.monotonic()
+        self._told.take(self._meter.kind, "", self._meter.report(), now)
+        reply = self._engine.query(question, by)
+        return reply if isinstance(reply, Rejected) else {**reply, "loops": self._told.by_kind(now)}
 
     def _signing_keys(self, by: Principal) -> Answer:
         if "system" not in by.roles:

@@ -89,7 +89,7 @@ class NodeWorker(LivingActor):
         """Make the folder of logs and the executors' socket."""
         self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         await self._host.listen()
-        self._plane = RayControlPlane()
+        self._plane = RayControlPlane(process="node_worker")
         self._open_seat(DEFAULT_DEMAND)
 
     def loops(self) -> Sequence[Work]:

@@ -54,7 +54,7 @@ class Reconciler(LivingActor):
 
     async def opening(self) -> None:
         """Make the way to the master."""
-        self._plane = RayControlPlane()
+        self._plane = RayControlPlane(process="reconciler")
 
     def loops(self) -> Sequence[Work]:
         """Look once a second."""

@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     refresh_ttl_s: int = Field(14 * 86_400, ge=300)
     trusted_proxies: str = ""
     docs_open: bool = True
+    metrics_open: bool = True
 
     # How much: requests an hour, bytes, tasks.
     rate_limit_authenticated: int = Field(1000, ge=1, le=100_000_000)
@@ -48,8 +49,9 @@ class Settings(BaseSettings):
     rate_limit_window_s: float = Field(3600.0, gt=0)
     login_limit_per_minute: int = Field(20, ge=1)
     body_bytes_max: int = Field(1 << 20, ge=1024)
-    batch_body_bytes_max: int = Field(32 << 20, ge=1024)
+    batch_body_bytes_max: int = Field(8 << 20, ge=1024)
     batch_tasks_max: int = Field(10_000, ge=1)
+    batch_dependencies_max: int = Field(20_000, ge=1)
     queue_tasks_max: int = Field(2_000_000, ge=1)
 
     # What tasks may do.
@@ -115,6 +117,7 @@ class Settings(BaseSettings):
             command_roles=_names(self.command_roles),
             function_allow=_names(self.function_allow),
             queue_tasks_max=self.queue_tasks_max,
+            batch_dependencies_max=self.batch_dependencies_max,
             retry_backoff_s=self.retry_backoff_s,
             retry_backoff_s_max=self.retry_backoff_s_max,
             losses_max=self.losses_max,

@@ -15,13 +15,13 @@ process (JournalFailed is not caught): the next one folds what the disk has. The
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from helix_ray.core import snapshot
-from helix_ray.core.access import Principal
-from helix_ray.core.answers import answer
+from helix_ray.core.access import Principal, may
+from helix_ray.core.answers import answer, list_tasks
 from helix_ray.core.authority import admit
 from helix_ray.core.decide import decide
 from helix_ray.core.errors import ErrorCode, Rejected
@@ -34,7 +34,7 @@ from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.orders import Heartbeat, Order, Receipt, RegisterWorker, RetireWorkers
 from helix_ray.core.placement.kept import KeptFleet
 from helix_ray.core.policy import Policy
-from helix_ray.core.questions import Question, WorkFor
+from helix_ray.core.questions import ListTasks, Question, WorkFor
 from helix_ray.core.state import State
 from helix_ray.ports import Batch, Clock, Journal, Snapshot
 
@@ -135,6 +135,14 @@ class Engine:
         if type(question) in HARMONY:
             return answer_harmony(self.cluster(), question, by)
         return answer(self.state, self.liveness, question, by)
+
+    def steps(self, question: ListTasks, by: Principal) -> Generator[None, None, dict[str, Any] | Rejected]:
+        """Answer a question as query does, in steps: between two of them the state may change."""
+        name = type(question).__name__
+        admitted = admit(self.state, by, name, self.clock.wall())
+        if isinstance(admitted, Rejected) or not may(admitted, name):
+            return self.query(question, by)
+        return (yield from list_tasks(self.state, question, admitted))
 
     def cluster(self) -> Cluster:
         """Return the cluster as it is now."""

@@ -18,7 +18,7 @@ from helix_ray.security.tokens import KeyRing, Tokens
 from serve_app import openapi, problems
 from serve_app.deps import Services
 from serve_app.edge.stack import wrap
-from serve_app.routes import auth, batch, docs, harmony, health, logs, tasks, users, workers
+from serve_app.routes import auth, batch, docs, harmony, health, logs, metrics, tasks, users, workers
 from serve_app.sessions import SessionCache
 
 PREFIX = "/api/v1"
@@ -83,6 +83,7 @@ def build_app(
     ):  # fmt: skip
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     app.include_router(docs.router)
     problems.install(app)
     openapi.install(app)

@@ -43,7 +43,7 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     from serve_app.edge.limiter import LendingLimiter
 
     keep_private()
-    plane = RayControlPlane(cached=True)
+    plane = RayControlPlane(cached=True, process="api")
     keys = load_or_create_key(settings.data_dir)
     limiter = LendingLimiter(policies(settings).values(), LenderLink())
     wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter)

@@ -83,7 +83,7 @@ class Caller:
             return Order(body, self.by, request_id, new_seed())
         key = f"{self.by.id}:{self._key}{PART + part if part else ''}"
         scope = self.request.scope
-        content = sent.canonical() if sent is not None else b""
+        content = sent.digest() if sent is not None else b""
         told = fingerprint(scope["method"].encode(), scope["path"].encode(), content)
         return Order(body, self.by, request_id, new_seed(), key, told)
 
@@ -130,14 +130,19 @@ def address_of(request: Request) -> str:
     return found
 
 
-async def _caller(request: Request) -> Caller:
-    """Let in who has a live session and a role that allows the route's verb."""
-    services = services_of(request)
+async def signed_in(request: Request) -> Principal:
+    """Return who has a live session; raise Refused (UNAUTHORIZED) for everybody else."""
     found = request.scope["state"]
     claims = found.get(state.CLAIMS)
     if claims is None:
         raise Refused(found.get(state.TOKEN_REFUSAL) or _MISSING)
-    by = await services.sessions.principal(claims)
+    return await services_of(request).sessions.principal(claims)
+
+
+async def _caller(request: Request) -> Caller:
+    """Let in who has a live session and a role that allows the route's verb."""
+    services = services_of(request)
+    by = await signed_in(request)
     verb = (request.scope["route"].openapi_extra or {}).get(VERB)
     if verb is None or not may(by, verb):
         raise Refused(forbidden("Insufficient permissions", roles=list(by.roles), action=verb))

@@ -6,7 +6,9 @@ asking here gives NOT_FOUND or an answer that says how far it goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from helix_ray.core import questions as q
@@ -19,6 +21,9 @@ from helix_ray.core.usernames import find_user_id
 from helix_ray.core.views import result_view, session_view, task_line, task_view, user_view, worker_view
 
 Answer = dict[str, Any] | Rejected
+
+# A listing with filters looks at every task: so many at a time, a few milliseconds' worth.
+SCAN_TASKS_PER_STEP = 5000
 
 
 def answer(state: State, liveness: Liveness, question: q.Question, by: Principal) -> Answer:
@@ -60,18 +65,32 @@ def _get_result(state: State, liveness: Liveness, question: q.GetResult, by: Pri
 
 
 def _list_tasks(state: State, liveness: Liveness, question: q.ListTasks, by: Principal) -> Answer:
-    """Newest first. `retired_through` and `retired` tell the history where its part begins."""
+    steps = list_tasks(state, question, by)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: Answer = done.value
+            return found
+
+
+def list_tasks(state: State, question: q.ListTasks, by: Principal) -> Generator[None, None, Answer]:
+    """Give a page, newest first, in steps: the state may change between two, and each task is told as it is when its step
+    comes. `retired_through` and `retired` tell the history where its part begins."""
     everything = sees_all_tasks(by)
     end = question.offset + question.limit
     known_total = _indexed_total(state, question) if everything else None
+    owner = None if everything else by.id
     lines: list[dict[str, Any]] = []
     total = 0
-    for task in _matching(state, question, None if everything else by.id):
-        if question.offset <= total < end:
-            lines.append(task_line(task))
-        total += 1
+    for tasks in _newest_first(state):
+        for task in _matching(tasks, question, owner):
+            if question.offset <= total < end:
+                lines.append(task_line(task))
+            total += 1
         if known_total is not None and total >= end:
             break
+        yield
     return {
         "tasks": lines,
         "total": total if known_total is None else known_total,
@@ -80,6 +99,19 @@ def _list_tasks(state: State, liveness: Liveness, question: q.ListTasks, by: Pri
         "retired": sum(state.retired.values()),
         "retired_through": state.retired_through,
     }
+
+
+def _newest_first(state: State) -> Iterator[Sequence[Task]]:
+    """Give all tasks there were at the first step, but those that are gone since, SCAN_TASKS_PER_STEP at a time."""
+    first = list(islice(reversed(state.tasks.values()), SCAN_TASKS_PER_STEP))
+    if len(state.tasks) <= SCAN_TASKS_PER_STEP:
+        yield first
+        return
+    ids = list(state.tasks)
+    yield first
+    for stop in range(len(ids) - SCAN_TASKS_PER_STEP, 0, -SCAN_TASKS_PER_STEP):
+        some = reversed(ids[max(0, stop - SCAN_TASKS_PER_STEP) : stop])
+        yield [task for task_id in some if (task := state.tasks.get(task_id)) is not None]
 
 
 def _indexed_total(state: State, question: q.ListTasks) -> int | None:
@@ -92,11 +124,11 @@ def _indexed_total(state: State, question: q.ListTasks) -> int | None:
     return sum(count for status, count in state.by_status.items() if wanted is None or status == wanted)
 
 
-def _matching(state: State, question: q.ListTasks, owner: str | None) -> Iterator[Task]:
+def _matching(tasks: Iterable[Task], question: q.ListTasks, owner: str | None) -> Iterator[Task]:
     wanted = {
         name: value for name in ("type", "project_id") if (value := getattr(question, name)) is not None
     }
-    for task in reversed(state.tasks.values()):
+    for task in tasks:
         if owner is not None and task.owner != owner:
             continue
         if question.status is not None and task.status != question.status:
@@ -206,6 +238,22 @@ def _counts(state: State, liveness: Liveness, question: q.Counts, by: Principal)
     }
 
 
+def _metrics(state: State, liveness: Liveness, question: q.Metrics, by: Principal) -> Answer:
+    """`loops` is filled in by the process whose loops there are to measure."""
+    workers = Counter(
+        (worker.kind, "lost" if worker.lost else "draining" if worker.draining else "live")
+        for worker in state.workers.values()
+    )
+    return {
+        "seq": state.seq,
+        "tasks": {status.value: count for status, count in state.by_status.items()},
+        "retired": sum(state.retired.values()),
+        "workers": [[kind, standing, count] for (kind, standing), count in sorted(workers.items())],
+        "sessions": len(state.sessions),
+        "loops": {},
+    }
+
+
 ANSWERERS: dict[type, Callable[[State, Liveness, Any, Principal], Answer]] = {
     q.GetTask: _get_task,
     q.GetResult: _get_result,
@@ -218,6 +266,7 @@ ANSWERERS: dict[type, Callable[[State, Liveness, Any, Principal], Answer]] = {
     q.ListUsers: _list_users,
     q.GetSession: _get_session,
     q.Counts: _counts,
+    q.Metrics: _metrics,
 }
 
 

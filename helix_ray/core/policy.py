@@ -26,6 +26,8 @@ class Policy:
     # Tasks that are not finished; beyond it submits are refused until some finish.
     queue_tasks_max: int = 2_000_000
     dependencies_max: int = 1000
+    # Of all tasks of one order.
+    batch_dependencies_max: int = 20_000
     retry_backoff_s: float = 1.0
     retry_backoff_s_max: float = 300.0
     # Attempts whose worker or executor died under them; one more fails the task as a poison task.

@@ -139,12 +139,17 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """Figures for /metrics: no id, no name and no text of anybody's is among them."""
+
+
+@dataclass(frozen=True, slots=True)
 class SigningKeys:
     """The token keys; for API replicas of this cluster only."""
 
 
 Question = (
     GetTask | ListTasks | GetResult | ReadLog | WaitTasks | WorkFor | ListWorkers | GetWorker | GetUser
-    | ListUsers | GetSession | Counts | SigningKeys | ClusterStatus | ListNodes | GetNode | ExplainTask | PlanTask
+    | ListUsers | GetSession | Counts | Metrics | SigningKeys | ClusterStatus | ListNodes | GetNode | ExplainTask | PlanTask
     | ListQuotas
 )  # fmt: skip

@@ -11,7 +11,7 @@ from starlette.types import Message, Receive
 from helix_ray.core.errors import ErrorCode, Rejected
 
 BODY_BYTES_MAX = 1024 * 1024
-BATCH_BODY_BYTES_MAX = 32 * 1024 * 1024
+BATCH_BODY_BYTES_MAX = 8 * 1024 * 1024
 BODY_BYTES_MAX_BY_PATH: Mapping[str, int] = {"/api/v1/tasks/batch": BATCH_BODY_BYTES_MAX}
 # A refused body up to this size is read and dropped: closing on a client that still sends would lose it the answer.
 DRAINED_BYTES_MAX = 8 * 1024 * 1024

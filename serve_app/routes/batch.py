@@ -1,7 +1,10 @@
 """Many tasks in one request: each is accepted or refused by itself, and answered in order.
 
-A batch goes to the control plane as orders of at most ORDER_TASKS_MAX tasks, each of which is durable by itself. Only a
-batch whose tasks name each other (`"#3"`) is one order, whatever its size.
+A batch goes to the control plane as orders of at most ORDER_TASKS_MAX tasks (shards and dependencies count, see
+helix_ray/core/weight.py), each of which is durable by itself. Only a batch whose tasks name each other (`"#3"`) is one
+order; it is bounded by batch_tasks_max with its shards, as every batch is by batch_dependencies_max.
+
+What takes time for each task is done SLICE_TASKS at a time, with turns for other requests in between.
 """
 
 from __future__ import annotations
@@ -14,9 +17,11 @@ from fastapi import APIRouter
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from helix_ray.config import Settings
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, invalid
 from helix_ray.core.orders import Order, Receipt, SubmitTasks
+from helix_ray.core.weight import tasks_of, weight_of_spec
 from helix_ray.wire import task_answers as shapes
 from helix_ray.wire.tasks import TASK, BatchIn
 from helix_ray.wire.times import iso
@@ -26,6 +31,7 @@ from serve_app.deps import Caller, SignedIn
 from serve_app.openapi import verb
 
 ORDER_TASKS_MAX = 500
+SLICE_TASKS = 200
 # Stands for a task that the wire has refused, so that the others keep their numbers; the core refuses it as well.
 REFUSED_SPEC: dict[str, Any] = {}
 
@@ -42,8 +48,9 @@ _DESCRIBED["responses"][200] = {"model": shapes.BatchOut, "description": "None o
 async def submit_batch(caller: SignedIn) -> Response:
     """Take tasks in. Each entry of the answer is the task, or `{"error": ...}`; 200 when none was accepted."""
     sent = await read(caller.request)
-    specs, refused = _validated(_tasks_of(sent.value, caller.services.settings.batch_tasks_max))
-    chunks = _chunks(specs)
+    settings = caller.services.settings
+    specs, refused = await _validated(_tasks_of(sent.value, settings.batch_tasks_max))
+    chunks = _chunks(specs, settings)
     orders = [
         caller.order(SubmitTasks(tuple(chunk)), sent, part=str(i) if i else "")
         for i, chunk in enumerate(chunks)
@@ -52,6 +59,7 @@ async def submit_batch(caller: SignedIn) -> Response:
     entries: list[dict[str, Any]] = []
     for chunk, answer in zip(chunks, answers, strict=True):
         entries.extend(_entries(chunk, answer))
+        await asyncio.sleep(0)
     for i, rejected in refused.items():
         entries[i] = _error(rejected)
     accepted = sum("id" in entry for entry in entries)
@@ -76,12 +84,14 @@ def _tasks_of(value: Any, tasks_max: int) -> list[Any]:
     return tasks
 
 
-def _validated(tasks: Sequence[Any]) -> tuple[Specs, dict[int, Rejected]]:
+async def _validated(tasks: Sequence[Any]) -> tuple[Specs, dict[int, Rejected]]:
     """Return a spec for every task, and by number why some are refused."""
     specs: Specs = []
     refused: dict[int, Rejected] = {}
     validate = TASK.validate_python
     for i, task in enumerate(tasks):
+        if i % SLICE_TASKS == SLICE_TASKS - 1:
+            await asyncio.sleep(0)
         try:
             specs.append(validate(task))
         except ValidationError as error:
@@ -90,10 +100,29 @@ def _validated(tasks: Sequence[Any]) -> tuple[Specs, dict[int, Rejected]]:
     return specs, refused
 
 
-def _chunks(specs: Specs) -> list[Specs]:
-    if any(name.startswith("#") for spec in specs for name in spec.get("depends_on") or ()):
+def _chunks(specs: Specs, settings: Settings) -> list[Specs]:
+    """Return the specs of each order; raise Refused where the batch as a whole is too much."""
+    names = [name for spec in specs for name in spec.get("depends_on") or ()]
+    if len(names) > settings.batch_dependencies_max:
+        details = {"dependencies": len(names), "dependencies_max": settings.batch_dependencies_max}
+        raise Refused(invalid("Too many dependencies in one batch", field="tasks", **details))
+    if any(name.startswith("#") for name in names):
+        count = sum(map(tasks_of, specs))
+        if count > settings.batch_tasks_max:
+            details = {"tasks": count, "tasks_max": settings.batch_tasks_max}
+            message = "Too many tasks and shards in a batch whose tasks name each other"
+            raise Refused(invalid(message, field="tasks", **details))
         return [specs]
-    return [specs[start : start + ORDER_TASKS_MAX] for start in range(0, len(specs), ORDER_TASKS_MAX)]
+    chunks: list[Specs] = []
+    room = 0
+    for spec in specs:
+        weight = weight_of_spec(spec)
+        if weight > room:
+            chunks.append([])
+            room = ORDER_TASKS_MAX
+        chunks[-1].append(spec)
+        room -= weight
+    return chunks
 
 
 async def _carry_out(caller: Caller, orders: Sequence[Order]) -> list[Receipt | Rejected]:

@@ -29,6 +29,7 @@ PUBLIC = {
     ("post", f"{PREFIX}/auth/refresh"),
     ("get", "/healthz"),
     ("get", "/readyz"),
+    ("get", "/metrics"),
 }
 BODIES: dict[str, Any] = {
     f"{PREFIX}/auth/password": {"current_password": "wrong password", "new_password": "another password"},

@@ -19,6 +19,7 @@ from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
 from helix_ray.core.spec_shape import malformed
 from helix_ray.core.state import MANUAL, Demand, TaskClass, class_of, demand_of
+from helix_ray.core.weight import tasks_of
 
 
 def task_ids(seed: str, count: int) -> list[str]:
@@ -36,7 +37,11 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     ids = task_ids(ctx.order.seed, len(specs))
     if any(task_id in ctx.state.tasks for task_id in ids):
         return _again(ids, ctx)
-    full = _queue_full(ctx, sum(map(_tasks_of, specs)))
+    linked = sum(_dependencies_of(spec) for spec in specs)
+    if linked > ctx.policy.batch_dependencies_max:
+        details = {"dependencies": linked, "dependencies_max": ctx.policy.batch_dependencies_max}
+        return invalid("Too many dependencies in one batch", field="tasks", **details)
+    full = _queue_full(ctx, sum(map(tasks_of, specs)))
     if full is not None:
         return full
     check = _Checks(ctx)
@@ -60,11 +65,9 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     return decision
 
 
-def _tasks_of(spec: dict[str, Any]) -> int:
-    """Return how many tasks a spec becomes; a malformed one is refused later."""
-    shards = spec.get("shards")
-    count = shards.get("count") if isinstance(shards, dict) else None
-    return 1 + count if type(count) is int and count > 0 else 1
+def _dependencies_of(spec: dict[str, Any]) -> int:
+    names = spec.get("depends_on")
+    return len(names) if isinstance(names, list) else 0
 
 
 def _queue_full(ctx: Context, count: int) -> Rejected | None:
@@ -150,7 +153,7 @@ class _Checks:
             return refusal
         if not self._ctx.state.quotas:
             return None
-        return self._quota(self._class_of(spec), _tasks_of(spec))
+        return self._quota(self._class_of(spec), tasks_of(spec))
 
     def _class_of(self, spec: dict[str, Any]) -> TaskClass:
         return class_of(spec, self._ctx.order.by.id)

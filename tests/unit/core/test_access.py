@@ -57,6 +57,7 @@ TABLE = {
     "ExplainTask": "adv",
     "PlanTask": "adv",
     "ListQuotas": "adv",
+    "Metrics": "",
     "SigningKeys": "",
 }
 

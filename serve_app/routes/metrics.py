@@ -1,0 +1,89 @@
+"""`/metrics` for Prometheus: figures of queues, workers and event loops; no id, no name, a bounded number of series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fastapi import APIRouter
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+
+from helix_ray.core.questions import Metrics
+from helix_ray.core.turns import BUCKETS_S
+from serve_app.deps import ask_within, services_of, signed_in
+from serve_app.openapi import public
+
+METRICS_S_MAX = 2.0
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/metrics", **public())
+async def metrics(request: Request) -> Response:
+    """Give the figures. They need a session where HELIX_METRICS_OPEN is off."""
+    services = services_of(request)
+    if not services.settings.metrics_open:
+        await signed_in(request)
+    figures = await ask_within(services.control, Metrics(), METRICS_S_MAX)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Figures(figures))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Figures(Collector):
+    """The master's figures as families of metrics."""
+
+    def __init__(self, figures: dict[str, Any]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every family."""
+        figures = self._figures
+        yield _gauge(
+            "helix_tasks", "Tasks in memory.", ["status"], [[s, n] for s, n in figures["tasks"].items()]
+        )
+        yield _gauge("helix_workers", "Workers that are known.", ["kind", "standing"], figures["workers"])
+        yield GaugeMetricFamily("helix_sessions", "Open sessions.", value=figures["sessions"])
+        yield GaugeMetricFamily("helix_journal_seq", "Number of the newest fact.", value=figures["seq"])
+        yield GaugeMetricFamily(
+            "helix_tasks_retired", "Tasks that have left memory.", value=figures["retired"]
+        )
+        yield from _loops(figures["loops"])
+
+
+def _gauge(name: str, text: str, labels: list[str], rows: Iterable[list[Any]]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for *values, amount in rows:
+        family.add_metric(values, amount)
+    return family
+
+
+def _loops(loops: dict[str, dict[str, Any]]) -> Iterator[Metric]:
+    yield _gauge(
+        "helix_processes", "Processes whose event loops are measured.", ["process"],
+        [[kind, loop["processes"]] for kind, loop in loops.items()],
+    )  # fmt: skip
+    yield _gauge(
+        "helix_loop_turn_longest_seconds",
+        "Longest turn of an event loop in the last minute, and the kinds of what ran in it.",
+        ["process", "ran"],
+        [[kind, loop["ran"], loop["longest_s"]] for kind, loop in loops.items()],
+    )
+    turns = HistogramMetricFamily("helix_loop_turn_seconds", "Turns of event loops.", labels=["process"])
+    for kind, loop in loops.items():
+        turns.add_metric([kind], _buckets(loop["counts"]), loop["seconds"])
+    yield turns
+
+
+def _buckets(counts: list[int]) -> list[tuple[str, float]]:
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), counts, strict=True):
+        total += count
+        buckets.append((bound, float(total)))
+    return buckets
