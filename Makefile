@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check bench clean help go hosts redis
+.PHONY: setup demo test chaos check bench clean help go hosts redis
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -60,6 +60,9 @@ test: check go hosts ## everything that CI runs; LANES=1 for one after the other
 lane/%:
 	@begun=$$SECONDS; env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PYTEST) -q -p no:cacheprovider $*; \
 	echo "$* took $$((SECONDS - begun)) s"
+
+chaos: setup ## kill every process in random order for minutes, and check what clients saw
+	CHAOS_S=$${CHAOS_S:-140} $(PYTEST) -q tests/e2e/test_chaos.py
 
 go:
 	@$(call debian,go,golang-go)
