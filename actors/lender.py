@@ -20,7 +20,7 @@ from ray.exceptions import RayError
 from actors import names
 from actors.life import LivingActor, NotReady
 from helix_ray.config import Settings
-from helix_ray.core.limits import Ask, GiveBack, Lender, Policy, Row, Slice
+from helix_ray.core.limits import Ask, GiveBack, Lender, Row, Slice
 from helix_ray.derived import set_aside, sqlite_says_damaged
 from helix_ray.private import make_file
 
@@ -34,16 +34,6 @@ RESEND_S = 4.0
 RESEND_EVERY_S = 0.1
 
 
-def policies(settings: Settings) -> dict[str, Policy]:
-    """Return the limits that the settings ask for."""
-    window = settings.rate_limit_window_s
-    return {
-        "authenticated": Policy("authenticated", settings.rate_limit_authenticated, window),
-        "anonymous": Policy("anonymous", settings.rate_limit_unauthenticated, window),
-        "login": Policy("login", settings.login_limit_per_minute, 60.0, ttl_s=0.5),
-    }
-
-
 class LenderActor(LivingActor):
     """Lends slices to API replicas."""
 
@@ -55,7 +45,7 @@ class LenderActor(LivingActor):
         """Open the file and take the counts from it; a damaged one is set aside, and counting begins anew."""
         self._path = self._settings.data_dir / FILE_NAME
         self._store, rows = await asyncio.to_thread(_open, self._path)
-        self._lender = Lender(policies(self._settings).values())
+        self._lender = Lender(self._settings.rate_limits())
         self._lender.restore(rows, time.time())
         self._swept = time.time()
         self._save()

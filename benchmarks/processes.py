@@ -139,6 +139,7 @@ def helix(data_dir: Path | None = None, **settings: str) -> Iterator[Helix]:
         "HELIX_ADMIN_PASSWORD": PASSWORD,
         "HELIX_RATE_LIMIT_AUTHENTICATED": REQUESTS_PER_HOUR,
         "HELIX_RATE_LIMIT_UNAUTHENTICATED": REQUESTS_PER_HOUR,
+        "HELIX_RATE_LIMIT_STREAMS": REQUESTS_PER_HOUR,
         "HELIX_TOKEN_TTL_S": "86400",
     } | {f"HELIX_{name.upper()}": value for name, value in settings.items()}
     with scratch() as folder:

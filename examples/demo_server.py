@@ -105,6 +105,7 @@ class DemoServer:
             "HELIX_ADMIN_PASSWORD": self.password,
             "HELIX_RATE_LIMIT_AUTHENTICATED": str(RATE_LIMIT),
             "HELIX_RATE_LIMIT_UNAUTHENTICATED": str(RATE_LIMIT),
+            "HELIX_RATE_LIMIT_STREAMS": str(RATE_LIMIT),
         }
 
     def _read(self) -> None:

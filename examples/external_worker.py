@@ -1,7 +1,7 @@
 """A worker outside the cluster, in any language: this one counts the words of a task's description.
 
-Run: HELIX_URL=http://localhost:8080 HELIX_USERNAME=admin HELIX_PASSWORD=admin123 python examples/external_worker.py --once
-It takes tasks without a `run` object whose type it can do. Without --once it goes on until it is interrupted.
+Run: HELIX_USERNAME=hands HELIX_PASSWORD=... python examples/external_worker.py      (HELIX_URL: http://localhost:8080)
+as a user with the role `worker`. It takes tasks without a `run` object whose type it can do; --once ends it after one.
 """
 
 from __future__ import annotations
@@ -10,22 +10,42 @@ import os
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-import psutil
 import requests
 
 URL = os.environ.get("HELIX_URL", "http://localhost:8080") + "/api/v1"
-HEARTBEAT_INTERVAL_S = 1.0
+TRIES_MAX, PAUSE_S_MAX = 12, 60.0
+TRY_AGAIN = {429, 502, 503, 504}
 session = requests.Session()
 
 
 def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Send one request and return the decoded answer; raises requests.HTTPError for anything but success."""
-    response = session.request(method, URL + path, json=body, timeout=30)
-    response.raise_for_status()
-    return response.json()
+    """Send a request until it is answered for good; raises SystemExit with a sentence where it is refused."""
+    said = ""
+    for attempt in range(TRIES_MAX):
+        pause_s = min(0.5 * 2**attempt, PAUSE_S_MAX)
+        try:
+            answer = session.request(method, URL + path, json=body, timeout=30)
+            if answer.ok:
+                return answer.json()
+            said = answer.json()["error"]["message"]
+            if answer.status_code == 401 and path != "/auth/login":
+                log_in()  # the session or its token has ended
+                continue
+            if answer.status_code not in TRY_AGAIN:
+                raise SystemExit(f"{method} {path}: {said}")
+            pause_s = max(pause_s, float(answer.headers.get("Retry-After", 0)))
+        except requests.RequestException as error:
+            said = f"{URL} does not answer ({type(error).__name__})"
+        time.sleep(pause_s)
+    raise SystemExit(f"Gave up after {TRIES_MAX} tries: {said}")
+
+
+def log_in() -> None:
+    """Open a session for all further calls."""
+    login = {"username": os.environ.get("HELIX_USERNAME"), "password": os.environ.get("HELIX_PASSWORD")}
+    session.headers["Authorization"] = "Bearer " + call("POST", "/auth/login", login)["token"]
 
 
 def work(task_id: str) -> None:
@@ -37,23 +57,30 @@ def work(task_id: str) -> None:
 
 
 def main() -> None:
-    """Log in, register, and take what the heartbeats hand out."""
-    login = {"username": os.environ["HELIX_USERNAME"], "password": os.environ["HELIX_PASSWORD"]}
-    session.headers["Authorization"] = "Bearer " + call("POST", "/auth/login", login)["token"]
-    memory_mb = psutil.virtual_memory().total // 2**20
-    host = {"cpu": os.cpu_count(), "memory": memory_mb, "gpu": Path("/dev/nvidia0").exists()}
-    hello = {"hostname": socket.gethostname(), "capabilities": ["design"], "resources": host}
-    worker_id = call("POST", "/workers/register", hello)["worker_id"]
+    """Register, and take what the heartbeats hand out."""
+    log_in()
+    hello = {
+        "hostname": socket.gethostname(),
+        "capabilities": ["design"],
+        "resources": {"cpu": os.cpu_count()},
+    }
+    beat = {"worker_id": call("POST", "/workers/register", hello)["worker_id"], "status": "idle"}
     while True:
-        usage = {"cpu_usage": psutil.cpu_percent(), "memory_usage": psutil.virtual_memory().used // 2**20}
-        beat = {"worker_id": worker_id, "status": "idle", "current_task": None, "resources": usage}
-        task_id = call("POST", "/workers/heartbeat", beat)["assigned_task"]
-        if task_id is not None:
-            work(task_id)
-            if "--once" in sys.argv:
-                return
-        time.sleep(HEARTBEAT_INTERVAL_S)
+        told = call("POST", "/workers/heartbeat", beat)
+        if told["assigned_task"] is None:
+            time.sleep(told["next_heartbeat_s"])
+            continue
+        try:
+            work(told["assigned_task"])
+        except SystemExit as refused:  # cancelled, or given to another worker meanwhile
+            print(refused, file=sys.stderr)
+            time.sleep(told["next_heartbeat_s"])
+        if "--once" in sys.argv:
+            return
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit("Stopped.") from None

@@ -7,25 +7,43 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 import requests
 
 URL = os.environ.get("HELIX_URL", "http://localhost:8080") + "/api/v1"
-POLL_INTERVAL_S = 0.1
-WAIT_MAX_S = 60
-ENDED = {"completed", "failed", "cancelled"}
+TRIES_MAX = 8
+TRY_AGAIN = {429, 502, 503, 504}
+WAIT_S = 20
+WAITS_MAX = 3
+
+
+def call(method: str, path: str, **options: Any) -> Any:
+    """Send a request again, ever later, while the answer is to come back; end with a sentence where it is refused."""
+    for attempt in range(TRIES_MAX):
+        try:
+            response = requests.request(method, URL + path, timeout=WAIT_S + 10, **options)
+        except requests.RequestException as error:
+            raise SystemExit(
+                f"{URL} does not answer ({type(error).__name__}); is `helix up` running?"
+            ) from None
+        if response.status_code not in TRY_AGAIN:
+            break
+        time.sleep(max(0.5 * 2**attempt, float(response.headers.get("Retry-After", 0))))
+    # 409: the task has not ended yet
+    if not response.ok and response.status_code != 409:
+        raise SystemExit(f"{method} {path}: {response.status_code} {response.text}")
+    return response.json()
+
 
 # Login
-response = requests.post(
-    f"{URL}/auth/login",
-    json={"username": os.environ.get("HELIX_USERNAME", "admin"), "password": os.environ["HELIX_PASSWORD"]},
-)
-response.raise_for_status()
-headers = {"Authorization": f"Bearer {response.json()['token']}"}
+login = {"username": os.environ.get("HELIX_USERNAME", "admin"), "password": os.environ.get("HELIX_PASSWORD")}
+headers = {"Authorization": f"Bearer {call('POST', '/auth/login', json=login)['token']}"}
 
 # Create task
-response = requests.post(
-    f"{URL}/tasks",
+task = call(
+    "POST",
+    "/tasks",
     headers=headers,
     json={
         "title": "Primes below a million",
@@ -34,20 +52,12 @@ response = requests.post(
         "run": {"kind": "function", "function": "helix_ray.samples:count_primes", "args": [1_000_000]},
     },
 )
-response.raise_for_status()
-task = response.json()
 
-# Wait
-deadline = time.monotonic() + WAIT_MAX_S
-while task["status"] not in ENDED:
-    if time.monotonic() > deadline:
-        raise SystemExit(f"{task['id']} is still {task['status']} after {WAIT_MAX_S} s")
-    time.sleep(POLL_INTERVAL_S)
-    response = requests.get(f"{URL}/tasks/{task['id']}", headers=headers)
-    response.raise_for_status()
-    task = response.json()
-
-# Result
-print(task["id"], task["status"])
-print(requests.get(f"{URL}/tasks/{task['id']}/result", headers=headers).json())
-raise SystemExit(task["status"] != "completed")
+# Wait for the result: one request for each WAIT_S seconds
+for _ in range(WAITS_MAX):
+    answer = call("GET", f"/tasks/{task['id']}/result?wait_s={WAIT_S}", headers=headers)
+    if "status" in answer:
+        print(task["id"], answer["status"])
+        print(answer)
+        raise SystemExit(answer["status"] != "completed")
+raise SystemExit(f"{task['id']} has not ended after {WAITS_MAX * WAIT_S} s")

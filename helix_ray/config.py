@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from helix_ray.core import limits
 from helix_ray.core.placement import strategies
 from helix_ray.core.policy import TASK_TYPES, Policy
 
@@ -46,7 +47,12 @@ class Settings(BaseSettings):
     # How much: requests an hour, bytes, tasks.
     rate_limit_authenticated: int = Field(1000, ge=1, le=100_000_000)
     rate_limit_unauthenticated: int = Field(100, ge=1, le=100_000_000)
+    rate_limit_workers: int = Field(limits.WORKERS.limit, ge=1, le=100_000_000)
+    rate_limit_devices: int = Field(limits.DEVICES.limit, ge=1, le=100_000_000)
+    rate_limit_streams: int = Field(limits.STREAMS.limit, ge=1, le=100_000_000)
+    rate_limit_inference: int = Field(limits.INFERENCE.limit, ge=1, le=100_000_000)
     rate_limit_window_s: float = Field(3600.0, gt=0)
+    streams_open_max: int = Field(100, ge=1)
     login_limit_per_minute: int = Field(20, ge=1)
     body_bytes_max: int = Field(1 << 20, ge=1024)
     batch_body_bytes_max: int = Field(8 << 20, ge=1024)
@@ -109,6 +115,20 @@ class Settings(BaseSettings):
     def capabilities(self) -> tuple[str, ...]:
         """Return what nodes that are started here can do beside what is found."""
         return _names(self.node_capabilities)
+
+    def rate_limits(self) -> tuple[limits.Policy, ...]:
+        """Return how many requests each class of callers may send."""
+        numbers = {
+            limits.AUTHENTICATED: self.rate_limit_authenticated,
+            limits.ANONYMOUS: self.rate_limit_unauthenticated,
+            limits.WORKERS: self.rate_limit_workers,
+            limits.DEVICES: self.rate_limit_devices,
+            limits.STREAMS: self.rate_limit_streams,
+            limits.INFERENCE: self.rate_limit_inference,
+        }
+        window_s = self.rate_limit_window_s
+        hourly = [policy._replace(limit=limit, window_s=window_s) for policy, limit in numbers.items()]
+        return (*hourly, limits.LOGIN._replace(limit=self.login_limit_per_minute))
 
     def policy(self) -> Policy:
         """Return what decisions depend on."""

@@ -90,9 +90,15 @@ def build_app(
     return app
 
 
-def build_asgi(control: ControlPlane, settings: Settings, keys: KeyRing, limiter: ClosingLimiter) -> ASGIApp:
-    """Build what is served: the routes behind the edge."""
-    tokens = Tokens(keys)
+def build_asgi(
+    control: ControlPlane,
+    settings: Settings,
+    keys: KeyRing,
+    limiter: ClosingLimiter,
+    tokens: Tokens | None = None,
+) -> ASGIApp:
+    """Build what is served: the routes behind the edge; `tokens` are made from the keys unless given."""
+    tokens = tokens or Tokens(keys)
     proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",") if proxy.strip()]
     return wrap(
         build_app(control, settings, keys, limiter, tokens),
@@ -101,4 +107,5 @@ def build_asgi(control: ControlPlane, settings: Settings, keys: KeyRing, limiter
         trusted_proxies=proxies,
         body_bytes_max=settings.body_bytes_max,
         body_bytes_max_by_path={BATCH_PATH: settings.batch_body_bytes_max},
+        streams_open_max=settings.streams_open_max,
     )

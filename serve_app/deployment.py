@@ -18,7 +18,7 @@ from ray.serve.schema import LoggingConfig
 from starlette.types import ASGIApp
 
 from actors.gateway import RayControlPlane
-from actors.lender import LenderLink, policies
+from actors.lender import LenderLink
 from helix_ray.config import Settings
 from helix_ray.private import keep_private
 from helix_ray.security.keys import load_or_create_key
@@ -45,7 +45,7 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     keep_private()
     plane = RayControlPlane(cached=True, process="api")
     keys = load_or_create_key(settings.data_dir)
-    limiter = LendingLimiter(policies(settings).values(), LenderLink())
+    limiter = LendingLimiter(settings.rate_limits(), LenderLink())
     wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter)
     return wrapped
 

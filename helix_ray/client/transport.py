@@ -211,7 +211,7 @@ def retry_after(value: str | None) -> float | None:
     """Return the seconds that a Retry-After header asks for: it holds seconds or a date (RFC 9110, 10.2.3)."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())

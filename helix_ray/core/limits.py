@@ -48,6 +48,12 @@ class Policy(NamedTuple):
 AUTHENTICATED = Policy("authenticated", 1_000, 3_600.0)
 ANONYMOUS = Policy("anonymous", 100, 3_600.0)
 LOGIN = Policy("login", 20, 60.0, ttl_s=0.5)
+# Classes of a user's requests that have a limit of their own beside AUTHENTICATED.
+WORKERS = Policy("workers", 100_000, 3_600.0)
+DEVICES = Policy("devices", 10_000, 3_600.0)
+STREAMS = Policy("streams", 3_600, 3_600.0)
+INFERENCE = Policy("inference", 100_000, 3_600.0)
+POLICIES = (AUTHENTICATED, ANONYMOUS, LOGIN, WORKERS, DEVICES, STREAMS, INFERENCE)
 
 
 class Allowance(NamedTuple):

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Required
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, with_config
 from typing_extensions import TypedDict
 
+from helix_ray.core.limits import Allowance
+from helix_ray.core.pace import LEASE_FRACTION, stretched
 from helix_ray.wire.runs import given
 from helix_ray.wire.tasks import CAPABILITIES_MAX, Labels
 from helix_ray.wire.times import iso
@@ -80,12 +82,14 @@ class WorkerRegistered(BaseModel):
 
 
 class HeartbeatOut(BaseModel):
-    """What the worker is to do; the lease ends at `lease_expires_at` unless it sends another heartbeat."""
+    """What the worker is to do, and in how many seconds it should come again; the lease ends at `lease_expires_at`
+    unless it sends another heartbeat."""
 
     model_config = ConfigDict(extra="forbid")
 
     acknowledged: bool
     assigned_task: str | None
+    next_heartbeat_s: float
     attempt: int | None = None
     lease_expires_at: str | None = None
 
@@ -143,7 +147,12 @@ def worker_out(view: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def heartbeat_out(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer to a heartbeat with times as text."""
-    lease_end = data.get("lease_expires_at")
-    return data if lease_end is None else {**data, "lease_expires_at": iso(lease_end)}
+def heartbeat_out(data: dict[str, Any], lease_s: float, allowance: Allowance) -> dict[str, Any]:
+    """Return the answer to a heartbeat with times as text, its pace fitted to what the caller may still ask."""
+    answer = dict(data)
+    if "lease_expires_at" in data:
+        answer["lease_expires_at"] = iso(data["lease_expires_at"])
+    # Only the cluster's own workers are told no pace.
+    pace_s = answer.pop("next_heartbeat_s", lease_s * LEASE_FRACTION)
+    sharers = answer.pop("sharers", 1)
+    return {**answer, "next_heartbeat_s": stretched(pace_s, lease_s, allowance, sharers)}

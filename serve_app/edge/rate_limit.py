@@ -1,18 +1,33 @@
 """Rate limits at the edge: who is counted under which policy, and the headers that say so on every answer.
 
+A user's requests are of one class each, by method and path (CLASSES): those of the documented API, or traffic that
+comes by itself and has a limit of its own. So a worker's heartbeats do not use up what a person may ask. Without a
+valid token every request counts for its address, whatever its class.
+
 `X-RateLimit-*` as the API reference has them (Reset in epoch seconds); `RateLimit` and `RateLimit-Policy` as in the
 IETF draft draft-ietf-httpapi-ratelimit-headers-11, where `t` is seconds until more quota is available.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
+from urllib.parse import unquote_to_bytes
 
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
-from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN, Allowance
+from helix_ray.core.limits import (
+    ANONYMOUS,
+    AUTHENTICATED,
+    DEVICES,
+    INFERENCE,
+    LOGIN,
+    STREAMS,
+    WORKERS,
+    Allowance,
+)
 from helix_ray.security.tokens import Claims
 from serve_app.edge.headers import Header
 
@@ -21,7 +36,52 @@ EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 # Counted per client address under a stricter policy as well.
 STRICT_PATHS: Mapping[str, str] = {"/api/v1/auth/login": LOGIN.name}
 
+
+class Class(NamedTuple):
+    """Requests that are counted under a policy of their own: those whose "METHOD path" matches `route` as a whole.
+
+    only_role: only of users who have this role and no other; only_query: only with this parameter in the query.
+    """
+
+    policy: str
+    route: re.Pattern[str]
+    only_role: str | None = None
+    only_query: bytes = b""
+
+
+# The first that matches counts; what matches none is AUTHENTICATED.
+CLASSES: tuple[Class, ...] = (
+    Class(WORKERS.name, re.compile(r"POST /api/v1/workers/(register|heartbeat)")),
+    # Who is a worker and nothing else reads and reports on tasks that heartbeats handed out.
+    Class(WORKERS.name, re.compile(r"(GET|PUT) /api/v1/tasks/[^/]+"), only_role="worker"),
+    Class(STREAMS.name, re.compile(r"GET /api/v1/tasks/[^/]+/logs")),
+    Class(STREAMS.name, re.compile(r"GET /api/v1/tasks/[^/]+/result"), only_query=b"wait_s="),
+    Class(STREAMS.name, re.compile(r"GET /api/v1/events")),
+    Class(DEVICES.name, re.compile(r"[A-Z]+ /api/v1/devices(/.*)?")),
+    Class(INFERENCE.name, re.compile(r"[A-Z]+ /v2/.*")),
+)
+
 Counted = tuple[str, Allowance]
+
+
+class Asked(NamedTuple):
+    """What the edge knows of a request before the application sees it."""
+
+    method: str
+    path: str
+    query: bytes = b""
+
+
+def class_of(asked: Asked, roles: tuple[str, ...]) -> str:
+    """Return the policy that a user's request is counted under."""
+    line = f"{asked.method} {asked.path}"
+    for policy, route, only_role, only_query in CLASSES:
+        if only_role is not None and roles != (only_role,):
+            continue
+        # A name may be written with escapes: what the application reads counts.
+        if route.fullmatch(line) is not None and only_query in unquote_to_bytes(asked.query):
+            return policy
+    return AUTHENTICATED.name
 
 
 class Limiter(Protocol):
@@ -38,10 +98,19 @@ class Limiter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What the limiter said: the policies that apply, the binding one last, and the refusal if there is one."""
+    """What the limiter said: the policies that apply, the binding one last, and the refusal if there is one.
+
+    stream: whose long answer this is going to be; None for a short one.
+    """
 
     counted: tuple[Counted, ...]
     refusal: Rejected | None = None
+    stream: str | None = None
+
+    @property
+    def allowance(self) -> Allowance:
+        """What the policy that binds has left."""
+        return self.counted[-1][1]
 
     def headers(self) -> list[Header]:
         """The rate-limit headers of the answer."""
@@ -77,15 +146,16 @@ class RateLimits:
         self._exempt_paths = exempt_paths
         self._strict_paths = strict_paths
 
-    async def admit(self, path: str, address: str, claims: Claims | None) -> Admission:
-        """Count a request: under its user when the token verifies, else under its address."""
-        policy, key = (
-            (AUTHENTICATED.name, claims.user_id) if claims is not None else (ANONYMOUS.name, address)
-        )
-        if path in self._exempt_paths:
+    async def admit(self, asked: Asked, address: str, claims: Claims | None) -> Admission:
+        """Count a request: under its user and class when the token verifies, else under its address."""
+        if claims is not None:
+            policy, key = class_of(asked, claims.roles), claims.user_id
+        else:
+            policy, key = ANONYMOUS.name, address
+        if asked.path in self._exempt_paths:
             return Admission(((policy, self._limiter.peek(key, policy)),))
         counted: list[Counted] = []
-        strict = self._strict_paths.get(path)
+        strict = self._strict_paths.get(asked.path)
         try:
             if strict is not None:
                 counted.append((strict, await self._limiter.take(address, strict)))
@@ -94,13 +164,14 @@ class RateLimits:
         except Refused as refused:
             return Admission(((policy, self._limiter.peek(key, policy)),), refused.rejected)
         binding = counted[-1]
-        return Admission(tuple(counted), None if binding[1].allowed else _refusal(*binding))
+        refusal = None if binding[1].allowed else _refusal(*binding)
+        return Admission(tuple(counted), refusal, key if policy == STREAMS.name else None)
 
 
 def _refusal(policy: str, allowance: Allowance) -> Rejected:
     return Rejected(
         ErrorCode.RATE_LIMIT_EXCEEDED,
-        "Too many requests",
+        _message(policy, allowance),
         {
             "policy": policy,
             "limit": allowance.limit,
@@ -113,3 +184,7 @@ def _refusal(policy: str, allowance: Allowance) -> Rejected:
 @lru_cache(maxsize=64)
 def _policy_item(policy: str, limit: int, window_s: int) -> bytes:
     return b'"%s";q=%d;w=%d' % (policy.encode(), limit, window_s)
+
+
+def _message(policy: str, allowance: Allowance) -> str:
+    return f"Too many requests: {allowance.limit} in {allowance.window_s} s are the limit of class {policy}"

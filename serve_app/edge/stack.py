@@ -4,6 +4,7 @@
 2. The request gets its id (request_id.py) and its client address (client_address.py).
 3. A bearer token is verified; one that does not verify is noted, not refused: the route decides who may come in.
 4. The request is counted (rate_limit.py); over the limit it is refused with 429.
+   One more long answer than a user may have open is refused with 429, too (open_streams.py).
 5. A body that is, or grows, over its limit is refused with 413 (body_limit.py).
 6. The application answers; every answer, ours or its own, carries the headers of 2, 4 and security_headers.py.
 7. What the application raises becomes INTERNAL_ERROR (errors.py).
@@ -14,6 +15,7 @@ What was found is left in `scope["state"]` under the keys of state.py.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from starlette.requests import ClientDisconnect
@@ -31,7 +33,8 @@ from serve_app.edge.body_limit import (
 )
 from serve_app.edge.client_address import ClientAddress
 from serve_app.edge.errors import Answer, as_denial
-from serve_app.edge.rate_limit import Limiter, RateLimits
+from serve_app.edge.open_streams import STREAMS_OPEN_MAX, OpenStreams
+from serve_app.edge.rate_limit import Admission, Asked, Limiter, RateLimits
 
 CONTINUE = b"100-continue"
 CLOSE = ((b"connection", b"close"),)
@@ -55,11 +58,13 @@ def wrap(
     body_bytes_max_by_path: Mapping[str, int] = BODY_BYTES_MAX_BY_PATH,
     exempt_paths: Collection[str] = rate_limit.EXEMPT_PATHS,
     strict_paths: Mapping[str, str] = rate_limit.STRICT_PATHS,
+    streams_open_max: int = STREAMS_OPEN_MAX,
 ) -> ASGIApp:
     """Put the edge round an application.
 
     trusted_proxies are addresses or CIDRs whose X-Forwarded-For counts; body limits are in bytes, by exact path.
     exempt_paths are not counted; strict_paths name the policy that counts them per address as well.
+    streams_open_max is how many long answers a user may have open here at once.
     """
     return Edge(
         app,
@@ -67,6 +72,7 @@ def wrap(
         RateLimits(limiter, exempt_paths=exempt_paths, strict_paths=strict_paths),
         ClientAddress(trusted_proxies),
         BodyLimit(body_bytes_max, body_bytes_max_by_path),
+        OpenStreams(streams_open_max),
     )
 
 
@@ -80,12 +86,14 @@ class Edge:
         rate_limits: RateLimits,
         addresses: ClientAddress,
         body_limit: BodyLimit,
+        streams: OpenStreams,
     ) -> None:
         self._app = app
         self._verifier = verifier
         self._rate_limits = rate_limits
         self._addresses = addresses
         self._body_limit = body_limit
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -101,12 +109,13 @@ class Edge:
         body = CountedBody(receive, self._body_limit.at(path), seen.get(headers.CONTENT_LENGTH))
         answer = Answer(send, path, request_id.choose(seen.get(headers.X_REQUEST_ID)), body)
         try:
-            refusal = await self._admit(scope, seen, answer)
-            if refusal is not None:
-                await answer.refuse(refusal)
+            admission = await self._admit(scope, seen, answer)
+            if admission.refusal is not None:
+                await answer.refuse(admission.refusal)
                 return
             if not body.over:
-                await self._app(scope, body.receive, answer.send)
+                with self._streams.hold(admission.stream):
+                    await self._app(scope, body.receive, answer.send)
         except ClientDisconnect:
             return
         except Refused as refused:
@@ -121,8 +130,8 @@ class Edge:
                 await answer.fail(error)
         await self._finish(answer, body, seen)
 
-    async def _admit(self, scope: Scope, seen: Mapping[bytes, bytes], answer: Answer) -> Rejected | None:
-        """Find out who asks, leave it for the routes, and count the request; return why it may not go on."""
+    async def _admit(self, scope: Scope, seen: Mapping[bytes, bytes], answer: Answer) -> Admission:
+        """Find out who asks, leave it for the routes, and count the request; say whether it may go on."""
         address = self._addresses.find(scope, seen.get(headers.X_FORWARDED_FOR))
         claims, token_refusal = self._read_token(seen.get(headers.AUTHORIZATION))
         scope["state"] = {
@@ -132,11 +141,14 @@ class Edge:
             state.CLAIMS: claims,
             state.TOKEN_REFUSAL: token_refusal,
         }
-        admission = await self._rate_limits.admit(scope["path"], address, claims)
+        # A WebSocket has no method; it is opened by a GET.
+        asked = Asked(scope.get("method", "GET"), scope["path"], scope.get("query_string", b""))
+        admission = await self._rate_limits.admit(asked, address, claims)
+        scope["state"][state.ALLOWANCE] = admission.allowance
         answer.add(admission.headers())
         if admission.refusal is None and scope["type"] == "websocket":
-            return not_found("Path", scope["path"])
-        return admission.refusal
+            return replace(admission, refusal=not_found("Path", scope["path"]))
+        return admission
 
     def _read_token(self, authorization: bytes | None) -> tuple[Claims | None, Rejected | None]:
         if authorization is None:

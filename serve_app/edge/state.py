@@ -6,7 +6,7 @@ from typing import Final
 
 from serve_app.problems import REQUEST_ID
 
-__all__ = ["CLAIMS", "CLIENT_ADDRESS", "REQUEST_ID", "TOKEN_REFUSAL"]
+__all__ = ["ALLOWANCE", "CLAIMS", "CLIENT_ADDRESS", "REQUEST_ID", "TOKEN_REFUSAL"]
 
 # str: an IPv4 address, an IPv6 /64 network such as 2001:db8::/64, or "local" for a Unix socket.
 CLIENT_ADDRESS: Final = "client_address"
@@ -14,3 +14,5 @@ CLIENT_ADDRESS: Final = "client_address"
 CLAIMS: Final = "claims"
 # helix_ray.core.errors.Rejected when a bearer token was sent and does not verify, else None.
 TOKEN_REFUSAL: Final = "token_refusal"
+# helix_ray.core.limits.Allowance: what is left to the caller in the request's class.
+ALLOWANCE: Final = "allowance"

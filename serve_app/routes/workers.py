@@ -12,6 +12,7 @@ from helix_ray.wire.times import iso
 from serve_app.answers import json_answer
 from serve_app.bodies import read
 from serve_app.deps import SignedIn
+from serve_app.edge import state
 from serve_app.openapi import verb
 
 router = APIRouter(prefix="/workers", tags=["workers"])
@@ -41,7 +42,8 @@ async def register_worker(caller: SignedIn) -> Response:
 
 @router.post("/heartbeat", **verb("Heartbeat", body=shapes.HeartbeatIn, answers=shapes.HeartbeatOut))
 async def send_heartbeat(caller: SignedIn) -> Response:
-    """Say that a worker is alive; an idle one may be given a task. Silence ends its lease."""
+    """Say that a worker is alive; an idle one may be given a task. Silence ends its lease; `next_heartbeat_s` says when to
+    come again."""
     sent = await read(caller.request)
     beat = sent.validated(shapes.HEARTBEAT, "heartbeat")
     body = Heartbeat(
@@ -52,7 +54,9 @@ async def send_heartbeat(caller: SignedIn) -> Response:
         beat.get("boot"),
     )
     receipt = await caller.execute(body, sent)
-    return json_answer(shapes.heartbeat_out(receipt.data), 200, receipt)
+    allowance = caller.request.scope["state"][state.ALLOWANCE]
+    lease_s = caller.services.settings.lease_s
+    return json_answer(shapes.heartbeat_out(receipt.data, lease_s, allowance), 200, receipt)
 
 
 @router.get("", **verb("ListWorkers", answers=shapes.WorkersOut))

@@ -27,6 +27,8 @@ REQUEST_S_MAX = 90.0
 UNLIMITED = {
     "rate_limit_authenticated": PLENTY,
     "rate_limit_unauthenticated": PLENTY,
+    "rate_limit_workers": PLENTY,
+    "rate_limit_streams": PLENTY,
     "login_limit_per_minute": PLENTY,
 }
 MASTER, REPLICA = "ray::Master", "ray::ServeReplica"

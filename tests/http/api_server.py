@@ -13,15 +13,15 @@ import httpx
 import uvicorn
 
 from helix_ray.config import Settings
-from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN, Policy
+from helix_ray.core.limits import POLICIES, Policy
 from helix_ray.ports import Clock, ControlPlane
-from helix_ray.security.tokens import KeyRing
+from helix_ray.security.tokens import KeyRing, Tokens
 from helix_ray.testing import MemoryControlPlane, add_user, memory_plane
 from serve_app.app import build_asgi
 from serve_app.edge.limiter import LendingLimiter, lend_here
 
 PASSWORD = "admin123"
-PLENTY = tuple(policy._replace(limit=10_000_000) for policy in (AUTHENTICATED, ANONYMOUS, LOGIN))
+PLENTY = tuple(policy._replace(limit=10_000_000) for policy in POLICIES)
 TASK = {"title": "Test Task", "type": "planning", "priority": "high"}
 
 
@@ -69,12 +69,15 @@ def serving_api(
     plane: MemoryControlPlane | None = None,
     control: ControlPlane | None = None,
     keys: KeyRing | None = None,
+    limiter: LendingLimiter | None = None,
+    tokens: Tokens | None = None,
 ) -> Iterator[Api]:
-    """Serve the application until the block ends; `control` stands before the plane where one is given."""
+    """Serve the application until the block ends; `control` stands before the plane where one is given, `limiter`
+    and `tokens` may have clocks of their own."""
     settings = settings or Settings()
     plane = plane or memory_plane(settings, PASSWORD, clock)
-    limiter = LendingLimiter(policies, lend_here(policies))
-    app = build_asgi(control or plane, settings, keys or KeyRing.fresh(), limiter)
+    limiter = limiter or LendingLimiter(policies, lend_here(policies))
+    app = build_asgi(control or plane, settings, keys or KeyRing.fresh(), limiter, tokens)
     config = uvicorn.Config(
         app, proxy_headers=False, log_config=None, access_log=False, lifespan="on", timeout_keep_alive=75
     )

@@ -18,7 +18,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
-from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN, Policy
+from helix_ray.core.limits import POLICIES, Policy
 from helix_ray.security.tokens import KeyRing, Tokens
 from serve_app import problems
 from serve_app.edge import state
@@ -26,7 +26,7 @@ from serve_app.edge.limiter import ASK_S_MAX, AskLender, LendingLimiter, lend_he
 from serve_app.edge.stack import wrap
 
 JSON = "application/json"
-PLENTY = tuple(policy._replace(limit=100_000) for policy in (AUTHENTICATED, ANONYMOUS, LOGIN))
+PLENTY = tuple(policy._replace(limit=100_000) for policy in POLICIES)
 TOKENS = Tokens(KeyRing.fresh())
 TOKEN, _ = TOKENS.issue(user_id="user-1", name="admin", roles=["admin"], session_id="s", ttl_s=3_600)
 

@@ -18,7 +18,7 @@ import helix_ray
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Rejected
-from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN
+from helix_ray.core.limits import POLICIES
 from helix_ray.core.orders import AttemptReport, Heartbeat, RegisterWorker, ReportAttempts
 from helix_ray.core.questions import WorkFor
 from helix_ray.execution.allow import Allow
@@ -33,7 +33,7 @@ from serve_app.edge.limiter import LendingLimiter, lend_here
 
 NODE = "worker-node1"
 MODELS = Path(helix_ray.__file__).parent / "models"
-PLENTY = tuple(policy._replace(limit=1_000_000) for policy in (AUTHENTICATED, ANONYMOUS, LOGIN))
+PLENTY = tuple(policy._replace(limit=1_000_000) for policy in POLICIES)
 STOP_S_MAX = 20
 
 

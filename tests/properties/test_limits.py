@@ -32,22 +32,30 @@ def most_in_any_window(times: list[float], window_s: float) -> int:
 class Cluster:
     """Replicas and a lender on one virtual clock; every message takes its own time, or is lost."""
 
-    def __init__(self, policy: Policy, replicas: int, seed: int, slowest_s: float) -> None:
+    def __init__(
+        self, policy: Policy, replicas: int, seed: int, slowest_s: float, others: tuple[Policy, ...] = ()
+    ) -> None:
+        # Classes of requests of one caller: a policy each, all alike but for their names and limits.
+        self.policies = {policy.name: policy for policy in (policy, *others)}
         self.policy, self.chance, self.slowest_s = policy, random.Random(seed), slowest_s
-        self.name = name_of(policy.name, "key")
         self.offsets = [self.chance.uniform(0, 1e6) for _ in range(replicas)]
         self.borrowers = [self.borrower() for _ in range(replicas)]
-        self.asking = [False] * replicas
+        self.asking = [set[str]() for _ in range(replicas)]
         self.lives = [0] * replicas
-        self.lender = Lender([policy])
+        self.lender = Lender(self.policies.values())
         self.durable: dict[tuple[str, float], int] = {}
         self.now = EPOCH
         self.messages: list[tuple[float, int, tuple[object, ...]]] = []
         self.sent = 0
-        self.admitted: list[float] = []
+        self.admitted_by: dict[str, list[float]] = {name: [] for name in self.policies}
 
     def borrower(self) -> Borrower:
-        return Borrower({self.policy.name: self.policy})
+        return Borrower(self.policies)
+
+    @property
+    def admitted(self) -> list[float]:
+        """When requests of the first class were admitted."""
+        return self.admitted_by[self.policy.name]
 
     def clock(self, replica: int) -> float:
         """A replica's own monotonic clock, which starts anywhere."""
@@ -57,17 +65,19 @@ class Cluster:
         self.sent += 1
         heapq.heappush(self.messages, (self.now + self.chance.uniform(0, self.slowest_s), self.sent, message))
 
-    def request(self, replica: int) -> bool | None:
+    def request(self, replica: int, policy: str | None = None) -> bool | None:
         """One request: admitted, denied, or (None) in line for the lender."""
         borrower, at = self.borrowers[replica], self.clock(replica)
-        allowance = borrower.spend(self.policy.name, self.name, at)
-        if allowance is None and not self.asking[replica]:
-            self.asking[replica] = True
+        policy = policy or self.policy.name
+        name = name_of(policy, "key")
+        allowance = borrower.spend(policy, name, at)
+        if allowance is None and name not in self.asking[replica]:
+            self.asking[replica].add(name)
             self.send(
-                "ask", replica, self.lives[replica], borrower.ask(self.name, 1, at), borrower.unspent(at), at
+                "ask", replica, self.lives[replica], borrower.ask(name, 1, at), borrower.unspent(at), at
             )
         if allowance is not None and allowance.allowed:
-            self.admitted.append(self.now)
+            self.admitted_by[policy].append(self.now)
         return allowance.allowed if allowance is not None else None
 
     def advance(self, to: float) -> None:
@@ -88,15 +98,15 @@ class Cluster:
 
     def receive(self, replica: int, life: int, lent: Slice, asked_at: float) -> None:
         if life == self.lives[replica]:
-            self.asking[replica] = False
+            self.asking[replica].discard(lent.name)
             self.borrowers[replica].receive(lent, asked_at, self.clock(replica))
 
     def crash_replica(self, replica: int) -> None:
         self.lives[replica] += 1
-        self.borrowers[replica], self.asking[replica] = self.borrower(), False
+        self.borrowers[replica], self.asking[replica] = self.borrower(), set()
 
     def restart_lender(self) -> None:
-        self.lender = Lender([self.policy])
+        self.lender = Lender(self.policies.values())
         self.lender.restore([Row(*key, units) for key, units in self.durable.items()], self.now)
 
 
@@ -114,8 +124,10 @@ CHAOS = ("burst", "burst", "burst", "burst", "pause", "crash", "restart")
 def test_no_window_ever_holds_more_than_the_limit(
     limit: int, replicas: int, slowest_s: float, seed: int, steps: int
 ) -> None:
-    """Whatever the delays, and though replicas and the lender die: never more than the limit in any window."""
-    cluster = Cluster(Policy("p", limit, 60.0, ttl_s=1.0), replicas, seed, slowest_s)
+    """Whatever the delays, and though replicas and the lender die: never more than the limit in any window, for each
+    of three classes of one caller's requests."""
+    others = (Policy("q", limit + 7, 60.0, ttl_s=1.0), Policy("r", 2, 60.0, ttl_s=1.0))
+    cluster = Cluster(Policy("p", limit, 60.0, ttl_s=1.0), replicas, seed, slowest_s, others)
     for step in cluster.chance.choices(CHAOS, k=steps):
         replica = cluster.chance.randrange(replicas)
         if step == "crash":
@@ -127,8 +139,9 @@ def test_no_window_ever_holds_more_than_the_limit(
         else:
             for _ in range(60):
                 cluster.advance(cluster.now + cluster.chance.expovariate(50))
-                cluster.request(cluster.chance.randrange(replicas))
-    assert most_in_any_window(cluster.admitted, 60.0) <= limit
+                cluster.request(cluster.chance.randrange(replicas), cluster.chance.choice("ppqr"))
+    for name, policy in cluster.policies.items():
+        assert most_in_any_window(cluster.admitted_by[name], 60.0) <= policy.limit
 
 
 @settings(max_examples=12, deadline=None)

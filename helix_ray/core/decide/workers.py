@@ -22,6 +22,7 @@ from helix_ray.core.orders import (
     RegisterWorker,
     RetireWorkers,
 )
+from helix_ray.core.pace import next_heartbeat_s
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker
 
 
@@ -81,6 +82,16 @@ def heartbeat(body: Heartbeat, ctx: Context) -> Decision | Rejected:
     if held is not None:
         lease_end = ctx.now + ctx.policy.lease_s
         decision.data.update(assigned_task=held[0], attempt=held[1], lease_expires_at=lease_end)
+    decision.data["next_heartbeat_s"] = next_heartbeat_s(
+        ctx.policy.lease_s,
+        len(ctx.state.workers),
+        has_task=held is not None,
+        work_waits=held is None and not worker.draining and _claim(worker, ctx) is not None,
+    )
+    # Who shares the caller's allowance.
+    decision.data["sharers"] = sum(
+        other.owner == worker.owner and not other.lost for other in ctx.state.workers.values()
+    )
     return decision
 
 

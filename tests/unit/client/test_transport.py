@@ -202,3 +202,9 @@ def test_a_refused_stream_raises() -> None:
     wire = Wire(envelope(404, "NOT_FOUND"))
     with pytest.raises(HelixError, match="NOT_FOUND"), wire.transport().stream(Request("GET", "/x")):
         pass
+
+
+@pytest.mark.parametrize("value", ["²", "soon", ""])
+def test_a_retry_after_that_says_nothing_is_none(value: str) -> None:
+    """A header from a broken proxy does not break the client."""
+    assert retry_after(value) is None

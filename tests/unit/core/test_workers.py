@@ -73,7 +73,7 @@ def test_heartbeats_of_strangers_and_of_replaced_processes(stage: Stage) -> None
     assert stage.refuse(o.Heartbeat(NODE, boot="boot-0"), SYSTEM).code is ErrorCode.NOT_FOUND
     nothing = {"acknowledged": True, "assigned_task": None}
     assert beat(stage, NODE, SYSTEM, boot="boot-1") == nothing
-    assert beat(stage, by=ADMIN) == nothing
+    assert beat(stage, by=ADMIN) == {**nothing, "next_heartbeat_s": 1.0, "sharers": 1}
 
 
 def test_an_idle_worker_gets_the_best_task_and_gets_it_told_again(stage: Stage) -> None:
@@ -82,7 +82,8 @@ def test_an_idle_worker_gets_the_best_task_and_gets_it_told_again(stage: Stage) 
     ids = stage.submit(spec(), spec(type="testing", priority="high"), spec(run=COMMAND, priority="critical"))
     stage.submit(spec(resources={"cpu": 2}, priority="low"))
     lease = {"attempt": 1, "lease_expires_at": stage.now + 30.0}
-    assert beat(stage) == {"acknowledged": True, "assigned_task": ids[1], **lease}
+    pace = {"next_heartbeat_s": 10.0, "sharers": 1}
+    assert beat(stage) == {"acknowledged": True, "assigned_task": ids[1], **lease, **pace}
     assert beat(stage, current_task=ids[1], status="busy")["assigned_task"] == ids[1]
     stage.give(o.UpdateTask(ids[1], "completed"), BOT)
     assert beat(stage, status="idle")["assigned_task"] == ids[0]
