@@ -10,20 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from ray.exceptions import RayError, RayTaskError
 
-from actors import names
-from actors.life import NotReady
 from actors.local_link import CallFailed, LinkLost, LocalLink, RayLink
+from actors.reach import Reach
 from actors.read_cache import ReadCache
 from actors.turn_meter import TurnMeter
-from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.decide.shards import shard_id
-from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.access import Principal
+from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import (
     CancelTask,
     ChangePassword,
@@ -48,7 +46,6 @@ from helix_ray.core.questions import (
     ExplainTask,
     GetResult,
     GetTask,
-    GetWorker,
     ListNodes,
     ListTasks,
     PlanTask,
@@ -57,8 +54,8 @@ from helix_ray.core.questions import (
     WaitTasks,
 )
 from helix_ray.core.weight import LIGHT_TASKS_MAX, weight_of
-from helix_ray.execution.log_reading import read_log
-from helix_ray.ports import Batch
+from helix_ray.elsewhere import Elsewhere, Unavailable
+from helix_ray.ports import Batch, NotReady
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +66,8 @@ Waiting = tuple[Order, asyncio.Future[Receipt | Rejected], int]
 
 RESEND_S = 60.0
 RESEND_EVERY_S = 0.1
+# The last call that is sent is given at least this long.
+ANSWER_S_MIN = 5.0
 # Calls on their way to the master at once; more orders than that wait and travel together.
 CALLS_UNDER_WAY_MAX = 2
 # In weight (helix_ray/core/weight.py).
@@ -89,9 +88,11 @@ NOT_READY_AGAIN_S = 2
 class RayControlPlane:
     """ports.ControlPlane over the master's handle; make it on the event loop that uses it."""
 
-    def __init__(self, *, cached: bool = False, process: str = "") -> None:
+    def __init__(self, *, cached: bool = False, process: str = "", reach: Reach | None = None) -> None:
         """`process` names the kind of process whose turns are told to the master; without it none are measured."""
         self._meter = TurnMeter(process) if process else None
+        self._reach = reach or Reach()
+        self._elsewhere = Elsewhere(self)
         self._link: LocalLink | RayLink | None = None
         self._linking = asyncio.Lock()
         # Orders that touch few tasks do not wait behind a bulk submit.
@@ -110,7 +111,10 @@ class RayControlPlane:
         if order.key is None and isinstance(order.body, NEEDS_KEY):
             order = replace(order, key=f"~{order.seed}", fingerprint=order.seed)
         if isinstance(order.body, SubmitTasks):
-            order = await self._with_settled(order, order.body)
+            settled = await self._elsewhere.settled(order, order.body)
+            if isinstance(settled, Rejected):
+                return settled
+            order = settled
         future: asyncio.Future[Receipt | Rejected] = asyncio.get_running_loop().create_future()
         weight = weight_of(order)
         (self._light if weight <= LIGHT_TASKS_MAX else self._heavy).append((order, future, weight))
@@ -123,22 +127,48 @@ class RayControlPlane:
     async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
         """Answer a question from the cache, the master, the history or the node that knows."""
         if isinstance(question, ReadLog):
-            return await self._read_log(question, by, wait_s)
+            return await self._elsewhere.read_log(question, by, wait_s)
         if self.cache is not None and isinstance(question, GetTask):
             known = self.cache.task(question.task_id, by)
             if known is not None:
                 return known
         if wait_s > 0 or isinstance(question, LONG):
-            reply: Answer = await self._call("query", (question, by, wait_s), lambda refusal: refusal)
+            reply: Answer = await self._call(
+                "query", (question, by, wait_s), lambda refusal: refusal, wait_s=wait_s
+            )
         else:
             seq, reply = await self._ask(question, by)
             if self.cache is not None and isinstance(question, GetTask) and not isinstance(reply, Rejected):
                 self.cache.keep(question.task_id, reply, seq)
-        return await self._with_history(question, by, reply)
+        reply = await self._elsewhere.with_history(question, by, reply)
+        if isinstance(question, GetResult) and not isinstance(reply, Rejected):
+            return await self._elsewhere.with_kept(reply)
+        return reply
 
     async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
-        """Return facts after a cursor; an empty batch while the master is away."""
-        return await self._call("events", (after, limit, wait_s), lambda _: Batch((), after, after))
+        """Return facts after a cursor; raises Refused (SERVICE_UNAVAILABLE) when the master stays away."""
+        batch: Batch | Rejected = await self._call(
+            "events", (after, limit, wait_s), lambda refusal: refusal, wait_s=wait_s
+        )
+        if isinstance(batch, Rejected):
+            raise Refused(batch)
+        return batch
+
+    # What Elsewhere asks: see its Sources.
+
+    async def master(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
+        """Answer a question as `query` does."""
+        return await self.query(question, by, wait_s)
+
+    async def history(self, method: str, *arguments: Any) -> dict[str, Any] | Unavailable | None:
+        """Call the historian."""
+        return await self._reach.history(method, *arguments)
+
+    async def node(
+        self, node_id: str, method: str, *arguments: Any, wait_s: float = 0.0
+    ) -> dict[str, Any] | Unavailable | None:
+        """Call a node's worker."""
+        return await self._reach.node(node_id, method, *arguments, wait_s=wait_s)
 
     async def aclose(self) -> None:
         """Let go of the master; what is under way is not waited for. Safe to call twice."""
@@ -156,7 +186,9 @@ class RayControlPlane:
         await self._call("take_turns", (kind, process, report), lambda _: None, resend_s=0.0)
 
     async def _changes(self, after: int, limit: int, wait_s: float) -> tuple[int, int, list[str]] | None:
-        return await self._call("changes", (after, limit, wait_s), lambda _: None, resend_s=0.0)
+        return await self._call(
+            "changes", (after, limit, wait_s), lambda _: None, resend_s=0.0, wait_s=wait_s
+        )
 
     # ------------------------------------------------------------------------------------- batches
 
@@ -229,25 +261,30 @@ class RayControlPlane:
         method: str,
         arguments: tuple[Any, ...],
         otherwise: Callable[[Rejected], T],
-        resend_s: float = RESEND_S,
+        resend_s: float | None = None,
+        wait_s: float = 0.0,
     ) -> T:
         """Call the master until it answers; return what `otherwise` makes of the refusal when it has not for `resend_s`
-        seconds, or as soon as it says why it cannot live."""
-        end = time.monotonic() + resend_s
+        (RESEND_S) seconds, or as soon as it says why it cannot live.
+
+        One that hangs is waited for as long as one that is away, and `wait_s` for what the question waits by itself.
+        """
+        end = time.monotonic() + (RESEND_S if resend_s is None else resend_s)
         while True:
             link = self._link
             try:
-                if link is None:
-                    link = await self._link_up()
-                answer: T | NotReady = await link.call(method, *arguments)
+                async with asyncio.timeout(max(end - time.monotonic(), ANSWER_S_MIN) + wait_s):
+                    if link is None:
+                        link = await self._link_up()
+                    answer: T | NotReady = await link.call(method, *arguments)
             except (RayTaskError, CallFailed):
                 log.exception("the master failed on a call")
                 return otherwise(UNAVAILABLE)
-            except (RayError, ValueError, LinkLost) as error:
+            except (RayError, ValueError, LinkLost, TimeoutError) as error:
                 if self._link is link:
                     self._link = None
                 if time.monotonic() >= end:
-                    log.warning("the master does not answer: %s", error)
+                    log.warning("the master does not answer: %r", error)
                     return otherwise(UNAVAILABLE)
             else:
                 if not isinstance(answer, NotReady):
@@ -257,106 +294,12 @@ class RayControlPlane:
             await asyncio.sleep(RESEND_EVERY_S)
 
     async def _link_up(self) -> LocalLink | RayLink:
-        """Return the way to the master: its socket where that can be reached, else Ray."""
         async with self._linking:
             if self._link is None:
                 if self._meter is not None:
                     self._meter.start(self._tell)
-                handle = await asyncio.to_thread(names.find, names.MASTER)
-                path = (await handle.info.remote())["socket"]
-                try:
-                    self._link = await LocalLink.connect(path)
-                except OSError:
-                    self._link = RayLink(handle)
+                self._link = await self._reach.master()
             return self._link
-
-    async def _node_worker_of(self, worker_id: str) -> str | None:
-        """Return the actor that a worker is now; a worker keeps its id when its node starts again, an actor does not."""
-        worker = await self.query(GetWorker(worker_id), SYSTEM)
-        return None if isinstance(worker, Rejected) else names.node_worker(str(worker["node_id"]))
-
-    async def _ask_actor(self, name: str | None, send: Callable[[Any], Awaitable[T | NotReady]]) -> T | None:
-        """Call another actor once; None when it is not there, or cannot live for now."""
-        if name is None:
-            return None
-        try:
-            answer = await send(await asyncio.to_thread(names.find, name))
-            if not isinstance(answer, NotReady):
-                return answer
-            log.warning("%s is not ready: %s", name, answer.reason)
-            return None
-        except (RayError, ValueError) as error:
-            log.warning("%s does not answer: %s", name, error)
-            return None
-
-    # ------------------------------------------------------------------------------------- elsewhere
-
-    async def _with_history(self, question: Question, by: Principal, reply: Answer) -> Answer:
-        """Complete an answer with what has left memory, and with results that stayed on their node."""
-        if isinstance(question, (GetTask, GetResult)):
-            if isinstance(reply, Rejected) and reply.code is ErrorCode.NOT_FOUND:
-                return await self._ask_actor(names.HISTORIAN, lambda h: h.find.remote(question, by)) or reply
-            if isinstance(question, GetResult) and not isinstance(reply, Rejected):
-                return await self._fetch(reply)
-        if isinstance(question, ListTasks) and not isinstance(reply, Rejected) and reply["retired"]:
-            older = await self._ask_actor(names.HISTORIAN, lambda h: h.list.remote(question, by, reply))
-            return older or reply
-        if isinstance(question, WaitTasks) and not isinstance(reply, Rejected) and reply["unknown"]:
-            return await self._ask_actor(names.HISTORIAN, lambda h: h.wait.remote(by, reply)) or reply
-        return reply
-
-    async def _with_settled(self, order: Order, body: SubmitTasks) -> Order:
-        """Name the dependencies that only the history still knows, and knows as completed."""
-        needed = {n for spec in body.specs for n in spec.get("depends_on") or () if not n.startswith("#")}
-        if not needed:
-            return order
-        reply = await self.query(WaitTasks(tuple(needed)), order.by)
-        if isinstance(reply, Rejected):
-            return order
-        done = frozenset(outcome["id"] for outcome in reply["done"] if outcome["status"] == "completed")
-        return replace(order, body=replace(body, settled=done))
-
-    async def _fetch(self, reply: dict[str, Any]) -> Answer:
-        result = reply.get("result")
-        if isinstance(result, dict) and isinstance(result.get("shards"), list):
-            return await self._fetch_shards(reply, result)
-        if not isinstance(result, dict) or result.get("stored") != "object_store" or "value" in result:
-            return reply
-        name = await self._node_worker_of(str(reply["assigned_worker"]))
-        fetched = await self._ask_actor(name, lambda n: n.fetch_result.remote(reply["id"], reply["attempt"]))
-        if fetched is None:
-            message = "The result was kept on a node that is gone; run the task again"
-            return Rejected(
-                ErrorCode.NOT_FOUND, message, {"id": reply["id"], "worker": reply["assigned_worker"]}
-            )
-        return {**reply, "result": {**result, **fetched}}
-
-    async def _fetch_shards(self, reply: dict[str, Any], result: dict[str, Any]) -> Answer:
-        """Put the parts in that stayed on the nodes of their shards; what is lost there stays what says where it was."""
-        parts = list(result["shards"])
-        for index, part in enumerate(parts):
-            if isinstance(part, dict) and part.get("stored") == "object_store" and "value" not in part:
-                shard = await self.query(GetResult(shard_id(reply["id"], index)), SYSTEM)
-                if not isinstance(shard, Rejected):
-                    parts[index] = shard["result"]
-        return {**reply, "result": {**result, "shards": parts}}
-
-    async def _read_log(self, question: ReadLog, by: Principal, wait_s: float) -> Answer:
-        task = await self.query(GetTask(question.task_id), by)
-        if isinstance(task, Rejected):
-            return task
-        worker_id = str(task["assigned_worker"])
-
-        async def read(attempt: int) -> Answer | None:
-            pieces = (question.task_id, attempt, question.offset, question.limit_bytes)
-            name = await self._node_worker_of(worker_id)
-            piece: Answer | None = await self._ask_actor(name, lambda n: n.read_log.remote(*pieces, wait_s))
-            if piece is None:
-                # After a restart the cluster has other nodes, but their machine has the same files.
-                piece = await self._ask_actor(names.HISTORIAN, lambda h: h.read_log.remote(*pieces))
-            return piece
-
-        return await read_log(question, task, read, wait_s)
 
 
 def _not_ready(said: NotReady) -> Rejected:

@@ -15,16 +15,18 @@ from typing import Any, NoReturn, TypeVar
 
 import duckdb
 
+from actors.archive import Archive
 from actors.attempt_log import read_piece
 from actors.gateway import RayControlPlane
-from actors.life import LivingActor, NotReady, Work
+from actors.life import LivingActor, Work
 from helix_ray.config import Settings
-from helix_ray.core.access import SYSTEM, Principal, sees_all_tasks
-from helix_ray.core.errors import Rejected
+from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import Order, Receipt, RetireTasks
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
 from helix_ray.derived import set_aside
+from helix_ray.elsewhere import Unavailable
 from helix_ray.execution.log import log_path
 from helix_ray.views.file import says_damaged
 from helix_ray.views.history import History
@@ -41,7 +43,8 @@ PAUSE_S = 0.5
 RETIRE_TASKS_PER_ORDER = 5000
 # More finished tasks than this do not stay in the master's memory, however young they are.
 FINISHED_TASKS_MAX = 100_000
-FIRST_TRY_S_MAX = 5.0
+# Less than a caller waits for the whole: see actors/reach.py.
+FIRST_TRY_S_MAX = 3.0
 
 T = TypeVar("T")
 
@@ -61,6 +64,7 @@ class Historian(LivingActor):
         self._path = self._settings.data_dir / FILE_NAME
         self._history = await asyncio.to_thread(History, self._path)
         self._plane = RayControlPlane(process="historian")
+        self._archive = Archive(self._history, self._plane, self._on_file)
 
     def loops(self) -> Sequence[Work]:
         """Follow the journal."""
@@ -73,39 +77,23 @@ class Historian(LivingActor):
         if lived:
             self._history.close()
 
-    async def find(self, question: GetTask | GetResult, by: Principal) -> dict[str, Any] | NotReady | None:
+    async def find(self, question: GetTask | GetResult, by: Principal) -> dict[str, Any] | Unavailable | None:
         """Return a retired task or its result; None when there is none that the asker may see."""
-        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
-            return refusal
-        ask = self._history.get_task if isinstance(question, GetTask) else self._history.result
-        view = await self._on_file(ask, question.task_id, await self._retired_through())
-        if view is None or not (view["owner"] == by.id or sees_all_tasks(by)):
-            return None
-        return view
+        return await self._away() or await self._archive.find(question, by)
 
     async def list(
         self, question: ListTasks, by: Principal, live: dict[str, Any]
-    ) -> dict[str, Any] | NotReady:
+    ) -> dict[str, Any] | Unavailable:
         """Complete a listing of what is in memory with the retired tasks behind it."""
-        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
-            return refusal
-        owner = None if sees_all_tasks(by) else by.id
-        lines, total = await self._on_file(
-            self._history.list, question, owner, live["retired_through"], question.offset + question.limit
-        )
-        skip = max(0, question.offset - live["total"])
-        page = live["tasks"] + lines[skip:]
-        return {**live, "tasks": page[: question.limit], "total": live["total"] + total}
+        return await self._away() or await self._archive.list(question, by, live)
 
-    async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | NotReady:
+    async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | Unavailable:
         """Complete a WaitTasks answer with the outcomes of retired tasks."""
-        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
-            return refusal
-        through = await self._retired_through()
-        found = await self._on_file(self._history.results, live["unknown"], through)
-        seen = {i: view for i, view in found.items() if view["owner"] == by.id or sees_all_tasks(by)}
-        unknown = [task_id for task_id in live["unknown"] if task_id not in seen]
-        return {**live, "done": [*live["done"], *seen.values()], "unknown": unknown}
+        return await self._away() or await self._archive.wait(by, live)
+
+    async def _away(self) -> Unavailable | None:
+        refusal = await self._life.not_ready(FIRST_TRY_S_MAX)
+        return None if refusal is None else Unavailable("history", refusal.reason or "it is starting")
 
     async def read_log(
         self, task_id: str, attempt: int, offset: int, limit_bytes: int
@@ -116,11 +104,6 @@ class Historian(LivingActor):
         piece = await asyncio.to_thread(read_piece, self._log_dir, task_id, attempt, offset, limit_bytes)
         piece["eof"] = not piece.pop("more")
         return piece
-
-    async def _retired_through(self) -> int:
-        """Return how far tasks are retired: what finished later is memory's to answer for."""
-        counts = await self._plane.query(Counts(), SYSTEM)
-        return 0 if isinstance(counts, Rejected) else int(counts["retired_through"])
 
     async def _on_file(self, call: Callable[..., T], *arguments: Any) -> T:
         """Call the history on a thread; one that turns out to be damaged is set aside, and a next life makes it again."""
@@ -140,7 +123,12 @@ class Historian(LivingActor):
             os._exit(70)
 
     async def _follow(self) -> None:
-        batch = await self._plane.events(self._history.cursor, FACTS_PER_INGEST_MAX, WAIT_S)
+        try:
+            batch = await self._plane.events(self._history.cursor, FACTS_PER_INGEST_MAX, WAIT_S)
+        except Refused as refused:
+            log.info("there are no facts to follow: %s", refused)
+            await asyncio.sleep(PAUSE_S)
+            return
         if batch.facts:
             await self._on_file(self._history.ingest, batch.facts)
         if batch.cursor == batch.head:

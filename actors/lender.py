@@ -18,10 +18,11 @@ from typing import Any
 from ray.exceptions import RayError
 
 from actors import names
-from actors.life import LivingActor, NotReady
+from actors.life import LivingActor
 from helix_ray.config import Settings
 from helix_ray.core.limits import Ask, GiveBack, Lender, Row, Slice
 from helix_ray.derived import set_aside, sqlite_says_damaged
+from helix_ray.ports import NotReady
 from helix_ray.private import make_file
 
 log = logging.getLogger(__name__)

@@ -16,12 +16,12 @@ import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ray
 
 from actors.logs import set_up
+from helix_ray.ports import NotReady
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +40,6 @@ Work = Callable[[], Awaitable[None]]
 
 class Fatal(Exception):
     """What keeps an actor from living will not go away by itself; the message says what it is and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotReady:
-    """The answer of an actor that does not live yet; `reason` is None while its first try is under way."""
-
-    reason: str | None
 
 
 class Life:

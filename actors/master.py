@@ -27,7 +27,7 @@ import ray
 
 from actors.clock import SystemClock
 from actors.inbox import Inbox
-from actors.life import Fatal, LivingActor, NotReady, Work
+from actors.life import Fatal, LivingActor, Work
 from actors.local_link import LocalServer
 from actors.turn_meter import TurnMeter
 from helix_ray.config import Settings
@@ -54,7 +54,7 @@ from helix_ray.followers.base import Follower, News
 from helix_ray.journal.errors import JournalDamaged, JournalTooNew
 from helix_ray.journal.sqlite import FILE_NAME as JOURNAL_FILE
 from helix_ray.journal.sqlite import SqliteJournal
-from helix_ray.ports import Batch
+from helix_ray.ports import Batch, NotReady
 from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
 from helix_ray.wire.ids import new_seed
 

@@ -42,7 +42,13 @@ class ResultShelf:
     async def fetch(self, key: Key) -> dict[str, Any] | None:
         """Return a shelved result, or None when it is not here any more."""
         kept = self._refs.get(key)
-        return None if kept is None else await kept[0]
+        if kept is None:
+            return None
+        try:
+            result: dict[str, Any] = await kept[0]
+        except ray.exceptions.ObjectLostError:
+            return None
+        return result
 
 
 def to_report(item: Finished, assignment: Assignment, shelf: ResultShelf) -> AttemptReport:

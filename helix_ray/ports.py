@@ -26,6 +26,13 @@ class Batch:
     gap: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """The answer of an actor that does not live yet; `reason` is None while its first try is under way."""
+
+    reason: str | None
+
+
 class ControlPlane(Protocol):
     """The one door: HTTP routes, workers, devices, the Python API and the followers all use these verbs."""
 

@@ -99,12 +99,16 @@ class Caller:
         return answer
 
     async def left_memory(self, task_id: str, refusal: Rejected) -> dict[str, Any]:
-        """Return a task that has ended and that only the history knows; raise the refusal for every other task."""
-        if refusal.code is ErrorCode.NOT_FOUND:
-            task = await self.services.control.query(GetTask(task_id), self.by)
-            if not isinstance(task, Rejected):
-                return task
-        raise Refused(refusal)
+        """Return a task that has ended and that only the history knows; raise the refusal for every other task.
+
+        Where that cannot be asked now, raise Refused (SERVICE_UNAVAILABLE): nobody knows that there is no such task.
+        """
+        if refusal.code is not ErrorCode.NOT_FOUND:
+            raise Refused(refusal)
+        task = await self.services.control.query(GetTask(task_id), self.by)
+        if isinstance(task, Rejected):
+            raise Refused(task if task.code is ErrorCode.SERVICE_UNAVAILABLE else refusal)
+        return task
 
     @property
     def is_keyed(self) -> bool:

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from helix_ray.cluster import local
 from helix_ray.cluster.api import Cluster
@@ -25,10 +25,12 @@ from helix_ray.cluster.errors import (
 from helix_ray.cluster.functions import Function, function
 from helix_ray.cluster.handles import Handle, as_completed, wait
 from helix_ray.cluster.link import IN_CLUSTER, Answer
-from helix_ray.core.errors import ErrorCode, Refused, Rejected
-from helix_ray.core.orders import Order, Receipt
-from helix_ray.core.questions import GetResult, GetTask, GetWorker, Question, ReadLog, WaitTasks
-from helix_ray.execution.log_reading import read_log
+from helix_ray.core.access import Principal
+from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.orders import Order, Receipt, SubmitTasks
+from helix_ray.core.questions import Question, ReadLog
+from helix_ray.elsewhere import UNKNOWN, Elsewhere, Unavailable
+from helix_ray.ports import NotReady
 
 __all__ = [
     "Cluster",
@@ -53,6 +55,8 @@ NAMESPACE = "helix"
 # A master that was killed is back in about two seconds; a head node takes longer.
 RESEND_S = 60.0
 RESEND_EVERY_S = 0.1
+# How long the other actors are waited for, beside the time that a call waits by itself.
+ASK_S_MAX = 4.0
 
 # Names that the actors are found by (actors/names.py, which this ring must not import).
 MASTER = "helix-master"
@@ -89,85 +93,106 @@ class RayLink:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
         self._master: Any = None
+        self._elsewhere = Elsewhere(self)
 
     async def execute(self, orders: Sequence[Order]) -> list[Receipt | Rejected]:
-        """Carry out orders."""
-        return await self._call(lambda master: master.execute_batch.remote(orders))
+        """Carry out orders; one whose dependencies cannot be looked up now is refused by itself."""
+        settled = [await self._settled(order) for order in orders]
+        ready = [order for order in settled if isinstance(order, Order)]
+        answers: list[Receipt | Rejected] = []
+        if ready:
+            answers = await self._call(lambda master: master.execute_batch.remote(ready))
+        left = iter(answers)
+        return [next(left) if isinstance(order, Order) else order for order in settled]
+
+    async def _settled(self, order: Order) -> Order | Rejected:
+        return (
+            await self._elsewhere.settled(order, order.body) if isinstance(order.body, SubmitTasks) else order
+        )
 
     async def query(self, question: Question, wait_s: float = 0.0) -> Answer:
         """Answer a question from the master, the history or the node that knows."""
         if isinstance(question, ReadLog):
-            return await self._read_log(question, wait_s)
-        answer: Answer = await self._call(lambda master: master.query.remote(question, IN_CLUSTER, wait_s))
-        return await self._with_history(question, answer)
+            return await self._elsewhere.read_log(question, IN_CLUSTER, wait_s)
+        return await self.master(question, IN_CLUSTER, wait_s)
 
     async def stored(self, worker_id: str, task_id: str, attempt: int) -> dict[str, Any] | None:
         """Return a large result from the node worker that keeps it."""
-        name = await self._node_worker_of(worker_id)
-        return await self._ask(name, lambda node: node.fetch_result.remote(task_id, attempt))
+        kept = await self._elsewhere.kept_result(worker_id, task_id, attempt)
+        if isinstance(kept, Unavailable):
+            raise ClusterUnavailable(kept.rejected().message)
+        return None if kept is UNKNOWN else kept
 
-    async def _with_history(self, question: Question, answer: Answer) -> Answer:
-        """Complete an answer with what has left the master's memory."""
-        if isinstance(answer, Rejected):
-            if answer.code is ErrorCode.NOT_FOUND and isinstance(question, GetTask | GetResult):
-                found = await self._ask(HISTORIAN, lambda history: history.find.remote(question, IN_CLUSTER))
-                return found or answer
-        elif isinstance(question, WaitTasks) and answer["unknown"]:
-            found = await self._ask(HISTORIAN, lambda history: history.wait.remote(IN_CLUSTER, answer))
-            return found or answer
-        return answer
+    # What Elsewhere asks: see its Sources.
 
-    async def _read_log(self, question: ReadLog, wait_s: float) -> Answer:
-        task = await self.query(GetTask(question.task_id))
-        if isinstance(task, Rejected):
-            return task
-        worker_id = str(task["assigned_worker"])
+    async def master(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
+        """Ask the master, and the history for what has left its memory."""
+        answer: Answer = await self._call(lambda master: master.query.remote(question, by, wait_s), wait_s)
+        return await self._elsewhere.with_history(question, by, answer)
 
-        async def read(attempt: int) -> Answer | None:
-            pieces = (question.task_id, attempt, question.offset, question.limit_bytes)
-            name = await self._node_worker_of(worker_id)
-            piece: Answer | None = await self._ask(name, lambda node: node.read_log.remote(*pieces, wait_s))
-            if piece is None:
-                # A cluster that was started again has other nodes, but their machine has the same files.
-                piece = await self._ask(HISTORIAN, lambda history: history.read_log.remote(*pieces))
-            return piece
+    async def history(self, method: str, *arguments: Any) -> dict[str, Any] | Unavailable | None:
+        """Call the historian."""
+        return await self._ask("history", HISTORIAN, method, arguments, ASK_S_MAX)
 
-        return await read_log(question, task, read, wait_s)
+    async def node(
+        self, node_id: str, method: str, *arguments: Any, wait_s: float = 0.0
+    ) -> dict[str, Any] | Unavailable | None:
+        """Call a node's worker."""
+        name = NODE_WORKER + node_id[:NODE_ID_CHARACTERS]
+        return await self._ask("node", name, method, arguments, ASK_S_MAX + wait_s)
 
-    async def _call(self, send: Callable[[Any], Awaitable[T]]) -> T:
+    # ------------------------------------------------------------------------------------- Ray
+
+    async def _call(self, send: Callable[[Any], Awaitable[T | NotReady]], wait_s: float = 0.0) -> T:
         """Call the master until it answers; raise ClusterUnavailable when it has not for RESEND_S seconds."""
         from ray.exceptions import RayError, RayTaskError
 
         ends_at = time.monotonic() + RESEND_S
         while True:
             try:
-                if self._master is None:
-                    self._master = await self._find(MASTER)
-                return await send(self._master)
+                async with asyncio.timeout(max(ends_at - time.monotonic(), ASK_S_MAX) + wait_s):
+                    if self._master is None:
+                        self._master = await self._find(MASTER)
+                    answer = await send(self._master)
+                if not isinstance(answer, NotReady):
+                    return answer
+                if time.monotonic() >= ends_at:
+                    raise ClusterUnavailable(f"the control plane is not ready: {answer.reason}")
+                await asyncio.sleep(RESEND_EVERY_S)
             except RayTaskError as error:
                 # It answered, with a bug of ours: sending it again would meet the same one.
                 raise ClusterError(f"the control plane failed on a call: {error}") from error
-            except (RayError, ValueError) as error:
+            except (RayError, ValueError, TimeoutError) as error:
                 self._master = None
                 if time.monotonic() >= ends_at:
                     raise ClusterUnavailable(f"the control plane does not answer: {error}") from error
                 await asyncio.sleep(RESEND_EVERY_S)
 
-    async def _node_worker_of(self, worker_id: str) -> str | None:
-        """Return the actor that a worker is now: its id outlives its node's actor."""
-        worker = await self.query(GetWorker(worker_id))
-        return None if isinstance(worker, Rejected) else NODE_WORKER + worker["node_id"][:NODE_ID_CHARACTERS]
-
-    async def _ask(self, name: str | None, send: Callable[[Any], Awaitable[T]]) -> T | None:
-        """Call another actor once; None when it is not there."""
-        if name is None:
-            return None
-        from ray.exceptions import RayError
+    async def _ask(
+        self,
+        who: Literal["history", "node"],
+        name: str,
+        method: str,
+        arguments: tuple[Any, ...],
+        limit_s: float,
+    ) -> dict[str, Any] | Unavailable | None:
+        """Call another actor until it answers; Unavailable when it has not for `limit_s` seconds."""
+        from ray.exceptions import RayError, RayTaskError
 
         try:
-            return await send(await self._find(name))
-        except (RayError, ValueError):
-            return None
+            async with asyncio.timeout(limit_s):
+                while True:
+                    try:
+                        call = getattr(await self._find(name), method)
+                        answer: dict[str, Any] | Unavailable | None = await call.remote(*arguments)
+                    except RayTaskError:
+                        return Unavailable(who, "it failed on the question")
+                    except (RayError, ValueError):
+                        await asyncio.sleep(RESEND_EVERY_S)
+                    else:
+                        return answer
+        except TimeoutError:
+            return Unavailable(who)
 
     async def _find(self, name: str) -> Any:
         """Return the handle of a named actor; raises ValueError where there is none."""

@@ -91,6 +91,9 @@ class Watcher:
             self._resolve(outcome["id"], outcome)
         for task_id in reply["unknown"]:
             self._resolve(task_id, Refused(not_found("Task", task_id)))
+        if reply.get("unavailable"):
+            # The history does not answer: it is asked again, and not at once.
+            await asyncio.sleep(POLL_WAIT_S)
         self._new.update(dict.fromkeys(task_id for task_id in ids if task_id in self._open))
 
     def _resolve(self, task_id: str, outcome: Outcome | Exception) -> None:

@@ -49,6 +49,11 @@ class History:
         """The seq after which `ingest` wants facts; they must come without a gap."""
         return self._folded
 
+    @property
+    def through(self) -> int:
+        """Up to which seq the tables have what has happened."""
+        return self._ingested
+
     def close(self) -> None:
         """Keep what is known of unfinished tasks and close the file; safe to call twice."""
         if self._closed:

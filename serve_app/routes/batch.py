@@ -126,7 +126,8 @@ def _chunks(specs: Specs, settings: Settings) -> list[Specs]:
 
 
 async def _carry_out(caller: Caller, orders: Sequence[Order]) -> list[Receipt | Rejected]:
-    """Carry out the orders of a batch; raise Refused when its idempotency key is another request's.
+    """Carry out the orders of a batch; raise Refused when its idempotency key is another request's, or when none of
+    them could be carried out now.
 
     With a key the first order goes ahead: if it meets another request's, nothing else must happen.
     """
@@ -137,8 +138,12 @@ async def _carry_out(caller: Caller, orders: Sequence[Order]) -> list[Receipt | 
         if isinstance(answer, Rejected) and answer.code is ErrorCode.CONFLICT:
             raise Refused(answer)
     answers += await asyncio.gather(*(execute(order) for order in orders[ahead:]))
-    if len(answers) == 1 and isinstance(answers[0], Rejected):
-        raise Refused(answers[0])
+    refused = [answer for answer in answers if isinstance(answer, Rejected)]
+    away = [rejected for rejected in refused if rejected.code is ErrorCode.SERVICE_UNAVAILABLE]
+    if len(answers) == 1 and refused:
+        raise Refused(refused[0])
+    if len(away) == len(answers):
+        raise Refused(away[0])
     return answers
 
 

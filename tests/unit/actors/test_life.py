@@ -9,7 +9,8 @@ import logging
 import pytest
 
 from actors import life
-from actors.life import Fatal, Life, NotReady, reason_of
+from actors.life import Fatal, Life, reason_of
+from helix_ray.ports import NotReady
 
 WAIT_S_MAX = 5.0
 

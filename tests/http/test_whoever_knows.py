@@ -1,0 +1,305 @@
+"""Whoever knows does not answer: that is 503 with Retry-After over every verb, never 404, 400 or a shorter list.
+
+The real gateway, engine and history behind the real application; only the way to the actors is the test's, so that each
+of them can be dead, hang, or be away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from ray.exceptions import ActorUnavailableError
+
+from actors import gateway, names, reach
+from actors.archive import Archive
+from actors.gateway import RayControlPlane
+from helix_ray.config import Settings
+from helix_ray.core.access import Principal
+from helix_ray.core.errors import Refused
+from helix_ray.core.orders import (
+    AttemptReport,
+    LoseWorker,
+    RegisterWorker,
+    ReportAttempts,
+    RetireTasks,
+    StartAttempts,
+    SubmitTasks,
+)
+from helix_ray.core.questions import GetTask
+from helix_ray.testing import MemoryControlPlane, memory_plane
+from helix_ray.views.history import History
+from tests.http.api_server import PASSWORD, TASK, Api, error_of, serving_api
+
+NODE = "worker-node1"
+STORED = {"success": True, "stored": "object_store", "bytes": 1_000_000}
+RUN = {"kind": "function", "function": "helix_ray.samples:add", "args": [1, 2]}
+
+
+@dataclass
+class Ways:
+    """How each actor is: "well", "dead" (calls fail), "hanging" (calls never end)."""
+
+    master: str = "well"
+    historian: str = "well"
+    node: str = "well"
+    asked: list[str] = field(default_factory=list)
+
+
+async def _as(way: str, work: Callable[[], Awaitable[Any]]) -> Any:
+    if way == "hanging":
+        await asyncio.Event().wait()
+    if way == "dead":
+        raise ActorUnavailableError("away", None)
+    return await work()
+
+
+class _Method:
+    """`.remote(...)` of a handle's method."""
+
+    def __init__(self, way: Callable[[], str], method: Callable[..., Awaitable[Any]]) -> None:
+        self._way, self._method = way, method
+
+    async def remote(self, *arguments: Any) -> Any:
+        return await _as(self._way(), lambda: self._method(*arguments))
+
+
+class _Handle:
+    def __init__(self, way: Callable[[], str], actor: Any) -> None:
+        self._way, self._actor = way, actor
+
+    def __getattr__(self, name: str) -> _Method:
+        return _Method(self._way, getattr(self._actor, name))
+
+
+class _NodeWorker:
+    """Keeps one result; logs are files of the head's machine."""
+
+    async def fetch_result(self, task_id: str, attempt: int) -> dict[str, Any] | None:
+        return {"value": "large"}
+
+    async def read_log(self, task_id: str, attempt: int, offset: int, *_: Any) -> dict[str, Any]:
+        piece = {"text": "said", "offset": offset, "next_offset": 4, "attempt": attempt, "cut_bytes": 0}
+        return {**piece, "eof": True}
+
+
+class _Historian(Archive):
+    async def read_log(self, *_: Any) -> None:
+        return None
+
+
+class _Link:
+    """The master's methods on the engine in this process."""
+
+    def __init__(self, ways: Ways, plane: MemoryControlPlane) -> None:
+        self._ways, self._plane = ways, plane
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        return await _as(self._ways.master, lambda: getattr(self, method)(*arguments))
+
+    async def execute_batch(self, orders: Any) -> list[Any]:
+        return [self._plane.carry_out(order) for order in orders]
+
+    async def query(self, question: Any, by: Principal, wait_s: float) -> Any:
+        return await self._plane.query(question, by, wait_s)
+
+    async def query_batch(self, pairs: Any) -> tuple[int, list[Any]]:
+        return self._plane.engine.state.seq, [self._plane.ask(question, by) for question, by in pairs]
+
+
+class _Reach(reach.Reach):
+    def __init__(self, ways: Ways, plane: MemoryControlPlane, history: History) -> None:
+        self._link = _Link(ways, plane)
+        self._actors = {
+            names.HISTORIAN: _Handle(lambda: ways.historian, _Historian(history, plane)),
+            names.node_worker("n1"): _Handle(lambda: ways.node, _NodeWorker()),
+        }
+
+    async def find(self, name: str) -> Any:
+        return self._actors[name]
+
+    async def master(self) -> Any:
+        return self._link
+
+
+@dataclass
+class World:
+    """A running API whose actors can be made to fail, and tasks in every place where one can be."""
+
+    api: Api
+    ways: Ways
+    plane: MemoryControlPlane
+    history: History
+    client: httpx.Client
+    retired: str
+    kept: str
+
+
+def _run(plane: MemoryControlPlane, result: Any) -> str:
+    receipt = plane.give(SubmitTasks(({**TASK, "run": RUN},)))
+    task_id = f"task-{receipt.data['seed']}"
+    plane.give(StartAttempts(((task_id, NODE),))) if not _worker_of(plane, task_id) else None
+    plane.give(ReportAttempts(NODE, "boot", (AttemptReport(task_id, 1, "completed", result),)))
+    return task_id
+
+
+def _worker_of(plane: MemoryControlPlane, task_id: str) -> Any:
+    view = plane.ask(GetTask(task_id))
+    assert isinstance(view, dict)
+    return view["assigned_worker"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Serve it for the whole file, with short patience."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gateway, "RESEND_S", 0.3)
+        patch.setattr(gateway, "ANSWER_S_MIN", 0.3)
+        patch.setattr(reach, "CALL_S_MAX", 0.3)
+        settings = Settings()
+        plane = memory_plane(settings, PASSWORD)
+        plane.give(RegisterWorker("node1", ("testing",), {"cpu": 4.0}, NODE, "node", "n1", "boot"))
+        history = History(tmp_path_factory.mktemp("history") / "history.duckdb")
+        retired = _run(plane, {"success": True, "value": 3})
+        history.ingest(plane.engine.events(0, 1000).facts)
+        assert plane.give(RetireTasks(history.cursor, 1e12, 10)).data["retired"] == 1
+        kept = _run(plane, STORED)
+        history.ingest(plane.engine.events(0, 1000).facts)
+        ways = Ways()
+        control = RayControlPlane(reach=_Reach(ways, plane, history))
+        with serving_api(settings, plane=plane, control=control) as api:
+            yield World(api, ways, plane, history, api.client(), retired, kept)
+        history.close()
+
+
+@pytest.fixture(autouse=True)
+def well_again(world: World) -> Iterator[None]:
+    """Have every actor answer again after each test."""
+    yield
+    world.ways.master = world.ways.historian = world.ways.node = "well"
+
+
+Ask = Callable[[World], httpx.Response]
+OF_THE_HISTORY: dict[str, tuple[Ask, int]] = {
+    "get": (lambda w: w.client.get(f"/tasks/{w.retired}"), 200),
+    "result": (lambda w: w.client.get(f"/tasks/{w.retired}/result"), 200),
+    "result, waiting": (lambda w: w.client.get(f"/tasks/{w.retired}/result", params={"wait_s": 1}), 200),
+    "list": (lambda w: w.client.get("/tasks"), 200),
+    "list of nothing in memory": (lambda w: w.client.get("/tasks", params={"status": "failed"}), 200),
+    "logs": (lambda w: w.client.get(f"/tasks/{w.retired}/logs"), 200),
+    "explain": (lambda w: w.client.get(f"/tasks/{w.retired}/explain"), 200),
+    "distribute": (lambda w: w.client.post("/harmony/distribute", json={"task_id": w.retired}), 409),
+    "update": (lambda w: w.client.put(f"/tasks/{w.retired}", json={"progress": 1}), 409),
+    "cancel": (lambda w: w.client.post(f"/tasks/{w.retired}/cancel"), 409),
+    "retry": (lambda w: w.client.post(f"/tasks/{w.retired}/retry"), 409),
+    "depends_on": (lambda w: w.client.post("/tasks", json={**TASK, "depends_on": [w.retired]}), 201),
+    "batch with depends_on": (
+        lambda w: w.client.post("/tasks/batch", json={"tasks": [{**TASK, "depends_on": [w.retired]}]}),
+        201,
+    ),
+    # Last: with a well historian it forgets the task. Another id of no task is as unknown to a silent history.
+    "delete": (lambda w: w.client.delete("/tasks/task-of-old-times"), 404),
+}
+OF_THE_NODE: dict[str, tuple[Ask, int]] = {
+    "result": (lambda w: w.client.get(f"/tasks/{w.kept}/result"), 200),
+    "logs": (lambda w: w.client.get(f"/tasks/{w.kept}/logs"), 200),
+    "logs as JSON": (
+        lambda w: w.client.get(f"/tasks/{w.kept}/logs", headers={"Accept": "application/json"}),
+        200,
+    ),
+}
+OF_THE_MASTER: dict[str, tuple[Ask, int]] = {
+    **{name: case for name, case in OF_THE_HISTORY.items() if name != "delete"},
+    "submit": (lambda w: w.client.post("/tasks", json=TASK), 201),
+    "workers": (lambda w: w.client.get("/workers"), 200),
+    "quotas": (lambda w: w.client.get("/harmony/quotas"), 200),
+}
+
+
+def check_unavailable(answer: httpx.Response) -> dict[str, Any]:
+    """Check that an answer is the envelope of 503 with Retry-After; return its details."""
+    error = error_of(answer, 503, "SERVICE_UNAVAILABLE")
+    assert int(answer.headers["retry-after"]) >= 1
+    details: dict[str, Any] = error["details"]
+    return details
+
+
+@pytest.mark.parametrize("way", ["dead", "hanging"])
+@pytest.mark.parametrize("name", OF_THE_HISTORY)
+def test_what_only_the_history_knows_is_503_while_it_is_silent(world: World, name: str, way: str) -> None:
+    """Every verb on a retired task is 503 while the historian is dead or hangs, and answered as ever after."""
+    ask, status = OF_THE_HISTORY[name]
+    world.ways.historian = way
+    assert check_unavailable(ask(world))["unavailable"] == "history"
+    world.ways.historian = "well"
+    answer = ask(world)
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize("way", ["dead", "hanging"])
+@pytest.mark.parametrize("name", OF_THE_NODE)
+def test_what_stayed_on_a_node_is_503_while_it_is_silent(world: World, name: str, way: str) -> None:
+    """A kept result and a log are 503 while the node's worker is dead or hangs, and there again after."""
+    ask, status = OF_THE_NODE[name]
+    world.ways.node = way
+    assert check_unavailable(ask(world))["unavailable"] == "node"
+    world.ways.node = "well"
+    assert ask(world).status_code == status
+
+
+@pytest.mark.parametrize("way", ["dead", "hanging"])
+@pytest.mark.parametrize("name", OF_THE_MASTER)
+def test_everything_is_503_while_the_master_is_away(world: World, name: str, way: str) -> None:
+    """A master that is dead or hangs is 503 for whatever is asked, and all is as before when it is back."""
+    ask, status = OF_THE_MASTER[name]
+    world.ways.master = way
+    check_unavailable(ask(world))
+    world.ways.master = "well"
+    answer = ask(world)
+    assert answer.status_code == status, answer.text
+
+
+def test_a_history_that_is_made_again_is_503(world: World, tmp_path: Path) -> None:
+    """A file that was lost and does not have the retired tasks yet does not say that there are none."""
+    fresh = History(tmp_path / "history.duckdb")
+    whole = world.history
+    archive = Archive(fresh, world.plane)
+
+    async def ask() -> list[Any]:
+        by = Principal("system", "system", ("system",))
+        return [
+            await archive.find(GetTask(world.retired), by),
+            await archive.wait(by, {"done": [], "unknown": [world.retired]}),
+        ]
+
+    for told in asyncio.run(ask()):
+        assert told.rejected().details["reason"] == "the history is being made again"
+    fresh.close()
+    assert whole.get_task(world.retired) is not None
+
+
+def test_a_lost_node_is_404_with_the_reason(world: World) -> None:
+    """A node that is known to be gone is no 503: nobody will ever answer."""
+    world.plane.give(LoseWorker(NODE, "its node died"))
+    try:
+        answer = world.client.get(f"/tasks/{world.kept}/result")
+        assert "gone" in error_of(answer, 404, "NOT_FOUND")["message"]
+    finally:
+        world.plane.give(RegisterWorker("node1", ("testing",), {"cpu": 4.0}, NODE, "node", "n1", "boot"))
+
+
+def test_events_do_not_pass_for_an_empty_page(world: World) -> None:
+    """A reader of facts hears that the master is away; it is not told that there is nothing."""
+
+    async def read() -> None:
+        plane = RayControlPlane(reach=_Reach(Ways(master="dead"), world.plane, world.history))
+        with pytest.raises(Refused):
+            await plane.events(0, 10)
+        await plane.aclose()
+
+    asyncio.run(read())
