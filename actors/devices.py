@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from ray._private.thirdparty import pynvml as untyped  # what Ray itself finds GPUs with
+from actors import ray_seams
 
-pynvml: Any = untyped
+pynvml = ray_seams.nvml()
 BYTES_PER_MB = 1024 * 1024
 
 

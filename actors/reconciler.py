@@ -16,7 +16,7 @@ from typing import Any
 import ray
 
 from actors import labels as known_labels
-from actors import names
+from actors import names, ray_seams
 from actors.gateway import RayControlPlane
 from actors.identities import Identities
 from actors.life import LivingActor, Work
@@ -141,8 +141,7 @@ def _labels(node: dict[str, Any]) -> dict[str, str]:
 
 def _free_by_node() -> dict[str, dict[str, float]]:
     """Return what Ray has not given out, by node, in our names."""
-    free: dict[str, dict[str, float]] = ray._private.state.available_resources_per_node()
-    return {node_id: in_our_names(amounts) for node_id, amounts in free.items()}
+    return {node_id: in_our_names(amounts) for node_id, amounts in ray_seams.free_by_node().items()}
 
 
 def in_our_names(amounts: dict[str, float]) -> dict[str, float]:

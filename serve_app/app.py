@@ -17,6 +17,7 @@ from helix_ray.security.passwords import PasswordGate
 from helix_ray.security.tokens import KeyRing, Tokens
 from serve_app import openapi, problems
 from serve_app.deps import Services
+from serve_app.edge import unparsed
 from serve_app.edge.stack import wrap
 from serve_app.routes import auth, batch, docs, harmony, health, logs, metrics, tasks, users, workers
 from serve_app.sessions import SessionCache
@@ -99,6 +100,7 @@ def build_asgi(
 ) -> ASGIApp:
     """Build what is served: the routes behind the edge; `tokens` are made from the keys unless given."""
     tokens = tokens or Tokens(keys)
+    unparsed.look_at(limiter)
     proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",") if proxy.strip()]
     return wrap(
         build_app(control, settings, keys, limiter, tokens),

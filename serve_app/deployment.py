@@ -22,6 +22,7 @@ from actors.lender import LenderLink
 from helix_ray.config import Settings
 from helix_ray.private import keep_private
 from helix_ray.security.keys import load_or_create_key
+from serve_app.public_port import serve_seams
 
 # Makes the ASGI application on the replica, on the event loop that serves it.
 AppFactory = Callable[[Settings], ASGIApp]
@@ -111,10 +112,9 @@ def _head_node() -> str:
 
 def running() -> bool:
     """Say whether Serve runs on the connected cluster already."""
-    from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
-
+    name, namespace = serve_seams.controller()
     try:
-        ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+        ray.get_actor(name, namespace=namespace)
     except ValueError:
         return False
     return True

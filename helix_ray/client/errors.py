@@ -4,7 +4,7 @@ HelixError            code, message, details, request_id
   +-- NotSignedIn     UNAUTHORIZED: no token, a bad one, or a session that ended
   +-- Forbidden       FORBIDDEN: the role does not allow it
   +-- NotFound        NOT_FOUND: it is not there, or not yours to see
-  +-- Invalid         VALIDATION_ERROR, PAYLOAD_TOO_LARGE, METHOD_NOT_ALLOWED: the request is wrong as it stands
+  +-- Invalid         VALIDATION_ERROR, PAYLOAD_TOO_LARGE, METHOD_NOT_ALLOWED, HEADERS_TOO_LARGE: the request is wrong as it stands
   +-- Conflict        CONFLICT: the present state contradicts the request
   +-- RateLimited     RATE_LIMIT_EXCEEDED: later, and not before `retry_after_s`
   +-- ServerFault     INTERNAL_ERROR: a bug on the other side; give its request id to the operator
@@ -94,6 +94,8 @@ KINDS: dict[str, type[HelixError]] = {
     "VALIDATION_ERROR": Invalid,
     "PAYLOAD_TOO_LARGE": Invalid,
     "METHOD_NOT_ALLOWED": Invalid,
+    "HEADERS_TOO_LARGE": Invalid,
+    "REQUEST_TIMEOUT": Unavailable,
     "CONFLICT": Conflict,
     "RATE_LIMIT_EXCEEDED": RateLimited,
     "INTERNAL_ERROR": ServerFault,
@@ -108,9 +110,11 @@ CODES = {
     403: "FORBIDDEN",
     404: "NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
+    408: "REQUEST_TIMEOUT",
     409: "CONFLICT",
     413: "PAYLOAD_TOO_LARGE",
     429: "RATE_LIMIT_EXCEEDED",
+    431: "HEADERS_TOO_LARGE",
     502: "SERVICE_UNAVAILABLE",
     503: "SERVICE_UNAVAILABLE",
     504: "SERVICE_UNAVAILABLE",

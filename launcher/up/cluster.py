@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private.node import (
-    Node,
-)  # what `ray start` and ray.cluster_utils are made of: it knows every process it starts
-from ray._private.parameter import RayParams
 
+from actors import ray_seams
 from actors.names import NAMESPACE
 from launcher.up.nodes import NodeSpec
 
@@ -31,7 +28,7 @@ class LocalCluster:
     def __init__(self, specs: list[NodeSpec], temp_dir: Path) -> None:
         self._specs = specs
         self._temp_dir = temp_dir
-        self._nodes: list[Node] = []
+        self._nodes: list[ray_seams.Node] = []
         self._lost: set[int] = set()
 
     def start(self) -> str:
@@ -44,7 +41,7 @@ class LocalCluster:
         connect(address)
         return address
 
-    def _start_node(self, spec: NodeSpec) -> Node:
+    def _start_node(self, spec: NodeSpec) -> ray_seams.Node:
         head = not self._nodes
         params: dict[str, Any] = {
             "gcs_address": None if head else self._nodes[0].gcs_address,
@@ -66,8 +63,7 @@ class LocalCluster:
             "max_worker_port": 0,
             "_system_config": SYSTEM_CONFIG if head else None,
         }
-        # spawn_reaper: each process asks the kernel for its end with ours (PR_SET_PDEATHSIG).
-        return Node(RayParams(**params), head=head, shutdown_at_exit=False, spawn_reaper=True)
+        return ray_seams.start_node(params, head=head)
 
     def lost(self) -> list[int]:
         """Return the indexes of nodes of which a process has ended since the last call."""

@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 from types import FrameType
 
+from actors.seams import SeamMoved
 from helix_ray.config import Settings, parse_node_resources
 from launcher.up import data_dir as home
 from launcher.up import environment, password
@@ -60,6 +61,8 @@ def main() -> int:
         return 0
     except Failed as failure:
         _say(str(failure))
+    except SeamMoved as moved:
+        _say(f"cannot start: {moved}")
     except Exception as error:
         record = settings.data_dir / FAILURE_FILE
         record.write_text(traceback.format_exc())
@@ -77,10 +80,19 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _run(settings: Settings, app: str, temp_dir: Path) -> int:
+    check_seams()
     cluster_address = os.environ.get("RAY_ADDRESS")
     if cluster_address:
         return _run_joined(settings, app, cluster_address)
     return _run_local(settings, app, temp_dir)
+
+
+def check_seams() -> None:
+    """Raise SeamMoved where an installed package no longer has what we use of it: before anything is started."""
+    from actors import ray_seams, seams
+    from serve_app.public_port import serve_seams, uvicorn_seams
+
+    seams.check((*ray_seams.SEAMS, *serve_seams.SEAMS, *uvicorn_seams.SEAMS))
 
 
 def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:

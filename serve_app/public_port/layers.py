@@ -6,17 +6,13 @@ what it returns outermost. It must therefore work without the application and wi
 
 from __future__ import annotations
 
-import importlib
-import socket
-from typing import Any
-
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from helix_ray.core.errors import ErrorCode, Rejected, not_found
+from helix_ray.core.errors import not_found
 from serve_app.edge.request_id import choose
 from serve_app.problems import envelope
+from serve_app.public_port import listening, serve_seams
 
 REQUEST_ID = b"x-request-id"
 # Serve obeys these: a caller could make it answer 408 in plain text, or keep it working after hanging up.
@@ -27,7 +23,7 @@ SERVE_PATHS = frozenset({"/-/healthz", "/-/routes"})
 
 
 class PublicPort:
-    """Takes Serve's control headers out, hides its own paths, and leaves one X-Request-ID in every answer."""
+    """Takes Serve's control headers out, hides its own paths, and names the request before Serve does."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -44,12 +40,7 @@ class PublicPort:
             # No route of ours ends in a slash, so the application answers 404 as for every unknown path.
             scope["path"] += "/"
 
-        async def send_once(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = _without_second_id(message["headers"])
-            await send(message)
-
-        await self._app(scope, receive, send_once)
+        await self._app(scope, receive, send)
 
 
 def _headers(sent: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -63,14 +54,6 @@ def _headers(sent: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
             kept.append(header)
     kept.append((REQUEST_ID, choose(request_id).encode()))
     return kept
-
-
-def _without_second_id(headers: Any) -> list[tuple[bytes, bytes]]:
-    """Drop the X-Request-ID that Serve appends after the application's own."""
-    found = list(headers)
-    if len(found) > 1 and found[-1][0] == REQUEST_ID and any(name == REQUEST_ID for name, _ in found[:-1]):
-        found.pop()
-    return found
 
 
 class ClosedPort:
@@ -95,72 +78,17 @@ class ClosedPort:
 
 def middlewares() -> list[Middleware]:
     """Return what this process puts round Serve: its proxy is closed, a replica is the API; other ports move to loopback."""
-    if _is_proxy():
-        _bind_proxy_to_loopback()
+    serve_seams.check()
+    serve_seams.start_servers_with(listening.start)
+    if serve_seams.in_proxy():
+        serve_seams.bind_proxy_to_loopback()
         return [Middleware(ClosedPort)]
-    _answer_malformed_requests()
-    _bind_replica_again_after_crash()
-    _bind_replica_calls_to_loopback()
+    serve_seams.bind_replica_calls_to_loopback()
     return [Middleware(PublicPort)]
 
 
-def _is_proxy() -> bool:
-    import ray
-    from ray.serve._private.constants import SERVE_PROXY_NAME
-
-    return str(ray.get_runtime_context().get_actor_name()).startswith(SERVE_PROXY_NAME)
-
-
-def _bind_proxy_to_loopback() -> None:
-    """Serve has one host for replicas and proxy; the proxy must not be where the public port is."""
-    proxy: Any = importlib.import_module("ray.serve._private.proxy")
-    start = proxy.start_asgi_http_server
-
-    def start_on_loopback(app: ASGIApp, http_options: Any, **options: Any) -> Any:
-        return start(app, http_options.model_copy(update={"host": "127.0.0.1", "port": 0}), **options)
-
-    proxy.start_asgi_http_server = start_on_loopback
-
-
-def _answer_malformed_requests() -> None:
-    """Give uvicorn's own answer to what is not HTTP our form, and take an upgrade to WebSocket for a plain request."""
-
-    def refuse(self: Any, message: str) -> None:
-        request_id = choose(None)
-        body = envelope(Rejected(ErrorCode.VALIDATION_ERROR, "Malformed HTTP request"), request_id)
-        head = (
-            f"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            f"x-request-id: {request_id}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
-
-    protocol: Any = HttpToolsProtocol
-    protocol.send_400_response = refuse
-    protocol._should_upgrade = lambda self: False
-
-
-def _bind_replica_again_after_crash() -> None:
-    """Let a replica listen where its killed predecessor's connections linger in TIME_WAIT: a minute, otherwise.
-
-    Serve offers SO_REUSEPORT at this place, which would let a hanging predecessor keep half of the callers.
-    """
-    http_util: Any = importlib.import_module("ray.serve._private.http_util")
-    replica: Any = importlib.import_module("ray.serve._private.replica")
-    start = http_util.start_asgi_http_server
-
-    def start_again(app: ASGIApp, http_options: Any, **options: Any) -> Any:
-        return start(app, http_options, **options | {"enable_so_reuseport": True})
-
-    def reuse_address(listener: socket.socket) -> None:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-
-    http_util.set_socket_reuse_port = reuse_address
-    replica.start_asgi_http_server = start_again
-
-
-def _bind_replica_calls_to_loopback() -> None:
-    """A replica takes calls from other deployments on every interface; the API has no such callers."""
-    replica: Any = importlib.import_module("ray.serve._private.replica")
-    add_port = replica.add_port_to_grpc_server
-    replica.add_port_to_grpc_server = lambda server, address: add_port(server, "127.0.0.1:0")
+def guards() -> list[Middleware]:
+    """Return nothing, and have Serve's proxy listen as we do: for `serve run` and KubeRay, where the proxy is the way in."""
+    serve_seams.check()
+    serve_seams.start_servers_with(listening.start)
+    return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import re
@@ -21,9 +22,12 @@ from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.limits import POLICIES, Policy
 from helix_ray.security.tokens import KeyRing, Tokens
 from serve_app import problems
-from serve_app.edge import state
+from serve_app.edge import state, unparsed
 from serve_app.edge.limiter import ASK_S_MAX, AskLender, LendingLimiter, lend_here
 from serve_app.edge.stack import wrap
+from serve_app.public_port.connection import protocol
+from serve_app.public_port.connections import Connections
+from serve_app.public_port.limits import ConnectionLimits
 
 JSON = "application/json"
 PLENTY = tuple(policy._replace(limit=100_000) for policy in POLICIES)
@@ -180,6 +184,7 @@ def serving(
     ask_lender: AskLender | None = None,
     proxy_headers: bool = False,
     ask_s_max: float = ASK_S_MAX,
+    connection_limits: ConnectionLimits | None = None,
     **options: Any,
 ) -> Iterator[Server]:
     """The test application behind the edge, served by uvicorn on a port of its own until the block ends."""
@@ -195,8 +200,18 @@ def serving(
     app.include_router(odd_router())
     problems.install(app)
     edge = wrap(app, limiter=limiter, verifier=TOKENS, **options)
+    unparsed.look_at(limiter)
+
+    def http(**given: Any) -> asyncio.Protocol:
+        # The table belongs to the server's loop, which is there with its first connection.
+        if not tables:
+            tables.append(Connections(connection_limits or ConnectionLimits(), asyncio.get_running_loop()))
+        made: asyncio.Protocol = protocol(tables[0])(**given)
+        return made
+
+    tables: list[Connections] = []
     config = uvicorn.Config(
-        edge, proxy_headers=proxy_headers, log_config=None, access_log=False, lifespan="on"
+        edge, proxy_headers=proxy_headers, log_config=None, access_log=False, lifespan="on", http=http
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -216,7 +216,8 @@ NOT_HTTP = {
 
 
 @pytest.mark.parametrize("raw", NOT_HTTP.values(), ids=NOT_HTTP.keys())
-def test_what_is_not_http_never_reaches_us_and_is_refused_by_the_server(server: Server, raw: bytes) -> None:
-    """The one place without an envelope: uvicorn's parser answers 400 in plain text and closes."""
+def test_what_is_not_http_gets_the_envelope_too(server: Server, raw: bytes) -> None:
+    """What the parser refuses has the form of every error, rate-limit headers included, and ends the connection."""
     answer = server.send(raw)
-    assert (answer.status, answer.headers["connection"]) == (400, "close")
+    assert_envelope(answer, 400, "VALIDATION_ERROR")
+    assert answer.headers["connection"] == "close"

@@ -1,0 +1,52 @@
+"""What we use of Ray that is not its public API: processes of a node, free resources by node, and its NVML binding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.seams import Seam
+
+if TYPE_CHECKING:
+    from ray._private.node import Node as Node
+
+NODE = Seam(
+    "ray",
+    "ray._private.node",
+    "Node",
+    (
+        "ray_params", "head", "shutdown_at_exit", "spawn_reaper", "connect_only", "default_worker", "ray_init_cluster",
+    ),
+)  # fmt: skip
+NODE_LIVES = Seam("ray", "ray._private.node", "Node.remaining_processes_alive", ())
+RAY_PARAMS = Seam("ray", "ray._private.parameter", "RayParams")
+FREE = Seam("ray", "ray._private.state", "available_resources_per_node", ())
+NVML = Seam("ray", "ray._private.thirdparty.pynvml", "nvmlInit", ())
+
+SEAMS = (NODE, NODE_LIVES, RAY_PARAMS, FREE, NVML)
+
+
+def start_node(params: dict[str, Any], *, head: bool) -> Node:
+    """Start the processes of one Ray node, children of this process that ask the kernel for their end with ours.
+
+    It is what `ray start` and ray.cluster_utils are made of, and knows every process that it starts.
+    """
+    NODE_LIVES.find()
+    # spawn_reaper is PR_SET_PDEATHSIG on Linux.
+    node: Node = NODE.find()(
+        RAY_PARAMS.find()(**params), head=head, shutdown_at_exit=False, spawn_reaper=True
+    )
+    return node
+
+
+def free_by_node() -> dict[str, dict[str, float]]:
+    """Return what Ray has not given out, by node id and Ray's resource names; one question for the whole cluster."""
+    free: dict[str, dict[str, float]] = FREE.find()()
+    return free
+
+
+def nvml() -> Any:
+    """Return the NVML binding that Ray itself finds GPUs with."""
+    import ray._private.thirdparty.pynvml as binding
+
+    NVML.find()
+    return binding

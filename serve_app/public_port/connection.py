@@ -1,0 +1,284 @@
+"""One connection of the public port: uvicorn's protocol, within limits, and with our form for what it refuses.
+
+Middleware meets a request when its head is complete; what a client can do before, and how slowly it can send a body or
+take an answer, is decided here. Times are looked at by connections.py, for all connections together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from helix_ray.core.errors import ErrorCode, Rejected, invalid
+from serve_app.edge.request_id import choose
+from serve_app.edge.unparsed import headers_for
+from serve_app.problems import STATUS, answer_headers, envelope
+from serve_app.public_port.connections import CHECK_EVERY_S, Connections, Waits
+from serve_app.public_port.uvicorn_seams import HttpToolsProtocol
+
+# A client that still sends when it is refused would lose the answer if the socket closed at once.
+LINGER_S_MAX = 2.0
+LINGER_BYTES_MAX = 256 * 1024
+CLOSE_S_MAX = 5.0
+RETRY_AFTER_S = 1
+
+
+class Connection(HttpToolsProtocol):
+    """Invariant: `_reading` is "head" or "body" while a message is not complete, else ""; `_since` is when that began."""
+
+    def __init__(self, *, connections: Connections, **given: Any) -> None:
+        super().__init__(**given)
+        self._table = connections
+        self._limits = connections.limits
+        self._reading = "head"
+        self._since = 0.0
+        self._head_bytes = 0
+        self._body_bytes = 0
+        # When it is cut off, once it has been told to end.
+        self._ends_at: float | None = None
+        self._discarded = 0
+        # Since when the client takes nothing, and the most that has waited for it since.
+        self._stalled_at: float | None = None
+        self._unsent_most = 0
+
+    # ------------------------------------------------------------------------------------------ the socket
+
+    def connection_made(self, transport: Any) -> None:
+        """Let the client in, or say that there is no room."""
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        if not self._table.admit(self, self._host()):
+            self._refuse(_busy())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the client."""
+        self._table.gone(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; of a head never more than its limit is given to the parser, whose time grows with it."""
+        if self._reading == "" and self._ends_at is None:
+            self._begin_head()
+        while data and self._ends_at is None:
+            piece, data = data, b""
+            if self._reading == "head":
+                room = self._limits.header_bytes_max - self._head_bytes
+                piece, data = piece[:room], piece[room:]
+                self._head_bytes += len(piece)
+            super().data_received(piece)
+            if self._reading == "head" and self._head_bytes >= self._limits.header_bytes_max:
+                self._refuse(_head_too_large("header_bytes_max", self._limits.header_bytes_max))
+        if data:
+            self._discard(len(data))
+
+    def pause_writing(self) -> None:
+        """The client takes less than it gets: from now on it is watched."""
+        super().pause_writing()
+        self._stalled_at = self.loop.time()
+        self._unsent_most = self.transport.get_write_buffer_size()
+
+    def resume_writing(self) -> None:
+        """The client has taken what waited for it."""
+        super().resume_writing()
+        self._stalled_at = None
+
+    # ------------------------------------------------------------------------------------------ the parser
+
+    def on_message_begin(self) -> None:
+        """A head begins, perhaps behind another request in the same piece."""
+        super().on_message_begin()
+        if self._reading == "":
+            self._begin_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, up to their number."""
+        if self._ends_at is not None:
+            return
+        if len(self.headers) >= self._limits.header_count_max:
+            self._refuse(_head_too_large("header_count_max", self._limits.header_count_max))
+            return
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Have the request answered, unless its head alone is reason enough not to."""
+        if self._ends_at is not None:
+            return
+        refusal = self._wrong_with_head()
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._reading, self._since, self._body_bytes = "body", self.loop.time(), 0
+        self._table.now_waits(self, Waits.NOTHING)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        if self._ends_at is None:
+            self._body_bytes += len(body)
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is here."""
+        if self._ends_at is not None:
+            return
+        self._reading = ""
+        super().on_message_complete()
+        if self.cycle.response_complete:
+            self._rest()
+
+    def on_response_complete(self) -> None:
+        """The answer is given; the client may ask again."""
+        super().on_response_complete()
+        if self._is_idle():
+            self._rest()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser refuses."""
+        self._refuse(Rejected(ErrorCode.VALIDATION_ERROR, "Malformed HTTP request"))
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    # ------------------------------------------------------------------------------------------ limits
+
+    def make_room(self) -> None:
+        """End, because others need the place: an idle client asks again, one with half a request is told."""
+        if self._head_bytes and self._reading == "head":
+            self._refuse(_busy())
+        else:
+            self._close()
+
+    def check(self, now: float) -> None:
+        """End what has taken too long; `now` is the loop's time."""
+        if self._ends_at is not None:
+            if now >= self._ends_at:
+                self.transport.abort()
+        elif self.transport.is_closing():
+            self._ends_at = now + CLOSE_S_MAX
+            self._table.ending(self)
+        elif self._stalled_at is not None and self._takes_nothing(now):
+            self.transport.abort()
+        elif self._reading == "head" and now - self._since > self._limits.header_read_s_max:
+            self._too_slow("headers", self._limits.header_read_s_max)
+        elif self._reading == "body":
+            self._check_body(now)
+        elif self._is_idle() and now - self._since > self._limits.connection_idle_s_max:
+            self._close()
+
+    def _check_body(self, now: float) -> None:
+        if self.flow.read_paused:
+            # It is the application that takes its time.
+            self._since += CHECK_EVERY_S
+        allowed = self._limits.body_read_s_max + self._body_bytes / self._limits.body_bytes_per_s_min
+        if now - self._since > allowed:
+            self._too_slow("body", self._limits.body_read_s_max)
+
+    def _takes_nothing(self, now: float) -> bool:
+        assert self._stalled_at is not None
+        unsent = self.transport.get_write_buffer_size()
+        self._unsent_most = max(self._unsent_most, unsent)
+        taken = self._unsent_most - unsent
+        allowed = self._limits.answer_stalled_s_max + taken / self._limits.body_bytes_per_s_min
+        return now - self._stalled_at > allowed
+
+    def _wrong_with_head(self) -> Rejected | None:
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self._limits.header_bytes_max:
+            return _head_too_large("header_bytes_max", self._limits.header_bytes_max)
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            return invalid("A request must have one Host header", field="Host")
+        return None
+
+    def _too_slow(self, what: str, limit_s: float) -> None:
+        if what == "headers" and self._head_bytes == 0:
+            self._close()
+            return
+        details = {"waited_for": what, "limit_s": limit_s}
+        self._refuse(Rejected(ErrorCode.REQUEST_TIMEOUT, f"The {what} of the request took too long", details))
+
+    # ------------------------------------------------------------------------------------------ ends
+
+    def _refuse(self, rejected: Rejected) -> None:
+        """Answer with the envelope and end; where another answer is on its way on this connection, end after that."""
+        if self._ends_at is not None or self.transport.is_closing():
+            return
+        cycle: Any = self.cycle
+        self._end(LINGER_S_MAX)
+        if self._answering():
+            if self._reading == "head" or cycle.response_started:
+                # What is being answered was read before this; its end closes the connection.
+                cycle.keep_alive = False
+                self._ends_at = self.loop.time() + self._limits.body_read_s_max
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.write(_written(rejected, self._host()))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _close(self) -> None:
+        self._end(CLOSE_S_MAX)
+        self.transport.close()
+
+    def _end(self, within_s: float) -> None:
+        self._ends_at = self.loop.time() + within_s
+        self._table.ending(self)
+
+    def _discard(self, count: int) -> None:
+        self._discarded += count
+        if self._discarded > LINGER_BYTES_MAX:
+            self.transport.abort()
+
+    def _begin_head(self) -> None:
+        self._reading, self._since, self._head_bytes = "head", self.loop.time(), 0
+        if not self._answering():
+            self._table.now_waits(self, Waits.REST_OF_HEAD)
+
+    def _rest(self) -> None:
+        self._since = self.loop.time()
+        self._table.now_waits(self, Waits.NEXT_REQUEST)
+
+    def _is_idle(self) -> bool:
+        return self._reading == "" and not self._answering()
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _host(self) -> str:
+        return self.client[0] if self.client else ""
+
+
+def _busy() -> Rejected:
+    details = {"retry_after_s": RETRY_AFTER_S}
+    return Rejected(ErrorCode.SERVICE_UNAVAILABLE, "Too many connections are open", details)
+
+
+def _head_too_large(limit: str, value: int) -> Rejected:
+    return Rejected(ErrorCode.HEADERS_TOO_LARGE, "The headers of the request are too large", {limit: value})
+
+
+def _written(rejected: Rejected, host: str) -> bytes:
+    request_id = choose(None)
+    body = envelope(rejected, request_id)
+    status = HTTPStatus(STATUS[rejected.code])
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+        (b"x-request-id", request_id.encode()),
+        *answer_headers(rejected),
+        *headers_for(host),
+    ]
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, status.phrase.encode(), lines, body)
+
+
+def protocol(connections: Connections) -> Any:
+    """Return what uvicorn.Config takes as `http`: connections of this table."""
+
+    def make(**given: Any) -> asyncio.Protocol:
+        return Connection(connections=connections, **given)
+
+    return make

@@ -1,0 +1,70 @@
+"""What one connection, one address and all connections together may cost a process that listens."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from helix_ray.config import Settings
+
+OPEN_FILES = 65_536
+# Beside connections: the journal's link, Ray's own sockets and files.
+OPEN_FILES_KEPT = 128
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Sizes in bytes, times in seconds; the settings of the same names (HELIX_*) are described in docs/settings.md."""
+
+    header_bytes_max: int = 65_536
+    header_count_max: int = 100
+    header_read_s_max: float = 10.0
+    body_read_s_max: float = 60.0
+    # A body that takes longer must come, and an answer must be taken, this fast on average.
+    body_bytes_per_s_min: int = 16_384
+    answer_stalled_s_max: float = 30.0
+    connection_idle_s_max: float = 75.0
+    connections_max: int = 4_096
+    connections_per_address_max: int = 1_024
+    # Addresses and CIDRs that stand for many clients: only the total counts for them.
+    trusted_proxies: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> ConnectionLimits:
+        """Return the limits that the settings name, within what this process may open."""
+        return cls(
+            header_bytes_max=settings.header_bytes_max,
+            header_count_max=settings.header_count_max,
+            header_read_s_max=settings.header_read_s_max,
+            body_read_s_max=settings.body_read_s_max,
+            body_bytes_per_s_min=settings.body_bytes_per_s_min,
+            answer_stalled_s_max=settings.answer_stalled_s_max,
+            connection_idle_s_max=settings.connection_idle_s_max,
+            connections_max=min(settings.connections_max, _openable()),
+            connections_per_address_max=settings.connections_per_address_max,
+            trusted_proxies=tuple(p.strip() for p in settings.trusted_proxies.split(",") if p.strip()),
+        )
+
+    def stands_for_many(self, host: str) -> bool:
+        """Say whether an address is a trusted proxy's."""
+        return _within(host, self.trusted_proxies)
+
+
+def _openable() -> int:
+    """Allow this process as many open files as the system lets it have; return how many connections that makes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if 0 <= soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return OPEN_FILES if soft < 0 else max(soft - OPEN_FILES_KEPT, soft // 2)
+
+
+def _within(host: str, networks: Iterable[str]) -> bool:
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return any(address in ip_network(network, strict=False) for network in networks)

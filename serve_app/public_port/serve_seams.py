@@ -1,0 +1,76 @@
+"""What we use and replace of Ray Serve that is not its public API: how its processes listen, and the names of its actors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ray
+
+from actors import seams
+from actors.seams import Seam
+
+_CONSTANTS = "ray.serve._private.constants"
+_START = ("app", "http_options", "event_loop", "enable_so_reuseport")
+
+CONTROLLER = Seam("ray", _CONSTANTS, "SERVE_CONTROLLER_NAME")
+NAMESPACE = Seam("ray", _CONSTANTS, "SERVE_NAMESPACE")
+PROXY = Seam("ray", _CONSTANTS, "SERVE_PROXY_NAME")
+REPLICA_START = Seam("ray", "ray.serve._private.replica", "start_asgi_http_server", _START)
+PROXY_START = Seam("ray", "ray.serve._private.proxy", "start_asgi_http_server", _START)
+REPLICA_CALLS = Seam("ray", "ray.serve._private.replica", "add_port_to_grpc_server", ("server", "address"))
+# Variables of launcher/up/environment.py: Serve keeps each under its name, and ignores what it does not know.
+VARIABLES = tuple(
+    Seam("ray", _CONSTANTS, f"RAY_SERVE_{name}")
+    for name in (
+        "ENABLE_DIRECT_INGRESS", "THROUGHPUT_OPTIMIZED", "DIRECT_INGRESS_MIN_HTTP_PORT",
+        "DIRECT_INGRESS_MAX_HTTP_PORT", "PORT_QUARANTINE_S", "DIRECT_INGRESS_MIN_DRAINING_PERIOD_S",
+        "HTTP_PROXY_CALLBACK_IMPORT_PATH",
+    )
+)  # fmt: skip
+
+SEAMS = (CONTROLLER, NAMESPACE, PROXY, REPLICA_START, REPLICA_CALLS, *VARIABLES)
+
+
+def check() -> None:
+    """Raise SeamMoved where this Serve is another than the one that is expected here."""
+    seams.check(SEAMS)
+
+
+def controller() -> tuple[str, str]:
+    """Return the name and the namespace of Serve's controller."""
+    return CONTROLLER.find(), NAMESPACE.find()
+
+
+def in_proxy() -> bool:
+    """Say whether this process is Serve's proxy."""
+    return str(ray.get_runtime_context().get_actor_name()).startswith(PROXY.find())
+
+
+def start_servers_with(start: Callable[..., Any]) -> None:
+    """Have Serve's processes listen with `start`, which takes and returns what Serve's own does."""
+    REPLICA_START.replace(start)
+    PROXY_START.replace(start)
+
+
+def bind_proxy_to_loopback() -> None:
+    """Serve has one host for replicas and proxy; the proxy must not be where the public port is."""
+    start = PROXY_START.find()
+
+    def start_on_loopback(
+        app: Any, http_options: Any, *, event_loop: Any, enable_so_reuseport: bool = False
+    ) -> Any:
+        options = http_options.model_copy(update={"host": "127.0.0.1", "port": 0})
+        return start(app, options, event_loop=event_loop, enable_so_reuseport=False)
+
+    PROXY_START.replace(start_on_loopback)
+
+
+def bind_replica_calls_to_loopback() -> None:
+    """A replica takes calls from other deployments on every interface; the API has no such callers."""
+    add_port = REPLICA_CALLS.find()
+
+    def add_loopback_port(server: Any, address: str) -> Any:
+        return add_port(server, "127.0.0.1:0")
+
+    REPLICA_CALLS.replace(add_loopback_port)

@@ -1,0 +1,228 @@
+"""What a connection, an address and all of them together may cost: on a real socket, with short limits."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from serve_app.public_port.limits import ConnectionLimits
+from tests.http.edge_server import (
+    Answer,
+    Server,
+    assert_envelope,
+    read_answer,
+    serving,
+    written,
+)
+
+SHORT = ConnectionLimits(
+    header_bytes_max=8_192,
+    header_count_max=10,
+    header_read_s_max=0.4,
+    body_read_s_max=0.6,
+    body_bytes_per_s_min=100_000,
+    answer_stalled_s_max=0.5,
+    connection_idle_s_max=0.8,
+    connections_max=12,
+    connections_per_address_max=8,
+)
+GET = written("GET", "/api/v1/tasks")
+HALF = b"POST /api/v1/tasks HTTP/1.1\r\nhost: test\r\nx-a: "
+
+
+@pytest.fixture(scope="module")
+def short() -> Iterator[Server]:
+    with serving(connection_limits=SHORT) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def connected(server: Server, sent: bytes = b"", source: str = "127.0.0.1") -> Iterator[socket.socket]:
+    place = ("127.0.0.1", server.port)
+    with socket.create_connection(place, timeout=10, source_address=(source, 0)) as client:
+        client.sendall(sent)
+        yield client
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Read to the end; say whether there was one within the socket's timeout."""
+    try:
+        while client.recv(65_536):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def refused(client: socket.socket, status: int, code: str) -> Answer:
+    answer = read_answer(client, "GET")
+    assert_envelope(answer, status, code)
+    assert answer.headers["connection"] == "close"
+    assert is_closed(client)
+    return answer
+
+
+# ------------------------------------------------------------------------------------------------ heads
+
+
+def test_an_endless_header_ends_at_its_limit(short: Server) -> None:
+    """A head without an end is refused when it reaches its limit, not when its client tires."""
+    with connected(short, HALF + b"a" * (8_192 - len(HALF))) as client:
+        answer = refused(client, 431, "HEADERS_TOO_LARGE")
+    assert answer.error["details"] == {"header_bytes_max": 8_192}
+
+
+def test_what_is_sent_beyond_the_limit_is_not_read_for_long(short: Server) -> None:
+    """A client that goes on sending is cut off, having cost some hundred KiB."""
+    with connected(short, HALF) as client, pytest.raises(OSError, match="reset|Broken pipe"):
+        for _ in range(1_000):
+            client.sendall(b"a" * 65_536)
+
+
+def test_a_head_in_one_piece_is_measured_as_well(short: Server) -> None:
+    """Whether it comes at once or in pieces, a head over the limit is refused; one at the limit passes."""
+    long = written("GET", "/api/v1/tasks", x_a="a" * 9_000)
+    fits = written("GET", "/api/v1/tasks", x_a="a" * 7_000)
+    with connected(short, long) as client:
+        refused(client, 431, "HEADERS_TOO_LARGE")
+    assert short.send(fits).status == 200
+
+
+def test_too_many_headers_are_refused(short: Server) -> None:
+    """The eleventh header of ten is one too many, Host included."""
+    assert short.send(written("GET", "/api/v1/tasks", **{f"x-{i}": "1" for i in range(9)})).status == 200
+    with connected(short, written("GET", "/api/v1/tasks", **{f"x-{i}": "1" for i in range(10)})) as client:
+        assert refused(client, 431, "HEADERS_TOO_LARGE").error["details"] == {"header_count_max": 10}
+
+
+@pytest.mark.parametrize("sent", [HALF, b"G", HALF + b"x\r\n"])
+def test_headers_that_do_not_come_are_a_timeout(short: Server, sent: bytes) -> None:
+    """Half a head is answered when its time is over, and its connection closed."""
+    with connected(short, sent) as client:
+        assert refused(client, 408, "REQUEST_TIMEOUT").error["details"]["waited_for"] == "headers"
+
+
+def test_a_byte_now_and_then_does_not_keep_it_open(short: Server) -> None:
+    """The time for a head is one for all of it: a byte does not begin it anew."""
+    with connected(short, HALF) as client:
+        begun = time.monotonic()
+        client.settimeout(0.05)
+        with contextlib.suppress(OSError):
+            while time.monotonic() - begun < 5:
+                client.sendall(b"a")
+                with contextlib.suppress(TimeoutError):
+                    if client.recv(65_536):
+                        break
+        assert time.monotonic() - begun < 2
+
+
+def test_who_says_nothing_is_told_nothing(short: Server) -> None:
+    """A connection without a byte is closed in the same time, without an answer."""
+    with connected(short) as client:
+        assert client.recv(100) == b""
+
+
+HOSTS = {
+    "none": (b"GET /api/v1/tasks HTTP/1.1\r\n\r\n", 400),
+    "two": (b"GET /api/v1/tasks HTTP/1.1\r\nhost: a\r\nHost: b\r\n\r\n", 400),
+    "the same twice": (b"GET /api/v1/tasks HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", 400),
+    "none in HTTP/1.0": (b"GET /api/v1/tasks HTTP/1.0\r\n\r\n", 200),
+    "two in HTTP/1.0": (b"GET /api/v1/tasks HTTP/1.0\r\nhost: a\r\nhost: b\r\n\r\n", 400),
+}
+
+
+@pytest.mark.parametrize(("raw", "status"), HOSTS.values(), ids=HOSTS.keys())
+def test_a_request_has_one_host(short: Server, raw: bytes, status: int) -> None:
+    """RFC 9112, 3.2: without Host, or with more than one, a request is bad."""
+    answer = short.send(raw)
+    assert answer.status == status
+    if status == 400:
+        assert assert_envelope(answer, 400, "VALIDATION_ERROR") == {"field": "Host"}
+
+
+# ------------------------------------------------------------------------------------------------ bodies and answers
+
+
+def test_a_body_that_does_not_come_is_a_timeout(short: Server) -> None:
+    """A request whose body stops half-way is answered 408, and the application learns that it is gone."""
+    raw = written("POST", "/api/v1/tasks", content_type="application/json", content_length="100") + b"{"
+    with connected(short, raw) as client:
+        assert refused(client, 408, "REQUEST_TIMEOUT").error["details"]["waited_for"] == "body"
+
+
+def test_a_large_body_has_time_by_its_size(short: Server) -> None:
+    """A body that comes at twice the least speed arrives whole, though it takes longer than a small one may."""
+    body = b'{"title": "t", "type": "planning"}' + b" " * 200_000
+    head = written(
+        "POST", "/api/v1/tasks", content_type="application/json", content_length=str(len(body))
+    )
+    with connected(short, head) as client:
+        begun = time.monotonic()
+        for start in range(0, len(body), 10_000):
+            until = begun + start / 200_000
+            with contextlib.suppress(TimeoutError):
+                client.settimeout(max(until - time.monotonic(), 0.001))
+                client.recv(1)
+                break
+            client.settimeout(10)
+            client.sendall(body[start : start + 10_000])
+        client.settimeout(10)
+        assert read_answer(client, "POST").status == 201
+        assert time.monotonic() - begun > SHORT.body_read_s_max
+
+
+def test_a_second_request_behind_a_first_is_answered(short: Server) -> None:
+    """Requests in one piece are answered in order, also when the last of them is refused."""
+    with connected(short, GET + GET) as client:
+        assert [read_answer(client, "GET").status for _ in range(2)] == [200, 200]
+    with connected(short, GET + b"GET /api/v1/tasks HTTP/1.1\r\n\r\n") as client:
+        assert read_answer(client, "GET").status == 200
+        assert is_closed(client)
+
+
+# ------------------------------------------------------------------------------------------------ how many
+
+
+def test_an_idle_connection_is_closed(short: Server) -> None:
+    """A connection that has had its answer is closed when it has rested for its time, and not before."""
+    with connected(short, GET) as client:
+        assert read_answer(client, "GET").status == 200
+        client.sendall(GET)
+        assert read_answer(client, "GET").status == 200
+        begun = time.monotonic()
+        assert client.recv(100) == b""
+        assert time.monotonic() - begun > SHORT.connection_idle_s_max * 0.9
+
+
+def test_an_address_makes_room_among_its_own(short: Server) -> None:
+    """Beyond its share, the oldest waiting connection of an address goes; those of others stay, and requests are served."""
+    with contextlib.ExitStack() as open_ones:
+        other = open_ones.enter_context(connected(short, GET, "127.0.0.9"))
+        assert read_answer(other, "GET").status == 200
+        half = [open_ones.enter_context(connected(short, HALF)) for _ in range(20)]
+        assert short.send(GET).status == 200
+        refused(half[0], 503, "SERVICE_UNAVAILABLE")
+        other.sendall(GET)
+        assert read_answer(other, "GET").status == 200
+
+
+def test_when_all_places_are_taken_the_idle_ones_go_first(short: Server) -> None:
+    """Many addresses fill the server; a request that comes then takes the place of an idle connection."""
+    with contextlib.ExitStack() as open_ones:
+        idle = open_ones.enter_context(connected(short, GET, "127.0.0.200"))
+        assert read_answer(idle, "GET").status == 200
+        half = [
+            open_ones.enter_context(connected(short, HALF, f"127.0.0.{i}"))
+            for i in range(2, 1 + SHORT.connections_max)
+        ]
+        assert short.send(GET).status == 200
+        assert idle.recv(100) == b""
+        half[-1].settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            half[-1].recv(100)
