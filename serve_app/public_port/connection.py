@@ -7,6 +7,7 @@ take an answer, is decided here. Times are looked at by connections.py, for all 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +16,7 @@ from serve_app.edge.request_id import choose
 from serve_app.edge.unparsed import headers_for
 from serve_app.problems import STATUS, answer_headers, envelope
 from serve_app.public_port.connections import CHECK_EVERY_S, Connections, Waits
+from serve_app.public_port.limits import ConnectionLimits
 from serve_app.public_port.uvicorn_seams import HttpToolsProtocol
 
 # A client that still sends when it is refused would lose the answer if the socket closed at once.
@@ -275,10 +277,14 @@ def _written(rejected: Rejected, host: str) -> bytes:
     return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, status.phrase.encode(), lines, body)
 
 
-def protocol(connections: Connections) -> Any:
-    """Return what uvicorn.Config takes as `http`: connections of this table."""
+def protocol(limits: ConnectionLimits) -> Callable[..., asyncio.Protocol]:
+    """Return what uvicorn.Config takes as `http`: connections that share these limits, on one event loop."""
+    tables: list[Connections] = []
 
     def make(**given: Any) -> asyncio.Protocol:
-        return Connection(connections=connections, **given)
+        if not tables:
+            # uvicorn makes a protocol on the loop that serves it, which need not run yet when it is configured.
+            tables.append(Connections(limits, asyncio.get_running_loop()))
+        return Connection(connections=tables[0], **given)
 
     return make

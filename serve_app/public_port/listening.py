@@ -12,7 +12,6 @@ from starlette.types import ASGIApp
 
 from helix_ray.config import Settings
 from serve_app.public_port.connection import protocol
-from serve_app.public_port.connections import Connections
 from serve_app.public_port.limits import ConnectionLimits
 
 
@@ -30,16 +29,11 @@ async def start(
     listener = _bind(http_options.host, http_options.port)
     # uvicorn logs every message of every request while this level is not set.
     logging.getLogger("uvicorn.error").level = logging.CRITICAL
-    connections = Connections(ConnectionLimits.of(Settings()), event_loop)
-    server = uvicorn.Server(
-        _config(_wrapped(app, http_options.middlewares), http_options, event_loop, connections)
-    )
+    server = uvicorn.Server(_config(_wrapped(app, http_options.middlewares), http_options, event_loop))
     return event_loop.create_task(server.serve(sockets=[listener])), server
 
 
-def _config(
-    app: ASGIApp, options: Any, loop: asyncio.AbstractEventLoop, connections: Connections
-) -> uvicorn.Config:
+def _config(app: ASGIApp, options: Any, loop: asyncio.AbstractEventLoop) -> uvicorn.Config:
     files: dict[str, Any] = {}
     if options.ssl_keyfile and options.ssl_certfile:
         files = {"ssl_keyfile": options.ssl_keyfile, "ssl_certfile": options.ssl_certfile}
@@ -55,7 +49,7 @@ def _config(
         root_path=options.root_path,
         timeout_keep_alive=options.keep_alive_timeout_s,
         loop=loop,  # type: ignore[arg-type]  # Serve's own way: the loop runs already
-        http=protocol(connections),
+        http=protocol(ConnectionLimits.of(Settings())),  # type: ignore[arg-type]  # any maker of protocols
         ws="none",
         lifespan="off",
         access_log=False,

@@ -19,6 +19,8 @@ from helix_ray.security.tokens import KeyRing, Tokens
 from helix_ray.testing import MemoryControlPlane, add_user, memory_plane
 from serve_app.app import build_asgi
 from serve_app.edge.limiter import LendingLimiter, lend_here
+from serve_app.public_port.connection import protocol
+from serve_app.public_port.limits import ConnectionLimits
 
 PASSWORD = "admin123"
 PLENTY = tuple(policy._replace(limit=10_000_000) for policy in POLICIES)
@@ -79,7 +81,12 @@ def serving_api(
     limiter = limiter or LendingLimiter(policies, lend_here(policies))
     app = build_asgi(control or plane, settings, keys or KeyRing.fresh(), limiter, tokens)
     config = uvicorn.Config(
-        app, proxy_headers=False, log_config=None, access_log=False, lifespan="on", timeout_keep_alive=75
+        app,
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        http=protocol(ConnectionLimits.of(settings)),
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import re
@@ -26,10 +25,11 @@ from serve_app.edge import state, unparsed
 from serve_app.edge.limiter import ASK_S_MAX, AskLender, LendingLimiter, lend_here
 from serve_app.edge.stack import wrap
 from serve_app.public_port.connection import protocol
-from serve_app.public_port.connections import Connections
 from serve_app.public_port.limits import ConnectionLimits
 
 JSON = "application/json"
+JSON = "application/json"
+LARGE_BYTES = 16 << 20
 PLENTY = tuple(policy._replace(limit=100_000) for policy in POLICIES)
 TOKENS = Tokens(KeyRing.fresh())
 TOKEN, _ = TOKENS.issue(user_id="user-1", name="admin", roles=["admin"], session_id="s", ttl_s=3_600)
@@ -115,6 +115,10 @@ def odd_router() -> APIRouter:
     async def kept() -> PlainTextResponse:
         return PlainTextResponse("x", headers={"cache-control": "max-age=60"})
 
+    @router.get("/large")
+    async def large() -> PlainTextResponse:
+        return PlainTextResponse("x" * LARGE_BYTES)
+
     @router.get("/stream")
     async def stream(broken: bool = False) -> StreamingResponse:
         async def lines() -> AsyncIterator[bytes]:
@@ -185,6 +189,7 @@ def serving(
     proxy_headers: bool = False,
     ask_s_max: float = ASK_S_MAX,
     connection_limits: ConnectionLimits | None = None,
+    own_protocol: bool = True,
     **options: Any,
 ) -> Iterator[Server]:
     """The test application behind the edge, served by uvicorn on a port of its own until the block ends."""
@@ -202,16 +207,13 @@ def serving(
     edge = wrap(app, limiter=limiter, verifier=TOKENS, **options)
     unparsed.look_at(limiter)
 
-    def http(**given: Any) -> asyncio.Protocol:
-        # The table belongs to the server's loop, which is there with its first connection.
-        if not tables:
-            tables.append(Connections(connection_limits or ConnectionLimits(), asyncio.get_running_loop()))
-        made: asyncio.Protocol = protocol(tables[0])(**given)
-        return made
-
-    tables: list[Connections] = []
     config = uvicorn.Config(
-        edge, proxy_headers=proxy_headers, log_config=None, access_log=False, lifespan="on", http=http
+        edge,
+        proxy_headers=proxy_headers,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        http=protocol(connection_limits or ConnectionLimits()) if own_protocol else "auto",
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:

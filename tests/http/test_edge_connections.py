@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from serve_app.public_port.limits import ConnectionLimits
 from tests.http.edge_server import (
+    LARGE_BYTES,
     Answer,
     Server,
     assert_envelope,
@@ -18,6 +20,7 @@ from tests.http.edge_server import (
     serving,
     written,
 )
+from tests.ray.signals import until
 
 SHORT = ConnectionLimits(
     header_bytes_max=8_192,
@@ -80,9 +83,12 @@ def test_an_endless_header_ends_at_its_limit(short: Server) -> None:
 
 def test_what_is_sent_beyond_the_limit_is_not_read_for_long(short: Server) -> None:
     """A client that goes on sending is cut off, having cost some hundred KiB."""
-    with connected(short, HALF) as client, pytest.raises(OSError, match="reset|Broken pipe"):
+    sent = 0
+    with connected(short, HALF) as client, contextlib.suppress(OSError):
         for _ in range(1_000):
             client.sendall(b"a" * 65_536)
+            sent += 65_536
+    assert sent < 16 << 20  # what the kernel's buffers take, of 64 MiB
 
 
 def test_a_head_in_one_piece_is_measured_as_well(short: Server) -> None:
@@ -159,9 +165,7 @@ def test_a_body_that_does_not_come_is_a_timeout(short: Server) -> None:
 def test_a_large_body_has_time_by_its_size(short: Server) -> None:
     """A body that comes at twice the least speed arrives whole, though it takes longer than a small one may."""
     body = b'{"title": "t", "type": "planning"}' + b" " * 200_000
-    head = written(
-        "POST", "/api/v1/tasks", content_type="application/json", content_length=str(len(body))
-    )
+    head = written("POST", "/api/v1/tasks", content_type="application/json", content_length=str(len(body)))
     with connected(short, head) as client:
         begun = time.monotonic()
         for start in range(0, len(body), 10_000):
@@ -175,6 +179,28 @@ def test_a_large_body_has_time_by_its_size(short: Server) -> None:
         client.settimeout(10)
         assert read_answer(client, "POST").status == 201
         assert time.monotonic() - begun > SHORT.body_read_s_max
+
+
+def test_an_answer_that_nobody_takes_is_given_up(short: Server) -> None:
+    """A client that asks for much and reads nothing is cut off; one that reads gets all of it."""
+    large = written("GET", "/large")
+    with connected(short, large) as client:
+        answer = read_answer(client, "GET")
+        assert len(answer.body) == LARGE_BYTES
+    with connected(short) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(large)
+        until(lambda: select.select([client], [], [client], 0)[0] != [])
+        # The kernel knows of the reset as soon as there is one, and writing meets it.
+        until(lambda: not _takes_more(client))
+
+
+def _takes_more(client: socket.socket) -> bool:
+    try:
+        client.send(b"x")
+    except OSError:
+        return False
+    return True
 
 
 def test_a_second_request_behind_a_first_is_answered(short: Server) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +47,16 @@ def use_up(api: Api, client: httpx.Client) -> httpx.Response:
         return limited.get("/tasks")
 
 
+def send_half(api: Api, _: httpx.Client) -> httpx.Response:
+    """A body that does not come: asked for, and not sent."""
+    url = httpx.URL(api.url)
+    with socket.create_connection((url.host, url.port or 80), timeout=20) as half:
+        half.sendall(b"POST /api/v1/auth/login HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\n\r\n")
+        got = http.client.HTTPResponse(half)
+        got.begin()
+        return httpx.Response(got.status, headers=dict(got.getheaders()), content=got.read())
+
+
 Reach = Callable[[Api, httpx.Client], httpx.Response]
 WAYS: dict[ErrorCode, Reach] = {
     ErrorCode.UNAUTHORIZED: lambda api, _: api.anonymous().get("/tasks"),
@@ -57,12 +69,14 @@ WAYS: dict[ErrorCode, Reach] = {
     ErrorCode.SERVICE_UNAVAILABLE: lambda api, _: httpx.get(f"{api.url}/readyz", timeout=30),
     ErrorCode.PAYLOAD_TOO_LARGE: lambda _, client: client.post("/tasks", json={"title": "x" * (1 << 20)}),
     ErrorCode.METHOD_NOT_ALLOWED: lambda _, client: client.patch("/tasks"),
+    ErrorCode.REQUEST_TIMEOUT: send_half,
+    ErrorCode.HEADERS_TOO_LARGE: lambda _, client: client.get("/tasks", headers={"x-a": "a" * 70_000}),
 }
 
 
 @pytest.mark.parametrize("code", ErrorCode)
 def test_a_code_is_reached(code: ErrorCode, caplog: pytest.LogCaptureFixture) -> None:
-    settings = Settings()
+    settings = Settings(body_read_s_max=0.3)
     plane = Faulty(settings.policy())
     plane.engine = memory_plane(settings, PASSWORD).engine
     with (
