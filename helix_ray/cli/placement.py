@@ -49,7 +49,10 @@ def distribute(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say where it would go.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Start a pending task now, its shards on several nodes; exit code 1, and why, when nothing fits."""
+    """Start a pending task now, its shards on several nodes; exit code 1, and why, when nothing fits.
+
+    One that runs where it is wanted is left there.
+    """
     with connect() as client:
         answer = client.distribute(task_id, strategy, capability or (), max_nodes, dry_run)
     if as_json:
@@ -139,8 +142,10 @@ def _reason_line(reason: dict[str, Any]) -> str:
 
 
 def _distributed(answer: dict[str, Any]) -> dict[str, Any]:
+    started = "would start on" if answer["dry_run"] else "started on"
+    where = "runs already on" if answer.get("already_running") else started
     return {
-        "would start on" if answer["dry_run"] else "started on": " ".join(answer["assigned_nodes"]),
+        where: " ".join(answer["assigned_nodes"]),
         "strategy": answer["strategy"],
         "shards that wait": answer["shards_waiting"] or None,
         "expected end": _end(answer) or f"not known: {answer['estimated_completion_reason']}",

@@ -55,8 +55,8 @@ class HarmonyCalls:
     ) -> dict[str, Any]:
         """Start a pending task now, its shards on several nodes; with `dry_run`, only say where it would go.
 
-        Where nothing fits, `distributed` is False and the answer says why and what would help; raises Conflict for a
-        task that is not pending.
+        Where nothing fits, `distributed` is False and the answer says why and what would help. One that runs where it is
+        wanted is left there: `already_running` is True. Raises Conflict for one that runs elsewhere, waits or has ended.
         """
         wanted = {
             "task_id": task_id,

@@ -166,11 +166,12 @@ class ExpectedFree(BaseModel):
 
 
 class DistributeOut(BaseModel):
-    """Where a task went, or why it went nowhere. `assigned_nodes` of a dry run are where it would go."""
+    """Where a task went, or runs already, or why it went nowhere. `assigned_nodes` of a dry run are where it would go."""
 
     model_config = CLOSED
 
     distributed: bool
+    already_running: bool
     assigned_nodes: list[str]
     estimated_completion: str | None
     estimated_completion_p90: str | None
@@ -303,6 +304,7 @@ def refused_out(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
     """Return why a plan has no nodes for a task."""
     return {
         "distributed": False,
+        "already_running": False,
         "assigned_nodes": [],
         "estimated_completion": None,
         "estimated_completion_p90": None,

@@ -97,6 +97,8 @@ async def distribute_task(caller: SignedIn) -> Response:
         return json_answer(_distributed(before.data), 200, before)
     for _ in range(PLANS_MAX):
         plan = await _plan(question, caller)
+        if plan.get("already_running"):
+            return json_answer(_running(plan, dry_run=dry_run))
         if not plan["pairs"]:
             return json_answer(shapes.refused_out(plan, dry_run=dry_run))
         if dry_run:
@@ -148,6 +150,7 @@ def _distributed(data: dict[str, Any]) -> dict[str, Any]:
     told = {name: value for name, value in data.items() if name not in ("id", "assigned_nodes")}
     return {
         "distributed": True,
+        "already_running": False,
         "assigned_nodes": data["assigned_nodes"],
         **told,
         "dry_run": False,
@@ -155,9 +158,23 @@ def _distributed(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _running(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "distributed": True,
+        "already_running": True,
+        "assigned_nodes": plan["assigned_nodes"],
+        **shapes.estimates_out(plan),
+        "strategy": plan["strategy"],
+        "shards_waiting": plan["shards_waiting"],
+        "dry_run": dry_run,
+        "fits": True,
+    }
+
+
 def _planned(plan: dict[str, Any]) -> dict[str, Any]:
     return {
         "distributed": False,
+        "already_running": False,
         "assigned_nodes": list(dict.fromkeys(node_id for _, node_id in plan["pairs"])),
         **shapes.estimates_out(plan),
         "strategy": plan["strategy"],

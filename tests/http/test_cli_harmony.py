@@ -60,7 +60,9 @@ def test_distribute_says_what_is_in_the_way(signed_in: Helix) -> None:
     assert "labels.zone: 1 node could never do" in said.err
     assert "smallest change: do not ask for the label zone=b" in said.err
     assert signed_in("task", "distribute", task_id, "--json").json["distributed"] is False
-    assert signed_in("task", "distribute", task_id, "--capability", "flying").code == 2
+    said = signed_in("task", "distribute", task_id, "--capability", "flying")
+    assert said.code == 1
+    assert "no node has capability flying" in said.err
 
 
 def test_shards_know_which_they_are(signed_in: Helix) -> None:

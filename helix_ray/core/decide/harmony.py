@@ -32,7 +32,11 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     if isinstance(task, Rejected):
         return task
     if task.status is not Status.PENDING:
-        return conflict(f"Task is {task.status}", status=task.status, assigned_worker=task.worker)
+        # One that was started meanwhile may run where it is wanted: a fresh plan says.
+        stale = task.status is Status.RUNNING
+        return conflict(
+            f"Task is {task.status}", status=task.status, assigned_worker=task.worker, stale=stale
+        )
     if body.strategy is not None and body.strategy not in STRATEGIES:
         return invalid(
             "Invalid distribution strategy", field="distribution_strategy", allowed_values=list(STRATEGIES)

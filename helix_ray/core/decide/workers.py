@@ -23,6 +23,7 @@ from helix_ray.core.orders import (
     RetireWorkers,
 )
 from helix_ray.core.pace import next_heartbeat_s
+from helix_ray.core.placement.units import capabilities_of
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker
 
 
@@ -40,9 +41,10 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
     events: list[Event] = []
     if known is not None and known.boot != body.boot:
         events.extend(_take_away(known, "the worker started again", ctx))
+    capabilities = sorted({*body.capabilities, *capabilities_of(body.resources)})
     events.append(
         WorkerRegistered(
-            worker_id, body.kind, by.id, body.hostname, sorted(set(body.capabilities)), body.resources, body.labels,
+            worker_id, body.kind, by.id, body.hostname, capabilities, body.resources, body.labels,
             body.node_id, body.boot,
         )
     )  # fmt: skip

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from helix_ray.core.decide.shards import waiting_parts
+from helix_ray.core.decide.shards import shards_of, waiting_parts
+from helix_ray.core.durations import Measured
 from helix_ray.core.errors import Rejected, conflict, invalid
 from helix_ray.core.harmony.cluster import Cluster
 from helix_ray.core.harmony.explanation import (
@@ -26,13 +27,26 @@ from helix_ray.core.questions import PlanTask
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, class_of
 
 OVER_MAX_NODES = "max_nodes"
+# Nodes that a sentence names.
+NODES_NAMED_MAX = 3
+BEGUN = (Status.RUNNING, Status.COMPLETED)
+# What to do with a task that cannot be distributed as it stands.
+INSTEAD = {
+    Status.WAITING: ": it can be distributed when the tasks that it depends on are completed",
+    Status.COMPLETED: ": submit it again to have it run once more",
+    Status.FAILED: ": retry it first",
+    Status.CANCELLED: ": retry it first",
+}
 
 
 def plan_task(cluster: Cluster, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
-    """Return `pairs` and when they will be done, or why there are none and what would help."""
+    """Return `pairs` and when they will be done, or why there are none and what would help; for a task that runs where
+    it is wanted `already_running`, and its `assigned_nodes`."""
     refused = _refused(cluster, question, task)
     if refused is not None:
         return refused
+    if task.status is Status.RUNNING:
+        return _where_it_runs(cluster, question, task)
     parts = waiting_parts(cluster.state, task)
     group = _asked(question, parts[0])
     strategy = STRATEGIES[question.strategy or _own(task, cluster)]
@@ -87,21 +101,67 @@ def _refused(cluster: Cluster, question: PlanTask, task: Task) -> Rejected | Non
         return conflict(
             f"It is a part of {task.spec['shard']['of']}: distribute that one", id=task.spec["shard"]["of"]
         )
-    if task.status is not Status.PENDING or task.id in cluster.state.delayed:
-        return conflict(f"Task is {task.status}", status=task.status.value, assigned_worker=task.worker)
-    kind = "external" if task.run is None else "node"
-    known = {
-        name
-        for w in cluster.state.workers.values()
-        if w.kind == kind and not w.lost
-        for name in w.capabilities
-    }
-    unknown = [name for name in question.capabilities if name not in known]
-    if unknown:
-        return invalid(
-            "Unknown capability", field="required_capabilities", unknown=unknown, allowed_values=sorted(known)
+    if task.id in cluster.state.delayed:
+        return conflict(
+            "Task waits for its retry: distribute it then",
+            status=task.status.value,
+            not_before=task.not_before,
         )
+    if task.status not in (Status.PENDING, Status.RUNNING):
+        message = f"Task is {task.status}{INSTEAD[task.status]}"
+        return conflict(message, status=task.status.value, assigned_worker=task.worker)
     return None
+
+
+def _where_it_runs(cluster: Cluster, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
+    """Return where a running task is, if that is where it is wanted; which strategy chose its nodes does not matter."""
+    shards = shards_of(cluster.state, task)
+    begun = [part for part in shards or [task] if part.worker is not None and part.status in BEGUN]
+    nodes = list(dict.fromkeys(part.worker for part in begun if part.worker is not None))
+    told = {"status": task.status.value, "assigned_nodes": nodes, "assigned_worker": task.worker}
+    if not nodes and not shards:
+        return conflict(
+            "Somebody works on this task by hand: set it to pending to have it distributed, or cancel it",
+            **told,
+        )
+    workers = cluster.state.workers
+    lacking = sorted(
+        {
+            name
+            for name in question.capabilities
+            for node in nodes
+            if node not in workers or name not in workers[node].capabilities
+        }
+    )
+    if lacking or len(nodes) > (question.max_nodes or len(nodes)):
+        why = f"which has no {', '.join(lacking)}" if lacking else f"more than {question.max_nodes} nodes"
+        return conflict(
+            f"Task runs already, on {', '.join(nodes[:NODES_NAMED_MAX])}, {why}: cancel it, retry it, and distribute it then",
+            missing_capabilities=lacking,
+            **told,
+        )
+    waiting = sum(1 for part in shards if part.status is Status.PENDING)
+    return {
+        "id": task.id,
+        "strategy": _own(task, cluster),
+        "already_running": True,
+        "assigned_nodes": nodes,
+        "shards_waiting": waiting,
+        **_over_at(cluster, begun, -(-waiting // max(1, len(nodes)))),
+    }
+
+
+def _over_at(cluster: Cluster, begun: list[Task], waves: int) -> dict[str, Any]:
+    """Return when the last of running parts will be done, and then so many that go after it; none ends in the past."""
+    running = [part.started_at for part in begun if part.status is Status.RUNNING and part.started_at]
+    measured = cluster.state.durations.of(begun[0].group[:3]) if begun else None
+    average = (measured.average_s if measured is not None else None) or 0.0
+    middle, most = completion(measured, waves * average, max(running, default=cluster.now))
+    return {
+        "estimated_completion": None if middle is None else max(cluster.now, middle),
+        "estimated_completion_p90": None if most is None else max(cluster.now, most),
+        **_estimated_from(measured, middle),
+    }
 
 
 def _asked(question: PlanTask, part: Task) -> TaskClass:
@@ -161,9 +221,14 @@ def _done_at(
     return {
         "estimated_completion": middle,
         "estimated_completion_p90": most,
-        "estimate_basis": f"runs of this kind measured: {measured.ended}"
-        if measured and measured.ended
-        else None,
+        **_estimated_from(measured, middle),
+    }
+
+
+def _estimated_from(measured: Measured | None, middle: float | None) -> dict[str, Any]:
+    ended = measured.ended if measured is not None else 0
+    return {
+        "estimate_basis": f"runs of this kind measured: {ended}" if ended else None,
         "estimate_missing": UNKNOWN if middle is None else None,
     }
 

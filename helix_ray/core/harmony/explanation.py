@@ -263,13 +263,21 @@ def summary(verdict: Verdict, group: TaskClass, ahead: int) -> str:
     if verdict.verdict == "manual":
         return "it waits for somebody to distribute it"
     if verdict.verdict == "never":
-        return f"none of {total} nodes could ever run it"
+        return f"none of {total} nodes could ever run it{_nowhere(verdict, group)}"
     if verdict.verdict == "quota":
         return f"the quota of project {group.project} is used up"
     if verdict.verdict == "waiting":
         able = sum(1 for _, each in verdict.found if not any(misfit.never for misfit in each))
         return f"{able} of {total} nodes could run it and have no room now"
     return f"it fits now; {ahead} tasks go before it" if ahead else "it fits now and is next"
+
+
+def _nowhere(verdict: Verdict, group: TaskClass) -> str:
+    """Name the capabilities that are asked for and that no node has."""
+    missing = [{misfit.dimension for misfit in each} for _, each in verdict.found]
+    names = sorted(name for name in group.capabilities if all(f"capabilities.{name}" in m for m in missing))
+    kind = "worker" if group.kind == EXTERNAL else "node"
+    return f": no {kind} has capability {', '.join(names)}" if names else ""
 
 
 def _preempts(cluster: Cluster, task: Task, group: TaskClass, verdict: Verdict) -> dict[str, Any] | None:

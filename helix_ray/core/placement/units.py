@@ -8,7 +8,7 @@ the fullest device that takes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import floor
 
@@ -16,10 +16,18 @@ from math import floor
 UNIT_RESOURCES = frozenset(
     {"gpu", "npu", "TPU", "neuron_cores", "HPU", "FURIOSA", "RBLN", "MBLT", "TTNPU"}
 )  # fmt: skip
+# What every node with any of these can do, as the API reference has it.
+ACCELERATION = "ai_acceleration"
 # Ray counts in ten-thousandths; less than one of them is refused, the rest is cut off.
 AMOUNT_MIN = 0.0001
 EPSILON = 1e-6
 DECIMALS = 6
+
+
+def capabilities_of(resources: Mapping[str, float | bool | None]) -> set[str]:
+    """Return what a node or worker with such resources is capable of: its kinds of devices by name, and ACCELERATION."""
+    kinds = {name.lower() for name, amount in resources.items() if name in UNIT_RESOURCES and amount}
+    return {*kinds, ACCELERATION} if kinds else kinds
 
 
 def impossible(name: str, amount: float) -> str | None:
