@@ -1,22 +1,22 @@
-"""Brings the actors up in their order, and down again. Safe to call where some or all are there already."""
+"""Brings the actors up, all at once, and down again in order. Safe to call where some or all are there already."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import ray
 
-from actors import names
+from actors import names, roster
 from actors.gateway import RayControlPlane
-from actors.historian import Historian
-from actors.lender import LenderActor
-from actors.life import Fatal, LivingActor
-from actors.master import Master
-from actors.reconciler import Reconciler
+from actors.life import STARTING, Fatal
+from actors.supervisor import HUNG_S_MAX
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Refused, Rejected
@@ -26,77 +26,110 @@ from helix_ray.security.first_password import first_password
 from helix_ray.security.passwords import hash_password
 from helix_ray.wire.ids import new_seed
 
+log = logging.getLogger(__name__)
+
 ADMIN = "admin"
 START_S_MAX = 60.0
 STOP_S_MAX = 10.0
-LOOK_EVERY_S = 0.02
+LOOK_EVERY_S = 0.05
+ANSWER_S_MAX = 5.0
 PASSWORD_BYTES = 12
 
-ACTORS: dict[str, type[LivingActor]] = {
-    names.MASTER: Master,
-    names.LENDER: LenderActor,
-    names.HISTORIAN: Historian,
-    names.RECONCILER: Reconciler,
-}
+Missing = dict[str, str]
 
 
-def start(settings: Settings, head: str | None = None, *, all_nodes: bool = True) -> str | None:
-    """Start master, lender, historian, reconciler and a worker on every node; Ray must be connected.
+def start(
+    settings: Settings,
+    head: str | None = None,
+    *,
+    all_nodes: bool = True,
+    say: Callable[[str], None] = log.info,
+) -> str | None:
+    """Start what actors/roster.py lists, all at once, and wait for it and for workers of the nodes; Ray must be connected.
 
     `head` is the Ray node whose machine has the data directory; the calling process's own where it is not given.
     `all_nodes` waits for the workers of all nodes that are alive now; where nodes come and go, one that does not get
-    ready must not keep the rest from serving.
+    ready must not keep the rest from serving. `say` gets a sentence about each thing that is waited for with a reason.
 
     Returns the administrator's password when it was made here, to be shown once; None when it was given or the
-    administrator exists. Raises BadPassword, TimeoutError when the actors do not come up, Fatal when they never will.
+    administrator exists. Raises BadPassword, TimeoutError with what is missing, or Fatal when it never will be there.
     """
     given = first_password(settings)
     # What actors get is kept by the cluster, so the password stays out.
     settings = settings.without_password()
     head = head or ray.get_runtime_context().get_node_id()
-    master, lender, historian, reconciler = (
-        ray.remote(actor).options(**names.detached(name, head)).remote(settings)
-        for name, actor in ACTORS.items()
-    )
-    _wait_until_ready([master])
+    made = {name: roster.make(name, settings, head, first=True) for name in roster.CLASSES}
+    asyncio.run(_wait_for(partial(_master_missing, made[names.MASTER]), say))
     password = asyncio.run(_ensure_admin(given))
-    _wait_until_ready([lender, historian, reconciler])
-    _wait_for_nodes(reconciler, None if all_nodes else {head})
+    listed: list[dict[str, Any]] = ray.nodes()
+    nodes = {node["NodeID"] for node in listed if node["Alive"]} if all_nodes else {head}
+    asyncio.run(_wait_for(partial(_rest_missing, made[names.SUPERVISOR], nodes), say))
     return password
 
 
-def _wait_until_ready(actors: list[Any]) -> None:
-    """Wait until they live; raises Fatal for a reason that stays, TimeoutError with the last reason otherwise."""
-
-    async def wait(actor: Any) -> None:
-        said: dict[str, Any] = {"ready": False, "reason": None, "fatal": False}
-        end = time.monotonic() + START_S_MAX
-        while not said["ready"]:
-            with contextlib.suppress(ray.exceptions.RayError):
-                said = await asyncio.wait_for(actor.health.remote(), START_S_MAX)
-            if said["fatal"]:
-                raise Fatal(said["reason"])
-            if time.monotonic() > end:
-                raise TimeoutError(said["reason"])
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    async def all_of_them() -> None:
-        await asyncio.gather(*(wait(actor) for actor in actors))
-
-    asyncio.run(all_of_them())
+async def _wait_for(ask: Callable[[], Awaitable[Missing]], say: Callable[[str], None]) -> None:
+    """Ask until nothing is missing; what has a reason is said once."""
+    end, said = time.monotonic() + START_S_MAX, Missing()
+    missing = Missing()
+    while time.monotonic() < end:
+        with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
+            missing = await asyncio.wait_for(ask(), ANSWER_S_MAX)
+            if not missing:
+                return
+        for name, reason in missing.items():
+            if reason not in (said.get(name), STARTING):
+                say(f"waiting for {name}: {reason}")
+                said[name] = reason
+        await asyncio.sleep(LOOK_EVERY_S)
+    raise TimeoutError(
+        "; ".join(f"{name}: {reason}" for name, reason in missing.items()) or "no actor answers"
+    )
 
 
-def _wait_for_nodes(reconciler: Any, nodes: set[str] | None) -> None:
-    """Wait until these nodes, or all that are alive now, have their workers."""
+async def _master_missing(master: Any) -> Missing:
+    said = await master.health.remote()
+    if said["fatal"]:
+        raise Fatal(said["reason"])
+    return {} if said["ready"] else {roster.PARTS[names.MASTER]: said["reason"]}
 
-    async def wait() -> None:
-        listed: list[dict[str, Any]] = ray.nodes()
-        wanted = nodes or {node["NodeID"] for node in listed if node["Alive"]}
-        async with asyncio.timeout(START_S_MAX):
-            while not wanted <= set(await reconciler.nodes.remote()):
-                await asyncio.sleep(0.1)
 
-    asyncio.run(wait())
+async def _rest_missing(supervisor: Any, nodes: set[str]) -> Missing:
+    said = await supervisor.status.remote()
+    if said["fatal"] is not None:
+        raise Fatal(said["fatal"])
+    missing = {roster.PARTS[name]: reason for name, reason in said["missing"].items()}
+    for node in nodes - set(said["nodes"]):
+        missing[f"the worker of node {node[:12]}"] = said["waiting"].get(node, STARTING)
+    return missing
+
+
+class Watch:
+    """The supervisor's own supervisor: the process that started everything looks once a second."""
+
+    def __init__(self, settings: Settings, head: str | None = None) -> None:
+        self._settings = settings
+        self._head = head or ray.get_runtime_context().get_node_id()
+        self._pid: int | None = None
+        self._heard_at = time.monotonic()
+
+    def look(self) -> None:
+        """Make the supervisor where Ray has none, end one that hangs; raises Fatal with a reason that ends everything."""
+        try:
+            handle = names.find(names.SUPERVISOR)
+            said = ray.get(handle.status.remote(), timeout=ANSWER_S_MAX)
+        except (ValueError, ray.exceptions.ActorDiedError):
+            log.warning("Ray has no supervisor, or has given it up: it is made again")
+            with contextlib.suppress(ray.exceptions.RayError, ValueError):
+                roster.make(names.SUPERVISOR, self._settings, self._head)
+        except ray.exceptions.RayError:
+            hung = time.monotonic() - self._heard_at > HUNG_S_MAX
+            if hung and self._pid is not None and roster.end_hung(self._pid):
+                log.error("the supervisor does not answer: process %d is ended", self._pid)
+                self._pid = None
+        else:
+            self._pid, self._heard_at = said["pid"], time.monotonic()
+            if said["fatal"] is not None:
+                raise Fatal(said["fatal"])
 
 
 async def _ensure_admin(given: str | None) -> str | None:
@@ -125,7 +158,7 @@ def stop() -> None:
         if actor["namespace"] == names.NAMESPACE
     ]
     workers = [name for name in found if name.startswith(prefix)]
-    for name in (names.RECONCILER, *workers, names.HISTORIAN, names.MASTER):
+    for name in (names.SUPERVISOR, *workers, names.HISTORIAN, names.MASTER):
         if name in found:
             _stop(name)
     if names.LENDER in found:

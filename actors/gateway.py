@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 
 from ray.exceptions import RayError, RayTaskError
 
+from actors.life import STARTING
 from actors.local_link import CallFailed, LinkLost, LocalLink, RayLink
 from actors.reach import Reach
 from actors.read_cache import ReadCache
+from actors.readiness import Readings
 from actors.turn_meter import TurnMeter
-from helix_ray.core.access import Principal
+from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import (
     CancelTask,
@@ -48,8 +50,10 @@ from helix_ray.core.questions import (
     GetTask,
     ListNodes,
     ListTasks,
+    ListWorkers,
     PlanTask,
     Question,
+    Readiness,
     ReadLog,
     WaitTasks,
 )
@@ -102,6 +106,7 @@ class RayControlPlane:
         self._questions: list[tuple[Question, Principal, asyncio.Future[tuple[int, Answer]]]] = []
         self._asking = 0
         self._running: set[asyncio.Task[None]] = set()
+        self._readings = Readings(lambda: self.query(ListWorkers(), SYSTEM))
         self.cache = ReadCache(self._changes) if cached else None
 
     # ------------------------------------------------------------------------------------- the verbs
@@ -128,6 +133,8 @@ class RayControlPlane:
         """Answer a question from the cache, the master, the history or the node that knows."""
         if isinstance(question, ReadLog):
             return await self._elsewhere.read_log(question, by, wait_s)
+        if isinstance(question, Readiness):
+            return {"missing": await self._readings.missing()}
         if self.cache is not None and isinstance(question, GetTask):
             known = self.cache.task(question.task_id, by)
             if known is not None:
@@ -304,6 +311,6 @@ class RayControlPlane:
 
 def _not_ready(said: NotReady) -> Rejected:
     """Return the refusal of a master that does not live yet."""
-    reason = said.reason or "it is starting"
+    reason = said.reason or STARTING
     details = {"retry_after_s": NOT_READY_AGAIN_S, "reason": reason}
     return Rejected(ErrorCode.SERVICE_UNAVAILABLE, f"The control plane is not ready: {reason}", details)

@@ -18,7 +18,7 @@ from typing import Any
 from ray.exceptions import RayError
 
 from actors import names
-from actors.life import LivingActor
+from actors.life import STARTING, LivingActor
 from helix_ray.config import Settings
 from helix_ray.core.limits import Ask, GiveBack, Lender, Row, Slice
 from helix_ray.derived import set_aside, sqlite_says_damaged
@@ -142,7 +142,7 @@ class LenderLink:
                     self._handle = await asyncio.to_thread(names.find, names.LENDER)
                 slices: Sequence[Slice] | NotReady = await self._handle.lend.remote(list(asks), list(backs))
                 if isinstance(slices, NotReady):
-                    raise LenderAway(slices.reason or "it is starting")
+                    raise LenderAway(slices.reason or STARTING)
             except (RayError, ValueError, LenderAway):
                 self._handle, backs = None, ()
                 if time.monotonic() > end:

@@ -34,6 +34,7 @@ GO_ON_S = 0.2
 CALL_S_MAX = 10.0
 CALL_AGAIN_S = 0.05
 REASON_CHARS_MAX = 300
+STARTING = "it is starting"
 
 Work = Callable[[], Awaitable[None]]
 
@@ -167,7 +168,7 @@ class LivingActor:
 
     async def health(self) -> dict[str, Any]:
         """Return the process id, whether it can do its work, why not, and whether that stays so."""
-        reason = self.hindrance() if self._life.lives else self._life.reason or "it is starting"
+        reason = self.hindrance() if self._life.lives else self._life.reason or STARTING
         return {"pid": os.getpid(), "ready": reason is None, "reason": reason, "fatal": self._life.fatal}
 
 

@@ -13,7 +13,8 @@ NAMESPACE = "helix"
 MASTER = "helix-master"
 LENDER = "helix-lender"
 HISTORIAN = "helix-historian"
-RECONCILER = "helix-reconciler"
+# It keeps the name of what it has grown from.
+SUPERVISOR = "helix-reconciler"
 
 # An async actor takes this many calls at once: long polls wait inside.
 CALLS_AT_ONCE_MAX = 10_000

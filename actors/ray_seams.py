@@ -18,11 +18,14 @@ NODE = Seam(
     ),
 )  # fmt: skip
 NODE_LIVES = Seam("ray", "ray._private.node", "Node.remaining_processes_alive", ())
+NODE_END = Seam(
+    "ray", "ray._private.node", "Node.kill_all_processes", ("check_alive", "allow_graceful", "wait")
+)
 RAY_PARAMS = Seam("ray", "ray._private.parameter", "RayParams")
 FREE = Seam("ray", "ray._private.state", "available_resources_per_node", ())
 NVML = Seam("ray", "ray._private.thirdparty.pynvml", "nvmlInit", ())
 
-SEAMS = (NODE, NODE_LIVES, RAY_PARAMS, FREE, NVML)
+SEAMS = (NODE, NODE_LIVES, NODE_END, RAY_PARAMS, FREE, NVML)
 
 
 def start_node(params: dict[str, Any], *, head: bool) -> Node:
@@ -36,6 +39,11 @@ def start_node(params: dict[str, Any], *, head: bool) -> Node:
         RAY_PARAMS.find()(**params), head=head, shutdown_at_exit=False, spawn_reaper=True
     )
     return node
+
+
+def end_node(node: Node) -> None:
+    """Kill what is left of a node of which a process has ended: it keeps ports and shared memory."""
+    NODE_END.find()(node, check_alive=False, allow_graceful=False)
 
 
 def free_by_node() -> dict[str, dict[str, float]]:

@@ -20,7 +20,7 @@ from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import CreateUser, Order, OrderBody, Receipt
 from helix_ray.core.policy import Policy
-from helix_ray.core.questions import GetTask, Question, ReadLog
+from helix_ray.core.questions import GetTask, Question, Readiness, ReadLog
 from helix_ray.engine import Engine
 from helix_ray.followers import in_master
 from helix_ray.followers.base import News
@@ -86,6 +86,8 @@ class MemoryControlPlane:
         self.engine = Engine(MemoryJournal(), self.policy, self.clock)
         self._followers = in_master(self.policy)
         self._cursor = 0
+        # What a test lets be missing, by part, with the reason.
+        self.missing: dict[str, str] = {}
         self._logs: dict[tuple[str, int], str] = {}
         self._waiting: dict[int, _Waiter] = {}
         self._lock = RLock()
@@ -100,6 +102,8 @@ class MemoryControlPlane:
         """Answer a question, waiting for news where it can wait for some."""
         if isinstance(question, ReadLog):
             return await self._until(lambda: self._read_log(question, by), _has_text, wait_s)
+        if isinstance(question, Readiness):
+            return {"missing": dict(self.missing)}
         return await self._until(lambda: self.ask(question, by), lambda a: has_news(question, a), wait_s)
 
     async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:

@@ -148,8 +148,13 @@ class SigningKeys:
     """The token keys; for API replicas of this cluster only."""
 
 
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What requests need and is not there: `missing` has the reason by part. For the system only."""
+
+
 Question = (
     GetTask | ListTasks | GetResult | ReadLog | WaitTasks | WorkFor | ListWorkers | GetWorker | GetUser
     | ListUsers | GetSession | Counts | Metrics | SigningKeys | ClusterStatus | ListNodes | GetNode | ExplainTask | PlanTask
-    | ListQuotas
+    | ListQuotas | Readiness
 )  # fmt: skip

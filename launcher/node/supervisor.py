@@ -17,6 +17,7 @@ from launcher.node.patience import Advice, Head, Limits, Patience
 from launcher.node.ray_process import RayProcess
 from launcher.node.ray_start import Plan
 from launcher.up import process_tree
+from launcher.up.session import EXIT_FATAL, FATAL_FILE
 
 LOOK_EVERY_S = 1.0
 CONNECT_S_MAX = 2.0
@@ -108,7 +109,7 @@ class Supervisor:
             self._start_ray(now, HEAD_VITAL)
         elif self._ray.ready():
             self._note_ready(now)
-            self._keep_api()
+            return self._keep_api()
         elif now - self._started_at > HEAD_START_S_MAX:
             self._end_ray("Ray did not start in time")
         return None
@@ -160,15 +161,21 @@ class Supervisor:
         process_tree.kill_descendants()
         self._ray = self._api = None
 
-    def _keep_api(self) -> None:
+    def _keep_api(self) -> int | None:
+        """Keep the API up; return the exit code when what it needs is gone for good."""
         if self._api is not None:
             pass_on(self._api.said())
             code = self._api.exit_code()
             if not code:  # it runs, or was told to end
-                return
+                return None
+            fatal = self._plan.data_dir / FATAL_FILE
+            if fatal.exists():
+                say(f"the API cannot go on: {fatal.read_text().strip()}")
+                return EXIT_FATAL
             say(f"the API has ended with exit code {code} and is started again")
             sweep(self._api_environment, self._plan.data_dir)
         self._api = ApiProcess(self._api_flags, self._api_environment, self._given)
+        return None
 
     def _end_in_order(self) -> None:
         if self._told and self._api is not None:

@@ -36,13 +36,18 @@ class LocalCluster:
         # Ray reports as errors what a node of logical resources cannot have, such as an NPU's driver.
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         for spec in self._specs:
-            self._nodes.append(self._start_node(spec))
+            self._nodes.append(self._start_node(spec, head=not self._nodes))
         address = str(self._nodes[0].gcs_address)
         connect(address)
         return address
 
-    def _start_node(self, spec: NodeSpec) -> ray_seams.Node:
-        head = not self._nodes
+    def start_again(self, index: int) -> None:
+        """Start a node in the place of one that has ended; not the head, which takes the cluster with it."""
+        ray_seams.end_node(self._nodes[index])
+        self._nodes[index] = self._start_node(self._specs[index], head=False)
+        self._lost.discard(index)
+
+    def _start_node(self, spec: NodeSpec, *, head: bool) -> ray_seams.Node:
         params: dict[str, Any] = {
             "gcs_address": None if head else self._nodes[0].gcs_address,
             "node_ip_address": LOOPBACK,

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -24,12 +25,15 @@ from launcher.up.keeper import STOP_SIGNAL
 from launcher.up.nodes import plan
 
 FAILURE_FILE = "up-failure.log"
+# What keeps the server from living for good, for whoever would start it again: launcher/node/supervisor.py.
+FATAL_FILE = "up-fatal.log"
 READY_PATH = "/readyz"
 READY_S_MAX = 60.0
 READY_EVERY_S = 0.05
 WATCH_EVERY_S = 1.0
 EXIT_CANNOT_START = 2
 EXIT_CLUSTER_LOST = 1
+EXIT_FATAL = 1
 
 
 class Stop(BaseException):
@@ -38,6 +42,10 @@ class Stop(BaseException):
 
 class Failed(Exception):
     """It cannot be started; the message is for the user, one line."""
+
+
+class Ended(Exception):
+    """What the server needs is gone for good; the message is for the user, one line."""
 
 
 def main() -> int:
@@ -63,6 +71,11 @@ def main() -> int:
         _say(str(failure))
     except SeamMoved as moved:
         _say(f"cannot start: {moved}")
+    except Ended as ended:
+        _say(f"it cannot go on: {ended}")
+        with contextlib.suppress(OSError):
+            (settings.data_dir / FATAL_FILE).write_text(f"{ended}\n")
+        return EXIT_FATAL
     except Exception as error:
         record = settings.data_dir / FAILURE_FILE
         record.write_text(traceback.format_exc())
@@ -104,12 +117,15 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     cluster = LocalCluster(plan(settings.nodes, given, gpu_memory_mb(), settings.capabilities()), temp_dir)
     address = cluster.start()
     try:
-        _start(settings, app, address)
+        look = _start(settings, app, address)
         while True:
             for index in cluster.lost():
-                _say(f"Ray node {index} has ended")
                 if index == 0:
+                    _say("the head's Ray node has ended")
                     return EXIT_CLUSTER_LOST
+                _say(f"Ray node {index} has ended and is started again")
+                cluster.start_again(index)
+            look()
             threading.Event().wait(WATCH_EVERY_S)
     finally:
         _end(app, serve_too=False)
@@ -130,8 +146,9 @@ def _run_joined(settings: Settings, app: str, address: str) -> int:
         names.find(names.MASTER)
         raise Failed(f"Helix Ray runs on {address} already")
     try:
-        _start(settings, app, address, all_nodes=False)
+        look = _start(settings, app, address, all_nodes=False)
         while True:
+            look()
             threading.Event().wait(WATCH_EVERY_S)
     finally:
         _end(app, serve_too=True)
@@ -145,10 +162,12 @@ def _sweep(app: str) -> int:
     return 0
 
 
-def _start(settings: Settings, app: str, ray_address: str, *, all_nodes: bool = True) -> None:
-    """Start the actors and the API, wait until requests are served, and say so."""
+def _start(settings: Settings, app: str, ray_address: str, *, all_nodes: bool = True) -> Callable[[], None]:
+    """Start the actors and the API, wait until requests are served, and say so; return what to look with every second."""
     from serve_app import deployment
 
+    (settings.data_dir / FATAL_FILE).unlink(missing_ok=True)
+    look = _nothing_to_see
     if app:
         factory = deployment.load_factory(app)
     else:
@@ -156,7 +175,9 @@ def _start(settings: Settings, app: str, ray_address: str, *, all_nodes: bool = 
 
         factory = deployment.control_plane_app
         _say("starting the control plane")
-        password = boot.start(settings, all_nodes=all_nodes)
+        with _fatal_ends():
+            password = boot.start(settings, all_nodes=all_nodes, say=_say)
+        look = _fatal_ends()(boot.Watch(settings).look)
         if password is not None:
             print(f"administrator: admin, password: {password} (shown this once)", flush=True)
     _say("starting the API")
@@ -167,6 +188,22 @@ def _start(settings: Settings, app: str, ray_address: str, *, all_nodes: bool = 
     if state is not None:
         home.DATA_DIR.write(settings.data_dir, dataclasses.replace(state, url=url, ray_address=ray_address))
     print(f"ready {url}", flush=True)
+    return look
+
+
+def _nothing_to_see() -> None:
+    """Look at an application that has no actors of ours."""
+
+
+@contextlib.contextmanager
+def _fatal_ends() -> Iterator[None]:
+    """Turn a reason for which an actor cannot live into the end of this session."""
+    from actors.life import Fatal
+
+    try:
+        yield
+    except Fatal as fatal:
+        raise Ended(" ".join(str(fatal).split())) from fatal
 
 
 def _end(app: str, *, serve_too: bool) -> None:

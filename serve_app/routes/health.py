@@ -7,7 +7,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from helix_ray.core.questions import Counts
+from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.core.questions import Readiness
 from serve_app.answers import json_answer
 from serve_app.deps import ask_within, services_of
 from serve_app.openapi import public
@@ -31,6 +32,9 @@ async def healthz() -> Response:
 
 @router.get("/readyz", **public(answers=Health))
 async def readyz(request: Request) -> Response:
-    """Say that the control plane answers, within a second."""
-    await ask_within(services_of(request).control, Counts(), READY_S_MAX)
+    """Say that all that a request needs is there; else 503 within a second, with the reason of each part that is missing."""
+    answer = await ask_within(services_of(request).control, Readiness(), READY_S_MAX)
+    if answer["missing"]:
+        details = {"retry_after_s": 1, "missing": answer["missing"]}
+        raise Refused(Rejected(ErrorCode.SERVICE_UNAVAILABLE, "Not ready", details))
     return json_answer({"status": "ready"})

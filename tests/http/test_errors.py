@@ -16,7 +16,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import Principal
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN
-from helix_ray.core.questions import Counts, ListWorkers, Question
+from helix_ray.core.questions import ListWorkers, Question, Readiness
 from helix_ray.testing import MemoryControlPlane, memory_plane
 from serve_app.problems import STATUS
 from tests.http.api_server import PASSWORD, TASK, Api, error_of, serving_api
@@ -30,7 +30,7 @@ class Faulty(MemoryControlPlane):
     ) -> dict[str, Any] | Rejected:
         if isinstance(question, ListWorkers):
             raise RuntimeError("the secret is hunter2")
-        if isinstance(question, Counts):
+        if isinstance(question, Readiness):
             await asyncio.Event().wait()
         return await super().query(question, by, wait_s)
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from serve_app.openapi import operations
-from tests.http.api_server import Api, error_of
+from tests.http.api_server import Api, error_of, serving_api
 from tests.http.test_access import DOCUMENT, PUBLIC, application
 
 METHODS_OF_DOCS = {("get", "/docs"), ("get", "/openapi.json")}
@@ -83,3 +83,16 @@ def test_health(api: Api) -> None:
     assert httpx.get(f"{api.url}/healthz", timeout=30).json() == {"status": "ok"}
     assert httpx.get(f"{api.url}/readyz", timeout=30).json() == {"status": "ready"}
     error_of(httpx.post(f"{api.url}/healthz", timeout=30), 405, "METHOD_NOT_ALLOWED")
+
+
+def test_what_is_missing_has_a_name_and_a_reason() -> None:
+    """/readyz is 503 with each part that a request would miss, and 200 as soon as none is missing."""
+    reason = "journal.sqlite: No space left on device"
+    with serving_api() as api:
+        api.plane.missing = {"master": reason, "history": "it does not answer"}
+        answer = httpx.get(f"{api.url}/readyz", timeout=30)
+        details = error_of(answer, 503, "SERVICE_UNAVAILABLE")["details"]
+        assert details["missing"] == {"master": reason, "history": "it does not answer"}
+        assert answer.headers["retry-after"] == "1"
+        api.plane.missing = {}
+        assert httpx.get(f"{api.url}/readyz", timeout=30).status_code == 200

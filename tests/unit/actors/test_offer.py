@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.reconciler import offer_of
+from actors.node_care import offer_of
 
 MB = 1024 * 1024
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,7 @@ from actors import labels as known_labels
 from actors import names, ray_seams
 from actors.gateway import RayControlPlane
 from actors.identities import Identities
-from actors.life import LivingActor, Work
+from actors.life import STARTING, reason_of
 from actors.node_worker import NodeWorker
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
@@ -42,35 +41,32 @@ OURS = {"CPU": "cpu", "GPU": "gpu", "NPU": "npu"}
 NOT_RESOURCES = ("node:", "accelerator_type:", "object_store_memory", "bundle", "memory")
 
 
-class Reconciler(LivingActor):
-    """Compares Ray's nodes with the workers there are, once a second."""
+class NodeCare:
+    """Compares Ray's nodes with the workers there are; `look` is called again and again."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, plane: RayControlPlane) -> None:
         self._settings = settings
+        self._plane = plane
         self._handles: dict[str, Any] = {}
+        self._waiting: dict[str, str] = {}
         self._identities = Identities()
         self._cares: dict[str, asyncio.Task[None]] = {}
-        super().__init__()
 
-    async def opening(self) -> None:
-        """Make the way to the master."""
-        self._plane = RayControlPlane(process="reconciler")
-
-    def loops(self) -> Sequence[Work]:
-        """Look once a second."""
-        return (self._run,)
-
-    async def nodes(self) -> list[str]:
+    def registered(self) -> list[str]:
         """Return the nodes whose worker is registered."""
         return sorted(self._handles)
 
-    async def stop(self) -> None:
-        """End the loop; node workers stay."""
-        self._life.stop()
+    def waiting(self) -> dict[str, str]:
+        """Return why a node's worker is not registered yet, by node."""
+        return dict(self._waiting)
+
+    def stop(self) -> None:
+        """Let go of what is under way; node workers stay."""
         for care in self._cares.values():
             care.cancel()
 
-    async def _run(self) -> None:
+    async def look(self) -> None:
+        """Look once, and return when the next look is due."""
         await self._reconcile()
         await asyncio.sleep(EVERY_S if self._handles else FIRST_S)
 
@@ -91,8 +87,9 @@ class Reconciler(LivingActor):
         if self._cares:
             # One that does not answer, because its link is cut, keeps nobody else waiting.
             await asyncio.wait(list(self._cares.values()), timeout=EVERY_S)
-        for node_id in set(self._handles) - set(alive):
-            del self._handles[node_id]
+        for node_id in (set(self._handles) | set(self._waiting)) - set(alive):
+            self._handles.pop(node_id, None)
+            self._waiting.pop(node_id, None)
         # A worker whose id has gone to another node takes away from its old self when it registers.
         left = [w for w in workers if w["node_id"] not in alive and w["id"] not in ids.values()]
         await self._lose(left, set(nodes))
@@ -124,14 +121,21 @@ class Reconciler(LivingActor):
             said = await asyncio.wait_for(handle.ping.remote(free), PING_S_MAX)
             if said["registered"]:
                 self._handles[node_id] = handle
+                self._waiting.pop(node_id, None)
+            else:
+                self._waiting[node_id] = said["reason"] or STARTING
         except (ray.exceptions.RayError, ValueError, TimeoutError) as error:
-            log.info("worker of node %s does not answer yet: %s", node_id[:12], str(error).splitlines()[:1])
+            if isinstance(error, ray.exceptions.ActorDiedError):
+                # Ray has given it up: a handle of the dead one would be asked for ever.
+                self._handles.pop(node_id, None)
+            self._waiting[node_id] = reason_of(error)
+            log.info("worker of node %s does not answer yet: %s", node_id[:12], self._waiting[node_id])
 
     async def _lose(self, workers: list[dict[str, Any]], known: set[str]) -> None:
         for worker in workers:
             if worker["status"] != "lost":
                 why = "its node died" if worker["node_id"] in known else "its node left the cluster"
-                order = Order(LoseWorker(worker["id"], why), SYSTEM, f"req-{names.RECONCILER}", new_seed())
+                order = Order(LoseWorker(worker["id"], why), SYSTEM, f"req-{names.SUPERVISOR}", new_seed())
                 await self._plane.execute(order)
 
 

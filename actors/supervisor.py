@@ -1,0 +1,128 @@
+"""The supervisor: the one who knows what must live, sees that it does, and makes again what Ray has given up.
+
+Ray starts an actor again whose process ended. What it does not: an actor whose constructor raised, or that somebody
+ended for good, stays dead (its name is gone then), and one that hangs, hangs. The supervisor asks each of
+actors/roster.py for its health once a second and keeps what they said; node workers are in actors/node_care.py. It is
+watched in turn by whoever started it (actors/boot.py: Watch).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+
+from actors import names, roster
+from actors.gateway import RayControlPlane
+from actors.life import STARTING, LivingActor, Work
+from actors.node_care import NodeCare
+from helix_ray.config import Settings
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+FIRST_S = 0.1
+HEALTH_S_MAX = 2.0
+# One that answers nothing for so long hangs: no turn of any loop takes as long, and a stall of some seconds kills nobody.
+HUNG_S_MAX = 60.0
+NO_ANSWER = "it does not answer"
+
+
+class Supervisor(LivingActor):
+    """Looks once a second at every actor of the head, and at every node."""
+
+    def __init__(self, settings: Settings, head: str) -> None:
+        self._settings = settings
+        self._head = head
+        self._others = [name for name in roster.CLASSES if name != names.SUPERVISOR]
+        self._said: dict[str, dict[str, Any]] = {}
+        self._heard_at: dict[str, float] = {}
+        super().__init__()
+
+    async def opening(self) -> None:
+        """Make the way to the master."""
+        self._care = NodeCare(self._settings, RayControlPlane(process="supervisor"))
+
+    def loops(self) -> Sequence[Work]:
+        """Look at the actors, and at the nodes: neither waits for the other."""
+        return (self._look, self._look_at_nodes)
+
+    async def status(self) -> dict[str, Any]:
+        """Return why actors are missing, by name; a reason that ends everything, or None; which nodes have workers, and why
+        others wait for theirs."""
+        lives = self._life.lives
+        missing = {
+            name: said["reason"]
+            for name in self._others
+            if not (said := self._said.get(name, {"ready": False, "reason": STARTING}))["ready"]
+        }
+        fatal = next((said["reason"] for said in self._said.values() if said["fatal"]), None)
+        nodes, waiting = (self._care.registered(), self._care.waiting()) if lives else ([], {})
+        return {
+            "pid": os.getpid(),
+            "missing": missing,
+            "fatal": fatal,
+            "nodes": nodes,
+            "waiting": waiting,
+        }
+
+    async def stop(self) -> None:
+        """End looking; what it looked after stays."""
+        lived = self._life.lives
+        self._life.stop()
+        if lived:
+            self._care.stop()
+
+    # ------------------------------------------------------------------------------------------ looking
+
+    async def _look(self) -> None:
+        await asyncio.gather(*(self._look_at(name) for name in self._others))
+        settled = all(self._said[name]["ready"] for name in self._others)
+        await asyncio.sleep(LOOK_EVERY_S if settled else FIRST_S)
+
+    async def _look_at_nodes(self) -> None:
+        await self._care.look()
+
+    async def _look_at(self, name: str) -> None:
+        now = time.monotonic()
+        self._heard_at.setdefault(name, now)
+        try:
+            handle = await asyncio.to_thread(names.find, name)
+            said: dict[str, Any] = await asyncio.wait_for(handle.health.remote(), HEALTH_S_MAX)
+        except (ValueError, ray.exceptions.ActorDiedError):
+            await self._make(name)
+        except (ray.exceptions.RayError, TimeoutError):
+            # Nobody has heard of a pid yet: its process is on its way.
+            reason = NO_ANSWER if self._said.get(name, {}).get("pid") else STARTING
+            self._note(name, {"ready": False, "reason": reason, "fatal": False})
+            if now - self._heard_at[name] > HUNG_S_MAX:
+                self._end_hung(name, now)
+        else:
+            self._heard_at[name] = time.monotonic()
+            self._note(name, said)
+
+    def _note(self, name: str, said: dict[str, Any]) -> None:
+        """Keep what was said, and the process id of before where there is no answer."""
+        before = self._said.get(name, {})
+        if said["reason"] != before.get("reason"):
+            log.info("%s: %s", name, said["reason"] or "ready")
+        self._said[name] = {"pid": before.get("pid"), **said}
+
+    async def _make(self, name: str) -> None:
+        log.warning("Ray has no %s, or has given it up: it is made again", name)
+        self._note(name, {"ready": False, "reason": "it is made again", "fatal": False})
+        try:
+            await asyncio.to_thread(roster.make, name, self._settings, self._head)
+        except (ray.exceptions.RayError, ValueError) as error:
+            log.warning("%s cannot be made: %s", name, error)
+
+    def _end_hung(self, name: str, now: float) -> None:
+        pid = self._said[name].get("pid")
+        if pid is not None and roster.end_hung(pid):
+            log.error("%s has not answered for %.0f s: process %d is ended", name, HUNG_S_MAX, pid)
+        self._heard_at[name] = now
