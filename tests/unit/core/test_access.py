@@ -59,6 +59,7 @@ TABLE = {
     "ListQuotas": "adv",
     "Metrics": "",
     "SigningKeys": "",
+    "Readiness": "",
 }
 
 
