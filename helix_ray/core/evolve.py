@@ -24,6 +24,9 @@ from helix_ray.core.state import (
     class_of,
 )
 
+# What a task is told when one that it waits for will not be completed; it tells the same to those that wait for it.
+DOOMS = frozenset({"dependency_failed", "dependency_cancelled", "dependency_deleted"})
+
 
 def evolve(state: State, fact: ev.Fact) -> None:
     """Fold one fact into the state. Raises IllegalMove, and changes nothing, for a move the table lacks."""
@@ -119,12 +122,29 @@ def index_waiting(state: State, task: Task) -> None:
 
 
 def _wait_no_more(state: State, task: Task) -> None:
+    state.freed.pop(task.id, None)
     for name in task.waits_for:
         waiting = state.dependents[name]
         del waiting[task.id]
         if not waiting:
             del state.dependents[name]
+            state.doomed.pop(name, None)
     task.waits_for.clear()
+
+
+def doom(state: State, task_id: str) -> None:
+    """Note what others wait for though it will not be completed, and how they will be told."""
+    if task_id in state.dependents:
+        state.doomed[task_id] = _doom_of(state.tasks.get(task_id))
+
+
+def _doom_of(task: Task | None) -> str:
+    if task is None:
+        return "dependency_deleted"
+    reason = str((task.error or {}).get("reason", ""))
+    if task.status is Status.FAILED and reason in DOOMS:
+        return reason
+    return "dependency_failed" if task.status is Status.FAILED else "dependency_cancelled"
 
 
 def index_unfinished(state: State, task: Task) -> None:
@@ -194,6 +214,8 @@ def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
     task.progress = 0.0
     task.note = None
     task.not_before = event.not_before
+    # Retried before all that wait for it were told: they wait for it again.
+    state.doomed.pop(task.id, None)
     index_unfinished(state, task)
     if event.not_before > fact.at:
         state.delayed[task.id] = event.not_before
@@ -211,7 +233,10 @@ def _completed(state: State, event: ev.TaskCompleted, fact: ev.Fact) -> None:
     if "shard" in task.spec:
         _hand_in(state, task)
     for other_id in state.dependents.pop(task.id, ()):
-        state.tasks[other_id].waits_for.discard(task.id)
+        other = state.tasks[other_id]
+        other.waits_for.discard(task.id)
+        if not other.waits_for:
+            state.freed[other_id] = None
     worker = state.workers.get(task.worker or "")
     if worker is not None:
         worker.completed += 1
@@ -238,6 +263,7 @@ def _failed(state: State, event: ev.TaskFailed, fact: ev.Fact) -> None:
     _wait_no_more(state, task)
     task.error = event.error
     task.result = event.result
+    doom(state, task.id)
     worker = state.workers.get(task.worker or "")
     if worker is not None:
         worker.failed += 1
@@ -248,6 +274,7 @@ def _cancelled(state: State, event: ev.TaskCancelled, fact: ev.Fact) -> None:
     _shift(state, task, move(task.status, "TaskCancelled"), fact)
     _wait_no_more(state, task)
     task.error = {"reason": "cancelled", "message": event.reason}
+    doom(state, task.id)
 
 
 def _edited(state: State, event: ev.TaskEdited, fact: ev.Fact) -> None:
@@ -294,6 +321,7 @@ def _deleted(state: State, event: ev.TaskDeleted, fact: ev.Fact) -> None:
         let_go(state, task, fact.seq)
     _wait_no_more(state, task)
     _drop(state, task)
+    doom(state, task.id)
 
 
 def _retired(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:

@@ -86,16 +86,28 @@ def _loads_match(state: State) -> Broken:
 
 
 def _waiting_tasks_wait(state: State) -> Broken:
+    """What is still to be told of endings is listed: then a task waits for nothing, or for what is over."""
     dependents: dict[str, set[str]] = {}
+    freed: set[str] = set()
+    doomed: set[str] = set()
     for task in state.tasks.values():
-        if (task.status is Status.WAITING) != bool(task.waits_for):
+        if task.status is not Status.WAITING and task.waits_for:
             yield f"{task.id} is {task.status} and waits for {sorted(task.waits_for)}"
+        if task.status is Status.WAITING and not task.waits_for:
+            freed.add(task.id)
         for name in task.waits_for:
             dependents.setdefault(name, set()).add(task.id)
-            if name not in state.tasks or state.tasks[name].status in TERMINAL:
-                yield f"{task.id} waits for {name}, which is finished or gone"
+            other = state.tasks.get(name)
+            if other is None or other.status in TERMINAL:
+                doomed.add(name)
+            if other is not None and other.status is Status.COMPLETED:
+                yield f"{task.id} waits for {name}, which is completed"
     if dependents != {name: set(ids) for name, ids in state.dependents.items()}:
         yield "dependents is not the inverse of waits_for"
+    if freed != set(state.freed):
+        yield f"{sorted(freed ^ set(state.freed))} wait for nothing, or are freed and do not"
+    if doomed != set(state.doomed):
+        yield f"{sorted(doomed ^ set(state.doomed))} are over and waited for, or are doomed and are not"
 
 
 def _finished_tasks_are_finished(state: State) -> Broken:

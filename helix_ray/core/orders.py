@@ -79,6 +79,13 @@ class ExpireTasks:
 
 
 @dataclass(frozen=True, slots=True)
+class SpreadEndings:
+    """Tell up to `tasks_max` more tasks of endings that one order could not tell to all that wait for them."""
+
+    tasks_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class StartAttempts:
     """Lease attempts to workers: (task id, worker id) pairs. Pairs that no longer hold are left out.
 
@@ -270,7 +277,7 @@ class RetireTasks:
 
 
 OrderBody = (
-    SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks | StartAttempts
+    SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks | SpreadEndings | StartAttempts
     | DistributeTask | SetQuota | ReportAttempts | RegisterWorker | Heartbeat | DrainWorker | LoseWorker
     | RetireWorkers | CreateUser | RemoveUser | ChangeRoles
     | ChangePassword | OpenSession | RefuseLogin | RefreshSession | CloseSession | RetireTasks

@@ -16,7 +16,7 @@ TASK_TYPES = (
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Limits and permissions; every field has a setting of the same name (HELIX_...)."""
+    """Limits and permissions; most fields have a setting of the same name (HELIX_...)."""
 
     task_types: tuple[str, ...] = TASK_TYPES
     # Roles whose members may submit command runs; empty turns commands off.
@@ -28,6 +28,8 @@ class Policy:
     dependencies_max: int = 1000
     # Of all tasks of one order.
     batch_dependencies_max: int = 20_000
+    # Tasks that one order tells of endings of others; what is left is told by further orders.
+    spread_tasks_max: int = 500
     retry_backoff_s: float = 1.0
     retry_backoff_s_max: float = 300.0
     # Attempts whose worker or executor died under them; one more fails the task as a poison task.

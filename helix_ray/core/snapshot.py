@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 from helix_ray.core.durations import Durations
-from helix_ray.core.evolve import count_unfinished, enqueue, index_unfinished, index_waiting
+from helix_ray.core.evolve import count_unfinished, doom, enqueue, index_unfinished, index_waiting
 from helix_ray.core.evolve_accounts import index_user
 from helix_ray.core.evolve_workers import hold, index_node_type
 from helix_ray.core.lifecycle import TERMINAL, Status
@@ -73,6 +73,9 @@ def load(body: dict[str, Any]) -> State:
         _load_worker(state, dict(zip(_WORKER_FIELDS, row, strict=True)))
     for row in body["tasks"]:
         _load_task(state, dict(zip(_TASK_FIELDS, row, strict=True)))
+    for name in state.dependents:
+        if name not in state.tasks or state.tasks[name].status in TERMINAL:
+            doom(state, name)
     _load_held(state)
     _load_queues(state, body["ready"])
     state.finished = OrderedDict((i, state.tasks[i].finished_seq) for i in body["finished"])
@@ -98,6 +101,8 @@ def _load_task(state: State, row: dict[str, Any]) -> None:
         count_unfinished(state, task, 1)
         index_unfinished(state, task)
         index_waiting(state, task)
+        if task.status is Status.WAITING and not task.waits_for:
+            state.freed[task.id] = None
 
 
 def _load_held(state: State) -> None:

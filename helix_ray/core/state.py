@@ -235,6 +235,10 @@ class State:
     dependents: dict[str, dict[str, None]] = field(
         default_factory=dict
     )  # unfinished id -> who waits, in order
+    # What is still to be told of endings, where one order had too many to tell (core/decide/endings.py): waiting tasks whose
+    # dependencies are all completed, and ids that will not be completed and are waited for, with what to tell of them.
+    freed: dict[str, None] = field(default_factory=dict)
+    doomed: dict[str, str] = field(default_factory=dict)
     finished: OrderedDict[str, int] = field(default_factory=OrderedDict)  # task id -> finish seq
     users_by_name: dict[str, str] = field(default_factory=dict)
     # core/usernames.py: what spellings of one name have in common -> ids, in order of creation.

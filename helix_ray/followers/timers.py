@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Mapping
+
 from helix_ray.core.decide.workers import lost_for_s
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import ExpireTasks, OrderBody, ReleaseTasks, RetireWorkers
@@ -11,6 +14,33 @@ from helix_ray.followers.base import News
 
 CHECK_EVERY_S = 0.1
 RETIRE_EVERY_S = 60.0
+# Of one order, and entries of a table looked at in one turn: some milliseconds' worth.
+DUE_TASKS_MAX = 500
+LOOKED_AT_MAX = 50_000
+_END = ("", math.inf)
+
+
+class _Clock:
+    """Looks through a table of times, a part at each look where it is long."""
+
+    def __init__(self) -> None:
+        self._rest: Iterator[tuple[str, float]] | None = None
+
+    def due(self, table: Mapping[str, float], now: float) -> tuple[str, ...]:
+        """Return ids whose time has come, DUE_TASKS_MAX at most; some of them may have left the table."""
+        if self._rest is None:
+            self._rest = iter(list(table.items()))
+        due: list[str] = []
+        for _ in range(LOOKED_AT_MAX):
+            task_id, at = next(self._rest, _END)
+            if at <= now:
+                due.append(task_id)
+                if len(due) >= DUE_TASKS_MAX:
+                    break
+            elif task_id is _END[0]:
+                self._rest = None
+                break
+        return tuple(due)
 
 
 class Timekeeper:
@@ -21,6 +51,7 @@ class Timekeeper:
     def __init__(self, policy: Policy) -> None:
         self._next = self._retire_next = 0.0
         self._keep_s = policy.lost_worker_keep_s
+        self._delays, self._deadlines = _Clock(), _Clock()
 
     def react(self, news: News) -> list[OrderBody]:
         """Return what is due now."""
@@ -28,15 +59,18 @@ class Timekeeper:
             return []
         self._next = news.mono + CHECK_EVERY_S
         orders: list[OrderBody] = []
-        due = tuple(task_id for task_id, at in news.state.delayed.items() if at <= news.now)
+        due = self._delays.due(news.state.delayed, news.now)
         if due:
             orders.append(ReleaseTasks(due))
-        late = tuple(task_id for task_id, at in news.state.deadlines.items() if at <= news.now)
+        late = self._deadlines.due(news.state.deadlines, news.now)
         if late:
             orders.append(ExpireTasks(late, "deadline"))
-        overdue = _external_timeouts(news.state, news.now)
+        overdue = _external_timeouts(news.state, news.now)[:DUE_TASKS_MAX]
         if overdue:
             orders.append(ExpireTasks(overdue, "timeout"))
+        if max(map(len, (due, late, overdue))) >= DUE_TASKS_MAX:
+            # There is more: go on as soon as these are dealt with.
+            self._next = news.mono
         if news.mono >= self._retire_next:
             self._retire_next = news.mono + RETIRE_EVERY_S
             gone = tuple(w.id for w in news.state.workers.values() if lost_for_s(w, news.now) > self._keep_s)

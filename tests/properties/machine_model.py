@@ -28,6 +28,8 @@ POLICY = Policy(
     sessions_per_user_max=2,
     client_receipt_ttl_s=400.0,
     shards_max=5,
+    # So small that many orders leave something to tell.
+    spread_tasks_max=2,
     lost_worker_keep_s=300.0,
 )
 
@@ -59,6 +61,8 @@ def whole(state: State) -> dict[str, Any]:
         "delayed": dict(state.delayed),
         "deadlines": dict(state.deadlines),
         "dependents": {name: list(ids) for name, ids in state.dependents.items()},
+        "freed": set(state.freed),
+        "doomed": dict(state.doomed),
         "finished": list(state.finished.items()),
         "held": {w.id: list(w.held.items()) for w in state.workers.values()},
         "load": {w.id: dict(w.load) for w in state.workers.values()},

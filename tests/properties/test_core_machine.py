@@ -20,6 +20,7 @@ from helix_ray.core.invariants import check
 from helix_ray.core.orders import Order, OrderBody, Receipt
 from helix_ray.engine import Engine
 from helix_ray.followers.base import News
+from helix_ray.followers.cascades import Cascade
 from helix_ray.followers.leases import LeaseKeeper
 from helix_ray.followers.scheduler import Scheduler
 from helix_ray.followers.timers import Timekeeper
@@ -58,6 +59,7 @@ class CoreMachine(RuleBasedStateMachine):
         self.serial = 0
         self.sent: list[tuple[Order, Receipt, float]] = []
         self.timers, self.leases, self.scheduler = Timekeeper(POLICY), LeaseKeeper(POLICY), Scheduler(POLICY)
+        self.cascade = Cascade(POLICY)
 
     # ------------------------------------------------------------------------------------------ one order
 
@@ -166,7 +168,11 @@ class CoreMachine(RuleBasedStateMachine):
             self.give(o.ReportAttempts(worker.id, worker.boot, (item,)), SYSTEM)
 
     @precondition(
-        lambda self: any("shard" in self.engine.state.tasks[i].spec for i in self.engine.state.dependents)
+        lambda self: any(
+            "shard" in task.spec
+            for i in self.engine.state.dependents
+            if (task := self.engine.state.tasks.get(i)) is not None
+        )
     )
     @rule(data=st.data(), ends=st.sampled_from((o.CancelTask, o.DeleteTask)))
     def a_whole_ends_before_its_shards(self, data: st.DataObject, ends: Callable[[str], OrderBody]) -> None:
@@ -245,7 +251,7 @@ class CoreMachine(RuleBasedStateMachine):
         if seconds < POLICY.node_lease_s:
             for node in mo.NODES:
                 self.give(o.Heartbeat(node, "busy"), SYSTEM)
-        for follower in (self.leases, self.timers):
+        for follower in (self.leases, self.timers, self.cascade):
             for body in follower.react(self.news()):
                 self.give(body, SYSTEM)
 
@@ -348,7 +354,15 @@ class CoreMachine(RuleBasedStateMachine):
         assert check(self.engine.state) == []
 
     def teardown(self) -> None:
-        """The whole journal, and a snapshot from a disk, both fold into the state that is there."""
+        """The whole journal, and a snapshot from a disk, both fold into the state that is there; and whatever is left to
+        tell of endings is told by as many orders as there are tasks."""
+        state = self.engine.state
+        for _ in range(len(state.tasks)):
+            for body in self.cascade.react(self.news()):
+                self.give(body, SYSTEM)
+        assert not state.freed
+        assert not state.doomed
+        assert check(state) == []
         assert whole(folded(self.journal.read_after(0, 1_000_000))) == whole(self.engine.state)
         assert whole(through_json(self.engine.state)) == whole(self.engine.state)
 

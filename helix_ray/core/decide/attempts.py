@@ -18,7 +18,14 @@ from helix_ray.core.events import (
     TaskRequeued,
 )
 from helix_ray.core.lifecycle import Status
-from helix_ray.core.orders import AttemptReport, ExpireTasks, ReleaseTasks, ReportAttempts, StartAttempts
+from helix_ray.core.orders import (
+    AttemptReport,
+    ExpireTasks,
+    ReleaseTasks,
+    ReportAttempts,
+    SpreadEndings,
+    StartAttempts,
+)
 from helix_ray.core.retry import retry_delay_s
 from helix_ray.core.state import Task
 
@@ -85,7 +92,7 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
     worker = ctx.state.workers.get(body.worker_id)
     if worker is None:
         return not_found("Worker", body.worker_id)
-    endings = Endings(ctx.state, ctx.now)
+    endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     decision = Decision(endings.events, {"stale": []})
     concluded: set[str] = set()
     reached: dict[str, float] = {}
@@ -176,12 +183,19 @@ def release(body: ReleaseTasks, ctx: Context) -> Decision:
 
 def expire(body: ExpireTasks, ctx: Context) -> Decision:
     """Fail tasks whose time is over; those that ended, or got more time, meanwhile are left alone."""
-    endings = Endings(ctx.state, ctx.now)
+    endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     for task_id in dict.fromkeys(body.task_ids):
         task = ctx.state.tasks.get(task_id)
         if task is None or endings.over(task) or not _over(task, body.reason, ctx):
             continue
         endings.fail(task, {"reason": body.reason, "message": f"the task's {body.reason} has passed"})
+    return Decision(endings.events)
+
+
+def spread(body: SpreadEndings, ctx: Context) -> Decision:
+    """Go on telling of endings where earlier orders stopped."""
+    endings = Endings(ctx.state, ctx.now, body.tasks_max)
+    endings.carry_on()
     return Decision(endings.events)
 
 
@@ -199,4 +213,5 @@ ATTEMPT_ORDERS: dict[type, Decider] = {
     ReportAttempts: report,
     ReleaseTasks: release,
     ExpireTasks: expire,
+    SpreadEndings: spread,
 }

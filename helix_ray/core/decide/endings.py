@@ -5,6 +5,9 @@ whole. A task that will not be completed (failed, cancelled, deleted) fails ever
 not; a whole takes its shards along, and a shard that fails takes its whole along. So nothing waits for what is over,
 whatever ended it: a report, a person, a deadline, a lost worker, or the ending of another task.
 
+An order tells up to `spread_tasks_max` tasks; a task counts with its shards, which end with it. With more, what is left shows in `state.freed` and `state.doomed`, and the order
+SpreadEndings goes on from there, in commits of its own: also after a restart, because both follow from the tasks.
+
 One `Endings` is made for an order. It knows what the order has ended already, so a task ends once however many causes
 the order has for it. Only `_end` makes an ending's fact, and only `_spread` goes from one ending to the next.
 """
@@ -12,6 +15,7 @@ the order has for it. Only `_end` makes an ending's fact, and only `_spread` goe
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import Any, NamedTuple
 
 from helix_ray.core.decide.shards import gathered, shards_of, whole_of
@@ -26,6 +30,7 @@ from helix_ray.core.events import (
 )
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.state import State, Task
+from helix_ray.core.weight import tasks_of
 
 Ending = TaskCompleted | TaskFailed | TaskCancelled | TaskDeleted
 WHOLE_FAILED = "the task that it is a part of has failed"
@@ -43,9 +48,12 @@ class _Owed(NamedTuple):
 
 
 class Endings:
-    """The facts of one order that ends tasks, in `events`; facts that end nothing may be added to them."""
+    """The facts of one order that ends tasks, in `events`; facts that end nothing may be added to them.
 
-    def __init__(self, state: State, now: float) -> None:
+    `tasks_max` bounds how many tasks are told of the endings of others.
+    """
+
+    def __init__(self, state: State, now: float, tasks_max: int) -> None:
         self.events: list[Event] = []
         self._state = state
         self._now = now
@@ -55,6 +63,7 @@ class Endings:
         # Results of shards that this order completes, by whole and index.
         self._parts: dict[str, dict[str, Any]] = {}
         self._owed: deque[_Owed] = deque()
+        self._left = tasks_max
 
     def over(self, task: Task) -> bool:
         """Say whether a task has ended, before this order or by it."""
@@ -93,6 +102,18 @@ class Endings:
             self._end(each, TaskDeleted(each.id), _Owed(each, "dependency_deleted", ""))
         self._spread()
 
+    def carry_on(self) -> None:
+        """Tell what earlier orders have left to be told."""
+        for task_id in islice(self._state.freed, self._left):
+            self._released.add(task_id)
+            self.events.append(TaskReleased(task_id))
+        self._left -= len(self._released)
+        for cause, reason in self._state.doomed.items():
+            if self._left <= 0:
+                break
+            self._tell_dependents(cause, reason)
+        self._spread()
+
     def _end(self, task: Task, fact: Ending, owed: _Owed | None = None) -> None:
         self._ended.add(task.id)
         self.events.append(fact)
@@ -105,10 +126,13 @@ class Endings:
     def _release(self, task_id: str) -> None:
         """Queue the tasks that wait for this one and for nothing else that is unfinished."""
         for other_id in self._state.dependents.get(task_id, ()):
+            if self._left <= 0:
+                break
             if other_id in self._ended or other_id in self._released:
                 continue
             if self._completed.issuperset(self._state.tasks[other_id].waits_for):
                 self._released.add(other_id)
+                self._left -= 1
                 self.events.append(TaskReleased(other_id))
 
     def _hand_in(self, shard: Task, result: Any) -> None:
@@ -130,10 +154,9 @@ class Endings:
             self.events.append(TaskProgressed(whole.id, whole.attempt, percent))
 
     def _spread(self) -> None:
-        """Tell those that hang on what will not be completed, until nobody is left to be told.
+        """Tell those that hang on what will not be completed, until nobody is left to be told or enough were.
 
-        Facts come in the order in which the causes ended, the nearest first, so a bound on the facts of one order can
-        stop here: what is left to be told is what `state.dependents` and the shards of ended wholes still show.
+        Facts come in the order in which the causes ended, the nearest first. Shards end with their whole in any case.
         """
         while self._owed:
             owed = self._owed.popleft()
@@ -141,17 +164,22 @@ class Endings:
                 if not self.over(shard):
                     fact = TaskCancelled(shard.id, shard.attempt, owed.to_shards)
                     self._end(shard, fact, owed._replace(task=shard))
-            for other_id in self._state.dependents.get(owed.task.id, ()):
-                self._fail_dependent(self._state.tasks[other_id], owed)
+            self._tell_dependents(owed.task.id, owed.reason)
 
-    def _fail_dependent(self, task: Task, owed: _Owed) -> None:
+    def _tell_dependents(self, cause: str, reason: str) -> None:
+        for other_id in self._state.dependents.get(cause, ()):
+            if self._left <= 0:
+                break
+            self._fail_dependent(self._state.tasks[other_id], cause, reason)
+
+    def _fail_dependent(self, task: Task, cause: str, reason: str) -> None:
         whole = whole_of(self._state, task)
         if whole is not None and whole.status not in TERMINAL:
             # A whole waits for what its shards wait for, and takes them with it.
             task = whole
         if self.over(task):
             return
-        cause = owed.task.id
+        self._left -= tasks_of(task.spec)
         message = f"it depends on {cause}, which will not be completed"
-        error = {"reason": owed.reason, "message": message, "dependency": cause}
-        self._end(task, TaskFailed(task.id, task.attempt, error), _Owed(task, owed.reason, WHOLE_FAILED))
+        error = {"reason": reason, "message": message, "dependency": cause}
+        self._end(task, TaskFailed(task.id, task.attempt, error), _Owed(task, reason, WHOLE_FAILED))

@@ -194,13 +194,13 @@ def _by_holder(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Reje
         body.error,
         duration_s=ctx.now - (task.started_at or ctx.now),
     )
-    endings = Endings(ctx.state, ctx.now)
+    endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     conclude(task, item, ctx, endings)
     return endings.events
 
 
 def _by_person(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Rejected:
-    endings = Endings(ctx.state, ctx.now)
+    endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     if body.status == "completed":
         endings.complete(task, body.result)
         return endings.events
@@ -218,7 +218,7 @@ def _by_person(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Reje
 def _cancel_events(task: Task, reason: str, ctx: Context) -> list[Event] | Rejected:
     if task.status in TERMINAL:
         return conflict(f"Task is {task.status}", status=task.status)
-    endings = Endings(ctx.state, ctx.now)
+    endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     endings.cancel(task, reason)
     return endings.events
 
@@ -270,7 +270,7 @@ def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
-    endings = Endings(ctx.state, ctx.now)
+    endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     endings.delete(task)
     return Decision(endings.events, {"id": task.id})
 
@@ -283,6 +283,8 @@ def retire(body: RetireTasks, ctx: Context) -> Decision:
         task = ctx.state.tasks[task_id]
         if (
             len(ids) >= body.limit
+            # Those that wait for it are told first, and told what became of it.
+            or task_id in ctx.state.doomed
             or seq > body.through_seq
             or (task.finished_at or 0.0) > body.finished_before
         ):

@@ -53,7 +53,7 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
 
 def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
     """Requeue (or, after too many losses, fail) everything a worker holds."""
-    endings = Endings(ctx.state, ctx.now)
+    endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     error = {"reason": "lost", "message": reason, "worker": worker.id}
     for task_id, attempt in worker.held.items():
         task = ctx.state.tasks[task_id]

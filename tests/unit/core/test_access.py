@@ -21,6 +21,7 @@ TABLE = {
     "DeleteTask": "ad",
     "ReleaseTasks": "",
     "ExpireTasks": "",
+    "SpreadEndings": "",
     "StartAttempts": "",
     "DistributeTask": "ad",
     "SetQuota": "a",

@@ -97,10 +97,10 @@ DAMAGE: list[tuple[Callable[[State], object], str]] = [
     (lambda s: setattr(s.workers[NODE], "lost", True), "worker-node is lost and holds"),
     (lambda s: s.workers[NODE].load.clear(), "has a load of {}"),
     (rotate_inbox, "the inbox of worker-node is out of order"),
-    (lambda s: one(s, "waiting").waits_for.clear(), "is waiting and waits for []"),
+    (lambda s: one(s, "waiting").waits_for.clear(), "wait for nothing, or are freed and do not"),
     (
         lambda s: one(s, "waiting").waits_for.add("task-ghost"),
-        "waits for task-ghost, which is finished or gone",
+        "['task-ghost'] are over and waited for",
     ),
     (lambda s: s.dependents.clear(), "dependents is not the inverse of waits_for"),
     (lambda s: setattr(one(s, "failed"), "finished_at", None), "is failed, finished at None"),

@@ -1,0 +1,20 @@
+"""Carries endings on to the tasks that wait, where one order could not tell them all."""
+
+from __future__ import annotations
+
+from helix_ray.core.orders import OrderBody, SpreadEndings
+from helix_ray.core.policy import Policy
+from helix_ray.followers.base import News
+
+
+class Cascade:
+    """Goes on for as long as anybody is left to be told: each order is a commit of its own, with others in between."""
+
+    name = "cascades"
+
+    def __init__(self, policy: Policy) -> None:
+        self._tasks_max = policy.spread_tasks_max
+
+    def react(self, news: News) -> list[OrderBody]:
+        """Return one order while there is something left."""
+        return [SpreadEndings(self._tasks_max)] if news.state.freed or news.state.doomed else []
