@@ -4,8 +4,8 @@ Calls put orders into an inbox; one loop takes what is there, up to a weight, an
 commit, so commits group by themselves while the disk is busy. After each commit (and at least every TICK_S)
 the followers react, their orders go through the same engine, and whoever waits for news is woken.
 
-Nothing keeps the loop for long: commits and reactions are bounded, long answers are made in steps, and the turn meter tells
-what took longest.
+Nothing keeps the loop for long: commits and reactions are bounded, long answers are made in steps, a snapshot is made by a
+child process, and the turn meter tells what took longest.
 
 When an append fails the process ends: Ray starts it again, and it folds what the disk has. A journal that cannot be
 opened for now is tried again (actors/life.py); one that is damaged is never mended: that is a fatal reason.
@@ -29,6 +29,7 @@ from actors.clock import SystemClock
 from actors.inbox import Inbox
 from actors.life import Fatal, LivingActor, Work
 from actors.local_link import LocalServer
+from actors.snapshotter import Snapshotter
 from actors.turn_meter import TurnMeter
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
@@ -66,6 +67,7 @@ LOCK_WAIT_S = 2.0
 FIRST_TRY_S_MAX = 10.0
 TICK_S = 0.1
 GC_THRESHOLD = 100_000
+NEVER = 1_000_000_000
 HEAD_EVERY_S = 1.0
 # Questions that came together are answered for so long before others have their turn.
 ANSWER_S = 0.005
@@ -132,8 +134,10 @@ class Master(LivingActor):
         self._cursor = self._woken = engine.state.seq
 
     def loops(self) -> Sequence[Work]:
-        """Commit what arrives, and keep HEAD."""
-        return tuple(partial(self._or_end, work) for work in (self._commit_loop, self._head_loop))
+        """Commit what arrives, keep HEAD, and snapshots."""
+        return tuple(
+            partial(self._or_end, work) for work in (self._commit_loop, self._head_loop, self._snapshot_loop)
+        )
 
     # ------------------------------------------------------------------------------------------ calls
 
@@ -319,8 +323,13 @@ class Master(LivingActor):
         while True:
             await asyncio.sleep(HEAD_EVERY_S)
             self._journal.mark_head()
-            if self._engine.snapshot_due():
-                self._engine.save_snapshot()
+            _leave_out_of_collections()
+
+    async def _snapshot_loop(self) -> None:
+        snapshotter = Snapshotter(self._engine, self._journal)
+        while True:
+            await asyncio.sleep(HEAD_EVERY_S)
+            await snapshotter.keep_if_due()
 
     async def _until(
         self, ask: Callable[[], T], good: Callable[[T], bool], wait_s: float, pause_s: float = 0.0
@@ -374,8 +383,18 @@ def _without_collector(recover: Callable[[], int]) -> int:
         return recover()
     finally:
         gc.freeze()
-        gc.set_threshold(GC_THRESHOLD)
+        gc.set_threshold(GC_THRESHOLD, NEVER, NEVER)
         gc.enable()
+
+
+def _leave_out_of_collections() -> None:
+    """Leave what has lived for a second out of later collections: one of the whole heap takes seconds.
+
+    What is dead by now is collected first; cycles that die later are few, and are kept.
+    """
+    if gc.get_count()[1]:
+        gc.collect(1)
+        gc.freeze()
 
 
 def _has_facts(batch: Batch) -> bool:

@@ -183,4 +183,8 @@ class Engine:
     def save_snapshot(self) -> None:
         """Keep the present state, so that the next start folds a short tail."""
         self.journal.save_snapshot(Snapshot(self.state.seq, snapshot.FOLD_VERSION, snapshot.dump(self.state)))
-        self._snapshot_seq = self.state.seq
+        self.snapshot_kept(self.state.seq)
+
+    def snapshot_kept(self, seq: int) -> None:
+        """Note that the journal has a snapshot as of a fact."""
+        self._snapshot_seq = seq

@@ -6,6 +6,7 @@ settings then come from HELIX_* variables. `helix up` calls `deploy`.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from serve_app.public_port import serve_seams
 AppFactory = Callable[[Settings], ASGIApp]
 
 NAME = "helix"
+GC_THRESHOLD = 50_000
 REQUESTS_AT_ONCE_MAX = 4096
 # A replica whose process ended is replaced when its next check fails; one that only hangs, after three timeouts.
 HEALTH_CHECK_PERIOD_S = 0.5
@@ -48,6 +50,10 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     keys = load_or_create_key(settings.data_dir)
     limiter = LendingLimiter(settings.rate_limits(), LenderLink())
     wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter)
+    # What was imported stays: to look through it again and again would stop requests for tens of milliseconds.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     return wrapped
 
 

@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import time
 import zlib
+from typing import Any
 
 import orjson
 
@@ -28,14 +29,18 @@ def hash_at(con: sqlite3.Connection, seq: int) -> bytes | None:
     return bytes(row[0]) if row is not None else None
 
 
-def save(con: sqlite3.Connection, key: bytes, snapshot: Snapshot) -> None:
-    """Add a snapshot to the open transaction and drop all but the newest SNAPSHOTS_KEPT."""
-    fact_hash = hash_at(con, snapshot.seq)
+def pack(body: dict[str, Any]) -> bytes:
+    """Return a snapshot's body as it is stored."""
+    return zlib.compress(to_json(body), ZLIB_LEVEL)
+
+
+def save(con: sqlite3.Connection, key: bytes, seq: int, fold_version: int, packed: bytes) -> None:
+    """Add a packed snapshot to the open transaction and drop all but the newest SNAPSHOTS_KEPT."""
+    fact_hash = hash_at(con, seq)
     if fact_hash is None:
-        raise ValueError(f"a snapshot of fact {snapshot.seq}, which the journal does not have")
-    body = zlib.compress(to_json(snapshot.body), ZLIB_LEVEL)
-    mac = _mac(key, snapshot.seq, snapshot.fold_version, fact_hash, body)
-    row = (snapshot.seq, snapshot.fold_version, time.time(), fact_hash, mac, body)
+        raise ValueError(f"a snapshot of fact {seq}, which the journal does not have")
+    mac = _mac(key, seq, fold_version, fact_hash, packed)
+    row = (seq, fold_version, time.time(), fact_hash, mac, packed)
     con.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?)", row)
     con.execute(
         "DELETE FROM snapshots WHERE seq NOT IN (SELECT seq FROM snapshots ORDER BY seq DESC LIMIT ?)",

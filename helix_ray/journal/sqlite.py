@@ -93,8 +93,12 @@ class SqliteJournal:
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keep a snapshot and the one before it."""
+        self.save_packed_snapshot(snapshot.seq, snapshot.fold_version, snapshots.pack(snapshot.body))
+
+    def save_packed_snapshot(self, seq: int, fold_version: int, packed: bytes) -> None:
+        """Keep a snapshot that snapshots.pack made, and the one before it."""
         with self._transaction() as con:
-            snapshots.save(con, self._key, snapshot)
+            snapshots.save(con, self._key, seq, fold_version, packed)
 
     def load_snapshot(self) -> Snapshot | None:
         """Return the newest snapshot that is whole and fits the facts."""
