@@ -25,6 +25,7 @@ from benchmarks import (
     restart,
     single,
     throughput,
+    turns,
 )
 from benchmarks.report import Report
 from benchmarks.scale import FULL, QUICK, Scale
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         holding,
         explain,
         cluster,
+        turns,
     )
 }
 RESULTS = Path(__file__).parent / "results"
