@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from helix_ray.core.harmony.cluster import SIMULATED_LABEL
 
 # By its name a node keeps its worker id when its raylet, or the whole cluster, starts again.
@@ -13,13 +11,5 @@ CAPABILITIES = "helix-capabilities"
 CAPABILITY_SEPARATOR = "_"
 # Names of accelerators that `--node-resources` made up, joined by dots.
 SIMULATED = SIMULATED_LABEL
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
-
-
-def is_name(text: str) -> bool:
-    """Say whether a node can go by this name."""
-    return _NAME.fullmatch(text) is not None
-
-
 # A resource, in MiB over all GPUs of a node, where their driver tells of it.
 GPU_MEMORY = "gpu_memory_mb"

@@ -7,7 +7,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.labels import is_name
+from helix_ray.core.names import WORKER_PREFIX, is_node_name
 
 NAMESPACE = "helix"
 MASTER = "helix-master"
@@ -27,7 +27,7 @@ def node_worker(node_id: str) -> str:
 
 def worker_id(node_id: str, name: str | None = None) -> str:
     """Return the id under which a node's worker is registered: by the node's name where it has one that can be used."""
-    return f"worker-{name if name and is_name(name) else node_id[:12]}"
+    return f"{WORKER_PREFIX}{name if name and is_node_name(name) else node_id[:12]}"
 
 
 def detached(name: str, node_id: str) -> dict[str, Any]:

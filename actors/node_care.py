@@ -99,7 +99,8 @@ class NodeCare:
         registered = {worker["node_id"]: worker["id"] for worker in workers if worker["status"] != "lost"}
         ids = self._identities.assign(labels, registered, time.monotonic())
         for node_id in set(alive) - set(ids):
-            log.info("node %s waits: another live node has the name %s", node_id[:12], labels[node_id])
+            self._waiting[node_id] = f"another live node has the name {labels[node_id]}"
+            log.info("node %s waits: %s", node_id[:12], self._waiting[node_id])
         return ids
 
     def _cared(self, node_id: str, care: asyncio.Task[None]) -> None:
@@ -123,7 +124,7 @@ class NodeCare:
                 self._handles[node_id] = handle
                 self._waiting.pop(node_id, None)
             else:
-                self._waiting[node_id] = said["reason"] or STARTING
+                self._waiting[node_id] = said["refused"] or said["reason"] or STARTING
         except (ray.exceptions.RayError, ValueError, TimeoutError) as error:
             if isinstance(error, ray.exceptions.ActorDiedError):
                 # Ray has given it up: a handle of the dead one would be asked for ever.

@@ -82,6 +82,8 @@ class NodeWorker(LivingActor):
         ] = {}  # attempt -> (why, monotonic time to kill its executor)
         self._killed: set[Key] = set()
         self._registered = False
+        # What the control plane said to its last registration, where that was refused.
+        self._refused: str | None = None
         self._seats_made = 0
         super().__init__()
 
@@ -108,6 +110,7 @@ class NodeWorker(LivingActor):
             "boot": self._boot,
             "worker_id": self._offer["worker_id"],
             "registered": self._registered,
+            "refused": self._refused,
             "reason": self._life.reason,
             "seats": seats,
         }
@@ -143,7 +146,9 @@ class NodeWorker(LivingActor):
             offer["node_id"], self._boot, offer["labels"],
         )  # fmt: skip
         sent_at = time.monotonic()
-        self._registered = isinstance(await self._order(order), Receipt)
+        answer = await self._order(order)
+        self._registered = isinstance(answer, Receipt)
+        self._refused = f"{offer['worker_id']}: {answer.message}" if isinstance(answer, Rejected) else None
         if self._registered:
             self._fence.acknowledged(sent_at)
 

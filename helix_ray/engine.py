@@ -31,7 +31,7 @@ from helix_ray.core.harmony.answers import ANSWERERS as HARMONY
 from helix_ray.core.harmony.answers import answer_harmony
 from helix_ray.core.harmony.cluster import Cluster
 from helix_ray.core.liveness import Liveness, Pulse
-from helix_ray.core.orders import Heartbeat, Order, Receipt, RegisterWorker, RetireWorkers
+from helix_ray.core.orders import Heartbeat, Order, Receipt, RegisterWorker, RemoveWorker, RetireWorkers
 from helix_ray.core.placement.kept import KeptFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import ListTasks, Question, WorkFor
@@ -119,6 +119,8 @@ class Engine:
             self.liveness.heard(body.worker_id, pulse)
         elif isinstance(body, RegisterWorker):
             self.liveness.begin(data["worker_id"], Pulse(self.clock.monotonic(), now))
+        elif isinstance(body, RemoveWorker):
+            self.liveness.forget(body.worker_id)
         elif isinstance(body, RetireWorkers):
             for worker_id in body.worker_ids:
                 if worker_id not in self.state.workers:

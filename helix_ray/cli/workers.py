@@ -1,4 +1,4 @@
-"""helix worker list, get, drain."""
+"""helix worker list, get, drain, rm."""
 
 from __future__ import annotations
 
@@ -62,3 +62,11 @@ def drain(
         print_json(worker)
     else:
         say(f"{worker_id} gets {'tasks again' if undo else 'no more tasks'}")
+
+
+@app.command()
+def rm(worker_id: WorkerId) -> None:
+    """Forget a worker; what it holds is queued again. A node that is up must be drained before."""
+    with connect() as client:
+        client.remove_worker(worker_id)
+    say(f"removed {worker_id}")

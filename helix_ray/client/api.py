@@ -208,6 +208,15 @@ class Client(HarmonyCalls):
         worker: dict[str, Any] = self._call("GET", f"/workers/{worker_id}")
         return worker
 
+    def remove_worker(self, worker_id: str) -> None:
+        """Forget a worker; raises Conflict for a node that is up and not drained."""
+        try:
+            self._call("DELETE", f"/workers/{worker_id}")
+        except NotFound as error:
+            # A try whose answer was lost may have removed it.
+            if error.attempts == 1:
+                raise
+
     def drain(self, worker_id: str, draining: bool = True) -> dict[str, Any]:
         """Give a worker no more tasks, or tasks again."""
         worker: dict[str, Any] = self._call("POST", f"/workers/{worker_id}/drain", {"draining": draining})

@@ -56,7 +56,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     | _READ
     | _WRITE
     | _WORK
-    | {"DrainWorker", "SetQuota", "CreateUser", "RemoveUser", "ChangeRoles", "ListUsers"},
+    | {"DrainWorker", "RemoveWorker", "SetQuota", "CreateUser", "RemoveUser", "ChangeRoles", "ListUsers"},
 }
 
 

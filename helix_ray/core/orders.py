@@ -192,6 +192,13 @@ class RetireWorkers:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveWorker:
+    """Forget an external worker, or a node that is lost or drained; what it holds is queued again."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoseWorker:
     """Take a silent or dead worker's attempts away from it."""
 
@@ -279,7 +286,7 @@ class RetireTasks:
 OrderBody = (
     SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks | SpreadEndings | StartAttempts
     | DistributeTask | SetQuota | ReportAttempts | RegisterWorker | Heartbeat | DrainWorker | LoseWorker
-    | RetireWorkers | CreateUser | RemoveUser | ChangeRoles
+    | RetireWorkers | RemoveWorker | CreateUser | RemoveUser | ChangeRoles
     | ChangePassword | OpenSession | RefuseLogin | RefreshSession | CloseSession | RetireTasks
 )  # fmt: skip
 

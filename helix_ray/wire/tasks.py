@@ -15,6 +15,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
+from helix_ray.core.names import LINE_PATTERN
 from helix_ray.core.placement.strategies import OfTask as Strategy
 from helix_ray.wire.runs import Run, TimeoutSeconds, given
 from helix_ray.wire.values import STRICT, Id, JsonValue, Time, Word, adapter, storable, strict
@@ -49,7 +50,8 @@ TaskStatus = Literal["waiting", "pending", "running", "completed", "failed", "ca
 SettableStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 Capabilities = Annotated[list[Word], Field(max_length=CAPABILITIES_MAX)]
 Labels = Annotated[
-    dict[Word, Annotated[str, Field(max_length=LABEL_CHARS_MAX)]], Field(max_length=LABELS_MAX)
+    dict[Word, Annotated[str, Field(max_length=LABEL_CHARS_MAX, pattern=LINE_PATTERN)]],
+    Field(max_length=LABELS_MAX),
 ]
 Devices = Annotated[float, Field(ge=0, le=DEVICES_MAX)]
 Retries = Annotated[int, Field(ge=0, le=RETRIES_MAX)]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
+from helix_ray.core.names import TERM_PATTERN
 from helix_ray.wire.times import epoch_of
 
 # Levels of lists and objects in a value that a client chooses; the journal, the cluster and an answer add theirs.
@@ -63,5 +64,5 @@ def _to_epoch(value: Any) -> float:
 JsonValue = Annotated[Any, AfterValidator(storable)]
 # ISO 8601 on the wire, epoch seconds after it.
 Time = Annotated[float, BeforeValidator(_to_epoch), WithJsonSchema({"type": "string", "format": "date-time"})]
-Word = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$")]
+Word = Annotated[str, Field(min_length=1, max_length=64, pattern=TERM_PATTERN)]
 Id = Annotated[str, Field(min_length=1, max_length=128)]

@@ -8,13 +8,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, wi
 from typing_extensions import TypedDict
 
 from helix_ray.core.limits import Allowance
+from helix_ray.core.names import HOSTNAME_CHARS_MAX, WORD_PATTERN, WORKER_ID_CHARS_MAX
 from helix_ray.core.pace import LEASE_FRACTION, stretched
 from helix_ray.wire.runs import given
 from helix_ray.wire.tasks import CAPABILITIES_MAX, Labels
 from helix_ray.wire.times import iso
 from helix_ray.wire.values import STRICT, Id, Word, adapter, strict
 
-HOSTNAME_CHARS_MAX = 253  # RFC 1035, 2.3.4
 RESOURCES_MAX = 64
 AMOUNT_MAX = 2**53
 
@@ -39,11 +39,11 @@ Usage = Annotated[
 class WorkerIn(TypedDict, total=False):
     """An external worker that comes up; `worker_id` and `boot` let one come back as itself."""
 
-    hostname: Required[Annotated[str, Field(min_length=1, max_length=HOSTNAME_CHARS_MAX)]]
+    hostname: Required[Annotated[str, Field(max_length=HOSTNAME_CHARS_MAX, pattern=WORD_PATTERN)]]
     capabilities: Required[Annotated[list[Word], Field(max_length=CAPABILITIES_MAX)]]
     resources: Resources | None
     labels: Labels | None
-    worker_id: Id | None
+    worker_id: Annotated[str, Field(max_length=WORKER_ID_CHARS_MAX, pattern=WORD_PATTERN)] | None
     boot: Id | None
 
 

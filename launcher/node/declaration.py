@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors import labels
+from helix_ray.core.names import is_node_name
 from launcher.node.accelerators import RESOURCE, Accelerator
 
 # Names of resources that somebody declared and nobody found, joined by dots.
@@ -75,7 +76,7 @@ def declare(
     counted[labels.GPU_MEMORY] = gpu_memory_mb
     able = sorted({a.capability for a in found} | {_checked_capability(text) for text in capabilities})
     made = {labels.NODE: name if name is not None else _host_name()}
-    if not labels.is_name(made[labels.NODE]):
+    if not is_node_name(made[labels.NODE]):
         raise BadDeclaration(
             f"{made[labels.NODE]!r} cannot be a node's name: give --name, of a-z, 0-9, dots and dashes"
         )

@@ -1,15 +1,15 @@
-"""Workers: external ones register and send heartbeats; all can be listed, looked at and drained."""
+"""Workers: external ones register and send heartbeats; all can be listed, looked at, drained and removed."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from helix_ray.core.orders import DrainWorker, Heartbeat, RegisterWorker
+from helix_ray.core.orders import DrainWorker, Heartbeat, RegisterWorker, RemoveWorker
 from helix_ray.core.questions import GetWorker, ListWorkers
 from helix_ray.wire import workers as shapes
 from helix_ray.wire.times import iso
-from serve_app.answers import json_answer
+from serve_app.answers import json_answer, no_content
 from serve_app.bodies import read
 from serve_app.deps import SignedIn
 from serve_app.edge import state
@@ -70,6 +70,12 @@ async def list_workers(caller: SignedIn) -> Response:
 async def get_worker(worker_id: str, caller: SignedIn) -> Response:
     """Give one worker."""
     return json_answer(shapes.worker_out(await caller.query(GetWorker(worker_id))))
+
+
+@router.delete("/{worker_id}", **verb("RemoveWorker", status=204))
+async def remove_worker(worker_id: str, caller: SignedIn) -> Response:
+    """Forget a worker; what it holds is queued again. A node that is up must be drained, and run nothing, before."""
+    return no_content(await caller.execute(RemoveWorker(worker_id)))
 
 
 @router.post(

@@ -163,10 +163,10 @@ def test_a_worker_that_hung_too_long_is_not_heard(live: Live, admin: httpx.Clien
 
 def test_a_worker_that_comes_back_as_itself_loses_what_it_held(live: Live, admin: httpx.Client) -> None:
     """Registering under the same id with another boot hands the old life's task out again at once."""
-    hello: Json = {"hostname": "h", "capabilities": ["porting"], "worker_id": "worker-again", "boot": "one"}
-    assert admin.post("/workers/register", json=hello).json()["worker_id"] == "worker-again"
+    hello: Json = {"hostname": "h", "capabilities": ["porting"], "worker_id": "worker_again", "boot": "one"}
+    assert admin.post("/workers/register", json=hello).json()["worker_id"] == "worker_again"
     (task_id,) = submit(admin, {"title": "port", "type": "porting"})
-    beat = {"worker_id": "worker-again", "status": "idle", "current_task": None}
+    beat = {"worker_id": "worker_again", "status": "idle", "current_task": None}
     given = admin.post("/workers/heartbeat", json=beat).json()
     assert (given["assigned_task"], given["attempt"]) == (task_id, 1)
     admin.post("/workers/register", json={**hello, "boot": "two"})

@@ -60,10 +60,10 @@ def test_a_stall_of_the_control_loop_kills_nobody(live: Live, admin: httpx.Clien
     begun = [tmp_path / f"begun{i}" for i in range(2)]
     ids = submit(admin, *[shell(waiting_for(mark, path)) for path in begun])
     until(lambda: all(path.exists() for path in begun))
-    hello: Json = {"hostname": "h", "capabilities": ["design"], "worker_id": "worker-outside"}
+    hello: Json = {"hostname": "h", "capabilities": ["design"], "worker_id": "worker_outside"}
     admin.post("/workers/register", json=hello)
     (outside,) = submit(admin, {"title": "by hand", "type": "design"})
-    beat = {"worker_id": "worker-outside", "status": "idle", "current_task": None}
+    beat = {"worker_id": "worker_outside", "status": "idle", "current_task": None}
     until(lambda: admin.post("/workers/heartbeat", json=beat).json()["assigned_task"] == outside)
     before = live.facts("WorkerLost")
     held_up(live.pid(MASTER), STALL_S)

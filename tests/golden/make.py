@@ -95,7 +95,7 @@ def workers(story: Story) -> None:
     node = {"cpu": 8, "memory_mb": 16000, "gpu": 1}
     story.tell(o.RegisterWorker("host-1", ("gpu",), node, "worker-node", "node", "node-1", "boot-1"), SYSTEM)
     story.tell(o.RegisterWorker("laptop", ("testing",), {"cpu": 2}, labels={"zone": "b"}), BOT)
-    story.tell(o.RegisterWorker("gone", ("building",), {}, "worker-gone"), BOT)
+    story.tell(o.RegisterWorker("gone", ("building",), {}, "worker_gone"), BOT)
     story.tell(o.DrainWorker("worker-0000000015", True), ADMIN)
 
 
@@ -142,8 +142,8 @@ def tasks(story: Story) -> None:
     story.report("0000000030-2", 1, "returned")
     building = {"title": "for the lost one", "type": "building"}
     story.tell(o.SubmitTasks((building,)), ADA)
-    story.tell(o.Heartbeat("worker-gone", "idle"), BOT)
-    story.tell(o.LoseWorker("worker-gone", "silent"), SYSTEM)
+    story.tell(o.Heartbeat("worker_gone", "idle"), BOT)
+    story.tell(o.LoseWorker("worker_gone", "silent"), SYSTEM)
     story.tell(o.RetireTasks(story.engine.state.finished["task-0000000018-0"], story.clock.now), SYSTEM)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import httpx
 
 from helix_ray.config import Settings
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.orders import RegisterWorker
 from helix_ray.testing import ManualClock
 from helix_ray.wire.workers import HeartbeatOut, WorkerOut, WorkersOut
 from tests.http.api_server import TASK, Api, error_of, serving_api
@@ -106,9 +108,52 @@ def test_nobody_speaks_for_the_worker_of_another(api: Api, admin: httpx.Client) 
     error_of(thief.post("/workers/register", json={**HELLO, "worker_id": worker_id}), 404, "NOT_FOUND")
 
 
+def test_an_id_of_a_node_is_refused_to_everybody_else(api: Api, admin: httpx.Client) -> None:
+    """Whether a node has it yet or not; one that is given by the server is none that a node could have."""
+    thief = api.add("namesake", "worker")
+    for client in (admin, thief):
+        for worker_id in ("worker-local-2", "worker-0123456789ab", "worker-Local-2", "worker-host1.example"):
+            answer = client.post("/workers/register", json={**HELLO, "worker_id": worker_id})
+            error = error_of(answer, 400, "VALIDATION_ERROR")
+            assert (error["details"]["field"], "leave worker_id out" in error["message"]) == (
+                "worker_id",
+                True,
+            )
+    given = register(thief)
+    assert given.startswith("worker-ext_")
+    assert register(thief, worker_id=given) == given
+    assert register(thief, worker_id="porter_1") == "porter_1"
+
+
+def test_an_administrator_removes_a_worker(api: Api, admin: httpx.Client) -> None:
+    """What it held is queued again, and it hears what to do; nobody else may; a node that is up has to be drained."""
+    worker = api.add("leaver", "worker")
+    worker_id = register(worker, capabilities=["diagram"])
+    task_id = api.submit(admin, type="diagram")
+    assert beat(worker, worker_id)["assigned_task"] == task_id
+    error_of(worker.delete(f"/workers/{worker_id}"), 403, "FORBIDDEN")
+    assert admin.delete(f"/workers/{worker_id}").status_code == 204
+    error_of(admin.delete(f"/workers/{worker_id}"), 404, "NOT_FOUND")
+    assert admin.get(f"/tasks/{task_id}").json()["status"] == "pending"
+    answer = worker.post("/workers/heartbeat", json={"worker_id": worker_id})
+    assert "/workers/register" in error_of(answer, 404, "NOT_FOUND")["message"]
+    node = RegisterWorker("h", (), {"cpu": 1.0}, "worker-to-go", "node", "n", "boot")
+    api.plane.give(node, SYSTEM)
+    details = error_of(admin.delete("/workers/worker-to-go"), 409, "CONFLICT")["details"]
+    assert details == {"id": "worker-to-go", "draining": False, "running_total": 0}
+    admin.post("/workers/worker-to-go/drain")
+    assert admin.delete("/workers/worker-to-go").status_code == 204
+
+
 def test_what_is_no_worker_is_refused(admin: httpx.Client) -> None:
     for fields, field in (
         ({"hostname": ""}, "hostname"),
+        ({"hostname": "a\x1b[31mb"}, "hostname"),
+        ({"hostname": "a/b"}, "hostname"),
+        ({"hostname": "a\n"}, "hostname"),
+        ({"worker_id": "a/../b"}, "worker_id"),
+        ({"worker_id": "a\x00b"}, "worker_id"),
+        ({"labels": {"zone": "a\x07"}}, "labels"),
         ({"capabilities": "planning"}, "capabilities"),
         ({"capabilities": ["a b"]}, "capabilities.0"),
         ({"resources": {"cpu": -1}}, "resources.cpu"),

@@ -13,7 +13,7 @@ from helix_ray.core.policy import TASK_TYPES
 from helix_ray.core.state import PRIORITIES, State
 
 NODES = ("worker-node-a", "worker-node-b")
-BOTS = ("worker-bot-1", "worker-bot-2")
+BOTS = ("worker_bot-1", "worker_bot-2")
 TYPES = TASK_TYPES[:2]
 RUNS: tuple[dict[str, Any], ...] = (
     {"kind": "command", "argv": ["true"]},
@@ -131,6 +131,7 @@ def by_people(state: State, now: float) -> st.SearchStrategy[OrderBody]:
             st.sampled_from((1.0, 3.0, 0.0)),
         ),
         st.builds(o.DrainWorker, st.sampled_from((*NODES, *BOTS, "worker-unknown")), st.booleans()),
+        st.builds(o.RemoveWorker, st.sampled_from((*NODES, *BOTS, "worker-unknown"))),
     )
 
 

@@ -68,7 +68,7 @@ class Play:
             self.give(
                 o.RegisterWorker("host", can, {"cpu": 2.0, "gpu": 1.0}, name, "node", name, "boot", labels)
             )
-        self.give(o.RegisterWorker("host", ("building", "testing"), {}, "worker-bot"), BOT)
+        self.give(o.RegisterWorker("host", ("building", "testing"), {}, "worker_bot"), BOT)
 
     def submit(self) -> None:
         """Submit a batch with references, capabilities and labels."""
@@ -100,8 +100,8 @@ class Play:
             outcomes = ("completed", "completed", "failed", "lost", "returned")
             reports = tuple(AttemptReport(t, n, self.chance.choice(outcomes)) for t, n in held)
             self.give(o.ReportAttempts(f"worker-{i}", "boot", reports))
-        self.give(o.Heartbeat("worker-bot", "idle"), BOT)
-        for task_id in list(self.engine.state.workers["worker-bot"].held):
+        self.give(o.Heartbeat("worker_bot", "idle"), BOT)
+        for task_id in list(self.engine.state.workers["worker_bot"].held):
             self.give(o.UpdateTask(task_id, self.chance.choice(("completed", "failed", "pending"))), BOT)
         if self.chance.random() < 0.1:
             self.give(o.LoseWorker(f"worker-{self.chance.randrange(3)}", "gone"))

@@ -1,11 +1,11 @@
-"""Orders about workers: register, heartbeat, drain, lose."""
+"""Orders about workers: register, heartbeat, drain, lose, remove."""
 
 from __future__ import annotations
 
 from helix_ray.core.decide.attempts import conclude
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.errors import Rejected, conflict, forbidden, not_found
+from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, invalid, not_found
 from helix_ray.core.events import (
     Event,
     TaskAssigned,
@@ -14,12 +14,21 @@ from helix_ray.core.events import (
     WorkerRegistered,
     WorkerRetired,
 )
+from helix_ray.core.names import (
+    HOSTNAME_CHARS_MAX,
+    WORKER_ID_CHARS_MAX,
+    WORKER_PREFIX,
+    external_worker_id,
+    is_node_worker_id,
+    is_word,
+)
 from helix_ray.core.orders import (
     AttemptReport,
     DrainWorker,
     Heartbeat,
     LoseWorker,
     RegisterWorker,
+    RemoveWorker,
     RetireWorkers,
 )
 from helix_ray.core.pace import next_heartbeat_s
@@ -29,17 +38,19 @@ from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker
 
 def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
     """Know a worker. One that comes back under its id with another boot loses what its old self held."""
-    worker_id = body.worker_id or f"worker-{ctx.order.seed}"
+    worker_id = body.worker_id or external_worker_id(ctx.order.seed)
     by = ctx.order.by
     known = ctx.state.workers.get(worker_id)
-    if known is not None and known.owner != by.id:
-        return not_found("Worker", worker_id)
     if body.kind == "node" and "system" not in by.roles:
         return forbidden("Only the cluster itself registers node workers", kind=body.kind)
-    if known is not None and known.kind != body.kind:
-        return conflict("This worker is of another kind", kind=known.kind)
+    if body.kind != "node" and (refused := _not_its_name(body, worker_id, known, ctx)) is not None:
+        return refused
     events: list[Event] = []
-    if known is not None and known.boot != body.boot:
+    if known is not None and known.kind != body.kind:
+        # An older journal may have an external worker by the name of a node: the node's claim wins.
+        events.extend(_take_away(known, "a node of the cluster has its id", ctx))
+        events.append(WorkerRetired(worker_id))
+    elif known is not None and known.boot != body.boot:
         events.extend(_take_away(known, "the worker started again", ctx))
     capabilities = sorted({*body.capabilities, *capabilities_of(body.resources)})
     events.append(
@@ -49,6 +60,27 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
         )
     )  # fmt: skip
     return Decision(events, {"worker_id": worker_id, "registered_at": ctx.now})
+
+
+def _not_its_name(
+    body: RegisterWorker, worker_id: str, known: Worker | None, ctx: Context
+) -> Rejected | None:
+    """Refuse an external worker's names: what is no word, a node's id, and the id of somebody else's worker."""
+    for field, text, chars_max in (
+        ("hostname", body.hostname, HOSTNAME_CHARS_MAX),
+        ("worker_id", worker_id, WORKER_ID_CHARS_MAX),
+    ):
+        if not is_word(text, chars_max):
+            return invalid(f"Invalid worker {field}: it must be a word", field=field, chars_max=chars_max)
+    its_own = known is not None and known.kind == body.kind and known.owner == ctx.order.by.id
+    if is_node_worker_id(worker_id) and not its_own:
+        return invalid(
+            f"Worker ids of the form {WORKER_PREFIX}NAME belong to nodes of the cluster: "
+            "leave worker_id out to be given one, or choose another form",
+            field="worker_id",
+            id=worker_id,
+        )
+    return None if known is None or its_own else not_found("Worker", worker_id)
 
 
 def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
@@ -65,11 +97,12 @@ def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
 def heartbeat(body: Heartbeat, ctx: Context) -> Decision | Rejected:
     """Note a worker's pulse; hand an idle external worker the best pending task it can do."""
     worker = ctx.state.workers.get(body.worker_id)
-    if worker is None or (worker.owner != ctx.order.by.id and "admin" not in ctx.order.by.roles):
-        return not_found("Worker", body.worker_id)
-    if body.boot is not None and body.boot != worker.boot:
-        # A process that was replaced must not keep its successor's lease alive.
-        return not_found("Worker", body.worker_id)
+    # Only whoever registered it: a sign of life by others would keep a dead worker's lease.
+    known = worker is not None and worker.owner == ctx.order.by.id
+    # A process that was replaced must not keep its successor's lease alive.
+    if worker is None or not known or body.boot not in (None, worker.boot):
+        message = "Worker not found: register it first (POST /api/v1/workers/register)"
+        return Rejected(ErrorCode.NOT_FOUND, message, {"id": body.worker_id})
     decision = Decision(data={"acknowledged": True, "assigned_task": None})
     if worker.lost:
         decision.events.append(_returned(worker))
@@ -150,6 +183,22 @@ def lose(body: LoseWorker, ctx: Context) -> Decision | Rejected:
     return Decision([*_take_away(worker, body.reason, ctx), WorkerLost(worker.id, body.reason)])
 
 
+def remove(body: RemoveWorker, ctx: Context) -> Decision | Rejected:
+    """Forget a worker now; a node that is up is drained first, so that nobody ends its work by mistake."""
+    worker = ctx.state.workers.get(body.worker_id)
+    if worker is None:
+        return not_found("Worker", body.worker_id)
+    if worker.kind == "node" and not worker.lost and (worker.held or not worker.draining):
+        return conflict(
+            "This node is up: drain it (POST /api/v1/workers/{id}/drain), and remove it when it runs nothing",
+            id=worker.id,
+            draining=worker.draining,
+            running_total=len(worker.held),
+        )
+    taken = _take_away(worker, "an administrator removed its worker", ctx)
+    return Decision([*taken, WorkerRetired(worker.id)], {"worker_id": worker.id})
+
+
 def retire_workers(body: RetireWorkers, ctx: Context) -> Decision:
     """Forget those that are still lost, and have been for long enough; one that comes back later registers anew."""
     retired: list[Event] = []
@@ -171,4 +220,5 @@ WORKER_ORDERS: dict[type, Decider] = {
     DrainWorker: drain,
     LoseWorker: lose,
     RetireWorkers: retire_workers,
+    RemoveWorker: remove,
 }

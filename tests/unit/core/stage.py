@@ -28,7 +28,7 @@ BOT_2 = Principal("user-bot2", "bot2", ("worker",))
 CAST = (ADMIN, DEV, OTHER, VIEWER, BOT, BOT_2)
 
 START = 1_700_000_000.0
-NODE, NODE_2, EXTERNAL = "worker-node", "worker-node-2", "worker-bot"
+NODE, NODE_2, EXTERNAL = "worker-node", "worker-node-2", "worker_bot"
 COMMAND: dict[str, Any] = {"kind": "command", "argv": ["true"]}
 
 

@@ -29,6 +29,7 @@ TABLE = {
     "RegisterWorker": "aw",
     "Heartbeat": "aw",
     "DrainWorker": "a",
+    "RemoveWorker": "a",
     "LoseWorker": "",
     "CreateUser": "a",
     "RemoveUser": "a",

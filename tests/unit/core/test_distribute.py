@@ -107,7 +107,7 @@ def test_a_task_without_a_run_goes_to_an_external_worker() -> None:
     (task_id,) = stage.submit(spec(required_capabilities=["gpu"]))
     assert stage.distribute(task_id)["summary"] == "no worker is there that does this"
     assert stage.ask(q.ExplainTask(task_id))["verdict"] == "no_nodes"
-    stage.add_external("worker-cannot", can=("testing",))
+    stage.add_external("worker_cannot", can=("testing",))
     stage.add_external(can=("building", "gpu"))
     stage.add_node()
     assert stage.distribute(task_id)["assigned_nodes"] == [EXTERNAL]
@@ -117,7 +117,7 @@ def test_a_task_without_a_run_goes_to_an_external_worker() -> None:
     view = stage.ask(q.ExplainTask(second))
     failing = {each["node"]: [m["dimension"] for m in each["failing"]] for each in view["nodes"]}
     assert failing[EXTERNAL] == ["node"]
-    assert failing["worker-cannot"] == ["capabilities.gpu", "capabilities.building"]
+    assert failing["worker_cannot"] == ["capabilities.gpu", "capabilities.building"]
     assert stage.refuse(o.DistributeTask(second, ((second, EXTERNAL),))).details["stale"]
     assert stage.refuse(o.DistributeTask(second, ((second, NODE),))).details["stale"]
 

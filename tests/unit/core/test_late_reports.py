@@ -41,8 +41,8 @@ def test_a_worker_that_held_it_hears_that_it_is_over() -> None:
     late = UpdateTask(task_id, "completed", attempt=1, worker_id=EXTERNAL)
     stage.give(LoseWorker(EXTERNAL, "silent"), SYSTEM)
     assert stage.refuse(late, BOT).code is CONFLICT
-    stage.add_external("worker-second", BOT_2)
-    stage.give(Heartbeat("worker-second", "idle"), BOT_2)
+    stage.add_external("worker_second", BOT_2)
+    stage.give(Heartbeat("worker_second", "idle"), BOT_2)
     refusal = stage.refuse(late, BOT)
     assert (refusal.code, refusal.details["attempt"]) == (CONFLICT, 1)
     stage.give(UpdateTask(task_id, "completed", attempt=2), BOT_2)

@@ -9,6 +9,7 @@ import pytest
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode
+from helix_ray.core.events import WorkerRegistered
 from helix_ray.core.liveness import Liveness
 from helix_ray.followers.base import News
 from helix_ray.followers.timers import Timekeeper
@@ -24,9 +25,9 @@ def test_a_worker_without_an_id_gets_one(stage: Stage) -> None:
     """From the order's seed, so that a resent order registers it once."""
     body = o.RegisterWorker("host", ("testing", "building", "testing"), {"cpu": 8})
     data = stage.give(body, BOT, seed="abc")
-    assert data == {"worker_id": "worker-abc", "registered_at": stage.now}
+    assert data == {"worker_id": "worker-ext_abc", "registered_at": stage.now}
     stage.give(body, BOT, seed="abc")
-    worker = stage.state.workers["worker-abc"]
+    worker = stage.state.workers["worker-ext_abc"]
     assert (worker.kind, worker.owner, worker.capabilities) == (
         "external",
         BOT.id,
@@ -42,7 +43,7 @@ def test_an_id_belongs_to_whoever_registered_it(stage: Stage) -> None:
     assert stage.refuse(taken, BOT_2).code is ErrorCode.NOT_FOUND
     assert stage.refuse(o.RegisterWorker("host", (), {}, kind="node"), ADMIN).code is ErrorCode.FORBIDDEN
     stage.add_node()
-    assert stage.refuse(o.RegisterWorker("host", (), {}, NODE), SYSTEM).code is ErrorCode.CONFLICT
+    assert stage.refuse(o.RegisterWorker("host", (), {}, NODE), SYSTEM).code is ErrorCode.VALIDATION_ERROR
     assert stage.refuse(taken, DEV).code is ErrorCode.FORBIDDEN
 
 
@@ -65,7 +66,7 @@ def test_the_same_process_that_registers_again_keeps_its_work(stage: Stage) -> N
 
 
 def test_heartbeats_of_strangers_and_of_replaced_processes(stage: Stage) -> None:
-    """Unknown, somebody else's, or from before a reboot: not found. An administrator may beat for anybody."""
+    """Unknown, somebody else's, or from before a reboot: not found, for administrators as for all others."""
     stage.add_external()
     stage.add_node()
     assert stage.refuse(o.Heartbeat("worker-x"), BOT).code is ErrorCode.NOT_FOUND
@@ -73,7 +74,9 @@ def test_heartbeats_of_strangers_and_of_replaced_processes(stage: Stage) -> None
     assert stage.refuse(o.Heartbeat(NODE, boot="boot-0"), SYSTEM).code is ErrorCode.NOT_FOUND
     nothing = {"acknowledged": True, "assigned_task": None}
     assert beat(stage, NODE, SYSTEM, boot="boot-1") == nothing
-    assert beat(stage, by=ADMIN) == {**nothing, "next_heartbeat_s": 1.0, "sharers": 1}
+    assert beat(stage) == {**nothing, "next_heartbeat_s": 1.0, "sharers": 1}
+    assert stage.refuse(o.Heartbeat(EXTERNAL), ADMIN).code is ErrorCode.NOT_FOUND
+    assert stage.refuse(o.Heartbeat(NODE), ADMIN).code is ErrorCode.NOT_FOUND
 
 
 def test_an_idle_worker_gets_the_best_task_and_gets_it_told_again(stage: Stage) -> None:
@@ -199,3 +202,32 @@ def test_losing_a_worker_fails_a_dependent_once(stage: Stage) -> None:
     error = stage.task(task_id).error
     assert error is not None
     assert error["dependency"] == first
+
+
+def test_a_node_takes_its_id_from_an_external_worker_of_an_older_journal(stage: Stage) -> None:
+    """What the other held is queued again, its owner is told to register, and the node has the id for good."""
+    stage.fold(WorkerRegistered("worker-local-2", "external", BOT.id, "h", ["building"], {}))
+    (task_id,) = stage.submit(spec())
+    assert beat(stage, "worker-local-2")["assigned_task"] == task_id
+    stage.give(o.RegisterWorker("h", ("building",), {}, "worker-local-2"), BOT)
+    before = len(stage.facts)
+    stage.add_node("worker-local-2")
+    assert stage.kinds(before) == ["TaskRequeued", "WorkerRetired", "WorkerRegistered"]
+    worker = stage.state.workers["worker-local-2"]
+    assert (worker.kind, worker.owner, worker.held) == ("node", SYSTEM.id, {})
+    assert stage.task(task_id).status == "pending"
+    refusal = stage.refuse(o.Heartbeat("worker-local-2"), BOT)
+    assert "register" in refusal.message
+    again = stage.refuse(o.RegisterWorker("h", (), {}, "worker-local-2"), BOT)
+    assert again.code is ErrorCode.VALIDATION_ERROR
+    assert stage.sound()
+
+
+@pytest.mark.parametrize(
+    ("hostname", "worker_id"),
+    [("a\nb", None), ("a b", None), ("h" * 254, None), ("h", "a/b"), ("h", "a\n"), ("h", "w" * 129)],
+)
+def test_names_that_are_no_words_are_refused(stage: Stage, hostname: str, worker_id: str | None) -> None:
+    """Behind every door: the edge says the same with more words."""
+    refusal = stage.refuse(o.RegisterWorker(hostname, (), {}, worker_id), BOT)
+    assert refusal.code is ErrorCode.VALIDATION_ERROR
