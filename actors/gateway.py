@@ -25,10 +25,13 @@ from actors.turn_meter import TurnMeter
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import (
+    AddMember,
     CancelTask,
     ChangePassword,
+    ChangeProject,
     ChangeRoles,
     CloseSession,
+    CreateProject,
     CreateUser,
     DeleteTask,
     DistributeTask,
@@ -38,6 +41,8 @@ from helix_ray.core.orders import (
     Receipt,
     RefreshSession,
     RegisterWorker,
+    RemoveMember,
+    RemoveProject,
     RemoveUser,
     RetryTask,
     SetQuota,
@@ -80,6 +85,7 @@ CALL_TASKS_MAX = 500
 NEEDS_KEY = (
     UpdateTask, CancelTask, RetryTask, DeleteTask, RegisterWorker, DrainWorker, CreateUser, RemoveUser, ChangeRoles,
     ChangePassword, OpenSession, RefreshSession, CloseSession, DistributeTask, SetQuota,
+    CreateProject, ChangeProject, RemoveProject, AddMember, RemoveMember,
 )  # fmt: skip
 # Questions whose answers may take long: they travel alone, so that nobody's short one waits for them.
 LONG = (ListTasks, WaitTasks, ListNodes, ExplainTask, PlanTask)

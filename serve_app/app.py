@@ -19,7 +19,19 @@ from serve_app import openapi, problems
 from serve_app.deps import Services
 from serve_app.edge import unparsed
 from serve_app.edge.stack import wrap
-from serve_app.routes import auth, batch, docs, harmony, health, logs, metrics, tasks, users, workers
+from serve_app.routes import (
+    auth,
+    batch,
+    docs,
+    harmony,
+    health,
+    logs,
+    metrics,
+    projects,
+    tasks,
+    users,
+    workers,
+)
 from serve_app.sessions import SessionCache
 
 PREFIX = "/api/v1"
@@ -81,6 +93,7 @@ def build_app(
     # The routes that are asked most come first: paths are matched in order.
     for router in (
         tasks.router, batch.router, logs.router, workers.router, harmony.router, auth.router, users.router,
+        projects.router,
     ):  # fmt: skip
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)

@@ -13,14 +13,14 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from helix_ray.wire import auth, harmony, tasks, workers
+from helix_ray.wire import auth, harmony, projects, tasks, workers
 from helix_ray.wire.problems import Problem
 from serve_app.deps import KEY_CHARS_MAX, VERB
 
 # What routes read by hand; every "$ref" of a route must lead to one of these or to an answer's model.
 BODIES: Final[tuple[Any, ...]] = (
     tasks.TaskIn, tasks.TaskUpdateIn, tasks.BatchIn, workers.WorkerIn, workers.HeartbeatIn, workers.DrainIn,
-    harmony.DistributeIn, harmony.QuotaIn, auth.LoginIn, auth.RefreshIn, auth.PasswordIn, auth.UserIn, auth.RolesIn,
+    harmony.DistributeIn, harmony.QuotaIn, projects.ProjectIn, projects.ProjectUpdateIn, auth.LoginIn, auth.RefreshIn, auth.PasswordIn, auth.UserIn, auth.RolesIn,
 )  # fmt: skip
 REF: Final = "#/components/schemas/{model}"
 METHODS: Final = frozenset({"get", "put", "post", "delete"})
@@ -28,7 +28,7 @@ METHODS: Final = frozenset({"get", "put", "post", "delete"})
 _ERRORS: Final = {
     400: "VALIDATION_ERROR: a field is missing, unknown or invalid; `details.field` names it",
     401: "UNAUTHORIZED: no token, an invalid one, or a session that has ended",
-    403: "FORBIDDEN: the user's roles do not allow this",
+    403: "FORBIDDEN: the user's roles do not allow this, or the user is no member of the project",
     404: "NOT_FOUND: it does not exist, or not for this user",
     409: "CONFLICT: the present state, or an Idempotency-Key, contradicts the request",
     413: "PAYLOAD_TOO_LARGE: the body is over its limit",

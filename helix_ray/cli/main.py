@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from helix_ray.cli import backup, cluster, login, node, quotas, tasks, up, users, workers
+from helix_ray.cli import backup, cluster, login, node, projects, quotas, tasks, up, users, workers
 from helix_ray.cli.exits import HelixGroup
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ app.command()(login.whoami)
 app.add_typer(tasks.app, name="task")
 app.add_typer(workers.app, name="worker")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(projects.app, name="project")
 app.add_typer(quotas.app, name="quota")
 app.add_typer(users.app, name="user")
 

@@ -10,6 +10,7 @@ import httpx
 
 from helix_ray.client.errors import NotFound
 from helix_ray.client.harmony import HarmonyCalls
+from helix_ray.client.projects import ProjectCalls
 from helix_ray.client.session import Session
 from helix_ray.client.tokens import MemoryTokens, Tokens, TokenStore
 from helix_ray.client.transport import Request, Retries, Timeouts, Transport
@@ -27,7 +28,7 @@ Workers = list[dict[str, Any]]
 Users = list[dict[str, Any]]
 
 
-class Client(HarmonyCalls):
+class Client(HarmonyCalls, ProjectCalls):
     """A user of one Helix Ray; safe to share between threads, to be closed at the end (or used with `with`).
 
     Every method raises HelixError (helix_ray/client/errors.py draws the tree). `verify` is True, or the path of a

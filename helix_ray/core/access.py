@@ -43,6 +43,8 @@ _READ = frozenset(
         "ExplainTask",
         "PlanTask",
         "ListQuotas",
+        "ListProjects",
+        "GetProject",
     }
 )
 _WRITE = frozenset({"SubmitTasks", "UpdateTask", "CancelTask", "RetryTask", "DeleteTask", "DistributeTask"})
@@ -56,6 +58,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     | _READ
     | _WRITE
     | _WORK
+    | {"CreateProject", "ChangeProject", "RemoveProject", "AddMember", "RemoveMember"}
     | {"DrainWorker", "RemoveWorker", "SetQuota", "CreateUser", "RemoveUser", "ChangeRoles", "ListUsers"},
 }
 

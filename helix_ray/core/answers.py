@@ -16,9 +16,18 @@ from helix_ray.core.access import Principal, may, sees_all_tasks
 from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, not_found
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.liveness import Liveness
+from helix_ray.core.membership import sees
 from helix_ray.core.state import State, Task, Worker
 from helix_ray.core.usernames import find_user_id
-from helix_ray.core.views import result_view, session_view, task_line, task_view, user_view, worker_view
+from helix_ray.core.views import (
+    project_view,
+    result_view,
+    session_view,
+    task_line,
+    task_view,
+    user_view,
+    worker_view,
+)
 
 Answer = dict[str, Any] | Rejected
 
@@ -221,6 +230,17 @@ def _list_users(state: State, liveness: Liveness, question: q.ListUsers, by: Pri
     return {"users": [user_view(user, secret=False) for user in state.users.values()]}
 
 
+def _list_projects(state: State, liveness: Liveness, question: q.ListProjects, by: Principal) -> Answer:
+    return {"projects": [project_view(state, p) for p in state.projects.values() if sees(by, p)]}
+
+
+def _get_project(state: State, liveness: Liveness, question: q.GetProject, by: Principal) -> Answer:
+    project = state.projects.get(question.project_id)
+    if project is None or not sees(by, project):
+        return not_found("Project", question.project_id)
+    return project_view(state, project)
+
+
 def _get_session(state: State, liveness: Liveness, question: q.GetSession, by: Principal) -> Answer:
     session_id = question.session_id or state.sessions_by_refresh.get(question.refresh_hash or "", "")
     session = state.sessions.get(session_id)
@@ -266,6 +286,8 @@ ANSWERERS: dict[type, Callable[[State, Liveness, Any, Principal], Answer]] = {
     q.ListUsers: _list_users,
     q.GetSession: _get_session,
     q.Counts: _counts,
+    q.ListProjects: _list_projects,
+    q.GetProject: _get_project,
     q.Metrics: _metrics,
 }
 

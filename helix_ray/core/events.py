@@ -172,6 +172,38 @@ class QuotaSet:
 
 
 @dataclass(slots=True)
+class ProjectSet:
+    """A project is defined, or defined anew: its name, and the ids of its members."""
+
+    id: str
+    name: str
+    members: list[str]
+
+
+@dataclass(slots=True)
+class ProjectRemoved:
+    """A project is defined no longer."""
+
+    id: str
+
+
+@dataclass(slots=True)
+class MemberAdded:
+    """A user belongs to a project (`id`)."""
+
+    id: str
+    user_id: str
+
+
+@dataclass(slots=True)
+class MemberRemoved:
+    """A user belongs to a project (`id`) no longer."""
+
+    id: str
+    user_id: str
+
+
+@dataclass(slots=True)
 class UserCreated:
     """A user exists."""
 
@@ -255,7 +287,7 @@ Event = (
     TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskOutlasted | TaskRequeued | TaskCompleted | TaskFailed
     | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost | WorkerRetired
     | QuotaSet | UserCreated | UserRemoved | RolesChanged | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
-    | LoginRefused | ReceiptKept
+    | LoginRefused | ReceiptKept | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from helix_ray.core import events as ev
 from helix_ray.core.evolve_accounts import ACCOUNT_FACTS
+from helix_ray.core.evolve_projects import PROJECT_FACTS
 from helix_ray.core.evolve_workers import WORKER_FACTS, hold, let_go, reload
 from helix_ray.core.lifecycle import TERMINAL, Status, move
 from helix_ray.core.state import (
@@ -356,4 +357,5 @@ APPLY: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
     ev.QuotaSet: _quota_set,
     **WORKER_FACTS,
     **ACCOUNT_FACTS,
+    **PROJECT_FACTS,
 }

@@ -36,6 +36,8 @@ def _user_removed(state: State, event: ev.UserRemoved, fact: ev.Fact) -> None:
     if not state.users_by_key[key]:
         del state.users_by_key[key]
     state.admins.discard(user.id)
+    for project in state.projects.values():
+        project.members.pop(user.id, None)
     _close_sessions(state, event.id, None)
 
 

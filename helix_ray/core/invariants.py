@@ -189,6 +189,13 @@ def _names_and_tokens_lead_home(state: State) -> Broken:
             yield f"{session.id} is a session of nobody"
 
 
+def _members_are_users(state: State) -> Broken:
+    for project in state.projects.values():
+        for user_id in project.members:
+            if user_id not in state.users:
+                yield f"{project.id} has the member {user_id}, who is no user"
+
+
 LAWS: tuple[Callable[[State], Broken], ...] = (
     _counts_match,
     _pending_tasks_are_queued_once,
@@ -203,4 +210,5 @@ LAWS: tuple[Callable[[State], Broken], ...] = (
     _shards_follow_their_whole,
     _attempts_count_up,
     _names_and_tokens_lead_home,
+    _members_are_users,
 )

@@ -121,6 +121,47 @@ class SetQuota:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateProject:
+    """Define a project with its members, by username."""
+
+    project_id: str
+    name: str = ""
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeProject:
+    """Give a project another name or other members; None leaves them as they are."""
+
+    project_id: str
+    name: str | None = None
+    members: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveProject:
+    """Define a project no longer; its tasks go on."""
+
+    project_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddMember:
+    """Let a user submit to a project."""
+
+    project_id: str
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMember:
+    """Let a user submit to a project no longer; their tasks go on."""
+
+    project_id: str
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptReport:
     """What a node worker says of one attempt.
 
@@ -286,6 +327,7 @@ class RetireTasks:
 OrderBody = (
     SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks | SpreadEndings | StartAttempts
     | DistributeTask | SetQuota | ReportAttempts | RegisterWorker | Heartbeat | DrainWorker | LoseWorker
+    | CreateProject | ChangeProject | RemoveProject | AddMember | RemoveMember
     | RetireWorkers | RemoveWorker | CreateUser | RemoveUser | ChangeRoles
     | ChangePassword | OpenSession | RefuseLogin | RefreshSession | CloseSession | RetireTasks
 )  # fmt: skip

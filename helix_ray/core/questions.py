@@ -134,6 +134,18 @@ class ListQuotas:
 
 
 @dataclass(frozen=True, slots=True)
+class ListProjects:
+    """Projects with their members: all of them for those who see all tasks, else the asker's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetProject:
+    """One project."""
+
+    project_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How many tasks stand where, and how far the journal is."""
 
@@ -156,5 +168,5 @@ class Readiness:
 Question = (
     GetTask | ListTasks | GetResult | ReadLog | WaitTasks | WorkFor | ListWorkers | GetWorker | GetUser
     | ListUsers | GetSession | Counts | Metrics | SigningKeys | ClusterStatus | ListNodes | GetNode | ExplainTask | PlanTask
-    | ListQuotas | Readiness
+    | ListQuotas | Readiness | ListProjects | GetProject
 )  # fmt: skip

@@ -15,9 +15,9 @@ from helix_ray.core.evolve import count_unfinished, doom, enqueue, index_unfinis
 from helix_ray.core.evolve_accounts import index_user
 from helix_ray.core.evolve_workers import hold, index_node_type
 from helix_ray.core.lifecycle import TERMINAL, Status
-from helix_ray.core.state import KeptReceipt, Quota, Session, State, Task, User, Worker, class_of
+from helix_ray.core.state import KeptReceipt, Project, Quota, Session, State, Task, User, Worker, class_of
 
-FOLD_VERSION = 2
+FOLD_VERSION = 3
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name != "group"]
 _WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("held", "load", "inbox")]
@@ -42,6 +42,7 @@ def dump(state: State) -> dict[str, Any]:
         "retired": {str(status): count for status, count in state.retired.items()},
         "durations": state.durations.dump(),
         "endings": [list(slice_) for slice_ in state.endings],
+        "projects": [[p.id, p.name, p.created_at, list(p.members)] for p in state.projects.values()],
         "quotas": {name: [dict(quota.limits), quota.weight] for name, quota in state.quotas.items()},
     }
 
@@ -69,6 +70,8 @@ def load(body: dict[str, Any]) -> State:
     state.durations = Durations.load(body["durations"])
     state.endings = [list(slice_) for slice_ in body["endings"]]
     state.quotas = {name: Quota(dict(limits), weight) for name, (limits, weight) in body["quotas"].items()}
+    for project_id, name, created_at, members in body["projects"]:
+        state.projects[project_id] = Project(project_id, name, created_at, dict.fromkeys(members))
     for row in body["workers"]:
         _load_worker(state, dict(zip(_WORKER_FIELDS, row, strict=True)))
     for row in body["tasks"]:

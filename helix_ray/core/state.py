@@ -166,6 +166,16 @@ class Quota:
     weight: float = 1.0
 
 
+@dataclass(slots=True)
+class Project:
+    """Who may submit to a project: user ids, in the order in which they came."""
+
+    id: str
+    name: str
+    created_at: float
+    members: dict[str, None] = field(default_factory=dict)
+
+
 class ReadyQueue:
     """Pending tasks of one class by priority; within one, those that were running before, then in order of arrival."""
 
@@ -222,6 +232,7 @@ class State:
     # How many tasks ended in each of the newest DRAIN_SLICES slices of time: (slice, count), oldest first.
     endings: list[list[int]] = field(default_factory=list)
     quotas: dict[str, Quota] = field(default_factory=dict)
+    projects: dict[str, Project] = field(default_factory=dict)
     # indexes
     ready: dict[TaskClass, ReadyQueue] = field(default_factory=dict)
     unfinished: dict[str, int] = field(default_factory=dict)  # project -> tasks that are not finished

@@ -6,7 +6,7 @@ from typing import Any
 
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.liveness import Pulse
-from helix_ray.core.state import Session, Task, User, Worker
+from helix_ray.core.state import Project, Session, State, Task, User, Worker
 
 # Fields of a spec that a task's view shows as they were given.
 SPEC_FIELDS = (
@@ -125,6 +125,12 @@ def user_view(user: User, *, secret: bool) -> dict[str, Any]:
     if secret:
         view["password_hash"] = user.password_hash
     return view
+
+
+def project_view(state: State, project: Project) -> dict[str, Any]:
+    """Return one project with the names of its members."""
+    names = sorted(state.users[user_id].username for user_id in project.members)
+    return {"id": project.id, "name": project.name, "members": names, "created_at": project.created_at}
 
 
 def session_view(session: Session) -> dict[str, Any]:

@@ -204,6 +204,20 @@ def access(story: Story) -> None:
     story.tell(o.ChangeRoles("ben", ("viewer", "worker")), SYSTEM)
 
 
+def projects(story: Story) -> None:
+    """A project with members who come and go, one that is removed, and a user who goes (journal-projects)."""
+    for name, roles in (("ada", ("developer",)), ("ben", ("developer",)), ("cy", ("viewer",))):
+        story.tell(o.CreateUser(name, f"$argon2id${name}", roles), SYSTEM)
+    story.tell(o.CreateProject("team-a", "Team A", ("ada",)), SYSTEM)
+    story.tell(o.AddMember("team-a", "ben"), SYSTEM)
+    story.tell(o.AddMember("team-a", "cy"), SYSTEM)
+    story.tell(o.RemoveMember("team-a", "ada"), SYSTEM)
+    story.tell(o.ChangeProject("team-a", "Team B"), SYSTEM)
+    story.tell(o.CreateProject("team-c"), SYSTEM)
+    story.tell(o.RemoveProject("team-c"), SYSTEM)
+    story.tell(o.RemoveUser("ben"), SYSTEM)
+
+
 def as_lines(facts: list[Fact]) -> bytes:
     """Return facts as the journal keeps them, one JSON object a line."""
     lines = []
@@ -218,6 +232,7 @@ STORIES = {
     "journal-1": (accounts, workers, tasks),
     "journal-2": (harmony, surprise),
     "journal-accounts": (access,),
+    "journal-projects": (projects,),
 }
 
 

@@ -9,7 +9,20 @@ import orjson
 
 from helix_ray.core import snapshot
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.events import Fact, TaskAssigned, TaskCompleted, TaskDeleted, TaskRequeued
+from helix_ray.core.events import (
+    Fact,
+    MemberAdded,
+    MemberRemoved,
+    ProjectRemoved,
+    ProjectSet,
+    TaskAssigned,
+    TaskCompleted,
+    TaskDeleted,
+    TaskEdited,
+    TaskRequeued,
+    TaskSubmitted,
+    UserRemoved,
+)
 from helix_ray.core.evolve import evolve
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
@@ -107,3 +120,42 @@ class Fence:
             assert not self.completed[event.id], "a completed task is not retried"
         elif isinstance(event, TaskDeleted):
             self.current.pop(event.id, None)
+
+
+class Doors:
+    """Who may be in which project, as the facts alone say; judges each fact that puts a task into one."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, set[str]] = {}
+        self.projects: dict[str, str | None] = {}
+
+    def read(self, fact: Fact, state: State) -> None:
+        """Follow one fact; `state` says who is an administrator."""
+        event = fact.event
+        if isinstance(event, TaskSubmitted):
+            self.enter(event.id, event.spec.get("project_id"), fact.actor, state)
+        elif isinstance(event, TaskEdited) and "project_id" in event.changes:
+            self.enter(event.id, event.changes["project_id"], fact.actor, state)
+        elif isinstance(event, TaskRequeued) and event.cause == "manual":
+            self.enter(event.id, self.projects[event.id], fact.actor, state)
+        elif isinstance(event, ProjectSet):
+            self.members[event.id] = set(event.members)
+        elif isinstance(event, ProjectRemoved):
+            del self.members[event.id]
+        elif isinstance(event, MemberAdded):
+            self.members[event.id].add(event.user_id)
+        elif isinstance(event, MemberRemoved):
+            self.members[event.id].remove(event.user_id)
+        elif isinstance(event, UserRemoved):
+            for members in self.members.values():
+                members.discard(event.id)
+
+    def enter(self, task_id: str, project: str | None, actor: str, state: State) -> None:
+        """A task is put into a project: by a member, by an administrator, or where nothing is guarded."""
+        self.projects[task_id] = project
+        user = state.users.get(actor)
+        trusted = actor == SYSTEM.id or (user is not None and "admin" in user.roles)
+        if project is None or project == actor or trusted:
+            return
+        assert not self.members or actor in self.members.get(project, ()), f"{actor} is not in {project}"
+        assert project not in state.users, f"{project} is another user's own"

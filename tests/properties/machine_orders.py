@@ -130,8 +130,23 @@ def by_people(state: State, now: float) -> st.SearchStrategy[OrderBody]:
             st.sampled_from(({}, {"cpu": 2.0}, {"tasks": 1.0, "queued": 3.0}, {"cpu": -1.0})),
             st.sampled_from((1.0, 3.0, 0.0)),
         ),
+        on_projects(),
         st.builds(o.DrainWorker, st.sampled_from((*NODES, *BOTS, "worker-unknown")), st.booleans()),
         st.builds(o.RemoveWorker, st.sampled_from((*NODES, *BOTS, "worker-unknown"))),
+    )
+
+
+def on_projects() -> st.SearchStrategy[OrderBody]:
+    """Return orders about projects and members, of which some do not exist."""
+    ids = st.sampled_from((*PROJECTS, *PROJECTS, "p-none", "user-dev1"))
+    names = st.sampled_from(("dev1", "dev2", "DEV2", "view", "nobody"))
+    members = st.lists(names, max_size=3).map(tuple)
+    return st.one_of(
+        st.builds(o.CreateProject, ids, st.just("a project"), members),
+        st.builds(o.ChangeProject, ids, st.sampled_from((None, "b")), st.one_of(st.none(), members)),
+        st.builds(o.RemoveProject, ids),
+        st.builds(o.AddMember, ids, names),
+        st.builds(o.RemoveMember, ids, names),
     )
 
 

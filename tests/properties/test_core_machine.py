@@ -35,6 +35,7 @@ from tests.properties.machine_model import (
     DEV_1,
     DEV_2,
     POLICY,
+    Doors,
     Fence,
     HandClock,
     folded,
@@ -56,6 +57,7 @@ class CoreMachine(RuleBasedStateMachine):
         self.journal = MemoryJournal()
         self.engine = Engine(self.journal, POLICY, self.clock)
         self.fence = Fence()
+        self.doors = Doors()
         self.serial = 0
         self.sent: list[tuple[Order, Receipt, float]] = []
         self.timers, self.leases, self.scheduler = Timekeeper(POLICY), LeaseKeeper(POLICY), Scheduler(POLICY)
@@ -94,6 +96,7 @@ class CoreMachine(RuleBasedStateMachine):
             assert fact.actor, "a fact without an actor"
             orjson.dumps(fact.event)
             self.fence.read(fact)
+            self.doors.read(fact, self.engine.state)
         return answer
 
     def tells_the_truth(self, order: Order, receipt: Receipt) -> None:

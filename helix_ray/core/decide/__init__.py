@@ -16,6 +16,7 @@ from helix_ray.core.decide.accounts import ACCOUNT_ORDERS
 from helix_ray.core.decide.attempts import ATTEMPT_ORDERS
 from helix_ray.core.decide.harmony import HARMONY_ORDERS
 from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.decide.projects import PROJECT_ORDERS
 from helix_ray.core.decide.submit import submit
 from helix_ray.core.decide.tasks import TASK_ORDERS
 from helix_ray.core.decide.workers import WORKER_ORDERS
@@ -31,6 +32,7 @@ DECIDERS: dict[type, Decider] = {
     **ATTEMPT_ORDERS,
     **WORKER_ORDERS,
     **HARMONY_ORDERS,
+    **PROJECT_ORDERS,
     **ACCOUNT_ORDERS,
 }
 

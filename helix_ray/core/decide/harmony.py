@@ -15,6 +15,7 @@ from helix_ray.core.decide.workers import can_do
 from helix_ray.core.errors import Rejected, conflict, invalid
 from helix_ray.core.events import Event, QuotaSet, TaskEdited
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import DistributeTask, SetQuota
 from helix_ray.core.placement.fit import node_of
 from helix_ray.core.placement.node import depth_by, lanes_of
@@ -31,6 +32,9 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
+    foreign = refuse_use(ctx.state, ctx.order.by, task.spec.get("project_id"))
+    if foreign is not None:
+        return foreign
     if task.status is not Status.PENDING:
         # One that was started meanwhile may run where it is wanted: a fresh plan says.
         stale = task.status is Status.RUNNING

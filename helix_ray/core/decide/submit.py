@@ -14,6 +14,7 @@ from helix_ray.core.dependencies import Resolved, resolve, with_ids
 from helix_ray.core.errors import ErrorCode, Rejected, forbidden, invalid
 from helix_ray.core.events import TaskSubmitted
 from helix_ray.core.lifecycle import TERMINAL
+from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import SubmitTasks
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
@@ -118,7 +119,13 @@ class _Checks:
 
     def refusal(self, spec: dict[str, Any]) -> Rejected | None:
         """Return why a spec is not taken in, None when it is."""
-        return self._shape(spec) or self._run(spec) or self._shards(spec) or self._placement(spec)
+        return (
+            self._shape(spec)
+            or self._project(spec)
+            or self._run(spec)
+            or self._shards(spec)
+            or self._placement(spec)
+        )
 
     def _shape(self, spec: dict[str, Any]) -> Rejected | None:
         wrong = malformed(spec)
@@ -131,6 +138,9 @@ class _Checks:
         if len(spec.get("depends_on") or ()) > self._policy.dependencies_max:
             return invalid("Too many dependencies", field="depends_on", limit=self._policy.dependencies_max)
         return None
+
+    def _project(self, spec: dict[str, Any]) -> Rejected | None:
+        return refuse_use(self._ctx.state, self._ctx.order.by, spec.get("project_id"))
 
     def _run(self, spec: dict[str, Any]) -> Rejected | None:
         run = spec.get("run")

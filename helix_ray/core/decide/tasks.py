@@ -20,6 +20,7 @@ from helix_ray.core.events import (
     TasksRetired,
 )
 from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import AttemptReport, CancelTask, DeleteTask, RetireTasks, RetryTask, UpdateTask
 from helix_ray.core.spec_shape import malformed
 from helix_ray.core.state import Task, demand_of
@@ -128,6 +129,9 @@ def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Eve
     wrong = malformed({**task.spec, **body.edits})
     if wrong is not None:
         return invalid(f"Invalid task {wrong}", field=wrong)
+    refusal = refuse_use(ctx.state, ctx.order.by, body.edits.get("project_id"))
+    if refusal is not None:
+        return refusal
     if task.status is Status.RUNNING:
         fixed = sorted(set(body.edits) - EDITABLE_WHILE_RUNNING)
         if fixed:
@@ -243,6 +247,9 @@ def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
         return conflict(
             f"Only failed and cancelled tasks can be retried; this one is {task.status}", status=task.status
         )
+    refusal = refuse_use(ctx.state, ctx.order.by, task.spec.get("project_id"))
+    if refusal is not None:
+        return refusal
     for name in task.spec.get("depends_on") or ():
         other = ctx.state.tasks.get(name)
         # One that is not in memory was completed long ago, or deleted by somebody who asked for it.

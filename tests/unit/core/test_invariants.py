@@ -10,7 +10,7 @@ from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.invariants import LAWS, check
 from helix_ray.core.lifecycle import Status
-from helix_ray.core.state import ReadyQueue, State, Task
+from helix_ray.core.state import Project, ReadyQueue, State, Task
 from tests.unit.core.stage import ADMIN, COMMAND, NODE, NODE_2, Stage, spec
 
 
@@ -124,6 +124,10 @@ DAMAGE: list[tuple[Callable[[State], object], str]] = [
     (lambda s: s.users_by_name.clear(), "users_by_name does not match the users"),
     (lambda s: s.sessions_by_refresh.clear(), "sessions_by_refresh does not match the sessions"),
     (lambda s: s.users.clear(), "sess-1 is a session of nobody"),
+    (
+        lambda s: s.projects.update({"p": Project("p", "", 1.0, {"user-ghost": None})}),
+        "p has the member user-ghost, who is no user",
+    ),
 ]
 
 

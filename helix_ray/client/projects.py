@@ -1,0 +1,60 @@
+"""The client's calls about projects and their members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from helix_ray.client.session import Session
+
+Project = dict[str, Any]
+
+
+class ProjectCalls:
+    """The part of the client that is about projects; answers are the dicts of docs/api.md."""
+
+    _session: Session
+
+    def projects(self) -> list[Project]:
+        """Return the projects that the user is a member of; all of them for administrators and viewers."""
+        projects: list[Project] = self._session.call("GET", "/projects")["projects"]
+        return projects
+
+    def project(self, project_id: str) -> Project:
+        """Return one project."""
+        project: Project = self._session.call("GET", _path(project_id))
+        return project
+
+    def create_project(self, project_id: str, name: str = "", members: Iterable[str] = ()) -> Project:
+        """Define a project with its members, by username (administrators)."""
+        body = {"id": project_id, "name": name, "members": [*members]}
+        project: Project = self._session.call("POST", "/projects", body)
+        return project
+
+    def change_project(
+        self, project_id: str, name: str | None = None, members: Iterable[str] | None = None
+    ) -> Project:
+        """Change the name of a project, or all its members."""
+        wanted = {"name": name, "members": None if members is None else [*members]}
+        body = {key: value for key, value in wanted.items() if value is not None}
+        project: Project = self._session.call("PUT", _path(project_id), body)
+        return project
+
+    def delete_project(self, project_id: str) -> None:
+        """Define a project no longer; its tasks go on."""
+        self._session.call("DELETE", _path(project_id))
+
+    def add_member(self, project_id: str, username: str) -> Project:
+        """Let a user submit to a project."""
+        project: Project = self._session.call("PUT", _path(project_id, username))
+        return project
+
+    def remove_member(self, project_id: str, username: str) -> None:
+        """Let a user submit to a project no longer."""
+        self._session.call("DELETE", _path(project_id, username))
+
+
+def _path(project_id: str, username: str | None = None) -> str:
+    path = f"/projects/{quote(project_id, safe='')}"
+    return path if username is None else f"{path}/members/{quote(username, safe='')}"

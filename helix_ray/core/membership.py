@@ -1,0 +1,37 @@
+"""Who may put work into a project: the one rule that submit, edit, retry and distribute ask, by the state of now.
+
+A task counts against its project's quota and fair share, else against its owner's. So whoever could name any project
+could fill the queue of others, or leave limits of their own behind.
+
+    no project, or one's own user id     one's own, always
+    another user's id                    never
+    a defined project                    its members
+    an id that nobody defined            everybody as long as no project is defined at all, then nobody
+
+Administrators and the system may use all of them. The refusal does not tell whether a project exists.
+"""
+
+from __future__ import annotations
+
+from helix_ray.core.access import Principal, changes_all_tasks, sees_all_tasks
+from helix_ray.core.errors import Rejected, forbidden
+from helix_ray.core.state import Project, State
+
+
+def refuse_use(state: State, by: Principal, project_id: str | None) -> Rejected | None:
+    """Return why somebody may not put work into a project; None when they may."""
+    if project_id is None or project_id == by.id or changes_all_tasks(by):
+        return None
+    project = state.projects.get(project_id)
+    if project is not None:
+        allowed = by.id in project.members
+    else:
+        allowed = not state.projects and project_id not in state.users
+    if allowed:
+        return None
+    return forbidden("You are not a member of this project", field="project_id", project_id=project_id)
+
+
+def sees(by: Principal, project: Project) -> bool:
+    """Say whether a project exists for somebody: for its members, and for those who see all tasks."""
+    return by.id in project.members or sees_all_tasks(by)

@@ -1,0 +1,68 @@
+"""Projects on the wire: who may submit to them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Required
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from helix_ray.core.decide.projects import (
+    MEMBERS_MAX,
+    PROJECT_ID_CHARS_MAX,
+    PROJECT_ID_PATTERN,
+    PROJECT_NAME_CHARS_MAX,
+)
+from helix_ray.wire.runs import given
+from helix_ray.wire.times import iso
+from helix_ray.wire.values import Id, adapter, strict
+
+Members = Annotated[list[Id], Field(max_length=MEMBERS_MAX)]
+Name = Annotated[str, Field(max_length=PROJECT_NAME_CHARS_MAX)]
+
+
+@with_config(strict(id="project-123", name="Vision", members=["ada"]))
+class ProjectIn(TypedDict, total=False):
+    """A project to define; `members` are usernames."""
+
+    id: Required[
+        Annotated[str, Field(min_length=1, max_length=PROJECT_ID_CHARS_MAX, pattern=PROJECT_ID_PATTERN)]
+    ]
+    name: Name | None
+    members: Members | None
+
+
+@with_config(strict(name="Vision", members=["ada", "ben"]))
+class ProjectUpdateIn(TypedDict, total=False):
+    """What is to change; `members` are all of them from then on."""
+
+    name: Name | None
+    members: Members | None
+
+
+class ProjectOut(BaseModel):
+    """A project and the usernames of its members."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(examples=["project-123"])
+    name: str
+    members: list[str]
+    created_at: str
+
+
+class ProjectsOut(BaseModel):
+    """Projects."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    projects: list[ProjectOut]
+
+
+PROJECT = adapter(Annotated[ProjectIn, AfterValidator(given)])
+PROJECT_UPDATE = adapter(Annotated[ProjectUpdateIn, AfterValidator(given)])
+
+
+def project_out(view: dict[str, Any]) -> dict[str, Any]:
+    """Return a project's view with its time as text."""
+    return {**view, "created_at": iso(view["created_at"])}
