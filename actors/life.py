@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -35,6 +36,8 @@ CALL_S_MAX = 10.0
 CALL_AGAIN_S = 0.05
 REASON_CHARS_MAX = 300
 STARTING = "it is starting"
+# The folders of a path inside a library's message.
+FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/:\"']+/)+")
 
 Work = Callable[[], Awaitable[None]]
 
@@ -178,6 +181,7 @@ def reason_of(error: BaseException) -> str:
         name = os.path.basename(str(error.filename)) if error.filename is not None else ""
         return f"{name}: {error.strerror}" if name else error.strerror
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    first = FOLDERS.sub("", first)
     return f"{type(error).__name__}: {first}"[:REASON_CHARS_MAX] if first else type(error).__name__
 
 

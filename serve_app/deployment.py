@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +27,8 @@ from helix_ray.private import keep_private
 from helix_ray.security.keys import load_or_create_key
 from serve_app.public_port import serve_seams
 
+log = logging.getLogger(__name__)
+
 # Makes the ASGI application on the replica, on the event loop that serves it.
 AppFactory = Callable[[Settings], ASGIApp]
 
@@ -35,6 +39,7 @@ REQUESTS_AT_ONCE_MAX = 4096
 HEALTH_CHECK_PERIOD_S = 0.5
 HEALTH_CHECK_TIMEOUT_S = 10.0
 DRAIN_S_MAX = 1.0
+WATCH_EVERY_S = 5.0
 KEEP_ALIVE_S = 75
 # Ray gives it to the head node, and to no other.
 HEAD_RESOURCE = "node:__internal_head__"
@@ -55,6 +60,25 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     return wrapped
+
+
+def watched_app(settings: Settings) -> ASGIApp:
+    """The same where no `helix up` watches the supervisor: each replica does, on a thread beside its requests."""
+    from actors import boot
+
+    watch = boot.Watch(settings, _head_node())
+
+    def look_on() -> None:
+        while True:
+            try:
+                watch.look()
+            except Exception:
+                # Also what is fatal: /readyz says it, and whoever reads that has replicas to end.
+                log.exception("the control plane cannot go on, or cannot be watched")
+            time.sleep(WATCH_EVERY_S)
+
+    threading.Thread(target=look_on, name="watch", daemon=True).start()
+    return control_plane_app(settings)
 
 
 def load_factory(name: str) -> AppFactory:
@@ -108,7 +132,7 @@ def app(arguments: dict[str, str]) -> serve.Application:
     if password is not None:
         print(f"administrator: admin, password: {password} (shown this once)", flush=True)
     # The keys and the master's socket are on the head's disk.
-    return application(settings, control_plane_app, {"resources": {HEAD_RESOURCE: 0.001}})
+    return application(settings, watched_app, {"resources": {HEAD_RESOURCE: 0.001}})
 
 
 def _head_node() -> str:

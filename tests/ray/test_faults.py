@@ -15,7 +15,7 @@ import cloudpickle
 import pytest
 import ray
 
-from actors import names
+from actors import boot, names
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.events import TaskCompleted
 from helix_ray.core.orders import CancelTask, DrainWorker, Receipt
@@ -124,6 +124,32 @@ def test_a_killed_master_loses_and_doubles_nothing(cluster: LiveCluster) -> None
     outcomes = cluster.outcomes(ids, wait_s=90.0)
     assert all(outcome["status"] == "completed" for outcome in outcomes.values())
     assert set(completions(cluster, ids).values()) == {1}
+
+
+def test_what_ray_has_given_up_is_made_again(cluster: LiveCluster) -> None:
+    """An actor that is dead for good to Ray is made again by the supervisor, and that one by whoever watches it."""
+
+    def ready(name: str) -> bool:
+        with contextlib.suppress(ray.exceptions.RayError, ValueError):
+            return bool(ray.get(names.find(name).health.remote(), timeout=5)["ready"])
+        return False
+
+    for name in (names.HISTORIAN, names.LENDER, names.MASTER):
+        dead = ray.get(names.find(name).health.remote())["pid"]
+        ray.kill(names.find(name), no_restart=True)
+        until(lambda pid=dead: not Path(f"/proc/{pid}").exists())  # type: ignore[misc]
+        until(lambda name=name: ready(name))  # type: ignore[misc]
+    watch = boot.Watch(cluster.settings)
+    watch.look()
+    ray.kill(names.find(names.SUPERVISOR), no_restart=True)
+
+    def made_again() -> bool:
+        watch.look()
+        return ready(names.SUPERVISOR)
+
+    until(made_again)
+    (task_id,) = cluster.submit(function("add", 1, 2))
+    assert cluster.outcomes([task_id])[task_id]["result"]["value"] == 3
 
 
 def test_a_lost_node_gives_its_tasks_to_the_others(cluster: LiveCluster, tmp_path: Path) -> None:

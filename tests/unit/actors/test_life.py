@@ -155,3 +155,6 @@ def test_a_reason_names_no_folder() -> None:
     """A reason reaches whoever asks /readyz: it says what is wrong, not where things lie."""
     assert reason_of(full_disk()) == "journal.sqlite: No space left on device"
     assert reason_of(ValueError("first\nsecond")) == "ValueError: first"
+    message = 'IO Error: Cannot open file "/home/ada/.helix-ray/history.duckdb": Permission denied'
+    said = 'RuntimeError: IO Error: Cannot open file "history.duckdb": Permission denied'
+    assert reason_of(RuntimeError(message)) == said

@@ -1,0 +1,55 @@
+"""A head whose API says that it cannot go on ends too, instead of starting it again for ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from launcher.node import supervisor
+from launcher.node.patience import Limits
+from launcher.node.ray_start import Plan
+from launcher.node.supervisor import Supervisor
+from launcher.up.session import EXIT_FATAL, FATAL_FILE
+
+
+class Ended:
+    """An API process that has ended with exit code 1."""
+
+    pid = 0
+
+    def said(self) -> str:
+        return ""
+
+    def exit_code(self) -> int:
+        return 1
+
+
+class Started(Ended):
+    """One that was started in its place, and runs."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+
+def head(data_dir: Path) -> Supervisor:
+    plan = Plan(None, "127.0.0.1", 6379, 8080, data_dir, None, [], [])
+    one = Supervisor(plan, Limits(1.0, 1.0), [], {})
+    one._api = Ended()  # type: ignore[assignment]
+    return one
+
+
+def test_a_fatal_reason_ends_the_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The reason is there: exit code 1, and one line with it."""
+    (tmp_path / FATAL_FILE).write_text("JournalDamaged: fact 7 is missing\n")
+    assert head(tmp_path)._keep_api() == EXIT_FATAL
+    assert "the API cannot go on: JournalDamaged: fact 7 is missing" in capsys.readouterr().err
+
+
+def test_any_other_end_starts_the_api_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API that was killed is started again."""
+    monkeypatch.setattr(supervisor, "ApiProcess", Started)
+    monkeypatch.setattr(supervisor, "sweep", lambda *_: None)
+    one = head(tmp_path)
+    assert one._keep_api() is None
+    assert isinstance(one._api, Started)
