@@ -28,6 +28,7 @@ from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
 from helix_ray.derived import set_aside
 from helix_ray.elsewhere import Unavailable
 from helix_ray.execution.log import log_path
+from helix_ray.journal.room import DiskRoom
 from helix_ray.views.file import says_damaged
 from helix_ray.views.history import History
 from helix_ray.wire.ids import new_seed
@@ -55,6 +56,7 @@ class Historian(LivingActor):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._log_dir = settings.data_dir / "logs"
+        self._room = DiskRoom(settings.data_dir, settings.disk_reserve_bytes)
         super().__init__()
         # It may lag: what it follows is on the disk already.
         os.nice(max(0, NICENESS - os.nice(0)))
@@ -123,6 +125,10 @@ class Historian(LivingActor):
             os._exit(70)
 
     async def _follow(self) -> None:
+        if self._room.look() is not None:
+            # The history may lag: a write that fails on a full disk would cost it more than that.
+            await asyncio.sleep(PAUSE_S)
+            return
         try:
             batch = await self._plane.events(self._history.cursor, FACTS_PER_INGEST_MAX, WAIT_S)
         except Refused as refused:

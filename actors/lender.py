@@ -2,30 +2,24 @@
 
 Every grant is in a small SQLite file before it is answered, so a killed lender forgets nothing. The file is not
 the journal: it survives a crash of the process, and a power loss costs at most the last moments (synchronous=OFF).
+While it cannot be written, counting goes on in memory (actors/uses.py): a full disk is no reason to refuse a request.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import sqlite3
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ray.exceptions import RayError
 
 from actors import names
 from actors.life import STARTING, LivingActor
+from actors.uses import UseStore
 from helix_ray.config import Settings
-from helix_ray.core.limits import Ask, GiveBack, Lender, Row, Slice
-from helix_ray.derived import set_aside, sqlite_says_damaged
+from helix_ray.core.limits import Ask, GiveBack, Lender, Slice
 from helix_ray.ports import NotReady
-from helix_ray.private import make_file
-
-log = logging.getLogger(__name__)
 
 FILE_NAME = "limits.sqlite"
 SWEEP_EVERY_S = 60.0
@@ -43,81 +37,31 @@ class LenderActor(LivingActor):
         super().__init__()
 
     async def opening(self) -> None:
-        """Open the file and take the counts from it; a damaged one is set aside, and counting begins anew."""
-        self._path = self._settings.data_dir / FILE_NAME
-        self._store, rows = await asyncio.to_thread(_open, self._path)
+        """Take the counts from the file; one that is damaged is set aside, and one that cannot be written is waited for."""
+        self._store = UseStore(self._settings.data_dir / FILE_NAME)
+        rows = await asyncio.to_thread(self._store.load)
         self._lender = Lender(self._settings.rate_limits())
         self._lender.restore(rows, time.time())
         self._swept = time.time()
         self._save()
 
     async def lend(self, asks: Sequence[Ask], backs: Sequence[GiveBack]) -> list[Slice] | NotReady:
-        """Take back what was not spent and grant slices; they are counted durably before this returns."""
+        """Take back what was not spent and grant slices; they are saved before this returns, where they can be."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
         now = time.time()
         for back in backs:
             self._lender.give_back(back)
         slices = [self._lender.lend(ask, now) for ask in asks]
-        try:
-            self._save()
-        except sqlite3.Error as error:
-            if sqlite_says_damaged(error):
-                # The next life opens the file again, finds the same, and sets it aside.
-                log.critical("%s is damaged; the lender ends and is started again: %s", self._path, error)
-                logging.shutdown()
-                os._exit(70)
-            raise
+        self._save()
         return slices
 
     def _save(self) -> None:
-        changes = self._lender.changes()
         now = time.time()
-        sweep = now - self._swept > SWEEP_EVERY_S
-        if not changes and not sweep:
-            return
-        self._store.execute("BEGIN")
-        self._store.executemany(
-            "INSERT INTO uses VALUES (?, ?, ?) ON CONFLICT (key, stamp) DO UPDATE SET units = excluded.units",
-            [row for row in changes if row.units],
-        )
-        self._store.executemany(
-            "DELETE FROM uses WHERE key = ? AND stamp = ?",
-            [(row.key, row.stamp) for row in changes if not row.units],
-        )
-        if sweep:
-            self._swept = now
-            self._store.execute("DELETE FROM uses WHERE stamp < ?", (self._lender.rows_end_before(now),))
-        self._store.execute("COMMIT")
-
-
-def _open(path: Path) -> tuple[sqlite3.Connection, list[Row]]:
-    """Open the file and read it whole, which finds most of what can be wrong with it."""
-    if path.is_dir():
-        set_aside(path, "it is a folder")
-    try:
-        return _read(path)
-    except sqlite3.Error as error:
-        if not sqlite_says_damaged(error):
-            raise
-        set_aside(path, error)
-    return _read(path)
-
-
-def _read(path: Path) -> tuple[sqlite3.Connection, list[Row]]:
-    # Opened on a thread beside the actor's event loop, used on the loop.
-    make_file(path)
-    store = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        store.execute("PRAGMA journal_mode=WAL")
-        store.execute("PRAGMA synchronous=OFF")
-        store.execute(
-            "CREATE TABLE IF NOT EXISTS uses (key TEXT, stamp REAL, units INTEGER, PRIMARY KEY (key, stamp)) WITHOUT ROWID"
-        )
-        return store, [Row(*row) for row in store.execute("SELECT key, stamp, units FROM uses")]
-    except BaseException:
-        store.close()
-        raise
+        before = None
+        if now - self._swept > SWEEP_EVERY_S:
+            self._swept, before = now, self._lender.rows_end_before(now)
+        self._store.save(self._lender.changes(), before)
 
 
 class LenderAway(Exception):

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,7 +26,9 @@ from typing import Any, TypeVar
 import ray
 
 from actors.clock import SystemClock
+from actors.collector import leave_out_of_collections, without_collector
 from actors.inbox import Inbox
+from actors.keeping import Keeping
 from actors.life import Fatal, LivingActor, Work
 from actors.local_link import LocalServer
 from actors.snapshotter import Snapshotter
@@ -54,7 +56,6 @@ from helix_ray.followers import in_master
 from helix_ray.followers.base import Follower, News
 from helix_ray.journal.errors import JournalDamaged, JournalTooNew
 from helix_ray.journal.sqlite import FILE_NAME as JOURNAL_FILE
-from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Batch, NotReady
 from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
 from helix_ray.wire.ids import new_seed
@@ -62,13 +63,11 @@ from helix_ray.wire.ids import new_seed
 log = logging.getLogger(__name__)
 
 HEAD_KEY_FILE = "journal.key"
-LOCK_WAIT_S = 2.0
 # Callers send again what a master that is still folding did not take.
 FIRST_TRY_S_MAX = 10.0
 TICK_S = 0.1
-GC_THRESHOLD = 100_000
-NEVER = 1_000_000_000
 HEAD_EVERY_S = 1.0
+REOPEN_EVERY_S = 1.0
 # Questions that came together are answered for so long before others have their turn.
 ANSWER_S = 0.005
 # Questions whose answers take tens of milliseconds on large clusters: each has a turn of its own.
@@ -92,6 +91,7 @@ class Master(LivingActor):
         """`first` allows to make the journal; to one that lived before it is something that must be there."""
         self._settings = settings
         self._first = first
+        self._keeping = Keeping(settings.data_dir, settings.disk_reserve_bytes)
         self._inbox = Inbox()
         self._meter = TurnMeter("master")
         self._told = TurnsTold()
@@ -119,25 +119,28 @@ class Master(LivingActor):
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._keys = load_or_create_key(settings.data_dir)
         head_key = load_or_create_key(settings.data_dir, HEAD_KEY_FILE)
-        # A master that Ray starts again may meet its predecessor's last moments.
-        journal = SqliteJournal(settings.data_dir, head_key.secrets[head_key.current], LOCK_WAIT_S)
+        journal = self._keeping.open(head_key.secrets[head_key.current])
         try:
             policy = settings.policy()
-            engine = Engine(journal, policy, SystemClock())
-            folded = _without_collector(engine.recover)
+            engine = Engine(journal, policy, SystemClock(), self._keeping.no_room)
+            folded = without_collector(engine.recover)
         except BaseException:
             journal.close()
             raise
         log.info("epoch %d: folded %d facts up to %d", journal.epoch, folded, engine.state.seq)
-        self._journal, self._engine = journal, engine
+        self._engine = engine
         self._followers: list[Follower] = in_master(policy)
         self._cursor = self._woken = engine.state.seq
 
     def loops(self) -> Sequence[Work]:
-        """Commit what arrives, keep HEAD, and snapshots."""
-        return tuple(
-            partial(self._or_end, work) for work in (self._commit_loop, self._head_loop, self._snapshot_loop)
-        )
+        """Commit what arrives, keep HEAD and snapshots, and open a journal whole that is open for reading only."""
+        works = (self._commit_loop, self._head_loop, self._snapshot_loop, self._reopen_loop)
+        return tuple(partial(self._or_end, work) for work in works)
+
+    def hindrance(self) -> str | None:
+        """Return why nothing can be recorded; None when everything can."""
+        found = self._keeping.hindrance()
+        return None if found is None else str(found)
 
     # ------------------------------------------------------------------------------------------ calls
 
@@ -235,7 +238,7 @@ class Master(LivingActor):
         lives = self._life.lives
         return {
             "pid": os.getpid(),
-            "epoch": self._journal.epoch if lives else None,
+            "epoch": self._keeping.journal.epoch if lives else None,
             "seq": self._engine.state.seq if lives else None,
             "socket": path,
         }
@@ -247,8 +250,9 @@ class Master(LivingActor):
         self._meter.close()
         self._local.close()
         if lived:
-            self._engine.save_snapshot()
-            self._journal.close()
+            with contextlib.suppress(OSError, sqlite3.Error):
+                self._engine.save_snapshot()
+            self._keeping.journal.close()
 
     # ------------------------------------------------------------------------------------------ loops
 
@@ -303,6 +307,9 @@ class Master(LivingActor):
 
     def _react(self) -> bool:
         """Have the followers react once; say whether their orders have made news for them."""
+        if self._keeping.hindrance() is not None:
+            # What they would order is refused. They see all of it later.
+            return False
         batch = self._engine.events(self._cursor, FACTS_PER_REACTION)
         self._cursor = batch.cursor
         clock = self._engine.clock
@@ -322,14 +329,22 @@ class Master(LivingActor):
     async def _head_loop(self) -> None:
         while True:
             await asyncio.sleep(HEAD_EVERY_S)
-            self._journal.mark_head()
-            _leave_out_of_collections()
+            self._keeping.mark_head()
+            leave_out_of_collections()
 
     async def _snapshot_loop(self) -> None:
-        snapshotter = Snapshotter(self._engine, self._journal)
+        snapshotter = Snapshotter(self._engine, lambda: self._keeping.journal)
         while True:
             await asyncio.sleep(HEAD_EVERY_S)
-            await snapshotter.keep_if_due()
+            if self._keeping.hindrance() is None:
+                await snapshotter.keep_if_due()
+
+    async def _reopen_loop(self) -> None:
+        while True:
+            await asyncio.sleep(REOPEN_EVERY_S)
+            journal = await asyncio.to_thread(self._keeping.reopened)
+            if journal is not None:
+                self._keeping.take(journal, self._engine)
 
     async def _until(
         self, ask: Callable[[], T], good: Callable[[T], bool], wait_s: float, pause_s: float = 0.0
@@ -371,30 +386,6 @@ class Master(LivingActor):
         if "system" not in by.roles:
             return forbidden("Signing keys are for this cluster's API replicas only")
         return {"current": self._keys.current, "secrets": dict(self._keys.secrets)}
-
-
-def _without_collector(recover: Callable[[], int]) -> int:
-    """Fold with the collector off: it would look at a growing heap again and again, and there is no garbage.
-
-    What was folded is then left out of later collections, which come less often: commits make no cycles.
-    """
-    gc.disable()
-    try:
-        return recover()
-    finally:
-        gc.freeze()
-        gc.set_threshold(GC_THRESHOLD, NEVER, NEVER)
-        gc.enable()
-
-
-def _leave_out_of_collections() -> None:
-    """Leave what has lived for a second out of later collections: one of the whole heap takes seconds.
-
-    What is dead by now is collected first; cycles that die later are few, and are kept.
-    """
-    if gc.get_count()[1]:
-        gc.collect(1)
-        gc.freeze()
 
 
 def _has_facts(batch: Batch) -> bool:

@@ -13,8 +13,10 @@ import gc
 import logging
 import os
 import signal
+import sqlite3
 import struct
 import time
+from collections.abc import Callable
 
 from helix_ray.core import snapshot
 from helix_ray.engine import Engine
@@ -35,7 +37,8 @@ CHILD_NICENESS = 5
 class Snapshotter:
     """Keeps snapshots of one engine in its journal, one at a time."""
 
-    def __init__(self, engine: Engine, journal: SqliteJournal) -> None:
+    def __init__(self, engine: Engine, journal: Callable[[], SqliteJournal]) -> None:
+        """`journal` gives the one of now: it may be opened anew while a snapshot is made."""
         self._engine = engine
         self._journal = journal
         self._not_before = 0.0
@@ -66,7 +69,11 @@ class Snapshotter:
             os.close(file)
         if packed is None:
             return False
-        self._journal.save_packed_snapshot(seq, snapshot.FOLD_VERSION, packed)
+        try:
+            self._journal().save_packed_snapshot(seq, snapshot.FOLD_VERSION, packed)
+        except (OSError, sqlite3.Error) as error:
+            log.warning("the snapshot at %d could not be written: %s", seq, error)
+            return False
         self._engine.snapshot_kept(seq)
         return True
 

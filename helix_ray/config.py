@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     connections_per_address_max: int = Field(1024, ge=1)
     batch_tasks_max: int = Field(10_000, ge=1)
     batch_dependencies_max: int = Field(20_000, ge=1)
+    disk_reserve_bytes: int = Field(64 << 20, ge=0)
     queue_tasks_max: int = Field(2_000_000, ge=1)
 
     # What tasks may do.

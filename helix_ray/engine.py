@@ -2,7 +2,8 @@
 
 `execute` runs to completion, with no await in it, so nobody sees a state between its steps:
 
-    1. decide   each order against the state as the orders before it in the batch leave it
+    1. decide   each order against the state as the orders before it in the batch leave it; where there is no room to
+                record its facts it is refused here, before anything has changed
     2. evolve   fold its facts, so that the next order of the batch sees them
     3. append   all facts of the batch to the journal, in one durable commit
     4. answer   only now does anybody get a receipt, and only now may a reader look at the state
@@ -17,7 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from helix_ray.core import snapshot
 from helix_ray.core.access import Principal, may
@@ -31,7 +32,18 @@ from helix_ray.core.harmony.answers import ANSWERERS as HARMONY
 from helix_ray.core.harmony.answers import answer_harmony
 from helix_ray.core.harmony.cluster import Cluster
 from helix_ray.core.liveness import Liveness, Pulse
-from helix_ray.core.orders import Heartbeat, Order, Receipt, RegisterWorker, RemoveWorker, RetireWorkers
+from helix_ray.core.orders import (
+    CloseSession,
+    Heartbeat,
+    OpenSession,
+    Order,
+    Receipt,
+    RefreshSession,
+    RefuseLogin,
+    RegisterWorker,
+    RemoveWorker,
+    RetireWorkers,
+)
 from helix_ray.core.placement.kept import KeptFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import ListTasks, Question, WorkFor
@@ -47,6 +59,31 @@ RECENT_FACTS_MAX = 50_000
 SNAPSHOT_TAIL_FACTS_MIN = 50_000
 
 
+# What may use the last room up: somebody must be able to log in and look, and to end a session.
+VITAL = (OpenSession, RefreshSession, CloseSession, RefuseLogin)
+
+
+class Room(Protocol):
+    """Why facts cannot be recorded now, as the refusal of the orders that they come from."""
+
+    def __call__(self, *, vital: bool) -> Rejected | None:
+        """Return the refusal; None when there is room."""
+        ...
+
+
+class _Asked:
+    """One answer a commit for each kind of order."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._answers: dict[bool, Rejected | None] = {}
+
+    def __call__(self, *, vital: bool) -> Rejected | None:
+        if vital not in self._answers:
+            self._answers[vital] = self._room(vital=vital)
+        return self._answers[vital]
+
+
 class JournalFailed(Exception):
     """An append failed: the process must end, because memory is ahead of the disk."""
 
@@ -54,7 +91,11 @@ class JournalFailed(Exception):
 class Engine:
     """One control plane's state and the only writer of its journal."""
 
-    def __init__(self, journal: Journal, policy: Policy, clock: Clock) -> None:
+    def __init__(
+        self, journal: Journal, policy: Policy, clock: Clock, room: Room = lambda *, vital: None
+    ) -> None:
+        """`room` says why facts cannot be recorded now; it is asked once a commit."""
+        self._room = room
         self.journal = journal
         self.policy = policy
         self.clock = clock
@@ -85,7 +126,8 @@ class Engine:
         """Carry out orders in one commit; see the steps above. Raises JournalFailed, which must end the process."""
         facts: list[Fact] = []
         now = self.clock.wall()
-        answers = [self._decide_and_fold(order, now, facts) for order in orders]
+        room = _Asked(self._room)
+        answers = [self._decide_and_fold(order, now, facts, room) for order in orders]
         if facts:
             try:
                 self.journal.append(facts)
@@ -94,7 +136,17 @@ class Engine:
             self._remember(facts)
         return answers
 
-    def _decide_and_fold(self, order: Order, now: float, facts: list[Fact]) -> Receipt | Rejected:
+    def take(self, journal: Journal) -> None:
+        """Go on with another journal of the same facts, and with what it has beyond them."""
+        self.journal = journal
+        while facts := journal.read_after(self.state.seq, REPLAY_FACTS_PER_READ):
+            for fact in facts:
+                evolve(self.state, fact)
+            self._remember(facts)
+
+    def _decide_and_fold(
+        self, order: Order, now: float, facts: list[Fact], room: _Asked
+    ) -> Receipt | Rejected:
         try:
             decided = decide(self.state, order, now, self.policy)
         except Exception:
@@ -103,6 +155,11 @@ class Engine:
             return Rejected(ErrorCode.INTERNAL_ERROR, "Internal error")
         if isinstance(decided, (Rejected, Receipt)):
             return decided
+        if decided.events and (refusal := room(vital=isinstance(order.body, VITAL))) is not None:
+            if isinstance(order.body, Heartbeat):
+                # It was heard of all the same: a full disk loses no worker.
+                self._note_pulse(order, decided.data, now)
+            return refusal
         for event in decided.events:
             fact = Fact(self.state.seq + 1, now, order.by.id, order.request_id, event)
             evolve(self.state, fact)

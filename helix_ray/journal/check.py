@@ -21,15 +21,31 @@ COLUMNS = "seq, epoch, at, kind, version, subject, actor, request_id, body, hash
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
     """Open a journal's file (`ro`, `rw`, `rwc`). Raises JournalTooNew."""
-    # An actor's constructor and its methods run on different threads, one after the other.
-    con = sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_WAIT_S, check_same_thread=False
-    )  # fmt: skip
-    version = con.execute("PRAGMA user_version").fetchone()[0]
+    try:
+        con, version = _connected(path, f"mode={mode}")
+    except sqlite3.OperationalError:
+        # To read a file with a log, SQLite makes an index beside it. Where it cannot and there is no log, none is needed.
+        if mode != "ro" or path.with_name(f"{path.name}-wal").exists():
+            raise
+        con, version = _connected(path, "mode=ro&immutable=1")
     if version > FORMAT:
         con.close()
         raise JournalTooNew(f"{path} has format {version}; this release knows up to {FORMAT}")
     return con
+
+
+def _connected(path: Path, options: str) -> tuple[sqlite3.Connection, int]:
+    # An actor opens on one thread and works on another, one after the other.
+    con = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{options}", uri=True, isolation_level=None, timeout=BUSY_WAIT_S, check_same_thread=False
+    )  # fmt: skip
+    try:
+        # The version stands in the file's header; a table's row needs the log as well.
+        con.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return con, int(con.execute("PRAGMA user_version").fetchone()[0])
+    except BaseException:
+        con.close()
+        raise
 
 
 def has_tables(con: sqlite3.Connection) -> bool:

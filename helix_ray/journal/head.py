@@ -11,7 +11,9 @@ written after the commit is durable, so whatever HEAD says was acknowledged.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,8 @@ from pathlib import Path
 import orjson
 
 from helix_ray.journal.errors import JournalDamaged
+
+log = logging.getLogger(__name__)
 
 SLOT_BYTES = 4096
 SLOTS = 2
@@ -42,6 +46,7 @@ class HeadFile:
         self._key = key
         self._handle = -1
         self._turn = 0
+        self._owed: Claim | None = None
 
     def read(self) -> Claim | None:
         """Return the farthest claim, or None without a file. Raises JournalDamaged when no slot's signature fits."""
@@ -71,18 +76,34 @@ class HeadFile:
         self._handle = handle
 
     def note(self, claim: Claim) -> None:
-        """Write a claim whose fact is durable, into the slot that is not the newest."""
+        """Write a claim whose fact is durable, into the slot that is not the newest.
+
+        The fact is recorded whether or not this works, so a failure is left for `sync` to mend: until then a lost end of
+        the journal would go unnoticed, which is no reason to end.
+        """
+        try:
+            self._write(claim)
+        except OSError as error:
+            if self._owed is None:
+                log.error("%s cannot be written and is tried again: %s", self._path.name, error)
+            self._owed = claim
+
+    def _write(self, claim: Claim) -> None:
         os.pwrite(self._handle, self._slot(claim), self._turn * SLOT_BYTES)
         self._turn = (self._turn + 1) % SLOTS
+        self._owed = None
 
     def sync(self) -> None:
-        """Make the notes durable."""
+        """Make the notes durable; raises OSError."""
+        if self._owed is not None:
+            self._write(self._owed)
         os.fdatasync(self._handle)
 
     def close(self) -> None:
         """Make the notes durable and close; safe to call twice."""
         if self._handle >= 0:
-            self.sync()
+            with contextlib.suppress(OSError):
+                self.sync()
             os.close(self._handle)
             self._handle = -1
 

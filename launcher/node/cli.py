@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import resource
 import shlex
 import signal
 import sys
@@ -24,6 +23,7 @@ from launcher.node.home import HOME
 from launcher.node.patience import Limits
 from launcher.node.ray_start import Plan
 from launcher.node.supervisor import Supervisor
+from launcher.open_files import raise_open_files
 from launcher.up import environment, password
 from launcher.up.detach import detached
 from launcher.up.holding import this_process
@@ -35,7 +35,6 @@ STOPPED_S_MAX = 60.0
 SILENT_S_MAX = 3600.0
 STOP_S_MAX = 60.0
 KILLED_S_MAX = 15.0
-OPEN_FILES = 65_536
 # The file that `ray get-auth-token --generate` writes.
 TOKEN_FILE = Path("~/.ray/auth_token")
 
@@ -161,7 +160,7 @@ def _start(
         if known is not None and known.runs():
             _stop(data_dir)
         return detached("launcher.node", others, data_dir / home.LOG_FILE, given)
-    _raise_open_files()
+    raise_open_files()
     held = HOME.lock(data_dir)
     if held is None:
         raise CannotStart(
@@ -188,14 +187,6 @@ def _supervisor(
         if getattr(flags, flag):
             api += [f"--{flag.replace('_', '-')}", getattr(flags, flag)]
     return Supervisor(plan, Limits(flags.head_stopped_s, flags.head_silent_s), api, os.environ, given)
-
-
-def _raise_open_files() -> None:
-    """Let Ray have as many open files as it asks for in its own examples, where the system allows it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if 0 <= soft < allowed:  # no limit at all is -1
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _own_address() -> str:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from helix_ray.config import Settings
 from helix_ray.private import TooWide, keep_private, narrow_folder
 from helix_ray.security.first_password import BadPassword, first_password
+from launcher.open_files import raise_open_files, too_few
 from launcher.up import environment, front, password
 from launcher.up.checks import CannotStart
 from launcher.up.data_dir import LOG_FILE, DataDirBusy
@@ -36,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         given = first_password(settings)
         environment.take_secrets(os.environ)
         narrow_folder(settings.data_dir)
+        if (warning := too_few(raise_open_files())) is not None:
+            print(f"helix up: {warning}", file=sys.stderr)
         if flags.detach:
             others = [word for word in words if word != "--detach"]
             return detached("launcher.up", others, settings.data_dir / LOG_FILE, given)

@@ -39,7 +39,7 @@ def test_a_snapshot_is_of_the_moment_at_which_it_began(tmp_path: Path) -> None:
     began = engine.state.seq
 
     async def keep() -> bool:
-        kept = asyncio.create_task(Snapshotter(engine, journal).keep())
+        kept = asyncio.create_task(Snapshotter(engine, lambda: journal).keep())
         await asyncio.sleep(0)
         submit(engine, "two", 3)
         return await kept
@@ -61,8 +61,8 @@ def test_a_child_that_dies_leaves_no_snapshot(tmp_path: Path, monkeypatch: pytes
     submit(engine, "one")
     with monkeypatch.context() as patch:
         patch.setattr(snapshots, "pack", lambda body: 1 / 0)
-        assert not asyncio.run(Snapshotter(engine, journal).keep())
+        assert not asyncio.run(Snapshotter(engine, lambda: journal).keep())
     assert journal.load_snapshot() is None
-    assert asyncio.run(Snapshotter(engine, journal).keep())
+    assert asyncio.run(Snapshotter(engine, lambda: journal).keep())
     assert journal.load_snapshot() is not None
     journal.close()

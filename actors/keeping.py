@@ -1,0 +1,95 @@
+"""The master's journal as long as it lives: open whole, or for reading only while its disk cannot be written.
+
+whole          orders are recorded while there is room (helix_ray/journal/room.py)
+for reading    questions are answered, every order that would be recorded is refused, and `reopened` tries again
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from pathlib import Path
+
+from helix_ray.core.errors import Rejected
+from helix_ray.engine import Engine
+from helix_ray.journal.errors import JournalLocked
+from helix_ray.journal.reading import ReadingJournal
+from helix_ray.journal.room import DiskRoom, Hindrance
+from helix_ray.journal.sqlite import SqliteJournal
+
+log = logging.getLogger(__name__)
+
+LOCK_WAIT_S = 2.0
+# There is room again, and the journal has not been opened whole yet.
+REOPENING = Hindrance("read_only", {})
+# What opening and writing raise for the machine's sake.
+Trouble = (OSError, sqlite3.Error, JournalLocked)
+
+
+class Keeping:
+    """One data directory's journal and room."""
+
+    def __init__(self, data_dir: Path, reserve_bytes: int) -> None:
+        self._data_dir = data_dir
+        self._room = DiskRoom(data_dir, reserve_bytes, ballast=True)
+        self._secret = b""
+        self._said = False
+        self.journal: SqliteJournal
+
+    def open(self, secret: bytes) -> SqliteJournal:
+        """Open the journal; where the disk cannot be written, for reading. Raises what opening raises."""
+        self._secret = secret
+        try:
+            self.journal = self._whole()
+        except Trouble:
+            hindrance = self._room.look()
+            if hindrance is None:
+                raise
+            self.journal = ReadingJournal(self._data_dir, secret)
+            log.error("the journal is open for reading only, until it can be opened whole: %s", hindrance)
+        return self.journal
+
+    def _whole(self) -> SqliteJournal:
+        # A master that Ray starts again may meet its predecessor's last moments.
+        return SqliteJournal(self._data_dir, self._secret, LOCK_WAIT_S)
+
+    def hindrance(self) -> Hindrance | None:
+        """Return why nothing can be recorded; None when everything can."""
+        found = self._room.look()
+        return REOPENING if found is None and isinstance(self.journal, ReadingJournal) else found
+
+    def no_room(self, *, vital: bool = False) -> Rejected | None:
+        """Return the refusal of an order that would be recorded: engine.Room."""
+        if isinstance(self.journal, ReadingJournal):
+            return (self.hindrance() or REOPENING).rejected()
+        return self._room.refusal(vital=vital)
+
+    def reopened(self) -> SqliteJournal | None:
+        """Open the journal whole where it is open for reading and there is room; blocks for as long as a start does."""
+        reading = self.journal
+        if not isinstance(reading, ReadingJournal) or self._room.look() is not None:
+            return None
+        # SQLite shares what it knows of a file in a process: a log's index that is mapped read-only would stay so.
+        reading.close()
+        try:
+            return self._whole()
+        except Trouble as error:
+            log.warning("the journal cannot be opened whole yet: %s", error)
+            reading.reopen()
+            return None
+
+    def take(self, journal: SqliteJournal, engine: Engine) -> None:
+        """Go on with a journal that was opened whole."""
+        engine.take(journal)
+        self.journal = journal
+        log.info("epoch %d: the journal is open whole again", journal.epoch)
+
+    def mark_head(self) -> None:
+        """Make HEAD durable: it makes the next start safer, so a failure is said once, and tried again."""
+        try:
+            self.journal.mark_head()
+            self._said = False
+        except OSError as error:
+            if not self._said:
+                log.error("HEAD cannot be written and is tried again: %s", error)
+            self._said = True

@@ -1,0 +1,53 @@
+"""The journal of a disk that cannot be written: checked as at every start, read, and never changed.
+
+It takes no lock and begins no epoch. Whoever has it goes on trying to open the real one (SqliteJournal), which checks
+everything again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from helix_ray.core.events import Fact
+from helix_ray.journal.check import connect
+from helix_ray.journal.errors import StaleWriter
+from helix_ray.journal.head import HeadFile
+from helix_ray.journal.sqlite import FILE_NAME, SqliteJournal
+from helix_ray.ports import Snapshot
+
+
+class ReadingJournal(SqliteJournal):
+    """What can be read of a data directory's journal; an append raises StaleWriter."""
+
+    def __init__(self, data_dir: Path, key: bytes) -> None:
+        """Open for reading. Raises JournalDamaged, JournalTooNew, sqlite3.OperationalError or OSError."""
+        self._path = data_dir / FILE_NAME
+        self._key = key
+        self._head_file = HeadFile(data_dir / "HEAD", key)
+        claim = self._head_file.read()
+        self._seq, self._hash = self._check(claim)
+        self.reopen()
+        self.epoch = int(
+            self._connection().execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
+        )
+
+    def reopen(self) -> None:
+        """Open the file again after `close`."""
+        self._con = connect(self._path, "ro")
+
+    def append(self, facts: Sequence[Fact]) -> None:
+        """Raise: nothing may be asked of it that would be recorded."""
+        raise StaleWriter("the journal is open for reading only")
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep nothing."""
+
+    def mark_head(self) -> None:
+        """Mark nothing: no fact was acknowledged."""
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        if self._con is not None:
+            self._con.close()
+            self._con = None

@@ -1,0 +1,177 @@
+"""A disk that is full, has no inodes, or is read-only under one running server: reads go on, writes are 503 with the
+reason within a second, and all is as before when it is mended, with nothing restarted by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import ADMIN_PASSWORD
+from tests.e2e.live import MASTER, Live, ended, serving, shell, submit
+from tests.ray.signals import until
+
+SIZE_MB, RESERVE_BYTES, INODES = 160, 32 << 20, 4000
+REFUSED_S_MAX = 1.0
+TASK = {"title": "t", "type": "planning", "priority": "high"}
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory, require: Callable[[str], str]) -> Iterator[Path]:
+    """Mount a small file system for the module; that takes root, which CI has."""
+    mount, umount = require("mount"), require("umount")
+    folder = tmp_path_factory.mktemp("disk")
+    options = f"size={SIZE_MB}m,nr_inodes={INODES},mode=0700"
+    mounted = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", options, "helix-test", str(folder)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"cannot mount: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run([umount, "-l", str(folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def live(disk: Path) -> Iterator[Live]:
+    """Serve from it, with finished tasks leaving memory at once."""
+    # Its standard error lies beside the data directory.
+    with serving(disk / "data", disk_reserve_bytes=RESERVE_BYTES, retention_s=0) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def full(disk: Path) -> Iterator[None]:
+    """Fill every byte."""
+    filler = disk / "filler"
+    try:
+        with contextlib.suppress(OSError), filler.open("wb") as file:
+            while True:
+                file.write(b"\0" * (1 << 16))
+                file.flush()
+        yield
+    finally:
+        filler.unlink()
+
+
+@contextlib.contextmanager
+def no_inodes(disk: Path) -> Iterator[None]:
+    """Use every inode up."""
+    folder = disk / "many"
+    folder.mkdir()
+    made: list[Path] = []
+    try:
+        with contextlib.suppress(OSError):
+            for number in range(2 * INODES):
+                path = folder / str(number)
+                path.touch()
+                made.append(path)
+        yield
+    finally:
+        for path in made:
+            path.unlink()
+        folder.rmdir()
+
+
+@contextlib.contextmanager
+def read_only(disk: Path) -> Iterator[None]:
+    """Lay the folder over itself, read-only; what is open already stays open, as after an error of the real disk."""
+    data = str(disk / "data")
+    subprocess.run(["mount", "--bind", data, data], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", data], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "-l", data], check=True)
+
+
+STATES = {"disk_full": full, "no_inodes": no_inodes, "read_only": read_only}
+
+
+def ready(live: Live) -> httpx.Response:
+    """Ask whether it is ready."""
+    return httpx.get(f"{live.url}/readyz", timeout=30)
+
+
+def timed(send: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
+    """Send a request; return its answer and how long it took."""
+    began = time.monotonic()
+    return send(), time.monotonic() - began
+
+
+def check_reads(client: httpx.Client, task_id: str) -> None:
+    """Check that everything that only reads is answered."""
+    for path in (
+        f"/tasks/{task_id}",
+        "/tasks",
+        f"/tasks/{task_id}/logs",
+        f"/tasks/{task_id}/result",
+        "/workers",
+    ):
+        answer = client.get(path)
+        assert answer.status_code == 200, (path, answer.text)
+
+
+def check_refused(client: httpx.Client, reason: str, key: str) -> None:
+    """Check that a write is refused in time, with the reason; the first may meet a look at the disk from before."""
+    answer, took_s = timed(lambda: client.post("/tasks", json=TASK, headers={"Idempotency-Key": key}))
+    assert answer.status_code == 503, answer.text
+    assert answer.json()["error"]["details"]["reason"] == reason
+    assert int(answer.headers["retry-after"]) >= 1
+    assert took_s < REFUSED_S_MAX
+
+
+def check_login(live: Live, *, goes_on: bool) -> None:
+    """Check that somebody can still log in, or hears why not: a session that cannot be recorded is none."""
+    body = {"username": "admin", "password": ADMIN_PASSWORD}
+    answer = live.anonymous().post("/auth/login", json=body)
+    assert answer.status_code == (200 if goes_on else 503), answer.text
+
+
+@pytest.mark.parametrize("reason", STATES)
+def test_reads_go_on_and_writes_wait(live: Live, disk: Path, reason: str) -> None:
+    """From trouble to trouble: reads, refusals, /readyz; then all is as before, and what ran meanwhile has ended."""
+    client = live.client()
+    (done,) = submit(client, shell("echo before"))
+    assert ended(client, done)
+    (running,) = submit(client, shell("sleep 4"))
+    until(lambda: client.get(f"/tasks/{running}").json()["status"] == "running")
+    before = client.get("/tasks").json()["total"]
+    with STATES[reason](disk):
+        for number in range(3):
+            check_refused(client, reason, f"{reason}-{number}")
+        check_reads(client, done)
+        check_login(live, goes_on=reason != "read_only")
+        until(lambda: ready(live).status_code == 503, 10.0)
+        assert client.get("/tasks").json()["total"] == before
+    until(lambda: ready(live).status_code == 200, 15.0)
+    answer = client.post("/tasks", json=TASK, headers={"Idempotency-Key": f"{reason}-0"})
+    assert answer.status_code == 201, answer.text
+    again = client.post("/tasks", json=TASK, headers={"Idempotency-Key": f"{reason}-0"})
+    assert again.json()["id"] == answer.json()["id"]
+    assert client.get("/tasks").json()["total"] == before + 1
+    assert ended(client, running)
+    assert client.get(f"/tasks/{running}").json()["status"] == "completed"
+
+
+@pytest.mark.parametrize("reason", ["disk_full", "read_only"])
+def test_a_master_that_comes_up_meanwhile_reads(live: Live, disk: Path, reason: str) -> None:
+    """Killed while nothing can be written, it serves what it can read, and opens its journal whole afterwards."""
+    client = live.client()
+    (done,) = submit(client, shell("echo before"))
+    assert ended(client, done)
+    with STATES[reason](disk):
+        killed = live.kill(MASTER)
+        live.pid(MASTER, other_than=killed)
+        check_reads(client, done)
+        check_refused(client, reason, f"meanwhile-{reason}")
+    until(lambda: client.post("/tasks", json=TASK).status_code == 201, 15.0)
+    (after,) = submit(client, shell("echo after"))
+    assert ended(client, after)
