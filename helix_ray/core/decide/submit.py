@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from math import ceil
 from typing import Any
 
 from helix_ray.core.access import changes_all_tasks
-from helix_ray.core.backpressure import retry_after_s
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.outcome import Context, Decision
+from helix_ray.core.decide.quotas import queue_full, refuse_over_quota
 from helix_ray.core.decide.shards import shard_specs
 from helix_ray.core.dependencies import Resolved, resolve, with_ids
 from helix_ray.core.errors import ErrorCode, Rejected, forbidden, invalid
@@ -77,12 +76,7 @@ def _queue_full(ctx: Context, count: int) -> Rejected | None:
     if unfinished + count <= limit:
         return None
     details = {"queued": unfinished, "limit": limit}
-    return _full("The queue is full", details, unfinished + count - limit, ctx)
-
-
-def _full(message: str, details: dict[str, Any], tasks: int, ctx: Context) -> Rejected:
-    wait_s = retry_after_s(ctx.state, ctx.now, tasks)
-    return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, message, {**details, "retry_after_s": wait_s})
+    return queue_full(ctx, "The queue is full", details, unfinished + count - limit)
 
 
 def _waits(body: SubmitTasks, ids: list[str], refused: list[Rejected | None], ctx: Context) -> Resolved:
@@ -174,22 +168,11 @@ class _Checks:
         return self._demands[demand]
 
     def _quota(self, group: TaskClass, count: int) -> Rejected | None:
-        quota = self._ctx.state.quotas.get(group.project)
-        if quota is None:
-            return None
-        for name, amount in (*group.demand, ("tasks", 1.0)):
-            if amount > quota.limits.get(name, amount):
-                details = {"project_id": group.project, "asked": amount, "limit": quota.limits[name]}
-                return invalid(
-                    "More than the project's quota allows at once", field=f"resources.{name}", **details
-                )
-        limit = quota.limits.get("queued")
-        queued = self._ctx.state.unfinished.get(group.project, 0) + self._accepted.get(group.project, 0)
-        if limit is not None and queued + count > limit:
-            details = {"project_id": group.project, "queued": queued, "limit": limit}
-            return _full("The project's queue is full", details, ceil(queued + count - limit), self._ctx)
-        self._accepted[group.project] = self._accepted.get(group.project, 0) + count
-        return None
+        accepted = self._accepted.get(group.project, 0)
+        refusal = refuse_over_quota(self._ctx, group, accepted + count)
+        if refusal is None:
+            self._accepted[group.project] = accepted + count
+        return refusal
 
 
 def _run_refusal(run: dict[str, Any], ctx: Context, policy: Policy) -> Rejected | None:

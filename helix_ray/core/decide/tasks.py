@@ -7,6 +7,7 @@ from helix_ray.core.decide.attempts import clamp, conclude, progress
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.decide.quotas import refuse_edited, refuse_over_quota
 from helix_ray.core.decide.shards import is_sharded, refused_for_shard, shards_of
 from helix_ray.core.decide.standing import standing
 from helix_ray.core.errors import Rejected, conflict, forbidden, invalid, not_found
@@ -142,7 +143,7 @@ def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Eve
         refusal = unplaceable(demand_of(body.edits["resources"]), ctx)
         if refusal is not None:
             return refusal
-    return [TaskEdited(task.id, body.edits)]
+    return refuse_edited(ctx, task, body.edits) or [TaskEdited(task.id, body.edits)]
 
 
 def _progress(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Event] | Rejected:
@@ -264,7 +265,9 @@ def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
         for shard in shards
         if shard.status in (Status.FAILED, Status.CANCELLED)
     ]
-    return Decision(events, standing(task, events, ctx.now))
+    return refuse_over_quota(ctx, task.group, len(events)) or Decision(
+        events, standing(task, events, ctx.now)
+    )
 
 
 def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:

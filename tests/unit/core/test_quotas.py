@@ -170,3 +170,24 @@ def test_endings_are_remembered_for_a_minute() -> None:
         stage.now += 10
         stage.end(stage.run_to("running"))
     assert len(stage.state.endings) == 7
+
+
+def test_no_detour_leads_past_a_quota() -> None:
+    """What a submit is refused, neither an edit nor a retry reaches; leaving for a project with room is free."""
+    stage = Harmony()
+    stage.add_node()
+    stage.give(o.SetQuota("p", {"cpu": 1.0, "queued": 1.0}), ADMIN)
+    (inside,) = stage.submit(spec(run=COMMAND, project_id="p"))
+    (outside,) = stage.submit(spec(run=COMMAND))
+    moved = stage.refuse(o.UpdateTask(outside, edits={"project_id": "p"}))
+    assert (moved.code, moved.details["queued"]) == ("RATE_LIMIT_EXCEEDED", 1)
+    assert moved.details["retry_after_s"] >= 1
+    grown = stage.refuse(o.UpdateTask(inside, edits={"resources": {"cpu": 2}}))
+    assert (grown.code, grown.details["field"]) == ("VALIDATION_ERROR", "resources.cpu")
+    stage.give(o.UpdateTask(inside, edits={"project_id": "p", "title": "still there"}))
+    stage.give(o.CancelTask(inside))
+    stage.give(o.UpdateTask(outside, edits={"project_id": "p"}))
+    assert stage.refuse(o.RetryTask(inside)).code == "RATE_LIMIT_EXCEEDED"
+    stage.give(o.UpdateTask(outside, edits={"project_id": None}))
+    stage.give(o.RetryTask(inside))
+    assert stage.state.unfinished["p"] == 1

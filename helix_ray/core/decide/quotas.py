@@ -1,0 +1,48 @@
+"""What a project's quota, or a full queue, refuses at once: at submit, and where a task is moved or queued again."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any
+
+from helix_ray.core.backpressure import retry_after_s
+from helix_ray.core.decide.outcome import Context
+from helix_ray.core.errors import ErrorCode, Rejected, invalid
+from helix_ray.core.state import Task, TaskClass, class_of
+
+
+def refuse_over_quota(ctx: Context, group: TaskClass, more: int) -> Rejected | None:
+    """Return why a project takes no `more` unfinished tasks of a class; None when it does.
+
+    An amount above a limit could never run; beyond `queued` there is no room for now.
+    """
+    quota = ctx.state.quotas.get(group.project)
+    if quota is None:
+        return None
+    for name, amount in (*group.demand, ("tasks", 1.0)):
+        if amount > quota.limits.get(name, amount):
+            details = {"project_id": group.project, "asked": amount, "limit": quota.limits[name]}
+            return invalid(
+                "More than the project's quota allows at once", field=f"resources.{name}", **details
+            )
+    limit = quota.limits.get("queued")
+    queued = ctx.state.unfinished.get(group.project, 0)
+    if not more or limit is None or queued + more <= limit:
+        return None
+    details = {"project_id": group.project, "queued": queued, "limit": limit}
+    return queue_full(ctx, "The project's queue is full", details, ceil(queued + more - limit))
+
+
+def refuse_edited(ctx: Context, task: Task, edits: dict[str, Any]) -> Rejected | None:
+    """Return why the quota of the project that an edited task is then in has no room for it."""
+    if not ctx.state.quotas or edits.keys().isdisjoint({"project_id", "resources"}):
+        return None
+    spec = {name: value for name, value in {**task.spec, **edits}.items() if value is not None}
+    group = class_of(spec, task.owner)
+    return refuse_over_quota(ctx, group, int(group.project != task.group.project))
+
+
+def queue_full(ctx: Context, message: str, details: dict[str, Any], tasks: int) -> Rejected:
+    """Refuse for now; `tasks` are too many, and how long those take to end is when to come again."""
+    wait_s = retry_after_s(ctx.state, ctx.now, tasks)
+    return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, message, {**details, "retry_after_s": wait_s})
