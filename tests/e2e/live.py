@@ -103,6 +103,10 @@ class Live:
         rows = self._journal("SELECT body FROM facts WHERE kind = ? ORDER BY seq", kind)
         return [orjson.loads(body) for (body,) in rows]
 
+    def snapshots(self) -> int:
+        """Return how many snapshots the journal's file has."""
+        return int(self._journal("SELECT count(*) FROM snapshots")[0][0])
+
     def _journal(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
         uri = f"file:{self.data_dir}/journal.sqlite?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as con:
