@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup demo test chaos check bench clean help go hosts redis
+.PHONY: test-replicas setup demo test chaos check bench clean help go hosts redis
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,6 +52,9 @@ LANES ?= 3
 LONGEST := $(patsubst %,tests/e2e/test_%.py,ray_up up retention_live journal_crash)
 E2E := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py))
 SIDE_BY_SIDE := $(firstword $(E2E)) tests/ray tests/docs tests/http tests/properties $(wordlist 2,99,$(E2E)) tests/contract tests/golden
+
+test-replicas: ## the tiers with servers, with three API replicas each
+	HELIX_TEST_REPLICAS=3 $(PYTEST) tests/ray tests/e2e tests/docs
 
 test: check go hosts ## everything that CI runs; LANES=1 for one after the other
 	@$(MAKE) --no-print-directory --jobs=$(LANES) --output-sync=target --keep-going $(addprefix lane/,$(SIDE_BY_SIDE))

@@ -19,7 +19,6 @@ from ray.exceptions import RayError, RayTaskError
 from actors.life import STARTING
 from actors.local_link import CallFailed, LinkLost, LocalLink, RayLink
 from actors.reach import Reach
-from actors.read_cache import ReadCache
 from actors.readiness import Readings
 from actors.turn_meter import TurnMeter
 from helix_ray.core.access import SYSTEM, Principal
@@ -52,7 +51,6 @@ from helix_ray.core.orders import (
 from helix_ray.core.questions import (
     ExplainTask,
     GetResult,
-    GetTask,
     ListNodes,
     ListTasks,
     ListWorkers,
@@ -98,7 +96,7 @@ NOT_READY_AGAIN_S = 2
 class RayControlPlane:
     """ports.ControlPlane over the master's handle; make it on the event loop that uses it."""
 
-    def __init__(self, *, cached: bool = False, process: str = "", reach: Reach | None = None) -> None:
+    def __init__(self, *, process: str = "", reach: Reach | None = None) -> None:
         """`process` names the kind of process whose turns are told to the master; without it none are measured."""
         self._meter = TurnMeter(process) if process else None
         self._reach = reach or Reach()
@@ -109,11 +107,10 @@ class RayControlPlane:
         self._light: list[Waiting] = []
         self._heavy: list[Waiting] = []
         self._under_way = 0
-        self._questions: list[tuple[Question, Principal, asyncio.Future[tuple[int, Answer]]]] = []
+        self._questions: list[tuple[Question, Principal, asyncio.Future[Answer]]] = []
         self._asking = 0
         self._running: set[asyncio.Task[None]] = set()
         self._readings = Readings(lambda: self.query(ListWorkers(), SYSTEM))
-        self.cache = ReadCache(self._changes) if cached else None
 
     # ------------------------------------------------------------------------------------- the verbs
 
@@ -130,29 +127,20 @@ class RayControlPlane:
         weight = weight_of(order)
         (self._light if weight <= LIGHT_TASKS_MAX else self._heavy).append((order, future, weight))
         self._send_orders()
-        answer = await future
-        if self.cache is not None and isinstance(answer, Receipt):
-            self.cache.wrote(getattr(order.body, "task_id", None), answer.seq)
-        return answer
+        return await future
 
     async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
-        """Answer a question from the cache, the master, the history or the node that knows."""
+        """Answer a question from the master, the history or the node that knows, as of now: nothing is kept here."""
         if isinstance(question, ReadLog):
             return await self._elsewhere.read_log(question, by, wait_s)
         if isinstance(question, Readiness):
             return {"missing": await self._readings.missing()}
-        if self.cache is not None and isinstance(question, GetTask):
-            known = self.cache.task(question.task_id, by)
-            if known is not None:
-                return known
         if wait_s > 0 or isinstance(question, LONG):
             reply: Answer = await self._call(
                 "query", (question, by, wait_s), lambda refusal: refusal, wait_s=wait_s
             )
         else:
-            seq, reply = await self._ask(question, by)
-            if self.cache is not None and isinstance(question, GetTask) and not isinstance(reply, Rejected):
-                self.cache.keep(question.task_id, reply, seq)
+            reply = await self._ask(question, by)
         reply = await self._elsewhere.with_history(question, by, reply)
         if isinstance(question, GetResult) and not isinstance(reply, Rejected):
             return await self._elsewhere.with_kept(reply)
@@ -187,8 +175,6 @@ class RayControlPlane:
         """Let go of the master; what is under way is not waited for. Safe to call twice."""
         if self._meter is not None:
             self._meter.close()
-        if self.cache is not None:
-            self.cache.close()
         if isinstance(self._link, LocalLink):
             self._link.close()
             # The loop closes the socket in its next turn.
@@ -197,11 +183,6 @@ class RayControlPlane:
 
     async def _tell(self, kind: str, process: str, report: dict[str, Any]) -> None:
         await self._call("take_turns", (kind, process, report), lambda _: None, resend_s=0.0)
-
-    async def _changes(self, after: int, limit: int, wait_s: float) -> tuple[int, int, list[str]] | None:
-        return await self._call(
-            "changes", (after, limit, wait_s), lambda _: None, resend_s=0.0, wait_s=wait_s
-        )
 
     # ------------------------------------------------------------------------------------- batches
 
@@ -236,8 +217,8 @@ class RayControlPlane:
                 future.set_result(answer)
         self._send_orders()
 
-    async def _ask(self, question: Question, by: Principal) -> tuple[int, Answer]:
-        future: asyncio.Future[tuple[int, Answer]] = asyncio.get_running_loop().create_future()
+    async def _ask(self, question: Question, by: Principal) -> Answer:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._questions.append((question, by, future))
         self._send_questions()
         return await future
@@ -248,18 +229,18 @@ class RayControlPlane:
             batch, self._questions = self._questions, []
             self._spawn(self._put(batch))
 
-    async def _put(self, batch: list[tuple[Question, Principal, asyncio.Future[tuple[int, Answer]]]]) -> None:
+    async def _put(self, batch: list[tuple[Question, Principal, asyncio.Future[Answer]]]) -> None:
         pairs = [(question, by) for question, by, _ in batch]
         try:
             replies: list[Answer]
-            seq, replies = await self._call(
+            _, replies = await self._call(
                 "query_batch", (pairs,), lambda refusal: (0, [refusal] * len(batch))
             )
         finally:
             self._asking -= 1
         for (_, _, future), reply in zip(batch, replies, strict=True):
             if not future.done():
-                future.set_result((seq, reply))
+                future.set_result(reply)
         self._send_questions()
 
     def _spawn(self, work: Any) -> None:

@@ -38,7 +38,6 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import has_news
 from helix_ray.core.codec import UnknownKind
 from helix_ray.core.errors import Rejected, forbidden
-from helix_ray.core.events import subject_of
 from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.questions import (
     ExplainTask,
@@ -77,7 +76,6 @@ PAUSE_S_PER_TASK = 0.00001
 # Facts of one answer, whatever the asker's limit.
 EVENTS_MAX = 5000
 WAIT_S_MAX = 30.0
-COALESCE_S = 0.002
 FACTS_PER_REACTION = 100_000
 
 T = TypeVar("T")
@@ -99,7 +97,7 @@ class Master(LivingActor):
         self._long_answer = asyncio.Lock()
         self._arrived = asyncio.Event()
         self._news = asyncio.Event()
-        calls = (self.execute_batch, self.query, self.query_batch, self.events, self.changes, self.take_turns)
+        calls = (self.execute_batch, self.query, self.query_batch, self.events, self.take_turns)
         self._local = LocalServer({call.__name__: call for call in calls})
         super().__init__()
 
@@ -205,24 +203,6 @@ class Master(LivingActor):
 
     async def _facts(self, after: int, limit: int, wait_s: float) -> Batch:
         return await self._until(partial(self._engine.events, after, limit), _has_facts, wait_s)
-
-    async def changes(
-        self, after: int, limit: int, wait_s: float = 0.0
-    ) -> tuple[int, int, list[str]] | NotReady:
-        """Return the new cursor, the head, and the ids of what changed after the old cursor.
-
-        It is a hint for caches, with no payload. A negative cursor starts at the head.
-        """
-        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
-            return refusal
-        if after < 0:
-            return self._engine.state.seq, self._engine.state.seq, []
-        if not (await self._facts(after, 1, wait_s)).facts:
-            return after, self._engine.state.seq, []
-        # One message for all that happens in this moment: each costs the caller as much as a request does.
-        await asyncio.sleep(COALESCE_S)
-        batch = self._engine.events(after, min(limit, EVENTS_MAX))
-        return batch.cursor, batch.head, list({subject_of(fact.event) for fact in batch.facts} - {""})
 
     async def info(self) -> dict[str, Any]:
         """Return the process id, the epoch, how far the journal is, and the socket for callers of this host.

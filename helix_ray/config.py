@@ -27,9 +27,10 @@ class Settings(BaseSettings):
 
     # Where it listens and keeps things.
     host: str = "127.0.0.1"
-    port: int = Field(8080, ge=1, le=65534)
+    port: int = Field(8080, ge=0, le=65535)
     data_dir: Path = Path("~/.helix-ray")
     nodes: int = Field(1, ge=1, le=64)
+    api_replicas: int = Field(0, ge=0, le=64)
     node_resources: str = ""
     tls_cert: Path | None = None
     tls_key: Path | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -35,6 +36,8 @@ AppFactory = Callable[[Settings], ASGIApp]
 NAME = "helix"
 GC_THRESHOLD = 50_000
 REQUESTS_AT_ONCE_MAX = 4096
+REPLICAS_MAX = 8
+CORES_A_REPLICA = 3
 # A replica whose process ended is replaced when its next check fails; one that only hangs, after three timeouts.
 HEALTH_CHECK_PERIOD_S = 0.5
 HEALTH_CHECK_TIMEOUT_S = 10.0
@@ -51,7 +54,7 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     from serve_app.edge.limiter import LendingLimiter
 
     keep_private()
-    plane = RayControlPlane(cached=True, process="api")
+    plane = RayControlPlane(process="api")
     keys = load_or_create_key(settings.data_dir)
     limiter = LendingLimiter(settings.rate_limits(), LenderLink())
     wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter)
@@ -89,9 +92,9 @@ def load_factory(name: str) -> AppFactory:
 
 
 def application(
-    settings: Settings, factory: AppFactory, options: dict[str, Any] | None = None
+    settings: Settings, factory: AppFactory, options: dict[str, Any] | None = None, replicas: int = 1
 ) -> serve.Application:
-    """Bind the deployment; `options` are the replica's Ray actor options beside num_cpus=0."""
+    """Bind the deployment; `options` are the Ray actor options of each replica beside num_cpus=0."""
     # Deployments are kept by the cluster, so the password stays out.
     kept = settings.without_password()
 
@@ -100,7 +103,7 @@ def application(
 
     @serve.deployment(
         name="Api",
-        num_replicas=1,
+        num_replicas=replicas,
         max_ongoing_requests=REQUESTS_AT_ONCE_MAX,
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
         health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
@@ -132,7 +135,17 @@ def app(arguments: dict[str, str]) -> serve.Application:
     if password is not None:
         print(f"administrator: admin, password: {password} (shown this once)", flush=True)
     # The keys and the master's socket are on the head's disk.
-    return application(settings, watched_app, {"resources": {HEAD_RESOURCE: 0.001}})
+    here = {"resources": {HEAD_RESOURCE: 0.001}}
+    return application(settings, watched_app, here, settings.api_replicas or 1)
+
+
+def replicas_for(settings: Settings) -> int:
+    """Return how many replicas share the public port: what the settings say, else by the cores of this machine.
+
+    One event loop is one core; the master, the lender and the tasks need the rest.
+    """
+    cores = len(os.sched_getaffinity(0))
+    return settings.api_replicas or max(1, min(REPLICAS_MAX, cores // CORES_A_REPLICA))
 
 
 def _head_node() -> str:
@@ -167,7 +180,7 @@ def deploy(settings: Settings, factory: AppFactory = control_plane_app) -> None:
         )
     )
     here = {"label_selector": {"ray.io/node-id": ray.get_runtime_context().get_node_id()}}
-    serve.run(application(settings, factory, here), name=NAME, route_prefix="/")
+    serve.run(application(settings, factory, here, replicas_for(settings)), name=NAME, route_prefix="/")
 
 
 def withdraw(*, serve_too: bool) -> None:

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ TESTS = Path(__file__).parent
 TIERS = frozenset({"unit", "properties", "golden", "contract", "http", "ray", "e2e", "docs"})
 ADMIN_PASSWORD = "admin123"
 STOP_MAX_S = 90
+# How many API replicas the servers of tests have: `make test-replicas` runs the tiers with three.
+REPLICAS = int(os.environ.get("HELIX_TEST_REPLICAS", "1"))
 SETTINGS_PREFIX = "HELIX_"
 AMBIENT = ("RAY_ADDRESS",)
 
@@ -104,6 +107,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     port, folder = free_port(), tmp_path_factory.mktemp("up")
     environment = {name: value for name, value in os.environ.items() if not _is_ambient(name)}
     environment |= {"HELIX_ADMIN_PASSWORD": ADMIN_PASSWORD, "HELIX_DATA_DIR": str(folder / "data")}
+    environment["HELIX_API_REPLICAS"] = str(REPLICAS)
     command = [str(Path(sys.executable).with_name("helix")), "up", "--port", str(port)]
     with (folder / "stderr").open("w+") as stderr:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
@@ -118,3 +122,31 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=STOP_MAX_S)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """Make a self-signed certificate for 127.0.0.1."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.fromtimestamp(time.time(), datetime.UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    cert = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    encoding, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    cert_file, key_file = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert_file.write_bytes(cert.public_bytes(encoding))
+    key_file.write_bytes(key.private_bytes(encoding, pkcs8, serialization.NoEncryption()))
+    return cert_file, key_file

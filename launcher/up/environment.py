@@ -9,30 +9,46 @@ from pathlib import Path
 
 from launcher.up import data_dir as home
 from launcher.up.password import FILE_VARIABLE, VARIABLE
+from serve_app.public_port import shared_socket
 
 MARKER = "HELIX_UP_ID"
 TOKEN_BYTES = 32
+NAMES = 512
 # For the process that the user started; tasks run in processes that inherit what is left.
 SECRETS = (VARIABLE, FILE_VARIABLE)
 
+# Settings that Serve's processes read from their environment, before the application is there.
+EDGE = (
+    "HELIX_HEADER_", "HELIX_BODY_", "HELIX_ANSWER_", "HELIX_CONNECTION", "HELIX_TRUSTED_PROXIES",
+)  # fmt: skip
 
-def serving(port: int) -> dict[str, str]:
-    """Return what makes Serve's replica listen on the public port itself (direct ingress, ray#60118).
 
-    The range is half open, so its end is port + 1. Without the quarantine a replica that died may take its port again at
-    once. No draining period: nothing stands before the replica that would have to be told.
+def serving(port: int, ports: int = 1) -> dict[str, str]:
+    """Return what makes each of Serve's replicas listen itself, on `ports` ports from `port` (direct ingress, ray#60118).
+
+    Without the quarantine a replica that died may take its port again at once. No draining period: nothing stands
+    before the replica that would have to be told.
     """
     return {
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(port),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(port + 1),
+        # The range is half open.
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(port + ports),
         "RAY_SERVE_PORT_QUARANTINE_S": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.public_port.layers.middlewares",
         # uvicorn trusts X-Forwarded-For from 127.0.0.1 unless told whom to trust; the edge decides that, so: nobody.
         "FORWARDED_ALLOW_IPS": "none",
     }
+
+
+def sharing(public_socket: Path) -> dict[str, str]:
+    """Return what makes the replicas accept from the socket that is to be had at `public_socket`, however many they are.
+
+    The ports that Serve gives out are names then, of which there are enough: nobody listens on them.
+    """
+    return serving(1, NAMES) | {shared_socket.VARIABLE: str(public_socket)}
 
 
 def ray(data_dir: Path) -> dict[str, str]:
@@ -68,10 +84,16 @@ def _token_file(data_dir: Path) -> Path:
     return path
 
 
-def local(port: int, data_dir: Path, inherited: Mapping[str, str]) -> dict[str, str]:
+def local(public_socket: Path, data_dir: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     """Return the whole environment of a session that starts its own cluster; the shell's RAY_* is not for it."""
     kept = {name: value for name, value in inherited.items() if not name.startswith("RAY_")}
-    return kept | ray(data_dir) | serving(port)
+    return kept | ray(data_dir) | sharing(public_socket)
+
+
+def joined(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return what workers of a cluster that was not started by us need of ours: how to serve, and the edge's settings."""
+    edge = {name: value for name, value in inherited.items() if name.startswith(EDGE)}
+    return sharing(Path(inherited[shared_socket.VARIABLE])) | edge
 
 
 def take_secrets(environment: MutableMapping[str, str]) -> None:

@@ -17,9 +17,11 @@ from launcher.up import data_dir as home
 from launcher.up import environment, keeper, process_tree
 from launcher.up.checks import CannotStart, check
 from launcher.up.holding import this_process
+from launcher.up.public_socket import PublicSocket
 
 # Ray makes Unix sockets some 70 characters below this, and their paths may have 107.
 TEMP_PARENT = Path("/tmp")  # noqa: S108  # mkdtemp's directory below it is ours alone
+PUBLIC_SOCKET = "public"
 DOWN_S_MAX = 15.0
 KILLED_S_MAX = 15.0
 
@@ -31,16 +33,20 @@ def up(settings: Settings, app: str, given: str | None = None) -> int:
     """
     lock = home.take(settings.data_dir)
     check(settings)
-    below = _environment(settings)
-    home.DATA_DIR.write(settings.data_dir, _instance(below[environment.MARKER], settings))
+    public = PublicSocket(settings.host, settings.port)
+    settings = settings.model_copy(update={"port": public.port})
     temp_dir = Path(tempfile.mkdtemp(prefix="helix-up-", dir=TEMP_PARENT))
+    below = _environment(settings, temp_dir / PUBLIC_SOCKET)
+    home.DATA_DIR.write(settings.data_dir, _instance(below[environment.MARKER], settings))
     process_tree.adopt_orphans()
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(writing)
+        public.close()
         _run_keeper(reading, settings.data_dir, temp_dir, below, app, given)
     os.close(reading)
+    public.hand_out(temp_dir / PUBLIC_SOCKET)
     # The folder itself is closed already (cli.py); what an earlier start left below it is nobody's hurry.
     narrow_below(settings.data_dir)
     code = _wait_for_keeper(pid, writing)
@@ -80,12 +86,13 @@ def _wait_for_keeper(pid: int, writing: int) -> int:
     return 0 if told else (code if code >= 0 else 1)
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def _environment(settings: Settings, public_socket: Path) -> dict[str, str]:
     if "RAY_ADDRESS" in os.environ:
-        below = dict(os.environ) | environment.serving(settings.port)
+        below = dict(os.environ) | environment.sharing(public_socket)
     else:
-        below = environment.local(settings.port, settings.data_dir, os.environ)
-    return below | {environment.MARKER: secrets.token_hex(8)}
+        below = environment.local(public_socket, settings.data_dir, os.environ)
+    # With --port 0 the kernel has chosen one.
+    return below | {environment.MARKER: secrets.token_hex(8), "HELIX_PORT": str(settings.port)}
 
 
 def _instance(marker: str, settings: Settings) -> home.Instance:

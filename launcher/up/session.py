@@ -137,7 +137,7 @@ def _run_joined(settings: Settings, app: str, address: str) -> int:
     from launcher.up import cluster
     from serve_app import deployment
 
-    cluster.connect(address, environment.serving(settings.port))
+    cluster.connect(address, environment.joined(os.environ))
     if deployment.running():
         raise Failed(
             f"Ray Serve runs on {address} already: add the API to it with: serve run serve_app.deployment:app"

@@ -79,7 +79,7 @@ class ClosedPort:
 def middlewares() -> list[Middleware]:
     """Return what this process puts round Serve: its proxy is closed, a replica is the API; other ports move to loopback."""
     serve_seams.check()
-    serve_seams.start_servers_with(listening.start)
+    serve_seams.start_servers_with(replica=listening.start_replica, proxy=listening.start)
     if serve_seams.in_proxy():
         serve_seams.bind_proxy_to_loopback()
         return [Middleware(ClosedPort)]
@@ -90,5 +90,5 @@ def middlewares() -> list[Middleware]:
 def guards() -> list[Middleware]:
     """Return nothing, and have Serve's proxy listen as we do: for `serve run` and KubeRay, where the proxy is the way in."""
     serve_seams.check()
-    serve_seams.start_servers_with(listening.start)
+    serve_seams.start_servers_with(replica=listening.start, proxy=listening.start)
     return []

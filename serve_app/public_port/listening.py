@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from typing import Any
 
@@ -11,8 +12,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from helix_ray.config import Settings
+from serve_app.public_port import shared_socket
+from serve_app.public_port.acceptor import Acceptor
 from serve_app.public_port.connection import protocol
 from serve_app.public_port.limits import ConnectionLimits
+from serve_app.public_port.shared_socket import SignsOfLife
 
 
 async def start(
@@ -26,11 +30,76 @@ async def start(
 
     Raises RuntimeError, caused by the OSError, where the address cannot be bound: Serve looks for that.
     """
-    listener = _bind(http_options.host, http_options.port)
+    return _serve(app, http_options, event_loop, _bind(http_options.host, http_options.port), None)
+
+
+async def start_replica(
+    app: ASGIApp,
+    http_options: Any,
+    *,
+    event_loop: asyncio.AbstractEventLoop,
+    enable_so_reuseport: bool = False,
+) -> tuple[asyncio.Task[None], uvicorn.Server]:
+    """Do the same on the public socket that the launcher holds; where none does, as Serve's options say.
+
+    The port that Serve has given out for this replica is then a name only: nobody listens on it.
+    """
+    path = os.environ.get(shared_socket.VARIABLE)
+    if path is None:
+        return await start(app, http_options, event_loop=event_loop)
+    return _serve(app, http_options, event_loop, *shared_socket.fetch(path))
+
+
+def _serve(
+    app: ASGIApp,
+    http_options: Any,
+    loop: asyncio.AbstractEventLoop,
+    listener: socket.socket,
+    lifeline: socket.socket | None,
+) -> tuple[asyncio.Task[None], uvicorn.Server]:
     # uvicorn logs every message of every request while this level is not set.
     logging.getLogger("uvicorn.error").level = logging.CRITICAL
-    server = uvicorn.Server(_config(_wrapped(app, http_options.middlewares), http_options, event_loop))
-    return event_loop.create_task(server.serve(sockets=[listener])), server
+    server = PortServer(_config(_wrapped(app, http_options.middlewares), http_options, loop), lifeline)
+    return loop.create_task(server.serve(sockets=[listener])), server
+
+
+class PortServer(uvicorn.Server):
+    """uvicorn's server, which accepts with an Acceptor and shows that it lives as long as it does."""
+
+    def __init__(self, config: uvicorn.Config, lifeline: socket.socket | None = None) -> None:
+        super().__init__(config)
+        self._lifeline = lifeline
+        self._signs: SignsOfLife | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept from `sockets`."""
+        await self.lifespan.startup()
+        loop = asyncio.get_running_loop()
+        for listener in sockets or ():
+            listener.listen(self.config.backlog)
+        self.servers = [
+            Acceptor(listener, self._protocol, self.config.ssl, shared=self._lifeline is not None)  # type: ignore[misc]  # has what uvicorn calls
+            for listener in sockets or ()
+        ]
+        if self._lifeline is not None:
+            self._signs = SignsOfLife(self._lifeline, loop)
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, finish what was begun, and only then stop showing signs of life."""
+        try:
+            await super().shutdown(sockets)
+        finally:
+            if self._signs is not None:
+                self._signs.close()
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(
+            config=self.config,  # type: ignore[call-arg]
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        return made
 
 
 def _config(app: ASGIApp, options: Any, loop: asyncio.AbstractEventLoop) -> uvicorn.Config:

@@ -47,10 +47,10 @@ def in_proxy() -> bool:
     return str(ray.get_runtime_context().get_actor_name()).startswith(PROXY.find())
 
 
-def start_servers_with(start: Callable[..., Any]) -> None:
-    """Have Serve's processes listen with `start`, which takes and returns what Serve's own does."""
-    REPLICA_START.replace(start)
-    PROXY_START.replace(start)
+def start_servers_with(*, replica: Callable[..., Any], proxy: Callable[..., Any]) -> None:
+    """Have Serve's processes listen with these, which take and return what Serve's own function does."""
+    REPLICA_START.replace(replica)
+    PROXY_START.replace(proxy)
 
 
 def bind_proxy_to_loopback() -> None:

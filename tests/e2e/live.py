@@ -18,7 +18,7 @@ import httpx
 import orjson
 import psutil
 
-from tests.conftest import ADMIN_PASSWORD, STOP_MAX_S, free_port
+from tests.conftest import ADMIN_PASSWORD, REPLICAS, STOP_MAX_S
 from tests.ray.signals import until
 
 PLENTY = 100_000_000
@@ -73,12 +73,13 @@ class Live:
         return found
 
     def pid(self, title: str, *, other_than: int = 0) -> int:
-        """Wait until there is exactly one such process, and not the one of before; return it."""
+        """Wait until there are as many such processes as there should be, without the one of before; return the first."""
+        wanted = REPLICAS if title == REPLICA else 1
         found: list[int] = []
 
         def there() -> bool:
             found[:] = [pid for pid in self.pids(title) if pid != other_than]
-            return len(found) == 1
+            return len(found) == wanted
 
         until(there)
         return found[0]
@@ -116,10 +117,13 @@ class Live:
 @contextlib.contextmanager
 def serving(data_dir: Path, **settings: object) -> Iterator[Live]:
     """Run `helix up` with these settings (HELIX_* names in lower case) until the block ends."""
-    given = {f"HELIX_{name.upper()}": str(value) for name, value in (UNLIMITED | settings).items()}
+    given = {
+        f"HELIX_{name.upper()}": str(value)
+        for name, value in (UNLIMITED | {"api_replicas": REPLICAS} | settings).items()
+    }
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HELIX_", "RAY_"))}
     environment = {**kept, "HELIX_ADMIN_PASSWORD": ADMIN_PASSWORD, "HELIX_DATA_DIR": str(data_dir), **given}
-    command = [sys.executable, "-m", "launcher.up", "--port", str(free_port())]
+    command = [sys.executable, "-m", "launcher.up", "--port", "0"]
     log = data_dir.with_name(f"{data_dir.name}.stderr")
     with log.open("a") as stderr:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)

@@ -80,7 +80,7 @@ def test_what_replaces_a_seam_has_its_parameters(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(*_owner(seam), seam.find())
     from serve_app.public_port import listening
 
-    serve_seams.start_servers_with(listening.start)
+    serve_seams.start_servers_with(replica=listening.start_replica, proxy=listening.start)
     serve_seams.bind_proxy_to_loopback()
     serve_seams.bind_replica_calls_to_loopback()
     seams.check((*serve_seams.SEAMS, serve_seams.PROXY_START))

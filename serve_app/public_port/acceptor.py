@@ -1,0 +1,102 @@
+"""Takes connections from a listening socket that other processes may accept from as well.
+
+An event loop's own server accepts until the queue is empty, so the first of several replicas to wake up would have all
+that came at once. Here it is one a turn of the loop: a replica that is busy turns slowly, and takes fewer. And after a few
+in a row, one that shares the socket lets the others have a turn: they wake up in less time than it pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+
+# A client that does not finish its TLS handshake is not a connection yet, and bound by these alone.
+HANDSHAKE_S_MAX = 10.0
+HANDSHAKES_MAX = 1024
+TLS_CLOSE_S_MAX = 5.0
+# No file handles or memory left: look again after this, instead of at once and for ever.
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+EXHAUSTED_WAIT_S = 0.1
+IN_A_ROW_MAX = 2
+LET_OTHERS_S = 0.001
+
+
+class Acceptor:
+    """Begins at once, on the running event loop; ends with close, like an asyncio server."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        make: Callable[[], asyncio.Protocol],
+        tls: ssl.SSLContext | None,
+        *,
+        shared: bool,
+    ) -> None:
+        self._listener = listener
+        self._make = make
+        self._tls = tls
+        self._shared = shared
+        self._in_a_row = 0
+        self._loop = asyncio.get_running_loop()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._paused: asyncio.TimerHandle | None = None
+        listener.setblocking(False)
+        self._open = True
+        self._resume()
+
+    def close(self) -> None:
+        """Accept no more; what was accepted goes on."""
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._listener.fileno())
+            if self._paused is not None:
+                self._paused.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait for handshakes that are under way."""
+        await asyncio.gather(*self._opening, return_exceptions=True)
+
+    def _resume(self) -> None:
+        self._in_a_row = 0
+        if self._open:
+            self._loop.add_reader(self._listener.fileno(), self._accept_one)
+
+    def _pause(self, wait_s: float) -> None:
+        self._loop.remove_reader(self._listener.fileno())
+        self._paused = self._loop.call_later(wait_s, self._resume)
+
+    def _accept_one(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # another replica was faster, or the client has gone
+        except OSError as error:
+            if error.errno not in EXHAUSTED:
+                raise
+            self._pause(EXHAUSTED_WAIT_S)
+            return
+        self._in_a_row += 1
+        if self._shared and self._in_a_row >= IN_A_ROW_MAX:
+            self._pause(LET_OTHERS_S)
+        if len(self._opening) >= HANDSHAKES_MAX:
+            client.close()
+            return
+        client.setblocking(False)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._begin(client))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _begin(self, client: socket.socket) -> None:
+        times = (
+            {"ssl_handshake_timeout": HANDSHAKE_S_MAX, "ssl_shutdown_timeout": TLS_CLOSE_S_MAX}
+            if self._tls is not None
+            else {}
+        )
+        try:
+            await self._loop.connect_accepted_socket(self._make, client, ssl=self._tls, **times)
+        except (OSError, ssl.SSLError):
+            client.close()  # not TLS, too slow, or gone

@@ -1,0 +1,143 @@
+"""Three API replicas on one port, as `helix up` runs them: killed, stopped, and asked one after another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.client import HTTPResponse
+
+import httpx
+import pytest
+
+from tests.e2e.live import REPLICA, Live, error_of, function, serving
+from tests.ray.signals import until
+
+REPLICAS = 3
+HUNG_S_MAX = 5.0
+REVOKED_S_MAX = 1.0
+TASK = {"title": "t", "type": "planning"}
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with serving(tmp_path_factory.mktemp("replicas") / "data", api_replicas=REPLICAS) as server:
+        yield server
+
+
+def three(live: Live) -> list[int]:
+    """Wait until Serve has three replicas; return their process ids."""
+    until(lambda: len(live.pids(REPLICA)) == REPLICAS)
+    return live.pids(REPLICA)
+
+
+class Asking:
+    """Requests from several threads, each on a connection of its own, until it ends."""
+
+    def __init__(self, live: Live) -> None:
+        self.came: Counter[str] = Counter()
+        self._url = httpx.URL(live.url)
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(4)]
+
+    def __enter__(self) -> Asking:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._done.is_set():
+            try:
+                with socket.create_connection((self._url.host, self._url.port or 80), timeout=20) as client:
+                    client.sendall(b"GET /healthz HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")
+                    answered = client.recv(12) == b"HTTP/1.1 200"
+                    self.came["ok" if answered else "broken"] += 1
+            except ConnectionRefusedError:
+                self.came["refused"] += 1
+            except OSError:
+                self.came["broken"] += 1
+
+
+def test_a_read_sees_every_write_that_was_answered_before(live: Live) -> None:
+    """What one connection has written, ten others read: created, changed as a side effect, deleted."""
+    writer = live.client()
+    readers = [live.anonymous() for _ in range(10)]
+    for reader in readers:
+        reader.headers["Authorization"] = writer.headers["Authorization"]
+    for _ in range(10):
+        first = writer.post("/tasks", json=TASK).json()["id"]
+        second = writer.post("/tasks", json={**TASK, "depends_on": [first]}).json()["id"]
+        assert {reader.get(f"/tasks/{second}").json()["status"] for reader in readers} == {"waiting"}
+        writer.post(f"/tasks/{first}/cancel")
+        assert "waiting" not in {reader.get(f"/tasks/{second}").json()["status"] for reader in readers}
+        writer.delete(f"/tasks/{second}")
+        assert {reader.get(f"/tasks/{second}").status_code for reader in readers} == {404}
+
+
+def test_a_session_that_ended_has_ended_at_each(live: Live) -> None:
+    """After a logout no replica takes the token for longer than a second."""
+    client = live.client()
+    others = [live.anonymous() for _ in range(12)]
+    for other in others:
+        other.headers["Authorization"] = client.headers["Authorization"]
+        assert other.get("/tasks").status_code == 200
+    client.post("/auth/logout")
+    ended = time.monotonic()
+    open_ones = set(range(len(others)))
+    while open_ones:
+        open_ones = {i for i in open_ones if others[i].get("/tasks").status_code != 401}
+        assert not open_ones or time.monotonic() - ended < REVOKED_S_MAX + 1
+
+
+def test_what_is_refused_below_the_application_has_all_headers(live: Live) -> None:
+    """An endless header is 431 in the envelope with the address's rate limit, and two Host headers are 400."""
+    url = httpx.URL(live.url)
+    for raw, status, code in (
+        (b"GET / HTTP/1.1\r\nhost: t\r\nx-a: ".ljust(65_536, b"a"), 431, "HEADERS_TOO_LARGE"),
+        (b"GET / HTTP/1.1\r\nhost: t\r\nhost: t\r\n\r\n", 400, "VALIDATION_ERROR"),
+    ):
+        with socket.create_connection((url.host, url.port or 80), timeout=20) as client:
+            client.sendall(raw)
+            got = HTTPResponse(client)
+            got.begin()
+            answer = httpx.Response(got.status, headers=dict(got.getheaders()), content=got.read())
+            got.close()
+        error_of(answer, status, code)
+        assert answer.headers["connection"] == "close"
+
+
+def test_a_killed_one_is_not_noticed_and_replaced(live: Live) -> None:
+    """kill -9 of one of three under load: nobody is refused, few requests break, and Serve starts another."""
+    victim = three(live)[0]
+    with Asking(live) as asking:
+        until(lambda: asking.came["ok"] > 50)
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: victim not in live.pids(REPLICA) and len(live.pids(REPLICA)) == REPLICAS)
+        until(lambda: asking.came["ok"] > 200)
+    assert asking.came["refused"] == 0
+    assert asking.came["broken"] <= 4
+
+
+def test_a_stopped_one_is_ended_and_replaced(live: Live) -> None:
+    """SIGSTOP of one of three: it is killed within 5 s, and meanwhile the others serve whoever comes."""
+    victim = three(live)[0]
+    with Asking(live) as asking:
+        until(lambda: asking.came["ok"] > 50)
+        stopped = time.monotonic()
+        os.kill(victim, signal.SIGSTOP)
+        until(lambda: victim not in live.pids(REPLICA))
+        assert time.monotonic() - stopped < HUNG_S_MAX + 1
+        until(lambda: len(live.pids(REPLICA)) == REPLICAS)
+    assert asking.came["refused"] == 0
+    assert asking.came["broken"] <= 4
+    client = live.client()
+    assert client.post("/tasks", json=function("add", 20, 1)).status_code == 201
