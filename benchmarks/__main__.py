@@ -26,6 +26,7 @@ from benchmarks import (
     single,
     throughput,
     turns,
+    width,
 )
 from benchmarks.report import Report
 from benchmarks.scale import FULL, QUICK, Scale
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         explain,
         cluster,
         turns,
+        width,
     )
 }
 RESULTS = Path(__file__).parent / "results"
