@@ -32,6 +32,7 @@ UNLIMITED = {
     "login_limit_per_minute": PLENTY,
 }
 MASTER, REPLICA = "ray::Master", "ray::ServeReplica"
+HISTORIAN = "ray::Historian"
 LENDER, EXECUTOR, NODE_WORKER = "ray::LenderActor", "ray::ExecutorActor", "ray::NodeWorker"
 FINISHED = frozenset({"completed", "failed", "cancelled"})
 PAGE_TASKS = 1000

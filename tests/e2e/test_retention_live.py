@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ import pytest
 
 from launcher.up.data_dir import DATA_DIR
 from tests.e2e.live import (
+    HISTORIAN,
     Json,
     Live,
     add_user,
@@ -136,6 +138,36 @@ def test_a_retired_task_is_finished_for_good(kept: Kept) -> None:
     (after,) = submit(kept.admin, function("add", 1, 2, depends_on=[task_id]))
     assert ended(kept.admin, after)["status"] == "completed"
     assert kept.admin.delete(f"/tasks/{after}").status_code == 204
+
+
+def test_a_historian_that_is_silent_is_503(kept: Kept) -> None:
+    """While it hangs, what only it knows is 503 with Retry-After; killed, it is back; at no time is anything less said."""
+    admin, task_id, total = kept.admin, kept.ids[0], count(kept.admin)
+    pid = kept.live.pid(HISTORIAN)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # The task itself may still be known to the replica that is asked.
+        answer = admin.get(f"/tasks/{task_id}/result")
+        assert error_of(answer, 503, "SERVICE_UNAVAILABLE")["unavailable"] == "history"
+        assert int(answer.headers["retry-after"]) >= 1
+        error_of(admin.get("/tasks"), 503, "SERVICE_UNAVAILABLE")
+        error_of(
+            admin.post("/tasks", json=function("noop", depends_on=[task_id])), 503, "SERVICE_UNAVAILABLE"
+        )
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert admin.get(f"/tasks/{task_id}").json() == kept.tasks[task_id]
+    kept.live.kill(HISTORIAN)
+    statuses: set[int] = set()
+
+    def back() -> bool:
+        answer = admin.get("/tasks", params={"limit": 1})
+        statuses.add(answer.status_code)
+        return answer.status_code == 200
+
+    until(back, 15.0)
+    assert statuses <= {200, 503}
+    assert count(admin) == total
 
 
 def test_a_retired_task_can_be_deleted(kept: Kept) -> None:
