@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from helix_ray.core.access import SYSTEM, Principal, sees_all_tasks
+from helix_ray.core.access import SYSTEM, Principal, sees_all_tasks, sees_task
 from helix_ray.core.errors import Rejected
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
 from helix_ray.elsewhere import Unavailable
@@ -43,9 +43,7 @@ class Archive:
         view: dict[str, Any] | None = await self._on_thread(ask, question.task_id, through)
         if view is None and self._history.through < through:
             return BEHIND
-        if view is None or not (view["owner"] == by.id or sees_all_tasks(by)):
-            return None
-        return view
+        return None if view is None or not await self._sees(by, view) else view
 
     async def list(
         self, question: ListTasks, by: Principal, live: dict[str, Any]
@@ -55,7 +53,12 @@ class Archive:
             return BEHIND
         owner = None if sees_all_tasks(by) else by.id
         lines, total = await self._on_thread(
-            self._history.list, question, owner, live["retired_through"], question.offset + question.limit
+            self._history.list,
+            question,
+            owner,
+            live["retired_through"],
+            question.offset + question.limit,
+            by.projects,
         )
         skip = max(0, question.offset - live["total"])
         page = live["tasks"] + lines[skip:]
@@ -67,11 +70,19 @@ class Archive:
         if through is None:
             return NO_MASTER
         found = await self._on_thread(self._history.results, live["unknown"], through)
-        seen = {i: view for i, view in found.items() if view["owner"] == by.id or sees_all_tasks(by)}
+        seen = {i: view for i, view in found.items() if await self._sees(by, view)}
         unknown = [task_id for task_id in live["unknown"] if task_id not in seen]
         if unknown and self._history.through < through:
             return BEHIND
         return {**live, "done": [*live["done"], *seen.values()], "unknown": unknown}
+
+    async def _sees(self, by: Principal, view: dict[str, Any]) -> bool:
+        """Say whether somebody sees a task that has left memory; a result does not say its project by itself."""
+        project = None
+        if by.projects is not None:
+            task = await self._on_thread(self._history.get_task, view["id"])
+            project = None if task is None else task["project_id"]
+        return sees_task(by, view["owner"], project)
 
     async def _retired_through(self) -> int | None:
         """Return how far tasks are retired; None when the master does not answer."""

@@ -31,6 +31,7 @@ from helix_ray.core.orders import (
     ChangeRoles,
     CloseSession,
     CreateProject,
+    CreateToken,
     CreateUser,
     DeleteTask,
     DistributeTask,
@@ -44,6 +45,7 @@ from helix_ray.core.orders import (
     RemoveProject,
     RemoveUser,
     RetryTask,
+    RevokeToken,
     SetQuota,
     SubmitTasks,
     UpdateTask,
@@ -83,7 +85,7 @@ CALL_TASKS_MAX = 500
 NEEDS_KEY = (
     UpdateTask, CancelTask, RetryTask, DeleteTask, RegisterWorker, DrainWorker, CreateUser, RemoveUser, ChangeRoles,
     ChangePassword, OpenSession, RefreshSession, CloseSession, DistributeTask, SetQuota,
-    CreateProject, ChangeProject, RemoveProject, AddMember, RemoveMember,
+    CreateProject, ChangeProject, RemoveProject, AddMember, RemoveMember, CreateToken, RevokeToken,
 )  # fmt: skip
 # Questions whose answers may take long: they travel alone, so that nobody's short one waits for them.
 LONG = (ListTasks, WaitTasks, ListNodes, ExplainTask, PlanTask)

@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     admin_password_file: Path | None = None
     token_ttl_s: int = Field(3600, ge=60, le=86_400)
     refresh_ttl_s: int = Field(14 * 86_400, ge=300)
+    sessions_per_user_max: int = Field(50, ge=1, le=10_000)
+    api_token_ttl_s: int = Field(90 * 86_400, ge=60)
+    api_token_ttl_s_max: int = Field(365 * 86_400, ge=60)
+    api_tokens_per_user_max: int = Field(100, ge=1, le=10_000)
     trusted_proxies: str = ""
     docs_open: bool = True
     metrics_open: bool = True
@@ -149,6 +153,9 @@ class Settings(BaseSettings):
             function_allow=_names(self.function_allow),
             queue_tasks_max=self.queue_tasks_max,
             batch_dependencies_max=self.batch_dependencies_max,
+            sessions_per_user_max=self.sessions_per_user_max,
+            api_tokens_per_user_max=self.api_tokens_per_user_max,
+            api_token_ttl_s_max=float(self.api_token_ttl_s_max),
             retry_backoff_s=self.retry_backoff_s,
             retry_backoff_s_max=self.retry_backoff_s_max,
             losses_max=self.losses_max,

@@ -20,6 +20,7 @@ from serve_app.deps import Services
 from serve_app.edge import unparsed
 from serve_app.edge.stack import wrap
 from serve_app.routes import (
+    api_tokens,
     auth,
     batch,
     docs,
@@ -61,15 +62,16 @@ def build_app(
     keys: KeyRing,
     limiter: ClosingLimiter,
     tokens: Tokens | None = None,
+    sessions: SessionCache | None = None,
 ) -> FastAPI:
-    """Build the routes without the edge; `tokens` are made from the keys unless given."""
+    """Build the routes without the edge; `tokens` and `sessions` are made unless given."""
     services = Services(
         control=control,
         settings=settings,
         tokens=tokens or Tokens(keys),
         passwords=PasswordGate(),
-        sessions=SessionCache(control),
-        secret=keys.secrets[keys.current],
+        sessions=sessions or SessionCache(control),
+        secrets=(keys.secrets[keys.current], *keys.secrets.values()),
     )
 
     @asynccontextmanager
@@ -92,7 +94,7 @@ def build_app(
     app.state.services = services
     # The routes that are asked most come first: paths are matched in order.
     for router in (
-        tasks.router, batch.router, logs.router, workers.router, harmony.router, auth.router, users.router,
+        tasks.router, batch.router, logs.router, workers.router, harmony.router, auth.router, api_tokens.router, users.router,
         projects.router,
     ):  # fmt: skip
         app.include_router(router, prefix=PREFIX)
@@ -112,13 +114,14 @@ def build_asgi(
     tokens: Tokens | None = None,
 ) -> ASGIApp:
     """Build what is served: the routes behind the edge; `tokens` are made from the keys unless given."""
-    tokens = tokens or Tokens(keys)
+    tokens, sessions = tokens or Tokens(keys), SessionCache(control)
     unparsed.look_at(limiter)
     proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",") if proxy.strip()]
     return wrap(
-        build_app(control, settings, keys, limiter, tokens),
+        build_app(control, settings, keys, limiter, tokens, sessions),
         limiter=limiter,
         verifier=tokens,
+        api_tokens=sessions,
         trusted_proxies=proxies,
         body_bytes_max=settings.body_bytes_max,
         body_bytes_max_by_path={BATCH_PATH: settings.batch_body_bytes_max},

@@ -47,8 +47,8 @@ class Services:
     tokens: Tokens
     passwords: PasswordGate
     sessions: SessionCache
-    # Signs what must come out the same on every replica; never leaves the process.
-    secret: bytes = field(repr=False)
+    # Sign what must come out the same on every replica, the present one first; they never leave the process.
+    secrets: tuple[bytes, ...] = field(repr=False)
 
     async def execute(self, order: Order) -> Receipt:
         """Carry out an order; raise Refused when it is rejected."""

@@ -1,43 +1,59 @@
-"""Who is behind a session, as this replica last heard, and never from longer ago than STALE_S.
+"""Who is behind a session or an API token, as this replica last heard, and never from longer ago than STALE_S.
 
 A session that ends (logout, another password, a removed user) is known everywhere within STALE_S, because nothing older
 than that is used: between FRESH_S and STALE_S what is known is used once more while it is asked for again, after that
-the request waits for the answer. So a session in use costs the control plane two small questions each FRESH_S at most,
+the request waits for the answer. So a session in use costs the control plane one small question each FRESH_S at most,
 and no replica has to follow the facts. Roles are the user's of now, not those of the token.
+
+An API token is looked up by its hash, under the same rule. Of one that was never seen here the edge asks before it
+counts the request; of one that is known, however old, it takes the user whose requests are counted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.decide.tokens import USE_NOTED_EVERY_S
+from helix_ray.core.ended import refusal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
-from helix_ray.core.questions import GetSession, GetUser
+from helix_ray.core.orders import NoteTokenUse, Order, Receipt
+from helix_ray.core.questions import Identify
 from helix_ray.ports import ControlPlane
+from helix_ray.security.api_tokens import hash_api_token
 from helix_ray.security.tokens import Claims
+from helix_ray.wire.ids import new_seed
+
+log = logging.getLogger(__name__)
 
 FRESH_S = 0.3
 STALE_S = 0.7
 SESSIONS_KNOWN_MAX = 4_096
 
-ENDED = Rejected(ErrorCode.UNAUTHORIZED, "The session has ended", {"reason": "session"})
+UNKNOWN = refusal("unknown", None)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A session as of `asked_at` (monotonic seconds, before asking); no principal: it has ended."""
+    """A session or API token as of `asked_at` (monotonic seconds, before asking).
+
+    Without a principal it has ended, or never was, and `refusal` says why.
+    """
 
     principal: Principal | None
     expires_at: float
     asked_at: float
+    refusal: Rejected | None = None
 
 
 class SessionCache:
-    """Sessions by id; to be used on one event loop."""
+    """Sessions and API tokens by id and hash; to be used on one event loop."""
 
     def __init__(
         self,
@@ -53,19 +69,35 @@ class SessionCache:
         self._asking: dict[str, asyncio.Task[Known]] = {}
         # All that is under way, also what is too old to be kept: the loop itself holds tasks weakly.
         self._running: set[asyncio.Task[Known]] = set()
+        self._noting: dict[str, asyncio.Task[Receipt | Rejected]] = {}
 
     async def principal(self, claims: Claims) -> Principal:
         """Return who a verified token stands for now; raise Refused (UNAUTHORIZED) when the session has ended."""
-        known = self._known.get(claims.session_id)
+        known = self._known.get(claims.session_id or claims.token_hash)
         age_s = self._clock() - known.asked_at if known is not None else STALE_S
         if known is None or age_s >= STALE_S:
             known = await asyncio.shield(self._ask(claims))
         elif age_s >= FRESH_S:
             self._ask(claims)
         found = known.principal
-        if found is None or found.id != claims.user_id or known.expires_at <= self._epoch():
-            raise Refused(ENDED)
+        if found is None or found.id != claims.user_id:
+            raise Refused(known.refusal or UNKNOWN)
+        if known.expires_at <= self._epoch():
+            raise Refused(refusal("expired", known.expires_at))
         return found
+
+    async def claims(self, token: str) -> Claims:
+        """Return whose an API token is; raise Refused when its checksum is wrong, or when nobody has it (any more).
+
+        Whether it is alive at this moment is for `principal` to say.
+        """
+        hashed = hash_api_token(token)
+        known = self._known.get(hashed)
+        if known is None or known.principal is None:
+            known = await asyncio.shield(self._ask(_claims_of(hashed, None)))
+        if known.principal is None:
+            raise Refused(known.refusal or UNKNOWN)
+        return _claims_of(hashed, known.principal)
 
     def forget(self) -> None:
         """Ask again for every session: one of them was just ended here."""
@@ -75,14 +107,14 @@ class SessionCache:
 
     async def close(self) -> None:
         """End what is being asked; safe to call twice."""
-        running = list(self._running)
+        running: list[asyncio.Task[Any]] = [*self._running, *self._noting.values()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
     def _ask(self, claims: Claims) -> asyncio.Task[Known]:
         """Ask once for all requests of a session that wait."""
-        session_id = claims.session_id
+        session_id = claims.session_id or claims.token_hash
         task = self._asking.get(session_id)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._look_up(claims))
@@ -99,21 +131,46 @@ class SessionCache:
         del self._asking[session_id]
         if failed:
             return
-        self._known[session_id] = done.result()
-        self._known.move_to_end(session_id)
+        found = done.result()
+        self._known[session_id] = found
+        # What nobody has is the first to be forgotten: guesses push nothing out that is in use.
+        self._known.move_to_end(session_id, last=found.principal is not None)
         if len(self._known) > SESSIONS_KNOWN_MAX:
             self._known.popitem(last=False)
 
     async def _look_up(self, claims: Claims) -> Known:
         asked_at = self._clock()
-        session, user = await asyncio.gather(
-            self._control.query(GetSession(claims.session_id), SYSTEM),
-            self._control.query(GetUser(claims.user_id), SYSTEM),
-        )
-        for answer in (session, user):
-            if isinstance(answer, Rejected) and answer.code is not ErrorCode.NOT_FOUND:
+        question = Identify(claims.session_id or None, claims.token_hash or None)
+        answer = await self._control.query(question, SYSTEM)
+        if isinstance(answer, Rejected):
+            if answer.code is not ErrorCode.UNAUTHORIZED:
                 raise Refused(answer)
-        if isinstance(session, Rejected) or isinstance(user, Rejected) or session["user_id"] != user["id"]:
-            return Known(None, 0.0, asked_at)
-        principal = Principal(user["id"], user["username"], tuple(user["roles"]), session["id"])
-        return Known(principal, session["expires_at"], asked_at)
+            return Known(None, 0.0, asked_at, answer)
+        principal = Principal(
+            answer["user_id"], answer["username"], tuple(answer["roles"]), answer["session"], answer["token"],
+            answer["projects"],
+        )  # fmt: skip
+        if principal.token is not None:
+            self._note_use(principal.token, answer["last_used_at"] or 0.0)
+        return Known(principal, answer["expires_at"], asked_at)
+
+    def _note_use(self, token_id: str, noted_at: float) -> None:
+        """Have the use of an API token noted, in the background and seldom."""
+        if self._epoch() - noted_at < USE_NOTED_EVERY_S or token_id in self._noting:
+            return
+        order = Order(NoteTokenUse(token_id), SYSTEM, "req-token-use", new_seed())
+        task = asyncio.get_running_loop().create_task(self._control.execute(order))
+        self._noting[token_id] = task
+        task.add_done_callback(lambda done: self._noted(token_id, done))
+
+    def _noted(self, token_id: str, done: asyncio.Task[Receipt | Rejected]) -> None:
+        del self._noting[token_id]
+        if not done.cancelled() and done.exception() is not None:
+            log.warning("the use of %s could not be noted", token_id, exc_info=done.exception())
+
+
+def _claims_of(token_hash: str, owner: Principal | None) -> Claims:
+    """Return an API token in the form of what an access token says of itself."""
+    if owner is None:
+        return Claims("", "", (), "", "", 0, 0, token_hash)
+    return Claims(owner.id, owner.name, owner.roles, "", owner.token or "", 0, 0, token_hash)

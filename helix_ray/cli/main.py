@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from helix_ray.cli import backup, cluster, login, node, projects, quotas, tasks, up, users, workers
+from helix_ray.cli import backup, cluster, login, node, projects, quotas, tasks, tokens, up, users, workers
 from helix_ray.cli.exits import HelixGroup
 
 app = typer.Typer(
@@ -52,6 +52,7 @@ app.add_typer(cluster.app, name="cluster")
 app.add_typer(projects.app, name="project")
 app.add_typer(quotas.app, name="quota")
 app.add_typer(users.app, name="user")
+app.add_typer(tokens.app, name="token")
 
 if __name__ == "__main__":
     app()

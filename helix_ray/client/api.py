@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
 import httpx
 
-from helix_ray.client.errors import NotFound
+from helix_ray.client.accounts import AccountCalls
+from helix_ray.client.errors import NotFound, NotSignedIn
 from helix_ray.client.harmony import HarmonyCalls
 from helix_ray.client.projects import ProjectCalls
 from helix_ray.client.session import Session
@@ -17,6 +19,7 @@ from helix_ray.client.transport import Request, Retries, Timeouts, Transport
 from helix_ray.client.waiting import wait_for_tasks
 
 API = "/api/v1"
+DEFAULT_URL = "http://127.0.0.1:8080"
 PAGE_TASKS_MAX = 1000
 BATCH_TASKS_MAX = 10_000
 TASK_TYPE = "building"
@@ -25,10 +28,9 @@ Task = dict[str, Any]
 # Named here because the class below has a method called list.
 Tasks = list[Task]
 Workers = list[dict[str, Any]]
-Users = list[dict[str, Any]]
 
 
-class Client(HarmonyCalls, ProjectCalls):
+class Client(AccountCalls, HarmonyCalls, ProjectCalls):
     """A user of one Helix Ray; safe to share between threads, to be closed at the end (or used with `with`).
 
     Every method raises HelixError (helix_ray/client/errors.py draws the tree). `verify` is True, or the path of a
@@ -51,6 +53,19 @@ class Client(HarmonyCalls, ProjectCalls):
         self._transport = Transport(root, timeouts, retries, http, verify=verify)
         self._session = Session(self._transport, store or MemoryTokens(Tokens(token) if token else None))
         self._call = self._session.call
+
+    @classmethod
+    def from_environment(cls, **options: Any) -> Client:
+        """Return a client of HELIX_URL (the default is http://127.0.0.1:8080) with HELIX_TOKEN, for programs.
+
+        Raises NotSignedIn when there is no token in the environment.
+        """
+        token = os.environ.get("HELIX_TOKEN")
+        if not token:
+            raise NotSignedIn(
+                "UNAUTHORIZED", "HELIX_TOKEN is not set; make one with: helix token create NAME"
+            )
+        return cls(os.environ.get("HELIX_URL") or DEFAULT_URL, token, **options)
 
     def __enter__(self) -> Client:
         return self
@@ -222,25 +237,3 @@ class Client(HarmonyCalls, ProjectCalls):
         """Give a worker no more tasks, or tasks again."""
         worker: dict[str, Any] = self._call("POST", f"/workers/{worker_id}/drain", {"draining": draining})
         return worker
-
-    # ----------------------------------------------------------------------------------------- users
-
-    def users(self) -> Users:
-        """Return all users."""
-        users: Users = self._call("GET", "/users")["users"]
-        return users
-
-    def add_user(self, username: str, password: str, roles: Iterable[str]) -> dict[str, Any]:
-        """Add a user."""
-        body = {"username": username, "password": password, "roles": [*roles]}
-        user: dict[str, Any] = self._call("POST", "/users", body)
-        return user
-
-    def change_roles(self, username: str, roles: Iterable[str]) -> dict[str, Any]:
-        """Give a user other roles."""
-        user: dict[str, Any] = self._call("PUT", f"/users/{username}/roles", {"roles": [*roles]})
-        return user
-
-    def remove_user(self, username: str) -> None:
-        """Remove a user and end their sessions."""
-        self._call("DELETE", f"/users/{username}")

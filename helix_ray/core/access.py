@@ -14,19 +14,28 @@ from helix_ray.core.compact import compact
 @compact
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a user with a session, or the system itself."""
+    """Who asks: a user with a session or an API token, or the system itself.
+
+    `token` is the id of an API token; `projects` are those that it is bound to (None: not bound).
+    """
 
     id: str
     name: str = ""
     roles: tuple[str, ...] = ()
     session: str | None = None
+    token: str | None = None
+    projects: tuple[str, ...] | None = None
 
 
 SYSTEM = Principal("system", "system", ("system",))
 
 ROLES = ("admin", "developer", "viewer", "worker")
 
-_SESSION = frozenset({"CloseSession", "ChangePassword", "GetUser"})
+_SESSION = frozenset(
+    {"CloseSession", "ChangePassword", "GetUser", "CreateToken", "RevokeToken", "ListTokens"}
+)
+# What takes a person who is signed in: a token that leaked must not make others, or outlive itself.
+_NO_TOKEN = frozenset({"CloseSession", "ChangePassword", "CreateToken"})
 _READ = frozenset(
     {
         "GetTask",
@@ -50,6 +59,9 @@ _READ = frozenset(
 _WRITE = frozenset({"SubmitTasks", "UpdateTask", "CancelTask", "RetryTask", "DeleteTask", "DistributeTask"})
 _WORK = frozenset({"RegisterWorker", "Heartbeat", "UpdateTask", "GetTask"})
 
+# What a token that is bound to projects may do: everything else reaches beyond them.
+_IN_PROJECTS = frozenset({"GetUser", "RevokeToken"}) | _WRITE | (_READ - {"ListQuotas"})
+
 ALLOWED: dict[str, frozenset[str]] = {
     "viewer": _SESSION | _READ,
     "developer": _SESSION | _READ | _WRITE,
@@ -67,7 +79,21 @@ def may(principal: Principal, verb: str) -> bool:
     """Say whether any of the principal's roles allows an order or question of this name."""
     if "system" in principal.roles:
         return True
+    if principal.token is not None and verb in _NO_TOKEN:
+        return False
+    if principal.projects is not None and verb not in _IN_PROJECTS:
+        return False
     return any(verb in ALLOWED.get(role, ()) for role in principal.roles)
+
+
+def in_scope(principal: Principal, project_id: str | None) -> bool:
+    """Say whether a project is within what the principal's token is bound to."""
+    return principal.projects is None or project_id in principal.projects
+
+
+def sees_task(principal: Principal, owner: str, project_id: str | None) -> bool:
+    """Say whether the principal reads a task of this owner in this project."""
+    return in_scope(principal, project_id) and (owner == principal.id or sees_all_tasks(principal))
 
 
 def sees_all_tasks(principal: Principal) -> bool:

@@ -12,12 +12,13 @@ from itertools import islice
 from typing import Any
 
 from helix_ray.core import questions as q
-from helix_ray.core.access import Principal, may, sees_all_tasks
+from helix_ray.core.access import Principal, in_scope, may, sees_all_tasks, sees_task
 from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, not_found
+from helix_ray.core.identities import IDENTITY_ANSWERERS
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.liveness import Liveness
 from helix_ray.core.membership import sees
-from helix_ray.core.state import State, Task, Worker
+from helix_ray.core.state import State, Task, Worker, project_of
 from helix_ray.core.usernames import find_user_id
 from helix_ray.core.views import (
     project_view,
@@ -40,6 +41,8 @@ def answer(state: State, liveness: Liveness, question: q.Question, by: Principal
     name = type(question).__name__
     if not may(by, name):
         return forbidden("Your role does not allow this", roles=list(by.roles), action=name)
+    if type(question) in IDENTITY_ANSWERERS:
+        return IDENTITY_ANSWERERS[type(question)](state, question, by)
     answerer = ANSWERERS.get(type(question))
     if answerer is None:
         return Rejected(ErrorCode.INTERNAL_ERROR, f"{name} is not answered here")
@@ -51,10 +54,10 @@ def find_task(state: State, task_id: str, by: Principal) -> Task | Rejected:
     task = state.tasks.get(task_id)
     if task is None:
         return not_found("Task", task_id)
-    if task.owner == by.id or sees_all_tasks(by):
+    if sees_task(by, task.owner, project_of(task)):
         return task
     worker = state.workers.get(task.worker or "")
-    if worker is not None and worker.owner == by.id:
+    if worker is not None and worker.owner == by.id and in_scope(by, project_of(task)):
         return task
     return not_found("Task", task_id)
 
@@ -88,12 +91,14 @@ def list_tasks(state: State, question: q.ListTasks, by: Principal) -> Generator[
     comes. `retired_through` and `retired` tell the history where its part begins."""
     everything = sees_all_tasks(by)
     end = question.offset + question.limit
-    known_total = _indexed_total(state, question) if everything else None
+    known_total = _indexed_total(state, question) if everything and by.projects is None else None
     owner = None if everything else by.id
     lines: list[dict[str, Any]] = []
     total = 0
     for tasks in _newest_first(state):
         for task in _matching(tasks, question, owner):
+            if not in_scope(by, project_of(task)):
+                continue
             if question.offset <= total < end:
                 lines.append(task_line(task))
             total += 1

@@ -5,7 +5,8 @@ roles. So what a caller says of themselves is their id and session only; name an
 
     the system itself            stays as it is: followers, node workers, boot, programs inside the cluster
     a user with a session        must exist, and the session must be theirs and alive
-    a user without a session     must exist (whoever holds the port speaks for them: tests, embedded use)
+    a user with an API token     must exist, and the token be alive: some of its owner's roles, perhaps some projects only
+    a user without either        must exist (whoever holds the port speaks for them: tests, embedded use)
 
 A user without a role that the table knows may do nothing.
 """
@@ -15,8 +16,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from helix_ray.core.access import Principal, may
-from helix_ray.core.errors import ErrorCode, Rejected, forbidden
-from helix_ray.core.state import State
+from helix_ray.core.ended import refusal, why_gone
+from helix_ray.core.errors import Rejected, forbidden
+from helix_ray.core.state import ApiToken, State, User
 
 
 def admit(state: State, by: Principal, verb: str, now: float) -> Principal | Rejected:
@@ -36,11 +38,33 @@ def as_of(state: State, by: Principal, now: float) -> Principal | Rejected:
         return by
     user = state.users.get(by.id)
     if user is None:
-        return Rejected(ErrorCode.UNAUTHORIZED, "This user has been removed", {"reason": "user_removed"})
+        gone = state.ended.get(by.token or by.session or "")
+        return refusal("user_removed", gone.at if gone is not None else None)
+    if by.token is not None:
+        return _by_token(state, by, user, by.token, now)
     if by.session is not None:
         session = state.sessions.get(by.session)
-        if session is None or session.user_id != user.id or session.expires_at <= now:
-            return Rejected(ErrorCode.UNAUTHORIZED, "The session has ended", {"reason": "session"})
-    if (by.name, by.roles) == (user.username, user.roles):
+        if session is None or session.user_id != user.id:
+            return why_gone(state, by.session)
+        if session.expires_at <= now:
+            return refusal("expired", session.expires_at)
+    if (by.name, by.roles, by.projects) == (user.username, user.roles, None):
         return by
-    return replace(by, name=user.username, roles=user.roles)
+    return replace(by, name=user.username, roles=user.roles, projects=None)
+
+
+def _by_token(state: State, by: Principal, user: User, token_id: str, now: float) -> Principal | Rejected:
+    token = state.tokens.get(token_id)
+    if token is None or token.user_id != user.id:
+        return why_gone(state, token_id)
+    if token.expires_at <= now:
+        return refusal("expired", token.expires_at)
+    roles = roles_of(token, user)
+    if (by.name, by.roles, by.projects) == (user.username, roles, token.projects):
+        return by
+    return replace(by, name=user.username, roles=roles, projects=token.projects)
+
+
+def roles_of(token: ApiToken, user: User) -> tuple[str, ...]:
+    """Return the roles that a token has: those of its own that its owner has now."""
+    return tuple(role for role in token.roles if role in user.roles)

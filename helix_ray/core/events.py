@@ -259,10 +259,39 @@ class SessionRefreshed:
 
 @dataclass(slots=True)
 class SessionClosed:
-    """A session ended: logout, eviction, or a refresh token used twice."""
+    """A session ended, and why: the reasons are those of core/ended.py."""
 
     id: str
     reason: str
+
+
+@dataclass(slots=True)
+class TokenCreated:
+    """A user has an API token. `shown` are its first characters; `projects` None: not bound to any."""
+
+    id: str
+    user_id: str
+    name: str
+    token_hash: str
+    shown: str
+    roles: list[str]
+    projects: list[str] | None
+    expires_at: float
+
+
+@dataclass(slots=True)
+class TokenRevoked:
+    """An API token ended: it was revoked, or cleared away after it expired."""
+
+    id: str
+    reason: str
+
+
+@dataclass(slots=True)
+class TokenUsed:
+    """An API token is in use; noted now and then, not at every use."""
+
+    id: str
 
 
 @dataclass(slots=True)
@@ -287,6 +316,7 @@ Event = (
     TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskOutlasted | TaskRequeued | TaskCompleted | TaskFailed
     | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost | WorkerRetired
     | QuotaSet | UserCreated | UserRemoved | RolesChanged | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
+    | TokenCreated | TokenRevoked | TokenUsed
     | LoginRefused | ReceiptKept | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Facts about users, sessions and kept receipts, into state."""
+"""Facts about users and kept receipts, into state; those about sessions are in evolve_sessions.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from helix_ray.core import events as ev
-from helix_ray.core.state import KeptReceipt, Session, State, User
+from helix_ray.core.evolve_sessions import SESSION_FACTS, end_sessions, end_tokens
+from helix_ray.core.state import KeptReceipt, State, User
 from helix_ray.core.usernames import name_key
 
 # Receipts of keys that clients sent, and of keys our own gateway made (needed only while it may resend).
@@ -38,7 +39,8 @@ def _user_removed(state: State, event: ev.UserRemoved, fact: ev.Fact) -> None:
     state.admins.discard(user.id)
     for project in state.projects.values():
         project.members.pop(user.id, None)
-    _close_sessions(state, event.id, None)
+    end_sessions(state, event.id, None, "user_removed", fact.at)
+    end_tokens(state, event.id, "user_removed", fact.at)
 
 
 def _roles_changed(state: State, event: ev.RolesChanged, fact: ev.Fact) -> None:
@@ -52,36 +54,7 @@ def _roles_changed(state: State, event: ev.RolesChanged, fact: ev.Fact) -> None:
 
 def _password_changed(state: State, event: ev.PasswordChanged, fact: ev.Fact) -> None:
     state.users[event.id].password_hash = event.password_hash
-    _close_sessions(state, event.id, event.kept_session)
-
-
-def _close_sessions(state: State, user_id: str, kept: str | None) -> None:
-    for session in [s for s in state.sessions.values() if s.user_id == user_id and s.id != kept]:
-        _forget(state, session)
-
-
-def _forget(state: State, session: Session) -> None:
-    del state.sessions[session.id]
-    for refresh_hash in (session.refresh_hash, *session.spent):
-        state.sessions_by_refresh.pop(refresh_hash, None)
-
-
-def _session_opened(state: State, event: ev.SessionOpened, fact: ev.Fact) -> None:
-    session = Session(event.id, event.user_id, event.refresh_hash, event.expires_at, fact.at)
-    state.sessions[event.id] = session
-    state.sessions_by_refresh[event.refresh_hash] = event.id
-
-
-def _session_refreshed(state: State, event: ev.SessionRefreshed, fact: ev.Fact) -> None:
-    session = state.sessions[event.id]
-    session.spent.append(session.refresh_hash)
-    session.refresh_hash = event.refresh_hash
-    session.expires_at = event.expires_at
-    state.sessions_by_refresh[event.refresh_hash] = event.id
-
-
-def _session_closed(state: State, event: ev.SessionClosed, fact: ev.Fact) -> None:
-    _forget(state, state.sessions[event.id])
+    end_sessions(state, event.id, event.kept_session, "password_changed", fact.at)
 
 
 def _login_refused(state: State, event: ev.LoginRefused, fact: ev.Fact) -> None:
@@ -109,9 +82,7 @@ ACCOUNT_FACTS: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
     ev.UserRemoved: _user_removed,
     ev.RolesChanged: _roles_changed,
     ev.PasswordChanged: _password_changed,
-    ev.SessionOpened: _session_opened,
-    ev.SessionRefreshed: _session_refreshed,
-    ev.SessionClosed: _session_closed,
     ev.LoginRefused: _login_refused,
     ev.ReceiptKept: _receipt_kept,
+    **SESSION_FACTS,
 }

@@ -184,9 +184,29 @@ def _names_and_tokens_lead_home(state: State) -> Broken:
     }
     if state.sessions_by_refresh != tokens:
         yield "sessions_by_refresh does not match the sessions"
+    sessions_of: dict[str, list[str]] = {}
     for session in state.sessions.values():
+        sessions_of.setdefault(session.user_id, []).append(session.id)
         if session.user_id not in state.users:
             yield f"{session.id} is a session of nobody"
+    if {user_id: list(ids) for user_id, ids in state.sessions_of.items()} != sessions_of:
+        yield "sessions_of does not match the sessions"
+
+
+def _api_tokens_lead_home(state: State) -> Broken:
+    if state.tokens_by_hash != {token.token_hash: token.id for token in state.tokens.values()}:
+        yield "tokens_by_hash does not match the tokens"
+    tokens_of: dict[str, list[str]] = {}
+    for token in state.tokens.values():
+        tokens_of.setdefault(token.user_id, []).append(token.id)
+        if token.user_id not in state.users:
+            yield f"{token.id} is a token of nobody"
+    if {user_id: list(ids) for user_id, ids in state.tokens_of.items()} != tokens_of:
+        yield "tokens_of does not match the tokens"
+    if state.ended_by_hash != {h: name for name, ended in state.ended.items() for h in ended.hashes}:
+        yield "ended_by_hash does not match what ended"
+    if not state.ended.keys().isdisjoint(state.sessions.keys() | state.tokens.keys()):
+        yield "something that ended is still there"
 
 
 def _members_are_users(state: State) -> Broken:
@@ -211,4 +231,5 @@ LAWS: tuple[Callable[[State], Broken], ...] = (
     _attempts_count_up,
     _names_and_tokens_lead_home,
     _members_are_users,
+    _api_tokens_lead_home,
 )

@@ -13,7 +13,7 @@ Administrators and the system may use all of them. The refusal does not tell whe
 
 from __future__ import annotations
 
-from helix_ray.core.access import Principal, changes_all_tasks, sees_all_tasks
+from helix_ray.core.access import Principal, changes_all_tasks, in_scope, sees_all_tasks
 from helix_ray.core.errors import Rejected, forbidden
 from helix_ray.core.state import Project, State
 
@@ -33,5 +33,8 @@ def refuse_use(state: State, by: Principal, project_id: str | None) -> Rejected 
 
 
 def sees(by: Principal, project: Project) -> bool:
-    """Say whether a project exists for somebody: for its members, and for those who see all tasks."""
-    return by.id in project.members or sees_all_tasks(by)
+    """Say whether a project exists for somebody: for its members, and for those who see all tasks.
+
+    A token that is bound to projects sees these only.
+    """
+    return in_scope(by, project.id) and (by.id in project.members or sees_all_tasks(by))

@@ -316,6 +316,35 @@ class CloseSession:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateToken:
+    """Give the asker an API token. `token_hash` is its SHA-256, hex; `shown` its first characters.
+
+    No roles: all that the asker has now. `projects` None: not bound to any.
+    """
+
+    name: str
+    token_hash: str
+    shown: str
+    ttl_s: float
+    roles: tuple[str, ...] | None = None
+    projects: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeToken:
+    """End an API token."""
+
+    token_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteTokenUse:
+    """A replica saw an API token in use."""
+
+    token_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RetireTasks:
     """Let finished tasks leave memory once the history has them: those finished at or before both bounds."""
 
@@ -329,7 +358,8 @@ OrderBody = (
     | DistributeTask | SetQuota | ReportAttempts | RegisterWorker | Heartbeat | DrainWorker | LoseWorker
     | CreateProject | ChangeProject | RemoveProject | AddMember | RemoveMember
     | RetireWorkers | RemoveWorker | CreateUser | RemoveUser | ChangeRoles
-    | ChangePassword | OpenSession | RefuseLogin | RefreshSession | CloseSession | RetireTasks
+    | ChangePassword | OpenSession | RefuseLogin | RefreshSession | CloseSession | CreateToken | RevokeToken
+    | NoteTokenUse | RetireTasks
 )  # fmt: skip
 
 

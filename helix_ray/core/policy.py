@@ -53,7 +53,13 @@ class Policy:
     # Silence after which an external worker's lease ends, and a node worker's.
     lease_s: float = 30.0
     node_lease_s: float = 10.0
-    sessions_per_user_max: int = 10
+    # One more login ends the oldest session.
+    sessions_per_user_max: int = 50
+    # API tokens of one user that have not expired, and how long one may live.
+    api_tokens_per_user_max: int = 100
+    api_token_ttl_s_max: float = 31_536_000.0
+    # How long a refresh token that was exchanged gets the same answer again; after that it is a theft.
+    refresh_replay_s: float = 30.0
     client_receipt_ttl_s: float = 86_400.0
     internal_receipt_ttl_s: float = 600.0
 

@@ -95,6 +95,21 @@ class GetSession:
 
 
 @dataclass(frozen=True, slots=True)
+class Identify:
+    """Who is behind a session id, or behind the hash of an API token; for API replicas only."""
+
+    session_id: str | None = None
+    token_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListTokens:
+    """One's own API tokens; an administrator's: those of all users, or of one."""
+
+    username: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterStatus:
     """The master and all nodes in short."""
 
@@ -168,5 +183,5 @@ class Readiness:
 Question = (
     GetTask | ListTasks | GetResult | ReadLog | WaitTasks | WorkFor | ListWorkers | GetWorker | GetUser
     | ListUsers | GetSession | Counts | Metrics | SigningKeys | ClusterStatus | ListNodes | GetNode | ExplainTask | PlanTask
-    | ListQuotas | Readiness | ListProjects | GetProject
+    | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
 )  # fmt: skip

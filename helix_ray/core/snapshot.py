@@ -7,22 +7,38 @@ version is thrown away and the journal folded from its start.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from helix_ray.core.durations import Durations
+from helix_ray.core.ended import remember
 from helix_ray.core.evolve import count_unfinished, doom, enqueue, index_unfinished, index_waiting
 from helix_ray.core.evolve_accounts import index_user
+from helix_ray.core.evolve_sessions import index_session, index_token
 from helix_ray.core.evolve_workers import hold, index_node_type
 from helix_ray.core.lifecycle import TERMINAL, Status
-from helix_ray.core.state import KeptReceipt, Project, Quota, Session, State, Task, User, Worker, class_of
+from helix_ray.core.state import (
+    ApiToken,
+    Ended,
+    KeptReceipt,
+    Project,
+    Quota,
+    Session,
+    State,
+    Task,
+    User,
+    Worker,
+    class_of,
+)
 
-FOLD_VERSION = 3
+FOLD_VERSION = 4
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name != "group"]
 _WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("held", "load", "inbox")]
 _USER_FIELDS = [f.name for f in fields(User)]
 _SESSION_FIELDS = [f.name for f in fields(Session)]
+_TOKEN_FIELDS = [f.name for f in fields(ApiToken)]
+_ENDED_FIELDS = [f.name for f in fields(Ended)]
 
 
 def dump(state: State) -> dict[str, Any]:
@@ -36,7 +52,9 @@ def dump(state: State) -> dict[str, Any]:
         "finished": list(state.finished),
         "workers": [_row(worker, _WORKER_FIELDS) for worker in state.workers.values()],
         "users": [_row(user, _USER_FIELDS) for user in state.users.values()],
-        "sessions": [_row(session, _SESSION_FIELDS) for session in state.sessions.values()],
+        "sessions": [_row(replace(s, spent=dict(s.spent)), _SESSION_FIELDS) for s in state.sessions.values()],
+        "tokens": [_row(token, _TOKEN_FIELDS) for token in state.tokens.values()],
+        "ended": [[name, *_row(ended, _ENDED_FIELDS)] for name, ended in state.ended.items()],
         "receipts": [_receipts(state.client_receipts), _receipts(state.internal_receipts)],
         "retired_through": state.retired_through,
         "retired": {str(status): count for status, count in state.retired.items()},
@@ -54,7 +72,7 @@ def _row(thing: Any, names: list[str]) -> list[Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(value)
-    # What evolve changes in place (a session's spent tokens) must not change under a snapshot.
+    # What evolve changes in place must not change under a snapshot.
     return list(value) if isinstance(value, list) else value
 
 
@@ -136,10 +154,17 @@ def _load_accounts(state: State, body: dict[str, Any]) -> None:
         index_user(state, user)
     for row in body["sessions"]:
         session = Session(**dict(zip(_SESSION_FIELDS, row, strict=True)))
-        session.spent = list(session.spent)  # evolve appends to it: the snapshot must stay as it is
+        session.spent = dict(session.spent)  # evolve adds to it: the snapshot must stay as it is
         state.sessions[session.id] = session
-        for refresh_hash in (*session.spent, session.refresh_hash):
-            state.sessions_by_refresh[refresh_hash] = session.id
+        index_session(state, session)
+    for row in body["tokens"]:
+        token = ApiToken(**dict(zip(_TOKEN_FIELDS, row, strict=True)))
+        token.roles = tuple(token.roles)
+        token.projects = None if token.projects is None else tuple(token.projects)
+        state.tokens[token.id] = token
+        index_token(state, token)
+    for name, *row in body["ended"]:
+        remember(state, name, Ended(**dict(zip(_ENDED_FIELDS, row, strict=True))))
     for shelf, rows in zip((state.client_receipts, state.internal_receipts), body["receipts"], strict=True):
         for key, fingerprint, data, until in rows:
             shelf[key] = KeptReceipt(fingerprint, data, until)

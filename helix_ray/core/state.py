@@ -138,14 +138,42 @@ class User:
 
 @dataclass(slots=True)
 class Session:
-    """A login. `spent` holds hashes of refresh tokens that were exchanged: one seen again is a theft."""
+    """A login. `spent` holds hashes of refresh tokens that were exchanged, and when, the newest last: one that is seen
+    again much later is a theft."""
 
     id: str
     user_id: str
     refresh_hash: str
     expires_at: float
     opened_at: float
-    spent: list[str] = field(default_factory=list)
+    spent: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ApiToken:
+    """A long-lived credential of a program. `shown` are the first characters of its secret, for people to tell it by."""
+
+    id: str
+    user_id: str
+    name: str
+    token_hash: str
+    shown: str
+    roles: tuple[str, ...]
+    # None: not bound to projects.
+    projects: tuple[str, ...] | None
+    created_at: float
+    expires_at: float
+    last_used_at: float | None = None
+
+
+@dataclass(slots=True)
+class Ended:
+    """A session or API token that ended: why (core/ended.py), when, and the hashes that somebody may still come with."""
+
+    user_id: str
+    reason: str
+    at: float
+    hashes: list[str]
 
 
 @dataclass(slots=True)
@@ -223,6 +251,9 @@ class State:
     workers: dict[str, Worker] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
+    tokens: dict[str, ApiToken] = field(default_factory=dict)
+    # By session or token id, the oldest first.
+    ended: OrderedDict[str, Ended] = field(default_factory=OrderedDict)
     client_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
     internal_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
     # Finish seq of the newest retired task, and how many were retired by status.
@@ -256,10 +287,20 @@ class State:
     users_by_key: dict[str, list[str]] = field(default_factory=dict)
     admins: set[str] = field(default_factory=set)  # ids of users with that role
     sessions_by_refresh: dict[str, str] = field(default_factory=dict)
+    sessions_of: dict[str, dict[str, None]] = field(default_factory=dict)  # user id -> ids, the oldest first
+    tokens_by_hash: dict[str, str] = field(default_factory=dict)
+    tokens_of: dict[str, dict[str, None]] = field(default_factory=dict)
+    ended_by_hash: dict[str, str] = field(default_factory=dict)
 
     def receipts(self, key: str) -> OrderedDict[str, KeptReceipt]:
         """Return the shelf that a key belongs to: keys our own gateway made begin with `~`."""
         return self.internal_receipts if key.startswith("~") else self.client_receipts
+
+
+def project_of(task: Task) -> str | None:
+    """Return the project that a task was submitted to; None: its owner's own."""
+    project: str | None = task.spec.get("project_id")
+    return project
 
 
 # Equal classes are one object: a million tasks share it, and so does what travels to a node about them.

@@ -6,7 +6,7 @@ from typing import Any
 
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.liveness import Pulse
-from helix_ray.core.state import Project, Session, State, Task, User, Worker
+from helix_ray.core.state import ApiToken, Project, Session, State, Task, User, Worker
 
 # Fields of a spec that a task's view shows as they were given.
 SPEC_FIELDS = (
@@ -136,3 +136,18 @@ def project_view(state: State, project: Project) -> dict[str, Any]:
 def session_view(session: Session) -> dict[str, Any]:
     """Return one session without its refresh hashes."""
     return {"id": session.id, "user_id": session.user_id, "expires_at": session.expires_at}
+
+
+def token_view(token: ApiToken, user: User) -> dict[str, Any]:
+    """Return one API token without its hash."""
+    return {
+        "id": token.id,
+        "name": token.name,
+        "user": user.username,
+        "shown": token.shown,
+        "roles": list(token.roles),
+        "projects": None if token.projects is None else list(token.projects),
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "last_used_at": token.last_used_at,
+    }

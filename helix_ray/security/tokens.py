@@ -7,7 +7,9 @@ caller compares `session_id` with the sessions that it follows.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import secrets
 import time
 from collections import OrderedDict
@@ -17,10 +19,19 @@ from typing import Any, Final
 
 import jwt
 
+from helix_ray.core.ended import refusal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.security.keys import KeyRing, load_or_create_key
 
-__all__ = ["Claims", "KeyRing", "Tokens", "hash_refresh", "load_or_create_key", "make_refresh"]
+__all__ = [
+    "Claims",
+    "KeyRing",
+    "Tokens",
+    "hash_refresh",
+    "load_or_create_key",
+    "make_refresh",
+    "next_refresh",
+]
 
 ALGORITHM: Final = "HS256"
 ISSUER: Final = "helix-ray"
@@ -47,6 +58,8 @@ class Claims:
     token_id: str
     issued_at: int
     expires_at: int
+    # Of an API token (helix_ray/security/api_tokens.py): its hash. It has no session.
+    token_hash: str = ""
 
 
 class Tokens:
@@ -73,9 +86,13 @@ class Tokens:
         session_id: str,
         ttl_s: int,
         token_id: str | None = None,
+        issued_at: float | None = None,
     ) -> tuple[str, Claims]:
-        """Sign a token that lives for ttl_s seconds; token_id (jti) is made when none is given."""
-        issued_at = int(self._clock())
+        """Sign a token that lives for ttl_s seconds from now, or from when it is said to be issued.
+
+        token_id (jti) is made when none is given; with both given, the same token comes out each time.
+        """
+        issued_at = int(self._clock() if issued_at is None else issued_at)
         token_id = token_id or secrets.token_urlsafe(12)
         claims = Claims(user_id, name, tuple(roles), session_id, token_id, issued_at, issued_at + ttl_s)
         payload = {
@@ -104,7 +121,7 @@ class Tokens:
             self._verified.move_to_end(token)
         if claims.expires_at <= self._clock():
             del self._verified[token]
-            raise _unauthorized("Token has expired", "expired")
+            raise Refused(refusal("expired", claims.expires_at))
         return claims
 
     def _decode(self, token: str) -> Claims:
@@ -158,6 +175,12 @@ class Tokens:
 def make_refresh() -> str:
     """Make an opaque refresh token of 32 random bytes; only its hash is ever stored."""
     return secrets.token_urlsafe(REFRESH_BYTES)
+
+
+def next_refresh(secret: bytes, present: str) -> str:
+    """Return the refresh token after `present`: the same each time, and unknown without the secret."""
+    told = hmac.digest(secret, b"refresh\0" + present.encode("utf-8", "surrogatepass"), hashlib.sha256)
+    return base64.urlsafe_b64encode(told).rstrip(b"=").decode()
 
 
 def hash_refresh(token: str) -> str:

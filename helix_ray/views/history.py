@@ -137,13 +137,18 @@ class History:
             return read.get_task(con, task_id, retired_through)
 
     def list(
-        self, question: ListTasks, owner: str | None, retired_through: int, limit: int
+        self,
+        question: ListTasks,
+        owner: str | None,
+        retired_through: int,
+        limit: int,
+        projects: Sequence[str] | None = None,
     ) -> tuple[list[dict[str, Any]], int]:
         """Return up to `limit` tasks that finished up to `retired_through`, newest first by submit, as
-        core.views.task_line does, and how many there are. `owner` narrows to one's own; question.limit and
-        question.offset are not looked at."""
+        core.views.task_line does, and how many there are. `owner` narrows to one's own, `projects` to those of
+        these; question.limit and question.offset are not looked at."""
         with self._asking() as con:
-            return read.list_tasks(con, question, owner, retired_through, limit)
+            return read.list_tasks(con, question, owner, retired_through, limit, projects)
 
     def result(self, task_id: str, retired_through: int | None = None) -> dict[str, Any] | None:
         """Return a finished task's outcome as core.views.result_view does, or None."""

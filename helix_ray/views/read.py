@@ -72,10 +72,15 @@ def _shards_completed(con: duckdb.DuckDBPyConnection, task: Task) -> int:
 
 
 def list_tasks(
-    con: duckdb.DuckDBPyConnection, question: ListTasks, owner: str | None, retired_through: int, limit: int
+    con: duckdb.DuckDBPyConnection,
+    question: ListTasks,
+    owner: str | None,
+    retired_through: int,
+    limit: int,
+    projects: Sequence[str] | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
     """Return up to `limit` lines as core.views.task_line does, newest first, and how many there are in all."""
-    where, values = _conditions(question, owner, retired_through)
+    where, values = _conditions(question, owner, retired_through, projects)
     counted = con.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
     assert counted is not None
     rows = con.execute(
@@ -86,7 +91,9 @@ def list_tasks(
     return [dict(zip(_LINE, row, strict=True)) for row in rows], counted[0]
 
 
-def _conditions(question: ListTasks, owner: str | None, retired_through: int) -> tuple[str, list[Any]]:
+def _conditions(
+    question: ListTasks, owner: str | None, retired_through: int, projects: Sequence[str] | None
+) -> tuple[str, list[Any]]:
     tests = {
         "finished_seq <= ?": retired_through,
         "owner = ?": owner,
@@ -97,6 +104,7 @@ def _conditions(question: ListTasks, owner: str | None, retired_through: int) ->
         "worker = ?": question.assigned_worker,
         "created_at >= ?": question.since,
         "created_at < ?": question.until,
+        "list_contains(?::VARCHAR[], project_id)": None if projects is None else list(projects),
     }
     asked = {test: value for test, value in tests.items() if value is not None}
     return " AND ".join(asked), list(asked.values())

@@ -2,7 +2,7 @@
 
 1. The few headers that matter are read once (headers.py).
 2. The request gets its id (request_id.py) and its client address (client_address.py).
-3. A bearer token is verified; one that does not verify is noted, not refused: the route decides who may come in.
+3. A bearer token is verified, or an API token looked up; one that does not verify is noted, not refused: the route decides who may come in.
 4. The request is counted (rate_limit.py); over the limit it is refused with 429.
    One more long answer than a user may have open is refused with 429, too (open_streams.py).
 5. A body that is, or grows, over its limit is refused with 413 (body_limit.py).
@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from helix_ray.core.errors import Refused, Rejected, not_found
+from helix_ray.security.api_tokens import is_api_token
 from helix_ray.security.tokens import Claims
 from serve_app.edge import headers, rate_limit, request_id, state
 from serve_app.edge.body_limit import (
@@ -48,11 +49,20 @@ class TokenVerifier(Protocol):
         ...
 
 
+class ApiTokens(Protocol):
+    """Finds whose an API token is; `serve_app.sessions.SessionCache` is one."""
+
+    async def claims(self, token: str) -> Claims:
+        """Return whose it is; raise Refused when it is nobody's, or when that cannot be said."""
+        ...
+
+
 def wrap(
     app: ASGIApp,
     *,
     limiter: Limiter,
     verifier: TokenVerifier,
+    api_tokens: ApiTokens | None = None,
     trusted_proxies: Iterable[str] = (),
     body_bytes_max: int = BODY_BYTES_MAX,
     body_bytes_max_by_path: Mapping[str, int] = BODY_BYTES_MAX_BY_PATH,
@@ -73,6 +83,7 @@ def wrap(
         ClientAddress(trusted_proxies),
         BodyLimit(body_bytes_max, body_bytes_max_by_path),
         OpenStreams(streams_open_max),
+        api_tokens,
     )
 
 
@@ -87,7 +98,9 @@ class Edge:
         addresses: ClientAddress,
         body_limit: BodyLimit,
         streams: OpenStreams,
+        api_tokens: ApiTokens | None = None,
     ) -> None:
+        self._api_tokens = api_tokens
         self._app = app
         self._verifier = verifier
         self._rate_limits = rate_limits
@@ -133,7 +146,7 @@ class Edge:
     async def _admit(self, scope: Scope, seen: Mapping[bytes, bytes], answer: Answer) -> Admission:
         """Find out who asks, leave it for the routes, and count the request; say whether it may go on."""
         address = self._addresses.find(scope, seen.get(headers.X_FORWARDED_FOR))
-        claims, token_refusal = self._read_token(seen.get(headers.AUTHORIZATION))
+        claims, token_refusal = await self._read_token(seen.get(headers.AUTHORIZATION))
         scope["state"] = {
             **scope.get("state", {}),
             state.REQUEST_ID: answer.request_id,
@@ -150,14 +163,17 @@ class Edge:
             return replace(admission, refusal=not_found("Path", scope["path"]))
         return admission
 
-    def _read_token(self, authorization: bytes | None) -> tuple[Claims | None, Rejected | None]:
+    async def _read_token(self, authorization: bytes | None) -> tuple[Claims | None, Rejected | None]:
         if authorization is None:
             return None, None
         scheme, _, token = authorization.decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
             return None, None
         try:
-            return self._verifier.verify(token.strip()), None
+            token = token.strip()
+            if self._api_tokens is not None and is_api_token(token):
+                return await self._api_tokens.claims(token), None
+            return self._verifier.verify(token), None
         except Refused as refused:
             return None, refused.rejected
 

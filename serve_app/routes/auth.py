@@ -1,16 +1,16 @@
 """Logins: a password gives an access token and a refresh token; the session behind them can end at any time.
 
+The tokens after a refresh follow from the token that is exchanged, the state and the server's secret, so that two tabs
+that refresh at once, at whatever replica, get the same answer, and no token is ever stored.
+
 Idempotency-Key: a login is not stored under one, since its answer holds secrets and a second login harms nobody. A
-refresh with a key can be repeated for some minutes and gives the same refresh token again: the next token follows from
-the present one, the key and the server's secret. Logging out twice is the same as once.
+refresh with a key can be repeated for ten minutes, without one for 30 seconds. Logging out twice is the same as once.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import time
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.ended import MESSAGES
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden
 from helix_ray.core.orders import (
     ChangePassword,
@@ -29,7 +30,7 @@ from helix_ray.core.orders import (
 )
 from helix_ray.core.questions import GetUser
 from helix_ray.security.passwords import check_rules
-from helix_ray.security.tokens import hash_refresh, make_refresh
+from helix_ray.security.tokens import hash_refresh, make_refresh, next_refresh
 from helix_ray.wire import auth as shapes
 from helix_ray.wire.ids import fingerprint, new_seed
 from helix_ray.wire.times import iso
@@ -40,7 +41,7 @@ from serve_app.openapi import public, verb
 from serve_app.problems import request_id_of
 
 REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid username or password", {"reason": "credentials"})
-REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token", {"reason": "refresh_token"})
+REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token", {"reason": "unknown"})
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
@@ -60,7 +61,12 @@ async def login(request: Request) -> Response:
     session_id = f"session-{new_seed()}"
     body = OpenSession(user["id"], session_id, hash_refresh(refresh), refresh_ends, address_of(request))
     receipt = await services.execute(Order(body, SYSTEM, request_id_of(request.scope), new_seed()))
-    return json_answer(_tokens(services, user, session_id, refresh, refresh_ends), 200, receipt)
+    answer = _tokens(services, user, session_id, refresh, refresh_ends)
+    evicted = receipt.data.get("evicted")
+    if evicted:
+        # The limit of sessions was reached: whoever logs in hears that older ones ended for it.
+        answer["sessions_ended"] = [{"reason": "evicted", "opened_at": iso(opened)} for opened in evicted]
+    return json_answer(answer, 200, receipt)
 
 
 async def _authenticated(services: Services, username: str, password: str) -> dict[str, Any] | None:
@@ -80,14 +86,22 @@ async def _note_refusal(services: Services, request: Request, username: str) -> 
 
 
 def _tokens(
-    services: Services, user: dict[str, Any], session_id: str, refresh: str, refresh_ends: float
+    services: Services,
+    user: dict[str, Any],
+    session_id: str,
+    refresh: str,
+    refresh_ends: float,
+    refreshed_at: float | None = None,
 ) -> dict[str, Any]:
+    """Return the answer with both tokens; after a refresh it follows from the state and the key alone."""
     token, claims = services.tokens.issue(
         user_id=user["id"],
         name=user["username"],
         roles=user["roles"],
         session_id=session_id,
         ttl_s=services.settings.token_ttl_s,
+        token_id=None if refreshed_at is None else hash_refresh(refresh)[:16],
+        issued_at=refreshed_at,
     )
     return {
         "token": token,
@@ -100,45 +114,46 @@ def _tokens(
 
 @router.post("/refresh", **public(body=shapes.RefreshIn, answers=shapes.LoginOut))
 async def refresh_tokens(request: Request) -> Response:
-    """Exchange a refresh token for the next tokens. One that was used before was stolen: its session ends."""
+    """Exchange a refresh token. The same one gets the same answer for 30 s; later it was stolen: its session ends."""
     services = services_of(request)
     key = key_of(request)
     present = (await read(request)).validated(shapes.REFRESH, "refresh")["refresh_token"]
     present_hash = hash_refresh(present)
-    following = make_refresh() if key is None else _following(services.secret, present, key)
     ends = time.time() + services.settings.refresh_ttl_s
-    body = RefreshSession(present_hash, hash_refresh(following), ends)
+    body = RefreshSession(present_hash, hash_refresh(next_refresh(services.secrets[0], present)), ends)
     order = Order(body, SYSTEM, request_id_of(request.scope), new_seed())
     if key is not None:
         # "~": kept for minutes, as long as someone may still repeat the request.
-        order = Order(
-            body,
-            SYSTEM,
-            order.request_id,
-            order.seed,
-            f"~refresh:{present_hash}:{key}",
-            fingerprint(present_hash.encode()),
-        )
+        told = fingerprint(present_hash.encode())
+        order = replace(order, key=f"~refresh:{present_hash}:{key}", fingerprint=told)
     receipt = await services.execute(order)
-    if receipt.data.get("refused"):
+    data = receipt.data
+    if data.get("refused"):
         services.sessions.forget()
-        raise Refused(REFRESH_REFUSED)
-    user = {"id": receipt.data["user_id"], **receipt.data}
-    answer = _tokens(services, user, receipt.data["session_id"], following, ends)
+        details = {"reason": data["reason"], "ended_at": data["ended_at"]}
+        raise Refused(Rejected(ErrorCode.UNAUTHORIZED, MESSAGES[data["reason"]], details))
+    following = _as_answered(services, present, data["next_hash"])
+    user = {"id": data["user_id"], **data}
+    answer = _tokens(services, user, data["session_id"], following, data["expires_at"], data["refreshed_at"])
     return json_answer(answer, 200, receipt)
 
 
-def _following(secret: bytes, present: str, key: str) -> str:
-    """Return the refresh token after `present`, the same each time the same request asks."""
-    told = b"refresh\0" + present.encode() + b"\0" + key.encode()
-    return base64.urlsafe_b64encode(hmac.digest(secret, told, hashlib.sha256)).rstrip(b"=").decode()
+def _as_answered(services: Services, present: str, next_hash: str) -> str:
+    """Return the token that the state knows as the next one: the signing key may have changed since."""
+    for secret in services.secrets:
+        following = next_refresh(secret, present)
+        if hash_refresh(following) == next_hash:
+            return following
+    raise Refused(REFRESH_REFUSED)
 
 
 @router.post("/logout", **verb("CloseSession", status=204))
 async def logout(caller: SignedIn) -> Response:
     """End this session, on every replica within a second."""
     await read(caller.request, optional=True)
-    receipt = await caller.execute(CloseSession(caller.by.session or ""))
+    # Without the client's key: once it is carried out there is nobody left who could ask for its receipt.
+    order = replace(caller.order(CloseSession(caller.by.session or "")), key=None, fingerprint="")
+    receipt = await caller.services.execute(order)
     caller.services.sessions.forget()
     return no_content(receipt)
 

@@ -202,6 +202,17 @@ def access(story: Story) -> None:
     story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
     story.tell(o.CreateUser("Ben", "$argon2id$2", ("developer",)), SYSTEM)
     story.tell(o.ChangeRoles("ben", ("viewer", "worker")), SYSTEM)
+    ben = Principal("user-0000000002", "Ben", ("viewer", "worker"))
+    for number, projects in enumerate((None, ("p-1", "p-2"), None), 4):
+        token = o.CreateToken(f"program {number}", f"h{number}", "a1B2", 3600.0, ("worker",), projects)
+        story.tell(token, ben)
+    story.tell(o.NoteTokenUse("token-0000000004"), SYSTEM)
+    story.tell(o.RevokeToken("token-0000000005"), ben)
+    for number in range(2):
+        story.tell(o.OpenSession(ADMIN.id, f"sess-{number}", f"r{number}", START + 9e5), SYSTEM)
+    story.tell(o.RefreshSession("r0", "r0b", START + 1e6), SYSTEM)
+    story.clock.now += 60
+    story.tell(o.RefreshSession("r0", "r0c", START + 1e6), SYSTEM)
 
 
 def projects(story: Story) -> None:

@@ -17,11 +17,13 @@ from helix_ray.core.events import LoginRefused
 from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN
 from helix_ray.security import passwords
 from helix_ray.security.tokens import KeyRing
+from helix_ray.testing import ManualClock
 from helix_ray.wire.auth import LoginOut, UserOut, UsersOut
 from tests.http.api_server import PASSWORD, PLENTY, TASK, Api, error_of, serving_api
 
 LOGIN_BODY = {"username": "admin", "password": PASSWORD}
 REVOKED_S_MAX = 1.0
+TAB_REFRESHES = 1_000
 
 
 def until_refused(ask: Callable[[], httpx.Response]) -> float:
@@ -184,37 +186,101 @@ class TestRefresh:
         client.headers["Authorization"] = f"Bearer {second.token}"
         assert client.get("/auth/me").status_code == 200
 
-    def test_a_token_used_twice_ends_the_session(self, api: Api) -> None:
-        client = api.anonymous()
-        first = client.post("/auth/login", json=LOGIN_BODY).json()
-        body = {"refresh_token": first["refresh_token"]}
-        second = client.post("/auth/refresh", json=body).json()
-        error_of(client.post("/auth/refresh", json=body), 401, "UNAUTHORIZED")
-        client.headers["Authorization"] = f"Bearer {second['token']}"
-        error_of(client.get("/auth/me"), 401, "UNAUTHORIZED")
-        again = client.post("/auth/refresh", json={"refresh_token": second["refresh_token"]})
-        error_of(again, 401, "UNAUTHORIZED")
+    def test_two_tabs_that_refresh_at_once_both_stay_in(self) -> None:
+        """1,000 times, each tab at another replica: the same answer, to the letter, and no session ends."""
+        keys = KeyRing.fresh()
+        with (
+            serving_api(keys=keys) as one,
+            serving_api(keys=keys, plane=one.plane) as two,
+            ThreadPoolExecutor(2) as pool,
+        ):
+            tabs = one.anonymous(), two.anonymous()
+            tokens = tabs[0].post("/auth/login", json=LOGIN_BODY).json()
+            for _ in range(TAB_REFRESHES):
+                body = {"refresh_token": tokens["refresh_token"]}
+                first, second = pool.map(lambda tab, body=body: tab.post("/auth/refresh", json=body), tabs)
+                assert first.status_code == second.status_code == 200, (first.text, second.text)
+                assert first.json() == second.json()
+                tokens = first.json()
+            for tab in tabs:
+                me = tab.get("/auth/me", headers={"Authorization": f"Bearer {tokens['token']}"})
+                assert me.status_code == 200
 
-    def test_a_refresh_that_is_repeated_under_its_key_gets_the_same_token(self, api: Api) -> None:
+    def test_a_token_that_comes_again_after_30_s_ends_the_session(self) -> None:
+        """Until then it gets the same answer; afterwards the next use of the session says why."""
+        clock = ManualClock()
+        with serving_api(clock=clock) as api:
+            client = api.anonymous()
+            first = client.post("/auth/login", json=LOGIN_BODY).json()
+            # The clock of the test and that of the tokens are not the same: sessions must outlive both.
+            body = {"refresh_token": first["refresh_token"]}
+            second = client.post("/auth/refresh", json=body).json()
+            clock.advance(30)
+            assert client.post("/auth/refresh", json=body).json() == second
+            clock.advance(0.1)
+            error = error_of(client.post("/auth/refresh", json=body), 401, "UNAUTHORIZED")
+            assert error["details"]["reason"] == "refresh_reused"
+            again = client.post("/auth/refresh", json={"refresh_token": second["refresh_token"]})
+            assert error_of(again, 401, "UNAUTHORIZED")["details"]["reason"] == "refresh_reused"
+
+    def test_a_refresh_that_is_repeated_under_its_key_gets_the_same_token_for_longer(self) -> None:
         """A client whose connection broke is no thief; one with another key is."""
+        clock = ManualClock()
+        with serving_api(clock=clock) as api:
+            client = api.anonymous()
+            first = client.post("/auth/login", json=LOGIN_BODY).json()
+            body, key = {"refresh_token": first["refresh_token"]}, {"Idempotency-Key": "r"}
+            second = client.post("/auth/refresh", json=body, headers=key)
+            clock.advance(300)
+            again = client.post("/auth/refresh", json=body, headers=key)
+            assert again.json() == second.json()
+            assert again.headers["idempotency-replayed"] == "true"
+            third = client.post(
+                "/auth/refresh", json={"refresh_token": again.json()["refresh_token"]}, headers=key
+            )
+            assert third.status_code == 200
+            thief = client.post("/auth/refresh", json=body, headers={"Idempotency-Key": "other"})
+            error_of(thief, 401, "UNAUTHORIZED")
+
+    def test_nothing_that_opens_a_door_is_in_the_journal(self, api: Api) -> None:
+        """Neither refresh tokens nor access tokens, only hashes."""
         client = api.anonymous()
         first = client.post("/auth/login", json=LOGIN_BODY).json()
-        body, key = {"refresh_token": first["refresh_token"]}, {"Idempotency-Key": "r"}
-        second = client.post("/auth/refresh", json=body, headers=key)
-        again = client.post("/auth/refresh", json=body, headers=key)
-        assert again.json()["refresh_token"] == second.json()["refresh_token"]
-        assert again.headers["idempotency-replayed"] == "true"
-        third = client.post(
-            "/auth/refresh", json={"refresh_token": again.json()["refresh_token"]}, headers=key
-        )
-        assert third.status_code == 200
-        thief = client.post("/auth/refresh", json=body, headers={"Idempotency-Key": "other"})
-        error_of(thief, 401, "UNAUTHORIZED")
+        second = client.post("/auth/refresh", json={"refresh_token": first["refresh_token"]}).json()
+        kept = repr(api.plane.engine.events(0, 1_000_000).facts) + repr(api.plane.engine.state)
+        for answer in (first, second):
+            assert answer["refresh_token"] not in kept
+            assert answer["token"] not in kept
 
     @pytest.mark.parametrize("token", ["x", "nothing-like-it" * 2, "\u00e4", "\ud7ff"])
     def test_an_unknown_token_is_refused(self, api: Api, token: str) -> None:
         answer = api.anonymous().post("/auth/refresh", json={"refresh_token": token})
         error_of(answer, 401, "UNAUTHORIZED")
+
+
+class TestWhyASessionEnded:
+    def test_the_next_answer_says_it(self) -> None:
+        """401 with a reason and a time, whatever ended it."""
+        with serving_api(Settings(sessions_per_user_max=2)) as api:
+            admin = api.client()
+            out, evicted, kept = (api.add(name, "viewer") for name in ("out", "evicted", "kept"))
+            out.post("/auth/logout")
+            api.client("evicted")
+            third = api.anonymous().post("/auth/login", json={"username": "evicted", "password": PASSWORD})
+            (ended,) = third.json()["sessions_ended"]
+            assert ended["reason"] == "evicted"
+            assert "sessions_ended" not in api.anonymous().post("/auth/login", json=LOGIN_BODY).json()
+            other = api.client("kept")
+            change = {"current_password": PASSWORD, "new_password": "another password"}
+            assert other.put("/auth/password", json=change).status_code == 204
+            gone = api.add("gone", "viewer")
+            assert admin.delete("/users/gone").status_code == 204
+            reasons = {"logout": out, "evicted": evicted, "password_changed": kept, "user_removed": gone}
+            for reason, client in reasons.items():
+                until_refused(lambda client=client: client.get("/auth/me"))
+                error = error_of(client.get("/auth/me"), 401, "UNAUTHORIZED")
+                assert error["details"]["reason"] == reason
+                assert error["details"]["ended_at"].endswith("Z")
 
 
 class TestUsers:

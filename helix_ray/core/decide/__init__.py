@@ -19,6 +19,7 @@ from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.projects import PROJECT_ORDERS
 from helix_ray.core.decide.submit import submit
 from helix_ray.core.decide.tasks import TASK_ORDERS
+from helix_ray.core.decide.tokens import TOKEN_ORDERS
 from helix_ray.core.decide.workers import WORKER_ORDERS
 from helix_ray.core.errors import Rejected, conflict
 from helix_ray.core.events import ReceiptKept
@@ -34,6 +35,7 @@ DECIDERS: dict[type, Decider] = {
     **HARMONY_ORDERS,
     **PROJECT_ORDERS,
     **ACCOUNT_ORDERS,
+    **TOKEN_ORDERS,
 }
 
 

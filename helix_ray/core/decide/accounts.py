@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from helix_ray.core.access import ROLES
 from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.ended import refusal, why_gone
 from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, invalid, not_found
 from helix_ray.core.events import (
     Event,
@@ -26,9 +29,10 @@ from helix_ray.core.orders import (
     RefuseLogin,
     RemoveUser,
 )
+from helix_ray.core.state import Session
 from helix_ray.core.usernames import check_username, find_user_id
 
-REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token")
+REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token", {"reason": "unknown"})
 
 
 def create_user(body: CreateUser, ctx: Context) -> Decision | Rejected:
@@ -108,18 +112,19 @@ def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
         if (known.user_id, known.refresh_hash) != (body.user_id, body.refresh_hash):
             return conflict("This session id is taken", session_id=body.session_id)
         return Decision(data={"session_id": known.id})
-    mine = sorted(
-        (s for s in ctx.state.sessions.values() if s.user_id == body.user_id),
-        key=lambda s: (s.opened_at, s.id),
-    )
+    mine = [ctx.state.sessions[i] for i in ctx.state.sessions_of.get(body.user_id, ())]
     room = ctx.policy.sessions_per_user_max - 1
-    events: list[Event] = [SessionClosed(s.id, "expired") for s in mine if s.expires_at < ctx.now]
-    live = [s for s in mine if s.expires_at >= ctx.now]
-    events.extend(SessionClosed(s.id, "evicted") for s in live[: max(0, len(live) - room)])
+    events: list[Event] = [SessionClosed(s.id, "expired") for s in mine if s.expires_at <= ctx.now]
+    live = [s for s in mine if s.expires_at > ctx.now]
+    evicted = live[: max(0, len(live) - room)]
+    events.extend(SessionClosed(s.id, "evicted") for s in evicted)
     events.append(
         SessionOpened(body.session_id, body.user_id, body.refresh_hash, body.expires_at, body.address)
     )
-    return Decision(events, {"session_id": body.session_id})
+    data: dict[str, Any] = {"session_id": body.session_id}
+    if evicted:
+        data["evicted"] = [s.opened_at for s in evicted]
+    return Decision(events, data)
 
 
 def refuse_login(body: RefuseLogin, ctx: Context) -> Decision:
@@ -128,21 +133,50 @@ def refuse_login(body: RefuseLogin, ctx: Context) -> Decision:
 
 
 def refresh_session(body: RefreshSession, ctx: Context) -> Decision | Rejected:
-    """Exchange a refresh token. One that was spent before was stolen: the session ends, by a fact of its own."""
-    session_id = ctx.state.sessions_by_refresh.get(body.refresh_hash)
+    """Exchange a refresh token; within the policy's `refresh_replay_s` the same one gets the same answer.
+
+    Two tabs of a page refresh at once, and an answer can be lost. One that comes later was stolen: the session ends.
+    """
+    hashed = body.refresh_hash
+    session_id = ctx.state.sessions_by_refresh.get(hashed)
     session = ctx.state.sessions.get(session_id or "")
-    if session is None or session.expires_at < ctx.now:
-        return REFRESH_REFUSED
-    if session.refresh_hash != body.refresh_hash:
-        return Decision([SessionClosed(session.id, "refresh token reused")], {"refused": True})
+    if session is None:
+        ended = ctx.state.ended_by_hash.get(hashed)
+        return REFRESH_REFUSED if ended is None else why_gone(ctx.state, ended)
+    if session.expires_at <= ctx.now:
+        return refusal("expired", session.expires_at)
+    if session.refresh_hash == hashed:
+        refreshed = SessionRefreshed(session.id, body.next_hash, body.expires_at)
+        return Decision([refreshed], _refreshed(ctx, session, body.next_hash, ctx.now, body.expires_at))
+    spent_at = session.spent[hashed]
+    if ctx.now - spent_at <= ctx.policy.refresh_replay_s:
+        following = _after(session, hashed)
+        return Decision([], _refreshed(ctx, session, following, spent_at, session.expires_at))
+    reused = refusal("refresh_reused", ctx.now).details
+    return Decision([SessionClosed(session.id, "refresh_reused")], {"refused": True, **reused})
+
+
+def _refreshed(ctx: Context, session: Session, next_hash: str, at: float, ends: float) -> dict[str, Any]:
     user = ctx.state.users[session.user_id]
-    data = {
+    return {
         "session_id": session.id,
         "user_id": user.id,
         "username": user.username,
         "roles": list(user.roles),
+        "next_hash": next_hash,
+        "refreshed_at": at,
+        "expires_at": ends,
     }
-    return Decision([SessionRefreshed(session.id, body.next_hash, body.expires_at)], data)
+
+
+def _after(session: Session, spent_hash: str) -> str:
+    """Return the hash of the token that a spent one was exchanged for: the next of the row."""
+    following = session.refresh_hash
+    for other in reversed(session.spent):
+        if other == spent_hash:
+            break
+        following = other
+    return following
 
 
 def close_session(body: CloseSession, ctx: Context) -> Decision | Rejected:
@@ -153,7 +187,8 @@ def close_session(body: CloseSession, ctx: Context) -> Decision | Rejected:
         return Decision()
     if session.user_id != by.id and not {"admin", "system"} & set(by.roles):
         return not_found("Session", body.session_id)
-    return Decision([SessionClosed(session.id, "logout")])
+    reason = "logout" if session.user_id == by.id else "revoked"
+    return Decision([SessionClosed(session.id, reason)])
 
 
 ACCOUNT_ORDERS: dict[type, Decider] = {

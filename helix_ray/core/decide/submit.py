@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from helix_ray.core.access import changes_all_tasks
+from helix_ray.core.access import changes_all_tasks, in_scope
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.outcome import Context, Decision
 from helix_ray.core.decide.quotas import queue_full, refuse_over_quota
@@ -114,11 +114,23 @@ class _Checks:
     def refusal(self, spec: dict[str, Any]) -> Rejected | None:
         """Return why a spec is not taken in, None when it is."""
         return (
-            self._shape(spec)
+            self._scope(spec)
+            or self._shape(spec)
             or self._project(spec)
             or self._run(spec)
             or self._shards(spec)
             or self._placement(spec)
+        )
+
+    def _scope(self, spec: dict[str, Any]) -> Rejected | None:
+        """A token that is bound to projects submits to those only."""
+        by = self._ctx.order.by
+        if in_scope(by, spec.get("project_id")):
+            return None
+        return forbidden(
+            "This token is bound to projects: name one of them in project_id",
+            field="project_id",
+            projects=list(by.projects or ()),
         )
 
     def _shape(self, spec: dict[str, Any]) -> Rejected | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helix_ray.core.access import changes_all_tasks, sees_all_tasks
+from helix_ray.core.access import changes_all_tasks, in_scope, sees_all_tasks
 from helix_ray.core.decide.attempts import clamp, conclude, progress
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.endings import Endings
@@ -24,7 +24,7 @@ from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import AttemptReport, CancelTask, DeleteTask, RetireTasks, RetryTask, UpdateTask
 from helix_ray.core.spec_shape import malformed
-from helix_ray.core.state import Task, demand_of
+from helix_ray.core.state import Task, demand_of, project_of
 
 EDITABLE_WHILE_RUNNING = frozenset({"title", "description", "priority", "project_id", "labels"})
 EDITABLE_WITH_SHARDS = frozenset({"title", "description"})
@@ -41,6 +41,8 @@ def visible(ctx: Context, task_id: str) -> Task | Rejected:
     task = ctx.state.tasks.get(task_id)
     by = ctx.order.by
     if task is None:
+        return not_found("Task", task_id)
+    if not in_scope(by, project_of(task)):
         return not_found("Task", task_id)
     if task.owner == by.id or sees_all_tasks(by) or holds(ctx, task):
         return task
@@ -127,6 +129,8 @@ def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Eve
     unknown = sorted(set(body.edits) - EDITABLE)
     if unknown:
         return invalid("These fields cannot be changed", fields=unknown, allowed_values=sorted(EDITABLE))
+    if "project_id" in body.edits and not in_scope(ctx.order.by, body.edits["project_id"]):
+        return forbidden("This token is bound to other projects", field="project_id")
     wrong = malformed({**task.spec, **body.edits})
     if wrong is not None:
         return invalid(f"Invalid task {wrong}", field=wrong)
@@ -274,7 +278,7 @@ def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
     """Forget a task; tasks that wait for it fail. One that only the history holds is forgotten there."""
     by = ctx.order.by
     if body.task_id not in ctx.state.tasks and body.retired_owner is not None:
-        if body.retired_owner != by.id and not changes_all_tasks(by):
+        if by.projects is not None or (body.retired_owner != by.id and not changes_all_tasks(by)):
             return not_found("Task", body.task_id)
         return Decision([TaskDeleted(body.task_id)], {"id": body.task_id})
     task = changeable(ctx, body.task_id)

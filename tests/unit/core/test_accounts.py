@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
+from helix_ray.core import ended
 from helix_ray.core import orders as o
+from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.answers import answer
+from helix_ray.core.authority import as_of
+from helix_ray.core.decide.outcome import Decision
 from helix_ray.core.errors import ErrorCode
 from helix_ray.core.events import SessionClosed, UserCreated
+from helix_ray.core.liveness import Liveness
 from helix_ray.core.policy import Policy
 from helix_ray.core.usernames import find_user_id
 from tests.unit.core.stage import ADMIN, DEV, Stage, spec
@@ -25,7 +31,7 @@ def add_user(stage: Stage, name: str = "ann", role: str = "developer") -> Princi
 def log_in(stage: Stage, user: Principal, number: int, lasts_s: float = 100.0) -> None:
     """Open session number `number` of a user."""
     body = o.OpenSession(user.id, f"sess-{number}", f"hash-{number}", stage.now + lasts_s, "10.0.0.1")
-    assert stage.give(body, SYSTEM) == {"session_id": f"sess-{number}"}
+    assert stage.give(body, SYSTEM)["session_id"] == f"sess-{number}"
 
 
 @pytest.mark.parametrize("roles", [(), ("pope",), ("admin", "pope")])
@@ -101,12 +107,173 @@ def test_a_refresh_token_is_good_once(stage: Stage) -> None:
     ann = add_user(stage)
     log_in(stage, ann, 1)
     data = stage.give(o.RefreshSession("hash-1", "hash-1b", stage.now + 500), SYSTEM)
-    assert data == {"session_id": "sess-1", "user_id": ann.id, "username": "ann", "roles": ["developer"]}
+    assert data == {
+        "session_id": "sess-1",
+        "user_id": ann.id,
+        "username": "ann",
+        "roles": ["developer"],
+        "next_hash": "hash-1b",
+        "refreshed_at": stage.now,
+        "expires_at": stage.now + 500,
+    }
     assert stage.state.sessions["sess-1"].expires_at == stage.now + 500
-    assert stage.give(o.RefreshSession("hash-1", "hash-1c", stage.now), SYSTEM) == {"refused": True}
+    stage.now += 30.1
+    data = stage.give(o.RefreshSession("hash-1", "hash-1c", stage.now), SYSTEM)
+    assert (data["refused"], data["reason"]) == (True, "refresh_reused")
     assert not stage.state.sessions
-    for token in ("hash-1", "hash-1b", "hash-x"):
-        assert stage.refuse(o.RefreshSession(token, "n", 0.0), SYSTEM).code is ErrorCode.UNAUTHORIZED
+    for token, reason in (("hash-1", "refresh_reused"), ("hash-1b", "refresh_reused"), ("hash-x", "unknown")):
+        refusal = stage.refuse(o.RefreshSession(token, "n", 0.0), SYSTEM)
+        assert (refusal.code, refusal.details["reason"]) == (ErrorCode.UNAUTHORIZED, reason)
+
+
+def test_a_refresh_token_that_comes_twice_within_30_s_gets_the_same_answer(stage: Stage) -> None:
+    """Also when its follower was exchanged meanwhile; the second time leaves no fact."""
+    log_in(stage, add_user(stage), 1)
+    ends = stage.now + 500
+    first = stage.give(o.RefreshSession("hash-1", "hash-2", ends), SYSTEM)
+    stage.now += 10
+    second = stage.give(o.RefreshSession("hash-2", "hash-3", ends), SYSTEM)
+    seq = stage.state.seq
+    stage.now += 20
+    assert stage.give(o.RefreshSession("hash-1", "other", 0.0), SYSTEM) == first
+    assert stage.give(o.RefreshSession("hash-2", "other", 0.0), SYSTEM) == second
+    assert stage.state.seq == seq
+    stage.now += 0.5
+    assert stage.give(o.RefreshSession("hash-2", "other", 0.0), SYSTEM) == second
+    assert stage.give(o.RefreshSession("hash-1", "other", 0.0), SYSTEM)["refused"]
+
+
+class TestWhatEnded:
+    """A session that ended says why, for a while, and is bounded."""
+
+    def test_every_reason_and_its_time(self, stage: Stage) -> None:
+        """Whoever still acts in it, or refreshes, hears it."""
+        ann = add_user(stage)
+        for number in range(1, 5):
+            log_in(stage, ann, number)
+        by = {number: replace(ann, session=f"sess-{number}") for number in range(1, 5)}
+        stage.give(o.CloseSession("sess-1"), by[1])
+        stage.give(o.CloseSession("sess-2"), ADMIN)
+        stage.give(o.ChangePassword(ann.id, "new"), by[3])
+        reasons = {1: "logout", 2: "revoked", 4: "password_changed"}
+        stage.now += 5
+        for number, reason in reasons.items():
+            refusal = stage.refuse(o.SubmitTasks((spec(),)), by[number])
+            assert refusal.details == {"reason": reason, "ended_at": "2023-11-14T22:13:20Z"}
+            refresh = o.RefreshSession(f"hash-{number}", "n", 0.0)
+            assert stage.refuse(refresh, SYSTEM).details["reason"] == reason
+        stage.now += 200
+        assert stage.refuse(o.SubmitTasks((spec(),)), by[3]).details["reason"] == "expired"
+        stage.give(o.RemoveUser("ann"), ADMIN)
+        assert stage.refuse(o.SubmitTasks((spec(),)), by[3]).details["reason"] == "user_removed"
+
+    def test_it_is_forgotten_after_a_week_and_beyond_a_number(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The oldest first."""
+        monkeypatch.setattr(ended, "ENDED_MAX", 2)
+        ann = add_user(stage)
+        for number in range(1, 5):
+            log_in(stage, ann, number)
+            stage.give(o.CloseSession(f"sess-{number}"), SYSTEM)
+        assert list(stage.state.ended) == ["sess-3", "sess-4"]
+        stage.now += ended.ENDED_KEEP_S + 1
+        log_in(stage, ann, 5)
+        stage.give(o.CloseSession("sess-5"), SYSTEM)
+        assert list(stage.state.ended) == ["sess-5"]
+        assert stage.sound()
+
+
+class TestTokens:
+    """API tokens: a part of what their owner may do, for a while."""
+
+    def make(self, stage: Stage, who: Principal, **fields: Any) -> Principal:
+        """Give a user a token; return who comes with it."""
+        body = o.CreateToken("ci", f"hash-{stage.serial}", "a1B2", fields.pop("ttl_s", 100.0), **fields)
+        return Principal(who.id, token=stage.give(body, who)["id"])
+
+    def test_it_has_the_roles_that_it_was_given_and_its_owner_has_now(self, stage: Stage) -> None:
+        """Neither others of its owner's, nor those that its owner lost."""
+        both = add_user(stage, role="admin")
+        both = replace(both, session=None)
+        token = self.make(stage, both, roles=("admin",))
+        stage.give(o.CreateUser("cid", "argon", ("viewer",)), token)
+        stage.give(o.ChangeRoles("ann", ("developer",)), ADMIN)
+        assert stage.refuse(o.CreateUser("dan", "argon", ("viewer",)), token).code is ErrorCode.FORBIDDEN
+        assert stage.refuse(o.SubmitTasks((spec(),)), token).code is ErrorCode.FORBIDDEN
+        body = o.CreateToken("more", "h", "a1B2", 100.0, ("admin",))
+        assert stage.refuse(body, both).details["field"] == "roles"
+
+    @pytest.mark.parametrize("order", [o.CreateToken("t", "h", "a", 99.0), o.ChangePassword("user-dev", "x")])
+    def test_it_makes_no_other_and_changes_no_password(self, stage: Stage, order: o.OrderBody) -> None:
+        """A token that leaked must not outlive itself."""
+        assert stage.refuse(order, self.make(stage, DEV)).code is ErrorCode.FORBIDDEN
+
+    def test_it_ends_with_its_time_its_owner_or_when_it_is_revoked(self, stage: Stage) -> None:
+        """And says which; others cannot revoke it."""
+        ann = replace(add_user(stage), session=None)
+        late, revoked, orphan = (self.make(stage, ann, ttl_s=t) for t in (60.0, 500.0, 500.0))
+        assert stage.refuse(o.RevokeToken(revoked.token or ""), DEV).code is ErrorCode.NOT_FOUND
+        stage.give(o.RevokeToken(revoked.token or ""), revoked)
+        stage.now += 60
+        reasons = {"expired": late, "revoked": revoked}
+        for reason, who in reasons.items():
+            assert stage.refuse(o.SubmitTasks((spec(),)), who).details["reason"] == reason
+        stage.submit(spec(), by=orphan)
+        stage.give(o.RemoveUser("ann"), ADMIN)
+        assert stage.refuse(o.SubmitTasks((spec(),)), orphan).details["reason"] == "user_removed"
+        assert not stage.state.tokens
+        assert stage.sound()
+
+    def test_one_that_is_bound_to_projects_sees_and_submits_to_those_only(self, stage: Stage) -> None:
+        """Nothing of its owner's other tasks exists for it, and nothing beyond tasks is open to it."""
+        inside, outside = stage.submit(spec(project_id="p-1"), spec(project_id="p-2"))
+        token = self.make(stage, ADMIN, projects=("p-1",))
+        refusal = stage.decide(o.SubmitTasks((spec(), spec(project_id="p-1"), spec(project_id="p-2"))), token)
+        assert isinstance(refusal, Decision)
+        assert list(refusal.data["rejected"]) == ["0", "2"]
+        who = as_of(stage.state, token, stage.now)
+        assert isinstance(who, Principal)
+        listed = answer(stage.state, Liveness(), q.ListTasks(), who)
+        assert isinstance(listed, dict)
+        assert [line["id"] for line in listed["tasks"]] == [inside]
+        assert listed["total"] == 1
+        assert stage.refuse(o.CancelTask(outside), token).code is ErrorCode.NOT_FOUND
+        assert (
+            stage.refuse(o.UpdateTask(inside, edits={"project_id": "p-2"}), token).code is ErrorCode.FORBIDDEN
+        )
+        for order in (o.CreateUser("x", "argon", ("admin",)), o.SetQuota("p-1"), o.DrainWorker("worker-x")):
+            assert stage.refuse(order, token).code is ErrorCode.FORBIDDEN
+        stage.give(o.CancelTask(inside), token)
+
+    def test_its_use_is_noted_every_five_minutes_at_most(self, stage: Stage) -> None:
+        """However many replicas tell of it."""
+        token = self.make(stage, DEV, ttl_s=10_000.0)
+        note = o.NoteTokenUse(token.token or "")
+        for wait_s in (0.0, 1.0, 298.0, 1.0, 1.0, 0.5):
+            stage.now += wait_s
+            stage.give(note, SYSTEM)
+        assert stage.kinds().count("TokenUsed") == 2
+        assert stage.refuse(note, ADMIN).code is ErrorCode.FORBIDDEN
+
+    @pytest.mark.parametrize(
+        ("fields", "field"),
+        [({"name": " "}, "name"), ({"name": "a\nb"}, "name"), ({"ttl_s": 59.0}, "expires_in_s"),
+         ({"ttl_s": 4e7}, "expires_in_s"), ({"projects": ()}, "projects"), ({"roles": ("pope",)}, "roles")],
+    )  # fmt: skip
+    def test_what_is_no_token_is_refused(self, stage: Stage, fields: dict[str, Any], field: str) -> None:
+        """Its name, life, roles and projects have limits."""
+        body = o.CreateToken("ci", "hash", "a1B2", 100.0)
+        assert stage.refuse(replace(body, **fields), DEV).details["field"] == field
+
+    def test_a_user_has_so_many_that_are_alive(self) -> None:
+        """Expired ones make room."""
+        stage = Stage(Policy(api_tokens_per_user_max=1))
+        self.make(stage, DEV)
+        assert stage.refuse(o.CreateToken("two", "h2", "a", 99.0), DEV).code is ErrorCode.CONFLICT
+        stage.now += 101
+        self.make(stage, DEV)
+        assert len(stage.state.tokens) == 1
 
 
 def test_an_expired_session_is_not_refreshed(stage: Stage) -> None:

@@ -22,6 +22,7 @@ VALUES: dict[str, Any] = {
     "bool": True,
     "Any": {"success": True, "value": [1, None]},
     "list[str]": ["a", "b"],
+    "list[str] | None": ["a", "b"],
     "dict[str, Any]": {"name": [1, {"deep": None}]},
     "dict[str, Any] | None": {"reason": "error"},
     "dict[str, str]": {"zone": "a"},

@@ -11,7 +11,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.invariants import LAWS, check
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.state import Project, ReadyQueue, State, Task
-from tests.unit.core.stage import ADMIN, COMMAND, NODE, NODE_2, Stage, spec
+from tests.unit.core.stage import ADMIN, COMMAND, DEV, NODE, NODE_2, Stage, spec
 
 
 def furnished() -> State:
@@ -25,7 +25,10 @@ def furnished() -> State:
     stage.submit(spec(run=COMMAND, shards={"count": 2}))
     stage.start(shard_of(stage.state, 0).id)
     user_id = stage.give(o.CreateUser("ann", "argon", ("developer",)), ADMIN)["id"]
-    stage.give(o.OpenSession(user_id, "sess-1", "hash-1", stage.now + 9), SYSTEM)
+    for number in range(2):
+        stage.give(o.OpenSession(user_id, f"sess-{number}", f"hash-{number}", stage.now + 9), SYSTEM)
+    stage.give(o.CloseSession("sess-0"), SYSTEM)
+    stage.give(o.CreateToken("ci", "hash-t", "a1B2", 100.0), DEV)
     return stage.state
 
 
@@ -128,6 +131,14 @@ DAMAGE: list[tuple[Callable[[State], object], str]] = [
         lambda s: s.projects.update({"p": Project("p", "", 1.0, {"user-ghost": None})}),
         "p has the member user-ghost, who is no user",
     ),
+    (lambda s: s.users_by_key.clear(), "users_by_key does not match the users"),
+    (lambda s: s.admins.clear(), "admins does not match the users"),
+    (lambda s: s.sessions_of.clear(), "sessions_of does not match the sessions"),
+    (lambda s: s.tokens_by_hash.clear(), "tokens_by_hash does not match the tokens"),
+    (lambda s: s.tokens_of.clear(), "tokens_of does not match the tokens"),
+    (lambda s: s.users.clear(), "is a token of nobody"),
+    (lambda s: s.ended_by_hash.clear(), "ended_by_hash does not match what ended"),
+    (lambda s: s.ended.update({"sess-1": s.ended["sess-0"]}), "something that ended is still there"),
 ]
 
 

@@ -1,0 +1,83 @@
+"""helix token create, list, revoke."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from helix_ray.cli.connection import connect
+from helix_ray.cli.output import Json, print_json, print_table, say, when
+from helix_ray.core.access import ROLES
+
+app = typer.Typer(no_args_is_help=False, help="Make, list and revoke API tokens, for programs (HELIX_TOKEN).")
+COLUMNS = ("ID", "NAME", "USER", "BEGINS", "ROLES", "PROJECTS", "LAST USED", "EXPIRES")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What it is for.")],
+    role: Annotated[
+        list[str] | None, typer.Option("--role", help=", ".join(ROLES), show_default="all of yours")
+    ] = None,
+    project: Annotated[
+        list[str] | None, typer.Option("--project", help="Only for this project.", show_default="no bound")
+    ] = None,
+    expires_in: Annotated[
+        str | None, typer.Option(metavar="30d", help="Life: a number and s, m, h or d.", show_default="90d")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a token. It is printed on standard output, this once."""
+    lives_s = None if expires_in is None else _seconds(expires_in)
+    with connect() as client:
+        made = client.create_token(name, roles=role, projects=project, expires_in_s=lives_s)
+    if as_json:
+        print_json(made)
+        return
+    say(f"{made['id']} for {made['user']}, until {made['expires_at']}; it is not shown again")
+    print(made["token"])
+
+
+@app.command("list")
+def list_tokens(
+    user: Annotated[str | None, typer.Option(help="Of this user (administrators).")] = None,
+    as_json: Json = False,
+) -> None:
+    """List your tokens; an administrator's: those of all users."""
+    with connect() as client:
+        tokens = client.tokens(user)
+    if as_json:
+        print_json({"tokens": tokens})
+        return
+    rows = [
+        (
+            token["id"],
+            token["name"],
+            token["user"],
+            token["prefix"],
+            ", ".join(token["roles"]),
+            "all" if token["projects"] is None else ", ".join(token["projects"]),
+            when(token["last_used_at"]),
+            when(token["expires_at"]),
+        )
+        for token in tokens
+    ]
+    print_table(COLUMNS, rows)
+
+
+@app.command()
+def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="Of `helix token list`.")]) -> None:
+    """End a token; whoever uses it is refused within a second."""
+    with connect() as client:
+        client.revoke_token(token_id)
+    say(f"Revoked {token_id}")
+
+
+def _seconds(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,9})([smhd])", text)
+    if found is None:
+        raise typer.BadParameter("a number and s, m, h or d, such as 30d", param_hint="--expires-in")
+    return int(found[1]) * SECONDS[found[2]]

@@ -1,0 +1,91 @@
+"""Orders about API tokens: long-lived credentials of programs, each a part of what its owner may do.
+
+The token itself never comes in here, only its SHA-256: it has 178 random bits, so nobody finds it from the hash.
+"""
+
+from __future__ import annotations
+
+from helix_ray.core.access import ROLES
+from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.errors import Rejected, conflict, invalid, not_found
+from helix_ray.core.events import Event, TokenCreated, TokenRevoked, TokenUsed
+from helix_ray.core.orders import CreateToken, NoteTokenUse, RevokeToken
+from helix_ray.core.state import ApiToken
+
+# What a token begins with, for secret scanners.
+TOKEN_PREFIX = "helix_pat_"
+TOKEN_NAME_CHARS_MAX = 128
+TOKEN_PROJECTS_MAX = 100
+TOKEN_TTL_S_MIN = 60
+# A use is noted when the one noted before is this old.
+USE_NOTED_EVERY_S = 300.0
+
+
+def create_token(body: CreateToken, ctx: Context) -> Decision | Rejected:
+    """Give the asker a token with some of their roles; expired ones of theirs make room."""
+    by = ctx.order.by
+    if by.id not in ctx.state.users:
+        return not_found("User", by.id)
+    if body.token_hash in ctx.state.tokens_by_hash or body.token_hash in ctx.state.ended_by_hash:
+        return conflict(
+            "This request made a token before, and a token is shown once only", field="Idempotency-Key"
+        )
+    mine = tokens_of(ctx, by.id)
+    live = [token for token in mine if token.expires_at > ctx.now]
+    refused = _check(body, ctx, len(live))
+    if refused is not None:
+        return refused
+    token_id = f"token-{ctx.order.seed}"
+    roles = list(dict.fromkeys(body.roles or by.roles))
+    projects = None if body.projects is None else list(dict.fromkeys(body.projects))
+    events: list[Event] = [TokenRevoked(token.id, "expired") for token in mine if token.expires_at <= ctx.now]
+    expires_at = ctx.now + body.ttl_s
+    events.append(
+        TokenCreated(token_id, by.id, body.name, body.token_hash, body.shown, roles, projects, expires_at)
+    )
+    return Decision(events, {"id": token_id})
+
+
+def _check(body: CreateToken, ctx: Context, live: int) -> Rejected | None:
+    if not body.name.strip() or len(body.name) > TOKEN_NAME_CHARS_MAX or not body.name.isprintable():
+        return invalid("Invalid token name", field="name", chars_max=TOKEN_NAME_CHARS_MAX)
+    mine = [role for role in ROLES if role in ctx.order.by.roles]
+    if not set(body.roles or ()) <= set(mine):
+        return invalid("A token has roles of its owner only", field="roles", allowed_values=mine)
+    if body.projects is not None and not 0 < len(body.projects) <= TOKEN_PROJECTS_MAX:
+        return invalid("Invalid token projects", field="projects", count_max=TOKEN_PROJECTS_MAX)
+    longest = ctx.policy.api_token_ttl_s_max
+    if not TOKEN_TTL_S_MIN <= body.ttl_s <= longest:
+        return invalid("Invalid token life", field="expires_in_s", min=TOKEN_TTL_S_MIN, max=longest)
+    if live >= ctx.policy.api_tokens_per_user_max:
+        limit = ctx.policy.api_tokens_per_user_max
+        return conflict("You have as many tokens as are allowed; revoke one first", limit=limit)
+    return None
+
+
+def tokens_of(ctx: Context, user_id: str) -> list[ApiToken]:
+    """Return the tokens of a user, the oldest first."""
+    return [ctx.state.tokens[token_id] for token_id in ctx.state.tokens_of.get(user_id, ())]
+
+
+def revoke_token(body: RevokeToken, ctx: Context) -> Decision | Rejected:
+    """End a token: one's own, or as an administrator anybody's; for others it does not exist."""
+    token, by = ctx.state.tokens.get(body.token_id), ctx.order.by
+    if token is None or (token.user_id != by.id and {"admin", "system"}.isdisjoint(by.roles)):
+        return not_found("Token", body.token_id)
+    return Decision([TokenRevoked(token.id, "revoked")], {"id": token.id})
+
+
+def note_token_use(body: NoteTokenUse, ctx: Context) -> Decision:
+    """Note that a token is in use, unless that was noted lately: every replica tells of it."""
+    token = ctx.state.tokens.get(body.token_id)
+    if token is None or (token.last_used_at or 0.0) > ctx.now - USE_NOTED_EVERY_S:
+        return Decision()
+    return Decision([TokenUsed(token.id)])
+
+
+TOKEN_ORDERS: dict[type, Decider] = {
+    CreateToken: create_token,
+    RevokeToken: revoke_token,
+    NoteTokenUse: note_token_use,
+}

@@ -1,0 +1,64 @@
+"""Sessions and API tokens that ended, and why: so that whoever still uses one is told.
+
+Remembered for ENDED_KEEP_S, and at most ENDED_MAX of them: the oldest are forgotten first. That is longer than any
+access token lives, so `unknown` is said only when far more than is usual ended in a week.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.state import Ended, State
+
+ENDED_MAX = 10_000
+ENDED_KEEP_S = 7 * 86_400.0
+# Hashes of its newest refresh tokens by which an ended session is still found.
+ENDED_HASHES_MAX = 3
+
+MESSAGES = {
+    "expired": "It has expired",
+    "logout": "The session was logged out",
+    "evicted": "The session was ended by a later login: the user had as many sessions as are allowed",
+    "password_changed": "The session ended when the password was changed",
+    "user_removed": "The user has been removed",
+    "revoked": "It was revoked",
+    "refresh_reused": "The session was ended because a refresh token was used again: it may have been stolen",
+    "unknown": "There is no such session or token (any more)",
+}
+# What journals of before had as reasons.
+_OLD_REASONS = {"refresh token reused": "refresh_reused"}
+
+
+def refusal(reason: str, at: float | None) -> Rejected:
+    """Refuse whoever comes with something that ended: `at` is when, in epoch seconds."""
+    details = {"reason": reason, "ended_at": None if at is None else moment(at)}
+    return Rejected(ErrorCode.UNAUTHORIZED, MESSAGES[reason], details)
+
+
+def why_gone(state: State, identifier: str | None) -> Rejected:
+    """Return the refusal for a session or token that the state does not have (any more)."""
+    ended = state.ended.get(identifier or "")
+    return refusal("unknown", None) if ended is None else refusal(ended.reason, ended.at)
+
+
+def remember(state: State, identifier: str, ended: Ended) -> None:
+    """Note what ended, and forget what is too old or too much."""
+    ended.reason = _OLD_REASONS.get(ended.reason, ended.reason)
+    if ended.reason not in MESSAGES:
+        ended.reason = "revoked"
+    state.ended[identifier] = ended
+    for hashed in ended.hashes:
+        state.ended_by_hash[hashed] = identifier
+    while state.ended:
+        oldest, told = next(iter(state.ended.items()))
+        if told.at > ended.at - ENDED_KEEP_S and len(state.ended) <= ENDED_MAX:
+            return
+        del state.ended[oldest]
+        for hashed in told.hashes:
+            state.ended_by_hash.pop(hashed, None)
+
+
+def moment(epoch: float) -> str:
+    """Return a moment as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

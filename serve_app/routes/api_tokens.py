@@ -1,0 +1,79 @@
+"""API tokens: what programs use instead of logging in. The token is in the answer that makes it, and nowhere else.
+
+Idempotency-Key: with one, the token follows from the key and the server's secret, so a request that is repeated within ten
+minutes gets the same token; after that it is a CONFLICT, because a token is shown once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from helix_ray.core.errors import Refused, invalid
+from helix_ray.core.orders import CreateToken, RevokeToken
+from helix_ray.core.questions import ListTokens
+from helix_ray.security.api_tokens import derive_api_token, hash_api_token, make_api_token, shown_of
+from helix_ray.wire import auth as shapes
+from serve_app.answers import json_answer, no_content
+from serve_app.bodies import read
+from serve_app.deps import Caller, SignedIn, key_of
+from serve_app.openapi import verb
+
+router = APIRouter(prefix="/auth/tokens", tags=["auth"])
+USER_CHARS_MAX = 128
+
+
+@router.post("", **verb("CreateToken", body=shapes.TokenIn, answers=shapes.TokenMadeOut, status=201))
+async def create_token(caller: SignedIn) -> Response:
+    """Make a token with some of one's own roles, for some projects or all; it is shown this once."""
+    body = await read(caller.request)
+    sent = body.validated(shapes.TOKEN, "token")
+    key = key_of(caller.request)
+    token = (
+        make_api_token() if key is None else derive_api_token(caller.services.secrets[0], caller.by.id, key)
+    )
+    order = caller.order(_order(sent, token, caller.services.settings.api_token_ttl_s), body)
+    if key is not None:
+        order = replace(order, key=f"~api-token:{caller.by.id}:{key}")
+    receipt = await caller.services.execute(order)
+    made = await _find(caller, receipt.data["id"])
+    return json_answer({**shapes.token_out(made), "token": token}, 201, receipt)
+
+
+def _order(sent: dict[str, Any], token: str, ttl_s: int) -> CreateToken:
+    roles, projects = sent.get("roles"), sent.get("projects")
+    return CreateToken(
+        sent["name"],
+        hash_api_token(token),
+        shown_of(token),
+        float(sent.get("expires_in_s", ttl_s)),
+        None if roles is None else tuple(roles),
+        None if projects is None else tuple(projects),
+    )
+
+
+async def _find(caller: Caller, token_id: str) -> dict[str, Any]:
+    listed = (await caller.query(ListTokens()))["tokens"]
+    found: dict[str, Any] = next(token for token in listed if token["id"] == token_id)
+    return found
+
+
+@router.get("", **verb("ListTokens", answers=shapes.TokensOut))
+async def list_tokens(request: Request, caller: SignedIn, user: str | None = None) -> Response:
+    """Give one's own tokens; to an administrator, those of everybody or of `user`. None of them shows its secret."""
+    if user is not None and not 0 < len(user) <= USER_CHARS_MAX:
+        raise Refused(invalid("Invalid user", field="user", chars_max=USER_CHARS_MAX))
+    answer = await caller.query(ListTokens(user))
+    return json_answer({"tokens": [shapes.token_out(token) for token in answer["tokens"]]})
+
+
+@router.delete("/{token_id}", **verb("RevokeToken", status=204))
+async def revoke_token(token_id: str, caller: SignedIn) -> Response:
+    """End a token, on every replica within a second: one's own, or as an administrator anybody's."""
+    receipt = await caller.execute(RevokeToken(token_id))
+    caller.services.sessions.forget()
+    return no_content(receipt)
