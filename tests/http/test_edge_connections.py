@@ -204,12 +204,20 @@ def _takes_more(client: socket.socket) -> bool:
 
 
 def test_a_second_request_behind_a_first_is_answered(short: Server) -> None:
-    """Requests in one piece are answered in order, also when the last of them is refused."""
+    """Requests in one piece are answered in order; where the last of them is bad, the ones before it still are."""
     with connected(short, GET + GET) as client:
-        assert [read_answer(client, "GET").status for _ in range(2)] == [200, 200]
+        assert everything(client).count(b"HTTP/1.1 200 OK") == 2
     with connected(short, GET + b"GET /api/v1/tasks HTTP/1.1\r\n\r\n") as client:
-        assert read_answer(client, "GET").status == 200
-        assert is_closed(client)
+        assert everything(client).count(b"HTTP/1.1 200 OK") == 1
+
+
+def everything(client: socket.socket) -> bytes:
+    """Return all that comes until the server closes."""
+    got = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := client.recv(65_536):
+            got += piece
+    return got
 
 
 # ------------------------------------------------------------------------------------------------ how many
