@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from helix_ray.core.questions import Metrics
 from helix_ray.core.turns import BUCKETS_S
@@ -23,7 +23,7 @@ METRICS_S_MAX = 2.0
 router = APIRouter(tags=["health"])
 
 
-@router.get("/metrics", **public())
+@router.get("/metrics", response_class=PlainTextResponse, **public())
 async def metrics(request: Request) -> Response:
     """Give the figures. They need a session where HELIX_METRICS_OPEN is off."""
     services = services_of(request)

@@ -54,7 +54,7 @@ def test_a_node_says_who_uses_it(fleet: Fleet) -> None:
     assert node["resources"] == {"cpu": 4.0, "gpu": 1.0}
     assert (node["allocated"], node["foreign"]) == ({"cpu": 2.0}, {"cpu": 1.0})
     assert node["free"] == {"cpu": 1.0, "gpu": 1.0}
-    assert (node["simulated"], node["capabilities"]) == (["gpu"], ["cuda"])
+    assert (node["simulated"], node["capabilities"]) == (["gpu"], ["ai_acceleration", "cuda", "gpu"])
     assert (node["running"], node["running_total"]) == ([task_id], 1)
     listed = fleet.admin.get("/harmony/nodes").json()
     NodesOut.model_validate(listed)
