@@ -1,7 +1,7 @@
 """A worker outside the cluster, in any language: this one counts the words of a task's description.
 
-Run: HELIX_USERNAME=hands HELIX_PASSWORD=... python examples/external_worker.py      (HELIX_URL: http://localhost:8080)
-as a user with the role `worker`. It takes tasks without a `run` object whose type it can do; --once ends it after one.
+Run: HELIX_TOKEN=helix_pat_... python examples/external_worker.py      (HELIX_URL: http://localhost:8080)
+with a token of the role `worker` (helix token create hands --role worker), or with HELIX_USERNAME and HELIX_PASSWORD. It takes tasks without a `run` object whose type it can do; --once ends it after one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
             if answer.ok:
                 return answer.json()
             said = answer.json()["error"]["message"]
-            if answer.status_code == 401 and path != "/auth/login":
+            if answer.status_code == 401 and path != "/auth/login" and "HELIX_TOKEN" not in os.environ:
                 log_in()  # the session or its token has ended
                 continue
             if answer.status_code not in TRY_AGAIN:
@@ -43,9 +43,10 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
 
 
 def log_in() -> None:
-    """Open a session for all further calls."""
+    """Use the token for all further calls, or open a session."""
     login = {"username": os.environ.get("HELIX_USERNAME"), "password": os.environ.get("HELIX_PASSWORD")}
-    session.headers["Authorization"] = "Bearer " + call("POST", "/auth/login", login)["token"]
+    token = os.environ.get("HELIX_TOKEN") or call("POST", "/auth/login", login)["token"]
+    session.headers["Authorization"] = "Bearer " + token
 
 
 def work(task_id: str) -> None:

@@ -86,6 +86,11 @@ def may(principal: Principal, verb: str) -> bool:
     return any(verb in ALLOWED.get(role, ()) for role in principal.roles)
 
 
+def may_lend(roles: tuple[str, ...], role: str) -> bool:
+    """Say whether somebody with these roles may give a role to a token: their own; an administrator's, each."""
+    return role in roles or ("admin" in roles and role in ROLES)
+
+
 def in_scope(principal: Principal, project_id: str | None) -> bool:
     """Say whether a project is within what the principal's token is bound to."""
     return principal.projects is None or project_id in principal.projects

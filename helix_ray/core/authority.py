@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from helix_ray.core.access import Principal, may
+from helix_ray.core.access import Principal, may, may_lend
 from helix_ray.core.ended import refusal, why_gone
 from helix_ray.core.errors import Rejected, forbidden
 from helix_ray.core.state import ApiToken, State, User
@@ -66,5 +66,5 @@ def _by_token(state: State, by: Principal, user: User, token_id: str, now: float
 
 
 def roles_of(token: ApiToken, user: User) -> tuple[str, ...]:
-    """Return the roles that a token has: those of its own that its owner has now."""
-    return tuple(role for role in token.roles if role in user.roles)
+    """Return the roles that a token has: those of its own that its owner may lend now."""
+    return tuple(role for role in token.roles if may_lend(user.roles, role))

@@ -5,7 +5,7 @@ The token itself never comes in here, only its SHA-256: it has 178 random bits, 
 
 from __future__ import annotations
 
-from helix_ray.core.access import ROLES
+from helix_ray.core.access import ROLES, may_lend
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import Rejected, conflict, invalid, not_found
 from helix_ray.core.events import Event, TokenCreated, TokenRevoked, TokenUsed
@@ -49,7 +49,7 @@ def create_token(body: CreateToken, ctx: Context) -> Decision | Rejected:
 def _check(body: CreateToken, ctx: Context, live: int) -> Rejected | None:
     if not body.name.strip() or len(body.name) > TOKEN_NAME_CHARS_MAX or not body.name.isprintable():
         return invalid("Invalid token name", field="name", chars_max=TOKEN_NAME_CHARS_MAX)
-    mine = [role for role in ROLES if role in ctx.order.by.roles]
+    mine = [role for role in ROLES if may_lend(ctx.order.by.roles, role)]
     if not set(body.roles or ()) <= set(mine):
         return invalid("A token has roles of its owner only", field="roles", allowed_values=mine)
     if body.projects is not None and not 0 < len(body.projects) <= TOKEN_PROJECTS_MAX:
