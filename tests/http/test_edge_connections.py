@@ -260,3 +260,19 @@ def test_when_all_places_are_taken_the_idle_ones_go_first(short: Server) -> None
         half[-1].settimeout(0.05)
         with pytest.raises(TimeoutError):
             half[-1].recv(100)
+
+
+def test_a_thousand_slow_clients_do_not_delay_a_login() -> None:
+    """With more half-sent requests from one address than its share, a login from there is answered as ever."""
+    login = written(
+        "POST",
+        "/api/v1/auth/login",
+        b'{"username": "a", "password": "long enough"}',
+        content_type="application/json",
+    )
+    with serving() as server, contextlib.ExitStack() as slow:
+        for _ in range(1_100):
+            slow.enter_context(connected(server, HALF))
+        begun = time.monotonic()
+        assert server.send(login).status == 200
+        assert time.monotonic() - begun < 1
