@@ -96,9 +96,13 @@ class Server:
         check_state(self._engine.state)
         if WORKER not in self._engine.state.workers:
             register = o.RegisterWorker("host", (), {"cpu": 4}, WORKER, "node", "node-1", "boot")
-            self._engine.execute([Order(register, SYSTEM, "req-0", "seed-worker")])
             writer = o.CreateUser("writer", "argon", ("developer",))
-            self._engine.execute([Order(writer, SYSTEM, "req-0", "seed-writer")])
+            firsts = (
+                Order(register, SYSTEM, "req-0", "seed-worker"),
+                Order(writer, SYSTEM, "req-0", "seed-writer"),
+            )
+            # In one commit: what is killed in between would have the one without the other.
+            self._engine.execute(firsts)
         self._inbox: Inbox = []
         self._arrived = asyncio.Event()
         self._commits = 0
