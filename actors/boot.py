@@ -8,6 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,8 @@ ADMIN = "admin"
 START_S_MAX = 60.0
 STOP_S_MAX = 10.0
 LOOK_EVERY_S = 0.05
+# What takes longer is named this often.
+SAY_EVERY_S = 5.0
 ANSWER_S_MAX = 5.0
 PASSWORD_BYTES = 12
 
@@ -44,12 +47,13 @@ def start(
     *,
     all_nodes: bool = True,
     say: Callable[[str], None] = log.info,
+    nodes_come: Callable[[], None] = lambda: None,
 ) -> str | None:
     """Start what actors/roster.py lists, all at once, and wait for it and for workers of the nodes; Ray must be connected.
 
     `head` is the Ray node whose machine has the data directory; the calling process's own where it is not given.
     `all_nodes` waits for the workers of all nodes that are alive now; where nodes come and go, one that does not get
-    ready must not keep the rest from serving. `say` gets a sentence about each thing that is waited for with a reason.
+    ready must not keep the rest from serving; `nodes_come` returns when all that are expected are there. `say` gets a sentence about each thing that is waited for with a reason.
 
     Returns the administrator's password when it was made here, to be shown once; None when it was given or the
     administrator exists. Raises BadPassword, TimeoutError with what is missing, or Fatal when it never will be there.
@@ -61,6 +65,7 @@ def start(
     made = {name: roster.make(name, settings, head, first=True) for name in roster.CLASSES}
     asyncio.run(_wait_for(partial(_master_missing, made[names.MASTER]), say))
     password = asyncio.run(_ensure_admin(given))
+    nodes_come()
     listed: list[dict[str, Any]] = ray.nodes()
     nodes = {node["NodeID"] for node in listed if node["Alive"]} if all_nodes else {head}
     asyncio.run(_wait_for(partial(_rest_missing, made[names.SUPERVISOR], nodes), say))
@@ -71,6 +76,7 @@ async def _wait_for(ask: Callable[[], Awaitable[Missing]], say: Callable[[str], 
     """Ask until nothing is missing; what has a reason is said once."""
     end, said = time.monotonic() + START_S_MAX, Missing()
     missing = Missing()
+    say_at = time.monotonic() + SAY_EVERY_S
     while time.monotonic() < end:
         with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
             missing = await asyncio.wait_for(ask(), ANSWER_S_MAX)
@@ -80,6 +86,9 @@ async def _wait_for(ask: Callable[[], Awaitable[Missing]], say: Callable[[str], 
             if reason not in (said.get(name), STARTING):
                 say(f"waiting for {name}: {reason}")
                 said[name] = reason
+        if time.monotonic() >= say_at:
+            say(f"waiting for {', '.join(missing) or 'an actor to answer'}")
+            say_at += SAY_EVERY_S
         await asyncio.sleep(LOOK_EVERY_S)
     raise TimeoutError(
         "; ".join(f"{name}: {reason}" for name, reason in missing.items()) or "no actor answers"
@@ -150,7 +159,7 @@ async def _make_admin(plane: RayControlPlane, given: str | None) -> str | None:
 
 
 def stop() -> None:
-    """End the actors: workers first, the master last, so that what they still report is kept."""
+    """End the actors: workers first, the master last, so that what they still report is kept. Workers end side by side."""
     prefix = names.node_worker("")
     found = [
         actor["name"]
@@ -158,9 +167,9 @@ def stop() -> None:
         if actor["namespace"] == names.NAMESPACE
     ]
     workers = [name for name in found if name.startswith(prefix)]
-    for name in (names.SUPERVISOR, *workers, names.HISTORIAN, names.MASTER):
-        if name in found:
-            _stop(name)
+    for step in ([names.SUPERVISOR], [*workers, names.HISTORIAN], [names.MASTER]):
+        with ThreadPoolExecutor(len(step)) as threads:
+            list(threads.map(_stop, [name for name in step if name in found]))
     if names.LENDER in found:
         with contextlib.suppress(ValueError):
             ray.kill(names.find(names.LENDER), no_restart=True)

@@ -25,15 +25,22 @@ RAY_PARAMS = Seam("ray", "ray._private.parameter", "RayParams")
 FREE = Seam("ray", "ray._private.state", "available_resources_per_node", ())
 NVML = Seam("ray", "ray._private.thirdparty.pynvml", "nvmlInit", ())
 
-SEAMS = (NODE, NODE_LIVES, NODE_END, RAY_PARAMS, FREE, NVML)
+API_SERVER = Seam(
+    "ray", "ray._private.node", "Node.start_api_server", ("include_dashboard", "raise_on_failure")
+)
+LACKS_DASHBOARD = Seam("ray", "ray._private.utils", "get_dashboard_dependency_error", ())
+
+SEAMS = (API_SERVER, LACKS_DASHBOARD, NODE, NODE_LIVES, NODE_END, RAY_PARAMS, FREE, NVML)
 
 
 def start_node(params: dict[str, Any], *, head: bool) -> Node:
     """Start the processes of one Ray node, children of this process that ask the kernel for their end with ours.
 
     It is what `ray start` and ray.cluster_utils are made of, and knows every process that it starts.
+    `agent` is the program that stands in for the dashboard's agent.
     """
     NODE_LIVES.find()
+    _without_dashboard()
     # spawn_reaper is PR_SET_PDEATHSIG on Linux.
     node: Node = NODE.find()(
         RAY_PARAMS.find()(**params), head=head, shutdown_at_exit=False, spawn_reaper=True
@@ -44,6 +51,22 @@ def start_node(params: dict[str, Any], *, head: bool) -> Node:
 def end_node(node: Node) -> None:
     """Kill what is left of a node of which a process has ended: it keeps ports and shared memory."""
     NODE_END.find()(node, check_alive=False, allow_graceful=False)
+
+
+def _without_dashboard() -> None:
+    """Have Ray start as it does where the dashboard's packages are not installed: no API server, agents that serve nothing.
+
+    Nothing here asks them, and the API server alone costs 70 MiB and most of a second of CPU.
+    """
+
+    def lacks_dashboard() -> ImportError:
+        return ImportError("the dashboard is not wanted here")
+
+    def without_api_server(self: Any, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
+        self._webui_url = ""
+
+    LACKS_DASHBOARD.replace(lacks_dashboard)
+    API_SERVER.replace(without_api_server)
 
 
 def free_by_node() -> dict[str, dict[str, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,27 @@ class LocalCluster:
     def __init__(self, specs: list[NodeSpec], temp_dir: Path) -> None:
         self._specs = specs
         self._temp_dir = temp_dir
-        self._nodes: list[ray_seams.Node] = []
+        self._nodes: dict[int, ray_seams.Node] = {}
+        # Its threads stay: the kernel ends what a thread has started when that thread ends (PR_SET_PDEATHSIG).
+        self._starters = ThreadPoolExecutor(max(1, len(specs) - 1), "raylet")
+        self._coming: list[Future[ray_seams.Node]] = []
         self._lost: set[int] = set()
 
     def start(self) -> str:
-        """Start all nodes and connect this process as a driver; return the cluster's address."""
+        """Start the head, connect this process as a driver and begin to start the others; return the cluster's address."""
         # Ray reports as errors what a node of logical resources cannot have, such as an NPU's driver.
         logging.getLogger("ray").setLevel(logging.CRITICAL)
-        for spec in self._specs:
-            self._nodes.append(self._start_node(spec, head=not self._nodes))
+        self._nodes[0] = self._start_node(self._specs[0], head=True)
+        self._coming = [self._starters.submit(self._start_node, spec, head=False) for spec in self._specs[1:]]
         address = str(self._nodes[0].gcs_address)
         connect(address)
         return address
+
+    def wait_for_all(self) -> None:
+        """Wait until every node has joined; raises what kept one from it."""
+        for index, coming in enumerate(self._coming, 1):
+            self._nodes[index] = coming.result()
+        self._coming = []
 
     def start_again(self, index: int) -> None:
         """Start a node in the place of one that has ended; not the head, which takes the cluster with it."""
@@ -72,7 +82,7 @@ class LocalCluster:
 
     def lost(self) -> list[int]:
         """Return the indexes of nodes of which a process has ended since the last call."""
-        dead = {i for i, node in enumerate(self._nodes) if not node.remaining_processes_alive()}
+        dead = {i for i, node in self._nodes.items() if not node.remaining_processes_alive()}
         fresh = sorted(dead - self._lost)
         self._lost |= dead
         return fresh

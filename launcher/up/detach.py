@@ -1,25 +1,31 @@
-"""Starts a program that stays, and returns when it has said that it is ready."""
+"""Starts a program that stays, shows its stages, and returns when it has said that it is ready."""
 
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 from helix_ray.private import make_file
 from launcher.up import password
 
+LOOK_EVERY_S = 0.1
+# How the program begins a line about itself; the rest of its log is for whoever looks there.
+STAGES = (b"helix up: ", b"helix node: ")
+
 
 def detached(module: str, arguments: list[str], log: Path, given: str | None = None) -> int:
-    """Run a module in a session of its own, pass on what it prints until it is ready, and leave it running.
+    """Run a module in a session of its own, pass on what it says until it is ready, and leave it running.
 
-    What it writes to stderr is appended to the log, and shown where it ends instead; returns its exit code then, else 0.
-    `given` is the administrator's password, for that program.
+    What it writes to stderr is appended to the log; its stages are shown as they come, and all of it where it ends
+    instead. Returns its exit code then, else 0. `given` is the administrator's password, for that program.
     """
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    offset = log.stat().st_size if log.exists() else 0
     make_file(log)
+    offset = log.stat().st_size
     with log.open("ab") as errors, password.handed_on(given, os.environ) as (environment, handles):
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
@@ -31,11 +37,41 @@ def detached(module: str, arguments: list[str], log: Path, given: str | None = N
             start_new_session=True,
         )
     assert process.stdout is not None
-    for line in process.stdout:
-        sys.stdout.write(line.decode())
-        sys.stdout.flush()
-        if line.startswith(b"ready "):
+    with log.open("rb") as written:
+        written.seek(offset)
+        if _follow(process.stdout, written):
             return 0
-    code = process.wait()
-    sys.stderr.write(log.read_bytes()[offset:].decode())
+        code = process.wait()
+        rest = [line for line in written.readlines() if line]
+        sys.stderr.write(b"".join(rest).decode(errors="replace"))
     return code
+
+
+def _follow(output: IO[bytes], log: IO[bytes]) -> bool:
+    """Show lines until one says that it is ready; False where the output ends first."""
+    descriptor, pending = output.fileno(), b""
+    while True:
+        told = bool(select.select([descriptor], [], [], LOOK_EVERY_S)[0])
+        _show_stages(log)
+        if not told:
+            continue
+        piece = os.read(descriptor, 65536)
+        if not piece:
+            return False
+        *lines, pending = (pending + piece).split(b"\n")
+        for line in lines:
+            print(line.decode(errors="replace"), flush=True)
+            if line.startswith(b"ready "):
+                return True
+
+
+def _show_stages(log: IO[bytes]) -> None:
+    while True:
+        start = log.tell()
+        line = log.readline()
+        if not line.endswith(b"\n"):
+            log.seek(start)
+            return
+        if any(stage in line for stage in STAGES):
+            sys.stderr.write(line.decode(errors="replace"))
+            sys.stderr.flush()

@@ -68,6 +68,10 @@ def quiet() -> dict[str, str]:
     """Return what all of Ray's processes get, on one machine or many."""
     return {
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Several nodes start at once, and a machine may be busy with other things.
+        "RAY_raylet_start_wait_time_s": "120",
+        # Of Ray's own figures; ours are at /metrics.
+        "RAY_enable_metrics_collection": "0",
         # Ray runs its workers at niceness 15, and with them our master and API; executors lower themselves again.
         "RAY_worker_niceness": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -14,6 +14,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +23,7 @@ from actors.seams import SeamMoved
 from helix_ray.config import Settings, parse_node_resources
 from launcher.up import data_dir as home
 from launcher.up import environment, password
+from launcher.up.beside import Beside
 from launcher.up.keeper import STOP_SIGNAL
 from launcher.up.nodes import plan
 
@@ -30,7 +33,12 @@ FATAL_FILE = "up-fatal.log"
 READY_PATH = "/readyz"
 READY_S_MAX = 60.0
 READY_EVERY_S = 0.05
+# What takes longer is named this often.
+SAY_EVERY_S = 5.0
+REASON_BYTES_MAX = 500
 WATCH_EVERY_S = 1.0
+# Requests under way have a second of it; the master must still have time for its last snapshot.
+WITHDRAW_S_MAX = 1.2
 EXIT_CANNOT_START = 2
 EXIT_CLUSTER_LOST = 1
 EXIT_FATAL = 1
@@ -115,9 +123,11 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     from launcher.up.cluster import LocalCluster
 
     cluster = LocalCluster(plan(settings.nodes, given, gpu_memory_mb(), settings.capabilities()), temp_dir)
+    # Ray's processes take their time to come up, and the modules of what follows theirs to load.
+    Beside(_load)
     address = cluster.start()
     try:
-        look = _start(settings, app, address)
+        look = _start(settings, app, address, nodes_come=cluster.wait_for_all)
         while True:
             for index in cluster.lost():
                 if index == 0:
@@ -162,26 +172,52 @@ def _sweep(app: str) -> int:
     return 0
 
 
-def _start(settings: Settings, app: str, ray_address: str, *, all_nodes: bool = True) -> Callable[[], None]:
-    """Start the actors and the API, wait until requests are served, and say so; return what to look with every second."""
+def _load() -> None:
+    """Load what takes long and is needed next."""
+    for module in (
+        "serve_app.deployment",
+        "actors.boot",
+        "actors.master",
+        "actors.lender",
+        "actors.supervisor",
+    ):
+        import_module(module)
+
+
+def _no_more_nodes() -> None:
+    """Wait for nothing: all nodes are there."""
+
+
+def _start(
+    settings: Settings,
+    app: str,
+    ray_address: str,
+    *,
+    all_nodes: bool = True,
+    nodes_come: Callable[[], None] = _no_more_nodes,
+) -> Callable[[], None]:
+    """Start the actors and the API, wait until requests are served, and say so; return what to look with every second.
+
+    Both come up side by side: a replica serves when the master answers, whichever is there first.
+    """
     from serve_app import deployment
 
     (settings.data_dir / FATAL_FILE).unlink(missing_ok=True)
     look = _nothing_to_see
+    factory = deployment.load_factory(app) if app else deployment.control_plane_app
+    _say("starting the API" if app else "starting the control plane and the API")
+    api = Beside(partial(deployment.deploy, settings, factory))
     if app:
-        factory = deployment.load_factory(app)
+        nodes_come()
     else:
         from actors import boot
 
-        factory = deployment.control_plane_app
-        _say("starting the control plane")
         with _fatal_ends():
-            password = boot.start(settings, all_nodes=all_nodes, say=_say)
+            password = boot.start(settings, all_nodes=all_nodes, say=_say, nodes_come=nodes_come)
         look = _fatal_ends()(boot.Watch(settings).look)
         if password is not None:
             print(f"administrator: admin, password: {password} (shown this once)", flush=True)
-    _say("starting the API")
-    deployment.deploy(settings, factory)
+    api.result(SAY_EVERY_S, partial(_say, "waiting for Serve to start the API's replica"))
     _wait_until_ready(settings)
     url = f"{'https' if settings.tls_cert else 'http'}://{_bracketed(settings.host)}:{settings.port}"
     state = home.DATA_DIR.read(settings.data_dir)
@@ -211,24 +247,29 @@ def _end(app: str, *, serve_too: bool) -> None:
     from serve_app import deployment
 
     _say("stopping")
-    with contextlib.suppress(Exception):  # may not have been started, or may be what failed
-        deployment.withdraw(serve_too=serve_too)
+    withdrawn = Beside(partial(deployment.withdraw, serve_too=serve_too))
+    # In a cluster of our own, what is not over by then ends with it.
+    withdrawn.wait(None if serve_too else WITHDRAW_S_MAX)
     if not app:
         from actors import boot
 
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # may not have been started, or may be what failed
             boot.stop()
 
 
 def _wait_until_ready(settings: Settings) -> None:
-    give_up = time.monotonic() + READY_S_MAX
-    while not _answers(settings):
+    give_up, say_at = time.monotonic() + READY_S_MAX, time.monotonic() + SAY_EVERY_S
+    while (missing := _not_ready(settings)) is not None:
         if time.monotonic() > give_up:
-            raise Failed(f"the API did not become ready within {READY_S_MAX:.0f} s")
+            raise Failed(f"the API did not become ready within {READY_S_MAX:.0f} s: {missing}")
+        if time.monotonic() >= say_at:
+            _say(f"waiting for the API: {missing}")
+            say_at += SAY_EVERY_S
         threading.Event().wait(READY_EVERY_S)
 
 
-def _answers(settings: Settings) -> bool:
+def _not_ready(settings: Settings) -> str | None:
+    """Return what is missing, None when requests are served."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     connection: http.client.HTTPConnection
     if settings.tls_cert:
@@ -239,9 +280,12 @@ def _answers(settings: Settings) -> bool:
         connection = http.client.HTTPConnection(host, settings.port, timeout=5)
     try:
         connection.request("GET", READY_PATH)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
+        answer = connection.getresponse()
+        body = answer.read(REASON_BYTES_MAX).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return f"{type(error).__name__} from {settings.host}:{settings.port}"
+    else:
+        return None if answer.status == 200 else f"{answer.status} {body}"
     finally:
         connection.close()
 
