@@ -24,6 +24,7 @@ from benchmarks import (
     report,
     restart,
     single,
+    start,
     throughput,
     turns,
     width,
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
     module.NAME: module.run
     for module in (
         single,
+        start,
         bulk,
         throughput,
         latency,

@@ -30,6 +30,8 @@ class Scale:
     raylet_rounds: int
     raylet_noops: int
     raylet_waits: int
+    start_rounds: int
+    start_nodes: tuple[int, ...]
 
 
 FULL = Scale(
@@ -54,6 +56,8 @@ FULL = Scale(
     raylet_rounds=3,
     raylet_noops=5_000,
     raylet_waits=500,
+    start_rounds=5,
+    start_nodes=(1, 3, 8),
 )
 QUICK = Scale(
     rounds=3,
@@ -77,4 +81,6 @@ QUICK = Scale(
     raylet_rounds=1,
     raylet_noops=1_000,
     raylet_waits=100,
+    start_rounds=1,
+    start_nodes=(1,),
 )

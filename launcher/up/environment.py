@@ -69,7 +69,7 @@ def quiet() -> dict[str, str]:
     return {
         "RAY_USAGE_STATS_ENABLED": "0",
         # Several nodes start at once, and a machine may be busy with other things.
-        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_raylet_start_wait_time_s": "60",
         # Of Ray's own figures; ours are at /metrics.
         "RAY_enable_metrics_collection": "0",
         # Ray runs its workers at niceness 15, and with them our master and API; executors lower themselves again.

@@ -29,6 +29,7 @@ GONE_S_MAX = 30.0
 ANSWER_S_MAX = 30.0
 START_S_MAX = 200.0
 BACK_S_MAX = 30.0
+CONNECTIONS = 500
 HERE = Path(__file__).parent
 PASSWORD = "correct horse battery staple"
 
@@ -324,21 +325,31 @@ def test_a_killed_keeper_takes_all_with_it(tmp_path: Path) -> None:
 
 
 def test_a_detached_one_is_ended_by_down(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    """--detach returns when it serves HTTPS; --down ends it and waits; a second --down finds nothing."""
+    """--detach shows its stages and returns when it serves HTTPS, on a port that it chose itself with --port 0.
+
+    --down ends it and waits, whoever is connected; a second --down finds nothing.
+    """
     cert, key = certificate
-    port, data_dir = free_port(), tmp_path / "data"
-    arguments = command(data_dir, port, "--detach", "--tls-cert", str(cert), "--tls-key", str(key))
+    data_dir = tmp_path / "data"
+    arguments = command(data_dir, 0, "--detach", "--tls-cert", str(cert), "--tls-key", str(key))
     down = [sys.executable, "-m", "launcher.up", "--down", "--data-dir", str(data_dir)]
     try:
         done = subprocess.run(
             arguments, env=environment(), capture_output=True, text=True, timeout=START_S_MAX
         )
-        assert done.stdout.splitlines()[-1] == f"ready https://127.0.0.1:{port}"
-        seen = httpx.get(f"https://127.0.0.1:{port}/seen", verify=False, timeout=ANSWER_S_MAX)
+        url = done.stdout.splitlines()[-1].removeprefix("ready ")
+        port = int(url.removeprefix("https://127.0.0.1:"))
+        assert port > 0
+        assert "helix up: starting 1 Ray node\n" in done.stderr
+        assert "helix up: starting the API\n" in done.stderr
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
+        seen = httpx.get(f"{url}/seen", verify=False, timeout=ANSWER_S_MAX)
         assert seen.json()["scheme"] == "https"
         marker = json.loads((data_dir / "up.json").read_bytes())["id"]
     finally:
         ended = subprocess.run(down, env=environment(), timeout=GONE_S_MAX)
+    for connection in idle:
+        connection.close()
     assert ended.returncode == 0
     assert not marked(marker)
     again = subprocess.run(down, env=environment(), capture_output=True, text=True, timeout=30)
