@@ -30,8 +30,9 @@ class LocalCluster:
         self._specs = specs
         self._temp_dir = temp_dir
         self._nodes: dict[int, ray_seams.Node] = {}
-        # Its threads stay: the kernel ends what a thread has started when that thread ends (PR_SET_PDEATHSIG).
-        self._starters = ThreadPoolExecutor(max(1, len(specs) - 1), "raylet")
+        # One thread: nodes that start at once choose the same names for sockets and logs. It stays: the kernel ends what
+        # a thread has started when that thread ends (PR_SET_PDEATHSIG).
+        self._starter = ThreadPoolExecutor(1, "raylet")
         self._coming: list[Future[ray_seams.Node]] = []
         self._lost: set[int] = set()
 
@@ -40,7 +41,7 @@ class LocalCluster:
         # Ray reports as errors what a node of logical resources cannot have, such as an NPU's driver.
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         self._nodes[0] = self._start_node(self._specs[0], head=True)
-        self._coming = [self._starters.submit(self._start_node, spec, head=False) for spec in self._specs[1:]]
+        self._coming = [self._starter.submit(self._start_node, spec, head=False) for spec in self._specs[1:]]
         address = str(self._nodes[0].gcs_address)
         connect(address)
         return address
