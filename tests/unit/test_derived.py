@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from actors.lender import _open
+from actors.uses import UseStore
 from helix_ray import derived
+from helix_ray.core.limits import Row
 from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.views.file import open_history
@@ -23,6 +25,12 @@ def loop_in_place_of(path: Path) -> None:
     os.symlink(path, path)
 
 
+def loaded(path: Path) -> list[Row]:
+    """Return what a lender that starts on this file knows."""
+    with contextlib.closing(UseStore(path)) as store:
+        return store.load()
+
+
 def asides(path: Path) -> list[Path]:
     return sorted(path.parent.glob(f"{path.name}{derived.ASIDE_SUFFIX}-*"))
 
@@ -32,10 +40,11 @@ def test_damaged_limits_are_set_aside_and_counting_begins_anew(tmp_path: Path, c
     """The file is kept under another name, and requests are counted in a fresh one."""
     path = tmp_path / "limits.sqlite"
     path.write_bytes(content)
-    store, rows = _open(path)
-    assert rows == []
-    store.execute("INSERT INTO uses VALUES ('a', 1.0, 1)")
+    store = UseStore(path)
+    assert store.load() == []
+    store.save([Row("a", 1.0, 1)])
     store.close()
+    assert loaded(path) == [Row("a", 1.0, 1)]
     (aside,) = asides(path)
     assert aside.read_bytes() == content
 
@@ -46,7 +55,7 @@ def test_limits_of_another_layout_are_set_aside(tmp_path: Path) -> None:
     with sqlite3.connect(path) as con:
         con.execute("CREATE TABLE uses (key TEXT)")
     con.close()
-    _open(path)[0].close()
+    assert loaded(path) == []
     assert len(asides(path)) == 1
 
 
@@ -54,16 +63,17 @@ def test_a_folder_in_the_place_of_the_limits_is_set_aside(tmp_path: Path) -> Non
     """Whatever it is, it is not the counts."""
     path = tmp_path / "limits.sqlite"
     path.mkdir()
-    _open(path)[0].close()
+    assert loaded(path) == []
     assert len(asides(path)) == 1
 
 
 def test_limits_that_cannot_be_opened_for_now_stay(tmp_path: Path) -> None:
-    """No permission, no room, no way there: an error, and nothing is renamed."""
+    """No permission, no room, no way there: counting goes on in memory, and nothing is renamed."""
     path = tmp_path / "limits.sqlite"
     loop_in_place_of(path)
-    with pytest.raises(OSError, match="symbolic links"):
-        _open(path)
+    store = UseStore(path)
+    assert store.load() == []
+    assert "symbolic links" in str(store.hindrance)
     assert asides(path) == []
 
 
