@@ -37,7 +37,7 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 def _connected(path: Path, options: str) -> tuple[sqlite3.Connection, int]:
     # An actor opens on one thread and works on another, one after the other.
     con = sqlite3.connect(
-        f"{path.resolve().as_uri()}?{options}", uri=True, isolation_level=None, timeout=BUSY_WAIT_S, check_same_thread=False
+        f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, timeout=BUSY_WAIT_S, check_same_thread=False
     )  # fmt: skip
     try:
         # The version stands in the file's header; a table's row needs the log as well.
