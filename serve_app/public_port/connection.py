@@ -24,6 +24,10 @@ LINGER_S_MAX = 2.0
 LINGER_BYTES_MAX = 256 * 1024
 CLOSE_S_MAX = 5.0
 RETRY_AFTER_S = 1
+# Requests behind one that is being answered: each is held in memory until its turn.
+PIPELINED_REQUESTS_MAX = 100
+# Versions of HTTP in which a request need not say which host it means.
+WITHOUT_HOST = frozenset({"0.9", "1.0"})
 
 
 class Connection(HttpToolsProtocol):
@@ -36,7 +40,11 @@ class Connection(HttpToolsProtocol):
         self._reading = "head"
         self._since = 0.0
         self._head_bytes = 0
+        self._header_count = 0
         self._body_bytes = 0
+        # Of a body as it came, with the sizes and extensions of its chunks; and what came after its answer was given.
+        self._wire_bytes = 0
+        self._unread_bytes = 0
         # When it is cut off, once it has been told to end.
         self._ends_at: float | None = None
         self._discarded = 0
@@ -68,7 +76,11 @@ class Connection(HttpToolsProtocol):
                 room = self._limits.header_bytes_max - self._head_bytes
                 piece, data = piece[:room], piece[room:]
                 self._head_bytes += len(piece)
+            elif self._reading == "body":
+                self._wire_bytes += len(piece)
             super().data_received(piece)
+            if self._reading == "body" and self._is_mostly_framing():
+                self._refuse(_head_too_large("header_bytes_max", self._limits.header_bytes_max))
             if self._reading == "head" and self._head_bytes >= self._limits.header_bytes_max:
                 self._refuse(_head_too_large("header_bytes_max", self._limits.header_bytes_max))
         if data:
@@ -90,35 +102,50 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins, perhaps behind another request in the same piece."""
         super().on_message_begin()
+        self._header_count = 0
         if self._reading == "":
             self._begin_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, up to their number."""
+        """Take a header, up to their number; a trailer is counted and dropped.
+
+        A trailer passed for a header would be believed though whoever stands before us never looked at it (RFC 9110, 6.5.1).
+        """
         if self._ends_at is not None:
             return
-        if len(self.headers) >= self._limits.header_count_max:
+        self._header_count += 1
+        if self._header_count > self._limits.header_count_max:
             self._refuse(_head_too_large("header_count_max", self._limits.header_count_max))
-            return
-        super().on_header(name, value)
+        elif self._reading == "head":
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Have the request answered, unless its head alone is reason enough not to."""
         if self._ends_at is not None:
             return
         refusal = self._wrong_with_head()
+        if refusal is None and len(self.pipeline) >= PIPELINED_REQUESTS_MAX:
+            # Those in line are answered, and the last of them ends the connection.
+            refusal = _busy()
         if refusal is not None:
             self._refuse(refusal)
             return
-        self._reading, self._since, self._body_bytes = "body", self.loop.time(), 0
+        self._reading, self._since = "body", self.loop.time()
+        self._body_bytes = self._wire_bytes = self._unread_bytes = 0
         self._table.now_waits(self, Waits.NOTHING)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body."""
-        if self._ends_at is None:
-            self._body_bytes += len(body)
-            super().on_body(body)
+        """Take a piece of a body, or drop it where the answer did not need it: so much of it as a body may have."""
+        if self._ends_at is not None:
+            return
+        self._body_bytes += len(body)
+        if self.cycle.response_complete:
+            self._unread_bytes += len(body)
+            if self._unread_bytes > self._limits.unread_bytes_max:
+                self._close()
+                return
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is here."""
@@ -176,6 +203,10 @@ class Connection(HttpToolsProtocol):
         if now - self._since > allowed:
             self._too_slow("body", self._limits.body_read_s_max)
 
+    def _is_mostly_framing(self) -> bool:
+        """Say whether what is no body (chunk sizes and extensions, trailers) is more than a head may be, and the body."""
+        return self._wire_bytes - self._body_bytes > self._limits.header_bytes_max + self._body_bytes
+
     def _takes_nothing(self, now: float) -> bool:
         assert self._stalled_at is not None
         unsent = self.transport.get_write_buffer_size()
@@ -189,7 +220,7 @@ class Connection(HttpToolsProtocol):
         if size > self._limits.header_bytes_max:
             return _head_too_large("header_bytes_max", self._limits.header_bytes_max)
         hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() not in WITHOUT_HOST):
             return invalid("A request must have one Host header", field="Host")
         return None
 

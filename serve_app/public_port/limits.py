@@ -24,6 +24,8 @@ class ConnectionLimits:
     body_read_s_max: float = 60.0
     # A body that takes longer must come, and an answer must be taken, this fast on average.
     body_bytes_per_s_min: int = 16_384
+    # Of a body that was answered before it was read: the largest that a path takes.
+    unread_bytes_max: int = 8 * 1024 * 1024
     answer_stalled_s_max: float = 30.0
     connection_idle_s_max: float = 75.0
     connections_max: int = 4_096
@@ -40,6 +42,7 @@ class ConnectionLimits:
             header_read_s_max=settings.header_read_s_max,
             body_read_s_max=settings.body_read_s_max,
             body_bytes_per_s_min=settings.body_bytes_per_s_min,
+            unread_bytes_max=max(settings.body_bytes_max, settings.batch_body_bytes_max),
             answer_stalled_s_max=settings.answer_stalled_s_max,
             connection_idle_s_max=settings.connection_idle_s_max,
             connections_max=min(settings.connections_max, _openable()),

@@ -22,6 +22,7 @@ PROTOCOL = Seam(
         "headers",
         "loop",
         "parser",
+        "pipeline",
         "scope",
         "server_state",
         "transport",

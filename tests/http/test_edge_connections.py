@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from serve_app.public_port.connection import PIPELINED_REQUESTS_MAX
 from serve_app.public_port.limits import ConnectionLimits
 from tests.http.edge_server import (
     LARGE_BYTES,
+    TOKEN,
     Answer,
     Server,
     assert_envelope,
@@ -138,6 +140,7 @@ HOSTS = {
     "none": (b"GET /api/v1/tasks HTTP/1.1\r\n\r\n", 400),
     "two": (b"GET /api/v1/tasks HTTP/1.1\r\nhost: a\r\nHost: b\r\n\r\n", 400),
     "the same twice": (b"GET /api/v1/tasks HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", 400),
+    "none in what comes after 1.1": (b"GET /api/v1/tasks HTTP/2.0\r\n\r\n", 400),
     "none in HTTP/1.0": (b"GET /api/v1/tasks HTTP/1.0\r\n\r\n", 200),
     "two in HTTP/1.0": (b"GET /api/v1/tasks HTTP/1.0\r\nhost: a\r\nhost: b\r\n\r\n", 400),
 }
@@ -209,6 +212,58 @@ def test_a_second_request_behind_a_first_is_answered(short: Server) -> None:
         assert everything(client).count(b"HTTP/1.1 200 OK") == 2
     with connected(short, GET + b"GET /api/v1/tasks HTTP/1.1\r\n\r\n") as client:
         assert everything(client).count(b"HTTP/1.1 200 OK") == 1
+
+
+def test_a_line_of_requests_has_an_end(short: Server) -> None:
+    """Of endless requests in one piece so many are answered as may wait, then the connection closes."""
+    with connected(short, written("GET", "/healthz") * 400) as client:
+        answers = everything(client)
+    # The one that is being answered, and those behind it.
+    assert answers.count(b"HTTP/1.1 200 OK") == 1 + PIPELINED_REQUESTS_MAX
+
+
+CHUNKED = written("POST", "/api/v1/tasks", content_type="application/json", transfer_encoding="chunked")
+TRAILED = CHUNKED + b"a\r\n{         \r\n0\r\n"
+
+
+def test_a_trailer_is_not_a_header(short: Server) -> None:
+    """What comes behind a body tells us nothing: neither who asks, nor how the request is called."""
+    sent = (
+        b"1\r\n{\r\n0\r\nAuthorization: Bearer %b\r\nX-Request-ID: req-of-a-trailer\r\n\r\n" % TOKEN.encode()
+    )
+    answer = short.send(CHUNKED + sent, "POST")
+    assert answer.status == 400
+    assert answer.headers["x-request-id"] != "req-of-a-trailer"
+    assert '"anonymous"' in answer.headers["ratelimit"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        TRAILED + b"x-a: " + b"a" * 40_000,
+        TRAILED + b"x-a: b\r\n" * 20,
+        CHUNKED + b"1;" + b"a" * 40_000,
+        CHUNKED + b"1\r\n{\r\n" + b"1\r\n \r\n" * 8_000,
+    ],
+    ids=["an endless trailer", "many trailers", "an endless extension", "chunks of a byte"],
+)
+def test_what_frames_a_body_is_bounded_as_a_head_is(short: Server, sent: bytes) -> None:
+    """Bytes that are no body, but come behind the head, end at the limit of a head."""
+    with connected(short, sent) as client:
+        refused(client, 431, "HEADERS_TOO_LARGE")
+
+
+def test_a_body_that_nobody_reads_has_an_end(short: Server) -> None:
+    """An answer may come before its body: of that so much is taken as a body may have, and no more."""
+    sent = 0
+    endless = written("GET", "/api/v1/tasks", transfer_encoding="chunked") + b"40000000\r\n"
+    with connected(short, endless) as client:
+        assert read_answer(client, "GET").status == 200
+        with contextlib.suppress(OSError):
+            while sent < 64 << 20:
+                client.sendall(b"a" * 65_536)
+                sent += 65_536
+    assert sent < 32 << 20
 
 
 def everything(client: socket.socket) -> bytes:
