@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from helix_ray.core.errors import Rejected, conflict, invalid
 from helix_ray.core.lifecycle import Status
-from helix_ray.core.state import State
+from helix_ray.core.state import State, Task
 
 # For each spec: the ids it waits for, or why it is refused.
 Resolved = list[list[str] | Rejected]
@@ -19,15 +19,17 @@ def resolve(
     state: State,
     specs: Sequence[dict[str, Any]],
     ids: Sequence[str],
-    owner: str | None,
+    may_name: Callable[[Task], bool],
     refused: Sequence[Rejected | None],
     settled: Set[str] = frozenset(),
 ) -> Resolved:
     """Return what each spec waits for. Unknown ids, failed tasks and cycles refuse the spec, and so does a
-    dependency on a refused spec; `refused` holds what is refused already. With `owner`, tasks of other owners
+    dependency on a refused spec; `refused` holds what is refused already. Tasks that the asker `may_name` not
     count as unknown. `settled` names completed tasks that are not in the state any more."""
     resolved: Resolved = [
-        refusal if refusal is not None else _known(state, _unsettled(spec, state, settled), len(ids), owner)
+        refusal
+        if refusal is not None
+        else _known(state, _unsettled(spec, state, settled), len(ids), may_name)
         for spec, refusal in zip(specs, refused, strict=True)
     ]
     inner = {
@@ -72,7 +74,9 @@ def _unsettled(spec: dict[str, Any], state: State, settled: Set[str]) -> list[st
     return [name for name in spec.get("depends_on") or () if name in state.tasks or name not in settled]
 
 
-def _known(state: State, names: Sequence[str], count: int, owner: str | None) -> list[str] | Rejected:
+def _known(
+    state: State, names: Sequence[str], count: int, may_name: Callable[[Task], bool]
+) -> list[str] | Rejected:
     waits: list[str] = []
     for name in dict.fromkeys(names):
         number = _number(name)
@@ -81,7 +85,7 @@ def _known(state: State, names: Sequence[str], count: int, owner: str | None) ->
                 return invalid(f"Unknown dependency {name}", field="depends_on", unknown=[name])
             continue
         task = state.tasks.get(name)
-        if task is None or (owner is not None and task.owner != owner):
+        if task is None or not may_name(task):
             return invalid(f"Unknown dependency {name}", field="depends_on", unknown=[name])
         if task.status in (Status.FAILED, Status.CANCELLED):
             return conflict(

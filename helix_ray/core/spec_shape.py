@@ -28,6 +28,10 @@ def malformed(spec: dict[str, Any]) -> str | None:
     return None
 
 
+def _text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
 def _priority(value: Any) -> bool:
     return isinstance(value, str) and value in LEVELS
 
@@ -97,6 +101,7 @@ def _nothing(value: Any) -> bool:
 
 
 CHECKS: dict[str, Callable[[Any], bool]] = {
+    "project_id": _text,
     "priority": _priority,
     "resources": _resources,
     "required_capabilities": _words,

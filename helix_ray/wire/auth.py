@@ -16,12 +16,11 @@ from helix_ray.core.decide.tokens import (
 )
 from helix_ray.core.usernames import USERNAME_CHARS_MAX, USERNAME_PATTERN
 from helix_ray.wire.times import iso, iso_or_none
-from helix_ray.wire.values import STRICT, adapter, strict
+from helix_ray.wire.values import STRICT, ProjectId, adapter, strict
 
 # Longer than any password that is allowed; what is longer is refused before it is hashed.
 PASSWORD_CHARS_MAX = 1_024
 REFRESH_CHARS_MAX = 128
-PROJECT_CHARS_MAX = 128
 
 Username = Annotated[str, Field(max_length=USERNAME_CHARS_MAX, pattern=USERNAME_PATTERN, examples=["admin"])]
 Password = Annotated[str, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
@@ -80,7 +79,7 @@ class TokenIn(TypedDict):
     roles: NotRequired[Roles]
     projects: NotRequired[
         Annotated[
-            list[Annotated[str, Field(min_length=1, max_length=PROJECT_CHARS_MAX)]],
+            list[ProjectId],
             Field(min_length=1, max_length=TOKEN_PROJECTS_MAX),
         ]
     ]

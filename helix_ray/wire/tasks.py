@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 from helix_ray.core.names import LINE_PATTERN
 from helix_ray.core.placement.strategies import OfTask as Strategy
 from helix_ray.wire.runs import Run, TimeoutSeconds, given
-from helix_ray.wire.values import STRICT, Id, JsonValue, Time, Word, adapter, storable, strict
+from helix_ray.wire.values import STRICT, Id, JsonValue, ProjectId, Time, Word, adapter, storable, strict
 
 TITLE_CHARS_MAX = 500
 DESCRIPTION_CHARS_MAX = 65_536
@@ -126,7 +126,7 @@ class TaskIn(TypedDict, total=False):
     type: Required[TaskType]
     description: Description | None
     priority: Priority | None
-    project_id: Id | None
+    project_id: ProjectId | None
     run: Run | None
     resources: ResourcesIn | None
     required_capabilities: Capabilities | None
@@ -189,7 +189,7 @@ class TaskUpdateIn(TypedDict, total=False):
     type: TaskType
     description: Description | None
     priority: Priority
-    project_id: Id | None
+    project_id: ProjectId | None
     resources: ResourcesIn | None
     required_capabilities: Capabilities | None
     labels: Labels | None

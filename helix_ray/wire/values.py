@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
-from helix_ray.core.names import TERM_PATTERN
+from helix_ray.core.names import LINE_PATTERN, TERM_PATTERN
 from helix_ray.wire.times import epoch_of
 
 # Levels of lists and objects in a value that a client chooses; the journal, the cluster and an answer add theirs.
@@ -66,3 +66,5 @@ JsonValue = Annotated[Any, AfterValidator(storable)]
 Time = Annotated[float, BeforeValidator(_to_epoch), WithJsonSchema({"type": "string", "format": "date-time"})]
 Word = Annotated[str, Field(min_length=1, max_length=64, pattern=TERM_PATTERN)]
 Id = Annotated[str, Field(min_length=1, max_length=128)]
+# What people call a project: on one line, so that no control character reaches the terminal of whoever lists it.
+ProjectId = Annotated[str, Field(min_length=1, max_length=128, pattern=LINE_PATTERN)]

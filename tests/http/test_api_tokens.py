@@ -122,6 +122,34 @@ def test_one_of_projects_sees_and_submits_to_those_only(api: Api) -> None:
         error_of(client.get(path), 403, "FORBIDDEN")
 
 
+def test_one_of_projects_names_nothing_beyond_them(api: Api) -> None:
+    """What waits for a task of another project is refused as for an unknown one, and no other token can be ended by it."""
+    owner = api.add("lead-2", "admin")
+    made, other = make(owner, projects=["p-1"]), make(owner)
+    client = bearer(api, made["token"])
+    inside, outside = api.submit(owner, project_id="p-1"), api.submit(owner, project_id="p-2")
+    body = {**TASK, "project_id": "p-1"}
+    assert client.post("/tasks", json={**body, "depends_on": [inside]}).status_code == 201
+    refused = error_of(client.post("/tasks", json={**body, "depends_on": [outside]}), 400, "VALIDATION_ERROR")
+    unknown = error_of(
+        client.post("/tasks", json={**body, "depends_on": ["task-none"]}), 400, "VALIDATION_ERROR"
+    )
+    assert set(refused["details"]) == set(unknown["details"])
+    error_of(client.delete(f"/auth/tokens/{other['id']}"), 404, "NOT_FOUND")
+    assert bearer(api, other["token"]).get("/auth/me").status_code == 200
+    assert client.delete(f"/auth/tokens/{made['id']}").status_code == 204
+
+
+def test_the_name_of_a_project_is_one_line(api: Api) -> None:
+    """Control characters of a project's name would reach the terminal of whoever lists it: refused, wherever it is given."""
+    owner = api.add("lead-3", "admin")
+    named = "p\x1b[31m"
+    error_of(owner.post("/tasks", json={**TASK, "project_id": named}), 400, "VALIDATION_ERROR")
+    error_of(owner.post("/auth/tokens", json={"name": "n", "projects": [named]}), 400, "VALIDATION_ERROR")
+    task_id = api.submit(owner)
+    error_of(owner.put(f"/tasks/{task_id}", json={"project_id": named}), 400, "VALIDATION_ERROR")
+
+
 def test_a_repeated_request_gets_the_same_token_and_another_body_a_conflict(
     api: Api, admin: httpx.Client
 ) -> None:

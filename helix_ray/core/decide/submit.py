@@ -18,7 +18,7 @@ from helix_ray.core.orders import SubmitTasks
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
 from helix_ray.core.spec_shape import malformed
-from helix_ray.core.state import MANUAL, Demand, TaskClass, class_of, demand_of
+from helix_ray.core.state import MANUAL, Demand, Task, TaskClass, class_of, demand_of, project_of
 from helix_ray.core.weight import tasks_of
 
 
@@ -82,8 +82,13 @@ def _queue_full(ctx: Context, count: int) -> Rejected | None:
 def _waits(body: SubmitTasks, ids: list[str], refused: list[Rejected | None], ctx: Context) -> Resolved:
     if not any("depends_on" in spec for spec in body.specs):
         return [refusal if refusal is not None else [] for refusal in refused]
-    owner_only = None if changes_all_tasks(ctx.order.by) else ctx.order.by.id
-    return resolve(ctx.state, body.specs, ids, owner_only, refused, body.settled)
+    by = ctx.order.by
+    of_all = changes_all_tasks(by)
+
+    def may_name(task: Task) -> bool:
+        return (of_all or task.owner == by.id) and in_scope(by, project_of(task))
+
+    return resolve(ctx.state, body.specs, ids, may_name, refused, body.settled)
 
 
 def _again(ids: list[str], ctx: Context) -> Decision:

@@ -69,9 +69,14 @@ def tokens_of(ctx: Context, user_id: str) -> list[ApiToken]:
 
 
 def revoke_token(body: RevokeToken, ctx: Context) -> Decision | Rejected:
-    """End a token: one's own, or as an administrator anybody's; for others it does not exist."""
+    """End a token: one's own, or as an administrator anybody's; for others it does not exist.
+
+    One that is bound to projects ends itself only: others reach beyond them.
+    """
     token, by = ctx.state.tokens.get(body.token_id), ctx.order.by
     if token is None or (token.user_id != by.id and {"admin", "system"}.isdisjoint(by.roles)):
+        return not_found("Token", body.token_id)
+    if by.projects is not None and token.id != by.token:
         return not_found("Token", body.token_id)
     return Decision([TokenRevoked(token.id, "revoked")], {"id": token.id})
 
