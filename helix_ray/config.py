@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     rate_limit_streams: int = Field(limits.STREAMS.limit, ge=1, le=100_000_000)
     rate_limit_inference: int = Field(limits.INFERENCE.limit, ge=1, le=100_000_000)
     rate_limit_window_s: float = Field(3600.0, gt=0)
+    workers_per_user_max: int = Field(1000, ge=1, le=100_000)
     streams_open_max: int = Field(100, ge=1)
     login_limit_per_minute: int = Field(20, ge=1)
     body_bytes_max: int = Field(1 << 20, ge=1024)
@@ -153,6 +154,7 @@ class Settings(BaseSettings):
             function_allow=_names(self.function_allow),
             queue_tasks_max=self.queue_tasks_max,
             batch_dependencies_max=self.batch_dependencies_max,
+            workers_per_user_max=self.workers_per_user_max,
             sessions_per_user_max=self.sessions_per_user_max,
             api_tokens_per_user_max=self.api_tokens_per_user_max,
             api_token_ttl_s_max=float(self.api_token_ttl_s_max),

@@ -53,6 +53,8 @@ class Policy:
     # Silence after which an external worker's lease ends, and a node worker's.
     lease_s: float = 30.0
     node_lease_s: float = 10.0
+    # External workers that one user may have registered; a lost one makes room.
+    workers_per_user_max: int = 1000
     # One more login ends the oldest session.
     sessions_per_user_max: int = 50
     # API tokens of one user that have not expired, and how long one may live.

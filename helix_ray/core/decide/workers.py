@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from helix_ray.core.decide.attempts import conclude
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
@@ -45,7 +47,9 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
         return forbidden("Only the cluster itself registers node workers", kind=body.kind)
     if body.kind != "node" and (refused := _not_its_name(body, worker_id, known, ctx)) is not None:
         return refused
-    events: list[Event] = []
+    events = _room_for_one_more(ctx) if known is None and body.kind != "node" else []
+    if isinstance(events, Rejected):
+        return events
     if known is not None and known.kind != body.kind:
         # An older journal may have an external worker by the name of a node: the node's claim wins.
         events.extend(_take_away(known, "a node of the cluster has its id", ctx))
@@ -81,6 +85,26 @@ def _not_its_name(
             id=worker_id,
         )
     return None if known is None or its_own else not_found("Worker", worker_id)
+
+
+def _room_for_one_more(ctx: Context) -> list[Event] | Rejected:
+    """Forget the longest lost worker of a user who has as many as are allowed; refuse where none of theirs is lost.
+
+    A program that registers under another id at each start would otherwise fill the memory of the master, and every
+    listing and judgement of leases goes through all workers.
+    """
+    limit = ctx.policy.workers_per_user_max
+    if len(ctx.state.workers) < limit:
+        return []
+    by = ctx.order.by
+    mine = [w for w in ctx.state.workers.values() if w.kind == "external" and w.owner == by.id]
+    if len(mine) < limit:
+        return []
+    lost = [worker for worker in mine if worker.lost and not worker.held]
+    if lost:
+        return [WorkerRetired(min(lost, key=lambda worker: worker.lost_at[-1]).id)]
+    details = {"workers": len(mine), "limit": limit, "retry_after_s": ceil(ctx.policy.lease_s)}
+    return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, "You have as many workers as are allowed", details)
 
 
 def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:

@@ -11,6 +11,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode
 from helix_ray.core.events import WorkerRegistered
 from helix_ray.core.liveness import Liveness
+from helix_ray.core.policy import Policy
 from helix_ray.followers.base import News
 from helix_ray.followers.timers import Timekeeper
 from tests.unit.core.stage import ADMIN, BOT, BOT_2, COMMAND, DEV, EXTERNAL, NODE, Stage, spec
@@ -231,3 +232,21 @@ def test_names_that_are_no_words_are_refused(stage: Stage, hostname: str, worker
     """Behind every door: the edge says the same with more words."""
     refusal = stage.refuse(o.RegisterWorker(hostname, (), {}, worker_id), BOT)
     assert refusal.code is ErrorCode.VALIDATION_ERROR
+
+
+def test_a_user_has_so_many_workers_and_lost_ones_make_room() -> None:
+    """One more is refused while all are there; after that the longest lost one goes. Others, and known ids, are not hindered."""
+    stage = Stage(Policy(workers_per_user_max=2))
+    for worker_id in ("w-1", "w-2"):
+        stage.give(o.RegisterWorker("host", (), {}, worker_id=worker_id), BOT)
+    more = o.RegisterWorker("host", (), {}, worker_id="w-3")
+    refused = stage.refuse(more, BOT)
+    assert refused.code is ErrorCode.RATE_LIMIT_EXCEEDED
+    assert refused.details == {"workers": 2, "limit": 2, "retry_after_s": 30}
+    stage.give(o.RegisterWorker("host", (), {}, worker_id="w-1", boot="b"), BOT)
+    stage.give(o.RegisterWorker("host", (), {}, worker_id="other"), BOT_2)
+    for worker_id in ("w-2", "w-1"):
+        stage.give(o.LoseWorker(worker_id, "silent"), SYSTEM)
+        stage.now += 1
+    stage.give(more, BOT)
+    assert set(stage.state.workers) == {"w-1", "w-3", "other"}
