@@ -33,8 +33,8 @@ from serve_app.edge.headers import Header
 
 # Not counted: probes and scrapers must not be locked out, nor eat what their address may use.
 EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-# Counted per client address under a stricter policy as well.
-STRICT_PATHS: Mapping[str, str] = {"/api/v1/auth/login": LOGIN.name}
+# Counted per client address under a stricter policy as well: what says whether a password is right.
+STRICT_PATHS: Mapping[str, str] = {"/api/v1/auth/login": LOGIN.name, "/api/v1/auth/password": LOGIN.name}
 
 
 class Class(NamedTuple):

@@ -247,7 +247,9 @@ class Connection(HttpToolsProtocol):
                 return
             cycle.disconnected = True
             cycle.message_event.set()
-        self.transport.write(_written(rejected, self._host()))
+        if self._reading == "head" or not cycle.response_complete:
+            # A body may be too slow though its request was answered: a second answer would pass for the next one's.
+            self.transport.write(_written(rejected, self._host()))
         if self.transport.can_write_eof():
             self.transport.write_eof()
 

@@ -320,6 +320,18 @@ class TestUsers:
         assert error["details"]["field"] == field
 
 
+def test_passwords_are_tried_seldom_wherever_they_are_asked_for() -> None:
+    """A stolen session must not find out its user's password faster than a login does."""
+    others = (policy for policy in PLENTY if policy.name != LOGIN.name)
+    with serving_api(Settings(), policies=(*others, LOGIN._replace(limit=3))) as api:
+        client = api.client()
+        guesses = [{"current_password": f"guess-{i}", "new_password": "new one 1"} for i in range(3)]
+        tries = [client.put("/auth/password", json=guess) for guess in guesses]
+        # One of three went to the login of the client.
+        assert [answer.status_code for answer in tries] == [403, 403, 429]
+        assert error_of(tries[-1], 429, "RATE_LIMIT_EXCEEDED")["details"]["policy"] == "login"
+
+
 def test_every_limit_ends_in_429_with_retry_after() -> None:
     """Per user, per address, and stricter for logins; a spoofed X-Forwarded-For buys nothing."""
     few = (AUTHENTICATED._replace(limit=5), ANONYMOUS._replace(limit=8), LOGIN._replace(limit=3))

@@ -266,6 +266,16 @@ def test_a_body_that_nobody_reads_has_an_end(short: Server) -> None:
     assert sent < 32 << 20
 
 
+def test_a_request_has_one_answer(short: Server) -> None:
+    """What goes wrong in a body whose request was answered ends the connection, and is no answer to the next request."""
+    early = written("GET", "/api/v1/tasks", transfer_encoding="chunked")
+    for rest in (b"", b"not a size\r\n"):
+        with connected(short, early) as client:
+            assert read_answer(client, "GET").status == 200
+            client.sendall(rest)
+            assert everything(client) == b""
+
+
 def everything(client: socket.socket) -> bytes:
     """Return all that comes until the server closes."""
     got = b""
