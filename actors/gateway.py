@@ -19,6 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 from actors.life import STARTING
 from actors.local_link import CallFailed, LinkLost, LocalLink, RayLink
 from actors.reach import Reach
+from actors.read_cache import ReadCache
 from actors.readiness import Readings
 from actors.turn_meter import TurnMeter
 from helix_ray.core.access import SYSTEM, Principal
@@ -53,6 +54,7 @@ from helix_ray.core.orders import (
 from helix_ray.core.questions import (
     ExplainTask,
     GetResult,
+    GetTask,
     ListNodes,
     ListTasks,
     ListWorkers,
@@ -98,8 +100,10 @@ NOT_READY_AGAIN_S = 2
 class RayControlPlane:
     """ports.ControlPlane over the master's handle; make it on the event loop that uses it."""
 
-    def __init__(self, *, process: str = "", reach: Reach | None = None) -> None:
-        """`process` names the kind of process whose turns are told to the master; without it none are measured."""
+    def __init__(self, *, process: str = "", reach: Reach | None = None, cached: bool = False) -> None:
+        """`process` names the kind of process whose turns are told to the master; without it none are measured.
+        `cached` keeps tasks that were read, and answers from them while they are known to be current."""
+        self._cache = ReadCache() if cached else None
         self._meter = TurnMeter(process) if process else None
         self._reach = reach or Reach()
         self._elsewhere = Elsewhere(self)
@@ -109,7 +113,7 @@ class RayControlPlane:
         self._light: list[Waiting] = []
         self._heavy: list[Waiting] = []
         self._under_way = 0
-        self._questions: list[tuple[Question, Principal, asyncio.Future[Answer]]] = []
+        self._questions: list[tuple[Question, Principal, asyncio.Future[tuple[int, Answer]]]] = []
         self._asking = 0
         self._running: set[asyncio.Task[None]] = set()
         self._readings = Readings(lambda: self.query(ListWorkers(), SYSTEM))
@@ -132,20 +136,33 @@ class RayControlPlane:
         return await future
 
     async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
-        """Answer a question from the master, the history or the node that knows, as of now: nothing is kept here."""
+        """Answer a question from the master, the history or the node that knows, as of now."""
         if isinstance(question, ReadLog):
             return await self._elsewhere.read_log(question, by, wait_s)
         if isinstance(question, Readiness):
             return {"missing": await self._readings.missing()}
+        if self._cache is not None and isinstance(question, GetTask):
+            return await self._task(self._cache, question, by)
         if wait_s > 0 or isinstance(question, LONG):
             reply: Answer = await self._call(
                 "query", (question, by, wait_s), lambda refusal: refusal, wait_s=wait_s
             )
         else:
-            reply = await self._ask(question, by)
+            _, reply = await self._ask(question, by)
         reply = await self._elsewhere.with_history(question, by, reply)
         if isinstance(question, GetResult) and not isinstance(reply, Rejected):
             return await self._elsewhere.with_kept(reply)
+        return reply
+
+    async def _task(self, cache: ReadCache, question: GetTask, by: Principal) -> Answer:
+        known = cache.task(question.task_id, by)
+        if known is not None:
+            return known
+        generation = cache.generation()
+        seq, reply = await self._ask(question, by)
+        if isinstance(reply, Rejected):
+            return await self._elsewhere.with_history(question, by, reply)
+        cache.keep(question.task_id, reply, seq, generation)
         return reply
 
     async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
@@ -177,11 +194,12 @@ class RayControlPlane:
         """Let go of the master; what is under way is not waited for. Safe to call twice."""
         if self._meter is not None:
             self._meter.close()
-        if isinstance(self._link, LocalLink):
-            self._link.close()
+        link = self._link
+        self._let_go()
+        if isinstance(link, LocalLink):
+            link.close()
             # The loop closes the socket in its next turn.
             await asyncio.sleep(0)
-        self._link = None
 
     async def _tell(self, kind: str, process: str, report: dict[str, Any]) -> None:
         await self._call("take_turns", (kind, process, report), lambda _: None, resend_s=0.0)
@@ -219,8 +237,9 @@ class RayControlPlane:
                 future.set_result(answer)
         self._send_orders()
 
-    async def _ask(self, question: Question, by: Principal) -> Answer:
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    async def _ask(self, question: Question, by: Principal) -> tuple[int, Answer]:
+        """Return the answer, and the seq that it is at least as of."""
+        future: asyncio.Future[tuple[int, Answer]] = asyncio.get_running_loop().create_future()
         self._questions.append((question, by, future))
         self._send_questions()
         return await future
@@ -231,18 +250,18 @@ class RayControlPlane:
             batch, self._questions = self._questions, []
             self._spawn(self._put(batch))
 
-    async def _put(self, batch: list[tuple[Question, Principal, asyncio.Future[Answer]]]) -> None:
+    async def _put(self, batch: list[tuple[Question, Principal, asyncio.Future[tuple[int, Answer]]]]) -> None:
         pairs = [(question, by) for question, by, _ in batch]
         try:
             replies: list[Answer]
-            _, replies = await self._call(
+            seq, replies = await self._call(
                 "query_batch", (pairs,), lambda refusal: (0, [refusal] * len(batch))
             )
         finally:
             self._asking -= 1
         for (_, _, future), reply in zip(batch, replies, strict=True):
             if not future.done():
-                future.set_result(reply)
+                future.set_result((seq, reply))
         self._send_questions()
 
     def _spawn(self, work: Any) -> None:
@@ -278,7 +297,7 @@ class RayControlPlane:
                 return otherwise(UNAVAILABLE)
             except (RayError, ValueError, LinkLost, TimeoutError) as error:
                 if self._link is link:
-                    self._link = None
+                    self._let_go()
                 if time.monotonic() >= end:
                     log.warning("the master does not answer: %r", error)
                     return otherwise(UNAVAILABLE)
@@ -295,7 +314,15 @@ class RayControlPlane:
                 if self._meter is not None:
                     self._meter.start(self._tell)
                 self._link = await self._reach.master()
+                if self._cache is not None and isinstance(self._link, LocalLink):
+                    self._cache.attach(self._link.board)
             return self._link
+
+    def _let_go(self) -> None:
+        """Forget a master that does not answer, and all that is only known to be current through it."""
+        self._link = None
+        if self._cache is not None:
+            self._cache.detach()
 
 
 def _not_ready(said: NotReady) -> Rejected:

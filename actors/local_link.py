@@ -149,9 +149,10 @@ class LocalServer:
 
 
 class LocalLink:
-    """A caller's end."""
+    """A caller's end; `board` is where the master says what has changed (read_board.py), None where it does not."""
 
     def __init__(self) -> None:
+        self.board: str | None = None
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._connection: _Frames | None = None

@@ -21,6 +21,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
@@ -31,6 +32,7 @@ from actors.inbox import Inbox
 from actors.keeping import Keeping
 from actors.life import Fatal, LivingActor, Work
 from actors.local_link import LocalServer
+from actors.read_board import BoardWriter
 from actors.snapshotter import Snapshotter
 from actors.turn_meter import TurnMeter
 from helix_ray.config import Settings
@@ -93,6 +95,7 @@ class Master(LivingActor):
         self._inbox = Inbox()
         self._meter = TurnMeter("master")
         self._told = TurnsTold()
+        self._board: BoardWriter | None = None
         # One long answer at a time: a second one would only make both later.
         self._long_answer = asyncio.Lock()
         self._arrived = asyncio.Event()
@@ -127,6 +130,7 @@ class Master(LivingActor):
             raise
         log.info("epoch %d: folded %d facts up to %d", journal.epoch, folded, engine.state.seq)
         self._engine = engine
+        engine.board = self._board = _board_of(settings.data_dir)
         self._followers: list[Follower] = in_master(policy)
         self._cursor = self._woken = engine.state.seq
 
@@ -221,6 +225,7 @@ class Master(LivingActor):
             "epoch": self._keeping.journal.epoch if lives else None,
             "seq": self._engine.state.seq if lives else None,
             "socket": path,
+            "board": self._board.path if lives and self._board is not None else None,
         }
 
     async def stop(self) -> None:
@@ -366,6 +371,15 @@ class Master(LivingActor):
         if "system" not in by.roles:
             return forbidden("Signing keys are for this cluster's API replicas only")
         return {"current": self._keys.current, "secrets": dict(self._keys.secrets)}
+
+
+def _board_of(data_dir: Path) -> BoardWriter | None:
+    """Return what replicas see changes by; without it, on a disk that cannot be written, each read asks the master."""
+    try:
+        return BoardWriter(data_dir)
+    except OSError as error:
+        log.warning("replicas keep no reads: %s", error)
+        return None
 
 
 def _has_facts(batch: Batch) -> bool:

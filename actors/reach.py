@@ -32,9 +32,11 @@ class Reach:
     async def master(self) -> LocalLink | RayLink:
         """Return the way to the master: its socket where that can be reached, else Ray. Raises RayError, ValueError."""
         handle = await self.find(names.MASTER)
-        path = (await handle.info.remote())["socket"]
+        info = await handle.info.remote()
         try:
-            return await LocalLink.connect(path)
+            link = await LocalLink.connect(info["socket"])
+            link.board = info["board"]
+            return link
         except OSError:
             return RayLink(handle)
 

@@ -5,7 +5,8 @@
     1. decide   each order against the state as the orders before it in the batch leave it; where there is no room to
                 record its facts it is refused here, before anything has changed
     2. evolve   fold its facts, so that the next order of the batch sees them
-    3. append   all facts of the batch to the journal, in one durable commit
+    3. append   all facts of the batch to the journal, in one durable commit; then announce which tasks have changed,
+                so that nobody who keeps views of them answers with one of before
     4. answer   only now does anybody get a receipt, and only now may a reader look at the state
     5. wake     whoever calls execute tells the followers that there is news
 
@@ -16,7 +17,7 @@ process (JournalFailed is not caught): the next one folds what the disk has. The
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -71,6 +72,14 @@ class Room(Protocol):
         ...
 
 
+class Board(Protocol):
+    """Where those who keep views of tasks look whether they are current."""
+
+    def note(self, task_ids: Iterable[str], seq: int) -> None:
+        """Note that tasks have changed in a commit that ends at `seq`."""
+        ...
+
+
 class _Asked:
     """One answer a commit for each kind of order."""
 
@@ -96,6 +105,7 @@ class Engine:
     ) -> None:
         """`room` says why facts cannot be recorded now; it is asked once a commit."""
         self._room = room
+        self.board: Board | None = None
         self.journal = journal
         self.policy = policy
         self.clock = clock
@@ -119,6 +129,7 @@ class Engine:
             for fact in facts:
                 evolve(self.state, fact)
             self._remember(facts)
+            self.state.changed.clear()
             folded += len(facts)
         return folded
 
@@ -133,8 +144,15 @@ class Engine:
                 self.journal.append(facts)
             except Exception as error:
                 raise JournalFailed(f"append of {len(facts)} facts failed: {error}") from error
+            self._announce()
             self._remember(facts)
         return answers
+
+    def _announce(self) -> None:
+        changed = self.state.changed
+        if self.board is not None:
+            self.board.note(changed, self.state.seq)
+        changed.clear()
 
     def take(self, journal: Journal) -> None:
         """Go on with another journal of the same facts, and with what it has beyond them."""
@@ -142,6 +160,7 @@ class Engine:
         while facts := journal.read_after(self.state.seq, REPLAY_FACTS_PER_READ):
             for fact in facts:
                 evolve(self.state, fact)
+            self._announce()
             self._remember(facts)
 
     def _decide_and_fold(

@@ -54,7 +54,7 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     from serve_app.edge.limiter import LendingLimiter
 
     keep_private()
-    plane = RayControlPlane(process="api")
+    plane = RayControlPlane(process="api", cached=True)
     keys = load_or_create_key(settings.data_dir)
     limiter = LendingLimiter(settings.rate_limits(), LenderLink())
     wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter)

@@ -31,7 +31,10 @@ DOOMS = frozenset({"dependency_failed", "dependency_cancelled", "dependency_dele
 
 def evolve(state: State, fact: ev.Fact) -> None:
     """Fold one fact into the state. Raises IllegalMove, and changes nothing, for a move the table lacks."""
-    APPLY[type(fact.event)](state, fact.event, fact)
+    event = fact.event
+    APPLY[type(event)](state, event, fact)
+    if type(event) in ABOUT_A_TASK:
+        state.changed.append(event.id)  # type: ignore[union-attr]  # each of them has one
     state.seq = fact.seq
     state.at = fact.at
 
@@ -236,6 +239,7 @@ def _completed(state: State, event: ev.TaskCompleted, fact: ev.Fact) -> None:
     for other_id in state.dependents.pop(task.id, ()):
         other = state.tasks[other_id]
         other.waits_for.discard(task.id)
+        state.changed.append(other_id)
         if not other.waits_for:
             state.freed[other_id] = None
     worker = state.workers.get(task.worker or "")
@@ -255,6 +259,7 @@ def _hand_in(state: State, task: Task) -> None:
     if whole is not None:
         # Not in place: a snapshot may hold the old one.
         whole.parts = {**whole.parts, str(shard["index"]): task.result}
+        state.changed.append(whole.id)
 
 
 def _failed(state: State, event: ev.TaskFailed, fact: ev.Fact) -> None:
@@ -326,6 +331,7 @@ def _deleted(state: State, event: ev.TaskDeleted, fact: ev.Fact) -> None:
 
 
 def _retired(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:
+    state.changed += event.ids
     for task_id in event.ids:
         task = state.tasks[task_id]
         status = task.status.value  # a plain string: a snapshot's keys are JSON
@@ -359,3 +365,9 @@ APPLY: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
     **ACCOUNT_FACTS,
     **PROJECT_FACTS,
 }
+
+# Their `id` is a task's.
+ABOUT_A_TASK = frozenset({
+    ev.TaskSubmitted, ev.TaskReleased, ev.TaskAssigned, ev.TaskProgressed, ev.TaskOutlasted, ev.TaskRequeued,
+    ev.TaskCompleted, ev.TaskFailed, ev.TaskCancelled, ev.TaskEdited, ev.TaskDeleted,
+})  # fmt: skip

@@ -264,6 +264,8 @@ class State:
     endings: list[list[int]] = field(default_factory=list)
     quotas: dict[str, Quota] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
+    # Tasks whose views have changed since whoever folds took them away (Engine.execute).
+    changed: list[str] = field(default_factory=list, compare=False)
     # indexes
     ready: dict[TaskClass, ReadyQueue] = field(default_factory=dict)
     unfinished: dict[str, int] = field(default_factory=dict)  # project -> tasks that are not finished

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -26,6 +27,7 @@ from helix_ray.core.events import (
 from helix_ray.core.evolve import evolve
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
+from helix_ray.core.views import task_view
 
 ADMIN = Principal("user-admin", "admin", ("admin",))
 DEV_1 = Principal("user-dev1", "dev1", ("developer",))
@@ -60,6 +62,22 @@ class HandClock:
     def monotonic(self) -> float:
         """Return the same as wall time: nobody sets this clock."""
         return self.now
+
+
+class Announced:
+    """Stands for the board (actors/read_board.py) that replicas look at: which tasks a commit has changed."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+
+    def note(self, task_ids: Iterable[str], seq: int) -> None:
+        """Note what a commit says of itself."""
+        self.ids |= set(task_ids)
+
+
+def views(state: State) -> dict[str, bytes]:
+    """Return what anybody may read of each task."""
+    return {i: orjson.dumps([task_view(task), task.result]) for i, task in state.tasks.items()}
 
 
 def whole(state: State) -> dict[str, Any]:

@@ -35,11 +35,13 @@ from tests.properties.machine_model import (
     DEV_1,
     DEV_2,
     POLICY,
+    Announced,
     Doors,
     Fence,
     HandClock,
     folded,
     through_json,
+    views,
     whole,
 )
 
@@ -80,8 +82,12 @@ class CoreMachine(RuleBasedStateMachine):
         before = whole(self.engine.state)
         decide(self.engine.state, order, self.clock.now, POLICY)
         assert whole(self.engine.state) == before, "decide changed the state"
-        head = self.journal.head()
+        head, seen = self.journal.head(), views(self.engine.state)
+        self.engine.board = announced = Announced()
         (answer,) = self.engine.execute([order])
+        now_seen = views(self.engine.state)
+        changed = {i for i in seen.keys() | now_seen.keys() if seen.get(i) != now_seen.get(i)}
+        assert changed <= announced.ids, "a replica would go on showing these as they were"
         facts = self.journal.read_after(head, 10_000)
         if isinstance(answer, Rejected):
             assert answer.code is not ErrorCode.INTERNAL_ERROR, f"decide tripped over {order.body}"

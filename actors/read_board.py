@@ -1,0 +1,82 @@
+"""When each task changed last: memory that the master writes and the API replicas of its host read, so that a replica
+may answer from what it keeps.
+
+    word 0            the master's generation: every start of a master adds one before it answers anybody
+    words 8 ...       for each slot the journal's seq at which a task of that slot changed last
+
+A task's slot is a hash of its id; two tasks of one slot cost a needless question, never a stale answer. The rule that
+makes an answer from memory as good as the master's: *a view that is as of seq S is current while its slot says S or less
+and the generation is the one that S was asked under*. The master writes the slots of a commit before anybody hears of the
+commit, so a reader that began after an answer finds them. What a master committed and could not announce before it died
+is covered by the generation of the next one; until that lives, nobody was answered.
+
+A word is written and read in one piece: it is aligned, and memoryview copies eight bytes at once.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from zlib import crc32
+
+FILE_NAME = "reads.board"
+SLOTS = 1 << 16
+WORD_BYTES = 8
+GENERATION = 0
+FIRST_SLOT = 8
+SIZE_BYTES = (FIRST_SLOT + SLOTS) * WORD_BYTES
+
+
+def _slot(task_id: str) -> int:
+    return FIRST_SLOT + (crc32(task_id.encode()) & (SLOTS - 1))
+
+
+class _Board:
+    """The mapped file."""
+
+    def __init__(self, path: Path | str, flags: int, access: int) -> None:
+        handle = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            if flags & os.O_CREAT:
+                # Room for all of it now: a page that could not be written later would end the process.
+                os.posix_fallocate(handle, 0, SIZE_BYTES)
+            self._memory = mmap.mmap(handle, SIZE_BYTES, access=access)
+        finally:
+            os.close(handle)
+        self._words = memoryview(self._memory).cast("Q")
+
+    def close(self) -> None:
+        """Let go of the memory; safe to call twice."""
+        self._words.release()
+        self._memory.close()
+
+
+class BoardWriter(_Board):
+    """The master's side; raises OSError where the file cannot be made."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.path = str(data_dir / FILE_NAME)
+        super().__init__(self.path, os.O_RDWR | os.O_CREAT, mmap.ACCESS_WRITE)
+        self._words[GENERATION] += 1
+
+    def note(self, task_ids: Iterable[str], seq: int) -> None:
+        """Note that tasks have changed in a commit that ends at `seq`."""
+        for task_id in task_ids:
+            self._words[_slot(task_id)] = seq
+
+
+class BoardReader(_Board):
+    """A replica's side; raises OSError or ValueError where there is no such file."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, os.O_RDONLY, mmap.ACCESS_READ)
+
+    def generation(self) -> int:
+        """Return which master's life this is."""
+        return self._words[GENERATION]
+
+    def changed_at(self, task_id: str) -> int:
+        """Return the seq at which the task, or another one of its slot, changed last."""
+        return self._words[_slot(task_id)]

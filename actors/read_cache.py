@@ -1,0 +1,83 @@
+"""Tasks as an API replica last saw them: an answer from here is the one that the master would give now (read_board.py).
+
+What is not known to be current is asked for. A replica that cannot see the master's board (on another host, or while the
+master has none) keeps nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+from actors.read_board import BoardReader
+from helix_ray.core.access import Principal, sees_task
+
+log = logging.getLogger(__name__)
+
+TASKS_MAX = 20_000
+# No generation of any master.
+UNSEEN = -1
+
+
+class _Kept(NamedTuple):
+    view: dict[str, Any]
+    seq: int
+
+
+class ReadCache:
+    """A bounded map from task id to view, all of one generation of the board."""
+
+    def __init__(self) -> None:
+        self._board: BoardReader | None = None
+        self._tasks: OrderedDict[str, _Kept] = OrderedDict()
+        self._generation = UNSEEN
+
+    def attach(self, path: str | None) -> None:
+        """Look at the board of a master that was just reached; None: it has none that can be seen from here."""
+        self.detach()
+        if path:
+            try:
+                self._board = BoardReader(path)
+            except (OSError, ValueError) as error:
+                log.warning("reads are not kept, every one asks the master: %s", error)
+
+    def detach(self) -> None:
+        """Forget everything; safe to call twice."""
+        self._tasks.clear()
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def task(self, task_id: str, by: Principal) -> dict[str, Any] | None:
+        """Return a task that is known to be current and that the asker may see."""
+        if self.generation() == UNSEEN or self._board is None:
+            return None
+        kept = self._tasks.get(task_id)
+        if kept is None:
+            return None
+        if self._board.changed_at(task_id) > kept.seq:
+            del self._tasks[task_id]
+            return None
+        view = kept.view
+        return view if sees_task(by, view["owner"], view["project_id"]) else None
+
+    def generation(self) -> int:
+        """Return the board's generation, to be taken before a question that `keep` gets the answer of."""
+        if self._board is None:
+            return UNSEEN
+        found = self._board.generation()
+        if found != self._generation:
+            # Another master: what its predecessor could not announce any more is unknown here.
+            self._tasks.clear()
+            self._generation = found
+        return found
+
+    def keep(self, task_id: str, view: dict[str, Any], seq: int, generation: int) -> None:
+        """Keep an answer that is as of `seq` and was asked for under `generation`."""
+        if generation == UNSEEN or generation != self.generation():
+            return
+        self._tasks[task_id] = _Kept(view, seq)
+        self._tasks.move_to_end(task_id)
+        if len(self._tasks) > TASKS_MAX:
+            self._tasks.popitem(last=False)

@@ -1,0 +1,119 @@
+"""What a replica keeps is current, or it is not used: over a real file that two mappings share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.read_board import FILE_NAME, FIRST_SLOT, SIZE_BYTES, SLOTS, WORD_BYTES, BoardReader, BoardWriter
+from actors.read_cache import TASKS_MAX, UNSEEN, ReadCache
+from helix_ray.core.access import Principal
+
+OWNER = Principal("user-1", "one", ("developer",))
+STRANGER = Principal("user-2", "two", ("developer",))
+VIEWER = Principal("user-3", "three", ("viewer",))
+
+
+def view(task_id: str = "task-1", status: str = "pending") -> dict[str, Any]:
+    return {"id": task_id, "owner": OWNER.id, "project_id": None, "status": status}
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[BoardWriter]:
+    writer = BoardWriter(tmp_path)
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+def cache(board: BoardWriter) -> Iterator[ReadCache]:
+    kept = ReadCache()
+    kept.attach(board.path)
+    yield kept
+    kept.detach()
+
+
+def keep(cache: ReadCache, seq: int, task_id: str = "task-1") -> None:
+    cache.keep(task_id, view(task_id), seq, cache.generation())
+
+
+def test_what_did_not_change_is_answered_from_here(board: BoardWriter, cache: ReadCache) -> None:
+    """A change up to the seq of the answer is in the answer."""
+    board.note(["task-1"], 7)
+    keep(cache, 7)
+    assert cache.task("task-1", OWNER) == view()
+
+
+def test_a_change_is_seen_at_once(board: BoardWriter, cache: ReadCache) -> None:
+    """The next read after the master's note asks the master; so does one whose answer was overtaken on its way."""
+    keep(cache, 7)
+    board.note(["task-1"], 8)
+    assert cache.task("task-1", OWNER) is None
+    keep(cache, 7)
+    assert cache.task("task-1", OWNER) is None
+
+
+def test_others_changes_leave_it_alone(board: BoardWriter, cache: ReadCache) -> None:
+    """A busy cluster does not empty the cache: but for one in 65,536, other tasks have other slots."""
+    keep(cache, 7)
+    board.note((f"task-{number}" for number in range(2, 100)), 1000)
+    assert cache.task("task-1", OWNER) == view()
+
+
+def test_only_those_who_may_see_it_get_it(cache: ReadCache) -> None:
+    """The rule of the master, applied here."""
+    keep(cache, 7)
+    assert cache.task("task-1", STRANGER) is None
+    assert cache.task("task-1", VIEWER) == view()
+
+
+def test_another_master_makes_everything_unknown(
+    tmp_path: Path, board: BoardWriter, cache: ReadCache
+) -> None:
+    """What the first committed and could not note any more is unknown; an answer of the first is not kept either."""
+    keep(cache, 7)
+    asked_under = cache.generation()
+    second = BoardWriter(tmp_path)
+    assert cache.task("task-1", OWNER) is None
+    cache.keep("task-1", view(), 7, asked_under)
+    assert cache.task("task-1", OWNER) is None
+    keep(cache, 9)
+    assert cache.task("task-1", OWNER) == view()
+    second.close()
+
+
+def test_without_a_board_nothing_is_kept(tmp_path: Path) -> None:
+    """Another host, a disk that cannot be written: every read asks the master."""
+    cache = ReadCache()
+    for path in (None, str(tmp_path / "missing")):
+        cache.attach(path)
+        assert cache.generation() == UNSEEN
+        keep(cache, 7)
+        assert cache.task("task-1", OWNER) is None
+
+
+def test_it_is_bounded(cache: ReadCache) -> None:
+    """The oldest goes."""
+    for number in range(TASKS_MAX + 1):
+        keep(cache, 1, f"task-{number}")
+    assert cache.task("task-0", OWNER) is None
+    assert cache.task(f"task-{TASKS_MAX}", OWNER) is not None
+
+
+def test_the_file_is_its_users_alone_and_whole(tmp_path: Path, board: BoardWriter) -> None:
+    """All of it has room on the disk before the first page is written; a link in its place is refused."""
+    found = (tmp_path / FILE_NAME).stat()
+    assert (found.st_mode & 0o777, found.st_size) == (0o600, SIZE_BYTES)
+    assert found.st_blocks * 512 >= SIZE_BYTES == (FIRST_SLOT + SLOTS) * WORD_BYTES
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / FILE_NAME).symlink_to(tmp_path / FILE_NAME)
+    with pytest.raises(OSError, match="symbolic link"):
+        BoardWriter(tmp_path / "elsewhere")
+    reader = BoardReader(board.path)
+    board.note(["task-1"], 2**63)
+    assert reader.changed_at("task-1") == 2**63
+    reader.close()
+    reader.close()
