@@ -116,7 +116,7 @@ def _report(found: dict[str, list[float]]) -> Report:
     )
     notes = (
         f"{wrk.generator()}; one connection by benchmarks/load.py",
-        f"GET asks for {READ_TASKS} tasks in turn; the master answers each",
+        f"GET asks for {READ_TASKS} tasks in turn; the first read of each is the master's",
         "CPU time of the processes while the 64 connections load them: what other programs on the machine do to it is little",
     )
     return Report(NAME, "one task a request, beside bare Serve's hello world", lines, notes)
