@@ -26,17 +26,18 @@ def resolve(
     """Return what each spec waits for. Unknown ids, failed tasks and cycles refuse the spec, and so does a
     dependency on a refused spec; `refused` holds what is refused already. Tasks that the asker `may_name` not
     count as unknown. `settled` names completed tasks that are not in the state any more."""
-    resolved: Resolved = [
-        refusal
-        if refusal is not None
-        else _known(state, _unsettled(spec, state, settled), len(ids), may_name)
-        for spec, refusal in zip(specs, refused, strict=True)
-    ]
-    inner = {
-        i: siblings
-        for i, spec in enumerate(specs)
-        if not isinstance(resolved[i], Rejected) and (siblings := _siblings(spec))
-    }
+    resolved: Resolved = []
+    inner: dict[int, list[int]] = {}
+    for i, (spec, refusal) in enumerate(zip(specs, refused, strict=True)):
+        names = spec.get("depends_on")
+        if refusal is not None or not names:
+            resolved.append(refusal if refusal is not None else [])
+            continue
+        siblings, others = _split(names)
+        waits = _unknown_sibling(siblings, len(ids)) or _known(state, others, may_name, settled)
+        resolved.append(waits)
+        if siblings and not isinstance(waits, Rejected):
+            inner[i] = list(siblings)
     users: dict[int, list[int]] = {}
     for i, js in inner.items():
         for j in js:
@@ -44,17 +45,18 @@ def resolve(
     for i in _in_cycles(inner, users):
         resolved[i] = invalid("Dependencies form a cycle", field="depends_on")
     _spread_refusals(resolved, users)
-    for i, siblings in inner.items():
+    for i, numbers in inner.items():
         waits = resolved[i]
         if not isinstance(waits, Rejected):
-            waits.extend(ids[j] for j in siblings)
+            waits.extend(ids[j] for j in numbers)
     return resolved
 
 
 def with_ids(spec: dict[str, Any], ids: Sequence[str]) -> dict[str, Any]:
     """Return a spec whose `#i` references are the ids they stand for."""
-    names = [ids[i] if (i := _number(name)) is not None else name for name in spec.get("depends_on") or ()]
-    return {**spec, "depends_on": list(dict.fromkeys(names))}
+    names = spec.get("depends_on") or ()
+    known = [name if (i := _number(name)) is None else ids[i] for name in names]
+    return {**spec, "depends_on": known if len(known) < 2 else list(dict.fromkeys(known))}
 
 
 def _number(name: str) -> int | None:
@@ -65,28 +67,40 @@ def _number(name: str) -> int | None:
     return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= BATCH_DIGITS_MAX else -1
 
 
-def _siblings(spec: dict[str, Any]) -> list[int]:
-    numbers = (_number(name) for name in spec.get("depends_on") or ())
-    return list(dict.fromkeys(i for i in numbers if i is not None))
+def _split(names: Sequence[str]) -> tuple[dict[int, str], list[str]]:
+    """Return the numbers of the batch, with how they were written, and the ids; each once."""
+    siblings: dict[int, str] = {}
+    others: dict[str, None] = {}
+    for name in names:
+        number = _number(name)
+        if number is None:
+            others[name] = None
+        else:
+            siblings.setdefault(number, name)
+    return siblings, [*others]
 
 
-def _unsettled(spec: dict[str, Any], state: State, settled: Set[str]) -> list[str]:
-    return [name for name in spec.get("depends_on") or () if name in state.tasks or name not in settled]
+def _unknown_sibling(siblings: dict[int, str], count: int) -> Rejected | None:
+    for number, name in siblings.items():
+        if not 0 <= number < count:
+            return _unknown(name)
+    return None
+
+
+def _unknown(name: str) -> Rejected:
+    return invalid(f"Unknown dependency {name}", field="depends_on", unknown=[name])
 
 
 def _known(
-    state: State, names: Sequence[str], count: int, may_name: Callable[[Task], bool]
+    state: State, names: Sequence[str], may_name: Callable[[Task], bool], settled: Set[str]
 ) -> list[str] | Rejected:
     waits: list[str] = []
-    for name in dict.fromkeys(names):
-        number = _number(name)
-        if number is not None:
-            if not 0 <= number < count:
-                return invalid(f"Unknown dependency {name}", field="depends_on", unknown=[name])
-            continue
+    for name in names:
         task = state.tasks.get(name)
+        if task is None and name in settled:
+            continue
         if task is None or not may_name(task):
-            return invalid(f"Unknown dependency {name}", field="depends_on", unknown=[name])
+            return _unknown(name)
         if task.status in (Status.FAILED, Status.CANCELLED):
             return conflict(
                 f"Dependency {name} is {task.status}", field="depends_on", id=name, status=task.status

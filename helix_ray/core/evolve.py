@@ -293,8 +293,9 @@ def _edited(state: State, event: ev.TaskEdited, fact: ev.Fact) -> None:
     moved = queued and (level, group) != (task.level, task.group)
     if moved:
         _dequeue(state, task)
-    if task.worker is not None and group != task.group:
-        reload(state, state.workers[task.worker], task.group, group)
+    holder = state.workers.get(task.worker or "")
+    if holder is not None and task.id in holder.held and group != task.group:
+        reload(state, holder, task.group, group)
     if task.status not in TERMINAL:
         count_unfinished(state, task, -1)
     task.spec, task.level, task.group = spec, level, group

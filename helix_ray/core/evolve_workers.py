@@ -8,6 +8,10 @@ from typing import Any
 from helix_ray.core import events as ev
 from helix_ray.core.state import LOSSES_REMEMBERED, State, Task, TaskClass, Worker
 
+# Why tasks lost their worker, where the fact itself does not say.
+STARTED_AGAIN = "the worker started again"
+REMOVED = "its worker was removed"
+
 
 def hold(state: State, worker: Worker, task: Task) -> None:
     """Note that a worker holds a task's current attempt."""
@@ -20,12 +24,21 @@ def hold(state: State, worker: Worker, task: Task) -> None:
 
 def let_go(state: State, task: Task, seq: int) -> None:
     """Note that a worker does not hold a task any more."""
+    state.orphans.pop(task.id, None)
     worker = state.workers.get(task.worker) if task.worker else None
     if worker is None or worker.held.pop(task.id, None) is None:
         return
     _lighten(state, worker, task.group)
     # A node worker that still runs the attempt hears of the revocation; one that reported it ignores it.
     worker.inbox.append((seq, task.id, task.attempt, False))
+
+
+def _orphan(state: State, worker: Worker, why: str, seq: int) -> None:
+    """Take from a worker all that it holds, at once; each task is told by a fact of its own."""
+    for task_id, attempt in worker.held.items():
+        state.orphans[task_id] = why
+        worker.inbox.append((seq, task_id, attempt, False))
+    worker.held, worker.load = {}, {}
 
 
 def reload(state: State, worker: Worker, before: TaskClass, after: TaskClass) -> None:
@@ -73,6 +86,8 @@ def _registered(state: State, event: ev.WorkerRegistered, fact: ev.Fact) -> None
         worker.lost_at, worker.turn = known.lost_at, known.turn
         worker.draining = known.draining
         worker.held, worker.load, worker.inbox = known.held, known.load, known.inbox
+        if known.boot != worker.boot:
+            _orphan(state, worker, STARTED_AGAIN, fact.seq)
     index_node_type(state, worker, 1)
     state.workers[event.id] = worker
     state.touched.note(worker.id)
@@ -87,12 +102,14 @@ def _drained(state: State, event: ev.WorkerDrained, fact: ev.Fact) -> None:
 def _lost(state: State, event: ev.WorkerLost, fact: ev.Fact) -> None:
     worker = state.workers[event.id]
     worker.lost = True
+    _orphan(state, worker, event.reason, fact.seq)
     worker.lost_at = [*worker.lost_at, fact.at][-LOSSES_REMEMBERED:]
     state.touched.note(worker.id)
 
 
 def _retired(state: State, event: ev.WorkerRetired, fact: ev.Fact) -> None:
     worker = state.workers.pop(event.id)
+    _orphan(state, worker, REMOVED, fact.seq)
     index_node_type(state, worker, -1)
     state.touched.note(worker.id)
 

@@ -64,9 +64,14 @@ def _classes_follow_from_specs(state: State) -> Broken:
 def _running_tasks_are_held(state: State) -> Broken:
     for task in state.tasks.values():
         holders = [w.id for w in state.workers.values() if task.id in w.held]
-        wanted = [task.worker] if task.status is Status.RUNNING and task.worker is not None else []
+        runs = task.status is Status.RUNNING and task.worker is not None
+        wanted = [task.worker] if runs and task.id not in state.orphans else []
+        if task.id in state.orphans and not runs:
+            yield f"{task.id} is {task.status}, and lost a worker that it does not have"
         if holders != wanted:
             yield f"{task.id} is held by {holders} instead of {wanted}"
+    if not state.orphans.keys() <= state.tasks.keys():
+        yield f"{sorted(state.orphans.keys() - state.tasks.keys())} lost their workers and are no tasks"
     for worker in state.workers.values():
         for task_id, attempt in worker.held.items():
             if task_id not in state.tasks or state.tasks[task_id].attempt != attempt:

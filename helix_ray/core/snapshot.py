@@ -31,7 +31,7 @@ from helix_ray.core.state import (
     class_of,
 )
 
-FOLD_VERSION = 4
+FOLD_VERSION = 5
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name != "group"]
 _WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("held", "load", "inbox")]
@@ -50,6 +50,7 @@ def dump(state: State) -> dict[str, Any]:
         # The order within a level is the order of the queues, which requeued tasks enter at the front.
         "ready": [[list(line) for line in queue.levels] for queue in state.ready.values()],
         "finished": list(state.finished),
+        "orphans": dict(state.orphans),
         "workers": [_row(worker, _WORKER_FIELDS) for worker in state.workers.values()],
         "users": [_row(user, _USER_FIELDS) for user in state.users.values()],
         "sessions": [_row(replace(s, spent=dict(s.spent)), _SESSION_FIELDS) for s in state.sessions.values()],
@@ -97,6 +98,7 @@ def load(body: dict[str, Any]) -> State:
     for name in state.dependents:
         if name not in state.tasks or state.tasks[name].status in TERMINAL:
             doom(state, name)
+    state.orphans = dict(body["orphans"])
     _load_held(state)
     _load_queues(state, body["ready"])
     state.finished = OrderedDict((i, state.tasks[i].finished_seq) for i in body["finished"])
@@ -129,7 +131,9 @@ def _load_task(state: State, row: dict[str, Any]) -> None:
 def _load_held(state: State) -> None:
     """Fill the workers' inboxes in the order of assignment: whoever reads one stops at the first older entry."""
     held = [
-        task for task in state.tasks.values() if task.status is Status.RUNNING and task.worker is not None
+        task
+        for task in state.tasks.values()
+        if task.status is Status.RUNNING and task.worker is not None and task.id not in state.orphans
     ]
     for task in sorted(held, key=lambda task: task.assigned_seq):
         hold(state, state.workers[task.worker or ""], task)

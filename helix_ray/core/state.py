@@ -283,6 +283,8 @@ class State:
     # dependencies are all completed, and ids that will not be completed and are waited for, with what to tell of them.
     freed: dict[str, None] = field(default_factory=dict)
     doomed: dict[str, str] = field(default_factory=dict)
+    # Running tasks whose worker is gone (lost, removed or started again), which are still to be queued again, and why.
+    orphans: dict[str, str] = field(default_factory=dict)
     finished: OrderedDict[str, int] = field(default_factory=OrderedDict)  # task id -> finish seq
     users_by_name: dict[str, str] = field(default_factory=dict)
     # core/usernames.py: what spellings of one name have in common -> ids, in order of creation.

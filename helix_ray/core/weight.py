@@ -7,16 +7,21 @@ from typing import Any
 from helix_ray.core.orders import (
     ExpireTasks,
     Order,
+    RegisterWorker,
     ReleaseTasks,
+    RemoveWorker,
     ReportAttempts,
     RetireTasks,
     StartAttempts,
     SubmitTasks,
 )
+from helix_ray.core.policy import Policy
 
 # A dependency costs about a fifth of a task, and letting a finished task go a tenth.
 DEPENDENCIES_PER_TASK = 5
 RETIRED_PER_TASK = 10
+# What a worker that starts again, or is removed, may hold is known to the state only; one order takes away so many at most.
+TAKEN_AWAY_TASKS = Policy().spread_tasks_max
 # Orders up to this weight do not wait behind heavier ones.
 LIGHT_TASKS_MAX = 20
 
@@ -47,6 +52,8 @@ def weight_of(order: Order) -> int:
         return len(body.pairs)
     if isinstance(body, (ReleaseTasks, ExpireTasks)):
         return len(body.task_ids)
+    if isinstance(body, RemoveWorker) or (isinstance(body, RegisterWorker) and body.kind == "node"):
+        return TAKEN_AWAY_TASKS
     if isinstance(body, RetireTasks):
         return 1 + body.limit // RETIRED_PER_TASK
     return 1

@@ -1,4 +1,4 @@
-"""Carries endings on to the tasks that wait, where one order could not tell them all."""
+"""Carries endings on to the tasks that wait, and losses to a worker's tasks, where one order could not tell them all."""
 
 from __future__ import annotations
 
@@ -17,4 +17,5 @@ class Cascade:
 
     def react(self, news: News) -> list[OrderBody]:
         """Return one order while there is something left."""
-        return [SpreadEndings(self._tasks_max)] if news.state.freed or news.state.doomed else []
+        state = news.state
+        return [SpreadEndings(self._tasks_max)] if state.orphans or state.freed or state.doomed else []

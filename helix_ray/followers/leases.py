@@ -19,7 +19,7 @@ class LeaseKeeper:
         self._next = 0.0
 
     def react(self, news: News) -> list[OrderBody]:
-        """Return a LoseWorker for every silent worker, twice a second at most."""
+        """Return a LoseWorker for every silent worker, twice a second; more often while they hold too much for once."""
         if news.mono < self._next:
             return []
         self._next = news.mono + JUDGE_EVERY_S
@@ -28,5 +28,13 @@ class LeaseKeeper:
             for worker in news.state.workers.values()
             if not worker.lost
         }
-        silent = news.liveness.judge(leases, news.mono)
-        return [LoseWorker(worker_id, f"no heartbeat for {leases[worker_id]:g} s") for worker_id in silent]
+        orders: list[OrderBody] = []
+        room = self._policy.spread_tasks_max
+        for worker_id in news.liveness.judge(leases, news.mono):
+            if room <= 0:
+                # There are more: go on as soon as these are dealt with.
+                self._next = news.mono
+                break
+            room -= 1 + len(news.state.workers[worker_id].held)
+            orders.append(LoseWorker(worker_id, f"no heartbeat for {leases[worker_id]:g} s"))
+        return orders

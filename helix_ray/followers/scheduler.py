@@ -17,7 +17,8 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.state import EXTERNAL, LEVELS, SHARDED, TaskClass
 from helix_ray.followers.base import News
 
-ASSIGN_TASKS_MAX = 1000
+# Of one reaction, which is one turn of the master: planned and committed in some 15 ms, and twice that with cold queues.
+ASSIGN_TASKS_MAX = 500
 # Nodes to hold are searched for so often, and for the same class, where that was in vain, so often.
 SEARCH_EVERY_S = 1.0
 IN_VAIN_S = 10.0

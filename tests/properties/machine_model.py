@@ -94,6 +94,7 @@ def whole(state: State) -> dict[str, Any]:
         "dependents": {name: list(ids) for name, ids in state.dependents.items()},
         "freed": set(state.freed),
         "doomed": dict(state.doomed),
+        "orphans": dict(state.orphans),
         "finished": list(state.finished.items()),
         "held": {w.id: list(w.held.items()) for w in state.workers.values()},
         "load": {w.id: dict(w.load) for w in state.workers.values()},

@@ -371,6 +371,7 @@ class CoreMachine(RuleBasedStateMachine):
                 self.give(body, SYSTEM)
         assert not state.freed
         assert not state.doomed
+        assert not state.orphans
         assert check(state) == []
         assert whole(folded(self.journal.read_after(0, 1_000_000))) == whole(self.engine.state)
         assert whole(through_json(self.engine.state)) == whole(self.engine.state)

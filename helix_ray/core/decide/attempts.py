@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.decide.shards import is_sharded, wholes_started
+from helix_ray.core.decide.shards import is_sharded, whole_of, wholes_started
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.events import (
     Event,
@@ -28,6 +28,7 @@ from helix_ray.core.orders import (
 )
 from helix_ray.core.retry import retry_delay_s
 from helix_ray.core.state import Task
+from helix_ray.core.weight import tasks_of
 
 
 def start(body: StartAttempts, ctx: Context) -> Decision:
@@ -102,7 +103,7 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
             task is None
             or item.task_id in concluded
             or endings.over(task)
-            or not _current(task, item.attempt, body.worker_id)
+            or not _current(task, item.attempt, body.worker_id, ctx)
         )
         if task is None or late or worker.boot != body.boot:
             if not (late and _told_before(task, item)):
@@ -119,8 +120,9 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
     return decision
 
 
-def _current(task: Task, attempt: int, worker_id: str) -> bool:
-    return task.status is Status.RUNNING and task.attempt == attempt and task.worker == worker_id
+def _current(task: Task, attempt: int, worker_id: str, ctx: Context) -> bool:
+    worker = ctx.state.workers[worker_id]
+    return task.status is Status.RUNNING and worker.held.get(task.id) == attempt == task.attempt
 
 
 def _told_before(task: Task | None, item: AttemptReport) -> bool:
@@ -173,6 +175,23 @@ def _lost(task: Task, error: dict[str, Any], ctx: Context, endings: Endings) -> 
     endings.events.append(TaskRequeued(task.id, task.attempt, "lost", error, not_before))
 
 
+def lose_attempts(held: Iterable[tuple[str, str]], ctx: Context, endings: Endings) -> None:
+    """Queue again (or, after too many losses, fail) tasks whose worker is gone, as (task id, why), while there is room."""
+    for task_id, why in held:
+        task = ctx.state.tasks[task_id]
+        if not endings.spend(_tasks_lost_with(task, ctx)):
+            break
+        if not endings.over(task):
+            error = {"reason": "lost", "message": why, "worker": task.worker}
+            conclude(task, AttemptReport(task_id, task.attempt, "lost", error=error), ctx, endings)
+
+
+def _tasks_lost_with(task: Task, ctx: Context) -> int:
+    """Return how many tasks end with one more loss of this one: its whole takes all shards along."""
+    whole = whole_of(ctx.state, task) if task.losses >= ctx.policy.losses_max else None
+    return 1 if whole is None else tasks_of(whole.spec)
+
+
 def release(body: ReleaseTasks, ctx: Context) -> Decision:
     """Queue delayed tasks whose time has come."""
     due = [
@@ -193,8 +212,9 @@ def expire(body: ExpireTasks, ctx: Context) -> Decision:
 
 
 def spread(body: SpreadEndings, ctx: Context) -> Decision:
-    """Go on telling of endings where earlier orders stopped."""
+    """Go on telling of endings, and of workers that are gone, where earlier orders stopped."""
     endings = Endings(ctx.state, ctx.now, body.tasks_max)
+    lose_attempts(ctx.state.orphans.items(), ctx, endings)
     endings.carry_on()
     return Decision(endings.events)
 

@@ -65,6 +65,13 @@ class Endings:
         self._owed: deque[_Owed] = deque()
         self._left = tasks_max
 
+    def spend(self, tasks: int) -> bool:
+        """Count tasks that this order works on for other reasons; False when there is no room left for any."""
+        if self._left <= 0:
+            return False
+        self._left -= tasks
+        return True
+
     def over(self, task: Task) -> bool:
         """Say whether a task has ended, before this order or by it."""
         return task.id in self._ended or task.status in TERMINAL
@@ -104,7 +111,7 @@ class Endings:
 
     def carry_on(self) -> None:
         """Tell what earlier orders have left to be told."""
-        for task_id in islice(self._state.freed, self._left):
+        for task_id in islice(self._state.freed, max(0, self._left)):
             self._released.add(task_id)
             self.events.append(TaskReleased(task_id))
         self._left -= len(self._released)

@@ -52,7 +52,9 @@ def visible(ctx: Context, task_id: str) -> Task | Rejected:
 def holds(ctx: Context, task: Task) -> bool:
     """Say whether the asker is the external worker that the task is leased to."""
     worker = ctx.state.workers.get(task.worker or "")
-    return worker is not None and worker.kind == "external" and worker.owner == ctx.order.by.id
+    if worker is None or task.id in ctx.state.orphans:
+        return False
+    return worker.kind == "external" and worker.owner == ctx.order.by.id
 
 
 def changeable(ctx: Context, task_id: str) -> Task | Rejected:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from helix_ray.core.decide.attempts import conclude
+from helix_ray.core.decide.attempts import lose_attempts
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, invalid, not_found
@@ -16,6 +16,7 @@ from helix_ray.core.events import (
     WorkerRegistered,
     WorkerRetired,
 )
+from helix_ray.core.evolve_workers import REMOVED, STARTED_AGAIN
 from helix_ray.core.names import (
     HOSTNAME_CHARS_MAX,
     WORKER_ID_CHARS_MAX,
@@ -25,7 +26,6 @@ from helix_ray.core.names import (
     is_word,
 )
 from helix_ray.core.orders import (
-    AttemptReport,
     DrainWorker,
     Heartbeat,
     LoseWorker,
@@ -55,7 +55,7 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
         events.extend(_take_away(known, "a node of the cluster has its id", ctx))
         events.append(WorkerRetired(worker_id))
     elif known is not None and known.boot != body.boot:
-        events.extend(_take_away(known, "the worker started again", ctx))
+        events.extend(_take_away(known, STARTED_AGAIN, ctx))
     capabilities = sorted({*body.capabilities, *capabilities_of(body.resources)})
     events.append(
         WorkerRegistered(
@@ -108,13 +108,12 @@ def _room_for_one_more(ctx: Context) -> list[Event] | Rejected:
 
 
 def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
-    """Requeue (or, after too many losses, fail) everything a worker holds."""
+    """Requeue (or, after too many losses, fail) what a worker holds, as much as one order may.
+
+    The rest is orphaned by the fact that follows, and told by SpreadEndings in commits of its own.
+    """
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
-    error = {"reason": "lost", "message": reason, "worker": worker.id}
-    for task_id, attempt in worker.held.items():
-        task = ctx.state.tasks[task_id]
-        if not endings.over(task):
-            conclude(task, AttemptReport(task_id, attempt, "lost", error=error), ctx, endings)
+    lose_attempts(((task_id, reason) for task_id in worker.held), ctx, endings)
     return endings.events
 
 
@@ -219,7 +218,7 @@ def remove(body: RemoveWorker, ctx: Context) -> Decision | Rejected:
             draining=worker.draining,
             running_total=len(worker.held),
         )
-    taken = _take_away(worker, "an administrator removed its worker", ctx)
+    taken = _take_away(worker, REMOVED, ctx)
     return Decision([*taken, WorkerRetired(worker.id)], {"worker_id": worker.id})
 
 

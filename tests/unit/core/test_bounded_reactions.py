@@ -1,0 +1,58 @@
+"""One reaction of a follower in the master is one turn of its loop: what it orders is bounded by work counted."""
+
+from __future__ import annotations
+
+from helix_ray.core import orders as o
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.lifecycle import Status
+from helix_ray.core.liveness import Liveness
+from helix_ray.core.orders import OrderBody
+from helix_ray.followers.base import Follower, News
+from helix_ray.followers.leases import LeaseKeeper
+from helix_ray.followers.scheduler import ASSIGN_TASKS_MAX, Scheduler
+from tests.unit.core.stage import COMMAND, NODE, Stage, spec
+
+
+def react(follower: Follower, stage: Stage, liveness: Liveness, mono: float) -> list[OrderBody]:
+    """Have a follower look at the state."""
+    return follower.react(News(stage.state, liveness, (), stage.now, mono))
+
+
+def test_the_scheduler_starts_some_of_thousands_at_a_time() -> None:
+    """All that has room is started in the end, by reactions of which each is as long as the limit allows."""
+    stage, scheduler, liveness = Stage(), Scheduler(Stage().policy), Liveness()
+    stage.add_node(resources={"cpu": 10_000.0})
+    stage.submit(*[spec(run=COMMAND)] * 10_000)
+    started: list[int] = []
+    while orders := react(scheduler, stage, liveness, stage.now):
+        started += [len(body.pairs) for body in orders if isinstance(body, o.StartAttempts)]
+        for body in orders:
+            stage.give(body, SYSTEM)
+    assert max(started) == ASSIGN_TASKS_MAX
+    assert sum(started) == len(stage.state.workers[NODE].held) == 10_000
+
+
+def test_many_workers_that_fell_silent_together_are_lost_a_few_at_a_time() -> None:
+    """What they hold together bounds one reaction; the next one comes at once."""
+    stage = Stage()
+    workers = [f"worker-n{i}" for i in range(20)]
+    ids = stage.submit(*[spec(run=COMMAND)] * 2000)
+    for i, worker in enumerate(workers):
+        stage.add_node(worker)
+        stage.start(*ids[100 * i : 100 * (i + 1)], worker=worker)
+    keeper, liveness, mono = LeaseKeeper(stage.policy), Liveness(), 0.0
+    lost: list[int] = []
+    assert react(keeper, stage, liveness, mono) == []
+    mono += 60.0
+    # A judge that was late itself is patient.
+    assert react(keeper, stage, liveness, mono) == []
+    for _ in range(60):
+        mono += 1.0
+        while orders := react(keeper, stage, liveness, mono):
+            before = len(stage.facts)
+            for order in orders:
+                stage.give(order, SYSTEM)
+            lost.append(len(stage.facts) - before)
+    assert all(worker.lost for worker in stage.state.workers.values())
+    assert max(lost) <= stage.policy.spread_tasks_max + 101
+    assert stage.state.by_status[Status.PENDING] == 2000
