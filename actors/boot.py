@@ -18,9 +18,10 @@ from actors import names, roster
 from actors.gateway import RayControlPlane
 from actors.life import STARTING, Fatal
 from actors.supervisor import HUNG_S_MAX
+from actors.waiting import Waiting
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
-from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import CreateUser, Order
 from helix_ray.core.questions import GetUser
 from helix_ray.security.first_password import first_password
@@ -30,11 +31,8 @@ from helix_ray.wire.ids import new_seed
 log = logging.getLogger(__name__)
 
 ADMIN = "admin"
-START_S_MAX = 60.0
 STOP_S_MAX = 10.0
 LOOK_EVERY_S = 0.05
-# What takes longer is named this often.
-SAY_EVERY_S = 5.0
 ANSWER_S_MAX = 5.0
 PASSWORD_BYTES = 12
 
@@ -53,10 +51,12 @@ def start(
 
     `head` is the Ray node whose machine has the data directory; the calling process's own where it is not given.
     `all_nodes` waits for the workers of all nodes that are alive now; where nodes come and go, one that does not get
-    ready must not keep the rest from serving; `nodes_come` returns when all that are expected are there. `say` gets a sentence about each thing that is waited for with a reason.
+    ready must not keep the rest from serving; `nodes_come` returns when all that are expected are there. `say` gets a
+    sentence about each thing that is waited for, and why.
 
     Returns the administrator's password when it was made here, to be shown once; None when it was given or the
-    administrator exists. Raises BadPassword, TimeoutError with what is missing, or Fatal when it never will be there.
+    administrator exists. Raises BadPassword, TimeoutError with what is missing where nobody says why, or Fatal when it
+    never will be there.
     """
     given = first_password(settings)
     # What actors get is kept by the cluster, so the password stays out.
@@ -64,7 +64,7 @@ def start(
     head = head or ray.get_runtime_context().get_node_id()
     made = {name: roster.make(name, settings, head, first=True) for name in roster.CLASSES}
     asyncio.run(_wait_for(partial(_master_missing, made[names.MASTER]), say))
-    password = asyncio.run(_ensure_admin(given))
+    password = asyncio.run(_ensure_admin(given, say))
     nodes_come()
     listed: list[dict[str, Any]] = ray.nodes()
     nodes = {node["NodeID"] for node in listed if node["Alive"]} if all_nodes else {head}
@@ -73,26 +73,16 @@ def start(
 
 
 async def _wait_for(ask: Callable[[], Awaitable[Missing]], say: Callable[[str], None]) -> None:
-    """Ask until nothing is missing; what has a reason is said once."""
-    end, said = time.monotonic() + START_S_MAX, Missing()
-    missing = Missing()
-    say_at = time.monotonic() + SAY_EVERY_S
-    while time.monotonic() < end:
+    """Ask until nothing is missing."""
+    waiting = Waiting(say)
+    while True:
+        missing = Missing()
         with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
             missing = await asyncio.wait_for(ask(), ANSWER_S_MAX)
             if not missing:
                 return
-        for name, reason in missing.items():
-            if reason not in (said.get(name), STARTING):
-                say(f"waiting for {name}: {reason}")
-                said[name] = reason
-        if time.monotonic() >= say_at:
-            say(f"waiting for {', '.join(missing) or 'an actor to answer'}")
-            say_at += SAY_EVERY_S
+        waiting.hear(missing)
         await asyncio.sleep(LOOK_EVERY_S)
-    raise TimeoutError(
-        "; ".join(f"{name}: {reason}" for name, reason in missing.items()) or "no actor answers"
-    )
 
 
 async def _master_missing(master: Any) -> Missing:
@@ -141,9 +131,17 @@ class Watch:
                 raise Fatal(said["fatal"])
 
 
-async def _ensure_admin(given: str | None) -> str | None:
+async def _ensure_admin(given: str | None, say: Callable[[str], None]) -> str | None:
+    waiting = Waiting(say)
     async with contextlib.aclosing(RayControlPlane()) as plane:
-        return await _make_admin(plane, given)
+        while True:
+            try:
+                return await _make_admin(plane, given)
+            except Refused as refused:
+                if refused.rejected.code is not ErrorCode.SERVICE_UNAVAILABLE:
+                    raise
+                waiting.hear({roster.PARTS[names.MASTER]: refused.rejected.message})
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _make_admin(plane: RayControlPlane, given: str | None) -> str | None:

@@ -36,6 +36,7 @@ CALL_S_MAX = 10.0
 CALL_AGAIN_S = 0.05
 REASON_CHARS_MAX = 300
 STARTING = "it is starting"
+NO_ANSWER = "it does not answer"
 # The folders of a path inside a library's message.
 FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/:\"']+/)+")
 

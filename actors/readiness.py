@@ -9,12 +9,12 @@ from typing import Any
 from ray.exceptions import RayError
 
 from actors import names, roster
+from actors.life import NO_ANSWER
 from helix_ray.core.errors import Rejected
 
 # Less than /readyz has in all: what is missing must still be said.
 ANSWER_S_MAX = 0.8
 KEEP_S = 0.25
-NO_ANSWER = "it does not answer"
 WORKERS = "node_workers"
 
 ListThem = Callable[[], Awaitable[dict[str, Any] | Rejected]]

@@ -19,7 +19,7 @@ import ray
 
 from actors import names, roster
 from actors.gateway import RayControlPlane
-from actors.life import STARTING, LivingActor, Work
+from actors.life import NO_ANSWER, STARTING, LivingActor, Work
 from actors.node_care import NodeCare
 from helix_ray.config import Settings
 
@@ -30,7 +30,6 @@ FIRST_S = 0.1
 HEALTH_S_MAX = 2.0
 # One that answers nothing for so long hangs: no turn of any loop takes as long, and a stall of some seconds kills nobody.
 HUNG_S_MAX = 60.0
-NO_ANSWER = "it does not answer"
 
 
 class Supervisor(LivingActor):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import ray
 
 from actors import ray_seams
+from actors.life import reason_of
 from actors.names import NAMESPACE
 from launcher.up.nodes import NodeSpec
 
@@ -21,12 +24,17 @@ SYSTEM_CONFIG = {
     "health_check_timeout_ms": 5000,
     "health_check_failure_threshold": 3,
 }
+# Between two tries to start a node again.
+AGAIN_S_MIN = 1.0
+AGAIN_S_MAX = 30.0
 
 
 class LocalCluster:
-    """Starts with `start`, is asked for its dead with `lost`; its end is its parent's business (keeper.py)."""
+    """Starts with `start`, is kept up with `tend`; its end is its parent's business (keeper.py)."""
 
-    def __init__(self, specs: list[NodeSpec], temp_dir: Path) -> None:
+    def __init__(
+        self, specs: list[NodeSpec], temp_dir: Path, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._specs = specs
         self._temp_dir = temp_dir
         self._nodes: dict[int, ray_seams.Node] = {}
@@ -34,7 +42,10 @@ class LocalCluster:
         # a thread has started when that thread ends (PR_SET_PDEATHSIG).
         self._starter = ThreadPoolExecutor(1, "raylet")
         self._coming: list[Future[ray_seams.Node]] = []
-        self._lost: set[int] = set()
+        self._monotonic = monotonic
+        # By node that did not start again: the last pause, and when its next try is due.
+        self._paused_s: dict[int, float] = {}
+        self._again_at: dict[int, float] = {}
 
     def start(self) -> str:
         """Start the head, connect this process as a driver and begin to start the others; return the cluster's address."""
@@ -52,11 +63,33 @@ class LocalCluster:
             self._nodes[index] = coming.result()
         self._coming = []
 
-    def start_again(self, index: int) -> None:
-        """Start a node in the place of one that has ended; not the head, which takes the cluster with it."""
+    def tend(self, say: Callable[[str], None]) -> bool:
+        """Start further nodes again that have ended; False when the head has, which takes the cluster with it.
+
+        One that does not start is said and tried again later; a node more or less is no reason to end the others.
+        """
+        for index, node in list(self._nodes.items()):
+            if node.remaining_processes_alive():
+                continue
+            if index == 0:
+                return False
+            if self._monotonic() >= self._again_at.get(index, 0.0):
+                self._start_again(index, say)
+        return True
+
+    def _start_again(self, index: int, say: Callable[[str], None]) -> None:
+        say(f"Ray node {index} has ended and is started again")
         ray_seams.end_node(self._nodes[index])
-        self._nodes[index] = self._start_node(self._specs[index], head=False)
-        self._lost.discard(index)
+        try:
+            self._nodes[index] = self._start_node(self._specs[index], head=False)
+        except Exception as error:
+            pause_s = min(2 * self._paused_s.get(index, AGAIN_S_MIN / 2), AGAIN_S_MAX)
+            self._paused_s[index] = pause_s
+            self._again_at[index] = self._monotonic() + pause_s
+            say(f"Ray node {index} did not start, and is tried again in {pause_s:g} s: {reason_of(error)}")
+        else:
+            self._paused_s.pop(index, None)
+            self._again_at.pop(index, None)
 
     def _start_node(self, spec: NodeSpec, *, head: bool) -> ray_seams.Node:
         params: dict[str, Any] = {
@@ -80,13 +113,6 @@ class LocalCluster:
             "_system_config": SYSTEM_CONFIG if head else None,
         }
         return ray_seams.start_node(params, head=head)
-
-    def lost(self) -> list[int]:
-        """Return the indexes of nodes of which a process has ended since the last call."""
-        dead = {i for i, node in self._nodes.items() if not node.remaining_processes_alive()}
-        fresh = sorted(dead - self._lost)
-        self._lost |= dead
-        return fresh
 
 
 def connect(address: str, environment: dict[str, str] | None = None) -> None:

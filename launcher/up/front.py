@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import select
 import shutil
 import signal
 import sys
@@ -18,12 +20,14 @@ from launcher.up import environment, keeper, process_tree
 from launcher.up.checks import CannotStart, check
 from launcher.up.holding import this_process
 from launcher.up.public_socket import PublicSocket
+from launcher.up.saying import say
 
 # Ray makes Unix sockets some 70 characters below this, and their paths may have 107.
 TEMP_PARENT = Path("/tmp")  # noqa: S108  # mkdtemp's directory below it is ours alone
 PUBLIC_SOCKET = "public"
 DOWN_S_MAX = 15.0
 KILLED_S_MAX = 15.0
+ROOM_EVERY_S = 1.0
 
 
 def up(settings: Settings, app: str, given: str | None = None) -> int:
@@ -37,7 +41,7 @@ def up(settings: Settings, app: str, given: str | None = None) -> int:
     settings = settings.model_copy(update={"port": public.port})
     temp_dir = Path(tempfile.mkdtemp(prefix="helix-up-", dir=TEMP_PARENT))
     below = _environment(settings, temp_dir / PUBLIC_SOCKET)
-    home.DATA_DIR.write(settings.data_dir, _instance(below[environment.MARKER], settings))
+    _note(settings.data_dir, _instance(below[environment.MARKER], settings))
     process_tree.adopt_orphans()
     reading, writing = os.pipe()
     pid = os.fork()
@@ -93,6 +97,21 @@ def _environment(settings: Settings, public_socket: Path) -> dict[str, str]:
         below = environment.local(public_socket, settings.data_dir, os.environ)
     # With --port 0 the kernel has chosen one.
     return below | {environment.MARKER: secrets.token_hex(8), "HELIX_PORT": str(settings.port)}
+
+
+def _note(data_dir: Path, instance: home.Instance) -> None:
+    """Write down who runs here, as soon as there is room: a full disk passes."""
+    waiting = False
+    while True:
+        try:
+            return home.DATA_DIR.write(data_dir, instance)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            if not waiting:
+                say(f"waiting for room in {data_dir}: {error.strerror}")
+            waiting = True
+        select.select([], [], [], ROOM_EVERY_S)
 
 
 def _instance(marker: str, settings: Settings) -> home.Instance:

@@ -126,10 +126,11 @@ def _wait(session: int, front_end: int, wake_up: int, stop_s_max: float) -> int:
 
 
 def _keep_logs(temp_dir: Path, data_dir: Path, *, failed: bool) -> None:
-    """After a failure, keep what Ray wrote; of the last failure only."""
+    """After a failure, keep what Ray wrote, where there is room; of the last failure only."""
     if not failed:
         return
     for logs in temp_dir.glob("r/session_2*/logs"):
         kept = data_dir / home.RAY_LOGS
         shutil.rmtree(kept, ignore_errors=True)
-        shutil.move(logs, kept)
+        with contextlib.suppress(OSError):
+            shutil.move(logs, kept)

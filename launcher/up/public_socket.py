@@ -16,11 +16,12 @@ import selectors
 import signal
 import socket
 import struct
-import sys
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from launcher.up.saying import say
 
 BACKLOG = 2048
 SILENT_S_MAX = 4.0
@@ -123,5 +124,4 @@ class PublicSocket:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(line.pid, signal.SIGKILL)
                 self._forget(peer)
-                said = f"API replica (pid {line.pid}) was silent for {SILENT_S_MAX:g} s and was ended"
-                print(f"helix up: {said}", file=sys.stderr, flush=True)
+                say(f"API replica (pid {line.pid}) was silent for {SILENT_S_MAX:g} s and was ended")

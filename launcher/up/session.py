@@ -6,12 +6,12 @@ import argparse
 import contextlib
 import dataclasses
 import http.client
+import json
 import os
 import signal
 import ssl
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,16 +26,16 @@ from launcher.up import environment, password
 from launcher.up.beside import Beside
 from launcher.up.keeper import STOP_SIGNAL
 from launcher.up.nodes import plan
+from launcher.up.saying import say
 
 FAILURE_FILE = "up-failure.log"
 # What keeps the server from living for good, for whoever would start it again: launcher/node/supervisor.py.
 FATAL_FILE = "up-fatal.log"
 READY_PATH = "/readyz"
-READY_S_MAX = 60.0
 READY_EVERY_S = 0.05
 # What takes longer is named this often.
 SAY_EVERY_S = 5.0
-REASON_BYTES_MAX = 500
+REASON_BYTES_MAX = 65_536
 WATCH_EVERY_S = 1.0
 # Requests under way have a second of it; the master must still have time for its last snapshot.
 WITHDRAW_S_MAX = 1.2
@@ -76,21 +76,22 @@ def main() -> int:
     except Stop:
         return 0
     except Failed as failure:
-        _say(str(failure))
+        say(str(failure))
     except SeamMoved as moved:
-        _say(f"cannot start: {moved}")
+        say(f"cannot start: {moved}")
     except Ended as ended:
-        _say(f"it cannot go on: {ended}")
+        say(f"it cannot go on: {ended}")
         with contextlib.suppress(OSError):
             (settings.data_dir / FATAL_FILE).write_text(f"{ended}\n")
         return EXIT_FATAL
     except Exception as error:
         record = settings.data_dir / FAILURE_FILE
-        record.write_text(traceback.format_exc())
+        with contextlib.suppress(OSError):
+            record.write_text(traceback.format_exc())
         # Of Ray's errors the last line is the cause: the first ones tell where it was met.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         said = f"{type(error).__name__}: {lines[0] if lines else ''}"
-        _say(f"cannot start: {lines[-1] if len(lines) > 1 else said} (in full: {record})")
+        say(f"cannot start: {lines[-1] if len(lines) > 1 else said} (in full: {record})")
     return EXIT_CANNOT_START
 
 
@@ -118,7 +119,7 @@ def check_seams() -> None:
 
 def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     given = parse_node_resources(settings.node_resources) if settings.node_resources else []
-    _say(f"starting {settings.nodes} Ray node{'s' if settings.nodes > 1 else ''}")
+    say(f"starting {settings.nodes} Ray node{'s' if settings.nodes > 1 else ''}")
     from actors.devices import gpu_memory_mb
     from launcher.up.cluster import LocalCluster
 
@@ -128,21 +129,17 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     address = cluster.start()
     try:
         look = _start(settings, app, address, nodes_come=cluster.wait_for_all)
-        while True:
-            for index in cluster.lost():
-                if index == 0:
-                    _say("the head's Ray node has ended")
-                    return EXIT_CLUSTER_LOST
-                _say(f"Ray node {index} has ended and is started again")
-                cluster.start_again(index)
+        while cluster.tend(say):
             look()
             threading.Event().wait(WATCH_EVERY_S)
+        say("the head's Ray node has ended")
+        return EXIT_CLUSTER_LOST
     finally:
         _end(app, serve_too=False)
 
 
 def _run_joined(settings: Settings, app: str, address: str) -> int:
-    _say(f"joining the Ray cluster at {address}")
+    say(f"joining the Ray cluster at {address}")
     from actors import names
     from launcher.up import cluster
     from serve_app import deployment
@@ -205,7 +202,7 @@ def _start(
     (settings.data_dir / FATAL_FILE).unlink(missing_ok=True)
     look = _nothing_to_see
     factory = deployment.load_factory(app) if app else deployment.control_plane_app
-    _say("starting the API" if app else "starting the control plane and the API")
+    say("starting the API" if app else "starting the control plane and the API")
     api = Beside(partial(deployment.deploy, settings, factory))
     if app:
         nodes_come()
@@ -213,11 +210,11 @@ def _start(
         from actors import boot
 
         with _fatal_ends():
-            password = boot.start(settings, all_nodes=all_nodes, say=_say, nodes_come=nodes_come)
+            password = boot.start(settings, all_nodes=all_nodes, say=say, nodes_come=nodes_come)
         look = _fatal_ends()(boot.Watch(settings).look)
         if password is not None:
             print(f"administrator: admin, password: {password} (shown this once)", flush=True)
-    api.result(SAY_EVERY_S, partial(_say, "waiting for Serve to start the API's replica"))
+    api.result(SAY_EVERY_S, partial(say, "waiting for Serve to start the API's replica"))
     _wait_until_ready(settings)
     url = f"{'https' if settings.tls_cert else 'http'}://{_bracketed(settings.host)}:{settings.port}"
     state = home.DATA_DIR.read(settings.data_dir)
@@ -246,7 +243,7 @@ def _end(app: str, *, serve_too: bool) -> None:
     """Stop in order what can be stopped in order; what does not come to its end is ended by the keeper."""
     from serve_app import deployment
 
-    _say("stopping")
+    say("stopping")
     withdrawn = Beside(partial(deployment.withdraw, serve_too=serve_too))
     # In a cluster of our own, what is not over by then ends with it.
     withdrawn.wait(None if serve_too else WITHDRAW_S_MAX)
@@ -258,18 +255,21 @@ def _end(app: str, *, serve_too: bool) -> None:
 
 
 def _wait_until_ready(settings: Settings) -> None:
-    give_up, say_at = time.monotonic() + READY_S_MAX, time.monotonic() + SAY_EVERY_S
+    from actors.waiting import Waiting
+
+    waiting = Waiting(say)
     while (missing := _not_ready(settings)) is not None:
-        if time.monotonic() > give_up:
-            raise Failed(f"the API did not become ready within {READY_S_MAX:.0f} s: {missing}")
-        if time.monotonic() >= say_at:
-            _say(f"waiting for the API: {missing}")
-            say_at += SAY_EVERY_S
+        try:
+            waiting.hear(missing)
+        except TimeoutError as silence:
+            raise Failed(f"the API did not become ready: {silence}") from silence
         threading.Event().wait(READY_EVERY_S)
 
 
-def _not_ready(settings: Settings) -> str | None:
-    """Return what is missing, None when requests are served."""
+def _not_ready(settings: Settings) -> dict[str, str] | None:
+    """Return what is missing with its reasons, None when requests are served."""
+    from actors.life import NO_ANSWER
+
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     connection: http.client.HTTPConnection
     if settings.tls_cert:
@@ -281,21 +281,25 @@ def _not_ready(settings: Settings) -> str | None:
     try:
         connection.request("GET", READY_PATH)
         answer = connection.getresponse()
-        body = answer.read(REASON_BYTES_MAX).decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
-        return f"{type(error).__name__} from {settings.host}:{settings.port}"
+        body = answer.read(REASON_BYTES_MAX)
+    except (OSError, http.client.HTTPException):
+        return {f"the API at {settings.host}:{settings.port}": NO_ANSWER}
     else:
-        return None if answer.status == 200 else f"{answer.status} {body}"
+        return None if answer.status == 200 else _reasons(body)
     finally:
         connection.close()
 
 
+def _reasons(body: bytes) -> dict[str, str]:
+    """Return what /readyz says is missing; empty where it says nothing that can be read."""
+    try:
+        return dict(json.loads(body)["error"]["details"]["missing"])
+    except (ValueError, LookupError, TypeError):
+        return {}
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _say(line: str) -> None:
-    print(f"helix up: {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

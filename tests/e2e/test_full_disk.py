@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.ray.signals import until
 
 SIZE_MB, RESERVE_BYTES, INODES = 160, 32 << 20, 4000
 REFUSED_S_MAX = 1.0
+SAID = "waiting for master: the disk of the data directory is full"
 TASK = {"title": "t", "type": "planning", "priority": "high"}
 
 
@@ -41,10 +43,21 @@ def disk(tmp_path_factory: pytest.TempPathFactory, require: Callable[[str], str]
 
 @pytest.fixture(scope="module")
 def live(disk: Path) -> Iterator[Live]:
-    """Serve from it, with finished tasks leaving memory at once."""
-    # Its standard error lies beside the data directory.
+    """Serve from it, with finished tasks leaving memory at once; the first start finds less room than its reserve."""
+    filler = disk / "filler"
+    filler.write_bytes(b"\0" * ((SIZE_MB << 20) - RESERVE_BYTES // 2))
+    room = threading.Thread(target=_make_room, args=(disk / "data.stderr", filler), daemon=True)
+    room.start()
     with serving(disk / "data", disk_reserve_bytes=RESERVE_BYTES, retention_s=0) as server:
+        room.join()
         yield server
+
+
+def _make_room(stderr: Path, filler: Path) -> None:
+    """Wait until the server says what its start waits for; then make room."""
+    with contextlib.suppress(AssertionError):  # the start fails the test, with all that it said
+        until(lambda: stderr.exists() and SAID in stderr.read_text(), 60.0)
+    filler.unlink()
 
 
 @contextlib.contextmanager
@@ -133,6 +146,12 @@ def check_login(live: Live, *, goes_on: bool) -> None:
     body = {"username": "admin", "password": ADMIN_PASSWORD}
     answer = live.anonymous().post("/auth/login", json=body)
     assert answer.status_code == (200 if goes_on else 503), answer.text
+
+
+def test_a_start_waits_for_room_and_says_so(live: Live, disk: Path) -> None:
+    """With less room than the reserve, `helix up` names the master and the disk, and is ready when there is room."""
+    assert (disk / "data.stderr").read_text().count(SAID) == 1
+    assert ready(live).status_code == 200
 
 
 @pytest.mark.parametrize("reason", STATES)

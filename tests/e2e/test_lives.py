@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,11 +133,14 @@ def readiness(live: Live) -> Json | None:
     return missing
 
 
-def served(live: Live, admin: httpx.Client) -> None:
-    """Wait until the server is ready, and does a task. One login for all: a user has few sessions."""
+def served(live: Live, admin: httpx.Client, what: str = "") -> None:
+    """Wait until the server is ready, and does a task; print how long that took where `what` says after what."""
+    began = time.monotonic()
     until(lambda: readiness(live) == {}, PATIENCE_S)
-    (task_id,) = submit(admin, function("add", 2, 2))
+    (task_id,) = submit(admin, function("add", 2, 2))  # one login for all: a user has few sessions
     assert ended(admin, task_id, PATIENCE_S)["status"] == "completed"
+    if what:
+        print(f"{what}: served again after {time.monotonic() - began:.1f} s")
 
 
 def all_nodes_there(live: Live, admin: httpx.Client) -> bool:
@@ -166,7 +170,7 @@ def test_a_killed_process_comes_back(live: Live, admin: httpx.Client, load: Load
     killed = one_of(live, kind)
     os.kill(killed, signal.SIGKILL)
     until(lambda: not psutil.pid_exists(killed) or psutil.Process(killed).status() == psutil.STATUS_ZOMBIE)
-    served(live, admin)
+    served(live, admin, f"kill -9 of {kind}")
     until(lambda: all_nodes_there(live, admin), NODE_BACK_S_MAX)
 
 
@@ -271,7 +275,7 @@ def test_a_process_that_stood_still_goes_on(live: Live, admin: httpx.Client, loa
     threading.Event().wait(STOPPED_S)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
-    served(live, admin)
+    served(live, admin, f"SIGSTOP of {kind} for {STOPPED_S:.0f} s")
     until(lambda: all_nodes_there(live, admin), NODE_BACK_S_MAX)
 
 

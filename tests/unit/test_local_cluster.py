@@ -1,0 +1,108 @@
+"""Further Ray nodes of one machine: one that has ended is started again, however often that takes; the head is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors import ray_seams
+from launcher.up import cluster as cluster_module
+from launcher.up.cluster import AGAIN_S_MAX, AGAIN_S_MIN, LocalCluster
+from launcher.up.nodes import plan
+
+HEAD, NODES = 0, 3
+
+
+class Process:
+    """A Ray node that ends when a test says so."""
+
+    gcs_address = "127.0.0.1:1"
+
+    def __init__(self) -> None:
+        self.lives = True
+
+    def remaining_processes_alive(self) -> bool:
+        return self.lives
+
+
+class Machine:
+    """Starts nodes, or refuses to as often as a test says."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.started: list[Process] = []
+        self.ended: list[Process] = []
+        self.refusals = 0
+        self.said: list[str] = []
+        self.cluster = LocalCluster(plan(NODES, [], []), Path("/nowhere"), lambda: self.now)
+
+    def start_node(self, params: dict[str, Any], *, head: bool) -> Process:
+        if self.refusals:
+            self.refusals -= 1
+            raise RuntimeError("the raylet did not register")
+        self.started.append(Process())
+        return self.started[-1]
+
+    def tend(self, seconds: float = 0.0) -> bool:
+        """Look once a second for so long."""
+        for _ in range(int(seconds)):
+            self.now += 1.0
+            if not self.cluster.tend(self.said.append):
+                return False
+        return self.cluster.tend(self.said.append)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    one = Machine()
+    monkeypatch.setattr(ray_seams, "start_node", one.start_node)
+    monkeypatch.setattr(ray_seams, "end_node", one.ended.append)
+    monkeypatch.setattr(cluster_module, "connect", lambda address: None)
+    one.cluster.start()
+    one.cluster.wait_for_all()
+    assert len(one.started) == NODES
+    return one
+
+
+def test_a_node_that_ended_is_started_again(machine: Machine) -> None:
+    """At once, after what is left of it was ended; nothing is done while all live."""
+    assert machine.tend(5)
+    assert machine.said == []
+    machine.started[1].lives = False
+    assert machine.tend()
+    assert machine.ended == [machine.started[1]]
+    assert machine.said == ["Ray node 1 has ended and is started again"]
+    assert machine.tend(5)
+    assert len(machine.started) == NODES + 1
+
+
+def test_one_that_does_not_start_is_tried_again(machine: Machine) -> None:
+    """Twice in vain, with a sentence and a pause that doubles; the others stay, and it comes with the third try."""
+    machine.refusals = 2
+    machine.started[2].lives = False
+    assert machine.tend(10 * AGAIN_S_MIN)
+    assert [line for line in machine.said if "did not start" in line] == [
+        "Ray node 2 did not start, and is tried again in 1 s: RuntimeError: the raylet did not register",
+        "Ray node 2 did not start, and is tried again in 2 s: RuntimeError: the raylet did not register",
+    ]
+    assert len(machine.started) == NODES + 1
+
+
+def test_tries_go_on_for_ever(machine: Machine) -> None:
+    """A fault of an hour costs two tries a minute at most, and is over when it is over."""
+    machine.refusals = 1_000_000
+    machine.started[1].lives = False
+    assert machine.tend(3600)
+    assert len(machine.ended) < 3600 / AGAIN_S_MAX + 10
+    machine.refusals = 0
+    assert machine.tend(AGAIN_S_MAX)
+    assert len(machine.started) == NODES + 1
+
+
+def test_the_head_takes_the_cluster_with_it(machine: Machine) -> None:
+    """Nobody starts it again."""
+    machine.started[HEAD].lives = False
+    assert not machine.tend()
+    assert machine.ended == []
