@@ -202,7 +202,6 @@ def test_after_a_kill_of_the_historian_older_tasks_are_found(live: Live, admin: 
 
 STARTS = (
     (MASTER, "journal.lock", "master"),
-    (LENDER, "limits.sqlite", "rate_limits"),
     (HISTORIAN, "history.duckdb", "history"),
 )
 
@@ -222,6 +221,19 @@ def test_a_start_that_fails_is_tried_again(
 
         until(said)
         assert str(live.data_dir) not in reasons[-1]
+    served(live, admin)
+
+
+def test_counts_whose_file_is_away_go_on_in_memory(live: Live, admin: httpx.Client, load: Load) -> None:
+    """A lender that cannot open its file is no reason to refuse a request; it writes the file again when it can."""
+    file = live.data_dir / "limits.sqlite"
+    with unreachable(file):
+        first = live.kill(LENDER)
+        live.pid(LENDER, other_than=first)
+        served(live, admin)
+        back = time.time()
+    log = file.with_name(f"{file.name}-wal")
+    until(lambda: log.exists() and log.stat().st_mtime > back)
     served(live, admin)
 
 
