@@ -7,13 +7,14 @@ from typing import Any
 from hypothesis import strategies as st
 
 from helix_ray.core import orders as o
-from helix_ray.core.lifecycle import TERMINAL
+from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import AttemptReport, OrderBody
 from helix_ray.core.policy import TASK_TYPES
 from helix_ray.core.state import PRIORITIES, State
 
 NODES = ("worker-node-a", "worker-node-b")
 BOTS = ("worker_bot-1", "worker_bot-2")
+BOOTS = ("boot-0", "boot-1", "boot-2")
 TYPES = TASK_TYPES[:2]
 RUNS: tuple[dict[str, Any], ...] = (
     {"kind": "command", "argv": ["true"]},
@@ -78,6 +79,12 @@ def specs(state: State, now: float) -> st.SearchStrategy[dict[str, Any]]:
 def task_ids(state: State) -> st.SearchStrategy[str]:
     """Return ids of tasks, mostly real ones."""
     return st.sampled_from([*state.tasks, *state.tasks, *state.tasks, "task-unknown"])
+
+
+def all_for(state: State, worker: str) -> tuple[tuple[str, str], ...]:
+    """Return all tasks that wait for a node, to be started on this one."""
+    waiting = [task.id for task in state.tasks.values() if task.status is Status.PENDING and task.run]
+    return tuple((task_id, worker) for task_id in waiting)
 
 
 def updates(state: State, now: float) -> st.SearchStrategy[OrderBody]:

@@ -47,6 +47,7 @@ from tests.properties.machine_model import (
 
 PEOPLE = st.sampled_from((ADMIN, DEV_1, DEV_1, DEV_2))
 ANYBODY = st.sampled_from((*CAST, ADMIN, ADMIN, DEV_1, DEV_1, DEV_2))
+SELDOM = st.sampled_from((False, False, False, True))
 HAS_TASKS = precondition(lambda self: bool(self.engine.state.tasks))
 
 
@@ -239,18 +240,29 @@ class CoreMachine(RuleBasedStateMachine):
         boot = known.boot if fresh and known is not None else "boot-old"
         self.give(o.ReportAttempts(node, boot, data.draw(mo.reports(self.engine.state, node))), SYSTEM)
 
-    @rule(node=st.sampled_from(mo.NODES), boot=st.sampled_from(("boot-0", "boot-1", "boot-2")))
-    def node_registers(self, node: str, boot: str) -> None:
+    def fill(self, node: str) -> None:
+        """A node gets more than one order takes away."""
+        self.give(o.SubmitTasks(mo.FIRST_TASKS[1:2] * POLICY.spread_tasks_max), DEV_1)
+        self.give(o.StartAttempts(mo.all_for(self.engine.state, node)), SYSTEM)
+
+    @rule(node=st.sampled_from(mo.NODES), boot=st.sampled_from(mo.BOOTS), full=SELDOM)
+    def node_registers(self, node: str, boot: str, full: bool) -> None:
         """A node worker comes up, perhaps as another process."""
+        if full:
+            self.fill(node)
         resources = {"cpu": 4.0, "gpu": 1.0, "licence": 2.0}
         body = o.RegisterWorker(node, ("gpu",), resources, node, "node", node, boot, {"zone": "a"})
         self.give(body, SYSTEM)
 
-    @rule(data=st.data(), boot=st.sampled_from((None, "boot-0", "boot-1")))
-    def lose(self, data: st.DataObject, boot: str | None) -> None:
-        """A worker is given up, and perhaps comes back."""
+    @rule(data=st.data(), boot=st.sampled_from((None, *mo.BOOTS[:2])), full=SELDOM, gone=st.booleans())
+    def lose(self, data: st.DataObject, boot: str | None, full: bool, gone: bool) -> None:
+        """A worker is given up, and is removed, or perhaps comes back."""
         worker = data.draw(st.sampled_from([*self.engine.state.workers, "worker-unknown"]))
+        if full:
+            self.fill(worker)
         self.give(o.LoseWorker(worker, "silent"), SYSTEM)
+        if gone:
+            self.give(o.RemoveWorker(worker), ADMIN)
         self.give(o.Heartbeat(worker, "busy", boot=boot), SYSTEM)
 
     @rule(seconds=st.sampled_from((0.2, 0.2, 1.5, 1.5, 7.0, 40.0, 700.0)))
