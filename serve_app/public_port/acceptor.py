@@ -13,7 +13,8 @@ import socket
 import ssl
 from collections.abc import Callable
 
-# A client that does not finish its TLS handshake is not a connection yet, and bound by these alone.
+# A client that does not finish its TLS handshake is not a connection yet, and bound by these alone: of too many the
+# oldest end, so that those who do not go on cannot keep others out.
 HANDSHAKE_S_MAX = 10.0
 HANDSHAKES_MAX = 1024
 TLS_CLOSE_S_MAX = 5.0
@@ -41,7 +42,8 @@ class Acceptor:
         self._shared = shared
         self._in_a_row = 0
         self._loop = asyncio.get_running_loop()
-        self._opening: set[asyncio.Task[None]] = set()
+        # In the order of their beginning.
+        self._opening: dict[asyncio.Task[None], None] = {}
         self._paused: asyncio.TimerHandle | None = None
         listener.setblocking(False)
         self._open = True
@@ -82,13 +84,14 @@ class Acceptor:
         if self._shared and self._in_a_row >= IN_A_ROW_MAX:
             self._pause(LET_OTHERS_S)
         if len(self._opening) >= HANDSHAKES_MAX:
-            client.close()
-            return
+            oldest = next(iter(self._opening))
+            del self._opening[oldest]
+            oldest.cancel()
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._begin(client))
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        self._opening[task] = None
+        task.add_done_callback(lambda done: self._opening.pop(done, None))
 
     async def _begin(self, client: socket.socket) -> None:
         times = (
@@ -100,3 +103,6 @@ class Acceptor:
             await self._loop.connect_accepted_socket(self._make, client, ssl=self._tls, **times)
         except (OSError, ssl.SSLError):
             client.close()  # not TLS, too slow, or gone
+        except asyncio.CancelledError:
+            client.close()
+            raise

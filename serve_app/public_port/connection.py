@@ -42,6 +42,8 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._header_count = 0
         self._body_bytes = 0
+        # Whether the table knows that this one waits for the rest of a body.
+        self._awaits_body = False
         # Of a body as it came, with the sizes and extensions of its chunks; and what came after its answer was given.
         self._wire_bytes = 0
         self._unread_bytes = 0
@@ -79,8 +81,8 @@ class Connection(HttpToolsProtocol):
             elif self._reading == "body":
                 self._wire_bytes += len(piece)
             super().data_received(piece)
-            if self._reading == "body" and self._is_mostly_framing():
-                self._refuse(_head_too_large("header_bytes_max", self._limits.header_bytes_max))
+            if self._reading == "body" and self._ends_at is None:
+                self._look_at_body()
             if self._reading == "head" and self._head_bytes >= self._limits.header_bytes_max:
                 self._refuse(_head_too_large("header_bytes_max", self._limits.header_bytes_max))
         if data:
@@ -152,6 +154,9 @@ class Connection(HttpToolsProtocol):
         if self._ends_at is not None:
             return
         self._reading = ""
+        if self._awaits_body:
+            self._awaits_body = False
+            self._table.now_waits(self, Waits.NOTHING)
         super().on_message_complete()
         if self.cycle.response_complete:
             self._rest()
@@ -161,6 +166,8 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self._is_idle():
             self._rest()
+        elif self._reading == "body" and self._ends_at is None:
+            self._look_at_body()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser refuses."""
@@ -173,7 +180,9 @@ class Connection(HttpToolsProtocol):
 
     def make_room(self) -> None:
         """End, because others need the place: an idle client asks again, one with half a request is told."""
-        if self._head_bytes and self._reading == "head":
+        cycle: Any = self.cycle
+        half_body = self._reading == "body" and not cycle.response_started
+        if half_body or (self._reading == "head" and self._head_bytes):
             self._refuse(_busy())
         else:
             self._close()
@@ -194,6 +203,14 @@ class Connection(HttpToolsProtocol):
             self._check_body(now)
         elif self._is_idle() and now - self._since > self._limits.connection_idle_s_max:
             self._close()
+
+    def _look_at_body(self) -> None:
+        """Note, when a piece of a body has come and more is to come, that it is the client who is waited for."""
+        if self._is_mostly_framing():
+            self._refuse(_head_too_large("header_bytes_max", self._limits.header_bytes_max))
+        elif not self._awaits_body and not self.pipeline:
+            self._awaits_body = True
+            self._table.now_waits(self, Waits.REST_OF_BODY)
 
     def _check_body(self, now: float) -> None:
         if self.flow.read_paused:

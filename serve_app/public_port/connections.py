@@ -1,7 +1,8 @@
 """All connections of a process that listens: who is let in, who makes room, and who has taken too long.
 
-One that waits for its client (idle between requests, or with a request that is not here yet) costs its client nothing to
-open again, so it makes room: the idle ones first, the oldest first. One whose request is being answered stays. An address
+One that waits for its client (idle between requests, or with a head or a body that is not here yet) costs its client little
+to open again, so it makes room: the idle ones first, then half heads, then half bodies, and of each the oldest first. One
+whose request is here and being answered stays. An address
 that has its share makes room among its own connections only, so it takes none from others; and because the share is a
 quarter of the total at most by default, no one address has them all.
 """
@@ -23,6 +24,7 @@ class Waits(Enum):
 
     NEXT_REQUEST = "idle"
     REST_OF_HEAD = "opening"
+    REST_OF_BODY = "sending"
     NOTHING = "busy"
 
 
@@ -44,23 +46,27 @@ Ordered = dict[Member, None]
 class _Share:
     """The connections of one address, or of all: how many, and those that wait, the oldest first."""
 
-    __slots__ = ("count", "idle", "opening")
+    __slots__ = ("count", "idle", "opening", "sending")
 
     def __init__(self) -> None:
         self.count = 0
         self.idle: Ordered = {}
         self.opening: Ordered = {}
+        self.sending: Ordered = {}
 
     def move(self, member: Member, waits: Waits) -> None:
         self.idle.pop(member, None)
         self.opening.pop(member, None)
+        self.sending.pop(member, None)
         if waits is Waits.NEXT_REQUEST:
             self.idle[member] = None
         elif waits is Waits.REST_OF_HEAD:
             self.opening[member] = None
+        elif waits is Waits.REST_OF_BODY:
+            self.sending[member] = None
 
     def first_to_go(self) -> Member | None:
-        return next(iter(self.idle or self.opening), None)
+        return next(iter(self.idle or self.opening or self.sending), None)
 
 
 class Connections:

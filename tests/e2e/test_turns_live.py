@@ -114,9 +114,14 @@ def test_nobody_waits_for_cascades(live: Live) -> None:
 
 
 def test_nobody_waits_for_listings(live: Live) -> None:
-    """A filter that nothing matches looks at every task."""
+    """A filter that nothing matches looks at every task; so do reasons for a task that no node has room for."""
     client = live.client()
+    run = {"kind": "function", "function": "helix_ray.samples:add", "args": [1, 2]}
+    shards = {**TASK, "run": run, "shards": 1000, "strategy": "manual"}
+    many = batch(client, [shards] * 5)
     with nobody_waits(live):
+        for task_id in many:
+            assert client.get(f"/tasks/{task_id}/explain").json()["verdict"] == "manual"
         for _ in range(5):
             assert client.get("/tasks", params={"project_id": "nobody"}).json()["tasks"] == []
             client.get("/tasks", params={"limit": 1000, "offset": 10_000})

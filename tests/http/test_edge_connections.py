@@ -341,3 +341,27 @@ def test_a_thousand_slow_clients_do_not_delay_a_login() -> None:
         begun = time.monotonic()
         assert server.send(login).status == 200
         assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize("before", [b"", GET], ids=["alone", "behind another request"])
+def test_half_bodies_make_room_as_half_heads_do(before: bytes) -> None:
+    """Clients that begin a body and do not go on, from as many addresses as fill the server, keep nobody out."""
+    limits = ConnectionLimits(connections_max=40, connections_per_address_max=10)
+    half = written("POST", "/api/v1/tasks", content_type="application/json", content_length="100") + b"{"
+    half = before + half
+    with serving(connection_limits=limits) as server, contextlib.ExitStack() as slow:
+        first = slow.enter_context(connected(server, half, "127.0.0.1"))
+        for number in range(1, 60):
+            slow.enter_context(connected(server, half, f"127.0.0.{1 + number // 10}"))
+        for source in ("127.0.0.1", "127.0.0.77"):
+            with connected(server, GET, source) as client:
+                assert read_answer(client, "GET").status == 200
+        assert b"HTTP/1.1 503 Service Unavailable" in everything(first)
+        # One whose body is here stays, and so does one that goes on and finishes.
+        last = slow.enter_context(connected(server, half, "127.0.0.78"))
+        last.sendall(b'"title": "t", "type": "planning"' + b" " * 66 + b"}")
+        got = b""
+        while b"HTTP/1.1 201 Created" not in got:
+            piece = last.recv(65_536)
+            assert piece, got
+            got += piece

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -22,6 +24,7 @@ import httpx
 import pytest
 
 from launcher.up.public_socket import SILENT_S_MAX, PublicSocket
+from serve_app.public_port import acceptor
 from serve_app.public_port.shared_socket import VARIABLE
 from tests.ray.signals import until
 
@@ -220,6 +223,45 @@ def test_tls_is_spoken_by_each(tmp_path: Path, certificate: tuple[Path, Path]) -
         until(both_seen)
         with pytest.raises(httpx.TransportError):
             httpx.get(secure.url.replace("https", "http"), timeout=20)
+
+
+def test_handshakes_that_are_not_finished_keep_nobody_out(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond their number the oldest ends: who connects and speaks TLS is let in."""
+    monkeypatch.setattr(acceptor, "HANDSHAKES_MAX", 20)
+    cert, key = certificate
+    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_side.load_cert_chain(cert, key)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=20)
+    place = listener.getsockname()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readexactly(1))
+        writer.close()
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+
+        def make() -> asyncio.Protocol:
+            return asyncio.StreamReaderProtocol(asyncio.StreamReader(), answer)
+
+        accepting = acceptor.Acceptor(listener, make, server_side, shared=False)
+        silent = [socket.create_connection(place) for _ in range(20)]
+        trusting = ssl.create_default_context(cafile=str(cert))
+        reader, writer = await asyncio.open_connection(*place, ssl=trusting, server_hostname="127.0.0.1")
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
+        silent[0].setblocking(False)
+        assert await loop.sock_recv(silent[0], 1) == b""
+        writer.close()
+        accepting.close()
+        for client in silent:
+            client.close()
+        await accepting.wait_closed()
+
+    asyncio.run(asyncio.wait_for(scene(), 20))
+    listener.close()
 
 
 def test_the_port_is_kept_from_the_start_and_early_callers_wait(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
+from helix_ray.core.access import SYSTEM
 from helix_ray.core.decide.attempts import lose_attempts
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
@@ -47,13 +48,16 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
         return forbidden("Only the cluster itself registers node workers", kind=body.kind)
     if body.kind != "node" and (refused := _not_its_name(body, worker_id, known, ctx)) is not None:
         return refused
-    events = _room_for_one_more(ctx) if known is None and body.kind != "node" else []
+    another = known is None or known.owner != by.id
+    events = _room_for_one_more(ctx) if another and body.kind != "node" else []
     if isinstance(events, Rejected):
         return events
     if known is not None and known.kind != body.kind:
         # An older journal may have an external worker by the name of a node: the node's claim wins.
         events.extend(_take_away(known, "a node of the cluster has its id", ctx))
         events.append(WorkerRetired(worker_id))
+    elif known is not None and another and known.kind != "node":
+        events.extend(_take_away(known, "its worker's user was removed", ctx))
     elif known is not None and known.boot != body.boot:
         events.extend(_take_away(known, STARTED_AGAIN, ctx))
     capabilities = sorted({*body.capabilities, *capabilities_of(body.resources)})
@@ -84,7 +88,14 @@ def _not_its_name(
             field="worker_id",
             id=worker_id,
         )
-    return None if known is None or its_own else not_found("Worker", worker_id)
+    if known is None or its_own or _is_left_behind(known, ctx):
+        return None
+    return not_found("Worker", worker_id)
+
+
+def _is_left_behind(worker: Worker, ctx: Context) -> bool:
+    """Say whether an external worker's user was removed: nobody else could ever use its id again."""
+    return worker.kind == "external" and worker.owner not in ctx.state.users and worker.owner != SYSTEM.id
 
 
 def _room_for_one_more(ctx: Context) -> list[Event] | Rejected:

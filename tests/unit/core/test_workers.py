@@ -48,6 +48,18 @@ def test_an_id_belongs_to_whoever_registered_it(stage: Stage) -> None:
     assert stage.refuse(taken, DEV).code is ErrorCode.FORBIDDEN
 
 
+def test_the_id_of_a_removed_user_is_free(stage: Stage) -> None:
+    """Whoever takes it over begins empty: a program that is given a user anew keeps the name of its worker."""
+    stage.add_external()
+    [task_id] = stage.submit(spec())
+    assert beat(stage)["assigned_task"] == task_id
+    stage.give(o.RemoveUser(BOT.name), ADMIN)
+    stage.give(o.RegisterWorker("host", ("building",), {}, EXTERNAL), BOT_2)
+    worker = stage.state.workers[EXTERNAL]
+    assert (worker.owner, worker.held) == (BOT_2.id, {})
+    assert stage.task(task_id).status == "pending"
+
+
 def test_the_same_process_that_registers_again_keeps_its_work(stage: Stage) -> None:
     """Its count, its draining and what it holds; another process loses the leases."""
     task_id = stage.run_to("running")
