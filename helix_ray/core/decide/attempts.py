@@ -201,12 +201,15 @@ def release(body: ReleaseTasks, ctx: Context) -> Decision:
 
 
 def expire(body: ExpireTasks, ctx: Context) -> Decision:
-    """Fail tasks whose time is over; those that ended, or got more time, meanwhile are left alone."""
+    """Fail tasks whose time is over, as many as one order may; those that ended, or got more time, are left alone."""
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     for task_id in dict.fromkeys(body.task_ids):
         task = ctx.state.tasks.get(task_id)
         if task is None or endings.over(task) or not _over(task, body.reason, ctx):
             continue
+        if not endings.spend(tasks_of(task.spec)):
+            # Whoever asked sees that there are more.
+            break
         endings.fail(task, {"reason": body.reason, "message": f"the task's {body.reason} has passed"})
     return Decision(endings.events)
 

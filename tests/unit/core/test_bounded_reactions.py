@@ -10,6 +10,7 @@ from helix_ray.core.orders import OrderBody
 from helix_ray.followers.base import Follower, News
 from helix_ray.followers.leases import LeaseKeeper
 from helix_ray.followers.scheduler import ASSIGN_TASKS_MAX, Scheduler
+from helix_ray.followers.timers import Timekeeper
 from tests.unit.core.stage import COMMAND, NODE, Stage, spec
 
 
@@ -30,6 +31,23 @@ def test_the_scheduler_starts_some_of_thousands_at_a_time() -> None:
             stage.give(body, SYSTEM)
     assert max(started) == ASSIGN_TASKS_MAX
     assert sum(started) == len(stage.state.workers[NODE].held) == 10_000
+
+
+def test_deadlines_of_tasks_with_many_shards_pass_a_few_at_a_time() -> None:
+    """All shards of one end with it, so each counts as many as it has; in the end all have failed."""
+    stage, liveness = Stage(), Liveness()
+    keeper = Timekeeper(stage.policy)
+    stage.submit(*[spec(run=COMMAND, shards={"count": 100}, deadline=stage.now + 1.0)] * 30)
+    stage.now += 10.0
+    made: list[int] = []
+    for look in range(30):
+        before = len(stage.facts)
+        for order in react(keeper, stage, liveness, float(look)):
+            stage.give(order, SYSTEM)
+        made.append(len(stage.facts) - before)
+    assert 0 < max(made) <= stage.policy.spread_tasks_max + 101
+    assert stage.state.by_status[Status.FAILED] == 30
+    assert stage.state.by_status[Status.CANCELLED] == 3000
 
 
 def test_many_workers_that_fell_silent_together_are_lost_a_few_at_a_time() -> None:
