@@ -17,6 +17,7 @@ from actors.names import NAMESPACE
 from launcher.up.nodes import NodeSpec
 
 LOOPBACK = "127.0.0.1"
+HEAD = 0
 # A killed raylet is noticed in about 3 s; one that only stalls has 15 s.
 SYSTEM_CONFIG = {
     "health_check_initial_delay_ms": 1000,
@@ -51,9 +52,9 @@ class LocalCluster:
         """Start the head, connect this process as a driver and begin to start the others; return the cluster's address."""
         # Ray reports as errors what a node of logical resources cannot have, such as an NPU's driver.
         logging.getLogger("ray").setLevel(logging.CRITICAL)
-        self._nodes[0] = self._start_node(self._specs[0], head=True)
+        self._nodes[HEAD] = self._start_node(self._specs[0], head=True)
         self._coming = [self._starter.submit(self._start_node, spec, head=False) for spec in self._specs[1:]]
-        address = str(self._nodes[0].gcs_address)
+        address = str(self._nodes[HEAD].gcs_address)
         connect(address)
         return address
 
@@ -63,6 +64,10 @@ class LocalCluster:
             self._nodes[index] = coming.result()
         self._coming = []
 
+    def head_lives(self) -> bool:
+        """Say whether all processes of the head do."""
+        return HEAD in self._nodes and bool(self._nodes[HEAD].remaining_processes_alive())
+
     def tend(self, say: Callable[[str], None]) -> bool:
         """Start further nodes again that have ended; False when the head has, which takes the cluster with it.
 
@@ -71,7 +76,7 @@ class LocalCluster:
         for index, node in list(self._nodes.items()):
             if node.remaining_processes_alive():
                 continue
-            if index == 0:
+            if index == HEAD:
                 return False
             if self._monotonic() >= self._again_at.get(index, 0.0):
                 self._start_again(index, say)
@@ -93,7 +98,7 @@ class LocalCluster:
 
     def _start_node(self, spec: NodeSpec, *, head: bool) -> ray_seams.Node:
         params: dict[str, Any] = {
-            "gcs_address": None if head else self._nodes[0].gcs_address,
+            "gcs_address": None if head else self._nodes[HEAD].gcs_address,
             "node_ip_address": LOOPBACK,
             "num_cpus": spec.cpus,
             "num_gpus": spec.gpus,

@@ -128,14 +128,13 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     Beside(_load)
     address = cluster.start()
     try:
-        look = _start(settings, app, address, nodes_come=cluster.wait_for_all)
-        while cluster.tend(say):
-            look()
-            threading.Event().wait(WATCH_EVERY_S)
-        say("the head's Ray node has ended")
+        _watch(_start(settings, app, address, nodes_come=cluster.wait_for_all), lambda: cluster.tend(say))
+        say("it cannot go on: the head's Ray node has ended")
         return EXIT_CLUSTER_LOST
     finally:
-        _end(app, serve_too=False)
+        # Without the head nobody is there to end anything in order with: the keeper ends what is left.
+        if cluster.head_lives():
+            _end(app, serve_too=False)
 
 
 def _run_joined(settings: Settings, app: str, address: str) -> int:
@@ -153,12 +152,20 @@ def _run_joined(settings: Settings, app: str, address: str) -> int:
         names.find(names.MASTER)
         raise Failed(f"Helix Ray runs on {address} already")
     try:
-        look = _start(settings, app, address, all_nodes=False)
-        while True:
-            look()
-            threading.Event().wait(WATCH_EVERY_S)
+        _watch(_start(settings, app, address, all_nodes=False), lambda: True)
+        return EXIT_CLUSTER_LOST
     finally:
         _end(app, serve_too=True)
+
+
+def _watch(look: Callable[[], None], goes_on: Callable[[], bool]) -> None:
+    """Look every second for as long as it goes on; a look that hangs, as without Ray's head, keeps nobody from that."""
+    looking = Beside(look)
+    while goes_on():
+        if looking.wait(WATCH_EVERY_S):
+            looking.result()
+            threading.Event().wait(WATCH_EVERY_S)
+            looking = Beside(look)
 
 
 def _sweep(app: str) -> int:

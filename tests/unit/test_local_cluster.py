@@ -106,3 +106,4 @@ def test_the_head_takes_the_cluster_with_it(machine: Machine) -> None:
     machine.started[HEAD].lives = False
     assert not machine.tend()
     assert machine.ended == []
+    assert not machine.cluster.head_lives()

@@ -1,0 +1,46 @@
+"""What a running session watches: a look that hangs hides no end of the cluster, and one that raises ends the session."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from launcher.up import session
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look without pauses worth the name."""
+    monkeypatch.setattr(session, "WATCH_EVERY_S", 0.01)
+
+
+def test_a_look_that_hangs_does_not_hide_the_end() -> None:
+    """Ray's calls wait a minute for a head that is gone; the end is noticed meanwhile."""
+    hangs, over = threading.Event(), threading.Event()
+    left = iter([True, True, True, False])
+
+    def look() -> None:
+        hangs.set()
+        over.wait(30)
+
+    try:
+        session._watch(look, lambda: next(left))
+        assert hangs.is_set()
+        assert not over.is_set()
+    finally:
+        over.set()
+
+
+def test_looks_follow_each_other_until_one_raises() -> None:
+    """What it raises is raised here, on the main thread."""
+    looks: list[int] = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            raise ValueError("gone for good")
+
+    with pytest.raises(ValueError, match="gone for good"):
+        session._watch(look, lambda: True)
+    assert len(looks) == 3
