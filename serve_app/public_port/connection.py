@@ -164,10 +164,16 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer is given; the client may ask again."""
         super().on_response_complete()
-        if self._is_idle():
-            self._rest()
-        elif self._reading == "body" and self._ends_at is None:
+        if self._ends_at is not None:
+            return
+        if self._reading == "body":
             self._look_at_body()
+        elif not self._answering():
+            # Behind what was answered, half of the next request may have come.
+            if self._reading == "head":
+                self._table.now_waits(self, Waits.REST_OF_HEAD)
+            else:
+                self._rest()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser refuses."""
