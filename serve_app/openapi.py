@@ -57,13 +57,25 @@ _HEADERS_DESCRIBED: Final = {
     "X-Helix-Seq": {"description": "The journal's position after the change.", **_INTEGER},
 }
 
+# Taken out of the document again: what a query parameter names may not be there.
+MAY_MISS = "x-helix-may-miss"
+
 
 def verb(
-    name: str, *, answers: Any = None, status: int = 200, body: Any = None, body_required: bool = True
+    name: str,
+    *,
+    answers: Any = None,
+    status: int = 200,
+    body: Any = None,
+    body_required: bool = True,
+    may_miss: bool = False,
 ) -> dict[str, Any]:
-    """Describe a route that needs a session: its verb in the access table, its body and its answer."""
+    """Describe a route that needs a session: its verb in the access table, its body and its answer.
+
+    `may_miss` says that what a query parameter names may not be there: 404.
+    """
     described = public(answers=answers, status=status, body=body, body_required=body_required)
-    described["openapi_extra"][VERB] = name
+    described["openapi_extra"] |= {VERB: name} | ({MAY_MISS: True} if may_miss else {})
     return described
 
 
@@ -127,7 +139,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
-    secured = VERB in operation
+    secured, may_miss = VERB in operation, operation.pop(MAY_MISS, False)
     if secured:
         operation["security"] = [{"bearer": []}]
     if method == "post":
@@ -136,7 +148,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     responses.pop("422", None)
     for answer in responses.values():
         answer["headers"] = {**_HEADERS, **(_SEQ_HEADER if secured and method != "get" else {})}
-    for status in _possible(path, method, operation, secured):
+    for status in [*_possible(path, method, operation, secured), *([404] if may_miss else [])]:
         content = {"application/json": {"schema": {"$ref": REF.format(model="Problem")}}}
         answer = {"description": _ERRORS[status], "content": content, "headers": _HEADERS}
         responses.setdefault(str(status), answer)

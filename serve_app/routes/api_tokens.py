@@ -62,7 +62,7 @@ async def _find(caller: Caller, token_id: str) -> dict[str, Any]:
     return found
 
 
-@router.get("", **verb("ListTokens", answers=shapes.TokensOut))
+@router.get("", **verb("ListTokens", answers=shapes.TokensOut, may_miss=True))
 async def list_tokens(request: Request, caller: SignedIn, user: str | None = None) -> Response:
     """Give one's own tokens; to an administrator, those of everybody or of `user`. None of them shows its secret."""
     if user is not None and not 0 < len(user) <= USER_CHARS_MAX:
