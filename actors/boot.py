@@ -96,7 +96,7 @@ async def _rest_missing(supervisor: Any, nodes: set[str]) -> Missing:
     said = await supervisor.status.remote()
     if said["fatal"] is not None:
         raise Fatal(said["fatal"])
-    missing = {roster.PARTS[name]: reason for name, reason in said["missing"].items()}
+    missing: Missing = said["missing"]
     for node in nodes - set(said["nodes"]):
         missing[f"the worker of node {node[:12]}"] = said["waiting"].get(node, STARTING)
     return missing
@@ -157,7 +157,10 @@ async def _make_admin(plane: RayControlPlane, given: str | None) -> str | None:
 
 
 def stop() -> None:
-    """End the actors: workers first, the master last, so that what they still report is kept. Workers end side by side."""
+    """End the actors: workers first, the master last, so that what they still report is kept. Workers end side by side.
+
+    The supervisor ends looking before all, and its process after all: requests under way need their rate limits.
+    """
     prefix = names.node_worker("")
     found = [
         actor["name"]
@@ -165,17 +168,19 @@ def stop() -> None:
         if actor["namespace"] == names.NAMESPACE
     ]
     workers = [name for name in found if name.startswith(prefix)]
-    for step in ([names.SUPERVISOR], [*workers, names.HISTORIAN], [names.MASTER]):
+    if names.SUPERVISOR in found:
+        _stop(names.SUPERVISOR)
+    for step in ([*workers, names.HISTORIAN], [names.MASTER], [names.SUPERVISOR]):
         with ThreadPoolExecutor(len(step)) as threads:
-            list(threads.map(_stop, [name for name in step if name in found]))
-    if names.LENDER in found:
-        with contextlib.suppress(ValueError):
-            ray.kill(names.find(names.LENDER), no_restart=True)
+            list(threads.map(_end, [name for name in step if name in found]))
 
 
 def _stop(name: str) -> None:
     with contextlib.suppress(ValueError, ray.exceptions.RayError):
-        handle = names.find(name)
-        with contextlib.suppress(ray.exceptions.RayError):
-            ray.get(handle.stop.remote(), timeout=STOP_S_MAX)
-        ray.kill(handle, no_restart=True)
+        ray.get(names.find(name).stop.remote(), timeout=STOP_S_MAX)
+
+
+def _end(name: str) -> None:
+    _stop(name)
+    with contextlib.suppress(ValueError, ray.exceptions.RayError):
+        ray.kill(names.find(name), no_restart=True)

@@ -1,4 +1,4 @@
-"""The one place where rate limits are counted: a Ray shell round core/limits.Lender.
+"""The one place where rate limits are counted: core/limits.Lender with a life and a file, in the supervisor's process.
 
 Every grant is in a small SQLite file before it is answered, so a killed lender forgets nothing. The file is not
 the journal: it survives a crash of the process, and a power loss costs at most the last moments (synchronous=OFF).
@@ -15,7 +15,7 @@ from typing import Any
 from ray.exceptions import RayError
 
 from actors import names
-from actors.life import STARTING, LivingActor
+from actors.life import STARTING, Life
 from actors.uses import UseStore
 from helix_ray.config import Settings
 from helix_ray.core.limits import Ask, GiveBack, Lender, Slice
@@ -29,14 +29,22 @@ RESEND_S = 4.0
 RESEND_EVERY_S = 0.1
 
 
-class LenderActor(LivingActor):
-    """Lends slices to API replicas."""
+class Lending:
+    """Lends slices to API replicas. Its life is its own: what keeps it from its file keeps the supervisor from nothing."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        super().__init__()
+        self._life = Life("the lender", self._opening)
 
-    async def opening(self) -> None:
+    def begin(self) -> None:
+        """Begin to live, on the event loop that calls this."""
+        self._life.begin()
+
+    def hindrance(self) -> str | None:
+        """Return why nothing can be lent; None when it can."""
+        return None if self._life.lives else self._life.reason or STARTING
+
+    async def _opening(self) -> None:
         """Take the counts from the file; one that is damaged is set aside, and one that cannot be written is waited for."""
         self._store = UseStore(self._settings.data_dir / FILE_NAME)
         rows = await asyncio.to_thread(self._store.load)
@@ -83,7 +91,7 @@ class LenderLink:
         while True:
             try:
                 if self._handle is None:
-                    self._handle = await asyncio.to_thread(names.find, names.LENDER)
+                    self._handle = await asyncio.to_thread(names.find, names.SUPERVISOR)
                 slices: Sequence[Slice] | NotReady = await self._handle.lend.remote(list(asks), list(backs))
                 if isinstance(slices, NotReady):
                     raise LenderAway(slices.reason or STARTING)

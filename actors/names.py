@@ -11,7 +11,6 @@ from helix_ray.core.names import WORKER_PREFIX, is_node_name
 
 NAMESPACE = "helix"
 MASTER = "helix-master"
-LENDER = "helix-lender"
 HISTORIAN = "helix-historian"
 # It keeps the name of what it has grown from.
 SUPERVISOR = "helix-reconciler"

@@ -38,6 +38,7 @@ class Readings:
 
     async def _read(self) -> dict[str, str]:
         parts = {part: _actor(name) for name, part in roster.PARTS.items()}
+        parts[roster.RATE_LIMITS] = _rate_limits()
         parts[WORKERS] = _workers(self._list_workers)
         reasons = await asyncio.gather(*(_in_time(ask) for ask in parts.values()))
         self._read_at = asyncio.get_running_loop().time()
@@ -56,6 +57,12 @@ async def _in_time(ask: Awaitable[str | None]) -> str | None:
 async def _actor(name: str) -> str | None:
     handle = await asyncio.to_thread(names.find, name)
     reason: str | None = (await handle.health.remote())["reason"]
+    return reason
+
+
+async def _rate_limits() -> str | None:
+    handle = await asyncio.to_thread(names.find, names.SUPERVISOR)
+    reason: str | None = await handle.lending_hindrance.remote()
     return reason
 
 

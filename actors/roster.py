@@ -21,16 +21,12 @@ from helix_ray.config import Settings
 CLASSES = {
     names.MASTER: "actors.master:Master",
     names.SUPERVISOR: "actors.supervisor:Supervisor",
-    names.LENDER: "actors.lender:LenderActor",
     names.HISTORIAN: "actors.historian:Historian",
 }
 # What each is to a request, in the words of /readyz.
-PARTS = {
-    names.MASTER: "master",
-    names.LENDER: "rate_limits",
-    names.HISTORIAN: "history",
-    names.SUPERVISOR: "supervisor",
-}
+PARTS = {names.MASTER: "master", names.HISTORIAN: "history", names.SUPERVISOR: "supervisor"}
+# What the supervisor's process does beside looking: see actors/lender.py.
+RATE_LIMITS = "rate_limits"
 TITLE = "ray::"
 
 

@@ -4,6 +4,9 @@ Ray starts an actor again whose process ended. What it does not: an actor whose 
 ended for good, stays dead (its name is gone then), and one that hangs, hangs. The supervisor asks each of
 actors/roster.py for its health once a second and keeps what they said; node workers are in actors/node_care.py. It is
 watched in turn by whoever started it (actors/boot.py: Watch).
+
+Rate limits are counted in the same process (actors/lender.py): looking is waiting, so a process of its own would cost
+50 MiB and gain nothing. Neither needs the other's opening.
 """
 
 from __future__ import annotations
@@ -19,9 +22,12 @@ import ray
 
 from actors import names, roster
 from actors.gateway import RayControlPlane
+from actors.lender import Lending
 from actors.life import NO_ANSWER, STARTING, LivingActor, Work
 from actors.node_care import NodeCare
 from helix_ray.config import Settings
+from helix_ray.core.limits import Ask, GiveBack, Slice
+from helix_ray.ports import NotReady
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +47,7 @@ class Supervisor(LivingActor):
         self._others = [name for name in roster.CLASSES if name != names.SUPERVISOR]
         self._said: dict[str, dict[str, Any]] = {}
         self._heard_at: dict[str, float] = {}
+        self._lending = Lending(settings)
         super().__init__()
 
     async def opening(self) -> None:
@@ -51,15 +58,30 @@ class Supervisor(LivingActor):
         """Look at the actors, and at the nodes: neither waits for the other."""
         return (self._look, self._look_at_nodes)
 
+    async def begin(self) -> None:
+        """Begin both lives: the actor calls this itself, in every start."""
+        self._lending.begin()
+        await super().begin()
+
+    async def lend(self, asks: Sequence[Ask], backs: Sequence[GiveBack]) -> list[Slice] | NotReady:
+        """Lend units of rate limits, see actors/lender.py."""
+        return await self._lending.lend(asks, backs)
+
+    async def lending_hindrance(self) -> str | None:
+        """Return why rate limits cannot be counted; None when they can."""
+        return self._lending.hindrance()
+
     async def status(self) -> dict[str, Any]:
-        """Return why actors are missing, by name; a reason that ends everything, or None; which nodes have workers, and why
+        """Return why parts are missing, in the words of /readyz; a reason that ends everything, or None; which nodes have workers, and why
         others wait for theirs."""
         lives = self._life.lives
         missing = {
-            name: said["reason"]
+            roster.PARTS[name]: said["reason"]
             for name in self._others
             if not (said := self._said.get(name, {"ready": False, "reason": STARTING}))["ready"]
         }
+        if (hindrance := self._lending.hindrance()) is not None:
+            missing[roster.RATE_LIMITS] = hindrance
         fatal = next((said["reason"] for said in self._said.values() if said["fatal"]), None)
         nodes, waiting = (self._care.registered(), self._care.waiting()) if lives else ([], {})
         return {
@@ -71,7 +93,7 @@ class Supervisor(LivingActor):
         }
 
     async def stop(self) -> None:
-        """End looking; what it looked after stays."""
+        """End looking; what it looked after stays, and rate limits are counted as long as the process lives."""
         lived = self._life.lives
         self._life.stop()
         if lived:

@@ -13,7 +13,7 @@ import orjson
 from helix_ray.core import events as ev
 from helix_ray.core.views import shown_run
 from helix_ray.views.attempts import Ending
-from helix_ray.views.columns import EDITED, ENDED, GONE, SUBMITTED, as_table
+from helix_ray.views.columns import EDITED, ENDED, GONE, SUBMITTED, Layout, as_table
 from helix_ray.views.keys import key_of
 
 Row = tuple[Any, ...]
@@ -63,9 +63,7 @@ class Changes:
         _write(con, GONE, self.deleted, _delete("submitted", "seq"))
 
 
-def _write(
-    con: duckdb.DuckDBPyConnection, layout: dict[str, Any], rows: Sequence[Row], statement: str
-) -> None:
+def _write(con: duckdb.DuckDBPyConnection, layout: Layout, rows: Sequence[Row], statement: str) -> None:
     if rows:
         with as_table(con, layout, rows):
             con.execute(statement)

@@ -182,7 +182,6 @@ def _load() -> None:
         "serve_app.deployment",
         "actors.boot",
         "actors.master",
-        "actors.lender",
         "actors.supervisor",
     ):
         import_module(module)

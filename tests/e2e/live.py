@@ -33,7 +33,9 @@ UNLIMITED = {
 }
 MASTER, REPLICA = "ray::Master", "ray::ServeReplica"
 HISTORIAN = "ray::Historian"
-LENDER, EXECUTOR, NODE_WORKER = "ray::LenderActor", "ray::ExecutorActor", "ray::NodeWorker"
+# It counts the rate limits, too.
+SUPERVISOR = "ray::Supervisor"
+EXECUTOR, NODE_WORKER = "ray::ExecutorActor", "ray::NodeWorker"
 FINISHED = frozenset({"completed", "failed", "cancelled"})
 PAGE_TASKS = 1000
 

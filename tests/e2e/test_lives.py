@@ -23,10 +23,10 @@ import pytest
 from tests.conftest import free_port
 from tests.e2e.live import (
     EXECUTOR,
-    LENDER,
     MASTER,
     NODE_WORKER,
     REPLICA,
+    SUPERVISOR,
     Json,
     Live,
     ended,
@@ -36,9 +36,9 @@ from tests.e2e.live import (
 )
 from tests.ray.signals import until
 
-HISTORIAN, SUPERVISOR = "ray::Historian", "ray::Supervisor"
+HISTORIAN = "ray::Historian"
 RAYLET = "raylet"
-KINDS = (MASTER, LENDER, HISTORIAN, SUPERVISOR, NODE_WORKER, EXECUTOR, REPLICA, RAYLET)
+KINDS = (MASTER, HISTORIAN, SUPERVISOR, NODE_WORKER, EXECUTOR, REPLICA, RAYLET)
 SERVED_S_MAX = 15.0
 # The machine of a test may be busy with other tests: what is promised is SERVED_S_MAX on one of its own.
 PATIENCE_S = 3 * SERVED_S_MAX
@@ -228,8 +228,8 @@ def test_counts_whose_file_is_away_go_on_in_memory(live: Live, admin: httpx.Clie
     """A lender that cannot open its file is no reason to refuse a request; it writes the file again when it can."""
     file = live.data_dir / "limits.sqlite"
     with unreachable(file):
-        first = live.kill(LENDER)
-        live.pid(LENDER, other_than=first)
+        first = live.kill(SUPERVISOR)
+        live.pid(SUPERVISOR, other_than=first)
         served(live, admin)
         back = time.time()
     log = file.with_name(f"{file.name}-wal")
@@ -265,7 +265,7 @@ def test_node_workers_whose_folder_is_in_the_way_start_when_it_is_not(
     until(lambda: all_nodes_there(live, admin), NODE_BACK_S_MAX)
 
 
-@pytest.mark.parametrize(("kind", "file"), [(LENDER, "limits.sqlite"), (HISTORIAN, "history.duckdb")])
+@pytest.mark.parametrize(("kind", "file"), [(SUPERVISOR, "limits.sqlite"), (HISTORIAN, "history.duckdb")])
 def test_what_is_derived_and_damaged_is_set_aside(
     live: Live, admin: httpx.Client, load: Load, kind: str, file: str
 ) -> None:

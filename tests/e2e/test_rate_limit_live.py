@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from tests.conftest import ADMIN_PASSWORD
-from tests.e2e.live import LENDER, Live, add_user, error_of, serving
+from tests.e2e.live import SUPERVISOR, Live, add_user, error_of, serving
 
 UNAUTHENTICATED, AUTHENTICATED = 30, 50
 WINDOW_S = 3600
@@ -88,15 +88,15 @@ def test_a_killed_lender_forgets_nothing(tmp_path: Path) -> None:
         admin, anonymous = live.client(), live.anonymous()
         admitted = flood(anonymous, 10)
         assert admitted == {401: 10}
-        dead = live.kill(LENDER)
+        dead = live.kill(SUPERVISOR)
         with ThreadPoolExecutor(1) as pool:
             flooded = pool.submit(flood, anonymous, 2 * UNAUTHENTICATED)
-            dead = live.pid(LENDER, other_than=dead)
+            dead = live.pid(SUPERVISOR, other_than=dead)
             os.kill(dead, signal.SIGKILL)
             admitted += flooded.result()
         # A request that was counted, and whose lender was killed before it answered, is lost for the window.
         assert UNAUTHENTICATED - 1 - CALLERS <= admitted[401] <= UNAUTHENTICATED - 1
         assert admitted.total() == 10 + 2 * UNAUTHENTICATED
         check_refusal(ask(anonymous), "anonymous", UNAUTHENTICATED)
-        live.pid(LENDER, other_than=dead)
+        live.pid(SUPERVISOR, other_than=dead)
         assert flood(admin, 2 * AUTHENTICATED) == {200: AUTHENTICATED, 429: AUTHENTICATED}

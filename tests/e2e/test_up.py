@@ -30,6 +30,8 @@ ANSWER_S_MAX = 30.0
 START_S_MAX = 200.0
 BACK_S_MAX = 30.0
 CONNECTIONS = 500
+# Promised are 3 s; the machine of a test may be busy with other tests.
+DOWN_S_MAX = 3 * 3.0
 HERE = Path(__file__).parent
 PASSWORD = "correct horse battery staple"
 
@@ -347,10 +349,13 @@ def test_a_detached_one_is_ended_by_down(tmp_path: Path, certificate: tuple[Path
         assert seen.json()["scheme"] == "https"
         marker = json.loads((data_dir / "up.json").read_bytes())["id"]
     finally:
+        stopping = time.monotonic()
         ended = subprocess.run(down, env=environment(), timeout=GONE_S_MAX)
+        took_s = time.monotonic() - stopping
     for connection in idle:
         connection.close()
     assert ended.returncode == 0
+    assert took_s < DOWN_S_MAX
     assert not marked(marker)
     again = subprocess.run(down, env=environment(), capture_output=True, text=True, timeout=30)
     assert again.returncode == 0

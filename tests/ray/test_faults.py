@@ -134,7 +134,7 @@ def test_what_ray_has_given_up_is_made_again(cluster: LiveCluster) -> None:
             return bool(ray.get(names.find(name).health.remote(), timeout=5)["ready"])
         return False
 
-    for name in (names.HISTORIAN, names.LENDER, names.MASTER):
+    for name in (names.HISTORIAN, names.MASTER):
         dead = ray.get(names.find(name).health.remote())["pid"]
         ray.kill(names.find(name), no_restart=True)
         until(lambda pid=dead: not Path(f"/proc/{pid}").exists())  # type: ignore[misc]

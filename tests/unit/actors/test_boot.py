@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from actors import names
 from actors.boot import _rest_missing
 from actors.life import STARTING, Fatal
 
@@ -32,7 +31,7 @@ def missing(**said: Any) -> dict[str, str]:
 
 def test_nodes_and_actors_are_named_with_their_reasons() -> None:
     """A node that the supervisor has a reason for, one that has only begun, and an actor."""
-    assert missing(missing={names.HISTORIAN: "history.duckdb: Permission denied"}, waiting={WAITS: HELD}) == {
+    assert missing(missing={"history": "history.duckdb: Permission denied"}, waiting={WAITS: HELD}) == {
         "history": "history.duckdb: Permission denied",
         "the worker of node 1234567890ab": HELD,
         "the worker of node ffffffffffff": STARTING,
