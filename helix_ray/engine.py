@@ -180,7 +180,7 @@ class Engine:
                 self._note_pulse(order, decided.data, now)
             return refusal
         for event in decided.events:
-            fact = Fact(self.state.seq + 1, now, order.by.id, order.request_id, event)
+            fact = Fact(self.state.seq + 1, now, order.by.id, order.request_id, event, order.origin)
             evolve(self.state, fact)
             facts.append(fact)
         self._note_pulse(order, decided.data, now)

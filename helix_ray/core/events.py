@@ -9,9 +9,10 @@ upcaster in core/codec.py.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from helix_ray.core.compact import compact
+from helix_ray.core.origin import NOWHERE, OK, REFUSED, Origin, Outcome
 
 
 @dataclass(slots=True)
@@ -298,6 +299,8 @@ class TokenUsed:
 class LoginRefused:
     """Somebody gave a wrong name or password."""
 
+    outcome: ClassVar[Outcome] = REFUSED
+
     id: str
     address: str = ""
 
@@ -330,6 +333,13 @@ class Fact:
     actor: str
     request_id: str
     event: Event
+    origin: Origin = NOWHERE
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the order ended: it follows from the kind of the event."""
+        found: Outcome = getattr(self.event, "outcome", OK)
+        return found
 
 
 for _kind in (Fact, *get_args(Event)):

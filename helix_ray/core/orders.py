@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from helix_ray.core.access import Principal
 from helix_ray.core.compact import compact
+from helix_ray.core.origin import NOWHERE, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +374,7 @@ class Order:
     seed: str
     key: str | None = None
     fingerprint: str = ""
+    origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)

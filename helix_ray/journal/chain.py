@@ -2,7 +2,7 @@
 
 hash(n) = SHA-256(hash(n-1) || header || body), where header is the JSON list [seq, epoch, at, kind, version,
 subject, actor, request_id] and body is the fact's JSON as stored. A JSON list says itself where it ends, so no
-two rows have the same bytes. hash(0) is 32 zero bytes.
+two rows have the same bytes. hash(0) is 32 zero bytes. Format 1 has no place for a fact's origin: it is dropped.
 """
 
 from __future__ import annotations

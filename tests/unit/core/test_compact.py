@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from helix_ray.core.access import SYSTEM
-from helix_ray.core.events import Fact, TaskReleased, TasksRetired, TaskSubmitted
+from helix_ray.core.events import Fact, LoginRefused, TaskReleased, TasksRetired, TaskSubmitted
 from helix_ray.core.orders import AttemptReport, Order, Receipt, RetryTask, SubmitTasks
+from helix_ray.core.origin import Origin
 
 THINGS: list[Any] = [
     SYSTEM,
@@ -18,6 +19,10 @@ THINGS: list[Any] = [
     TasksRetired(["task-1"], 7),
     Fact(1, 2.5, "user-1", "req-1", TaskSubmitted("task-1", "user-1", {"title": "t"}, ["task-0"])),
     Order(SubmitTasks(({"title": "t"},), frozenset({"task-0"})), SYSTEM, "req-1", "seed", "key", "print"),
+    Fact(2, 2.5, "user-1", "req-1", LoginRefused("ada"), Origin("192.0.2.7", "session-1", "curl/8")),
+    Order(
+        RetryTask("task-1"), SYSTEM, "req-1", "seed", origin=Origin("2001:db8::/64", "token-1", "helix/0.1")
+    ),
     Order(RetryTask("task-1"), SYSTEM, "req-1", "seed"),
     AttemptReport("task-1", 1, "completed", {"success": True}, duration_s=0.1),
     Receipt(3, {"id": "task-1"}, replayed=True),
