@@ -13,7 +13,7 @@ from typing import Any
 from helix_ray.core.access import SYSTEM, Principal, sees_all_tasks, sees_task
 from helix_ray.core.errors import Rejected
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
-from helix_ray.elsewhere import Unavailable
+from helix_ray.plane.told import Unavailable
 from helix_ray.ports import ControlPlane
 from helix_ray.views.history import History
 

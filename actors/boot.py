@@ -16,7 +16,7 @@ import ray
 
 from actors import names, roster
 from actors.gateway import RayControlPlane
-from actors.life import STARTING, Fatal
+from actors.life import Fatal
 from actors.supervisor import HUNG_S_MAX
 from actors.waiting import Waiting
 from helix_ray.config import Settings
@@ -24,6 +24,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import CreateUser, Order
 from helix_ray.core.questions import GetUser
+from helix_ray.ports import STARTING
 from helix_ray.security.first_password import first_password
 from helix_ray.security.passwords import hash_password
 from helix_ray.wire.ids import new_seed

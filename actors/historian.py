@@ -26,9 +26,9 @@ from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import Order, Receipt, RetireTasks
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
 from helix_ray.derived import set_aside
-from helix_ray.elsewhere import Unavailable
 from helix_ray.execution.log import log_path
 from helix_ray.journal.room import DiskRoom
+from helix_ray.plane.told import Unavailable
 from helix_ray.views.file import says_damaged
 from helix_ray.views.history import History
 from helix_ray.wire.ids import new_seed
@@ -44,7 +44,7 @@ PAUSE_S = 0.5
 RETIRE_TASKS_PER_ORDER = 5000
 # More finished tasks than this do not stay in the master's memory, however young they are.
 FINISHED_TASKS_MAX = 100_000
-# Less than a caller waits for the whole: see actors/reach.py.
+# Less than a caller waits for the whole: see Patience in helix_ray/plane/calls.py.
 FIRST_TRY_S_MAX = 3.0
 
 T = TypeVar("T")

@@ -15,11 +15,11 @@ from typing import Any
 from ray.exceptions import RayError
 
 from actors import names
-from actors.life import STARTING, Life
+from actors.life import Life
 from actors.uses import UseStore
 from helix_ray.config import Settings
 from helix_ray.core.limits import Ask, GiveBack, Lender, Slice
-from helix_ray.ports import NotReady
+from helix_ray.ports import STARTING, NotReady
 
 FILE_NAME = "limits.sqlite"
 SWEEP_EVERY_S = 60.0

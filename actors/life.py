@@ -22,7 +22,7 @@ from typing import Any
 import ray
 
 from actors.logs import set_up
-from helix_ray.ports import NotReady
+from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ GO_ON_S = 0.2
 CALL_S_MAX = 10.0
 CALL_AGAIN_S = 0.05
 REASON_CHARS_MAX = 300
-STARTING = "it is starting"
 NO_ANSWER = "it does not answer"
 # The folders of a path inside a library's message.
 FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/:\"']+/)+")

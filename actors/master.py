@@ -31,8 +31,7 @@ from actors.collector import leave_out_of_collections, without_collector
 from actors.inbox import Inbox
 from actors.keeping import Keeping
 from actors.life import Fatal, LivingActor, Work
-from actors.local_link import LocalServer
-from actors.read_board import BoardWriter
+from actors.local_server import LocalServer
 from actors.snapshotter import Snapshotter
 from actors.turn_meter import TurnMeter
 from helix_ray.config import Settings
@@ -57,6 +56,7 @@ from helix_ray.followers import in_master
 from helix_ray.followers.base import Follower, News
 from helix_ray.journal.errors import JournalDamaged, JournalTooNew
 from helix_ray.journal.sqlite import FILE_NAME as JOURNAL_FILE
+from helix_ray.plane.read_board import BoardWriter
 from helix_ray.ports import Batch, NotReady
 from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
 from helix_ray.wire.ids import new_seed

@@ -1,4 +1,4 @@
-"""Names and options of the actors: data that other processes find them by, so never rename one."""
+"""Names and options of the actors; the names themselves are the plane's, which finds the actors by them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,12 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from helix_ray.core.names import WORKER_PREFIX, is_node_name
+from helix_ray.plane.names import HISTORIAN, MASTER, NAMESPACE, SUPERVISOR, node_worker
 
-NAMESPACE = "helix"
-MASTER = "helix-master"
-HISTORIAN = "helix-historian"
-# It keeps the name of what it has grown from.
-SUPERVISOR = "helix-reconciler"
+__all__ = ["HISTORIAN", "MASTER", "NAMESPACE", "SUPERVISOR", "detached", "find", "node_worker", "worker_id"]
 
 # An async actor takes this many calls at once: long polls wait inside.
 CALLS_AT_ONCE_MAX = 10_000
-
-
-def node_worker(node_id: str) -> str:
-    """Return the name of a node's worker actor."""
-    return f"helix-node-{node_id[:12]}"
 
 
 def worker_id(node_id: str, name: str | None = None) -> str:

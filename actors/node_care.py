@@ -18,13 +18,14 @@ from actors import labels as known_labels
 from actors import names, ray_seams
 from actors.gateway import RayControlPlane
 from actors.identities import Identities
-from actors.life import STARTING, reason_of
+from actors.life import reason_of
 from actors.node_worker import NodeWorker
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import LoseWorker, Order
 from helix_ray.core.questions import ListWorkers
+from helix_ray.ports import STARTING
 from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)

@@ -23,11 +23,11 @@ import ray
 from actors import names, roster
 from actors.gateway import RayControlPlane
 from actors.lender import Lending
-from actors.life import NO_ANSWER, STARTING, LivingActor, Work
+from actors.life import NO_ANSWER, LivingActor, Work
 from actors.node_care import NodeCare
 from helix_ray.config import Settings
 from helix_ray.core.limits import Ask, GiveBack, Slice
-from helix_ray.ports import NotReady
+from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
 

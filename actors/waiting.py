@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from actors.life import NO_ANSWER, STARTING
+from actors.life import NO_ANSWER
+from helix_ray.ports import STARTING
 
 SILENT_S_MAX = 60.0
 # What is said of one who says nothing.

@@ -26,6 +26,9 @@ class Batch:
     gap: bool = False
 
 
+STARTING = "it is starting"
+
+
 @dataclass(frozen=True, slots=True)
 class NotReady:
     """The answer of an actor that does not live yet; `reason` is None while its first try is under way."""

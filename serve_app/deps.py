@@ -18,7 +18,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal, may
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden, invalid
 from helix_ray.core.orders import Order, OrderBody, Receipt
-from helix_ray.core.questions import GetTask, Question
+from helix_ray.core.questions import Question
 from helix_ray.ports import ControlPlane
 from helix_ray.security.passwords import PasswordGate
 from helix_ray.security.tokens import Tokens
@@ -97,18 +97,6 @@ class Caller:
         if isinstance(answer, Rejected):
             raise Refused(answer)
         return answer
-
-    async def left_memory(self, task_id: str, refusal: Rejected) -> dict[str, Any]:
-        """Return a task that has ended and that only the history knows; raise the refusal for every other task.
-
-        Where that cannot be asked now, raise Refused (SERVICE_UNAVAILABLE): nobody knows that there is no such task.
-        """
-        if refusal.code is not ErrorCode.NOT_FOUND:
-            raise Refused(refusal)
-        task = await self.services.control.query(GetTask(task_id), self.by)
-        if isinstance(task, Rejected):
-            raise Refused(task if task.code is ErrorCode.SERVICE_UNAVAILABLE else refusal)
-        return task
 
     @property
     def is_keyed(self) -> bool:

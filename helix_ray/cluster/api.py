@@ -10,33 +10,37 @@ from typing import Any, TypeVar, Unpack
 
 from helix_ray.cluster import current
 from helix_ray.cluster.background import Background
-from helix_ray.cluster.batching import OrderBatcher
-from helix_ray.cluster.errors import ClusterUnavailable
+from helix_ray.cluster.errors import ClusterUnavailable, raised
 from helix_ray.cluster.functions import options_of
 from helix_ray.cluster.handles import Handle
-from helix_ray.cluster.link import IN_CLUSTER, Link
 from helix_ray.cluster.mapping import Mapped
 from helix_ray.cluster.options import Options, spec_of
-from helix_ray.cluster.payload import Frozen, name_of, pack, parts_of, stored
+from helix_ray.cluster.payload import Frozen, absent, name_of, pack
 from helix_ray.cluster.tensors import encoded
 from helix_ray.cluster.waiting import Outcome, Watcher
+from helix_ray.core.access import Principal
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import CancelTask, Order, OrderBody, Receipt, SubmitTasks
-from helix_ray.core.questions import GetResult, Question
+from helix_ray.core.questions import GetResult, PlanTask, Question
+from helix_ray.plane.control import Plane
+from helix_ray.plane.distribution import distribute
 from helix_ray.wire.ids import new_seed
 
 R = TypeVar("R")
+
+# Whoever can start a Ray job may run any code on the cluster: there is nothing left to deny.
+IN_CLUSTER = Principal("system", "in-cluster", ("system",))
 
 
 class Cluster:
     """A Helix Ray, from inside its Ray cluster. Safe to share between threads; `close` it or use it with `with`."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, plane: Plane) -> None:
+        """Everything that is asked of the plane is asked on the cluster's own thread."""
+        self._plane = plane
         self.background = Background("helix-cluster")
-        self.watcher = Watcher(link, self.background)
-        self._batcher = OrderBatcher(link)
+        self.watcher = Watcher(self._ask, self.background)
         current.opened(self)
 
     def __enter__(self) -> Cluster:
@@ -51,6 +55,8 @@ class Cluster:
         """Stop waiting for tasks, which go on; safe to call twice."""
         current.closed(self)
         self.watcher.stop(ClusterUnavailable("the connection was closed"))
+        if self.background.running:
+            self.background.run(self._plane.aclose())
         self.background.stop()
 
     # ----------------------------------------------------------------------------------------- submit
@@ -144,9 +150,32 @@ class Cluster:
 
         async def cancel_all() -> None:
             orders = (self._execute(CancelTask(handle.id), new_seed()) for handle in handles)
-            await asyncio.gather(*orders)
+            for answer in await asyncio.gather(*orders):
+                if isinstance(answer, Rejected) and answer.code is ErrorCode.SERVICE_UNAVAILABLE:
+                    raise raised(answer)
 
         self.background.run(cancel_all())
+
+    def distribute(
+        self,
+        task: Handle | str,
+        *,
+        strategy: str | None = None,
+        required_capabilities: Sequence[str] = (),
+        max_nodes: int | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Start a pending task now, its shards on several nodes, as `POST /harmony/distribute` does; return its answer.
+
+        A task that has no room is answered with `fits` False and why. Raises Refused, ClusterUnavailable.
+        """
+        task_id = task if isinstance(task, str) else task.id
+        wish = PlanTask(task_id, strategy, tuple(required_capabilities), max_nodes)
+        work = distribute(self._plane, IN_CLUSTER, wish, self._envelope, dry_run=dry_run)
+        answer = self.background.run(work)
+        if isinstance(answer, Rejected):
+            raise raised(answer)
+        return answer[0]
 
     def handle(self, task_id: str) -> Handle:
         """Return a handle of a task that was submitted before, from wherever."""
@@ -180,7 +209,7 @@ class Cluster:
         seed = new_seed()
         answer = await self._execute(SubmitTasks(tuple(specs)), seed)
         if isinstance(answer, Rejected):
-            raise Refused(answer)
+            raise raised(answer)
         refused: dict[str, Any] = answer.data["rejected"]
         return [
             Handle(self, task_id, _refused(refused.get(str(i))))
@@ -196,37 +225,43 @@ class Cluster:
             future.result()
         return handle
 
-    async def _execute(self, body: OrderBody, seed: str) -> Receipt | Rejected:
-        return await self._batcher.execute(Order(body, IN_CLUSTER, f"req-{seed}", seed))
+    @staticmethod
+    def _envelope(body: OrderBody, seed: str | None = None) -> Order:
+        seed = seed or new_seed()
+        return Order(body, IN_CLUSTER, f"req-{seed}", seed)
 
-    def order(self, body: OrderBody) -> Receipt | Rejected:
-        """Carry out one order."""
-        return self.background.run(self._execute(body, new_seed()))
+    async def _execute(self, body: OrderBody, seed: str) -> Receipt | Rejected:
+        return await self._plane.execute(self._envelope(body, seed))
+
+    def order(self, body: OrderBody) -> Receipt:
+        """Carry out one order; raises Refused, ClusterUnavailable."""
+        answer = self.background.run(self._execute(body, new_seed()))
+        if isinstance(answer, Rejected):
+            raise raised(answer)
+        return answer
+
+    async def _ask(self, question: Question, wait_s: float = 0.0) -> dict[str, Any]:
+        answer = await self._plane.query(question, IN_CLUSTER, wait_s)
+        if isinstance(answer, Rejected):
+            raise raised(answer)
+        return answer
 
     def ask(self, question: Question, wait_s: float = 0.0) -> dict[str, Any]:
-        """Answer a question; raises Refused."""
-        answer = self.background.run(self._link.query(question, wait_s))
-        if isinstance(answer, Rejected):
-            raise Refused(answer)
-        return answer
+        """Answer a question; raises Refused, ClusterUnavailable."""
+        return self.background.run(self._ask(question, wait_s))
 
     async def whole(self, outcome: Outcome) -> Outcome:
         """Return the outcome with what stayed on nodes put in: its result, or the parts of a sharded task."""
-        parts = parts_of(outcome)
-        if parts is not None:
-            told = await asyncio.gather(*(self._part(part) for part in parts))
-            return {**outcome, "result": {**outcome["result"], "shards": told}}
-        if not stored(outcome):
+        if not absent(outcome):
             return outcome
-        kept = await self._link.stored(outcome["assigned_worker"], outcome["id"], outcome["attempt"])
-        return outcome if kept is None else {**outcome, "result": {"success": True, **kept}}
-
-    async def _part(self, part: Outcome) -> Any:
-        """Return the result of a shard, of which the whole knows no more than that."""
-        if not stored(part):
-            return part["result"]
-        own = await self._link.query(GetResult(part["id"]))
-        return part["result"] if isinstance(own, Rejected) else (await self.whole(own))["result"]
+        try:
+            found = await self._ask(GetResult(outcome["id"]))
+        except Refused as refused:
+            if refused.rejected.code is ErrorCode.NOT_FOUND:
+                # Its node is gone, or it was deleted meanwhile: whoever reads the value is told that it is lost.
+                return outcome
+            raise
+        return {**outcome, "result": found["result"]}
 
 
 def _refused(refusal: Sequence[Any] | None) -> Future[Outcome] | None:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from helix_ray.core.errors import ErrorCode, Refused, Rejected
+
 
 class ClusterError(Exception):
     """Something between this process and its tasks went wrong."""
@@ -62,3 +64,11 @@ class ResultLostError(ClusterError):
 
 class PayloadTooLarge(ClusterError):
     """A function with its arguments is over the limit."""
+
+
+def raised(refusal: Rejected) -> Exception:
+    """Return the exception of a refusal: whoever does not answer is ClusterUnavailable, a refused order is Refused."""
+    if refusal.code is not ErrorCode.SERVICE_UNAVAILABLE:
+        return Refused(refusal)
+    reason = refusal.details.get("reason")
+    return ClusterUnavailable(f"{refusal.message}: {reason}" if reason else refusal.message)

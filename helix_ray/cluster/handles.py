@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from helix_ray.cluster.payload import absent, value_of
 from helix_ray.cluster.waiting import NotCompleted, Outcome
-from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.core.errors import ErrorCode, Refused
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import CancelTask
 from helix_ray.core.questions import GetTask, ReadLog
@@ -106,10 +106,13 @@ class Handle:
 
     def cancel(self) -> bool:
         """End the task; False when it had ended already."""
-        answer = self._cluster.order(CancelTask(self.id))
-        if isinstance(answer, Rejected) and answer.code is not ErrorCode.CONFLICT:
-            raise Refused(answer)
-        return not isinstance(answer, Rejected)
+        try:
+            self._cluster.order(CancelTask(self.id))
+        except Refused as refused:
+            if refused.rejected.code is not ErrorCode.CONFLICT:
+                raise
+            return False
+        return True
 
     def logs(self) -> str:
         """Return the output so far of the newest attempt."""

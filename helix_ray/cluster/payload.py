@@ -98,7 +98,9 @@ def value_of(outcome: Mapping[str, Any]) -> Any:
 def stored(outcome: Mapping[str, Any]) -> bool:
     """Say whether a result is not here: it was too large for the journal and stayed on its node."""
     result = outcome["result"]
-    return isinstance(result, dict) and result.get("stored") == "object_store"
+    if not isinstance(result, dict) or result.get("stored") != "object_store":
+        return False
+    return "value" not in result and "pickled" not in result
 
 
 def parts_of(outcome: Mapping[str, Any]) -> list[dict[str, Any]] | None:

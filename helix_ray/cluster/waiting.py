@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
 
 from helix_ray.cluster.background import Background
-from helix_ray.cluster.link import Link
-from helix_ray.core.errors import Refused, Rejected, not_found
-from helix_ray.core.questions import WaitTasks
+from helix_ray.core.errors import Refused, not_found
+from helix_ray.core.questions import Question, WaitTasks
 
 POLL_TASKS_MAX = 5000
 # Handles that come while every poll waits are looked at when the first of them returns: at most this late.
@@ -20,6 +19,8 @@ POLL_WAIT_S = 1.0
 POLLS_MAX = 4
 
 Outcome = Mapping[str, Any]
+# Answers a question within the seconds that it may wait for news; raises what the caller is to get.
+Ask = Callable[[Question, float], Awaitable[dict[str, Any]]]
 
 
 class NotCompleted(Exception):
@@ -33,8 +34,8 @@ class Watcher:
     holds any more drops out by itself.
     """
 
-    def __init__(self, link: Link, background: Background) -> None:
-        self._link = link
+    def __init__(self, ask: Ask, background: Background) -> None:
+        self._ask = ask
         self._background = background
         self._lock = Lock()
         self._open: WeakValueDictionary[str, Future[Outcome]] = WeakValueDictionary()
@@ -78,14 +79,10 @@ class Watcher:
 
     async def _poll(self, ids: tuple[str, ...]) -> None:
         try:
-            reply = await self._link.query(WaitTasks(ids), POLL_WAIT_S)
+            reply = await self._ask(WaitTasks(ids), POLL_WAIT_S)
         except Exception as error:
             for task_id in ids:
                 self._resolve(task_id, error)
-            return
-        if isinstance(reply, Rejected):
-            for task_id in ids:
-                self._resolve(task_id, Refused(reply))
             return
         for outcome in reply["done"]:
             self._resolve(outcome["id"], outcome)

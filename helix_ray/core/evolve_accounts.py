@@ -11,7 +11,7 @@ from helix_ray.core.evolve_sessions import SESSION_FACTS, end_sessions, end_toke
 from helix_ray.core.state import KeptReceipt, State, User
 from helix_ray.core.usernames import name_key
 
-# Receipts of keys that clients sent, and of keys our own gateway made (needed only while it may resend).
+# Receipts of keys that clients sent, and of keys our own plane made (needed only while it may resend).
 CLIENT_RECEIPTS_MAX = 200_000
 INTERNAL_RECEIPTS_MAX = 10_000
 

@@ -297,7 +297,7 @@ class State:
     ended_by_hash: dict[str, str] = field(default_factory=dict)
 
     def receipts(self, key: str) -> OrderedDict[str, KeptReceipt]:
-        """Return the shelf that a key belongs to: keys our own gateway made begin with `~`."""
+        """Return the shelf that a key belongs to: keys our own plane made begin with `~`."""
         return self.internal_receipts if key.startswith("~") else self.client_receipts
 
 

@@ -300,6 +300,44 @@ def estimates_out(view: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def told_out(plan: dict[str, Any]) -> dict[str, Any]:
+    """Return what an answer says of a plan beside the nodes; a receipt keeps it, so that it is said again alike."""
+    return {
+        **estimates_out(plan),
+        "strategy": plan["strategy"],
+        "shards_waiting": plan["shards_waiting"],
+    }
+
+
+def distributed_out(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a receipt's data as the answer to a distribution that was carried out."""
+    told = {name: value for name, value in data.items() if name not in ("id", "assigned_nodes")}
+    return _placed(data["assigned_nodes"], told, distributed=True)
+
+
+def running_out(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
+    """Return where a task runs already."""
+    shown = _placed(plan["assigned_nodes"], told_out(plan), distributed=True)
+    return {**shown, "already_running": True, "dry_run": dry_run}
+
+
+def planned_out(plan: dict[str, Any]) -> dict[str, Any]:
+    """Return where a task would go."""
+    nodes = list(dict.fromkeys(node_id for _, node_id in plan["pairs"]))
+    return {**_placed(nodes, told_out(plan), distributed=False), "dry_run": True}
+
+
+def _placed(nodes: list[str], told: dict[str, Any], *, distributed: bool) -> dict[str, Any]:
+    return {
+        "distributed": distributed,
+        "already_running": False,
+        "assigned_nodes": nodes,
+        **told,
+        "dry_run": False,
+        "fits": True,
+    }
+
+
 def refused_out(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
     """Return why a plan has no nodes for a task."""
     return {

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from helix_ray.core.errors import Refused, Rejected, conflict
-from helix_ray.core.harmony.explanation import ended
-from helix_ray.core.orders import DistributeTask, DrainWorker, Receipt, SetQuota
+from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.orders import DrainWorker, SetQuota
 from helix_ray.core.questions import (
     ClusterStatus,
     ExplainTask,
@@ -18,16 +15,14 @@ from helix_ray.core.questions import (
     ListQuotas,
     PlanTask,
 )
+from helix_ray.plane.distribution import distribute
 from helix_ray.wire import harmony as shapes
 from serve_app.answers import json_answer
-from serve_app.bodies import Body, read
+from serve_app.bodies import read
 from serve_app.deps import Caller, SignedIn
 from serve_app.openapi import verb
 
 router = APIRouter(tags=["harmony"])
-
-# A plan may be overtaken by what happens before it is carried out; then it is made anew.
-PLANS_MAX = 5
 
 
 @router.get("/harmony/cluster/status", **verb("ClusterStatus", answers=shapes.ClusterStatusOut))
@@ -71,11 +66,7 @@ async def _drain(node_id: str, caller: Caller, *, draining: bool) -> Response:
 @router.get("/tasks/{task_id}/explain", **verb("ExplainTask", answers=shapes.ExplainOut))
 async def explain_task(task_id: str, caller: SignedIn) -> Response:
     """Say why a task is where it is: node by node, in sum, what would place it now, and what it waited for before."""
-    answer = await caller.services.control.query(ExplainTask(task_id), caller.by)
-    if not isinstance(answer, Rejected):
-        return json_answer(shapes.explain_out(answer))
-    task = await caller.left_memory(task_id, answer)
-    return json_answer({"id": task_id, "assigned_worker": task["assigned_worker"], **ended(task["status"])})
+    return json_answer(shapes.explain_out(await caller.query(ExplainTask(task_id))))
 
 
 @router.post(
@@ -85,103 +76,23 @@ async def distribute_task(caller: SignedIn) -> Response:
     """Start a pending task now, its shards on several nodes; where nothing fits, say why and what would help."""
     sent = await read(caller.request)
     wanted = sent.validated(shapes.DISTRIBUTE, "distribution")
-    question = PlanTask(
+    wish = PlanTask(
         wanted["task_id"],
         wanted.get("distribution_strategy"),
         tuple(wanted.get("required_capabilities") or ()),
         wanted.get("max_nodes"),
     )
-    dry_run = bool(wanted.get("dry_run"))
-    before = await _carried_out_before(question, caller, sent)
-    if before is not None:
-        return json_answer(_distributed(before.data), 200, before)
-    for _ in range(PLANS_MAX):
-        plan = await _plan(question, caller)
-        if plan.get("already_running"):
-            return json_answer(_running(plan, dry_run=dry_run))
-        if not plan["pairs"]:
-            return json_answer(shapes.refused_out(plan, dry_run=dry_run))
-        if dry_run:
-            return json_answer(_planned(plan))
-        answer = await _carry_out(question, plan, caller, sent)
-        if isinstance(answer, Receipt):
-            return json_answer(_distributed(answer.data), 200, answer)
-        if not answer.details.get("stale"):
-            raise Refused(answer)
-    raise Refused(conflict("The cluster changes faster than the task can be placed: try again", stale=True))
-
-
-async def _carried_out_before(question: PlanTask, caller: Caller, sent: Body) -> Receipt | None:
-    """Return the receipt that the request's key is kept with: whatever has become of the task since, and of its room."""
-    if not caller.is_keyed:
-        return None
-    # Without pairs it starts nothing, and is refused unless the key is known.
-    answer = await caller.services.control.execute(caller.order(DistributeTask(question.task_id, ()), sent))
-    if isinstance(answer, Receipt):
-        return answer
-    if "header" in answer.details:
+    answer = await distribute(
+        caller.services.control,
+        caller.by,
+        wish,
+        lambda body: caller.order(body, sent),
+        dry_run=bool(wanted.get("dry_run")),
+    )
+    if isinstance(answer, Rejected):
         raise Refused(answer)
-    return None
-
-
-async def _plan(question: PlanTask, caller: Caller) -> dict[str, Any]:
-    """Return where the task would go; a task that has ended and left memory is a CONFLICT."""
-    answer = await caller.services.control.query(question, caller.by)
-    if not isinstance(answer, Rejected):
-        return answer
-    task = await caller.left_memory(question.task_id, answer)
-    raise Refused(conflict(f"Task is {task['status']}", status=task["status"]))
-
-
-async def _carry_out(
-    question: PlanTask, plan: dict[str, Any], caller: Caller, sent: Body
-) -> Receipt | Rejected:
-    told = {
-        **shapes.estimates_out(plan),
-        "strategy": plan["strategy"],
-        "shards_waiting": plan["shards_waiting"],
-    }
-    pairs = tuple((task_id, node_id) for task_id, node_id in plan["pairs"])
-    body = DistributeTask(question.task_id, pairs, question.strategy, question.capabilities, told)
-    return await caller.services.control.execute(caller.order(body, sent))
-
-
-def _distributed(data: dict[str, Any]) -> dict[str, Any]:
-    told = {name: value for name, value in data.items() if name not in ("id", "assigned_nodes")}
-    return {
-        "distributed": True,
-        "already_running": False,
-        "assigned_nodes": data["assigned_nodes"],
-        **told,
-        "dry_run": False,
-        "fits": True,
-    }
-
-
-def _running(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
-    return {
-        "distributed": True,
-        "already_running": True,
-        "assigned_nodes": plan["assigned_nodes"],
-        **shapes.estimates_out(plan),
-        "strategy": plan["strategy"],
-        "shards_waiting": plan["shards_waiting"],
-        "dry_run": dry_run,
-        "fits": True,
-    }
-
-
-def _planned(plan: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "distributed": False,
-        "already_running": False,
-        "assigned_nodes": list(dict.fromkeys(node_id for _, node_id in plan["pairs"])),
-        **shapes.estimates_out(plan),
-        "strategy": plan["strategy"],
-        "shards_waiting": plan["shards_waiting"],
-        "dry_run": True,
-        "fits": True,
-    }
+    shown, receipt = answer
+    return json_answer(shown, 200, receipt)
 
 
 @router.get("/harmony/quotas", **verb("ListQuotas", answers=shapes.QuotasOut))

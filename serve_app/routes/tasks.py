@@ -69,18 +69,12 @@ async def update_task(task_id: str, caller: SignedIn) -> Response:
     The worker that holds a task reports progress and its end; `attempt` and `worker_id` make sure that it still does.
     """
     sent = await read(caller.request)
-    return await _change(task_id, _update(task_id, sent.validated(TASK_UPDATE, "task")), caller, sent)
+    return await _change(_update(task_id, sent.validated(TASK_UPDATE, "task")), caller, sent)
 
 
-async def _change(
-    task_id: str, body: UpdateTask | CancelTask | RetryTask, caller: Caller, sent: Body
-) -> Response:
-    """Carry out a change. A task that has ended and left memory is a CONFLICT, which a NOT_FOUND would deny."""
-    answer = await caller.services.control.execute(caller.order(body, sent))
-    if not isinstance(answer, Rejected):
-        return json_answer(shapes.updated(answer.data), 200, answer)
-    task = await caller.left_memory(task_id, answer)
-    raise Refused(conflict(f"Task is {task['status']}", status=task["status"]))
+async def _change(body: UpdateTask | CancelTask | RetryTask, caller: Caller, sent: Body) -> Response:
+    receipt = await caller.execute(body, sent)
+    return json_answer(shapes.updated(receipt.data), 200, receipt)
 
 
 def _update(task_id: str, change: dict[str, Any]) -> UpdateTask:
@@ -99,26 +93,21 @@ def _update(task_id: str, change: dict[str, Any]) -> UpdateTask:
 @router.delete("/{task_id}", **verb("DeleteTask", status=204))
 async def delete_task(task_id: str, caller: SignedIn) -> Response:
     """Forget a task. A running attempt is ended; tasks that wait for it fail."""
-    answer = await caller.services.control.execute(caller.order(DeleteTask(task_id)))
-    if isinstance(answer, Rejected):
-        # Only the history knows whose it was.
-        owner = (await caller.left_memory(task_id, answer))["owner"]
-        answer = await caller.execute(DeleteTask(task_id, retired_owner=owner))
-    return no_content(answer)
+    return no_content(await caller.execute(DeleteTask(task_id)))
 
 
 @router.post("/{task_id}/cancel", **verb("CancelTask", answers=shapes.TaskUpdated))
 async def cancel_task(task_id: str, caller: SignedIn) -> Response:
     """End a task that is not finished; one that is cancelled already stays so."""
     sent = await read(caller.request, optional=True)
-    return await _change(task_id, CancelTask(task_id), caller, sent)
+    return await _change(CancelTask(task_id), caller, sent)
 
 
 @router.post("/{task_id}/retry", **verb("RetryTask", answers=shapes.TaskUpdated))
 async def retry_task(task_id: str, caller: SignedIn) -> Response:
     """Queue a failed or cancelled task again, with its retries counted afresh."""
     sent = await read(caller.request, optional=True)
-    return await _change(task_id, RetryTask(task_id), caller, sent)
+    return await _change(RetryTask(task_id), caller, sent)
 
 
 async def _ended(task_id: str, caller: Caller, wait_s: float) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from tests.conftest import ADMIN_PASSWORD, REPLICAS, STOP_MAX_S
 from tests.ray.signals import until
 
 PLENTY = 100_000_000
-# A request that meets a dead master waits for the next one: RESEND_S of actors/gateway.py is 60 s.
+# A request that meets a dead master waits for the next one: Patience of helix_ray/plane/calls.py, 60 s.
 REQUEST_S_MAX = 90.0
 UNLIMITED = {
     "rate_limit_authenticated": PLENTY,

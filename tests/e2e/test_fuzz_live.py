@@ -1,7 +1,7 @@
 """Thousands of requests made from the live server's own documentation: no fault, every answer in its documented form.
 
 The checks are those of tests/http/test_fuzz.py, which asks the application alone; here the whole stack answers: direct
-ingress, the gateway, the master, the history. HELIX_FUZZ_LIVE_EXAMPLES are drawn for each operation.
+ingress, the plane, the master, the history. HELIX_FUZZ_LIVE_EXAMPLES are drawn for each operation.
 """
 
 from __future__ import annotations

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from helix_ray.config import Settings
-from helix_ray.core.access import Principal
-from helix_ray.core.errors import Rejected, not_found
-from helix_ray.core.orders import Order, Receipt
-from helix_ray.core.questions import ExplainTask, PlanTask, Question
-from helix_ray.ports import Batch
-from helix_ray.testing import MemoryControlPlane, memory_plane
-from helix_ray.wire.harmony import ExplainOut
 from helix_ray.wire.times import epoch_of
-from tests.http.api_server import PASSWORD, error_of, serving_api
+from tests.http.api_server import error_of
 from tests.http.fleet import Fleet
 
 
@@ -128,43 +118,3 @@ def test_a_gang_that_waits_says_how_many_fit(fleet: Fleet) -> None:
     said = fleet.explain(task_id)
     assert (said["verdict"], said["status"]) == ("waiting", "pending")
     assert said["change"] == [{"change": "fewer_shards", "to": 2, "by": 1}]
-
-
-class Forgetful:
-    """A control plane whose master has forgotten ended tasks, which the history still has."""
-
-    def __init__(self, plane: MemoryControlPlane) -> None:
-        self._plane = plane
-
-    async def execute(self, order: Order) -> Receipt | Rejected:
-        return await self._plane.execute(order)
-
-    async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
-        return await self._plane.events(after, limit, wait_s)
-
-    async def query(
-        self, question: Question, by: Principal, wait_s: float = 0.0
-    ) -> dict[str, Any] | Rejected:
-        if isinstance(question, ExplainTask | PlanTask):
-            return not_found("Task", question.task_id)
-        return await self._plane.query(question, by, wait_s)
-
-
-def test_a_task_that_has_left_memory_is_over() -> None:
-    """Its explanation is its status, distributing it a conflict; what nobody knows is not found."""
-    plane = memory_plane(Settings(), PASSWORD)
-    with serving_api(plane=plane, control=Forgetful(plane)) as api:
-        admin = api.client()
-        task_id = api.submit(admin)
-        admin.post(f"/tasks/{task_id}/cancel")
-        said = admin.get(f"/tasks/{task_id}/explain").json()
-        ExplainOut.model_validate(said)
-        assert (said["status"], said["verdict"], said["summary"]) == (
-            "cancelled",
-            "cancelled",
-            "it is cancelled",
-        )
-        refused = admin.post("/harmony/distribute", json={"task_id": task_id})
-        assert error_of(refused, 409, "CONFLICT")["details"]["status"] == "cancelled"
-        error_of(admin.get("/tasks/task-none/explain"), 404, "NOT_FOUND")
-        error_of(admin.post("/harmony/distribute", json={"task_id": "task-none"}), 404, "NOT_FOUND")

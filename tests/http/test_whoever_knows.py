@@ -1,7 +1,7 @@
 """Whoever knows does not answer: that is 503 with Retry-After over every verb, never 404, 400 or a shorter list.
 
-The real gateway, engine and history behind the real application; only the way to the actors is the test's, so that each
-of them can be dead, hang, or be away.
+The real plane, engine and history behind the real application; only the links to the actors are the test's, so that
+each of them can be dead, hang, or be away.
 """
 
 from __future__ import annotations
@@ -14,11 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
-from ray.exceptions import ActorUnavailableError
 
-from actors import gateway, names, reach
 from actors.archive import Archive
-from actors.gateway import RayControlPlane
 from helix_ray.config import Settings
 from helix_ray.core.access import Principal
 from helix_ray.core.errors import Refused
@@ -32,8 +29,13 @@ from helix_ray.core.orders import (
     SubmitTasks,
 )
 from helix_ray.core.questions import GetTask
+from helix_ray.plane import names
+from helix_ray.plane.calls import Patience
+from helix_ray.plane.control import Plane
+from helix_ray.plane.links import LinkLost
 from helix_ray.testing import MemoryControlPlane, memory_plane
 from helix_ray.views.history import History
+from helix_ray.wire.harmony import ExplainOut
 from tests.http.api_server import PASSWORD, TASK, Api, error_of, serving_api
 
 NODE = "worker-node1"
@@ -55,26 +57,8 @@ async def _as(way: str, work: Callable[[], Awaitable[Any]]) -> Any:
     if way == "hanging":
         await asyncio.Event().wait()
     if way == "dead":
-        raise ActorUnavailableError("away", None)
+        raise LinkLost("away")
     return await work()
-
-
-class _Method:
-    """`.remote(...)` of a handle's method."""
-
-    def __init__(self, way: Callable[[], str], method: Callable[..., Awaitable[Any]]) -> None:
-        self._way, self._method = way, method
-
-    async def remote(self, *arguments: Any) -> Any:
-        return await _as(self._way(), lambda: self._method(*arguments))
-
-
-class _Handle:
-    def __init__(self, way: Callable[[], str], actor: Any) -> None:
-        self._way, self._actor = way, actor
-
-    def __getattr__(self, name: str) -> _Method:
-        return _Method(self._way, getattr(self._actor, name))
 
 
 class _NodeWorker:
@@ -96,8 +80,13 @@ class _Historian(Archive):
 class _Link:
     """The master's methods on the engine in this process."""
 
+    board = None
+
     def __init__(self, ways: Ways, plane: MemoryControlPlane) -> None:
         self._ways, self._plane = ways, plane
+
+    def close(self) -> None:
+        pass
 
     async def call(self, method: str, *arguments: Any) -> Any:
         return await _as(self._ways.master, lambda: getattr(self, method)(*arguments))
@@ -112,19 +101,25 @@ class _Link:
         return self._plane.engine.state.seq, [self._plane.ask(question, by) for question, by in pairs]
 
 
-class _Reach(reach.Reach):
+class _Links:
+    """The way to all of them."""
+
     def __init__(self, ways: Ways, plane: MemoryControlPlane, history: History) -> None:
-        self._link = _Link(ways, plane)
-        self._actors = {
-            names.HISTORIAN: _Handle(lambda: ways.historian, _Historian(history, plane)),
-            names.node_worker("n1"): _Handle(lambda: ways.node, _NodeWorker()),
-        }
+        self._ways = ways
+        self._master = _Link(ways, plane)
+        self._historian = _Historian(history, plane)
+        self._node = _NodeWorker()
 
-    async def find(self, name: str) -> Any:
-        return self._actors[name]
+    async def master(self) -> _Link:
+        return self._master
 
-    async def master(self) -> Any:
-        return self._link
+    async def call(self, actor: str, method: str, *arguments: Any) -> Any:
+        historian = actor == names.HISTORIAN
+        way, called = (self._ways.historian, self._historian) if historian else (self._ways.node, self._node)
+        return await _as(way, lambda: getattr(called, method)(*arguments))
+
+
+PATIENCE = Patience(master_s=0.3, master_answer_s_min=0.3, actor_s=0.3)
 
 
 @dataclass
@@ -157,24 +152,20 @@ def _worker_of(plane: MemoryControlPlane, task_id: str) -> Any:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Serve it for the whole file, with short patience."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gateway, "RESEND_S", 0.3)
-        patch.setattr(gateway, "ANSWER_S_MIN", 0.3)
-        patch.setattr(reach, "CALL_S_MAX", 0.3)
-        settings = Settings()
-        plane = memory_plane(settings, PASSWORD)
-        plane.give(RegisterWorker("node1", ("testing",), {"cpu": 4.0}, NODE, "node", "n1", "boot"))
-        history = History(tmp_path_factory.mktemp("history") / "history.duckdb")
-        retired = _run(plane, {"success": True, "value": 3})
-        history.ingest(plane.engine.events(0, 1000).facts)
-        assert plane.give(RetireTasks(history.cursor, 1e12, 10)).data["retired"] == 1
-        kept = _run(plane, STORED)
-        history.ingest(plane.engine.events(0, 1000).facts)
-        ways = Ways()
-        control = RayControlPlane(reach=_Reach(ways, plane, history))
-        with serving_api(settings, plane=plane, control=control) as api:
-            yield World(api, ways, plane, history, api.client(), retired, kept)
-        history.close()
+    settings = Settings()
+    plane = memory_plane(settings, PASSWORD)
+    plane.give(RegisterWorker("node1", ("testing",), {"cpu": 4.0}, NODE, "node", "n1", "boot"))
+    history = History(tmp_path_factory.mktemp("history") / "history.duckdb")
+    retired = _run(plane, {"success": True, "value": 3})
+    history.ingest(plane.engine.events(0, 1000).facts)
+    assert plane.give(RetireTasks(history.cursor, 1e12, 10)).data["retired"] == 1
+    kept = _run(plane, STORED)
+    history.ingest(plane.engine.events(0, 1000).facts)
+    ways = Ways()
+    control = Plane(_Links(ways, plane, history), patience=PATIENCE)
+    with serving_api(settings, plane=plane, control=control) as api:
+        yield World(api, ways, plane, history, api.client(), retired, kept)
+    history.close()
 
 
 @pytest.fixture(autouse=True)
@@ -293,11 +284,23 @@ def test_a_lost_node_is_404_with_the_reason(world: World) -> None:
         world.plane.give(RegisterWorker("node1", ("testing",), {"cpu": 4.0}, NODE, "node", "n1", "boot"))
 
 
+def test_a_task_that_has_left_memory_is_explained_by_its_end(world: World) -> None:
+    """Its explanation is its status; distributing it is a conflict; what nobody knows is not found."""
+    said = world.client.get(f"/tasks/{world.retired}/explain").json()
+    ExplainOut.model_validate(said)
+    assert (said["status"], said["verdict"], said["summary"]) == ("completed", "completed", "it is completed")
+    refused = world.client.post("/harmony/distribute", json={"task_id": world.retired})
+    assert error_of(refused, 409, "CONFLICT")["details"]["status"] == "completed"
+    error_of(world.client.get("/tasks/task-none/explain"), 404, "NOT_FOUND")
+    error_of(world.client.post("/harmony/distribute", json={"task_id": "task-none"}), 404, "NOT_FOUND")
+
+
 def test_events_do_not_pass_for_an_empty_page(world: World) -> None:
     """A reader of facts hears that the master is away; it is not told that there is nothing."""
 
     async def read() -> None:
-        plane = RayControlPlane(reach=_Reach(Ways(master="dead"), world.plane, world.history))
+        links = _Links(Ways(master="dead"), world.plane, world.history)
+        plane = Plane(links, patience=PATIENCE)
         with pytest.raises(Refused):
             await plane.events(0, 10)
         await plane.aclose()

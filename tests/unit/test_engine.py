@@ -145,7 +145,7 @@ def test_a_start_folds_a_snapshot_and_the_tail() -> None:
 
 
 def test_a_key_survives_a_restart() -> None:
-    """The gateway resends an order whose answer was lost with the process: the same receipt, no second task."""
+    """The plane resends an order whose answer was lost with the process: the same receipt, no second task."""
     journal = MemoryJournal()
     body = o.SubmitTasks(({"title": "a", "type": "building"},))
     (first,) = engine_over(journal).execute([order(body, "a", key="~k")])

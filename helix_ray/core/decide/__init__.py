@@ -3,7 +3,7 @@
 Steps: the author must be there and be allowed (core/authority.py); a key that was seen gets its first receipt again;
 the order's own function decides; a keyed order leaves its receipt beside its facts. Nothing here changes the state.
 
-A key of our own gateway comes before the author: it is sent again when the master's answer was lost, and the order
+A key of our own plane comes before the author: it is sent again when the master's answer was lost, and the order
 that was carried out may have been the author's own logout.
 """
 

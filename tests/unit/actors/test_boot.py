@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from actors.boot import _rest_missing
-from actors.life import STARTING, Fatal
+from actors.life import Fatal
+from helix_ray.ports import STARTING
 
 HERE, WAITS, COMES = "0" * 56, "1234567890abcdef" * 3 + "12345678", "f" * 56
 HELD = "another live node has the name worker-local-2"

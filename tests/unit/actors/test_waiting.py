@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from actors.life import NO_ANSWER, STARTING
+from actors.life import NO_ANSWER
 from actors.waiting import SAY_S_MIN, SILENT_S_MAX, Waiting
+from helix_ray.ports import STARTING
 
 FULL = "the disk of the data directory is full"
 NODE, HELD = "the worker of node 0123456789ab", "another live node has the name worker-local-2"

@@ -1,156 +1,26 @@
-"""Clusters over a control plane in this process: the engine, a journal in memory, one node that calls the functions."""
+"""Clusters over a control plane in this process."""
 
 from __future__ import annotations
 
-import asyncio
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import cloudpickle
 import pytest
 
 from helix_ray.cluster.api import Cluster
-from helix_ray.cluster.link import IN_CLUSTER, Answer
-from helix_ray.core.access import SYSTEM
-from helix_ray.core.answers import has_news
-from helix_ray.core.errors import Rejected
-from helix_ray.core.orders import (
-    AttemptReport,
-    Order,
-    OrderBody,
-    Receipt,
-    RegisterWorker,
-    ReportAttempts,
-    StartAttempts,
-    SubmitTasks,
-)
-from helix_ray.core.policy import Policy
-from helix_ray.core.questions import Question, ReadLog
-from helix_ray.engine import Engine
-from helix_ray.execution import progress
-from helix_ray.execution.failure import describe
-from helix_ray.journal.memory import MemoryJournal
-from helix_ray.wire.ids import new_seed
-
-NODE = "worker-node1"
-BOOT = "boot"
-
-
-class HandClock:
-    """A clock that stands until it is moved."""
-
-    now = 1_000.0
-
-    def wall(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-class MemoryLink:
-    """cluster.link.Link; `hold` keeps tasks unfinished, `stored_over` bytes of result stay on the node."""
-
-    def __init__(self, *, hold: bool = False, stored_over: int = 10**9, queue_tasks_max: int = 10**6) -> None:
-        self.engine = Engine(MemoryJournal(), Policy(queue_tasks_max=queue_tasks_max), HandClock())
-        self.hold = hold
-        self.stored_over = stored_over
-        self.batches: list[int] = []
-        self.questions: list[Question] = []
-        self.kept: dict[tuple[str, int], dict[str, Any]] = {}
-        self.asked = asyncio.Event()
-        self._news = asyncio.Event()
-        self._do(RegisterWorker("node1", ("testing",), {"cpu": 1e6}, NODE, "node", "n1", BOOT))
-
-    def _do(self, body: OrderBody) -> Receipt | Rejected:
-        return self.engine.execute([Order(body, SYSTEM, "req-test", new_seed())])[0]
-
-    async def execute(self, orders: Sequence[Order]) -> list[Receipt | Rejected]:
-        self.batches.append(len(orders))
-        answers = self.engine.execute(orders)
-        await asyncio.sleep(0)
-        if not self.hold and any(isinstance(order.body, SubmitTasks) for order in orders):
-            self.run_pending()
-        self._wake()
-        return answers
-
-    async def query(self, question: Question, wait_s: float = 0.0) -> Answer:
-        self.questions.append(question)
-        if isinstance(question, ReadLog):
-            text = "one\ntwo\n"[question.offset :][:4]
-            end = question.offset + len(text)
-            return {"text": text, "next_offset": end, "eof": not text, "attempt": question.attempt or 1}
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + wait_s
-        while True:
-            news = self._news
-            answer = self.engine.query(question, IN_CLUSTER)
-            if has_news(question, answer) or loop.time() >= ends_at:
-                return answer
-            try:
-                await asyncio.wait_for(news.wait(), max(0.0, ends_at - loop.time()))
-            except TimeoutError:
-                continue
-
-    async def stored(self, worker_id: str, task_id: str, attempt: int) -> dict[str, Any] | None:
-        assert worker_id == NODE
-        return self.kept.get((task_id, attempt))
-
-    def run_pending(self) -> None:
-        """Run everything that waits, on the node."""
-        state = self.engine.state
-        pending = [task_id for line in state.ready.values() for level in line.levels for task_id in level]
-        self._do(StartAttempts(tuple((task_id, NODE) for task_id in pending)))
-        reports = [self._run(task_id) for task_id in pending if state.tasks[task_id].worker == NODE]
-        self._do(ReportAttempts(NODE, BOOT, tuple(reports)))
-        self._wake()
-
-    def _run(self, task_id: str) -> AttemptReport:
-        task = self.engine.state.tasks[task_id]
-        run = task.run
-        assert run is not None
-        if run["kind"] != "function":
-            return AttemptReport(
-                task_id, task.attempt, "completed", {"success": True, "output": "", "exit_code": 0}
-            )
-        function, args, kwargs = cloudpickle.loads(b64decode(run["payload"]))
-        shard = task.spec.get("shard")
-        place = (shard["index"], shard["count"]) if shard else None
-        progress.install(progress.Sink(progress.TaskInfo(task_id, task.attempt, place), lambda _: None))
-        try:
-            data = cloudpickle.dumps(function(*args, **kwargs))
-        except BaseException as raised:
-            info = describe(raised)
-            error = {
-                "reason": info.reason,
-                "type": info.type,
-                "message": info.message,
-                "traceback": info.traceback,
-            }
-            if info.pickled is not None:
-                error["pickled"] = b64encode(info.pickled).decode()
-            return AttemptReport(task_id, task.attempt, "failed", None, error, retryable=False)
-        finally:
-            progress.install(None)
-        result: dict[str, Any] = {"success": True, "pickled": b64encode(data).decode()}
-        if len(data) > self.stored_over:
-            self.kept[task_id, task.attempt] = result
-            result = {"success": True, "stored": "object_store", "bytes": len(data)}
-        return AttemptReport(task_id, task.attempt, "completed", result)
-
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+from helix_ray.plane.control import Plane
+from tests.unit.cluster.memory_links import LINKS, MemoryLinks
 
 
 @pytest.fixture
 def connect() -> Iterator[Callable[..., Cluster]]:
-    """Give `connect(**settings) -> Cluster`; its link is `cluster.link`."""
+    """Give `connect(**settings) -> Cluster`; `links_of` has what it stands on."""
     made: list[Cluster] = []
 
     def start(**settings: Any) -> Cluster:
-        cluster = Cluster(MemoryLink(**settings))
+        links = MemoryLinks(**settings)
+        cluster = Cluster(Plane(links))
+        LINKS[cluster] = links
         made.append(cluster)
         return cluster
 

@@ -20,6 +20,7 @@ from helix_ray.cluster.options import spec_of
 from helix_ray.cluster.waiting import POLLS_MAX
 from helix_ray.core.errors import ErrorCode, Refused
 from helix_ray.core.questions import WaitTasks
+from tests.unit.cluster.memory_links import links_of
 
 Connect = Callable[..., Cluster]
 WAIT_S = 20.0
@@ -141,7 +142,7 @@ def test_map_keeps_the_order_and_takes_several_iterables(cluster: Cluster) -> No
 def test_map_goes_out_in_batches(cluster: Cluster) -> None:
     """1,200 items are three orders, not 1,200."""
     list(cluster.map(square, range(1200)))
-    assert sum(cluster._link.batches) == 3  # type: ignore[attr-defined]
+    assert sum(links_of(cluster).batches) == 3
 
 
 def test_map_runs_a_bounded_number_ahead(connect: Connect) -> None:
@@ -157,7 +158,7 @@ def test_map_runs_a_bounded_number_ahead(connect: Connect) -> None:
     values = cluster.map(square, numbers())
     assert len(taken) == IN_FLIGHT_TASKS_MAX
     values.close()
-    statuses = {task.status for task in cluster._link.engine.state.tasks.values()}  # type: ignore[attr-defined]
+    statuses = {task.status for task in links_of(cluster).engine.state.tasks.values()}
     assert statuses == {"cancelled"}
 
 
@@ -186,7 +187,7 @@ def test_wait_and_as_completed(connect: Connect) -> None:
     cluster = connect(hold=True)
     handles = [cluster.submit(square, n) for n in range(4)]
     assert hx.wait(handles, timeout=0.05) == (set(), set(handles))
-    cluster.background.loop.call_soon_threadsafe(cluster._link.run_pending)  # type: ignore[attr-defined]
+    cluster.background.loop.call_soon_threadsafe(links_of(cluster).run_pending)
     assert hx.wait(handles, WAIT_S) == (set(handles), set())
     assert sorted(handle.result() for handle in hx.as_completed(handles, WAIT_S)) == [0, 1, 4, 9]
 
@@ -195,7 +196,7 @@ def test_wait_returns_at_the_first_exception(connect: Connect) -> None:
     """FIRST_EXCEPTION does not wait for tasks that are still open."""
     cluster = connect()
     failed = cluster.submit(print_page, "red")
-    cluster._link.hold = True  # type: ignore[attr-defined]
+    links_of(cluster).hold = True
     never = cluster.submit(square, 2)
     assert hx.wait([failed, never], WAIT_S, "FIRST_EXCEPTION") == ({failed}, {never})
 
@@ -203,7 +204,7 @@ def test_wait_returns_at_the_first_exception(connect: Connect) -> None:
 def test_many_handles_share_a_few_polls(connect: Connect) -> None:
     """300 open handles are watched by a handful of long polls."""
     cluster = connect(hold=True)
-    link: Any = cluster._link
+    link: Any = links_of(cluster)
     handles = [cluster.submit(square, n) for n in range(300)]
     hx.wait(handles, timeout=0.2)
     polls = [question for question in link.questions if isinstance(question, WaitTasks)]
@@ -255,7 +256,7 @@ def test_a_result_does_not_wait_longer_than_asked(connect: Connect) -> None:
 def test_large_results_are_fetched_from_their_node(connect: Connect) -> None:
     """A result over the inline limit comes from the node; one whose node is gone raises ResultLostError."""
     cluster = connect(stored_over=1000)
-    link: Any = cluster._link
+    link: Any = links_of(cluster)
     assert cluster.submit(bytes, 5000).result(WAIT_S) == bytes(5000)
     lost = cluster.submit(bytes, 5000)
     link.kept.clear()
@@ -299,7 +300,7 @@ def test_commands_and_inferences(cluster: Cluster) -> None:
     """Both make the run objects of the API; arrays travel as .npy."""
     assert cluster.command(["true"], env={"A": "1"}).result(WAIT_S)["exit_code"] == 0
     handle = cluster.inference("digits", {"x": np.zeros(3, np.float32), "y": [1]}, ["label"])
-    task = cluster._link.engine.state.tasks[handle.id]  # type: ignore[attr-defined]
+    task = links_of(cluster).engine.state.tasks[handle.id]
     assert task.run["outputs"] == ["label"]
     assert set(task.run["inputs"]["x"]) == {"npy_base64"}
 
@@ -323,7 +324,7 @@ def test_submits_of_many_threads_travel_together(connect: Connect) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     cluster = connect()
-    link: Any = cluster._link
+    link: Any = links_of(cluster)
     with ThreadPoolExecutor(16) as pool:
         handles = list(pool.map(lambda n: cluster.submit(square, n), range(400)))
     assert [handle.result(WAIT_S) for handle in handles] == [n * n for n in range(400)]

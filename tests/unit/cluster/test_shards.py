@@ -12,6 +12,7 @@ import helix_ray as hx
 from helix_ray.cluster.api import Cluster
 from helix_ray.cluster.errors import ResultLostError, TaskFailedError
 from helix_ray.cluster.options import spec_of
+from tests.unit.cluster.memory_links import links_of
 
 Connect = Callable[..., Cluster]
 WAIT_S = 20.0
@@ -60,7 +61,7 @@ def test_large_parts_are_fetched_from_their_nodes(connect: Connect) -> None:
     handle = cluster.submit(large, 1000, shards=2)
     values = handle.result(WAIT_S)
     assert [value.sum() for value in values] == [0, 1000]
-    link: Any = cluster._link
+    link: Any = links_of(cluster)
     link.kept.pop((f"{handle.id}-s1", 1))
     with pytest.raises(ResultLostError, match=f"{handle.id}-s1"):
         cluster.handle(handle.id).result(WAIT_S)

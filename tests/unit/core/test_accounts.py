@@ -340,7 +340,7 @@ class TestAuthority:
         assert stage.refuse(o.SubmitTasks((spec(),)), ann).code is ErrorCode.FORBIDDEN
 
     def test_a_kept_receipt_is_not_given_to_who_is_gone(self, stage: Stage) -> None:
-        """But our own gateway, which repeats an order for its lost answer, hears what came of it."""
+        """But our own plane, which repeats an order for its lost answer, hears what came of it."""
         ann = add_user(stage)
         log_in(stage, ann, 1)
         mine = {"key": f"{ann.id}:k", "fingerprint": "f"}

@@ -10,8 +10,8 @@ import logging
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
-from actors.read_board import BoardReader
 from helix_ray.core.access import Principal, sees_task
+from helix_ray.plane.read_board import BoardReader
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from actors.local_link import CallFailed, LinkLost, LocalLink, LocalServer
+from actors.local_server import LocalServer
+from helix_ray.plane.links import CallFailed, LinkLost
+from helix_ray.plane.local_link import LocalLink
 
 
 class Desk:

@@ -8,9 +8,17 @@ from typing import Any
 
 import pytest
 
-from actors.read_board import FILE_NAME, FIRST_SLOT, SIZE_BYTES, SLOTS, WORD_BYTES, BoardReader, BoardWriter
-from actors.read_cache import TASKS_MAX, UNSEEN, ReadCache
 from helix_ray.core.access import Principal
+from helix_ray.plane.read_board import (
+    FILE_NAME,
+    FIRST_SLOT,
+    SIZE_BYTES,
+    SLOTS,
+    WORD_BYTES,
+    BoardReader,
+    BoardWriter,
+)
+from helix_ray.plane.read_cache import TASKS_MAX, UNSEEN, ReadCache
 
 OWNER = Principal("user-1", "one", ("developer",))
 STRANGER = Principal("user-2", "two", ("developer",))

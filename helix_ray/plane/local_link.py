@@ -1,45 +1,31 @@
 """Calls to the master from processes of its own host, over a Unix socket: a tenth of what a Ray call costs.
 
-The socket lies in a folder that only this user may enter, and the master asks the kernel whose process calls, so
-pickles come from our own processes only. Frames are a little-endian u32 length and a pickle. Processes of other
-hosts call through Ray, with the same methods.
+The socket lies in a folder that only this user may enter, and each end asks the kernel whose process the other is, so
+pickles come from our own processes only. Frames are a little-endian u32 length and a pickle. The master's end is
+actors/local_server.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import os
 import pickle
-import shutil
 import socket
 import struct
-import tempfile
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, cast
 
-log = logging.getLogger(__name__)
+from helix_ray.plane.links import CallFailed, LinkLost
 
 HEADER = struct.Struct("<I")
 PEER = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED in unix(7)
 
-Methods = Mapping[str, Callable[..., Awaitable[Any]]]
 
-
-class LinkLost(ConnectionError):
-    """The other end is gone; what was asked may or may not have been done."""
-
-
-class CallFailed(Exception):
-    """The master failed on a call: a bug of ours, told in its log."""
-
-
-class _Frames(asyncio.Protocol):
+class Frames(asyncio.Protocol):
     """Cuts the stream into pickled messages, both ways."""
 
-    def __init__(self, take: Callable[[_Frames, Any], None], lost: Callable[[_Frames], None]) -> None:
+    def __init__(self, take: Callable[[Frames, Any], None], lost: Callable[[Frames], None]) -> None:
         self._take = take
         self._lost = lost
         self._buffer = bytearray()
@@ -92,77 +78,21 @@ def _peer_uid(transport: asyncio.Transport) -> int:
     return int(uid)
 
 
-class LocalServer:
-    """The master's end: answers the methods that it is given."""
-
-    def __init__(self, methods: Methods) -> None:
-        self._methods = methods
-        self._opening = asyncio.Lock()
-        self._folder: Path | None = None
-        self._server: asyncio.AbstractServer | None = None
-        self._connections: set[_Frames] = set()
-        self._answering: set[asyncio.Task[None]] = set()
-
-    async def listen(self) -> str:
-        """Open the socket at the first call; return its path."""
-        # Whoever asks second must not hear of a path before the socket is there: it would settle for Ray.
-        async with self._opening:
-            if self._server is None:
-                # mkdtemp makes it 0700.
-                self._folder = Path(tempfile.mkdtemp(prefix="helix-master-"))
-                loop = asyncio.get_running_loop()
-                self._server = await loop.create_unix_server(self._accept, self._path())
-        return self._path()
-
-    def close(self) -> None:
-        """Close the socket and every connection."""
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self._connections):
-            connection.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _path(self) -> str:
-        return f"{self._folder}/master.sock"
-
-    def _accept(self) -> _Frames:
-        connection = _Frames(self._take, self._connections.discard)
-        self._connections.add(connection)
-        return connection
-
-    def _take(self, connection: _Frames, message: Any) -> None:
-        task = asyncio.get_running_loop().create_task(self._answer(connection, *message))
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
-
-    async def _answer(
-        self, connection: _Frames, number: int, method: str, arguments: tuple[Any, ...]
-    ) -> None:
-        try:
-            answer = (number, True, await self._methods[method](*arguments))
-        except Exception as error:
-            log.exception("call of %s failed", method)
-            answer = (number, False, repr(error))
-        if connection.transport is not None:
-            connection.send(answer)
-
-
 class LocalLink:
-    """A caller's end; `board` is where the master says what has changed (read_board.py), None where it does not."""
+    """A caller's end; `board` is where the master says what has changed (helix_ray/plane/read_board.py), None where it does not."""
 
     def __init__(self) -> None:
         self.board: str | None = None
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._connection: _Frames | None = None
+        self._connection: Frames | None = None
 
     @classmethod
     async def connect(cls, path: str) -> LocalLink:
         """Connect to a master's socket; raises OSError where it cannot be reached from here."""
         link = cls()
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_unix_connection(lambda: _Frames(link._take, link._lost), path)
+        _, connection = await loop.create_unix_connection(lambda: Frames(link._take, link._lost), path)
         link._connection = connection
         return link
 
@@ -184,7 +114,7 @@ class LocalLink:
         if self._connection is not None:
             self._connection.close()
 
-    def _take(self, connection: _Frames, message: Any) -> None:
+    def _take(self, connection: Frames, message: Any) -> None:
         number, done, answer = message
         future = self._waiting.get(number)
         if future is None or future.done():
@@ -194,19 +124,8 @@ class LocalLink:
         else:
             future.set_exception(CallFailed(answer))
 
-    def _lost(self, connection: _Frames) -> None:
+    def _lost(self, connection: Frames) -> None:
         self._connection = None
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(LinkLost("the master is gone"))
-
-
-class RayLink:
-    """The same calls through Ray, for processes of other hosts."""
-
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
-
-    async def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the master. Raises RayError."""
-        return await getattr(self._handle, method).remote(*arguments)

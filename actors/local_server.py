@@ -1,0 +1,74 @@
+"""The master's end of the Unix socket for callers of its own host (helix_ray/plane/local_link.py).
+
+Processes of other hosts call the same methods through Ray.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from helix_ray.plane.local_link import Frames
+
+log = logging.getLogger(__name__)
+
+Methods = Mapping[str, Callable[..., Awaitable[Any]]]
+
+
+class LocalServer:
+    """The master's end: answers the methods that it is given."""
+
+    def __init__(self, methods: Methods) -> None:
+        self._methods = methods
+        self._opening = asyncio.Lock()
+        self._folder: Path | None = None
+        self._server: asyncio.AbstractServer | None = None
+        self._connections: set[Frames] = set()
+        self._answering: set[asyncio.Task[None]] = set()
+
+    async def listen(self) -> str:
+        """Open the socket at the first call; return its path."""
+        # Whoever asks second must not hear of a path before the socket is there: it would settle for Ray.
+        async with self._opening:
+            if self._server is None:
+                # mkdtemp makes it 0700.
+                self._folder = Path(tempfile.mkdtemp(prefix="helix-master-"))
+                loop = asyncio.get_running_loop()
+                self._server = await loop.create_unix_server(self._accept, self._path())
+        return self._path()
+
+    def close(self) -> None:
+        """Close the socket and every connection."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self) -> str:
+        return f"{self._folder}/master.sock"
+
+    def _accept(self) -> Frames:
+        connection = Frames(self._take, self._connections.discard)
+        self._connections.add(connection)
+        return connection
+
+    def _take(self, connection: Frames, message: Any) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer(connection, *message))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, connection: Frames, number: int, method: str, arguments: tuple[Any, ...]) -> None:
+        try:
+            answer = (number, True, await self._methods[method](*arguments))
+        except Exception as error:
+            log.exception("call of %s failed", method)
+            answer = (number, False, repr(error))
+        if connection.transport is not None:
+            connection.send(answer)

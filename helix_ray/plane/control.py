@@ -1,0 +1,107 @@
+"""The plane: ports.ControlPlane for everybody who is not the master, over whatever links there are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from helix_ray.core.access import Principal
+from helix_ray.core.answers import Answer
+from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.orders import Order, Receipt, SubmitTasks
+from helix_ray.core.questions import (
+    ExplainTask,
+    GetResult,
+    GetTask,
+    ListNodes,
+    ListTasks,
+    PlanTask,
+    Question,
+    ReadLog,
+    WaitTasks,
+)
+from helix_ray.plane.batching import OrderBatches, QuestionBatches
+from helix_ray.plane.calls import Calls, Patience
+from helix_ray.plane.history import Retired, dependencies, settled_by
+from helix_ray.plane.keys import keyed
+from helix_ray.plane.links import Links
+from helix_ray.plane.nodes import OnNodes
+from helix_ray.plane.read_cache import ReadCache
+from helix_ray.ports import Batch
+
+# Questions whose answers may take long: they travel alone, so that nobody's short one waits for them.
+LONG = (ListTasks, WaitTasks, ListNodes, ExplainTask, PlanTask)
+
+
+class Plane:
+    """One caller's control plane; it lives on the event loop that uses it first."""
+
+    def __init__(
+        self,
+        links: Links,
+        *,
+        cached: bool = False,
+        patience: Patience | None = None,
+        linked: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`cached` keeps tasks that were read, and answers from them while they are known to be current; `linked` is
+        called before every attempt to reach the master anew."""
+        self._cache = ReadCache() if cached else None
+        self.calls = Calls(links, self._cache, patience, linked)
+        self._orders = OrderBatches(self.calls.master)
+        self._questions = QuestionBatches(self.calls.master)
+        self._retired = Retired(self.calls)
+        self._on_nodes = OnNodes(self.query, self.calls)
+
+    async def execute(self, order: Order) -> Receipt | Rejected:
+        """Carry out an order; it is durable when a Receipt comes back."""
+        order = keyed(order)
+        body = order.body
+        if isinstance(body, SubmitTasks) and (needed := dependencies(body)):
+            reply = await self.query(WaitTasks(needed), order.by)
+            settled = settled_by(order, body, reply)
+            if isinstance(settled, Rejected):
+                return settled
+            order = settled
+        answer = await self._orders.execute(order)
+        return await self._retired.carried_out(order, answer, self._orders.execute)
+
+    async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
+        """Answer a question from the master, the history or the node that knows: as of now, or of later."""
+        if isinstance(question, ReadLog):
+            return await self._on_nodes.read_log(question, by, wait_s)
+        if self._cache is not None and isinstance(question, GetTask):
+            return await self._task(self._cache, question, by)
+        reply: Answer
+        if wait_s > 0 or isinstance(question, LONG):
+            reply = await self.calls.master("query", question, by, wait_s, wait_s=wait_s)
+        else:
+            _, reply = await self._questions.ask(question, by)
+        reply = await self._retired.completed(question, by, reply)
+        if isinstance(question, GetResult) and not isinstance(reply, Rejected):
+            return await self._on_nodes.with_kept(reply)
+        return reply
+
+    async def _task(self, cache: ReadCache, question: GetTask, by: Principal) -> Answer:
+        known = cache.task(question.task_id, by)
+        if known is not None:
+            return known
+        generation = cache.generation()
+        seq, reply = await self._questions.ask(question, by)
+        if isinstance(reply, Rejected):
+            return await self._retired.completed(question, by, reply)
+        cache.keep(question.task_id, reply, seq, generation)
+        return reply
+
+    async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
+        """Return facts after a cursor; raises Refused (SERVICE_UNAVAILABLE) when the master stays away."""
+        batch: Batch | Rejected = await self.calls.master("events", after, limit, wait_s, wait_s=wait_s)
+        if isinstance(batch, Rejected):
+            raise Refused(batch)
+        return batch
+
+    async def aclose(self) -> None:
+        """Let go of the master; what is under way is not waited for. Safe to call twice."""
+        self.calls.close()
+        # The loop closes the socket in its next turn.
+        await asyncio.sleep(0)

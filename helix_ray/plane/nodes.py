@@ -1,0 +1,98 @@
+"""What stayed on nodes: large results, and the output of attempts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.answers import Answer
+from helix_ray.core.decide.shards import shard_id
+from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.questions import GetResult, GetTask, GetWorker, Question, ReadLog
+from helix_ray.execution.log_reading import read_log
+from helix_ray.plane.calls import Calls
+from helix_ray.plane.told import UNKNOWN, Told, Unavailable, as_answer, told
+
+# Asks the control plane as a whole, so that what has left memory is found as well.
+Ask = Callable[[Question, Principal], Awaitable[Answer]]
+
+
+# Shards' results that are fetched side by side.
+PARTS_AT_ONCE_MAX = 16
+
+
+class OnNodes:
+    """Fetches from the nodes what only they have."""
+
+    def __init__(self, ask: Ask, calls: Calls) -> None:
+        self._ask = ask
+        self._calls = calls
+
+    async def with_kept(self, reply: dict[str, Any]) -> Answer:
+        """Put into a result what of it stayed on nodes."""
+        result = reply.get("result")
+        if not isinstance(result, dict):
+            return reply
+        if isinstance(result.get("shards"), list):
+            return await self._with_kept_parts(reply, result["shards"])
+        if not _stayed(result):
+            return reply
+        worker_id = str(reply["assigned_worker"])
+        kept = await self._on_node(worker_id, "fetch_result", reply["id"], reply["attempt"])
+        if kept is UNKNOWN:
+            message = "The result was kept on a node that is gone; run the task again"
+            details = {"id": reply["id"], "worker": reply["assigned_worker"]}
+            return Rejected(ErrorCode.NOT_FOUND, message, details)
+        found = as_answer(kept)
+        return found if isinstance(found, Rejected) else {**reply, "result": {**result, **found}}
+
+    async def _with_kept_parts(self, reply: dict[str, Any], shards: Sequence[Any]) -> Answer:
+        """Put the shards' results in; what is lost stays what says where it was."""
+        at_once = asyncio.Semaphore(PARTS_AT_ONCE_MAX)
+
+        async def fetched(index: int, part: Any) -> Answer | Any:
+            if not isinstance(part, dict) or not _stayed(part):
+                return part
+            async with at_once:
+                shard = await self._ask(GetResult(shard_id(reply["id"], index)), SYSTEM)
+            if not isinstance(shard, Rejected):
+                return shard["result"]
+            return shard if shard.code is ErrorCode.SERVICE_UNAVAILABLE else part
+
+        parts = await asyncio.gather(*(fetched(index, part) for index, part in enumerate(shards)))
+        away = next((part for part in parts if isinstance(part, Rejected)), None)
+        return away or {**reply, "result": {**reply["result"], "shards": parts}}
+
+    async def read_log(self, question: ReadLog, by: Principal, wait_s: float) -> Answer:
+        """Return a piece of a task's log from its node, or from what a node of the head's machine has left."""
+        task = await self._ask(GetTask(question.task_id), by)
+        if isinstance(task, Rejected):
+            return task
+
+        async def read(attempt: int) -> Answer | None:
+            pieces = (question.task_id, attempt, question.offset, question.limit_bytes)
+            found = await self._on_node(
+                str(task["assigned_worker"]), "read_log", *pieces, wait_s, wait_s=wait_s
+            )
+            if found is UNKNOWN:
+                # A cluster that was started again has other nodes, but their machine has the same files.
+                found = told(await self._calls.history("read_log", *pieces))
+            return None if found is UNKNOWN else as_answer(found)
+
+        return await read_log(question, task, read, wait_s)
+
+    async def _on_node(self, worker_id: str, method: str, *arguments: Any, wait_s: float = 0.0) -> Told:
+        """Ask the actor that a worker is now: its id outlives its node's actor, and not everything outlives that."""
+        worker = await self._ask(GetWorker(worker_id), SYSTEM)
+        if isinstance(worker, Rejected):
+            gone = worker.code is ErrorCode.NOT_FOUND
+            return UNKNOWN if gone else Unavailable("node", "its node is not known")
+        if worker["status"] == "lost":
+            return UNKNOWN
+        return told(await self._calls.node(str(worker["node_id"]), method, *arguments, wait_s=wait_s))
+
+
+def _stayed(result: dict[str, Any]) -> bool:
+    return result.get("stored") == "object_store" and "value" not in result and "pickled" not in result

@@ -1,0 +1,84 @@
+"""Links over Ray: the one file of helix_ray that imports Ray, so it is itself imported only by those who have it.
+
+The master is called over its Unix socket where that can be reached (ADR 13), else through Ray. Ray's errors end here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from helix_ray.plane.links import CallFailed, LinkLost, MasterLink
+from helix_ray.plane.local_link import LocalLink
+from helix_ray.plane.names import MASTER, NAMESPACE
+
+
+class RayLinks:
+    """Ray's named actors, as links.Links."""
+
+    def __init__(self, namespace: str = NAMESPACE) -> None:
+        self._namespace = namespace
+
+    async def master(self) -> MasterLink:
+        """Connect to the master: to its socket where that can be reached, else through Ray. Raises LinkLost."""
+        handle = await self._find(MASTER)
+        info = await _called(handle, "info")
+        try:
+            link = await LocalLink.connect(info["socket"])
+        except OSError:
+            return _ThroughRay(handle)
+        link.board = info["board"]
+        return link
+
+    async def call(self, actor: str, method: str, *arguments: Any) -> Any:
+        """Call a method of a named actor. Raises LinkLost or CallFailed."""
+        return await _called(await self._find(actor), method, *arguments)
+
+    async def _find(self, name: str) -> Any:
+        try:
+            return await asyncio.to_thread(ray.get_actor, name, namespace=self._namespace)
+        except (ValueError, RayError) as error:
+            raise LinkLost(f"there is no {name}: {error}") from error
+
+
+class _ThroughRay:
+    """The master through Ray, for processes of other hosts, which cannot see its board either."""
+
+    board = None
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the master. Raises LinkLost or CallFailed."""
+        return await _called(self._handle, method, *arguments)
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
+
+
+async def _called(handle: Any, method: str, *arguments: Any) -> Any:
+    try:
+        return await getattr(handle, method).remote(*arguments)
+    except RayTaskError as error:
+        # Told in the actor's own log; what matters here is that it was no accident of the way.
+        raise CallFailed(str(error)) from error
+    except RayError as error:
+        raise LinkLost(str(error)) from error
+
+
+def join(address: str | None, namespace: str = NAMESPACE) -> RayLinks:
+    """Connect this process to a Ray cluster, where it is not yet, and return the links to the Helix Ray in it.
+
+    Raises ConnectionError where there is no Ray cluster, and LookupError where there is no Helix Ray in it.
+    """
+    if not ray.is_initialized():
+        ray.init(address=address or "auto")
+    try:
+        ray.get_actor(MASTER, namespace=namespace)
+    except ValueError as error:
+        raise LookupError(str(error)) from error
+    return RayLinks(namespace)
