@@ -1,8 +1,8 @@
 """The master: a Ray shell round the engine. It is the one process that writes the journal.
 
-Calls put orders into an inbox; one loop takes what is there, up to a weight, and has the engine carry it out in one
-commit, so commits group by themselves while the disk is busy. After each commit (and at least every TICK_S)
-the followers react, their orders go through the same engine, and whoever waits for news is woken.
+Calls put orders into an inbox; one loop takes what is there, as much as a commit may have (actors/commits.py), and has the
+engine carry it out in one commit, so commits group by themselves while the disk is busy. After each commit (and at least
+every TICK_S) the followers react, their orders go through the same engine, and whoever waits for news is woken.
 
 Nothing keeps the loop for long: commits and reactions are bounded, long answers are made in steps, a snapshot is made by a
 child process, and the turn meter tells what took longest.
@@ -28,14 +28,14 @@ import ray
 
 from actors.clock import SystemClock
 from actors.collector import leave_out_of_collections, without_collector
-from actors.inbox import Inbox
+from actors.commits import Commits
 from actors.keeping import Keeping
 from actors.life import Fatal, LivingActor, Work
 from actors.local_server import LocalServer
 from actors.snapshotter import Snapshotter
 from actors.turn_meter import TurnMeter
 from helix_ray.config import Settings
-from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.access import Principal
 from helix_ray.core.answers import has_news
 from helix_ray.core.codec import UnknownKind
 from helix_ray.core.errors import Rejected, forbidden
@@ -53,13 +53,11 @@ from helix_ray.core.questions import (
 from helix_ray.core.turns import TurnsTold
 from helix_ray.engine import Engine
 from helix_ray.followers import in_master
-from helix_ray.followers.base import Follower, News
 from helix_ray.journal.errors import JournalDamaged, JournalTooNew
 from helix_ray.journal.sqlite import FILE_NAME as JOURNAL_FILE
 from helix_ray.plane.read_board import BoardWriter
 from helix_ray.ports import Batch, NotReady
 from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
-from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +76,6 @@ PAUSE_S_PER_TASK = 0.00001
 # Facts of one answer, whatever the asker's limit.
 EVENTS_MAX = 5000
 WAIT_S_MAX = 30.0
-FACTS_PER_REACTION = 100_000
 
 T = TypeVar("T")
 Answer = dict[str, Any] | Rejected
@@ -92,7 +89,6 @@ class Master(LivingActor):
         self._settings = settings
         self._first = first
         self._keeping = Keeping(settings.data_dir, settings.disk_reserve_bytes)
-        self._inbox = Inbox()
         self._meter = TurnMeter("master")
         self._told = TurnsTold()
         self._board: BoardWriter | None = None
@@ -131,8 +127,8 @@ class Master(LivingActor):
         log.info("epoch %d: folded %d facts up to %d", journal.epoch, folded, engine.state.seq)
         self._engine = engine
         engine.board = self._board = _board_of(settings.data_dir)
-        self._followers: list[Follower] = in_master(policy)
-        self._cursor = self._woken = engine.state.seq
+        self._commits = Commits(engine, in_master(policy), self._meter.turns.ran)
+        self._woken = engine.state.seq
 
     def loops(self) -> Sequence[Work]:
         """Commit what arrives, keep HEAD and snapshots, and open a journal whole that is open for reading only."""
@@ -151,7 +147,7 @@ class Master(LivingActor):
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
         future: asyncio.Future[list[Receipt | Rejected]] = asyncio.get_running_loop().create_future()
-        self._inbox.put(orders, future)
+        self._commits.put(orders, future)
         self._arrived.set()
         return await future
 
@@ -258,10 +254,11 @@ class Master(LivingActor):
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
-                self._commit_inbox()
+                self._commits.commit()
                 # Answers go out before the followers work on what they were about.
                 await asyncio.sleep(0)
-                if self._react() or self._inbox:
+                # What the followers would order on a full disk is refused. They see all of it later.
+                if (self._keeping.hindrance() is None and self._commits.react()) or self._commits:
                     self._arrived.set()
                 self._wake()
                 await asyncio.sleep(0)
@@ -273,37 +270,6 @@ class Master(LivingActor):
         while True:
             await asyncio.sleep(TICK_S)
             self._arrived.set()
-
-    def _commit_inbox(self) -> None:
-        taken = self._inbox.take()
-        if not taken:
-            return
-        answers = self._execute([order for call in taken for order in call.orders])
-        start = 0
-        for orders, future, _ in taken:
-            if not future.cancelled():
-                future.set_result(answers[start : start + len(orders)])
-            start += len(orders)
-
-    def _execute(self, orders: Sequence[Order]) -> list[Receipt | Rejected]:
-        for order in orders:
-            self._meter.turns.ran(type(order.body).__name__)
-        return self._engine.execute(orders)
-
-    def _react(self) -> bool:
-        """Have the followers react once; say whether their orders have made news for them."""
-        if self._keeping.hindrance() is not None:
-            # What they would order is refused. They see all of it later.
-            return False
-        batch = self._engine.events(self._cursor, FACTS_PER_REACTION)
-        self._cursor = batch.cursor
-        clock = self._engine.clock
-        news = News(self._engine.state, self._engine.liveness, batch.facts, clock.wall(), clock.monotonic())
-        bodies = [body for follower in self._followers for body in follower.react(news)]
-        self._execute(
-            [Order(body, SYSTEM, f"req-{type(body).__name__.lower()}", new_seed()) for body in bodies]
-        )
-        return bool(bodies)
 
     def _wake(self) -> None:
         if self._engine.state.seq != self._woken:

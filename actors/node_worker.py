@@ -224,11 +224,14 @@ class NodeWorker(LivingActor):
                 if isinstance(answer, Rejected) and answer.code is ErrorCode.SERVICE_UNAVAILABLE:
                     await asyncio.sleep(AGAIN_S)
                     continue
+                taken = len(reports)
                 if isinstance(answer, Rejected):
                     log.error("reports refused: %s", answer)
-                elif answer.data["stale"]:
-                    log.info("%d reports came too late", len(answer.data["stale"]))
-                del self._outgoing[: len(reports)]
+                else:
+                    taken = answer.data["taken"]
+                    if answer.data["stale"]:
+                        log.info("%d reports came too late", len(answer.data["stale"]))
+                del self._outgoing[:taken]
 
     async def _sweep_loop(self) -> None:
         while True:

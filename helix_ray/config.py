@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     connections_max: int = Field(4096, ge=16)
     connections_per_address_max: int = Field(1024, ge=1)
     batch_tasks_max: int = Field(10_000, ge=1)
+    batch_linked_tasks_max: int = Field(5000, ge=1)
     batch_dependencies_max: int = Field(20_000, ge=1)
     disk_reserve_bytes: int = Field(64 << 20, ge=0)
     queue_tasks_max: int = Field(2_000_000, ge=1)
@@ -153,6 +154,7 @@ class Settings(BaseSettings):
             command_roles=_names(self.command_roles),
             function_allow=_names(self.function_allow),
             queue_tasks_max=self.queue_tasks_max,
+            batch_linked_tasks_max=self.batch_linked_tasks_max,
             batch_dependencies_max=self.batch_dependencies_max,
             workers_per_user_max=self.workers_per_user_max,
             sessions_per_user_max=self.sessions_per_user_max,

@@ -133,12 +133,20 @@ class Engine:
             folded += len(facts)
         return folded
 
-    def execute(self, orders: Sequence[Order]) -> list[Receipt | Rejected]:
-        """Carry out orders in one commit; see the steps above. Raises JournalFailed, which must end the process."""
+    def execute(self, orders: Sequence[Order], facts_max: int | None = None) -> list[Receipt | Rejected]:
+        """Carry out orders in one commit; see the steps above. Raises JournalFailed, which must end the process.
+
+        With `facts_max` no further order is begun once so many facts are made: there are answers for those that were
+        carried out, at least for the first. What one order makes is bounded by decide.
+        """
         facts: list[Fact] = []
         now = self.clock.wall()
         room = _Asked(self._room)
-        answers = [self._decide_and_fold(order, now, facts, room) for order in orders]
+        answers: list[Receipt | Rejected] = []
+        for order in orders:
+            answers.append(self._decide_and_fold(order, now, facts, room))
+            if facts_max is not None and len(facts) >= facts_max:
+                break
         if facts:
             try:
                 self.journal.append(facts)

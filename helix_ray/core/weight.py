@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from helix_ray.core.orders import (
+    CancelTask,
+    DeleteTask,
     ExpireTasks,
+    LoseWorker,
     Order,
+    OrderBody,
     RegisterWorker,
     ReleaseTasks,
     RemoveWorker,
     ReportAttempts,
     RetireTasks,
+    RetryTask,
     StartAttempts,
     SubmitTasks,
+    UpdateTask,
 )
 from helix_ray.core.policy import Policy
+from helix_ray.core.state import State
 
 # A dependency costs about a fifth of a task, and letting a finished task go a tenth.
 DEPENDENCIES_PER_TASK = 5
 RETIRED_PER_TASK = 10
+# To take a link between two tasks away costs less than to make it.
+LINKS_PER_TASK = 40
 # What a worker that starts again, or is removed, may hold is known to the state only; one order takes away so many at most.
 TAKEN_AWAY_TASKS = Policy().spread_tasks_max
 # Orders up to this weight do not wait behind heavier ones.
 LIGHT_TASKS_MAX = 20
+# What ends a task, or begins it again, may have to do so to hundreds of others: only whoever has the state knows.
+ENDING_TASKS = LIGHT_TASKS_MAX + 1
+ENDING_STATUSES = frozenset({"completed", "failed", "cancelled"})
 
 
 def tasks_of(spec: dict[str, Any]) -> int:
@@ -33,16 +45,19 @@ def tasks_of(spec: dict[str, Any]) -> int:
     return 1 + count if type(count) is int and count > 0 else 1
 
 
+def links_of(spec: dict[str, Any]) -> int:
+    """Return how many dependencies a spec comes to: each of its shards has them as well."""
+    depends_on = spec.get("depends_on")
+    return tasks_of(spec) * len(depends_on) if isinstance(depends_on, list) else 0
+
+
 def weight_of_spec(spec: dict[str, Any]) -> int:
     """Return the weight of one spec of a submit."""
-    depends_on = spec.get("depends_on")
-    linked = len(depends_on) if isinstance(depends_on, list) else 0
-    count = tasks_of(spec)
-    return count + count * linked // DEPENDENCIES_PER_TASK
+    return tasks_of(spec) + links_of(spec) // DEPENDENCIES_PER_TASK
 
 
 def weight_of(order: Order) -> int:
-    """Return the weight of an order."""
+    """Return the weight of an order for whoever does not have the state."""
     body = order.body
     if isinstance(body, SubmitTasks):
         return sum(map(weight_of_spec, body.specs))
@@ -54,6 +69,27 @@ def weight_of(order: Order) -> int:
         return len(body.task_ids)
     if isinstance(body, RemoveWorker) or (isinstance(body, RegisterWorker) and body.kind == "node"):
         return TAKEN_AWAY_TASKS
+    if _may_reach_others(body):
+        return ENDING_TASKS
     if isinstance(body, RetireTasks):
         return 1 + body.limit // RETIRED_PER_TASK
     return 1
+
+
+def _may_reach_others(body: OrderBody) -> TypeGuard[UpdateTask | CancelTask | RetryTask | DeleteTask]:
+    if isinstance(body, UpdateTask):
+        return body.status in ENDING_STATUSES
+    return isinstance(body, (CancelTask, RetryTask, DeleteTask))
+
+
+def weight_in(state: State, order: Order) -> int:
+    """Return the weight of an order for whoever has the state: what a task's end, or a worker's, takes along counts, too."""
+    body = order.body
+    if _may_reach_others(body):
+        task = state.tasks.get(body.task_id)
+        waiting = len(state.dependents.get(body.task_id, ()))
+        return 1 if task is None else tasks_of(task.spec) + min(waiting, TAKEN_AWAY_TASKS)
+    if isinstance(body, (RegisterWorker, RemoveWorker, LoseWorker)):
+        worker = state.workers.get(body.worker_id or "")
+        return 1 if worker is None else 1 + min(len(worker.held), TAKEN_AWAY_TASKS)
+    return weight_of(order)

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 Asked = TypeVar("Asked")
 Got = TypeVar("Got")
 
-# Calls on their way to the master at once; more than that waits and travels together.
+# Calls of a line on their way to the master at once; more than that waits and travels together.
 CALLS_UNDER_WAY_MAX = 2
 # In weight (helix_ray/core/weight.py).
 CALL_TASKS_MAX = 500
@@ -81,34 +81,29 @@ class _Batches(Generic[Asked, Got]):
         task.add_done_callback(self._running.discard)
 
 
-class OrderBatches(_Batches[Order, "Receipt | Rejected"]):
-    """Orders that touch few tasks do not wait behind a bulk submit: there is a line for each kind."""
+class _OrderLine(_Batches[Order, "Receipt | Rejected"]):
+    """Orders that travel in calls of their own."""
 
     def __init__(self, call: Call) -> None:
         super().__init__()
         self._call = call
-        self._light: list[tuple[Waiting[Order, Receipt | Rejected], int]] = []
-        self._heavy: list[tuple[Waiting[Order, Receipt | Rejected], int]] = []
+        self._line: list[tuple[Waiting[Order, Receipt | Rejected], int]] = []
 
-    async def execute(self, order: Order) -> Receipt | Rejected:
+    async def execute(self, order: Order, weight: int) -> Receipt | Rejected:
         """Carry out an order; it is durable when a Receipt comes back."""
         future: asyncio.Future[Receipt | Rejected] = asyncio.get_running_loop().create_future()
-        weight = weight_of(order)
-        (self._light if weight <= LIGHT_TASKS_MAX else self._heavy).append(((order, future), weight))
+        self._line.append(((order, future), weight))
         self._send()
         return await future
 
     def _take(self) -> list[Waiting[Order, Receipt | Rejected]]:
-        """Take the orders of one call, the light ones first, and a heavy one where there is any."""
-        taken: list[Waiting[Order, Receipt | Rejected]] = []
-        room = CALL_TASKS_MAX
-        for line in (self._light, self._heavy):
-            count = 0
-            while count < len(line) and (room > 0 or (line is self._heavy and not count)):
-                room -= line[count][1]
-                count += 1
-            taken += [waiting for waiting, _ in line[:count]]
-            del line[:count]
+        """Take the orders of one call: the first one, and more while there is room."""
+        count, room = 0, CALL_TASKS_MAX
+        while count < len(self._line) and room > 0:
+            room -= self._line[count][1]
+            count += 1
+        taken = [waiting for waiting, _ in self._line[:count]]
+        del self._line[:count]
         return taken
 
     async def _carry(self, batch: list[Order]) -> list[Receipt | Rejected]:
@@ -117,6 +112,19 @@ class OrderBatches(_Batches[Order, "Receipt | Rejected"]):
 
     def _failed(self) -> Receipt | Rejected:
         return INTERNAL
+
+
+class OrderBatches:
+    """Orders that touch few tasks do not wait behind those that may touch many, nor for their answers: each kind has its line."""
+
+    def __init__(self, call: Call) -> None:
+        self._light, self._heavy = _OrderLine(call), _OrderLine(call)
+
+    async def execute(self, order: Order) -> Receipt | Rejected:
+        """Carry out an order; it is durable when a Receipt comes back."""
+        weight = weight_of(order)
+        line = self._light if weight <= LIGHT_TASKS_MAX else self._heavy
+        return await line.execute(order, weight)
 
 
 class QuestionBatches(_Batches[tuple[Question, Principal], tuple[int, Answer]]):

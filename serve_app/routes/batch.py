@@ -2,7 +2,7 @@
 
 A batch goes to the control plane as orders of at most ORDER_TASKS_MAX tasks (shards and dependencies count, see
 helix_ray/core/weight.py), each of which is durable by itself. Only a batch whose tasks name each other (`"#3"`) is one
-order; it is bounded by batch_tasks_max with its shards, as every batch is by batch_dependencies_max.
+order; it is bounded by batch_linked_tasks_max with its shards, as every batch is by batch_dependencies_max.
 
 What takes time for each task is done SLICE_TASKS at a time, with turns for other requests in between.
 """
@@ -21,7 +21,7 @@ from helix_ray.config import Settings
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, invalid
 from helix_ray.core.orders import Order, Receipt, SubmitTasks
-from helix_ray.core.weight import tasks_of, weight_of_spec
+from helix_ray.core.weight import links_of, tasks_of, weight_of_spec
 from helix_ray.wire import task_answers as shapes
 from helix_ray.wire.tasks import TASK, BatchIn
 from helix_ray.wire.times import iso
@@ -102,14 +102,14 @@ async def _validated(tasks: Sequence[Any]) -> tuple[Specs, dict[int, Rejected]]:
 
 def _chunks(specs: Specs, settings: Settings) -> list[Specs]:
     """Return the specs of each order; raise Refused where the batch as a whole is too much."""
-    names = [name for spec in specs for name in spec.get("depends_on") or ()]
-    if len(names) > settings.batch_dependencies_max:
-        details = {"dependencies": len(names), "dependencies_max": settings.batch_dependencies_max}
+    linked = sum(map(links_of, specs))
+    if linked > settings.batch_dependencies_max:
+        details = {"dependencies": linked, "dependencies_max": settings.batch_dependencies_max}
         raise Refused(invalid("Too many dependencies in one batch", field="tasks", **details))
-    if any(name.startswith("#") for name in names):
+    if any(name.startswith("#") for spec in specs for name in spec.get("depends_on") or ()):
         count = sum(map(tasks_of, specs))
-        if count > settings.batch_tasks_max:
-            details = {"tasks": count, "tasks_max": settings.batch_tasks_max}
+        if count > settings.batch_linked_tasks_max:
+            details = {"tasks": count, "tasks_max": settings.batch_linked_tasks_max}
             message = "Too many tasks and shards in a batch whose tasks name each other"
             raise Refused(invalid(message, field="tasks", **details))
         return [specs]

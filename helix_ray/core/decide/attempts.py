@@ -28,7 +28,7 @@ from helix_ray.core.orders import (
 )
 from helix_ray.core.retry import retry_delay_s
 from helix_ray.core.state import Task
-from helix_ray.core.weight import tasks_of
+from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
 
 
 def start(body: StartAttempts, ctx: Context) -> Decision:
@@ -89,12 +89,15 @@ def _preempted(victims: Sequence[tuple[str, int]], ctx: Context) -> list[Event]:
 
 
 def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
-    """Take a node worker's reports; the receipt lists in `stale` the indexes that came too late."""
+    """Take a node worker's reports; the receipt lists in `stale` the indexes that came too late.
+
+    `taken` is how many it has dealt with: fewer than there are where what hangs on them is more than one order may do.
+    """
     worker = ctx.state.workers.get(body.worker_id)
     if worker is None:
         return not_found("Worker", body.worker_id)
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
-    decision = Decision(endings.events, {"stale": []})
+    decision = Decision(endings.events, {"stale": [], "taken": len(body.reports)})
     concluded: set[str] = set()
     reached: dict[str, float] = {}
     for i, item in enumerate(body.reports):
@@ -114,10 +117,33 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
             decision.events.extend(progress(task, percent, item.note))
         elif item.outcome == "outlasted":
             decision.events.append(TaskOutlasted(task.id, task.attempt, max(0.0, item.duration_s or 0.0)))
-        else:
+        elif endings.spend(_ended_with(task, item, ctx)):
             concluded.add(item.task_id)
             conclude(task, item, ctx, endings)
+        else:
+            decision.data["taken"] = i
+            break
     return decision
+
+
+def _ended_with(task: Task, item: AttemptReport, ctx: Context) -> int:
+    """Return how much a report does to other tasks: to those that wait for one that is completed, or to all shards of a
+    whole where one fails for good; in tasks."""
+    if item.outcome == "completed":
+        return len(ctx.state.dependents.get(task.id, ())) // LINKS_PER_TASK
+    whole = whole_of(ctx.state, task) if _is_final(task, item, ctx) else None
+    return 0 if whole is None else tasks_of(whole.spec)
+
+
+def _is_final(task: Task, item: AttemptReport, ctx: Context) -> bool:
+    """Say whether an attempt that was not completed is the task's last one."""
+    if item.outcome == "lost":
+        return task.losses >= ctx.policy.losses_max
+    return item.outcome != "returned" and not _has_retries(task, item)
+
+
+def _has_retries(task: Task, item: AttemptReport) -> bool:
+    return bool(item.retryable and task.failures < task.spec.get("max_retries", 0))
 
 
 def _current(task: Task, attempt: int, worker_id: str, ctx: Context) -> bool:
@@ -153,7 +179,7 @@ def conclude(task: Task, item: AttemptReport, ctx: Context, endings: Endings) ->
         endings.events.append(TaskRequeued(task.id, task.attempt, "returned"))
     elif item.outcome == "lost":
         _lost(task, error, ctx, endings)
-    elif item.retryable and task.failures < task.spec.get("max_retries", 0):
+    elif _has_retries(task, item):
         delay = retry_delay_s(
             task.spec.get("retry_backoff_s"), task.failures + 1, ctx.policy, ctx.order.seed + task.id
         )

@@ -30,7 +30,7 @@ from helix_ray.core.events import (
 )
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.state import State, Task
-from helix_ray.core.weight import tasks_of
+from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
 
 Ending = TaskCompleted | TaskFailed | TaskCancelled | TaskDeleted
 WHOLE_FAILED = "the task that it is a part of has failed"
@@ -67,7 +67,7 @@ class Endings:
 
     def spend(self, tasks: int) -> bool:
         """Count tasks that this order works on for other reasons; False when there is no room left for any."""
-        if self._left <= 0:
+        if tasks and self._left <= 0:
             return False
         self._left -= tasks
         return True
@@ -186,7 +186,7 @@ class Endings:
             task = whole
         if self.over(task):
             return
-        self._left -= tasks_of(task.spec)
+        self._left -= tasks_of(task.spec) + len(task.waits_for) // LINKS_PER_TASK
         message = f"it depends on {cause}, which will not be completed"
         error = {"reason": reason, "message": message, "dependency": cause}
         self._end(task, TaskFailed(task.id, task.attempt, error), _Owed(task, reason, WHOLE_FAILED))

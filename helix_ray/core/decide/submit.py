@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from helix_ray.core.access import changes_all_tasks, in_scope
@@ -19,7 +20,7 @@ from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
 from helix_ray.core.spec_shape import malformed
 from helix_ray.core.state import MANUAL, Demand, Task, TaskClass, class_of, demand_of, project_of
-from helix_ray.core.weight import tasks_of
+from helix_ray.core.weight import links_of, tasks_of
 
 
 def task_ids(seed: str, count: int) -> list[str]:
@@ -37,13 +38,10 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     ids = task_ids(ctx.order.seed, len(specs))
     if any(task_id in ctx.state.tasks for task_id in ids):
         return _again(ids, ctx)
-    linked = sum(_dependencies_of(spec) for spec in specs)
-    if linked > ctx.policy.batch_dependencies_max:
-        details = {"dependencies": linked, "dependencies_max": ctx.policy.batch_dependencies_max}
-        return invalid("Too many dependencies in one batch", field="tasks", **details)
-    full = _queue_full(ctx, sum(map(tasks_of, specs)))
-    if full is not None:
-        return full
+    count = sum(map(tasks_of, specs))
+    refusal = _too_many(specs, count, ctx.policy) or _queue_full(ctx, count)
+    if refusal is not None:
+        return refusal
     check = _Checks(ctx)
     refused = [check.refusal(spec) for spec in specs]
     waits = _waits(body, ids, refused, ctx)
@@ -65,9 +63,16 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     return decision
 
 
-def _dependencies_of(spec: dict[str, Any]) -> int:
-    names = spec.get("depends_on")
-    return len(names) if isinstance(names, list) else 0
+def _too_many(specs: Sequence[dict[str, Any]], count: int, policy: Policy) -> Rejected | None:
+    """Refuse what one commit cannot take in; a task alone may have as many shards as a task may have."""
+    if count > policy.batch_linked_tasks_max and len(specs) > 1:
+        details = {"tasks": count, "tasks_max": policy.batch_linked_tasks_max}
+        return invalid("Too many tasks and shards in one order", field="tasks", **details)
+    linked = sum(map(links_of, specs))
+    if linked > policy.batch_dependencies_max:
+        details = {"dependencies": linked, "dependencies_max": policy.batch_dependencies_max}
+        return invalid("Too many dependencies in one batch", field="tasks", **details)
+    return None
 
 
 def _queue_full(ctx: Context, count: int) -> Rejected | None:

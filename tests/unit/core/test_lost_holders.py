@@ -12,7 +12,7 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import AttemptReport, OrderBody
 from tests.unit.core.stage import ADMIN, COMMAND, NODE, Stage, spec
 
-HELD = 10_000
+HELD = 5_000
 NEXT_BOOT = o.RegisterWorker("host", (), {"cpu": 4.0}, NODE, "node", "node-1", "boot-2")
 
 

@@ -1,0 +1,134 @@
+"""A master without processes: real engine, followers and SQLite file, and the CPU time of each turn of its loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from actors.clock import SystemClock
+from actors.collector import GC_THRESHOLD, NEVER
+from actors.commits import Commits
+from actors.inbox import Answers
+from helix_ray.core import orders as o
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.decide.submit import task_ids
+from helix_ray.core.errors import Rejected
+from helix_ray.core.orders import Order, OrderBody
+from helix_ray.core.policy import Policy
+from helix_ray.core.questions import ListTasks, Question
+from helix_ray.engine import Engine
+from helix_ray.followers import in_master
+from helix_ray.journal.sqlite import SqliteJournal
+
+KEY = b"k" * 32
+BOOT = "boot"
+FUNCTION: dict[str, Any] = {"kind": "function", "function": "helix_ray.samples:noop"}
+
+
+def spec(**fields: Any) -> dict[str, Any]:
+    """Return a task spec as the wire makes it."""
+    return {"title": "Test Task", "type": "building", **fields}
+
+
+class Turns:
+    """What is carried out between two looks of others: `seconds` of CPU time of each turn, by what ran in it."""
+
+    def __init__(self, folder: Path, policy: Policy | None = None) -> None:
+        self._folder = folder
+        self._policy = policy or Policy()
+        self._serial = 0
+        self._open()
+
+    def _open(self) -> None:
+        self.journal = SqliteJournal(self._folder, KEY)
+        self.engine = Engine(self.journal, self._policy, SystemClock())
+        self.engine.recover()
+        self.seconds: list[tuple[float, str]] = []
+        self._ran: list[str] = []
+        self.commits = Commits(self.engine, in_master(self._policy), self._ran.append)
+
+    def start_again(self) -> None:
+        """Close the journal and fold it again, as after the death of the master."""
+        self.engine.save_snapshot()
+        self.journal.close()
+        self._open()
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Forget the turns so far, and have the collector as the master has it."""
+        before = gc.get_threshold()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, NEVER, NEVER)
+        self.seconds.clear()
+        try:
+            yield
+        finally:
+            gc.set_threshold(*before)
+            gc.unfreeze()
+
+    def longest(self) -> tuple[float, str]:
+        """Return the longest turn, and what ran in it."""
+        return max(self.seconds)
+
+    def turn(self, work: Callable[[], Any]) -> Any:
+        """Do something in a turn of its own."""
+        started = time.thread_time()
+        done = work()
+        self.seconds.append((time.thread_time() - started, "+".join(dict.fromkeys(self._ran)) or "look"))
+        self._ran.clear()
+        return done
+
+    def call(self, *bodies: OrderBody) -> Answers:
+        """Send orders in one message, and go on until nothing is left to be done; return their answers."""
+        return self.calls([bodies])[0]
+
+    def calls(self, messages: Sequence[Sequence[OrderBody]]) -> list[Answers]:
+        """Send messages at the same time."""
+
+        async def drive() -> list[Answers]:
+            loop = asyncio.get_running_loop()
+            futures = [loop.create_future() for _ in messages]
+            for bodies, future in zip(messages, futures, strict=True):
+                self.commits.put([self._order(body) for body in bodies], future)
+            busy = True
+            while busy or self.commits:
+                self.turn(self.commits.commit)
+                busy = self.turn(self.commits.react)
+            return [future.result() for future in futures]
+
+        answers = asyncio.run(drive())
+        refused = [answer for some in answers for answer in some if isinstance(answer, Rejected)]
+        assert not refused, refused[0]
+        return answers
+
+    def _order(self, body: OrderBody) -> Order:
+        self._serial += 1
+        return Order(body, SYSTEM, "req-test", f"seed-{self._serial:08}")
+
+    def submit(self, specs: Sequence[dict[str, Any]]) -> list[str]:
+        """Submit tasks in one order; return their ids."""
+        [answer] = self.call(o.SubmitTasks(tuple(specs)))
+        assert not isinstance(answer, Rejected)
+        assert not answer.data["rejected"]
+        return task_ids(answer.data["seed"], len(specs))
+
+    def add_nodes(self, offers: Sequence[o.RegisterWorker]) -> None:
+        """Register node workers."""
+        self.engine.execute([self._order(offer) for offer in offers])
+
+    def ask(self, question: Question) -> None:
+        """Answer a question, step by step where it is answered in steps."""
+        if not isinstance(question, ListTasks):
+            self._ran.append(type(question).__name__)
+            assert not isinstance(self.turn(lambda: self.engine.query(question, SYSTEM)), Rejected)
+            return
+        steps = self.engine.steps(question, SYSTEM)
+        over = object()
+        while self.turn(lambda: next(steps, over)) is not over:
+            self.seconds[-1] = (self.seconds[-1][0], "ListTasks")
