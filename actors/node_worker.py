@@ -24,7 +24,7 @@ from actors.life import LivingActor, Work
 from actors.results import ResultShelf, to_report
 from actors.usage import NodeUsage
 from helix_ray.config import Settings
-from helix_ray.core.access import SYSTEM
+from helix_ray.core.access import inside
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import (
     AttemptReport,
@@ -64,6 +64,7 @@ class NodeWorker(LivingActor):
     def __init__(self, settings: Settings, offer: dict[str, Any]) -> None:
         self._settings = settings
         self._offer = offer
+        self._by = inside(offer["worker_id"])
         self._boot = uuid4().hex
         self._log_dir = Path(os.environ.get(NODE_DATA_DIR) or settings.data_dir) / "logs"
         models = settings.models_dir or Path(__file__).parent.parent / "helix_ray" / "models"
@@ -153,14 +154,14 @@ class NodeWorker(LivingActor):
             self._fence.acknowledged(sent_at)
 
     async def _order(self, body: OrderBody) -> Receipt | Rejected:
-        return await self._plane.execute(Order(body, SYSTEM, f"req-{self._offer['worker_id']}", new_seed()))
+        return await self._plane.execute(Order(body, self._by, f"req-{self._by.id}", new_seed()))
 
     async def _work_loop(self) -> None:
         await self._register()
         boot, epoch, after = self._boot, 0, 0
         while True:
             question = WorkFor(self._offer["worker_id"], boot, epoch, after)
-            reply = await self._plane.query(question, SYSTEM, WORK_WAIT_S)
+            reply = await self._plane.query(question, self._by, WORK_WAIT_S)
             if boot != self._boot:
                 return
             if isinstance(reply, Rejected):

@@ -187,8 +187,9 @@ class Engine:
                 # It was heard of all the same: a full disk loses no worker.
                 self._note_pulse(order, decided.data, now)
             return refusal
+        author = order.by.id if decided.author is None else decided.author
         for event in decided.events:
-            fact = Fact(self.state.seq + 1, now, order.by.id, order.request_id, event, order.origin)
+            fact = Fact(self.state.seq + 1, now, author, order.request_id, event, order.origin)
             evolve(self.state, fact)
             facts.append(fact)
         self._note_pulse(order, decided.data, now)

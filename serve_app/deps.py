@@ -18,6 +18,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal, may
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden, invalid
 from helix_ray.core.orders import Order, OrderBody, Receipt
+from helix_ray.core.origin import Origin
 from helix_ray.core.questions import Question
 from helix_ray.ports import ControlPlane
 from helix_ray.security.passwords import PasswordGate
@@ -30,6 +31,7 @@ from serve_app.sessions import SessionCache
 
 VERB: Final = "x-helix-verb"
 KEY_HEADER: Final = b"idempotency-key"
+AGENT_HEADER: Final = b"user-agent"
 KEY_CHARS_MAX: Final = 255
 # Cannot be part of a client's key, so keys made from one never meet another's.
 PART: Final = "\t"
@@ -79,13 +81,14 @@ class Caller:
         """Put an order into its envelope. `sent` is what its idempotency key stands for; `part` tells the orders
         of one request apart."""
         request_id = request_id_of(self.request.scope)
+        origin = origin_of(self.request, self.by)
         if self._key is None:
-            return Order(body, self.by, request_id, new_seed())
+            return Order(body, self.by, request_id, new_seed(), origin=origin)
         key = f"{self.by.id}:{self._key}{PART + part if part else ''}"
         scope = self.request.scope
         content = sent.digest() if sent is not None else b""
         told = fingerprint(scope["method"].encode(), scope["path"].encode(), content)
-        return Order(body, self.by, request_id, new_seed(), key, told)
+        return Order(body, self.by, request_id, new_seed(), key, told, origin)
 
     async def execute(self, body: OrderBody, sent: Body | None = None) -> Receipt:
         """Carry out one order; raise Refused when it is rejected."""
@@ -120,6 +123,17 @@ def address_of(request: Request) -> str:
     """Return the client's address as the edge found it."""
     found: str = request.scope.get("state", {}).get(state.CLIENT_ADDRESS, "")
     return found
+
+
+def origin_of(request: Request, by: Principal | None = None) -> Origin:
+    """Return where a request comes from, for the header of the facts that it leads to."""
+    agent = b""
+    for name, value in request.scope["headers"]:
+        if name == AGENT_HEADER:
+            agent = value
+            break
+    credential = (by.session or by.token or "") if by is not None else ""
+    return Origin(address_of(request), credential, agent.decode("latin-1"))
 
 
 async def signed_in(request: Request) -> Principal:

@@ -27,7 +27,16 @@ class Principal:
     projects: tuple[str, ...] | None = None
 
 
+# What the system decides by itself. Whoever else is inside the cluster has an id of their own and the same rights.
 SYSTEM = Principal("system", "system", ("system",))
+# The author of what somebody did who did not say who they are, or could not prove it.
+ANONYMOUS_ID = "anonymous"
+
+
+def inside(author: str) -> Principal:
+    """Return a part of the cluster as who it is, with the rights of the system: a node worker, a Ray job."""
+    return Principal(author, author, SYSTEM.roles)
+
 
 ROLES = ("admin", "developer", "viewer", "worker")
 

@@ -36,8 +36,14 @@ class Origin:
 
     def __post_init__(self) -> None:
         for name, chars_max in _CHARS_MAX:
-            if len(text := getattr(self, name)) > chars_max:
-                object.__setattr__(self, name, text[:chars_max])
+            text = getattr(self, name)
+            if len(text) > chars_max or not text.isprintable():
+                object.__setattr__(self, name, _printable(text[:chars_max]))
+
+
+def _printable(text: str) -> str:
+    """Return text from outside without what a terminal obeys and what is no UTF-8."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 _CHARS_MAX: Final = (

@@ -17,7 +17,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from helix_ray.core.access import SYSTEM
+from helix_ray.core.access import SYSTEM, Principal, inside
 from helix_ray.core.ended import MESSAGES
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden
 from helix_ray.core.orders import (
@@ -25,9 +25,11 @@ from helix_ray.core.orders import (
     CloseSession,
     OpenSession,
     Order,
+    OrderBody,
     RefreshSession,
     RefuseLogin,
 )
+from helix_ray.core.origin import Origin
 from helix_ray.core.questions import GetUser
 from helix_ray.security.passwords import check_rules
 from helix_ray.security.tokens import hash_refresh, make_refresh, next_refresh
@@ -36,7 +38,7 @@ from helix_ray.wire.ids import fingerprint, new_seed
 from helix_ray.wire.times import iso
 from serve_app.answers import json_answer, no_content
 from serve_app.bodies import read
-from serve_app.deps import Services, SignedIn, address_of, key_of, services_of
+from serve_app.deps import Services, SignedIn, address_of, key_of, origin_of, services_of
 from serve_app.openapi import public, verb
 from serve_app.problems import request_id_of
 
@@ -54,13 +56,14 @@ async def login(request: Request) -> Response:
     sent = (await read(request)).validated(shapes.LOGIN, "login")
     user = await _authenticated(services, sent["username"], sent["password"])
     if user is None:
-        await _note_refusal(services, request, sent["username"])
+        await _note_refusal(request, sent["username"])
         raise Refused(REFUSED)
     refresh, now = make_refresh(), time.time()
     refresh_ends = now + services.settings.refresh_ttl_s
     session_id = f"session-{new_seed()}"
     body = OpenSession(user["id"], session_id, hash_refresh(refresh), refresh_ends, address_of(request))
-    receipt = await services.execute(Order(body, SYSTEM, request_id_of(request.scope), new_seed()))
+    origin = replace(origin_of(request), credential=session_id)
+    receipt = await services.execute(_order(request, body, origin))
     answer = _tokens(services, user, session_id, refresh, refresh_ends)
     evicted = receipt.data.get("evicted")
     if evicted:
@@ -79,10 +82,16 @@ async def _authenticated(services: Services, username: str, password: str) -> di
     return known if right else None
 
 
-async def _note_refusal(services: Services, request: Request, username: str) -> None:
+def _order(request: Request, body: OrderBody, origin: Origin, by: Principal = SYSTEM) -> Order:
+    """Put what the API does for somebody who may not do it by themselves into an envelope."""
+    return Order(body, by, request_id_of(request.scope), new_seed(), origin=origin)
+
+
+async def _note_refusal(request: Request, username: str, by: Principal | None = None) -> None:
     """Keep a wrong password for the audit."""
-    body = RefuseLogin(username, address_of(request))
-    await services.execute(Order(body, SYSTEM, request_id_of(request.scope), new_seed()))
+    author = SYSTEM if by is None else inside(by.id)
+    order = _order(request, RefuseLogin(username, address_of(request)), origin_of(request, by), author)
+    await services_of(request).execute(order)
 
 
 def _tokens(
@@ -121,7 +130,7 @@ async def refresh_tokens(request: Request) -> Response:
     present_hash = hash_refresh(present)
     ends = time.time() + services.settings.refresh_ttl_s
     body = RefreshSession(present_hash, hash_refresh(next_refresh(services.secrets[0], present)), ends)
-    order = Order(body, SYSTEM, request_id_of(request.scope), new_seed())
+    order = _order(request, body, origin_of(request))
     if key is not None:
         # "~": kept for minutes, as long as someone may still repeat the request.
         told = fingerprint(present_hash.encode())
@@ -170,7 +179,7 @@ async def change_password(caller: SignedIn) -> Response:
     sent = (await read(caller.request)).validated(shapes.PASSWORD, "password")
     services = caller.services
     if await _authenticated(services, caller.by.name, sent["current_password"]) is None:
-        await _note_refusal(services, caller.request, caller.by.name)
+        await _note_refusal(caller.request, caller.by.name, caller.by)
         raise Refused(forbidden("The current password is wrong", field="current_password"))
     broken = check_rules(sent["new_password"])
     if broken is not None:

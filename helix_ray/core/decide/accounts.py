@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from helix_ray.core.access import ROLES
+from helix_ray.core.access import ANONYMOUS_ID, ROLES, SYSTEM
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.ended import refusal, why_gone
 from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, invalid, not_found
@@ -124,12 +124,13 @@ def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
     data: dict[str, Any] = {"session_id": body.session_id}
     if evicted:
         data["evicted"] = [s.opened_at for s in evicted]
-    return Decision(events, data)
+    return Decision(events, data, author=body.user_id)
 
 
 def refuse_login(body: RefuseLogin, ctx: Context) -> Decision:
     """Keep a failed login for the audit."""
-    return Decision([LoginRefused(body.username, body.address)])
+    author = None if ctx.order.by.id != SYSTEM.id else ANONYMOUS_ID
+    return Decision([LoginRefused(body.username, body.address)], author=author)
 
 
 def refresh_session(body: RefreshSession, ctx: Context) -> Decision | Rejected:
@@ -147,11 +148,13 @@ def refresh_session(body: RefreshSession, ctx: Context) -> Decision | Rejected:
         return refusal("expired", session.expires_at)
     if session.refresh_hash == hashed:
         refreshed = SessionRefreshed(session.id, body.next_hash, body.expires_at)
-        return Decision([refreshed], _refreshed(ctx, session, body.next_hash, ctx.now, body.expires_at))
+        told = _refreshed(ctx, session, body.next_hash, ctx.now, body.expires_at)
+        return Decision([refreshed], told, author=session.user_id)
     spent_at = session.spent[hashed]
     if ctx.now - spent_at <= ctx.policy.refresh_replay_s:
         following = _after(session, hashed)
-        return Decision([], _refreshed(ctx, session, following, spent_at, session.expires_at))
+        told = _refreshed(ctx, session, following, spent_at, session.expires_at)
+        return Decision([], told, author=session.user_id)
     reused = refusal("refresh_reused", ctx.now).details
     return Decision([SessionClosed(session.id, "refresh_reused")], {"refused": True, **reused})
 

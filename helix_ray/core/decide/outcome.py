@@ -15,10 +15,15 @@ from helix_ray.core.state import State
 
 @dataclass(slots=True)
 class Decision:
-    """Facts to append, and what the receipt says."""
+    """Facts to append, and what the receipt says.
+
+    `author` is whose the facts are where the order comes from somebody else: a login is its user's, though a replica of the
+    API gives the order. None: whoever gave it.
+    """
 
     events: list[Event] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
+    author: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

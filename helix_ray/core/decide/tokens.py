@@ -86,7 +86,7 @@ def note_token_use(body: NoteTokenUse, ctx: Context) -> Decision:
     token = ctx.state.tokens.get(body.token_id)
     if token is None or (token.last_used_at or 0.0) > ctx.now - USE_NOTED_EVERY_S:
         return Decision()
-    return Decision([TokenUsed(token.id)])
+    return Decision([TokenUsed(token.id)], author=token.user_id)
 
 
 TOKEN_ORDERS: dict[type, Decider] = {
