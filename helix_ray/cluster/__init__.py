@@ -51,7 +51,7 @@ def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
     if address is None and "ray" not in sys.modules:
         os.environ |= local.ray_environment(os.environ)
     # Only now: Ray reads its environment when it is imported.
-    from helix_ray.plane.ray_links import join
+    from helix_ray.plane.ray_links import job_id, join
 
     try:
         links = join(address, namespace)
@@ -60,4 +60,4 @@ def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
     except LookupError:
         message = f"no Helix Ray runs in this Ray cluster (namespace {namespace}); start it with: helix up"
         raise ClusterUnavailable(message) from None
-    return Cluster(Plane(links))
+    return Cluster(Plane(links), job_id())

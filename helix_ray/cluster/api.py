@@ -18,7 +18,7 @@ from helix_ray.cluster.options import Options, spec_of
 from helix_ray.cluster.payload import Frozen, absent, name_of, pack
 from helix_ray.cluster.tensors import encoded
 from helix_ray.cluster.waiting import Outcome, Watcher
-from helix_ray.core.access import Principal
+from helix_ray.core.access import inside
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import CancelTask, Order, OrderBody, Receipt, SubmitTasks
@@ -29,16 +29,18 @@ from helix_ray.wire.ids import new_seed
 
 R = TypeVar("R")
 
-# Whoever can start a Ray job may run any code on the cluster: there is nothing left to deny.
-IN_CLUSTER = Principal("system", "in-cluster", ("system",))
+# What is not said by a Ray job, but by a program that was given a plane.
+NO_JOB = "none"
 
 
 class Cluster:
     """A Helix Ray, from inside its Ray cluster. Safe to share between threads; `close` it or use it with `with`."""
 
-    def __init__(self, plane: Plane) -> None:
-        """Everything that is asked of the plane is asked on the cluster's own thread."""
+    def __init__(self, plane: Plane, job_id: str = NO_JOB) -> None:
+        """Everything that is asked of the plane is asked on the cluster's own thread, as the Ray job `job_id`."""
         self._plane = plane
+        # Whoever can start a Ray job may run any code on the cluster: there is nothing left to deny.
+        self._by = inside(f"job:{job_id}")
         self.background = Background("helix-cluster")
         self.watcher = Watcher(self._ask, self.background)
         current.opened(self)
@@ -171,7 +173,7 @@ class Cluster:
         """
         task_id = task if isinstance(task, str) else task.id
         wish = PlanTask(task_id, strategy, tuple(required_capabilities), max_nodes)
-        work = distribute(self._plane, IN_CLUSTER, wish, self._envelope, dry_run=dry_run)
+        work = distribute(self._plane, self._by, wish, self._envelope, dry_run=dry_run)
         answer = self.background.run(work)
         if isinstance(answer, Rejected):
             raise raised(answer)
@@ -225,10 +227,9 @@ class Cluster:
             future.result()
         return handle
 
-    @staticmethod
-    def _envelope(body: OrderBody, seed: str | None = None) -> Order:
+    def _envelope(self, body: OrderBody, seed: str | None = None) -> Order:
         seed = seed or new_seed()
-        return Order(body, IN_CLUSTER, f"req-{seed}", seed)
+        return Order(body, self._by, f"req-{seed}", seed)
 
     async def _execute(self, body: OrderBody, seed: str) -> Receipt | Rejected:
         return await self._plane.execute(self._envelope(body, seed))
@@ -241,7 +242,7 @@ class Cluster:
         return answer
 
     async def _ask(self, question: Question, wait_s: float = 0.0) -> dict[str, Any]:
-        answer = await self._plane.query(question, IN_CLUSTER, wait_s)
+        answer = await self._plane.query(question, self._by, wait_s)
         if isinstance(answer, Rejected):
             raise raised(answer)
         return answer

@@ -70,6 +70,12 @@ async def _called(handle: Any, method: str, *arguments: Any) -> Any:
         raise LinkLost(str(error)) from error
 
 
+def job_id() -> str:
+    """Return the id of the Ray job that this process belongs to."""
+    found: str = ray.get_runtime_context().get_job_id()
+    return found
+
+
 def join(address: str | None, namespace: str = NAMESPACE) -> RayLinks:
     """Connect this process to a Ray cluster, where it is not yet, and return the links to the Helix Ray in it.
 

@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 
 from helix_ray import cluster as hx
 from helix_ray.cluster.api import Cluster
 from helix_ray.core.errors import Refused
+from helix_ray.core.events import subject_of
+from helix_ray.core.questions import Counts, GetTask
 from tests.ray.conftest import LiveCluster
 
 WAIT_S = 60.0
@@ -58,6 +61,20 @@ def test_functions_of_this_program_run_elsewhere(helix: Cluster) -> None:
     assert helix.submit(square, 12).result(WAIT_S) == 144
     assert helix.submit(lambda: {1, 2}).result(WAIT_S) == {1, 2}
     assert (helix.submit(np.arange, 3).result(WAIT_S) == [0, 1, 2]).all()
+
+
+def test_a_job_and_a_node_are_the_authors_of_what_they_do(cluster: LiveCluster, helix: Cluster) -> None:
+    """The task belongs to the Ray job; what the node reports is the node's; the system placed it."""
+    handle = helix.submit(square, 3)
+    assert handle.result(WAIT_S) == 9
+    task = cluster.ask(GetTask(handle.id))
+    job = f"job:{ray.get_runtime_context().get_job_id()}"
+    assert task["owner"] == job
+    facts = cluster.run(lambda plane: plane.events(max(0, cluster.ask(Counts())["seq"] - 1000), 1000)).facts
+    authors = {type(fact.event).__name__: fact.actor for fact in facts if subject_of(fact.event) == handle.id}
+    assert authors == {
+        "TaskSubmitted": job, "TaskAssigned": "system", "TaskCompleted": task["assigned_worker"]
+    }  # fmt: skip
 
 
 def test_exceptions_come_back_as_they_were_raised(helix: Cluster) -> None:
