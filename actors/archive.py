@@ -2,17 +2,22 @@
 
 What finished after `retired_through` is memory's to answer for; what the tables do not have yet up to there (a file
 that was lost is made again from the journal) nobody can answer for, and "no such task" would be a lie.
+
+The tables follow the journal, so they are behind it. An end that they have does not change any more, unless somebody
+deletes the task or queues it again: of those the master remembers the newest, and is asked with every answer which
+of them the tables do not know of yet.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from helix_ray.core.access import SYSTEM, Principal, sees_all_tasks, sees_task
 from helix_ray.core.errors import Rejected
-from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
+from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated
 from helix_ray.plane.told import Unavailable
 from helix_ray.ports import ControlPlane
 from helix_ray.views.history import History
@@ -22,6 +27,14 @@ BEHIND = Unavailable("history", "the history is being made again")
 
 # Runs a call of the history on a thread: (function, arguments) -> its result.
 OnThread = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What of the tables counts: ends up to `retired_through`, but those of `outdated`."""
+
+    retired_through: int
+    outdated: frozenset[str]
 
 
 class Archive:
@@ -36,9 +49,12 @@ class Archive:
 
     async def find(self, question: GetTask | GetResult, by: Principal) -> dict[str, Any] | Unavailable | None:
         """Return a retired task or its result; None when there is none that the asker may see."""
-        through = await self._retired_through()
-        if through is None:
-            return NO_MASTER
+        bounds = await self._bounds(task_ids=(question.task_id,))
+        if isinstance(bounds, Unavailable):
+            return bounds
+        if question.task_id in bounds.outdated:
+            return None
+        through = bounds.retired_through
         ask = self._history.get_task if isinstance(question, GetTask) else self._history.result
         view: dict[str, Any] | None = await self._on_thread(ask, question.task_id, through)
         if view is None and self._history.through < through:
@@ -51,6 +67,9 @@ class Archive:
         """Complete a listing of what is in memory with the retired tasks behind it."""
         if self._history.through < live["retired_through"]:
             return BEHIND
+        bounds = await self._bounds(until=live["seq"])
+        if isinstance(bounds, Unavailable):
+            return bounds
         owner = None if sees_all_tasks(by) else by.id
         lines, total = await self._on_thread(
             self._history.list,
@@ -59,6 +78,7 @@ class Archive:
             live["retired_through"],
             question.offset + question.limit,
             by.projects,
+            sorted(bounds.outdated),
         )
         skip = max(0, question.offset - live["total"])
         page = live["tasks"] + lines[skip:]
@@ -66,10 +86,12 @@ class Archive:
 
     async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | Unavailable:
         """Complete a WaitTasks answer with the outcomes of retired tasks."""
-        through = await self._retired_through()
-        if through is None:
-            return NO_MASTER
-        found = await self._on_thread(self._history.results, live["unknown"], through)
+        bounds = await self._bounds(task_ids=tuple(live["unknown"]))
+        if isinstance(bounds, Unavailable):
+            return bounds
+        through = bounds.retired_through
+        wanted = [task_id for task_id in live["unknown"] if task_id not in bounds.outdated]
+        found = await self._on_thread(self._history.results, wanted, through)
         seen = {i: view for i, view in found.items() if await self._sees(by, view)}
         unknown = [task_id for task_id in live["unknown"] if task_id not in seen]
         if unknown and self._history.through < through:
@@ -84,7 +106,11 @@ class Archive:
             project = None if task is None else task["project_id"]
         return sees_task(by, view["owner"], project)
 
-    async def _retired_through(self) -> int | None:
-        """Return how far tasks are retired; None when the master does not answer."""
-        counts = await self._plane.query(Counts(), SYSTEM)
-        return None if isinstance(counts, Rejected) else int(counts["retired_through"])
+    async def _bounds(self, task_ids: tuple[str, ...] | None = None, until: int = 0) -> _Bounds | Unavailable:
+        """Return what counts of what is read from the tables after this call."""
+        told = await self._plane.query(Outdated(self._history.through, task_ids, until), SYSTEM)
+        if isinstance(told, Rejected):
+            return NO_MASTER
+        if not told["complete"]:
+            return BEHIND
+        return _Bounds(int(told["retired_through"]), frozenset(told["task_ids"]))

@@ -88,30 +88,36 @@ def _list_tasks(state: State, liveness: Liveness, question: q.ListTasks, by: Pri
 
 def list_tasks(state: State, question: q.ListTasks, by: Principal) -> Generator[None, None, Answer]:
     """Give a page, newest first, in steps: the state may change between two, and each task is told as it is when its step
-    comes. `retired_through` and `retired` tell the history where its part begins."""
+    comes. `retired_through`, `retired` and `seq` tell the history where its part begins, and as of when."""
+    seq = state.seq
     everything = sees_all_tasks(by)
     end = question.offset + question.limit
     known_total = _indexed_total(state, question) if everything and by.projects is None else None
     owner = None if everything else by.id
-    lines: list[dict[str, Any]] = []
+    shown: list[tuple[Task, dict[str, Any]]] = []
     total = 0
     for tasks in _newest_first(state):
         for task in _matching(tasks, question, owner):
             if not in_scope(by, project_of(task)):
                 continue
             if question.offset <= total < end:
-                lines.append(task_line(task))
+                shown.append((task, task_line(task)))
             total += 1
         if known_total is not None and total >= end:
             break
         yield
+    # What has left memory between two steps is the history's to tell.
+    lines = [
+        line for task, line in shown if task.id in state.tasks or task.finished_seq > state.retired_through
+    ]
     return {
         "tasks": lines,
-        "total": total if known_total is None else known_total,
+        "total": (total if known_total is None else known_total) - (len(shown) - len(lines)),
         "limit": question.limit,
         "offset": question.offset,
         "retired": sum(state.retired.values()),
         "retired_through": state.retired_through,
+        "seq": seq,
     }
 
 
@@ -263,6 +269,25 @@ def _counts(state: State, liveness: Liveness, question: q.Counts, by: Principal)
     }
 
 
+def _outdated(state: State, liveness: Liveness, question: q.Outdated, by: Principal) -> Answer:
+    """`complete` is False for a history that is further behind than what is remembered here."""
+    ids: list[str] = []
+    if question.task_ids is None:
+        for task_id, seq in reversed(state.rewritten.items()):
+            if seq <= question.after:
+                break
+            if seq <= question.until:
+                ids.append(task_id)
+    else:
+        rewritten = state.rewritten
+        ids = [i for i in question.task_ids if rewritten.get(i, 0) > question.after and i not in state.tasks]
+    return {
+        "task_ids": ids,
+        "complete": question.after >= state.rewritten_dropped,
+        "retired_through": state.retired_through,
+    }
+
+
 def _metrics(state: State, liveness: Liveness, question: q.Metrics, by: Principal) -> Answer:
     """`loops` is filled in by the process whose loops there are to measure."""
     workers = Counter(
@@ -291,6 +316,7 @@ ANSWERERS: dict[type, Callable[[State, Liveness, Any, Principal], Answer]] = {
     q.ListUsers: _list_users,
     q.GetSession: _get_session,
     q.Counts: _counts,
+    q.Outdated: _outdated,
     q.ListProjects: _list_projects,
     q.GetProject: _get_project,
     q.Metrics: _metrics,

@@ -97,7 +97,7 @@ def _known(
     waits: list[str] = []
     for name in names:
         task = state.tasks.get(name)
-        if task is None and name in settled:
+        if task is None and name in settled and name not in state.rewritten:
             continue
         if task is None or not may_name(task):
             return _unknown(name)

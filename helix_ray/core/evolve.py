@@ -25,6 +25,8 @@ from helix_ray.core.state import (
     class_of,
 )
 
+# Ends that a history which is behind still tells; one that is further behind than that does not answer.
+REWRITTEN_MAX = 10_000
 # What a task is told when one that it waits for will not be completed; it tells the same to those that wait for it.
 DOOMS = frozenset({"dependency_failed", "dependency_cancelled", "dependency_deleted"})
 
@@ -211,6 +213,7 @@ def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
         task.preemptions += 1
     elif event.cause == "manual":
         task.failures = task.losses = task.preemptions = 0
+        _rewrite(state, task.id, fact.seq)
     task.error = event.error
     task.result = None
     task.worker = None
@@ -317,8 +320,18 @@ def _drop(state: State, task: Task) -> None:
     state.deadlines.pop(task.id, None)
 
 
+def _rewrite(state: State, task_id: str, seq: int) -> None:
+    """Note that the history, which may have the task's end, follows later."""
+    state.rewritten[task_id] = seq
+    state.rewritten.move_to_end(task_id)
+    if len(state.rewritten) > REWRITTEN_MAX:
+        _, state.rewritten_dropped = state.rewritten.popitem(last=False)
+
+
 def _deleted(state: State, event: ev.TaskDeleted, fact: ev.Fact) -> None:
     task = state.tasks.get(event.id)
+    if task is None or task.status in TERMINAL or event.id in state.rewritten:
+        _rewrite(state, event.id, fact.seq)
     if task is None:
         # It was retired: only the history holds it, and follows this fact.
         return

@@ -57,11 +57,12 @@ class RetryTask:
 
 @dataclass(frozen=True, slots=True)
 class DeleteTask:
-    """Forget a task; a running attempt of it is revoked. `retired_owner` names the owner of a task that only
-    the history still holds."""
+    """Forget a task with its shards; a running attempt of it is revoked. `retired_owner` and `retired_shards` say whose
+    a task is that only the history still holds, and how many shards it has."""
 
     task_id: str
     retired_owner: str | None = None
+    retired_shards: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,19 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Outdated:
+    """What a history that has followed up to `after` says wrong; for the system only.
+
+    With `task_ids`: which of these were deleted since. Without: which ended tasks were deleted or queued again, up to
+    the fact `until`.
+    """
+
+    after: int
+    task_ids: tuple[str, ...] | None = None
+    until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """Figures for /metrics: no id, no name and no text of anybody's is among them."""
 
@@ -182,6 +195,6 @@ class Readiness:
 
 Question = (
     GetTask | ListTasks | GetResult | ReadLog | WaitTasks | WorkFor | ListWorkers | GetWorker | GetUser
-    | ListUsers | GetSession | Counts | Metrics | SigningKeys | ClusterStatus | ListNodes | GetNode | ExplainTask | PlanTask
+    | ListUsers | GetSession | Counts | Outdated | Metrics | SigningKeys | ClusterStatus | ListNodes | GetNode | ExplainTask | PlanTask
     | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
 )  # fmt: skip

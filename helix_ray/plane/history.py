@@ -97,8 +97,10 @@ class Retired:
         if isinstance(task, Rejected):
             return task
         if isinstance(body, DeleteTask):
-            # Only the history knows whose it was.
-            return await execute(replace(order, body=replace(body, retired_owner=task["owner"])))
+            # Only the history knows whose it was, and how many shards it had.
+            shards = (task.get("shards") or {}).get("count", 0)
+            whole = replace(body, retired_owner=task["owner"], retired_shards=shards)
+            return await execute(replace(order, body=whole))
         return _over(task)
 
 

@@ -143,12 +143,13 @@ class History:
         retired_through: int,
         limit: int,
         projects: Sequence[str] | None = None,
+        without: Sequence[str] = (),
     ) -> tuple[list[dict[str, Any]], int]:
         """Return up to `limit` tasks that finished up to `retired_through`, newest first by submit, as
         core.views.task_line does, and how many there are. `owner` narrows to one's own, `projects` to those of
-        these; question.limit and question.offset are not looked at."""
+        these; `without` are left out, by id; question.limit and question.offset are not looked at."""
         with self._asking() as con:
-            return read.list_tasks(con, question, owner, retired_through, limit, projects)
+            return read.list_tasks(con, question, owner, retired_through, limit, projects, without)
 
     def result(self, task_id: str, retired_through: int | None = None) -> dict[str, Any] | None:
         """Return a finished task's outcome as core.views.result_view does, or None."""

@@ -78,9 +78,10 @@ def list_tasks(
     retired_through: int,
     limit: int,
     projects: Sequence[str] | None = None,
+    without: Sequence[str] = (),
 ) -> tuple[list[dict[str, Any]], int]:
     """Return up to `limit` lines as core.views.task_line does, newest first, and how many there are in all."""
-    where, values = _conditions(question, owner, retired_through, projects)
+    where, values = _conditions(question, owner, retired_through, projects, without)
     counted = con.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
     assert counted is not None
     rows = con.execute(
@@ -92,7 +93,11 @@ def list_tasks(
 
 
 def _conditions(
-    question: ListTasks, owner: str | None, retired_through: int, projects: Sequence[str] | None
+    question: ListTasks,
+    owner: str | None,
+    retired_through: int,
+    projects: Sequence[str] | None,
+    without: Sequence[str],
 ) -> tuple[str, list[Any]]:
     tests = {
         "finished_seq <= ?": retired_through,
@@ -105,6 +110,7 @@ def _conditions(
         "created_at >= ?": question.since,
         "created_at < ?": question.until,
         "list_contains(?::VARCHAR[], project_id)": None if projects is None else list(projects),
+        "NOT list_contains(?::VARCHAR[], id)": list(without) or None,
     }
     asked = {test: value for test, value in tests.items() if value is not None}
     return " AND ".join(asked), list(asked.values())

@@ -8,7 +8,7 @@ from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_edited, refuse_over_quota
-from helix_ray.core.decide.shards import is_sharded, refused_for_shard, shards_of
+from helix_ray.core.decide.shards import is_sharded, refused_for_shard, shard_id, shards_of
 from helix_ray.core.decide.standing import standing
 from helix_ray.core.errors import Rejected, conflict, forbidden, invalid, not_found
 from helix_ray.core.events import (
@@ -282,13 +282,22 @@ def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
     if body.task_id not in ctx.state.tasks and body.retired_owner is not None:
         if by.projects is not None or (body.retired_owner != by.id and not changes_all_tasks(by)):
             return not_found("Task", body.task_id)
-        return Decision([TaskDeleted(body.task_id)], {"id": body.task_id})
+        # Its shards ended with it, and may be in memory still.
+        ids = [shard_id(body.task_id, index) for index in range(body.retired_shards)]
+        return Decision([TaskDeleted(each) for each in (*ids, body.task_id)], {"id": body.task_id})
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     endings.delete(task)
-    return Decision(endings.events, {"id": task.id})
+    count = task.spec["shards"]["count"] if is_sharded(task) else 0
+    return Decision([*_shards_elsewhere(task.id, count, ctx), *endings.events], {"id": task.id})
+
+
+def _shards_elsewhere(whole_id: str, count: int, ctx: Context) -> list[Event]:
+    """Return the deletions of a task's shards that have left memory before it."""
+    ids = (shard_id(whole_id, index) for index in range(count))
+    return [TaskDeleted(each) for each in ids if each not in ctx.state.tasks]
 
 
 def retire(body: RetireTasks, ctx: Context) -> Decision:

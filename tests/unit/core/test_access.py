@@ -65,6 +65,7 @@ TABLE = {
     "Identify": "",
     "GetSession": "",
     "Counts": "adv",
+    "Outdated": "",
     "ClusterStatus": "adv",
     "ListNodes": "adv",
     "GetNode": "adv",

@@ -1,0 +1,219 @@
+"""The history is behind the journal, and nobody can tell: what was deleted or queued again is so in the next answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.archive import BEHIND, Archive
+from helix_ray.core import evolve
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.orders import (
+    AttemptReport,
+    CancelTask,
+    DeleteTask,
+    Order,
+    OrderBody,
+    Receipt,
+    RegisterWorker,
+    ReportAttempts,
+    RetireTasks,
+    RetryTask,
+    SubmitTasks,
+    UpdateTask,
+)
+from helix_ray.core.questions import GetResult, GetTask, ListTasks, Question, WaitTasks
+from helix_ray.plane.control import Plane
+from helix_ray.plane.names import HISTORIAN
+from helix_ray.testing import MemoryControlPlane
+from helix_ray.views.history import History
+from helix_ray.wire.ids import new_seed
+
+TASK = {"title": "t", "type": "planning"}
+SHARDED = {**TASK, "shards": {"count": 2}, "run": {"kind": "command", "argv": ["true"]}}
+
+
+@dataclass
+class Links:
+    """The master and the historian of this process; the history follows when `follow` is called."""
+
+    plane: MemoryControlPlane
+    history: History
+    board: str | None = None
+
+    async def master(self) -> Links:
+        return self
+
+    def close(self) -> None:
+        pass
+
+    async def call(self, name: str, *arguments: Any) -> Any:
+        if name == HISTORIAN:
+            method, *rest = arguments
+            return await getattr(Archive(self.history, self.plane), method)(*rest)
+        return await getattr(self, name)(*arguments)
+
+    async def execute_batch(self, orders: list[Order]) -> list[Receipt | Rejected]:
+        return [self.plane.carry_out(order) for order in orders]
+
+    async def query(self, question: Question, by: Any, wait_s: float) -> Any:
+        return await self.plane.query(question, by, wait_s)
+
+    async def query_batch(self, pairs: list[tuple[Question, Any]]) -> tuple[int, list[Any]]:
+        return self.plane.engine.state.seq, [self.plane.ask(question, by) for question, by in pairs]
+
+    def follow(self) -> None:
+        """Have the history take in all there is."""
+        while facts := self.plane.engine.events(self.history.cursor, 1000).facts:
+            self.history.ingest(facts)
+
+    def retire(self) -> int:
+        """Let everything that has ended leave memory, once the history has it."""
+        self.follow()
+        return int(self.plane.give(RetireTasks(self.history.cursor, 1e12)).data["retired"])
+
+    def ask(self, question: Question) -> Any:
+        return asyncio.run(Plane(self).query(question, SYSTEM))
+
+    def do(self, body: OrderBody) -> Receipt | Rejected:
+        return asyncio.run(Plane(self).execute(Order(body, SYSTEM, "req-t", new_seed())))
+
+    def submit(self, spec: dict[str, Any]) -> str:
+        receipt = self.do(SubmitTasks((spec,)))
+        assert isinstance(receipt, Receipt)
+        if receipt.data["rejected"]:
+            raise Refused(receipt.data["rejected"]["0"])
+        return f"task-{receipt.data['seed']}"
+
+    def listed(self) -> list[tuple[str, str]]:
+        page = self.ask(ListTasks())
+        assert page["total"] == len(page["tasks"])
+        return [(line["id"], line["status"]) for line in page["tasks"]]
+
+
+@pytest.fixture
+def links(tmp_path: Path) -> Iterator[Links]:
+    history = History(tmp_path / "history.duckdb")
+    yield Links(MemoryControlPlane(), history)
+    history.close()
+
+
+def ended(links: Links, status: str = "completed") -> str:
+    """Return a task that has left memory."""
+    task_id = links.submit(TASK)
+    links.do(UpdateTask(task_id, status=status))
+    assert links.retire() >= 1
+    return task_id
+
+
+def gone(links: Links, task_id: str) -> bool:
+    """Say whether no question and no order finds a task."""
+    found = [links.ask(GetTask(task_id)), links.ask(GetResult(task_id)), links.do(CancelTask(task_id))]
+    waited = links.ask(WaitTasks((task_id,)))
+    missing = [isinstance(each, Rejected) and each.code == "NOT_FOUND" for each in found]
+    missing += [waited["unknown"] == [task_id], task_id not in dict(links.listed())]
+    assert len(set(missing)) == 1, missing
+    return missing[0]
+
+
+def test_a_deleted_task_of_the_history_is_gone_at_once(links: Links) -> None:
+    """Before the history has followed, and after; and nothing can depend on it."""
+    task_id = ended(links)
+    assert not gone(links, task_id)
+    assert isinstance(links.do(DeleteTask(task_id)), Receipt)
+    assert gone(links, task_id)
+    with pytest.raises(Refused):
+        links.submit({**TASK, "depends_on": [task_id]})
+    links.follow()
+    assert gone(links, task_id)
+
+
+def test_a_dependency_that_is_deleted_on_the_way_is_refused(links: Links) -> None:
+    """The plane has heard that it is completed; the master knows that it was deleted since."""
+    task_id = ended(links)
+    links.do(DeleteTask(task_id))
+    stale = SubmitTasks(({**TASK, "depends_on": [task_id]},), frozenset({task_id}))
+    assert links.plane.give(stale).data["rejected"]
+
+
+def test_a_task_that_is_deleted_in_memory_does_not_come_back_from_the_history(links: Links) -> None:
+    """The history has its end, and others' retirement moves past it, before it follows the deletion."""
+    first, second = links.submit(TASK), links.submit(TASK)
+    for each in (first, second):
+        links.do(UpdateTask(each, status="completed"))
+    links.follow()
+    through = links.history.cursor
+    links.do(DeleteTask(first))
+    assert links.plane.give(RetireTasks(through, 1e12)).data["retired"] == 1
+    assert gone(links, first)
+    assert links.listed() == [(second, "completed")]
+
+
+def test_a_task_that_is_queued_again_is_listed_once(links: Links) -> None:
+    """The history still has its old end; memory has it pending."""
+    first, second = links.submit(TASK), links.submit(TASK)
+    for each in (first, second):
+        links.do(UpdateTask(each, status="failed"))
+    links.follow()
+    through = links.history.cursor
+    links.do(RetryTask(first))
+    assert links.plane.give(RetireTasks(through, 1e12)).data["retired"] == 1
+    assert sorted(links.listed()) == sorted([(first, "pending"), (second, "failed")])
+    assert links.ask(GetTask(first))["status"] == "pending"
+    links.do(DeleteTask(first))
+    assert gone(links, first)
+
+
+@pytest.mark.parametrize(("completed", "retired"), [(False, 1), (False, 3), (True, 2), (True, 3)])
+def test_shards_go_with_their_whole_wherever_they_are(links: Links, completed: bool, retired: int) -> None:
+    """Cancelled, the whole leaves memory first; completed, its shards do; and each has all of them gone."""
+    node = RegisterWorker("n", ("testing",), {"cpu": 4.0}, "worker-n", "node", "n", "boot")
+    if completed:
+        links.plane.give(node)
+    whole = links.submit(SHARDED)
+    shards = [f"{whole}-s0", f"{whole}-s1"]
+    if completed:
+        reports = tuple(AttemptReport(each, 1, "completed", {"success": True}) for each in shards)
+        links.plane.give(ReportAttempts("worker-n", "boot", reports))
+    else:
+        links.do(CancelTask(whole))
+    links.follow()
+    assert links.plane.give(RetireTasks(links.history.cursor, 1e12, retired)).data["retired"] == retired
+    assert (whole in links.plane.engine.state.tasks) == (completed and retired == 2)
+    assert all(links.ask(GetTask(each))["finished_at"] for each in (whole, *shards))
+    links.do(DeleteTask(whole))
+    for _ in range(2):
+        assert all(gone(links, each) for each in (whole, *shards))
+        links.follow()
+
+
+def test_a_history_that_is_too_far_behind_does_not_answer(
+    links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More deletions than are remembered: nobody knows until it has followed, and then everybody does."""
+    monkeypatch.setattr(evolve, "REWRITTEN_MAX", 2)
+    ids = [ended(links) for _ in range(4)]
+    for each in ids[:3]:
+        links.do(DeleteTask(each))
+    for each in (ids[0], ids[3]):
+        assert links.ask(GetTask(each)) == BEHIND.rejected()
+    links.follow()
+    assert links.ask(GetTask(ids[3]))["status"] == "completed"
+    assert gone(links, ids[0])
+
+
+def test_it_is_remembered_over_a_restart(links: Links) -> None:
+    """A snapshot has what was deleted: the history may be behind it."""
+    from helix_ray.core import snapshot
+
+    task_id = ended(links)
+    links.do(DeleteTask(task_id))
+    state = links.plane.engine.state
+    links.plane.engine.state = snapshot.load(snapshot.dump(state))
+    assert gone(links, task_id)
