@@ -13,14 +13,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from helix_ray.core.access import SYSTEM, Principal, sees_all_tasks, sees_task
 from helix_ray.core.errors import Rejected
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated
 from helix_ray.plane.told import Unavailable
 from helix_ray.ports import ControlPlane
-from helix_ray.views.history import History
+
+if TYPE_CHECKING:
+    from helix_ray.views.history import History
 
 NO_MASTER = Unavailable("history", "the control plane does not answer")
 BEHIND = Unavailable("history", "the history is being made again")

@@ -24,7 +24,6 @@ from actors import names, roster
 from actors.gateway import RayControlPlane
 from actors.lender import Lending
 from actors.life import NO_ANSWER, LivingActor, Work
-from actors.node_care import NodeCare
 from helix_ray.config import Settings
 from helix_ray.core.limits import Ask, GiveBack, Slice
 from helix_ray.ports import STARTING, NotReady
@@ -51,7 +50,9 @@ class Supervisor(LivingActor):
         super().__init__()
 
     async def opening(self) -> None:
-        """Make the way to the master."""
+        """Make the way to the master, and load what node workers are made of: only this process makes them."""
+        from actors.node_care import NodeCare
+
         self._care = NodeCare(self._settings, RayControlPlane(process="supervisor"))
 
     def loops(self) -> Sequence[Work]:

@@ -1,16 +1,16 @@
-"""Settings: read once from HELIX_* variables, frozen, each with its unit and default.
+"""Settings: frozen values, each with its unit, its default and its limits; helix_ray/environment.py reads them.
 
-Lists are comma-separated. `policy()` is the part that decisions depend on.
+Lists are comma-separated. `policy()` is the part that decisions depend on. Every process of a server has them, and most
+are given them: so this is plain dataclass, and pydantic's 8 MiB are where variables are read.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from helix_ray.core import limits
 from helix_ray.core.placement import strategies
@@ -20,114 +20,99 @@ from helix_ray.core.policy import TASK_TYPES, Policy
 RAY_NAMES = {"CPU": "cpu", "GPU": "gpu", "NPU": "npu"}
 
 
-class Settings(BaseSettings):
-    """All settings of the server side; see docs/settings.md."""
+def bounded(default: Any, **limits: Any) -> Any:
+    """Make a field whose values have limits (`ge`, `gt`, `le`, `pattern`), which hold where settings are read."""
+    return field(default=default, metadata=limits)
 
-    model_config = SettingsConfigDict(env_prefix="HELIX_", frozen=True, extra="ignore")
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of the server side; see docs/settings.md."""
 
     # Where it listens and keeps things.
     host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
+    port: int = bounded(8080, ge=0, le=65535)
     data_dir: Path = Path("~/.helix-ray")
-    nodes: int = Field(1, ge=1, le=64)
-    api_replicas: int = Field(0, ge=0, le=64)
+    nodes: int = bounded(1, ge=1, le=64)
+    api_replicas: int = bounded(0, ge=0, le=64)
     node_resources: str = ""
     tls_cert: Path | None = None
     tls_key: Path | None = None
     models_dir: Path | None = None
 
     # Who may come in.
-    admin_password: str | None = Field(None, repr=False)
+    admin_password: str | None = field(default=None, repr=False)
     admin_password_file: Path | None = None
-    token_ttl_s: int = Field(3600, ge=60, le=86_400)
-    refresh_ttl_s: int = Field(14 * 86_400, ge=300)
-    sessions_per_user_max: int = Field(50, ge=1, le=10_000)
-    api_token_ttl_s: int = Field(90 * 86_400, ge=60)
-    api_token_ttl_s_max: int = Field(365 * 86_400, ge=60)
-    api_tokens_per_user_max: int = Field(100, ge=1, le=10_000)
+    token_ttl_s: int = bounded(3600, ge=60, le=86_400)
+    refresh_ttl_s: int = bounded(14 * 86_400, ge=300)
+    sessions_per_user_max: int = bounded(50, ge=1, le=10_000)
+    api_token_ttl_s: int = bounded(90 * 86_400, ge=60)
+    api_token_ttl_s_max: int = bounded(365 * 86_400, ge=60)
+    api_tokens_per_user_max: int = bounded(100, ge=1, le=10_000)
     trusted_proxies: str = ""
     docs_open: bool = True
     metrics_open: bool = True
 
     # How much: requests an hour, bytes, tasks.
-    rate_limit_authenticated: int = Field(1000, ge=1, le=100_000_000)
-    rate_limit_unauthenticated: int = Field(100, ge=1, le=100_000_000)
-    rate_limit_workers: int = Field(limits.WORKERS.limit, ge=1, le=100_000_000)
-    rate_limit_devices: int = Field(limits.DEVICES.limit, ge=1, le=100_000_000)
-    rate_limit_streams: int = Field(limits.STREAMS.limit, ge=1, le=100_000_000)
-    rate_limit_inference: int = Field(limits.INFERENCE.limit, ge=1, le=100_000_000)
-    rate_limit_window_s: float = Field(3600.0, gt=0)
-    workers_per_user_max: int = Field(1000, ge=1, le=100_000)
-    streams_open_max: int = Field(100, ge=1)
-    login_limit_per_minute: int = Field(20, ge=1)
-    body_bytes_max: int = Field(1 << 20, ge=1024)
-    batch_body_bytes_max: int = Field(8 << 20, ge=1024)
-    header_bytes_max: int = Field(65_536, ge=4096, le=1 << 20)
-    header_count_max: int = Field(100, ge=10)
-    header_read_s_max: float = Field(10.0, gt=0)
-    body_read_s_max: float = Field(60.0, gt=0)
-    body_bytes_per_s_min: int = Field(16_384, ge=1)
-    answer_stalled_s_max: float = Field(30.0, gt=0)
-    connection_idle_s_max: float = Field(75.0, gt=0)
-    connections_max: int = Field(4096, ge=16)
-    connections_per_address_max: int = Field(1024, ge=1)
-    batch_tasks_max: int = Field(10_000, ge=1)
-    batch_linked_tasks_max: int = Field(5000, ge=1)
-    batch_dependencies_max: int = Field(20_000, ge=1)
-    disk_reserve_bytes: int = Field(64 << 20, ge=0)
-    queue_tasks_max: int = Field(2_000_000, ge=1)
+    rate_limit_authenticated: int = bounded(1000, ge=1, le=100_000_000)
+    rate_limit_unauthenticated: int = bounded(100, ge=1, le=100_000_000)
+    rate_limit_workers: int = bounded(limits.WORKERS.limit, ge=1, le=100_000_000)
+    rate_limit_devices: int = bounded(limits.DEVICES.limit, ge=1, le=100_000_000)
+    rate_limit_streams: int = bounded(limits.STREAMS.limit, ge=1, le=100_000_000)
+    rate_limit_inference: int = bounded(limits.INFERENCE.limit, ge=1, le=100_000_000)
+    rate_limit_window_s: float = bounded(3600.0, gt=0)
+    workers_per_user_max: int = bounded(1000, ge=1, le=100_000)
+    streams_open_max: int = bounded(100, ge=1)
+    login_limit_per_minute: int = bounded(20, ge=1)
+    body_bytes_max: int = bounded(1 << 20, ge=1024)
+    batch_body_bytes_max: int = bounded(8 << 20, ge=1024)
+    header_bytes_max: int = bounded(65_536, ge=4096, le=1 << 20)
+    header_count_max: int = bounded(100, ge=10)
+    header_read_s_max: float = bounded(10.0, gt=0)
+    body_read_s_max: float = bounded(60.0, gt=0)
+    body_bytes_per_s_min: int = bounded(16_384, ge=1)
+    answer_stalled_s_max: float = bounded(30.0, gt=0)
+    connection_idle_s_max: float = bounded(75.0, gt=0)
+    connections_max: int = bounded(4096, ge=16)
+    connections_per_address_max: int = bounded(1024, ge=1)
+    batch_tasks_max: int = bounded(10_000, ge=1)
+    batch_linked_tasks_max: int = bounded(5000, ge=1)
+    batch_dependencies_max: int = bounded(20_000, ge=1)
+    disk_reserve_bytes: int = bounded(64 << 20, ge=0)
+    queue_tasks_max: int = bounded(2_000_000, ge=1)
 
     # What tasks may do.
     task_types: str = ",".join(TASK_TYPES)
     command_roles: str = "admin,developer"
     function_allow: str = "helix_ray.samples:*"
-    result_inline_bytes_max: int = Field(65_536, ge=1024)
+    result_inline_bytes_max: int = bounded(65_536, ge=1024)
 
     # Who runs where.
     strategy: strategies.Name = strategies.DEFAULT
     preempt_from: Literal["normal", "high", "critical", "none"] = "critical"
-    preemptions_max: int = Field(3, ge=0)
-    hold_after_s: float = Field(60.0, ge=0)
-    shards_max: int = Field(1000, ge=1, le=100_000)
+    preemptions_max: int = bounded(3, ge=0)
+    hold_after_s: float = bounded(60.0, ge=0)
+    shards_max: int = bounded(1000, ge=1, le=100_000)
     node_types: str = ""
     # Of nodes that are started here: `helix up`'s, or this host's with `helix node start`.
-    node_capabilities: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]*(,[a-z0-9][a-z0-9.-]*)*)?$")
+    node_capabilities: str = bounded("", pattern=r"^([a-z0-9][a-z0-9.-]*(,[a-z0-9][a-z0-9.-]*)*)?$")
 
     # How long things take.
-    lease_s: float = Field(30.0, ge=1)
-    node_lease_s: float = Field(10.0, ge=2)
-    node_fence_s: float = Field(30.0, ge=2)
-    losses_max: int = Field(3, ge=0)
-    retry_backoff_s: float = Field(1.0, ge=0)
-    retry_backoff_s_max: float = Field(300.0, ge=0)
-    priority_aging_s: float = Field(600.0, gt=0)
-    executor_idle_s: float = Field(30.0, gt=0)
-    log_keep_s: float = Field(7 * 86_400.0, ge=0)
-    retention_s: float = Field(600.0, ge=0)
-    lost_worker_keep_s: float = Field(7 * 86_400.0, ge=0)
-
-    @field_validator("data_dir", mode="after")
-    @classmethod
-    def _home(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
-
-    @field_validator("node_resources", mode="after")
-    @classmethod
-    def _resources(cls, value: str) -> str:
-        if value:
-            parse_node_resources(value)
-        return value
-
-    @field_validator("node_types", mode="after")
-    @classmethod
-    def _node_types(cls, value: str) -> str:
-        if value:
-            parse_node_resources(value)
-        return value
+    lease_s: float = bounded(30.0, ge=1)
+    node_lease_s: float = bounded(10.0, ge=2)
+    node_fence_s: float = bounded(30.0, ge=2)
+    losses_max: int = bounded(3, ge=0)
+    retry_backoff_s: float = bounded(1.0, ge=0)
+    retry_backoff_s_max: float = bounded(300.0, ge=0)
+    priority_aging_s: float = bounded(600.0, gt=0)
+    executor_idle_s: float = bounded(30.0, gt=0)
+    log_keep_s: float = bounded(7 * 86_400.0, ge=0)
+    retention_s: float = bounded(600.0, ge=0)
+    lost_worker_keep_s: float = bounded(7 * 86_400.0, ge=0)
 
     def without_password(self) -> Settings:
         """Return the same without what only the first start needs: for processes that run other people's code."""
-        return self.model_copy(update={"admin_password": None, "admin_password_file": None})
+        return dataclasses.replace(self, admin_password=None, admin_password_file=None)
 
     def capabilities(self) -> tuple[str, ...]:
         """Return what nodes that are started here can do beside what is found."""

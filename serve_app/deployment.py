@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 from actors.gateway import RayControlPlane
 from actors.lender import LenderLink
 from helix_ray.config import Settings
+from helix_ray.environment import read_settings
 from helix_ray.private import keep_private
 from helix_ray.security.keys import load_or_create_key
 from serve_app.public_port import serve_seams
@@ -128,7 +129,7 @@ def app(arguments: dict[str, str]) -> serve.Application:
     """
     from actors import boot
 
-    settings = Settings()
+    settings = read_settings()
     if not ray.is_initialized():
         ray.init(address="auto", log_to_driver=False)
     password = boot.start(settings, _head_node(), all_nodes=False)

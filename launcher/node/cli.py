@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from actors.devices import gpu_memory_mb
-from helix_ray.config import Settings
+from helix_ray.environment import read_settings
 from helix_ray.private import TooWide, keep_private, narrow_below, narrow_folder
 from helix_ray.security.first_password import BadPassword, first_password
 from launcher.node import accelerators, home
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         if flags.verb == "stop":
             return _stop(data_dir)
-        given = first_password(Settings(admin_password=password.receive(os.environ)))
+        given = first_password(read_settings(admin_password=password.receive(os.environ)))
         environment.take_secrets(os.environ)
         return _start(flags, [word for word in more if word != "--"], words, data_dir, given)
     except (CannotStart, BadDeclaration, BadPassword, TooWide) as error:
@@ -118,7 +118,7 @@ def _add_start_flags(start: argparse.ArgumentParser) -> None:
 
 
 def _declared(flags: argparse.Namespace) -> Declaration:
-    capabilities = [*Settings().capabilities(), *flags.capability]
+    capabilities = [*read_settings().capabilities(), *flags.capability]
     return declare(flags.name, capabilities, flags.resource, accelerators.find(), gpu_memory_mb())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from helix_ray.config import Settings
+from helix_ray.environment import read_settings
 from helix_ray.private import TooWide, keep_private, narrow_folder
 from helix_ray.security.first_password import BadPassword, first_password
 from launcher.open_files import raise_open_files, too_few
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     keep_private()
     _to_environment(flags)
     try:
-        settings = Settings(admin_password=password.receive(os.environ))
+        settings = read_settings(admin_password=password.receive(os.environ))
         if flags.down:
             return front.down(settings.data_dir)
         given = first_password(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import secrets
@@ -38,7 +39,7 @@ def up(settings: Settings, app: str, given: str | None = None) -> int:
     lock = home.take(settings.data_dir)
     check(settings)
     public = PublicSocket(settings.host, settings.port)
-    settings = settings.model_copy(update={"port": public.port})
+    settings = dataclasses.replace(settings, port=public.port)
     temp_dir = Path(tempfile.mkdtemp(prefix="helix-up-", dir=TEMP_PARENT))
     below = _environment(settings, temp_dir / PUBLIC_SOCKET)
     _note(settings.data_dir, _instance(below[environment.MARKER], settings))

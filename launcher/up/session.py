@@ -21,6 +21,7 @@ from types import FrameType
 
 from actors.seams import SeamMoved
 from helix_ray.config import Settings, parse_node_resources
+from helix_ray.environment import read_settings
 from launcher.up import data_dir as home
 from launcher.up import environment, password
 from launcher.up.beside import Beside
@@ -65,7 +66,7 @@ def main() -> int:
         "--sweep", action="store_true", help="only take out of a joined cluster what was left there"
     )
     arguments = parser.parse_args()
-    settings = Settings(admin_password=password.receive(os.environ))
+    settings = read_settings(admin_password=password.receive(os.environ))
     for number in (signal.SIGTERM, STOP_SIGNAL):
         signal.signal(number, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
@@ -28,8 +28,10 @@ from helix_ray.core.limits import (
     WORKERS,
     Allowance,
 )
-from helix_ray.security.tokens import Claims
 from serve_app.edge.headers import Header
+
+if TYPE_CHECKING:
+    from helix_ray.security.tokens import Claims
 
 # Not counted: probes and scrapers must not be locked out, nor eat what their address may use.
 EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})

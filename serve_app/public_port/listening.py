@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from helix_ray.config import Settings
+from helix_ray.environment import read_settings
 from serve_app.public_port import shared_socket
 from serve_app.public_port.acceptor import Acceptor
 from serve_app.public_port.connection import protocol
@@ -118,7 +118,7 @@ def _config(app: ASGIApp, options: Any, loop: asyncio.AbstractEventLoop) -> uvic
         root_path=options.root_path,
         timeout_keep_alive=options.keep_alive_timeout_s,
         loop=loop,  # type: ignore[arg-type]  # Serve's own way: the loop runs already
-        http=protocol(ConnectionLimits.of(Settings())),  # type: ignore[arg-type]  # any maker of protocols
+        http=protocol(ConnectionLimits.of(read_settings())),  # type: ignore[arg-type]  # any maker of protocols
         ws="none",
         lifespan="off",
         access_log=False,

@@ -46,6 +46,13 @@ STOPPED_S = 20.0
 # A node's return, while others serve: Ray has to declare its old self dead, and its name is held for a while.
 NODE_BACK_S_MAX = 120.0
 NODES = 2
+# Libraries that are heavy, and the processes that have use for them at rest.
+LIBRARIES: dict[str, set[str]] = {
+    "/_duckdb": {HISTORIAN},
+    "/cryptography/": {REPLICA},
+    "/_argon2_cffi_bindings/": {REPLICA},
+    "/onnxruntime/": set(),
+}
 
 
 class Load(threading.Thread):
@@ -162,6 +169,18 @@ def unreachable(path: Path) -> Iterator[None]:
     finally:
         path.unlink()
         kept.rename(path)
+
+
+def test_processes_at_rest_have_loaded_what_they_use(live: Live, admin: httpx.Client) -> None:
+    """What one of a server's processes needs is in no other: by the libraries that each has mapped."""
+    served(live, admin)
+    kinds = (MASTER, HISTORIAN, SUPERVISOR, NODE_WORKER, EXECUTOR, REPLICA)
+    mapped = {
+        kind: "".join(Path(f"/proc/{pid}/maps").read_text() for pid in live.pids(kind)) for kind in kinds
+    }
+    assert all(mapped.values())
+    for library, users in LIBRARIES.items():
+        assert {kind for kind in kinds if library in mapped[kind]} <= users, library
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,53 @@
+"""Reads the settings from HELIX_* variables. The only file that knows pydantic-settings.
+
+The fields, their defaults and their limits are those of helix_ray/config.py. A process that is given its settings does
+not come here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import Field, create_model, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from helix_ray.config import Settings, parse_node_resources
+
+
+class _Variables(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="HELIX_", frozen=True, extra="ignore")
+
+    @field_validator("data_dir", mode="after", check_fields=False)
+    @classmethod
+    def _home(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("node_resources", "node_types", mode="after", check_fields=False)
+    @classmethod
+    def _resources(cls, value: str) -> str:
+        if value:
+            parse_node_resources(value)
+        return value
+
+
+def _model() -> type[_Variables]:
+    hints = get_type_hints(Settings)
+    made: dict[str, Any] = {
+        each.name: (hints[each.name], Field(each.default, repr=each.repr, **each.metadata))
+        for each in fields(Settings)
+    }
+    return create_model("Settings", __base__=_Variables, **made)
+
+
+_MODEL = _model()
+
+
+def read_settings(**given: Any) -> Settings:
+    """Return what the variables say, and the defaults; what is given comes before both.
+
+    Raises pydantic's ValidationError, whose first error names the setting and says what is wrong with it.
+    """
+    read = _MODEL(**given)
+    return Settings(**{each.name: getattr(read, each.name) for each in fields(Settings)})
