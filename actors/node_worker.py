@@ -21,7 +21,7 @@ from actors.attempt_log import read_piece, sweep
 from actors.executor_host import Callbacks, ExecutorHost
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work
-from actors.results import ResultShelf, to_report
+from actors.results import ResultShelf, refused, to_report
 from actors.usage import NodeUsage
 from helix_ray.config import Settings
 from helix_ray.core.access import inside
@@ -228,11 +228,27 @@ class NodeWorker(LivingActor):
                 taken = len(reports)
                 if isinstance(answer, Rejected):
                     log.error("reports refused: %s", answer)
+                    await self._report_one_by_one(reports)
                 else:
                     taken = answer.data["taken"]
                     if answer.data["stale"]:
                         log.info("%d reports came too late", len(answer.data["stale"]))
                 del self._outgoing[:taken]
+
+    async def _report_one_by_one(self, reports: Sequence[AttemptReport]) -> None:
+        """Report again what was refused together, and in place of what is refused by itself that its attempt failed."""
+        for report in reports:
+            told: AttemptReport | None = report
+            while told is not None:
+                answer = await self._order(ReportAttempts(self._offer["worker_id"], self._boot, (told,)))
+                if isinstance(answer, Receipt):
+                    if answer.data["taken"]:
+                        break
+                    continue
+                if answer.code is ErrorCode.SERVICE_UNAVAILABLE:
+                    await asyncio.sleep(AGAIN_S)
+                    continue
+                told = refused(told, answer)
 
     async def _sweep_loop(self) -> None:
         while True:

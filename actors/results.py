@@ -9,8 +9,11 @@ from typing import Any
 import orjson
 import ray
 
+from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import AttemptReport
+from helix_ray.core.values import fault
 from helix_ray.execution.assignment import Assignment, Finished, Outcome
+from helix_ray.plain import plain_bytes
 
 # Large results that a node keeps; the oldest go first.
 STORED_BYTES_MAX = 512 * 1024 * 1024
@@ -28,8 +31,14 @@ class ResultShelf:
         self._bytes = 0
 
     def shelve(self, key: Key, result: dict[str, Any]) -> dict[str, Any]:
-        """Return the result itself when it is small, else what says where it is."""
-        size = len(orjson.dumps(result))
+        """Return the result itself when it is small, else what says where it is; raise ValueError for one that no answer
+        could show."""
+        size = plain_bytes(result)
+        if size is None:
+            found = fault(result["value"], "result") if "value" in result else fault(result)
+            if found is not None:
+                raise ValueError(f"{found.field}: {found.why}")
+            size = len(orjson.dumps(result))
         if size <= self._inline_bytes_max:
             return result
         self._refs[key] = (ray.put(result), size)
@@ -57,7 +66,10 @@ def to_report(item: Finished, assignment: Assignment, shelf: ResultShelf) -> Att
     duration = max(0.0, item.ended_at - item.started_at)
     key = (item.task_id, item.attempt)
     if outcome.ok:
-        result = shelf.shelve(key, _success(assignment, outcome))
+        try:
+            result = shelf.shelve(key, _success(assignment, outcome))
+        except Exception as problem:  # the object store may be full, too: the attempt has ended all the same
+            return _untakeable(item, duration, problem)
         return AttemptReport(item.task_id, item.attempt, "completed", result, duration_s=duration)
     error = _error(outcome)
     failed = _failure(assignment, outcome)
@@ -65,6 +77,28 @@ def to_report(item: Finished, assignment: Assignment, shelf: ResultShelf) -> Att
     return AttemptReport(
         item.task_id, item.attempt, "failed", failed, error, duration_s=duration, retryable=retryable
     )
+
+
+def _untakeable(item: Finished, duration_s: float, problem: Exception) -> AttemptReport:
+    """Return the report of an attempt that did its work, and whose result cannot be kept."""
+    reason = "not_serialisable" if isinstance(problem, ValueError) else "not_stored"
+    error = {"reason": reason, "type": type(problem).__name__, "message": str(problem)}
+    return AttemptReport(
+        item.task_id, item.attempt, "failed", error=error, duration_s=duration_s, retryable=False
+    )
+
+
+def refused(report: AttemptReport, why: Rejected) -> AttemptReport | None:
+    """Return what is reported in place of a report that was refused: its attempt has failed. None: it need not be known.
+
+    A lone attempt that nobody reports on would be running for ever.
+    """
+    if why.code is ErrorCode.NOT_FOUND or report.outcome not in ("completed", "failed"):
+        return None
+    error = {"reason": "report_refused", "type": why.code.value, "message": why.message}
+    if report.error == error:
+        return None
+    return AttemptReport(report.task_id, report.attempt, "failed", error=error, retryable=False)
 
 
 def _success(assignment: Assignment, outcome: Outcome) -> dict[str, Any]:

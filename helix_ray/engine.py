@@ -2,6 +2,7 @@
 
 `execute` runs to completion, with no await in it, so nobody sees a state between its steps:
 
+    0. admit    nothing that is not plain goes further (core/admission.py), whatever door it came through
     1. decide   each order against the state as the orders before it in the batch leave it; where there is no room to
                 record its facts it is refused here, before anything has changed
     2. evolve   fold its facts, so that the next order of the batch sees them
@@ -21,7 +22,7 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from helix_ray.core import snapshot
+from helix_ray.core import admission, snapshot
 from helix_ray.core.access import Principal, may
 from helix_ray.core.answers import answer, list_tasks
 from helix_ray.core.authority import admit
@@ -49,6 +50,7 @@ from helix_ray.core.placement.kept import KeptFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import ListTasks, Question, WorkFor
 from helix_ray.core.state import State
+from helix_ray.plain import plain_bytes
 from helix_ray.ports import Batch, Clock, Journal, Snapshot
 
 log = logging.getLogger(__name__)
@@ -175,6 +177,10 @@ class Engine:
         self, order: Order, now: float, facts: list[Fact], room: _Asked
     ) -> Receipt | Rejected:
         try:
+            admitted = admission.check(order, plain_bytes)
+            if isinstance(admitted, Rejected):
+                return admitted
+            order = admitted
             decided = decide(self.state, order, now, self.policy)
         except Exception:
             # decide changes nothing, so an order that trips over a bug harms nobody else.

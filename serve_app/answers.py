@@ -8,6 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from helix_ray.core.orders import Receipt
+from helix_ray.core.values import shown
 
 SEQ_HEADER = b"x-helix-seq"
 REPLAYED_HEADER = b"idempotency-replayed"
@@ -15,8 +16,15 @@ JSON_HEADER = (b"content-type", b"application/json")
 
 
 def json_answer(value: Any, status: int = 200, receipt: Receipt | None = None) -> Response:
-    """Return JSON; with a receipt, also the journal's position and whether the order was carried out before."""
-    response = _Prepared(orjson.dumps(value), status)
+    """Return JSON; with a receipt, also the journal's position and whether the order was carried out before.
+
+    What has no JSON form is shown escaped: one value must not hide all others of a listing.
+    """
+    try:
+        text = orjson.dumps(value)
+    except TypeError:
+        text = orjson.dumps(shown(value))
+    response = _Prepared(text, status)
     if receipt is not None:
         _tell(response, receipt)
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -11,6 +12,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 
+from helix_ray import plain
 from helix_ray.core.errors import Refused, Rejected, invalid
 from serve_app.problems import describe
 
@@ -26,16 +28,24 @@ CONTAINERS_MAX = 500_000
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request's JSON value."""
+    """A request's JSON value, and the bytes that it was read from."""
 
     value: Any
+    raw: bytes = b""
     _digest: list[bytes] = field(default_factory=list, compare=False, repr=False)
 
     def digest(self) -> bytes:
         """Return the same 32 bytes for the same JSON, however its sender orders the fields; worked out once."""
         if not self._digest:
-            self._digest.append(sha256(orjson.dumps(self.value, option=orjson.OPT_SORT_KEYS)).digest())
+            self._digest.append(sha256(self._sorted()).digest())
         return self._digest[0]
+
+    def _sorted(self) -> bytes:
+        """Return the value with its fields in order; where a part of it is not plain and so is refused, as it was sent."""
+        try:
+            return orjson.dumps(self.value, option=orjson.OPT_SORT_KEYS)
+        except TypeError:
+            return self.raw
 
     def validated(self, adapter: TypeAdapter[T], subject: str) -> T:
         """Return what the adapter makes of the value; raise Refused (VALIDATION_ERROR) naming the field.
@@ -58,8 +68,8 @@ async def read(request: Request, *, optional: bool = False) -> Body:
         raise Refused(invalid("Missing request body", field="body"))
     _check_containers(raw)
     try:
-        return Body(orjson.loads(raw))
-    except orjson.JSONDecodeError as error:
+        return Body(plain.read(raw), raw)
+    except json.JSONDecodeError as error:
         raise Refused(
             invalid("Malformed JSON", field="body", position=error.pos, reason=error.msg.partition(":")[0])
         ) from None

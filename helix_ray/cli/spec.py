@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
 import typer
+
+from helix_ray import plain
 
 # Resources with a name of their own; any other one is a custom resource of the cluster.
 RESOURCES = frozenset({"cpu", "memory_mb", "gpu", "gpu_memory_mb", "npu"})
@@ -30,12 +32,14 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def json_value(option: str, text: str) -> Any:
-    """Read a JSON value."""
+def json_value(option: str, text: str | bytes) -> Any:
+    """Read a JSON value, its numbers exact."""
+    raw = text.encode(errors="surrogateescape") if isinstance(text, str) else text
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise refuse(option, f"{text!r} is not JSON ({error}); a text needs quotes: '\"{text}\"'") from None
+        return plain.read(raw)
+    except json.JSONDecodeError as error:
+        shown = raw.decode(errors="backslashreplace")
+        raise refuse(option, f"{shown!r} is not JSON ({error}); a text needs quotes: '\"{shown}\"'") from None
 
 
 def amounts(option: str, texts: Sequence[str]) -> dict[str, float]:
@@ -84,7 +88,7 @@ def model_inputs(texts: Sequence[str]) -> Any:
 def _input(text: str) -> Any:
     if text.endswith((".npy", ".json")):
         data = read_bytes("--inputs", text)
-        return _npy(data) if text.endswith(".npy") else json_value("--inputs", data.decode(errors="replace"))
+        return _npy(data) if text.endswith(".npy") else json_value("--inputs", data)
     return json_value("--inputs", text)
 
 
@@ -109,11 +113,9 @@ def tasks_file(name: str) -> list[dict[str, Any]]:
     """Read a batch: a JSON list of tasks, `{"tasks": [...]}`, or one task a line."""
     text = read_bytes("--file", name)
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        value = [
-            json_value("--file", line) for line in text.decode(errors="replace").splitlines() if line.strip()
-        ]
+        value = plain.read(text)
+    except json.JSONDecodeError:
+        value = [json_value("--file", line) for line in text.splitlines() if line.strip()]
     if isinstance(value, dict):
         value = value.get("tasks", [value])
     if not isinstance(value, list) or not value or not all(isinstance(task, dict) for task in value):

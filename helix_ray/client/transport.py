@@ -19,7 +19,9 @@ from uuid import uuid4
 import httpx
 import orjson
 
-from helix_ray.client.errors import HelixError, Unreachable, error_from_answer
+from helix_ray import plain
+from helix_ray.client.errors import HelixError, Invalid, Unreachable, error_from_answer
+from helix_ray.core.values import shown_text
 
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 # Sending these again cannot help: the address or the answer is wrong, not the moment.
@@ -157,17 +159,21 @@ class Transport:
             headers["Idempotency-Key"] = request.idempotency_key or uuid4().hex
         content = None
         if request.body is not None:
-            content = orjson.dumps(request.body)
+            content = _written(request.body)
             headers["Content-Type"] = "application/json"
         params = {name: value for name, value in request.params.items() if value is not None}
-        return self._http.build_request(
-            request.method,
-            self.root + request.path,
-            params=params or None,
-            content=content,
-            headers=headers,
-            timeout=timeout,
-        )
+        try:
+            return self._http.build_request(
+                request.method,
+                self.root + request.path,
+                params=params or None,
+                content=content,
+                headers=headers,
+                timeout=timeout,
+            )
+        except UnicodeEncodeError:
+            message = f"{shown_text(request.path)} or its query is not valid Unicode"
+            raise Invalid("VALIDATION_ERROR", message, {"field": "path"}) from None
 
     def _timeout(self, read_s: float) -> httpx.Timeout:
         return httpx.Timeout(read_s, connect=self.timeouts.connect_s, write=self.timeouts.write_s)
@@ -196,6 +202,14 @@ class Transport:
         if hopeless or self._clock() - start + pause > self.retries.total_s_max:
             raise error
         self._sleep(pause)
+
+
+def _written(body: Any) -> bytes:
+    """Return a body as JSON; raise Invalid for what the server would get otherwise than it was given."""
+    try:
+        return plain.write(body)
+    except plain.NotPlain as found:
+        raise Invalid("VALIDATION_ERROR", f"Invalid {found}", {"field": found.field}) from None
 
 
 def _trust(verify: bool | str) -> bool | ssl.SSLContext:

@@ -18,11 +18,14 @@ from helix_ray.cluster.options import Options, spec_of
 from helix_ray.cluster.payload import Frozen, absent, name_of, pack
 from helix_ray.cluster.tensors import encoded
 from helix_ray.cluster.waiting import Outcome, Watcher
+from helix_ray.core import admission
 from helix_ray.core.access import inside
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import CancelTask, Order, OrderBody, Receipt, SubmitTasks
 from helix_ray.core.questions import GetResult, PlanTask, Question
+from helix_ray.core.values import shown_text
+from helix_ray.plain import plain_bytes
 from helix_ray.plane.control import Plane
 from helix_ray.plane.distribution import distribute
 from helix_ray.wire.ids import new_seed
@@ -109,7 +112,8 @@ class Cluster:
             run["env"] = {str(name): str(value) for name, value in env.items()}
         if working_dir is not None:
             run["working_dir"] = str(working_dir)
-        title = line if isinstance(line, str) else " ".join(run["argv"])
+        # What is wrong with a text is said of the command, not of the title that is made from it.
+        title = shown_text(line if isinstance(line, str) else " ".join(run["argv"]))
         return self._accepted(self.submit_specs([spec_of(run, title, options)]))
 
     def inference(
@@ -209,7 +213,7 @@ class Cluster:
 
     async def _submit(self, specs: Sequence[dict[str, Any]]) -> list[Handle]:
         seed = new_seed()
-        answer = await self._execute(SubmitTasks(tuple(specs)), seed)
+        answer = await self._execute(_takeable(specs), seed)
         if isinstance(answer, Rejected):
             raise raised(answer)
         refused: dict[str, Any] = answer.data["rejected"]
@@ -263,6 +267,14 @@ class Cluster:
                 return outcome
             raise
         return {**outcome, "result": found["result"]}
+
+
+def _takeable(specs: Sequence[dict[str, Any]]) -> SubmitTasks:
+    """Return the order for specs, checked here as well: one that is nested too deep could not even be sent."""
+    checked = admission.check_specs(SubmitTasks(tuple(specs)), plain_bytes)
+    if isinstance(checked, Rejected):
+        raise Refused(checked)
+    return checked
 
 
 def _refused(refusal: Sequence[Any] | None) -> Future[Outcome] | None:

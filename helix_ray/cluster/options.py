@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from helix_ray.core.placement import STRATEGIES
+from helix_ray.core.spec_shape import TITLE_CHARS_MAX
 from helix_ray.core.state import MANUAL, PRIORITIES
 
 if TYPE_CHECKING:
     from helix_ray.cluster.handles import Handle
 
-TITLE_CHARS_MAX = 500
 TASK_TYPE = "building"
 RESOURCES = ("cpu", "gpu", "npu", "memory_mb", "gpu_memory_mb")
 AMOUNT_MAX = 2.0**40

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from helix_ray.core.access import Principal
 from helix_ray.core.compact import compact
+from helix_ray.core.errors import Rejected
 from helix_ray.core.origin import NOWHERE, Origin
 
 
@@ -20,10 +21,12 @@ class SubmitTasks:
     """Take tasks in; each spec is accepted or refused by itself. A spec holds the fields that were given.
 
     `settled` are dependencies that have left memory and that the history knows as completed, and as the asker's.
+    `refused` are the specs that the gate did not take (core/admission.py), by index; an empty one stands in for each.
     """
 
     specs: tuple[dict[str, Any], ...]
     settled: frozenset[str] = frozenset()
+    refused: dict[int, Rejected] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,22 +14,30 @@ from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.state import LEVELS, MANUAL
 
 RUN_KINDS = ("command", "function", "inference")
+TITLE_CHARS_MAX = 500
+DESCRIPTION_CHARS_MAX = 65_536
+PROJECT_ID_CHARS_MAX = 128
+TASK_ID_CHARS_MAX = 128
+WORD_CHARS_MAX = 64
+LABELS_MAX = 64
+LABEL_CHARS_MAX = 256
+CAPABILITIES_MAX = 64
 
 
 def malformed(spec: dict[str, Any]) -> str | None:
-    """Return the name of the first field that is missing or of the wrong shape, None when all are right."""
+    """Return the name of the first field that is missing, too long or of the wrong shape, None when all are right."""
     for name in ("title", "type"):
         if not isinstance(spec.get(name), str):
             return name
     for name, value in spec.items():
         check = CHECKS.get(name)
         if check is not None and not check(value):
-            return name
+            return name if name != "run" else _part_of_run(value)
     return None
 
 
-def _text(value: Any) -> bool:
-    return value is None or isinstance(value, str)
+def _at_most(chars_max: int) -> Callable[[Any], bool]:
+    return lambda value: value is None or (isinstance(value, str) and len(value) <= chars_max)
 
 
 def _priority(value: Any) -> bool:
@@ -58,14 +66,23 @@ def _resources(value: Any) -> bool:
 
 def _words(value: Any) -> bool:
     return value is None or (
-        isinstance(value, (list, tuple)) and all(isinstance(word, str) for word in value)
+        isinstance(value, (list, tuple)) and all(map(_at_most(TASK_ID_CHARS_MAX), value))
     )
+
+
+def _capabilities(value: Any) -> bool:
+    return _words(value) and len(value or ()) <= CAPABILITIES_MAX
 
 
 def _labels(value: Any) -> bool:
     if value is None:
         return True
-    return isinstance(value, dict) and all(isinstance(v, str) for item in value.items() for v in item)
+    return (
+        isinstance(value, dict)
+        and len(value) <= LABELS_MAX
+        and all(isinstance(name, str) and len(name) <= WORD_CHARS_MAX for name in value)
+        and all(isinstance(text, str) and len(text) <= LABEL_CHARS_MAX for text in value.values())
+    )
 
 
 def _run(value: Any) -> bool:
@@ -75,7 +92,35 @@ def _run(value: Any) -> bool:
         return False
     if value["kind"] == "inference":
         return isinstance(value.get("model"), str)
+    if value["kind"] == "command":
+        return _part_of_run(value) == "run"
     return isinstance(value.get("function", ""), str)
+
+
+def _part_of_run(run: Any) -> str:
+    """Return the part of a command that no program could be started with; `run` where it is none of these."""
+    if not isinstance(run, dict) or run.get("kind") != "command":
+        return "run"
+    for name in ("shell", "working_dir"):
+        if not _for_the_system(run.get(name, "")):
+            return f"run.{name}"
+    argv, env = run.get("argv") or (), run.get("env") or {}
+    if not isinstance(argv, (list, tuple)):
+        return "run.argv"
+    if not isinstance(env, dict):
+        return "run.env"
+    for index, text in enumerate(argv):
+        if not _for_the_system(text):
+            return f"run.argv.{index}"
+    for name, text in env.items():
+        if not name or "=" in name or not _for_the_system(name) or not _for_the_system(text):
+            return "run.env"
+    return "run"
+
+
+def _for_the_system(text: Any) -> bool:
+    """Say whether the operating system takes a text whole: it ends one at a zero byte."""
+    return text is None or (isinstance(text, str) and "\0" not in text)
 
 
 def _shards(value: Any) -> bool:
@@ -101,10 +146,12 @@ def _nothing(value: Any) -> bool:
 
 
 CHECKS: dict[str, Callable[[Any], bool]] = {
-    "project_id": _text,
+    "title": _at_most(TITLE_CHARS_MAX),
+    "description": _at_most(DESCRIPTION_CHARS_MAX),
+    "project_id": _at_most(PROJECT_ID_CHARS_MAX),
     "priority": _priority,
     "resources": _resources,
-    "required_capabilities": _words,
+    "required_capabilities": _capabilities,
     "labels": _labels,
     "depends_on": _words,
     "max_retries": _count,

@@ -7,11 +7,13 @@ from typing import Any
 
 import orjson
 
+from helix_ray.core.values import VALUE_DEPTH_MAX
+from helix_ray.plain import is_deep
+
 RESULT_BYTES_MAX = 64 * 1024 * 1024
 """Largest result of one attempt, in bytes of JSON or pickle."""
 
 _SIMPLE = (type(None), bool)
-_DEPTH_MAX = 254  # orjson's own limit
 
 
 class NotSerialisable(ValueError):
@@ -22,7 +24,7 @@ def to_json(value: Any, bytes_max: int = RESULT_BYTES_MAX) -> Any:
     """Return the value as plain JSON (tuples become lists, numpy arrays nested lists).
 
     Raises NotSerialisable for a type JSON has no form for, a key that is no text, NaN, infinity, an integer beyond 64
-    bits, and above bytes_max.
+    bits, more than VALUE_DEPTH_MAX levels, and above bytes_max.
     """
     if type(value) in _SIMPLE:
         return value
@@ -35,7 +37,12 @@ def to_json(value: Any, bytes_max: int = RESULT_BYTES_MAX) -> Any:
     # orjson writes NaN and infinity as null: only a text with a null in it can hide one.
     if b"null" in text and (fault := _fault(value, "result", 0)):
         raise NotSerialisable(fault)
-    return orjson.loads(text)
+    made = orjson.loads(text)
+    if is_deep(text, made):
+        raise NotSerialisable(
+            _fault(made, "result", 0) or f"result: nested deeper than {VALUE_DEPTH_MAX} levels"
+        )
+    return made
 
 
 def _array(value: Any) -> Any:
@@ -53,8 +60,8 @@ def _fault(value: Any, path: str, depth: int) -> str | None:
         return None if math.isfinite(value) else f"{path}: {value} has no JSON form"
     if isinstance(value, int):
         return None if -(2**63) <= value < 2**64 else f"{path}: an integer beyond 64 bits"
-    if depth >= _DEPTH_MAX:
-        return f"{path}: nested deeper than {_DEPTH_MAX} levels"
+    if depth >= VALUE_DEPTH_MAX:
+        return f"{path}: nested deeper than {VALUE_DEPTH_MAX} levels"
     if isinstance(value, list | tuple):
         return _first(_fault(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value))
     if isinstance(value, dict):

@@ -15,8 +15,9 @@ import orjson
 
 from helix_ray.core.codec import KINDS, VERSIONS, from_body
 from helix_ray.core.events import Fact, subject_of
-from helix_ray.journal.encoding import from_json, to_json
+from helix_ray.journal.encoding import to_json
 from helix_ray.journal.errors import JournalDamaged, SeqGap
+from helix_ray.plain import stored
 
 GENESIS = bytes(32)
 
@@ -64,6 +65,9 @@ def check_rows(rows: Iterable[Row], seq: int, previous: bytes) -> tuple[int, byt
 
 
 def to_fact(seq: int, at: float, actor: str, request_id: str, kind: str, version: int, body: bytes) -> Fact:
-    """Return the fact of a row; raise UnknownKind for one that a later release wrote."""
-    value: dict[str, Any] = from_json(body)
+    """Return the fact of a row; raise UnknownKind for one that a later release wrote.
+
+    What an older release took in, and no answer could show, comes escaped.
+    """
+    value: dict[str, Any] = stored(body)
     return Fact(seq, at, actor, request_id, from_body(kind, version, value))

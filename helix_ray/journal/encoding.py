@@ -1,7 +1,7 @@
 """Values to JSON bytes and back, never refusing what JSON can say.
 
-orjson refuses integers beyond 64 bits, lone surrogates and keys that are enumerations. Such a value in a task's
-result must not stop the writer, so those few take the slow way through the standard library.
+The gate (core/admission.py) lets nothing in that orjson refuses. Should something come past it, it must not stop the
+writer: it takes the slow way through the standard library, and comes back escaped (helix_ray/plain.py).
 """
 
 from __future__ import annotations

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-import orjson
 
 from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.state import LEVELS, Task, class_of
 from helix_ray.core.views import task_view
+from helix_ray.plain import stored
 from helix_ray.views.keys import key_of
 
 # Newest finished tasks that quantiles of durations are taken over.
@@ -54,11 +53,11 @@ def get_task(
     ]
     found = con.execute("SELECT spec FROM submitted WHERE seq = ?", [seq]).fetchone()
     assert found is not None, "a finished task was submitted"
-    spec = _value(found[0])
+    spec = stored(found[0])
     task = Task(
         task_id, seq, owner, spec, LEVELS[spec.get("priority", "normal")], class_of(spec, owner), Status(status), created, finished,
         progress, note, worker, attempt, failures, losses, 0, started, finished, row[12], row[13], set(),
-        _value(row[14]), _value(row[15]), row[16],
+        stored(row[14]), stored(row[15]), row[16],
     )  # fmt: skip
     view = task_view(task)
     if "shards" in view:
@@ -126,7 +125,7 @@ def results(
         _wanted(task_ids),
     ).fetchall()
     return {
-        row[0]: dict(zip(_RESULT, (*row[:5], _value(row[5]), _value(row[6]), row[7]), strict=True))
+        row[0]: dict(zip(_RESULT, (*row[:5], stored(row[5]), stored(row[6]), row[7]), strict=True))
         for row in rows
     }
 
@@ -157,10 +156,3 @@ def _wanted(task_ids: Sequence[str]) -> list[Any]:
 
 def _retired(through: int | None) -> str:
     return "" if through is None else f" AND finished_seq <= {int(through)}"
-
-
-def _value(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Required
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, with_config
 from typing_extensions import TypedDict
 
+from helix_ray.core.spec_shape import CAPABILITIES_MAX
 from helix_ray.wire.runs import given
-from helix_ray.wire.tasks import CAPABILITIES_MAX, MEMORY_MB_MAX
+from helix_ray.wire.tasks import MEMORY_MB_MAX
 from helix_ray.wire.times import iso, iso_or_none
 from helix_ray.wire.values import Id, Word, adapter, strict
 

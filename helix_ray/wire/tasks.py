@@ -17,15 +17,18 @@ from typing_extensions import TypedDict
 
 from helix_ray.core.names import LINE_PATTERN
 from helix_ray.core.placement.strategies import OfTask as Strategy
+from helix_ray.core.spec_shape import (
+    CAPABILITIES_MAX,
+    DESCRIPTION_CHARS_MAX,
+    LABEL_CHARS_MAX,
+    LABELS_MAX,
+    TASK_ID_CHARS_MAX,
+    TITLE_CHARS_MAX,
+)
 from helix_ray.wire.runs import Run, TimeoutSeconds, given
 from helix_ray.wire.values import STRICT, Id, JsonValue, ProjectId, Time, Word, adapter, storable, strict
 
-TITLE_CHARS_MAX = 500
-DESCRIPTION_CHARS_MAX = 65_536
-LABELS_MAX = 64
-LABEL_CHARS_MAX = 256
 CUSTOM_RESOURCES_MAX = 32
-CAPABILITIES_MAX = 64
 DEPENDENCIES_MAX = 1_000
 CPU_MAX = 4_096
 MEMORY_MB_MAX = 2**40
@@ -57,7 +60,7 @@ Devices = Annotated[float, Field(ge=0, le=DEVICES_MAX)]
 Retries = Annotated[int, Field(ge=0, le=RETRIES_MAX)]
 BackoffSeconds = Annotated[float, Field(ge=0, le=BACKOFF_S_MAX)]
 Message = Annotated[str, Field(max_length=MESSAGE_CHARS_MAX)]
-Dependency = Annotated[str, Field(min_length=1, max_length=128)]
+Dependency = Annotated[str, Field(min_length=1, max_length=TASK_ID_CHARS_MAX)]
 
 
 @with_config(STRICT)

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import orjson
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
 from helix_ray.core.names import LINE_PATTERN, TERM_PATTERN
+from helix_ray.core.spec_shape import PROJECT_ID_CHARS_MAX, WORD_CHARS_MAX
+from helix_ray.core.values import fault
+from helix_ray.plain import plain_bytes
 from helix_ray.wire.times import epoch_of
-
-# Levels of lists and objects in a value that a client chooses; the journal, the cluster and an answer add theirs.
-JSON_LEVELS_MAX = 100
-# How deep orjson writes; documented at its dumps().
-_WRITER_LEVELS_MAX = 254
-_FLAT_ITEMS_MAX = 64
-_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -32,27 +27,10 @@ def adapter(form: Any) -> TypeAdapter[dict[str, Any]]:
 
 
 def storable(value: Any) -> Any:
-    """Return a JSON value that the journal can write; raise ValueError for one nested too deep."""
-    if _is_flat(value):
-        return value
-    wrapped = value
-    # The writer knows how deep it went: leave it JSON_LEVELS_MAX levels of its own.
-    for _ in range(_WRITER_LEVELS_MAX - JSON_LEVELS_MAX):
-        wrapped = [wrapped]
-    try:
-        orjson.dumps(wrapped)
-    except TypeError:
-        raise ValueError(f"nested deeper than {JSON_LEVELS_MAX} levels, or not JSON") from None
+    """Return a JSON value that is plain (core/values.py); raise ValueError for one that is not, naming where."""
+    if plain_bytes(value) is None and (found := fault(value)) is not None:
+        raise ValueError(f"{found.field}: {found.why}" if found.path else found.why)
     return value
-
-
-def _is_flat(value: Any) -> bool:
-    """Say whether a value is a scalar, or a short list or object of scalars: most are, and need no writing."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        return len(value) <= _FLAT_ITEMS_MAX and all(type(item) in _SCALARS for item in value)
-    return type(value) in _SCALARS
 
 
 def _to_epoch(value: Any) -> float:
@@ -64,7 +42,7 @@ def _to_epoch(value: Any) -> float:
 JsonValue = Annotated[Any, AfterValidator(storable)]
 # ISO 8601 on the wire, epoch seconds after it.
 Time = Annotated[float, BeforeValidator(_to_epoch), WithJsonSchema({"type": "string", "format": "date-time"})]
-Word = Annotated[str, Field(min_length=1, max_length=64, pattern=TERM_PATTERN)]
+Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX, pattern=TERM_PATTERN)]
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 # What people call a project: on one line, so that no control character reaches the terminal of whoever lists it.
-ProjectId = Annotated[str, Field(min_length=1, max_length=128, pattern=LINE_PATTERN)]
+ProjectId = Annotated[str, Field(min_length=1, max_length=PROJECT_ID_CHARS_MAX, pattern=LINE_PATTERN)]

@@ -10,8 +10,9 @@ from typing_extensions import TypedDict
 from helix_ray.core.limits import Allowance
 from helix_ray.core.names import HOSTNAME_CHARS_MAX, WORD_PATTERN, WORKER_ID_CHARS_MAX
 from helix_ray.core.pace import LEASE_FRACTION, stretched
+from helix_ray.core.spec_shape import CAPABILITIES_MAX
 from helix_ray.wire.runs import given
-from helix_ray.wire.tasks import CAPABILITIES_MAX, Labels
+from helix_ray.wire.tasks import Labels
 from helix_ray.wire.times import iso
 from helix_ray.wire.values import STRICT, Id, Word, adapter, strict
 

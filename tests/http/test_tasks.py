@@ -13,8 +13,8 @@ import pytest
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.orders import AttemptReport, RegisterWorker, ReportAttempts
 from helix_ray.core.questions import GetTask
+from helix_ray.core.values import VALUE_DEPTH_MAX
 from helix_ray.wire.task_answers import ResultOut, TaskCreated, TaskOut, TaskPage, TaskUpdated
-from helix_ray.wire.values import JSON_LEVELS_MAX
 from tests.http.api_server import TASK, Api, error_of, serving_api
 
 WHOLE = {
@@ -149,7 +149,7 @@ def test_null_fields_are_fields_not_given(api: Api, admin: httpx.Client) -> None
 
 
 def test_arguments_of_the_deepest_level_are_kept_and_shown(api: Api, admin: httpx.Client) -> None:
-    args = nested(JSON_LEVELS_MAX)
+    args = nested(VALUE_DEPTH_MAX)
     task_id = api.submit(admin, run={"kind": "function", "function": "helix_ray.samples:add", "args": args})
     assert admin.get(f"/tasks/{task_id}").json()["run"]["args"] == args
 

@@ -43,7 +43,7 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     if refusal is not None:
         return refusal
     check = _Checks(ctx)
-    refused = [check.refusal(spec) for spec in specs]
+    refused = [body.refused.get(i) or check.refusal(spec) for i, spec in enumerate(specs)]
     waits = _waits(body, ids, refused, ctx)
     decision = Decision(data={"seed": ctx.order.seed, "created_at": ctx.now, "waiting": [], "rejected": {}})
     for i, (spec, waits_for) in enumerate(zip(specs, waits, strict=True)):

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from helix_ray.core.events import TaskSubmitted
 from helix_ray.core.spec_shape import malformed
+from helix_ray.core.values import VALUE_DEPTH_MAX
 from helix_ray.wire.tasks import EDITABLE, TASK, TaskIn, TaskUpdateIn
-from helix_ray.wire.values import JSON_LEVELS_MAX, storable
+from helix_ray.wire.values import storable
 
 json_values = st.recursive(
     st.none()
@@ -37,21 +38,30 @@ def test_what_json_can_hold_is_kept_as_it_is(value: Any) -> None:
 
 @pytest.mark.parametrize("leaf", [1, [], "x"])
 def test_depth_is_bounded_with_room_for_what_is_put_around_it(leaf: Any) -> None:
-    deepest = nested(JSON_LEVELS_MAX - 1, leaf)
+    deepest = nested(VALUE_DEPTH_MAX - 1, leaf)
     spec = TASK.validate_python(
         {"title": "t", "type": "building", "run": {"kind": "inference", "model": "m", "inputs": deepest}}
     )
     orjson.dumps([{"facts": [TaskSubmitted("task-1", "user-1", spec)]}])
     with pytest.raises(ValueError, match="nested deeper"):
-        storable(nested(JSON_LEVELS_MAX + 1, leaf))
+        storable(nested(VALUE_DEPTH_MAX + 1, leaf))
 
 
-@pytest.mark.parametrize("value", [2**64, [[2**64]], {"a": ["\ud800"]}, [[{1, 2}]]], ids=repr)
-def test_what_the_journal_cannot_write_is_refused(value: Any) -> None:
-    """Nested ones; flat ones come out of a JSON parser that has refused them already."""
-    if isinstance(value, int):
-        value = [[value]]
-    with pytest.raises(ValueError, match="not JSON"):
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (2**64, "^the integer is beyond 64 bits"),
+        ([[-(2**63) - 1]], "^0.0: the integer is beyond 64 bits"),
+        ({"a": ["\ud800"]}, "^a.0: the text is not valid Unicode"),
+        ({"\ud800": 1}, r"^\\ud800: the key is not valid Unicode"),
+        ([[{1, 2}]], "^0.0: a value of type set"),
+        ({"a": {1: 2}}, "^a: a key of type int"),
+        ({"a": float("nan"), "b": None}, "^a: nan has no JSON form"),
+    ],
+    ids=repr,
+)
+def test_what_the_journal_cannot_write_is_refused_by_its_place(value: Any, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
         storable(value)
 
 

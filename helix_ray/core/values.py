@@ -1,0 +1,142 @@
+"""JSON values as the journal keeps them and answers show them: what is one, what is not and why, and how to show it.
+
+A *value* is what a client, a task's code or a program on the cluster chooses: a result, an argument, a label. It is plain
+when every text is valid Unicode, every integer fits into 64 bits, every float is finite, every key is a text, and lists and
+objects are at most VALUE_DEPTH_MAX levels deep. What is plain comes back from the journal, from a snapshot and in an answer
+as it went in. Everything else is refused at the gate (core/admission.py): a value that is taken must never make an answer
+fail later.
+
+Integers between 2^53 and 2^64 are plain. They are kept exactly here, and are legal JSON; whoever reads them with a parser
+that has doubles only has to read them as text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from math import isfinite
+from typing import Any, NamedTuple
+
+VALUE_DEPTH_MAX = 100
+# What is stored has a value within a spec or a report, and an answer has levels of its own round that.
+STORED_DEPTH_MAX = VALUE_DEPTH_MAX + 50
+INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
+# A path that is shown: so many names, of so many characters each.
+PATH_NAMES_MAX = 12
+PATH_NAME_CHARS_MAX = 64
+
+_SIMPLE = frozenset({str, int, float, bool, type(None)})
+
+
+class Fault(NamedTuple):
+    """Where a value is not plain, as names from the outside inwards, and why."""
+
+    path: tuple[str, ...]
+    why: str
+
+    @property
+    def field(self) -> str:
+        """The path as it is shown: `run.args.0`."""
+        names = [shown_text(name)[:PATH_NAME_CHARS_MAX] for name in self.path[:PATH_NAMES_MAX]]
+        return ".".join([*names, "..."] if len(self.path) > PATH_NAMES_MAX else names)
+
+
+def fault(value: Any, *path: str, depth_max: int = VALUE_DEPTH_MAX) -> Fault | None:
+    """Return the first place where a value is not plain; None for one that is.
+
+    It goes no deeper than `depth_max` levels, so a value of any depth may be given.
+    """
+    if type(value) in _SIMPLE:
+        why = _why_not(value)
+        return None if why is None else Fault(path, why)
+    if isinstance(value, str):
+        return fault(str(value), *path)
+    # A named tuple is a tuple that the writer does not take.
+    if type(value) is not tuple and not isinstance(value, (list, dict)):
+        return Fault(path, f"a value of type {type(value).__qualname__} has no JSON form")
+    if depth_max < 1:
+        return Fault(path, f"nested deeper than {VALUE_DEPTH_MAX} levels")
+    if isinstance(value, dict):
+        items: Iterable[tuple[str, Any]] = value.items()
+        found = next(filter(None, (_fault_of_key(name, path) for name in value)), None)
+        if found is not None:
+            return found
+    elif _are_plain(value):
+        return None
+    else:
+        items = ((str(index), item) for index, item in enumerate(value))
+    faults = (fault(item, *path, name, depth_max=depth_max - 1) for name, item in items)
+    return next(filter(None, faults), None)
+
+
+def _fault_of_key(name: Any, path: tuple[str, ...]) -> Fault | None:
+    if not isinstance(name, str):
+        return Fault(path, f"a key of type {type(name).__qualname__}: keys must be text")
+    return None if is_unicode(name) else Fault((*path, name), "the key is not valid Unicode")
+
+
+def _are_plain(items: list[Any] | tuple[Any, ...]) -> bool:
+    """Say whether all items of a list are plain and simple: most lists are long and of one kind."""
+    kinds = set(map(type, items))
+    if not kinds <= _SIMPLE:
+        return False
+    if kinds <= {float}:
+        return all(map(isfinite, items))
+    if kinds <= {str}:
+        return is_unicode("".join(items))
+    return all(_why_not(item) is None for item in items)
+
+
+def _why_not(value: Any) -> str | None:
+    """Return why a simple value is not plain."""
+    if isinstance(value, str):
+        return None if is_unicode(value) else "the text is not valid Unicode: it has a lone surrogate"
+    if isinstance(value, float):
+        return None if isfinite(value) else f"{value} has no JSON form"
+    if isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
+        return "the integer is beyond 64 bits: send it as text"
+    return None
+
+
+def is_unicode(text: str) -> bool:
+    """Say whether a text can be written as UTF-8: one with lone surrogates cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown_text(text: str) -> str:
+    """Return a text with its lone surrogates escaped, as `caf\\udce9`."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def shown(value: Any, depth_max: int = STORED_DEPTH_MAX) -> Any:
+    """Return the plain value that stands for one that is not: for what an older release has taken and stored.
+
+    Lone surrogates are escaped, integers beyond 64 bits become text, what is no number becomes null, and what is deeper
+    than `depth_max` levels, or has no JSON form, becomes text.
+    """
+    if isinstance(value, str):
+        return shown_text(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, int):
+        return value if INTEGER_MIN <= value <= INTEGER_MAX else _as_text(value)
+    if depth_max < 1 or not isinstance(value, (dict, list, tuple)):
+        return _as_text(value)
+    if isinstance(value, dict):
+        return {shown_text(str(name)): shown(item, depth_max - 1) for name, item in value.items()}
+    return [shown(item, depth_max - 1) for item in value]
+
+
+def _as_text(value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return f"<{type(value).__qualname__}>"

@@ -1,0 +1,128 @@
+"""JSON by orjson, held to what core/values.py calls plain: a quick check, and reading without a silent change.
+
+orjson is quick and has habits that must not leak: it reads an integer beyond 64 bits as a rounded float, writes what is no
+number as null, and refuses to write 255 levels though it reads 1,024.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from helix_ray.core.values import INTEGER_MAX, INTEGER_MIN, STORED_DEPTH_MAX, VALUE_DEPTH_MAX, fault, shown
+
+# How deep orjson writes; documented at its dumps().
+_WRITER_LEVELS_MAX = 254
+# The shortest integer beyond 64 bits has so many digits.
+_LONG_DIGITS = 19
+_DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
+# No integer of so many characters fits into 64 bits, and Python takes long for thousands of digits.
+_INTEGER_CHARS_MAX = 24
+
+
+def plain_bytes(value: Any) -> int | None:
+    """Return the size of a plain value as JSON; None for one that may not be plain: core/values.fault looks closely.
+
+    A null in it hides what is no number, so it takes the close look as well.
+    """
+    try:
+        text = orjson.dumps(value, default=_as_list, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    except TypeError:
+        return None
+    if b"null" in text or is_deep(text, value):
+        return None
+    return len(text)
+
+
+def is_deep(text: bytes, value: Any, depth_max: int = VALUE_DEPTH_MAX) -> bool:
+    """Say whether a value, of which `text` is the JSON, has more than `depth_max` levels."""
+    if text.count(b"[") + text.count(b"{") <= depth_max:
+        return False
+    wrapped = value
+    # The writer knows how deep it went: leave it `depth_max` levels of its own.
+    for _ in range(_WRITER_LEVELS_MAX - depth_max):
+        wrapped = [wrapped]
+    try:
+        orjson.dumps(wrapped, default=_as_list)
+    except TypeError:
+        return True
+    return False
+
+
+def _as_list(value: Any) -> list[Any]:
+    if type(value) is frozenset:
+        return list(value)
+    raise TypeError
+
+
+class NotPlain(ValueError):
+    """A value that cannot be written without a change; `field` is where."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(field, why)
+        self.field = field
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.why}" if self.field else self.why
+
+
+def write(value: Any) -> bytes:
+    """Return a value as JSON; raise NotPlain where that would be another value, or none."""
+    try:
+        text = orjson.dumps(value)
+    except TypeError as error:
+        found = fault(value, depth_max=_WRITER_LEVELS_MAX)
+        raise NotPlain(*(("", str(error)) if found is None else (found.field, found.why))) from None
+    if b"null" in text and (found := fault(value, depth_max=_WRITER_LEVELS_MAX)) is not None:
+        raise NotPlain(found.field, found.why)
+    return text
+
+
+def read(raw: bytes) -> Any:
+    """Return the value of a JSON text, its integers exact and its floats, should they be too large, infinite.
+
+    Both are not plain then, so the gate names the field that has them. Raises json.JSONDecodeError.
+    """
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        if "infinity" not in error.msg:
+            raise
+    else:
+        if b"0" * _LONG_DIGITS not in raw.translate(_DIGITS_AS_ZERO):
+            return value
+    try:
+        return json.loads(raw.decode(), parse_int=_integer, parse_constant=_no_constant)
+    except (RecursionError, UnicodeDecodeError):
+        raise json.JSONDecodeError("nested too deep", "", 0) from None
+
+
+def _integer(digits: str) -> int:
+    if len(digits) <= _INTEGER_CHARS_MAX:
+        return int(digits)
+    return INTEGER_MIN - 1 if digits[0] == "-" else INTEGER_MAX + 1
+
+
+def _no_constant(name: str) -> Any:
+    raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
+
+
+def stored(text: bytes | str) -> Any:
+    """Return a value that was written before; one that no answer could show comes escaped (core/values.shown)."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return shown(_loads_odd(text))
+    raw = text if isinstance(text, bytes) else text.encode()
+    return shown(value) if is_deep(raw, value, STORED_DEPTH_MAX) else value
+
+
+def _loads_odd(text: bytes | str) -> Any:
+    """Return what orjson cannot read: lone surrogates, 1,025 levels and more."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return text if isinstance(text, str) else text.decode(errors="backslashreplace")
