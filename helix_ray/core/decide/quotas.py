@@ -8,6 +8,7 @@ from typing import Any
 from helix_ray.core.backpressure import retry_after_s
 from helix_ray.core.decide.outcome import Context
 from helix_ray.core.errors import ErrorCode, Rejected, invalid
+from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.state import Task, TaskClass, class_of
 
 
@@ -30,7 +31,7 @@ def refuse_over_quota(ctx: Context, group: TaskClass, more: int) -> Rejected | N
     if not more or limit is None or queued + more <= limit:
         return None
     details = {"project_id": group.project, "queued": queued, "limit": limit}
-    return queue_full(ctx, "The project's queue is full", details, ceil(queued + more - limit))
+    return _queue_full(ctx, "The project's queue is full", details, ceil(queued + more - limit))
 
 
 def refuse_edited(ctx: Context, task: Task, edits: dict[str, Any]) -> Rejected | None:
@@ -42,7 +43,17 @@ def refuse_edited(ctx: Context, task: Task, edits: dict[str, Any]) -> Rejected |
     return refuse_over_quota(ctx, group, int(group.project != task.group.project))
 
 
-def queue_full(ctx: Context, message: str, details: dict[str, Any], tasks: int) -> Rejected:
+def refuse_full_queue(ctx: Context, more: int) -> Rejected | None:
+    """Return why there is no room for `more` unfinished tasks, whoever's they are; None when there is."""
+    limit = ctx.policy.queue_tasks_max
+    unfinished = sum(n for status, n in ctx.state.by_status.items() if status not in TERMINAL)
+    if unfinished + more <= limit:
+        return None
+    details = {"queued": unfinished, "limit": limit}
+    return _queue_full(ctx, "The queue is full", details, unfinished + more - limit)
+
+
+def _queue_full(ctx: Context, message: str, details: dict[str, Any], tasks: int) -> Rejected:
     """Refuse for now; `tasks` are too many, and how long those take to end is when to come again."""
     wait_s = retry_after_s(ctx.state, ctx.now, tasks)
     return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, message, {**details, "retry_after_s": wait_s})

@@ -8,12 +8,11 @@ from typing import Any
 from helix_ray.core.access import changes_all_tasks, in_scope
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.outcome import Context, Decision
-from helix_ray.core.decide.quotas import queue_full, refuse_over_quota
+from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
 from helix_ray.core.decide.shards import shard_specs
 from helix_ray.core.dependencies import Resolved, resolve, with_ids
 from helix_ray.core.errors import ErrorCode, Rejected, forbidden, invalid
 from helix_ray.core.events import TaskSubmitted
-from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import SubmitTasks
 from helix_ray.core.placement.strategies import STRATEGIES
@@ -39,7 +38,7 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     if any(task_id in ctx.state.tasks for task_id in ids):
         return _again(ids, ctx)
     count = sum(map(tasks_of, specs))
-    refusal = _too_many(specs, count, ctx.policy) or _queue_full(ctx, count)
+    refusal = _too_many(specs, count, ctx.policy) or refuse_full_queue(ctx, count)
     if refusal is not None:
         return refusal
     check = _Checks(ctx)
@@ -73,15 +72,6 @@ def _too_many(specs: Sequence[dict[str, Any]], count: int, policy: Policy) -> Re
         details = {"dependencies": linked, "dependencies_max": policy.batch_dependencies_max}
         return invalid("Too many dependencies in one batch", field="tasks", **details)
     return None
-
-
-def _queue_full(ctx: Context, count: int) -> Rejected | None:
-    limit = ctx.policy.queue_tasks_max
-    unfinished = sum(n for status, n in ctx.state.by_status.items() if status not in TERMINAL)
-    if unfinished + count <= limit:
-        return None
-    details = {"queued": unfinished, "limit": limit}
-    return queue_full(ctx, "The queue is full", details, unfinished + count - limit)
 
 
 def _waits(body: SubmitTasks, ids: list[str], refused: list[Rejected | None], ctx: Context) -> Resolved:

@@ -7,7 +7,7 @@ from helix_ray.core.decide.attempts import clamp, conclude, progress
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.decide.quotas import refuse_edited, refuse_over_quota
+from helix_ray.core.decide.quotas import refuse_edited, refuse_full_queue, refuse_over_quota
 from helix_ray.core.decide.shards import is_sharded, refused_for_shard, shard_id, shards_of
 from helix_ray.core.decide.standing import standing
 from helix_ray.core.errors import Rejected, conflict, forbidden, invalid, not_found
@@ -271,9 +271,8 @@ def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
         for shard in shards
         if shard.status in (Status.FAILED, Status.CANCELLED)
     ]
-    return refuse_over_quota(ctx, task.group, len(events)) or Decision(
-        events, standing(task, events, ctx.now)
-    )
+    refusal = refuse_full_queue(ctx, len(events)) or refuse_over_quota(ctx, task.group, len(events))
+    return refusal or Decision(events, standing(task, events, ctx.now))
 
 
 def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:

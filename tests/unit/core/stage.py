@@ -142,3 +142,9 @@ class Stage:
             self.give(o.CancelTask(task_id))
         assert self.task(task_id).status == status
         return task_id
+
+
+def add_user(stage: Stage, name: str = "ann", role: str = "developer") -> Principal:
+    """Create a user; return it as a principal with session `sess-1`."""
+    user_id = stage.give(o.CreateUser(name, "argon", (role,)), ADMIN)["id"]
+    return Principal(user_id, name, (role,), "sess-1")

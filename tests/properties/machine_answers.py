@@ -1,0 +1,31 @@
+"""What questions may answer, judged against the whole state."""
+
+from __future__ import annotations
+
+import orjson
+
+from helix_ray.core import questions as q
+from helix_ray.core.access import Principal, may, sees_all_tasks
+from helix_ray.core.errors import Rejected
+from helix_ray.engine import Engine
+
+
+def judge_answers(engine: Engine, by: Principal, status: str | None) -> None:
+    """Ask everything: somebody sees what is theirs to see and nothing else, and every answer is JSON."""
+    state = engine.state
+    listing = engine.query(q.ListTasks(status=status, limit=1000), by)
+    if isinstance(listing, Rejected):
+        assert not may(by, "ListTasks")
+        return
+    orjson.dumps(listing)
+    mine = {t.id for t in state.tasks.values() if sees_all_tasks(by) or t.owner == by.id}
+    shown = {i for i in mine if status in (None, state.tasks[i].status)}
+    assert {line["id"] for line in listing["tasks"]} == shown
+    assert listing["total"] == len(shown)
+    for question in (q.ClusterStatus(), q.ListNodes(), q.ListQuotas()):
+        orjson.dumps(engine.query(question, by))
+    for task_id in state.tasks:
+        orjson.dumps(engine.query(q.ExplainTask(task_id), by))
+        orjson.dumps(engine.query(q.PlanTask(task_id), by))
+        view = engine.query(q.GetTask(task_id), by)
+        assert isinstance(view, dict) == (task_id in mine)
