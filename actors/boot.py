@@ -17,6 +17,8 @@ import ray
 from actors import names, roster
 from actors.gateway import RayControlPlane
 from actors.life import Fatal
+from actors.stopped import LOOK_EVERY_S as STOPPED_LOOK_EVERY_S
+from actors.stopped import StoppedWatch
 from actors.supervisor import HUNG_S_MAX
 from actors.waiting import Waiting
 from helix_ray.config import Settings
@@ -111,25 +113,38 @@ class Watch:
         self._head = head or ray.get_runtime_context().get_node_id()
         self._pid: int | None = None
         self._heard_at = time.monotonic()
+        self._stopped = StoppedWatch(settings.stopped_s_max)
 
     def look(self) -> None:
         """Make the supervisor where Ray has none, end one that hangs; raises Fatal with a reason that ends everything."""
         try:
-            handle = names.find(names.SUPERVISOR)
-            said = ray.get(handle.status.remote(), timeout=ANSWER_S_MAX)
+            said = self._ask(names.find(names.SUPERVISOR))
         except (ValueError, ray.exceptions.ActorDiedError):
             log.warning("Ray has no supervisor, or has given it up: it is made again")
             with contextlib.suppress(ray.exceptions.RayError, ValueError):
                 roster.make(names.SUPERVISOR, self._settings, self._head)
         except ray.exceptions.RayError:
             hung = time.monotonic() - self._heard_at > HUNG_S_MAX
-            if hung and self._pid is not None and roster.end_hung(self._pid):
-                log.error("the supervisor does not answer: process %d is ended", self._pid)
-                self._pid = None
+            if hung:
+                self._end("does not answer")
         else:
             self._pid, self._heard_at = said["pid"], time.monotonic()
             if said["fatal"] is not None:
                 raise Fatal(said["fatal"])
+
+    def _ask(self, supervisor: Any) -> dict[str, Any]:
+        answer = supervisor.status.remote()
+        give_up = time.monotonic() + ANSWER_S_MAX
+        while not ray.wait([answer], timeout=STOPPED_LOOK_EVERY_S)[0] and time.monotonic() < give_up:
+            if self._pid is not None and self._stopped.look([self._pid], time.monotonic()):
+                self._end("is stopped")
+        said: dict[str, Any] = ray.get(answer, timeout=0)
+        return said
+
+    def _end(self, why: str) -> None:
+        if self._pid is not None and roster.end(names.SUPERVISOR, self._pid):
+            log.error("the supervisor %s: process %d is ended", why, self._pid)
+            self._pid = None
 
 
 async def _ensure_admin(given: str | None, say: Callable[[str], None]) -> str | None:

@@ -43,10 +43,14 @@ def make(name: str, settings: Settings, head: str, *, first: bool = False) -> An
     return actor.options(**names.detached(name, head)).remote(settings.without_password(), **more)
 
 
-def end_hung(pid: int) -> bool:
-    """Kill a process of an actor on this host, for Ray to start it again; say whether it was there."""
+def end(name: str, pid: int) -> bool:
+    """Kill the process of one of these actors on this host, for Ray to start it again; say whether it was there.
+
+    Whoever asks may be on another host than the actor, where the process id is somebody else's or nobody's.
+    """
+    title = f"{TITLE}{CLASSES[name].partition(':')[2]}"
     with contextlib.suppress(OSError):
-        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(TITLE.encode()):
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(title.encode()):
             os.kill(pid, signal.SIGKILL)
             return True
     return False

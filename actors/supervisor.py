@@ -5,6 +5,9 @@ ended for good, stays dead (its name is gone then), and one that hangs, hangs. T
 actors/roster.py for its health once a second and keeps what they said; node workers are in actors/node_care.py. It is
 watched in turn by whoever started it (actors/boot.py: Watch).
 
+One that is silent may be busy, on a machine that is, so it has a minute; one that is stopped is not, and has seconds
+(actors/stopped.py).
+
 Rate limits are counted in the same process (actors/lender.py): looking is waiting, so a process of its own would cost
 50 MiB and gain nothing. Neither needs the other's opening.
 """
@@ -24,13 +27,13 @@ from actors import names, roster
 from actors.gateway import RayControlPlane
 from actors.lender import Lending
 from actors.life import NO_ANSWER, LivingActor, Work
+from actors.stopped import LOOK_EVERY_S, StoppedWatch
 from helix_ray.config import Settings
 from helix_ray.core.limits import Ask, GiveBack, Slice
 from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 1.0
 FIRST_S = 0.1
 HEALTH_S_MAX = 2.0
 # One that answers nothing for so long hangs: no turn of any loop takes as long, and a stall of some seconds kills nobody.
@@ -47,6 +50,7 @@ class Supervisor(LivingActor):
         self._said: dict[str, dict[str, Any]] = {}
         self._heard_at: dict[str, float] = {}
         self._lending = Lending(settings)
+        self._stopped = StoppedWatch(settings.stopped_s_max)
         super().__init__()
 
     async def opening(self) -> None:
@@ -56,8 +60,8 @@ class Supervisor(LivingActor):
         self._care = NodeCare(self._settings, RayControlPlane(process="supervisor"))
 
     def loops(self) -> Sequence[Work]:
-        """Look at the actors, and at the nodes: neither waits for the other."""
-        return (self._look, self._look_at_nodes)
+        """Look at the actors, at their processes, and at the nodes: none waits for another."""
+        return (self._look, self._look_at_processes, self._look_at_nodes)
 
     async def begin(self) -> None:
         """Begin both lives: the actor calls this itself, in every start."""
@@ -107,6 +111,12 @@ class Supervisor(LivingActor):
         settled = all(self._said[name]["ready"] for name in self._others)
         await asyncio.sleep(LOOK_EVERY_S if settled else FIRST_S)
 
+    async def _look_at_processes(self) -> None:
+        pids = {said["pid"]: name for name, said in self._said.items() if said.get("pid") is not None}
+        for pid in self._stopped.look(pids, time.monotonic()):
+            self._end(pids[pid], pid, "has been stopped", self._settings.stopped_s_max)
+        await asyncio.sleep(LOOK_EVERY_S)
+
     async def _look_at_nodes(self) -> None:
         await self._care.look()
 
@@ -123,7 +133,8 @@ class Supervisor(LivingActor):
             reason = NO_ANSWER if self._said.get(name, {}).get("pid") else STARTING
             self._note(name, {"ready": False, "reason": reason, "fatal": False})
             if now - self._heard_at[name] > HUNG_S_MAX:
-                self._end_hung(name, now)
+                self._end(name, self._said[name].get("pid"), "has not answered", HUNG_S_MAX)
+                self._heard_at[name] = now
         else:
             self._heard_at[name] = time.monotonic()
             self._note(name, said)
@@ -143,8 +154,6 @@ class Supervisor(LivingActor):
         except (ray.exceptions.RayError, ValueError) as error:
             log.warning("%s cannot be made: %s", name, error)
 
-    def _end_hung(self, name: str, now: float) -> None:
-        pid = self._said[name].get("pid")
-        if pid is not None and roster.end_hung(pid):
-            log.error("%s has not answered for %.0f s: process %d is ended", name, HUNG_S_MAX, pid)
-        self._heard_at[name] = now
+    def _end(self, name: str, pid: int | None, why: str, seconds: float) -> None:
+        if pid is not None and roster.end(name, pid):
+            log.error("%s %s for %g s: process %d is ended", name, why, seconds, pid)

@@ -101,6 +101,7 @@ class Settings:
     lease_s: float = bounded(30.0, ge=1)
     node_lease_s: float = bounded(10.0, ge=2)
     node_fence_s: float = bounded(30.0, ge=2)
+    stopped_s_max: float = bounded(5.0, ge=1)
     losses_max: int = bounded(3, ge=0)
     retry_backoff_s: float = bounded(1.0, ge=0)
     retry_backoff_s_max: float = bounded(300.0, ge=0)

@@ -22,11 +22,12 @@ from launcher.node.declaration import BadDeclaration, Declaration, declare
 from launcher.node.home import HOME
 from launcher.node.patience import Limits
 from launcher.node.ray_start import Plan
-from launcher.node.supervisor import Supervisor
+from launcher.node.supervisor import Supervisor, say
 from launcher.open_files import raise_open_files
 from launcher.up import environment, password
 from launcher.up.detach import detached
 from launcher.up.holding import this_process
+from launcher.up.stopped_below import StoppedBelow
 
 EXIT_USAGE = 2
 PORT = 6379
@@ -186,7 +187,9 @@ def _supervisor(
     for flag in ("tls_cert", "tls_key"):
         if getattr(flags, flag):
             api += [f"--{flag.replace('_', '-')}", getattr(flags, flag)]
-    return Supervisor(plan, Limits(flags.head_stopped_s, flags.head_silent_s), api, os.environ, given)
+    stopped = StoppedBelow(Settings().stopped_s_max, say)
+    limits = Limits(flags.head_stopped_s, flags.head_silent_s)
+    return Supervisor(plan, limits, api, os.environ, stopped, given)
 
 
 def _own_address() -> str:

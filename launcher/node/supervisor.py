@@ -18,6 +18,7 @@ from launcher.node.ray_process import RayProcess
 from launcher.node.ray_start import Plan
 from launcher.up import process_tree
 from launcher.up.session import EXIT_FATAL, FATAL_FILE
+from launcher.up.stopped_below import StoppedBelow
 
 LOOK_EVERY_S = 1.0
 CONNECT_S_MAX = 2.0
@@ -45,11 +46,13 @@ class Supervisor:
         limits: Limits,
         api_flags: list[str],
         inherited: Mapping[str, str],
+        stopped: StoppedBelow,
         given: str | None = None,
     ) -> None:
         self._plan = plan
         self._patience = Patience(limits)
         self._api_flags = api_flags
+        self._stopped = stopped
         self._given = given
         self._environment = ray_start.below(plan, inherited)
         self._api_environment = {**inherited, **self._environment, "RAY_ADDRESS": plan.head_address}
@@ -92,6 +95,7 @@ class Supervisor:
         """Do what is due; return the exit code when this is the end."""
         if self._told:
             return 0
+        self._stopped.look(now)
         process_tree.reap_orphans({child.pid for child in (self._ray, self._api) if child is not None})
         if self._ray is not None and self._ray.stopped(now):
             if self._plan.address is None:

@@ -12,6 +12,7 @@ import signal
 import ssl
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -28,6 +29,7 @@ from launcher.up.beside import Beside
 from launcher.up.keeper import STOP_SIGNAL
 from launcher.up.nodes import plan
 from launcher.up.saying import say
+from launcher.up.stopped_below import StoppedBelow
 
 FAILURE_FILE = "up-failure.log"
 # What keeps the server from living for good, for whoever would start it again: launcher/node/supervisor.py.
@@ -128,8 +130,14 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     # Ray's processes take their time to come up, and the modules of what follows theirs to load.
     Beside(_load)
     address = cluster.start()
+    stopped = StoppedBelow(settings.stopped_s_max, say)
+
+    def goes_on() -> bool:
+        stopped.look(time.monotonic())
+        return cluster.tend(say)
+
     try:
-        _watch(_start(settings, app, address, nodes_come=cluster.wait_for_all), lambda: cluster.tend(say))
+        _watch(_start(settings, app, address, nodes_come=cluster.wait_for_all), goes_on)
         say("it cannot go on: the head's Ray node has ended")
         return EXIT_CLUSTER_LOST
     finally:

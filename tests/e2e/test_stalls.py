@@ -18,12 +18,14 @@ from tests.ray.signals import until
 NODE_LEASE_S = 4
 LEASE_S = 6
 STALL_S = 10.0
+# A stop stands for a stall here: nobody is to be ended for it.
+STALL_S_MAX = 300
 FINISH_S_MAX = 60.0
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    settings = {"node_lease_s": NODE_LEASE_S, "lease_s": LEASE_S, "nodes": 2}
+    settings = {"node_lease_s": NODE_LEASE_S, "lease_s": LEASE_S, "nodes": 2, "stopped_s_max": STALL_S_MAX}
     with serving(tmp_path_factory.mktemp("stalls") / "data", **settings) as server:
         yield server
 

@@ -152,6 +152,31 @@ def test_what_ray_has_given_up_is_made_again(cluster: LiveCluster) -> None:
     assert cluster.outcomes([task_id])[task_id]["result"]["value"] == 3
 
 
+def test_what_is_stopped_is_ended_where_nobody_has_ray_below(cluster: LiveCluster) -> None:
+    """The supervisor sees to the actors of its list, and whoever watches the supervisor sees to that."""
+
+    def pid(name: str) -> int | None:
+        with contextlib.suppress(ray.exceptions.RayError, ValueError):
+            said = ray.get(names.find(name).health.remote(), timeout=1)
+            return int(said["pid"]) if said["ready"] else None
+        return None
+
+    watch = boot.Watch(cluster.settings)
+    watch.look()
+    for some in ((names.HISTORIAN, names.MASTER), (names.SUPERVISOR,)):
+        until(lambda some=some: None not in map(pid, some))  # type: ignore[misc]
+        before = {name: pid(name) for name in some}
+        for stopped in before.values():
+            assert stopped is not None
+            os.kill(stopped, signal.SIGSTOP)
+
+        def replaced(before: dict[str, int | None] = before) -> bool:
+            watch.look()
+            return all(pid(name) not in (None, dead) for name, dead in before.items())
+
+        until(replaced, 20.0)
+
+
 def test_a_lost_node_gives_its_tasks_to_the_others(cluster: LiveCluster, tmp_path: Path) -> None:
     """A raylet killed with SIGKILL takes its tasks' attempts with it, and they run elsewhere within seconds."""
     old = [w["id"] for w in cluster.ask(ListWorkers())["workers"]]

@@ -11,6 +11,7 @@ from launcher.node.patience import Limits
 from launcher.node.ray_start import Plan
 from launcher.node.supervisor import Supervisor
 from launcher.up.session import EXIT_FATAL, FATAL_FILE
+from launcher.up.stopped_below import StoppedBelow
 
 
 class Ended:
@@ -34,7 +35,7 @@ class Started(Ended):
 
 def head(data_dir: Path) -> Supervisor:
     plan = Plan(None, "127.0.0.1", 6379, 8080, data_dir, None, [], [])
-    one = Supervisor(plan, Limits(1.0, 1.0), [], {})
+    one = Supervisor(plan, Limits(1.0, 1.0), [], {}, StoppedBelow(1.0, print))
     one._api = Ended()  # type: ignore[assignment]
     return one
 
