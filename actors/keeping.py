@@ -39,10 +39,11 @@ class Keeping:
     def open(self, secret: bytes) -> SqliteJournal:
         """Open the journal; where the disk cannot be written, for reading. Raises what opening raises."""
         self._secret = secret
+        hindrance = self._room.look(probe=self._data_dir.is_dir())
         try:
             self.journal = self._whole()
         except Trouble:
-            hindrance = self._room.look()
+            hindrance = hindrance or self._room.look()
             if hindrance is None:
                 raise
             self.journal = ReadingJournal(self._data_dir, secret)

@@ -4,13 +4,18 @@ The kernel is asked each time (statvfs, microseconds): free bytes and inodes for
 the file system can be written at all. What must go on while the reserve is used up (sessions, so that somebody can log in
 and look) is recorded in the space of a file that is kept for that, the ballast: it is made when there is room, and cut
 shorter when there is none.
+
+statvfs does not know every limit: a user's quota, or a limit of a file's size, shows in a write that fails, which ends
+the master. Its next life tries to take a commit's space before it serves, and is hindered until that works.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,12 +30,17 @@ BALLAST_BYTES = 8 << 20
 COMMIT_BYTES = 512 << 10
 INODES_MIN = 64
 RETRY_AFTER_S = 5
+PROBE_FILE = "journal.probe"
+PROBE_EVERY_S = 1.0
+# What a write is refused with where statvfs may say that there is room.
+_LIMITS = (errno.EDQUOT, errno.EFBIG, errno.ENOSPC)
 
-Reason = Literal["disk_full", "no_inodes", "read_only", "unreachable"]
+Reason = Literal["disk_full", "no_inodes", "read_only", "quota", "unreachable"]
 _WORDS: dict[Reason, str] = {
     "disk_full": "the disk of the data directory is full",
     "no_inodes": "the file system of the data directory has no inodes left",
     "read_only": "the file system of the data directory is read-only",
+    "quota": "a quota, or a limit of file sizes, leaves the data directory no room",
     "unreachable": "the data directory cannot be reached",
 }
 
@@ -61,10 +71,17 @@ class DiskRoom:
         self._ballast = folder / BALLAST_FILE if ballast else None
         self._ballast_bytes = -1
         self._said: Reason | None = None
+        self._probed_at = 0.0
+        self._limited = False
 
-    def look(self) -> Hindrance | None:
-        """Return why nothing should be written; None when there is room. Says a change in the log, once."""
+    def look(self, *, probe: bool = False) -> Hindrance | None:
+        """Return why nothing should be written; None when there is room. Says a change in the log, once.
+
+        `probe` takes a commit's space for a moment, to find out whether it can be had.
+        """
         found, free_bytes = self._look()
+        if found is None and (probe or self._limited):
+            found = self._probe(time.monotonic())
         reason = found.reason if found is not None else None
         if reason != self._said:
             if found is not None:
@@ -100,6 +117,26 @@ class DiskRoom:
                 "no_inodes", {"free_inodes": seen.f_favail, "reserve_inodes": INODES_MIN}
             ), free_bytes
         return None, free_bytes
+
+    def _probe(self, now: float) -> Hindrance | None:
+        """Try to take space; where a limit was met, not more often than every PROBE_EVERY_S."""
+        if not self._limited or now - self._probed_at >= PROBE_EVERY_S:
+            self._probed_at = now
+            self._limited = not self._can_take(COMMIT_BYTES)
+        return Hindrance("quota", {"commit_bytes": COMMIT_BYTES}) if self._limited else None
+
+    def _can_take(self, size: int) -> bool:
+        path = self._folder / PROBE_FILE
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(handle, 0, size)
+            finally:
+                os.close(handle)
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            return error.errno not in _LIMITS
+        return True
 
     def _fill_ballast(self) -> None:
         if self._ballast is None or self._ballast_bytes == BALLAST_BYTES:

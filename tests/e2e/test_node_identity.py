@@ -43,7 +43,7 @@ def test_a_node_that_is_not_heard_ends_what_it_runs(tmp_path: Path) -> None:
     """With the master stopped for longer than HELIX_NODE_FENCE_S the command ends; afterwards it runs again, once."""
     pids = tmp_path / "pids"
     line = f"echo $$ >> {pids}; if [ $(wc -l < {pids}) = 1 ]; then exec sleep 600; fi; echo again"
-    with serving(tmp_path / "data", node_fence_s=3) as live:
+    with serving(tmp_path / "data", node_fence_s=3, stopped_s_max=60) as live:
         client = live.client()
         (task_id,) = submit(client, shell(line))
         until(lambda: pids.exists() and pids.read_text().endswith("\n"))

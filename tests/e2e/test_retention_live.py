@@ -29,7 +29,8 @@ from tests.e2e.live import (
 )
 from tests.ray.signals import until
 
-SETTINGS = {"retention_s": 1}
+# A historian that is stopped is to stay so for a test.
+SETTINGS = {"retention_s": 1, "stopped_s_max": 60}
 DONE, PAGE_TASKS = 60, 7
 GONE_S_MAX = 30.0
 

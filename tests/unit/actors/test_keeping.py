@@ -1,0 +1,137 @@
+"""A journal whose disk says that there is room, and refuses all the same: a quota is waited out, a broken disk is not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from actors.keeping import Keeping
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.orders import Order, Receipt, SubmitTasks
+from helix_ray.core.policy import Policy
+from helix_ray.core.questions import ListTasks
+from helix_ray.engine import Engine, JournalFailed
+from helix_ray.journal import room
+from helix_ray.journal.reading import ReadingJournal
+from helix_ray.journal.sqlite import SqliteJournal
+from helix_ray.testing import ManualClock
+from helix_ray.wire.ids import new_seed
+
+SECRET = b"k" * 32
+TASK = {"title": "t", "type": "planning", "priority": "high"}
+LARGE = {**TASK, "description": "x" * 9000}
+EXIT_OF_MASTER = 70
+IO_ERROR = """
+import asyncio, sqlite3
+from actors.master import Master
+
+async def work():
+    raise sqlite3.OperationalError("disk I/O error")
+
+asyncio.run(Master._or_end(None, work))
+"""
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes: a limit that statvfs knows nothing of, as a quota is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try to take space at every look."""
+    monkeypatch.setattr(room, "PROBE_EVERY_S", 0.0)
+
+
+def life(data_dir: Path) -> tuple[Keeping, Engine]:
+    """Begin what a master does between its start and its end."""
+    keeping = Keeping(data_dir, 0)
+    engine = Engine(keeping.open(SECRET), Policy(), ManualClock(), keeping.no_room)
+    engine.recover()
+    return keeping, engine
+
+
+def give(engine: Engine, *tasks: dict[str, str]) -> Receipt | Rejected:
+    """Submit tasks."""
+    (answer,) = engine.execute([Order(SubmitTasks(tasks), SYSTEM, "req-test", new_seed())])
+    return answer
+
+
+@pytest.mark.parametrize(("left", "journal_is"), [(256 << 10, SqliteJournal), (48 << 10, ReadingJournal)])
+def test_over_a_quota_reads_go_on(tmp_path: Path, left: int, journal_is: type) -> None:
+    """The append that meets it ends the process; the next life reads, refuses with the reason, and records when it may."""
+    keeping, engine = life(tmp_path)
+    assert isinstance(give(engine, *[LARGE] * 8), Receipt)
+    with files_up_to(left):
+        with pytest.raises(JournalFailed):
+            give(engine, *[LARGE] * 100)
+        keeping.journal.close()
+        keeping, engine = life(tmp_path)
+        assert type(keeping.journal) is journal_is
+        listed = engine.query(ListTasks(), SYSTEM)
+        assert isinstance(listed, dict)
+        assert listed["total"] == 8
+        refused = give(engine, TASK)
+        assert isinstance(refused, Rejected)
+        assert (refused.code, refused.details["reason"]) == (ErrorCode.SERVICE_UNAVAILABLE, "quota")
+        assert "quota" in str(keeping.hindrance())
+    if (reopened := keeping.reopened()) is not None:
+        keeping.take(reopened, engine)
+    assert keeping.hindrance() is None
+    assert isinstance(give(engine, TASK), Receipt)
+    keeping.journal.close()
+
+
+def test_a_user_over_quota_is_told_from_a_broken_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EDQUOT hinders; EIO is none of what passes by itself, and is left to the journal's own checks."""
+    taken: list[int] = []
+
+    def refuse(handle: int, offset: int, size: int) -> None:
+        raise OSError(taken[-1], os.strerror(taken[-1]))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    disk = room.DiskRoom(tmp_path, 0)
+    taken.append(errno.EDQUOT)
+    found = disk.look(probe=True)
+    assert found is not None
+    assert found.reason == "quota"
+    taken.append(errno.EIO)
+    assert disk.look(probe=True) is None
+    assert not (tmp_path / room.PROBE_FILE).exists()
+
+
+def test_an_input_output_error_ends_the_master() -> None:
+    """Memory may be ahead of a disk that is broken: the process ends at once, and Ray starts it again from what is there."""
+    ended = subprocess.run([sys.executable, "-c", IO_ERROR], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == EXIT_OF_MASTER
+    assert "disk I/O error" in ended.stderr
+    assert "the master ends and will be started again" in ended.stderr
+
+
+def test_a_start_on_a_broken_disk_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no lack of room, so it is neither hidden nor served from: it is the reason that /readyz says."""
+
+    def broken(self: SqliteJournal, *_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(SqliteJournal, "__init__", broken)
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        Keeping(tmp_path, 0).open(SECRET)
