@@ -187,7 +187,7 @@ def _supervisor(
     for flag in ("tls_cert", "tls_key"):
         if getattr(flags, flag):
             api += [f"--{flag.replace('_', '-')}", getattr(flags, flag)]
-    stopped = StoppedBelow(Settings().stopped_s_max, say)
+    stopped = StoppedBelow(read_settings().stopped_s_max, say)
     limits = Limits(flags.head_stopped_s, flags.head_silent_s)
     return Supervisor(plan, limits, api, os.environ, stopped, given)
 
