@@ -52,11 +52,11 @@ class Commits:
             self._inbox.answer(calls, self._execute([order for call in calls for order in call.left()]))
 
     def react(self) -> bool:
-        """Carry out what the followers order, as much as one commit may have; say whether there was anything."""
+        """Carry out what the followers order, as much as one commit may have; say whether they may have more to do at once."""
         if not self._ordered:
             self._look()
         if not self._ordered:
-            return False
+            return any(follower.busy for follower in self._followers)
         for _ in self._execute(list(self._ordered)):
             self._ordered.popleft()
         return True

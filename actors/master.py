@@ -167,6 +167,8 @@ class Master(LivingActor):
         if isinstance(question, ONE_AT_A_TIME):
             async with self._long_answer:
                 await asyncio.sleep(0)
+                while self._engine.look_on():
+                    await asyncio.sleep(0)
                 self._meter.turns.ran(type(question).__name__)
                 return self._engine.query(question, by)
         self._meter.turns.ran(type(question).__name__)

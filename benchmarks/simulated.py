@@ -86,6 +86,8 @@ class Simulated:
             self.engine.state, self.engine.liveness, batch.facts, self.clock.wall(), self.clock.monotonic()
         )
         bodies = self.scheduler.react(news)
+        while self.scheduler.busy:
+            bodies = self.scheduler.react(news)
         if not bodies:
             return 0
         self._execute(bodies)

@@ -58,6 +58,8 @@ log = logging.getLogger(__name__)
 REPLAY_FACTS_PER_READ = 20_000
 # Facts kept in memory for followers (up to twice as many); one that is further behind reads the journal.
 RECENT_FACTS_MAX = 50_000
+# Nodes that questions about nodes look at in one step where none was looked at before.
+NEW_NODES_MAX = 2500
 # A snapshot is due when the tail is this long and longer than what the snapshot would hold.
 SNAPSHOT_TAIL_FACTS_MIN = 50_000
 
@@ -236,6 +238,11 @@ class Engine:
         if isinstance(admitted, Rejected) or not may(admitted, name):
             return self.query(question, by)
         return (yield from list_tasks(self.state, question, admitted))
+
+    def look_on(self) -> bool:
+        """Look at some of the nodes that no question was about yet; say whether there are more."""
+        self._kept.refreshed(self.state, self.liveness, self.clock.wall(), NEW_NODES_MAX)
+        return not self._kept.whole
 
     def cluster(self) -> Cluster:
         """Return the cluster as it is now."""

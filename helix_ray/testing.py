@@ -145,7 +145,7 @@ class MemoryControlPlane:
                 state, liveness = self.engine.state, self.engine.liveness
                 news = News(state, liveness, batch.facts, self.clock.wall(), self.clock.monotonic())
                 bodies = [body for follower in self._followers for body in follower.react(news)]
-                if not bodies:
+                if not bodies and not any(follower.busy for follower in self._followers):
                     break
                 self.engine.execute([Order(body, SYSTEM, TEST_REQUEST, new_seed()) for body in bodies])
             self._wake()

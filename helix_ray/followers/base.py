@@ -27,9 +27,13 @@ class News:
 
 
 class Follower(Protocol):
-    """Reacts to news with orders, which may be refused as stale. Its name is data: never rename one."""
+    """Reacts to news with orders, which may be refused as stale. Its name is data: never rename one.
+
+    One that is `busy` has more to do than one turn allows: it is called again at once, news or not.
+    """
 
     name: str
+    busy: bool
 
     def react(self, news: News) -> list[OrderBody]:
         """Return the orders that the news calls for."""

@@ -11,6 +11,7 @@ class Cascade:
     """Goes on for as long as anybody is left to be told: each order is a commit of its own, with others in between."""
 
     name = "cascades"
+    busy = False
 
     def __init__(self, policy: Policy) -> None:
         self._tasks_max = policy.spread_tasks_max

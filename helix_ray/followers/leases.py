@@ -13,6 +13,7 @@ class LeaseKeeper:
     """Asks who was silent for longer than a lease; a node worker's lease is shorter than an external one's."""
 
     name = "leases"
+    busy = False
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy

@@ -19,6 +19,8 @@ from helix_ray.followers.base import News
 
 # Of one reaction, which is one turn of the master: planned and committed in some 15 ms, and twice that with cold queues.
 ASSIGN_TASKS_MAX = 500
+# Nodes of one reaction that nothing is known of yet, as after a start: some fifteen milliseconds' worth.
+NEW_NODES_MAX = 2500
 # Nodes to hold are searched for so often, and for the same class, where that was in vain, so often.
 SEARCH_EVERY_S = 1.0
 IN_VAIN_S = 10.0
@@ -29,6 +31,7 @@ class Scheduler:
     """Places what is ready, as often as there is news."""
 
     name = "scheduler"
+    busy = False
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -41,10 +44,15 @@ class Scheduler:
     def react(self, news: News) -> list[OrderBody]:
         """Place what fits now."""
         ready = news.state.ready
+        self.busy = False
         if not any(group.kind not in _NOT_FOR_NODES for group in ready):
             news.liveness.holds, news.liveness.kept_out = (), {}
             return []
-        fleet = self._kept.refreshed(news.state, news.liveness, news.now)
+        fleet = self._kept.refreshed(news.state, news.liveness, news.now, NEW_NODES_MAX)
+        self.busy = not self._kept.whole
+        if self.busy:
+            # With some of the nodes only, others would be stopped, and held, for want of room.
+            return []
         plan = place(fleet, ready, self._rules(news, fleet), news.now, ASSIGN_TASKS_MAX)
         news.liveness.waits.note(plan.blocked, news.now)
         self._note_holds(plan, news)

@@ -47,6 +47,7 @@ class Timekeeper:
     """Looks at the clocks of tasks ten times a second."""
 
     name = "timers"
+    busy = False
 
     def __init__(self, policy: Policy) -> None:
         self._next = self._retire_next = 0.0

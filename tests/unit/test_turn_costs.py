@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from helix_ray.core import orders as o
+from helix_ray.core import questions as q
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import AttemptReport
 from helix_ray.core.policy import Policy
@@ -19,6 +20,7 @@ TURN_S_MAX = 0.125
 DEPENDENTS = 20_000
 LINKED_TASKS = Policy().batch_linked_tasks_max
 SHARDS = 1_000
+NODES = 10_000
 
 
 @pytest.fixture
@@ -141,3 +143,39 @@ def test_a_report_of_shards_that_fail_each_with_their_whole(turns: Turns) -> Non
             del left[: answer.data["taken"]]
     check(turns)
     assert turns.engine.state.by_status[Status.FAILED] == 40
+
+
+def waiting_classes(turns: Turns) -> None:
+    """Submit two tasks of each of 64 shapes: each shape has candidates of its own among the nodes."""
+    zones = [{"zone": zone} for zone in "abcd"]
+    shapes = [
+        spec(run=FUNCTION, resources={"cpu": cpu}, labels=labels) for cpu in range(1, 17) for labels in zones
+    ]
+    turns.submit(shapes * 2)
+
+
+def test_first_looks_at_many_nodes(turns: Turns) -> None:
+    """After a start neither the scheduler nor who answers questions knows any node, and all tasks wait."""
+    turns.add_nodes([node(i) for i in range(NODES)])
+    [manual] = turns.submit([spec(run=FUNCTION, labels={"zone": "a"}, strategy="manual")])
+    with turns.measured():
+        turns.ask(q.ExplainTask(manual))
+        turns.ask(q.PlanTask(manual))
+        turns.ask(q.ListNodes())
+        turns.ask(q.ClusterStatus())
+        turns.ask(q.ListWorkers())
+        waiting_classes(turns)
+        while turns.engine.state.by_status[Status.PENDING] > 1:
+            turns.call()
+    check(turns)
+    assert turns.engine.state.by_status[Status.RUNNING] == 128
+
+
+def test_listings_over_all_tasks(turns: Turns) -> None:
+    for _ in range(4):
+        turns.submit([spec()] * LINKED_TASKS)
+    with turns.measured():
+        turns.ask(q.ListTasks(project_id="nobody"))
+        turns.ask(q.ListTasks(limit=1000, offset=9_000))
+        turns.ask(q.Metrics())
+    check(turns)

@@ -4,13 +4,18 @@ For each shape (demands, capabilities, labels) and strategy there is a heap of n
 written to a log; a heap that is asked reads on in the log from where it was, and puts those nodes in again. What a
 heap still holds of an older version of a node is thrown away when it comes up. So a placement costs a few heap
 operations, however many nodes there are, and a shape that nobody asks for costs nothing.
+
+To make a heap is to look at every node. A plan makes some of those that it lacks (`ration`): whoever asked for one in vain
+is among the first in one of the next plans, so that every shape has its turn however many there are.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
+from itertools import islice
 
 from helix_ray.core.placement.node import Depth, Node, lanes_of
 from helix_ray.core.placement.strategies import Score, Strategy
@@ -27,6 +32,8 @@ SOUGHT_MAX = 64
 Entry = tuple[Score, int, int, Node]  # score, tie-break, the node's version then, node
 
 Mark = tuple[list[Node], int]
+# The shape, as a class that has nothing else, and the strategy.
+HeapKey = tuple[TaskClass, str]
 
 
 class Fleet:
@@ -44,7 +51,11 @@ class Fleet:
         # Nodes that may have become better for somebody, and nodes that have changed at all.
         self._freed: list[Node] = []
         self._changed: list[Node] = []
-        self._heaps: OrderedDict[tuple[TaskClass, str], Heap] = OrderedDict()
+        self._heaps: OrderedDict[HeapKey, Heap] = OrderedDict()
+        # Heaps that were asked for in vain, the longest ago first; those that may be made now, and how many others.
+        self._put_off: dict[HeapKey, None] = {}
+        self._entitled: frozenset[HeapKey] = frozenset()
+        self._spare = sys.maxsize
         for node in nodes:
             self.add(node)
 
@@ -173,20 +184,46 @@ class Fleet:
         """Give every node that takes new work."""
         return (node for node in self.nodes.values() if not node.closed)
 
+    def ration(self, nodes_max: int) -> None:
+        """Let `heap_if_cheap` make heaps of so many nodes together, and at least one, until it is called again."""
+        for key in self._entitled:
+            # Nobody has asked for it any more.
+            self._put_off.pop(key, None)
+        heaps_max = max(1, nodes_max // max(1, len(self.nodes)))
+        self._entitled = frozenset(islice(self._put_off, heaps_max))
+        self._spare = heaps_max - len(self._entitled)
+
+    def heap_if_cheap(self, group: TaskClass, strategy: Strategy) -> Heap | None:
+        """Return the nodes for a class as `heap` does; None where that has to be made and others have their turn."""
+        key = _key(group, strategy)
+        if key not in self._heaps:
+            if key not in self._entitled:
+                if self._spare <= 0:
+                    self._put_off[key] = None
+                    return None
+                self._spare -= 1
+            self._put_off.pop(key, None)
+        return self._heap(key, strategy)
+
     def heap(self, group: TaskClass, strategy: Strategy) -> Heap:
         """Return the nodes for a class by a strategy's score, as they are now."""
-        # Only demands, capabilities and labels matter for where it fits.
-        shape = TaskClass("", "", group.demand, group.capabilities, group.labels)
-        key = (shape, strategy.name)
+        return self._heap(_key(group, strategy), strategy)
+
+    def _heap(self, key: HeapKey, strategy: Strategy) -> Heap:
         log = self._freed if strategy.steady else self._changed
         heap = self._heaps.get(key)
         if heap is None:
-            heap = self._heaps[key] = Heap(shape, strategy, self.open_nodes(), log)
+            heap = self._heaps[key] = Heap(key[0], strategy, self.open_nodes(), log)
             if len(self._heaps) > HEAPS_MAX:
                 self._heaps.popitem(last=False)
         else:
             self._heaps.move_to_end(key)
         return heap
+
+
+def _key(group: TaskClass, strategy: Strategy) -> HeapKey:
+    # Only demands, capabilities and labels matter for where it fits.
+    return TaskClass("", "", group.demand, group.capabilities, group.labels), strategy.name
 
 
 class Heap:

@@ -6,6 +6,7 @@ user changed is either on its way into the state, and looked at again (`doubt`),
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 from helix_ray.core.liveness import Liveness
@@ -31,7 +32,10 @@ class KeptFleet:
         # The workers that the fleet's nodes are of: one that registers again is another.
         self._seen: dict[str, Worker] = {}
         # Up to where the changes of state and liveness are in the fleet.
-        self._told = self._heard = 0
+        self._told: int | None = None
+        self._heard = 0
+        # Nodes that were there when it began to follow, and were not looked at yet.
+        self._coming: deque[str] = deque()
         self._doubted: set[str] = set()
         # Nodes that are used again after a while, although nothing is told of them.
         self._resting: set[str] = set()
@@ -49,12 +53,15 @@ class KeptFleet:
         """Look at nodes again next time: what was done to them may not come true."""
         self._doubted.update(node_ids)
 
-    def refreshed(self, state: State, liveness: Liveness, now: float) -> Fleet:
-        """Return the nodes that are not lost, as they are now (epoch seconds)."""
+    def refreshed(self, state: State, liveness: Liveness, now: float, new_max: int | None = None) -> Fleet:
+        """Return the nodes that are not lost, as they are now (epoch seconds).
+
+        With `new_max` the first look is made in steps of so many nodes: it is not `whole` before the last.
+        """
         if state is not self._state:
             self._follow(state)
         self._deepen(state)
-        for worker_id in self._touched(state, liveness):
+        for worker_id in self._touched(state, liveness, new_max):
             worker = state.workers.get(worker_id)
             if worker is None or worker.lost:
                 self._forget(worker_id)
@@ -79,13 +86,20 @@ class KeptFleet:
             node.closed, node.turn = closed_why(worker, now), worker.turn
             self._fleet.reload(node, worker.load)
 
-    def _touched(self, state: State, liveness: Liveness) -> Iterable[str]:
+    @property
+    def whole(self) -> bool:
+        """Say whether every node was looked at since the start."""
+        return not self._coming
+
+    def _touched(self, state: State, liveness: Liveness, new_max: int | None) -> Iterable[str]:
         """Return whom to look at again, those of longest ago first."""
-        if not self._told:
-            touched = [*state.workers]
+        if self._told is None:
+            self._coming, told, heard = deque(state.workers), [], []
         else:
             told, heard = state.touched.since(self._told), liveness.touched.since(self._heard)
-            touched = [*reversed(told), *reversed(heard)]
+        steps = len(self._coming) if new_max is None else min(new_max, len(self._coming))
+        come = [self._coming.popleft() for _ in range(steps)]
+        touched = [*come, *reversed(told), *reversed(heard)]
         again = sorted(self._doubted | self._resting)
         self._told, self._heard = state.touched.count, liveness.touched.count
         self._doubted.clear()

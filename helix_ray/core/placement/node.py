@@ -219,9 +219,10 @@ class Node:
 
     def suits(self, group: TaskClass) -> bool:
         """Say whether labels and capabilities allow the class here, whatever is free."""
-        return self.capabilities.issuperset(group.capabilities) and all(
-            self.labels.get(name) == value for name, value in group.labels
-        )
+        if group.capabilities and not self.capabilities.issuperset(group.capabilities):
+            return False
+        # Without a loop: this is asked of every node when a heap is made.
+        return not group.labels or self.labels.items() >= set(group.labels)
 
     def could_hold(self, group: TaskClass) -> bool:
         """Say whether the class would fit if nothing else ran here."""

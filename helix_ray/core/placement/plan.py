@@ -18,6 +18,8 @@ from helix_ray.core.placement.turns import Line, Turns
 from helix_ray.core.state import ReadyQueue, TaskClass
 from helix_ray.core.waits import Hold
 
+# Nodes that one plan looks at to make heaps: some thirty milliseconds' worth.
+HEAP_NODES_MAX = 20_000
 # Why a class waits.
 NO_ROOM, QUOTA, HELD = "no_room", "quota", "held"
 
@@ -42,9 +44,11 @@ class Plan:
 def place(fleet: Fleet, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, now: float, limit: int) -> Plan:
     """Return what to start where: up to `limit` tasks (a gang is never cut), in the order of core/placement/turns.py.
 
-    The fleet is changed: it carries the plan's load afterwards.
+    The fleet is changed: it carries the plan's load afterwards. A shape whose nodes would have to be looked at one by one may be
+    left for one of the next plans (Fleet.ration).
     """
     fleet.seek(ready)
+    fleet.ration(HEAP_NODES_MAX)
     shares = Shares(fleet.lanes, fleet.totals, rules.quotas)
     planner = _Planner(fleet, rules, shares, ready, now, limit)
     turns = Turns(ready, rules, shares, now)
@@ -76,11 +80,13 @@ class _Planner:
         # which are filled up only when nothing else is left, so that work goes to many nodes first.
         self._begun: dict[TaskClass, list[Node]] = {}
         self._opened: dict[TaskClass, list[Node]] = {}
+        # A class was left for one of the next plans.
+        self._left_some = False
 
     def ended(self) -> Plan:
         """Return the plan as it is now."""
         plan, keeper = self.plan, self._keeper
-        plan.holds = keeper.end(all_judged=len(plan.pairs) < self._limit)
+        plan.holds = keeper.end(all_judged=len(plan.pairs) < self._limit and not self._left_some)
         plan.searched, plan.in_vain = keeper.searches > 0, keeper.in_vain
         return plan
 
@@ -88,9 +94,11 @@ class _Planner:
         """Place some of a line's tasks (all of a gang's); False when nothing can be placed now."""
         return self._place_gang(line) if line.group.gang else self._place_some(line)
 
-    def _heap(self, group: TaskClass) -> Heap:
+    def _heap(self, group: TaskClass) -> Heap | None:
         name = group.strategy or self._rules.strategy
-        return self._fleet.heap(group, STRATEGIES.get(name) or STRATEGIES[DEFAULT])
+        heap = self._fleet.heap_if_cheap(group, STRATEGIES.get(name) or STRATEGIES[DEFAULT])
+        self._left_some = self._left_some or heap is None
+        return heap
 
     def _place_some(self, line: Line) -> bool:
         """Give one node a share of one class at one level."""
@@ -103,6 +111,8 @@ class _Planner:
         if self._shares.lanes_allowed(group) == 0:
             return self._fill_up(line, depth) or self._blocked(line, QUOTA)
         heap = self._heap(group)
+        if heap is None:
+            return False
         node = heap.best()
         if node is None and self._fill_up(line, depth):
             return True
@@ -158,7 +168,8 @@ class _Planner:
         if self._rules.preempt_level is None or line.level < self._rules.preempt_level:
             return None
         with self._keeper.lifted():
-            node = self._heap(line.group).best() or self._made_room(line)
+            heap = self._heap(line.group)
+            node = (heap.best() or self._made_room(line)) if heap is not None else None
             if node is not None:
                 self._keeper.give_up(node)
             return node
@@ -180,7 +191,10 @@ class _Planner:
         allowed = self._shares.lanes_allowed(group)
         if allowed is not None and allowed < wanted:
             return self._blocked(line, QUOTA)
-        nodes = fit_together(self._fleet, self._heap(group), group, wanted)
+        heap = self._heap(group)
+        if heap is None:
+            return False
+        nodes = fit_together(self._fleet, heap, group, wanted)
         if len(nodes) < wanted:
             for node in nodes:
                 self._fleet.take(node, group, -1)
