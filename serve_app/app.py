@@ -17,6 +17,7 @@ from helix_ray.security.passwords import PasswordGate
 from helix_ray.security.tokens import KeyRing, Tokens
 from serve_app import openapi, problems
 from serve_app.deps import Services
+from serve_app.direct import Direct
 from serve_app.edge import unparsed
 from serve_app.edge.stack import wrap
 from serve_app.routes import (
@@ -37,6 +38,16 @@ from serve_app.sessions import SessionCache
 
 PREFIX = "/api/v1"
 BATCH_PATH = f"{PREFIX}/tasks/batch"
+# The routes that are asked most come first: paths are matched in order.
+ROUTERS = (
+    *((PREFIX, router) for router in (
+        tasks.router, batch.router, logs.router, workers.router, harmony.router, auth.router, api_tokens.router,
+        users.router, projects.router,
+    )),
+    ("", health.router),
+    ("", metrics.router),
+    ("", docs.router),
+)  # fmt: skip
 DESCRIPTION = "A secured, audited control plane for distributed AI work on a Ray cluster."
 
 
@@ -92,15 +103,8 @@ def build_app(
         redoc_url=None,
     )
     app.state.services = services
-    # The routes that are asked most come first: paths are matched in order.
-    for router in (
-        tasks.router, batch.router, logs.router, workers.router, harmony.router, auth.router, api_tokens.router, users.router,
-        projects.router,
-    ):  # fmt: skip
-        app.include_router(router, prefix=PREFIX)
-    app.include_router(health.router)
-    app.include_router(metrics.router)
-    app.include_router(docs.router)
+    for prefix, router in ROUTERS:
+        app.include_router(router, prefix=prefix)
     problems.install(app)
     openapi.install(app)
     return app
@@ -117,8 +121,9 @@ def build_asgi(
     tokens, sessions = tokens or Tokens(keys), SessionCache(control)
     unparsed.look_at(limiter)
     proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",") if proxy.strip()]
+    app = build_app(control, settings, keys, limiter, tokens, sessions)
     return wrap(
-        build_app(control, settings, keys, limiter, tokens, sessions),
+        Direct(app, app.state.services, ROUTERS),
         limiter=limiter,
         verifier=tokens,
         api_tokens=sessions,

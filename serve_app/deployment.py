@@ -27,7 +27,7 @@ from helix_ray.config import Settings
 from helix_ray.environment import read_settings
 from helix_ray.private import keep_private
 from helix_ray.security.keys import load_or_create_key
-from serve_app.public_port import serve_seams
+from serve_app.public_port import layers, serve_seams
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,6 @@ HEALTH_CHECK_PERIOD_S = 0.5
 HEALTH_CHECK_TIMEOUT_S = 10.0
 DRAIN_S_MAX = 1.0
 WATCH_EVERY_S = 5.0
-KEEP_ALIVE_S = 75
 # Ray gives it to the head node, and to no other.
 HEAD_RESOURCE = "node:__internal_head__"
 
@@ -100,7 +99,9 @@ def application(
     kept = settings.without_password()
 
     def build() -> ASGIApp:
-        return factory(kept)
+        made = factory(kept)
+        layers.answer_with(made)
+        return made
 
     @serve.deployment(
         name="Api",
@@ -177,7 +178,6 @@ def deploy(settings: Settings, factory: AppFactory = control_plane_app) -> None:
             port=0,  # the proxy's, which serves nothing: see public_port/layers.py
             ssl_certfile=_path(settings.tls_cert),
             ssl_keyfile=_path(settings.tls_key),
-            keep_alive_timeout_s=KEEP_ALIVE_S,
         )
     )
     here = {"label_selector": {"ray.io/node-id": ray.get_runtime_context().get_node_id()}}

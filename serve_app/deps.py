@@ -138,18 +138,26 @@ def origin_of(request: Request, by: Principal | None = None) -> Origin:
 
 async def signed_in(request: Request) -> Principal:
     """Return who has a live session; raise Refused (UNAUTHORIZED) for everybody else."""
+    return await _signed_in(request, services_of(request))
+
+
+async def _signed_in(request: Request, services: Services) -> Principal:
     found = request.scope["state"]
     claims = found.get(state.CLAIMS)
     if claims is None:
         raise Refused(found.get(state.TOKEN_REFUSAL) or _MISSING)
-    return await services_of(request).sessions.principal(claims)
+    return await services.sessions.principal(claims)
 
 
 async def _caller(request: Request) -> Caller:
     """Let in who has a live session and a role that allows the route's verb."""
-    services = services_of(request)
-    by = await signed_in(request)
     verb = (request.scope["route"].openapi_extra or {}).get(VERB)
+    return await caller_of(request, services_of(request), verb)
+
+
+async def caller_of(request: Request, services: Services, verb: str | None) -> Caller:
+    """Return who asks; raise Refused (UNAUTHORIZED, FORBIDDEN) for who has no live session, or no role for the verb."""
+    by = await _signed_in(request, services)
     if verb is None or not may(by, verb):
         raise Refused(forbidden("Insufficient permissions", roles=list(by.roles), action=verb))
     return Caller(request, services, by)

@@ -10,12 +10,16 @@ import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
+
+import httptools
 
 from helix_ray.core.errors import ErrorCode, Rejected, invalid
 from serve_app.edge.request_id import choose
 from serve_app.edge.unparsed import headers_for
 from serve_app.problems import STATUS, answer_headers, envelope
 from serve_app.public_port.connections import CHECK_EVERY_S, Connections, Waits
+from serve_app.public_port.exchange import Exchange
 from serve_app.public_port.limits import ConnectionLimits
 from serve_app.public_port.uvicorn_seams import HttpToolsProtocol
 
@@ -37,6 +41,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(**given)
         self._table = connections
         self._limits = connections.limits
+        self._task: asyncio.Task[None] | None = None
         self._reading = "head"
         self._since = 0.0
         self._head_bytes = 0
@@ -64,8 +69,10 @@ class Connection(HttpToolsProtocol):
             self._refuse(_busy())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the client."""
+        """Forget the client, and end what is still being done for it."""
         self._table.gone(self)
+        if self._task is not None and self._answering():
+            self._task.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -135,7 +142,7 @@ class Connection(HttpToolsProtocol):
         self._reading, self._since = "body", self.loop.time()
         self._body_bytes = self._wire_bytes = self._unread_bytes = 0
         self._table.now_waits(self, Waits.NOTHING)
-        super().on_headers_complete()
+        self._begin_exchange()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body, or drop it where the answer did not need it: so much of it as a body may have."""
@@ -162,8 +169,12 @@ class Connection(HttpToolsProtocol):
             self._rest()
 
     def on_response_complete(self) -> None:
-        """The answer is given; the client may ask again."""
-        super().on_response_complete()
+        """The answer is given; the client may ask again. How long it may be idle is for `check` to say, with no timer."""
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
         if self._ends_at is not None:
             return
         if self._reading == "body":
@@ -181,6 +192,40 @@ class Connection(HttpToolsProtocol):
 
     def _should_upgrade(self) -> bool:
         return False
+
+    def _begin_exchange(self) -> None:
+        """Begin to answer, or put the request behind the one that is being answered."""
+        version = self.parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        # uvicorn has types of its own for what ASGI leaves open.
+        scope: Any = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = self.root_path.encode("ascii") + url.path
+        scope["query_string"] = url.query or b""
+        waits = self._answering()
+        exchange: Any = Exchange(
+            scope,
+            self.transport,
+            self.flow,
+            headers=self.server_state.default_headers,
+            waits_for_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        self.cycle = exchange
+        if waits:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+        else:
+            self._start_asgi_task(self.cycle, self.app)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._task = self.loop.create_task(cycle.run(app))
+        self.tasks.add(self._task)
+        self._task.add_done_callback(self.tasks.discard)
 
     # ------------------------------------------------------------------------------------------ limits
 

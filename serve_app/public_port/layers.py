@@ -1,7 +1,12 @@
-"""What stands round Serve's own ASGI layer on the public port, so that a caller meets our API and nothing of Serve's.
+"""What stands in the place of Serve's own ASGI layer on the public port, so that a caller meets our API and nothing of Serve's.
+
+Requests pass Serve by: a replica's application, once it is made, answers what comes to the replica's port itself. Serve
+makes, checks and replaces the replica; its wrapper (tasks, metadata, metrics and a route lookup a request) would cost
+more than the answer. What it did for us is done here: a request whose client is gone is cancelled (connection.py), and
+a replica that ends finishes what it has begun (uvicorn's server). ADR 38.
 
 Serve imports `middlewares` in every process of its that listens (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH), and puts
-what it returns outermost. It must therefore work without the application and without Ray being connected.
+what it returns outermost. It must therefore be importable without the application and without Ray being connected.
 """
 
 from __future__ import annotations
@@ -15,45 +20,23 @@ from serve_app.problems import envelope
 from serve_app.public_port import listening, serve_seams
 
 REQUEST_ID = b"x-request-id"
-# Serve obeys these: a caller could make it answer 408 in plain text, or keep it working after hanging up.
-SERVE_HEADERS = frozenset(
-    {b"x-request-timeout-seconds", b"x-request-disconnect-disabled", b"serve_multiplexed_model_id"}
-)
-SERVE_PATHS = frozenset({"/-/healthz", "/-/routes"})
+
+_made: list[ASGIApp] = []
+
+
+def answer_with(app: ASGIApp) -> None:
+    """Have this process's public port answered by an application that was made for its event loop."""
+    _made[:] = [app]
 
 
 class PublicPort:
-    """Takes Serve's control headers out, hides its own paths, and names the request before Serve does."""
+    """Has the application of this process answer in place of Serve, which listens only once it is made."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, serve: ASGIApp) -> None:
+        """`serve` is passed by."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        scope["headers"] = _headers(scope["headers"])
-        if not scope["path"].startswith("/"):
-            # `OPTIONS *` and the like: Serve would answer by itself, naming a path of its own.
-            scope["path"] = f"/{scope['path']}"
-        if scope["path"] in SERVE_PATHS:
-            # No route of ours ends in a slash, so the application answers 404 as for every unknown path.
-            scope["path"] += "/"
-
-        await self._app(scope, receive, send)
-
-
-def _headers(sent: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers that may pass, with our request id in place: Serve would make one of its own otherwise."""
-    kept = []
-    request_id = None
-    for header in sent:
-        if header[0] == REQUEST_ID:
-            request_id = header[1]
-        elif header[0] not in SERVE_HEADERS:
-            kept.append(header)
-    kept.append((REQUEST_ID, choose(request_id).encode()))
-    return kept
+        await _made[0](scope, receive, send)
 
 
 class ClosedPort:

@@ -116,7 +116,6 @@ def _config(app: ASGIApp, options: Any, loop: asyncio.AbstractEventLoop) -> uvic
         host=options.host,
         port=options.port,
         root_path=options.root_path,
-        timeout_keep_alive=options.keep_alive_timeout_s,
         loop=loop,  # type: ignore[arg-type]  # Serve's own way: the loop runs already
         http=protocol(ConnectionLimits.of(read_settings())),  # type: ignore[arg-type]  # any maker of protocols
         ws="none",

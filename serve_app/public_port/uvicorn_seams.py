@@ -39,30 +39,42 @@ METHODS = tuple(
         "on_message_begin": (),
         "on_url": ("url",),
         "on_header": ("name", "value"),
-        "on_headers_complete": (),
         "on_body": ("body",),
         "on_message_complete": (),
         "on_response_complete": (),
         "send_400_response": ("msg",),
         "timeout_keep_alive_handler": (),
         "_should_upgrade": (),
+        "_start_asgi_task": ("cycle", "app"),
     }.items()
 )
+# What uvicorn's protocol reads and sets of a request under way; ours is exchange.py's.
 CYCLE = Seam(
     "uvicorn",
     _PLACE,
     "RequestResponseCycle",
-    attributes=("disconnected", "message_event", "response_complete", "response_started"),
+    attributes=("body", "disconnected", "keep_alive", "message_event", "more_body", "response_complete"),
 )
-FLOW = Seam("uvicorn", "uvicorn.protocols.http.flow_control", "FlowControl", attributes=("read_paused",))
+FLOW = Seam(
+    "uvicorn",
+    "uvicorn.protocols.http.flow_control",
+    "FlowControl",
+    attributes=("read_paused", "write_paused"),
+)
+FLOW_METHODS = tuple(
+    Seam("uvicorn", "uvicorn.protocols.http.flow_control", f"FlowControl.{name}", ())
+    for name in ("drain", "pause_reading", "resume_reading")
+)
 SERVER = Seam("uvicorn", "uvicorn.server", "Server", ("config",), ("server_state", "started", "should_exit"))
 STARTUP = Seam("uvicorn", "uvicorn.server", "Server.startup", ("sockets",))
 SHUTDOWN = Seam("uvicorn", "uvicorn.server", "Server.shutdown", ("sockets",))
 
-SEAMS = (PROTOCOL, *METHODS, CYCLE, FLOW, SERVER, STARTUP, SHUTDOWN)
+SEAMS = (PROTOCOL, *METHODS, CYCLE, FLOW, *FLOW_METHODS, SERVER, STARTUP, SHUTDOWN)
 
 if TYPE_CHECKING:
+    from uvicorn.protocols.http.flow_control import FlowControl as FlowControl
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as HttpToolsProtocol
 else:
     seams.check(SEAMS)
+    FlowControl = FLOW.find()
     HttpToolsProtocol = PROTOCOL.find()

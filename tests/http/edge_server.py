@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import re
@@ -31,6 +32,8 @@ JSON = "application/json"
 JSON = "application/json"
 LARGE_BYTES = 16 << 20
 PLENTY = tuple(policy._replace(limit=100_000) for policy in POLICIES)
+# What became of requests to /wait.
+WAITED: list[str] = []
 TOKENS = Tokens(KeyRing.fresh())
 TOKEN, _ = TOKENS.issue(user_id="user-1", name="admin", roles=["admin"], session_id="s", ttl_s=3_600)
 
@@ -118,6 +121,14 @@ def odd_router() -> APIRouter:
     @router.get("/large")
     async def large() -> PlainTextResponse:
         return PlainTextResponse("x" * LARGE_BYTES)
+
+    @router.get("/wait")
+    async def wait() -> None:
+        WAITED.append("begun")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            WAITED.append("ended")
 
     @router.get("/stream")
     async def stream(broken: bool = False) -> StreamingResponse:

@@ -16,6 +16,7 @@ from serve_app.public_port.limits import ConnectionLimits
 from tests.http.edge_server import (
     LARGE_BYTES,
     TOKEN,
+    WAITED,
     Answer,
     Server,
     assert_envelope,
@@ -376,3 +377,10 @@ def test_half_requests_make_room(half: bytes, rest: bytes, done: bytes) -> None:
         assert [b"HTTP/1.1 " + done, b"HTTP/1.1 200 OK"] == re.findall(
             rb"HTTP/1.1 \d+ [A-Z]\w+", everything(last)
         )[-2:]
+
+
+def test_what_nobody_waits_for_is_cancelled(short: Server) -> None:
+    """A request that is being answered ends when its client hangs up."""
+    with connected(short, written("GET", "/wait")):
+        until(lambda: WAITED == ["begun"], 5)
+    until(lambda: WAITED == ["begun", "ended"], 5)

@@ -1,0 +1,198 @@
+"""One request and its answer on a connection, in place of uvicorn's: a short answer is written in one piece.
+
+uvicorn writes head and body by themselves, a system call each, and looks at every header's name and value with two
+patterns. Of most answers the length is known with the head, so that their body is there at once: the head waits for
+it. One whose length is not known (a stream) has its head written at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+
+from starlette.types import ASGIApp, Message, Scope
+
+from serve_app.public_port.uvicorn_seams import FlowControl
+
+log = logging.getLogger(__name__)
+
+# A longer body is written behind its head: to put them together would copy it.
+JOINED_BYTES_MAX = 64 * 1024
+
+_FORBIDDEN_IN_HEAD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
+}
+_LENGTH = b"content-length"
+_CODING = b"transfer-encoding"
+_CONNECTION = b"connection"
+# Answers with these have no body, and say nothing of its length.
+_WITHOUT_BODY = frozenset({204, 304})
+
+Header = tuple[bytes, bytes]
+
+
+class BadAnswer(RuntimeError):
+    """The application's answer cannot be written: a header would end the head, or the body has another length."""
+
+
+class Exchange:
+    """What uvicorn's protocol expects of a request that is being answered.
+
+    Invariant: with `response_started`, `_head` is what is not written yet of the answer's head.
+    """
+
+    __slots__ = (
+        "_body_bytes_left", "_chunked", "_flow", "_head", "_headers", "_on_response", "_scope", "_transport",
+        "_waits_for_continue", "body", "disconnected", "keep_alive", "message_event", "more_body",
+        "response_complete", "response_started",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        scope: Scope,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        *,
+        headers: list[Header],
+        waits_for_continue: bool,
+        keep_alive: bool,
+        on_response: Callable[[], None],
+    ) -> None:
+        """`headers` come first in the answer's head; `waits_for_continue`: no body comes before it is asked for."""
+        self._scope = scope
+        self._transport = transport
+        self._flow = flow
+        self._headers = headers
+        self._waits_for_continue = waits_for_continue
+        self._on_response = on_response
+        self._head = b""
+        # None: neither a length nor a coding was said yet.
+        self._chunked: bool | None = None
+        self._body_bytes_left = 0
+        self.keep_alive = keep_alive
+        self.message_event = asyncio.Event()
+        self.body = bytearray()
+        self.more_body = True
+        self.disconnected = False
+        self.response_started = False
+        self.response_complete = False
+
+    async def run(self, app: ASGIApp) -> None:
+        """Have the application answer. What it raises and what it leaves unfinished ends the connection; a request that
+        is cancelled, because its client is gone or the server ends, ends quietly."""
+        try:
+            await app(self._scope, self.receive, self.send)
+        except Exception:
+            log.exception("the application failed below its own edge")
+        finally:
+            if not self.response_complete:
+                self._transport.close()
+            self._on_response = _nothing
+
+    async def receive(self) -> Message:
+        """Return what has come of the body since the last call, as soon as there is more, or that the client is gone."""
+        if self._waits_for_continue and not self._transport.is_closing():
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._waits_for_continue = False
+        if not self.disconnected and not self.response_complete:
+            self._flow.resume_reading()
+            await self.message_event.wait()
+            self.message_event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def send(self, message: Message) -> None:
+        """Take a message of the application, as ASGI has them; raise BadAnswer for one that cannot be written."""
+        if self._flow.write_paused and not self.disconnected:
+            await self._flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            self._begin(message)
+        elif not self.response_complete:
+            self._go_on(message)
+        else:
+            raise BadAnswer(f"message {message['type']!r} after the end of the answer")
+
+    def _begin(self, message: Message) -> None:
+        if message["type"] != "http.response.start":
+            raise BadAnswer(f"message {message['type']!r} before the answer was begun")
+        status: int = message["status"]
+        self._head = self._head_of(status, (*self._headers, *message.get("headers", ())))
+        self.response_started = True
+        self._waits_for_continue = False
+        if self._chunked or status in _WITHOUT_BODY:
+            self._write(b"")
+
+    def _head_of(self, status: int, headers: Iterable[Header]) -> bytes:
+        lines = [_STATUS_LINES[status]]
+        closes = False
+        for name, value in headers:
+            lines.append(b"%b: %b\r\n" % (name, value))
+            if name == _LENGTH and self._chunked is None:
+                self._body_bytes_left = int(value)
+                self._chunked = False
+            elif name == _CODING and value.lower() == b"chunked":
+                self._chunked = True
+            elif name == _CONNECTION and value.lower() == b"close":
+                self.keep_alive, closes = False, True
+        if not self.keep_alive and not closes:
+            lines.append(b"connection: close\r\n")
+        if self._chunked is None and self._scope["method"] != "HEAD" and status not in _WITHOUT_BODY:
+            self._chunked = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        head = b"".join(lines)
+        if (
+            head.count(b"\n") != len(lines)
+            or head.count(b"\r") != len(lines)
+            or _FORBIDDEN_IN_HEAD.search(head)
+        ):
+            raise BadAnswer("a header has a control character")
+        return head + b"\r\n"
+
+    def _go_on(self, message: Message) -> None:
+        if message["type"] != "http.response.body":
+            raise BadAnswer(f"message {message['type']!r} inside the answer")
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._scope["method"] == "HEAD":
+            self._body_bytes_left, body = 0, b""
+        elif self._chunked:
+            body = _chunk(body, last=not more)
+        else:
+            self._body_bytes_left -= len(body)
+            if self._body_bytes_left < 0 or (self._body_bytes_left and not more):
+                raise BadAnswer("the body has another length than its head says")
+        if body or self._head:
+            self._write(body)
+        if not more:
+            self._complete()
+
+    def _write(self, body: bytes) -> None:
+        head, self._head = self._head, b""
+        if head and len(body) > JOINED_BYTES_MAX:
+            self._transport.write(head)
+            head = b""
+        self._transport.write(head + body if head else body)
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self._transport.close()
+        self._on_response()
+
+
+def _nothing() -> None:
+    """Stand for a callback that keeps nothing alive."""
+
+
+def _chunk(body: bytes, *, last: bool) -> bytes:
+    """Return a piece of a body in chunked coding."""
+    piece = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+    return piece + b"0\r\n\r\n" if last else piece

@@ -1,0 +1,138 @@
+"""Routes that are called without the framework answer as they do through it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from helix_ray.config import Settings
+from helix_ray.security.tokens import KeyRing, Tokens
+from helix_ray.testing import MemoryControlPlane, add_user, memory_plane
+from serve_app.app import ROUTERS, build_app
+from serve_app.direct import Direct
+from serve_app.edge.limiter import LendingLimiter, lend_here
+from serve_app.edge.stack import wrap
+from serve_app.sessions import SessionCache
+from tests.http.api_server import PASSWORD, PLENTY, TASK
+
+# What the framework calls: a query is read there, and anybody may come in.
+BY_FRAMEWORK = {
+    ("GET", "/api/v1/tasks"),
+    ("GET", "/api/v1/tasks/{task_id}/logs"),
+    ("GET", "/api/v1/tasks/{task_id}/result"),
+    ("GET", "/api/v1/auth/tokens"),
+    ("POST", "/api/v1/auth/login"),
+    ("POST", "/api/v1/auth/refresh"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+}
+# Differ from answer to answer.
+IDS = re.compile(rb"(task|req|project)-[0-9a-z]+|\"\w+_(at|id)\":\"[^\"]*\"")
+
+
+class Both:
+    """One control plane, asked through the framework alone and with direct calls."""
+
+    def __init__(self) -> None:
+        settings = Settings()
+        self.plane: MemoryControlPlane = memory_plane(settings, PASSWORD, None)
+        add_user(self.plane, "eve", PASSWORD, ("viewer",))
+        limiter, keys = LendingLimiter(PLENTY, lend_here(PLENTY)), KeyRing.fresh()
+        self.tokens, sessions = Tokens(keys), SessionCache(self.plane)
+        framework = build_app(self.plane, settings, keys, limiter, self.tokens, sessions)
+        self.direct = Direct(framework, framework.state.services, ROUTERS)
+        self._apps: tuple[ASGIApp, ...] = tuple(
+            wrap(app, limiter=limiter, verifier=self.tokens, api_tokens=sessions)
+            for app in (framework, self.direct)
+        )
+
+    async def ask(self, method: str, path: str, token: str | None, **given: Any) -> list[httpx.Response]:
+        answers = []
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        for app in self._apps:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://test", headers=headers
+            ) as client:
+                answers.append(await client.request(method, path, **given))
+        return answers
+
+    async def log_in(self, username: str) -> str:
+        body = {"username": username, "password": PASSWORD}
+        answer, _ = await self.ask("POST", "/api/v1/auth/login", None, json=body)
+        token: str = answer.json()["token"]
+        return token
+
+
+@pytest.fixture(scope="module")
+def both() -> Both:
+    return Both()
+
+
+def _likeness(answer: httpx.Response) -> tuple[int, bytes, list[str]]:
+    """Return what two answers to the same must have in common."""
+    return answer.status_code, IDS.sub(b"", answer.content), sorted(answer.headers)
+
+
+def test_every_plain_route_is_called_directly(both: Both) -> None:
+    """All routes but those that have a query, or let anybody in, are called without the framework."""
+    all_routes = {
+        (method, prefix + route.path)
+        for prefix, router in ROUTERS
+        for route in router.routes
+        for method in route.methods
+    }
+    assert all_routes - both.direct.called() == BY_FRAMEWORK
+
+
+REQUESTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("POST", "/tasks", {"json": TASK}),
+    ("POST", "/tasks", {"json": {"title": "x"}}),
+    ("POST", "/tasks", {"json": {**TASK, "priority": "no"}}),
+    ("POST", "/tasks", {"json": TASK, "headers": {"Idempotency-Key": "a\tb"}}),
+    ("POST", "/tasks", {"content": b"{", "headers": {"Content-Type": "application/json"}}),
+    ("POST", "/tasks", {"content": b"x"}),
+    ("POST", "/tasks", {}),
+    ("POST", "/tasks/batch", {"json": {"tasks": [TASK]}}),
+    ("GET", "/tasks/task-none", {}),
+    ("GET", "/tasks/task-none?unknown=1", {}),
+    ("GET", "/tasks/batch", {}),
+    ("GET", "/tasks/%E2%82%AC%0A", {}),
+    ("GET", "/tasks/a%2Fb", {}),
+    ("GET", "/tasks/", {}),
+    ("GET", "/tasks?limit=0", {}),
+    ("PATCH", "/tasks/task-none", {}),
+    ("HEAD", "/tasks/task-none", {}),
+    ("PUT", "/tasks/task-none", {"json": {"progress": 5}}),
+    ("DELETE", "/tasks/task-none", {}),
+    ("POST", "/tasks/task-none/cancel", {}),
+    ("GET", "/tasks/task-none/explain", {}),
+    ("POST", "/workers/register", {"json": {"hostname": "h", "capabilities": ["planning"]}}),
+    ("POST", "/workers/heartbeat", {"json": {"worker_id": "none"}}),
+    ("GET", "/workers", {}),
+    ("GET", "/harmony/cluster/status", {}),
+    ("GET", "/projects", {}),
+    ("DELETE", "/users/admin", {}),
+    ("GET", "/nothing", {}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["admin", "eve", "", "forged"])
+def test_answers_are_the_same(both: Both, who: str) -> None:
+    """Success, refusal, unknown path and wrong method: status, body and headers are those of the framework's way."""
+
+    async def compare() -> None:
+        token = await both.log_in(who) if who in ("admin", "eve") else who and "x.y.z"
+        for method, path, given in REQUESTS:
+            by_framework, directly = await both.ask(method, f"/api/v1{path}", token, **given)
+            assert _likeness(by_framework) == _likeness(directly), (method, path)
+
+    asyncio.run(compare())
