@@ -95,6 +95,8 @@ class Direct:
             found = table.find(scope["path"])
             if found is not None:
                 called, arguments = found
+                # As the framework leaves it there: services are found by it.
+                scope["app"] = self._app
                 caller = await caller_of(Request(scope, receive), self._services, called.verb)
                 response = await called.endpoint(caller=caller, **arguments)
                 await response(scope, receive, send)
