@@ -124,6 +124,27 @@ def one_by_one(port: int, requests: Sequence[bytes], wanted: range = SUCCESS) ->
     return uvloop.run(drive())
 
 
+def interleaved(
+    port: int, steps: Sequence[tuple[bytes, Sequence[bytes]]], wanted: range = SUCCESS
+) -> list[list[Answer]]:
+    """For each step, send one request over a connection and, after its answer, the others over another one, each after
+    the answer to the one before; return the answers to these others."""
+
+    async def drive() -> list[list[Answer]]:
+        writer, reader = await Connection.open(port), await Connection.open(port)
+        answers = []
+        try:
+            for first, others in steps:
+                await writer.exchange(first, wanted)
+                answers.append([await reader.exchange(data, wanted) for data in others])
+        finally:
+            writer.close()
+            reader.close()
+        return answers
+
+    return uvloop.run(drive())
+
+
 def side_by_side(port: int, requests: Sequence[bytes], connections: int) -> list[Answer]:
     """Send requests over several connections; answers come in the order of the requests."""
 
