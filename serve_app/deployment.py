@@ -27,7 +27,7 @@ from helix_ray.config import Settings
 from helix_ray.environment import read_settings
 from helix_ray.private import keep_private
 from helix_ray.security.keys import load_or_create_key
-from serve_app.public_port import layers, serve_seams
+from serve_app.public_port import serve_seams
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,9 @@ def application(
     kept = settings.without_password()
 
     def build() -> ASGIApp:
+        # Loaded in the replica anyway, and needed nowhere else.
+        from serve_app.public_port import layers
+
         made = factory(kept)
         layers.answer_with(made)
         return made
