@@ -85,11 +85,13 @@ def load(live: Live, admin: httpx.Client) -> Iterator[Load]:
 def all_of(live: Live, kind: str) -> list[int]:
     """Return the processes of a kind, oldest first: the head's is older than another node's."""
     below = psutil.Process(live.process.pid).children(recursive=True)
-    titled = set(live.pids(kind))
-    found = [p for p in below if p.pid in titled or (kind in HEAD_KINDS and p.name() == kind)]
-    # What a raylet is about to start has its name for a moment.
-    pids = {process.pid for process in found}
-    found = [process for process in found if process.ppid() not in pids]
+    if kind in HEAD_KINDS:
+        # Not all that have the name: what a raylet is about to start has it for a moment.
+        (gcs,) = [process for process in below if process.name() == GCS]
+        found = [process for process in gcs.parent().children() if process.name() == kind]
+    else:
+        titled = set(live.pids(kind))
+        found = [process for process in below if process.pid in titled]
     return [process.pid for process in sorted(found, key=lambda process: process.create_time())]
 
 

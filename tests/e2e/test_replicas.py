@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
-from http.client import HTTPResponse
+from http.client import HTTPConnection, HTTPResponse
 
 import httpx
 import pytest
 
+from tests.asking import Asking
 from tests.e2e.live import REPLICA, Live, error_of, function, serving
 from tests.ray.signals import until
 
 REPLICAS = 3
+ASKERS = 4
 HUNG_S_MAX = 5.0
 REVOKED_S_MAX = 1.0
 TASK = {"title": "t", "type": "planning"}
@@ -35,36 +36,19 @@ def three(live: Live) -> list[int]:
     return live.pids(REPLICA)
 
 
-class Asking:
-    """Requests from several threads, each on a connection of its own, until it ends."""
+def asking(live: Live) -> Asking:
+    """Ask all the time whether there is anybody."""
+    url = httpx.URL(live.url)
 
-    def __init__(self, live: Live) -> None:
-        self.came: Counter[str] = Counter()
-        self._url = httpx.URL(live.url)
-        self._done = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(4)]
+    def ask() -> int:
+        connection = HTTPConnection(url.host, url.port, timeout=20)
+        with contextlib.closing(connection):
+            connection.request("GET", "/healthz")
+            status = connection.getresponse().status
+        assert status == 200
+        return status
 
-    def __enter__(self) -> Asking:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._done.is_set():
-            try:
-                with socket.create_connection((self._url.host, self._url.port or 80), timeout=20) as client:
-                    client.sendall(b"GET /healthz HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")
-                    answered = client.recv(12) == b"HTTP/1.1 200"
-                    self.came["ok" if answered else "broken"] += 1
-            except ConnectionRefusedError:
-                self.came["refused"] += 1
-            except OSError:
-                self.came["broken"] += 1
+    return Asking(ask, ASKERS)
 
 
 def test_a_read_sees_every_write_that_was_answered_before(live: Live) -> None:
@@ -118,26 +102,26 @@ def test_what_is_refused_below_the_application_has_all_headers(live: Live) -> No
 def test_a_killed_one_is_not_noticed_and_replaced(live: Live) -> None:
     """kill -9 of one of three under load: nobody is refused, few requests break, and Serve starts another."""
     victim = three(live)[0]
-    with Asking(live) as asking:
-        until(lambda: asking.came["ok"] > 50)
+    with asking(live) as load:
+        until(lambda: load.came["ok"] > 50)
         os.kill(victim, signal.SIGKILL)
         until(lambda: victim not in live.pids(REPLICA) and len(live.pids(REPLICA)) == REPLICAS)
-        until(lambda: asking.came["ok"] > 200)
-    assert asking.came["refused"] == 0
-    assert asking.came["broken"] <= 4
+        until(lambda: load.came["ok"] > 200)
+    assert load.came["refused"] == 0
+    assert load.came["broken"] <= ASKERS
 
 
 def test_a_stopped_one_is_ended_and_replaced(live: Live) -> None:
     """SIGSTOP of one of three: it is killed within 5 s, and meanwhile the others serve whoever comes."""
     victim = three(live)[0]
-    with Asking(live) as asking:
-        until(lambda: asking.came["ok"] > 50)
+    with asking(live) as load:
+        until(lambda: load.came["ok"] > 50)
         stopped = time.monotonic()
         os.kill(victim, signal.SIGSTOP)
         until(lambda: victim not in live.pids(REPLICA))
         assert time.monotonic() - stopped < HUNG_S_MAX + 1
         until(lambda: len(live.pids(REPLICA)) == REPLICAS)
-    assert asking.came["refused"] == 0
-    assert asking.came["broken"] <= 4
+    assert load.came["refused"] == 0
+    assert load.came["broken"] <= ASKERS
     client = live.client()
     assert client.post("/tasks", json=function("add", 20, 1)).status_code == 201

@@ -13,6 +13,7 @@ from tests.http.api_server import Api
 from tests.http.conftest import Require
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+WORKER = Path(__file__).parents[2] / "examples" / "external_worker.py"
 REFERENCE_URL = "http://localhost:8080"
 PROGRAM_MAX_S = 60
 
@@ -47,7 +48,24 @@ def test_the_example_worker_does_its_job(api: Api, monkeypatch: pytest.MonkeyPat
     task_id = api.submit(admin, type="design", description="to be or not to be")
     for name, value in (("URL", api.url), ("USERNAME", "admin"), ("PASSWORD", "admin123")):
         monkeypatch.setenv(f"HELIX_{name}", value)
-    example = Path(__file__).parents[2] / "examples" / "external_worker.py"
-    assert run(sys.executable, str(example), "--once").startswith(f"{task_id}: 6 words, 4 different")
+    assert run(sys.executable, str(WORKER), "--once").startswith(f"{task_id}: 6 words, 4 different")
     task = admin.get(f"/tasks/{task_id}").json()
     assert (task["status"], task["progress"]) == ("completed", 100)
+
+
+def test_the_example_worker_needs_no_more_than_a_token(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With HELIX_TOKEN, of the role `worker` and nothing else, it does a task to its end; revoked, it says so and ends."""
+    admin = api.client()
+    task_id = api.submit(admin, type="design", description="not to be")
+    made = admin.post("/auth/tokens", json={"name": "counter", "roles": ["worker"]}).json()
+    monkeypatch.setenv("HELIX_URL", api.url)
+    monkeypatch.setenv("HELIX_TOKEN", made["token"])
+    assert run(sys.executable, str(WORKER), "--once") == f"{task_id}: 3 words, 3 different\n"
+    task = admin.get(f"/tasks/{task_id}").json()
+    assert (task["status"], task["progress"], task["attempt"]) == ("completed", 100, 1)
+    assert admin.delete(f"/auth/tokens/{made['id']}").status_code == 204
+    refused = subprocess.run(
+        [sys.executable, str(WORKER), "--once"], capture_output=True, text=True, timeout=PROGRAM_MAX_S
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("POST /workers/register: ")

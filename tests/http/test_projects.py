@@ -47,6 +47,42 @@ def test_a_project_from_its_definition_to_its_end() -> None:
         api.submit(ada, project_id="team-a")
 
 
+def test_without_projects_any_id_is_taken() -> None:
+    """As the reference has it: at submit, in a batch, in an edit, and at a retry, by whoever may submit at all."""
+    ids = ("project-123", "team-a", "Any text, with spaces", "ünï", "x" * 100)
+    with serving_api() as api:
+        admin, ada, ben = api.client(), api.add("ada", "developer"), api.add("ben", "developer")
+        for client in (admin, ada, ben):
+            tasks = [api.submit(client, project_id=name) for name in ids]
+            assert [client.get(f"/tasks/{i}").json()["project_id"] for i in tasks] == list(ids)
+        batch = ben.post("/tasks/batch", json={"tasks": [{**TASK, "project_id": name} for name in ids]})
+        made = [ben.get(f"/tasks/{task['id']}").json() for task in batch.json()["tasks"]]
+        assert [task["project_id"] for task in made] == list(ids)
+        mine = api.submit(ada)
+        assert ada.get(f"/tasks/{mine}").json().get("project_id") is None
+        for name in ids:
+            assert ada.put(f"/tasks/{mine}", json={"project_id": name}).status_code == 200
+            assert ada.get(f"/tasks/{mine}").json()["project_id"] == name
+        ada.post(f"/tasks/{mine}/cancel")
+        assert ada.post(f"/tasks/{mine}/retry").json()["status"] == "pending"
+        assert {task["project_id"] for task in ada.get("/tasks").json()["tasks"]} == set(ids)
+        assert ada.get("/tasks", params={"project_id": "team-a"}).json()["total"] == 1
+        assert ada.get("/projects").json() == {"projects": []}
+        assert admin.put("/harmony/quotas/team-a", json={"limits": {"queued": 3}}).status_code == 200
+        full = ben.post("/tasks", json={**TASK, "project_id": "team-a"})
+        assert error_of(full, 429, "RATE_LIMIT_EXCEEDED")["message"] == "The project's queue is full"
+
+
+def test_of_other_users_ids_none_is_taken() -> None:
+    """The one thing that an install without projects refuses: a user's own share is theirs."""
+    with serving_api() as api:
+        ada, ben = api.add("ada", "developer"), api.add("ben", "developer")
+        ids = {name: client.get("/auth/me").json()["id"] for name, client in (("ada", ada), ("ben", ben))}
+        api.submit(ada, project_id=ids["ada"])
+        refused = ben.post("/tasks", json={**TASK, "project_id": ids["ada"]})
+        assert error_of(refused, 403, "FORBIDDEN")["details"]["project_id"] == ids["ada"]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

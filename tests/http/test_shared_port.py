@@ -26,11 +26,13 @@ import pytest
 from launcher.up.public_socket import SILENT_S_MAX, PublicSocket
 from serve_app.public_port import acceptor
 from serve_app.public_port.shared_socket import VARIABLE
+from tests.asking import Asking
 from tests.ray.signals import until
 
 REPLICA = Path(__file__).with_name("replica.py")
 ROOT = Path(__file__).parents[2]
 NOTICED_S_MAX = 5.0
+ASKERS = 8
 
 
 @dataclass
@@ -101,45 +103,19 @@ def three(shared: Port) -> list[int]:
     return alive + [shared.start() for _ in range(3 - len(alive))]
 
 
-class Load:
-    """Requests on connections of their own, from several threads, until it ends; counts what came of them."""
-
-    def __init__(self, shared: Port, threads: int = 8) -> None:
-        self.answers: Counter[str] = Counter()
-        self.answered_by: Counter[int] = Counter()
-        self._shared = shared
-        self._done = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._done.is_set():
-            try:
-                self.answered_by[self._shared.ask()["pid"]] += 1
-                self.answers["ok"] += 1
-            except ConnectionRefusedError:
-                self.answers["refused"] += 1
-            except (OSError, http.client.HTTPException):
-                self.answers["broken"] += 1
+def asking(shared: Port) -> Asking:
+    """Ask all the time, which process answers."""
+    return Asking(lambda: shared.ask()["pid"], ASKERS)
 
 
 def test_connections_spread_over_the_replicas(shared: Port) -> None:
     """Every one of three replicas takes a share of many connections."""
     replicas = three(shared)
-    with Load(shared) as load:
-        until(lambda: load.answers["ok"] > 300)
+    with asking(shared) as load:
+        until(lambda: load.came["ok"] > 300)
     assert set(load.answered_by) == set(replicas)
     assert min(load.answered_by.values()) > sum(load.answered_by.values()) * 0.05
-    assert set(load.answers) == {"ok"}
+    assert set(load.came) == {"ok"}
 
 
 def test_connections_that_are_kept_are_spread_too(shared: Port) -> None:
@@ -170,13 +146,13 @@ def opened_at_once(port: int) -> Counter[int]:
 def test_a_death_is_not_noticed_by_new_connections(shared: Port) -> None:
     """kill -9 under load refuses nobody: only what the dead one had accepted breaks."""
     victim = three(shared)[0]
-    with Load(shared) as load:
-        until(lambda: load.answers["ok"] > 100)
+    with asking(shared) as load:
+        until(lambda: load.came["ok"] > 100)
         os.kill(victim, signal.SIGKILL)
-        before = load.answers["ok"]
-        until(lambda: load.answers["ok"] > before + 200)
-    assert load.answers["refused"] == 0
-    assert load.answers["broken"] <= 8  # no more than there were threads
+        before = load.came["ok"]
+        until(lambda: load.came["ok"] > before + 200)
+    assert load.came["refused"] == 0
+    assert load.came["broken"] <= ASKERS
 
 
 def test_with_none_left_connections_wait_for_the_next(shared: Port) -> None:
@@ -197,18 +173,18 @@ def test_one_that_hangs_is_ended_and_keeps_only_what_it_had(
 ) -> None:
     """SIGSTOP: new connections go to the others at once, and the process is killed within 5 s."""
     victim = three(shared)[0]
-    with Load(shared) as load:
-        until(lambda: load.answers["ok"] > 50)
+    with asking(shared) as load:
+        until(lambda: load.came["ok"] > 50)
         os.kill(victim, signal.SIGSTOP)
         stopped = time.monotonic()
         until(lambda: shared.replicas[victim].poll() is not None)
         took = time.monotonic() - stopped
-        before = load.answers["ok"]
-        until(lambda: load.answers["ok"] > before + 50)
+        before = load.came["ok"]
+        until(lambda: load.came["ok"] > before + 50)
     assert shared.replicas[victim].returncode == -signal.SIGKILL
     assert SILENT_S_MAX - 1 < took < NOTICED_S_MAX + 1
-    assert load.answers["refused"] == 0
-    assert load.answers["broken"] <= 8
+    assert load.came["refused"] == 0
+    assert load.came["broken"] <= ASKERS
     assert f"API replica (pid {victim}) was silent for 4 s and was ended" in capfd.readouterr().err
 
 
