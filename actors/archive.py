@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from helix_ray.core.access import SYSTEM, Principal, sees_all_tasks, sees_task
+from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated
+from helix_ray.core.visibility import record_of_view, sees, task_scope
 from helix_ray.plane.told import Unavailable
 from helix_ray.ports import ControlPlane
 
@@ -61,7 +62,7 @@ class Archive:
         view: dict[str, Any] | None = await self._on_thread(ask, question.task_id, through)
         if view is None and self._history.through < through:
             return BEHIND
-        return None if view is None or not await self._sees(by, view) else view
+        return view if view is not None and sees(by, record_of_view(view)) else None
 
     async def list(
         self, question: ListTasks, by: Principal, live: dict[str, Any]
@@ -72,14 +73,12 @@ class Archive:
         bounds = await self._bounds(until=live["seq"])
         if isinstance(bounds, Unavailable):
             return bounds
-        owner = None if sees_all_tasks(by) else by.id
         lines, total = await self._on_thread(
             self._history.list,
             question,
-            owner,
+            task_scope(by),
             live["retired_through"],
             question.offset + question.limit,
-            by.projects,
             sorted(bounds.outdated),
         )
         skip = max(0, question.offset - live["total"])
@@ -94,19 +93,11 @@ class Archive:
         through = bounds.retired_through
         wanted = [task_id for task_id in live["unknown"] if task_id not in bounds.outdated]
         found = await self._on_thread(self._history.results, wanted, through)
-        seen = {i: view for i, view in found.items() if await self._sees(by, view)}
+        seen = {i: view for i, view in found.items() if sees(by, record_of_view(view))}
         unknown = [task_id for task_id in live["unknown"] if task_id not in seen]
         if unknown and self._history.through < through:
             return BEHIND
         return {**live, "done": [*live["done"], *seen.values()], "unknown": unknown}
-
-    async def _sees(self, by: Principal, view: dict[str, Any]) -> bool:
-        """Say whether somebody sees a task that has left memory; a result does not say its project by itself."""
-        project = None
-        if by.projects is not None:
-            task = await self._on_thread(self._history.get_task, view["id"])
-            project = None if task is None else task["project_id"]
-        return sees_task(by, view["owner"], project)
 
     async def _bounds(self, task_ids: tuple[str, ...] | None = None, until: int = 0) -> _Bounds | Unavailable:
         """Return what counts of what is read from the tables after this call."""

@@ -21,6 +21,7 @@ import orjson
 
 from helix_ray.core.events import Event, Fact, TaskAssigned, TaskCompleted, TaskSubmitted
 from helix_ray.core.questions import ListTasks
+from helix_ray.core.visibility import TaskScope
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.views.history import History
 from helix_ray.wire.ids import new_seed
@@ -100,7 +101,7 @@ def bench_history(folder: Path, count: int) -> None:
     asks: dict[str, Callable[[str], object]] = {
         "get_task": history.get_task,
         "result": history.result,
-        "list": lambda _: history.list(ListTasks(type="testing"), USER, 1 << 60, 50),
+        "list": lambda _: history.list(ListTasks(type="testing"), TaskScope(USER, None), 1 << 60, 50),
     }
     for name, ask in asks.items():
         times = [timed(partial(ask, task_id)) for task_id in chosen]

@@ -1,7 +1,7 @@
 """Who may do what: one table from role to orders and questions; what is not listed is denied.
 
-Ownership is checked beside it: a developer changes and sees their own tasks, a worker the task that it holds.
-What a principal may not see does not exist for them (NOT_FOUND, never FORBIDDEN).
+Ownership is checked beside it (core/visibility.py): what a principal may not see does not exist for them (NOT_FOUND,
+never FORBIDDEN).
 """
 
 from __future__ import annotations
@@ -103,18 +103,3 @@ def may_lend(roles: tuple[str, ...], role: str) -> bool:
 def in_scope(principal: Principal, project_id: str | None) -> bool:
     """Say whether a project is within what the principal's token is bound to."""
     return principal.projects is None or project_id in principal.projects
-
-
-def sees_task(principal: Principal, owner: str, project_id: str | None) -> bool:
-    """Say whether the principal reads a task of this owner in this project."""
-    return in_scope(principal, project_id) and (owner == principal.id or sees_all_tasks(principal))
-
-
-def sees_all_tasks(principal: Principal) -> bool:
-    """Say whether the principal reads tasks of other owners."""
-    return not {"system", "admin", "viewer"}.isdisjoint(principal.roles)
-
-
-def changes_all_tasks(principal: Principal) -> bool:
-    """Say whether the principal changes tasks of other owners."""
-    return not {"system", "admin"}.isdisjoint(principal.roles)

@@ -12,13 +12,12 @@ from itertools import islice
 from typing import Any
 
 from helix_ray.core import questions as q
-from helix_ray.core.access import Principal, in_scope, may, sees_all_tasks, sees_task
+from helix_ray.core.access import Principal, may
 from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, not_found
 from helix_ray.core.identities import IDENTITY_ANSWERERS
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.liveness import Liveness
-from helix_ray.core.membership import sees
-from helix_ray.core.state import State, Task, Worker, project_of
+from helix_ray.core.state import State, Task, Worker
 from helix_ray.core.usernames import find_user_id
 from helix_ray.core.views import (
     project_view,
@@ -29,6 +28,7 @@ from helix_ray.core.views import (
     user_view,
     worker_view,
 )
+from helix_ray.core.visibility import EVERY_TASK, TaskScope, record_of, sees, task_scope
 
 Answer = dict[str, Any] | Rejected
 
@@ -52,14 +52,9 @@ def answer(state: State, liveness: Liveness, question: q.Question, by: Principal
 def find_task(state: State, task_id: str, by: Principal) -> Task | Rejected:
     """Return a task that the asker may see; for everybody else it does not exist."""
     task = state.tasks.get(task_id)
-    if task is None:
+    if task is None or not sees(by, record_of(task)):
         return not_found("Task", task_id)
-    if sees_task(by, task.owner, project_of(task)):
-        return task
-    worker = state.workers.get(task.worker or "")
-    if worker is not None and worker.owner == by.id and in_scope(by, project_of(task)):
-        return task
-    return not_found("Task", task_id)
+    return task
 
 
 def _get_task(state: State, liveness: Liveness, question: q.GetTask, by: Principal) -> Answer:
@@ -90,16 +85,13 @@ def list_tasks(state: State, question: q.ListTasks, by: Principal) -> Generator[
     """Give a page, newest first, in steps: the state may change between two, and each task is told as it is when its step
     comes. `retired_through`, `retired` and `seq` tell the history where its part begins, and as of when."""
     seq = state.seq
-    everything = sees_all_tasks(by)
+    scope = task_scope(by)
     end = question.offset + question.limit
-    known_total = _indexed_total(state, question) if everything and by.projects is None else None
-    owner = None if everything else by.id
+    known_total = _indexed_total(state, question) if scope == EVERY_TASK else None
     shown: list[tuple[Task, dict[str, Any]]] = []
     total = 0
     for tasks in _newest_first(state):
-        for task in _matching(tasks, question, owner):
-            if not in_scope(by, project_of(task)):
-                continue
+        for task in _matching(tasks, question, scope):
             if question.offset <= total < end:
                 shown.append((task, task_line(task)))
             total += 1
@@ -144,12 +136,12 @@ def _indexed_total(state: State, question: q.ListTasks) -> int | None:
     return sum(count for status, count in state.by_status.items() if wanted is None or status == wanted)
 
 
-def _matching(tasks: Iterable[Task], question: q.ListTasks, owner: str | None) -> Iterator[Task]:
+def _matching(tasks: Iterable[Task], question: q.ListTasks, scope: TaskScope) -> Iterator[Task]:
     wanted = {
         name: value for name in ("type", "project_id") if (value := getattr(question, name)) is not None
     }
     for task in tasks:
-        if owner is not None and task.owner != owner:
+        if scope is not EVERY_TASK and not scope.has(*record_of(task)):
             continue
         if question.status is not None and task.status != question.status:
             continue
@@ -231,8 +223,7 @@ def _get_worker(state: State, liveness: Liveness, question: q.GetWorker, by: Pri
 def _get_user(state: State, liveness: Liveness, question: q.GetUser, by: Principal) -> Answer:
     user_id = question.user_id or find_user_id(state, question.username or "") or ""
     user = state.users.get(user_id)
-    trusted = not {"system", "admin"}.isdisjoint(by.roles)
-    if user is None or (user.id != by.id and not trusted):
+    if user is None or not sees(by, user):
         return not_found("User", question.user_id or question.username or "")
     return user_view(user, secret="system" in by.roles)
 

@@ -181,6 +181,7 @@ def _assigned(state: State, event: ev.TaskAssigned, fact: ev.Fact) -> None:
     if event.worker is not None:
         worker = state.workers[event.worker]
         hold(state, worker, task)
+        task.holder = worker.owner if worker.kind == "external" else None
         if worker.kind == "external" and worker.owner not in task.given_to:
             # Not in place: a snapshot may hold the old one.
             task.given_to = [*task.given_to, worker.owner][-HOLDERS_REMEMBERED:]
@@ -216,7 +217,7 @@ def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
         _rewrite(state, task.id, fact.seq)
     task.error = event.error
     task.result = None
-    task.worker = None
+    task.worker = task.holder = None
     task.started_at = None
     task.progress = 0.0
     task.note = None

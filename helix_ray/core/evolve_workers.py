@@ -37,6 +37,9 @@ def _orphan(state: State, worker: Worker, why: str, seq: int) -> None:
     """Take from a worker all that it holds, at once; each task is told by a fact of its own."""
     for task_id, attempt in worker.held.items():
         state.orphans[task_id] = why
+        if worker.kind == "external":
+            state.tasks[task_id].holder = None
+            state.changed.append(task_id)
         worker.inbox.append((seq, task_id, attempt, False))
     worker.held, worker.load = {}, {}
 

@@ -13,6 +13,7 @@ from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.state import State
 from helix_ray.core.usernames import find_user_id
 from helix_ray.core.views import token_view
+from helix_ray.core.visibility import administers
 
 Answer = dict[str, Any] | Rejected
 
@@ -50,7 +51,7 @@ def _identity(
 def _list_tokens(state: State, question: q.ListTokens, by: Principal) -> Answer:
     """One's own; an administrator's, all or those of one user."""
     wanted: str | None = by.id
-    if not {"admin", "system"}.isdisjoint(by.roles):
+    if administers(by):
         wanted = None if question.username is None else find_user_id(state, question.username) or ""
     elif question.username is not None and find_user_id(state, question.username) != by.id:
         return not_found("User", question.username)

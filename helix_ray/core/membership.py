@@ -13,14 +13,15 @@ Administrators and the system may use all of them. The refusal does not tell whe
 
 from __future__ import annotations
 
-from helix_ray.core.access import Principal, changes_all_tasks, in_scope, sees_all_tasks
+from helix_ray.core.access import Principal
 from helix_ray.core.errors import Rejected, forbidden
-from helix_ray.core.state import Project, State
+from helix_ray.core.state import State
+from helix_ray.core.visibility import administers
 
 
 def refuse_use(state: State, by: Principal, project_id: str | None) -> Rejected | None:
     """Return why somebody may not put work into a project; None when they may."""
-    if project_id is None or project_id == by.id or changes_all_tasks(by):
+    if project_id is None or project_id == by.id or administers(by):
         return None
     project = state.projects.get(project_id)
     if project is not None:
@@ -30,11 +31,3 @@ def refuse_use(state: State, by: Principal, project_id: str | None) -> Rejected 
     if allowed:
         return None
     return forbidden("You are not a member of this project", field="project_id", project_id=project_id)
-
-
-def sees(by: Principal, project: Project) -> bool:
-    """Say whether a project exists for somebody: for its members, and for those who see all tasks.
-
-    A token that is bound to projects sees these only.
-    """
-    return in_scope(by, project.id) and (by.id in project.members or sees_all_tasks(by))

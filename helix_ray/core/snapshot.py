@@ -31,7 +31,7 @@ from helix_ray.core.state import (
     class_of,
 )
 
-FOLD_VERSION = 6
+FOLD_VERSION = 7
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name != "group"]
 _WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("held", "load", "inbox")]

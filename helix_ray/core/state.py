@@ -85,6 +85,8 @@ class Task:
     preemptions: int = 0
     # Owners of external workers that were given it, the newest last: they hear why they come too late.
     given_to: list[str] = field(default_factory=list)
+    # Whose external worker runs it, or ran it when it ended; None: nobody's, or a node of the cluster.
+    holder: str | None = None
     # Of a sharded task: results of the shards that are done, by index as text.
     parts: dict[str, Any] = field(default_factory=dict)
 

@@ -30,6 +30,7 @@ def task_view(task: Task) -> dict[str, Any]:
         "progress": task.progress,
         "progress_note": task.note,
         "owner": task.owner,
+        "holder": task.holder,
         "attempt": task.attempt,
         "failures": task.failures,
         "losses": task.losses,
@@ -89,6 +90,8 @@ def result_view(task: Task) -> dict[str, Any]:
         "result": task.result,
         "error": task.error,
         "owner": task.owner,
+        "holder": task.holder,
+        "project_id": task.spec.get("project_id"),
     }
 
 

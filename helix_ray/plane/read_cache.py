@@ -10,7 +10,8 @@ import logging
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
-from helix_ray.core.access import Principal, sees_task
+from helix_ray.core.access import Principal
+from helix_ray.core.visibility import record_of_view, sees
 from helix_ray.plane.read_board import BoardReader
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class ReadCache:
             del self._tasks[task_id]
             return None
         view = kept.view
-        return view if sees_task(by, view["owner"], view["project_id"]) else None
+        return view if sees(by, record_of_view(view)) else None
 
     def generation(self) -> int:
         """Return the board's generation, to be taken before a question that `keep` gets the answer of."""

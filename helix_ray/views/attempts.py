@@ -1,13 +1,13 @@
 """What the facts say of tasks between submit and end: who holds them and how far they are.
 
-It mirrors core/evolve.py for the fields that a finished task shows. Only tasks that were assigned
+It mirrors core/evolve.py for the fields that a finished task shows, and for who may see it. Only tasks that were assigned
 or requeued and are not finished have an entry, so memory is bounded by work under way, not by the queue or the past.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from helix_ray.core import events as ev
@@ -20,6 +20,8 @@ class Attempt:
 
     attempt: int = 0
     worker: str | None = None
+    # Whose external worker that is; see core/state.py.
+    holder: str | None = None
     started_at: float | None = None
     failures: int = 0
     losses: int = 0
@@ -43,14 +45,42 @@ class Ending(NamedTuple):
 _UNTOUCHED = Attempt()
 
 
+@dataclass(slots=True)
+class _Open:
+    """Tasks with an entry; owner and boot of external workers, and which of these tasks each of them holds."""
+
+    tasks: dict[str, Attempt] = field(default_factory=dict)
+    external: dict[str, tuple[str, str]] = field(default_factory=dict)
+    held: dict[str, set[str]] = field(default_factory=dict)
+
+    def hold(self, task_id: str, entry: Attempt) -> None:
+        """Note whose a task is while it runs at an external worker."""
+        known = self.external.get(entry.worker or "")
+        entry.holder = None if known is None else known[0]
+        if entry.worker is not None and known is not None:
+            self.held.setdefault(entry.worker, set()).add(task_id)
+
+    def let_go(self, task_id: str) -> Attempt | None:
+        """Take an entry out, if there is one."""
+        entry = self.tasks.pop(task_id, None)
+        if entry is not None and entry.worker in self.held:
+            self.held[entry.worker].discard(task_id)
+        return entry
+
+    def lose(self, worker_id: str) -> None:
+        """Note that a worker holds none of its tasks any more."""
+        for task_id in self.held.pop(worker_id, ()):
+            self.tasks[task_id].holder = None
+
+
 class Attempts:
     """Folds facts of tasks; `fold` returns an Ending for those that end one."""
 
     def __init__(self) -> None:
-        self._open: dict[str, Attempt] = {}
+        self._open = _Open()
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._open.tasks)
 
     def fold(self, fact: ev.Fact) -> Ending | None:
         """Take a fact in; facts of other kinds change nothing."""
@@ -59,40 +89,47 @@ class Attempts:
 
     def dump(self) -> dict[str, Any]:
         """Return the entries as JSON values."""
-        return {task_id: asdict(entry) for task_id, entry in self._open.items()}
+        tasks = {task_id: asdict(entry) for task_id, entry in self._open.tasks.items()}
+        return {
+            "tasks": tasks,
+            "external": {name: list(known) for name, known in self._open.external.items()},
+        }
 
     @classmethod
     def load(cls, body: dict[str, Any]) -> Attempts:
         """Build what dump described."""
         made = cls()
-        made._open = {task_id: Attempt(**entry) for task_id, entry in body.items()}
+        made._open.tasks = {task_id: Attempt(**entry) for task_id, entry in body.get("tasks", {}).items()}
+        made._open.external = {
+            name: (owner, boot) for name, (owner, boot) in body.get("external", {}).items()
+        }
+        for task_id, entry in made._open.tasks.items():
+            if entry.holder is not None and entry.worker is not None:
+                made._open.held.setdefault(entry.worker, set()).add(task_id)
         return made
 
 
-_Open = dict[str, Attempt]
-
-
 def _assigned(open_: _Open, fact: ev.Fact, event: ev.TaskAssigned) -> None:
-    entry = open_.get(event.id)
+    entry = open_.tasks.get(event.id)
     if entry is None:
-        open_[event.id] = Attempt(event.attempt, event.worker, fact.at)
-        return
+        entry = open_.tasks[event.id] = Attempt()
     entry.attempt, entry.worker, entry.started_at = event.attempt, event.worker, fact.at
     entry.progress, entry.note = 0.0, None
+    open_.hold(event.id, entry)
 
 
 def _progressed(open_: _Open, fact: ev.Fact, event: ev.TaskProgressed) -> None:
-    entry = open_[event.id]
+    entry = open_.tasks[event.id]
     entry.progress = event.progress
     if event.note is not None:
         entry.note = event.note
 
 
 def _requeued(open_: _Open, fact: ev.Fact, event: ev.TaskRequeued) -> None:
-    entry = open_.get(event.id)
+    entry = open_.tasks.get(event.id)
     if entry is None:
         # A person queued it again after its end.
-        entry = open_[event.id] = Attempt(event.attempt)
+        entry = open_.tasks[event.id] = Attempt(event.attempt)
     if event.cause == "retry":
         entry.failures += 1
     elif event.cause == "lost":
@@ -101,30 +138,50 @@ def _requeued(open_: _Open, fact: ev.Fact, event: ev.TaskRequeued) -> None:
         entry.preemptions += 1
     elif event.cause == "manual":
         entry.failures = entry.losses = entry.preemptions = 0
-    entry.worker = entry.started_at = entry.note = None
+    if entry.worker in open_.held:
+        open_.held[entry.worker].discard(event.id)
+    entry.worker = entry.holder = entry.started_at = entry.note = None
     entry.progress, entry.not_before = 0.0, event.not_before
 
 
 def _completed(open_: _Open, fact: ev.Fact, event: ev.TaskCompleted) -> Ending:
-    last = open_.pop(event.id, None)
+    last = open_.let_go(event.id)
     last = replace(_UNTOUCHED) if last is None else last
     last.progress = 100.0
     return Ending(fact, Status.COMPLETED, last, event.duration_s, event.result, None)
 
 
 def _failed(open_: _Open, fact: ev.Fact, event: ev.TaskFailed) -> Ending:
-    last = open_.pop(event.id, _UNTOUCHED)
+    last = open_.let_go(event.id) or _UNTOUCHED
     return Ending(fact, Status.FAILED, last, event.duration_s, event.result, event.error)
 
 
 def _cancelled(open_: _Open, fact: ev.Fact, event: ev.TaskCancelled) -> Ending:
-    last = open_.pop(event.id, _UNTOUCHED)
+    last = open_.let_go(event.id) or _UNTOUCHED
     error = {"reason": "cancelled", "message": event.reason}
     return Ending(fact, Status.CANCELLED, last, None, None, error)
 
 
 def _deleted(open_: _Open, fact: ev.Fact, event: ev.TaskDeleted) -> None:
-    open_.pop(event.id, None)
+    open_.let_go(event.id)
+
+
+def _registered(open_: _Open, fact: ev.Fact, event: ev.WorkerRegistered) -> None:
+    known = open_.external.get(event.id)
+    if event.kind != "external":
+        return
+    if known is not None and known[1] != event.boot:
+        open_.lose(event.id)
+    open_.external[event.id] = (event.owner, event.boot)
+
+
+def _worker_lost(open_: _Open, fact: ev.Fact, event: ev.WorkerLost) -> None:
+    open_.lose(event.id)
+
+
+def _worker_retired(open_: _Open, fact: ev.Fact, event: ev.WorkerRetired) -> None:
+    open_.lose(event.id)
+    open_.external.pop(event.id, None)
 
 
 _APPLY: dict[type[Any], Callable[[_Open, ev.Fact, Any], Ending | None]] = {
@@ -135,4 +192,7 @@ _APPLY: dict[type[Any], Callable[[_Open, ev.Fact, Any], Ending | None]] = {
     ev.TaskFailed: _failed,
     ev.TaskCancelled: _cancelled,
     ev.TaskDeleted: _deleted,
+    ev.WorkerRegistered: _registered,
+    ev.WorkerLost: _worker_lost,
+    ev.WorkerRetired: _worker_retired,
 }

@@ -24,7 +24,7 @@ SUBMITTED: Layout = {
 }  # fmt: skip
 ENDED: Layout = {
     "key": "uint64", "id": "object", "finished_seq": "int64", "status": "object", "worker": "object",
-    "attempt": "int64", "failures": "int64", "losses": "int64", "preemptions": "int64", "progress": "float64",
+    "holder": "object", "attempt": "int64", "failures": "int64", "losses": "int64", "preemptions": "int64", "progress": "float64",
     "note": "object", "started_at": "float64", "finished_at": "float64", "duration_s": "float64",
     "not_before": "float64", "result": "object", "error": "object",
 }  # fmt: skip

@@ -9,7 +9,7 @@ import duckdb
 
 from helix_ray.derived import names_passing_cause, set_aside
 
-LAYOUT = 2
+LAYOUT = 3
 MEMORY_MAX = "512MB"
 THREADS = 2
 # Of DuckDB's messages: "Could not set lock on file ...", "Corrupt database file: computed checksum ...".

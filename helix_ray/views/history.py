@@ -18,6 +18,7 @@ import orjson
 
 from helix_ray.core.events import Fact
 from helix_ray.core.questions import ListTasks
+from helix_ray.core.visibility import TaskScope
 from helix_ray.views import read
 from helix_ray.views.attempts import Attempts
 from helix_ray.views.file import open_history
@@ -139,17 +140,16 @@ class History:
     def list(
         self,
         question: ListTasks,
-        owner: str | None,
+        scope: TaskScope,
         retired_through: int,
         limit: int,
-        projects: Sequence[str] | None = None,
         without: Sequence[str] = (),
     ) -> tuple[list[dict[str, Any]], int]:
         """Return up to `limit` tasks that finished up to `retired_through`, newest first by submit, as
-        core.views.task_line does, and how many there are. `owner` narrows to one's own, `projects` to those of
-        these; `without` are left out, by id; question.limit and question.offset are not looked at."""
+        core.views.task_line does, and how many there are, of those in `scope`; `without` are left out, by id.
+        question.limit and question.offset are not looked at."""
         with self._asking() as con:
-            return read.list_tasks(con, question, owner, retired_through, limit, projects, without)
+            return read.list_tasks(con, question, scope, retired_through, limit, without)
 
     def result(self, task_id: str, retired_through: int | None = None) -> dict[str, Any] | None:
         """Return a finished task's outcome as core.views.result_view does, or None."""

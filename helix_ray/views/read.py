@@ -13,6 +13,7 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.state import LEVELS, Task, class_of
 from helix_ray.core.views import task_view
+from helix_ray.core.visibility import TaskScope
 from helix_ray.plain import stored
 from helix_ray.views.keys import key_of
 
@@ -23,7 +24,18 @@ _LINE = (
     "id", "title", "status", "priority", "type", "project_id", "assigned_worker", "progress", "created_at", "updated_at",
     "seq",
 )  # fmt: skip
-_RESULT = ("id", "status", "attempt", "assigned_worker", "finished_at", "result", "error", "owner")
+_RESULT = (
+    "id",
+    "status",
+    "attempt",
+    "assigned_worker",
+    "finished_at",
+    "result",
+    "error",
+    "owner",
+    "holder",
+    "project_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,7 @@ def get_task(
     """Return one task as core.views.task_view does, or None."""
     row = con.execute(
         f"""SELECT seq, owner, status, worker, attempt, failures, losses, progress, note, created_at, started_at,
-                   finished_at, finished_seq, not_before, result, error, preemptions
+                   finished_at, finished_seq, not_before, result, error, preemptions, holder
             FROM tasks WHERE key = ? AND id = ?{_retired(retired_through)} ORDER BY seq DESC LIMIT 1""",
         [key_of(task_id), task_id],
     ).fetchone()
@@ -57,7 +69,7 @@ def get_task(
     task = Task(
         task_id, seq, owner, spec, LEVELS[spec.get("priority", "normal")], class_of(spec, owner), Status(status), created, finished,
         progress, note, worker, attempt, failures, losses, 0, started, finished, row[12], row[13], set(),
-        stored(row[14]), stored(row[15]), row[16],
+        stored(row[14]), stored(row[15]), row[16], [], row[17],
     )  # fmt: skip
     view = task_view(task)
     if "shards" in view:
@@ -73,14 +85,13 @@ def _shards_completed(con: duckdb.DuckDBPyConnection, task: Task) -> int:
 def list_tasks(
     con: duckdb.DuckDBPyConnection,
     question: ListTasks,
-    owner: str | None,
+    scope: TaskScope,
     retired_through: int,
     limit: int,
-    projects: Sequence[str] | None = None,
     without: Sequence[str] = (),
 ) -> tuple[list[dict[str, Any]], int]:
     """Return up to `limit` lines as core.views.task_line does, newest first, and how many there are in all."""
-    where, values = _conditions(question, owner, retired_through, projects, without)
+    where, values = _conditions(question, scope, retired_through, without)
     counted = con.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
     assert counted is not None
     rows = con.execute(
@@ -92,15 +103,11 @@ def list_tasks(
 
 
 def _conditions(
-    question: ListTasks,
-    owner: str | None,
-    retired_through: int,
-    projects: Sequence[str] | None,
-    without: Sequence[str],
+    question: ListTasks, scope: TaskScope, retired_through: int, without: Sequence[str]
 ) -> tuple[str, list[Any]]:
     tests = {
         "finished_seq <= ?": retired_through,
-        "owner = ?": owner,
+        "? IN (owner, holder)": scope.user,
         "status = ?": question.status,
         "priority = ?": question.priority,
         "type = ?": question.type,
@@ -108,7 +115,7 @@ def _conditions(
         "worker = ?": question.assigned_worker,
         "created_at >= ?": question.since,
         "created_at < ?": question.until,
-        "list_contains(?::VARCHAR[], project_id)": None if projects is None else list(projects),
+        "list_contains(?::VARCHAR[], project_id)": None if scope.projects is None else list(scope.projects),
         "NOT list_contains(?::VARCHAR[], id)": list(without) or None,
     }
     asked = {test: value for test, value in tests.items() if value is not None}
@@ -120,12 +127,12 @@ def results(
 ) -> dict[str, dict[str, Any]]:
     """Return the outcomes of those of these tasks that the history has, as core.views.result_view does."""
     rows = con.execute(
-        f"""SELECT id, status, attempt, worker, finished_at, result, error, owner
+        f"""SELECT id, status, attempt, worker, finished_at, result, error, owner, holder, project_id
             FROM tasks SEMI JOIN {_WANTED} USING (key, id) WHERE true{_retired(retired_through)} ORDER BY seq""",
         _wanted(task_ids),
     ).fetchall()
     return {
-        row[0]: dict(zip(_RESULT, (*row[:5], stored(row[5]), stored(row[6]), row[7]), strict=True))
+        row[0]: dict(zip(_RESULT, (*row[:5], stored(row[5]), stored(row[6]), *row[7:]), strict=True))
         for row in rows
     }
 

@@ -1,4 +1,4 @@
--- The history's file, layout 2. It can be deleted at any time: it is rebuilt from the journal.
+-- The history's file, layout 3. It can be deleted at any time: it is rebuilt from the journal.
 -- No indexes: rows come in the order of time, so DuckDB's zone maps find them by key and seq.
 
 CREATE TABLE IF NOT EXISTS submitted (
@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     finished_seq BIGINT  NOT NULL, -- seq of the fact that ended it
     status       VARCHAR NOT NULL, -- completed, failed or cancelled
     worker       VARCHAR,
+    holder       VARCHAR,          -- user whose external worker ran it when it ended
     attempt      BIGINT  NOT NULL,
     failures     BIGINT  NOT NULL,
     losses       BIGINT  NOT NULL,

@@ -22,7 +22,7 @@ Row = tuple[Any, ...]
 _INSERT_ENDED = """
 INSERT INTO tasks
 SELECT b.key, b.id, s.seq, s.owner, s.title, s.type, s.priority, s.project_id, s.run_kind, s.created_at,
-       b.finished_seq, b.status, b.worker, b.attempt, b.failures, b.losses, b.preemptions, b.progress, b.note, b.started_at,
+       b.finished_seq, b.status, b.worker, b.holder, b.attempt, b.failures, b.losses, b.preemptions, b.progress, b.note, b.started_at,
        b.finished_at, b.duration_s, b.not_before, b.result, b.error
 FROM batch b JOIN submitted s ON s.key = b.key AND s.id = b.id AND s.seq < b.finished_seq
 QUALIFY row_number() OVER (PARTITION BY b.finished_seq ORDER BY s.seq DESC) = 1
@@ -93,7 +93,7 @@ def _ended(ending: Ending, event: ev.Event) -> Row:
     last, fact = ending.last, ending.fact
     task_id = ev.subject_of(event)
     return (
-        key_of(task_id), task_id, fact.seq, ending.status.value, last.worker, last.attempt, last.failures, last.losses,
+        key_of(task_id), task_id, fact.seq, ending.status.value, last.worker, last.holder, last.attempt, last.failures, last.losses,
         last.preemptions,
         last.progress, last.note, last.started_at, fact.at, ending.duration_s, last.not_before, _json(ending.result),
         _json(ending.error),

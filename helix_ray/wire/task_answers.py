@@ -190,7 +190,7 @@ def created(task_id: str, spec: dict[str, Any], waiting: bool, created_at: str) 
 
 
 def task_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return a task's view with times as text; the view itself may be shared and is left alone."""
+    """Return a task's view with times as text, and without who else sees it; the view itself may be shared and is left alone."""
     answer = {
         **view,
         "progress": percent(view["progress"]),
@@ -201,6 +201,7 @@ def task_out(view: dict[str, Any]) -> dict[str, Any]:
         "not_before": iso_or_none(view["not_before"]),
         "error": readable(view["error"]),
     }
+    del answer["holder"]
     if view.get("deadline") is not None:
         answer["deadline"] = iso(view["deadline"])
     return answer

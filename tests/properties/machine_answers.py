@@ -5,8 +5,9 @@ from __future__ import annotations
 import orjson
 
 from helix_ray.core import questions as q
-from helix_ray.core.access import Principal, may, sees_all_tasks
+from helix_ray.core.access import Principal, may
 from helix_ray.core.errors import Rejected
+from helix_ray.core.visibility import record_of, sees
 from helix_ray.engine import Engine
 
 
@@ -18,7 +19,7 @@ def judge_answers(engine: Engine, by: Principal, status: str | None) -> None:
         assert not may(by, "ListTasks")
         return
     orjson.dumps(listing)
-    mine = {t.id for t in state.tasks.values() if sees_all_tasks(by) or t.owner == by.id}
+    mine = {t.id for t in state.tasks.values() if sees(by, record_of(t))}
     shown = {i for i in mine if status in (None, state.tasks[i].status)}
     assert {line["id"] for line in listing["tasks"]} == shown
     assert listing["total"] == len(shown)

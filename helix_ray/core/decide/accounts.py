@@ -31,6 +31,7 @@ from helix_ray.core.orders import (
 )
 from helix_ray.core.state import Session
 from helix_ray.core.usernames import check_username, find_user_id
+from helix_ray.core.visibility import administers, sees
 
 REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token", {"reason": "unknown"})
 
@@ -97,7 +98,7 @@ def change_password(body: ChangePassword, ctx: Context) -> Decision | Rejected:
     by = ctx.order.by
     if body.user_id not in ctx.state.users:
         return not_found("User", body.user_id)
-    if by.id != body.user_id and not {"admin", "system"} & set(by.roles):
+    if by.id != body.user_id and not administers(by):
         return forbidden("Only an administrator changes another user's password")
     kept = by.session if by.id == body.user_id else None
     return Decision([PasswordChanged(body.user_id, body.password_hash, kept)], {"id": body.user_id})
@@ -188,7 +189,7 @@ def close_session(body: CloseSession, ctx: Context) -> Decision | Rejected:
     by = ctx.order.by
     if session is None:
         return Decision()
-    if session.user_id != by.id and not {"admin", "system"} & set(by.roles):
+    if not sees(by, session):
         return not_found("Session", body.session_id)
     reason = "logout" if session.user_id == by.id else "revoked"
     return Decision([SessionClosed(session.id, reason)])

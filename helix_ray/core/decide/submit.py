@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from helix_ray.core.access import changes_all_tasks, in_scope
+from helix_ray.core.access import in_scope
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.outcome import Context, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
@@ -18,7 +18,8 @@ from helix_ray.core.orders import SubmitTasks
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
 from helix_ray.core.spec_shape import malformed
-from helix_ray.core.state import MANUAL, Demand, Task, TaskClass, class_of, demand_of, project_of
+from helix_ray.core.state import MANUAL, Demand, Task, TaskClass, class_of, demand_of
+from helix_ray.core.visibility import record_of, task_scope
 from helix_ray.core.weight import links_of, tasks_of
 
 
@@ -77,11 +78,10 @@ def _too_many(specs: Sequence[dict[str, Any]], count: int, policy: Policy) -> Re
 def _waits(body: SubmitTasks, ids: list[str], refused: list[Rejected | None], ctx: Context) -> Resolved:
     if not any("depends_on" in spec for spec in body.specs):
         return [refusal if refusal is not None else [] for refusal in refused]
-    by = ctx.order.by
-    of_all = changes_all_tasks(by)
+    scope = task_scope(ctx.order.by)
 
     def may_name(task: Task) -> bool:
-        return (of_all or task.owner == by.id) and in_scope(by, project_of(task))
+        return scope.has(*record_of(task))
 
     return resolve(ctx.state, body.specs, ids, may_name, refused, body.settled)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helix_ray.core.access import changes_all_tasks, in_scope, sees_all_tasks
+from helix_ray.core.access import in_scope
 from helix_ray.core.decide.attempts import clamp, conclude, progress
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.endings import Endings
@@ -24,7 +24,8 @@ from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import AttemptReport, CancelTask, DeleteTask, RetireTasks, RetryTask, UpdateTask
 from helix_ray.core.spec_shape import malformed
-from helix_ray.core.state import Task, demand_of, project_of
+from helix_ray.core.state import Task, demand_of
+from helix_ray.core.visibility import TaskRecord, changes, record_of, sees
 
 EDITABLE_WHILE_RUNNING = frozenset({"title", "description", "priority", "project_id", "labels"})
 EDITABLE_WITH_SHARDS = frozenset({"title", "description"})
@@ -39,14 +40,9 @@ QUEUED = frozenset({Status.WAITING, Status.PENDING})
 def visible(ctx: Context, task_id: str) -> Task | Rejected:
     """Return a task the asker may know of; for everybody else it does not exist."""
     task = ctx.state.tasks.get(task_id)
-    by = ctx.order.by
-    if task is None:
+    if task is None or not sees(ctx.order.by, record_of(task)):
         return not_found("Task", task_id)
-    if not in_scope(by, project_of(task)):
-        return not_found("Task", task_id)
-    if task.owner == by.id or sees_all_tasks(by) or holds(ctx, task):
-        return task
-    return not_found("Task", task_id)
+    return task
 
 
 def holds(ctx: Context, task: Task) -> bool:
@@ -62,7 +58,7 @@ def changeable(ctx: Context, task_id: str) -> Task | Rejected:
     task = visible(ctx, task_id)
     if isinstance(task, Rejected):
         return task
-    if task.owner == ctx.order.by.id or changes_all_tasks(ctx.order.by):
+    if changes(ctx.order.by, record_of(task)):
         return refused_for_shard(task) or task
     return forbidden("You may read this task but not change it", id=task_id)
 
@@ -279,7 +275,7 @@ def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
     """Forget a task; tasks that wait for it fail. One that only the history holds is forgotten there."""
     by = ctx.order.by
     if body.task_id not in ctx.state.tasks and body.retired_owner is not None:
-        if by.projects is not None or (body.retired_owner != by.id and not changes_all_tasks(by)):
+        if by.projects is not None or not changes(by, TaskRecord(body.retired_owner, None, None)):
             return not_found("Task", body.task_id)
         # Its shards ended with it, and may be in memory still.
         ids = [shard_id(body.task_id, index) for index in range(body.retired_shards)]

@@ -11,6 +11,7 @@ from helix_ray.core.errors import Rejected, conflict, invalid, not_found
 from helix_ray.core.events import Event, TokenCreated, TokenRevoked, TokenUsed
 from helix_ray.core.orders import CreateToken, NoteTokenUse, RevokeToken
 from helix_ray.core.state import ApiToken
+from helix_ray.core.visibility import sees
 
 # What a token begins with, for secret scanners.
 TOKEN_PREFIX = "helix_pat_"
@@ -74,7 +75,7 @@ def revoke_token(body: RevokeToken, ctx: Context) -> Decision | Rejected:
     One that is bound to projects ends itself only: others reach beyond them.
     """
     token, by = ctx.state.tokens.get(body.token_id), ctx.order.by
-    if token is None or (token.user_id != by.id and {"admin", "system"}.isdisjoint(by.roles)):
+    if token is None or not sees(by, token):
         return not_found("Token", body.token_id)
     if by.projects is not None and token.id != by.token:
         return not_found("Token", body.token_id)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from helix_ray.core import questions as q
-from helix_ray.core.access import Principal, may, sees_all_tasks
+from helix_ray.core.access import Principal, may
 from helix_ray.core.answers import Answer, find_task
 from helix_ray.core.errors import Rejected, forbidden, not_found
 from helix_ray.core.harmony.cluster import Cluster, node_view, status_view
 from helix_ray.core.harmony.distribution import plan_task
 from helix_ray.core.harmony.explanation import explain_view
 from helix_ray.core.placement.rules import Shares
+from helix_ray.core.visibility import sees_all_tasks
 
 
 def answer_harmony(cluster: Cluster, question: q.Question, by: Principal) -> Answer:

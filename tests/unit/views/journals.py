@@ -17,7 +17,8 @@ from tests.cast import enrol
 ADA = Principal("user-ada", "ada", ("developer",))
 BOB = Principal("user-bob", "bob", ("developer",))
 ADMIN = Principal("user-admin", "admin", ("admin",))
-WORKER = "worker-1"
+BOT = Principal("user-bot", "bot", ("worker",))
+WORKER, EXTERNAL = "worker-1", "worker_ext"
 
 
 class HandClock:
@@ -41,7 +42,7 @@ class RandomEngine:
         self.engine = Engine(self.journal, Policy(losses_max=1), self.clock)
         self._chance = random.Random(seed)
         self._count = 0
-        enrol(self.engine, ADA, BOB, ADMIN)
+        enrol(self.engine, ADA, BOB, ADMIN, BOT)
         self.give(o.RegisterWorker("host", (), {"cpu": 4}, WORKER, "node", "node-1", "boot"), SYSTEM)
 
     def give(self, body: OrderBody, by: Principal) -> None:
@@ -54,7 +55,15 @@ class RandomEngine:
         """Give this many orders."""
         for _ in range(orders):
             make = self._chance.choice(
-                [self._submit, self._start, self._start, self._report, self._report, self._by_hand]
+                [
+                    self._submit,
+                    self._start,
+                    self._start,
+                    self._report,
+                    self._report,
+                    self._by_hand,
+                    self._external,
+                ]
             )
             make()
 
@@ -107,6 +116,23 @@ class RandomEngine:
             self._chance.choice([None, "half way"]), self._chance.choice([None, 0.5]),
         )  # fmt: skip
         self.give(o.ReportAttempts(WORKER, "boot", (report,)), SYSTEM)
+
+    def _external(self) -> None:
+        """An external worker comes, claims, reports, is lost and comes back, with or without what it had."""
+        held = [t.id for t in self.engine.state.tasks.values() if t.worker == EXTERNAL]
+        told = self._chance.choice(held) if held else "task-none"
+        boot = self._chance.choice(["1", "2"])
+        bodies: list[OrderBody] = [
+            o.RegisterWorker("ext", ("testing", "building"), {}, EXTERNAL, boot=boot),
+            o.Heartbeat(EXTERNAL, "idle"),
+            o.Heartbeat(EXTERNAL, "idle"),
+            o.UpdateTask(told, "completed", result={"success": True}),
+            o.UpdateTask(told, "failed", error={"reason": "exit", "message": "1"}),
+            o.UpdateTask(told, "pending"),
+        ]
+        by_system: list[OrderBody] = [o.LoseWorker(EXTERNAL, "silent"), o.RemoveWorker(EXTERNAL)]
+        body = self._chance.choice(bodies + by_system[: self._chance.choice([0, 0, 1, 2])])
+        self.give(body, SYSTEM if body in by_system else BOT)
 
     def _by_hand(self) -> None:
         task_id = self._pick(*Status)

@@ -18,9 +18,10 @@ from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.state import State, Task
 from helix_ray.core.views import result_view, task_line, task_view
+from helix_ray.core.visibility import EVERY_TASK, TaskScope
 from helix_ray.views.history import History
 from helix_ray.views.write import Changes
-from tests.unit.views.journals import ADA, RandomEngine
+from tests.unit.views.journals import ADA, BOT, RandomEngine
 
 EVERYTHING = 1 << 60
 
@@ -42,7 +43,7 @@ def judge(history: History, state: State) -> None:
     for task_id, task in ended.items():
         assert history.get_task(task_id) == task_view(task)
     assert history.results(list(state.tasks)) == {i: result_view(task) for i, task in ended.items()}
-    lines, total = history.list(ListTasks(), None, EVERYTHING, 100_000)
+    lines, total = history.list(ListTasks(), EVERY_TASK, EVERYTHING, 100_000)
     newest_first = sorted(ended.values(), key=lambda task: -task.seq)
     assert lines == [task_line(task) for task in newest_first]
     assert total == len(ended)
@@ -187,11 +188,11 @@ def test_listing_filters(tmp_path: Path, question: ListTasks, test: Callable[[Ta
     history.ingest(facts)
     matching = [task for task in reversed(finished(state).values()) if test(task)]
     assert matching
-    lines, total = history.list(question, None, EVERYTHING, 3)
+    lines, total = history.list(question, EVERY_TASK, EVERYTHING, 3)
     assert total == len(matching)
     assert [line["id"] for line in lines] == [task.id for task in matching[:3]]
     mine = [task for task in matching if task.owner == ADA.id and task.finished_seq <= 400]
-    lines, total = history.list(question, ADA.id, 400, 1000)
+    lines, total = history.list(question, TaskScope(ADA.id, None), 400, 1000)
     assert [line["id"] for line in lines] == [task.id for task in mine]
     assert total == len(mine)
     history.close()
@@ -232,7 +233,7 @@ def test_odd_values_do_not_stop_it(tmp_path: Path) -> None:
     view = history.get_task("task-1")
     assert view is not None
     assert view["run"] == {"kind": "function", "function": "f"}
-    assert history.list(ListTasks(), None, EVERYTHING, 1)[0][0]["title"] == "t?"
+    assert history.list(ListTasks(), EVERY_TASK, EVERYTHING, 1)[0][0]["title"] == "t?"
     history.close()
 
 
@@ -283,7 +284,7 @@ def test_questions_may_come_while_it_ingests(tmp_path: Path) -> None:
 
     def ask() -> None:
         while not done.is_set():
-            counts.append(history.list(ListTasks(status="completed"), None, EVERYTHING, 10)[1])
+            counts.append(history.list(ListTasks(status="completed"), EVERY_TASK, EVERYTHING, 10)[1])
 
     asker = threading.Thread(target=ask)
     asker.start()
@@ -295,7 +296,7 @@ def test_questions_may_come_while_it_ingests(tmp_path: Path) -> None:
     done.set()
     asker.join()
     assert counts == sorted(counts)
-    assert history.list(ListTasks(), None, EVERYTHING, 10)[1] == 40
+    assert history.list(ListTasks(), EVERY_TASK, EVERYTHING, 10)[1] == 40
     history.close()
 
 
@@ -332,4 +333,19 @@ def test_a_file_in_use_is_left_alone(tmp_path: Path) -> None:
     second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "IOException" in second.stderr
     assert path.exists()
+    history.close()
+
+
+def test_it_says_who_held_a_task(tmp_path: Path) -> None:
+    """The random journals have tasks that an external worker ended, lost and was told to give back."""
+    state, facts = a_journal(6, 3000)
+    holders = {task.holder for task in finished(state).values()}
+    assert holders == {None, BOT.id}
+    history = History(tmp_path / "history.duckdb")
+    feed(history, facts, 500)
+    ours = TaskScope(BOT.id, None)
+    lines, total = history.list(ListTasks(), ours, EVERYTHING, 100_000)
+    held = {task.id for task in finished(state).values() if task.holder == BOT.id}
+    assert {line["id"] for line in lines} == held
+    assert total == len(held)
     history.close()
