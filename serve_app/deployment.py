@@ -187,12 +187,9 @@ def deploy(settings: Settings, factory: AppFactory = control_plane_app) -> None:
     serve.run(application(settings, factory, here, replicas_for(settings)), name=NAME, route_prefix="/")
 
 
-def withdraw(*, serve_too: bool) -> None:
-    """End the API, and Serve itself where it must not stay; requests under way have DRAIN_S_MAX to finish."""
-    if serve_too:
-        serve.shutdown()
-    else:
-        serve.delete(NAME)
+def withdraw() -> None:
+    """End the API and Serve itself; requests under way have DRAIN_S_MAX to finish."""
+    serve.shutdown()
 
 
 def _path(path: Any) -> str | None:

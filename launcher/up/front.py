@@ -29,6 +29,8 @@ PUBLIC_SOCKET = "public"
 DOWN_S_MAX = 15.0
 KILLED_S_MAX = 15.0
 ROOM_EVERY_S = 1.0
+# For requests under way.
+WITHDRAW_S_MAX = 1.0
 
 
 def up(settings: Settings, app: str, given: str | None = None) -> int:
@@ -54,7 +56,7 @@ def up(settings: Settings, app: str, given: str | None = None) -> int:
     public.hand_out(temp_dir / PUBLIC_SOCKET)
     # The folder itself is closed already (cli.py); what an earlier start left below it is nobody's hurry.
     narrow_below(settings.data_dir)
-    code = _wait_for_keeper(pid, writing)
+    code = _wait_for_keeper(pid, writing, public)
     # Whatever is left was orphaned by the keeper's own end.
     process_tree.kill_descendants()
     shutil.rmtree(temp_dir, ignore_errors=True)
@@ -74,14 +76,15 @@ def _run_keeper(
         os._exit(code)
 
 
-def _wait_for_keeper(pid: int, writing: int) -> int:
-    """Wait for the keeper; the first signal closes the pipe, which asks for an orderly end."""
+def _wait_for_keeper(pid: int, writing: int, public: PublicSocket) -> int:
+    """Wait for the keeper; the first signal lets nobody in any more, and then closes the pipe, which asks for an orderly end."""
     told = False
 
     def tell(number: int, frame: FrameType | None) -> None:
         nonlocal told
         if not told:
             told = True
+            public.withdraw(WITHDRAW_S_MAX)
             os.close(writing)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

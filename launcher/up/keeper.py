@@ -21,8 +21,9 @@ from types import FrameType
 from launcher.up import data_dir as home
 from launcher.up import password, process_tree
 
-# What is not stopped in order by then loses nothing: the master would have kept a snapshot.
-STOP_S_MAX = 2.4
+# What is not stopped in order by then loses nothing: the master would have kept a snapshot. The front has had its time
+# before (front.py: WITHDRAW_S_MAX), and three seconds are what is promised for all.
+STOP_S_MAX = 1.8
 # In a cluster of somebody else's, what is not stopped in order stays.
 STOP_JOINED_S_MAX = 20.0
 EXIT_KILLED = 128 + signal.SIGKILL

@@ -5,6 +5,9 @@ writes a byte from its event loop every half second. Because the socket itself s
 kernel's queue when a replica dies and are accepted by another, or by its successor. One that is silent for SILENT_S_MAX
 is ended: a replica that hangs must not keep those whom it has accepted waiting for ever.
 
+At the end (`withdraw`) the socket is shut down: nobody gets in any more, and each replica ends when it has answered whom
+it had, which ends its lifeline.
+
 It listens from the start, so that nobody else can have the port: who comes before the first replica waits for it.
 """
 
@@ -55,6 +58,9 @@ class PublicSocket:
             raise
         self._selector = selectors.DefaultSelector()
         self._lifelines: dict[socket.socket, Lifeline] = {}
+        self._withdrawn = False
+        self._alone = threading.Event()
+        self._alone.set()
 
     @property
     def port(self) -> int:
@@ -65,6 +71,14 @@ class PublicSocket:
     def close(self) -> None:
         """Let go of the port in this process."""
         self._public.close()
+
+    def withdraw(self, wait_s: float) -> None:
+        """Let nobody in any more, and wait until no replica has anybody left, for so long at most."""
+        self._withdrawn = True
+        # Of the socket itself, in whichever process it is; closing would only let go of it here.
+        with contextlib.suppress(OSError):
+            self._public.shutdown(socket.SHUT_RDWR)
+        self._alone.wait(wait_s)
 
     def hand_out(self, path: Path) -> None:
         """Serve replicas at `path`, whose folder is ours alone, from a thread that ends with the process."""
@@ -95,12 +109,13 @@ class PublicSocket:
         pid, uid, _ = _CREDENTIALS.unpack(
             peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         )
-        if uid != os.getuid():
+        if uid != os.getuid() or self._withdrawn:
             peer.close()
             return
         peer.setblocking(False)
         socket.send_fds(peer, [b"."], [self._public.fileno()])
         self._lifelines[peer] = Lifeline(pid, time.monotonic())
+        self._alone.clear()
         self._selector.register(peer, selectors.EVENT_READ)
 
     def _hear(self, peer: socket.socket) -> None:
@@ -116,6 +131,8 @@ class PublicSocket:
         self._selector.unregister(peer)
         del self._lifelines[peer]
         peer.close()
+        if not self._lifelines:
+            self._alone.set()
 
     def _end_silent(self, now: float) -> None:
         for peer, line in list(self._lifelines.items()):

@@ -24,7 +24,7 @@ from actors.seams import SeamMoved
 from helix_ray.config import Settings, parse_node_resources
 from helix_ray.environment import read_settings
 from launcher.up import data_dir as home
-from launcher.up import environment, password
+from launcher.up import deploying, environment, password
 from launcher.up.beside import Beside
 from launcher.up.keeper import STOP_SIGNAL
 from launcher.up.nodes import plan
@@ -40,8 +40,6 @@ READY_EVERY_S = 0.05
 SAY_EVERY_S = 5.0
 REASON_BYTES_MAX = 65_536
 WATCH_EVERY_S = 1.0
-# Requests under way have a second of it; the master must still have time for its last snapshot.
-WITHDRAW_S_MAX = 1.2
 EXIT_CANNOT_START = 2
 EXIT_CLUSTER_LOST = 1
 EXIT_FATAL = 1
@@ -105,27 +103,22 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _run(settings: Settings, app: str, temp_dir: Path) -> int:
-    check_seams()
     cluster_address = os.environ.get("RAY_ADDRESS")
     if cluster_address:
+        deploying.check_seams()
         return _run_joined(settings, app, cluster_address)
     return _run_local(settings, app, temp_dir)
-
-
-def check_seams() -> None:
-    """Raise SeamMoved where an installed package no longer has what we use of it: before anything is started."""
-    from actors import ray_seams, seams
-    from serve_app.public_port import serve_seams, uvicorn_seams
-
-    seams.check((*ray_seams.SEAMS, *serve_seams.SEAMS, *uvicorn_seams.SEAMS))
 
 
 def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     given = parse_node_resources(settings.node_resources) if settings.node_resources else []
     say(f"starting {settings.nodes} Ray node{'s' if settings.nodes > 1 else ''}")
+    child = deploying.Deploying(app)
+    from actors import ray_seams, seams
     from actors.devices import gpu_memory_mb
     from launcher.up.cluster import LocalCluster
 
+    seams.check(ray_seams.SEAMS)
     cluster = LocalCluster(plan(settings.nodes, given, gpu_memory_mb(), settings.capabilities()), temp_dir)
     # Ray's processes take their time to come up, and the modules of what follows theirs to load.
     Beside(_load)
@@ -137,13 +130,15 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
         return cluster.tend(say)
 
     try:
-        _watch(_start(settings, app, address, nodes_come=cluster.wait_for_all), goes_on)
+        deploy = partial(child.deploy, address, settings)
+        look = _start(settings, app, address, deploy, nodes_come=cluster.wait_for_all)
+        _watch(look, goes_on)
         say("it cannot go on: the head's Ray node has ended")
         return EXIT_CLUSTER_LOST
     finally:
         # Without the head nobody is there to end anything in order with: the keeper ends what is left.
         if cluster.head_lives():
-            _end(app, serve_too=False)
+            _end(app)
 
 
 def _run_joined(settings: Settings, app: str, address: str) -> int:
@@ -161,10 +156,12 @@ def _run_joined(settings: Settings, app: str, address: str) -> int:
         names.find(names.MASTER)
         raise Failed(f"Helix Ray runs on {address} already")
     try:
-        _watch(_start(settings, app, address, all_nodes=False), lambda: True)
+        factory = deployment.load_factory(app) if app else deployment.control_plane_app
+        deploy = partial(deployment.deploy, settings, factory)
+        _watch(_start(settings, app, address, deploy, all_nodes=False), lambda: True)
         return EXIT_CLUSTER_LOST
     finally:
-        _end(app, serve_too=True)
+        _end(app, withdraw=deployment.withdraw)
 
 
 def _watch(look: Callable[[], None], goes_on: Callable[[], bool]) -> None:
@@ -179,16 +176,16 @@ def _watch(look: Callable[[], None], goes_on: Callable[[], bool]) -> None:
 
 def _sweep(app: str) -> int:
     from launcher.up import cluster
+    from serve_app import deployment
 
     cluster.connect(os.environ["RAY_ADDRESS"])
-    _end(app, serve_too=True)
+    _end(app, withdraw=deployment.withdraw)
     return 0
 
 
 def _load() -> None:
     """Load what takes long and is needed next."""
     for module in (
-        "serve_app.deployment",
         "actors.boot",
         "actors.master",
         "actors.supervisor",
@@ -196,29 +193,27 @@ def _load() -> None:
         import_module(module)
 
 
-def _no_more_nodes() -> None:
-    """Wait for nothing: all nodes are there."""
+def _do_nothing() -> None:
+    """Wait for no further nodes, or withdraw nothing."""
 
 
 def _start(
     settings: Settings,
     app: str,
     ray_address: str,
+    deploy: Callable[[], None],
     *,
     all_nodes: bool = True,
-    nodes_come: Callable[[], None] = _no_more_nodes,
+    nodes_come: Callable[[], None] = _do_nothing,
 ) -> Callable[[], None]:
     """Start the actors and the API, wait until requests are served, and say so; return what to look with every second.
 
     Both come up side by side: a replica serves when the master answers, whichever is there first.
     """
-    from serve_app import deployment
-
     (settings.data_dir / FATAL_FILE).unlink(missing_ok=True)
     look = _nothing_to_see
-    factory = deployment.load_factory(app) if app else deployment.control_plane_app
     say("starting the API" if app else "starting the control plane and the API")
-    api = Beside(partial(deployment.deploy, settings, factory))
+    api = Beside(deploy)
     if app:
         nodes_come()
     else:
@@ -254,14 +249,14 @@ def _fatal_ends() -> Iterator[None]:
         raise Ended(" ".join(str(fatal).split())) from fatal
 
 
-def _end(app: str, *, serve_too: bool) -> None:
-    """Stop in order what can be stopped in order; what does not come to its end is ended by the keeper."""
-    from serve_app import deployment
+def _end(app: str, withdraw: Callable[[], None] = _do_nothing) -> None:
+    """Stop in order what can be stopped in order; what does not come to its end is ended by the keeper.
 
+    In a cluster of our own, the front has withdrawn the API, and Serve ends with the cluster.
+    """
     say("stopping")
-    withdrawn = Beside(partial(deployment.withdraw, serve_too=serve_too))
-    # In a cluster of our own, what is not over by then ends with it.
-    withdrawn.wait(None if serve_too else WITHDRAW_S_MAX)
+    withdrawn = Beside(withdraw)
+    withdrawn.wait()
     if not app:
         from actors import boot
 

@@ -26,7 +26,10 @@ LET_OTHERS_S = 0.001
 
 
 class Acceptor:
-    """Begins at once, on the running event loop; ends with close, like an asyncio server."""
+    """Begins at once, on the running event loop; ends with close, like an asyncio server.
+
+    `shut` is called when the socket has been shut down, by whichever process: nobody will come any more.
+    """
 
     def __init__(
         self,
@@ -35,11 +38,13 @@ class Acceptor:
         tls: ssl.SSLContext | None,
         *,
         shared: bool,
+        shut: Callable[[], None],
     ) -> None:
         self._listener = listener
         self._make = make
         self._tls = tls
         self._shared = shared
+        self._shut = shut
         self._in_a_row = 0
         self._loop = asyncio.get_running_loop()
         # In the order of their beginning.
@@ -76,9 +81,14 @@ class Acceptor:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return  # another replica was faster, or the client has gone
         except OSError as error:
-            if error.errno not in EXHAUSTED:
+            if error.errno == errno.EINVAL:
+                # Who holds the socket has shut it down.
+                self.close()
+                self._shut()
+            elif error.errno in EXHAUSTED:
+                self._pause(EXHAUSTED_WAIT_S)
+            else:
                 raise
-            self._pause(EXHAUSTED_WAIT_S)
             return
         self._in_a_row += 1
         if self._shared and self._in_a_row >= IN_A_ROW_MAX:

@@ -78,7 +78,9 @@ class PortServer(uvicorn.Server):
         for listener in sockets or ():
             listener.listen(self.config.backlog)
         self.servers = [
-            Acceptor(listener, self._protocol, self.config.ssl, shared=self._lifeline is not None)  # type: ignore[misc]  # has what uvicorn calls
+            Acceptor(  # type: ignore[misc]  # has what uvicorn calls
+                listener, self._protocol, self.config.ssl, shared=self._lifeline is not None, shut=self._end
+            )
             for listener in sockets or ()
         ]
         if self._lifeline is not None:
@@ -92,6 +94,9 @@ class PortServer(uvicorn.Server):
         finally:
             if self._signs is not None:
                 self._signs.close()
+
+    def _end(self) -> None:
+        self.should_exit = True
 
     def _protocol(self) -> asyncio.Protocol:
         made: asyncio.Protocol = self.config.http_protocol_class(

@@ -16,9 +16,13 @@ import uvloop
 
 from serve_app.public_port import listening
 
+SLOW = "/slow"
+
 
 async def answer(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Say which process answers, and whom."""
+    """Say which process answers, and whom; on SLOW with a body, when the whole of it has come."""
+    while scope["path"] == SLOW and (await receive()).get("more_body", False):
+        pass
     body = orjson.dumps({"pid": os.getpid(), "client": scope["client"], "scheme": scope["scheme"]})
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -234,7 +234,7 @@ def test_handshakes_that_are_not_finished_keep_nobody_out(
         def make() -> asyncio.Protocol:
             return asyncio.StreamReaderProtocol(asyncio.StreamReader(), answer)
 
-        accepting = acceptor.Acceptor(listener, make, server_side, shared=False)
+        accepting = acceptor.Acceptor(listener, make, server_side, shared=False, shut=lambda: None)
         silent = [socket.create_connection(place) for _ in range(20)]
         trusting = ssl.create_default_context(cafile=str(cert))
         reader, writer = await asyncio.open_connection(*place, ssl=trusting, server_hostname="127.0.0.1")
@@ -262,3 +262,34 @@ def test_the_port_is_kept_from_the_start_and_early_callers_wait(tmp_path: Path) 
             client.connect()
             replica = early.start()
             assert answer_on(client)["pid"] == replica
+
+
+def test_at_the_end_nobody_is_let_in_and_those_who_are_in_are_answered(tmp_path: Path) -> None:
+    """Idle connections do not keep anybody, a request under way is answered first, and the replicas end by themselves."""
+    with port(tmp_path) as ending:
+        ending.start()
+        ending.start()
+        place = ("127.0.0.1", ending.public.port)
+        with contextlib.ExitStack() as clients:
+            idle = [clients.enter_context(socket.create_connection(place)) for _ in range(50)]
+            busy = clients.enter_context(socket.create_connection(place, timeout=20))
+            busy.sendall(b"POST /slow HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\n.")
+            assert ending.ask()["scheme"] == "http"
+            ended = threading.Thread(target=ending.public.withdraw, args=(20.0,))
+            ended.start()
+            until(lambda: refused(place))
+            assert ended.is_alive()
+            busy.sendall(b".")
+            assert busy.recv(4096).startswith(b"HTTP/1.1 200 ")
+            ended.join(20.0)
+            assert not ended.is_alive()
+            assert all(one.recv(1) == b"" for one in idle)
+        assert [process.wait(20.0) for process in ending.replicas.values()] == [0, 0]
+
+
+def refused(place: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(place).close()
+    except ConnectionRefusedError:
+        return True
+    return False
