@@ -126,7 +126,7 @@ class Cluster:
         run: dict[str, Any] = {"kind": "inference", "model": model, "inputs": encoded(inputs)}
         if outputs:
             run["outputs"] = list(outputs)
-        return self._accepted(self.submit_specs([spec_of(run, model, options)]))
+        return self._accepted(self.submit_specs([spec_of(run, shown_text(model), options)]))
 
     def map(
         self,

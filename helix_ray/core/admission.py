@@ -159,9 +159,9 @@ def _takeable(report: AttemptReport, quick: Quick) -> AttemptReport:
     kept = replace(
         report,
         error=shown(report.error, VALUE_DEPTH_MAX),
-        note=shown(report.note),
-        progress=shown(report.progress),
-        duration_s=shown(report.duration_s),
+        note=shown(report.note, VALUE_DEPTH_MAX),
+        progress=shown(report.progress, 0),
+        duration_s=shown(report.duration_s, 0),
     )
     return kept if found is None else without_result(kept, found)
 
