@@ -9,22 +9,26 @@ NAME.state.json anew, and the difference is to be read before it is committed.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import orjson
 
+from helix_ray.core import events as ev
 from helix_ray.core import orders as o
 from helix_ray.core import snapshot
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.codec import from_body, kind_of, to_body
+from helix_ray.core.codec import kind_of, to_body
 from helix_ray.core.errors import Rejected
-from helix_ray.core.events import Fact
+from helix_ray.core.events import Event, Fact
 from helix_ray.core.evolve import evolve
 from helix_ray.core.orders import AttemptReport, Order, OrderBody
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
 from helix_ray.engine import Engine
+from helix_ray.journal.chain import to_fact
+from helix_ray.journal.encoding import to_json
 from helix_ray.journal.memory import MemoryJournal
 
 FOLDER = Path(__file__).parent
@@ -229,13 +233,48 @@ def projects(story: Story) -> None:
     story.tell(o.RemoveUser("ben"), SYSTEM)
 
 
+def odd(story: Story) -> None:
+    """What releases before the gate took in: lone surrogates, results nested deeper than an answer can (journal-odd)."""
+    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
+    deep: list[object] = []
+    for _ in range(400):
+        deep = [deep]
+    argv = {"kind": "command", "argv": ["wc", "caf\udce9.txt"], "env": {"\udce9": "a"}}
+    spec = {"title": "caf\udce9", "type": "building", "labels": {"caf\udce9": "\udce9"}, "run": argv}
+    failed = {"reason": "failed", "message": "no such file: caf\udce9", "traceback": "\ud800"}
+    named = (
+        "worker-node",
+        "node",
+        SYSTEM.id,
+        "h\udce9",
+        [],
+        {"cpu": 4.0},
+        {"zone": "\udce9"},
+        "n-1",
+        "boot-1",
+    )
+    events: list[Event] = [
+        ev.WorkerRegistered(*named),
+        *(ev.TaskSubmitted(f"task-odd{i}", ADMIN.id, spec) for i in range(4)),
+        *(ev.TaskAssigned(f"task-odd{i}", 1, "worker-node") for i in range(3)),
+        ev.TaskProgressed("task-odd0", 1, 10.0, "\udce9"),
+        ev.TaskCompleted("task-odd0", 1, {"success": True, "value": [deep, 2**53 + 1]}, 0.5),
+        ev.TaskFailed("task-odd1", 1, failed, {"output": "caf\udce9"}),
+        ev.TaskEdited("task-odd3", {"description": "\udce9"}),
+    ]
+    first = story.engine.state.seq + 1
+    facts = [Fact(n, START + 600, ADMIN.id, "req-odd", event) for n, event in enumerate(events, first)]
+    story.journal.append(facts)
+    story.engine.recover()
+
+
 def as_lines(facts: list[Fact]) -> bytes:
     """Return facts as the journal keeps them, one JSON object a line."""
     lines = []
     for fact in facts:
         kind, version = kind_of(fact.event)
         row = {"seq": fact.seq, "at": fact.at, "actor": fact.actor, "request_id": fact.request_id}
-        lines.append(orjson.dumps({**row, "kind": kind, "version": version, "body": to_body(fact.event)}))
+        lines.append(to_json({**row, "kind": kind, "version": version, "body": to_body(fact.event)}))
     return b"\n".join(lines) + b"\n"
 
 
@@ -244,7 +283,15 @@ STORIES = {
     "journal-2": (harmony, surprise),
     "journal-accounts": (access,),
     "journal-projects": (projects,),
+    "journal-odd": (odd,),
 }
+
+
+def fact_of(line: bytes) -> Fact:
+    """Return the fact of a line, as the journal reads it."""
+    row = json.loads(line)
+    body = to_json(row["body"])
+    return to_fact(row["seq"], row["at"], row["actor"], row["request_id"], row["kind"], row["version"], body)
 
 
 def main(name: str) -> None:
@@ -261,9 +308,7 @@ def fold(name: str) -> None:
     """Write the state that a journal folds into."""
     state = State()
     for line in (FOLDER / f"{name}.jsonl").read_bytes().splitlines():
-        row = orjson.loads(line)
-        event = from_body(row["kind"], row["version"], row["body"])
-        evolve(state, Fact(row["seq"], row["at"], row["actor"], row["request_id"], event))
+        evolve(state, fact_of(line))
     dumped = orjson.dumps(snapshot.dump(state), option=orjson.OPT_INDENT_2)
     (FOLDER / f"{name}.state.json").write_bytes(dumped + b"\n")
 
