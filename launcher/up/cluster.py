@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,20 @@ class LocalCluster:
     """Starts with `start`, is kept up with `tend`; its end is its parent's business (keeper.py)."""
 
     def __init__(
-        self, specs: list[NodeSpec], temp_dir: Path, monotonic: Callable[[], float] = time.monotonic
+        self,
+        specs: list[NodeSpec],
+        temp_dir: Path,
+        monotonic: Callable[[], float] = time.monotonic,
+        starter: Executor | None = None,
     ) -> None:
         self._specs = specs
         self._temp_dir = temp_dir
-        self._nodes: dict[int, ray_seams.Node] = {}
+        # None: it has ended, and its next start is under way or due. The head is never None.
+        self._nodes: dict[int, ray_seams.Node | None] = {}
         # One thread: nodes that start at once choose the same names for sockets and logs. It stays: the kernel ends what
         # a thread has started when that thread ends (PR_SET_PDEATHSIG).
-        self._starter = ThreadPoolExecutor(1, "raylet")
-        self._coming: list[Future[ray_seams.Node]] = []
+        self._starter = starter or ThreadPoolExecutor(1, "raylet")
+        self._coming: dict[int, Future[ray_seams.Node]] = {}
         self._monotonic = monotonic
         # By node that did not start again: the last pause, and when its next try is due.
         self._paused_s: dict[int, float] = {}
@@ -52,41 +57,57 @@ class LocalCluster:
         """Start the head, connect this process as a driver and begin to start the others; return the cluster's address."""
         # Ray reports as errors what a node of logical resources cannot have, such as an NPU's driver.
         logging.getLogger("ray").setLevel(logging.CRITICAL)
-        self._nodes[HEAD] = self._start_node(self._specs[0], head=True)
-        self._coming = [self._starter.submit(self._start_node, spec, head=False) for spec in self._specs[1:]]
-        address = str(self._nodes[HEAD].gcs_address)
-        connect(address)
-        return address
+        head = self._nodes[HEAD] = self._start_node(self._specs[0], None)
+        self._address = str(head.gcs_address)
+        for index in range(1, len(self._specs)):
+            self._begin(index)
+        connect(self._address)
+        return self._address
 
     def wait_for_all(self) -> None:
         """Wait until every node has joined; raises what kept one from it."""
-        for index, coming in enumerate(self._coming, 1):
+        for index, coming in list(self._coming.items()):
             self._nodes[index] = coming.result()
-        self._coming = []
+            del self._coming[index]
 
     def head_lives(self) -> bool:
         """Say whether all processes of the head do."""
-        return HEAD in self._nodes and bool(self._nodes[HEAD].remaining_processes_alive())
+        return self._lives(HEAD)
+
+    def _lives(self, index: int) -> bool:
+        node = self._nodes.get(index)
+        return node is not None and bool(node.remaining_processes_alive())
 
     def tend(self, say: Callable[[str], None]) -> bool:
         """Start further nodes again that have ended; False when the head has, which takes the cluster with it.
 
         One that does not start is said and tried again later; a node more or less is no reason to end the others.
         """
-        for index, node in list(self._nodes.items()):
-            if node.remaining_processes_alive():
-                continue
-            if index == HEAD:
-                return False
-            if self._monotonic() >= self._again_at.get(index, 0.0):
-                self._start_again(index, say)
+        for index in list(self._nodes):
+            if index not in self._coming and not self._lives(index):
+                if index == HEAD:
+                    return False
+                if self._monotonic() >= self._again_at.get(index, 0.0):
+                    self._start_again(index, say)
+            if index in self._coming and self._coming[index].done():
+                self._note_start(index, say)
         return True
 
     def _start_again(self, index: int, say: Callable[[str], None]) -> None:
+        """Begin to; a start that fails takes Ray half a minute, in which the others have to be looked at."""
         say(f"Ray node {index} has ended and is started again")
-        ray_seams.end_node(self._nodes[index])
+        # Ray calls a node alive that has no processes left, so what has ended is forgotten.
+        ended, self._nodes[index] = self._nodes[index], None
+        if ended is not None:
+            ray_seams.end_node(ended)
+        self._begin(index)
+
+    def _begin(self, index: int) -> None:
+        self._coming[index] = self._starter.submit(self._start_node, self._specs[index], self._address)
+
+    def _note_start(self, index: int, say: Callable[[str], None]) -> None:
         try:
-            self._nodes[index] = self._start_node(self._specs[index], head=False)
+            self._nodes[index] = self._coming.pop(index).result()
         except Exception as error:
             pause_s = min(2 * self._paused_s.get(index, AGAIN_S_MIN / 2), AGAIN_S_MAX)
             self._paused_s[index] = pause_s
@@ -96,9 +117,11 @@ class LocalCluster:
             self._paused_s.pop(index, None)
             self._again_at.pop(index, None)
 
-    def _start_node(self, spec: NodeSpec, *, head: bool) -> ray_seams.Node:
+    def _start_node(self, spec: NodeSpec, gcs_address: str | None) -> ray_seams.Node:
+        """Start a node of the cluster with this GCS; the head, with one of its own, where there is none yet."""
+        head = gcs_address is None
         params: dict[str, Any] = {
-            "gcs_address": None if head else self._nodes[HEAD].gcs_address,
+            "gcs_address": gcs_address,
             "node_ip_address": LOOPBACK,
             "num_cpus": spec.cpus,
             "num_gpus": spec.gpus,

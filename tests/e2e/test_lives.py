@@ -84,15 +84,27 @@ def load(live: Live, admin: httpx.Client) -> Iterator[Load]:
 
 def all_of(live: Live, kind: str) -> list[int]:
     """Return the processes of a kind, oldest first: the head's is older than another node's."""
-    below = psutil.Process(live.process.pid).children(recursive=True)
+    found = live.pids(kind)
     if kind in HEAD_KINDS:
         # Not all that have the name: what a raylet is about to start has it for a moment.
-        (gcs,) = [process for process in below if process.name() == GCS]
-        found = [process for process in gcs.parent().children() if process.name() == kind]
-    else:
-        titled = set(live.pids(kind))
-        found = [process for process in below if process.pid in titled]
-    return [process.pid for process in sorted(found, key=lambda process: process.create_time())]
+        below = psutil.Process(live.process.pid).children(recursive=True)
+        (gcs,) = [process for process in below if named(process, GCS)]
+        found = [process.pid for process in gcs.parent().children() if named(process, kind)]
+    return sorted(found, key=born)
+
+
+def named(process: psutil.Process, name: str) -> bool:
+    """Say whether a process has a name; one that is gone has none."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.name() == name)
+    return False
+
+
+def born(pid: int) -> float:
+    """Return when a process began, 0 where it is gone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return float(psutil.Process(pid).create_time())
+    return 0.0
 
 
 def one_of(live: Live, admin: httpx.Client, kind: str) -> int:
