@@ -94,9 +94,9 @@ def all_of(live: Live, kind: str) -> list[int]:
 
 
 def named(process: psutil.Process, name: str) -> bool:
-    """Say whether a process has a name; one that is gone has none."""
+    """Say whether a process lives and has a name."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        return bool(process.name() == name)
+        return bool(process.name() == name and process.status() != psutil.STATUS_ZOMBIE)
     return False
 
 
@@ -143,7 +143,9 @@ def served(live: Live, admin: httpx.Client, wait_s: float = PATIENCE_S) -> None:
 
 
 def all_nodes_there(live: Live, admin: httpx.Client) -> bool:
-    """Say whether each node has its worker again."""
+    """Say whether each node has its worker again: one that has just died is listed as active for a while."""
+    if len(live.pids(NODE_WORKER)) != NODES:
+        return False
     with contextlib.suppress(httpx.TransportError):
         nodes = admin.get("/harmony/cluster/status").json()["worker_nodes"]
         return [node["status"] for node in nodes].count("active") == NODES
