@@ -21,7 +21,7 @@ from actors.attempt_log import read_piece, sweep
 from actors.executor_host import Callbacks, ExecutorHost
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work
-from actors.results import ResultShelf, refused, to_report
+from actors.results import ResultShelf, refused, reports_of_one_order, to_report
 from actors.usage import NodeUsage
 from helix_ray.config import Settings
 from helix_ray.core.access import inside
@@ -46,7 +46,6 @@ log = logging.getLogger(__name__)
 HEARTBEAT_EVERY_S = 1.0
 WORK_WAIT_S = 10.0
 AGAIN_S = 0.2
-REPORTS_PER_ORDER_MAX = 1000
 # An attempt that was told to stop, or whose time is over, may take this long before its executor is killed.
 STOP_GRACE_S = 5.0
 CHECK_EVERY_S = 0.25
@@ -220,7 +219,7 @@ class NodeWorker(LivingActor):
             await self._to_report.wait()
             self._to_report.clear()
             while self._outgoing:
-                reports = tuple(self._outgoing[:REPORTS_PER_ORDER_MAX])
+                reports = reports_of_one_order(self._outgoing)
                 answer = await self._order(ReportAttempts(self._offer["worker_id"], self._boot, reports))
                 if isinstance(answer, Rejected) and answer.code is ErrorCode.SERVICE_UNAVAILABLE:
                     await asyncio.sleep(AGAIN_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -12,11 +13,14 @@ import ray
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import AttemptReport
 from helix_ray.core.values import fault
+from helix_ray.core.weight import weight_of_report
 from helix_ray.execution.assignment import Assignment, Finished, Outcome
 from helix_ray.plain import plain_bytes
 
 # Large results that a node keeps; the oldest go first.
 STORED_BYTES_MAX = 512 * 1024 * 1024
+# Reports of one order, in weight (helix_ray/core/weight.py).
+REPORTS_TASKS_MAX = 1000
 RETRYABLE = frozenset({"failed", "timeout"})
 
 Key = tuple[str, int]
@@ -58,6 +62,17 @@ class ResultShelf:
         except ray.exceptions.ObjectLostError:
             return None
         return result
+
+
+def reports_of_one_order(outgoing: Sequence[AttemptReport]) -> tuple[AttemptReport, ...]:
+    """Return the first reports, as many as one commit may have, and at least one."""
+    count = weight = 0
+    for report in outgoing:
+        weight += weight_of_report(report)
+        if count and weight > REPORTS_TASKS_MAX:
+            break
+        count += 1
+    return tuple(outgoing[:count])
 
 
 def to_report(item: Finished, assignment: Assignment, shelf: ResultShelf) -> AttemptReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
+from functools import lru_cache
 from typing import Any
 
 from helix_ray.core.errors import Rejected, conflict, invalid
@@ -13,6 +14,7 @@ from helix_ray.core.state import State, Task
 Resolved = list[list[str] | Rejected]
 # Longer `#` references than any batch has tasks for.
 BATCH_DIGITS_MAX = 9
+NAMES_SHARED_MAX = 16_384
 
 
 def resolve(
@@ -61,8 +63,12 @@ def with_ids(spec: dict[str, Any], ids: Sequence[str]) -> dict[str, Any]:
 
 def _number(name: str) -> int | None:
     """Return the batch number that a name refers to, None for an id; -1 for a `#` without a sensible number."""
-    if name[:1] != "#":
-        return None
+    return _number_of(name) if name[:1] == "#" else None
+
+
+# Names of one batch are mostly the same few, and each is looked up more than once.
+@lru_cache(maxsize=NAMES_SHARED_MAX)
+def _number_of(name: str) -> int:
     digits = name[1:]
     return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= BATCH_DIGITS_MAX else -1
 

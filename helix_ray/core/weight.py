@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeGuard
 
 from helix_ray.core.orders import (
+    AttemptReport,
     CancelTask,
     DeleteTask,
     ExpireTasks,
@@ -27,6 +28,10 @@ from helix_ray.core.state import State
 # A dependency costs about a fifth of a task, and letting a finished task go a tenth.
 DEPENDENCIES_PER_TASK = 5
 RETIRED_PER_TASK = 10
+# To write so much into the journal takes as long as to take a task in.
+BYTES_PER_TASK = 2000
+# Of every task or report.
+BYTES_FREE = 200
 # To take a link between two tasks away costs less than to make it.
 LINKS_PER_TASK = 40
 # What a worker that starts again, or is removed, may hold is known to the state only; one order takes away so many at most.
@@ -51,9 +56,29 @@ def links_of(spec: dict[str, Any]) -> int:
     return tasks_of(spec) * len(depends_on) if isinstance(depends_on, list) else 0
 
 
+def tasks_and_bytes_of(spec: dict[str, Any]) -> int:
+    """Return how many tasks a spec becomes, where the bytes of a long one count as further tasks."""
+    count = tasks_of(spec)
+    size = _size_of(spec) + _size_of(spec.get("run")) - BYTES_FREE
+    return count + count * size // BYTES_PER_TASK if size > 0 else count
+
+
 def weight_of_spec(spec: dict[str, Any]) -> int:
     """Return the weight of one spec of a submit."""
-    return tasks_of(spec) + links_of(spec) // DEPENDENCIES_PER_TASK
+    return tasks_and_bytes_of(spec) + links_of(spec) // DEPENDENCIES_PER_TASK
+
+
+def weight_of_report(report: AttemptReport) -> int:
+    """Return the weight of one report of an order."""
+    size = _size_of(report.result) + _size_of(report.error) - BYTES_FREE
+    return 1 + max(0, size) // BYTES_PER_TASK
+
+
+def _size_of(values: Any) -> int:
+    """Return about how many bytes a JSON object is long: texts count, and how much there is in lists and objects."""
+    if not isinstance(values, dict):
+        return 0
+    return sum(len(value) for value in values.values() if isinstance(value, (str, list, tuple, dict)))
 
 
 def weight_of(order: Order) -> int:
@@ -62,7 +87,7 @@ def weight_of(order: Order) -> int:
     if isinstance(body, SubmitTasks):
         return sum(map(weight_of_spec, body.specs))
     if isinstance(body, ReportAttempts):
-        return len(body.reports)
+        return sum(map(weight_of_report, body.reports))
     if isinstance(body, StartAttempts):
         return len(body.pairs)
     if isinstance(body, (ReleaseTasks, ExpireTasks)):

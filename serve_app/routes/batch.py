@@ -21,7 +21,7 @@ from helix_ray.config import Settings
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, invalid
 from helix_ray.core.orders import Order, Receipt, SubmitTasks
-from helix_ray.core.weight import links_of, tasks_of, weight_of_spec
+from helix_ray.core.weight import BYTES_PER_TASK, links_of, tasks_and_bytes_of, weight_of_spec
 from helix_ray.wire import task_answers as shapes
 from helix_ray.wire.tasks import TASK, BatchIn
 from helix_ray.wire.times import iso
@@ -107,10 +107,11 @@ def _chunks(specs: Specs, settings: Settings) -> list[Specs]:
         details = {"dependencies": linked, "dependencies_max": settings.batch_dependencies_max}
         raise Refused(invalid("Too many dependencies in one batch", field="tasks", **details))
     if any(name.startswith("#") for spec in specs for name in spec.get("depends_on") or ()):
-        count = sum(map(tasks_of, specs))
+        count = sum(map(tasks_and_bytes_of, specs))
         if count > settings.batch_linked_tasks_max:
-            details = {"tasks": count, "tasks_max": settings.batch_linked_tasks_max}
-            message = "Too many tasks and shards in a batch whose tasks name each other"
+            most = settings.batch_linked_tasks_max
+            details = {"tasks": count, "tasks_max": most, "bytes_per_task": BYTES_PER_TASK}
+            message = "Too many tasks, shards and bytes in a batch whose tasks name each other"
             raise Refused(invalid(message, field="tasks", **details))
         return [specs]
     chunks: list[Specs] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.results import reports_of_one_order
 from helix_ray.core import orders as o
 from helix_ray.core import questions as q
 from helix_ray.core.lifecycle import Status
@@ -152,6 +153,34 @@ def waiting_classes(turns: Turns) -> None:
         spec(run=FUNCTION, resources={"cpu": cpu}, labels=labels) for cpu in range(1, 17) for labels in zones
     ]
     turns.submit(shapes * 2)
+
+
+def test_long_outputs_that_are_reported_at_once(turns: Turns) -> None:
+    """Three hundred results of as many bytes as the journal takes: the bytes bound an order, not only their number."""
+    turns.add_nodes([node(1)])
+    [worker] = turns.engine.state.workers
+    ids = turns.submit([spec(run=FUNCTION, resources={"cpu": 0.01})] * 300)
+    turns.call()
+    result = {"success": True, "output": "x" * 65_000}
+    left = [AttemptReport(task_id, 1, "completed", result) for task_id in ids]
+    messages = []
+    while left:
+        reports = reports_of_one_order(left)
+        messages.append([o.ReportAttempts(worker, BOOT, reports)])
+        del left[: len(reports)]
+    with turns.measured():
+        turns.calls(messages)
+    check(turns)
+    assert turns.engine.state.by_status[Status.COMPLETED] == 300
+
+
+def test_a_batch_of_as_many_bytes_as_are_allowed(turns: Turns) -> None:
+    """In one order, because its tasks name each other: their bytes count as further tasks."""
+    text = "x" * 2000
+    count = LINKED_TASKS * 100 // 192
+    with turns.measured():
+        turns.submit([spec(description=text), *[spec(description=text, depends_on=["#0"])] * (count - 1)])
+    check(turns)
 
 
 def test_first_looks_at_many_nodes(turns: Turns) -> None:

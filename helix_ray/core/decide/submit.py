@@ -20,7 +20,7 @@ from helix_ray.core.policy import Policy, function_allowed
 from helix_ray.core.spec_shape import malformed
 from helix_ray.core.state import MANUAL, Demand, Task, TaskClass, class_of, demand_of
 from helix_ray.core.visibility import record_of, task_scope
-from helix_ray.core.weight import links_of, tasks_of
+from helix_ray.core.weight import BYTES_PER_TASK, links_of, tasks_and_bytes_of, tasks_of
 
 
 def task_ids(seed: str, count: int) -> list[str]:
@@ -39,7 +39,7 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     if any(task_id in ctx.state.tasks for task_id in ids):
         return _again(ids, ctx)
     count = sum(map(tasks_of, specs))
-    refusal = _too_many(specs, count, ctx.policy) or refuse_full_queue(ctx, count)
+    refusal = _too_much(specs, ctx.policy) or refuse_full_queue(ctx, count)
     if refusal is not None:
         return refusal
     check = _Checks(ctx)
@@ -63,11 +63,16 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     return decision
 
 
-def _too_many(specs: Sequence[dict[str, Any]], count: int, policy: Policy) -> Rejected | None:
+def _too_much(specs: Sequence[dict[str, Any]], policy: Policy) -> Rejected | None:
     """Refuse what one commit cannot take in; a task alone may have as many shards as a task may have."""
+    count = sum(map(tasks_and_bytes_of, specs))
     if count > policy.batch_linked_tasks_max and len(specs) > 1:
-        details = {"tasks": count, "tasks_max": policy.batch_linked_tasks_max}
-        return invalid("Too many tasks and shards in one order", field="tasks", **details)
+        details = {
+            "tasks": count,
+            "tasks_max": policy.batch_linked_tasks_max,
+            "bytes_per_task": BYTES_PER_TASK,
+        }
+        return invalid("Too many tasks, shards and bytes in one order", field="tasks", **details)
     linked = sum(map(links_of, specs))
     if linked > policy.batch_dependencies_max:
         details = {"dependencies": linked, "dependencies_max": policy.batch_dependencies_max}

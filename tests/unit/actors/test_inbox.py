@@ -7,7 +7,15 @@ from typing import Any
 
 from actors.inbox import COMMIT_TASKS_MAX, Inbox
 from helix_ray.core.access import SYSTEM
-from helix_ray.core.orders import CancelTask, Order, Receipt, SubmitTasks, UpdateTask
+from helix_ray.core.orders import (
+    AttemptReport,
+    CancelTask,
+    Order,
+    Receipt,
+    ReportAttempts,
+    SubmitTasks,
+    UpdateTask,
+)
 from helix_ray.core.weight import LIGHT_TASKS_MAX, weight_of
 
 
@@ -76,3 +84,14 @@ def test_what_may_reach_many_others_is_not_light() -> None:
     assert weight_of(Order(CancelTask("task-1"), SYSTEM, "req", "seed")) > LIGHT_TASKS_MAX
     assert weight_of(Order(UpdateTask("task-1", "completed"), SYSTEM, "req", "seed")) > LIGHT_TASKS_MAX
     assert weight_of(edit()) == 1
+
+
+def test_long_texts_weigh() -> None:
+    """To write them into the journal takes time as well; what every task has is free."""
+    assert weight_of(submit(1, description="x" * 20_000)) == 1 + 9
+    assert weight_of(submit(1, run={"kind": "command", "argv": ["x"], "command": "x" * 10_000})) == 1 + 4
+    assert weight_of(submit(10, description="x" * 100)) == 10
+    report = AttemptReport("task-1", 1, "completed", {"success": True, "output": "x" * 64_000})
+    assert (
+        weight_of(Order(ReportAttempts("worker-1", "boot", (report,) * 3), SYSTEM, "req", "seed")) == 3 * 32
+    )
