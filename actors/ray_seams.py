@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from actors.seams import Seam
@@ -30,14 +31,24 @@ API_SERVER = Seam(
 )
 LACKS_DASHBOARD = Seam("ray", "ray._private.utils", "get_dashboard_dependency_error", ())
 
-SEAMS = (API_SERVER, LACKS_DASHBOARD, NODE, NODE_LIVES, NODE_END, RAY_PARAMS, FREE, NVML)
+AGENT_COMMAND = Seam(
+    "ray",
+    "ray._private.services",
+    "_build_python_executable_command_memory_profileable",
+    ("component", "session_dir", "unbuffered"),
+)
+# Of the agent's own process (actors/ray_agent.py), which does without where it does not fit.
+AGENT_MODULES = Seam("ray", "ray.dashboard.utils", "get_all_modules", ("module_type",))
+
+AGENT, AGENT_PROGRAM = "dashboard_agent", "actors.ray_agent"
+
+SEAMS = (AGENT_COMMAND, API_SERVER, LACKS_DASHBOARD, NODE, NODE_LIVES, NODE_END, RAY_PARAMS, FREE, NVML)
 
 
 def start_node(params: dict[str, Any], *, head: bool) -> Node:
     """Start the processes of one Ray node, children of this process that ask the kernel for their end with ours.
 
     It is what `ray start` and ray.cluster_utils are made of, and knows every process that it starts.
-    `agent` is the program that stands in for the dashboard's agent.
     """
     NODE_LIVES.find()
     _without_dashboard()
@@ -65,8 +76,22 @@ def _without_dashboard() -> None:
     def without_api_server(self: Any, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
         self._webui_url = ""
 
+    def python_command(component: str, session_dir: str, unbuffered: bool = True) -> list[str]:
+        command = [sys.executable, *(["-u"] if unbuffered else [])]
+        return [*command, "-m", AGENT_PROGRAM] if component == AGENT else command
+
+    AGENT_COMMAND.replace(python_command)
     LACKS_DASHBOARD.replace(lacks_dashboard)
     API_SERVER.replace(without_api_server)
+
+
+def leave_out_agent_modules() -> None:
+    """Have the agent in this process load no module of the dashboard. Raises SeamMoved."""
+
+    def none_of_them(module_type: type[Any]) -> list[type[Any]]:
+        return []
+
+    AGENT_MODULES.replace(none_of_them)
 
 
 def free_by_node() -> dict[str, dict[str, float]]:

@@ -16,7 +16,13 @@ from serve_app.public_port import serve_seams, uvicorn_seams
 
 ALL = {
     f"{seam.place}.{seam.name}": seam
-    for seam in (*ray_seams.SEAMS, *serve_seams.SEAMS, serve_seams.PROXY_START, *uvicorn_seams.SEAMS)
+    for seam in (
+        *ray_seams.SEAMS,
+        ray_seams.AGENT_MODULES,
+        *serve_seams.SEAMS,
+        serve_seams.PROXY_START,
+        *uvicorn_seams.SEAMS,
+    )
 }
 ROOT = Path(__file__).parents[2]
 # Modules with an underscore, uvicorn's protocols and server, and what Serve calls its own.
