@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +18,12 @@ SLEEP = "/bin/sleep"
 
 
 @pytest.fixture
-def children() -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """An actor, and a program that a user started, both stopped."""
-    found = {name: subprocess.Popen([name, "600"], executable=SLEEP) for name in ("ray::Master", "sleep")}
+def children(tmp_path: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """An actor, a raylet, and a program that a user started, all stopped."""
+    raylet = tmp_path / "raylet"
+    shutil.copy(SLEEP, raylet)
+    programs = {"ray::Master": SLEEP, "raylet": str(raylet), "sleep": SLEEP}
+    found = {name: subprocess.Popen([name, "600"], executable=path) for name, path in programs.items()}
     for child in found.values():
         child.send_signal(signal.SIGSTOP)
         until(lambda pid=child.pid: stop_of(pid) is not None)  # type: ignore[misc]
@@ -36,9 +41,9 @@ def test_only_what_is_rays_is_ended(children: dict[str, subprocess.Popen[bytes]]
         below.look(now)
     assert said == []
     below.look(102.0)
-    actor = children["ray::Master"]
-    assert said == [f"ray::Master (pid {actor.pid}) was stopped for 2 s and was ended"]
-    assert actor.wait(10) == -signal.SIGKILL
+    for name in ("ray::Master", "raylet"):
+        assert children[name].wait(10) == -signal.SIGKILL
+        assert f"{name} (pid {children[name].pid}) was stopped for 2 s and was ended" in said
     below.look(104.0)
     assert stop_of(children["sleep"].pid) is not None
-    assert len(said) == 1
+    assert len(said) == 2

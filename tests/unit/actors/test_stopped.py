@@ -75,8 +75,7 @@ def test_sleeping_busy_and_dead_are_not_stopped(child: subprocess.Popen[bytes]) 
 def test_who_is_debugged_is_left_to_the_debugger(child: subprocess.Popen[bytes]) -> None:
     """A process that stands because it is traced has another state."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.ptrace(PTRACE_SEIZE, child.pid, None, None) != 0:
-        pytest.skip(f"this machine lets nobody debug: {os.strerror(ctypes.get_errno())}")
+    assert libc.ptrace(PTRACE_SEIZE, child.pid, None, None) == 0, os.strerror(ctypes.get_errno())
     assert libc.ptrace(PTRACE_INTERRUPT, child.pid, None, None) == 0
     os.waitpid(child.pid, 0)
     assert stop_of(child.pid) is None
