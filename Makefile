@@ -67,6 +67,7 @@ lane/%:
 chaos: setup ## kill every process in random order for minutes, and check what clients saw
 	CHAOS_S=$${CHAOS_S:-140} $(PYTEST) -q tests/e2e/test_chaos.py
 	$(PYTEST) -q -m chaos tests/e2e
+	HISTORY_SEEDS=$${HISTORY_SEEDS:-300} $(PYTEST) -q tests/contract/test_histories.py
 
 go:
 	@$(call debian,go,golang-go)

@@ -351,6 +351,8 @@ def _retired(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:
         task = state.tasks[task_id]
         status = task.status.value  # a plain string: a snapshot's keys are JSON
         state.retired[status] = state.retired.get(status, 0) + 1
+        # The history has its newest end, or it would not leave: what is noted here and not in memory was deleted.
+        state.rewritten.pop(task_id, None)
         _drop(state, task)
     state.retired_through = event.through_seq
 

@@ -275,6 +275,9 @@ def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
     """Forget a task; tasks that wait for it fail. One that only the history holds is forgotten there."""
     by = ctx.order.by
     if body.task_id not in ctx.state.tasks and body.retired_owner is not None:
+        if body.task_id in ctx.state.rewritten:
+            # Deleted since the history was asked.
+            return not_found("Task", body.task_id)
         if by.projects is not None or not changes(by, TaskRecord(body.retired_owner, None, None)):
             return not_found("Task", body.task_id)
         # Its shards ended with it, and may be in memory still.

@@ -134,6 +134,15 @@ def test_a_deleted_task_of_the_history_is_gone_at_once(links: Links) -> None:
     assert gone(links, task_id)
 
 
+def test_a_task_of_the_history_is_deleted_once(links: Links) -> None:
+    """Two who delete it at once have both heard whose it was; one of them is told that it is gone."""
+    task_id = ended(links)
+    links.do(DeleteTask(task_id))
+    second = links.plane.carry_out(Order(DeleteTask(task_id, "system"), SYSTEM, "req-t", new_seed()))
+    assert isinstance(second, Rejected)
+    assert second.code == "NOT_FOUND"
+
+
 def test_a_dependency_that_is_deleted_on_the_way_is_refused(links: Links) -> None:
     """The plane has heard that it is completed; the master knows that it was deleted since."""
     task_id = ended(links)

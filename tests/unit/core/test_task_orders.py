@@ -305,10 +305,11 @@ def test_a_deleted_task_leaves_no_trace_in_memory(stage: Stage, status: str) -> 
 
 
 def test_deleting_what_only_the_history_holds(stage: Stage) -> None:
-    """The owner that the history names decides; the fact is for the history."""
-    for by in (DEV, ADMIN):
-        assert stage.give(o.DeleteTask("task-old", DEV.id), by) == {"id": "task-old"}
+    """The owner that the history names decides, and the first to ask; the fact is for the history."""
     assert stage.refuse(o.DeleteTask("task-old", DEV.id), OTHER).code is NOT_FOUND
+    for task_id, by in (("task-old", DEV), ("task-older", ADMIN)):
+        assert stage.give(o.DeleteTask(task_id, DEV.id), by) == {"id": task_id}
+        assert stage.refuse(o.DeleteTask(task_id, DEV.id), by).code is NOT_FOUND
     assert stage.kinds() == ["TaskDeleted", "TaskDeleted"]
 
 
