@@ -78,6 +78,7 @@ class Settings:
     batch_tasks_max: int = bounded(10_000, ge=1)
     batch_linked_tasks_max: int = bounded(5000, ge=1)
     batch_dependencies_max: int = bounded(20_000, ge=1)
+    dependents_max: int = bounded(50_000, ge=1)
     disk_reserve_bytes: int = bounded(64 << 20, ge=0)
     queue_tasks_max: int = bounded(2_000_000, ge=1)
 
@@ -141,6 +142,7 @@ class Settings:
             function_allow=_names(self.function_allow),
             queue_tasks_max=self.queue_tasks_max,
             batch_linked_tasks_max=self.batch_linked_tasks_max,
+            dependents_max=self.dependents_max,
             batch_dependencies_max=self.batch_dependencies_max,
             workers_per_user_max=self.workers_per_user_max,
             sessions_per_user_max=self.sessions_per_user_max,

@@ -23,11 +23,13 @@ def resolve(
     ids: Sequence[str],
     may_name: Callable[[Task], bool],
     refused: Sequence[Rejected | None],
-    settled: Set[str] = frozenset(),
+    settled: Set[str],
+    dependents_max: int,
 ) -> Resolved:
     """Return what each spec waits for. Unknown ids, failed tasks and cycles refuse the spec, and so does a
     dependency on a refused spec; `refused` holds what is refused already. Tasks that the asker `may_name` not
-    count as unknown. `settled` names completed tasks that are not in the state any more."""
+    count as unknown. `settled` names completed tasks that are not in the state any more. A task for which
+    `dependents_max` others wait takes no more of them."""
     resolved: Resolved = []
     inner: dict[int, list[int]] = {}
     for i, (spec, refusal) in enumerate(zip(specs, refused, strict=True)):
@@ -36,7 +38,9 @@ def resolve(
             resolved.append(refusal if refusal is not None else [])
             continue
         siblings, others = _split(names)
-        waits = _unknown_sibling(siblings, len(ids)) or _known(state, others, may_name, settled)
+        waits = _unknown_sibling(siblings, len(ids)) or _known(
+            state, others, may_name, settled, dependents_max
+        )
         resolved.append(waits)
         if siblings and not isinstance(waits, Rejected):
             inner[i] = list(siblings)
@@ -98,7 +102,11 @@ def _unknown(name: str) -> Rejected:
 
 
 def _known(
-    state: State, names: Sequence[str], may_name: Callable[[Task], bool], settled: Set[str]
+    state: State,
+    names: Sequence[str],
+    may_name: Callable[[Task], bool],
+    settled: Set[str],
+    dependents_max: int,
 ) -> list[str] | Rejected:
     waits: list[str] = []
     for name in names:
@@ -110,6 +118,10 @@ def _known(
         if task.status in (Status.FAILED, Status.CANCELLED):
             return conflict(
                 f"Dependency {name} is {task.status}", field="depends_on", id=name, status=task.status
+            )
+        if len(state.dependents.get(name, ())) >= dependents_max:
+            return conflict(
+                f"Too many tasks wait for {name}", field="depends_on", id=name, dependents_max=dependents_max
             )
         if task.status is not Status.COMPLETED:
             waits.append(name)

@@ -26,6 +26,8 @@ class Policy:
     # Tasks that are not finished; beyond it submits are refused until some finish.
     queue_tasks_max: int = 2_000_000
     dependencies_max: int = 1000
+    # Tasks that wait for one: its completion is a fact that touches all of them.
+    dependents_max: int = 50_000
     # Tasks of one order with their shards, and dependencies of all of them: one order is one commit, whatever it takes.
     batch_linked_tasks_max: int = 5000
     batch_dependencies_max: int = 20_000

@@ -88,7 +88,7 @@ def _waits(body: SubmitTasks, ids: list[str], refused: list[Rejected | None], ct
     def may_name(task: Task) -> bool:
         return scope.has(*record_of(task))
 
-    return resolve(ctx.state, body.specs, ids, may_name, refused, body.settled)
+    return resolve(ctx.state, body.specs, ids, may_name, refused, body.settled, ctx.policy.dependents_max)
 
 
 def _again(ids: list[str], ctx: Context) -> Decision:

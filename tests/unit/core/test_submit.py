@@ -258,6 +258,20 @@ def test_a_long_refused_chain_takes_linear_time(stage: Stage) -> None:
     assert len(data["rejected"]) == count
 
 
+def test_a_task_for_which_many_wait_takes_no_more_of_them() -> None:
+    """Its completion touches all of them in one fact; what waits already is not harmed."""
+    stage = Stage(Policy(dependents_max=3))
+    (root,) = stage.submit(spec())
+    waiting = stage.submit(*[spec(depends_on=[root])] * 3)
+    data = stage.give(o.SubmitTasks((spec(depends_on=[root]), spec(depends_on=[waiting[0]]))))
+    assert list(data["rejected"]) == ["0"]
+    code, _, details = data["rejected"]["0"]
+    assert (code, details["id"], details["dependents_max"]) == ("CONFLICT", root, 3)
+    stage.give(o.UpdateTask(root, status="running"))
+    stage.give(o.UpdateTask(root, status="completed"))
+    assert {stage.task(i).status for i in waiting} == {"pending"}
+
+
 def test_viewers_submit_nothing(stage: Stage) -> None:
     """The role is asked first."""
     assert stage.refuse(o.SubmitTasks((spec(),)), VIEWER).code is ErrorCode.FORBIDDEN
