@@ -1,7 +1,8 @@
 """What durability costs: `python -m benchmarks.journal [FACTS]` prints one JSON object a line.
 
-append    microseconds a fact at several batch sizes, JSON, hash, insert and fsync included (goal: 6 at 500)
-read      facts read back a second; verify: facts whose chain is checked a second
+append    microseconds a fact at several batch sizes, JSON, hash, tree, insert and fsync included (goals: 6 at 500, and 20,000 facts/s)
+read      facts read back a second; verify: facts checked against the tree a second; size: bytes a task (goal: 440)
+proof     milliseconds of an inclusion and a consistency proof of the whole journal (goal: 2)
 history   facts ingested a second into DuckDB (goal: 60,000), and milliseconds of a lookup and a listing
 """
 
@@ -36,6 +37,8 @@ APPEND_BATCHES = (1, 16, 128, 500, 2000)
 SUBMIT_TASKS = 100
 INGEST_FACTS = 20_000
 LOOKUPS = 50
+PROOFS = 500
+FACTS_PER_TASK = 3
 
 
 def facts() -> Iterator[Fact]:
@@ -65,7 +68,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def bench_append(folder: Path, count: int) -> None:
-    """Append at every batch size, then read all back and check the chain."""
+    """Append at every batch size, then read all back, check it, and prove some."""
     for size in APPEND_BATCHES:
         journal = SqliteJournal(folder / f"journal-{size}", b"k" * 32)
         source = facts()
@@ -77,6 +80,7 @@ def bench_append(folder: Path, count: int) -> None:
         report(
             "append",
             batch=size,
+            facts_per_s=round(batches * size / sum(spent)),
             us_per_fact=round(sum(spent) / (batches * size) * 1e6, 2),
             cpu_us_per_fact=round(cpu / (batches * size) * 1e6, 2),
             commit_p50_ms=round(statistics.median(spent) * 1e3, 3),
@@ -85,7 +89,22 @@ def bench_append(folder: Path, count: int) -> None:
         if size == APPEND_BATCHES[-1]:
             report("read", facts_per_s=round(journal.head() / timed(partial(journal.read_after, 0, 1 << 60))))
             report("verify", facts_per_s=round(journal.head() / timed(journal.verify)))
+            bench_proofs(journal)
+        head = journal.head()
         journal.close()
+        if size == APPEND_BATCHES[-1]:
+            stored = sum(path.stat().st_size for path in (folder / f"journal-{size}").glob("journal.sqlite*"))
+            report("size", bytes_per_task=round(stored / (head / FACTS_PER_TASK), 1))
+
+
+def bench_proofs(journal: SqliteJournal) -> None:
+    """Prove facts and beginnings at random."""
+    chosen = [1 + secrets.randbelow(journal.head()) for _ in range(PROOFS)]
+    asks = {"inclusion": journal.inclusion_proof, "consistency": journal.consistency_proof}
+    for name, ask in asks.items():
+        times = sorted(timed(partial(ask, seq)) for seq in chosen)
+        p99_ms = round(times[len(times) * 99 // 100] * 1e3, 2)
+        report(name, p50_ms=round(statistics.median(times) * 1e3, 2), p99_ms=p99_ms)
 
 
 def bench_history(folder: Path, count: int) -> None:

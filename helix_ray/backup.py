@@ -29,7 +29,7 @@ from typing import BinaryIO
 
 import orjson
 
-from helix_ray.journal.check import check_chain, check_claim, connect, has_tables
+from helix_ray.journal.check import check_all, connect, has_tables
 from helix_ray.journal.errors import JournalDamaged, JournalError
 from helix_ray.journal.head import Claim, HeadFile
 from helix_ray.journal.lock import FileLock
@@ -220,14 +220,12 @@ def _draft_of(target: Path) -> Iterator[Path]:
 
 
 def _check(path: Path, claim: Claim | None, progress: Progress) -> tuple[int, str]:
-    """Check the whole chain of a journal's file; return the newest fact's seq and hash (hex)."""
+    """Check every fact of a journal's file; return the newest one's seq and what HEAD says of it (hex)."""
     with contextlib.closing(connect(path, "ro")) as con:
         if not has_tables(con):
             raise JournalDamaged(f"{path} holds no journal")
         total = con.execute("SELECT coalesce(max(seq), 0) FROM facts").fetchone()[0]
-        check_claim(con, claim)
-        seq, last_hash = check_chain(con, 0, lambda rows: progress("checking", rows / max(1, total)))
-    return seq, last_hash.hex()
+        return check_all(con, claim, lambda seq: progress("checking", seq / max(1, total)))
 
 
 def _epoch(path: Path) -> int:

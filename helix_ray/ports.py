@@ -88,6 +88,26 @@ class Journal(Protocol):
         """Return the newest snapshot."""
         ...
 
+    def erase(self, fact: Fact) -> None:
+        """Make a FactsErased durable and take what the facts that it names said away; all proofs stay as they are."""
+        ...
+
+    def root(self, size: int | None = None) -> bytes:
+        """Return the root of the Merkle tree over the first `size` facts, over all without one."""
+        ...
+
+    def leaf(self, seq: int) -> bytes:
+        """Return a fact's leaf in that tree."""
+        ...
+
+    def inclusion_proof(self, seq: int, size: int | None = None) -> list[bytes]:
+        """Return the path from a fact to the root of the first `size` facts."""
+        ...
+
+    def consistency_proof(self, old: int, new: int | None = None) -> list[bytes]:
+        """Return the proof that the tree of the first `new` facts begins with that of the first `old`."""
+        ...
+
     def close(self) -> None:
         """Release the store; safe to call twice."""
         ...

@@ -1,12 +1,17 @@
 """Events to and from JSON values: kind and version in, event out; older versions are lifted by upcasters.
 
 An unknown kind raises UnknownKind: a journal from a later release is never half-understood.
+
+The journal keeps an event as a list of values without names: its fields in order, but for the `id`, which stands in the row's
+header as the subject. So a field that is added goes to the end and has a default; whatever else changes gets a
+version, with the names of before in FORMER_FIELDS and an upcaster (tests/golden/fields.json has what is on disks).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any, get_args
 
 from helix_ray.core.events import Event
@@ -16,6 +21,14 @@ KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
 VERSIONS: dict[str, int] = {}
 # (kind, old version) -> lift the body to the next version.
 UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+# (kind, old version) -> the names of its fields, in order.
+FORMER_FIELDS: dict[tuple[str, int], tuple[str, ...]] = {}
+
+SUBJECT = "id"
+# kind -> the names of its fields, in order.
+FIELDS: dict[str, tuple[str, ...]] = {
+    name: tuple(f.name for f in fields(kind)) for name, kind in KINDS.items()
+}
 
 
 class UnknownKind(Exception):
@@ -43,3 +56,33 @@ def from_body(kind: str, version: int, body: dict[str, Any]) -> Event:
         version += 1
     event: Event = made(**body)
     return event
+
+
+def values_of(kind: str) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what gives the values of a kind's events as the journal keeps them: the fields in order, without the id."""
+    names = [name for name in FIELDS[kind] if name != SUBJECT]
+    if not names:
+        return lambda event: ()
+    values = attrgetter(*names)
+    if len(names) > 1:
+        return values
+    return lambda event: (values(event),)
+
+
+def from_values(kind: str, version: int, subject: str, values: list[Any]) -> Event:
+    """Build the event that values_of took apart; raise UnknownKind where this release cannot."""
+    if version != VERSIONS.get(kind, 1) or kind not in KINDS:
+        names = FORMER_FIELDS.get((kind, version), ())
+        return from_body(kind, version, named(names, subject, values))
+    event: Event = KINDS[kind](subject, *values) if kind in _WITH_SUBJECT else KINDS[kind](*values)
+    return event
+
+
+def named(names: tuple[str, ...], subject: str, values: list[Any]) -> dict[str, Any]:
+    """Return an event's fields by name; fields that were added later are not among the values and keep their defaults."""
+    body: dict[str, Any] = {SUBJECT: subject} if SUBJECT in names else {}
+    body.update(zip((name for name in names if name != SUBJECT), values, strict=False))
+    return body
+
+
+_WITH_SUBJECT = frozenset(kind for kind, names in FIELDS.items() if names[:1] == (SUBJECT,))

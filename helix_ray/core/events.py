@@ -315,12 +315,28 @@ class ReceiptKept:
     until: float
 
 
+@dataclass(slots=True)
+class FactsErased:
+    """What facts with these seqs said was erased, and why; that they happened, when and by whom stays on record."""
+
+    seqs: list[int]
+    reason: str
+
+
+@dataclass(slots=True)
+class Erased:
+    """What an erased fact reads as: its kind, and what it was about. No fact is ever written with it."""
+
+    id: str
+    kind: str
+
+
 Event = (
     TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskOutlasted | TaskRequeued | TaskCompleted | TaskFailed
     | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost | WorkerRetired
     | QuotaSet | UserCreated | UserRemoved | RolesChanged | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
     | TokenCreated | TokenRevoked | TokenUsed
-    | LoginRefused | ReceiptKept | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved
+    | LoginRefused | ReceiptKept | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved | FactsErased
 )  # fmt: skip
 
 
@@ -332,7 +348,7 @@ class Fact:
     at: float
     actor: str
     request_id: str
-    event: Event
+    event: Event | Erased
     origin: Origin = NOWHERE
 
     @property
@@ -342,10 +358,10 @@ class Fact:
         return found
 
 
-for _kind in (Fact, *get_args(Event)):
+for _kind in (Fact, Erased, *get_args(Event)):
     compact(_kind)
 
 
-def subject_of(event: Event) -> str:
+def subject_of(event: Event | Erased) -> str:
     """Return the id of the thing a fact is about (empty for a fact about many)."""
     return getattr(event, "id", "")

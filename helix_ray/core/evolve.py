@@ -348,13 +348,20 @@ def _deleted(state: State, event: ev.TaskDeleted, fact: ev.Fact) -> None:
 def _retired(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:
     state.changed += event.ids
     for task_id in event.ids:
-        task = state.tasks[task_id]
+        task = state.tasks.get(task_id)
+        if task is None:
+            # Its facts were erased: folded from the beginning, the state never had it.
+            continue
         status = task.status.value  # a plain string: a snapshot's keys are JSON
         state.retired[status] = state.retired.get(status, 0) + 1
         # The history has its newest end, or it would not leave: what is noted here and not in memory was deleted.
         state.rewritten.pop(task_id, None)
         _drop(state, task)
     state.retired_through = event.through_seq
+
+
+def _on_record_only(state: State, event: ev.FactsErased | ev.Erased, fact: ev.Fact) -> None:
+    """What was erased had left the state before, so nothing of it changes."""
 
 
 def _quota_set(state: State, event: ev.QuotaSet, fact: ev.Fact) -> None:
@@ -378,6 +385,8 @@ APPLY: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
     ev.TaskDeleted: _deleted,
     ev.TasksRetired: _retired,
     ev.QuotaSet: _quota_set,
+    ev.FactsErased: _on_record_only,
+    ev.Erased: _on_record_only,
     **WORKER_FACTS,
     **ACCOUNT_FACTS,
     **PROJECT_FACTS,

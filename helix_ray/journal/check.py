@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from helix_ray.journal import snapshots
-from helix_ray.journal.chain import Row, check_rows
+from helix_ray.journal import format1, snapshots
 from helix_ray.journal.errors import JournalDamaged, JournalTooNew
 from helix_ray.journal.head import Claim
+from helix_ray.journal.layout import FORMAT
+from helix_ray.journal.merkle import Frontier
+from helix_ray.journal.tree import StoredTree
 
-FORMAT = 1
 # How long another connection (a backup, a person with sqlite3) may keep a commit waiting.
 BUSY_WAIT_S = 5.0
 ROWS_PER_STEP = 10_000
-# Named one by one, so that a damaged schema is noticed at the start.
-COLUMNS = "seq, epoch, at, kind, version, subject, actor, request_id, body, hash"
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -54,16 +53,9 @@ def has_tables(con: sqlite3.Connection) -> bool:
     return bool(names.fetchone()[0] == 3)
 
 
-def check_claim(con: sqlite3.Connection, claim: Claim | None) -> None:
-    """Raise JournalDamaged unless the journal has the fact that HEAD names."""
-    if claim is None:
-        return
-    newest = con.execute("SELECT coalesce(max(seq), 0) FROM facts").fetchone()[0]
-    if newest < claim.seq:
-        raise missing(newest + 1, claim)
-    found = snapshots.hash_at(con, claim.seq)
-    if found is None or found.hex() != claim.hash:
-        raise JournalDamaged(f"fact {claim.seq} is not the one that was acknowledged")
+def format_of(con: sqlite3.Connection) -> int:
+    """Return the format of a journal's file; 0 for one that has none yet."""
+    return int(con.execute("PRAGMA user_version").fetchone()[0])
 
 
 def missing(first: int, claim: Claim) -> JournalDamaged:
@@ -73,19 +65,61 @@ def missing(first: int, claim: Claim) -> JournalDamaged:
     )
 
 
-def check_chain(
-    con: sqlite3.Connection, seq: int, on_rows: Callable[[int], None] | None = None
-) -> tuple[int, bytes]:
-    """Check the chain after row `seq`; return the newest row's seq and hash. `on_rows` hears every ROWS_PER_STEP rows."""
-    previous = snapshots.hash_at(con, seq)
-    if previous is None:
-        raise JournalDamaged(f"fact {seq} is missing from the journal")
-    rows = con.execute(f"SELECT {COLUMNS} FROM facts WHERE seq > ? ORDER BY seq", (seq,))
-    return check_rows(rows if on_rows is None else _counted(rows, on_rows), seq, previous)
+def check_start(con: sqlite3.Connection, claim: Claim | None) -> Frontier:
+    """Check the facts since the newest snapshot, and the root that HEAD names; return the tree's frontier."""
+    tree = StoredTree(con)
+    newest = tree.newest()
+    if claim is not None and newest < claim.seq:
+        raise missing(newest + 1, claim)
+    frontier = tree.check(snapshots.newest_fitting(con, tree), newest)
+    _check_root(con, tree, claim, frontier)
+    return frontier
 
 
-def _counted(rows: Iterable[Row], on_rows: Callable[[int], None]) -> Iterator[Row]:
-    for count, row in enumerate(rows, 1):
-        if count % ROWS_PER_STEP == 0:
-            on_rows(count)
-        yield row
+def check_all(
+    con: sqlite3.Connection, claim: Claim | None, on_facts: Callable[[int], None] = lambda seq: None
+) -> tuple[int, str]:
+    """Check every fact of a file of any format; return the newest one's seq and what HEAD says of it (hex)."""
+    if format_of(con) == format1.FORMAT:
+        return check_format1(con, claim, on_facts)
+    tree = StoredTree(con)
+    newest = tree.newest()
+    if claim is not None and newest < claim.seq:
+        raise missing(newest + 1, claim)
+    frontier = tree.check(0, newest, on_facts)
+    _check_root(con, tree, claim, frontier)
+    return newest, frontier.root().hex()
+
+
+def check_format1(
+    con: sqlite3.Connection, claim: Claim | None, on_facts: Callable[[int], None] = lambda seq: None
+) -> tuple[int, str]:
+    """Check every fact of a file of format 1; return the newest one's seq and hash (hex)."""
+    newest = con.execute("SELECT coalesce(max(seq), 0) FROM facts").fetchone()[0]
+    if claim is not None:
+        if newest < claim.seq:
+            raise missing(newest + 1, claim)
+        found = format1.hash_at(con, claim.seq)
+        if found is None or found.hex() != claim.hash:
+            raise JournalDamaged(f"fact {claim.seq} is not the one that was acknowledged")
+    seq, last_hash = 0, format1.GENESIS
+    for row in format1.checked(format1.rows_of(con)):
+        seq, last_hash = row[0], row[9]
+        if seq % ROWS_PER_STEP == 0:
+            on_facts(seq)
+    return seq, last_hash.hex()
+
+
+def _check_root(con: sqlite3.Connection, tree: StoredTree, claim: Claim | None, frontier: Frontier) -> None:
+    """Raise JournalDamaged unless the facts up to the one that HEAD names have the root that it names."""
+    if claim is None:
+        return
+    root = frontier.root() if claim.seq == frontier.size else tree.root(claim.seq)
+    if root.hex() == claim.hash:
+        return
+    # A kill between an upgrade and the next HEAD: this one still names the last hash of format 1.
+    upgraded = con.execute("SELECT value FROM meta WHERE name = 'format1'").fetchone()
+    if upgraded is None or upgraded[0] != f"{claim.seq} {claim.hash}":
+        raise JournalDamaged(
+            f"facts up to {claim.seq} are not those that were acknowledged: HEAD names another root of their tree"
+        )

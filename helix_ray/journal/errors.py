@@ -6,6 +6,7 @@ JournalError
   +-- JournalTooNew   a later release wrote it
   +-- StaleWriter     somebody opened it after this writer, which may not append any more
   +-- SeqGap          a fact does not follow the one before it: a bug in the caller
+  +-- EraseRefused    a fact that was named cannot be erased; nothing was
 """
 
 from __future__ import annotations
@@ -33,3 +34,7 @@ class StaleWriter(JournalError):
 
 class SeqGap(JournalError):
     """A fact's seq is not the one that comes next."""
+
+
+class EraseRefused(JournalError):
+    """What was named cannot be erased."""

@@ -14,6 +14,8 @@ from helix_ray.journal.check import connect
 from helix_ray.journal.errors import StaleWriter
 from helix_ray.journal.head import HeadFile
 from helix_ray.journal.sqlite import FILE_NAME, SqliteJournal
+from helix_ray.journal.tree import StoredTree
+from helix_ray.journal.upgrade import refuse_unwritable
 from helix_ray.ports import Snapshot
 
 
@@ -26,7 +28,9 @@ class ReadingJournal(SqliteJournal):
         self._key = key
         self._head_file = HeadFile(data_dir / "HEAD", key)
         claim = self._head_file.read()
-        self._seq, self._hash = self._check(claim)
+        with self._advised():
+            refuse_unwritable(self._path)
+            self._frontier = self._check_file(claim)
         self.reopen()
         self.epoch = int(
             self._connection().execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
@@ -35,6 +39,7 @@ class ReadingJournal(SqliteJournal):
     def reopen(self) -> None:
         """Open the file again after `close`."""
         self._con = connect(self._path, "ro")
+        self._tree = StoredTree(self._con)
 
     def append(self, facts: Sequence[Fact]) -> None:
         """Raise: nothing may be asked of it that would be recorded."""

@@ -3,12 +3,13 @@
 Opening, in this order, each step before the next one writes anything:
 
     1. lock     one process a data directory (journal.lock)
-    2. check    through a read-only connection, so that a damaged file and its log stay as they are for rescue:
-                the rows that HEAD names are there, and the chain holds since the newest snapshot
-    3. epoch    one more than any before, durable: whoever wrote under an earlier one can append no more
-    4. HEAD     written anew
+    2. upgrade  a file of an older format is checked and written anew in this one (journal/upgrade.py)
+    3. check    through a read-only connection, so that a damaged file and its log stay as they are for rescue: the facts
+                since the newest snapshot fit the tree, and the tree has the root that HEAD names
+    4. epoch    one more than any before, durable: whoever wrote under an earlier one can append no more
+    5. HEAD     written anew
 
-An append is one transaction: the epoch is still ours, the rows go in, commit, HEAD notes it.
+An append is one transaction: the epoch is still ours, rows and completed nodes of the tree go in, commit, HEAD notes size and root.
 """
 
 from __future__ import annotations
@@ -17,26 +18,25 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from helix_ray.core.events import Fact
 from helix_ray.derived import sqlite_says_damaged
-from helix_ray.journal import snapshots
-from helix_ray.journal.chain import GENESIS, to_fact, to_rows
-from helix_ray.journal.check import FORMAT, check_chain, check_claim, connect, has_tables, missing
+from helix_ray.journal import layout, snapshots
+from helix_ray.journal.check import check_start, connect, has_tables, missing
+from helix_ray.journal.erasing import asked, erase_rows
 from helix_ray.journal.errors import JournalDamaged, StaleWriter
 from helix_ray.journal.head import Claim, HeadFile
+from helix_ray.journal.interned import Interned
 from helix_ray.journal.lock import FileLock
+from helix_ray.journal.merkle import Frontier
+from helix_ray.journal.rows import TILE_LEVEL, encode
+from helix_ray.journal.tree import StoredTree
+from helix_ray.journal.upgrade import upgrade
 from helix_ray.ports import Snapshot
 from helix_ray.private import make_file
 
 FILE_NAME = "journal.sqlite"
-PAGE_BYTES = 8192
-# The write-ahead log is folded into the file when it has this many pages (8 MiB).
-CHECKPOINT_PAGES = 1000
-
-_INSERT = "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class SqliteJournal:
@@ -56,8 +56,12 @@ class SqliteJournal:
         self._con: sqlite3.Connection | None = None
         try:
             claim = self._head_file.read()
-            self._seq, self._hash = self._check(claim)
+            with self._advised():
+                upgrade(self._path, key, claim)
+                self._frontier = self._check_file(claim)
             self._con = self._open()
+            self._words = Interned(self._con)
+            self._tree = StoredTree(self._con, self._words)
             self.epoch = self._next_epoch(claim.epoch if claim is not None else 0)
             self._head_file.start(self._claim())
         except BaseException:
@@ -73,23 +77,43 @@ class SqliteJournal:
         """Make facts durable in one commit. Raises SeqGap, StaleWriter, or what SQLite raises; then nothing of it stays."""
         if not facts:
             return
-        rows = to_rows(facts, self._seq, self._hash, self.epoch)
         with self._transaction() as con:
-            con.executemany(_INSERT, rows)
-        self._seq, self._hash = rows[-1][0], rows[-1][9]
+            frontier = self._insert(con, facts)
+        self._frontier = frontier
         self._head_file.note(self._claim())
+
+    def _insert(self, con: sqlite3.Connection, facts: Sequence[Fact]) -> Frontier:
+        rows, leaves = encode(facts, self._frontier.size, self.epoch, self._words)
+        frontier, completed = self._frontier.extended(leaves, TILE_LEVEL)
+        con.executemany(layout.INSERT_FACT, rows)
+        if completed:
+            con.executemany(layout.INSERT_NODE, completed)
+        return frontier
+
+    def erase(self, fact: Fact) -> None:
+        """Make a FactsErased durable and take what those facts said away, in one commit. Raises EraseRefused, SeqGap, StaleWriter.
+
+        journal/erasing.py says what may be erased. Afterwards it is nowhere in the file or its log, unless another process reads
+        just then: in that case the log is cut at a later commit.
+        """
+        con = self._connection()
+        newest = con.execute("SELECT coalesce(max(seq), 0) FROM snapshots").fetchone()[0]
+        seqs = asked(fact, newest)
+        with self._transaction() as con:
+            frontier = self._insert(con, [fact])
+            erase_rows(con, seqs)
+            con.execute("DELETE FROM snapshots WHERE seq < ?", (newest,))
+        self._frontier = frontier
+        self._head_file.note(self._claim())
+        con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def head(self) -> int:
         """Return the seq of the newest fact (0 when empty)."""
-        return self._seq
+        return self._frontier.size
 
     def read_after(self, seq: int, limit: int) -> list[Fact]:
         """Return up to `limit` facts after `seq`, in order."""
-        rows = self._connection().execute(
-            "SELECT seq, at, actor, request_id, kind, version, body FROM facts WHERE seq > ? ORDER BY seq LIMIT ?",
-            (seq, limit),
-        )
-        return [to_fact(*row) for row in rows]
+        return self._stored().facts(seq, limit)
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keep a snapshot and the one before it."""
@@ -98,11 +122,11 @@ class SqliteJournal:
     def save_packed_snapshot(self, seq: int, fold_version: int, packed: bytes) -> None:
         """Keep a snapshot that snapshots.pack made, and the one before it."""
         with self._transaction() as con:
-            snapshots.save(con, self._key, seq, fold_version, packed)
+            snapshots.save(con, self._tree, self._key, seq, fold_version, packed)
 
     def load_snapshot(self) -> Snapshot | None:
         """Return the newest snapshot that is whole and fits the facts."""
-        return snapshots.load(self._connection(), self._key)
+        return snapshots.load(self._connection(), self._stored(), self._key)
 
     def close(self) -> None:
         """Sync HEAD, fold the log into the file, let go of the lock; safe to call twice."""
@@ -120,12 +144,43 @@ class SqliteJournal:
         self._head_file.sync()
 
     def verify(self, from_seq: int = 1) -> int:
-        """Check the chain from a fact to the newest; return how many were checked. Raises JournalDamaged."""
-        before = from_seq - 1
-        last, _ = check_chain(self._connection(), before)
-        if last != self._seq:
-            raise JournalDamaged(f"facts {last + 1} to {self._seq} are missing from the journal")
-        return last - before
+        """Check the facts from that one's tile on against the tree; return how many there are from it. Raises JournalDamaged."""
+        frontier = self._stored().check(from_seq - 1, self.head())
+        if frontier.root() != self._frontier.root():
+            raise JournalDamaged(
+                f"facts up to {self.head()} are not what was written: their tree has another root"
+            )
+        return self.head() - from_seq + 1
+
+    # ------------------------------------------------------------------------------------------ proofs
+
+    def root(self, size: int | None = None) -> bytes:
+        """Return the root of the tree of the first `size` facts, of all without one. Raises ValueError beyond the head."""
+        if size is None or size == self.head():
+            return self._frontier.root()
+        self._must_have(size)
+        return self._stored().root(size)
+
+    def leaf(self, seq: int) -> bytes:
+        """Return a fact's leaf; raises ValueError where there is no such fact."""
+        self._must_have(seq)
+        return self._stored().leaf(seq)
+
+    def inclusion_proof(self, seq: int, size: int | None = None) -> list[bytes]:
+        """Return the path from a fact to the root of the first `size` (journal/proofs.py verifies it). Raises ValueError."""
+        size = self.head() if size is None else size
+        self._must_have(size)
+        return self._stored().inclusion_proof(seq, size)
+
+    def consistency_proof(self, old: int, new: int | None = None) -> list[bytes]:
+        """Return the proof that the tree of `new` facts begins with that of `old`. Raises ValueError."""
+        new = self.head() if new is None else new
+        self._must_have(new)
+        return self._stored().consistency_proof(old, new)
+
+    def _must_have(self, seq: int) -> None:
+        if not 0 <= seq <= self.head():
+            raise ValueError(f"the journal has facts 1 to {self.head()}, not {seq}")
 
     # ------------------------------------------------------------------------------------------ inside
 
@@ -133,6 +188,10 @@ class SqliteJournal:
         if self._con is None:
             raise ValueError("the journal is closed")
         return self._con
+
+    def _stored(self) -> StoredTree:
+        self._connection()
+        return self._tree
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -145,52 +204,45 @@ class SqliteJournal:
             yield con
             con.execute("COMMIT")
         except BaseException:
+            self._words.forget()
             # SQLite has rolled back by itself after some errors (a full disk, for one).
             if con.in_transaction:
                 con.execute("ROLLBACK")
             raise
 
     def _claim(self) -> Claim:
-        return Claim(self._seq, self._hash.hex(), self.epoch, time.time())
+        return Claim(self._frontier.size, self._frontier.root().hex(), self.epoch, time.time())
 
-    def _check(self, claim: Claim | None) -> tuple[int, bytes]:
-        """Return the newest fact's seq and hash, or raise JournalDamaged; writes nothing.
+    @contextlib.contextmanager
+    def _advised(self) -> Iterator[None]:
+        """Turn what says that the file is damaged into JournalDamaged with what to do about it.
 
         What only says that the file cannot be reached for now (no permission, no room, busy) is raised as it is.
         """
         advice = f"Restore a backup of {self._path.parent}"
         try:
-            seq, last_hash = self._check_file(claim)
+            yield
         except JournalDamaged as damage:
             raise JournalDamaged(f"{self._path}: {damage}. {advice}") from damage
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if isinstance(error, sqlite3.Error) and not sqlite_says_damaged(error):
                 raise
             raise JournalDamaged(f"{self._path} cannot be read ({error}). {advice}") from error
-        return seq, last_hash
 
-    def _check_file(self, claim: Claim | None) -> tuple[int, bytes]:
+    def _check_file(self, claim: Claim | None) -> Frontier:
+        """Check the file without writing anything; return the tree's frontier."""
         if self._path.exists():
             with contextlib.closing(connect(self._path, "ro")) as con:
                 if has_tables(con):
-                    check_claim(con, claim)
-                    return check_chain(con, snapshots.newest_fitting(con))
+                    return check_start(con, claim)
         if claim is not None and claim.seq > 0:
             raise missing(1, claim)
-        return 0, GENESIS
+        return Frontier()
 
     def _open(self) -> sqlite3.Connection:
         make_file(self._path)  # SQLite gives the log beside it the same mode
         con = connect(self._path, "rwc")
-        con.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        con.execute("PRAGMA journal_mode = WAL")
-        con.execute("PRAGMA synchronous = FULL")
-        con.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        con.execute("BEGIN IMMEDIATE")
-        for statement in _statements():
-            con.execute(statement)
-        con.execute(f"PRAGMA user_version = {FORMAT}")
-        con.execute("COMMIT")
+        layout.settle(con)
         return con
 
     def _next_epoch(self, claimed: int) -> int:
@@ -199,9 +251,3 @@ class SqliteJournal:
             "UPDATE meta SET value = max(value, ?) + 1 WHERE name = 'epoch' RETURNING value", (claimed,)
         ).fetchone()
         return int(row[0])
-
-
-def _statements() -> list[str]:
-    text = files("helix_ray.journal").joinpath("schema.sql").read_text("utf-8")
-    lines = [line.partition("--")[0] for line in text.splitlines()]
-    return [part for part in "\n".join(lines).split(";") if part.strip()]

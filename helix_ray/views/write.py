@@ -38,6 +38,7 @@ class Changes:
     ended: list[Row] = field(default_factory=list)
     requeued: list[Row] = field(default_factory=list)
     deleted: list[Row] = field(default_factory=list)
+    erased: list[int] = field(default_factory=list)
 
     def note(self, fact: ev.Fact, ending: Ending | None) -> None:
         """Note a fact, and the ending that it is."""
@@ -52,6 +53,8 @@ class Changes:
             self.deleted.append((key_of(event.id), event.id, fact.seq))
         elif isinstance(event, ev.TaskRequeued) and event.cause == "manual":
             self.requeued.append((key_of(event.id), event.id, fact.seq))
+        elif isinstance(event, ev.FactsErased):
+            self.erased += event.seqs
 
     def write(self, con: duckdb.DuckDBPyConnection) -> None:
         """Bring the changes into the tables, within the caller's transaction."""
@@ -61,6 +64,9 @@ class Changes:
         _write(con, ENDED, self.ended, _INSERT_ENDED)
         _write(con, GONE, [*self.requeued, *self.deleted], _delete("tasks", "finished_seq"))
         _write(con, GONE, self.deleted, _delete("submitted", "seq"))
+        if self.erased:
+            con.execute("DELETE FROM submitted WHERE list_contains(?, seq)", [self.erased])
+            con.execute("DELETE FROM tasks WHERE list_contains(?, finished_seq)", [self.erased])
 
 
 def _write(con: duckdb.DuckDBPyConnection, layout: Layout, rows: Sequence[Row], statement: str) -> None:
@@ -89,7 +95,7 @@ def _of_spec(spec: dict[str, Any]) -> tuple[str, str, str, str | None, str | Non
     )  # fmt: skip
 
 
-def _ended(ending: Ending, event: ev.Event) -> Row:
+def _ended(ending: Ending, event: ev.Event | ev.Erased) -> Row:
     last, fact = ending.last, ending.fact
     task_id = ev.subject_of(event)
     return (

@@ -12,9 +12,21 @@ from typing import Any
 import pytest
 
 from helix_ray.core.codec import UnknownKind
-from helix_ray.core.events import Fact, LoginRefused, TaskCompleted, TaskReleased, TasksRetired, TaskSubmitted
-from helix_ray.journal.errors import JournalLocked, SeqGap, StaleWriter
+from helix_ray.core.events import (
+    Erased,
+    Fact,
+    FactsErased,
+    LoginRefused,
+    TaskCompleted,
+    TaskReleased,
+    TasksRetired,
+    TaskSubmitted,
+)
+from helix_ray.core.origin import NOWHERE, Origin
+from helix_ray.journal.errors import EraseRefused, JournalLocked, SeqGap, StaleWriter
 from helix_ray.journal.memory import MemoryJournal
+from helix_ray.journal.merkle import EMPTY_ROOT
+from helix_ray.journal.proofs import verify_consistency, verify_inclusion
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Journal, Snapshot
 
@@ -157,6 +169,119 @@ def test_a_writer_that_was_replaced_appends_no_more(store: Store) -> None:
     assert writer.read_after(0, 10) == facts(1, 3)
 
 
+def test_where_a_fact_came_from_comes_back(store: Store) -> None:
+    """Its origin is read as it was written; facts that share one share it, across commits and tiles."""
+    journal = store.open()
+    phone, desk = Origin("192.0.2.7", "sess-1", "curl/8 ✓"), Origin("2001:db8::/64", "token-1")
+    made = [
+        Fact(seq, 1.0 + seq // 3, f"user-{seq % 7 // 3}", f"req-{seq // 5}", TaskReleased("t"), origin)
+        for seq, origin in enumerate([phone] * 300 + [desk, NOWHERE] * 200, 1)
+    ]
+    for first in range(0, 700, 70):
+        journal.append(made[first : first + 70])
+    assert journal.read_after(0, 1000) == made
+    for after in (0, 1, 69, 70, 255, 256, 257, 300, 511, 650, 699):
+        assert journal.read_after(after, 3) == made[after : after + 3]
+
+
+# ------------------------------------------------------------------------------------------ proofs
+
+
+def proven(journal: Journal, seq: int, size: int) -> bool:
+    proof = journal.inclusion_proof(seq, size)
+    return verify_inclusion(journal.leaf(seq), seq, size, proof, journal.root(size))
+
+
+def test_every_fact_is_in_the_tree(store: Store) -> None:
+    """Inclusion and consistency are proven at every size, across tiles and an opening."""
+    journal = store.open()
+    assert journal.root() == EMPTY_ROOT
+    roots = {0: journal.root()}
+    for first in (1, 2, 100, 256, 257, 258, 500, 513):
+        journal.append(facts(journal.head() + 1, first - journal.head()))
+        roots[journal.head()] = journal.root()
+    journal.close()
+    journal = store.open()
+    journal.append(facts(514, 300))
+    head = journal.head()
+    for size, root in roots.items():
+        assert journal.root(size) == root
+        proof = journal.consistency_proof(size)
+        assert verify_consistency(size, head, proof, root, journal.root())
+        for seq in {1, size // 2, size - 1, size} & set(range(1, size + 1)):
+            assert proven(journal, seq, size)
+    assert all(proven(journal, seq, head) for seq in range(1, head + 1, 37))
+
+
+def test_what_the_journal_does_not_have_is_not_proven(store: Store) -> None:
+    """Beyond the head there are no roots and no proofs."""
+    journal = store.open()
+    journal.append(facts(1, 3))
+    for ask in (
+        lambda: journal.root(4),
+        lambda: journal.leaf(4),
+        lambda: journal.inclusion_proof(4),
+        lambda: journal.inclusion_proof(0),
+        lambda: journal.inclusion_proof(1, 4),
+        lambda: journal.consistency_proof(2, 4),
+        lambda: journal.consistency_proof(3, 2),
+    ):
+        with pytest.raises(ValueError, match=r"not 4|in a tree|no beginning"):
+            ask()
+
+
+# ------------------------------------------------------------------------------------------ erasing
+
+
+def erasure(journal: Journal, *seqs: int) -> Fact:
+    return Fact(
+        journal.head() + 1, 9.0, "user-admin", "req-e", FactsErased(list(seqs), "asked for by their author")
+    )
+
+
+def test_an_erased_fact_says_nothing_and_proves_everything(store: Store) -> None:
+    """Content goes; header, leaf, root and proofs stay; who erased it and why is a fact."""
+    journal = store.open()
+    journal.append(facts(1, 300))
+    journal.save_snapshot(Snapshot(290, 1, {"seq": 290}))
+    leaf, root, proof = journal.leaf(7), journal.root(), journal.inclusion_proof(7)
+    asked = erasure(journal, 7, 256, 7)
+    journal.erase(asked)
+    journal.append(facts(302, 2))
+    read = journal.read_after(0, 400)
+    assert read[6] == Fact(7, 1007.5, "user-1", "req-7", Erased("task-7", "TaskReleased"))
+    assert read[255].event == Erased("task-256", "TaskReleased")
+    assert [fact for fact in read if fact.seq not in (7, 256, 301)] == [
+        fact for fact in facts(1, 303) if fact.seq not in (7, 256, 301)
+    ]
+    assert read[300] == asked
+    assert (journal.leaf(7), journal.root(300), journal.inclusion_proof(7, 300)) == (leaf, root, proof)
+    assert verify_consistency(300, 303, journal.consistency_proof(300), root, journal.root())
+    journal.close()
+    journal = store.open()
+    assert journal.read_after(0, 400) == read
+    assert proven(journal, 7, 303)
+    assert journal.load_snapshot() == Snapshot(290, 1, {"seq": 290})
+
+
+def test_only_what_the_snapshot_holds_is_erased(store: Store) -> None:
+    """Facts that a start folds, facts that say what was erased, none, and what is no erasure are refused whole."""
+    journal = store.open()
+    journal.append(facts(1, 10))
+    with pytest.raises(EraseRefused, match="only facts 1 to 0 can"):
+        journal.erase(erasure(journal, 1))
+    journal.save_snapshot(Snapshot(8, 1, {}))
+    journal.erase(erasure(journal, 2))
+    journal.save_snapshot(Snapshot(11, 1, {}))
+    for seqs in ((9, 12), (0,), (), (3, 11)):
+        with pytest.raises(EraseRefused):
+            journal.erase(erasure(journal, *seqs))
+    with pytest.raises(EraseRefused):
+        journal.erase(facts(12, 1)[0])
+    assert journal.head() == 11
+    assert journal.read_after(2, 8) == facts(3, 8)
+
+
 # ------------------------------------------------------------------------------------------ on disk only
 
 HOLD = """
@@ -196,7 +321,8 @@ def test_a_fact_of_a_later_release_is_not_half_understood(tmp_path: Path) -> Non
     """Reading a kind that this release does not know raises UnknownKind."""
     journal = SqliteJournal(tmp_path, KEY)
     journal.append(facts(1, 1))
-    journal._connection().execute("UPDATE facts SET kind = 'TaskTeleported'")
+    journal._connection().execute("UPDATE kinds SET name = 'TaskTeleported'")
+    journal._words.forget()
     with pytest.raises(UnknownKind):
         journal.read_after(0, 1)
     journal.close()
@@ -232,3 +358,17 @@ def test_reads_need_no_lock(tmp_path: Path) -> None:
     assert reader.execute("SELECT count(*) FROM facts").fetchone() == (1,)
     reader.close()
     journal.close()
+
+
+def test_what_was_erased_is_nowhere_on_the_disk(tmp_path: Path) -> None:
+    """Neither the file nor its log has a byte of it, while the journal is open and after."""
+    journal = SqliteJournal(tmp_path, KEY)
+    secret = "the patient's name"
+    journal.append([Fact(1, 1.0, "user-1", "req-1", TaskCompleted("task-1", 1, secret)), *facts(2, 50)])
+    assert secret.encode() in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    journal.save_snapshot(Snapshot(51, 1, {}))
+    journal.erase(erasure(journal, 1))
+    assert secret.encode() not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    journal.close()
+    assert secret.encode() not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert SqliteJournal(tmp_path, KEY).verify() == 52

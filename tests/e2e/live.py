@@ -18,6 +18,8 @@ import httpx
 import orjson
 import psutil
 
+from helix_ray.core.codec import FIELDS, named
+from helix_ray.journal.rows import SALT_BYTES
 from tests.conftest import ADMIN_PASSWORD, REPLICAS, STOP_MAX_S
 from tests.ray.signals import until
 
@@ -40,6 +42,9 @@ FINISHED = frozenset({"completed", "failed", "cancelled"})
 PAGE_TASKS = 1000
 
 Json = dict[str, Any]
+
+
+OF_KIND = "FROM facts WHERE kind IN (SELECT id FROM kinds WHERE name = ?)"
 
 
 @dataclass
@@ -95,17 +100,17 @@ class Live:
 
     def facts(self, kind: str) -> Counter[str]:
         """Count the facts of a kind by what they are about, from the journal's file itself."""
-        rows = self._journal("SELECT subject FROM facts WHERE kind = ?", kind)
+        rows = self._journal(f"SELECT subject {OF_KIND}", kind)
         return Counter(subject for (subject,) in rows)
 
     def seqs(self, kind: str) -> dict[str, int]:
         """Return the places in the journal of the facts of a kind, by what they are about."""
-        return dict(self._journal("SELECT subject, seq FROM facts WHERE kind = ?", kind))
+        return dict(self._journal(f"SELECT subject, seq {OF_KIND}", kind))
 
     def bodies(self, kind: str) -> list[Json]:
         """Return what the facts of a kind say, oldest first."""
-        rows = self._journal("SELECT body FROM facts WHERE kind = ? ORDER BY seq", kind)
-        return [orjson.loads(body) for (body,) in rows]
+        rows = self._journal(f"SELECT subject, content {OF_KIND} ORDER BY seq", kind)
+        return [named(FIELDS[kind], subject, orjson.loads(body[SALT_BYTES:])) for subject, body in rows]
 
     def snapshots(self) -> int:
         """Return how many snapshots the journal's file has."""

@@ -29,7 +29,7 @@ from helix_ray.core.events import (
     TaskReleased,
     TaskSubmitted,
 )
-from helix_ray.journal import sqlite
+from helix_ray.journal import layout
 from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.sqlite import SqliteJournal
 
@@ -214,7 +214,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.mark.timeout(280)
 def test_kill_at_any_moment_loses_nothing_and_doubles_nothing(folder: Path) -> None:
-    """Every acknowledged order has its facts exactly once, over RUNS kills; the chain and the fold hold each time."""
+    """Every acknowledged order has its facts exactly once, over RUNS kills; the tree and the fold hold each time."""
     seed = random.randrange(1 << 30)
     print("chance", seed)
     ledger = asyncio.run(crash_often(folder, RUNS, random.Random(seed)))
@@ -253,7 +253,7 @@ def some_facts(first: int, count: int) -> list[Fact]:
 @pytest.fixture
 def crashed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[Fact]]:
     """What a kill leaves behind: some facts in the file, more in its write-ahead log; small pages, to sweep them all."""
-    monkeypatch.setattr(sqlite, "PAGE_BYTES", 512)
+    monkeypatch.setattr(layout, "PAGE_BYTES", 512)
     live = folder / "live"
     journal = SqliteJournal(live, KEY)
     journal.append(some_facts(1, 6))

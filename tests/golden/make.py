@@ -1,5 +1,8 @@
 """Write a golden journal: `python tests/golden/make.py NAME` makes NAME.jsonl and NAME.state.json beside this file.
 
+`python tests/golden/make.py --disk FOLDER` writes journal-1 as a data directory in the present format of the disk, with a
+snapshot and with the facts of a task that left the state erased. format1/ was written by the last release of format 1.
+
 A golden journal is replayed for ever, so one that exists is not written again: a later format or fold gets a
 journal of its own under another name. Times and ids are fixed; every kind of fact occurs in one of them.
 
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -19,19 +23,25 @@ from helix_ray.core import events as ev
 from helix_ray.core import orders as o
 from helix_ray.core import snapshot
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.codec import kind_of, to_body
+from helix_ray.core.codec import from_body, kind_of, to_body
 from helix_ray.core.errors import Rejected
-from helix_ray.core.events import Event, Fact
+from helix_ray.core.events import Event, Fact, FactsErased, subject_of
 from helix_ray.core.evolve import evolve
 from helix_ray.core.orders import AttemptReport, Order, OrderBody
+from helix_ray.core.origin import Origin
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
 from helix_ray.engine import Engine
-from helix_ray.journal.chain import to_fact
 from helix_ray.journal.encoding import to_json
 from helix_ray.journal.memory import MemoryJournal
+from helix_ray.journal.sqlite import SqliteJournal
+from helix_ray.plain import stored
+from helix_ray.ports import Snapshot
 
 FOLDER = Path(__file__).parent
+# What the golden data directories are signed with, and the task of journal-1 that leaves the state.
+DISK_KEY = b"k" * 32
+RETIRED = "task-0000000018-0"
 START = 1_790_000_000.0
 ADMIN = Principal("user-0000000001", "admin", ("admin",), "sess-1")
 ADA = Principal("user-0000000003", "ada", ("developer",), "sess-2")
@@ -278,6 +288,39 @@ def as_lines(facts: list[Fact]) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
+def read(name: str) -> list[Fact]:
+    """Return the facts of a golden journal."""
+    return [fact_of(line) for line in (FOLDER / f"{name}.jsonl").read_bytes().splitlines()]
+
+
+def fact_of(line: bytes) -> Fact:
+    """Return the fact of a line, as the journal reads it."""
+    row = json.loads(line)
+    event = from_body(row["kind"], row["version"], stored(to_json(row["body"])))
+    return Fact(row["seq"], row["at"], row["actor"], row["request_id"], event)
+
+
+def folded(name: str) -> State:
+    """Return the state that a golden journal folds into."""
+    state = State()
+    for fact in read(name):
+        evolve(state, fact)
+    return state
+
+
+def write_disk(folder: Path) -> None:
+    """Write journal-1 as the disk has it, then a snapshot, then the erasure of the task that was retired."""
+    facts = [replace(fact, origin=Origin("192.0.2.7", "sess-2", "golden/1")) for fact in read("journal-1")]
+    gone = [fact.seq for fact in facts if subject_of(fact.event) == RETIRED]
+    journal = SqliteJournal(folder, DISK_KEY)
+    journal.append(facts)
+    journal.save_snapshot(Snapshot(len(facts), snapshot.FOLD_VERSION, snapshot.dump(folded("journal-1"))))
+    erasure = FactsErased(gone, "its author asked for it")
+    journal.erase(Fact(len(facts) + 1, facts[-1].at + 1, ADMIN.id, "req-erase", erasure))
+    journal.close()
+    (folder / "journal.lock").unlink()
+
+
 STORIES = {
     "journal-1": (accounts, workers, tasks),
     "journal-2": (harmony, surprise),
@@ -285,13 +328,6 @@ STORIES = {
     "journal-projects": (projects,),
     "journal-odd": (odd,),
 }
-
-
-def fact_of(line: bytes) -> Fact:
-    """Return the fact of a line, as the journal reads it."""
-    row = json.loads(line)
-    body = to_json(row["body"])
-    return to_fact(row["seq"], row["at"], row["actor"], row["request_id"], row["kind"], row["version"], body)
 
 
 def main(name: str) -> None:
@@ -306,15 +342,14 @@ def main(name: str) -> None:
 
 def fold(name: str) -> None:
     """Write the state that a journal folds into."""
-    state = State()
-    for line in (FOLDER / f"{name}.jsonl").read_bytes().splitlines():
-        evolve(state, fact_of(line))
-    dumped = orjson.dumps(snapshot.dump(state), option=orjson.OPT_INDENT_2)
+    dumped = orjson.dumps(snapshot.dump(folded(name)), option=orjson.OPT_INDENT_2)
     (FOLDER / f"{name}.state.json").write_bytes(dumped + b"\n")
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--fold":
         fold(sys.argv[2])
+    elif sys.argv[1] == "--disk":
+        write_disk(FOLDER / sys.argv[2])
     else:
         main(sys.argv[1])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -15,40 +17,29 @@ import pytest
 from helix_ray.core import questions as q
 from helix_ray.core import snapshot
 from helix_ray.core.access import SYSTEM
-from helix_ray.core.codec import KINDS
+from helix_ray.core.codec import FIELDS, FORMER_FIELDS, KINDS, VERSIONS
 from helix_ray.core.errors import Rejected
-from helix_ray.core.events import Fact
+from helix_ray.core.events import Erased, Fact, FactsErased
 from helix_ray.core.evolve import evolve
+from helix_ray.core.invariants import check
+from helix_ray.core.origin import NOWHERE
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
 from helix_ray.engine import Engine
-from helix_ray.journal.chain import to_fact
-from helix_ray.journal.encoding import to_json
+from helix_ray.journal.proofs import verify_inclusion
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.testing import RealClock
 from helix_ray.views.history import History
+from tests.golden import make
 
 FOLDER = Path(__file__).parent
+ROOT = FOLDER.parent.parent
 JOURNALS = sorted(path.stem for path in FOLDER.glob("*.jsonl"))
-
-
-def read(name: str) -> list[Fact]:
-    return [fact_of(line) for line in (FOLDER / f"{name}.jsonl").read_bytes().splitlines()]
-
-
-def fact_of(line: bytes) -> Fact:
-    """Return the fact of a line, as the journal reads it."""
-    row = json.loads(line)
-    body = to_json(row["body"])
-    return to_fact(row["seq"], row["at"], row["actor"], row["request_id"], row["kind"], row["version"], body)
 
 
 def fold(name: str) -> bytes:
     """Return the dumped state that a journal folds into."""
-    state = State()
-    for fact in read(name):
-        evolve(state, fact)
-    return orjson.dumps(snapshot.dump(state))
+    return orjson.dumps(snapshot.dump(make.folded(name)))
 
 
 @pytest.mark.parametrize("name", JOURNALS)
@@ -59,17 +50,19 @@ def test_it_folds_into_what_it_did_then(name: str) -> None:
 
 def test_every_kind_of_fact_occurs() -> None:
     """A kind that is added to the core needs a golden journal that has it."""
-    found = {type(fact.event).__name__ for name in JOURNALS for fact in read(name)}
+    found = {type(fact.event).__name__ for name in JOURNALS for fact in make.read(name)}
+    # What is erased is no line of a .jsonl: the directory of format 2 has it.
+    found.add(FactsErased.__name__)
     assert found == set(KINDS)
 
 
 @pytest.mark.parametrize("name", JOURNALS)
 def test_the_order_of_hashing_does_not_matter(name: str) -> None:
     """Two processes with other string hashes fold to the same bytes."""
-    command = [sys.executable, str(Path(__file__)), name]
+    command = [sys.executable, "-m", "tests.golden.test_golden", name]
     digests = {
         subprocess.run(
-            command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+            command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
         ).stdout
         for seed in ("1", "2")
     }
@@ -79,7 +72,7 @@ def test_the_order_of_hashing_does_not_matter(name: str) -> None:
 @pytest.mark.parametrize("name", JOURNALS)
 def test_the_journal_on_disk_keeps_it_whole(name: str, tmp_path: Path) -> None:
     """Written to SQLite and read back, every fact is equal."""
-    facts = read(name)
+    facts = make.read(name)
     journal = SqliteJournal(tmp_path, b"k" * 32)
     journal.append(facts)
     assert journal.read_after(0, len(facts)) == facts
@@ -119,6 +112,71 @@ def test_what_no_answer_could_show_is_shown_escaped(tmp_path: Path) -> None:
     orjson.dumps([found, history.result("task-odd1")])
     history.close()
     journal.close()
+
+
+def test_fields_are_only_added_at_the_end() -> None:
+    """Rows name no fields: those that disks have stay where they are; whatever else changes gets a version.
+
+    fields.json lists them. A field with a default is added at the end there as here.
+    """
+    kept: dict[str, list[str]] = orjson.loads((FOLDER / "fields.json").read_bytes())
+    for name, fields in kept.items():
+        kind, _, version = name.partition(" ")
+        known = FIELDS[kind] if int(version) == VERSIONS.get(kind, 1) else FORMER_FIELDS[kind, int(version)]
+        assert list(known) == fields, name
+    assert {f"{kind} {VERSIONS.get(kind, 1)}" for kind in KINDS} <= kept.keys()
+
+
+# ------------------------------------------------------------------------------------------ as the disk has them
+
+
+@pytest.fixture(params=["format1", "format2"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy of a data directory of every format there was."""
+    return Path(shutil.copytree(FOLDER / request.param, tmp_path / request.param))
+
+
+def without_origin(facts: list[Fact]) -> list[Fact]:
+    return [replace(fact, origin=NOWHERE) for fact in facts]
+
+
+def test_a_data_directory_of_every_format_opens(disk: Path) -> None:
+    """Its facts are those of journal-1, verified; where some were erased, it says which."""
+    journal = SqliteJournal(disk, make.DISK_KEY)
+    facts, expected = without_origin(journal.read_after(0, 1 << 30)), make.read("journal-1")
+    assert journal.verify() == len(facts)
+    for seq in (1, 20, len(facts)):
+        proof = journal.inclusion_proof(seq)
+        assert verify_inclusion(journal.leaf(seq), seq, len(facts), proof, journal.root())
+    kept = journal.load_snapshot()
+    assert kept is not None
+    assert kept.seq == len(expected)
+    journal.close()
+    if disk.name == "format1":
+        assert facts == expected
+        return
+    erasure = facts.pop()
+    assert isinstance(erasure.event, FactsErased)
+    for fact, was in zip(facts, expected, strict=True):
+        if fact.seq in erasure.event.seqs:
+            assert fact.event == Erased(make.RETIRED, type(was.event).__name__)
+        else:
+            assert fact == was
+
+
+def test_a_journal_with_erased_facts_folds_from_its_beginning(tmp_path: Path) -> None:
+    """Without a snapshot too: the state is that of journal-1, but for the count of tasks that left it."""
+    folder = shutil.copytree(FOLDER / "format2", tmp_path / "data")
+    journal = SqliteJournal(folder, make.DISK_KEY)
+    state = State()
+    for fact in journal.read_after(0, 1 << 30):
+        evolve(state, fact)
+    journal.close()
+    assert check(state) == []
+    found, expected = snapshot.dump(state), snapshot.dump(make.folded("journal-1"))
+    differing = {name for name in found if found[name] != expected[name]}
+    assert differing <= {"seq", "at", "retired", "durations", "workers", "endings"}
+    assert make.RETIRED not in state.tasks
 
 
 if __name__ == "__main__":

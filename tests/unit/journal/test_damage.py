@@ -92,19 +92,51 @@ def test_removing_head_accepts_the_loss(data: Path, tmp_path: Path) -> None:
 
 def test_an_old_copy_put_back_is_noticed(data: Path) -> None:
     """A whole journal, but of another history than the one that was acknowledged."""
-    run_sql(data, "UPDATE facts SET hash = zeroblob(32) WHERE seq = 20")
-    with pytest.raises(JournalDamaged, match="fact 20 is not the one that was acknowledged"):
+    run_sql(data, "UPDATE facts SET subject = 'task-another' WHERE seq = 20")
+    with pytest.raises(JournalDamaged, match="facts up to 20 are not those that were acknowledged"):
         SqliteJournal(data, KEY)
 
 
+NULLABLE = ("content", "at", "author", "request")
+COLUMNS = {
+    "facts": ("kind", "subject", *NULLABLE),
+    "kinds": ("name", "version", "outcome"),
+    "authors": ("epoch", "actor", "address", "credential", "user_agent"),
+}
+
+
 @pytest.mark.parametrize(
-    "column", ["at", "kind", "version", "subject", "actor", "request_id", "body", "epoch", "hash"]
+    ("table", "column"), [(table, column) for table, columns in COLUMNS.items() for column in columns]
 )
-def test_a_changed_column_breaks_the_chain(data: Path, column: str) -> None:
-    """Every column of a row is under its hash."""
-    value = "x'00'" if column in ("body", "hash") else "7"
-    run_sql(data, f"UPDATE facts SET {column} = {value} WHERE seq = 9")
-    with pytest.raises(JournalDamaged, match="fact 9 is not what was written"):
+@pytest.mark.parametrize("seq", [9, 270])
+def test_a_changed_column_breaks_the_tree(data: Path, table: str, column: str, seq: int) -> None:
+    """Every column of a row, and of what it names, is under its leaf: in a full tile and in the last one."""
+    journal = SqliteJournal(data, KEY)
+    journal.append([
+        Fact(i, 5.0 + i, f"user-{i}", f"req-{i}", TaskReleased(f"task-{i}")) for i in range(21, 291)
+    ])  # fmt: skip
+    journal.close()
+    names = {"facts": seq, "kinds": 1, "authors": f"(SELECT max(author) FROM facts WHERE seq <= {seq})"}
+    key = "seq" if table == "facts" else "id"
+    for value in ("7", "x'00'", "'words'", *(("NULL",) if column in NULLABLE and seq == 270 else ())):
+        damaged = data.with_name(f"damaged-{value.strip(chr(39))}")
+        shutil.copytree(data, damaged)
+        run_sql(damaged, f"UPDATE {table} SET {column} = {value} WHERE {key} = {names[table]}")
+        said = r"one of facts 1 to 256 is not what|facts up to 290 are not those|fact \d+ is not what was written"
+        with pytest.raises(JournalDamaged, match=said):
+            SqliteJournal(damaged, KEY)
+
+
+@pytest.mark.parametrize(
+    "harm", ["DELETE FROM nodes", "UPDATE nodes SET hash = zeroblob(32) WHERE level = 9"]
+)
+def test_a_changed_node_breaks_the_tree(data: Path, harm: str) -> None:
+    """Nodes are checked against what they stand over."""
+    journal = SqliteJournal(data, KEY)
+    journal.append(facts(21, 700))
+    journal.close()
+    run_sql(data, harm)
+    with pytest.raises(JournalDamaged, match=r"node 0 of level|facts 1 to 512 is not what"):
         SqliteJournal(data, KEY)
 
 
@@ -161,7 +193,7 @@ def test_garbage_is_not_a_journal(data: Path) -> None:
 
 def test_a_later_format_is_left_alone(data: Path) -> None:
     """A journal of a later release is not opened."""
-    run_sql(data, "PRAGMA user_version = 2")
+    run_sql(data, "PRAGMA user_version = 3")
     with pytest.raises(JournalTooNew):
         SqliteJournal(data, KEY)
 
@@ -204,16 +236,20 @@ def test_only_two_snapshots_are_kept(data: Path) -> None:
 
 
 def test_the_start_checks_the_tail_and_verify_checks_all(data: Path) -> None:
-    """With a snapshot, a start checks what it folds; `verify` finds older damage."""
+    """With a snapshot, a start checks what it folds, from its tile on; `verify` finds older damage."""
     journal = SqliteJournal(data, KEY)
-    journal.save_snapshot(Snapshot(15, 1, {}))
+    journal.append(facts(21, 580))
+    journal.save_snapshot(Snapshot(515, 1, {}))
     journal.close()
-    run_sql(data, "UPDATE facts SET actor = 'user-2' WHERE seq = 3")
+    run_sql(data, "UPDATE facts SET subject = 'task-2' WHERE seq = 3")
     journal = SqliteJournal(data, KEY)
-    with pytest.raises(JournalDamaged, match="fact 3 "):
+    with pytest.raises(JournalDamaged, match="one of facts 1 to 256 "):
         journal.verify()
-    assert journal.verify(from_seq=4) == 17
+    assert journal.verify(from_seq=257) == 344
     journal.close()
+    run_sql(data, "UPDATE facts SET subject = 'task-2' WHERE seq = 550")
+    with pytest.raises(JournalDamaged, match="facts up to 600 are not those"):
+        SqliteJournal(data, KEY)
 
 
 def test_a_full_disk_leaves_nothing_half_written(data: Path) -> None:

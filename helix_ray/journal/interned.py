@@ -1,0 +1,126 @@
+"""What facts repeat, as small integers: kinds, and authors with where they came from.
+
+The integers are rows of two side tables of the file (or lists of a segment). A row of the journal is hashed with what they stand
+for, so a changed side table is noticed like a changed row.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple, Protocol
+
+from helix_ray.core.origin import Origin
+
+# How many authors are remembered; one that comes back after it was forgotten gets a row again, which harms nobody.
+AUTHORS_REMEMBERED_MAX = 10_000
+
+
+class Kind(NamedTuple):
+    """What happened, the shape of its body, and how the order ended."""
+
+    name: str
+    version: int
+    outcome: str
+
+
+class Author(NamedTuple):
+    """Who asked, from where, and in which opening of the journal."""
+
+    epoch: int
+    actor: str
+    address: str
+    credential: str
+    user_agent: str
+
+    @classmethod
+    def of(cls, epoch: int, actor: str, origin: Origin) -> Author:
+        """Return the author of a fact."""
+        return cls(epoch, actor, origin.address, origin.credential, origin.user_agent)
+
+    def origin(self) -> Origin:
+        """Return where an order of this author came from."""
+        return Origin(self.address, self.credential, self.user_agent)
+
+
+class Words(Protocol):
+    """What integers in rows stand for; each raises KeyError for one that stands for nothing."""
+
+    def kind(self, number: int) -> Kind:
+        """Return a kind."""
+        ...
+
+    def author(self, number: int) -> Author:
+        """Return an author."""
+        ...
+
+
+class Interned:
+    """The side tables of one file, through one connection."""
+
+    def __init__(self, con: sqlite3.Connection) -> None:
+        self._con = con
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what was looked up or added: after a roll-back it may not be in the file."""
+        self._kinds: dict[int, Kind] = {}
+        self._kind_numbers: dict[Kind, int] = {}
+        self._authors: dict[int, Author] = {}
+        self._author_numbers: dict[Author, int] = {}
+
+    def kind(self, number: int) -> Kind:
+        """Return a kind; raises KeyError."""
+        found = self._kinds.get(number)
+        if found is None:
+            self._load_kinds()
+            found = self._kinds[number]
+        return found
+
+    def author(self, number: int) -> Author:
+        """Return an author; raises KeyError."""
+        found = self._authors.get(number)
+        if found is None:
+            row = self._con.execute(
+                "SELECT epoch, actor, address, credential, user_agent FROM authors WHERE id = ?", (number,)
+            ).fetchone()
+            if row is None:
+                raise KeyError(number)
+            found = Author(*row)
+            if len(self._authors) >= AUTHORS_REMEMBERED_MAX:
+                self._authors.clear()
+            self._authors[number] = found
+        return found
+
+    def number_of_kind(self, kind: Kind) -> int:
+        """Return a kind's number, adding it to the open transaction where it is the first of its sort."""
+        number = self._kind_numbers.get(kind)
+        if number is None:
+            self._load_kinds()
+            number = self._kind_numbers.get(kind)
+        if number is None:
+            number = self._add("INSERT INTO kinds (name, version, outcome) VALUES (?, ?, ?)", kind)
+            self._kinds[number], self._kind_numbers[kind] = kind, number
+        return number
+
+    def number_of_author(self, author: Author) -> int:
+        """Return an author's number, adding a row to the open transaction for one that is not remembered."""
+        number = self._author_numbers.get(author)
+        if number is None:
+            if len(self._author_numbers) >= AUTHORS_REMEMBERED_MAX:
+                self._author_numbers.clear()
+            number = self._add(
+                "INSERT INTO authors (epoch, actor, address, credential, user_agent) VALUES (?, ?, ?, ?, ?)",
+                author,
+            )
+            self._author_numbers[author] = number
+        return number
+
+    def _load_kinds(self) -> None:
+        for number, *kind in self._con.execute("SELECT id, name, version, outcome FROM kinds ORDER BY id"):
+            self._kinds[number] = Kind(*kind)
+            self._kind_numbers.setdefault(self._kinds[number], number)
+
+    def _add(self, statement: str, values: tuple[object, ...]) -> int:
+        added = self._con.execute(statement, values).lastrowid
+        assert added is not None
+        return added

@@ -1,0 +1,144 @@
+"""The Merkle tree of RFC 6962 over a journal's facts: growing it, its roots, and its proofs. Pure: nodes are arguments.
+
+Leaf i (from 0) is fact i + 1. A node of level L and index i stands over the 2**L leaves from i * 2**L on, all of which are
+there: only such complete subtrees have nodes, and they never change. The root of any size, and any proof, is made of O(log n)
+of them. A parent is SHA-256(0x01 || left || right); what a leaf is made of stands in proofs.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+
+# The root of no leaves.
+EMPTY_ROOT = sha256(b"").digest()
+_PARENT = b"\x01"
+
+# (level, index) -> hash of that complete subtree.
+Nodes = Callable[[int, int], bytes]
+# (level, index, hash)
+Node = tuple[int, int, bytes]
+
+
+def parent_of(left: bytes, right: bytes) -> bytes:
+    """Return the hash of an interior node."""
+    return sha256(_PARENT + left + right).digest()
+
+
+class Frontier:
+    """The right edge of a tree: the hashes of its largest complete subtrees, from left to right, one for each bit of its size."""
+
+    __slots__ = ("peaks", "size")
+
+    def __init__(self, size: int = 0, peaks: Iterable[bytes] = ()) -> None:
+        self.size = size
+        self.peaks = list(peaks)
+
+    @classmethod
+    def of(cls, nodes: Nodes, size: int) -> Frontier:
+        """Return the frontier of a tree of this size."""
+        return cls(size, (nodes(level, index) for level, index in _peaks(size)))
+
+    def extended(self, leaves: Sequence[bytes], kept_from: int) -> tuple[Frontier, list[Node]]:
+        """Return the frontier with more leaves, and the nodes of level `kept_from` and above that were completed."""
+        size, peaks, completed = self.size, self.peaks.copy(), list[Node]()
+        hashed, prefix = sha256, _PARENT
+        for leaf in leaves:
+            node, level, rest = leaf, 0, size
+            while rest & 1:
+                node = hashed(prefix + peaks.pop() + node).digest()
+                level += 1
+                rest >>= 1
+                if level >= kept_from:
+                    completed.append((level, rest, node))
+            peaks.append(node)
+            size += 1
+        return Frontier(size, peaks), completed
+
+    def root(self) -> bytes:
+        """Return the tree's root."""
+        if not self.peaks:
+            return EMPTY_ROOT
+        root = self.peaks[-1]
+        for peak in reversed(self.peaks[:-1]):
+            root = parent_of(peak, root)
+        return root
+
+
+def _peaks(size: int) -> list[tuple[int, int]]:
+    """Return level and index of a tree's largest complete subtrees, from left to right."""
+    levels = [level for level in range(size.bit_length() - 1, -1, -1) if size >> level & 1]
+    return [(level, (size >> level) - 1) for level in levels]
+
+
+def subtree_of(leaves: Sequence[bytes]) -> bytes:
+    """Return the root over leaves that are at hand."""
+    return Frontier().extended(leaves, 64)[0].root()
+
+
+def root_of(nodes: Nodes, size: int) -> bytes:
+    """Return the root of the first `size` leaves."""
+    return Frontier.of(nodes, size).root()
+
+
+def inclusion_path(nodes: Nodes, index: int, size: int) -> list[bytes]:
+    """Return the audit path of a leaf (RFC 6962, 2.1.1). Raises ValueError for a leaf that the tree does not have."""
+    if not 0 <= index < size:
+        raise ValueError(f"leaf {index} is not in a tree of {size}")
+    path: list[bytes] = []
+    first, last = 0, size
+    while last - first > 1:
+        middle = first + _split(last - first)
+        if index < middle:
+            path.append(_over(nodes, middle, last))
+            last = middle
+        else:
+            path.append(_over(nodes, first, middle))
+            first = middle
+    path.reverse()
+    return path
+
+
+def consistency_path(nodes: Nodes, old: int, new: int) -> list[bytes]:
+    """Return the proof that the first `old` leaves of a tree of `new` are those of then (RFC 6962, 2.1.2).
+
+    It is empty where there is nothing to prove: old is 0, or equal to new. Raises ValueError unless 0 <= old <= new.
+    """
+    if not 0 <= old <= new:
+        raise ValueError(f"a tree of {old} is no beginning of one of {new}")
+    if old in (0, new):
+        return []
+    path: list[bytes] = []
+    first, last = 0, new
+    # Down to the subtree that ends where the old tree did; the verifier has its hash only if it is the whole old tree.
+    while last != old:
+        middle = first + _split(last - first)
+        if old <= middle:
+            path.append(_over(nodes, middle, last))
+            last = middle
+        else:
+            path.append(_over(nodes, first, middle))
+            first = middle
+    if first:
+        path.append(_over(nodes, first, last))
+    path.reverse()
+    return path
+
+
+def _split(count: int) -> int:
+    """Return the largest power of two below a count of leaves."""
+    return 1 << (count - 1).bit_length() - 1
+
+
+def _over(nodes: Nodes, first: int, last: int) -> bytes:
+    """Return the hash over leaves `first` to `last` - 1 of a subtree that the splitting led to."""
+    hashes: list[bytes] = []
+    while first < last:
+        # `first` is a multiple of the split that it came from, so each step down is a complete subtree.
+        level = (last - first).bit_length() - 1
+        hashes.append(nodes(level, first >> level))
+        first += 1 << level
+    root = hashes.pop()
+    while hashes:
+        root = parent_of(hashes.pop(), root)
+    return root

@@ -1,0 +1,120 @@
+"""A journal's facts and their Merkle tree, as its file has them: read through one connection, never written here."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from helix_ray.core.events import Fact
+from helix_ray.journal.errors import JournalDamaged
+from helix_ray.journal.interned import Interned
+from helix_ray.journal.merkle import (
+    Frontier,
+    Node,
+    consistency_path,
+    inclusion_path,
+    root_of,
+    subtree_of,
+)
+from helix_ray.journal.rows import COLUMNS, TILE_FACTS, TILE_LEVEL, Reader, Shared
+
+# How many facts are read at a time where all are checked.
+TILES_PER_STEP = 40
+
+_SHARED = "SELECT {0} FROM facts WHERE seq <= ? AND seq > ? AND {0} IS NOT NULL ORDER BY seq DESC LIMIT 1"
+
+
+class StoredTree:
+    """Facts, leaves, nodes, roots and proofs of one file; what is missing or changed raises JournalDamaged."""
+
+    def __init__(self, con: sqlite3.Connection, words: Interned | None = None) -> None:
+        self._con = con
+        self._reader = Reader(words if words is not None else Interned(con))
+
+    def newest(self) -> int:
+        """Return the seq of the newest fact, 0 without one."""
+        return int(self._con.execute("SELECT coalesce(max(seq), 0) FROM facts").fetchone()[0])
+
+    def facts(self, after: int, limit: int) -> list[Fact]:
+        """Return up to `limit` facts after a seq, in order."""
+        # Fetched whole: a statement that is half read keeps its transaction, and with it the write-ahead log, open.
+        rows = self._con.execute(
+            f"SELECT {COLUMNS} FROM facts WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+        ).fetchall()
+        return self._reader.facts(rows, self._shared(after)) if rows else []
+
+    def leaves(self, after: int, through: int) -> list[bytes]:
+        """Return the leaves of the facts after one seq and up to another."""
+        rows = self._con.execute(
+            f"SELECT {COLUMNS} FROM facts WHERE seq > ? AND seq <= ? ORDER BY seq", (after, through)
+        ).fetchall()
+        leaves = list(self._reader.leaves(rows, after, self._shared(after)))
+        if len(leaves) < through - after:
+            raise JournalDamaged(f"facts {after + len(leaves) + 1} to {through} are missing from the journal")
+        return leaves
+
+    def _shared(self, seq: int) -> Shared:
+        """Return what the row after `seq` may leave to those before it."""
+        tile = seq // TILE_FACTS * TILE_FACTS
+        found = [self._con.execute(_SHARED.format(name), (seq, tile)).fetchone() for name in Shared._fields]
+        return Shared(*(row[0] if row is not None else None for row in found))
+
+    # ------------------------------------------------------------------------------------------ tree
+
+    def node(self, level: int, place: int) -> bytes:
+        """Return the hash of a complete subtree."""
+        if level < TILE_LEVEL:
+            first = place << level
+            return subtree_of(self.leaves(first, first + (1 << level)))
+        row = self._con.execute(
+            "SELECT hash FROM nodes WHERE level = ? AND place = ?", (level, place)
+        ).fetchone()
+        if row is None or not isinstance(row[0], bytes):
+            raise JournalDamaged(f"the tree's node {place} of level {level} is missing from the journal")
+        return row[0]
+
+    def frontier(self, size: int) -> Frontier:
+        """Return the right edge of the tree of the first `size` facts."""
+        return Frontier.of(self.node, size)
+
+    def root(self, size: int) -> bytes:
+        """Return the root of the tree of the first `size` facts."""
+        return root_of(self.node, size)
+
+    def leaf(self, seq: int) -> bytes:
+        """Return the leaf of a fact."""
+        return self.leaves(seq - 1, seq)[0]
+
+    def inclusion_proof(self, seq: int, size: int) -> list[bytes]:
+        """Return the path from a fact to the root of the first `size`. Raises ValueError."""
+        return inclusion_path(self.node, seq - 1, size)
+
+    def consistency_proof(self, old: int, new: int) -> list[bytes]:
+        """Return the proof that the tree of `new` facts begins with that of `old`. Raises ValueError."""
+        return consistency_path(self.node, old, new)
+
+    # ------------------------------------------------------------------------------------------ checking
+
+    def check(self, after: int, size: int, on_facts: Callable[[int], None] = lambda seq: None) -> Frontier:
+        """Check the facts of the tiles from that of fact `after` + 1 on, and all nodes over them; return the frontier.
+
+        What does not yet fill a tile has no node of its own: the caller compares the root. `on_facts` hears how far it is.
+        """
+        first = after // TILE_FACTS * TILE_FACTS
+        frontier = self.frontier(first)
+        while first < size:
+            last = min(size, first + TILES_PER_STEP * TILE_FACTS)
+            leaves = self.leaves(first, last)
+            frontier, completed = frontier.extended(leaves, TILE_LEVEL)
+            self._check_nodes(completed)
+            first = last
+            on_facts(first)
+        return frontier
+
+    def _check_nodes(self, completed: list[Node]) -> None:
+        for level, place, expected in completed:
+            if self.node(level, place) != expected:
+                first = place << level
+                raise JournalDamaged(
+                    f"one of facts {first + 1} to {first + (1 << level)} is not what was written: they do not fit the tree"
+                )

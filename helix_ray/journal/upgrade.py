@@ -1,0 +1,144 @@
+"""A journal of format 1 becomes one of format 2, at a start, whatever kills it in between.
+
+    1. check   every row against its hash, and the one that HEAD names, before anything is written
+    2. draft   all facts and snapshots again in format 2, in `.journal.sqlite.upgrade`; its `meta` row 'format1' has the seq and
+               hash that HEAD names, so that a start knows this HEAD until there is one of the new format
+    3. settle  the old write-ahead log is folded into the old file, which is given a second name, `journal.sqlite.format1`: the
+               copy that is kept
+    4. switch  the draft, durable, is renamed to `journal.sqlite`: the one step that counts
+
+A kill before 4 leaves the old journal as it was, and the next start begins anew. The copy is for whoever has to go back to an
+older release: that one says JournalTooNew of format 2. It holds everything of before; remove it when it is not needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import sqlite3
+from itertools import islice
+from pathlib import Path
+
+from helix_ray.journal import format1, layout, snapshots
+from helix_ray.journal.check import check_format1, connect, format_of, has_tables
+from helix_ray.journal.head import Claim
+from helix_ray.journal.interned import Interned
+from helix_ray.journal.merkle import Frontier
+from helix_ray.journal.rows import TILE_LEVEL, encode
+from helix_ray.journal.tree import StoredTree
+from helix_ray.private import make_file
+
+log = logging.getLogger(__name__)
+
+COPY_SUFFIX = ".format1"
+FACTS_PER_COMMIT = 10_000
+
+
+def upgrade(path: Path, key: bytes, claim: Claim | None) -> None:
+    """Bring a journal's file to the present format where it has an older one. Raises JournalDamaged, JournalTooNew."""
+    if not is_format1(path):
+        return
+    log.warning("%s has format 1: it is checked and written anew in format %d", path, layout.FORMAT)
+    draft = path.with_name(f".{path.name}.upgrade")
+    with contextlib.closing(connect(path, "ro")) as old:
+        check_format1(old, claim)
+        size = _write(old, draft, key, claim)
+    _settle(path)
+    _keep(path)
+    _sync(draft)
+    draft.rename(path)
+    _sync(path.parent)
+    log.warning(
+        "%d facts are in format %d; %s%s is the copy of before", size, layout.FORMAT, path, COPY_SUFFIX
+    )
+
+
+def is_format1(path: Path) -> bool:
+    """Say whether a file is a journal of format 1."""
+    if not path.exists():
+        return False
+    with contextlib.closing(connect(path, "ro")) as con:
+        return has_tables(con) and format_of(con) == format1.FORMAT
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise OSError for a journal of format 1 on a disk that cannot be written: it is upgraded when that works."""
+    if is_format1(path):
+        raise OSError(
+            errno.EROFS,
+            "the journal has format 1 and cannot be upgraded: the disk is read-only or full",
+            path,
+        )
+
+
+def _write(old: sqlite3.Connection, draft: Path, key: bytes, claim: Claim | None) -> int:
+    """Write all that a file of format 1 holds to a draft; return how many facts."""
+    for left in (draft, *(draft.with_name(draft.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
+        left.unlink(missing_ok=True)
+    make_file(draft)
+    with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as new:
+        layout.settle(new)
+        new.execute("PRAGMA synchronous = OFF")  # made durable as a whole, before it gets its name
+        size = _write_facts(old, new)
+        _write_snapshots(old, new, key)
+        epoch = old.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
+        new.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
+        if claim is not None:
+            new.execute("INSERT INTO meta VALUES ('format1', ?)", (f"{claim.seq} {claim.hash}",))
+        # One file without a log beside it can be renamed.
+        new.execute("PRAGMA journal_mode = DELETE")
+    return size
+
+
+def _write_facts(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
+    words, frontier = Interned(new), Frontier()
+    rows = format1.checked(format1.rows_of(old))
+    while some := list(islice(rows, FACTS_PER_COMMIT)):
+        new.execute("BEGIN")
+        for epoch in sorted({row[1] for row in some}):
+            facts = [format1.to_fact(row) for row in some if row[1] == epoch]
+            encoded, leaves = encode(facts, frontier.size, epoch, words)
+            frontier, completed = frontier.extended(leaves, TILE_LEVEL)
+            new.executemany(layout.INSERT_FACT, encoded)
+            new.executemany(layout.INSERT_NODE, completed)
+        new.execute("COMMIT")
+    return frontier.size
+
+
+def _write_snapshots(old: sqlite3.Connection, new: sqlite3.Connection, key: bytes) -> None:
+    """Sign the snapshots that fit the old rows anew, for the root at their place."""
+    tree = StoredTree(new)
+    rows = old.execute("SELECT seq, fold_version, hash, mac, body FROM snapshots ORDER BY seq").fetchall()
+    for seq, fold_version, fact_hash, mac, body in rows:
+        if format1.hash_at(old, seq) != fact_hash or mac != snapshots.mac_of(
+            key, seq, fold_version, fact_hash, body
+        ):
+            log.warning("the snapshot at %d does not fit and is left out", seq)
+            continue
+        snapshots.save(new, tree, key, seq, fold_version, body)
+
+
+def _settle(path: Path) -> None:
+    """Fold the old file's write-ahead log into it, so that it is one file; raises sqlite3.OperationalError while others read."""
+    with contextlib.closing(connect(path, "rw")) as con:
+        mode = con.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+    if mode != "delete" or path.with_name(f"{path.name}-wal").exists():
+        raise sqlite3.OperationalError(f"{path} is being read by another process and cannot be upgraded yet")
+
+
+def _keep(path: Path) -> None:
+    """Give the old file its second name; one that a killed upgrade has left there is of the same journal."""
+    copy = path.with_name(path.name + COPY_SUFFIX)
+    copy.unlink(missing_ok=True)
+    os.link(path, copy)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,184 @@
+"""A journal of format 1 is checked, kept, and becomes one of the present format, whatever ends the process in between."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from helix_ray.backup import back_up, restore
+from helix_ray.core.events import Fact
+from helix_ray.journal.check import check_format1, connect
+from helix_ray.journal.errors import JournalDamaged
+from helix_ray.journal.reading import ReadingJournal
+from helix_ray.journal.sqlite import SqliteJournal
+from helix_ray.security.keys import load_or_create_key
+from tests.golden import make
+
+KEY = make.DISK_KEY
+# What changes a file has one of these names.
+CHANGING = frozenset({"executemany", "fsync", "link", "rename", "unlink", "pwrite"})
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory of format 1."""
+    return Path(shutil.copytree(make.FOLDER / "format1", tmp_path / "data"))
+
+
+def opened(data: Path) -> list[Fact]:
+    """Open a journal, check all of it, and return its facts."""
+    with contextlib.closing(SqliteJournal(data, KEY)) as journal:
+        facts = journal.read_after(0, 1 << 30)
+        assert journal.verify() == len(facts)
+        kept = journal.load_snapshot()
+        assert kept is not None
+        assert kept.seq == len(facts)
+        return facts
+
+
+def test_everything_is_there_and_a_copy_is_kept(data: Path) -> None:
+    """Facts, snapshots and epoch go over; the copy is the old journal, whole; it is done once."""
+    journal = SqliteJournal(data, KEY)
+    assert journal.epoch == 3
+    journal.close()
+    assert opened(data) == make.read("journal-1")
+    copy = data / "journal.sqlite.format1"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with contextlib.closing(connect(copy, "ro")) as con:
+        assert check_format1(con, None)[0] == len(make.read("journal-1"))
+    with contextlib.closing(sqlite3.connect(f"file:{copy}", uri=True)) as now:
+        was = make.FOLDER / "format1" / "journal.sqlite"
+        now.execute("ATTACH ? AS was", (f"file:{was}?immutable=1",))
+        for table in ("facts", "snapshots", "meta"):
+            rows = [
+                now.execute(f"SELECT * FROM {name}.{table} ORDER BY 1").fetchall() for name in ("main", "was")
+            ]
+            assert rows[0] == rows[1]
+    names = {path.name for path in data.iterdir()}
+    assert names == {"journal.sqlite", "journal.sqlite.format1", "HEAD", "journal.lock"}
+
+
+def test_facts_that_only_the_log_has_go_over(data: Path, tmp_path: Path) -> None:
+    """A killed release of format 1 leaves rows in its write-ahead log."""
+    con = sqlite3.connect(data / "journal.sqlite", isolation_level=None)
+    con.execute("PRAGMA journal_mode = WAL")
+    con.execute("CREATE TABLE of_others (x)")
+    left = Path(shutil.copytree(data, tmp_path / "left"))
+    con.close()
+    assert (left / "journal.sqlite-wal").stat().st_size
+    assert opened(left) == make.read("journal-1")
+
+
+def test_an_older_release_can_read_what_tells_it_to_stop(data: Path) -> None:
+    """It reads HEAD first, with these names, and then finds a format that it does not know: JournalTooNew."""
+    opened(data)
+    slot = (data / "HEAD").read_bytes().partition(b" ")[0]
+    assert set(orjson.loads(slot)) == {"seq", "hash", "epoch", "saved_at"}
+    with contextlib.closing(sqlite3.connect(data / "journal.sqlite")) as con:
+        assert con.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("UPDATE facts SET actor = 'mallory' WHERE seq = 7", "fact 7 is not what was written"),
+        ("DELETE FROM facts WHERE seq = 7", "facts 7 to 7 are missing"),
+        ("DELETE FROM facts WHERE seq > 40", "were acknowledged and are missing"),
+    ],
+)
+def test_what_is_damaged_is_not_upgraded(data: Path, harm: str, said: str) -> None:
+    """The old hashes are checked before anything is written, and the file stays as it is."""
+    con = sqlite3.connect(data / "journal.sqlite")
+    with con:
+        con.execute(harm)
+    con.close()
+    before = (data / "journal.sqlite").read_bytes()
+    with pytest.raises(JournalDamaged, match=said):
+        SqliteJournal(data, KEY)
+    assert (data / "journal.sqlite").read_bytes() == before
+    assert not (data / "journal.sqlite.format1").exists()
+
+
+def test_it_waits_for_those_who_read(data: Path) -> None:
+    """While another process reads the old file, the start says so and changes nothing."""
+    reader = sqlite3.connect(data / "journal.sqlite", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM facts").fetchone()
+    with pytest.raises(sqlite3.OperationalError, match=r"locked|being read"):
+        SqliteJournal(data, KEY)
+    reader.close()
+    assert opened(data) == make.read("journal-1")
+
+
+def test_one_that_cannot_be_written_is_not_served(data: Path) -> None:
+    """For reading only there is no upgrade: the start goes on trying."""
+    with pytest.raises(OSError, match="cannot be upgraded"):
+        ReadingJournal(data, KEY)
+
+
+def test_backups_of_format_1_are_made_and_restored(data: Path, tmp_path: Path) -> None:
+    """A backup before the upgrade is a backup; restored, it is upgraded by the next start."""
+    ring = load_or_create_key(data, "journal.key")
+    (data / "HEAD").unlink()
+    made = back_up(data, tmp_path / "copy", lambda what, share: None)
+    restore(tmp_path / "copy", tmp_path / "again", lambda what, share: None)
+    with contextlib.closing(SqliteJournal(tmp_path / "again", ring.secrets[ring.current])) as journal:
+        assert journal.head() == made.seq == len(make.read("journal-1"))
+
+
+# ------------------------------------------------------------------------------------------ kill -9 at every step
+
+
+def killed_at(number: int, work: Callable[[], None]) -> bool:
+    """Do some work in a child that is killed before its `number`th change of a file; say whether it came so far."""
+    child = os.fork()
+    if child == 0:
+        left = number
+
+        def count(frame: Any, event: str, called: Any) -> None:
+            nonlocal left
+            if event == "c_call" and called.__name__ in CHANGING:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            sys.setprofile(count)
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def lives_before(data: Path, tmp_path: Path) -> Iterator[Path]:
+    """Yield what every kill at a change of a file leaves."""
+    for number in range(1, 1000):
+        copy = Path(shutil.copytree(data, tmp_path / f"killed-{number}"))
+        if not killed_at(number, lambda copy=copy: SqliteJournal(copy, KEY).close()):  # type: ignore[misc]
+            return
+        yield copy
+        shutil.rmtree(copy)
+    raise AssertionError("it never ends")
+
+
+def test_a_kill_at_any_step_loses_nothing(data: Path, tmp_path: Path) -> None:
+    """Whatever is left, the next start has every fact, the snapshot, and a copy of the old journal."""
+    expected, kills = make.read("journal-1"), 0
+    for left in lives_before(data, tmp_path):
+        kills += 1
+        assert opened(left) == expected
+        names = {path.name for path in left.iterdir()}
+        assert names == {"journal.sqlite", "journal.sqlite.format1", "HEAD", "journal.lock"}
+    assert kills > 15
+    print(kills, "kills")
