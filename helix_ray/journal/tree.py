@@ -30,6 +30,8 @@ class StoredTree:
     def __init__(self, con: sqlite3.Connection, words: Interned | None = None) -> None:
         self._con = con
         self._reader = Reader(words if words is not None else Interned(con))
+        self._tile = -1
+        self._tile_leaves: list[bytes] = []
 
     def newest(self) -> int:
         """Return the seq of the newest fact, 0 without one."""
@@ -64,14 +66,24 @@ class StoredTree:
     def node(self, level: int, place: int) -> bytes:
         """Return the hash of a complete subtree."""
         if level < TILE_LEVEL:
-            first = place << level
-            return subtree_of(self.leaves(first, first + (1 << level)))
+            return subtree_of(self._within_tile(place << level, 1 << level))
         row = self._con.execute(
             "SELECT hash FROM nodes WHERE level = ? AND place = ?", (level, place)
         ).fetchone()
         if row is None or not isinstance(row[0], bytes):
             raise JournalDamaged(f"the tree's node {place} of level {level} is missing from the journal")
         return row[0]
+
+    def _within_tile(self, first: int, count: int) -> list[bytes]:
+        """Return leaves of one tile; the last tile that was asked for is remembered, since a proof asks for its parts in turn."""
+        tile = first // TILE_FACTS * TILE_FACTS
+        end = first - tile + count
+        if self._tile != tile or len(self._tile_leaves) < end:
+            self._tile, self._tile_leaves = (
+                tile,
+                self.leaves(tile, min(tile + TILE_FACTS, max(self.newest(), first + count))),
+            )
+        return self._tile_leaves[first - tile : end]
 
     def frontier(self, size: int) -> Frontier:
         """Return the right edge of the tree of the first `size` facts."""

@@ -32,7 +32,10 @@ CHANGING = frozenset({"executemany", "fsync", "link", "rename", "unlink", "pwrit
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A data directory of format 1."""
-    return Path(shutil.copytree(make.FOLDER / "format1", tmp_path / "data"))
+    folder = Path(shutil.copytree(make.FOLDER / "format1", tmp_path / "data"))
+    for path in folder.iterdir():
+        path.chmod(0o600)
+    return folder
 
 
 def opened(data: Path) -> list[Fact]:
