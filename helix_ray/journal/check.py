@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from helix_ray.journal import format1, snapshots
+from helix_ray.journal import former, snapshots
 from helix_ray.journal.errors import JournalDamaged, JournalTooNew
 from helix_ray.journal.head import Claim
 from helix_ray.journal.layout import FORMAT
@@ -80,7 +80,7 @@ def check_all(
     con: sqlite3.Connection, claim: Claim | None, on_facts: Callable[[int], None] = lambda seq: None
 ) -> tuple[int, str]:
     """Check every fact of a file of any format; return the newest one's seq and what HEAD says of it (hex)."""
-    if format_of(con) == format1.FORMAT:
+    if format_of(con) == former.FORMAT:
         return check_format1(con, claim, on_facts)
     tree = StoredTree(con)
     newest = tree.newest()
@@ -99,11 +99,11 @@ def check_format1(
     if claim is not None:
         if newest < claim.seq:
             raise missing(newest + 1, claim)
-        found = format1.hash_at(con, claim.seq)
+        found = former.hash_at(con, claim.seq)
         if found is None or found.hex() != claim.hash:
             raise JournalDamaged(f"fact {claim.seq} is not the one that was acknowledged")
-    seq, last_hash = 0, format1.GENESIS
-    for row in format1.checked(format1.rows_of(con)):
+    seq, last_hash = 0, former.GENESIS
+    for row in former.checked(former.rows_of(con)):
         seq, last_hash = row[0], row[9]
         if seq % ROWS_PER_STEP == 0:
             on_facts(seq)

@@ -21,7 +21,7 @@ import sqlite3
 from itertools import islice
 from pathlib import Path
 
-from helix_ray.journal import format1, layout, snapshots
+from helix_ray.journal import former, layout, snapshots
 from helix_ray.journal.check import check_format1, connect, format_of, has_tables
 from helix_ray.journal.head import Claim
 from helix_ray.journal.interned import Interned
@@ -60,7 +60,7 @@ def is_format1(path: Path) -> bool:
     if not path.exists():
         return False
     with contextlib.closing(connect(path, "ro")) as con:
-        return has_tables(con) and format_of(con) == format1.FORMAT
+        return has_tables(con) and format_of(con) == former.FORMAT
 
 
 def refuse_unwritable(path: Path) -> None:
@@ -94,11 +94,11 @@ def _write(old: sqlite3.Connection, draft: Path, key: bytes, claim: Claim | None
 
 def _write_facts(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
     words, frontier = Interned(new), Frontier()
-    rows = format1.checked(format1.rows_of(old))
+    rows = former.checked(former.rows_of(old))
     while some := list(islice(rows, FACTS_PER_COMMIT)):
         new.execute("BEGIN")
         for epoch in sorted({row[1] for row in some}):
-            facts = [format1.to_fact(row) for row in some if row[1] == epoch]
+            facts = [former.to_fact(row) for row in some if row[1] == epoch]
             encoded, leaves = encode(facts, frontier.size, epoch, words)
             frontier, completed = frontier.extended(leaves, TILE_LEVEL)
             new.executemany(layout.INSERT_FACT, encoded)
@@ -112,7 +112,7 @@ def _write_snapshots(old: sqlite3.Connection, new: sqlite3.Connection, key: byte
     tree = StoredTree(new)
     rows = old.execute("SELECT seq, fold_version, hash, mac, body FROM snapshots ORDER BY seq").fetchall()
     for seq, fold_version, fact_hash, mac, body in rows:
-        if format1.hash_at(old, seq) != fact_hash or mac != snapshots.mac_of(
+        if former.hash_at(old, seq) != fact_hash or mac != snapshots.mac_of(
             key, seq, fold_version, fact_hash, body
         ):
             log.warning("the snapshot at %d does not fit and is left out", seq)
