@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from helix_ray.core import events as ev
+from helix_ray.core import leases
+from helix_ray.core.access import SYSTEM
 from helix_ray.core.evolve_accounts import ACCOUNT_FACTS
 from helix_ray.core.evolve_projects import PROJECT_FACTS
 from helix_ray.core.evolve_workers import WORKER_FACTS, hold, let_go, reload
@@ -16,7 +18,6 @@ from helix_ray.core.lifecycle import TERMINAL, Status, move
 from helix_ray.core.state import (
     DRAIN_SLICE_S,
     DRAIN_SLICES,
-    HOLDERS_REMEMBERED,
     LEVELS,
     Quota,
     ReadyQueue,
@@ -182,9 +183,14 @@ def _assigned(state: State, event: ev.TaskAssigned, fact: ev.Fact) -> None:
         worker = state.workers[event.worker]
         hold(state, worker, task)
         task.holder = worker.owner if worker.kind == "external" else None
-        if worker.kind == "external" and worker.owner not in task.given_to:
-            # Not in place: a snapshot may hold the old one.
-            task.given_to = [*task.given_to, worker.owner][-HOLDERS_REMEMBERED:]
+        if worker.kind == "external":
+            task.leases = leases.begin(task.leases, leases.Lease(event.attempt, worker.id, worker.owner))
+
+
+def _end_lease(task: Task, how: str) -> None:
+    if task.leases:
+        # Not in place: a snapshot may hold the old ones.
+        task.leases = leases.end(task.leases, how)
 
 
 def _progressed(state: State, event: ev.TaskProgressed, fact: ev.Fact) -> None:
@@ -206,6 +212,7 @@ def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     was_running = task.status is Status.RUNNING
     _shift(state, task, move(task.status, "TaskRequeued"), fact)
+    _end_lease(task, leases.ended_by_requeue(event.cause))
     if event.cause == "retry":
         task.failures += 1
     elif event.cause == "lost":
@@ -234,6 +241,7 @@ def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
 def _completed(state: State, event: ev.TaskCompleted, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     _shift(state, task, move(task.status, "TaskCompleted"), fact)
+    _end_lease(task, leases.REPORTED)
     task.result = event.result
     task.error = None
     task.progress = 100.0
@@ -269,6 +277,8 @@ def _hand_in(state: State, task: Task) -> None:
 def _failed(state: State, event: ev.TaskFailed, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     _shift(state, task, move(task.status, "TaskFailed"), fact)
+    by_system = fact.actor == SYSTEM.id
+    _end_lease(task, leases.ended_by_failure(str(event.error.get("reason")), by_system=by_system))
     _learn(state, task, event.duration_s)
     _wait_no_more(state, task)
     task.error = event.error
@@ -282,6 +292,7 @@ def _failed(state: State, event: ev.TaskFailed, fact: ev.Fact) -> None:
 def _cancelled(state: State, event: ev.TaskCancelled, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     _shift(state, task, move(task.status, "TaskCancelled"), fact)
+    _end_lease(task, leases.CANCELLED)
     _wait_no_more(state, task)
     task.error = {"reason": "cancelled", "message": event.reason}
     doom(state, task.id)

@@ -16,6 +16,7 @@ from helix_ray.core.evolve import count_unfinished, doom, enqueue, index_unfinis
 from helix_ray.core.evolve_accounts import index_user
 from helix_ray.core.evolve_sessions import index_session, index_token
 from helix_ray.core.evolve_workers import hold, index_node_type
+from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.state import (
     ApiToken,
@@ -31,7 +32,7 @@ from helix_ray.core.state import (
     class_of,
 )
 
-FOLD_VERSION = 7
+FOLD_VERSION = 8
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name != "group"]
 _WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("held", "load", "inbox")]
@@ -75,6 +76,8 @@ def _row(thing: Any, names: list[str]) -> list[Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(value)
+    if isinstance(value, list) and value and type(value[0]) is Lease:
+        return [list(lease) for lease in value]
     # What evolve changes in place must not change under a snapshot.
     return list(value) if isinstance(value, list) else value
 
@@ -121,6 +124,7 @@ def _load_worker(state: State, row: dict[str, Any]) -> None:
 def _load_task(state: State, row: dict[str, Any]) -> None:
     row["status"] = Status(row["status"])
     row["waits_for"] = set(row["waits_for"])
+    row["leases"] = [Lease(*lease) for lease in row["leases"]]
     task = Task(group=class_of(row["spec"], row["owner"]), **row)
     state.tasks[task.id] = task
     state.by_status[task.status] += 1

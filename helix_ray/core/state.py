@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from helix_ray.core.changes import Changes
 from helix_ray.core.durations import Durations
+from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import Status
 
 PRIORITIES = ("low", "normal", "high", "critical")
@@ -30,7 +31,6 @@ EXTERNAL, SHARDED = "external", "sharded"
 DRAIN_SLICES = 6
 DRAIN_SLICE_S = 10.0
 LOSSES_REMEMBERED = 8
-HOLDERS_REMEMBERED = 8
 
 
 # What a task holds while it runs: amounts above zero, sorted by name.
@@ -83,8 +83,8 @@ class Task:
     result: Any = None
     error: dict[str, Any] | None = None
     preemptions: int = 0
-    # Owners of external workers that were given it, the newest last: they hear why they come too late.
-    given_to: list[str] = field(default_factory=list)
+    # Of external workers, the newest last: who has had it, and hears why they come too late.
+    leases: list[Lease] = field(default_factory=list)
     # Whose external worker runs it, or ran it when it ended; None: nobody's, or a node of the cluster.
     holder: str | None = None
     # Of a sharded task: results of the shards that are done, by index as text.

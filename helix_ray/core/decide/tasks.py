@@ -6,6 +6,7 @@ from helix_ray.core.access import in_scope
 from helix_ray.core.decide.attempts import clamp, conclude, progress
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.endings import Endings
+from helix_ray.core.decide.late import over, refuse_late, refuse_unseen
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_edited, refuse_full_queue, refuse_over_quota
 from helix_ray.core.decide.shards import is_sharded, refused_for_shard, shard_id, shards_of
@@ -33,8 +34,6 @@ EDITABLE_WITH_SHARDS = frozenset({"title", "description"})
 EDITABLE = EDITABLE_WHILE_RUNNING | {
     "type", "resources", "required_capabilities", "max_retries", "retry_backoff_s", "timeout_s", "deadline",
 }  # fmt: skip
-# A task in line has no current attempt, only a last one.
-QUEUED = frozenset({Status.WAITING, Status.PENDING})
 
 
 def visible(ctx: Context, task_id: str) -> Task | Rejected:
@@ -67,10 +66,11 @@ def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
     """Apply edits, then progress, then a status; all of them or none."""
     task = visible(ctx, body.task_id)
     if isinstance(task, Rejected):
-        return _too_late(body, ctx) or task
-    stale = _stale(task, body, ctx)
-    if stale is not None:
-        return stale
+        known = ctx.state.tasks.get(body.task_id)
+        return (refuse_unseen(known, body, ctx) if known is not None else None) or task
+    late = refuse_late(task, body, ctx)
+    if late is not None:
+        return late
     holder = holds(ctx, task)
     # The worker that holds a task reports on it; editing is for those who may change it.
     if body.edits or not holder:
@@ -85,34 +85,6 @@ def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
         decision.events.extend(events)
     decision.data = standing(task, decision.events, ctx.now)
     return decision
-
-
-def _too_late(body: UpdateTask, ctx: Context) -> Rejected | None:
-    """Refuse the report of a worker that held the task once: it knows of the task, and has to hear that it is over."""
-    task = ctx.state.tasks.get(body.task_id)
-    if task is None or ctx.order.by.id not in task.given_to:
-        return None
-    return conflict("This attempt is over: others have the task", attempt=body.attempt, current_attempt=None)
-
-
-def _stale(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None:
-    """Refuse a report that names another attempt or another worker than the current ones."""
-    if body.attempt is not None and body.attempt == task.attempt and task.status in QUEUED:
-        # Its lease ended, or it ended itself: what it still says must not pass for a person's word on the queued task.
-        return conflict(
-            "This attempt is over: the task is queued again", attempt=body.attempt, current_attempt=None
-        )
-    if body.attempt is not None and body.attempt != task.attempt:
-        return conflict(
-            "This attempt is over: the task has another one",
-            attempt=body.attempt,
-            current_attempt=task.attempt,
-        )
-    if body.worker_id is not None and body.worker_id != task.worker:
-        return conflict(
-            "Another worker holds this task", worker_id=body.worker_id, assigned_worker=task.worker
-        )
-    return None
 
 
 def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Event] | Rejected:
@@ -156,7 +128,7 @@ def _progress(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[
     if task.status is Status.RUNNING:
         return progress(task, body.progress, None)
     if task.status in TERMINAL:
-        return conflict(f"Task is {task.status}", status=task.status)
+        return conflict(f"Task is {task.status}", **over(task))
     if body.status == "running" or (task.status is Status.PENDING and body.status is None):
         # Somebody who reports progress on a pending task has taken it.
         taken: list[Event] = [TaskAssigned(task.id, task.attempt + 1, None)]
@@ -174,7 +146,9 @@ def _status(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Ev
         return []
     if wanted == "cancelled":
         return _cancel_events(task, "cancelled by request", ctx)
-    if task.status in TERMINAL or task.status is Status.WAITING:
+    if task.status in TERMINAL:
+        return conflict(f"Task is {task.status}", wanted=wanted, **over(task))
+    if task.status is Status.WAITING:
         return conflict(f"Task is {task.status}", status=task.status, wanted=wanted)
     if holder:
         return _by_holder(task, body, ctx)

@@ -182,9 +182,14 @@ def test_reports_with_another_fence_are_refused(stage: Stage) -> None:
     """Another attempt or another worker than the current one gets 409 and the current one's name."""
     task_id = held(stage)
     late = stage.refuse(UpdateTask(task_id, "completed", attempt=2), BOT)
-    assert (late.code, late.details) == (CONFLICT, {"attempt": 2, "current_attempt": 1})
+    assert late.code is CONFLICT
+    assert late.details == {
+        "reason": "over", "attempt": 2, "current_attempt": 1, "assigned_worker": EXTERNAL
+    }  # fmt: skip
     wrong = stage.refuse(UpdateTask(task_id, "completed", worker_id="worker-x"), BOT)
-    assert wrong.details == {"worker_id": "worker-x", "assigned_worker": EXTERNAL}
+    assert wrong.details == {
+        "reason": "over", "worker_id": "worker-x", "current_attempt": 1, "assigned_worker": EXTERNAL
+    }  # fmt: skip
 
 
 def test_the_owner_marks_a_failure_with_words_of_their_own(stage: Stage) -> None:

@@ -1,0 +1,126 @@
+"""Late reports: which attempt a report is about, whether that is the present one, and why not.
+
+    names `attempt`         it must be the attempt that runs (or the one that has just ended, said twice)
+    names `worker_id`       that worker must have the task
+    names neither           it counts where it can be about one attempt only: one worker of the asker's has had the task
+
+Heartbeats give a worker its task with the `attempt`, so a worker can always name it. One that does not, and shares its user with
+another worker that has had the task, might be either of them: its report is refused as `ambiguous`.
+
+A person's word on a queued task is no report, unless their own worker has had it: then they name the next attempt to be told
+from that worker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from helix_ray.core.decide.outcome import Context
+from helix_ray.core.errors import Rejected, conflict
+from helix_ray.core.leases import CANCELLED, LEASE_EXPIRED, REPORTED, RETURNED, Lease
+from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.orders import UpdateTask
+from helix_ray.core.state import Task
+
+AMBIGUOUS = "ambiguous"
+# What is said of an attempt that nobody remembers, or that never was.
+OVER = "over"
+_MESSAGES = {
+    LEASE_EXPIRED: "The lease of this attempt has expired",
+    CANCELLED: "The task was cancelled",
+    REPORTED: "This attempt was reported on before",
+    RETURNED: "This attempt was given back",
+    AMBIGUOUS: "Several of your workers have had this task: name the attempt that the heartbeat gave",
+    OVER: "This attempt is over",
+}
+_REPORTED_STATUSES = frozenset({"completed", "failed", "running", "pending"})
+
+
+def refuse_late(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None:
+    """Return why a report does not count for a task that its author sees; None where it may."""
+    if body.attempt is not None and not _is_present(task, body.attempt, ctx):
+        return _refusal(
+            task, body, ctx, _how(lease for lease in task.leases if lease.attempt == body.attempt)
+        )
+    if body.worker_id is not None:
+        if body.worker_id == task.worker and not _is_orphan(task, ctx):
+            return None
+        return _refusal(
+            task, body, ctx, _how(lease for lease in task.leases if lease.worker == body.worker_id)
+        )
+    if body.attempt is not None or not _is_report(body):
+        return None
+    mine = [lease for lease in task.leases if lease.owner == ctx.order.by.id and lease.ended != RETURNED]
+    reason = _unnamed(task, mine, ctx)
+    return None if reason is None else _refusal(task, body, ctx, reason)
+
+
+def refuse_unseen(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None:
+    """Return what a worker hears that has had a task which it does not see any more; None for who never had it."""
+    mine = [lease for lease in task.leases if lease.owner == ctx.order.by.id]
+    if not mine:
+        return None
+    named = [lease for lease in mine if lease.attempt == body.attempt or lease.worker == body.worker_id]
+    reason = _how(named or mine)
+    return conflict(_message(reason), reason=reason, attempt=body.attempt, current_attempt=None)
+
+
+def over(task: Task) -> dict[str, Any]:
+    """Return what a refusal says of a task that has ended: its status, and the reason why nothing more counts."""
+    reason = CANCELLED if task.status is Status.CANCELLED else REPORTED
+    if task.leases and task.status is not Status.CANCELLED:
+        reason = task.leases[-1].ended
+    return {"status": task.status, "reason": reason, "assigned_worker": None}
+
+
+def _is_report(body: UpdateTask) -> bool:
+    return body.status in _REPORTED_STATUSES or body.progress is not None or body.result is not None
+
+
+def _is_orphan(task: Task, ctx: Context) -> bool:
+    """Say whether the lease has ended, and the task is only still to be queued again."""
+    return task.id in ctx.state.orphans
+
+
+def _is_present(task: Task, attempt: int, ctx: Context) -> bool:
+    if task.status in TERMINAL or task.status is Status.RUNNING:
+        return attempt == task.attempt and not _is_orphan(task, ctx)
+    # A task in line has no present attempt, only a next one.
+    return attempt == task.attempt + 1
+
+
+def _unnamed(task: Task, mine: list[Lease], ctx: Context) -> str | None:
+    """Return why a report that names nothing is refused, given the leases of its author's workers."""
+    if not mine:
+        return None
+    is_ours = task.worker == mine[-1].worker and mine[-1].attempt == task.attempt
+    if task.status in TERMINAL or (task.status is Status.RUNNING and not _is_orphan(task, ctx)):
+        if is_ours:
+            return AMBIGUOUS if len({lease.worker for lease in mine}) > 1 else None
+        return None if task.status in TERMINAL else _how(mine)
+    return _how(mine)
+
+
+def _how(leases: Any) -> str:
+    """Return how the newest of some leases ended; one that is not marked as ended belongs to a worker that is gone."""
+    found = list(leases)
+    return (found[-1].ended or LEASE_EXPIRED) if found else OVER
+
+
+def _message(reason: str) -> str:
+    return _MESSAGES.get(reason, f"The {reason} of this attempt has passed")
+
+
+def _refusal(task: Task, body: UpdateTask, ctx: Context, reason: str) -> Rejected:
+    runs = task.status is Status.RUNNING and not _is_orphan(task, ctx)
+    now = "nobody has the task now"
+    if runs:
+        now = "a person has the task now" if task.worker is None else f"{task.worker} has the task now"
+    named = {"attempt": body.attempt, "worker_id": body.worker_id}
+    return conflict(
+        f"{_message(reason)}; {now}",
+        reason=reason,
+        **{name: value for name, value in named.items() if value is not None},
+        current_attempt=task.attempt if runs or task.status in TERMINAL else None,
+        assigned_worker=task.worker if runs else None,
+    )
