@@ -49,12 +49,12 @@ def log_in() -> None:
     session.headers["Authorization"] = "Bearer " + token
 
 
-def work(task_id: str) -> None:
-    """Do one task: read it, count, and tell the progress and the end."""
+def work(task_id: str, attempt: int) -> None:
+    """Do one task: read it, count, and tell the progress and the end of the attempt that the heartbeat gave."""
     words = call("GET", f"/tasks/{task_id}")["description"].split()
-    call("PUT", f"/tasks/{task_id}", {"progress": 50})
+    call("PUT", f"/tasks/{task_id}", {"progress": 50, "attempt": attempt})
     print(f"{task_id}: {len(words)} words, {len({word.lower() for word in words})} different", flush=True)
-    call("PUT", f"/tasks/{task_id}", {"status": "completed", "progress": 100})
+    call("PUT", f"/tasks/{task_id}", {"status": "completed", "progress": 100, "attempt": attempt})
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def main() -> None:
             time.sleep(told["next_heartbeat_s"])
             continue
         try:
-            work(told["assigned_task"])
+            work(told["assigned_task"], told["attempt"])
         except SystemExit as refused:  # cancelled, or given to another worker meanwhile
             print(refused, file=sys.stderr)
             time.sleep(told["next_heartbeat_s"])

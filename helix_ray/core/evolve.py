@@ -10,7 +10,6 @@ from typing import Any
 
 from helix_ray.core import events as ev
 from helix_ray.core import leases
-from helix_ray.core.access import SYSTEM
 from helix_ray.core.evolve_accounts import ACCOUNT_FACTS
 from helix_ray.core.evolve_projects import PROJECT_FACTS
 from helix_ray.core.evolve_workers import WORKER_FACTS, hold, let_go, reload
@@ -277,8 +276,7 @@ def _hand_in(state: State, task: Task) -> None:
 def _failed(state: State, event: ev.TaskFailed, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     _shift(state, task, move(task.status, "TaskFailed"), fact)
-    by_system = fact.actor == SYSTEM.id
-    _end_lease(task, leases.ended_by_failure(str(event.error.get("reason")), by_system=by_system))
+    _end_lease(task, leases.ended_by_end(task.status, event.error))
     _learn(state, task, event.duration_s)
     _wait_no_more(state, task)
     task.error = event.error

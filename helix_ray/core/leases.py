@@ -6,8 +6,8 @@ another worker of the same user. So a task remembers its newest leases; what it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 LEASES_REMEMBERED = 8
 
@@ -17,7 +17,7 @@ CANCELLED: Final = "cancelled"
 REPORTED: Final = "reported"
 RETURNED: Final = "returned"
 # What ends an attempt without its worker, by the reason in the task's error; a deadline or timeout goes by its own name.
-_OF_REASON: Final = {"lost": LEASE_EXPIRED}
+_OF_REASON: Final = {"lost": LEASE_EXPIRED, "timeout": "timeout", "deadline": "deadline"}
 _OF_CAUSE: Final = {"lost": LEASE_EXPIRED, "retry": REPORTED, "returned": RETURNED}
 
 
@@ -45,6 +45,8 @@ def ended_by_requeue(cause: str) -> str:
     return _OF_CAUSE.get(cause, cause)
 
 
-def ended_by_failure(reason: str, *, by_system: bool) -> str:
-    """Return how a lease ended whose task has failed: the system ends it for a reason, its worker by a report."""
-    return _OF_REASON.get(reason, reason) if by_system else REPORTED
+def ended_by_end(status: str, error: Mapping[str, Any] | None) -> str:
+    """Return how the last attempt of a task ended, by the task's status and error."""
+    if status == CANCELLED:
+        return CANCELLED
+    return _OF_REASON.get(str((error or {}).get("reason")), REPORTED)

@@ -13,6 +13,7 @@ from helix_ray.core.access import Principal
 from helix_ray.core.answers import Answer
 from helix_ray.core.errors import ErrorCode, Rejected, conflict
 from helix_ray.core.harmony.explanation import ended
+from helix_ray.core.leases import ended_by_end
 from helix_ray.core.orders import (
     CancelTask,
     DeleteTask,
@@ -123,4 +124,12 @@ def settled_by(order: Order, body: SubmitTasks, reply: Answer) -> Order | Reject
 
 def _over(task: dict[str, Any]) -> Rejected:
     """Refuse to change a task that has ended; NOT_FOUND would deny that it was there."""
-    return conflict(f"Task is {task['status']}", status=task["status"])
+    status = task["status"]
+    reason = ended_by_end(status, task["error"])
+    return conflict(
+        f"Task is {status}",
+        status=status,
+        reason=reason,
+        current_attempt=task["attempt"],
+        assigned_worker=None,
+    )

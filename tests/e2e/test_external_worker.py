@@ -136,7 +136,7 @@ def test_a_killed_workers_task_goes_to_the_other(live: Live, admin: httpx.Client
     assert seen["assigned_worker"] != taken["assigned_worker"]
     late: Json = {"status": "failed", "error": "too late", "attempt": taken["attempt"]}
     details = error_of(admin.put(f"/tasks/{task_id}", json=late), 409, "CONFLICT")
-    assert (details["attempt"], details["current_attempt"]) == (1, 2)
+    assert (details["reason"], details["attempt"], details["current_attempt"]) == ("lease_expired", 1, 2)
     late = {"status": "failed", "error": "too late", "worker_id": taken["assigned_worker"]}
     error_of(admin.put(f"/tasks/{task_id}", json=late), 409, "CONFLICT")
     assert task_of(admin, task_id)["status"] == "completed"

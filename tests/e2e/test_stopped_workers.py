@@ -196,7 +196,7 @@ def test_every_late_report_is_answered_409(story: Story) -> None:
     assert attempts(refused) == attempts(story.frozen)
     assert {(report["status"], report["error"]["code"]) for report in refused} == {(409, "CONFLICT")}
     details = [report["error"]["details"] for report in refused]
-    assert details == [{"attempt": 1, "current_attempt": 2}] * LATE
+    assert {(d["reason"], d["attempt"], d["current_attempt"]) for d in details} == {("lease_expired", 1, 2)}
     assert {task["id"] for task in story.before} == {attempt["id"] for attempt in story.held}
     assert story.after == story.before
 

@@ -55,6 +55,18 @@ def test_a_worker_does_a_whole_job_with_the_documented_calls_alone() -> None:
         assert (line.tasks_completed, line.status) == (1, "idle")
 
 
+def while_only_one_is_heard(
+    api: Api, clock: ManualClock, lease_s: float, client: httpx.Client, worker_id: str
+) -> None:
+    """Let leases end but one worker's. The judge must not have been stalled itself: it looks on while time passes."""
+    api.plane.react()
+    clock.advance(lease_s / 2)
+    for _ in range(int(lease_s)):
+        beat(client, worker_id, status="busy")
+        clock.advance(1.0)
+        api.plane.react()
+
+
 def test_a_late_worker_is_fenced_off() -> None:
     """After the lease ends the task goes to another worker, and the first one's result is a conflict."""
     clock, settings = ManualClock(), Settings()
@@ -63,13 +75,7 @@ def test_a_late_worker_is_fenced_off() -> None:
         slow_id, fast_id = register(slow), register(fast)
         task_id = api.submit(owner)
         assert beat(slow, slow_id)["attempt"] == 1
-        api.plane.react()
-        clock.advance(settings.lease_s / 2)
-        # The judge must not have been stalled itself: it looks on while time passes.
-        for _ in range(int(settings.lease_s)):
-            beat(fast, fast_id, status="busy")
-            clock.advance(1.0)
-            api.plane.react()
+        while_only_one_is_heard(api, clock, settings.lease_s, fast, fast_id)
         assert owner.get(f"/workers/{slow_id}").json()["status"] == "lost"
         given = beat(fast, fast_id)
         assert (given["assigned_task"], given["attempt"]) == (task_id, 2)
@@ -78,6 +84,42 @@ def test_a_late_worker_is_fenced_off() -> None:
         error_of(owner.put(f"/tasks/{task_id}", json=late), 409, "CONFLICT")
         done = {"status": "completed", "attempt": 2, "worker_id": fast_id}
         assert fast.put(f"/tasks/{task_id}", json=done).status_code == 200
+
+
+def test_the_late_report_of_one_worker_is_not_the_next_ones() -> None:
+    """Two workers of one user, and calls of the documented client, which names no attempt: refused as ambiguous, and told who
+    has the task. With the heartbeat's attempt each is heard for itself."""
+    clock, settings = ManualClock(), Settings()
+    with serving_api(clock=clock) as api:
+        owner, worker = api.client(), api.add("twins", "worker")
+        first, second = register(worker), register(worker)
+        task_id = api.submit(owner, type="building")
+        assert beat(worker, first)["attempt"] == 1
+        while_only_one_is_heard(api, clock, settings.lease_s, worker, second)
+        given = beat(worker, second)
+        assert (given["assigned_task"], given["attempt"]) == (task_id, 2)
+        done = {"status": "completed", "progress": 100, "result": {"by": "first"}}
+        for named, reason in (
+            ({}, "ambiguous"),
+            ({"attempt": 1}, "lease_expired"),
+            ({"worker_id": first}, "lease_expired"),
+        ):
+            details = error_of(worker.put(f"/tasks/{task_id}", json={**done, **named}), 409, "CONFLICT")[
+                "details"
+            ]
+            assert (details["reason"], details["assigned_worker"], details["current_attempt"]) == (
+                reason,
+                second,
+                2,
+            )
+        mine = {**done, "result": {"by": "second"}, "attempt": given["attempt"]}
+        assert worker.put(f"/tasks/{task_id}", json=mine).status_code == 200
+        assert worker.put(f"/tasks/{task_id}", json=mine).status_code == 200
+        assert owner.get(f"/tasks/{task_id}/result").json()["result"] == {"by": "second"}
+        late = error_of(worker.put(f"/tasks/{task_id}", json={**done, "attempt": 1}), 409, "CONFLICT")[
+            "details"
+        ]
+        assert (late["reason"], late["assigned_worker"]) == ("lease_expired", None)
 
 
 def test_draining_and_back(api: Api, admin: httpx.Client) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from helix_ray.core.decide.outcome import Context
 from helix_ray.core.errors import Rejected, conflict
-from helix_ray.core.leases import CANCELLED, LEASE_EXPIRED, REPORTED, RETURNED, Lease
+from helix_ray.core.leases import CANCELLED, LEASE_EXPIRED, REPORTED, RETURNED, Lease, ended_by_end
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import UpdateTask
 from helix_ray.core.state import Task
@@ -67,10 +67,12 @@ def refuse_unseen(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None
 
 def over(task: Task) -> dict[str, Any]:
     """Return what a refusal says of a task that has ended: its status, and the reason why nothing more counts."""
-    reason = CANCELLED if task.status is Status.CANCELLED else REPORTED
-    if task.leases and task.status is not Status.CANCELLED:
-        reason = task.leases[-1].ended
-    return {"status": task.status, "reason": reason, "assigned_worker": None}
+    return {
+        "status": task.status,
+        "reason": ended_by_end(task.status, task.error),
+        "current_attempt": task.attempt,
+        "assigned_worker": None,
+    }
 
 
 def _is_report(body: UpdateTask) -> bool:
