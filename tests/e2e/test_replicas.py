@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -9,12 +10,15 @@ import socket
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
+from random import Random
 
 import httpx
 import pytest
 
 from tests.asking import Asking
-from tests.e2e.live import REPLICA, Live, error_of, function, serving
+from tests.contract.crowd import by_door
+from tests.e2e.live import HISTORIAN, MASTER, REPLICA, Live, error_of, function, serving
+from tests.e2e.live_histories import Kills, crowd_over
 from tests.ray.signals import until
 
 REPLICAS = 3
@@ -26,7 +30,9 @@ TASK = {"title": "t", "type": "planning"}
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    with serving(tmp_path_factory.mktemp("replicas") / "data", api_replicas=REPLICAS) as server:
+    data_dir = tmp_path_factory.mktemp("replicas") / "data"
+    # Tasks leave memory while the crowd looks on; its workers outside are never lost.
+    with serving(data_dir, api_replicas=REPLICAS, retention_s=1, lease_s=600) as server:
         yield server
 
 
@@ -125,3 +131,35 @@ def test_a_stopped_one_is_ended_and_replaced(live: Live) -> None:
     assert load.came["broken"] <= ASKERS
     client = live.client()
     assert client.post("/tasks", json=function("add", 20, 1)).status_code == 201
+
+
+CROWD_S = 10.0
+KILLS: Kills = ((1.5, REPLICA), (3.5, MASTER), (6.0, REPLICA), (6.5, MASTER))
+
+
+def check_histories(live: Live, seconds: float, kills: Kills, seed: int) -> dict[str, int]:
+    """Run a crowd and check what it saw; return how many answers came through each door, and how many never came."""
+    three(live)
+    crowd = asyncio.run(crowd_over(live, seconds, kills, seed))
+    told = crowd.violations()
+    assert not told, f"seed {seed}:\n" + "\n".join(told)
+    return {**by_door(crowd), "none": crowd.answered["nothing"], "families": len(crowd.families)}
+
+
+def test_histories_of_all_doors_are_linearizable(live: Live) -> None:
+    """REST to three replicas and the Python API, while replicas and the master are killed: whoever asks sees every
+    write that was answered before, whoever wrote it, in memory or out of it."""
+    answers = check_histories(live, CROWD_S, KILLS, seed=1)
+    assert all(answers.get(door, 0) > 10 for door in ("hx", "http0", "http1")), answers
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_histories_are_linearizable_for_long(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same for minutes: CHAOS_S seconds, CHAOS_SEED."""
+    seconds, seed = float(os.environ.get("CHAOS_S", "140")), int(os.environ.get("CHAOS_SEED", "7"))
+    chance, at_s, kills = Random(seed), 0.0, []
+    while (at_s := at_s + chance.uniform(1, 6)) < seconds - 5:
+        kills.append((at_s, chance.choice((REPLICA, REPLICA, MASTER, HISTORIAN))))
+    with capsys.disabled():
+        print(f"\nhistories: {check_histories(live, seconds, kills, seed)}, killed {len(kills)}, seed {seed}")
