@@ -1,17 +1,20 @@
 """Deploys the API from a process of its own, which ends when that is done.
 
 Serve's modules are 40 MiB, and the session has no use for them once its replicas listen. They are loaded while Ray's head
-comes up; the address then comes over stdin, and what came of it goes back over stdout.
+comes up; the address then comes over stdin, and what came of both goes back over stdout.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
@@ -23,7 +26,7 @@ ENDED = "the process that deploys the API has ended"
 
 
 class Outcome(NamedTuple):
-    """What came of it: what Serve lacks, or the traceback of another error; both are empty when the replica listens."""
+    """What came of a step: what Serve lacks, or the traceback of another error; both are empty where it is done."""
 
     moved: str = ""
     error: str = ""
@@ -41,12 +44,24 @@ class Deploying:
             preexec_fn=lambda: process_tree.die_with_parent(parent),  # one thread here, so this is safe
         )
 
-    def deploy(self, address: str, settings: Settings) -> None:
-        """Deploy on the Ray cluster at `address`; returns when the replica listens.
+    def loaded(self) -> None:
+        """Wait until Serve is loaded. Raises SeamMoved where it has not what we use of it, RuntimeError as deploy does."""
+        self._hear()
 
-        Raises SeamMoved where Serve has not what we use of it, RuntimeError with the traceback where it does not come up.
+    def deploy(self, address: str, settings: Settings) -> None:
+        """Deploy on the Ray cluster at `address`, when it is loaded; returns when the replica listens.
+
+        Raises RuntimeError with the traceback where it does not come up.
         """
-        said, _ = self._process.communicate(pickle.dumps((address, settings.without_password())))
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
+            pipe.write(pickle.dumps((address, settings.without_password())))
+        self._hear()
+        self._process.wait()
+
+    def _hear(self) -> None:
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline()
         outcome = Outcome(*json.loads(said)) if said else Outcome(error=ENDED)
         if outcome.moved:
             raise SeamMoved(outcome.moved)
@@ -62,29 +77,38 @@ def check_seams() -> None:
     seams.check((*serve_seams.SEAMS, *uvicorn_seams.SEAMS))
 
 
-def main() -> int:
-    """Load, wait for the address, deploy, and say what came of it."""
-    # What others print must not get into the answer.
-    answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+def main() -> None:
+    """Load, wait for the address, deploy, and say what came of each of both."""
+    # What others print must not get into the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    answer.write(json.dumps(_outcome(sys.argv[1])).encode())
-    answer.flush()
+    for step in (_load, partial(_deploy, sys.argv[1])):
+        outcome = _outcome(step)
+        print(json.dumps(outcome), file=answers, flush=True)
+        if outcome != Outcome():
+            break
     # An orderly end of Ray's driver would keep whoever waits for this process.
     os._exit(0)
 
 
-def _outcome(app: str) -> Outcome:
-    try:
-        check_seams()
-        deployment = import_module("serve_app.deployment")
-        factory = deployment.load_factory(app) if app else deployment.control_plane_app
-        given = sys.stdin.buffer.read()
-        if given:
-            address, settings = pickle.loads(given)  # noqa: S301  # our own parent's
-            from launcher.up import cluster
+def _load() -> None:
+    check_seams()
+    import_module("serve_app.deployment")
 
-            cluster.connect(address)
-            deployment.deploy(settings, factory)
+
+def _deploy(app: str) -> None:
+    from launcher.up import cluster
+    from serve_app import deployment
+
+    factory = deployment.load_factory(app) if app else deployment.control_plane_app
+    address, settings = pickle.load(sys.stdin.buffer)  # noqa: S301  # our own parent's
+    cluster.connect(address)
+    deployment.deploy(settings, factory)
+
+
+def _outcome(step: Callable[[], None]) -> Outcome:
+    try:
+        step()
     except SeamMoved as moved:
         return Outcome(moved=str(moved))
     except Exception:
@@ -93,4 +117,4 @@ def _outcome(app: str) -> Outcome:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -130,6 +130,7 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
         return cluster.tend(say)
 
     try:
+        child.loaded()
         deploy = partial(child.deploy, address, settings)
         look = _start(settings, app, address, deploy, nodes_come=cluster.wait_for_all)
         _watch(look, goes_on)

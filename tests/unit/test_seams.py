@@ -106,7 +106,7 @@ def test_private_names_stand_in_the_seam_files_only() -> None:
 
 
 def test_helix_up_ends_with_the_sentence(tmp_path: Path) -> None:
-    """`helix up` does not start on a Serve that moved: one line, exit code 2, before Ray is started."""
+    """`helix up` does not start on a Serve that moved: one sentence, exit code 2, before anything runs on Ray."""
     (tmp_path / "sitecustomize.py").write_text(
         "import ray.serve._private.replica as r\nr.start_http = r.__dict__.pop('start_asgi_http_server')\n"
     )
@@ -116,9 +116,14 @@ def test_helix_up_ends_with_the_sentence(tmp_path: Path) -> None:
         "HELIX_DATA_DIR": str(tmp_path / "data"),
     }
     (tmp_path / "data").mkdir(mode=0o700)
-    command = [sys.executable, "-m", "launcher.up.session", "--temp-dir", str(tmp_path / "r")]
+    session = (
+        "import sys\nfrom launcher.up import cluster, session\n"
+        "cluster.LocalCluster.start = lambda self: 'nowhere:1'\nsys.exit(session.main())\n"
+    )
+    command = [sys.executable, "-c", session, "--temp-dir", str(tmp_path / "r")]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
-    assert ended.stderr.startswith("helix up: cannot start: ray 2.")
-    assert "start_asgi_http_server is missing; install ray" in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
+    started, sentence = ended.stderr.splitlines()
+    assert started == "helix up: starting 1 Ray node"
+    assert sentence.startswith("helix up: cannot start: ray 2.")
+    assert "start_asgi_http_server is missing; install ray" in sentence
