@@ -70,5 +70,11 @@ class LocalServer:
         except Exception as error:
             log.exception("call of %s failed", method)
             answer = (number, False, repr(error))
-        if connection.transport is not None:
+        if connection.transport is None:
+            return
+        try:
             connection.send(answer)
+        except Exception as error:
+            # An answer that cannot be a message: whoever waits for it must hear that there is none.
+            log.exception("the answer to %s cannot be sent", method)
+            connection.send((number, False, repr(error)))

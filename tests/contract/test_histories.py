@@ -14,29 +14,20 @@ from random import Random
 
 import pytest
 
-from helix_ray.core.orders import RegisterWorker
-from helix_ray.core.policy import Policy
 from helix_ray.plane.control import Plane
-from helix_ray.testing import ManualClock, MemoryControlPlane
 from helix_ray.views.history import History
 from tests.contract.crowd import Crowd, by_door
 from tests.contract.doors import PortDoor
 from tests.contract.faulty_links import NONE, FaultyLinks, World
 from tests.contract.task_model import Model
 from tests.contract.virtual_time import run
+from tests.contract.worlds import memory
 
 CLIENTS = 6
 ROUNDS = 60
 CALLERS = 3
 SEEDS = int(os.environ.get("HISTORY_SEEDS", "6"))
 FIRST_SEED = int(os.environ.get("HISTORY_FIRST_SEED", "1"))
-
-
-def memory() -> MemoryControlPlane:
-    """Return a control plane with a node that takes everything and ends nothing."""
-    plane = MemoryControlPlane(Policy(), ManualClock())
-    plane.give(RegisterWorker("node1", (), {"cpu": 1e6}, "worker-node1", "node", "n1", "boot"))
-    return plane
 
 
 @pytest.fixture

@@ -31,6 +31,10 @@ class Desk:
         await self.gate.wait()
         return "open"
 
+    async def unsendable(self) -> Any:
+        """Return what cannot be pickled."""
+        return lambda: None
+
     async def fail(self) -> None:
         """Raise."""
         raise ValueError("broken")
@@ -40,7 +44,9 @@ class Desk:
 async def linked() -> AsyncIterator[tuple[Desk, LocalServer, LocalLink]]:
     """Serve a desk and connect to it."""
     desk = Desk()
-    server = LocalServer({"echo": desk.echo, "wait": desk.wait, "fail": desk.fail})
+    server = LocalServer(
+        {"echo": desk.echo, "wait": desk.wait, "fail": desk.fail, "unsendable": desk.unsendable}
+    )
     link = await LocalLink.connect(await server.listen())
     try:
         yield desk, server, link
@@ -92,6 +98,8 @@ def test_a_call_that_fails_fails_alone() -> None:
             await link.call("fail")
         with pytest.raises(CallFailed, match="gate"):
             await link.call("gate")
+        with pytest.raises(CallFailed, match="pickle"):
+            await link.call("unsendable")
         assert await link.call("echo", 2) == 2
 
     run(work)

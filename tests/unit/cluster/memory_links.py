@@ -30,7 +30,9 @@ from helix_ray.engine import Engine
 from helix_ray.execution import progress
 from helix_ray.execution.failure import describe
 from helix_ray.journal.memory import MemoryJournal
+from helix_ray.plane.links import LinkLost
 from helix_ray.plane.names import HISTORIAN
+from helix_ray.ports import NotReady
 from helix_ray.wire.ids import new_seed
 
 NODE = "worker-node1"
@@ -63,6 +65,8 @@ class MemoryLinks:
         self.questions: list[Question] = []
         self.kept: dict[tuple[str, int], dict[str, Any]] = {}
         self.asked = asyncio.Event()
+        self.lose_answers = 0
+        self.reason: str | None = None
         self._news = asyncio.Event()
         self._do(RegisterWorker("node1", ("testing",), {"cpu": 1e6}, NODE, "node", "n1", BOOT))
 
@@ -83,7 +87,13 @@ class MemoryLinks:
         if name.startswith("helix-node-"):
             method, *arguments = arguments
             return getattr(self, method)(*arguments)
-        return await getattr(self, name)(*arguments)
+        if self.reason is not None:
+            return NotReady(self.reason)
+        answer = await getattr(self, name)(*arguments)
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise LinkLost("lost on the way back")
+        return answer
 
     async def execute_batch(self, orders: Sequence[Order]) -> list[Receipt | Rejected]:
         self.batches.append(len(orders))

@@ -20,7 +20,7 @@ from helix_ray.cluster.options import spec_of
 from helix_ray.cluster.waiting import POLLS_MAX
 from helix_ray.core.errors import ErrorCode, Refused
 from helix_ray.core.questions import WaitTasks
-from tests.unit.cluster.memory_links import links_of
+from tests.unit.cluster.memory_links import NODE, links_of
 
 Connect = Callable[..., Cluster]
 WAIT_S = 20.0
@@ -359,3 +359,40 @@ def test_closing_fails_what_waits(connect: Connect) -> None:
     cluster.close()
     with pytest.raises(hx.ClusterUnavailable):
         handle.result(WAIT_S)
+
+
+def test_a_cancel_is_carried_out_once_though_its_answer_is_lost(connect: Connect) -> None:
+    """The second time it has the first answer: a task that this call ended had not ended before."""
+    cluster = connect(hold=True)
+    handle = cluster.submit(square, 3)
+    links_of(cluster).lose_answers = 1
+    assert handle.cancel()
+    assert not cluster.submit(square, 3).done()
+
+
+def test_a_control_plane_that_does_not_answer_is_one_exception(connect: Connect) -> None:
+    """Whatever is asked: ClusterUnavailable, with the reason that was given."""
+    cluster = connect()
+    handle = cluster.submit(square, 3)
+    links_of(cluster).reason = "the disk is full"
+    for call in (
+        handle.status,
+        handle.cancel,
+        lambda: cluster.submit(square, 1),
+        lambda: cluster.distribute(handle),
+    ):
+        with pytest.raises(hx.ClusterUnavailable, match="the disk is full"):
+            call()
+
+
+def test_distribute_answers_as_the_api_does(connect: Connect) -> None:
+    """A task that waits for somebody is started now; a dry run starts nothing; what is not there is refused."""
+    cluster = connect(hold=True)
+    handle = cluster.submit(square, 3, strategy="manual")
+    assert cluster.distribute(handle, dry_run=True)["assigned_nodes"] == [NODE]
+    assert handle.status() == "pending"
+    started = cluster.distribute(handle)
+    assert (started["distributed"], started["assigned_nodes"], handle.status()) == (True, [NODE], "running")
+    assert cluster.distribute(handle.id)["already_running"]
+    with pytest.raises(Refused, match="not found"):
+        cluster.distribute("task-none")

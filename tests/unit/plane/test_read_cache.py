@@ -26,7 +26,7 @@ VIEWER = Principal("user-3", "three", ("viewer",))
 
 
 def view(task_id: str = "task-1", status: str = "pending") -> dict[str, Any]:
-    return {"id": task_id, "owner": OWNER.id, "project_id": None, "status": status}
+    return {"id": task_id, "owner": OWNER.id, "holder": None, "project_id": None, "status": status}
 
 
 @pytest.fixture
