@@ -37,11 +37,12 @@ from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.orders import (
     CloseSession,
     Heartbeat,
+    NoteRefusals,
     OpenSession,
     Order,
     Receipt,
     RefreshSession,
-    RefuseLogin,
+    Refusal,
     RegisterWorker,
     RemoveWorker,
     RetireWorkers,
@@ -49,6 +50,7 @@ from helix_ray.core.orders import (
 from helix_ray.core.placement.kept import KeptFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import ListTasks, Question, WorkFor
+from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
 from helix_ray.core.state import State
 from helix_ray.plain import plain_bytes
 from helix_ray.ports import Batch, Clock, Journal, Snapshot
@@ -65,7 +67,7 @@ SNAPSHOT_TAIL_FACTS_MIN = 50_000
 
 
 # What may use the last room up: somebody must be able to log in and look, and to end a session.
-VITAL = (OpenSession, RefreshSession, CloseSession, RefuseLogin)
+VITAL = (OpenSession, RefreshSession, CloseSession)
 
 
 class Room(Protocol):
@@ -114,6 +116,7 @@ class Engine:
         self.policy = policy
         self.clock = clock
         self.liveness = Liveness()
+        self.refusals = Tally()
         self.state = State()
         self._started_at = clock.wall()
         # For questions: what they try out on it is undone. The scheduler keeps one of its own.
@@ -151,6 +154,7 @@ class Engine:
             answers.append(self._decide_and_fold(order, now, facts, room))
             if facts_max is not None and len(facts) >= facts_max:
                 break
+        self._keep_refusals(now, facts, room)
         if facts:
             try:
                 self.journal.append(facts)
@@ -188,7 +192,11 @@ class Engine:
             # decide changes nothing, so an order that trips over a bug harms nobody else.
             log.exception("order failed", extra={"request_id": order.request_id})
             return Rejected(ErrorCode.INTERNAL_ERROR, "Internal error")
-        if isinstance(decided, (Rejected, Receipt)):
+        if isinstance(decided, Receipt):
+            return decided
+        for refused in [decided] if isinstance(decided, Rejected) else decided.refused:
+            self._note(refusal_of_order(order, refused), now)
+        if isinstance(decided, Rejected):
             return decided
         if decided.events and (refusal := room(vital=isinstance(order.body, VITAL))) is not None:
             if isinstance(order.body, Heartbeat):
@@ -201,7 +209,23 @@ class Engine:
             evolve(self.state, fact)
             facts.append(fact)
         self._note_pulse(order, decided.data, now)
+        if isinstance(order.body, NoteRefusals):
+            for noted in order.body.refusals:
+                self.refusals.note(noted, now)
         return Receipt(self.state.seq, decided.data)
+
+    def _note(self, refusal: Refusal | None, now: float) -> None:
+        if refusal is not None:
+            self.refusals.note(refusal, now)
+
+    def _keep_refusals(self, now: float, facts: list[Fact], room: _Asked) -> None:
+        """Make facts of the refusals that are due; they may not use the last room up."""
+        if not self.refusals.due(now) or room(vital=False) is not None:
+            return
+        for row in self.refusals.take(now):
+            fact = Fact(self.state.seq + 1, now, row.author, row.request_id, row.event, row.origin)
+            evolve(self.state, fact)
+            facts.append(fact)
 
     def _note_pulse(self, order: Order, data: dict[str, Any], now: float) -> None:
         body = order.body
@@ -221,6 +245,12 @@ class Engine:
 
     def query(self, question: Question, by: Principal) -> dict[str, Any] | Rejected:
         """Answer a question from the present state, for whom the asker is in it."""
+        reply = self._answered(question, by)
+        if isinstance(reply, Rejected):
+            self._note(refusal_of_question(type(question).__name__, by, reply), self.clock.wall())
+        return reply
+
+    def _answered(self, question: Question, by: Principal) -> dict[str, Any] | Rejected:
         admitted = admit(self.state, by, type(question).__name__, self.clock.wall())
         if isinstance(admitted, Rejected):
             return admitted

@@ -20,6 +20,7 @@ from serve_app.deps import Services
 from serve_app.direct import Direct
 from serve_app.edge import unparsed
 from serve_app.edge.stack import wrap
+from serve_app.refusals import RefusalDesk
 from serve_app.routes import (
     api_tokens,
     auth,
@@ -82,12 +83,14 @@ def build_app(
         tokens=tokens or Tokens(keys),
         passwords=PasswordGate(),
         sessions=sessions or SessionCache(control),
+        refusals=RefusalDesk(control),
         secrets=(keys.secrets[keys.current], *keys.secrets.values()),
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await services.refusals.close()
         await services.sessions.close()
         await limiter.close()
         services.passwords.close()

@@ -15,11 +15,12 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from helix_ray.config import Settings
-from helix_ray.core.access import SYSTEM, Principal, may
+from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, Principal, may
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden, invalid
 from helix_ray.core.orders import Order, OrderBody, Receipt
 from helix_ray.core.origin import Origin
 from helix_ray.core.questions import Question
+from helix_ray.core.refusals import refusal_of
 from helix_ray.ports import ControlPlane
 from helix_ray.security.passwords import PasswordGate
 from helix_ray.security.tokens import Tokens
@@ -27,6 +28,7 @@ from helix_ray.wire.ids import fingerprint, new_seed
 from serve_app.bodies import Body
 from serve_app.edge import state
 from serve_app.problems import request_id_of
+from serve_app.refusals import RefusalDesk
 from serve_app.sessions import SessionCache
 
 VERB: Final = "x-helix-verb"
@@ -49,6 +51,7 @@ class Services:
     tokens: Tokens
     passwords: PasswordGate
     sessions: SessionCache
+    refusals: RefusalDesk
     # Sign what must come out the same on every replica, the present one first; they never leave the process.
     secrets: tuple[bytes, ...] = field(repr=False)
 
@@ -138,15 +141,31 @@ def origin_of(request: Request, by: Principal | None = None) -> Origin:
 
 async def signed_in(request: Request) -> Principal:
     """Return who has a live session; raise Refused (UNAUTHORIZED) for everybody else."""
-    return await _signed_in(request, services_of(request))
+    return await _signed_in(request, services_of(request), request.scope["path"])
 
 
-async def _signed_in(request: Request, services: Services) -> Principal:
+async def _signed_in(request: Request, services: Services, verb: str) -> Principal:
     found = request.scope["state"]
     claims = found.get(state.CLAIMS)
     if claims is None:
-        raise Refused(found.get(state.TOKEN_REFUSAL) or _MISSING)
-    return await services.sessions.principal(claims)
+        refusal = found.get(state.TOKEN_REFUSAL) or _MISSING
+        _note(request, services, verb, refusal, Principal(ANONYMOUS_ID))
+        raise Refused(refusal)
+    try:
+        return await services.sessions.principal(claims)
+    except Refused as refused:
+        token = claims.token_id if claims.token_hash else None
+        by = Principal(claims.user_id or ANONYMOUS_ID, session=claims.session_id, token=token)
+        _note(request, services, verb, refused.rejected, by)
+        raise
+
+
+def _note(request: Request, services: Services, verb: str, rejected: Rejected, by: Principal) -> None:
+    """Keep a refusal for the audit, where it is of a kind that is kept."""
+    request_id, origin = request_id_of(request.scope), origin_of(request, by)
+    refusal = refusal_of(verb, rejected, author=by.id, request_id=request_id, origin=origin)
+    if refusal is not None:
+        services.refusals.note(refusal)
 
 
 async def _caller(request: Request) -> Caller:
@@ -157,9 +176,11 @@ async def _caller(request: Request) -> Caller:
 
 async def caller_of(request: Request, services: Services, verb: str | None) -> Caller:
     """Return who asks; raise Refused (UNAUTHORIZED, FORBIDDEN) for who has no live session, or no role for the verb."""
-    by = await _signed_in(request, services)
+    by = await _signed_in(request, services, verb or "")
     if verb is None or not may(by, verb):
-        raise Refused(forbidden("Insufficient permissions", roles=list(by.roles), action=verb))
+        refusal = forbidden("Insufficient permissions", roles=list(by.roles), action=verb)
+        _note(request, services, verb or "", refusal, by)
+        raise Refused(refusal)
     return Caller(request, services, by)
 
 

@@ -15,7 +15,7 @@ order, and only what it does not vouch for is looked at closely.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from operator import attrgetter
 from typing import Any, get_args
 
@@ -23,8 +23,10 @@ from helix_ray.core.errors import Rejected, invalid
 from helix_ray.core.orders import (
     AttemptReport,
     Heartbeat,
+    NoteRefusals,
     Order,
     OrderBody,
+    Refusal,
     ReportAttempts,
     SubmitTasks,
     UpdateTask,
@@ -142,6 +144,12 @@ def _update(body: UpdateTask, quick: Quick) -> UpdateTask | Rejected:
     return checked
 
 
+def _noted(body: NoteRefusals, quick: Quick) -> NoteRefusals | Rejected:
+    told = [asdict(noted) if isinstance(noted, Refusal) else noted for noted in body.refusals]
+    found = fault(told, "refusals")
+    return body if found is None else refusal(found)
+
+
 def _report(body: ReportAttempts, quick: Quick) -> ReportAttempts | Rejected:
     found = fault([body.worker_id, body.boot], "worker")
     if found is not None:
@@ -181,6 +189,7 @@ def _heartbeat(body: Heartbeat, quick: Quick) -> Heartbeat | Rejected:
 
 
 _CLOSELY: dict[type, Callable[[Any, Quick], Any]] = {
+    NoteRefusals: _noted,
     SubmitTasks: check_specs,
     UpdateTask: _update,
     ReportAttempts: _report,

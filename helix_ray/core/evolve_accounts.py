@@ -57,7 +57,7 @@ def _password_changed(state: State, event: ev.PasswordChanged, fact: ev.Fact) ->
     end_sessions(state, event.id, event.kept_session, "password_changed", fact.at)
 
 
-def _login_refused(state: State, event: ev.LoginRefused, fact: ev.Fact) -> None:
+def _refused(state: State, event: ev.LoginRefused | ev.RequestsRefused, fact: ev.Fact) -> None:
     """Kept for the audit only."""
 
 
@@ -82,7 +82,8 @@ ACCOUNT_FACTS: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
     ev.UserRemoved: _user_removed,
     ev.RolesChanged: _roles_changed,
     ev.PasswordChanged: _password_changed,
-    ev.LoginRefused: _login_refused,
+    ev.LoginRefused: _refused,
+    ev.RequestsRefused: _refused,
     ev.ReceiptKept: _receipt_kept,
     **SESSION_FACTS,
 }

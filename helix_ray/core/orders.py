@@ -8,12 +8,12 @@ crash makes the same ids and is recognised.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from helix_ray.core.access import Principal
 from helix_ray.core.compact import compact
 from helix_ray.core.errors import Rejected
-from helix_ray.core.origin import NOWHERE, Origin
+from helix_ray.core.origin import NOWHERE, Origin, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,14 +297,6 @@ class OpenSession:
 
 
 @dataclass(frozen=True, slots=True)
-class RefuseLogin:
-    """A login that failed; kept for the audit."""
-
-    username: str
-    address: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class RefreshSession:
     """Exchange a refresh token; one that was used before closes the session."""
 
@@ -349,6 +341,39 @@ class NoteTokenUse:
     token_id: str
 
 
+RefusalKind = Literal["login", "token", "forbidden", "late_report"]
+
+REFUSED_SUBJECT_CHARS_MAX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """`count` requests of one author and origin that were refused alike (core/refusals.py), as somebody noted them.
+
+    `subject` is what the first was about: a username, a task's id, else the verb. It is cut and cleaned here, for it
+    comes from outside and must not make the note of it be refused.
+    """
+
+    kind: RefusalKind
+    reason: str
+    subject: str
+    author: str
+    request_id: str
+    origin: Origin = NOWHERE
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if len(self.subject) > REFUSED_SUBJECT_CHARS_MAX or not self.subject.isprintable():
+            object.__setattr__(self, "subject", printable(self.subject[:REFUSED_SUBJECT_CHARS_MAX]))
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRefusals:
+    """Keep for the audit what was refused before it became an order: logins, tokens, what no role allows."""
+
+    refusals: tuple[Refusal, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class RetireTasks:
     """Let finished tasks leave memory once the history has them: those finished at or before both bounds."""
@@ -363,7 +388,7 @@ OrderBody = (
     | DistributeTask | SetQuota | ReportAttempts | RegisterWorker | Heartbeat | DrainWorker | LoseWorker
     | CreateProject | ChangeProject | RemoveProject | AddMember | RemoveMember
     | RetireWorkers | RemoveWorker | CreateUser | RemoveUser | ChangeRoles
-    | ChangePassword | OpenSession | RefuseLogin | RefreshSession | CloseSession | CreateToken | RevokeToken
+    | ChangePassword | OpenSession | NoteRefusals | RefreshSession | CloseSession | CreateToken | RevokeToken
     | NoteTokenUse | RetireTasks
 )  # fmt: skip
 
@@ -390,5 +415,5 @@ class Receipt:
     replayed: bool = False
 
 
-for _kind in (Order, Receipt, AttemptReport, *get_args(OrderBody)):
+for _kind in (Order, Receipt, AttemptReport, Refusal, *get_args(OrderBody)):
     compact(_kind)

@@ -38,11 +38,11 @@ class Origin:
         for name, chars_max in _CHARS_MAX:
             text = getattr(self, name)
             if len(text) > chars_max or not text.isprintable():
-                object.__setattr__(self, name, _printable(text[:chars_max]))
+                object.__setattr__(self, name, printable(text[:chars_max]))
 
 
-def _printable(text: str) -> str:
-    """Return text from outside without what a terminal obeys and what is no UTF-8."""
+def printable(text: str) -> str:
+    """Return text from outside with "?" for what a terminal obeys and what is no UTF-8."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

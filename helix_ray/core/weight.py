@@ -10,6 +10,7 @@ from helix_ray.core.orders import (
     DeleteTask,
     ExpireTasks,
     LoseWorker,
+    NoteRefusals,
     Order,
     OrderBody,
     RegisterWorker,
@@ -32,6 +33,8 @@ RETIRED_PER_TASK = 10
 BYTES_PER_TASK = 2000
 # Of every task or report.
 BYTES_FREE = 200
+# To count a refusal costs less again.
+REFUSALS_PER_TASK = 20
 # To take a link between two tasks away costs less than to make it.
 LINKS_PER_TASK = 40
 # What a worker that starts again, or is removed, may hold is known to the state only; one order takes away so many at most.
@@ -92,6 +95,8 @@ def weight_of(order: Order) -> int:
         return len(body.pairs)
     if isinstance(body, (ReleaseTasks, ExpireTasks)):
         return len(body.task_ids)
+    if isinstance(body, NoteRefusals):
+        return 1 + len(body.refusals) // REFUSALS_PER_TASK
     if isinstance(body, RemoveWorker) or (isinstance(body, RegisterWorker) and body.kind == "node"):
         return TAKEN_AWAY_TASKS
     if _may_reach_others(body):

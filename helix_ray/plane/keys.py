@@ -23,7 +23,7 @@ RECOGNISED: tuple[type, ...] = (
     o.StartAttempts, o.ReleaseTasks, o.ExpireTasks, o.SpreadEndings, o.RetireTasks,  # what is done is left out
     o.Heartbeat,  # a worker that has a task is given the same one again
     o.RetireWorkers,  # who is gone is gone
-    o.RefuseLogin, o.NoteTokenUse,  # counts of what was seen: one more does no harm
+    o.NoteRefusals, o.NoteTokenUse,  # counts of what was seen: one more does no harm
 )  # fmt: skip
 
 

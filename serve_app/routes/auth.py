@@ -17,7 +17,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from helix_ray.core.access import SYSTEM, Principal, inside
+from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, Principal
 from helix_ray.core.ended import MESSAGES
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden
 from helix_ray.core.orders import (
@@ -27,7 +27,7 @@ from helix_ray.core.orders import (
     Order,
     OrderBody,
     RefreshSession,
-    RefuseLogin,
+    Refusal,
 )
 from helix_ray.core.origin import Origin
 from helix_ray.core.questions import GetUser
@@ -82,16 +82,17 @@ async def _authenticated(services: Services, username: str, password: str) -> di
     return known if right else None
 
 
-def _order(request: Request, body: OrderBody, origin: Origin, by: Principal = SYSTEM) -> Order:
+def _order(request: Request, body: OrderBody, origin: Origin) -> Order:
     """Put what the API does for somebody who may not do it by themselves into an envelope."""
-    return Order(body, by, request_id_of(request.scope), new_seed(), origin=origin)
+    return Order(body, SYSTEM, request_id_of(request.scope), new_seed(), origin=origin)
 
 
 async def _note_refusal(request: Request, username: str, by: Principal | None = None) -> None:
     """Keep a wrong password for the audit."""
-    author = SYSTEM if by is None else inside(by.id)
-    order = _order(request, RefuseLogin(username, address_of(request)), origin_of(request, by), author)
-    await services_of(request).execute(order)
+    author = ANONYMOUS_ID if by is None else by.id
+    request_id = request_id_of(request.scope)
+    refusal = Refusal("login", "credentials", username, author, request_id, origin_of(request, by))
+    await services_of(request).refusals.noted(refusal)
 
 
 def _tokens(

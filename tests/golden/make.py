@@ -96,7 +96,8 @@ def accounts(story: Story) -> None:
     story.tell(o.OpenSession(ADA.id, "sess-2", "bb", START + 9e5), SYSTEM)
     story.tell(o.OpenSession(ADA.id, "sess-3", "cc", START + 9e5), SYSTEM)
     story.tell(o.RefreshSession("bb", "dd", START + 1e6), SYSTEM)
-    story.tell(o.RefuseLogin("nobody", "192.0.2.7"), SYSTEM)
+    # Older releases kept one refused login as a fact here.
+    story.tell(o.NoteRefusals(()), SYSTEM)
     story.tell(o.ChangePassword(ADA.id, "$argon2id$4"), ADA)
     story.tell(o.OpenSession(ADA.id, "sess-4", "ee", START + 9e5), SYSTEM)
     story.tell(o.CloseSession("sess-4"), ADA)
@@ -321,12 +322,28 @@ def write_disk(folder: Path) -> None:
     (folder / "journal.lock").unlink()
 
 
+def refusals(story: Story) -> None:
+    """Logins that fail, one after the other, and what no role allows (journal-refusals)."""
+    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
+    origin = Origin("192.0.2.7", "", "curl/8")
+    for name in ("root", "admin", "roott"):
+        refusal = o.Refusal("login", "credentials", name, "anonymous", f"req-{name}", origin)
+        story.tell(o.NoteRefusals((refusal,)), SYSTEM)
+    forbidden = o.Refusal(
+        "forbidden", "RemoveUser", "RemoveUser", ADA.id, "req-ada", Origin(credential="sess-2")
+    )
+    story.tell(o.NoteRefusals((forbidden,)), SYSTEM)
+    story.clock.now += 90
+    story.tell(o.NoteRefusals(()), SYSTEM)
+
+
 STORIES = {
     "journal-1": (accounts, workers, tasks),
     "journal-2": (harmony, surprise),
     "journal-accounts": (access,),
     "journal-projects": (projects,),
     "journal-odd": (odd,),
+    "journal-refusals": (refusals,),
 }
 
 

@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from helix_ray.config import Settings
-from helix_ray.core.events import LoginRefused
 from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN
 from helix_ray.security import passwords
 from helix_ray.security.tokens import KeyRing
@@ -54,12 +53,9 @@ class TestLogin:
         ],
         ids=lambda body: repr(body["username"] + "/" + body["password"][:10]),
     )
-    def test_wrong_ones_are_all_answered_alike_and_kept(self, api: Api, body: dict[str, str]) -> None:
+    def test_wrong_ones_are_all_answered_alike(self, api: Api, body: dict[str, str]) -> None:
         error = error_of(api.anonymous().post("/auth/login", json=body), 401, "UNAUTHORIZED")
         assert error["message"] == "Invalid username or password"
-        newest = api.plane.engine.events(api.plane.engine.state.seq - 1, 1).facts[0]
-        assert isinstance(newest.event, LoginRefused)
-        assert (newest.event.id, newest.event.address) == (body["username"], "127.0.0.1")
 
     @pytest.mark.parametrize(
         "body",

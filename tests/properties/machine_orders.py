@@ -227,6 +227,10 @@ def reports(state: State, worker_id: str) -> st.SearchStrategy[tuple[AttemptRepo
     return st.lists(report, min_size=1, max_size=5).map(tuple)
 
 
+def _noted(name: str) -> o.NoteRefusals:
+    return o.NoteRefusals((o.Refusal("login", "credentials", name, "anonymous", "req-noted"),))
+
+
 def on_accounts(state: State, serial: int, now: float) -> st.SearchStrategy[OrderBody]:
     """Return orders about users and sessions; hashes and session ids never come twice."""
     users = st.sampled_from([*state.users, "user-unknown"])
@@ -244,5 +248,5 @@ def on_accounts(state: State, serial: int, now: float) -> st.SearchStrategy[Orde
         opened,
         st.builds(o.RefreshSession, hashes, st.just(f"hash-{serial}"), expiry),
         st.builds(o.CloseSession, sessions),
-        st.builds(o.RefuseLogin, names),
+        st.builds(_noted, names),
     )

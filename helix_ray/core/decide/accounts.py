@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
-from helix_ray.core.access import ANONYMOUS_ID, ROLES, SYSTEM
+from helix_ray.core.access import ROLES
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.ended import refusal, why_gone
 from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, invalid, not_found
 from helix_ray.core.events import (
     Event,
-    LoginRefused,
     PasswordChanged,
     RolesChanged,
     SessionClosed,
@@ -24,9 +23,11 @@ from helix_ray.core.orders import (
     ChangeRoles,
     CloseSession,
     CreateUser,
+    NoteRefusals,
     OpenSession,
     RefreshSession,
-    RefuseLogin,
+    Refusal,
+    RefusalKind,
     RemoveUser,
 )
 from helix_ray.core.state import Session
@@ -128,10 +129,12 @@ def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
     return Decision(events, data, author=body.user_id)
 
 
-def refuse_login(body: RefuseLogin, ctx: Context) -> Decision:
-    """Keep a failed login for the audit."""
-    author = None if ctx.order.by.id != SYSTEM.id else ANONYMOUS_ID
-    return Decision([LoginRefused(body.username, body.address)], author=author)
+def note_refusals(body: NoteRefusals, ctx: Context) -> Decision | Rejected:
+    """Take note of what was refused elsewhere; which of it becomes facts is the tally's to say (core/refusals.py)."""
+    for noted in body.refusals:
+        if not isinstance(noted, Refusal) or noted.kind not in get_args(RefusalKind) or noted.count < 1:
+            return invalid("Not a valid refusal", field="refusals", allowed_values=[*get_args(RefusalKind)])
+    return Decision()
 
 
 def refresh_session(body: RefreshSession, ctx: Context) -> Decision | Rejected:
@@ -201,7 +204,7 @@ ACCOUNT_ORDERS: dict[type, Decider] = {
     ChangeRoles: change_roles,
     ChangePassword: change_password,
     OpenSession: open_session,
-    RefuseLogin: refuse_login,
+    NoteRefusals: note_refusals,
     RefreshSession: refresh_session,
     CloseSession: close_session,
 }

@@ -24,6 +24,8 @@ class Decision:
     events: list[Event] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     author: str | None = None
+    # Parts of the order that were refused while it was carried out.
+    refused: list[Rejected] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     decision = Decision(data={"seed": ctx.order.seed, "created_at": ctx.now, "waiting": [], "rejected": {}})
     for i, (spec, waits_for) in enumerate(zip(specs, waits, strict=True)):
         if isinstance(waits_for, Rejected):
+            decision.refused.append(waits_for)
             decision.data["rejected"][str(i)] = [waits_for.code.value, waits_for.message, waits_for.details]
             continue
         if waits_for:

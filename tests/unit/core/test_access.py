@@ -43,7 +43,7 @@ TABLE = {
     "RemoveUser": "a",
     "ChangePassword": "advw",
     "OpenSession": "",
-    "RefuseLogin": "",
+    "NoteRefusals": "",
     "RefreshSession": "",
     "CloseSession": "advw",
     "RetireTasks": "",

@@ -196,12 +196,6 @@ def test_logging_out(stage: Stage) -> None:
     assert not stage.state.sessions
 
 
-def test_a_failed_login_is_kept_for_the_audit(stage: Stage) -> None:
-    """As a fact that changes nothing."""
-    stage.give(o.RefuseLogin("ann", "10.0.0.1"), SYSTEM)
-    assert stage.kinds() == ["LoginRefused"]
-
-
 class TestAuthority:
     """A decision looks at the state's user, roles and session, not at what the author says of themselves."""
 

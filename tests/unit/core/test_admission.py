@@ -156,7 +156,7 @@ def test_a_spec_has_a_size() -> None:
         (o.RegisterWorker("h", (), {"cpu": float("inf")}), "resources.cpu"),
         (o.CreateProject("p", LONE), "name"),
         (o.DeleteTask(LONE, retired_owner="x"), "task_id"),
-        (o.RefuseLogin(LONE), "username"),
+        (o.NoteRefusals((o.Refusal("login", LONE, "ann", "anonymous", "req-1"),)), "refusals.0.reason"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

@@ -10,7 +10,7 @@ import pytest
 
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.events import Fact, LoginRefused, TaskReleased, TasksRetired, TaskSubmitted
-from helix_ray.core.orders import AttemptReport, Order, Receipt, RetryTask, SubmitTasks
+from helix_ray.core.orders import AttemptReport, Order, Receipt, Refusal, RetryTask, SubmitTasks
 from helix_ray.core.origin import Origin
 
 THINGS: list[Any] = [
@@ -18,6 +18,7 @@ THINGS: list[Any] = [
     TaskReleased("task-1"),
     TasksRetired(["task-1"], 7),
     Fact(1, 2.5, "user-1", "req-1", TaskSubmitted("task-1", "user-1", {"title": "t"}, ["task-0"])),
+    Refusal("login", "credentials", "ada", "anonymous", "req-1", Origin("192.0.2.7"), 3),
     Order(SubmitTasks(({"title": "t"},), frozenset({"task-0"})), SYSTEM, "req-1", "seed", "key", "print"),
     Fact(2, 2.5, "user-1", "req-1", LoginRefused("ada"), Origin("192.0.2.7", "session-1", "curl/8")),
     Order(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.events import Fact, LoginRefused, TaskReleased
-from helix_ray.core.orders import Order, RefuseLogin
+from helix_ray.core.orders import CreateUser, Order
 from helix_ray.core.origin import (
     ADDRESS_CHARS_MAX,
     CREDENTIAL_CHARS_MAX,
@@ -38,6 +38,6 @@ def test_facts_have_the_origin_of_their_order() -> None:
     journal = MemoryJournal()
     engine = Engine(journal, Policy(), ManualClock())
     origin = Origin("192.0.2.7", "", "curl/8")
-    engine.execute([Order(RefuseLogin("ada"), SYSTEM, "req-1", "seed-1", origin=origin)])
+    engine.execute([Order(CreateUser("ada", "hash", ("viewer",)), SYSTEM, "req-1", "seed-1", origin=origin)])
     (fact,) = journal.read_after(0, 10)
-    assert (fact.origin, fact.outcome) == (origin, "refused")
+    assert (fact.origin, fact.outcome) == (origin, "ok")

@@ -67,7 +67,7 @@ def test_the_shelves_of_receipts_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     stage = Stage()
 
     def keep(key: str) -> list[str]:
-        stage.give(o.RefuseLogin("ann"), SYSTEM, key=key, fingerprint="f")
+        stage.give(o.NoteRefusals(()), SYSTEM, key=key, fingerprint="f")
         return list(stage.state.client_receipts)
 
     for key in ("a", "b", "c"):

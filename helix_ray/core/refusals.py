@@ -1,0 +1,205 @@
+"""Refusals that are kept for the audit: which ones, and how a flood of them stays a few facts.
+
+    kind          what was refused                                           who notes it
+    login         a wrong name or password                                   the login routes
+    token         a token or session that is wrong or has ended              the edge; the engine, of who is gone
+    forbidden     what no role of the asker allows                           routes; the engine
+    late_report   an external worker's report on an attempt that is over     the engine
+
+Left out is what happens to everybody all the time: no token at all, and one that has expired. So are malformed requests,
+and those over a rate limit: figures of the server count them.
+
+The first refusal of a source (kind, author, client address) is a fact in the commit that refuses it. Those that follow
+within WINDOW_S are counted, and the count becomes one more fact when that time is over. So a crash loses counts, and
+never a source. The facts' counts add up to the number of refusals.
+
+A flood from many sources must not fill the disk either. New sources of a kind draw on a budget: SOURCES_BURST_MAX at once,
+and SOURCES_PER_MINUTE from then on. What comes when it is used up counts for the source OTHERS. Each kind has a budget of
+its own, so that failed logins hide no late report.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, Principal
+from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.events import RequestsRefused
+from helix_ray.core.orders import Order, Refusal, RefusalKind
+from helix_ray.core.origin import NOWHERE, Origin
+
+WINDOW_S = 60.0
+SOURCES_BURST_MAX = 12_000
+SOURCES_PER_MINUTE = 30
+# Facts of counts that one commit takes, so that the end of a flood stops nobody.
+ROWS_PER_COMMIT_MAX = 200
+# Sources under watch, of all kinds together: what cannot be recorded for now does not fill the memory either.
+SOURCES_MAX = 4 * SOURCES_BURST_MAX
+SUBJECTS_MAX = 5
+OTHERS: Final = "others"
+
+# Reasons of UNAUTHORIZED that are no sign of anything.
+USUAL = frozenset({"missing", "expired"})
+# What the refusal of a late report says and no other does.
+LATE = frozenset({"lease_expired", "cancelled", "reported"})
+
+
+def kind_of(verb: str, rejected: Rejected) -> RefusalKind | None:
+    """Return what kind of refusal it is that is kept; None for one that is not. `verb` is the order's or question's name."""
+    reason = rejected.details.get("reason")
+    if rejected.code is ErrorCode.FORBIDDEN:
+        return "forbidden"
+    if rejected.code is ErrorCode.UNAUTHORIZED:
+        return None if reason in USUAL else "token"
+    if rejected.code is ErrorCode.CONFLICT and verb == "UpdateTask":
+        return "late_report" if reason in LATE or "current_attempt" in rejected.details else None
+    return None
+
+
+def refusal_of(
+    verb: str, rejected: Rejected, *, author: str, request_id: str, origin: Origin, subject: str = ""
+) -> Refusal | None:
+    """Return a refusal as it is noted; None for one that is not kept. `subject` is the verb where there is none."""
+    kind = kind_of(verb, rejected)
+    if kind is None:
+        return None
+    reason = rejected.details.get("reason")
+    return Refusal(
+        kind, reason if isinstance(reason, str) else verb, subject or verb, author, request_id, origin
+    )
+
+
+def refusal_of_order(order: Order, rejected: Rejected) -> Refusal | None:
+    """Return the refusal of an order as it is noted; None for one that is not kept."""
+    subject = getattr(order.body, "task_id", "")
+    # What a replica asks for somebody who is not signed in.
+    author = ANONYMOUS_ID if order.by.id == SYSTEM.id else order.by.id
+    return refusal_of(
+        type(order.body).__name__, rejected, author=author, request_id=order.request_id,
+        origin=order.origin, subject=subject,
+    )  # fmt: skip
+
+
+def refusal_of_question(verb: str, by: Principal, rejected: Rejected) -> Refusal | None:
+    """Return the refusal of a question as it is noted; None for one that is not kept.
+
+    Questions have no envelope: of where they come from only the session or token is known here. The system's own are
+    about others: that there is no such session is an answer to it.
+    """
+    if "system" in by.roles:
+        return None
+    origin = Origin(credential=by.session or by.token or "")
+    return refusal_of(verb, rejected, author=by.id, request_id="", origin=origin)
+
+
+class Row(NamedTuple):
+    """A fact to be: its event and what its header says."""
+
+    event: RequestsRefused
+    author: str
+    request_id: str
+    origin: Origin
+
+
+@dataclass(slots=True)
+class _Source:
+    """What came from one source since its first refusal, which is a fact already."""
+
+    first: Refusal
+    since: float
+    count: int = 0
+    subjects: tuple[str, ...] = ()
+
+    def add(self, refusal: Refusal) -> None:
+        self.count += refusal.count
+        known = (self.first.subject, *self.subjects)
+        if len(self.subjects) < SUBJECTS_MAX and refusal.subject not in known:
+            self.subjects = (*self.subjects, refusal.subject)
+
+    def row(self) -> Row:
+        return _row(self.first, self.count, self.since, self.subjects)
+
+
+class _Budget:
+    """How many new sources a kind may have."""
+
+    __slots__ = ("_left", "_seen_at")
+
+    def __init__(self, now: float) -> None:
+        self._left = float(SOURCES_BURST_MAX)
+        self._seen_at = now
+
+    def draw(self, now: float) -> bool:
+        """Take one, if there is one left."""
+        gained = max(0.0, now - self._seen_at) * SOURCES_PER_MINUTE / 60.0
+        self._seen_at = now
+        self._left = min(float(SOURCES_BURST_MAX), self._left + gained)
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+
+class Tally:
+    """Counts refusals, and says which of them become facts. Memory only; `now` is in epoch seconds."""
+
+    def __init__(self) -> None:
+        # The oldest first; those whose time is over leave at the front.
+        self._sources: OrderedDict[tuple[str, ...], _Source] = OrderedDict()
+        self._budgets: dict[str, _Budget] = {}
+        self._firsts: list[Row] = []
+
+    def note(self, refusal: Refusal, now: float) -> None:
+        """Count a refusal; the first of its source waits to be taken."""
+        key: tuple[str, ...] = (refusal.kind, refusal.author, refusal.origin.address)
+        source = self._sources.get(key)
+        if source is None:
+            budget = self._budgets.setdefault(refusal.kind, _Budget(now))
+            if len(self._sources) < SOURCES_MAX and budget.draw(now):
+                self._begin(key, refusal, now)
+                return
+            refusal = _of_others(refusal)
+            key = (refusal.kind, OTHERS)
+            source = self._sources.get(key)
+            if source is None:
+                self._begin(key, refusal, now)
+                return
+        source.add(refusal)
+
+    def _begin(self, key: tuple[str, ...], refusal: Refusal, now: float) -> None:
+        self._sources[key] = _Source(refusal, now)
+        self._firsts.append(_row(refusal, refusal.count, None, ()))
+
+    def due(self, now: float) -> bool:
+        """Say whether there is something to take."""
+        if self._firsts:
+            return True
+        oldest = next(iter(self._sources.values()), None)
+        return oldest is not None and oldest.since <= now - WINDOW_S
+
+    def take(self, now: float) -> list[Row]:
+        """Return the facts that are due: all that are the first of their source, and some counts whose time is over."""
+        rows, self._firsts = self._firsts, []
+        end = now - WINDOW_S
+        while self._sources and len(rows) < ROWS_PER_COMMIT_MAX:
+            key, source = next(iter(self._sources.items()))
+            if source.since > end:
+                break
+            del self._sources[key]
+            if source.count:
+                rows.append(source.row())
+        return rows
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+
+def _of_others(refusal: Refusal) -> Refusal:
+    return replace(refusal, author=ANONYMOUS_ID, subject=OTHERS, reason=OTHERS, request_id="", origin=NOWHERE)
+
+
+def _row(first: Refusal, count: int, since: float | None, subjects: tuple[str, ...]) -> Row:
+    event = RequestsRefused(first.subject, first.kind, first.reason, count, since, list(subjects))
+    return Row(event, first.author, first.request_id, first.origin)

@@ -1,0 +1,88 @@
+"""What this replica refuses by itself, on its way to the journal: wrong logins and tokens, and what no role allows.
+
+Refusals that come while a message is under way travel together in the next one, those of one author and address as one
+with a count. So a flood costs the master one small message at a time, and this process a bounded map: what does not fit in
+counts for nobody in particular.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import replace
+
+from helix_ray.core.access import ANONYMOUS_ID, SYSTEM
+from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.core.orders import NoteRefusals, Order, Refusal
+from helix_ray.core.origin import NOWHERE
+from helix_ray.core.refusals import OTHERS
+from helix_ray.ports import ControlPlane
+from helix_ray.wire.ids import new_seed
+
+log = logging.getLogger(__name__)
+
+SOURCES_WAITING_MAX = 1_000
+CLOSING_S_MAX = 2.0
+
+
+class RefusalDesk:
+    """Sends refusals on; to be used on one event loop."""
+
+    def __init__(self, control: ControlPlane) -> None:
+        self._control = control
+        self._waiting: dict[tuple[str, ...], Refusal] = {}
+        self._answer: asyncio.Future[Rejected | None] | None = None
+        self._sending: asyncio.Task[None] | None = None
+
+    def note(self, refusal: Refusal) -> asyncio.Future[Rejected | None]:
+        """Take a refusal; the future has None when it is durable, or why it could not be recorded."""
+        key: tuple[str, ...] = (refusal.kind, refusal.author, refusal.origin.address)
+        if key not in self._waiting and len(self._waiting) >= SOURCES_WAITING_MAX:
+            key = (refusal.kind, OTHERS)
+            refusal = replace(refusal, author=ANONYMOUS_ID, subject=OTHERS, request_id="", origin=NOWHERE)
+        known = self._waiting.get(key)
+        count = refusal.count if known is None else known.count + refusal.count
+        self._waiting[key] = replace(known or refusal, count=count)
+        if self._answer is None:
+            self._answer = asyncio.get_running_loop().create_future()
+        answer = self._answer
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.get_running_loop().create_task(self._send())
+        return answer
+
+    async def noted(self, refusal: Refusal) -> None:
+        """Take a refusal and return when it is durable; raise Refused when it cannot be recorded."""
+        failed = await asyncio.shield(self.note(refusal))
+        if failed is not None:
+            raise Refused(failed)
+
+    async def close(self) -> None:
+        """Send what waits, for CLOSING_S_MAX at most; safe to call twice."""
+        if self._sending is not None:
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                async with asyncio.timeout(CLOSING_S_MAX):
+                    await self._sending
+
+    async def _send(self) -> None:
+        while self._answer is not None:
+            waiting, self._waiting = self._waiting, {}
+            answer, self._answer = self._answer, None
+            try:
+                failed = await self._recorded(tuple(waiting.values()))
+            except asyncio.CancelledError:
+                answer.cancel()
+                raise
+            answer.set_result(failed)
+
+    async def _recorded(self, refusals: tuple[Refusal, ...]) -> Rejected | None:
+        seed = new_seed()
+        try:
+            told = await self._control.execute(Order(NoteRefusals(refusals), SYSTEM, f"req-{seed}", seed))
+        except Exception:
+            log.exception("refusals from %d sources could not be recorded", len(refusals))
+            return Rejected(ErrorCode.INTERNAL_ERROR, "Internal error")
+        if not isinstance(told, Rejected):
+            return None
+        log.warning("refusals from %d sources could not be recorded: %s", len(refusals), told.message)
+        return told
