@@ -92,44 +92,44 @@ class ExecutorHost:
             self._path = str(self._folder / "executors.sock")
             self._server = await asyncio.start_unix_server(self._serve, self._path, limit=RECEIVE_BYTES)
 
-    def start(self, seat_id: str, demand: Demand) -> None:
+    def start(self, slot_id: str, demand: Demand) -> None:
         """Ask Ray for an executor that holds the demand on this node; `ready` is called when it has connected."""
         cpus = dict(demand).get("cpu", 0.0)
         actor = _EXECUTOR.options(**_options(demand, self._node_id)).remote()
-        self._links[seat_id] = _Link(actor)
-        done = actor.serve.remote(self._path, seat_id, self._allow, self._models_dir, cpus)
-        watch = asyncio.get_running_loop().create_task(self._watch(seat_id, done))
+        self._links[slot_id] = _Link(actor)
+        done = actor.serve.remote(self._path, slot_id, self._allow, self._models_dir, cpus)
+        watch = asyncio.get_running_loop().create_task(self._watch(slot_id, done))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
 
-    async def _watch(self, seat_id: str, done: Any) -> None:
+    async def _watch(self, slot_id: str, done: Any) -> None:
         try:
             await done
         except ray.exceptions.RayError as error:
-            log.info("executor %s ended: %s", seat_id, str(error).splitlines()[0])
-        self._lost(seat_id)
+            log.info("executor %s ended: %s", slot_id, str(error).splitlines()[0])
+        self._lost(slot_id)
 
-    def run(self, seat_id: str, batch: list[Assignment]) -> None:
+    def run(self, slot_id: str, batch: list[Assignment]) -> None:
         """Send attempts to an executor."""
-        self._send(seat_id, Run(tuple(batch)))
+        self._send(slot_id, Run(tuple(batch)))
 
-    def cancel(self, seat_id: str, key: Key) -> None:
+    def cancel(self, slot_id: str, key: Key) -> None:
         """Ask an executor to end an attempt."""
-        self._send(seat_id, Cancel(*key))
+        self._send(slot_id, Cancel(*key))
 
-    def ask_back(self, seat_id: str) -> None:
+    def ask_back(self, slot_id: str) -> None:
         """Ask an executor for what it has not begun; `returned` is called with that."""
-        self._send(seat_id, GiveBack())
+        self._send(slot_id, GiveBack())
 
-    def end(self, seat_id: str) -> None:
+    def end(self, slot_id: str) -> None:
         """End an executor's process now and give its resources back; `gone` is not called for it."""
-        link = self._links.pop(seat_id, None)
+        link = self._links.pop(slot_id, None)
         if link is not None:
             _release(link)
 
-    def kill(self, seat_id: str) -> None:
+    def kill(self, slot_id: str) -> None:
         """End an executor that does not listen any more; `gone` is called for it."""
-        link = self._links.get(seat_id)
+        link = self._links.get(slot_id)
         if link is not None and link.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(link.pid, signal.SIGKILL)
@@ -139,39 +139,39 @@ class ExecutorHost:
 
         Ray is not asked: a node that is cut off does not reach it.
         """
-        for seat_id, link in list(self._links.items()):
-            self.kill(seat_id)
+        for slot_id, link in list(self._links.items()):
+            self.kill(slot_id)
             for (task_id, attempt), pgid in link.groups.items():
                 end_orphans(pgid, task_id, attempt)
 
     def close(self) -> None:
         """End every executor and the socket."""
-        for seat_id in list(self._links):
-            self.end(seat_id)
+        for slot_id in list(self._links):
+            self.end(slot_id)
         if self._server is not None:
             self._server.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _send(self, seat_id: str, message: Message) -> None:
-        link = self._links.get(seat_id)
+    def _send(self, slot_id: str, message: Message) -> None:
+        link = self._links.get(slot_id)
         if link is not None and link.writer is not None:
             link.writer.write(encode(message))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         frames = FrameReader()
-        seat_id = ""
+        slot_id = ""
         try:
             while data := await reader.read(RECEIVE_BYTES):
                 for message in frames.feed(data):
-                    seat_id = self._take(seat_id, message, writer)
+                    slot_id = self._take(slot_id, message, writer)
         except (OSError, FrameError) as error:
-            log.warning("executor %s: %s", seat_id, error)
+            log.warning("executor %s: %s", slot_id, error)
         finally:
             writer.close()
-            self._lost(seat_id)
+            self._lost(slot_id)
 
-    def _take(self, seat_id: str, message: Message, writer: asyncio.StreamWriter) -> str:
+    def _take(self, slot_id: str, message: Message, writer: asyncio.StreamWriter) -> str:
         if isinstance(message, Hello):
             link = self._links.get(message.executor_id)
             if link is None:
@@ -180,9 +180,9 @@ class ExecutorHost:
             link.pid, link.writer = message.pid, writer
             self._callbacks.ready(message.executor_id)
             return message.executor_id
-        link = self._links.get(seat_id)
+        link = self._links.get(slot_id)
         if isinstance(message, Returned):
-            self._callbacks.returned(seat_id, message.attempts)
+            self._callbacks.returned(slot_id, message.attempts)
         if isinstance(message, Report) and link is not None:
             for item in message.items:
                 key = (item.task_id, item.attempt)
@@ -190,14 +190,14 @@ class ExecutorHost:
                     link.groups[key] = item.pgid
                 elif isinstance(item, Finished):
                     link.groups.pop(key, None)
-                self._callbacks.said(seat_id, item)
-        return seat_id
+                self._callbacks.said(slot_id, item)
+        return slot_id
 
-    def _lost(self, seat_id: str) -> None:
-        link = self._links.pop(seat_id, None)
+    def _lost(self, slot_id: str) -> None:
+        link = self._links.pop(slot_id, None)
         if link is not None:
             _release(link)
-            self._callbacks.gone(seat_id)
+            self._callbacks.gone(slot_id)
 
 
 def _release(link: _Link) -> None:

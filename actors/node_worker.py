@@ -84,7 +84,7 @@ class NodeWorker(LivingActor):
         self._registered = False
         # What the control plane said to its last registration, where that was refused.
         self._refused: str | None = None
-        self._seats_made = 0
+        self._slots_made = 0
         super().__init__()
 
     async def opening(self) -> None:
@@ -92,7 +92,7 @@ class NodeWorker(LivingActor):
         self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         await self._host.listen()
         self._plane = RayControlPlane(process="node_worker")
-        self._open_seat(DEFAULT_DEMAND)
+        self._open_slot(DEFAULT_DEMAND)
 
     def loops(self) -> Sequence[Work]:
         """Take work, be heard, report, look after what runs, and throw old logs away."""
@@ -103,8 +103,8 @@ class NodeWorker(LivingActor):
     async def ping(self, free: dict[str, float] | None = None) -> dict[str, Any]:
         """Say who this is; `free` is what Ray has free on this node."""
         if free is not None:
-            self._usage.sample(free, [seat.demand for seat in self._dispatch.seats.values()])
-        seats = {seat.id: len(seat.outstanding) for seat in self._dispatch.seats.values()}
+            self._usage.sample(free, [slot.demand for slot in self._dispatch.slots.values()])
+        slots = {slot.id: len(slot.outstanding) for slot in self._dispatch.slots.values()}
         return {
             "pid": os.getpid(),
             "boot": self._boot,
@@ -112,7 +112,7 @@ class NodeWorker(LivingActor):
             "registered": self._registered,
             "refused": self._refused,
             "reason": self._life.reason,
-            "seats": seats,
+            "seats": slots,
         }
 
     async def fetch_result(self, task_id: str, attempt: int) -> dict[str, Any] | None:
@@ -199,9 +199,9 @@ class NodeWorker(LivingActor):
         return Item(assignment, work["group"].demand, work["group"])
 
     def _revoke(self, key: Key) -> None:
-        seat = self._dispatch.drop(key)
-        if seat is not None:
-            self._host.cancel(seat.id, key)
+        slot = self._dispatch.drop(key)
+        if slot is not None:
+            self._host.cancel(slot.id, key)
             self._stop_at[key] = ("cancelled", time.monotonic() + STOP_GRACE_S)
 
     async def _heartbeat_loop(self) -> None:
@@ -261,20 +261,20 @@ class NodeWorker(LivingActor):
             if self._fence.due(now) and self._dispatch.attempts():
                 self._cut_off()
             for key, (why, when) in list(self._stop_at.items()):
-                seat = self._dispatch.drop(key) if why == "cancelled" else self._dispatch.seat_of(key)
-                if seat is None:
+                slot = self._dispatch.drop(key) if why == "cancelled" else self._dispatch.slot_of(key)
+                if slot is None:
                     self._stop_at.pop(key, None)
-                elif now >= when and next(iter(seat.outstanding)) == key:
+                elif now >= when and next(iter(slot.outstanding)) == key:
                     self._killed.add(key)
-                    self._host.kill(seat.id)
-            self._dispatch.foreign = self._usage.foreign()
-            for seat in self._dispatch.surplus(now, self._settings.executor_idle_s):
-                self._dispatch.close_seat(seat.id)
-                self._host.end(seat.id)
-            for seat in self._dispatch.overdue(now, EXECUTOR_START_S_MAX):
-                self._dispatch.close_seat(seat.id)
-                self._host.end(seat.id)
-                self._give_back(self._dispatch.hand_back(seat.demand))
+                    self._host.kill(slot.id)
+            self._dispatch.external_usage = self._usage.external_usage()
+            for slot in self._dispatch.surplus(now, self._settings.executor_idle_s):
+                self._dispatch.close_slot(slot.id)
+                self._host.end(slot.id)
+            for slot in self._dispatch.overdue(now, EXECUTOR_START_S_MAX):
+                self._dispatch.close_slot(slot.id)
+                self._host.end(slot.id)
+                self._give_back(self._dispatch.hand_back(slot.demand))
             self._pump()
             self._unstick(now)
 
@@ -284,8 +284,8 @@ class NodeWorker(LivingActor):
         for item, ran_s in stuck.outlasting:
             self._report(AttemptReport(*item.key, "outlasted", duration_s=ran_s))
         self._give_back(stuck.items)
-        for seat in stuck.seats:
-            self._host.ask_back(seat.id)
+        for slot in stuck.slots:
+            self._host.ask_back(slot.id)
 
     def _give_back(self, items: Iterable[Item]) -> None:
         for item in items:
@@ -305,20 +305,20 @@ class NodeWorker(LivingActor):
 
     def _pump(self) -> None:
         """Give out what is queued, and start executors where more of them would help."""
-        for seat, batch in self._dispatch.batches(time.monotonic()):
-            self._host.run(seat.id, batch)
+        for slot, batch in self._dispatch.batches(time.monotonic()):
+            self._host.run(slot.id, batch)
         for demand in self._dispatch.wanted():
-            self._open_seat(demand)
+            self._open_slot(demand)
 
-    def _open_seat(self, demand: Any) -> None:
-        self._seats_made += 1
-        seat_id = f"{self._offer['worker_id']}-{self._boot[:6]}-{self._seats_made}"
-        self._dispatch.open_seat(seat_id, demand, time.monotonic())
+    def _open_slot(self, demand: Any) -> None:
+        self._slots_made += 1
+        slot_id = f"{self._offer['worker_id']}-{self._boot[:6]}-{self._slots_made}"
+        self._dispatch.open_slot(slot_id, demand, time.monotonic())
         try:
-            self._host.start(seat_id, demand)
+            self._host.start(slot_id, demand)
         except ValueError as error:
             # Ray has rules of its own for some accelerators: no later try would end otherwise.
-            self._dispatch.close_seat(seat_id)
+            self._dispatch.close_slot(slot_id)
             refused = {
                 "reason": "bad_spec",
                 "type": "ValueError",
@@ -327,30 +327,30 @@ class NodeWorker(LivingActor):
             for item in self._dispatch.hand_back(demand):
                 self._report(AttemptReport(*item.key, "failed", error=refused, retryable=False))
 
-    def _executor_ready(self, seat_id: str) -> None:
-        if self._dispatch.seat_ready(seat_id, time.monotonic()) is None:
-            self._host.end(seat_id)
+    def _executor_ready(self, slot_id: str) -> None:
+        if self._dispatch.slot_ready(slot_id, time.monotonic()) is None:
+            self._host.end(slot_id)
         self._pump()
 
-    def _executor_said(self, seat_id: str, item: Started | Progressed | Finished) -> None:
+    def _executor_said(self, slot_id: str, item: Started | Progressed | Finished) -> None:
         key = (item.task_id, item.attempt)
         if isinstance(item, Finished):
-            self._finished(seat_id, key, item)
+            self._finished(slot_id, key, item)
         elif isinstance(item, Progressed):
             self._report(AttemptReport(*key, "progressed", progress=item.percent, note=item.note))
         elif key not in self._stop_at:
-            self._guard(seat_id, key)
+            self._guard(slot_id, key)
 
-    def _guard(self, seat_id: str, key: Key) -> None:
+    def _guard(self, slot_id: str, key: Key) -> None:
         """The executor ends an attempt whose time is over; when even that fails, its process is killed."""
-        seat = self._dispatch.seats.get(seat_id)
-        item = seat.outstanding.get(key) if seat is not None else None
+        slot = self._dispatch.slots.get(slot_id)
+        item = slot.outstanding.get(key) if slot is not None else None
         if item is not None and item.assignment.timeout_s is not None:
             self._stop_at[key] = ("timeout", time.monotonic() + item.assignment.timeout_s + STOP_GRACE_S)
 
-    def _finished(self, seat_id: str, key: Key, finished: Finished) -> None:
+    def _finished(self, slot_id: str, key: Key, finished: Finished) -> None:
         duration = max(0.0, finished.ended_at - finished.started_at)
-        item = self._dispatch.ended(seat_id, key, duration, time.monotonic())
+        item = self._dispatch.ended(slot_id, key, duration, time.monotonic())
         why, _ = self._stop_at.pop(key, ("", 0.0))
         if item is not None and why != "cancelled":
             self._report(to_report(finished, item.assignment, self._shelf))
@@ -360,12 +360,12 @@ class NodeWorker(LivingActor):
         self._outgoing.append(report)
         self._to_report.set()
 
-    def _executor_returned(self, seat_id: str, keys: tuple[Key, ...]) -> None:
-        items = self._dispatch.returned(seat_id, keys)
+    def _executor_returned(self, slot_id: str, keys: tuple[Key, ...]) -> None:
+        items = self._dispatch.returned(slot_id, keys)
         self._give_back(item for item in items if not item.ending)
 
-    def _executor_gone(self, seat_id: str) -> None:
-        running = self._dispatch.close_seat(seat_id)
+    def _executor_gone(self, slot_id: str) -> None:
+        running = self._dispatch.close_slot(slot_id)
         if running is not None:
             why, _ = self._stop_at.pop(running.key, ("", 0.0))
             killed = running.key in self._killed

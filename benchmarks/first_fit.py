@@ -15,12 +15,12 @@ class FirstFit:
     def __init__(self, nodes: Iterable[Node]) -> None:
         self.nodes = list(nodes)
         for node in self.nodes:
-            node.settle(one_a_lane)
+            node.recompute(one_a_slot)
 
-    def find(self, group: TaskClass) -> Node | None:
+    def find(self, task_class: TaskClass) -> Node | None:
         """Return the first node with room for a task."""
         for node in self.nodes:
-            if node.suits(group) and node.fits(group):
+            if node.suits(task_class) and node.fits(task_class):
                 return node
         return None
 
@@ -28,9 +28,9 @@ class FirstFit:
         """Place what fits, task by task."""
         placed = []
         for task in tasks:
-            node = self.find(task.group)
+            node = self.find(task.task_class)
             if node is not None:
-                node.take(task.group, 1, 1)
+                node.take(task.task_class, 1, 1)
                 placed.append((task, node))
         return placed
 
@@ -39,12 +39,12 @@ class FirstFit:
         placed = []
         first: dict[tuple[object, ...], int] = {}
         for task in tasks:
-            shape = task.group[2:5]
+            shape = task.task_class[2:5]
             at = first.get(shape, 0)
             while at < len(self.nodes):
                 node = self.nodes[at]
-                if node.suits(task.group) and node.fits(task.group):
-                    node.take(task.group, 1, 1)
+                if node.suits(task.task_class) and node.fits(task.task_class):
+                    node.take(task.task_class, 1, 1)
                     placed.append((task, node))
                     break
                 at += 1
@@ -52,6 +52,6 @@ class FirstFit:
         return placed
 
 
-def one_a_lane(group: TaskClass) -> int:
+def one_a_slot(task_class: TaskClass) -> int:
     """Say that a lane holds one task: what the scheduler does with work that is not very short."""
     return 1

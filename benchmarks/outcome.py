@@ -39,8 +39,8 @@ class Outcome:
     def start(self, started: Sequence[tuple[Waiting, Node]], left: Queues, now: float) -> None:
         """Note what has just been started; `left` is what waits on."""
         for task, _ in started:
-            self.waits[task.group.project].append(now - task.at)
-            self.waits_by_class[task.group].append(now - task.at)
+            self.waits[task.task_class.project].append(now - task.at)
+            self.waits_by_class[task.task_class].append(now - task.at)
             self._waits_by_level[task.level].append(now - task.at)
             self._use(task, 1)
         self.started += len(started)
@@ -52,8 +52,8 @@ class Outcome:
         self.makespan = max(self.makespan, now)
 
     def _use(self, task: Waiting, sign: int) -> None:
-        used = self._used.setdefault(task.group.project, defaultdict(float))
-        for name, amount in task.group.demand:
+        used = self._used.setdefault(task.task_class.project, defaultdict(float))
+        for name, amount in task.task_class.demand:
             used[name] += sign * amount
 
     def passed(self, seconds: float, left: Queues) -> None:
@@ -61,7 +61,7 @@ class Outcome:
         for used in self._used.values():
             for name, amount in used.items():
                 self._used_seconds[name] += amount * seconds
-        wanting = {group.project for group in left.ready}
+        wanting = {task_class.project for task_class in left.ready}
         if len(wanting) > 1:
             self._contended_s += seconds
             self._fair_seconds += seconds * jain([self.dominant(project) for project in sorted(wanting)])
@@ -89,13 +89,15 @@ class Outcome:
 def out_of_turn(started: Sequence[tuple[Waiting, Node]], left: Queues) -> int:
     """Return how many tasks were started on a node where a more urgent one that still waits would have fitted."""
     most_urgent = {
-        group: max(level for level, line in enumerate(queue.levels) if line)
-        for group, queue in left.ready.items()
+        task_class: max(level for level, line in enumerate(queue.levels) if line)
+        for task_class, queue in left.ready.items()
     }
     return sum(
         any(
-            level > task.level and node.suits(group) and _fits_instead(node, task.group.demand, group.demand)
-            for group, level in most_urgent.items()
+            level > task.level
+            and node.suits(task_class)
+            and _fits_instead(node, task.task_class.demand, task_class.demand)
+            for task_class, level in most_urgent.items()
         )
         for task, node in started
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from random import Random
 
-from benchmarks.first_fit import FirstFit, one_a_lane
+from benchmarks.first_fit import FirstFit, one_a_slot
 from benchmarks.processes import scratch
 from benchmarks.report import Line, Report, Series, at_least
 from benchmarks.scale import Scale
@@ -68,7 +68,7 @@ class Planner:
     """A fleet, what waits for it and what it runs: `place` is timed, the bookkeeping of the benchmark is not."""
 
     def __init__(self, nodes: int, strategy: str = DEFAULT) -> None:
-        self.fleet = Fleet([offer.node() for offer in offers(nodes)], one_a_lane)
+        self.fleet = Fleet([offer.node() for offer in offers(nodes)], one_a_slot)
         self.queues = Queues()
         self.running: list[tuple[Waiting, Node]] = []
         self.plans: list[Plan] = []
@@ -95,7 +95,7 @@ class Planner:
         ending = drawn(self.running, count, self._chance)
         started = time.thread_time()
         for task, node in ending:
-            self.fleet.take(node, task.group, -1)
+            self.fleet.take(node, task.task_class, -1)
         return time.thread_time() - started
 
     def fill(self, tasks: Sequence[Waiting]) -> float:
@@ -168,7 +168,7 @@ def _scanned(nodes: int, tasks: Sequence[Waiting], batches: Sequence[Sequence[Wa
     total, seconds = 0, 0.0
     for batch in batches[: SCANNED_TASKS // CHURN_FEW]:
         for task, node in drawn(running, len(batch), chance):
-            node.take(task.group, -1, 1)
+            node.take(task.task_class, -1, 1)
         started = time.thread_time()
         placed = first_fit.place(batch)
         seconds += time.thread_time() - started

@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Protocol
 
-from benchmarks.first_fit import FirstFit, one_a_lane
+from benchmarks.first_fit import FirstFit, one_a_slot
 from benchmarks.load import percentile
 from benchmarks.outcome import Outcome
 from benchmarks.report import Line, Report, Series
@@ -51,7 +51,7 @@ class Ours:
     """`place`, with the rules that a cluster has by default; nobody is preempted."""
 
     def __init__(self, nodes: int, strategy: str = DEFAULT) -> None:
-        self._fleet = Fleet([offer.node() for offer in offers(nodes)], one_a_lane)
+        self._fleet = Fleet([offer.node() for offer in offers(nodes)], one_a_slot)
         self._rules = Rules(strategy=strategy)
         self.nodes = [*self._fleet.nodes.values()]
 
@@ -62,7 +62,7 @@ class Ours:
 
     def end(self, task: Waiting, node: Node) -> None:
         """Take the room of a task back."""
-        self._fleet.take(node, task.group, -1)
+        self._fleet.take(node, task.task_class, -1)
 
 
 class InOrder:
@@ -78,14 +78,14 @@ class InOrder:
         full: set[tuple[object, ...]] = set()
         started: Started = []
         for task in self._in_order(queues):
-            shape = task.group[2:5]
+            shape = task.task_class[2:5]
             if shape in full:
                 continue
-            node = self._first_fit.find(task.group)
+            node = self._first_fit.find(task.task_class)
             if node is None:
                 full.add(shape)
                 continue
-            node.take(task.group, 1, 1)
+            node.take(task.task_class, 1, 1)
             started.append((queues.remove(task.id), node))
         return started
 
@@ -95,7 +95,7 @@ class InOrder:
 
     def end(self, task: Waiting, node: Node) -> None:
         """Take the room of a task back."""
-        node.take(task.group, -1, 1)
+        node.take(task.task_class, -1, 1)
 
 
 def run(scale: Scale) -> Report:
@@ -131,7 +131,7 @@ def arrivals(nodes: int, tasks: int) -> list[tuple[Waiting, float]]:
     until = tasks / (nodes * CAME_PER_NODE_S)
     found = []
     for task in waiting(tasks):
-        at_once = task.group.project == FLOOD and chance.random() < FLOOD_SHARE
+        at_once = task.task_class.project == FLOOD and chance.random() < FLOOD_SHARE
         at = 0.0 if at_once else float(int(chance.random() * until))
         found.append((replace(task, at=at), float(chance.randint(DURATION_S_MIN, DURATION_S_MAX))))
     return sorted(found, key=lambda pair: (pair[0].at, pair[0].id))

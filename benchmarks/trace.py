@@ -83,7 +83,7 @@ class Waiting:
     """One task of a trace as the scheduler knows it: its class, its level, when it was submitted (seconds)."""
 
     id: str
-    group: TaskClass
+    task_class: TaskClass
     level: int
     at: float = 0.0
 
@@ -105,14 +105,14 @@ class Queues:
 
     def add(self, task: Waiting) -> None:
         """Put a task at the end of its line."""
-        self.ready.setdefault(task.group, ReadyQueue()).add(task.id, task.level, task.at, first=False)
+        self.ready.setdefault(task.task_class, ReadyQueue()).add(task.id, task.level, task.at, first=False)
         self.tasks[task.id] = task
 
     def remove(self, task_id: str) -> Waiting:
         """Take a task out."""
         task = self.tasks.pop(task_id)
-        queue = self.ready[task.group]
+        queue = self.ready[task.task_class]
         queue.discard(task_id, task.level)
         if not queue.size:
-            del self.ready[task.group]
+            del self.ready[task.task_class]
         return task

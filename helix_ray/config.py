@@ -92,7 +92,7 @@ class Settings:
     strategy: strategies.Name = strategies.DEFAULT
     preempt_from: Literal["normal", "high", "critical", "none"] = "critical"
     preemptions_max: int = bounded(3, ge=0)
-    hold_after_s: float = bounded(60.0, ge=0)
+    reserve_after_s: float = bounded(60.0, ge=0)
     shards_max: int = bounded(1000, ge=1, le=100_000)
     node_types: str = ""
     # Of nodes that are started here: `helix up`'s, or this host's with `helix node start`.
@@ -154,7 +154,7 @@ class Settings:
             strategy=self.strategy,
             preempt_from=self.preempt_from,
             preemptions_max=self.preemptions_max,
-            hold_after_s=self.hold_after_s,
+            reserve_after_s=self.reserve_after_s,
             shards_max=self.shards_max,
             node_types=_capacities(self.node_types),
             priority_aging_s=self.priority_aging_s,

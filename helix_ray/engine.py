@@ -47,7 +47,7 @@ from helix_ray.core.orders import (
     RemoveWorker,
     RetireWorkers,
 )
-from helix_ray.core.placement.kept import KeptFleet
+from helix_ray.core.placement.kept import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import ListTasks, Question, WorkFor
 from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
@@ -120,7 +120,7 @@ class Engine:
         self.state = State()
         self._started_at = clock.wall()
         # For questions: what they try out on it is undone. The scheduler keeps one of its own.
-        self._kept = KeptFleet()
+        self._kept = TrackedFleet()
         # A list, not a deque: followers read slices at its end many times a second.
         self._recent: list[Fact] = []
         self._snapshot_seq = 0

@@ -18,7 +18,7 @@ def enrol(engine: Engine, *people: Principal) -> None:
     engine.recover()
 
 
-def seat(state: State, *people: Principal) -> None:
+def slot(state: State, *people: Principal) -> None:
     """Put users for principals into a state, with the ids that they have and without a fact."""
     for who in people:
         state.users[who.id] = User(who.id, who.name, "argon", who.roles, state.at)

@@ -178,7 +178,7 @@ def _work_for(state: State, liveness: Liveness, question: q.WorkFor, by: Princip
     after = question.after
     full = after <= 0 or (len(worker.inbox) == worker.inbox.maxlen and worker.inbox[0][0] > after)
     if full:
-        assign = [_assignment(state.tasks[i], attempt) for i, attempt in worker.held.items()]
+        assign = [_assignment(state.tasks[i], attempt) for i, attempt in worker.running.items()]
         return {"full": True, "seq": state.seq, "assign": assign, "revoke": []}
     return {"full": False, "seq": state.seq, **_inbox_after(state, worker, after)}
 
@@ -191,7 +191,7 @@ def _inbox_after(state: State, worker: Worker, after: int) -> dict[str, Any]:
             break
         if not assigned:
             revoke.append((task_id, attempt))
-        elif worker.held.get(task_id) == attempt:
+        elif worker.running.get(task_id) == attempt:
             assign.append(_assignment(state.tasks[task_id], attempt))
     assign.reverse()
     return {"assign": assign, "revoke": revoke}
@@ -204,7 +204,7 @@ def _assignment(task: Task, attempt: int) -> dict[str, Any]:
         "attempt": attempt,
         "run": task.spec["run"],
         "timeout_s": task.spec.get("timeout_s"),
-        "group": task.group,
+        "group": task.task_class,
         "shard": (shard["index"], shard["count"]) if shard else None,
     }
 

@@ -43,19 +43,19 @@ def evolve(state: State, fact: ev.Fact) -> None:
 
 def enqueue(state: State, task: Task, *, first: bool = False) -> None:
     """Put a pending task where the scheduler (or an external worker's heartbeat) finds it."""
-    queue = state.ready.get(task.group)
+    queue = state.ready.get(task.task_class)
     if queue is None:
-        queue = state.ready[task.group] = ReadyQueue()
+        queue = state.ready[task.task_class] = ReadyQueue()
     queue.add(task.id, task.level, task.created_at, first=first)
 
 
 def _dequeue(state: State, task: Task) -> None:
     state.delayed.pop(task.id, None)
-    queue = state.ready.get(task.group)
+    queue = state.ready.get(task.task_class)
     if queue is not None:
         queue.discard(task.id, task.level)
         if not queue.size:
-            del state.ready[task.group]
+            del state.ready[task.task_class]
 
 
 def _shift(state: State, task: Task, status: Status, fact: ev.Fact) -> None:
@@ -84,7 +84,7 @@ def _shift(state: State, task: Task, status: Status, fact: ev.Fact) -> None:
 
 def count_unfinished(state: State, task: Task, change: int) -> None:
     """Keep how many tasks of a project are not finished."""
-    project = task.group.project
+    project = task.task_class.project
     left = state.unfinished.get(project, 0) + change
     if left:
         state.unfinished[project] = left
@@ -204,7 +204,7 @@ def _progressed(state: State, event: ev.TaskProgressed, fact: ev.Fact) -> None:
 def _outlasted(state: State, event: ev.TaskOutlasted, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     move(task.status, "TaskOutlasted")
-    state.durations.outlasted(task.group[:3], event.ran_s)
+    state.durations.outlasted(task.task_class[:3], event.ran_s)
 
 
 def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
@@ -260,7 +260,7 @@ def _completed(state: State, event: ev.TaskCompleted, fact: ev.Fact) -> None:
 
 def _learn(state: State, task: Task, duration_s: float | None) -> None:
     if duration_s is not None:
-        state.durations.note(task.group[:3], duration_s)
+        state.durations.note(task.task_class[:3], duration_s)
 
 
 def _hand_in(state: State, task: Task) -> None:
@@ -300,18 +300,18 @@ def _edited(state: State, event: ev.TaskEdited, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     move(task.status, "TaskEdited")
     spec = {**task.spec, **event.changes}
-    level, group = LEVELS[spec.get("priority", "normal")], class_of(spec, task.owner)
+    level, task_class = LEVELS[spec.get("priority", "normal")], class_of(spec, task.owner)
     queued = task.status is Status.PENDING and task.id not in state.delayed
     # A task whose class and priority stay keeps its place in the queue.
-    moved = queued and (level, group) != (task.level, task.group)
+    moved = queued and (level, task_class) != (task.level, task.task_class)
     if moved:
         _dequeue(state, task)
     holder = state.workers.get(task.worker or "")
-    if holder is not None and task.id in holder.held and group != task.group:
-        reload(state, holder, task.group, group)
+    if holder is not None and task.id in holder.running and task_class != task.task_class:
+        reload(state, holder, task.task_class, task_class)
     if task.status not in TERMINAL:
         count_unfinished(state, task, -1)
-    task.spec, task.level, task.group = spec, level, group
+    task.spec, task.level, task.task_class = spec, level, task_class
     if task.status not in TERMINAL:
         count_unfinished(state, task, 1)
     task.updated_at = fact.at

@@ -15,10 +15,10 @@ REMOVED = "its worker was removed"
 
 def hold(state: State, worker: Worker, task: Task) -> None:
     """Note that a worker holds a task's current attempt."""
-    worker.held[task.id] = task.attempt
-    worker.load[task.group] = worker.load.get(task.group, 0) + 1
+    worker.running[task.id] = task.attempt
+    worker.load[task.task_class] = worker.load.get(task.task_class, 0) + 1
     worker.turn = max(worker.turn, task.assigned_seq)
-    state.touched.note(worker.id)
+    state.dirty.note(worker.id)
     worker.inbox.append((task.assigned_seq, task.id, task.attempt, True))
 
 
@@ -26,22 +26,22 @@ def let_go(state: State, task: Task, seq: int) -> None:
     """Note that a worker does not hold a task any more."""
     state.orphans.pop(task.id, None)
     worker = state.workers.get(task.worker) if task.worker else None
-    if worker is None or worker.held.pop(task.id, None) is None:
+    if worker is None or worker.running.pop(task.id, None) is None:
         return
-    _lighten(state, worker, task.group)
+    _lighten(state, worker, task.task_class)
     # A node worker that still runs the attempt hears of the revocation; one that reported it ignores it.
     worker.inbox.append((seq, task.id, task.attempt, False))
 
 
 def _orphan(state: State, worker: Worker, why: str, seq: int) -> None:
     """Take from a worker all that it holds, at once; each task is told by a fact of its own."""
-    for task_id, attempt in worker.held.items():
+    for task_id, attempt in worker.running.items():
         state.orphans[task_id] = why
         if worker.kind == "external":
             state.tasks[task_id].holder = None
             state.changed.append(task_id)
         worker.inbox.append((seq, task_id, attempt, False))
-    worker.held, worker.load = {}, {}
+    worker.running, worker.load = {}, {}
 
 
 def reload(state: State, worker: Worker, before: TaskClass, after: TaskClass) -> None:
@@ -50,13 +50,13 @@ def reload(state: State, worker: Worker, before: TaskClass, after: TaskClass) ->
     worker.load[after] = worker.load.get(after, 0) + 1
 
 
-def _lighten(state: State, worker: Worker, group: TaskClass) -> None:
-    state.touched.note(worker.id)
-    left = worker.load[group] - 1
+def _lighten(state: State, worker: Worker, task_class: TaskClass) -> None:
+    state.dirty.note(worker.id)
+    left = worker.load[task_class] - 1
     if left:
-        worker.load[group] = left
+        worker.load[task_class] = left
     else:
-        del worker.load[group]
+        del worker.load[task_class]
 
 
 def capacity_of(worker: Worker) -> tuple[tuple[str, float], ...]:
@@ -88,18 +88,18 @@ def _registered(state: State, event: ev.WorkerRegistered, fact: ev.Fact) -> None
         worker.completed, worker.failed = known.completed, known.failed
         worker.lost_at, worker.turn = known.lost_at, known.turn
         worker.draining = known.draining
-        worker.held, worker.load, worker.inbox = known.held, known.load, known.inbox
+        worker.running, worker.load, worker.inbox = known.running, known.load, known.inbox
         if known.boot != worker.boot:
             _orphan(state, worker, STARTED_AGAIN, fact.seq)
     index_node_type(state, worker, 1)
     state.workers[event.id] = worker
-    state.touched.note(worker.id)
+    state.dirty.note(worker.id)
 
 
 def _drained(state: State, event: ev.WorkerDrained, fact: ev.Fact) -> None:
     worker = state.workers[event.id]
     worker.draining = event.draining
-    state.touched.note(worker.id)
+    state.dirty.note(worker.id)
 
 
 def _lost(state: State, event: ev.WorkerLost, fact: ev.Fact) -> None:
@@ -107,14 +107,14 @@ def _lost(state: State, event: ev.WorkerLost, fact: ev.Fact) -> None:
     worker.lost = True
     _orphan(state, worker, event.reason, fact.seq)
     worker.lost_at = [*worker.lost_at, fact.at][-LOSSES_REMEMBERED:]
-    state.touched.note(worker.id)
+    state.dirty.note(worker.id)
 
 
 def _retired(state: State, event: ev.WorkerRetired, fact: ev.Fact) -> None:
     worker = state.workers.pop(event.id)
     _orphan(state, worker, REMOVED, fact.seq)
     index_node_type(state, worker, -1)
-    state.touched.note(worker.id)
+    state.dirty.note(worker.id)
 
 
 WORKER_FACTS: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {

@@ -43,27 +43,31 @@ def _pending_tasks_are_queued_once(state: State) -> Broken:
 
 
 def _queues_are_in_shape(state: State) -> Broken:
-    for group, queue in state.ready.items():
+    for task_class, queue in state.ready.items():
         size = sum(len(line) for line in queue.levels)
         if queue.size != size or not size:
-            yield f"the queue of {group} has size {queue.size} and {size} tasks"
+            yield f"the queue of {task_class} has size {queue.size} and {size} tasks"
         for level, line in enumerate(queue.levels):
             for task_id, created_at in line.items():
                 task = state.tasks.get(task_id)
-                if task is None or (task.group, task.level, task.created_at) != (group, level, created_at):
-                    yield f"{task_id} stands in the wrong line: {group}, level {level}"
+                if task is None or (task.task_class, task.level, task.created_at) != (
+                    task_class,
+                    level,
+                    created_at,
+                ):
+                    yield f"{task_id} stands in the wrong line: {task_class}, level {level}"
 
 
 def _classes_follow_from_specs(state: State) -> Broken:
     for task in state.tasks.values():
         level = LEVELS[task.spec.get("priority", "normal")]
-        if (task.group, task.level) != (class_of(task.spec, task.owner), level):
+        if (task.task_class, task.level) != (class_of(task.spec, task.owner), level):
             yield f"{task.id} has a class or a level that its spec does not"
 
 
-def _running_tasks_are_held(state: State) -> Broken:
+def _running_tasks_are_on_their_worker(state: State) -> Broken:
     for task in state.tasks.values():
-        holders = [w.id for w in state.workers.values() if task.id in w.held]
+        holders = [w.id for w in state.workers.values() if task.id in w.running]
         runs = task.status is Status.RUNNING and task.worker is not None
         wanted = [task.worker] if runs and task.id not in state.orphans else []
         if task.id in state.orphans and not runs:
@@ -73,16 +77,16 @@ def _running_tasks_are_held(state: State) -> Broken:
     if not state.orphans.keys() <= state.tasks.keys():
         yield f"{sorted(state.orphans.keys() - state.tasks.keys())} lost their workers and are no tasks"
     for worker in state.workers.values():
-        for task_id, attempt in worker.held.items():
+        for task_id, attempt in worker.running.items():
             if task_id not in state.tasks or state.tasks[task_id].attempt != attempt:
                 yield f"{worker.id} holds attempt {attempt} of {task_id}, which is not the current one"
-        if worker.lost and worker.held:
-            yield f"{worker.id} is lost and holds {list(worker.held)}"
+        if worker.lost and worker.running:
+            yield f"{worker.id} is lost and holds {list(worker.running)}"
 
 
 def _loads_match(state: State) -> Broken:
     for worker in state.workers.values():
-        load = Counter(state.tasks[i].group for i in worker.held if i in state.tasks)
+        load = Counter(state.tasks[i].task_class for i in worker.running if i in state.tasks)
         if worker.load != load:
             yield f"{worker.id} has a load of {worker.load} instead of {dict(load)}"
         seqs = [entry[0] for entry in worker.inbox]
@@ -135,7 +139,7 @@ def _deadlines_match(state: State) -> Broken:
 
 
 def _projects_and_node_types_are_counted(state: State) -> Broken:
-    wanted = Counter(task.group.project for task in state.tasks.values() if task.status not in TERMINAL)
+    wanted = Counter(task.task_class.project for task in state.tasks.values() if task.status not in TERMINAL)
     if state.unfinished != wanted:
         yield f"unfinished has {state.unfinished} instead of {dict(wanted)}"
     types = Counter(capacity_of(worker) for worker in state.workers.values() if worker.kind == "node")
@@ -143,7 +147,7 @@ def _projects_and_node_types_are_counted(state: State) -> Broken:
         yield f"node_types has {state.node_types} instead of {dict(types)}"
 
 
-def _shards_follow_their_whole(state: State) -> Broken:
+def _shards_follow_their_parent(state: State) -> Broken:
     for task in state.tasks.values():
         shard = task.spec.get("shard")
         if shard is None:
@@ -226,13 +230,13 @@ LAWS: tuple[Callable[[State], Broken], ...] = (
     _pending_tasks_are_queued_once,
     _queues_are_in_shape,
     _classes_follow_from_specs,
-    _running_tasks_are_held,
+    _running_tasks_are_on_their_worker,
     _loads_match,
     _waiting_tasks_wait,
     _finished_tasks_are_finished,
     _deadlines_match,
     _projects_and_node_types_are_counted,
-    _shards_follow_their_whole,
+    _shards_follow_their_parent,
     _attempts_count_up,
     _names_and_tokens_lead_home,
     _members_are_users,

@@ -11,7 +11,7 @@ from typing import Any
 
 from helix_ray.core.changes import Changes
 from helix_ray.core.state import TaskClass
-from helix_ray.core.waits import Hold, WaitLog
+from helix_ray.core.waits import Reservation, WaitLog
 
 # A judge that is later than this was stalled itself.
 STALL_S = 1.0
@@ -42,10 +42,10 @@ class Liveness:
     def __init__(self) -> None:
         self.pulses: dict[str, Pulse] = {}
         # Workers that were heard of.
-        self.touched = Changes()
+        self.dirty = Changes()
         self.waits = WaitLog()
         # What room is held for, and where.
-        self.holds: tuple[Hold, ...] = ()
+        self.reservations: tuple[Reservation, ...] = ()
         # Nodes that classes would have had in the last plan if they were not held for others.
         self.kept_out: dict[TaskClass, tuple[str, ...]] = {}
         self._judged: float | None = None
@@ -60,7 +60,7 @@ class Liveness:
     def begin(self, worker_id: str, pulse: Pulse) -> None:
         """Note that a worker has registered: its heartbeats are numbered anew."""
         self.pulses[worker_id] = pulse
-        self.touched.note(worker_id)
+        self.dirty.note(worker_id)
 
     def forget(self, worker_id: str) -> None:
         """Note that a worker is known no more."""

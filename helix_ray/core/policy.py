@@ -50,7 +50,7 @@ class Policy:
     # Capacities of nodes that an autoscaler may add: what they could hold is taken in and waits.
     node_types: tuple[tuple[tuple[str, float], ...], ...] = ()
     # Room is held for the first task that has waited for it this long; 0 turns it off.
-    hold_after_s: float = 60.0
+    reserve_after_s: float = 60.0
     # A pending task overtakes one a level above it after waiting this much longer.
     priority_aging_s: float = 600.0
     # Silence after which an external worker's lease ends, and a node worker's.

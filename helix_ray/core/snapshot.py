@@ -34,8 +34,8 @@ from helix_ray.core.state import (
 
 FOLD_VERSION = 8
 
-_TASK_FIELDS = [f.name for f in fields(Task) if f.name != "group"]
-_WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("held", "load", "inbox")]
+_TASK_FIELDS = [f.name for f in fields(Task) if f.name != "task_class"]
+_WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("running", "load", "inbox")]
 _USER_FIELDS = [f.name for f in fields(User)]
 _SESSION_FIELDS = [f.name for f in fields(Session)]
 _TOKEN_FIELDS = [f.name for f in fields(ApiToken)]
@@ -118,14 +118,14 @@ def _load_worker(state: State, row: dict[str, Any]) -> None:
     worker = Worker(**row)
     state.workers[worker.id] = worker
     index_node_type(state, worker, 1)
-    state.touched.note(worker.id)
+    state.dirty.note(worker.id)
 
 
 def _load_task(state: State, row: dict[str, Any]) -> None:
     row["status"] = Status(row["status"])
     row["waits_for"] = set(row["waits_for"])
     row["leases"] = [Lease(*lease) for lease in row["leases"]]
-    task = Task(group=class_of(row["spec"], row["owner"]), **row)
+    task = Task(task_class=class_of(row["spec"], row["owner"]), **row)
     state.tasks[task.id] = task
     state.by_status[task.status] += 1
     if task.status not in TERMINAL:
@@ -138,12 +138,12 @@ def _load_task(state: State, row: dict[str, Any]) -> None:
 
 def _load_held(state: State) -> None:
     """Fill the workers' inboxes in the order of assignment: whoever reads one stops at the first older entry."""
-    held = [
+    running = [
         task
         for task in state.tasks.values()
         if task.status is Status.RUNNING and task.worker is not None and task.id not in state.orphans
     ]
-    for task in sorted(held, key=lambda task: task.assigned_seq):
+    for task in sorted(running, key=lambda task: task.assigned_seq):
         hold(state, state.workers[task.worker or ""], task)
 
 

@@ -62,7 +62,7 @@ class Task:
     owner: str
     spec: dict[str, Any]
     level: int
-    group: TaskClass
+    task_class: TaskClass
     status: Status
     created_at: float
     updated_at: float
@@ -120,7 +120,7 @@ class Worker:
     # Seq of its newest assignment.
     turn: int = 0
     # indexes
-    held: dict[str, int] = field(default_factory=dict)  # task id -> attempt
+    running: dict[str, int] = field(default_factory=dict)  # task id -> attempt
     load: dict[TaskClass, int] = field(default_factory=dict)
     inbox: deque[tuple[int, str, int, bool]] = field(
         default_factory=lambda: deque(maxlen=INBOX_ENTRIES_MAX)
@@ -279,7 +279,7 @@ class State:
     # How many node workers were registered with each capacity: what a task could ever get.
     node_types: dict[tuple[tuple[str, float], ...], int] = field(default_factory=dict)
     # Workers that the scheduler has to look at again: what they hold, and whether they take work.
-    touched: Changes = field(default_factory=Changes)
+    dirty: Changes = field(default_factory=Changes)
     by_status: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     delayed: dict[str, float] = field(default_factory=dict)  # task id -> not before
     deadlines: dict[str, float] = field(default_factory=dict)  # unfinished task id -> deadline

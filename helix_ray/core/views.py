@@ -97,7 +97,7 @@ def result_view(task: Task) -> dict[str, Any]:
 
 def worker_view(worker: Worker, pulse: Pulse | None) -> dict[str, Any]:
     """Return one worker; `status` is lost, draining, busy or idle."""
-    status = "busy" if worker.held else "idle"
+    status = "busy" if worker.running else "idle"
     if worker.lost:
         status = "lost"
     elif worker.draining:
@@ -114,8 +114,8 @@ def worker_view(worker: Worker, pulse: Pulse | None) -> dict[str, Any]:
         "labels": worker.labels,
         "node_id": worker.node_id,
         "registered_at": worker.registered_at,
-        "running": sorted(worker.held)[:100],
-        "running_total": len(worker.held),
+        "running": sorted(worker.running)[:100],
+        "running_total": len(worker.running),
         "tasks_completed": worker.completed,
         "tasks_failed": worker.failed,
     }

@@ -15,11 +15,11 @@ CHANGES_MAX = 32
 GAP_S = 5.0
 
 
-class Hold(NamedTuple):
+class Reservation(NamedTuple):
     """For which class, and for which of its tasks (of a gang: its first); on which nodes; until when (epoch seconds) it is
     left as it is."""
 
-    group: TaskClass
+    task_class: TaskClass
     task_id: str
     nodes: tuple[str, ...]
     until: float
@@ -42,10 +42,10 @@ class WaitLog:
 
     def note(self, blocked: Mapping[TaskClass, str], now: float) -> None:
         """Take in why classes could not be placed just now."""
-        for group, reason in blocked.items():
-            waits = self._classes.get(group)
+        for task_class, reason in blocked.items():
+            waits = self._classes.get(task_class)
             if waits is None:
-                waits = self._classes[group] = deque(maxlen=CHANGES_MAX)
+                waits = self._classes[task_class] = deque(maxlen=CHANGES_MAX)
                 if len(self._classes) > CLASSES_MAX:
                     self._classes.popitem(last=False)
             if waits and waits[-1].reason == reason and now - waits[-1].seen <= GAP_S:
@@ -53,6 +53,6 @@ class WaitLog:
             else:
                 waits.append(Wait(reason, now, now))
 
-    def of(self, group: TaskClass) -> list[Wait]:
+    def of(self, task_class: TaskClass) -> list[Wait]:
         """Return the reasons of a class, oldest first."""
-        return list(self._classes.get(group, ()))
+        return list(self._classes.get(task_class, ()))

@@ -121,5 +121,5 @@ def weight_in(state: State, order: Order) -> int:
         return 1 if task is None else tasks_of(task.spec) + min(waiting, TAKEN_AWAY_TASKS)
     if isinstance(body, (RegisterWorker, RemoveWorker, LoseWorker)):
         worker = state.workers.get(body.worker_id or "")
-        return 1 if worker is None else 1 + min(len(worker.held), TAKEN_AWAY_TASKS)
+        return 1 if worker is None else 1 + min(len(worker.running), TAKEN_AWAY_TASKS)
     return weight_of(order)

@@ -22,7 +22,7 @@ from helix_ray.execution.assignment import Assignment
 
 BATCH_S = 0.02
 BATCH_TASKS_MAX = 128
-SEATS_WITHOUT_DEMAND_MAX = 32
+SLOTS_WITHOUT_DEMAND_MAX = 32
 GROUPS_REMEMBERED_MAX = 10_000
 # Many times what may be queued on a node (PREFETCH_S): who waits for that long waits behind a surprise.
 STUCK_S = 1.0
@@ -49,7 +49,7 @@ class Item:
 
 
 @dataclass(slots=True)
-class Seat:
+class Slot:
     """One executor. `outstanding` are the attempts it was given, in the order in which it runs them.
 
     `since`: when it began the first of them, or became idle, or was opened.
@@ -77,7 +77,7 @@ class Stuck:
     `outlasting`: those long attempts, with the seconds that they have run so far."""
 
     items: list[Item] = field(default_factory=list)
-    seats: list[Seat] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
     outlasting: list[tuple[Item, float]] = field(default_factory=list)
 
 
@@ -87,11 +87,11 @@ class Dispatch:
     def __init__(self, capacity: Mapping[str, float]) -> None:
         self._capacity = dict(capacity)
         # What others on the cluster use of the node, as it was measured last.
-        self.foreign: Demand = ()
+        self.external_usage: Demand = ()
         self._queues: dict[Demand, deque[Item]] = {}
         self._durations: OrderedDict[Any, float] = OrderedDict()
-        self.seats: dict[str, Seat] = {}
-        self._where: dict[Key, Seat | None] = {}  # None: in a queue
+        self.slots: dict[str, Slot] = {}
+        self._where: dict[Key, Slot | None] = {}  # None: in a queue
 
     # ------------------------------------------------------------------------------------- attempts
 
@@ -111,31 +111,31 @@ class Dispatch:
                 self._where[item.key] = None
                 self._queues.setdefault(item.demand, deque()).append(item)
 
-    def seat_of(self, key: Key) -> Seat | None:
+    def slot_of(self, key: Key) -> Slot | None:
         """Return the seat that was given an attempt; None for one that is queued or not here."""
         return self._where.get(key)
 
-    def drop(self, key: Key) -> Seat | None:
+    def drop(self, key: Key) -> Slot | None:
         """Take an attempt that is to stop out of its queue; return its seat when it was given out already."""
-        seat = self._where.get(key)
-        if seat is not None:
-            seat.outstanding[key].ending = True
-            return seat
+        slot = self._where.get(key)
+        if slot is not None:
+            slot.outstanding[key].ending = True
+            return slot
         if key in self._where:
             del self._where[key]
             for demand, queue in list(self._queues.items()):
                 self._queues[demand] = deque(item for item in queue if item.key != key)
         return None
 
-    def ended(self, seat_id: str, key: Key, duration_s: float | None, now: float) -> Item | None:
+    def ended(self, slot_id: str, key: Key, duration_s: float | None, now: float) -> Item | None:
         """Note that an attempt ended at a seat; return it, or None when it is not known there."""
-        seat = self.seats.get(seat_id)
-        running = seat.running() if seat is not None else None
-        item = seat.outstanding.pop(key, None) if seat is not None else None
-        if seat is None or item is None:
+        slot = self.slots.get(slot_id)
+        running = slot.running() if slot is not None else None
+        item = slot.outstanding.pop(key, None) if slot is not None else None
+        if slot is None or item is None:
             return None
         if item is running:
-            seat.since = now
+            slot.since = now
         self._where.pop(key, None)
         if duration_s is not None:
             self._learn(item.group, duration_s)
@@ -146,37 +146,37 @@ class Dispatch:
         if len(self._durations) > GROUPS_REMEMBERED_MAX:
             self._durations.popitem(last=False)
 
-    def batches(self, now: float) -> list[tuple[Seat, list[Assignment]]]:
+    def batches(self, now: float) -> list[tuple[Slot, list[Assignment]]]:
         """Hand queued attempts to seats that have (almost) nothing to do."""
-        out: list[tuple[Seat, list[Assignment]]] = []
+        out: list[tuple[Slot, list[Assignment]]] = []
         for demand, queue in self._queues.items():
             if not queue:
                 continue
-            seats = [seat for seat in self.seats.values() if seat.ready and seat.demand == demand]
-            seats.sort(key=lambda seat: len(seat.outstanding))
-            for position, seat in enumerate(seats):
-                share = -(-len(queue) // (len(seats) - position))
-                was_idle = not seat.outstanding
-                batch = self._fill(seat, queue, share)
+            slots = [slot for slot in self.slots.values() if slot.ready and slot.demand == demand]
+            slots.sort(key=lambda slot: len(slot.outstanding))
+            for position, slot in enumerate(slots):
+                share = -(-len(queue) // (len(slots) - position))
+                was_idle = not slot.outstanding
+                batch = self._fill(slot, queue, share)
                 if batch:
-                    seat.since = now if was_idle else seat.since
-                    out.append((seat, batch))
+                    slot.since = now if was_idle else slot.since
+                    out.append((slot, batch))
         return out
 
-    def _fill(self, seat: Seat, queue: deque[Item], share: int) -> list[Assignment]:
-        budget = BATCH_S - sum(self._expected(item) for item in seat.outstanding.values())
-        if seat.outstanding and budget < BATCH_S / 2:
+    def _fill(self, slot: Slot, queue: deque[Item], share: int) -> list[Assignment]:
+        budget = BATCH_S - sum(self._expected(item) for item in slot.outstanding.values())
+        if slot.outstanding and budget < BATCH_S / 2:
             return []
         batch: list[Assignment] = []
         while queue and len(batch) < min(share, BATCH_TASKS_MAX):
             item = queue[0]
             cost = BATCH_S if item.alone else self._expected(item)
-            if seat.outstanding and cost > budget:
+            if slot.outstanding and cost > budget:
                 break
             budget -= cost
             queue.popleft()
-            seat.outstanding[item.key] = item
-            self._where[item.key] = seat
+            slot.outstanding[item.key] = item
+            self._where[item.key] = slot
             batch.append(item.assignment)
         return batch
 
@@ -185,26 +185,26 @@ class Dispatch:
 
     # ------------------------------------------------------------------------------------- seats
 
-    def open_seat(self, seat_id: str, demand: Demand, now: float) -> None:
+    def open_slot(self, slot_id: str, demand: Demand, now: float) -> None:
         """Note an executor that is starting."""
-        self.seats[seat_id] = Seat(seat_id, demand, since=now)
+        self.slots[slot_id] = Slot(slot_id, demand, since=now)
 
-    def seat_ready(self, seat_id: str, now: float) -> Seat | None:
+    def slot_ready(self, slot_id: str, now: float) -> Slot | None:
         """Note that an executor has said hello; None for one that was given up meanwhile."""
-        seat = self.seats.get(seat_id)
-        if seat is not None:
-            seat.ready, seat.since = True, now
-        return seat
+        slot = self.slots.get(slot_id)
+        if slot is not None:
+            slot.ready, slot.since = True, now
+        return slot
 
-    def close_seat(self, seat_id: str) -> Item | None:
+    def close_slot(self, slot_id: str) -> Item | None:
         """Forget an executor that is gone; return the attempt that it was running. Those behind it are queued again."""
-        seat = self.seats.pop(seat_id, None)
-        if seat is None or not seat.outstanding:
+        slot = self.slots.pop(slot_id, None)
+        if slot is None or not slot.outstanding:
             return None
-        items = list(seat.outstanding.values())
+        items = list(slot.outstanding.values())
         running, behind = items[0], items[1:]
         del self._where[running.key]
-        queue = self._queues.setdefault(seat.demand, deque())
+        queue = self._queues.setdefault(slot.demand, deque())
         for item in reversed(behind):
             item.alone = True
             self._where[item.key] = None
@@ -220,48 +220,48 @@ class Dispatch:
         room: Room | None = None
         wanted: list[Demand] = []
         for demand, queue in self._queues.items():
-            seats = self._seats_of(demand)
-            missing = len(queue) - sum(1 for seat in seats if not seat.outstanding)
-            most = SEATS_WITHOUT_DEMAND_MAX - len(seats) if not demand else len(queue)
+            slots = self._slots_of(demand)
+            missing = len(queue) - sum(1 for slot in slots if not slot.outstanding)
+            most = SLOTS_WITHOUT_DEMAND_MAX - len(slots) if not demand else len(queue)
             for _ in range(min(missing, most)):
                 room = room or self._room()
-                if not room.fits(demand) or self._would_wait(demand, seats, wanted):
+                if not room.fits(demand) or self._would_wait(demand, slots, wanted):
                     break
                 room.take(demand)
                 wanted.append(demand)
         return wanted
 
-    def _would_wait(self, demand: Demand, seats: list[Seat], wanted: list[Demand]) -> bool:
+    def _would_wait(self, demand: Demand, slots: list[Slot], wanted: list[Demand]) -> bool:
         """Say whether a further executor for a demand would wait for room that others on the cluster use."""
-        if not self.foreign or not (seats or demand in wanted):
+        if not self.external_usage or not (slots or demand in wanted):
             return False
-        room = self._room(self.foreign)
+        room = self._room(self.external_usage)
         for coming in wanted:
             room.take(coming)
         return not room.fits(demand)
 
-    def surplus(self, now: float, idle_s: float) -> list[Seat]:
+    def surplus(self, now: float, idle_s: float) -> list[Slot]:
         """Return idle seats to give back: idle for too long, or in the way of work that fits nowhere else."""
         blocked = any(
-            queue and all(seat.slow(now) for seat in self._seats_of(demand)) and not self._room().fits(demand)
+            queue and all(slot.slow(now) for slot in self._slots_of(demand)) and not self._room().fits(demand)
             for demand, queue in self._queues.items()
         )
         return [
-            seat
-            for seat in self.seats.values()
-            if seat.ready
-            and not seat.outstanding
-            and not self._queues.get(seat.demand)
-            and (blocked or now - seat.since > idle_s)
+            slot
+            for slot in self.slots.values()
+            if slot.ready
+            and not slot.outstanding
+            and not self._queues.get(slot.demand)
+            and (blocked or now - slot.since > idle_s)
         ]
 
-    def overdue(self, now: float, start_s_max: float) -> list[Seat]:
+    def overdue(self, now: float, start_s_max: float) -> list[Slot]:
         """Return seats whose executor has not come: what it needs is in use by others on this cluster."""
-        return [seat for seat in self.seats.values() if not seat.ready and now - seat.since > start_s_max]
+        return [slot for slot in self.slots.values() if not slot.ready and now - slot.since > start_s_max]
 
     def hand_back(self, demand: Demand) -> list[Item]:
         """Take out all that waits for seats of a demand of which there is none."""
-        return [] if self._seats_of(demand) else self._empty(demand)
+        return [] if self._slots_of(demand) else self._empty(demand)
 
     def _empty(self, demand: Demand) -> list[Item]:
         items = list(self._queues.pop(demand, ()))
@@ -269,56 +269,56 @@ class Dispatch:
             del self._where[item.key]
         return items
 
-    def _seats_of(self, demand: Demand) -> list[Seat]:
-        return [seat for seat in self.seats.values() if seat.demand == demand]
+    def _slots_of(self, demand: Demand) -> list[Slot]:
+        return [slot for slot in self.slots.values() if slot.demand == demand]
 
     # ------------------------------------------------------------------------------------- surprises
 
     def stuck(self, now: float) -> Stuck:
         """Return what waits behind long attempts; what was queued is taken out, what seats hold must be asked for."""
-        slow = [seat for seat in self.seats.values() if seat.slow(now)]
+        slow = [slot for slot in self.slots.values() if slot.slow(now)]
         if not slow:
             return Stuck()
-        stuck = Stuck(seats=[seat for seat in slow if len(seat.outstanding) > 1])
-        to_blame = {seat.id: seat for seat in stuck.seats}
+        stuck = Stuck(slots=[slot for slot in slow if len(slot.outstanding) > 1])
+        to_blame = {slot.id: slot for slot in stuck.slots}
         for demand in [demand for demand in self._queues if self._stands_still(demand, now)]:
             stuck.items += self._empty(demand)
-            own = self._seats_of(demand)
-            to_blame.update((seat.id, seat) for seat in own or slow)
+            own = self._slots_of(demand)
+            to_blame.update((slot.id, slot) for slot in own or slow)
         stuck.outlasting = self._outlasting(to_blame.values(), now)
         return stuck
 
     def _stands_still(self, demand: Demand, now: float) -> bool:
-        queue, own = self._queues[demand], self._seats_of(demand)
+        queue, own = self._queues[demand], self._slots_of(demand)
         if not queue or now - queue[0].queued_at < STUCK_S:
             return False
         if own:
-            return all(seat.slow(now) for seat in own)
-        coming = any((item := seat.running()) is not None and item.ending for seat in self.seats.values())
+            return all(slot.slow(now) for slot in own)
+        coming = any((item := slot.running()) is not None and item.ending for slot in self.slots.values())
         return not coming and not self._room().fits(demand)
 
-    def _outlasting(self, seats: Iterable[Seat], now: float) -> list[tuple[Item, float]]:
+    def _outlasting(self, slots: Iterable[Slot], now: float) -> list[tuple[Item, float]]:
         """Return the longest running attempt of each group, and remember what it taught."""
         longest: dict[Any, tuple[Item, float]] = {}
-        for seat in sorted(seats, key=lambda seat: seat.since, reverse=True):
-            running = seat.running()
+        for slot in sorted(slots, key=lambda slot: slot.since, reverse=True):
+            running = slot.running()
             if running is not None:
-                longest[running.group] = running, now - seat.since
+                longest[running.group] = running, now - slot.since
         for group, (_, ran_s) in longest.items():
             self._durations[group] = max(ran_s, self._durations.get(group, 0.0))
         return list(longest.values())
 
-    def returned(self, seat_id: str, keys: Iterable[Key]) -> list[Item]:
+    def returned(self, slot_id: str, keys: Iterable[Key]) -> list[Item]:
         """Take out attempts that a seat was given and has not begun; return those that were known there."""
-        seat = self.seats.get(seat_id)
-        items = [item for key in keys if seat is not None and (item := seat.outstanding.pop(key, None))]
+        slot = self.slots.get(slot_id)
+        items = [item for key in keys if slot is not None and (item := slot.outstanding.pop(key, None))]
         for item in items:
             del self._where[item.key]
         return items
 
-    def _room(self, foreign: Demand = ()) -> Room:
+    def _room(self, external_usage: Demand = ()) -> Room:
         room = Room(self._capacity)
-        room.take(foreign)
-        for seat in self.seats.values():
-            room.take(seat.demand)
+        room.take(external_usage)
+        for slot in self.slots.values():
+            room.take(slot.demand)
         return room

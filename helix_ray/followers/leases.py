@@ -36,6 +36,6 @@ class LeaseKeeper:
                 # There are more: go on as soon as these are dealt with.
                 self._next = news.mono
                 break
-            room -= 1 + len(news.state.workers[worker_id].held)
+            room -= 1 + len(news.state.workers[worker_id].running)
             orders.append(LoseWorker(worker_id, f"no heartbeat for {leases[worker_id]:g} s"))
         return orders

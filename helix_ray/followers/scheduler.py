@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from helix_ray.core.orders import OrderBody, StartAttempts
-from helix_ray.core.placement import Fleet, Held, Plan, Rules, place
+from helix_ray.core.placement import Fleet, Plan, Rules, RunningAttempt, place
 from helix_ray.core.placement.estimate import endings
-from helix_ray.core.placement.kept import KeptFleet
+from helix_ray.core.placement.kept import TrackedFleet
 from helix_ray.core.placement.preempt import preemptible
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import EXTERNAL, LEVELS, SHARDED, TaskClass
@@ -36,17 +36,17 @@ class Scheduler:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._preempt_level = LEVELS.get(policy.preempt_from)
-        self._kept = KeptFleet()
+        self._kept = TrackedFleet()
         self._search_at = 0.0
         # Classes for which nodes were searched in vain, and until when that is not tried again.
-        self._unheld: dict[TaskClass, float] = {}
+        self._unreservable: dict[TaskClass, float] = {}
 
     def react(self, news: News) -> list[OrderBody]:
         """Place what fits now."""
         ready = news.state.ready
         self.busy = False
-        if not any(group.kind not in _NOT_FOR_NODES for group in ready):
-            news.liveness.holds, news.liveness.kept_out = (), {}
+        if not any(task_class.kind not in _NOT_FOR_NODES for task_class in ready):
+            news.liveness.reservations, news.liveness.kept_out = (), {}
             return []
         fleet = self._kept.refreshed(news.state, news.liveness, news.now, NEW_NODES_MAX)
         self.busy = not self._kept.whole
@@ -55,36 +55,38 @@ class Scheduler:
             return []
         plan = place(fleet, ready, self._rules(news, fleet), news.now, ASSIGN_TASKS_MAX)
         news.liveness.waits.note(plan.blocked, news.now)
-        self._note_holds(plan, news)
+        self._note_reservations(plan, news)
         if not plan.pairs:
             return []
         # Decide may leave some of it out.
-        self._kept.doubt(node_id for _, node_id in plan.pairs)
+        self._kept.invalidate(node_id for _, node_id in plan.pairs)
         return [StartAttempts(tuple(plan.pairs), tuple(plan.preempted))]
 
-    def _note_holds(self, plan: Plan, news: News) -> None:
+    def _note_reservations(self, plan: Plan, news: News) -> None:
         now = news.now
-        news.liveness.holds, news.liveness.kept_out = plan.holds, plan.kept_out
+        news.liveness.reservations, news.liveness.kept_out = plan.reservations, plan.kept_out
         if plan.searched:
             self._search_at = now + SEARCH_EVERY_S
-            self._unheld.update(dict.fromkeys(plan.in_vain, now + IN_VAIN_S))
+            self._unreservable.update(dict.fromkeys(plan.in_vain, now + IN_VAIN_S))
 
     def _rules(self, news: News, fleet: Fleet) -> Rules:
         policy, state, now = self._policy, news.state, news.now
-        self._unheld = {group: until for group, until in self._unheld.items() if now < until}
+        self._unreservable = {
+            task_class: until for task_class, until in self._unreservable.items() if now < until
+        }
 
-        def held(node_id: str) -> Sequence[Held]:
-            return tuple(preemptible(state, node_id, self._kept.depth, policy.preemptions_max))
+        def running(node_id: str) -> Sequence[RunningAttempt]:
+            return tuple(preemptible(state, node_id, self._kept.prefetch, policy.preemptions_max))
 
         return Rules(
             aging_s=policy.priority_aging_s,
             strategy=policy.strategy,
             quotas=state.quotas,
             preempt_level=self._preempt_level,
-            held=held,
-            holds=news.liveness.holds,
-            hold_after_s=policy.hold_after_s or None,
+            running=running,
+            reservations=news.liveness.reservations,
+            reserve_after_s=policy.reserve_after_s or None,
             may_search=now >= self._search_at,
-            unheld=self._unheld,
-            endings=lambda node_id: [*endings(state, node_id, fleet.depth, now)],
+            unreservable=self._unreservable,
+            endings=lambda node_id: [*endings(state, node_id, fleet.prefetch, now)],
         )

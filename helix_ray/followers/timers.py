@@ -85,7 +85,7 @@ def _external_timeouts(state: State, now: float) -> tuple[str, ...]:
     overdue = []
     for worker in state.workers.values():
         if worker.kind == "external":
-            for task_id in worker.held:
+            for task_id in worker.running:
                 task = state.tasks[task_id]
                 timeout = task.spec.get("timeout_s")
                 if (

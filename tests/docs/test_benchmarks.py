@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("placement", "queueing", "holding", "explain")
+NAMES = ("placement", "queueing", "reserving", "explain")
 RUN_S_MAX = 200
 
 

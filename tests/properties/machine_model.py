@@ -86,8 +86,8 @@ def whole(state: State) -> dict[str, Any]:
         "snapshot": snapshot.dump(state),
         "by_status": dict(state.by_status),
         "ready": [
-            (group, queue.size, [list(line.items()) for line in queue.levels])
-            for group, queue in state.ready.items()
+            (task_class, queue.size, [list(line.items()) for line in queue.levels])
+            for task_class, queue in state.ready.items()
         ],
         "delayed": dict(state.delayed),
         "deadlines": dict(state.deadlines),
@@ -96,7 +96,7 @@ def whole(state: State) -> dict[str, Any]:
         "doomed": dict(state.doomed),
         "orphans": dict(state.orphans),
         "finished": list(state.finished.items()),
-        "held": {w.id: list(w.held.items()) for w in state.workers.values()},
+        "held": {w.id: list(w.running.items()) for w in state.workers.values()},
         "load": {w.id: dict(w.load) for w in state.workers.values()},
         "users_by_name": dict(state.users_by_name),
         "sessions_by_refresh": dict(state.sessions_by_refresh),

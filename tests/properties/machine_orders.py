@@ -206,7 +206,7 @@ def by_bots(state: State) -> st.SearchStrategy[OrderBody]:
 
 def reports(state: State, worker_id: str) -> st.SearchStrategy[tuple[AttemptReport, ...]]:
     """Return a node worker's reports: on what it holds, on what it held, on what it never had."""
-    held = list(state.workers[worker_id].held.items()) if worker_id in state.workers else []
+    running = list(state.workers[worker_id].running.items()) if worker_id in state.workers else []
     other = [(task.id, max(1, task.attempt - 1)) for task in list(state.tasks.values())[-4:]]
     report = st.builds(
         lambda pair, outcome, percent, retryable: AttemptReport(
@@ -219,7 +219,7 @@ def reports(state: State, worker_id: str) -> st.SearchStrategy[tuple[AttemptRepo
             duration_s=0.5,
             retryable=retryable,
         ),
-        st.sampled_from([*held, *held, *held, *other, ("task-unknown", 1)]),
+        st.sampled_from([*running, *running, *running, *other, ("task-unknown", 1)]),
         st.sampled_from(OUTCOMES),
         st.sampled_from((10.0, 60.0, 30.0, -5.0, 400.0, float("nan"))),
         st.sampled_from((True, True, False)),

@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from helix_ray.core.placement import EPSILON, FREE_LANES_MAX, Node
-from helix_ray.core.placement.node import lanes_of
+from helix_ray.core.placement import EPSILON, FREE_SLOTS_MAX, Node
+from helix_ray.core.placement.node import slots_of
 from helix_ray.core.state import Quota, ReadyQueue, TaskClass, class_of
 
 ZONES = ("a", "b")
@@ -38,7 +38,7 @@ capacities = st.fixed_dictionaries(
 )
 
 
-def groups(**always: Any) -> st.SearchStrategy[TaskClass]:
+def task_classes(**always: Any) -> st.SearchStrategy[TaskClass]:
     """Return classes of tasks."""
     return st.builds(
         lambda resources, wanted, capable, project: class_of(
@@ -64,10 +64,10 @@ def nodes(draw: st.DrawFn, max_size: int = 4) -> list[Node]:
     """Return nodes: some closed, some used by others, some that run something already."""
     made = []
     for i in range(draw(st.integers(1, max_size))):
-        foreign = draw(st.sampled_from(({}, {}, {"cpu": 1.0}, {"gpu": 0.5}, {"gpu": 1.6})))
-        load = draw(st.dictionaries(groups(), st.integers(1, 2), max_size=1))
+        external_usage = draw(st.sampled_from(({}, {}, {"cpu": 1.0}, {"gpu": 0.5}, {"gpu": 1.6})))
+        load = draw(st.dictionaries(task_classes(), st.integers(1, 2), max_size=1))
         node = Node(
-            f"n{i}", draw(capacities), frozenset(draw(capabilities)), draw(labels), load, foreign,
+            f"n{i}", draw(capacities), frozenset(draw(capabilities)), draw(labels), load, external_usage,
             draw(st.sampled_from(("", "", "", "draining"))),
         )  # fmt: skip
         made.append(node)
@@ -87,10 +87,10 @@ def waiting(draw: st.DrawFn, max_classes: int = 4, gangs: bool = True) -> Waitin
     """Return a few classes with a few tasks each, of several priorities, and now and then a quota."""
     ready: dict[TaskClass, ReadyQueue] = {}
     for i in range(draw(st.integers(1, max_classes))):
-        group = draw(groups())
+        task_class = draw(task_classes())
         if gangs and draw(st.integers(0, 3)) == 0:
-            group = group._replace(gang=f"whole-{i}")
-        queue = ready.setdefault(group, ReadyQueue())
+            task_class = task_class._replace(gang=f"whole-{i}")
+        queue = ready.setdefault(task_class, ReadyQueue())
         for j in range(draw(st.integers(1, 5))):
             queue.add(f"t{i}-{j}", draw(st.integers(0, 3)), float(draw(st.integers(0, 50))), first=False)
     quota = st.builds(
@@ -106,47 +106,47 @@ def waiting(draw: st.DrawFn, max_classes: int = 4, gangs: bool = True) -> Waitin
 # ---------------------------------------------------------------------------------------------- the oracle
 
 
-def free_of(node: Node, held: dict[TaskClass, int], depth: int) -> dict[str, float]:
+def free_of(node: Node, running: dict[TaskClass, int], prefetch: int) -> dict[str, float]:
     """Return what is free on a node that holds so many tasks of each class, added up from nothing."""
     free = dict(node.capacity)
-    for name, amount in node.foreign.items():
+    for name, amount in node.external_usage.items():
         free[name] = free.get(name, 0.0) - amount
-    for group, count in held.items():
-        for name, amount in group.demand:
-            free[name] = free.get(name, 0.0) - amount * lanes_of(count, depth)
+    for task_class, count in running.items():
+        for name, amount in task_class.demand:
+            free[name] = free.get(name, 0.0) - amount * slots_of(count, prefetch)
     return free
 
 
-def suits(node: Node, group: TaskClass) -> bool:
+def suits(node: Node, task_class: TaskClass) -> bool:
     """Say whether a class may run on a node at all."""
-    labelled = all(node.labels.get(name) == value for name, value in group.labels)
-    return not node.closed and set(group.capabilities) <= node.capabilities and labelled
+    labelled = all(node.labels.get(name) == value for name, value in task_class.labels)
+    return not node.unschedulable and set(task_class.capabilities) <= node.capabilities and labelled
 
 
-def fits(node: Node, held: dict[TaskClass, int], group: TaskClass, depth: int = 1) -> bool:
+def fits(node: Node, running: dict[TaskClass, int], task_class: TaskClass, prefetch: int = 1) -> bool:
     """Say whether one more task of a class fits on a node."""
-    if not suits(node, group):
+    if not suits(node, task_class):
         return False
-    if held.get(group, 0) % depth:
+    if running.get(task_class, 0) % prefetch:
         return True
-    if not group.demand:
-        bare = sum(lanes_of(count, depth) for other, count in held.items() if not other.demand)
-        return bare < FREE_LANES_MAX
-    free = free_of(node, held, depth)
+    if not task_class.demand:
+        bare = sum(slots_of(count, prefetch) for other, count in running.items() if not other.demand)
+        return bare < FREE_SLOTS_MAX
+    free = free_of(node, running, prefetch)
     return all(
         free.get(name, 0.0) + EPSILON >= amount
-        and (name not in ("gpu", "npu") or has_devices(node, held, depth, name, amount))
-        for name, amount in group.demand
+        and (name not in ("gpu", "npu") or has_devices(node, running, prefetch, name, amount))
+        for name, amount in task_class.demand
     )
 
 
-def has_devices(node: Node, held: dict[TaskClass, int], depth: int, name: str, amount: float) -> bool:
+def has_devices(node: Node, running: dict[TaskClass, int], prefetch: int, name: str, amount: float) -> bool:
     """Say whether whole devices, or a share of one, can be had: the largest users first, each on the fullest device."""
-    uses = [node.foreign.get(name, 0.0) % 1] + [1.0] * int(node.foreign.get(name, 0.0))
-    for group, count in held.items():
-        mine = dict(group.demand).get(name, 0.0)
+    uses = [node.external_usage.get(name, 0.0) % 1] + [1.0] * int(node.external_usage.get(name, 0.0))
+    for task_class, count in running.items():
+        mine = dict(task_class.demand).get(name, 0.0)
         single = [1.0] * int(mine) if mine >= 1 else [mine]
-        uses += single * lanes_of(count, depth)
+        uses += single * slots_of(count, prefetch)
     devices = [1.0] * int(node.capacity.get(name, 0.0))
     owed = 0
     for use in sorted((use for use in uses if use > 0), reverse=True):
@@ -164,32 +164,32 @@ def has_devices(node: Node, held: dict[TaskClass, int], depth: int, name: str, a
     )
 
 
-def lanes_used(holding: dict[str, dict[TaskClass, int]], depth: int) -> dict[str, dict[str, float]]:
+def slots_used(holding: dict[str, dict[TaskClass, int]], prefetch: int) -> dict[str, dict[str, float]]:
     """Return what each project holds, `tasks` included."""
     used: dict[str, dict[str, float]] = {}
-    for held in holding.values():
-        for group, count in held.items():
-            mine = used.setdefault(group.project, {})
-            lanes = lanes_of(count, depth)
-            mine["tasks"] = mine.get("tasks", 0.0) + lanes
-            for name, amount in group.demand:
-                mine[name] = mine.get(name, 0.0) + amount * lanes
+    for running in holding.values():
+        for task_class, count in running.items():
+            mine = used.setdefault(task_class.project, {})
+            slots = slots_of(count, prefetch)
+            mine["tasks"] = mine.get("tasks", 0.0) + slots
+            for name, amount in task_class.demand:
+                mine[name] = mine.get(name, 0.0) + amount * slots
     return used
 
 
 def quota_allows(
     holding: dict[str, dict[TaskClass, int]],
     quotas: dict[str, Quota],
-    group: TaskClass,
-    depth: int,
+    task_class: TaskClass,
+    prefetch: int,
     more: int = 1,
 ) -> bool:
     """Say whether a project's quota has room for more lanes of a class."""
-    quota = quotas.get(group.project)
+    quota = quotas.get(task_class.project)
     if quota is None:
         return True
-    used = lanes_used(holding, depth).get(group.project, {})
-    asked = {**dict(group.demand), "tasks": 1.0}
+    used = slots_used(holding, prefetch).get(task_class.project, {})
+    asked = {**dict(task_class.demand), "tasks": 1.0}
     return all(
         used.get(name, 0.0) + asked[name] * more <= limit + 1e-6
         for name, limit in quota.limits.items()
@@ -199,4 +199,7 @@ def quota_allows(
 
 def copy_of(found: Sequence[Node]) -> list[Node]:
     """Return the same nodes, untouched."""
-    return [Node(n.id, n.capacity, n.capabilities, n.labels, n.load, n.foreign, n.closed) for n in found]
+    return [
+        Node(n.id, n.capacity, n.capabilities, n.labels, n.load, n.external_usage, n.unschedulable)
+        for n in found
+    ]

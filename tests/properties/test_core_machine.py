@@ -207,9 +207,11 @@ class CoreMachine(RuleBasedStateMachine):
         """External workers ask for work, and one reports on what it holds."""
         for worker_id, by in zip(mo.BOTS, (BOT_1, BOT_2), strict=True):
             self.give(o.Heartbeat(worker_id, "idle"), by)
-        held = [(w, i) for w in self.engine.state.workers.values() if w.kind == "external" for i in w.held]
-        if held:
-            worker, task_id = data.draw(st.sampled_from(held))
+        running = [
+            (w, i) for w in self.engine.state.workers.values() if w.kind == "external" for i in w.running
+        ]
+        if running:
+            worker, task_id = data.draw(st.sampled_from(running))
             status = data.draw(st.sampled_from((None, *mo.STATUSES)))
             progress = data.draw(st.sampled_from((None, 20, 80)))
             by = next(who for who in CAST if who.id == worker.owner)

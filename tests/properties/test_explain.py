@@ -12,7 +12,7 @@ from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import Order, OrderBody, Receipt
-from helix_ray.core.placement.misfits import applied
+from helix_ray.core.placement.unmet_constraints import applied
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import ExplainTask
 from helix_ray.engine import Engine

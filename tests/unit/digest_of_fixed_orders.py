@@ -20,7 +20,7 @@ from helix_ray.engine import Engine
 from helix_ray.followers import in_master
 from helix_ray.followers.base import News
 from helix_ray.journal.memory import MemoryJournal
-from tests.cast import seat
+from tests.cast import slot
 
 ROUNDS = 60
 DEV = Principal("user-dev", "dev", ("developer",))
@@ -50,7 +50,7 @@ class Play:
         self.engine = Engine(MemoryJournal(), Policy(), self.clock)
         self.followers = in_master(self.engine.policy)
         self.serial = 0
-        seat(self.engine.state, DEV, BOT)
+        slot(self.engine.state, DEV, BOT)
 
     def give(self, body: OrderBody, by: Principal = SYSTEM) -> None:
         """Send an order."""
@@ -96,12 +96,12 @@ class Play:
             for body in follower.react(News(state, self.engine.liveness, (), now, now)):
                 self.give(body)
         for i in range(3):
-            held = list(self.engine.state.workers[f"worker-{i}"].held.items())
+            running = list(self.engine.state.workers[f"worker-{i}"].running.items())
             outcomes = ("completed", "completed", "failed", "lost", "returned")
-            reports = tuple(AttemptReport(t, n, self.chance.choice(outcomes)) for t, n in held)
+            reports = tuple(AttemptReport(t, n, self.chance.choice(outcomes)) for t, n in running)
             self.give(o.ReportAttempts(f"worker-{i}", "boot", reports))
         self.give(o.Heartbeat("worker_bot", "idle"), BOT)
-        for task_id in list(self.engine.state.workers["worker_bot"].held):
+        for task_id in list(self.engine.state.workers["worker_bot"].running):
             self.give(o.UpdateTask(task_id, self.chance.choice(("completed", "failed", "pending"))), BOT)
         if self.chance.random() < 0.1:
             self.give(o.LoseWorker(f"worker-{self.chance.randrange(3)}", "gone"))

@@ -23,7 +23,7 @@ from helix_ray.core.policy import Policy
 from helix_ray.engine import Engine, JournalFailed
 from helix_ray.journal.memory import MemoryJournal
 from helix_ray.ports import Snapshot
-from tests.cast import seat
+from tests.cast import slot
 
 ROOT = Path(__file__).parents[2]
 DEV = Principal("user-dev", "dev", ("developer",))
@@ -55,7 +55,7 @@ class BrokenJournal(MemoryJournal):
 def engine_over(journal: MemoryJournal) -> Engine:
     """Return an engine that has not folded anything yet."""
     engine = Engine(journal, Policy(), HandClock())
-    seat(engine.state, DEV)
+    slot(engine.state, DEV)
     return engine
 
 

@@ -64,7 +64,7 @@ def _without_broken_gangs(
     if all(startable) and len({task_id for task_id, _ in pairs}) == len(pairs):
         return list(pairs)
     tasks = ctx.state.tasks
-    gang_of = [tasks[task_id].group.gang if task_id in tasks else "" for task_id, _ in pairs]
+    gang_of = [tasks[task_id].task_class.gang if task_id in tasks else "" for task_id, _ in pairs]
     broken = {gang for gang, good in zip(gang_of, startable, strict=True) if gang and not good}
     kept: dict[str, str] = {}
     for (task_id, worker_id), good, gang in zip(pairs, startable, gang_of, strict=True):
@@ -148,7 +148,7 @@ def _has_retries(task: Task, item: AttemptReport) -> bool:
 
 def _current(task: Task, attempt: int, worker_id: str, ctx: Context) -> bool:
     worker = ctx.state.workers[worker_id]
-    return task.status is Status.RUNNING and worker.held.get(task.id) == attempt == task.attempt
+    return task.status is Status.RUNNING and worker.running.get(task.id) == attempt == task.attempt
 
 
 def _told_before(task: Task | None, item: AttemptReport) -> bool:
@@ -201,9 +201,9 @@ def _lost(task: Task, error: dict[str, Any], ctx: Context, endings: Endings) -> 
     endings.events.append(TaskRequeued(task.id, task.attempt, "lost", error, not_before))
 
 
-def lose_attempts(held: Iterable[tuple[str, str]], ctx: Context, endings: Endings) -> None:
+def lose_attempts(running: Iterable[tuple[str, str]], ctx: Context, endings: Endings) -> None:
     """Queue again (or, after too many losses, fail) tasks whose worker is gone, as (task id, why), while there is room."""
-    for task_id, why in held:
+    for task_id, why in running:
         task = ctx.state.tasks[task_id]
         if not endings.spend(_tasks_lost_with(task, ctx)):
             break

@@ -33,7 +33,7 @@ from helix_ray.core.state import State, Task
 from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
 
 Ending = TaskCompleted | TaskFailed | TaskCancelled | TaskDeleted
-WHOLE_FAILED = "the task that it is a part of has failed"
+PARENT_FAILED = "the task that it is a part of has failed"
 # What a whole has reached at most while a shard of it is left.
 UNFINISHED_PERCENT_MAX = 99.0
 
@@ -86,14 +86,14 @@ class Endings:
         self, task: Task, error: dict[str, Any], result: Any = None, duration_s: float | None = None
     ) -> None:
         """Fail a task for good; a shard fails its whole."""
-        owed = _Owed(task, "dependency_failed", WHOLE_FAILED)
+        owed = _Owed(task, "dependency_failed", PARENT_FAILED)
         self._end(task, TaskFailed(task.id, task.attempt, error, result, duration_s), owed)
         whole = whole_of(self._state, task)
         if whole is not None and not self.over(whole):
             index = task.spec["shard"]["index"]
             message = f"shard {index} failed: {error.get('message', '')}"
-            of_whole = {"reason": "shard_failed", "message": message, "shard": task.id, "cause": error}
-            self._end(whole, TaskFailed(whole.id, whole.attempt, of_whole), owed._replace(task=whole))
+            of_parent = {"reason": "shard_failed", "message": message, "shard": task.id, "cause": error}
+            self._end(whole, TaskFailed(whole.id, whole.attempt, of_parent), owed._replace(task=whole))
         self._spread()
 
     def cancel(self, task: Task, reason: str) -> None:
@@ -189,4 +189,4 @@ class Endings:
         self._left -= tasks_of(task.spec) + len(task.waits_for) // LINKS_PER_TASK
         message = f"it depends on {cause}, which will not be completed"
         error = {"reason": reason, "message": message, "dependency": cause}
-        self._end(task, TaskFailed(task.id, task.attempt, error), _Owed(task, reason, WHOLE_FAILED))
+        self._end(task, TaskFailed(task.id, task.attempt, error), _Owed(task, reason, PARENT_FAILED))

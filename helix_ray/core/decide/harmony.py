@@ -18,7 +18,7 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import DistributeTask, SetQuota
 from helix_ray.core.placement.fit import node_of
-from helix_ray.core.placement.node import depth_by, lanes_of
+from helix_ray.core.placement.node import prefetch_by, slots_of
 from helix_ray.core.placement.rules import Shares
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker, class_of
@@ -32,9 +32,9 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
-    foreign = refuse_use(ctx.state, ctx.order.by, task.spec.get("project_id"))
-    if foreign is not None:
-        return foreign
+    external_usage = refuse_use(ctx.state, ctx.order.by, task.spec.get("project_id"))
+    if external_usage is not None:
+        return external_usage
     if task.status is not Status.PENDING:
         # One that was started meanwhile may run where it is wanted: a fresh plan says.
         stale = task.status is Status.RUNNING
@@ -49,12 +49,12 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     ids = {task_id for task_id, _ in body.pairs}
     if not ids or len(ids) < len(body.pairs) or ids - {part.id for part in parts}:
         return conflict("The plan is about other tasks than those that wait", stale=True)
-    if parts[0].group.gang and len(body.pairs) < len(parts):
+    if parts[0].task_class.gang and len(body.pairs) < len(parts):
         return conflict("A gang starts whole or not at all", shards=len(parts), stale=True)
     changes = _changes(task, body, ctx)
     # Shards are all of one class.
-    group = class_of({**parts[0].spec, **changes}, parts[0].owner)
-    refused = _no_longer_fits(group, body.pairs, ctx) or _over_quota(group, body.pairs, ctx)
+    task_class = class_of({**parts[0].spec, **changes}, parts[0].owner)
+    refused = _no_longer_fits(task_class, body.pairs, ctx) or _over_quota(task_class, body.pairs, ctx)
     if refused is not None:
         return refused
     edited: list[Event] = [TaskEdited(each.id, changes) for each in _edited(task, parts) if changes]
@@ -63,28 +63,30 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     return Decision(events, {**body.told, "id": task.id, "assigned_nodes": nodes})
 
 
-def _over_quota(group: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context) -> Rejected | None:
+def _over_quota(task_class: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context) -> Rejected | None:
     """Refuse what its project's quota has no room for any more: somebody else's distribution came first."""
-    if group.kind == EXTERNAL or group.project not in ctx.state.quotas:
+    if task_class.kind == EXTERNAL or task_class.project not in ctx.state.quotas:
         return None
     given = Counter(node_id for _, node_id in pairs)
-    lanes: dict[TaskClass, int] = {}
+    slots: dict[TaskClass, int] = {}
     more = 0
     for worker in ctx.state.workers.values():
         if worker.kind == "node":
             for other, count in worker.load.items():
-                if other.project == group.project:
-                    lanes[other] = lanes.get(other, 0) + lanes_of(count, _depth(other, ctx))
-            held, depth = worker.load.get(group, 0), _depth(group, ctx)
-            more += lanes_of(held + given[worker.id], depth) - lanes_of(held, depth)
-    allowed = Shares(lanes, {}, ctx.state.quotas).lanes_allowed(group)
+                if other.project == task_class.project:
+                    slots[other] = slots.get(other, 0) + slots_of(count, _prefetch_for(other, ctx))
+            running, prefetch = worker.load.get(task_class, 0), _prefetch_for(task_class, ctx)
+            more += slots_of(running + given[worker.id], prefetch) - slots_of(running, prefetch)
+    allowed = Shares(slots, {}, ctx.state.quotas).slots_allowed(task_class)
     if allowed is None or more <= allowed:
         return None
-    return conflict("The project's quota has no room for it any more", project_id=group.project, stale=True)
+    return conflict(
+        "The project's quota has no room for it any more", project_id=task_class.project, stale=True
+    )
 
 
-def _depth(group: TaskClass, ctx: Context) -> int:
-    return depth_by(ctx.state.durations, group)
+def _prefetch_for(task_class: TaskClass, ctx: Context) -> int:
+    return prefetch_by(ctx.state.durations, task_class)
 
 
 def _edited(task: Task, parts: list[Task]) -> list[Task]:
@@ -106,25 +108,25 @@ def _changes(task: Task, body: DistributeTask, ctx: Context) -> dict[str, Any]:
     return changes
 
 
-def _no_longer_fits(group: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context) -> Rejected | None:
+def _no_longer_fits(task_class: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context) -> Rejected | None:
     """Check each node against the state, once: what others on the cluster use meanwhile, Ray will say."""
     first = {node_id: task_id for task_id, node_id in reversed(pairs)}
     for node_id, here in Counter(node_id for _, node_id in pairs).items():
         worker = ctx.state.workers.get(node_id)
-        if worker is None or worker.lost or worker.draining or not _takes(worker, group, here, ctx):
+        if worker is None or worker.lost or worker.draining or not _takes(worker, task_class, here, ctx):
             message = "The node has no room for it any more"
             return conflict(message, id=first[node_id], node=node_id, stale=True)
     return None
 
 
-def _takes(worker: Worker, group: TaskClass, tasks: int, ctx: Context) -> bool:
-    if group.kind == EXTERNAL:
-        return worker.kind == "external" and not worker.held and can_do(worker, group)
+def _takes(worker: Worker, task_class: TaskClass, tasks: int, ctx: Context) -> bool:
+    if task_class.kind == EXTERNAL:
+        return worker.kind == "external" and not worker.running and can_do(worker, task_class)
     if worker.kind != "node":
         return False
     node = node_of(worker)
-    node.settle(lambda other: _depth(other, ctx))
-    return node.suits(group) and node.room(group, _depth(group, ctx)) >= tasks
+    node.recompute(lambda other: _prefetch_for(other, ctx))
+    return node.suits(task_class) and node.room(task_class, _prefetch_for(task_class, ctx)) >= tasks
 
 
 def set_quota(body: SetQuota, ctx: Context) -> Decision | Rejected:

@@ -12,25 +12,25 @@ from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.state import Task, TaskClass, class_of
 
 
-def refuse_over_quota(ctx: Context, group: TaskClass, more: int) -> Rejected | None:
+def refuse_over_quota(ctx: Context, task_class: TaskClass, more: int) -> Rejected | None:
     """Return why a project takes no `more` unfinished tasks of a class; None when it does.
 
     An amount above a limit could never run; beyond `queued` there is no room for now.
     """
-    quota = ctx.state.quotas.get(group.project)
+    quota = ctx.state.quotas.get(task_class.project)
     if quota is None:
         return None
-    for name, amount in (*group.demand, ("tasks", 1.0)):
+    for name, amount in (*task_class.demand, ("tasks", 1.0)):
         if amount > quota.limits.get(name, amount):
-            details = {"project_id": group.project, "asked": amount, "limit": quota.limits[name]}
+            details = {"project_id": task_class.project, "asked": amount, "limit": quota.limits[name]}
             return invalid(
                 "More than the project's quota allows at once", field=f"resources.{name}", **details
             )
     limit = quota.limits.get("queued")
-    queued = ctx.state.unfinished.get(group.project, 0)
+    queued = ctx.state.unfinished.get(task_class.project, 0)
     if not more or limit is None or queued + more <= limit:
         return None
-    details = {"project_id": group.project, "queued": queued, "limit": limit}
+    details = {"project_id": task_class.project, "queued": queued, "limit": limit}
     return _queue_full(ctx, "The project's queue is full", details, ceil(queued + more - limit))
 
 
@@ -39,8 +39,8 @@ def refuse_edited(ctx: Context, task: Task, edits: dict[str, Any]) -> Rejected |
     if not ctx.state.quotas or edits.keys().isdisjoint({"project_id", "resources"}):
         return None
     spec = {name: value for name, value in {**task.spec, **edits}.items() if value is not None}
-    group = class_of(spec, task.owner)
-    return refuse_over_quota(ctx, group, int(group.project != task.group.project))
+    task_class = class_of(spec, task.owner)
+    return refuse_over_quota(ctx, task_class, int(task_class.project != task.task_class.project))
 
 
 def refuse_full_queue(ctx: Context, more: int) -> Rejected | None:

@@ -185,11 +185,11 @@ class _Checks:
             self._demands[demand] = unplaceable(demand, self._ctx)
         return self._demands[demand]
 
-    def _quota(self, group: TaskClass, count: int) -> Rejected | None:
-        accepted = self._accepted.get(group.project, 0)
-        refusal = refuse_over_quota(self._ctx, group, accepted + count)
+    def _quota(self, task_class: TaskClass, count: int) -> Rejected | None:
+        accepted = self._accepted.get(task_class.project, 0)
+        refusal = refuse_over_quota(self._ctx, task_class, accepted + count)
         if refusal is None:
-            self._accepted[group.project] = accepted + count
+            self._accepted[task_class.project] = accepted + count
         return refusal
 
 

@@ -241,7 +241,7 @@ def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
         for shard in shards
         if shard.status in (Status.FAILED, Status.CANCELLED)
     ]
-    refusal = refuse_full_queue(ctx, len(events)) or refuse_over_quota(ctx, task.group, len(events))
+    refusal = refuse_full_queue(ctx, len(events)) or refuse_over_quota(ctx, task.task_class, len(events))
     return refusal or Decision(events, standing(task, events, ctx.now))
 
 

@@ -111,7 +111,7 @@ def _room_for_one_more(ctx: Context) -> list[Event] | Rejected:
     mine = [w for w in ctx.state.workers.values() if w.kind == "external" and w.owner == by.id]
     if len(mine) < limit:
         return []
-    lost = [worker for worker in mine if worker.lost and not worker.held]
+    lost = [worker for worker in mine if worker.lost and not worker.running]
     if lost:
         return [WorkerRetired(min(lost, key=lambda worker: worker.lost_at[-1]).id)]
     details = {"workers": len(mine), "limit": limit, "retry_after_s": ceil(ctx.policy.lease_s)}
@@ -124,7 +124,7 @@ def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
     The rest is orphaned by the fact that follows, and told by SpreadEndings in commits of its own.
     """
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
-    lose_attempts(((task_id, reason) for task_id in worker.held), ctx, endings)
+    lose_attempts(((task_id, reason) for task_id in worker.running), ctx, endings)
     return endings.events
 
 
@@ -142,20 +142,25 @@ def heartbeat(body: Heartbeat, ctx: Context) -> Decision | Rejected:
         decision.events.append(_returned(worker))
     if worker.kind == "node":
         return decision
-    held = next(iter(worker.held.items()), None)
-    if held is None and body.current_task is None and body.status in (None, "idle") and not worker.draining:
+    running = next(iter(worker.running.items()), None)
+    if (
+        running is None
+        and body.current_task is None
+        and body.status in (None, "idle")
+        and not worker.draining
+    ):
         task = _claim(worker, ctx)
         if task is not None:
-            held = (task.id, task.attempt + 1)
+            running = (task.id, task.attempt + 1)
             decision.events.append(TaskAssigned(task.id, task.attempt + 1, worker.id))
-    if held is not None:
+    if running is not None:
         lease_end = ctx.now + ctx.policy.lease_s
-        decision.data.update(assigned_task=held[0], attempt=held[1], lease_expires_at=lease_end)
+        decision.data.update(assigned_task=running[0], attempt=running[1], lease_expires_at=lease_end)
     decision.data["next_heartbeat_s"] = next_heartbeat_s(
         ctx.policy.lease_s,
         len(ctx.state.workers),
-        has_task=held is not None,
-        work_waits=held is None and not worker.draining and _claim(worker, ctx) is not None,
+        has_task=running is not None,
+        work_waits=running is None and not worker.draining and _claim(worker, ctx) is not None,
     )
     # Who shares the caller's allowance.
     decision.data["sharers"] = sum(
@@ -174,26 +179,30 @@ def _returned(worker: Worker) -> WorkerRegistered:
 
 def _claim(worker: Worker, ctx: Context) -> Task | None:
     best: tuple[float, TaskClass, int] | None = None
-    for group, queue in ctx.state.ready.items():
-        if group.kind == EXTERNAL and group.strategy != MANUAL and can_do(worker, group):
+    for task_class, queue in ctx.state.ready.items():
+        if task_class.kind == EXTERNAL and task_class.strategy != MANUAL and can_do(worker, task_class):
             head = queue.head(ctx.policy.priority_aging_s)
             if head is not None and (best is None or head[0] < best[0]):
-                best = (head[0], group, head[1])
+                best = (head[0], task_class, head[1])
     if best is None:
         return None
     line = ctx.state.ready[best[1]].levels[best[2]]
     return ctx.state.tasks[next(iter(line))]
 
 
-def can_do(worker: Worker, group: TaskClass) -> bool:
+def can_do(worker: Worker, task_class: TaskClass) -> bool:
     """Say whether an external worker can do a task of a class."""
-    if group.signature not in worker.capabilities or not worker.capabilities.issuperset(group.capabilities):
+    if task_class.signature not in worker.capabilities or not worker.capabilities.issuperset(
+        task_class.capabilities
+    ):
         return False
-    if any(worker.labels.get(name) != value for name, value in group.labels):
+    if any(worker.labels.get(name) != value for name, value in task_class.labels):
         return False
     # The reference's workers say `memory`, tasks say `memory_mb`; what a worker does not state is not checked.
     offers = {"memory_mb": worker.resources.get("memory"), **worker.resources}
-    return all(offers.get(name) is None or float(offers[name]) >= amount for name, amount in group.demand)
+    return all(
+        offers.get(name) is None or float(offers[name]) >= amount for name, amount in task_class.demand
+    )
 
 
 def drain(body: DrainWorker, ctx: Context) -> Decision | Rejected:
@@ -222,12 +231,12 @@ def remove(body: RemoveWorker, ctx: Context) -> Decision | Rejected:
     worker = ctx.state.workers.get(body.worker_id)
     if worker is None:
         return not_found("Worker", body.worker_id)
-    if worker.kind == "node" and not worker.lost and (worker.held or not worker.draining):
+    if worker.kind == "node" and not worker.lost and (worker.running or not worker.draining):
         return conflict(
             "This node is up: drain it (POST /api/v1/workers/{id}/drain), and remove it when it runs nothing",
             id=worker.id,
             draining=worker.draining,
-            running_total=len(worker.held),
+            running_total=len(worker.running),
         )
     taken = _take_away(worker, REMOVED, ctx)
     return Decision([*taken, WorkerRetired(worker.id)], {"worker_id": worker.id})
@@ -245,7 +254,7 @@ def retire_workers(body: RetireWorkers, ctx: Context) -> Decision:
 
 def lost_for_s(worker: Worker, now: float) -> float:
     """Return for how many seconds a worker has been lost; 0 for one that is not."""
-    return now - worker.lost_at[-1] if worker.lost and not worker.held else 0.0
+    return now - worker.lost_at[-1] if worker.lost and not worker.running else 0.0
 
 
 WORKER_ORDERS: dict[type, Decider] = {

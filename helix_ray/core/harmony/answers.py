@@ -54,11 +54,11 @@ def _quotas(cluster: Cluster, question: q.ListQuotas, by: Principal) -> Answer:
     """Everybody's projects for those who see all tasks; else the ones that the asker belongs to or has tasks in."""
     state = cluster.state
     fleet = cluster.fleet()
-    shares = Shares(fleet.lanes, fleet.totals, state.quotas)
+    shares = Shares(fleet.slots, fleet.totals, state.quotas)
     projects = {*state.quotas, *state.unfinished}
     if not sees_all_tasks(by):
         joined = {project.id for project in state.projects.values() if by.id in project.members}
-        used = {task.group.project for task in state.tasks.values() if task.owner == by.id}
+        used = {task.task_class.project for task in state.tasks.values() if task.owner == by.id}
         projects &= joined | used | {by.id}
     return {"quotas": [_quota_view(cluster, project, shares) for project in sorted(projects)]}
 

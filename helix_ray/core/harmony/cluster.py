@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from helix_ray.core.liveness import Liveness, Pulse
-from helix_ray.core.placement import Fleet, Held, Node
-from helix_ray.core.placement.fit import closed_why, foreign_of, node_of, rests_until
-from helix_ray.core.placement.kept import KeptFleet
-from helix_ray.core.placement.node import depth_by, lanes_of
+from helix_ray.core.placement import Fleet, Node, RunningAttempt
+from helix_ray.core.placement.fit import external_usage_of, node_of, rests_until, unschedulable_why
+from helix_ray.core.placement.kept import TrackedFleet
+from helix_ray.core.placement.node import prefetch_by, slots_of
 from helix_ray.core.placement.preempt import preemptible
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State, TaskClass, Worker
@@ -31,7 +31,7 @@ class Cluster:
     epoch: int = 0
     started_at: float = 0.0
     # Nodes that are kept from one picture to the next; without them they are made anew.
-    kept: KeptFleet = field(default_factory=KeptFleet)
+    kept: TrackedFleet = field(default_factory=TrackedFleet)
 
     def nodes(self) -> list[Worker]:
         """Return the node workers, lost ones included."""
@@ -41,27 +41,35 @@ class Cluster:
         """Return a worker's last sign of life."""
         return self.liveness.pulses.get(worker.id)
 
-    def depth(self, group: TaskClass) -> int:
+    def prefetch(self, task_class: TaskClass) -> int:
         """Return how many tasks of a class one lane holds."""
-        return depth_by(self.state.durations, group)
+        return prefetch_by(self.state.durations, task_class)
 
     def fleet(self) -> Fleet:
         """Return the nodes that are not lost, as the scheduler sees them now. It is there until the next is asked for."""
-        return self.kept.untouched(self.state, self.liveness, self.now)
+        return self.kept.pristine(self.state, self.liveness, self.now)
 
     def held_for(self) -> dict[str, str]:
         """Return the task that each node is held for."""
-        return {node_id: hold.task_id for hold in self.liveness.holds for node_id in hold.nodes}
+        return {
+            node_id: reservation.task_id
+            for reservation in self.liveness.reservations
+            for node_id in reservation.nodes
+        }
 
-    def holds_of(self, task_id: str, group: TaskClass) -> list[str]:
+    def reservations_of(self, task_id: str, task_class: TaskClass) -> list[str]:
         """Return the nodes that are held for a task of a class, or for its gang."""
-        holds = self.liveness.holds
-        mine = [hold for hold in holds if hold.task_id == task_id or (group.gang and hold.group == group)]
-        return sorted(node_id for hold in mine for node_id in hold.nodes)
+        reservations = self.liveness.reservations
+        mine = [
+            reservation
+            for reservation in reservations
+            if reservation.task_id == task_id or (task_class.gang and reservation.task_class == task_class)
+        ]
+        return sorted(node_id for reservation in mine for node_id in reservation.nodes)
 
-    def held(self, node_id: str) -> Sequence[Held]:
+    def running(self, node_id: str) -> Sequence[RunningAttempt]:
         """Return what of a node may be stopped for more urgent work."""
-        return tuple(preemptible(self.state, node_id, self.depth, self.policy.preemptions_max))
+        return tuple(preemptible(self.state, node_id, self.prefetch, self.policy.preemptions_max))
 
 
 def status_view(cluster: Cluster) -> dict[str, Any]:
@@ -83,7 +91,7 @@ def status_view(cluster: Cluster) -> dict[str, Any]:
 
 def status_of(cluster: Cluster, worker: Worker) -> str:
     """Return active, draining, resting or lost."""
-    return closed_why(worker, cluster.now) or ACTIVE
+    return unschedulable_why(worker, cluster.now) or ACTIVE
 
 
 def current_load(pulse: Pulse | None) -> float | None:
@@ -108,7 +116,7 @@ def node_view(cluster: Cluster, worker: Worker, held_for: Mapping[str, str]) -> 
     """Return one node, whole; amounts by resource name, times in epoch seconds. `held_for`: tasks by node."""
     pulse = cluster.pulse(worker)
     node = node_of(worker, pulse)
-    node.settle(cluster.depth)
+    node.recompute(cluster.prefetch)
     simulated = worker.labels.get(SIMULATED_LABEL, "")
     return {
         **node_line(cluster, worker),
@@ -117,13 +125,13 @@ def node_view(cluster: Cluster, worker: Worker, held_for: Mapping[str, str]) -> 
         "resources": node.capacity,
         "free": {name: max(0.0, node.free[name]) for name in node.capacity},
         "allocated": _allocated(node, cluster),
-        "foreign": foreign_of(pulse),
+        "foreign": external_usage_of(pulse),
         "simulated": [name.lower() for name in simulated.split(".") if name],
         "capabilities": sorted(worker.capabilities),
         "labels": worker.labels,
         "usage": {name: value for name, value in pulse.usage.items() if name != "foreign"} if pulse else {},
-        "running": sorted(worker.held)[:100],
-        "running_total": len(worker.held),
+        "running": sorted(worker.running)[:100],
+        "running_total": len(worker.running),
         "tasks_failed": worker.failed,
         "draining": worker.draining,
         "lost_at": list(worker.lost_at),
@@ -137,8 +145,8 @@ def node_view(cluster: Cluster, worker: Worker, held_for: Mapping[str, str]) -> 
 def _allocated(node: Node, cluster: Cluster) -> dict[str, float]:
     """Return what tasks hold: short ones queue in lanes, and a lane holds the resources of one."""
     used: dict[str, float] = {}
-    for group, count in node.load.items():
-        lanes = lanes_of(count, cluster.depth(group))
-        for name, amount in group.demand:
-            used[name] = used.get(name, 0.0) + amount * lanes
+    for task_class, count in node.load.items():
+        slots = slots_of(count, cluster.prefetch(task_class))
+        for name, amount in task_class.demand:
+            used[name] = used.get(name, 0.0) + amount * slots
     return used

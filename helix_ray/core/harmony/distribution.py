@@ -48,17 +48,17 @@ def plan_task(cluster: Cluster, question: PlanTask, task: Task) -> dict[str, Any
     if task.status is Status.RUNNING:
         return _where_it_runs(cluster, question, task)
     parts = waiting_parts(cluster.state, task)
-    group = _asked(question, parts[0])
+    task_class = _asked(question, parts[0])
     strategy = STRATEGIES[question.strategy or _own(task, cluster)]
-    fleet = candidates(cluster, group)
-    allowed = Shares(fleet.lanes, fleet.totals, cluster.state.quotas).lanes_allowed(group)
-    wanted = len(parts) if allowed is None or group.kind == EXTERNAL else min(allowed, len(parts))
-    nodes = _choose(fleet, as_asked_of(group), strategy, wanted, question.max_nodes)
-    if not nodes or (group.gang and len(nodes) < len(parts)):
+    fleet = candidates(cluster, task_class)
+    allowed = Shares(fleet.slots, fleet.totals, cluster.state.quotas).slots_allowed(task_class)
+    wanted = len(parts) if allowed is None or task_class.kind == EXTERNAL else min(allowed, len(parts))
+    nodes = _choose(fleet, as_asked_of(task_class), strategy, wanted, question.max_nodes)
+    if not nodes or (task_class.gang and len(nodes) < len(parts)):
         return {
             "id": task.id,
             "strategy": strategy.name,
-            **_why_not(cluster, question, group, len(nodes), len(parts), fleet),
+            **_why_not(cluster, question, task_class, len(nodes), len(parts), fleet),
         }
     # Without a gang the shards that have no room now are placed later, by the same strategy.
     pairs = [(part.id, node.id) for part, node in zip(parts, nodes, strict=False)]
@@ -68,7 +68,7 @@ def plan_task(cluster: Cluster, question: PlanTask, task: Task) -> dict[str, Any
         "strategy": strategy.name,
         "pairs": pairs,
         "shards_waiting": len(parts) - len(nodes),
-        **_done_at(cluster, group, nodes, fleet, waves),
+        **_done_at(cluster, task_class, nodes, fleet, waves),
     }
 
 
@@ -78,12 +78,12 @@ def _own(task: Task, cluster: Cluster) -> str:
 
 
 def _why_not(
-    cluster: Cluster, question: PlanTask, group: TaskClass, placed: int, wanted: int, fleet: Fleet
+    cluster: Cluster, question: PlanTask, task_class: TaskClass, placed: int, wanted: int, fleet: Fleet
 ) -> dict[str, Any]:
-    verdict = judge(cluster, group, wanted if group.gang else 1, None if placed else fleet)
+    verdict = judge(cluster, task_class, wanted if task_class.gang else 1, None if placed else fleet)
     return {
         "pairs": [],
-        "summary": _short(placed, wanted, question) or summary(verdict, group, 0),
+        "summary": _short(placed, wanted, question) or summary(verdict, task_class, 0),
         "reasons": reason_counts(verdict.found),
         "nodes": [node_verdict(node, found) for node, found in verdict.found[:NODES_LISTED_MAX]],
         "change": verdict.change or _fewer(placed, wanted),
@@ -154,7 +154,7 @@ def _where_it_runs(cluster: Cluster, question: PlanTask, task: Task) -> dict[str
 def _over_at(cluster: Cluster, begun: list[Task], waves: int) -> dict[str, Any]:
     """Return when the last of running parts will be done, and then so many that go after it; none ends in the past."""
     running = [part.started_at for part in begun if part.status is Status.RUNNING and part.started_at]
-    measured = cluster.state.durations.of(begun[0].group[:3]) if begun else None
+    measured = cluster.state.durations.of(begun[0].task_class[:3]) if begun else None
     average = (measured.average_s if measured is not None else None) or 0.0
     middle, most = completion(measured, waves * average, max(running, default=cluster.now))
     return {
@@ -170,30 +170,30 @@ def _asked(question: PlanTask, part: Task) -> TaskClass:
 
 
 def _choose(
-    fleet: Fleet, group: TaskClass, strategy: Strategy, wanted: int, max_nodes: int | None
+    fleet: Fleet, task_class: TaskClass, strategy: Strategy, wanted: int, max_nodes: int | None
 ) -> list[Node]:
     """Return a node for each part, on at most `max_nodes` different ones, as the strategy orders them."""
     chosen: dict[str, Node] = {}
     nodes: list[Node] = []
-    heap = fleet.heap(group, strategy)
-    while len(nodes) < wanted and (node := heap.best() or _with_rest(fleet, group)) is not None:
-        fleet.take(node, group, 1)
+    heap = fleet.heap(task_class, strategy)
+    while len(nodes) < wanted and (node := heap.best() or _with_rest(fleet, task_class)) is not None:
+        fleet.take(node, task_class, 1)
         chosen[node.id] = node
         nodes.append(node)
         if len(chosen) == max_nodes:
             for other in fleet.nodes.values():
-                if other.id not in chosen and not other.closed:
-                    other.closed = OVER_MAX_NODES
+                if other.id not in chosen and not other.unschedulable:
+                    other.unschedulable = OVER_MAX_NODES
                     fleet.changed(other)
             max_nodes = None
-            heap = fleet.heap(group, strategy)
+            heap = fleet.heap(task_class, strategy)
     return nodes
 
 
-def _with_rest(fleet: Fleet, group: TaskClass) -> Node | None:
+def _with_rest(fleet: Fleet, task_class: TaskClass) -> Node | None:
     """Return a node whose begun lane takes one more: short work waits its turn there."""
-    depth = fleet.depth(group)
-    able = (node for node in fleet.open_nodes() if node.rest(group, depth) and node.suits(group))
+    prefetch = fleet.prefetch(task_class)
+    able = (node for node in fleet.open_nodes() if node.rest(task_class, prefetch) and node.suits(task_class))
     return min(able, key=lambda node: (node.tasks, node.order), default=None)
 
 
@@ -211,12 +211,12 @@ def _fewer(placed: int, wanted: int) -> list[dict[str, Any]] | None:
 
 
 def _done_at(
-    cluster: Cluster, group: TaskClass, nodes: list[Node], fleet: Fleet, waves: int
+    cluster: Cluster, task_class: TaskClass, nodes: list[Node], fleet: Fleet, waves: int
 ) -> dict[str, Any]:
     """Return when the last part will be done: behind what its lane holds, and the parts that go before it."""
-    measured = cluster.state.durations.of(group[:3])
+    measured = cluster.state.durations.of(task_class[:3])
     average = (measured.average_s if measured is not None else None) or 0.0
-    wait_s = _lane_wait_s(group, nodes, fleet, average) + waves * average
+    wait_s = _slot_wait_s(task_class, nodes, fleet, average) + waves * average
     middle, most = completion(measured, wait_s, cluster.now)
     return {
         "estimated_completion": middle,
@@ -233,8 +233,8 @@ def _estimated_from(measured: Measured | None, middle: float | None) -> dict[str
     }
 
 
-def _lane_wait_s(group: TaskClass, nodes: list[Node], fleet: Fleet, average: float) -> float:
-    if group.kind == EXTERNAL:
+def _slot_wait_s(task_class: TaskClass, nodes: list[Node], fleet: Fleet, average: float) -> float:
+    if task_class.kind == EXTERNAL:
         return 0.0
-    depth = fleet.depth(group)
-    return max((node.load.get(group, 1) - 1) % depth for node in nodes) * average
+    prefetch = fleet.prefetch(task_class)
+    return max((node.load.get(task_class, 1) - 1) % prefetch for node in nodes) * average

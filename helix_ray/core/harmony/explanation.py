@@ -13,12 +13,17 @@ from helix_ray.core.harmony.cluster import Cluster
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.placement import Fleet, Node
 from helix_ray.core.placement.estimate import Freeing, completion, queued_ahead, when_free
-from helix_ray.core.placement.fit import closed_why
-from helix_ray.core.placement.misfits import Misfit, changed_class, misfits, smallest_change
-from helix_ray.core.placement.plan import HELD, fit_together
+from helix_ray.core.placement.fit import unschedulable_why
+from helix_ray.core.placement.plan import RESERVED, fit_together
 from helix_ray.core.placement.preempt import make_room
 from helix_ray.core.placement.rules import Shares
 from helix_ray.core.placement.strategies import DEFAULT, STRATEGIES
+from helix_ray.core.placement.unmet_constraints import (
+    UnmetConstraint,
+    changed_class,
+    smallest_change,
+    unmet_constraints,
+)
 from helix_ray.core.state import EXTERNAL, LEVELS, MANUAL, SHARDED, Task, TaskClass, Worker
 
 # Nodes that an answer lists one by one; the others are in its counts.
@@ -33,56 +38,56 @@ class Verdict:
     """Where a class stands: `placeable`, `waiting`, `never`, `quota` or `no_nodes`, with all that was found."""
 
     verdict: str
-    found: list[tuple[Node, list[Misfit]]]
+    found: list[tuple[Node, list[UnmetConstraint]]]
     change: list[dict[str, Any]] | None
     at: str | None
     freeing: Freeing | None
 
 
-def candidates(cluster: Cluster, group: TaskClass) -> Fleet:
+def candidates(cluster: Cluster, task_class: TaskClass) -> Fleet:
     """Return those that could run tasks of a class: nodes, or for tasks without a run the external workers."""
-    if group.kind != EXTERNAL:
+    if task_class.kind != EXTERNAL:
         return cluster.fleet()
     workers = [w for w in cluster.state.workers.values() if w.kind == "external" and not w.lost]
-    return Fleet((_external_node(cluster, worker, group) for worker in workers), cluster.depth)
+    return Fleet((_external_node(cluster, worker, task_class) for worker in workers), cluster.prefetch)
 
 
-def _external_node(cluster: Cluster, worker: Worker, group: TaskClass) -> Node:
+def _external_node(cluster: Cluster, worker: Worker, task_class: TaskClass) -> Node:
     """An external worker as a node: it does one task at a time, and what it does not state is not checked."""
     offers = {"memory_mb": worker.resources.get("memory"), **worker.resources}
     stated = {name: float(amount) for name, amount in offers.items() if amount is not None}
-    capacity = {name: stated.get(name, amount) for name, amount in group.demand}
-    closed = closed_why(worker, cluster.now) or (BUSY if worker.held else "")
-    node = Node(worker.id, capacity, worker.capabilities, worker.labels, closed=closed)
+    capacity = {name: stated.get(name, amount) for name, amount in task_class.demand}
+    unschedulable = unschedulable_why(worker, cluster.now) or (BUSY if worker.running else "")
+    node = Node(worker.id, capacity, worker.capabilities, worker.labels, unschedulable=unschedulable)
     node.turn = worker.turn
     return node
 
 
-def as_asked_of(group: TaskClass) -> TaskClass:
+def as_asked_of(task_class: TaskClass) -> TaskClass:
     """Return a class with all that its worker must be capable of: external workers name the types they do."""
-    if group.kind != EXTERNAL or group.signature in group.capabilities:
-        return group
-    return group._replace(capabilities=(*group.capabilities, group.signature))
+    if task_class.kind != EXTERNAL or task_class.signature in task_class.capabilities:
+        return task_class
+    return task_class._replace(capabilities=(*task_class.capabilities, task_class.signature))
 
 
-def judge(cluster: Cluster, group: TaskClass, wanted: int = 1, fleet: Fleet | None = None) -> Verdict:
+def judge(cluster: Cluster, task_class: TaskClass, wanted: int = 1, fleet: Fleet | None = None) -> Verdict:
     """Look at every node for a class, of which `wanted` have to start together. `fleet`: candidates not yet used up."""
     if fleet is None:
-        fleet = candidates(cluster, group)
-    asked = as_asked_of(group)
-    depth = fleet.depth(group)
-    found = [(node, misfits(node, asked, depth)) for node in fleet.nodes.values()]
+        fleet = candidates(cluster, task_class)
+    asked = as_asked_of(task_class)
+    prefetch = fleet.prefetch(task_class)
+    found = [(node, unmet_constraints(node, asked, prefetch)) for node in fleet.nodes.values()]
     if not found:
         return Verdict("no_nodes", found, None, None, None)
-    shares = Shares(fleet.lanes, fleet.totals, cluster.state.quotas)
-    freeing = _soonest(cluster, group, found)
+    shares = Shares(fleet.slots, fleet.totals, cluster.state.quotas)
+    freeing = _soonest(cluster, task_class, found)
     best = smallest_change(found, asked)
     if best is None:
         return Verdict(_verdict(found), found, None, None, freeing)
     changes = list(best[1])
-    changed = changed_class(group, changes)
+    changed = changed_class(task_class, changes)
     if any(change["change"] == "undrain" for change in changes):
-        best[0].closed = ""
+        best[0].unschedulable = ""
         fleet.changed(best[0])
     count = _together(fleet, changed, wanted) if wanted > 1 else 1
     if count < wanted:
@@ -96,41 +101,41 @@ def judge(cluster: Cluster, group: TaskClass, wanted: int = 1, fleet: Fleet | No
     return Verdict(verdict, found, [*changes, *quota], best[0].id, freeing)
 
 
-def _verdict(found: Sequence[tuple[Node, Sequence[Misfit]]]) -> str:
+def _verdict(found: Sequence[tuple[Node, Sequence[UnmetConstraint]]]) -> str:
     if all(any(misfit.never for misfit in each) for _, each in found):
         return "never"
     return "waiting" if all(each for _, each in found) else "placeable"
 
 
-def _together(fleet: Fleet, group: TaskClass, wanted: int) -> int:
+def _together(fleet: Fleet, task_class: TaskClass, wanted: int) -> int:
     """Return how many of a class fit at the same time, up to `wanted`; the fleet is used up by it."""
-    strategy = STRATEGIES.get(group.strategy) or STRATEGIES[DEFAULT]
-    return len(fit_together(fleet, fleet.heap(group, strategy), group, wanted))
+    strategy = STRATEGIES.get(task_class.strategy) or STRATEGIES[DEFAULT]
+    return len(fit_together(fleet, fleet.heap(task_class, strategy), task_class, wanted))
 
 
-def _quota_changes(shares: Shares, group: TaskClass, wanted: int) -> list[dict[str, Any]]:
-    if group.kind == EXTERNAL:
+def _quota_changes(shares: Shares, task_class: TaskClass, wanted: int) -> list[dict[str, Any]]:
+    if task_class.kind == EXTERNAL:
         return []
     if wanted > 1:
-        shares.add(group, wanted - 1)
+        shares.add(task_class, wanted - 1)
     return [
-        {"change": "raise_quota", "project_id": group.project, "resource": name, "by": amount}
-        for name, amount in sorted(shares.exceeded(group).items())
+        {"change": "raise_quota", "project_id": task_class.project, "resource": name, "by": amount}
+        for name, amount in sorted(shares.exceeded(task_class).items())
     ]
 
 
 def _soonest(
-    cluster: Cluster, group: TaskClass, found: Iterable[tuple[Node, list[Misfit]]]
+    cluster: Cluster, task_class: TaskClass, found: Iterable[tuple[Node, list[UnmetConstraint]]]
 ) -> Freeing | None:
     """Return the node that is expected to have room first, of those that lack nothing but room."""
     state = cluster.state
     soonest: Freeing | None = None
     for node, each in found:
         lacks_room = each and all(m.dimension.startswith("resources.") and not m.never for m in each)
-        if not lacks_room or group.kind == EXTERNAL:
+        if not lacks_room or task_class.kind == EXTERNAL:
             continue
-        held = [state.tasks[task_id] for task_id in state.workers[node.id].held]
-        freeing = when_free(node, group, held, state.durations, cluster.now)
+        running = [state.tasks[task_id] for task_id in state.workers[node.id].running]
+        freeing = when_free(node, task_class, running, state.durations, cluster.now)
         if freeing is not None and (soonest is None or freeing.in_s < soonest.in_s):
             soonest = freeing
     return soonest
@@ -146,35 +151,35 @@ def explain_view(cluster: Cluster, task: Task) -> dict[str, Any]:
         return {**view, **_nothing_to_explain(task)}
     if task.id in cluster.state.delayed:
         return {**view, **_plain("delayed", "its retry delay is not over"), "not_before": task.not_before}
-    group, wanted = _placed_as(cluster, task)
-    verdict = judge(cluster, group, wanted, _as_it_stands(cluster, group))
-    if group.strategy == MANUAL:
+    task_class, wanted = _placed_as(cluster, task)
+    verdict = judge(cluster, task_class, wanted, _as_it_stands(cluster, task_class))
+    if task_class.strategy == MANUAL:
         verdict = replace(verdict, verdict="manual")
-    return {**view, **verdict_view(cluster, task, group, verdict)}
+    return {**view, **verdict_view(cluster, task, task_class, verdict)}
 
 
-def _as_it_stands(cluster: Cluster, group: TaskClass) -> Fleet:
+def _as_it_stands(cluster: Cluster, task_class: TaskClass) -> Fleet:
     """Return the candidates, those closed that the class was kept out of because they are held for others."""
-    fleet = candidates(cluster, group)
-    for node_id in cluster.liveness.kept_out.get(group, ()):
+    fleet = candidates(cluster, task_class)
+    for node_id in cluster.liveness.kept_out.get(task_class, ()):
         node = fleet.nodes.get(node_id)
-        if node is not None and not node.closed:
-            node.closed = HELD
+        if node is not None and not node.unschedulable:
+            node.unschedulable = RESERVED
             fleet.changed(node)
     return fleet
 
 
 def _placed_as(cluster: Cluster, task: Task) -> tuple[TaskClass, int]:
     """Return the class that the scheduler places for a task, and how many of them together."""
-    if task.group.kind == SHARDED:
+    if task.task_class.kind == SHARDED:
         first = cluster.state.tasks.get(shard_id(task.id, 0))
         if first is not None:
-            count = task.spec["shards"]["count"] if first.group.gang else 1
-            return first.group, count
-    if task.group.gang:
-        waiting = cluster.state.ready.get(task.group)
-        return task.group, waiting.size if waiting is not None else 1
-    return task.group, 1
+            count = task.spec["shards"]["count"] if first.task_class.gang else 1
+            return first.task_class, count
+    if task.task_class.gang:
+        waiting = cluster.state.ready.get(task.task_class)
+        return task.task_class, waiting.size if waiting is not None else 1
+    return task.task_class, 1
 
 
 def _nothing_to_explain(task: Task) -> dict[str, Any]:
@@ -200,37 +205,37 @@ def _plain(verdict: str, summary: str) -> dict[str, Any]:
     }
 
 
-def verdict_view(cluster: Cluster, task: Task, group: TaskClass, verdict: Verdict) -> dict[str, Any]:
+def verdict_view(cluster: Cluster, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any]:
     """Return a verdict as JSON values, with the queue before the task and the reasons of before."""
     ahead = queued_ahead(cluster.state, task)
     listed = sorted(verdict.found, key=lambda pair: (len(pair[1]), pair[0].id))[:NODES_LISTED_MAX]
     return {
         "verdict": verdict.verdict,
-        "summary": summary(verdict, group, ahead) + _held_for_others(cluster, verdict),
+        "summary": summary(verdict, task_class, ahead) + _reserved_for_others(cluster, verdict),
         "nodes": [node_verdict(node, each) for node, each in listed],
         "nodes_total": len(verdict.found),
         "reasons": reason_counts(verdict.found),
         "change": verdict.change,
         "change_node": verdict.at,
         "expected_free": freeing_view(verdict.freeing),
-        "preempts": _preempts(cluster, task, group, verdict),
-        "holds": cluster.holds_of(task.id, group),
+        "preempts": _preempts(cluster, task, task_class, verdict),
+        "holds": cluster.reservations_of(task.id, task_class),
         "queued_ahead": ahead,
-        **_when(cluster, group, verdict, ahead),
+        **_when(cluster, task_class, verdict, ahead),
         "history": [
             {"reason": wait.reason, "since": wait.since, "until": wait.seen}
-            for wait in cluster.liveness.waits.of(group)
+            for wait in cluster.liveness.waits.of(task_class)
         ],
     }
 
 
-def node_verdict(node: Node, found: Sequence[Misfit]) -> dict[str, Any]:
+def node_verdict(node: Node, found: Sequence[UnmetConstraint]) -> dict[str, Any]:
     """Return what is in the way on one node, and what would have to change there."""
     kind = "fits" if not found else "never" if any(misfit.never for misfit in found) else "waiting"
     return {"node": node.id, "verdict": kind, "failing": [misfit.view() for misfit in found]}
 
 
-def reason_counts(found: Iterable[tuple[Node, Sequence[Misfit]]]) -> list[dict[str, Any]]:
+def reason_counts(found: Iterable[tuple[Node, Sequence[UnmetConstraint]]]) -> list[dict[str, Any]]:
     """Return how many nodes fail in each dimension, those that most fail in first."""
     counts = Counter(
         (misfit.dimension, "never" if misfit.never else "waiting") for _, each in found for misfit in each
@@ -246,58 +251,60 @@ def freeing_view(freeing: Freeing | None) -> dict[str, Any] | None:
     return {"node": freeing.node_id, "in_s": round(freeing.in_s, 3), "missing": freeing.missing}
 
 
-def _held_for_others(cluster: Cluster, verdict: Verdict) -> str:
-    held = [node.id for node, each in verdict.found if any(misfit.has == HELD for misfit in each)]
-    if not held:
+def _reserved_for_others(cluster: Cluster, verdict: Verdict) -> str:
+    running = [node.id for node, each in verdict.found if any(misfit.has == RESERVED for misfit in each)]
+    if not running:
         return ""
     tasks = cluster.held_for()
-    whom = sorted({tasks[node_id] for node_id in held if node_id in tasks})[:TASKS_NAMED_MAX]
-    return f"; {len(held)} of them held for {', '.join(whom)}, before it in turn"
+    whom = sorted({tasks[node_id] for node_id in running if node_id in tasks})[:TASKS_NAMED_MAX]
+    return f"; {len(running)} of them held for {', '.join(whom)}, before it in turn"
 
 
-def summary(verdict: Verdict, group: TaskClass, ahead: int) -> str:
+def summary(verdict: Verdict, task_class: TaskClass, ahead: int) -> str:
     """Return the verdict in one sentence."""
     total = len(verdict.found)
     if verdict.verdict == "no_nodes":
-        return "no worker is there that does this" if group.kind == EXTERNAL else "no node is there"
+        return "no worker is there that does this" if task_class.kind == EXTERNAL else "no node is there"
     if verdict.verdict == "manual":
         return "it waits for somebody to distribute it"
     if verdict.verdict == "never":
-        return f"none of {total} nodes could ever run it{_nowhere(verdict, group)}"
+        return f"none of {total} nodes could ever run it{_nowhere(verdict, task_class)}"
     if verdict.verdict == "quota":
-        return f"the quota of project {group.project} is used up"
+        return f"the quota of project {task_class.project} is used up"
     if verdict.verdict == "waiting":
         able = sum(1 for _, each in verdict.found if not any(misfit.never for misfit in each))
         return f"{able} of {total} nodes could run it and have no room now"
     return f"it fits now; {ahead} tasks go before it" if ahead else "it fits now and is next"
 
 
-def _nowhere(verdict: Verdict, group: TaskClass) -> str:
+def _nowhere(verdict: Verdict, task_class: TaskClass) -> str:
     """Name the capabilities that are asked for and that no node has."""
     missing = [{misfit.dimension for misfit in each} for _, each in verdict.found]
-    names = sorted(name for name in group.capabilities if all(f"capabilities.{name}" in m for m in missing))
-    kind = "worker" if group.kind == EXTERNAL else "node"
+    names = sorted(
+        name for name in task_class.capabilities if all(f"capabilities.{name}" in m for m in missing)
+    )
+    kind = "worker" if task_class.kind == EXTERNAL else "node"
     return f": no {kind} has capability {', '.join(names)}" if names else ""
 
 
-def _preempts(cluster: Cluster, task: Task, group: TaskClass, verdict: Verdict) -> dict[str, Any] | None:
+def _preempts(cluster: Cluster, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any] | None:
     """Return whose place it would take, for a task that may."""
     level = LEVELS.get(cluster.policy.preempt_from)
     if (
         verdict.verdict != "waiting"
         or level is None
         or task.level < level
-        or group.gang
-        or group.kind == EXTERNAL
+        or task_class.gang
+        or task_class.kind == EXTERNAL
     ):
         return None
-    room = make_room(cluster.fleet(), group, task.level, cluster.held)
+    room = make_room(cluster.fleet(), task_class, task.level, cluster.running)
     if room is None:
         return None
     return {"node": room[0].id, "tasks": [victim.task_id for victim in room[1]]}
 
 
-def _when(cluster: Cluster, group: TaskClass, verdict: Verdict, ahead: int) -> dict[str, Any]:
+def _when(cluster: Cluster, task_class: TaskClass, verdict: Verdict, ahead: int) -> dict[str, Any]:
     rate = endings_per_s(cluster.state, cluster.now)
     if verdict.verdict == "placeable" and not ahead:
         start: float | None = 0.0
@@ -305,7 +312,7 @@ def _when(cluster: Cluster, group: TaskClass, verdict: Verdict, ahead: int) -> d
         start = ahead / rate
     else:
         start = verdict.freeing.in_s if verdict.freeing is not None else None
-    measured = cluster.state.durations.of(group[:3])
+    measured = cluster.state.durations.of(task_class[:3])
     middle, most = completion(measured, start, cluster.now) if start is not None else (None, None)
     return {
         "estimated_start": None if start is None else cluster.now + start,

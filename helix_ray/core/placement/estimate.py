@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from helix_ray.core.durations import Durations, Measured
-from helix_ray.core.placement.hold import Ending
-from helix_ray.core.placement.node import PREFETCH_S, Depth, Node, lanes_of
+from helix_ray.core.placement.node import PREFETCH_S, Node, Prefetch, slots_of
+from helix_ray.core.placement.reservation import Ending
 from helix_ray.core.placement.room import Room
 from helix_ray.core.state import State, Task, TaskClass
 
@@ -26,14 +26,14 @@ class Freeing(NamedTuple):
 
 def remaining_s(task: Task, durations: Durations, now: float) -> float | None:
     """Return how much longer a running task takes, by the average of its kind."""
-    measured = durations.of(task.group[:3])
+    measured = durations.of(task.task_class[:3])
     if measured is None or not measured.ended or measured.average_s is None or task.started_at is None:
         return None
     # One that takes longer than it should is expected to end any moment.
     return max(0.0, task.started_at + measured.average_s - now)
 
 
-def endings(state: State, node_id: str, depth: Depth, now: float) -> Iterator[Ending]:
+def endings(state: State, node_id: str, prefetch: Prefetch, now: float) -> Iterator[Ending]:
     """Give when what a node runs is expected to end, lane by lane, also where little is known.
 
     What has run for longer than its kind does, or whose kind is unknown, is expected to run for as long again.
@@ -41,14 +41,14 @@ def endings(state: State, node_id: str, depth: Depth, now: float) -> Iterator[En
     worker = state.workers.get(node_id)
     if worker is None:
         return
-    for group, count in worker.load.items():
-        if (tasks := depth(group)) > 1:
-            yield from [(PREFETCH_S, group.demand)] * lanes_of(count, tasks)
-    for task_id in worker.held:
+    for task_class, count in worker.load.items():
+        if (tasks := prefetch(task_class)) > 1:
+            yield from [(PREFETCH_S, task_class.demand)] * slots_of(count, tasks)
+    for task_id in worker.running:
         task = state.tasks[task_id]
-        if depth(task.group) == 1:
+        if prefetch(task.task_class) == 1:
             ran_s = 0.0 if task.started_at is None else max(0.0, now - task.started_at)
-            yield runs_on_s(ran_s, state.durations.average_s(task.group[:3])), task.group.demand
+            yield runs_on_s(ran_s, state.durations.average_s(task.task_class[:3])), task.task_class.demand
 
 
 def runs_on_s(ran_s: float, average_s: float | None) -> float:
@@ -59,21 +59,21 @@ def runs_on_s(ran_s: float, average_s: float | None) -> float:
 
 
 def when_free(
-    node: Node, group: TaskClass, held: Iterable[Task], durations: Durations, now: float
+    node: Node, task_class: TaskClass, running: Iterable[Task], durations: Durations, now: float
 ) -> Freeing | None:
     """Return when what runs on a node will have left room for a class; None when that cannot be told."""
     missing = {
         name: amount - max(0.0, node.largest(name))
-        for name, amount in group.demand
+        for name, amount in task_class.demand
         if node.lacks(name, amount)
     }
     room = Room.of(node)
-    ends = [(left, task) for task in held if (left := remaining_s(task, durations, now)) is not None]
+    ends = [(left, task) for task in running if (left := remaining_s(task, durations, now)) is not None]
     for left, task in sorted(ends, key=lambda end: (end[0], end[1].id)):
-        if missing.keys().isdisjoint(name for name, _ in task.group.demand):
+        if missing.keys().isdisjoint(name for name, _ in task.task_class.demand):
             continue
-        room.take(task.group.demand, -1)
-        if room.fits(group.demand):
+        room.take(task.task_class.demand, -1)
+        if room.fits(task_class.demand):
             return Freeing(node.id, left, missing)
     return None
 
@@ -91,17 +91,17 @@ def completion(measured: Measured | None, start_in_s: float, now: float) -> tupl
 def queued_ahead(state: State, task: Task) -> int:
     """Return how many waiting tasks come before one: more urgent, or as urgent and there before."""
     ahead = 0
-    for group, queue in state.ready.items():
-        if group.kind != task.group.kind and "external" in (group.kind, task.group.kind):
+    for task_class, queue in state.ready.items():
+        if task_class.kind != task.task_class.kind and "external" in (task_class.kind, task.task_class.kind):
             continue
-        ahead += sum(len(line) for line in queue.levels[task.level + 1 :])
+        ahead += sum(len(level) for level in queue.levels[task.level + 1 :])
         ahead += _before(queue.levels[task.level], task)
     return ahead
 
 
-def _before(line: Mapping[str, float], task: Task) -> int:
+def _before(queue: Mapping[str, float], task: Task) -> int:
     count = 0
-    for task_id, created_at in line.items():
+    for task_id, created_at in queue.items():
         if task_id == task.id or created_at > task.created_at:
             break
         count += 1

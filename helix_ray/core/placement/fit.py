@@ -8,27 +8,33 @@ from helix_ray.core.liveness import Pulse
 from helix_ray.core.placement.node import EPSILON, Node
 from helix_ray.core.state import Worker
 
-LOST, DRAINING, RESTING = "lost", "draining", "resting"
+LOST, DRAINING, QUARANTINED = "lost", "draining", "resting"
 # A node that was lost this often within FLAP_WINDOW_S rests REST_S before it is used again, twice as long each time.
 FLAPS_MIN = 3
 FLAP_WINDOW_S = 600.0
-REST_S = 30.0
-REST_S_MAX = 480.0
+QUARANTINE_S = 30.0
+QUARANTINE_S_MAX = 480.0
 
 Capacity = Iterable[tuple[str, float]]
 
 
-def node_of(worker: Worker, pulse: Pulse | None = None, closed: str = "") -> Node:
+def node_of(worker: Worker, pulse: Pulse | None = None, unschedulable: str = "") -> Node:
     """Return a worker as the scheduler sees it."""
     capacity = {name: float(amount) for name, amount in worker.resources.items() if amount is not None}
     node = Node(
-        worker.id, capacity, worker.capabilities, worker.labels, worker.load, foreign_of(pulse), closed
+        worker.id,
+        capacity,
+        worker.capabilities,
+        worker.labels,
+        worker.load,
+        external_usage_of(pulse),
+        unschedulable,
     )
     node.turn = worker.turn
     return node
 
 
-def foreign_of(pulse: Pulse | None) -> dict[str, float]:
+def external_usage_of(pulse: Pulse | None) -> dict[str, float]:
     """Return what others on the cluster use of a node, as it measured."""
     said = pulse.usage.get("foreign") if pulse is not None else None
     if not isinstance(said, Mapping):
@@ -48,22 +54,22 @@ def rests_until(worker: Worker) -> float:
     flaps = sum(1 for at in worker.lost_at if newest - at <= FLAP_WINDOW_S)
     if flaps < FLAPS_MIN:
         return 0.0
-    return newest + float(min(REST_S_MAX, REST_S * 2.0 ** (flaps - FLAPS_MIN)))
+    return newest + float(min(QUARANTINE_S_MAX, QUARANTINE_S * 2.0 ** (flaps - FLAPS_MIN)))
 
 
-def closed_why(worker: Worker, now: float) -> str:
+def unschedulable_why(worker: Worker, now: float) -> str:
     """Return why a worker gets no new work; empty when it does."""
     if worker.lost:
         return LOST
     if worker.draining:
         return DRAINING
-    return RESTING if now < rests_until(worker) else ""
+    return QUARANTINED if now < rests_until(worker) else ""
 
 
 def ever_fits(demand: Capacity, types: Iterable[Capacity]) -> bool:
     """Say whether a node of any of these capacities could hold a task of such demands."""
-    return any(_holds(dict(capacity), demand) for capacity in types)
+    return any(_reservations(dict(capacity), demand) for capacity in types)
 
 
-def _holds(capacity: Mapping[str, float], demand: Capacity) -> bool:
+def _reservations(capacity: Mapping[str, float], demand: Capacity) -> bool:
     return all(capacity.get(name, 0.0) + EPSILON >= amount for name, amount in demand)

@@ -17,7 +17,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import islice
 
-from helix_ray.core.placement.node import Depth, Node, lanes_of
+from helix_ray.core.placement.node import Node, Prefetch, slots_of
 from helix_ray.core.placement.strategies import Score, Strategy
 from helix_ray.core.state import TaskClass
 
@@ -39,12 +39,12 @@ HeapKey = tuple[TaskClass, str]
 class Fleet:
     """Nodes by id. Every change of a node goes through here, or is told with `changed`."""
 
-    def __init__(self, nodes: Iterable[Node], depth: Depth) -> None:
-        self._depth = depth
+    def __init__(self, nodes: Iterable[Node], prefetch: Prefetch) -> None:
+        self._prefetch_for = prefetch
         self.nodes: dict[str, Node] = {}
         # What the nodes have together, and lanes in use by class, over all nodes: what fair shares and quotas are counted from.
         self.totals: dict[str, float] = {}
-        self.lanes: dict[TaskClass, int] = {}
+        self.slots: dict[TaskClass, int] = {}
         self.turn = 0
         # Labels that some task has asked for: nodes that have them are kept for such tasks where others do as well.
         self.sought: set[tuple[str, str]] = set()
@@ -59,15 +59,15 @@ class Fleet:
         for node in nodes:
             self.add(node)
 
-    def depth(self, group: TaskClass) -> int:
+    def prefetch(self, task_class: TaskClass) -> int:
         """Return how many tasks of a class a lane holds. Shards that must run together never queue in one."""
-        return 1 if group.gang else self._depth(group)
+        return 1 if task_class.gang else self._prefetch_for(task_class)
 
     def add(self, node: Node) -> None:
         """Take a node in, or replace the one of the same id."""
         self.remove(node.id)
         node.seek(self.sought)
-        node.settle(self.depth)
+        node.recompute(self.prefetch)
         self.nodes[node.id] = node
         self.turn = max(self.turn, node.turn)
         self._count(node, 1)
@@ -80,12 +80,12 @@ class Fleet:
         if node is not None:
             self._count(node, -1)
             self._add_total(node, -1)
-            node.closed = node.closed or "gone"
-            node.touch()
+            node.unschedulable = node.unschedulable or "gone"
+            node.mark_dirty()
 
-    def seek(self, groups: Iterable[TaskClass]) -> None:
+    def seek(self, task_classes: Iterable[TaskClass]) -> None:
         """Note the labels that classes ask for, up to SOUGHT_MAX of them."""
-        found = {pair for group in groups for pair in group.labels} - self.sought
+        found = {pair for task_class in task_classes for pair in task_class.labels} - self.sought
         room = SOUGHT_MAX - len(self.sought)
         if not found or room <= 0:
             return
@@ -95,13 +95,13 @@ class Fleet:
         # Rare, and every score may have changed.
         self._forget_heaps()
 
-    def regroup(self, groups: Container[TaskClass]) -> None:
+    def reclass(self, task_classes: Container[TaskClass]) -> None:
         """Work out anew what is free where these classes run: lanes hold more of them, or fewer, than before."""
         for node in self.nodes.values():
-            if any(group in groups for group in node.load):
-                node.settle(self.depth)
+            if any(task_class in task_classes for task_class in node.load):
+                node.recompute(self.prefetch)
                 self._log(node, freed=True)
-        self.lanes.clear()
+        self.slots.clear()
         for node in self.nodes.values():
             self._count(node, 1)
 
@@ -109,20 +109,20 @@ class Fleet:
         """Replace what a node holds."""
         self._count(node, -1)
         node.load = dict(load)
-        node.settle(self.depth)
+        node.recompute(self.prefetch)
         self._count(node, 1)
         self._log(node, freed=True)
 
     def changed(self, node: Node) -> None:
         """Note that a node's `closed` or `foreign` has been changed."""
-        node.settle(self.depth)
+        node.recompute(self.prefetch)
         self._log(node, freed=True)
 
-    def take(self, node: Node, group: TaskClass, count: int) -> None:
+    def take(self, node: Node, task_class: TaskClass, count: int) -> None:
         """Give a node tasks of a class, or take them away again (a negative count)."""
-        lanes = node.take(group, count, self.depth(group))
-        if lanes:
-            self._add_lanes(group, lanes)
+        slots = node.take(task_class, count, self.prefetch(task_class))
+        if slots:
+            self._add_slots(task_class, slots)
         if count > 0:
             self.turn += 1
             node.turn = self.turn
@@ -132,30 +132,30 @@ class Fleet:
         """Let none of these resources of a node be free, until `keep_no_more`."""
         node.kept = frozenset(resources)
         node.free.update(dict.fromkeys(node.kept, 0.0))
-        node.touch()
+        node.mark_dirty()
         self._log(node, freed=False)
 
     def keep_no_more(self, node: Node, free: Mapping[str, float]) -> None:
         """Let so much of the resources that were kept be free again."""
         node.kept = frozenset()
         node.free.update(free)
-        node.touch()
+        node.mark_dirty()
         self._log(node, freed=True)
 
     def _count(self, node: Node, sign: int) -> None:
-        for group, count in node.load.items():
-            self._add_lanes(group, sign * lanes_of(count, self.depth(group)))
+        for task_class, count in node.load.items():
+            self._add_slots(task_class, sign * slots_of(count, self.prefetch(task_class)))
 
     def _add_total(self, node: Node, sign: int) -> None:
         for name, amount in node.capacity.items():
             self.totals[name] = self.totals.get(name, 0.0) + sign * amount
 
-    def _add_lanes(self, group: TaskClass, lanes: int) -> None:
-        left = self.lanes.get(group, 0) + lanes
+    def _add_slots(self, task_class: TaskClass, slots: int) -> None:
+        left = self.slots.get(task_class, 0) + slots
         if left:
-            self.lanes[group] = left
+            self.slots[task_class] = left
         else:
-            self.lanes.pop(group, None)
+            self.slots.pop(task_class, None)
 
     def _log(self, node: Node, *, freed: bool) -> None:
         self._changed.append(node)
@@ -182,7 +182,7 @@ class Fleet:
 
     def open_nodes(self) -> Iterator[Node]:
         """Give every node that takes new work."""
-        return (node for node in self.nodes.values() if not node.closed)
+        return (node for node in self.nodes.values() if not node.unschedulable)
 
     def ration(self, nodes_max: int) -> None:
         """Let `heap_if_cheap` make heaps of so many nodes together, and at least one, until it is called again."""
@@ -193,9 +193,9 @@ class Fleet:
         self._entitled = frozenset(islice(self._put_off, heaps_max))
         self._spare = heaps_max - len(self._entitled)
 
-    def heap_if_cheap(self, group: TaskClass, strategy: Strategy) -> Heap | None:
+    def heap_if_cheap(self, task_class: TaskClass, strategy: Strategy) -> Heap | None:
         """Return the nodes for a class as `heap` does; None where that has to be made and others have their turn."""
-        key = _key(group, strategy)
+        key = _key(task_class, strategy)
         if key not in self._heaps:
             if key not in self._entitled:
                 if self._spare <= 0:
@@ -205,9 +205,9 @@ class Fleet:
             self._put_off.pop(key, None)
         return self._heap(key, strategy)
 
-    def heap(self, group: TaskClass, strategy: Strategy) -> Heap:
+    def heap(self, task_class: TaskClass, strategy: Strategy) -> Heap:
         """Return the nodes for a class by a strategy's score, as they are now."""
-        return self._heap(_key(group, strategy), strategy)
+        return self._heap(_key(task_class, strategy), strategy)
 
     def _heap(self, key: HeapKey, strategy: Strategy) -> Heap:
         log = self._freed if strategy.steady else self._changed
@@ -221,9 +221,9 @@ class Fleet:
         return heap
 
 
-def _key(group: TaskClass, strategy: Strategy) -> HeapKey:
+def _key(task_class: TaskClass, strategy: Strategy) -> HeapKey:
     # Only demands, capabilities and labels matter for where it fits.
-    return TaskClass("", "", group.demand, group.capabilities, group.labels), strategy.name
+    return TaskClass("", "", task_class.demand, task_class.capabilities, task_class.labels), strategy.name
 
 
 class Heap:
@@ -252,7 +252,7 @@ class Heap:
         else:
             suits = node.suits(self.shape)
             fixed = self.suited[node] = self.strategy.fixed(node, self.shape) if suits else None
-        if fixed is None or node.closed or not node.fits(self.shape):
+        if fixed is None or node.unschedulable or not node.fits(self.shape):
             self.newest.pop(node, None)
             return None
         self.newest[node] = node.version

@@ -18,35 +18,35 @@ from helix_ray.core.state import TaskClass
 # Float sums of fractions (0.1 GPU ten times) must still fit into a whole.
 EPSILON = 1e-9
 # Lanes a node opens for tasks that ask for no resource at all.
-FREE_LANES_MAX = 32
+FREE_SLOTS_MAX = 32
 # Work that a lane may have before it: enough to bridge the way to the node and back, little enough that an
 # urgent task does not wait behind it.
 PREFETCH_S = 0.05
-LANE_TASKS_MAX = 256
+SLOT_TASKS_MAX = 256
 COMMAND = "command"
 
-Depth = Callable[[TaskClass], int]
+Prefetch = Callable[[TaskClass], int]
 Amounts = Mapping[str, float]
 
 
-def lanes_of(count: int, depth: int) -> int:
+def slots_of(count: int, prefetch: int) -> int:
     """Return how many lanes a number of tasks takes up."""
-    return -(-count // depth)
+    return -(-count // prefetch)
 
 
-def depth_for(kind: str, average_s: float | None) -> int:
+def prefetch_for(kind: str, average_s: float | None) -> int:
     """Return how many tasks of this kind of run and duration (seconds; None: unknown) one lane may hold.
 
     One command tells nothing of how long the next takes.
     """
     if average_s is None or kind == COMMAND:
         return 1
-    return max(1, min(LANE_TASKS_MAX, int(PREFETCH_S / max(average_s, 1e-6))))
+    return max(1, min(SLOT_TASKS_MAX, int(PREFETCH_S / max(average_s, 1e-6))))
 
 
-def depth_by(durations: Durations, group: TaskClass) -> int:
+def prefetch_by(durations: Durations, task_class: TaskClass) -> int:
     """Return how many tasks of a class one lane may hold, by what its kind was measured to take."""
-    return depth_for(group.kind, durations.average_s(group[:3]))
+    return prefetch_for(task_class.kind, durations.average_s(task_class[:3]))
 
 
 class Node:
@@ -57,8 +57,25 @@ class Node:
     """
 
     __slots__ = (
-        "_devices", "_left", "_shares", "_utilisation", "bare_lanes", "capabilities", "capacity", "closed", "foreign", "free",
-        "id", "kept", "labels", "load", "order", "sought", "tasks", "turn", "version",
+        "_devices",
+        "_left",
+        "_shares",
+        "_utilisation",
+        "bare_slots",
+        "capabilities",
+        "capacity",
+        "external_usage",
+        "free",
+        "id",
+        "kept",
+        "labels",
+        "load",
+        "order",
+        "sought",
+        "tasks",
+        "turn",
+        "unschedulable",
+        "version",
     )  # fmt: skip
 
     def __init__(
@@ -68,24 +85,24 @@ class Node:
         capabilities: frozenset[str] = frozenset(),
         labels: Mapping[str, str] | None = None,
         load: Mapping[TaskClass, int] | None = None,
-        foreign: Amounts | None = None,
-        closed: str = "",
+        external_usage: Amounts | None = None,
+        unschedulable: str = "",
     ) -> None:
         self.id = id
         self.capacity = dict(capacity)
         self.capabilities = capabilities
         self.labels = dict(labels or {})
         self.load = dict(load or {})
-        self.foreign = dict(foreign or {})
+        self.external_usage = dict(external_usage or {})
         # Those of its labels that some task has asked for.
         self.sought: tuple[tuple[str, str], ...] = ()
-        self.closed = closed
+        self.unschedulable = unschedulable
         self.free: dict[str, float] = {}
         # Resources of which nothing is free for a while, because they are kept for somebody (Fleet.keep).
         self.kept: frozenset[str] = frozenset()
         self.tasks = 0
         # Lanes of tasks that ask for no resource.
-        self.bare_lanes = 0
+        self.bare_slots = 0
         self.turn = 0
         self.version = 0
         # Ties between equal nodes fall differently on every cluster, and the same way every time.
@@ -100,33 +117,33 @@ class Node:
         """Order two nodes that are equal in all else."""
         return self.id < other.id
 
-    def settle(self, depth: Depth) -> None:
+    def recompute(self, prefetch: Prefetch) -> None:
         """Work out what is free, from what others use and the lanes that the load takes up."""
         self.free = dict(self.capacity)
-        self.bare_lanes = 0
+        self.bare_slots = 0
         self._devices, self._shares = {}, {}
-        for name, amount in self.foreign.items():
+        for name, amount in self.external_usage.items():
             self.free[name] = self.free.get(name, 0.0) - amount
             if name in UNIT_RESOURCES:
                 self._use_devices(name, amount, 1)
-        for group, count in self.load.items():
-            self._use(group, lanes_of(count, depth(group)))
+        for task_class, count in self.load.items():
+            self._use(task_class, slots_of(count, prefetch(task_class)))
         self.tasks = sum(self.load.values())
-        self.touch()
+        self.mark_dirty()
 
-    def _use(self, group: TaskClass, lanes: int) -> None:
-        if not group.demand:
-            self.bare_lanes += lanes
-        for name, amount in group.demand:
-            self.free[name] = self.free.get(name, 0.0) - amount * lanes
+    def _use(self, task_class: TaskClass, slots: int) -> None:
+        if not task_class.demand:
+            self.bare_slots += slots
+        for name, amount in task_class.demand:
+            self.free[name] = self.free.get(name, 0.0) - amount * slots
             if name in UNIT_RESOURCES:
-                self._use_devices(name, amount, lanes)
+                self._use_devices(name, amount, slots)
 
-    def _use_devices(self, name: str, amount: float, lanes: int) -> None:
+    def _use_devices(self, name: str, amount: float, slots: int) -> None:
         uses = self._devices.setdefault(name, {})
-        uses[amount] = uses.get(amount, 0) + lanes
+        uses[amount] = uses.get(amount, 0) + slots
         if amount != int(amount):
-            self._shares[name] = self._shares.get(name, 0) + lanes
+            self._shares[name] = self._shares.get(name, 0) + slots
 
     def left(self, name: str) -> Units:
         """Return what is left of a kind of device."""
@@ -150,9 +167,9 @@ class Node:
         """Say whether a resource has no room for one more task that asks for so much of it."""
         if self.free.get(name, 0.0) + EPSILON < amount:
             return True
-        return bool(self._shares.get(name)) and not self.left(name).lanes(amount)
+        return bool(self._shares.get(name)) and not self.left(name).slots(amount)
 
-    def touch(self) -> None:
+    def mark_dirty(self) -> None:
         """Note that something has changed."""
         self.version += 1
         self._utilisation = None
@@ -163,70 +180,70 @@ class Node:
         """Note which of its labels tasks ask for."""
         self.sought = tuple(pair for pair in self.labels.items() if pair in labels)
 
-    def keeps_from(self, group: TaskClass) -> bool:
+    def keeps_from(self, task_class: TaskClass) -> bool:
         """Say whether something that a class asks for is kept for somebody else."""
-        return bool(self.kept) and any(name in self.kept for name, _ in group.demand)
+        return bool(self.kept) and any(name in self.kept for name, _ in task_class.demand)
 
-    def rest(self, group: TaskClass, depth: int) -> int:
+    def rest(self, task_class: TaskClass, prefetch: int) -> int:
         """Return how many more tasks of a class its begun lanes take."""
-        return -self.load.get(group, 0) % depth
+        return -self.load.get(task_class, 0) % prefetch
 
-    def free_lanes(self, group: TaskClass) -> int:
+    def free_slots(self, task_class: TaskClass) -> int:
         """Return how many further lanes of a class fit now."""
-        if not group.demand:
-            return max(0, FREE_LANES_MAX - self.bare_lanes)
-        free, lanes = self.free, sys.maxsize
-        for name, amount in group.demand:
+        if not task_class.demand:
+            return max(0, FREE_SLOTS_MAX - self.bare_slots)
+        free, slots = self.free, sys.maxsize
+        for name, amount in task_class.demand:
             fits = int((free.get(name, 0.0) + EPSILON) / amount)
             if self._shares.get(name) and fits > 0:
-                fits = self.left(name).lanes(amount)
+                fits = self.left(name).slots(amount)
             if fits <= 0:
                 return 0
-            if fits < lanes:
-                lanes = fits
-        return lanes
+            if fits < slots:
+                slots = fits
+        return slots
 
-    def fits(self, group: TaskClass) -> bool:
+    def fits(self, task_class: TaskClass) -> bool:
         """Say whether a further lane of a class fits now."""
-        if not group.demand:
-            return self.bare_lanes < FREE_LANES_MAX
+        if not task_class.demand:
+            return self.bare_slots < FREE_SLOTS_MAX
         free = self.free
         # A loop: `all` over a generator takes twice as long, and this is asked for every entry of every heap.
-        for name, amount in group.demand:
+        for name, amount in task_class.demand:
             if free.get(name, 0.0) + EPSILON < amount:
                 return False
-            if self._shares.get(name) and not self.left(name).lanes(amount):
+            if self._shares.get(name) and not self.left(name).slots(amount):
                 return False
         return True
 
-    def room(self, group: TaskClass, depth: int) -> int:
+    def room(self, task_class: TaskClass, prefetch: int) -> int:
         """Return how many more tasks of a class fit now."""
-        return self.rest(group, depth) + depth * self.free_lanes(group)
+        return self.rest(task_class, prefetch) + prefetch * self.free_slots(task_class)
 
-    def take(self, group: TaskClass, count: int, depth: int) -> int:
+    def take(self, task_class: TaskClass, count: int, prefetch: int) -> int:
         """Account for `count` more tasks of a class (fewer, when negative); return by how many lanes it grew."""
-        before = self.load.get(group, 0)
-        lanes = lanes_of(before + count, depth) - lanes_of(before, depth)
+        before = self.load.get(task_class, 0)
+        slots = slots_of(before + count, prefetch) - slots_of(before, prefetch)
         if before + count:
-            self.load[group] = before + count
+            self.load[task_class] = before + count
         else:
-            del self.load[group]
-        if lanes:
-            self._use(group, lanes)
+            del self.load[task_class]
+        if slots:
+            self._use(task_class, slots)
         self.tasks += count
-        self.touch()
-        return lanes
+        self.mark_dirty()
+        return slots
 
-    def suits(self, group: TaskClass) -> bool:
+    def suits(self, task_class: TaskClass) -> bool:
         """Say whether labels and capabilities allow the class here, whatever is free."""
-        if group.capabilities and not self.capabilities.issuperset(group.capabilities):
+        if task_class.capabilities and not self.capabilities.issuperset(task_class.capabilities):
             return False
         # Without a loop: this is asked of every node when a heap is made.
-        return not group.labels or self.labels.items() >= set(group.labels)
+        return not task_class.labels or self.labels.items() >= set(task_class.labels)
 
-    def could_hold(self, group: TaskClass) -> bool:
+    def could_ever_run(self, task_class: TaskClass) -> bool:
         """Say whether the class would fit if nothing else ran here."""
-        return all(self.capacity.get(name, 0.0) + EPSILON >= amount for name, amount in group.demand)
+        return all(self.capacity.get(name, 0.0) + EPSILON >= amount for name, amount in task_class.demand)
 
     def utilisation(self) -> float:
         """Return the fullest dimension's share in use, 0 to 1."""

@@ -9,19 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from helix_ray.core.placement.fleet import Fleet, Heap
-from helix_ray.core.placement.keeper import Keeper
 from helix_ray.core.placement.node import Node
 from helix_ray.core.placement.preempt import make_room
+from helix_ray.core.placement.queue_order import ClassQueue, QueueOrder
+from helix_ray.core.placement.reservations import Reservations
 from helix_ray.core.placement.rules import Rules, Shares
 from helix_ray.core.placement.strategies import DEFAULT, STRATEGIES
-from helix_ray.core.placement.turns import Line, Turns
 from helix_ray.core.state import ReadyQueue, TaskClass
-from helix_ray.core.waits import Hold
+from helix_ray.core.waits import Reservation
 
 # Nodes that one plan looks at to make heaps: some thirty milliseconds' worth.
 HEAP_NODES_MAX = 20_000
 # Why a class waits.
-NO_ROOM, QUOTA, HELD = "no_room", "quota", "held"
+NO_ROOM, QUOTA, RESERVED = "no_room", "quota", "held"
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Plan:
     pairs: list[tuple[str, str]] = field(default_factory=list)
     preempted: list[tuple[str, int]] = field(default_factory=list)
     blocked: dict[TaskClass, str] = field(default_factory=dict)
-    holds: tuple[Hold, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
     searched: bool = False
     in_vain: list[TaskClass] = field(default_factory=list)
     kept_out: dict[TaskClass, tuple[str, ...]] = field(default_factory=dict)
@@ -49,12 +49,12 @@ def place(fleet: Fleet, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, now
     """
     fleet.seek(ready)
     fleet.ration(HEAP_NODES_MAX)
-    shares = Shares(fleet.lanes, fleet.totals, rules.quotas)
+    shares = Shares(fleet.slots, fleet.totals, rules.quotas)
     planner = _Planner(fleet, rules, shares, ready, now, limit)
-    turns = Turns(ready, rules, shares, now)
-    while len(planner.plan.pairs) < limit and (line := turns.next()) is not None:
-        if planner.place(line):
-            turns.back(line)
+    order = QueueOrder(ready, rules, shares, now)
+    while len(planner.plan.pairs) < limit and (queue := order.next()) is not None:
+        if planner.place(queue):
+            order.back(queue)
     return planner.ended()
 
 
@@ -71,7 +71,7 @@ class _Planner:
         limit: int,
     ) -> None:
         self.plan = Plan()
-        self._keeper = Keeper(fleet, rules, waiting, now)
+        self._reservations = Reservations(fleet, rules, waiting, now)
         self._fleet = fleet
         self._rules = rules
         self._shares = shares
@@ -85,140 +85,142 @@ class _Planner:
 
     def ended(self) -> Plan:
         """Return the plan as it is now."""
-        plan, keeper = self.plan, self._keeper
-        plan.holds = keeper.end(all_judged=len(plan.pairs) < self._limit and not self._left_some)
-        plan.searched, plan.in_vain = keeper.searches > 0, keeper.in_vain
+        plan, reservations = self.plan, self._reservations
+        plan.reservations = reservations.end(all_judged=len(plan.pairs) < self._limit and not self._left_some)
+        plan.searched, plan.in_vain = reservations.searches > 0, reservations.in_vain
         return plan
 
-    def place(self, line: Line) -> bool:
+    def place(self, queue: ClassQueue) -> bool:
         """Place some of a line's tasks (all of a gang's); False when nothing can be placed now."""
-        return self._place_gang(line) if line.group.gang else self._place_some(line)
+        return self._place_gang(queue) if queue.task_class.gang else self._place_some(queue)
 
-    def _heap(self, group: TaskClass) -> Heap | None:
-        name = group.strategy or self._rules.strategy
-        heap = self._fleet.heap_if_cheap(group, STRATEGIES.get(name) or STRATEGIES[DEFAULT])
+    def _heap(self, task_class: TaskClass) -> Heap | None:
+        name = task_class.strategy or self._rules.strategy
+        heap = self._fleet.heap_if_cheap(task_class, STRATEGIES.get(name) or STRATEGIES[DEFAULT])
         self._left_some = self._left_some or heap is None
         return heap
 
-    def _place_some(self, line: Line) -> bool:
+    def _place_some(self, queue: ClassQueue) -> bool:
         """Give one node a share of one class at one level."""
-        group = line.group
-        depth = self._fleet.depth(group)
-        node = _with_rest(self._begun_nodes(group), group, depth) if depth > 1 else None
+        task_class = queue.task_class
+        prefetch = self._fleet.prefetch(task_class)
+        node = _with_rest(self._begun_nodes(task_class), task_class, prefetch) if prefetch > 1 else None
         if node is not None:
-            self._fill(line, node, depth)
+            self._fill(queue, node, prefetch)
             return True
-        if self._shares.lanes_allowed(group) == 0:
-            return self._fill_up(line, depth) or self._blocked(line, QUOTA)
-        heap = self._heap(group)
+        if self._shares.slots_allowed(task_class) == 0:
+            return self._fill_up(queue, prefetch) or self._blocked(queue, QUOTA)
+        heap = self._heap(task_class)
         if heap is None:
             return False
         node = heap.best()
-        if node is None and self._fill_up(line, depth):
+        if node is None and self._fill_up(queue, prefetch):
             return True
-        node = node or self._by_preemption(line)
+        node = node or self._by_preemption(queue)
         if node is None:
-            return self._blocked(line, NO_ROOM)
+            return self._blocked(queue, NO_ROOM)
         # An even share: a lane is filled only when there is enough for every node that may have room.
-        share = -(-line.left // max(1, len(heap.entries)))
-        self._give(line, node, max(1, min(depth, share, self._limit - len(self.plan.pairs))))
-        if depth > 1 and node.rest(group, depth):
-            self._opened.setdefault(group, []).append(node)
+        share = -(-queue.left // max(1, len(heap.entries)))
+        self._give(queue, node, max(1, min(prefetch, share, self._limit - len(self.plan.pairs))))
+        if prefetch > 1 and node.rest(task_class, prefetch):
+            self._opened.setdefault(task_class, []).append(node)
         return True
 
-    def _blocked(self, line: Line, reason: str, missing: int = 1) -> bool:
-        group = line.group
-        kept_out = self._keeper.kept_out(group, missing, of_begun_lanes=reason == QUOTA)
+    def _blocked(self, queue: ClassQueue, reason: str, missing: int = 1) -> bool:
+        task_class = queue.task_class
+        kept_out = self._reservations.kept_out(task_class, missing, of_begun_slots=reason == QUOTA)
         if kept_out:
-            self.plan.kept_out[group] = kept_out
+            self.plan.kept_out[task_class] = kept_out
         if reason == NO_ROOM:
-            self._keeper.hold_for(line, self._shares.lanes_allowed(group))
-        self.plan.blocked[group] = HELD if kept_out else reason
+            self._reservations.reserve_for(queue, self._shares.slots_allowed(task_class))
+        self.plan.blocked[task_class] = RESERVED if kept_out else reason
         return False
 
-    def _fill_up(self, line: Line, depth: int) -> bool:
+    def _fill_up(self, queue: ClassQueue, prefetch: int) -> bool:
         """Give the rest of a lane that this plan has begun, when no further lane can be had."""
-        node = _with_rest(self._opened.get(line.group, []), line.group, depth)
+        node = _with_rest(self._opened.get(queue.task_class, []), queue.task_class, prefetch)
         if node is None:
             return False
-        self._fill(line, node, depth)
+        self._fill(queue, node, prefetch)
         return True
 
-    def _begun_nodes(self, group: TaskClass) -> list[Node]:
-        begun = self._begun.get(group)
+    def _begun_nodes(self, task_class: TaskClass) -> list[Node]:
+        begun = self._begun.get(task_class)
         if begun is None:
-            runs = group in self._fleet.lanes
-            begun = [node for node in self._fleet.open_nodes() if group in node.load] if runs else []
-            self._begun[group] = begun
+            runs = task_class in self._fleet.slots
+            begun = [node for node in self._fleet.open_nodes() if task_class in node.load] if runs else []
+            self._begun[task_class] = begun
         return begun
 
-    def _fill(self, line: Line, node: Node, depth: int) -> None:
-        self._give(line, node, min(node.rest(line.group, depth), self._limit - len(self.plan.pairs)))
+    def _fill(self, queue: ClassQueue, node: Node, prefetch: int) -> None:
+        self._give(
+            queue, node, min(node.rest(queue.task_class, prefetch), self._limit - len(self.plan.pairs))
+        )
 
-    def _give(self, line: Line, node: Node, count: int) -> None:
-        group = line.group
-        before = self._fleet.lanes.get(group, 0)
-        taken = line.take(count)
-        self._fleet.take(node, group, len(taken))
-        self._shares.add(group, self._fleet.lanes.get(group, 0) - before)
-        self._keeper.started(group, node)
+    def _give(self, queue: ClassQueue, node: Node, count: int) -> None:
+        task_class = queue.task_class
+        before = self._fleet.slots.get(task_class, 0)
+        taken = queue.take(count)
+        self._fleet.take(node, task_class, len(taken))
+        self._shares.add(task_class, self._fleet.slots.get(task_class, 0) - before)
+        self._reservations.started(task_class, node)
         self.plan.pairs.extend((task_id, node.id) for task_id in taken)
 
-    def _by_preemption(self, line: Line) -> Node | None:
-        if self._rules.preempt_level is None or line.level < self._rules.preempt_level:
+    def _by_preemption(self, queue: ClassQueue) -> Node | None:
+        if self._rules.preempt_level is None or queue.level < self._rules.preempt_level:
             return None
-        with self._keeper.lifted():
-            heap = self._heap(line.group)
-            node = (heap.best() or self._made_room(line)) if heap is not None else None
+        with self._reservations.lifted():
+            heap = self._heap(queue.task_class)
+            node = (heap.best() or self._made_room(queue)) if heap is not None else None
             if node is not None:
-                self._keeper.give_up(node)
+                self._reservations.give_up(node)
             return node
 
-    def _made_room(self, line: Line) -> Node | None:
-        room = make_room(self._fleet, line.group, line.level, self._rules.held)
+    def _made_room(self, queue: ClassQueue) -> Node | None:
+        room = make_room(self._fleet, queue.task_class, queue.level, self._rules.running)
         if room is None:
             return None
         node, victims = room
         for victim in victims:
-            self._fleet.take(node, victim.group, -1)
-            self._shares.add(victim.group, -1)
+            self._fleet.take(node, victim.task_class, -1)
+            self._shares.add(victim.task_class, -1)
             self.plan.preempted.append((victim.task_id, victim.attempt))
         return node
 
-    def _place_gang(self, line: Line) -> bool:
+    def _place_gang(self, queue: ClassQueue) -> bool:
         """Place every waiting shard of a gang, or none."""
-        group, wanted = line.group, line.left
-        allowed = self._shares.lanes_allowed(group)
+        task_class, wanted = queue.task_class, queue.left
+        allowed = self._shares.slots_allowed(task_class)
         if allowed is not None and allowed < wanted:
-            return self._blocked(line, QUOTA)
-        heap = self._heap(group)
+            return self._blocked(queue, QUOTA)
+        heap = self._heap(task_class)
         if heap is None:
             return False
-        nodes = fit_together(self._fleet, heap, group, wanted)
+        nodes = fit_together(self._fleet, heap, task_class, wanted)
         if len(nodes) < wanted:
             for node in nodes:
-                self._fleet.take(node, group, -1)
-            return self._blocked(line, NO_ROOM, wanted - len(nodes))
-        self._shares.add(group, wanted)
+                self._fleet.take(node, task_class, -1)
+            return self._blocked(queue, NO_ROOM, wanted - len(nodes))
+        self._shares.add(task_class, wanted)
         self.plan.pairs.extend(
-            (task_id, node.id) for task_id, node in zip(line.take_all(), nodes, strict=True)
+            (task_id, node.id) for task_id, node in zip(queue.take_all(), nodes, strict=True)
         )
         return False  # nothing of it is left
 
 
-def _with_rest(nodes: list[Node], group: TaskClass, depth: int) -> Node | None:
+def _with_rest(nodes: list[Node], task_class: TaskClass, prefetch: int) -> Node | None:
     """Return the last of the nodes whose begun lane takes more; those whose lanes are full, or that are held, are dropped."""
     while nodes:
-        if nodes[-1].rest(group, depth) and not nodes[-1].keeps_from(group):
+        if nodes[-1].rest(task_class, prefetch) and not nodes[-1].keeps_from(task_class):
             return nodes[-1]
         nodes.pop()
     return None
 
 
-def fit_together(fleet: Fleet, heap: Heap, group: TaskClass, wanted: int) -> list[Node]:
+def fit_together(fleet: Fleet, heap: Heap, task_class: TaskClass, wanted: int) -> list[Node]:
     """Give up to `wanted` tasks of a class to nodes, a lane each; return the node of each."""
     nodes: list[Node] = []
     while len(nodes) < wanted and (node := heap.best()) is not None:
-        fleet.take(node, group, 1)
+        fleet.take(node, task_class, 1)
         nodes.append(node)
     return nodes

@@ -5,29 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from helix_ray.core.placement.fleet import Fleet
-from helix_ray.core.placement.node import Depth, Node
+from helix_ray.core.placement.node import Node, Prefetch
 from helix_ray.core.placement.room import Room
-from helix_ray.core.placement.rules import Held, HeldBy
+from helix_ray.core.placement.rules import RunningAttempt, RunningBy
 from helix_ray.core.state import State, TaskClass
 
 # Nodes that are looked at for one urgent task.
 NODES_MAX = 200
 
 
-def make_room(fleet: Fleet, group: TaskClass, level: int, held: HeldBy) -> tuple[Node, list[Held]] | None:
+def make_room(
+    fleet: Fleet, task_class: TaskClass, level: int, running: RunningBy
+) -> tuple[Node, list[RunningAttempt]] | None:
     """Return a node and the attempts to stop there so that a task of this level fits; None where nothing helps.
 
     The best node has the least urgent victims, then the fewest, then those that have run the shortest.
     """
-    best: tuple[tuple[int, int, float, int], Node, list[Held]] | None = None
+    best: tuple[tuple[int, int, float, int], Node, list[RunningAttempt]] | None = None
     looked_at = 0
     for node in fleet.open_nodes():
-        if not (node.could_hold(group) and node.suits(group)):
+        if not (node.could_ever_run(task_class) and node.suits(task_class)):
             continue
         looked_at += 1
         if looked_at > NODES_MAX:
             break
-        victims = victims_on(node, group, level, held)
+        victims = victims_on(node, task_class, level, running)
         if victims is None:
             continue
         newest = min(victim.started_at for victim in victims)
@@ -37,50 +39,56 @@ def make_room(fleet: Fleet, group: TaskClass, level: int, held: HeldBy) -> tuple
     return None if best is None else (best[1], best[2])
 
 
-def victims_on(node: Node, group: TaskClass, level: int, held: HeldBy) -> list[Held] | None:
+def victims_on(
+    node: Node, task_class: TaskClass, level: int, running: RunningBy
+) -> list[RunningAttempt] | None:
     """Return the attempts on a node to stop for a task of a class, none of which can be left out; None if all of
     those below its level together are not enough."""
-    short = {name for name, amount in group.demand if node.lacks(name, amount)}
+    short = {name for name, amount in task_class.demand if node.lacks(name, amount)}
     # The least urgent first, and of those the ones that lose the least work.
     lower = sorted(
-        (item for item in held(node.id) if item.level < level and not item.group.gang),
+        (item for item in running(node.id) if item.level < level and not item.task_class.gang),
         key=lambda item: (item.level, -item.started_at, item.task_id),
     )
-    chosen: list[Held] = []
+    chosen: list[RunningAttempt] = []
     room = Room.of(node)
     for item in lower:
-        if short.isdisjoint(name for name, _ in item.group.demand):
+        if short.isdisjoint(name for name, _ in item.task_class.demand):
             continue
         chosen.append(item)
-        room.take(item.group.demand, -1)
-        if room.fits(group.demand):
-            return _without_needless(node, group, chosen)
+        room.take(item.task_class.demand, -1)
+        if room.fits(task_class.demand):
+            return _without_needless(node, task_class, chosen)
     return None
 
 
-def _without_needless(node: Node, group: TaskClass, chosen: list[Held]) -> list[Held]:
+def _without_needless(
+    node: Node, task_class: TaskClass, chosen: list[RunningAttempt]
+) -> list[RunningAttempt]:
     """Drop, from the most urgent on, victims that later ones have made needless."""
     kept = list(chosen)
     for item in reversed(chosen):
         rest = [other for other in kept if other is not item]
-        if rest and _enough(node, group, rest):
+        if rest and _enough(node, task_class, rest):
             kept = rest
     return kept
 
 
-def _enough(node: Node, group: TaskClass, victims: list[Held]) -> bool:
+def _enough(node: Node, task_class: TaskClass, victims: list[RunningAttempt]) -> bool:
     room = Room.of(node)
     for victim in victims:
-        room.take(victim.group.demand, -1)
-    return room.fits(group.demand)
+        room.take(victim.task_class.demand, -1)
+    return room.fits(task_class.demand)
 
 
-def preemptible(state: State, node_id: str, depth: Depth, preemptions_max: int) -> Iterator[Held]:
+def preemptible(
+    state: State, node_id: str, prefetch: Prefetch, preemptions_max: int
+) -> Iterator[RunningAttempt]:
     """Give the attempts of a node that may be stopped for more urgent work."""
     worker = state.workers.get(node_id)
-    for task_id, attempt in worker.held.items() if worker is not None else ():
+    for task_id, attempt in worker.running.items() if worker is not None else ():
         task = state.tasks[task_id]
         # Several short tasks share a lane: stopping one of them frees nothing.
-        lane_is_its_own = depth(task.group) == 1
-        if lane_is_its_own and task.preemptions < preemptions_max and task.spec.get("preemptible", True):
-            yield Held(task_id, attempt, task.level, task.started_at or 0.0, task.group)
+        slot_is_its_own = prefetch(task.task_class) == 1
+        if slot_is_its_own and task.preemptions < preemptions_max and task.spec.get("preemptible", True):
+            yield RunningAttempt(task_id, attempt, task.level, task.started_at or 0.0, task.task_class)

@@ -38,7 +38,7 @@ class Room:
         """Say whether one more task with a demand fits."""
         return all(self._times(name, amount) > 0 for name, amount in demand)
 
-    def lanes(self, demand: Demand) -> int:
+    def slots(self, demand: Demand) -> int:
         """Return how many more tasks with a demand fit together; 0 for those that ask for nothing."""
         return max(0, min((self._times(name, amount) for name, amount in demand), default=0))
 
@@ -47,4 +47,4 @@ class Room:
         uses = self._devices.get(name)
         if uses is None or times <= 0:
             return times
-        return min(times, left_of(self._capacity.get(name, 0.0), uses.items()).lanes(amount))
+        return min(times, left_of(self._capacity.get(name, 0.0), uses.items()).slots(amount))

@@ -6,29 +6,29 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from helix_ray.core.placement.hold import EndingsOf
+from helix_ray.core.placement.reservation import EndingsOf
 from helix_ray.core.placement.strategies import DEFAULT
 from helix_ray.core.state import Quota, TaskClass
-from helix_ray.core.waits import Hold
+from helix_ray.core.waits import Reservation
 
 # The one limit of a quota that is no resource: lanes, that is tasks that run at once.
 TASKS = "tasks"
 
 
-class Held(NamedTuple):
+class RunningAttempt(NamedTuple):
     """A running attempt as a candidate for preemption."""
 
     task_id: str
     attempt: int
     level: int
     started_at: float
-    group: TaskClass
+    task_class: TaskClass
 
 
-HeldBy = Callable[[str], Sequence[Held]]
+RunningBy = Callable[[str], Sequence[RunningAttempt]]
 
 
-def _nothing_held(node_id: str) -> Sequence[Any]:
+def _nothing(node_id: str) -> Sequence[Any]:
     return ()
 
 
@@ -45,34 +45,34 @@ class Rules:
     strategy: str = DEFAULT
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     preempt_level: int | None = None
-    held: HeldBy = _nothing_held
-    holds: tuple[Hold, ...] = ()
-    hold_after_s: float | None = None
+    running: RunningBy = _nothing
+    reservations: tuple[Reservation, ...] = ()
+    reserve_after_s: float | None = None
     may_search: bool = True
-    unheld: Container[TaskClass] = ()
-    endings: EndingsOf = _nothing_held
+    unreservable: Container[TaskClass] = ()
+    endings: EndingsOf = _nothing
 
 
 class Shares:
     """What each project uses, and how that compares with its quota and its fair share (dominant resource fairness)."""
 
     def __init__(
-        self, lanes: Mapping[TaskClass, int], totals: Mapping[str, float], quotas: Mapping[str, Quota]
+        self, slots: Mapping[TaskClass, int], totals: Mapping[str, float], quotas: Mapping[str, Quota]
     ):
         self._totals = totals
         self._quotas = quotas
         self._used: dict[str, dict[str, float]] = {}
         self._dominant: dict[str, float] = {}
-        for group, count in lanes.items():
-            self.add(group, count)
+        for task_class, count in slots.items():
+            self.add(task_class, count)
 
-    def add(self, group: TaskClass, lanes: int) -> None:
+    def add(self, task_class: TaskClass, slots: int) -> None:
         """Count lanes of a class as used by its project."""
-        used = self._used.setdefault(group.project, {})
-        used[TASKS] = used.get(TASKS, 0.0) + lanes
-        for name, amount in group.demand:
-            used[name] = used.get(name, 0.0) + amount * lanes
-        self._dominant.pop(group.project, None)
+        used = self._used.setdefault(task_class.project, {})
+        used[TASKS] = used.get(TASKS, 0.0) + slots
+        for name, amount in task_class.demand:
+            used[name] = used.get(name, 0.0) + amount * slots
+        self._dominant.pop(task_class.project, None)
 
     def used(self, project: str) -> dict[str, float]:
         """Return what a project holds, by resource name and `tasks`."""
@@ -94,13 +94,13 @@ class Shares:
                 most = amount / total
         return most / (quota.weight if quota is not None else 1.0)
 
-    def lanes_allowed(self, group: TaskClass) -> int | None:
+    def slots_allowed(self, task_class: TaskClass) -> int | None:
         """Return how many more lanes of a class the project's quota allows; None for no bound."""
-        quota = self._quotas.get(group.project)
+        quota = self._quotas.get(task_class.project)
         if quota is None or not quota.limits:
             return None
-        used = self._used.get(group.project, {})
-        asked = {**dict(group.demand), TASKS: 1.0}
+        used = self._used.get(task_class.project, {})
+        asked = {**dict(task_class.demand), TASKS: 1.0}
         rooms = [
             int((limit - used.get(name, 0.0) + 1e-9) / asked[name])
             for name, limit in quota.limits.items()
@@ -108,13 +108,13 @@ class Shares:
         ]
         return max(0, min(rooms)) if rooms else None
 
-    def exceeded(self, group: TaskClass) -> dict[str, float]:
+    def exceeded(self, task_class: TaskClass) -> dict[str, float]:
         """Return by how much one more lane of a class would exceed each limit of its project's quota."""
-        quota = self._quotas.get(group.project)
+        quota = self._quotas.get(task_class.project)
         if quota is None:
             return {}
-        used = self._used.get(group.project, {})
-        asked = {**dict(group.demand), TASKS: 1.0}
+        used = self._used.get(task_class.project, {})
+        asked = {**dict(task_class.demand), TASKS: 1.0}
         over = {
             name: used.get(name, 0.0) + asked[name] - limit
             for name, limit in quota.limits.items()

@@ -22,7 +22,7 @@ Score = tuple[float, ...]
 COMMON_RESOURCES = frozenset({"cpu", "memory_mb", "gpu_memory_mb"})
 
 
-def _nothing(node: Node, group: TaskClass) -> float:
+def _nothing(node: Node, task_class: TaskClass) -> float:
     return 0.0
 
 
@@ -45,16 +45,16 @@ def _by_utilisation(node: Node, fixed: float) -> Score:
     return (node.utilisation(),)
 
 
-def surplus(node: Node, group: TaskClass) -> float:
+def surplus(node: Node, task_class: TaskClass) -> float:
     """Return how much a node has that a class does not ask for and others may: devices and resources of its own,
     capabilities, and labels that some task has asked for."""
-    beyond = len(node.capabilities) - len(group.capabilities)
+    beyond = len(node.capabilities) - len(task_class.capabilities)
     # Loops: sums over generators take twice as long, and this is asked of every node when a heap is made.
     for name, amount in node.capacity.items():
-        if name not in COMMON_RESOURCES and amount > 0 and name not in dict(group.demand):
+        if name not in COMMON_RESOURCES and amount > 0 and name not in dict(task_class.demand):
             beyond += 1
     for pair in node.sought:
-        if pair not in group.labels:
+        if pair not in task_class.labels:
             beyond += 1
     return beyond
 

@@ -46,7 +46,7 @@ class Units:
     whole: int
     gaps: tuple[float, ...] = ()
 
-    def lanes(self, amount: float) -> int:
+    def slots(self, amount: float) -> int:
         """Return how many tasks that ask for so much of it fit."""
         if amount >= 1:
             return max(0, self.whole) // int(amount)

@@ -17,7 +17,7 @@ from helix_ray.core.invariants import check
 from helix_ray.core.orders import AttemptReport, Order, OrderBody, Receipt
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State, Task
-from tests.cast import seat
+from tests.cast import slot
 
 ADMIN = Principal("user-admin", "admin", ("admin",))
 DEV = Principal("user-dev", "dev", ("developer",))
@@ -42,7 +42,7 @@ class Stage:
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.state = State()
-        seat(self.state, *CAST)
+        slot(self.state, *CAST)
         self.policy = Policy() if policy is None else policy
         self.now = START
         self.facts: list[Fact] = []

@@ -28,7 +28,7 @@ def test_a_lease_has_a_number_and_a_holder(stage: Stage) -> None:
     task_id = stage.run_to("running")
     task, worker = stage.task(task_id), stage.state.workers[NODE]
     assert (task.attempt, task.worker, task.started_at) == (1, NODE, stage.now)
-    assert (worker.held, worker.load) == ({task_id: 1}, {task.group: 1})
+    assert (worker.running, worker.load) == ({task_id: 1}, {task.task_class: 1})
 
 
 def test_pairs_that_no_longer_hold_are_left_out(stage: Stage) -> None:
@@ -63,7 +63,7 @@ def test_a_completed_report_ends_the_task(stage: Stage) -> None:
         100.0,
         None,
     )
-    assert (worker.held, worker.load, worker.completed) == ({}, {}, 1)
+    assert (worker.running, worker.load, worker.completed) == ({}, {}, 1)
 
 
 def test_late_reports_are_stale_and_repeated_ones_are_not(stage: Stage) -> None:
@@ -111,7 +111,7 @@ def test_an_attempt_that_outlasts_its_kind_is_known_as_long_while_it_runs(stage:
     """Lanes of its kind hold one from then on, nothing else changes, and its end is awaited no time that was measured."""
     run = {"kind": "function", "function": "helix_ray.samples:noop"}
     first, second = (stage.submit(spec(run=run))[0] for _ in range(2))
-    kind = stage.task(first).group[:3]
+    kind = stage.task(first).task_class[:3]
     stage.add_node()
     stage.start(first, second)
     stage.end(first, duration_s=0.001)
@@ -143,7 +143,7 @@ def test_a_failure_is_retried_while_retries_are_left(stage: Stage) -> None:
     before = len(stage.facts)
     stage.give(o.ReleaseTasks((task_id, task_id)), SYSTEM)
     assert stage.kinds(before) == ["TaskReleased"]
-    assert next(iter(stage.state.ready[task.group].levels[task.level])) == task_id
+    assert next(iter(stage.state.ready[task.task_class].levels[task.level])) == task_id
     stage.start(task_id)
     stage.end(task_id, "failed")
     assert (task.status, task.attempt, error_of(stage, task_id)["reason"]) == ("failed", 2, "failed")
@@ -163,7 +163,7 @@ def test_work_handed_back_costs_nothing(stage: Stage) -> None:
     stage.end(task_id, "returned")
     task = stage.task(task_id)
     assert (task.status, task.failures, task.losses, task.not_before) == ("pending", 0, 0, 0.0)
-    assert list(stage.state.ready[task.group].levels[task.level]) == [task_id, other]
+    assert list(stage.state.ready[task.task_class].levels[task.level]) == [task_id, other]
 
 
 def test_a_task_that_kills_its_executors_is_given_up() -> None:

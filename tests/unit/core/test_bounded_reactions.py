@@ -31,7 +31,7 @@ def test_the_scheduler_starts_some_of_thousands_at_a_time() -> None:
         for body in orders:
             stage.give(body, SYSTEM)
     assert max(started) == ASSIGN_TASKS_MAX
-    assert sum(started) == len(stage.state.workers[NODE].held) == 10_000
+    assert sum(started) == len(stage.state.workers[NODE].running) == 10_000
 
 
 def test_deadlines_of_tasks_with_many_shards_pass_a_few_at_a_time() -> None:

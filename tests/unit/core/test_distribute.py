@@ -31,7 +31,7 @@ def test_a_task_is_started_where_the_plan_says() -> None:
     assert data["assigned_nodes"] == [NODE_2]
     task = stage.task(task_id)
     assert (task.status, task.worker, task.spec["strategy"]) == ("running", NODE_2, "pack")
-    assert task.group.capabilities == ("gpu",)
+    assert task.task_class.capabilities == ("gpu",)
     assert stage.sound()
 
 

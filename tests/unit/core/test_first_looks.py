@@ -9,7 +9,7 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.liveness import Liveness
 from helix_ray.core.orders import OrderBody
 from helix_ray.core.placement import STRATEGIES, Fleet, Node, plan
-from helix_ray.core.placement.kept import KeptFleet
+from helix_ray.core.placement.kept import TrackedFleet
 from helix_ray.core.state import TaskClass, class_of
 from helix_ray.followers import scheduler as scheduler_module
 from helix_ray.followers.base import News
@@ -27,7 +27,7 @@ def made(fleet: Fleet, nodes_max: int, shapes: list[TaskClass] = SHAPES) -> list
 
 
 def fleet_of(nodes: int) -> Fleet:
-    return Fleet([Node(f"n{i}", {"cpu": 8.0}) for i in range(nodes)], lambda group: 1)
+    return Fleet([Node(f"n{i}", {"cpu": 8.0}) for i in range(nodes)], lambda task_class: 1)
 
 
 def test_a_plan_makes_some_heaps_and_the_next_ones_the_others() -> None:
@@ -79,11 +79,11 @@ def test_the_scheduler_plans_when_it_has_looked_at_every_node(monkeypatch: pytes
         stage.give(order, SYSTEM)
     assert not scheduler.busy
     assert stage.state.by_status[Status.RUNNING] == 6
-    assert {len(worker.held) for worker in stage.state.workers.values()} == {1}
+    assert {len(worker.running) for worker in stage.state.workers.values()} == {1}
 
 
 def test_a_first_look_in_steps_ends_where_one_at_once_does() -> None:
-    stage, liveness, kept, whole = Stage(), Liveness(), KeptFleet(), KeptFleet()
+    stage, liveness, kept, whole = Stage(), Liveness(), TrackedFleet(), TrackedFleet()
     for i in range(7):
         stage.add_node(f"worker-n{i}")
     steps = 0

@@ -12,9 +12,9 @@ from helix_ray.core.orders import DrainWorker, LoseWorker, RetireWorkers
 from helix_ray.core.placement import STRATEGIES, Fleet, Node, Rules, fleet, place
 from helix_ray.core.placement import kept as kept_fleet
 from helix_ray.core.placement.estimate import completion, queued_ahead, remaining_s, when_free
-from helix_ray.core.placement.fit import closed_why
-from helix_ray.core.placement.kept import KeptFleet
-from helix_ray.core.placement.node import LANE_TASKS_MAX, depth_for
+from helix_ray.core.placement.fit import unschedulable_why
+from helix_ray.core.placement.kept import TrackedFleet
+from helix_ray.core.placement.node import SLOT_TASKS_MAX, prefetch_for
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import ReadyQueue, Task, TaskClass, Worker, class_of
 from helix_ray.core.waits import GAP_S, WaitLog
@@ -23,40 +23,40 @@ from helix_ray.followers.scheduler import Scheduler
 from tests.unit.core.harmony_stage import Harmony
 from tests.unit.core.stage import ADMIN, COMMAND, NODE, NODE_2, Stage, spec
 
-GROUP = class_of(spec(run=COMMAND))
+CLASS = class_of(spec(run=COMMAND))
 BALANCED = STRATEGIES["load_balanced"]
 FUNCTION = {"kind": "function", "function": "helix_ray.samples:noop"}
 
 
-def one_each(group: TaskClass) -> int:
+def one_each(task_class: TaskClass) -> int:
     return 1
 
 
 def test_a_node_that_is_gone_is_chosen_no_more() -> None:
     """Nor counted; one that replaces it is another node."""
-    nodes = Fleet([Node("a", {"cpu": 2.0}), Node("b", {"cpu": 1.0}, load={GROUP: 1})], one_each)
+    nodes = Fleet([Node("a", {"cpu": 2.0}), Node("b", {"cpu": 1.0}, load={CLASS: 1})], one_each)
     assert nodes.totals == {"cpu": 3.0}
-    assert nodes.lanes == {GROUP: 1}
-    heap = nodes.heap(GROUP, BALANCED)
+    assert nodes.slots == {CLASS: 1}
+    heap = nodes.heap(CLASS, BALANCED)
     assert heap.best() is nodes.nodes["a"]
     nodes.remove("a")
     nodes.remove("never-there")
     assert heap.best() is None
     nodes.add(Node("b", {"cpu": 4.0}))
-    assert (nodes.totals["cpu"], nodes.lanes) == (4.0, {})
+    assert (nodes.totals["cpu"], nodes.slots) == (4.0, {})
     assert heap.best() is nodes.nodes["b"]
 
 
 def test_depths_that_change_are_worked_out_anew() -> None:
     """Everywhere the class runs."""
-    depths = {GROUP: 1}
+    prefetches = {CLASS: 1}
     nodes = Fleet(
-        [Node("a", {"cpu": 4.0}, load={GROUP: 4}), Node("b", {"cpu": 4.0})], lambda g: depths.get(g, 1)
+        [Node("a", {"cpu": 4.0}, load={CLASS: 4}), Node("b", {"cpu": 4.0})], lambda g: prefetches.get(g, 1)
     )
     assert nodes.nodes["a"].free["cpu"] == 0.0
-    depths[GROUP] = 4
-    nodes.regroup({GROUP})
-    assert (nodes.nodes["a"].free["cpu"], nodes.lanes) == (3.0, {GROUP: 1})
+    prefetches[CLASS] = 4
+    nodes.reclass({CLASS})
+    assert (nodes.nodes["a"].free["cpu"], nodes.slots) == (3.0, {CLASS: 1})
 
 
 def test_a_log_that_grows_too_long_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,17 +67,17 @@ def test_a_log_that_grows_too_long_is_cut(monkeypatch: pytest.MonkeyPatch) -> No
     queue = ReadyQueue()
     for i in range(30):
         queue.add(f"t{i}", 1, 0.0, first=False)
-    assert len(place(nodes, {GROUP: queue}, Rules(strategy="pack"), 0.0, 100).pairs) == 24
+    assert len(place(nodes, {CLASS: queue}, Rules(strategy="pack"), 0.0, 100).pairs) == 24
 
 
 def test_the_least_used_heap_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shape that comes back gets another."""
     monkeypatch.setattr(fleet, "HEAPS_MAX", 1)
     nodes = Fleet([Node("a", {"cpu": 8.0})], one_each)
-    first = nodes.heap(GROUP, BALANCED)
+    first = nodes.heap(CLASS, BALANCED)
     other = class_of(spec(run=COMMAND, resources={"cpu": 2}))
     assert nodes.heap(other, BALANCED) is not first
-    assert nodes.heap(GROUP, BALANCED) is not first
+    assert nodes.heap(CLASS, BALANCED) is not first
 
 
 def test_equal_nodes_are_told_apart_by_name() -> None:
@@ -87,16 +87,16 @@ def test_equal_nodes_are_told_apart_by_name() -> None:
 
 def test_depths_bridge_the_way_to_the_node() -> None:
     """Unknown work goes alone, the shortest in bounded batches."""
-    assert [depth_for("function", s) for s in (None, 1.0, 0.01, 0.0)] == [1, 1, 5, LANE_TASKS_MAX]
-    assert depth_for("command", 0.001) == 1
+    assert [prefetch_for("function", s) for s in (None, 1.0, 0.01, 0.0)] == [1, 1, 5, SLOT_TASKS_MAX]
+    assert prefetch_for("command", 0.001) == 1
 
 
 def test_bare_tasks_have_lanes_of_their_own() -> None:
     """A bounded number of them, whatever else runs."""
     bare = class_of(spec(run=COMMAND, resources={"cpu": 0}))
-    node = Node("a", {"cpu": 1.0}, load={bare: 31, GROUP: 1})
-    node.settle(one_each)
-    assert (node.free_lanes(bare), node.room(bare, 1), node.fits(bare)) == (1, 1, True)
+    node = Node("a", {"cpu": 1.0}, load={bare: 31, CLASS: 1})
+    node.recompute(one_each)
+    assert (node.free_slots(bare), node.room(bare, 1), node.fits(bare)) == (1, 1, True)
     node.take(bare, 1, 1)
     assert not node.fits(bare)
     node.take(bare, -32, 1)
@@ -111,8 +111,8 @@ def test_labels_that_tasks_ask_for_make_a_node_special(monkeypatch: pytest.Monke
     fleet_.seek([wants_ssd])
     fleet_.add(Node("c", {"cpu": 1.0}, labels={"disk": "ssd"}))
     chosen = []
-    while (node := fleet_.heap(GROUP, capable).best()) is not None:
-        fleet_.take(node, GROUP, 1)
+    while (node := fleet_.heap(CLASS, capable).best()) is not None:
+        fleet_.take(node, CLASS, 1)
         chosen.append(node.id)
     assert (chosen[0], sorted(chosen)) == ("b", ["a", "a", "b", "c"])
     monkeypatch.setattr(fleet, "SOUGHT_MAX", 1)
@@ -159,9 +159,9 @@ def test_a_look_is_at_those_that_have_changed(monkeypatch: pytest.MonkeyPatch) -
 
     def noting(worker: Worker, now: float) -> str:
         looked.append(worker.id)
-        return closed_why(worker, now)
+        return unschedulable_why(worker, now)
 
-    monkeypatch.setattr(kept_fleet, "closed_why", noting)
+    monkeypatch.setattr(kept_fleet, "unschedulable_why", noting)
     stage = Harmony()
     for i in range(20):
         stage.add_node(f"worker-{i:02}")
@@ -181,26 +181,26 @@ def test_depths_do_not_follow_every_small_move() -> None:
     stage = Stage()
     stage.add_node()
     (task_id,) = stage.submit(spec(run=FUNCTION))
-    group, kept = stage.task(task_id).group, KeptFleet()
-    depths = []
+    task_class, kept = stage.task(task_id).task_class, TrackedFleet()
+    prefetches = []
     for average_s in (0.001, 0.0015, 0.003):
-        stage.state.durations.outlasted(group[:3], average_s)
+        stage.state.durations.outlasted(task_class[:3], average_s)
         kept.refreshed(stage.state, Liveness(), stage.now)
-        depths.append(kept.depth(group))
-    assert depths == [50, 50, 16]
+        prefetches.append(kept.prefetch(task_class))
+    assert prefetches == [50, 50, 16]
 
 
 def test_depths_of_forgotten_classes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """What neither waits nor runs is looked up in the durations."""
-    monkeypatch.setattr(kept_fleet, "DEPTHS_MAX", 0)
+    monkeypatch.setattr(kept_fleet, "PREFETCHES_MAX", 0)
     stage = Stage()
     stage.add_node()
     (task_id,) = stage.submit(spec(run=FUNCTION))
-    group, kept = stage.task(task_id).group, KeptFleet()
+    task_class, kept = stage.task(task_id).task_class, TrackedFleet()
     for average_s in (0.001, 0.0015):
-        stage.state.durations.outlasted(group[:3], average_s)
+        stage.state.durations.outlasted(task_class[:3], average_s)
         kept.refreshed(stage.state, Liveness(), stage.now)
-        assert kept.depth(group) == depth_for("function", average_s)
+        assert kept.prefetch(task_class) == prefetch_for("function", average_s)
 
 
 def test_what_was_tried_on_a_kept_fleet_is_undone_at_the_next_look() -> None:
@@ -208,31 +208,32 @@ def test_what_was_tried_on_a_kept_fleet_is_undone_at_the_next_look() -> None:
     stage = Stage()
     for i in range(3):
         stage.add_node(f"worker-{i}", resources={"cpu": 1.0})
-    kept = KeptFleet()
+    kept = TrackedFleet()
 
     def look() -> dict[str, tuple[dict[TaskClass, int], str, int, dict[str, float]]]:
-        nodes = kept.untouched(stage.state, Liveness(), stage.now).nodes
+        nodes = kept.pristine(stage.state, Liveness(), stage.now).nodes
         return {
-            node.id: (dict(node.load), node.closed, node.turn, dict(node.free)) for node in nodes.values()
+            node.id: (dict(node.load), node.unschedulable, node.turn, dict(node.free))
+            for node in nodes.values()
         }
 
     before = look()
-    fleet = kept.untouched(stage.state, Liveness(), stage.now)
-    fleet.take(fleet.nodes["worker-0"], GROUP, 1)
-    fleet.nodes["worker-1"].closed = "tried"
+    fleet = kept.pristine(stage.state, Liveness(), stage.now)
+    fleet.take(fleet.nodes["worker-0"], CLASS, 1)
+    fleet.nodes["worker-1"].unschedulable = "tried"
     fleet.changed(fleet.nodes["worker-1"])
     assert look() == before
     stage.give(DrainWorker("worker-2"), ADMIN)
     assert look()["worker-2"][1] == "draining"
-    fleet = kept.untouched(stage.state, Liveness(), stage.now)
-    fleet.take(fleet.nodes["worker-0"], GROUP, 1)
+    fleet = kept.pristine(stage.state, Liveness(), stage.now)
+    fleet.take(fleet.nodes["worker-0"], CLASS, 1)
     stage.give(LoseWorker("worker-0", "gone"), SYSTEM)
     stage.now += stage.policy.lost_worker_keep_s + 1
     stage.give(RetireWorkers(("worker-0",)), SYSTEM)
     assert sorted(look()) == ["worker-1", "worker-2"]
     other = Stage()
     other.add_node("worker-9")
-    assert [*kept.untouched(other.state, Liveness(), other.now).nodes] == ["worker-9"]
+    assert [*kept.pristine(other.state, Liveness(), other.now).nodes] == ["worker-9"]
 
 
 # ---------------------------------------------------------------------------------------------- estimates
@@ -247,15 +248,15 @@ def test_what_was_never_measured_has_no_end() -> None:
     """Nor has room that depends on it."""
     stage = Stage()
     task = running(stage)
-    node = Node(NODE, {"cpu": 1.0}, load={task.group: 1})
-    node.settle(one_each)
+    node = Node(NODE, {"cpu": 1.0}, load={task.task_class: 1})
+    node.recompute(one_each)
     assert remaining_s(task, stage.state.durations, stage.now) is None
-    stage.state.durations.outlasted(task.group[:3], 1.0)
+    stage.state.durations.outlasted(task.task_class[:3], 1.0)
     assert remaining_s(task, stage.state.durations, stage.now) is None
-    assert when_free(node, task.group, [task], stage.state.durations, stage.now) is None
+    assert when_free(node, task.task_class, [task], stage.state.durations, stage.now) is None
     assert completion(None, 0.0, stage.now) == (None, None)
-    stage.state.durations.note(task.group[:3], 5.0)
-    freeing = when_free(node, task.group, [task], stage.state.durations, stage.now + 2)
+    stage.state.durations.note(task.task_class[:3], 5.0)
+    freeing = when_free(node, task.task_class, [task], stage.state.durations, stage.now + 2)
     assert freeing == (NODE, 3.0, {"cpu": 1.0})
     assert (
         when_free(node, class_of(spec(run=COMMAND, resources={"npu": 1})), [task], stage.state.durations, 0.0)
@@ -283,10 +284,10 @@ def test_a_wait_is_one_entry_until_its_reason_changes() -> None:
     """A pause begins another."""
     log = WaitLog()
     for now in (0.0, 1.0, 2.0):
-        log.note({GROUP: "no_room"}, now)
-    log.note({GROUP: "quota"}, 3.0)
-    log.note({GROUP: "quota"}, 4.0 + GAP_S)
-    assert [(w.reason, w.since, w.seen) for w in log.of(GROUP)] == [
+        log.note({CLASS: "no_room"}, now)
+    log.note({CLASS: "quota"}, 3.0)
+    log.note({CLASS: "quota"}, 4.0 + GAP_S)
+    assert [(w.reason, w.since, w.seen) for w in log.of(CLASS)] == [
         ("no_room", 0.0, 2.0), ("quota", 3.0, 3.0), ("quota", 9.0, 9.0),
     ]  # fmt: skip
     assert log.of(class_of(spec())) == []
@@ -297,6 +298,6 @@ def test_waits_of_too_many_classes_are_dropped(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(waits, "CLASSES_MAX", 1)
     log = WaitLog()
     other = class_of(spec())
-    log.note({GROUP: "no_room"}, 0.0)
+    log.note({CLASS: "no_room"}, 0.0)
     log.note({other: "no_room"}, 1.0)
-    assert (log.of(GROUP), len(log.of(other))) == ([], 1)
+    assert (log.of(CLASS), len(log.of(other))) == ([], 1)

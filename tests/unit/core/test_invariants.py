@@ -49,7 +49,7 @@ def one(state: State, status: str) -> Task:
 
 def unqueue(state: State) -> None:
     task = one(state, "pending")
-    state.ready[task.group].discard(task.id, task.level)
+    state.ready[task.task_class].discard(task.id, task.level)
 
 
 def queue_a_ghost(state: State) -> None:
@@ -58,16 +58,16 @@ def queue_a_ghost(state: State) -> None:
 
 def hold_twice(state: State) -> None:
     task = one(state, "running")
-    state.workers[NODE_2].held[task.id] = task.attempt
-    state.workers[NODE_2].load[task.group] = 1
+    state.workers[NODE_2].running[task.id] = task.attempt
+    state.workers[NODE_2].load[task.task_class] = 1
 
 
 def hold_an_old_attempt(state: State) -> None:
-    state.workers[NODE].held[one(state, "running").id] = 9
+    state.workers[NODE].running[one(state, "running").id] = 9
 
 
 def hold_a_ghost(state: State) -> None:
-    state.workers[NODE].held["task-ghost"] = 1
+    state.workers[NODE].running["task-ghost"] = 1
 
 
 def rotate_inbox(state: State) -> None:
@@ -88,12 +88,12 @@ DAMAGE: list[tuple[Callable[[State], object], str]] = [
     (lambda s: s.delayed.update(dict.fromkeys(s.delayed, 1.0)), "not until its not_before"),
     (lambda s: s.delayed.update({"task-ghost": 1.0}), "task-ghost stands in 1 queues instead of 0"),
     (
-        lambda s: s.ready.update({one(s, "failed").group._replace(kind="x"): ReadyQueue()}),
+        lambda s: s.ready.update({one(s, "failed").task_class._replace(kind="x"): ReadyQueue()}),
         "has size 0 and 0 tasks",
     ),
     (lambda s: setattr(one(s, "pending"), "created_at", 1.0), "stands in the wrong line"),
     (lambda s: setattr(one(s, "failed"), "level", 3), "has a class or a level that its spec does not"),
-    (lambda s: s.workers[NODE].held.clear(), "is held by [] instead of ['worker-node']"),
+    (lambda s: s.workers[NODE].running.clear(), "is held by [] instead of ['worker-node']"),
     (hold_twice, "is held by ['worker-node', 'worker-node-2'] instead of ['worker-node']"),
     (hold_an_old_attempt, "holds attempt 9"),
     (hold_a_ghost, "worker-node holds attempt 1 of task-ghost"),

@@ -20,14 +20,14 @@ from helix_ray.core.orders import (
     RetryTask,
     UpdateTask,
 )
-from tests.cast import seat
+from tests.cast import slot
 from tests.unit.core.stage import ADMIN, BOT, BOT_2, DEV, EXTERNAL, Stage, spec
 
 CONFLICT = ErrorCode.CONFLICT
 SECOND = "worker_second"
 
 
-def held(stage: Stage, by: Principal = BOT, **fields: Any) -> str:
+def running(stage: Stage, by: Principal = BOT, **fields: Any) -> str:
     """Return a task that an external worker holds."""
     stage.add_external(EXTERNAL, by)
     (task_id,) = stage.submit(spec(**fields))
@@ -54,7 +54,7 @@ def details(refusal: Rejected) -> dict[str, Any]:
 def test_an_attempt_that_is_over_says_nothing_of_the_queued_task(by: Principal, wanted: str) -> None:
     """A report that names a lost attempt is not taken for a person's change, before the next attempt has begun either."""
     stage = Stage()
-    task_id = held(stage)
+    task_id = running(stage)
     stage.give(LoseWorker(EXTERNAL, "silent"), SYSTEM)
     late = stage.refuse(UpdateTask(task_id, wanted, progress=100, attempt=1), by)
     assert details(late) == {
@@ -68,7 +68,7 @@ def test_a_worker_that_held_it_hears_that_it_is_over() -> None:
     """While it is queued, while another user's worker holds it (which it is not told), and after its end; to others the
     task never existed."""
     stage = Stage()
-    task_id = held(stage)
+    task_id = running(stage)
     late = UpdateTask(task_id, "completed", attempt=1, worker_id=EXTERNAL)
     hidden = {"reason": "lease_expired", "attempt": 1, "current_attempt": None}
     stage.give(LoseWorker(EXTERNAL, "silent"), SYSTEM)
@@ -81,7 +81,7 @@ def test_a_worker_that_held_it_hears_that_it_is_over() -> None:
     leases = [(lease.owner, lease.ended) for lease in stage.task(task_id).leases]
     assert leases == [(BOT.id, "lease_expired"), (BOT_2.id, "reported")]
     stranger = Principal("user-bot3", "bot3", ("worker",))
-    seat(stage.state, stranger)
+    slot(stage.state, stranger)
     assert stage.refuse(late, stranger).code is ErrorCode.NOT_FOUND
 
 
@@ -97,7 +97,7 @@ REPORTS = {
 def test_what_two_workers_of_one_user_say_is_told_apart(fields: dict[str, Any]) -> None:
     """The first one's late report does not count for the second, which has the task now, whatever it names."""
     stage = Stage()
-    task_id = held(stage)
+    task_id = running(stage)
     told = given_on(stage)
     assert told["attempt"] == 2
     before = stage.state.seq
@@ -115,7 +115,7 @@ def test_what_two_workers_of_one_user_say_is_told_apart(fields: dict[str, Any]) 
 def test_the_workers_id_is_enough_for_who_has_the_task() -> None:
     """A plain client names itself as it registered."""
     stage = Stage()
-    task_id = held(stage)
+    task_id = running(stage)
     given_on(stage)
     stage.give(UpdateTask(task_id, progress=50, worker_id=SECOND), BOT)
     stage.give(UpdateTask(task_id, "completed", worker_id=SECOND), BOT)
@@ -126,7 +126,7 @@ def test_a_user_with_one_worker_need_not_name_anything() -> None:
     """The documented client sends a status and nothing else: also where its lease ended and it was given the task again, and
     where another user's worker has had it in between."""
     stage = Stage()
-    task_id = held(stage)
+    task_id = running(stage)
     given_on(stage, SECOND, BOT_2)
     stage.give(LoseWorker(SECOND, "silent"), SYSTEM)
     stage.now += 600
@@ -143,7 +143,7 @@ def test_a_user_with_one_worker_need_not_name_anything() -> None:
 def test_a_worker_that_gave_the_task_back_has_no_more_to_say() -> None:
     """So the next one of its user need not name its attempt."""
     stage = Stage()
-    task_id = held(stage)
+    task_id = running(stage)
     stage.give(UpdateTask(task_id, "pending"), BOT)
     stage.add_external(SECOND, BOT)
     stage.give(Heartbeat(SECOND, "idle"), BOT)
@@ -155,7 +155,7 @@ def test_a_worker_that_gave_the_task_back_has_no_more_to_say() -> None:
 def test_a_late_report_is_not_its_users_word_on_the_queued_task(fields: dict[str, Any]) -> None:
     """Where one account submits and works: a report without names is refused; a person names the next attempt."""
     stage = Stage()
-    task_id = held(stage, ADMIN)
+    task_id = running(stage, ADMIN)
     stage.give(LoseWorker(EXTERNAL, "silent"), SYSTEM)
     late = details(stage.refuse(UpdateTask(task_id, **fields), ADMIN))
     assert late == {"reason": "lease_expired", "current_attempt": None, "assigned_worker": None}
@@ -168,7 +168,7 @@ def test_a_late_report_is_not_its_users_word_on_the_queued_task(fields: dict[str
 def test_a_failure_that_is_said_twice_is_one() -> None:
     """Its answer was lost, and the task is in line for its retry: the second one is not the owner's word."""
     stage = Stage()
-    task_id = held(stage, ADMIN, max_retries=2)
+    task_id = running(stage, ADMIN, max_retries=2)
     stage.give(UpdateTask(task_id, "failed"), ADMIN)
     for named in ({}, {"attempt": 1}, {"worker_id": EXTERNAL}):
         assert details(stage.refuse(UpdateTask(task_id, "failed", **named), ADMIN))["reason"] == "reported"
@@ -185,7 +185,7 @@ def test_a_refusal_says_how_the_attempt_ended() -> None:
         (lambda s, i: s.give(ExpireTasks((i,), "timeout"), SYSTEM), "timeout"),
     ):
         stage = Stage()
-        task_id = held(stage, timeout_s=1.0)
+        task_id = running(stage, timeout_s=1.0)
         stage.now += 2
         end(stage, task_id)
         for named in ({"attempt": 1}, {}):
@@ -197,7 +197,7 @@ def test_a_refusal_says_how_the_attempt_ended() -> None:
 def test_a_cancelled_attempt_stays_cancelled_after_a_retry() -> None:
     """The worker that was told to stop, and did not hear it, does not complete the next attempt."""
     stage = Stage()
-    task_id = held(stage)
+    task_id = running(stage)
     stage.give(CancelTask(task_id), DEV)
     stage.give(RetryTask(task_id), DEV)
     assert details(stage.refuse(UpdateTask(task_id, "completed"), BOT))["reason"] == "cancelled"
@@ -210,7 +210,7 @@ def test_a_cancelled_attempt_stays_cancelled_after_a_retry() -> None:
 
 def test_leases_are_remembered_up_to_a_bound() -> None:
     stage = Stage()
-    task_id = held(stage)
+    task_id = running(stage)
     for _ in range(LEASES_REMEMBERED + 2):
         stage.give(UpdateTask(task_id, "pending"), BOT)
         stage.give(Heartbeat(EXTERNAL, "idle"), BOT)

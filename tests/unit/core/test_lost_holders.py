@@ -22,7 +22,7 @@ def holding(count: int) -> tuple[Stage, list[str]]:
     stage.add_node()
     ids = stage.submit(*[spec(run=COMMAND)] * count)
     stage.start(*ids)
-    assert len(stage.state.workers[NODE].held) == count
+    assert len(stage.state.workers[NODE].running) == count
     return stage, ids
 
 
@@ -50,7 +50,7 @@ def test_what_a_worker_held_is_queued_again_in_slices(order: OrderBody, why: str
     stage, ids = holding(HELD)
     most = stage.policy.spread_tasks_max
     assert facts_of(stage, order) == most + 1
-    assert not stage.state.workers[NODE].held
+    assert not stage.state.workers[NODE].running
     assert stage.state.by_status[Status.RUNNING] == len(stage.state.orphans) == HELD - most
     assert check(stage.state) == []
     made = carried_on(stage)
@@ -117,7 +117,7 @@ def test_shards_that_fail_with_their_worker_count_with_their_whole() -> None:
     shards = [task.id for task in stage.state.tasks.values() if "shard" in task.spec]
     stage.start(*shards)
     for task_id in shards:
-        stage.task(task_id).attempt = stage.state.workers[NODE].held[task_id] = 9
+        stage.task(task_id).attempt = stage.state.workers[NODE].running[task_id] = 9
         stage.task(task_id).losses = stage.policy.losses_max
     most = stage.policy.spread_tasks_max + 401
     assert facts_of(stage, o.LoseWorker(NODE, "silent")) <= most + 1

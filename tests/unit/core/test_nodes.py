@@ -8,7 +8,7 @@ from helix_ray.core import orders as o
 from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode
-from helix_ray.core.placement.fit import FLAPS_MIN, REST_S, rests_until
+from helix_ray.core.placement.fit import FLAPS_MIN, QUARANTINE_S, rests_until
 from tests.unit.core.harmony_stage import Harmony
 from tests.unit.core.stage import (
     ADMIN,
@@ -91,7 +91,7 @@ def test_a_node_that_keeps_going_away_rests() -> None:
     assert stage.task(task_id).status == "pending"
     assert stage.ask(q.GetNode(NODE))["status"] == "resting"
     assert stage.ask(q.ExplainTask(task_id))["nodes"][0]["failing"][0]["has"] == "resting"
-    stage.now += REST_S + 1
+    stage.now += QUARANTINE_S + 1
     stage.schedule()
     assert stage.task(task_id).status == "running"
     worker = stage.state.workers[NODE]

@@ -80,7 +80,7 @@ def test_no_other_way_leads_in(team: Stage) -> None:
     team.add_node()
     assert team.refuse(o.DistributeTask(mine, ((mine, "worker-node"),)), OTHER).code is ErrorCode.FORBIDDEN
     team.give(o.UpdateTask(mine, edits={"project_id": None}), OTHER)
-    assert team.task(mine).group.project == OTHER.id
+    assert team.task(mine).task_class.project == OTHER.id
 
 
 def test_members_come_and_go(team: Stage) -> None:

@@ -34,7 +34,7 @@ def test_it_is_taken_in_with_a_task_for_each_shard() -> None:
     assert (first.spec["title"], first.spec["labels"]) == ("a task [1/3]", {"zone": "a"})
     assert "deadline" not in first.spec
     assert "shards" not in first.spec
-    assert stage.task(whole).group.kind == "sharded"
+    assert stage.task(whole).task_class.kind == "sharded"
     assert stage.sound()
 
 
@@ -57,7 +57,7 @@ def test_it_runs_with_its_first_shard_and_ends_with_its_last() -> None:
     assert (ended.status, ended.progress) == ("completed", 100.0)
     assert ended.result == {"success": True, "shards": [{"value": "a"}, {"value": "b"}]}
     assert task_view(ended)["shards"] == {"count": 2, "gang": False, "completed": 2}
-    assert stage.state.durations.average_s(ended.group[:3]) == 7
+    assert stage.state.durations.average_s(ended.task_class[:3]) == 7
     assert stage.sound()
 
 

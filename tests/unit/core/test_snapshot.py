@@ -66,7 +66,7 @@ def test_queues_keep_their_order() -> None:
     state = furnished().state
 
     def lines(of: State) -> list[Any]:
-        return [(group, [list(line) for line in queue.levels]) for group, queue in of.ready.items()]
+        return [(task_class, [list(line) for line in queue.levels]) for task_class, queue in of.ready.items()]
 
     assert lines(on_disk(state)) == lines(state)
 
@@ -80,7 +80,7 @@ def test_an_inbox_is_in_the_order_of_assignment() -> None:
     stage.start(first)
     again = on_disk(stage.state)
     assert [entry[1] for entry in again.workers[NODE].inbox] == [second, first]
-    assert list(again.workers[NODE].held) == [second, first]
+    assert list(again.workers[NODE].running) == [second, first]
     assert check(again) == []
 
 

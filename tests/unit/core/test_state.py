@@ -42,8 +42,8 @@ def test_demands(resources: dict[str, Any] | None, demand: tuple[tuple[str, floa
 )
 def test_classes(fields: dict[str, Any], kind: str, signature: str) -> None:
     """Like tasks share a class, whatever order their capabilities and labels come in."""
-    group = class_of(spec(**fields))
-    assert (group.kind, group.signature) == (kind, signature)
+    task_class = class_of(spec(**fields))
+    assert (task_class.kind, task_class.signature) == (kind, signature)
     one = class_of(spec(required_capabilities=["b", "a"], labels={"y": "1", "x": "2"}))
     assert one == class_of(spec(required_capabilities=["a", "b"], labels={"x": "2", "y": "1"}))
 

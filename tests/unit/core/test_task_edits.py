@@ -48,7 +48,7 @@ def test_a_class_that_changes_under_a_lease_takes_its_weight_along(stage: Stage)
     for task_id in (first, second):
         stage.give(UpdateTask(task_id, edits={"labels": {"zone": "a"}}))
         assert stage.sound()
-    assert stage.state.workers[NODE].load == {stage.task(first).group: 2}
+    assert stage.state.workers[NODE].load == {stage.task(first).task_class: 2}
     stage.end(first)
     stage.end(second)
     assert not stage.state.workers[NODE].load
@@ -57,13 +57,13 @@ def test_a_class_that_changes_under_a_lease_takes_its_weight_along(stage: Stage)
 def test_edits_in_the_queue(stage: Stage) -> None:
     """Another title keeps the place in the line; another priority or class goes to the end of its new line."""
     first, second, third = stage.submit(spec(), spec(), spec(priority="high"))
-    group = stage.task(first).group
+    task_class = stage.task(first).task_class
     stage.give(UpdateTask(first, edits={"title": "b"}))
-    assert list(stage.state.ready[group].levels[1]) == [first, second]
+    assert list(stage.state.ready[task_class].levels[1]) == [first, second]
     stage.give(UpdateTask(first, edits={"priority": "high"}))
-    assert [list(line) for line in stage.state.ready[group].levels] == [[], [second], [third, first], []]
+    assert [list(line) for line in stage.state.ready[task_class].levels] == [[], [second], [third, first], []]
     stage.give(UpdateTask(second, edits={"type": "testing"}))
-    assert list(stage.state.ready[stage.task(second).group].levels[1]) == [second]
+    assert list(stage.state.ready[stage.task(second).task_class].levels[1]) == [second]
 
 
 def test_edits_of_waiting_and_delayed_tasks(stage: Stage) -> None:

@@ -11,14 +11,14 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode
 from helix_ray.core.orders import UpdateTask
 from helix_ray.core.policy import Policy
-from tests.cast import seat
+from tests.cast import slot
 from tests.unit.core.stage import ADMIN, BOT, BOT_2, DEV, EXTERNAL, NODE, OTHER, VIEWER, Stage, spec
 
 NOT_FOUND, FORBIDDEN = ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN
 CONFLICT, INVALID = ErrorCode.CONFLICT, ErrorCode.VALIDATION_ERROR
 
 
-def held(stage: Stage, **fields: Any) -> str:
+def running(stage: Stage, **fields: Any) -> str:
     """Return a task that the external worker holds."""
     stage.add_external()
     (task_id,) = stage.submit(spec(**fields))
@@ -39,7 +39,7 @@ READER = Principal("user-both", "both", ("viewer", "developer"))
 )
 def test_strangers_change_nothing(stage: Stage, order: type, by: Principal, code: ErrorCode | None) -> None:
     """For whom a task is invisible it does not exist; who may read it only is told so."""
-    seat(stage.state, READER)
+    slot(stage.state, READER)
     task_id = stage.run_to("failed")
     wanted = code or (NOT_FOUND if order is UpdateTask else FORBIDDEN)
     assert stage.refuse(order(task_id), by).code is wanted
@@ -60,7 +60,7 @@ def test_the_owner_an_administrator_and_the_system_may(stage: Stage, by: Princip
 
 def test_a_worker_reports_on_what_it_holds_and_edits_nothing(stage: Stage) -> None:
     """The lease allows progress and an end, not another title; and only its own task."""
-    task_id = held(stage)
+    task_id = running(stage)
     stage.give(UpdateTask(task_id, progress=10), BOT)
     assert stage.refuse(UpdateTask(task_id, edits={"title": "mine"}), BOT).code is FORBIDDEN
     assert stage.task(task_id).spec["title"] == "a task"
@@ -127,7 +127,7 @@ def test_people_do_not_set_the_status_of_what_a_node_runs(stage: Stage, wanted: 
         assert stage.refuse(UpdateTask(running, wanted)).code is CONFLICT
     stage.give(UpdateTask(running, "running"))
     stage.give(UpdateTask(running, "cancelled"))
-    assert not stage.state.workers[NODE].held
+    assert not stage.state.workers[NODE].running
     stage.give(UpdateTask(running, "cancelled"))
     assert stage.kinds().count("TaskCancelled") == 1
 
@@ -149,7 +149,7 @@ def test_the_worker_that_holds_a_task_sets_its_status(
     stage: Stage, wanted: str, after: str | ErrorCode
 ) -> None:
     """It ends it, hands it back, or says that it goes on; words of other protocols are refused."""
-    task_id = held(stage)
+    task_id = running(stage)
     body = UpdateTask(task_id, wanted, result={"success": True}, attempt=1, worker_id=EXTERNAL)
     if isinstance(after, ErrorCode):
         assert stage.refuse(body, BOT).code is after
@@ -157,19 +157,19 @@ def test_the_worker_that_holds_a_task_sets_its_status(
     stage.now += 2.0
     stage.give(body, BOT)
     assert stage.task(task_id).status == after
-    assert (task_id in stage.state.workers[EXTERNAL].held) == (after == "running")
+    assert (task_id in stage.state.workers[EXTERNAL].running) == (after == "running")
 
 
 def test_a_workers_failure_is_retried_like_a_nodes(stage: Stage) -> None:
     """`max_retries` holds for external work too."""
-    task_id = held(stage, max_retries=1)
+    task_id = running(stage, max_retries=1)
     stage.give(UpdateTask(task_id, "failed", error={"reason": "broken"}), BOT)
     assert (stage.task(task_id).status, stage.task(task_id).failures) == ("pending", 1)
 
 
 def test_an_end_is_said_twice_by_the_worker_and_late_by_others(stage: Stage) -> None:
     """Its own repetition is no news; the owner's word on what a worker ended comes too late."""
-    task_id = held(stage)
+    task_id = running(stage)
     stage.give(UpdateTask(task_id, "completed"), BOT)
     seq = stage.state.seq
     stage.give(UpdateTask(task_id, "completed", progress=100), BOT)
@@ -180,7 +180,7 @@ def test_an_end_is_said_twice_by_the_worker_and_late_by_others(stage: Stage) -> 
 
 def test_reports_with_another_fence_are_refused(stage: Stage) -> None:
     """Another attempt or another worker than the current one gets 409 and the current one's name."""
-    task_id = held(stage)
+    task_id = running(stage)
     late = stage.refuse(UpdateTask(task_id, "completed", attempt=2), BOT)
     assert late.code is CONFLICT
     assert late.details == {
@@ -262,7 +262,7 @@ def test_a_retry_starts_afresh(stage: Stage, status: str) -> None:
     stage.give(o.RetryTask(first))
     task = stage.task(first)
     assert (task.status, task.failures, task.losses, task.finished_at) == ("pending", 0, 0, None)
-    assert list(stage.state.ready[task.group].levels[1]) == [second, first]
+    assert list(stage.state.ready[task.task_class].levels[1]) == [second, first]
     assert task.attempt == attempt
     assert first not in stage.state.finished
 

@@ -60,9 +60,9 @@ def test_tasks_that_end_on_trial_leave_no_more_than_there_is() -> None:
 def test_lanes_and_the_most_there_is() -> None:
     """Whole devices first; a share may go into a gap."""
     left = Units(1, (0.4, 0.4))
-    assert [left.lanes(amount) for amount in (2.0, 1.0, 0.5, 0.4, 0.1)] == [0, 1, 2, 4, 18]
+    assert [left.slots(amount) for amount in (2.0, 1.0, 0.5, 0.4, 0.1)] == [0, 1, 2, 4, 18]
     assert (left.largest(), Units(0, (0.2, 0.4)).largest(), Units(0).largest()) == (1.0, 0.4, 0.0)
-    assert Units(-1, (0.4,)).lanes(1.0) == 0
+    assert Units(-1, (0.4,)).slots(1.0) == 0
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_who_is_stopped_or_awaited_makes_a_whole_device_free() -> None:
         stage.start(task_id)
         stage.now += 10
     urgent = class_of(wants(1))
-    room = Room.of(Node(NODE, {"gpu": 2.0}, load={stage.task(i).group: 1 for i in shared}))
+    room = Room.of(Node(NODE, {"gpu": 2.0}, load={stage.task(i).task_class: 1 for i in shared}))
     assert not room.fits(urgent.demand)
     (task_id,) = stage.submit(wants(1, priority="critical"))
     stage.schedule()

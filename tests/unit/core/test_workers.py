@@ -56,7 +56,7 @@ def test_the_id_of_a_removed_user_is_free(stage: Stage) -> None:
     stage.give(o.RemoveUser(BOT.name), ADMIN)
     stage.give(o.RegisterWorker("host", ("building",), {}, EXTERNAL), BOT_2)
     worker = stage.state.workers[EXTERNAL]
-    assert (worker.owner, worker.held) == (BOT_2.id, {})
+    assert (worker.owner, worker.running) == (BOT_2.id, {})
     assert stage.task(task_id).status == "pending"
 
 
@@ -68,7 +68,7 @@ def test_the_same_process_that_registers_again_keeps_its_work(stage: Stage) -> N
     stage.now += 5
     stage.add_node()
     worker = stage.state.workers[NODE]
-    assert (worker.held, worker.draining, worker.registered_at) == ({task_id: 1}, True, first)
+    assert (worker.running, worker.draining, worker.registered_at) == ({task_id: 1}, True, first)
     stage.add_node(boot="boot-2")
     assert stage.task(task_id).error == {
         "reason": "lost",
@@ -166,7 +166,7 @@ def test_a_lost_worker_leaves_its_work_to_others_and_may_come_back(stage: Stage)
     beat(stage)
     stage.give(o.LoseWorker(EXTERNAL, "no heartbeat for 30 s"), SYSTEM)
     worker = stage.state.workers[EXTERNAL]
-    assert (worker.lost, worker.held, stage.task(task_id).losses) == (True, {}, 1)
+    assert (worker.lost, worker.running, stage.task(task_id).losses) == (True, {}, 1)
     seq = stage.state.seq
     stage.give(o.LoseWorker(EXTERNAL, "again"), SYSTEM)
     assert stage.state.seq == seq
@@ -227,7 +227,7 @@ def test_a_node_takes_its_id_from_an_external_worker_of_an_older_journal(stage: 
     stage.add_node("worker-local-2")
     assert stage.kinds(before) == ["TaskRequeued", "WorkerRetired", "WorkerRegistered"]
     worker = stage.state.workers["worker-local-2"]
-    assert (worker.kind, worker.owner, worker.held) == ("node", SYSTEM.id, {})
+    assert (worker.kind, worker.owner, worker.running) == ("node", SYSTEM.id, {})
     assert stage.task(task_id).status == "pending"
     refusal = stage.refuse(o.Heartbeat("worker-local-2"), BOT)
     assert "register" in refusal.message

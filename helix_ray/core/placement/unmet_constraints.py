@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from helix_ray.core.placement.fit import DRAINING
-from helix_ray.core.placement.node import EPSILON, FREE_LANES_MAX, Node
+from helix_ray.core.placement.node import EPSILON, FREE_SLOTS_MAX, Node
 from helix_ray.core.state import TaskClass
 
 # Amounts are told to so many decimals: Ray counts in ten-thousandths.
@@ -21,7 +21,7 @@ ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class UnmetConstraint:
     """One reason why a class has no room on a node. `deficit` is None where there is no amount to it."""
 
     dimension: str
@@ -41,47 +41,49 @@ class Misfit:
         }
 
 
-def misfits(node: Node, group: TaskClass, depth: int = 1) -> list[Misfit]:
+def unmet_constraints(node: Node, task_class: TaskClass, prefetch: int = 1) -> list[UnmetConstraint]:
     """Return every dimension in which a class does not fit on a node now; none when it does."""
-    found = [*_closed(node), *_capabilities(node, group), *_labels(node, group)]
-    if node.rest(group, depth) == 0:
-        found += _resources(node, group)
+    found = [*_closed(node), *_capabilities(node, task_class), *_labels(node, task_class)]
+    if node.rest(task_class, prefetch) == 0:
+        found += _resources(node, task_class)
     return found
 
 
-def _closed(node: Node) -> Iterable[Misfit]:
-    if node.closed:
-        yield Misfit("node", "open", node.closed, None, never=False)
+def _closed(node: Node) -> Iterable[UnmetConstraint]:
+    if node.unschedulable:
+        yield UnmetConstraint("node", "open", node.unschedulable, None, never=False)
 
 
-def _capabilities(node: Node, group: TaskClass) -> Iterable[Misfit]:
-    for name in group.capabilities:
+def _capabilities(node: Node, task_class: TaskClass) -> Iterable[UnmetConstraint]:
+    for name in task_class.capabilities:
         if name not in node.capabilities:
-            yield Misfit(f"capabilities.{name}", True, False, None, never=True)
+            yield UnmetConstraint(f"capabilities.{name}", True, False, None, never=True)
 
 
-def _labels(node: Node, group: TaskClass) -> Iterable[Misfit]:
-    for name, value in group.labels:
+def _labels(node: Node, task_class: TaskClass) -> Iterable[UnmetConstraint]:
+    for name, value in task_class.labels:
         if node.labels.get(name) != value:
-            yield Misfit(f"labels.{name}", value, node.labels.get(name), None, never=True)
+            yield UnmetConstraint(f"labels.{name}", value, node.labels.get(name), None, never=True)
 
 
-def _resources(node: Node, group: TaskClass) -> Iterable[Misfit]:
-    if not group.demand and node.bare_lanes >= FREE_LANES_MAX:
-        yield Misfit("lanes", 1, 0, 1.0, never=False)
-    for name, amount in group.demand:
+def _resources(node: Node, task_class: TaskClass) -> Iterable[UnmetConstraint]:
+    if not task_class.demand and node.bare_slots >= FREE_SLOTS_MAX:
+        yield UnmetConstraint("lanes", 1, 0, 1.0, never=False)
+    for name, amount in task_class.demand:
         if node.lacks(name, amount):
             free, total = node.largest(name), node.capacity.get(name, 0.0)
             never = total + EPSILON < amount
             has = total if never else max(0.0, free)
-            yield Misfit(f"resources.{name}", amount, _rounded(has), _rounded(amount - has), never)
+            yield UnmetConstraint(f"resources.{name}", amount, _rounded(has), _rounded(amount - has), never)
 
 
 def _rounded(amount: float) -> float:
     return round(amount, DECIMALS)
 
 
-def changes_for(node: Node, group: TaskClass, found: Sequence[Misfit]) -> list[dict[str, Any]] | None:
+def changes_for(
+    node: Node, task_class: TaskClass, found: Sequence[UnmetConstraint]
+) -> list[dict[str, Any]] | None:
     """Return what would have to change so that a class fits on a node now; None where only waiting helps."""
     changes: list[dict[str, Any]] = []
     for misfit in found:
@@ -99,14 +101,14 @@ def changes_for(node: Node, group: TaskClass, found: Sequence[Misfit]) -> list[d
     return changes
 
 
-def _reduction(node: Node, name: str, misfit: Misfit) -> dict[str, Any]:
+def _reduction(node: Node, name: str, misfit: UnmetConstraint) -> dict[str, Any]:
     # Rounded down, so that what is asked for then is there.
     to = max(0.0, int(node.largest(name) * 10**DECIMALS + ROUNDING) / 10**DECIMALS)
     return {"change": "reduce", "resource": name, "to": to, "by": _rounded(misfit.asked - to)}
 
 
 def smallest_change(
-    judged: Iterable[tuple[Node, Sequence[Misfit]]], group: TaskClass
+    judged: Iterable[tuple[Node, Sequence[UnmetConstraint]]], task_class: TaskClass
 ) -> tuple[Node, list[dict[str, Any]]] | None:
     """Return the node that needs the fewest changes (then: the least of them), and these; None without such a node.
 
@@ -117,7 +119,7 @@ def smallest_change(
         if best is not None and len(found) > best[0][0]:
             # A misfit costs a change: it has more of them.
             continue
-        changes = changes_for(node, group, found)
+        changes = changes_for(node, task_class, found)
         if changes is None:
             continue
         cost = (len(changes), _weight(changes, found), node.order)
@@ -126,7 +128,7 @@ def smallest_change(
     return None if best is None else (best[1], best[2])
 
 
-def _weight(changes: Sequence[Mapping[str, Any]], found: Sequence[Misfit]) -> float:
+def _weight(changes: Sequence[Mapping[str, Any]], found: Sequence[UnmetConstraint]) -> float:
     """Return how much of what was asked for is given up; all of it for what has no amount."""
     return sum(
         change["by"] / misfit.asked if change["change"] == "reduce" else 1.0
@@ -151,9 +153,13 @@ def applied(spec: Mapping[str, Any], changes: Iterable[Mapping[str, Any]]) -> di
     return changed
 
 
-def changed_class(group: TaskClass, changes: Iterable[Mapping[str, Any]]) -> TaskClass:
+def changed_class(task_class: TaskClass, changes: Iterable[Mapping[str, Any]]) -> TaskClass:
     """Return a class after changes to its tasks."""
-    demand, capabilities, labels = dict(group.demand), list(group.capabilities), dict(group.labels)
+    demand, capabilities, labels = (
+        dict(task_class.demand),
+        list(task_class.capabilities),
+        dict(task_class.labels),
+    )
     for change in changes:
         if change["change"] == "drop_capability" and change["name"] in capabilities:
             capabilities.remove(change["name"])
@@ -161,7 +167,7 @@ def changed_class(group: TaskClass, changes: Iterable[Mapping[str, Any]]) -> Tas
             labels.pop(change["name"], None)
         elif change["change"] == "reduce":
             demand[change["resource"]] = change["to"]
-    return group._replace(
+    return task_class._replace(
         demand=tuple(sorted((name, amount) for name, amount in demand.items() if amount)),
         capabilities=tuple(capabilities),
         labels=tuple(sorted(labels.items())),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from helix_ray.core.placement.node import EPSILON, Node
 from helix_ray.core.placement.room import Room
 from helix_ray.core.state import Demand, TaskClass
-from helix_ray.core.waits import Hold
+from helix_ray.core.waits import Reservation
 
 # Nodes that are looked at for one hold (for a gang: twice as many as it has shards, where that is more).
 NODES_MAX = 200
@@ -23,32 +23,32 @@ Ending = tuple[float, Demand]  # in how many seconds, and what is free then
 EndingsOf = Callable[[str], Sequence[Ending]]
 
 
-def make_hold(
-    able: Sequence[Node], group: TaskClass, task_id: str, wanted: int, endings: EndingsOf, now: float
-) -> Hold | None:
+def make_reservation(
+    able: Sequence[Node], task_class: TaskClass, task_id: str, wanted: int, endings: EndingsOf, now: float
+) -> Reservation | None:
     """Return those of the nodes on which `wanted` tasks of a class fit soonest, if nothing else begins there.
 
     None where that takes too long, and where nothing has to be kept: the end of a single task will make the room.
     """
     steps: list[tuple[float, int, str, int]] = []
     for node in _looked_at(able, max(NODES_MAX, 2 * wanted), now):
-        found = _steps(node, group, endings(node.id))
-        steps += [(in_s, node.order, node.id, lanes) for in_s, lanes in found if in_s <= AHEAD_S_MAX]
+        found = _steps(node, task_class, endings(node.id))
+        steps += [(in_s, node.order, node.id, slots) for in_s, slots in found if in_s <= AHEAD_S_MAX]
     steps.sort()
-    lanes_on: dict[str, int] = {}
+    slots_on: dict[str, int] = {}
     total, at_s = 0, None
-    for in_s, _, node_id, lanes in steps:
+    for in_s, _, node_id, slots in steps:
         if at_s is not None and in_s > at_s:
             break
-        total += lanes - lanes_on.get(node_id, 0)
-        lanes_on[node_id] = lanes
+        total += slots - slots_on.get(node_id, 0)
+        slots_on[node_id] = slots
         at_s = in_s if total >= wanted else None
     if at_s is None:
         return None
-    nodes = _enough(lanes_on, wanted)
-    if wanted == 1 and _comes_whole(group, endings(nodes[0]), at_s):
+    nodes = _enough(slots_on, wanted)
+    if wanted == 1 and _freed_by_one(task_class, endings(nodes[0]), at_s):
         return None
-    return Hold(group, task_id, nodes, now + max(PATIENCE_S_MIN, PATIENCE * at_s))
+    return Reservation(task_class, task_id, nodes, now + max(PATIENCE_S_MIN, PATIENCE * at_s))
 
 
 def _looked_at(able: Sequence[Node], count: int, now: float) -> Iterator[Node]:
@@ -57,28 +57,29 @@ def _looked_at(able: Sequence[Node], count: int, now: float) -> Iterator[Node]:
     return (able[(start + i) % len(able)] for i in range(min(count, len(able))))
 
 
-def _steps(node: Node, group: TaskClass, endings: Sequence[Ending]) -> Iterator[tuple[float, int]]:
+def _steps(node: Node, task_class: TaskClass, endings: Sequence[Ending]) -> Iterator[tuple[float, int]]:
     """Give how many lanes of a class a node has room for, now and whenever that becomes more."""
-    room, lanes = Room.of(node), 0
+    room, slots = Room.of(node), 0
     for in_s, demand in ((0.0, ()), *sorted(endings)):
         room.take(demand, -1)
-        if (more := room.lanes(group.demand)) > lanes:
-            lanes = more
-            yield in_s, lanes
+        if (more := room.slots(task_class.demand)) > slots:
+            slots = more
+            yield in_s, slots
 
 
-def _comes_whole(group: TaskClass, endings: Sequence[Ending], by_s: float) -> bool:
+def _freed_by_one(task_class: TaskClass, endings: Sequence[Ending], by_s: float) -> bool:
     """Say whether the end of one task frees all that a class asks for: whoever is first in turn has it then."""
     freed = (dict(demand) for in_s, demand in endings if in_s <= by_s)
     return any(
-        all(amounts.get(name, 0.0) + EPSILON >= amount for name, amount in group.demand) for amounts in freed
+        all(amounts.get(name, 0.0) + EPSILON >= amount for name, amount in task_class.demand)
+        for amounts in freed
     )
 
 
-def _enough(lanes_on: dict[str, int], wanted: int) -> tuple[str, ...]:
+def _enough(slots_on: dict[str, int], wanted: int) -> tuple[str, ...]:
     """Leave out nodes that are not needed, those with the fewest lanes first."""
-    total = sum(lanes_on.values())
-    for node_id in sorted(lanes_on, key=lambda node_id: (lanes_on[node_id], node_id)):
-        if total - lanes_on[node_id] >= wanted:
-            total -= lanes_on.pop(node_id)
-    return tuple(sorted(lanes_on))
+    total = sum(slots_on.values())
+    for node_id in sorted(slots_on, key=lambda node_id: (slots_on[node_id], node_id)):
+        if total - slots_on[node_id] >= wanted:
+            total -= slots_on.pop(node_id)
+    return tuple(sorted(slots_on))

@@ -9,7 +9,7 @@ import httpx
 from tests.e2e.live import Json, ended, serving, shell, submit
 from tests.ray.signals import until
 
-SETTINGS = {"hold_after_s": 1, "node_resources": '[{"CPU":2}]', "nodes": 1}
+SETTINGS = {"reserve_after_s": 1, "node_resources": '[{"CPU":2}]', "nodes": 1}
 SMALL_AT_ONCE = 40
 FINISH_S_MAX = 120.0
 

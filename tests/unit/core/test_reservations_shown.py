@@ -6,15 +6,15 @@ from helix_ray.core import orders as o
 from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.placement.estimate import UNMEASURED_S, endings
-from helix_ray.core.placement.hold import Ending
-from helix_ray.core.placement.plan import HELD
+from helix_ray.core.placement.plan import RESERVED
+from helix_ray.core.placement.reservation import Ending
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import TaskClass, class_of
 from helix_ray.followers.scheduler import IN_VAIN_S, SEARCH_EVERY_S
 from tests.unit.core.harmony_stage import Harmony
 from tests.unit.core.stage import ADMIN, COMMAND, DEV, NODE, NODE_2, spec
 
-HOLD_AFTER_S = 60.0
+RESERVE_AFTER_S = 60.0
 
 
 def asks(cpu: float) -> TaskClass:
@@ -31,7 +31,7 @@ def stage_with_a_large_task(policy: Policy | None = None) -> tuple[Harmony, str,
     small = stage.submit(spec(run=COMMAND))
     stage.schedule()
     (large,) = stage.submit(spec(run=COMMAND, resources={"cpu": 2}))
-    stage.now += HOLD_AFTER_S
+    stage.now += RESERVE_AFTER_S
     return stage, large, small
 
 
@@ -48,7 +48,7 @@ def test_an_explanation_tells_whom_it_holds_for_and_who_waits_for_that() -> None
         == f"1 of 1 nodes could run it and have no room now; 1 of them held for {large}, before it in turn"
     )
     assert view["reasons"] == [{"dimension": "node", "kind": "waiting", "nodes": 1}]
-    assert [wait["reason"] for wait in view["history"]] == [HELD]
+    assert [wait["reason"] for wait in view["history"]] == [RESERVED]
     assert stage.ask(q.GetNode(NODE))["held_for"] == large
     assert stage.distribute(small)["assigned_nodes"] == [NODE]
 
@@ -65,53 +65,53 @@ def test_a_task_that_is_gone_holds_nothing() -> None:
     assert stage.ask(q.GetNode(NODE))["held_for"] is None
     # Nothing waits: there is no plan, and no hold.
     (last,) = stage.submit(spec(run=COMMAND, resources={"cpu": 2}))
-    stage.now += HOLD_AFTER_S
+    stage.now += RESERVE_AFTER_S
     stage.schedule()
-    assert stage.liveness.holds != ()
+    assert stage.liveness.reservations != ()
     stage.give(o.CancelTask(last), ADMIN)
     stage.schedule()
-    assert stage.liveness.holds == ()
+    assert stage.liveness.reservations == ()
 
 
 def test_holds_can_be_turned_off_and_end_where_another_node_comes() -> None:
     """With 0 small ones always pass."""
-    stage, _, _ = stage_with_a_large_task(Policy(hold_after_s=0.0))
+    stage, _, _ = stage_with_a_large_task(Policy(reserve_after_s=0.0))
     (small,) = stage.submit(spec(run=COMMAND))
     stage.schedule()
     assert stage.task(small).status == "running"
     stage, large, _ = stage_with_a_large_task()
     stage.schedule()
-    assert stage.liveness.holds != ()
+    assert stage.liveness.reservations != ()
     stage.add_node(NODE_2, resources={"cpu": 2.0})
     stage.schedule()
-    assert (stage.task(large).worker, stage.liveness.holds) == (NODE_2, ())
+    assert (stage.task(large).worker, stage.liveness.reservations) == (NODE_2, ())
 
 
 def test_nodes_are_searched_once_a_second() -> None:
     """And for the same class less often where none was found."""
     stage, large, _ = stage_with_a_large_task()
     (another,) = stage.submit(spec(run=COMMAND, resources={"cpu": 2}, project_id="another"))
-    stage.now += HOLD_AFTER_S
+    stage.now += RESERVE_AFTER_S
     stage.schedule()
     # Its project holds less.
-    assert [hold.task_id for hold in stage.liveness.holds] == [another]
+    assert [reservation.task_id for reservation in stage.liveness.reservations] == [another]
     stage.give(o.CancelTask(another), ADMIN)
     stage.now += SEARCH_EVERY_S / 2
     stage.schedule()
-    assert stage.liveness.holds == ()
+    assert stage.liveness.reservations == ()
     stage.now += SEARCH_EVERY_S / 2
     stage.schedule()
-    assert [hold.task_id for hold in stage.liveness.holds] == [large]
+    assert [reservation.task_id for reservation in stage.liveness.reservations] == [large]
     stage, large, _ = stage_with_a_large_task()
     stage.give(o.DrainWorker(NODE, draining=True), ADMIN)
     stage.schedule()
     stage.give(o.DrainWorker(NODE, draining=False), ADMIN)
     stage.now += IN_VAIN_S / 2
     stage.schedule()
-    assert stage.liveness.holds == ()
+    assert stage.liveness.reservations == ()
     stage.now += IN_VAIN_S / 2
     stage.schedule()
-    assert [hold.task_id for hold in stage.liveness.holds] == [large]
+    assert [reservation.task_id for reservation in stage.liveness.reservations] == [large]
 
 
 def test_when_things_end_as_far_as_anybody_can_tell() -> None:
@@ -121,10 +121,10 @@ def test_when_things_end_as_far_as_anybody_can_tell() -> None:
     (known,) = stage.submit(spec(run=COMMAND))
     (unknown,) = stage.submit(spec(run=COMMAND, resources={"cpu": 3}))
     stage.schedule()
-    stage.state.durations.note(stage.task(known).group[:3], 10.0)
+    stage.state.durations.note(stage.task(known).task_class[:3], 10.0)
 
     def expected() -> list[Ending]:
-        return sorted(endings(stage.state, NODE, lambda group: 1, stage.now))
+        return sorted(endings(stage.state, NODE, lambda task_class: 1, stage.now))
 
     began = stage.now
     ran = began - (stage.task(known).started_at or 0.0)
@@ -133,11 +133,11 @@ def test_when_things_end_as_far_as_anybody_can_tell() -> None:
     assert expected()[0] == (6.0 - ran, ONE.demand)
     stage.now += 96.0
     assert expected() == [(100.0 + ran, ONE.demand), (100.0 + ran, asks(3.0).demand)]
-    assert sorted(endings(stage.state, NODE, lambda group: 4, stage.now)) == [
+    assert sorted(endings(stage.state, NODE, lambda task_class: 4, stage.now)) == [
         (0.05, ONE.demand),
         (0.05, asks(3.0).demand),
     ]
-    assert list(endings(stage.state, "nobody", lambda group: 1, stage.now)) == []
+    assert list(endings(stage.state, "nobody", lambda task_class: 1, stage.now)) == []
     assert unknown != known
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
-from benchmarks.first_fit import FirstFit, one_a_lane
+from benchmarks.first_fit import FirstFit, one_a_slot
 from benchmarks.load import percentile
 from benchmarks.outcome import Outcome
 from benchmarks.queueing import Chooser, Started, simulated
@@ -19,10 +19,10 @@ from helix_ray.core.placement import Fleet, Node, Rules, place
 from helix_ray.core.placement.estimate import runs_on_s
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import Demand, TaskClass, class_of
-from helix_ray.core.waits import Hold
+from helix_ray.core.waits import Reservation
 from helix_ray.followers.scheduler import IN_VAIN_S, SEARCH_EVERY_S
 
-NAME = "holding"
+NAME = "reserving"
 CPUS = 8
 DURATION_S_MIN, DURATION_S_MAX = 20, 100
 MEAN_S = (DURATION_S_MIN + DURATION_S_MAX) / 2
@@ -44,13 +44,13 @@ def empty(count: int) -> list[Node]:
 class Ours:
     """`place` with a hold after so long (None: never); durations are known by their mean, as in a real cluster."""
 
-    def __init__(self, nodes: int, hold_after_s: float | None) -> None:
-        self._fleet = Fleet(empty(nodes), one_a_lane)
+    def __init__(self, nodes: int, reserve_after_s: float | None) -> None:
+        self._fleet = Fleet(empty(nodes), one_a_slot)
         self.nodes = [*self._fleet.nodes.values()]
-        self._hold_after_s = hold_after_s
-        self._holds: tuple[Hold, ...] = ()
+        self._reserve_after_s = reserve_after_s
+        self._reservations: tuple[Reservation, ...] = ()
         self._search_at = 0.0
-        self._unheld: dict[TaskClass, float] = {}
+        self._unreservable: dict[TaskClass, float] = {}
         self._running: dict[str, dict[str, tuple[float, Demand]]] = {node.id: {} for node in self.nodes}
 
     def start(self, queues: Queues, now: float) -> Started:
@@ -61,26 +61,26 @@ class Ours:
             return [(runs_on_s(now - began, MEAN_S), demand) for began, demand in running]
 
         rules = Rules(
-            holds=self._holds,
-            hold_after_s=self._hold_after_s,
+            reservations=self._reservations,
+            reserve_after_s=self._reserve_after_s,
             may_search=now >= self._search_at,
-            unheld=[group for group, until in self._unheld.items() if now < until],
+            unreservable=[task_class for task_class, until in self._unreservable.items() if now < until],
             endings=endings,
         )
         plan = place(self._fleet, queues.ready, rules, now, len(queues.tasks) + 1)
-        self._holds = plan.holds
+        self._reservations = plan.reservations
         if plan.searched:
             self._search_at = now + SEARCH_EVERY_S
-            self._unheld.update(dict.fromkeys(plan.in_vain, now + IN_VAIN_S))
+            self._unreservable.update(dict.fromkeys(plan.in_vain, now + IN_VAIN_S))
         started = [(queues.remove(task_id), self._fleet.nodes[node_id]) for task_id, node_id in plan.pairs]
         for task, node in started:
-            self._running[node.id][task.id] = now, task.group.demand
+            self._running[node.id][task.id] = now, task.task_class.demand
         return started
 
     def end(self, task: Waiting, node: Node) -> None:
         """Take the room of a task back."""
         del self._running[node.id][task.id]
-        self._fleet.take(node, task.group, -1)
+        self._fleet.take(node, task.task_class, -1)
 
 
 class StrictOrder:
@@ -94,29 +94,29 @@ class StrictOrder:
         """Start until one has no room."""
         started: Started = []
         for task in [*queues.tasks.values()]:
-            node = self._first_fit.find(task.group)
+            node = self._first_fit.find(task.task_class)
             if node is None:
                 break
-            node.take(task.group, 1, 1)
+            node.take(task.task_class, 1, 1)
             started.append((queues.remove(task.id), node))
         return started
 
     def end(self, task: Waiting, node: Node) -> None:
         """Take the room of a task back."""
-        node.take(task.group, -1, 1)
+        node.take(task.task_class, -1, 1)
 
 
 def run(scale: Scale) -> Report:
     """Run one trace under each."""
     nodes = scale.queue_nodes // 4
     trace = arrivals(nodes, scale.queue_tasks)
-    after_s = Policy().hold_after_s
-    held = simulated(Ours(nodes, after_s), trace)
+    after_s = Policy().reserve_after_s
+    reserving = simulated(Ours(nodes, after_s), trace)
     others: list[tuple[str, Chooser]] = [
         ("without holds", Ours(nodes, None)),
         ("strict order", StrictOrder(nodes)),
     ]
-    lines = [line for name, chooser in others for line in _lines(held, name, simulated(chooser, trace))]
+    lines = [line for name, chooser in others for line in _lines(reserving, name, simulated(chooser, trace))]
     notes = (
         f"{len(trace):,} tasks on {nodes} nodes of {CPUS} CPUs, {DURATION_S_MIN} to {DURATION_S_MAX} s each, in simulated time; one in {round(len(trace) / _larges(trace))} needs all CPUs of a node",
         f"small tasks ask for {SMALL_LOAD:.0%} of all CPUs, large ones for {LARGE_LOAD:.0%}; room is held after {after_s:g} s",
@@ -141,7 +141,7 @@ def arrivals(nodes: int, tasks: int) -> list[tuple[Waiting, float]]:
 
 
 def _larges(trace: list[tuple[Waiting, float]]) -> int:
-    return sum(1 for task, _ in trace if task.group == LARGE)
+    return sum(1 for task, _ in trace if task.task_class == LARGE)
 
 
 def _lines(ours: Outcome, name: str, other: Outcome) -> list[Line]:
@@ -149,8 +149,8 @@ def _lines(ours: Outcome, name: str, other: Outcome) -> list[Line]:
         return Line(what, Series("", unit, (mine,)), Series(name, unit, (theirs,)))
 
     found = []
-    for size, group in (("large", LARGE), ("small", SMALL)):
-        mine, theirs = (sorted(outcome.waits_by_class[group]) for outcome in (ours, other))
+    for size, task_class in (("large", LARGE), ("small", SMALL)):
+        mine, theirs = (sorted(outcome.waits_by_class[task_class]) for outcome in (ours, other))
         found += [
             line(f"mean wait of {size} tasks", "s", sum(mine) / len(mine), sum(theirs) / len(theirs)),
             line(f"p95 wait of {size} tasks", "s", percentile(mine, 0.95), percentile(theirs, 0.95)),

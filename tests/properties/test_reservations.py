@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from helix_ray.core.placement import Fleet, Node, Rules, place
 from helix_ray.core.state import Demand, ReadyQueue, TaskClass
-from helix_ray.core.waits import Hold
+from helix_ray.core.waits import Reservation
 from tests.properties import small_clusters as sc
 
-HOLD_AFTER_S = 10
+RESERVE_AFTER_S = 10
 RUN_S_MAX = 12
 # Small tasks that wait at any time: more than all nodes take.
 WAITING = 40
@@ -34,20 +34,22 @@ SMALL = (
 class Running(NamedTuple):
     ends_at: int
     node: str
-    group: TaskClass
+    task_class: TaskClass
 
 
 class Simulation:
     """A cluster in whole seconds, full of small tasks; a large one comes after the first second and is older than all that wait."""
 
-    def __init__(self, nodes: list[Node], large: TaskClass, wanted: int, hold_after_s: float | None) -> None:
-        self.fleet = Fleet(nodes, lambda group: 1)
+    def __init__(
+        self, nodes: list[Node], large: TaskClass, wanted: int, reserve_after_s: float | None
+    ) -> None:
+        self.fleet = Fleet(nodes, lambda task_class: 1)
         self.large = large
         self.wanted = wanted
         self.ready: dict[TaskClass, ReadyQueue] = {}
         self.running: list[Running] = []
-        self.holds: tuple[Hold, ...] = ()
-        self.hold_after_s = hold_after_s
+        self.reservations: tuple[Reservation, ...] = ()
+        self.reserve_after_s = reserve_after_s
         self.serial = 0
 
     def started_at(self, chance: st.DataObject, until: int) -> int | None:
@@ -55,7 +57,7 @@ class Simulation:
         for now in range(until):
             for task in [task for task in self.running if task.ends_at <= now]:
                 self.running.remove(task)
-                self.fleet.take(self.fleet.nodes[task.node], task.group, -1)
+                self.fleet.take(self.fleet.nodes[task.node], task.task_class, -1)
             self._come(now)
             self._place(now, chance)
             if now == 0:
@@ -67,8 +69,8 @@ class Simulation:
         return None
 
     def _come(self, now: int) -> None:
-        for group in SMALL:
-            queue = self.ready.setdefault(group, ReadyQueue())
+        for task_class in SMALL:
+            queue = self.ready.setdefault(task_class, ReadyQueue())
             while queue.size < WAITING:
                 self.serial += 1
                 queue.add(f"small-{self.serial}", 1, now + 1.0, first=False)
@@ -76,16 +78,18 @@ class Simulation:
     def _place(self, now: int, chance: st.DataObject) -> None:
         def endings(node_id: str) -> list[tuple[float, Demand]]:
             mine = [task for task in self.running if task.node == node_id]
-            return [(float(task.ends_at - now), task.group.demand) for task in mine]
+            return [(float(task.ends_at - now), task.task_class.demand) for task in mine]
 
-        rules = Rules(holds=self.holds, hold_after_s=self.hold_after_s, endings=endings)
+        rules = Rules(reservations=self.reservations, reserve_after_s=self.reserve_after_s, endings=endings)
         plan = place(self.fleet, self.ready, rules, float(now), 10_000)
-        self.holds = plan.holds
+        self.reservations = plan.reservations
         for task_id, node_id in plan.pairs:
-            (group,) = (group for group, queue in self.ready.items() if task_id in queue.levels[1])
-            self.ready[group].discard(task_id, 1)
+            (task_class,) = (
+                task_class for task_class, queue in self.ready.items() if task_id in queue.levels[1]
+            )
+            self.ready[task_class].discard(task_id, 1)
             runs_s = chance.draw(st.integers(1, RUN_S_MAX))
-            self.running.append(Running(now + runs_s, node_id, group))
+            self.running.append(Running(now + runs_s, node_id, task_class))
 
 
 @st.composite
@@ -100,11 +104,11 @@ def larges(draw: st.DrawFn) -> tuple[list[Node], TaskClass, int]:
     asked: dict[str, Any] = {"cpu": draw(st.integers(2, int(whole.capacity["cpu"])))}
     if "gpu" in whole.capacity and draw(st.booleans()):
         asked["gpu"] = draw(st.integers(1, int(whole.capacity["gpu"])))
-    group = class_of(**asked)
-    fleet = Fleet([Node(node.id, node.capacity) for node in nodes], lambda group: 1)
-    most = sum(node.free_lanes(group) for node in fleet.nodes.values())
+    task_class = class_of(**asked)
+    fleet = Fleet([Node(node.id, node.capacity) for node in nodes], lambda task_class: 1)
+    most = sum(node.free_slots(task_class) for node in fleet.nodes.values())
     wanted = draw(st.integers(1, most))
-    return nodes, group._replace(gang="whole") if wanted > 1 else group, wanted
+    return nodes, task_class._replace(gang="whole") if wanted > 1 else task_class, wanted
 
 
 @settings(max_examples=60, deadline=None)
@@ -113,9 +117,9 @@ def test_a_large_task_starts_once_what_ran_before_the_hold_has_ended(
     cluster: tuple[list[Node], TaskClass, int], chance: st.DataObject
 ) -> None:
     """However the small ones come and end; all of a gang at once."""
-    nodes, group, wanted = cluster
-    simulation = Simulation(nodes, group, wanted, HOLD_AFTER_S)
-    assert simulation.started_at(chance, HOLD_AFTER_S + RUN_S_MAX + 1) is not None
+    nodes, task_class, wanted = cluster
+    simulation = Simulation(nodes, task_class, wanted, RESERVE_AFTER_S)
+    assert simulation.started_at(chance, RESERVE_AFTER_S + RUN_S_MAX + 1) is not None
 
 
 @settings(max_examples=20, deadline=None)

@@ -17,7 +17,7 @@ AMOUNT_MIN = {"memory_mb": 2.0}
 AMOUNT_MIN_OTHERWISE = 0.001
 
 
-class ForeignUse:
+class ExternalUsage:
     """Samples of one node with the given total."""
 
     def __init__(self, total: Mapping[str, float]) -> None:

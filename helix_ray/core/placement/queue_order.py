@@ -16,19 +16,21 @@ from helix_ray.core.state import EXTERNAL, MANUAL, SHARDED, ReadyQueue, TaskClas
 Rank = tuple[int, float, float]  # boosted level negated, share of its project, submit time
 
 
-class Line:
+class ClassQueue:
     """One class's waiting tasks, taken from the front of each level. `level` is the one that is next."""
 
-    __slots__ = ("_aging_s", "_heads", "_now", "_rests", "best", "group", "left", "level", "number")
+    __slots__ = ("_aging_s", "_heads", "_now", "_rests", "best", "left", "level", "number", "task_class")
 
-    def __init__(self, number: int, group: TaskClass, queue: ReadyQueue, aging_s: float, now: float) -> None:
+    def __init__(
+        self, number: int, task_class: TaskClass, queue: ReadyQueue, aging_s: float, now: float
+    ) -> None:
         self.number = number
-        self.group = group
+        self.task_class = task_class
         self.left = queue.size
         self.level = 0
         self._aging_s = aging_s
         self._now = now
-        self._rests: list[Iterator[tuple[str, float]]] = [iter(line.items()) for line in queue.levels]
+        self._rests: list[Iterator[tuple[str, float]]] = [iter(level.items()) for level in queue.levels]
         self._heads: list[tuple[str, float] | None] = [next(rest, None) for rest in self._rests]
         # (boosted level negated, submit time) of the task that is next.
         self.best = self._find_best()
@@ -76,40 +78,40 @@ class Line:
         return taken
 
 
-class Turns:
+class QueueOrder:
     """Gives the lines in the order of their ranks, which are looked up again as shares change."""
 
     def __init__(
         self, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, shares: Shares, now: float
     ) -> None:
-        lines = [
-            Line(i, group, queue, rules.aging_s, now)
-            for i, (group, queue) in enumerate(ready.items())
-            if queue.size and group.kind not in (EXTERNAL, SHARDED) and group.strategy != MANUAL
+        queues = [
+            ClassQueue(i, task_class, queue, rules.aging_s, now)
+            for i, (task_class, queue) in enumerate(ready.items())
+            if queue.size and task_class.kind not in (EXTERNAL, SHARDED) and task_class.strategy != MANUAL
         ]
         self._shares = shares
         # With one project there is nothing to be fair about.
-        self._fair = len({line.group.project for line in lines}) > 1
-        self._heap = [(self._rank(line), line.number, line) for line in lines]
+        self._fair = len({queue.task_class.project for queue in queues}) > 1
+        self._heap = [(self._rank(queue), queue.number, queue) for queue in queues]
         heapify(self._heap)
 
-    def _rank(self, line: Line) -> Rank:
-        share = self._shares.dominant(line.group.project) if self._fair else 0.0
-        return line.best[0], share, line.best[1]
+    def _rank(self, queue: ClassQueue) -> Rank:
+        share = self._shares.dominant(queue.task_class.project) if self._fair else 0.0
+        return queue.best[0], share, queue.best[1]
 
-    def next(self) -> Line | None:
+    def next(self) -> ClassQueue | None:
         """Take out the line whose turn it is."""
         while self._heap:
-            rank, number, line = self._heap[0]
-            now = self._rank(line)
+            rank, number, queue = self._heap[0]
+            now = self._rank(queue)
             if now <= rank:
                 heappop(self._heap)
-                return line
+                return queue
             # Its project was given something since.
-            heapreplace(self._heap, (now, number, line))
+            heapreplace(self._heap, (now, number, queue))
         return None
 
-    def back(self, line: Line) -> None:
+    def back(self, queue: ClassQueue) -> None:
         """Put a line in again, if it has tasks left."""
-        if line.left > 0:
-            heappush(self._heap, (self._rank(line), line.number, line))
+        if queue.left > 0:
+            heappush(self._heap, (self._rank(queue), queue.number, queue))

@@ -1,0 +1,206 @@
+"""Holds in the course of one plan: those of before that are still good, and others where somebody has waited long.
+
+A hold is for one task or one gang. On its nodes, what that asks for is kept from those whose turn comes later; nothing
+changes for those before it, for work that asks for something else, and for those urgent enough to stop others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from helix_ray.core.placement.fleet import Fleet
+from helix_ray.core.placement.node import Node
+from helix_ray.core.placement.queue_order import ClassQueue
+from helix_ray.core.placement.reservation import make_reservation
+from helix_ray.core.placement.rules import Rules
+from helix_ray.core.state import ReadyQueue, TaskClass
+from helix_ray.core.waits import Reservation
+
+# Of all nodes, and of those that could do the same work, so many are held at most, and at least one. A gang may have more
+# than that, and then nothing else is held.
+RESERVED_SHARE_MAX = 0.05
+RESERVED_NODES_MAX = 32
+SEARCHES_MAX = 3
+
+
+class Reservations:
+    """Keeps held nodes during one plan. `searches` counts looks at many nodes; `in_vain` are classes that got nothing by one."""
+
+    def __init__(
+        self, fleet: Fleet, rules: Rules, waiting: Mapping[TaskClass, ReadyQueue], now: float
+    ) -> None:
+        self.searches = 0
+        self.in_vain: list[TaskClass] = []
+        self._fleet = fleet
+        self._rules = rules
+        self._now = now
+        self._reservations: list[Reservation] = []
+        # What nodes have free of what is kept on them.
+        self._kept: dict[Node, dict[str, float]] = {}
+        # Holds whose class was not judged yet in this plan.
+        self._before: dict[TaskClass, list[Reservation]] = {}
+        for reservation in rules.reservations:
+            if reservation.task_class in waiting:
+                self._before.setdefault(reservation.task_class, []).append(reservation)
+        # Somebody was turned away because enough is held: those behind must not take what becomes free.
+        self._full = False
+
+    # ------------------------------------------------------------------------------------- what happens in a plan
+
+    def started(self, task_class: TaskClass, node: Node) -> None:
+        """Note that a task begins on a node: it is held for this class no more, and thought over for one that asks for the same."""
+        if not self._before:
+            return
+        asked = {name for name, _ in task_class.demand}
+        for other, reservations in self._before.items():
+            if not asked.isdisjoint(name for name, _ in other.demand):
+                self._before[other] = [
+                    reservation._replace(until=self._now) if node.id in reservation.nodes else reservation
+                    for reservation in reservations
+                    if other != task_class or node.id not in reservation.nodes
+                ]
+
+    def kept_out(self, task_class: TaskClass, missing: int, *, of_begun_slots: bool) -> tuple[str, ...]:
+        """Return held nodes that have what a class was not given: `missing` lanes together, or room in begun ones."""
+        prefetch = self._fleet.prefetch(task_class)
+        begun = [
+            node.id for node in self._kept if node.keeps_from(task_class) and node.rest(task_class, prefetch)
+        ]
+        if begun or of_begun_slots:
+            return tuple(begun)
+        slots = {
+            node.id: self._slots_behind(node, task_class) for node in self._kept if node.suits(task_class)
+        }
+        enough = sum(slots.values()) >= missing
+        return tuple(node_id for node_id, count in slots.items() if count and enough)
+
+    def _slots_behind(self, node: Node, task_class: TaskClass) -> int:
+        """Return how many lanes there would be if nothing were kept."""
+        shown = {name: node.free[name] for name in self._kept[node]}
+        node.free.update(self._kept[node])
+        slots = node.free_slots(task_class)
+        node.free.update(shown)
+        return slots
+
+    def reserve_for(self, queue: ClassQueue, slots_allowed: int | None) -> None:
+        """Go on with the holds for a class that has no room, and begin another where one of its tasks has waited long."""
+        before, after_s = self._before.get(queue.task_class, []), self._rules.reserve_after_s
+        if after_s is None:
+            self._before.pop(queue.task_class, None)
+            return
+        most = 1 if queue.task_class.gang else len(before) + 1
+        tasks = queue.ahead(most if slots_allowed is None else min(most, slots_allowed))
+        old = [task_id for task_id, since in tasks if self._now - since >= after_s]
+        going_on, more = old[: len(before)], old[len(before) :]
+        for task_id in going_on:
+            self._go_on(queue, before.pop(0)._replace(task_id=task_id))
+        self._before.pop(queue.task_class, None)
+        for task_id in more:
+            self._begin(queue, task_id)
+
+    def _go_on(self, queue: ClassQueue, reservation: Reservation) -> None:
+        nodes = [self._fleet.nodes.get(node_id) for node_id in reservation.nodes]
+        left = tuple(node.id for node in nodes if node is not None and not node.unschedulable)
+        if self._now < reservation.until and left == reservation.nodes:
+            self._keep(reservation)
+            return
+        if self._now >= reservation.until and self._full:
+            # Its time is over, and others wait for theirs.
+            return
+        # What is left of it is not given away before there is something better.
+        found = (
+            self._search(queue, reservation.task_id)
+            if self._may_search(queue.task_class)
+            else reservation._replace(nodes=left, until=self._now)
+        )
+        if found is not None and found.nodes:
+            self._keep(found)
+
+    def _begin(self, queue: ClassQueue, task_id: str) -> None:
+        if queue.task_class in self._rules.unreservable:
+            return
+        reserved = self._reserved_nodes()
+        most = min(RESERVED_NODES_MAX, max(1, int(RESERVED_SHARE_MAX * len(self._fleet.nodes))))
+        if len(reserved) >= most:
+            self._full = True
+        elif self._may_search(queue.task_class) and (found := self._search(queue, task_id)) is not None:
+            if reserved and len(reserved) + len(found.nodes) > most:
+                self._full = True
+            else:
+                self._keep(found)
+
+    def _reserved_nodes(self) -> set[str]:
+        before = {
+            node_id
+            for reservations in self._before.values()
+            for reservation in reservations
+            for node_id in reservation.nodes
+        }
+        return before | {node.id for node in self._kept}
+
+    def _may_search(self, task_class: TaskClass) -> bool:
+        rules = self._rules
+        return (
+            rules.may_search
+            and not self._full
+            and self.searches < SEARCHES_MAX
+            and task_class not in rules.unreservable
+        )
+
+    def _search(self, queue: ClassQueue, task_id: str) -> Reservation | None:
+        self.searches += 1
+        task_class, reserved = queue.task_class, self._reserved_nodes()
+        able = [
+            node
+            for node in self._fleet.open_nodes()
+            if node.could_ever_run(task_class) and node.suits(task_class)
+        ]
+        free = [node for node in able if node.id not in reserved]
+        found = None
+        if task_class.gang or len(able) - len(free) < max(1, int(RESERVED_SHARE_MAX * len(able))):
+            wanted = queue.left if task_class.gang else 1
+            found = make_reservation(free, task_class, task_id, wanted, self._rules.endings, self._now)
+        if found is None:
+            self.in_vain.append(task_class)
+        return found
+
+    def _keep(self, reservation: Reservation) -> None:
+        self._reservations.append(reservation)
+        names = [name for name, _ in reservation.task_class.demand]
+        for node_id in reservation.nodes:
+            node = self._fleet.nodes[node_id]
+            if node not in self._kept:
+                self._kept[node] = {name: node.free[name] for name in names if name in node.free}
+                self._fleet.keep(node, self._kept[node])
+
+    def give_up(self, node: Node) -> None:
+        """Keep nothing on a node any more, as somebody who may stop others takes it; the hold is thought over."""
+        if self._kept.pop(node, None) is not None:
+            self._reservations = [
+                reservation._replace(until=self._now) if node.id in reservation.nodes else reservation
+                for reservation in self._reservations
+            ]
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Keep nothing for a while: for those who may stop others."""
+        for node, free in self._kept.items():
+            self._fleet.keep_no_more(node, free)
+        try:
+            yield
+        finally:
+            for node, free in self._kept.items():
+                free.update({name: node.free[name] for name in free})
+                self._fleet.keep(node, free)
+
+    def end(self, *, all_judged: bool) -> tuple[Reservation, ...]:
+        """Keep nothing any more; return the holds from here on. Those not judged yet stay unless that means that they are gone."""
+        for node, free in self._kept.items():
+            self._fleet.keep_no_more(node, free)
+        left = (
+            []
+            if all_judged
+            else [reservation for reservations in self._before.values() for reservation in reservations]
+        )
+        return (*self._reservations, *left)
