@@ -32,6 +32,7 @@ from actors.commits import Commits
 from actors.keeping import Keeping
 from actors.life import Fatal, LivingActor, Work
 from actors.local_server import LocalServer
+from actors.sealer import Sealer
 from actors.snapshotter import Snapshotter
 from actors.turn_meter import TurnMeter
 from helix_ray.config import Settings
@@ -131,8 +132,10 @@ class Master(LivingActor):
         self._woken = engine.state.seq
 
     def loops(self) -> Sequence[Work]:
-        """Commit what arrives, keep HEAD and snapshots, and open a journal whole that is open for reading only."""
-        works = (self._commit_loop, self._head_loop, self._snapshot_loop, self._reopen_loop)
+        """Commit what arrives, keep HEAD, snapshots and segments, and open a journal whole that is open for reading only."""
+        works = (
+            self._commit_loop, self._head_loop, self._snapshot_loop, self._seal_loop, self._reopen_loop,
+        )  # fmt: skip
         return tuple(partial(self._or_end, work) for work in works)
 
     def hindrance(self) -> str | None:
@@ -291,6 +294,14 @@ class Master(LivingActor):
             await asyncio.sleep(HEAD_EVERY_S)
             if self._keeping.hindrance() is None:
                 await snapshotter.keep_if_due()
+
+    async def _seal_loop(self) -> None:
+        settings = self._settings
+        sealer = Sealer(lambda: self._keeping.journal, settings.journal_keep_s, settings.journal_keep_bytes)
+        while True:
+            await asyncio.sleep(HEAD_EVERY_S)
+            if self._keeping.hindrance() is None:
+                await sealer.move_if_due()
 
     async def _reopen_loop(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 A backup is a folder with
 
     journal.sqlite   the journal and its snapshots as of one moment, complete up to a seq, in one file without a log
+    segments/        the files that its older facts have moved to, where there are any
     HEAD             signed anew for that seq: what came later is no gap of this copy
     *.key            the keys that verify it and go on: signatures of HEAD and snapshots, tokens
     backup.json      seq, hash and epoch; written last
@@ -29,11 +30,15 @@ from typing import BinaryIO
 
 import orjson
 
-from helix_ray.journal.check import check_all, connect, has_tables
+from helix_ray.journal.check import check_all
 from helix_ray.journal.errors import JournalDamaged, JournalError
 from helix_ray.journal.head import Claim, HeadFile
+from helix_ray.journal.layout import FORMAT as JOURNAL_FORMAT
+from helix_ray.journal.layout import connect, format_of, has_tables
 from helix_ray.journal.lock import FileLock
+from helix_ray.journal.sealing import listed
 from helix_ray.journal.sqlite import FILE_NAME
+from helix_ray.journal.stored import FOLDER as SEGMENTS
 from helix_ray.private import TooWide, narrow_folder
 from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
 
@@ -122,6 +127,7 @@ def _copy(data_dir: Path, draft: Path, progress: Progress) -> Manifest:
     # Read before the copy begins: what it names was durable then, so the copy must have it.
     acknowledged = HeadFile(data_dir / HEAD, key).read()
     _copy_journal(data_dir / FILE_NAME, draft / FILE_NAME, progress)
+    _copy_segments(draft / FILE_NAME, data_dir, draft)
     seq, last_hash = _check(draft / FILE_NAME, acknowledged, progress)
     if seq == 0:
         raise BackupFailed(f"the journal in {data_dir} holds no facts")
@@ -159,11 +165,29 @@ def _copy_journal(source: Path, target: Path, progress: Progress) -> None:
     _sync(target)
 
 
+def _copy_segments(journal: Path, source: Path, target: Path) -> None:
+    """Copy the segments that a journal's file names: they never change, and go only when an erasure has written them anew."""
+    with contextlib.closing(connect(journal, "ro")) as con:
+        files = [sealed.file for sealed in listed(con)] if format_of(con) == JOURNAL_FORMAT else []
+    if not files:
+        return
+    (target / SEGMENTS).mkdir(mode=0o700)
+    for name in files:
+        try:
+            _copy_file(source / SEGMENTS / name, target / SEGMENTS / name)
+        except FileNotFoundError:
+            raise BackupFailed(
+                f"{SEGMENTS}/{name} is missing, or was written anew just now: try again"
+            ) from None
+    _sync(target / SEGMENTS)
+
+
 def _put_in_place(source: Path, data_dir: Path) -> None:
     for name in (HEAD, *sorted(path.name for path in source.glob(KEYS))):
         _copy_file(source / name, data_dir / name)
     draft = data_dir / f".{FILE_NAME}.draft"
     _copy_file(source / FILE_NAME, draft)
+    _copy_segments(source / FILE_NAME, source, data_dir)
     draft.rename(data_dir / FILE_NAME)
     _sync(data_dir)
 

@@ -4,58 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 
 from helix_ray.journal import former, snapshots
-from helix_ray.journal.errors import JournalDamaged, JournalTooNew
+from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.head import Claim
-from helix_ray.journal.layout import FORMAT
+from helix_ray.journal.layout import format_of
 from helix_ray.journal.merkle import Frontier
+from helix_ray.journal.sealing import check_files
 from helix_ray.journal.tree import StoredTree
 
-# How long another connection (a backup, a person with sqlite3) may keep a commit waiting.
-BUSY_WAIT_S = 5.0
 ROWS_PER_STEP = 10_000
-
-
-def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open a journal's file (`ro`, `rw`, `rwc`). Raises JournalTooNew."""
-    try:
-        con, version = _connected(path, f"mode={mode}")
-    except sqlite3.OperationalError:
-        # To read a file with a log, SQLite makes an index beside it. Where it cannot and there is no log, none is needed.
-        if mode != "ro" or path.with_name(f"{path.name}-wal").exists():
-            raise
-        con, version = _connected(path, "mode=ro&immutable=1")
-    if version > FORMAT:
-        con.close()
-        raise JournalTooNew(f"{path} has format {version}; this release knows up to {FORMAT}")
-    return con
-
-
-def _connected(path: Path, options: str) -> tuple[sqlite3.Connection, int]:
-    # An actor opens on one thread and works on another, one after the other.
-    con = sqlite3.connect(
-        f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, timeout=BUSY_WAIT_S, check_same_thread=False
-    )  # fmt: skip
-    try:
-        # The version stands in the file's header; a table's row needs the log as well.
-        con.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        return con, int(con.execute("PRAGMA user_version").fetchone()[0])
-    except BaseException:
-        con.close()
-        raise
-
-
-def has_tables(con: sqlite3.Connection) -> bool:
-    """Say whether the file holds a journal at all."""
-    names = con.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('facts', 'snapshots', 'meta')")
-    return bool(names.fetchone()[0] == 3)
-
-
-def format_of(con: sqlite3.Connection) -> int:
-    """Return the format of a journal's file; 0 for one that has none yet."""
-    return int(con.execute("PRAGMA user_version").fetchone()[0])
 
 
 def missing(first: int, claim: Claim) -> JournalDamaged:
@@ -68,6 +26,7 @@ def missing(first: int, claim: Claim) -> JournalDamaged:
 def check_start(con: sqlite3.Connection, claim: Claim | None) -> Frontier:
     """Check the facts since the newest snapshot, and the root that HEAD names; return the tree's frontier."""
     tree = StoredTree(con)
+    check_files(con, tree.folder)
     newest = tree.newest()
     if claim is not None and newest < claim.seq:
         raise missing(newest + 1, claim)

@@ -1,9 +1,12 @@
-"""How a journal's file is laid out: pages, write-ahead log, tables."""
+"""How a journal's file is laid out (pages, write-ahead log, tables), and connections to it."""
 
 from __future__ import annotations
 
 import sqlite3
 from importlib.resources import files
+from pathlib import Path
+
+from helix_ray.journal.errors import JournalTooNew
 
 FORMAT = 2
 PAGE_BYTES = 8192
@@ -14,6 +17,8 @@ LOG_KEPT_BYTES_MAX = 64 << 20
 
 INSERT_FACT = "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, NULL)"
 INSERT_NODE = "INSERT INTO nodes VALUES (?, ?, ?)"
+# How long another connection (a backup, a person with sqlite3) may keep a commit waiting.
+BUSY_WAIT_S = 5.0
 
 
 def settle(con: sqlite3.Connection) -> None:
@@ -38,3 +43,43 @@ def _statements() -> list[str]:
     text = files("helix_ray.journal").joinpath("schema.sql").read_text("utf-8")
     lines = [line.partition("--")[0] for line in text.splitlines()]
     return [part for part in "\n".join(lines).split(";") if part.strip()]
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Open a journal's file (`ro`, `rw`, `rwc`). Raises JournalTooNew."""
+    try:
+        con, version = _connected(path, f"mode={mode}")
+    except sqlite3.OperationalError:
+        # To read a file with a log, SQLite makes an index beside it. Where it cannot and there is no log, none is needed.
+        if mode != "ro" or path.with_name(f"{path.name}-wal").exists():
+            raise
+        con, version = _connected(path, "mode=ro&immutable=1")
+    if version > FORMAT:
+        con.close()
+        raise JournalTooNew(f"{path} has format {version}; this release knows up to {FORMAT}")
+    return con
+
+
+def _connected(path: Path, options: str) -> tuple[sqlite3.Connection, int]:
+    # An actor opens on one thread and works on another, one after the other.
+    con = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, timeout=BUSY_WAIT_S, check_same_thread=False
+    )  # fmt: skip
+    try:
+        # The version stands in the file's header; a table's row needs the log as well.
+        con.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return con, int(con.execute("PRAGMA user_version").fetchone()[0])
+    except BaseException:
+        con.close()
+        raise
+
+
+def has_tables(con: sqlite3.Connection) -> bool:
+    """Say whether the file holds a journal at all."""
+    names = con.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('facts', 'snapshots', 'meta')")
+    return bool(names.fetchone()[0] == 3)
+
+
+def format_of(con: sqlite3.Connection) -> int:
+    """Return the format of a journal's file; 0 for one that has none yet."""
+    return int(con.execute("PRAGMA user_version").fetchone()[0])

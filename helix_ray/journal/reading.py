@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from helix_ray.core.events import Fact
-from helix_ray.journal.check import connect
 from helix_ray.journal.errors import StaleWriter
 from helix_ray.journal.head import HeadFile
+from helix_ray.journal.layout import connect
 from helix_ray.journal.sqlite import FILE_NAME, SqliteJournal
 from helix_ray.journal.tree import StoredTree
 from helix_ray.journal.upgrade import refuse_unwritable

@@ -35,6 +35,14 @@ CREATE TABLE IF NOT EXISTS nodes (
     PRIMARY KEY (level, place)
 ) WITHOUT ROWID;
 
+-- Files in the folder `segments` that hold old facts, as the rows did (journal/segment.py).
+CREATE TABLE IF NOT EXISTS segments (
+    last  INTEGER PRIMARY KEY,
+    first INTEGER NOT NULL,
+    file  TEXT    NOT NULL,
+    bytes INTEGER NOT NULL
+);
+
 CREATE TABLE IF NOT EXISTS snapshots (
     seq          INTEGER PRIMARY KEY, -- the last fact folded into it
     fold_version INTEGER NOT NULL,    -- how it was folded (core/snapshot.py)

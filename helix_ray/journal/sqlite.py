@@ -20,14 +20,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from helix_ray.core.events import Fact
+from helix_ray.core.events import Fact, FactsErased
 from helix_ray.derived import sqlite_says_damaged
-from helix_ray.journal import layout, snapshots
-from helix_ray.journal.check import check_start, connect, has_tables, missing
+from helix_ray.journal import layout, sealing, snapshots
+from helix_ray.journal.check import check_start, missing
 from helix_ray.journal.erasing import asked, erase_rows
-from helix_ray.journal.errors import JournalDamaged, StaleWriter
+from helix_ray.journal.errors import EraseRefused, JournalDamaged, StaleWriter
 from helix_ray.journal.head import Claim, HeadFile
 from helix_ray.journal.interned import Interned
+from helix_ray.journal.layout import connect, has_tables
 from helix_ray.journal.lock import FileLock
 from helix_ray.journal.merkle import Frontier
 from helix_ray.journal.rows import TILE_LEVEL, encode
@@ -62,6 +63,8 @@ class SqliteJournal:
             self._con = self._open()
             self._words = Interned(self._con)
             self._tree = StoredTree(self._con, self._words)
+            sealing.tidy(self._con, self._tree.folder)
+            sealing.remove_drafts(self._tree.folder)
             self.epoch = self._next_epoch(claim.epoch if claim is not None else 0)
             self._head_file.start(self._claim())
         except BaseException:
@@ -93,19 +96,37 @@ class SqliteJournal:
     def erase(self, fact: Fact) -> None:
         """Make a FactsErased durable and take what those facts said away, in one commit. Raises EraseRefused, SeqGap, StaleWriter.
 
-        journal/erasing.py says what may be erased. Afterwards it is nowhere in the file or its log, unless another process reads
-        just then: in that case the log is cut at a later commit.
+        journal/erasing.py says what may be erased. Afterwards it is in no file of the journal, unless another process reads just
+        then: in that case the log is cut at a later commit.
         """
         con = self._connection()
         newest = con.execute("SELECT coalesce(max(seq), 0) FROM snapshots").fetchone()[0]
         seqs = asked(fact, newest)
+        for seq in seqs:
+            if isinstance(self.read_after(seq - 1, 1)[0].event, FactsErased):
+                raise EraseRefused(f"fact {seq} cannot be erased: it says what was erased, by whom and why")
+        replaced = self._erased_segments(seqs, fact.seq)
         with self._transaction() as con:
             frontier = self._insert(con, [fact])
             erase_rows(con, seqs)
+            for sealed in replaced:
+                sealing.adopt(con, sealed)
             con.execute("DELETE FROM snapshots WHERE seq < ?", (newest,))
         self._frontier = frontier
         self._head_file.note(self._claim())
+        sealing.tidy(con, self._tree.folder)
+        while sealing.shrink_some(con):
+            pass
         con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _erased_segments(self, seqs: Sequence[int], by_seq: int) -> list[sealing.Sealed]:
+        """Write the segments anew that hold any of these facts; a kill before they are adopted leaves the old ones."""
+        mark, folder = f"-{by_seq}", self._tree.folder
+        return [
+            sealing.without(folder, sealed, seqs, mark)
+            for sealed in sealing.listed(self._connection())
+            if any(sealed.first <= seq <= sealed.last for seq in seqs)
+        ]
 
     def head(self) -> int:
         """Return the seq of the newest fact (0 when empty)."""
@@ -151,6 +172,28 @@ class SqliteJournal:
                 f"facts up to {self.head()} are not what was written: their tree has another root"
             )
         return self.head() - from_seq + 1
+
+    # ------------------------------------------------------------------------------------------ segments
+
+    def sealing_due(self, keep_s: float, keep_bytes: int, now: float) -> int | None:
+        """Return the first seq of the segment that old facts should move to; None when none should."""
+        return sealing.due(self._connection(), keep_s, keep_bytes, now)
+
+    def seal(self, first: int) -> sealing.Sealed:
+        """Write a segment, through a connection of its own: this may run on a thread, beside everything else."""
+        return sealing.write_segment(self._path, first)
+
+    def adopt(self, sealed: sealing.Sealed) -> None:
+        """Read these facts from their segment from here on."""
+        with self._transaction() as con:
+            sealing.adopt(con, sealed)
+
+    def clear_some(self) -> bool:
+        """Take some rows out that segments hold, or give some pages back to the disk; say whether there is more to do."""
+        con = self._connection()
+        with self._transaction():
+            cleared = sealing.clear_some(con)
+        return cleared or sealing.shrink_some(con)
 
     # ------------------------------------------------------------------------------------------ proofs
 

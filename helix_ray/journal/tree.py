@@ -1,11 +1,10 @@
-"""A journal's facts and their Merkle tree, as its file has them: read through one connection, never written here."""
+"""The Merkle tree over a journal's facts, as its file has it: read through one connection, never written here."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
 
-from helix_ray.core.events import Fact
 from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.interned import Interned
 from helix_ray.journal.merkle import (
@@ -16,52 +15,20 @@ from helix_ray.journal.merkle import (
     root_of,
     subtree_of,
 )
-from helix_ray.journal.rows import COLUMNS, TILE_FACTS, TILE_LEVEL, Reader, Shared
+from helix_ray.journal.rows import TILE_FACTS, TILE_LEVEL
+from helix_ray.journal.stored import StoredFacts
 
 # How many facts are read at a time where all are checked.
 TILES_PER_STEP = 40
 
-_SHARED = "SELECT {0} FROM facts WHERE seq <= ? AND seq > ? AND {0} IS NOT NULL ORDER BY seq DESC LIMIT 1"
 
-
-class StoredTree:
+class StoredTree(StoredFacts):
     """Facts, leaves, nodes, roots and proofs of one file; what is missing or changed raises JournalDamaged."""
 
     def __init__(self, con: sqlite3.Connection, words: Interned | None = None) -> None:
-        self._con = con
-        self._reader = Reader(words if words is not None else Interned(con))
+        super().__init__(con, words)
         self._tile = -1
         self._tile_leaves: list[bytes] = []
-
-    def newest(self) -> int:
-        """Return the seq of the newest fact, 0 without one."""
-        return int(self._con.execute("SELECT coalesce(max(seq), 0) FROM facts").fetchone()[0])
-
-    def facts(self, after: int, limit: int) -> list[Fact]:
-        """Return up to `limit` facts after a seq, in order."""
-        # Fetched whole: a statement that is half read keeps its transaction, and with it the write-ahead log, open.
-        rows = self._con.execute(
-            f"SELECT {COLUMNS} FROM facts WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
-        ).fetchall()
-        return self._reader.facts(rows, self._shared(after)) if rows else []
-
-    def leaves(self, after: int, through: int) -> list[bytes]:
-        """Return the leaves of the facts after one seq and up to another."""
-        rows = self._con.execute(
-            f"SELECT {COLUMNS} FROM facts WHERE seq > ? AND seq <= ? ORDER BY seq", (after, through)
-        ).fetchall()
-        leaves = list(self._reader.leaves(rows, after, self._shared(after)))
-        if len(leaves) < through - after:
-            raise JournalDamaged(f"facts {after + len(leaves) + 1} to {through} are missing from the journal")
-        return leaves
-
-    def _shared(self, seq: int) -> Shared:
-        """Return what the row after `seq` may leave to those before it."""
-        tile = seq // TILE_FACTS * TILE_FACTS
-        found = [self._con.execute(_SHARED.format(name), (seq, tile)).fetchone() for name in Shared._fields]
-        return Shared(*(row[0] if row is not None else None for row in found))
-
-    # ------------------------------------------------------------------------------------------ tree
 
     def node(self, level: int, place: int) -> bytes:
         """Return the hash of a complete subtree."""

@@ -22,9 +22,10 @@ from itertools import islice
 from pathlib import Path
 
 from helix_ray.journal import former, layout, snapshots
-from helix_ray.journal.check import check_format1, connect, format_of, has_tables
+from helix_ray.journal.check import check_format1
 from helix_ray.journal.head import Claim
 from helix_ray.journal.interned import Interned
+from helix_ray.journal.layout import connect, format_of, has_tables
 from helix_ray.journal.merkle import Frontier
 from helix_ray.journal.rows import TILE_LEVEL, encode
 from helix_ray.journal.tree import StoredTree

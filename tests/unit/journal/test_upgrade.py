@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import signal
 import sqlite3
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
 
 from helix_ray.backup import back_up, restore
 from helix_ray.core.events import Fact
-from helix_ray.journal.check import check_format1, connect
+from helix_ray.journal.check import check_format1
 from helix_ray.journal.errors import JournalDamaged
+from helix_ray.journal.layout import connect
 from helix_ray.journal.reading import ReadingJournal
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.security.keys import load_or_create_key
 from tests.golden import make
+from tests.unit.journal.killing import lives_before
 
 KEY = make.DISK_KEY
-# What changes a file has one of these names.
-CHANGING = frozenset({"executemany", "fsync", "link", "rename", "unlink", "pwrite"})
 
 
 @pytest.fixture
@@ -142,43 +137,10 @@ def test_backups_of_format_1_are_made_and_restored(data: Path, tmp_path: Path) -
 # ------------------------------------------------------------------------------------------ kill -9 at every step
 
 
-def killed_at(number: int, work: Callable[[], None]) -> bool:
-    """Do some work in a child that is killed before its `number`th change of a file; say whether it came so far."""
-    child = os.fork()
-    if child == 0:
-        left = number
-
-        def count(frame: Any, event: str, called: Any) -> None:
-            nonlocal left
-            if event == "c_call" and called.__name__ in CHANGING:
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        try:
-            sys.setprofile(count)
-            work()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
-
-
-def lives_before(data: Path, tmp_path: Path) -> Iterator[Path]:
-    """Yield what every kill at a change of a file leaves."""
-    for number in range(1, 1000):
-        copy = Path(shutil.copytree(data, tmp_path / f"killed-{number}"))
-        if not killed_at(number, lambda copy=copy: SqliteJournal(copy, KEY).close()):  # type: ignore[misc]
-            return
-        yield copy
-        shutil.rmtree(copy)
-    raise AssertionError("it never ends")
-
-
 def test_a_kill_at_any_step_loses_nothing(data: Path, tmp_path: Path) -> None:
     """Whatever is left, the next start has every fact, the snapshot, and a copy of the old journal."""
     expected, kills = make.read("journal-1"), 0
-    for left in lives_before(data, tmp_path):
+    for left in lives_before(data, tmp_path, lambda folder: SqliteJournal(folder, KEY).close()):
         kills += 1
         assert opened(left) == expected
         names = {path.name for path in left.iterdir()}

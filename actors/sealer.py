@@ -1,0 +1,56 @@
+"""Old facts move to segments while the master serves: written on a thread, taken out of the file some at a time.
+
+helix_ray/journal/sealing.py says in which steps, and what a kill leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+
+from helix_ray.journal.errors import JournalDamaged
+from helix_ray.journal.sqlite import SqliteJournal
+
+log = logging.getLogger(__name__)
+
+# Between two pieces of work that the commits wait for.
+PAUSE_S = 0.05
+# After a segment that could not be written, the next one is tried so much later.
+TRY_AGAIN_S = 60.0
+
+
+class Sealer:
+    """Keeps the file of one journal within its limits."""
+
+    def __init__(self, journal: Callable[[], SqliteJournal], keep_s: float, keep_bytes: int) -> None:
+        """`journal` gives the one of now: it may be opened anew meanwhile."""
+        self._journal = journal
+        self._keep_s = keep_s
+        self._keep_bytes = keep_bytes
+        self._not_before = 0.0
+
+    async def move_if_due(self) -> None:
+        """Move all that is due, oldest first, and give back the room; what fails is logged and tried again later."""
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            while await self._move_one():
+                pass
+        except (OSError, sqlite3.Error, JournalDamaged) as error:
+            log.error("old facts cannot leave the journal's file and are tried again later: %s", error)
+            self._not_before = time.monotonic() + TRY_AGAIN_S
+
+    async def _move_one(self) -> bool:
+        journal = self._journal()
+        while journal.clear_some():
+            await asyncio.sleep(PAUSE_S)
+        first = journal.sealing_due(self._keep_s, self._keep_bytes, time.time())
+        if first is None:
+            return False
+        sealed = await asyncio.to_thread(journal.seal, first)
+        journal.adopt(sealed)
+        log.info("facts %d to %d are in %s", sealed.first, sealed.last, sealed.file)
+        return True

@@ -1,0 +1,208 @@
+"""Old facts leave the journal's file for segments, while it is served; a kill between any two steps loses nothing.
+
+    1. write    a segment in a draft, read back and compared with the tree, durable; then it gets its name    (beside the writer)
+    2. adopt    the file names it, in one commit: from here on these facts are read from the segment
+    3. clear    the rows that it holds go, some at a time                                                      (between commits)
+    4. shrink   pages that they left are given back to the disk, some at a time
+
+A segment that was written and not adopted is written again. Only whole segments move, and only up to the newest snapshot, so a
+start folds nothing from segments; the oldest facts first, when they are older than `keep_s` or the file is larger than `keep_bytes`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from helix_ray.journal.errors import JournalDamaged
+from helix_ray.journal.interned import Interned, Words
+from helix_ray.journal.layout import connect
+from helix_ray.journal.merkle import subtree_of
+from helix_ray.journal.rows import Reader, ReadRow
+from helix_ray.journal.segment import BLOCK_FACTS, Segment, SegmentWriter
+from helix_ray.journal.tree import StoredTree
+
+# A segment holds the facts under one node of this level: 16,384.
+SEGMENT_LEVEL = 14
+SEGMENT_FACTS = 1 << SEGMENT_LEVEL
+DRAFT_SUFFIX = ".draft"
+ROWS_PER_CLEARING = 512
+PAGES_PER_SHRINKING = 64
+
+
+class Sealed(NamedTuple):
+    """A segment that is written, and that the file may name."""
+
+    first: int
+    last: int
+    file: str
+    bytes: int
+
+
+def due(con: sqlite3.Connection, keep_s: float, keep_bytes: int, now: float) -> int | None:
+    """Return the first seq of the segment that should be written; None when there is none to write."""
+    first = StoredTree(con).sealed() + 1
+    last = first + SEGMENT_FACTS - 1
+    newest_snapshot = con.execute("SELECT coalesce(max(seq), 0) FROM snapshots").fetchone()[0]
+    if last > newest_snapshot:
+        return None
+    if bytes_used(con) > keep_bytes:
+        return first
+    at = con.execute(
+        "SELECT at FROM facts WHERE seq <= ? AND at IS NOT NULL ORDER BY seq DESC LIMIT 1", (last,)
+    ).fetchone()
+    return first if at is not None and at[0] < now - keep_s else None
+
+
+def bytes_used(con: sqlite3.Connection) -> int:
+    """Return how much of the file holds something."""
+    pages, free, size = (
+        con.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+def write_segment(path: Path, first: int) -> Sealed:
+    """Write the segment that begins with fact `first`, through a connection of its own; `path` is the journal's file.
+
+    Each block is read in a transaction of its own, so the write-ahead log is not held up. Raises JournalDamaged where the facts do
+    not fit the tree.
+    """
+    with contextlib.closing(connect(path, "ro")) as con:
+        tree = StoredTree(con)
+        starts = range(first - 1, first - 1 + SEGMENT_FACTS, BLOCK_FACTS)
+        blocks = (tree.file_rows(start, start + BLOCK_FACTS) for start in starts)
+        root = tree.node(SEGMENT_LEVEL, (first - 1) >> SEGMENT_LEVEL)
+        return _write(tree.folder, first, blocks, Interned(con), root, "")
+
+
+def without(folder: Path, sealed: Sealed, seqs: Sequence[int], mark: str) -> Sealed:
+    """Write a segment anew without what some of its facts said, beside it under a name with `mark`."""
+    old = Segment(folder / sealed.file)
+    gone = frozenset(seqs)
+    starts = range(old.first, old.last + 1, BLOCK_FACTS)
+    blocks = ([_erased(row) if row[0] in gone else row for row in old.rows_from(start)] for start in starts)
+    return _write(folder, old.first, blocks, old, old.root, mark)
+
+
+def _erased(row: ReadRow) -> ReadRow:
+    seq, kind, subject, content, at, author, request, digest = row
+    return (
+        seq,
+        kind,
+        subject,
+        None,
+        at,
+        author,
+        request,
+        sha256(content).digest() if content is not None else digest,
+    )
+
+
+def _write(
+    folder: Path, first: int, blocks: Iterable[list[ReadRow]], words: Words, root: bytes, mark: str
+) -> Sealed:
+    """Write a segment, check what can be read of it against the tree, and give it its name, all of it durable."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    draft = folder / f".{first:012d}{mark}{DRAFT_SUFFIX}"
+    writer = SegmentWriter(draft, words)
+    try:
+        for rows in blocks:
+            writer.add(rows)
+        size = writer.finish(root)
+    except BaseException:
+        writer.abandon()
+        draft.unlink(missing_ok=True)
+        raise
+    segment = Segment(draft)
+    check_segment(segment, draft, root)
+    name = f"{segment.first:012d}-{segment.last:012d}{mark}.facts"
+    draft.rename(folder / name)
+    sync(folder)
+    return Sealed(segment.first, segment.last, name, size)
+
+
+def check_segment(segment: Segment, path: Path, root: bytes) -> None:
+    """Check every fact of a segment against the hash of the node over it. Raises JournalDamaged."""
+    leaves: list[bytes] = []
+    while len(leaves) < segment.last - segment.first + 1:
+        seq = segment.first + len(leaves)
+        leaves += Reader(segment).leaves(segment.rows_from(seq), seq - 1)
+    if subtree_of(leaves) != root or segment.root != root:
+        raise JournalDamaged(f"{path}: facts {segment.first} to {segment.last} do not fit the tree")
+
+
+# ------------------------------------------------------------------------------------------ the file
+
+
+def adopt(con: sqlite3.Connection, sealed: Sealed) -> None:
+    """Have the file name a segment, in the open transaction; it takes the place of one for the same facts."""
+    con.execute(
+        "INSERT OR REPLACE INTO segments (last, first, file, bytes) VALUES (?, ?, ?, ?)",
+        (sealed.last, sealed.first, sealed.file, sealed.bytes),
+    )
+
+
+def clear_some(con: sqlite3.Connection) -> bool:
+    """Take some of the rows out that segments hold, in the open transaction; say whether there may be more."""
+    sealed = con.execute("SELECT coalesce(max(last), 0) FROM segments").fetchone()[0]
+    oldest = con.execute("SELECT min(seq) FROM facts").fetchone()[0]
+    if oldest is None or oldest > sealed:
+        return False
+    con.execute("DELETE FROM facts WHERE seq < ?", (min(sealed + 1, oldest + ROWS_PER_CLEARING),))
+    return True
+
+
+def shrink_some(con: sqlite3.Connection) -> bool:
+    """Give some free pages back to the disk; say whether there are more."""
+    con.execute(f"PRAGMA incremental_vacuum({PAGES_PER_SHRINKING})").fetchall()
+    return bool(con.execute("PRAGMA freelist_count").fetchone()[0])
+
+
+def listed(con: sqlite3.Connection) -> list[Sealed]:
+    """Return the segments that the file names, oldest first."""
+    rows = con.execute("SELECT first, last, file, bytes FROM segments ORDER BY last").fetchall()
+    return [Sealed(*row) for row in rows]
+
+
+def check_files(con: sqlite3.Connection, folder: Path) -> None:
+    """Raise JournalDamaged unless every segment is there in its size."""
+    for sealed in listed(con):
+        path = folder / sealed.file
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            raise JournalDamaged(
+                f"{path} is missing: it holds facts {sealed.first} to {sealed.last}"
+            ) from None
+        if size != sealed.bytes:
+            raise JournalDamaged(f"{path} has {size} bytes, not {sealed.bytes}")
+
+
+def tidy(con: sqlite3.Connection, folder: Path) -> None:
+    """Remove files whose facts the journal has in another; what it does not know stays."""
+    current = {(sealed.first, sealed.last): sealed.file for sealed in listed(con)}
+    for path in folder.glob("*.facts"):
+        first, _, last = path.name[:25].partition("-")
+        if current.get((int(first), int(last)), path.name) != path.name:
+            path.unlink()
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what a kill has left half-written; for a start, when nobody writes."""
+    for draft in folder.glob(f".*{DRAFT_SUFFIX}"):
+        draft.unlink()
+
+
+def sync(folder: Path) -> None:
+    """Make what a folder lists durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

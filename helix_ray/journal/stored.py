@@ -1,0 +1,115 @@
+"""The facts of a journal, wherever they lie: in its file, or in the segments that old ones have moved to."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from helix_ray.core.events import Fact
+from helix_ray.journal.errors import JournalDamaged
+from helix_ray.journal.interned import Interned
+from helix_ray.journal.rows import COLUMNS, TILE_FACTS, Reader, ReadRow, Shared
+from helix_ray.journal.segment import Segment
+
+FOLDER = "segments"
+# A row that has just moved to a segment is looked for again.
+TRIES = 3
+
+_SHARED = "SELECT {0} FROM facts WHERE seq <= ? AND seq > ? AND {0} IS NOT NULL ORDER BY seq DESC LIMIT 1"
+
+
+class StoredFacts:
+    """Facts and leaves through one connection; what is missing or changed raises JournalDamaged."""
+
+    def __init__(self, con: sqlite3.Connection, words: Interned | None = None) -> None:
+        self._con = con
+        self._reader = Reader(words if words is not None else Interned(con))
+        self._opened: tuple[str, Segment] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the segments."""
+        return Path(self._con.execute("PRAGMA database_list").fetchone()[2]).parent / FOLDER
+
+    def newest(self) -> int:
+        """Return the seq of the newest fact, 0 without one."""
+        row = self._con.execute("SELECT max(coalesce((SELECT max(seq) FROM facts), 0), ?)", (self.sealed(),))
+        return int(row.fetchone()[0])
+
+    def sealed(self) -> int:
+        """Return the seq up to which facts lie in segments."""
+        return int(self._con.execute("SELECT coalesce(max(last), 0) FROM segments").fetchone()[0])
+
+    def facts(self, after: int, limit: int) -> list[Fact]:
+        """Return up to `limit` facts after a seq, in order."""
+        found: list[Fact] = []
+        while len(found) < limit:
+            reader, rows, shared = self._rows(after, after + min(limit - len(found), 1 << 40))
+            if not rows:
+                break
+            found += reader.facts(rows, shared)
+            after = rows[-1][0]
+        return found
+
+    def leaves(self, after: int, through: int) -> list[bytes]:
+        """Return the leaves of the facts after one seq and up to another."""
+        found: list[bytes] = []
+        while after < through:
+            reader, rows, shared = self._rows(after, through)
+            if not rows:
+                raise JournalDamaged(f"facts {after + 1} to {through} are missing from the journal")
+            found += reader.leaves(rows, after, shared)
+            after = rows[-1][0]
+        return found
+
+    def file_rows(self, after: int, through: int) -> list[ReadRow]:
+        """Return the rows of the file itself after one seq and up to another."""
+        # Fetched whole: a statement that is half read keeps its transaction, and with it the write-ahead log, open.
+        return self._con.execute(
+            f"SELECT {COLUMNS} FROM facts WHERE seq > ? AND seq <= ? ORDER BY seq", (after, through)
+        ).fetchall()
+
+    def _rows(self, after: int, through: int) -> tuple[Reader, list[ReadRow], Shared]:
+        """Return the next rows after a seq, none only where there are none, and what reads them."""
+        for _ in range(TRIES):
+            segment = self._segment_of(after + 1)
+            if segment is not None:
+                rows = [row for row in segment.rows_from(after + 1) if row[0] <= through]
+                start = after + 1 - rows[0][0]
+                return Reader(segment), rows[start:], _said(rows[:start])
+            rows = self.file_rows(after, through)
+            if not rows or rows[0][0] == after + 1:
+                return self._reader, rows, self._shared(after) if rows else Shared()
+        raise JournalDamaged(f"facts {after + 1} to {rows[0][0] - 1} are missing from the journal")
+
+    def _segment_of(self, seq: int) -> Segment | None:
+        row = self._con.execute(
+            "SELECT file, first, last FROM segments WHERE last >= ? ORDER BY last LIMIT 1", (seq,)
+        ).fetchone()
+        if row is None or row[1] > seq:
+            return None
+        name, first, last = row
+        if self._opened is None or self._opened[0] != name:
+            segment = Segment(self.folder / name)
+            if (segment.first, segment.last) != (first, last):
+                raise JournalDamaged(f"{self.folder / name} is another segment than the journal names")
+            self._opened = name, segment
+        return self._opened[1]
+
+    def _shared(self, seq: int) -> Shared:
+        """Return what the row after `seq` may leave to those before it."""
+        tile = seq // TILE_FACTS * TILE_FACTS
+        if seq == tile:
+            return Shared()
+        found = [self._con.execute(_SHARED.format(name), (seq, tile)).fetchone() for name in Shared._fields]
+        return Shared(*(row[0] if row is not None else None for row in found))
+
+
+def _said(rows: list[ReadRow]) -> Shared:
+    """Return what rows that begin a block have said."""
+    at, author, request = Shared()
+    for row in rows:
+        at = row[4] if row[4] is not None else at
+        author = row[5] if row[5] is not None else author
+        request = row[6] if row[6] is not None else request
+    return Shared(at, author, request)
