@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
-
-from ray.exceptions import RayError
 
 from actors import names
 from actors.life import Life
 from actors.uses import UseStore
 from helix_ray.config import Settings
 from helix_ray.core.limits import Ask, GiveBack, Lender, Slice
+from helix_ray.plane.calls import until_answered
+from helix_ray.plane.links import Links
+from helix_ray.plane.ray_links import RayLinks
 from helix_ray.ports import STARTING, NotReady
 
 FILE_NAME = "limits.sqlite"
@@ -26,7 +26,6 @@ SWEEP_EVERY_S = 60.0
 # Less than a caller waits for the whole: see LenderLink.
 FIRST_TRY_S_MAX = 2.0
 RESEND_S = 4.0
-RESEND_EVERY_S = 0.1
 
 
 class Lending:
@@ -79,26 +78,24 @@ class LenderAway(Exception):
 class LenderLink:
     """The lender as an API replica calls it: `AskLender` of serve_app/edge/limiter.py."""
 
-    def __init__(self) -> None:
-        self._handle: Any = None
+    def __init__(self, links: Links | None = None) -> None:
+        self._links = links or RayLinks()
 
     async def __call__(self, asks: Sequence[Ask], backs: Sequence[GiveBack]) -> Sequence[Slice]:
         """Ask until the lender answers, for RESEND_S at most; asking twice counts more, never less.
 
-        What is given back goes out once only. Raises RayError, ValueError or LenderAway when it does not come back.
+        What is given back goes out once only. Raises Away, CallFailed or LenderAway when it does not come back.
         """
-        end = time.monotonic() + RESEND_S
-        while True:
-            try:
-                if self._handle is None:
-                    self._handle = await asyncio.to_thread(names.find, names.SUPERVISOR)
-                slices: Sequence[Slice] | NotReady = await self._handle.lend.remote(list(asks), list(backs))
-                if isinstance(slices, NotReady):
-                    raise LenderAway(slices.reason or STARTING)
-            except (RayError, ValueError, LenderAway):
-                self._handle, backs = None, ()
-                if time.monotonic() > end:
-                    raise
-                await asyncio.sleep(RESEND_EVERY_S)
-            else:
-                return slices
+        left = list(backs)
+
+        async def ask() -> Sequence[Slice] | NotReady:
+            once, left[:] = list(left), []
+            slices: Sequence[Slice] | NotReady = await self._links.call(
+                names.SUPERVISOR, "lend", list(asks), once
+            )
+            return slices
+
+        slices = await until_answered(ask, RESEND_S)
+        if isinstance(slices, NotReady):
+            raise LenderAway(slices.reason or STARTING)
+        return slices

@@ -21,21 +21,32 @@ class RayLinks:
 
     def __init__(self, namespace: str = NAMESPACE) -> None:
         self._namespace = namespace
+        # A handle outlives restarts of its actor; one that is lost is found anew.
+        self._handles: dict[str, Any] = {}
 
     async def master(self) -> MasterLink:
         """Connect to the master: to its socket where that can be reached, else through Ray. Raises LinkLost."""
-        handle = await self._find(MASTER)
-        info = await _called(handle, "info")
+        info = await self.call(MASTER, "info")
         try:
             link = await LocalLink.connect(info["socket"])
         except OSError:
-            return _ThroughRay(handle)
+            return _ThroughRay(self)
         link.board = info["board"]
         return link
 
     async def call(self, actor: str, method: str, *arguments: Any) -> Any:
         """Call a method of a named actor. Raises LinkLost or CallFailed."""
-        return await _called(await self._find(actor), method, *arguments)
+        handle = self._handles.get(actor)
+        if handle is None:
+            handle = self._handles[actor] = await self._find(actor)
+        try:
+            return await getattr(handle, method).remote(*arguments)
+        except RayTaskError as error:
+            # Told in the actor's own log; what matters here is that it was no accident of the way.
+            raise CallFailed(str(error)) from error
+        except RayError as error:
+            self._handles.pop(actor, None)
+            raise LinkLost(str(error)) from error
 
     async def _find(self, name: str) -> Any:
         try:
@@ -49,25 +60,15 @@ class _ThroughRay:
 
     board = None
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
+    def __init__(self, links: RayLinks) -> None:
+        self._links = links
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the master. Raises LinkLost or CallFailed."""
-        return await _called(self._handle, method, *arguments)
+        return await self._links.call(MASTER, method, *arguments)
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of."""
-
-
-async def _called(handle: Any, method: str, *arguments: Any) -> Any:
-    try:
-        return await getattr(handle, method).remote(*arguments)
-    except RayTaskError as error:
-        # Told in the actor's own log; what matters here is that it was no accident of the way.
-        raise CallFailed(str(error)) from error
-    except RayError as error:
-        raise LinkLost(str(error)) from error
 
 
 def job_id() -> str:

@@ -70,7 +70,8 @@ def test_a_job_and_a_node_are_the_authors_of_what_they_do(cluster: LiveCluster, 
     task = cluster.ask(GetTask(handle.id))
     job = f"job:{ray.get_runtime_context().get_job_id()}"
     assert task["owner"] == job
-    facts = cluster.run(lambda plane: plane.events(max(0, cluster.ask(Counts())["seq"] - 1000), 1000)).facts
+    after = max(0, cluster.ask(Counts())["seq"] - 1000)
+    facts = cluster.run(lambda plane: plane.events(after, 1000)).facts
     authors = {type(fact.event).__name__: fact.actor for fact in facts if subject_of(fact.event) == handle.id}
     assert authors == {
         "TaskSubmitted": job, "TaskAssigned": "system", "TaskCompleted": task["assigned_worker"]
