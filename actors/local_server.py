@@ -18,13 +18,16 @@ from helix_ray.plane.local_link import Frames
 log = logging.getLogger(__name__)
 
 Methods = Mapping[str, Callable[..., Awaitable[Any]]]
+# Answer in the turn that a call comes in, or return None for one that has to wait.
+AtOnce = Mapping[str, Callable[..., Any]]
 
 
 class LocalServer:
     """The master's end: answers the methods that it is given."""
 
-    def __init__(self, methods: Methods) -> None:
+    def __init__(self, methods: Methods, at_once: AtOnce | None = None) -> None:
         self._methods = methods
+        self._at_once = at_once or {}
         self._opening = asyncio.Lock()
         self._folder: Path | None = None
         self._server: asyncio.AbstractServer | None = None
@@ -60,9 +63,26 @@ class LocalServer:
         return connection
 
     def _take(self, connection: Frames, message: Any) -> None:
-        task = asyncio.get_running_loop().create_task(self._answer(connection, *message))
+        number, method, arguments = message
+        if self._answered_at_once(connection, number, method, arguments):
+            return
+        task = asyncio.get_running_loop().create_task(self._answer(connection, number, method, arguments))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
+
+    def _answered_at_once(
+        self, connection: Frames, number: int, method: str, arguments: tuple[Any, ...]
+    ) -> bool:
+        answer_at_once = self._at_once.get(method)
+        try:
+            answer = None if answer_at_once is None else answer_at_once(*arguments)
+            if answer is None:
+                return False
+            connection.send((number, True, answer))
+        except Exception:
+            # It is met again, and told, by the call that may wait.
+            return False
+        return True
 
     async def _answer(self, connection: Frames, number: int, method: str, arguments: tuple[Any, ...]) -> None:
         try:

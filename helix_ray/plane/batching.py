@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import Answer
@@ -13,6 +14,7 @@ from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.questions import Question
 from helix_ray.core.weight import LIGHT_TASKS_MAX, weight_of
+from helix_ray.plane.calls import AGAIN
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +29,30 @@ INTERNAL = Rejected(ErrorCode.INTERNAL_ERROR, "Internal error")
 
 # Something asked, and who waits for what comes of it.
 Waiting = tuple[Asked, "asyncio.Future[Got]"]
-# Calls a method of the master; a Rejected in place of an answer is everybody's.
-Call = Callable[..., Awaitable[Any]]
+
+
+class MasterCalls(Protocol):
+    """What batches need of the way to the master; `helix_ray.plane.calls.Calls` is it."""
+
+    def begin(self, method: str, *arguments: Any, take: Callable[[Any], None]) -> bool:
+        """Send a call without waiting; False: that takes patience, and nothing was sent."""
+        ...
+
+    async def master(self, method: str, *arguments: Any) -> Any:
+        """Return the answer to a call, or a Rejected."""
+        ...
 
 
 class _Batches(Generic[Asked, Got]):
-    """Lines before the master; lives on one event loop."""
+    """Lines before the master; lives on one event loop.
 
-    def __init__(self) -> None:
+    `method` is the master's, which takes a batch.
+    """
+
+    method: str
+
+    def __init__(self, calls: MasterCalls) -> None:
+        self._calls = calls
         self._under_way = 0
         self._running: set[asyncio.Task[None]] = set()
 
@@ -42,8 +60,8 @@ class _Batches(Generic[Asked, Got]):
         """Take what goes into one call; nothing when nobody waits."""
         raise NotImplementedError
 
-    async def _carry(self, batch: list[Asked]) -> list[Got]:
-        """Return the answers to a batch, one each."""
+    def _parted(self, told: Any, count: int) -> list[Got]:
+        """Return the answers to a batch, one each, of what the master told; a Rejected is everybody's."""
         raise NotImplementedError
 
     def _failed(self) -> Got:
@@ -53,13 +71,25 @@ class _Batches(Generic[Asked, Got]):
     def _send(self) -> None:
         if self._under_way < CALLS_UNDER_WAY_MAX and (batch := self._take()):
             self._under_way += 1
+            asked = [asked for asked, _ in batch]
+            if not self._calls.begin(self.method, asked, take=partial(self._arrived, batch)):
+                self._spawn(self._travel(batch))
+
+    def _arrived(self, batch: list[Waiting[Asked, Got]], told: Any) -> None:
+        if told is AGAIN:
             self._spawn(self._travel(batch))
+        else:
+            self._under_way -= 1
+            self._give_out(batch, self._parted(told, len(batch)))
 
     async def _travel(self, batch: list[Waiting[Asked, Got]]) -> None:
         try:
             answers = await self._carried([asked for asked, _ in batch])
         finally:
             self._under_way -= 1
+        self._give_out(batch, answers)
+
+    def _give_out(self, batch: list[Waiting[Asked, Got]], answers: list[Got]) -> None:
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
@@ -67,7 +97,7 @@ class _Batches(Generic[Asked, Got]):
 
     async def _carried(self, batch: list[Asked]) -> list[Got]:
         try:
-            return await self._carry(batch)
+            return self._parted(await self._calls.master(self.method, batch), len(batch))
         except Exception:
             # What cannot be made a message fails by itself, and not those that travel with it.
             if len(batch) > 1:
@@ -84,9 +114,10 @@ class _Batches(Generic[Asked, Got]):
 class _OrderLine(_Batches[Order, "Receipt | Rejected"]):
     """Orders that travel in calls of their own."""
 
-    def __init__(self, call: Call) -> None:
-        super().__init__()
-        self._call = call
+    method = "execute_batch"
+
+    def __init__(self, calls: MasterCalls) -> None:
+        super().__init__(calls)
         self._line: list[tuple[Waiting[Order, Receipt | Rejected], int]] = []
 
     async def execute(self, order: Order, weight: int) -> Receipt | Rejected:
@@ -106,9 +137,8 @@ class _OrderLine(_Batches[Order, "Receipt | Rejected"]):
         del self._line[:count]
         return taken
 
-    async def _carry(self, batch: list[Order]) -> list[Receipt | Rejected]:
-        answers: list[Receipt | Rejected] | Rejected = await self._call("execute_batch", batch)
-        return [answers] * len(batch) if isinstance(answers, Rejected) else answers
+    def _parted(self, told: list[Receipt | Rejected] | Rejected, count: int) -> list[Receipt | Rejected]:
+        return [told] * count if isinstance(told, Rejected) else told
 
     def _failed(self) -> Receipt | Rejected:
         return INTERNAL
@@ -117,8 +147,8 @@ class _OrderLine(_Batches[Order, "Receipt | Rejected"]):
 class OrderBatches:
     """Orders that touch few tasks do not wait behind those that may touch many, nor for their answers: each kind has its line."""
 
-    def __init__(self, call: Call) -> None:
-        self._light, self._heavy = _OrderLine(call), _OrderLine(call)
+    def __init__(self, calls: MasterCalls) -> None:
+        self._light, self._heavy = _OrderLine(calls), _OrderLine(calls)
 
     async def execute(self, order: Order) -> Receipt | Rejected:
         """Carry out an order; it is durable when a Receipt comes back."""
@@ -130,9 +160,10 @@ class OrderBatches:
 class QuestionBatches(_Batches[tuple[Question, Principal], tuple[int, Answer]]):
     """Questions whose answers are short and do not wait for news."""
 
-    def __init__(self, call: Call) -> None:
-        super().__init__()
-        self._call = call
+    method = "query_batch"
+
+    def __init__(self, calls: MasterCalls) -> None:
+        super().__init__(calls)
         self._asked: list[Waiting[tuple[Question, Principal], tuple[int, Answer]]] = []
 
     async def ask(self, question: Question, by: Principal) -> tuple[int, Answer]:
@@ -146,10 +177,9 @@ class QuestionBatches(_Batches[tuple[Question, Principal], tuple[int, Answer]]):
         taken, self._asked = self._asked, []
         return taken
 
-    async def _carry(self, batch: list[tuple[Question, Principal]]) -> list[tuple[int, Answer]]:
-        told: tuple[int, list[Answer]] | Rejected = await self._call("query_batch", batch)
+    def _parted(self, told: tuple[int, list[Answer]] | Rejected, count: int) -> list[tuple[int, Answer]]:
         if isinstance(told, Rejected):
-            return [(0, told)] * len(batch)
+            return [(0, told)] * count
         seq, answers = told
         return [(seq, answer) for answer in answers]
 

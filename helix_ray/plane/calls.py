@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.plane import names
 from helix_ray.plane.links import CallFailed, LinkLost, Links, MasterLink
+from helix_ray.plane.local_link import LocalLink
 from helix_ray.plane.read_cache import ReadCache
 from helix_ray.plane.told import Reply, Unavailable, Who
 from helix_ray.ports import STARTING, NotReady
@@ -29,6 +30,8 @@ UNAVAILABLE = Rejected(
     ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not answer", {"retry_after_s": 5}
 )
 NOT_READY_AGAIN_S = 2
+# In place of an answer: it has to be asked for with patience.
+AGAIN = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,41 @@ class Calls:
             log.warning("the master does not answer: %s", away)
             return UNAVAILABLE
         return _not_ready(answer) if isinstance(answer, NotReady) else answer
+
+    def begin(self, method: str, *arguments: Any, take: Callable[[Any], None]) -> bool:
+        """Send a call to a master that is reached already, over its socket; False: nothing was sent.
+
+        `take` gets what `master` would return, or AGAIN where that takes patience: the link is lost, or the master does
+        not live. A call of every request goes this way, so it costs no task and no turn of the loop.
+        """
+        link = self._link
+        if not isinstance(link, LocalLink):
+            return False
+
+        def taken(done: bool, answer: Any) -> None:
+            timer.cancel()
+            if done:
+                take(AGAIN if isinstance(answer, NotReady) else answer)
+            elif isinstance(answer, LinkLost):
+                self._let_go(link)
+                take(AGAIN)
+            else:
+                log.error("the master failed on a call of %s: %s", method, answer)
+                take(UNAVAILABLE)
+
+        def hung() -> None:
+            log.warning("the master does not answer a call of %s", method)
+            link.forget(number)
+            self._let_go(link)
+            take(UNAVAILABLE)
+
+        try:
+            number = link.begin(method, arguments, taken)
+        except Exception:
+            # Also what cannot be pickled: whoever asks with patience meets it again, and says so.
+            return False
+        timer = asyncio.get_running_loop().call_later(self._patience.master_s, hung)
+        return True
 
     async def history(self, method: str, *arguments: Any) -> Reply:
         """Call the historian."""

@@ -48,8 +48,8 @@ class Plane:
         called before every attempt to reach the master anew."""
         self._cache = ReadCache() if cached else None
         self.calls = Calls(links, self._cache, patience, linked)
-        self._orders = OrderBatches(self.calls.master)
-        self._questions = QuestionBatches(self.calls.master)
+        self._orders = OrderBatches(self.calls)
+        self._questions = QuestionBatches(self.calls)
         self._retired = Retired(self.calls)
         self._on_nodes = OnNodes(self.query, self.calls)
 

@@ -14,6 +14,7 @@ import pickle
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from helix_ray.plane.links import CallFailed, LinkLost
@@ -78,13 +79,17 @@ def _peer_uid(transport: asyncio.Transport) -> int:
     return int(uid)
 
 
+# Takes what became of a call: True and the answer, or False and the error.
+Take = Callable[[bool, Any], None]
+
+
 class LocalLink:
     """A caller's end; `board` is where the master says what has changed (helix_ray/plane/read_board.py), None where it does not."""
 
     def __init__(self) -> None:
         self.board: str | None = None
         self._numbers = itertools.count()
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._waiting: dict[int, Take] = {}
         self._connection: Frames | None = None
 
     @classmethod
@@ -98,16 +103,28 @@ class LocalLink:
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the master. Raises LinkLost, or CallFailed when the master did."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        number = self.begin(method, arguments, partial(_settle, future))
+        try:
+            return await future
+        finally:
+            self.forget(number)
+
+    def begin(self, method: str, arguments: tuple[Any, ...], take: Take) -> int:
+        """Send a call, and return its number at once. Raises LinkLost, or what pickle does.
+
+        `take` is called when it is known what became of it, with the error that `call` would raise.
+        """
         if self._connection is None:
             raise LinkLost("the connection is closed")
         number = next(self._numbers)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
-        try:
-            self._connection.send((number, method, arguments))
-            return await future
-        finally:
-            self._waiting.pop(number, None)
+        self._connection.send((number, method, arguments))
+        self._waiting[number] = take
+        return number
+
+    def forget(self, number: int) -> None:
+        """Take no answer to a call any more."""
+        self._waiting.pop(number, None)
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""
@@ -116,16 +133,21 @@ class LocalLink:
 
     def _take(self, connection: Frames, message: Any) -> None:
         number, done, answer = message
-        future = self._waiting.get(number)
-        if future is None or future.done():
-            return
-        if done:
-            future.set_result(answer)
-        else:
-            future.set_exception(CallFailed(answer))
+        take = self._waiting.pop(number, None)
+        if take is not None:
+            take(done, answer if done else CallFailed(answer))
 
     def _lost(self, connection: Frames) -> None:
         self._connection = None
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(LinkLost("the master is gone"))
+        waiting, self._waiting = self._waiting, {}
+        for take in waiting.values():
+            take(False, LinkLost("the master is gone"))
+
+
+def _settle(future: asyncio.Future[Any], done: bool, answer: Any) -> None:
+    if future.done():
+        return
+    if done:
+        future.set_result(answer)
+    else:
+        future.set_exception(answer)

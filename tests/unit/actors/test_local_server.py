@@ -35,6 +35,14 @@ class Desk:
         """Return what cannot be pickled."""
         return lambda: None
 
+    def echo_at_once(self, value: Any) -> Any:
+        """Return numbers in the turn that they come in; leave texts to `echo`, and raise at anything else."""
+        if isinstance(value, int):
+            return ("at once", value)
+        if isinstance(value, str):
+            return None
+        raise TypeError("neither number nor text")
+
     async def fail(self) -> None:
         """Raise."""
         raise ValueError("broken")
@@ -45,7 +53,8 @@ async def linked() -> AsyncIterator[tuple[Desk, LocalServer, LocalLink]]:
     """Serve a desk and connect to it."""
     desk = Desk()
     server = LocalServer(
-        {"echo": desk.echo, "wait": desk.wait, "fail": desk.fail, "unsendable": desk.unsendable}
+        {"echo": desk.echo, "wait": desk.wait, "fail": desk.fail, "unsendable": desk.unsendable},
+        {"echo": desk.echo_at_once, "unsendable": lambda: lambda: None},
     )
     link = await LocalLink.connect(await server.listen())
     try:
@@ -71,8 +80,18 @@ def test_values_of_any_size_come_back() -> None:
     """Several calls at once, one of them of megabytes."""
 
     async def work(desk: Desk, server: LocalServer, link: LocalLink) -> None:
-        values = [1, "two", {"three": [3.0]}, b"x" * 5_000_000]
+        values = ["one", "two", {"three": [3.0]}, b"x" * 5_000_000]
         assert await asyncio.gather(*(link.call("echo", value) for value in values)) == values
+
+    run(work)
+
+
+def test_what_can_be_answered_at_once_is() -> None:
+    """What the method for this does not answer, or fails on, is answered by the one that may wait."""
+
+    async def work(desk: Desk, server: LocalServer, link: LocalLink) -> None:
+        answers = await asyncio.gather(*(link.call("echo", value) for value in (7, "text", [1])))
+        assert answers == [("at once", 7), "text", [1]]
 
     run(work)
 
@@ -82,7 +101,7 @@ def test_a_slow_call_holds_up_no_other() -> None:
 
     async def work(desk: Desk, server: LocalServer, link: LocalLink) -> None:
         slow = asyncio.ensure_future(link.call("wait"))
-        assert await link.call("echo", 1) == 1
+        assert await link.call("echo", "1") == "1"
         assert not slow.done()
         desk.gate.set()
         assert await slow == "open"
@@ -100,7 +119,7 @@ def test_a_call_that_fails_fails_alone() -> None:
             await link.call("gate")
         with pytest.raises(CallFailed, match="pickle"):
             await link.call("unsendable")
-        assert await link.call("echo", 2) == 2
+        assert await link.call("echo", "2") == "2"
 
     run(work)
 
@@ -117,7 +136,7 @@ def test_callers_hear_when_the_server_is_gone() -> None:
         with pytest.raises(LinkLost):
             await waiting
         with pytest.raises(LinkLost):
-            await link.call("echo", 1)
+            await link.call("echo", "1")
         assert not path.parent.exists()
 
     run(work)

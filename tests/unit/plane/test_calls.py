@@ -20,6 +20,17 @@ from helix_ray.plane.told import Unavailable
 from helix_ray.ports import NotReady
 from tests.contract.virtual_time import run
 
+
+class _Patient:
+    """Calls that all take patience: nothing can be begun without."""
+
+    def __init__(self, master: Callable[[str, list[Order]], Awaitable[Any]]) -> None:
+        self.master = master
+
+    def begin(self, method: str, *arguments: Any, take: Callable[[Any], None]) -> bool:
+        return False
+
+
 Answer = Callable[[], Awaitable[Any]]
 PATIENCE = Patience(master_s=10.0, master_answer_s_min=2.0, actor_s=4.0)
 
@@ -139,7 +150,7 @@ def test_what_comes_while_calls_are_under_way_travels_together() -> None:
         return [Receipt(1, {"seed": each.seed}) for each in batch]
 
     async def work() -> list[Any]:
-        batches = OrderBatches(call)
+        batches = OrderBatches(_Patient(call))
         return await asyncio.gather(*(batches.execute(order(str(n))) for n in range(20)))
 
     assert [receipt.data["seed"] for receipt in run(work())] == [str(n) for n in range(20)]
@@ -157,7 +168,7 @@ def test_what_cannot_be_sent_fails_alone() -> None:
         return [Receipt(1, {"seed": each.seed}) for each in batch]
 
     async def work() -> list[Any]:
-        batches = OrderBatches(call)
+        batches = OrderBatches(_Patient(call))
         names = ("a", "b", "c", "bad", "d")
         return await asyncio.gather(*(batches.execute(order(name)) for name in names))
 
