@@ -82,14 +82,16 @@ class Exchange:
         self.response_complete = False
 
     async def run(self, app: ASGIApp) -> None:
-        """Have the application answer. What it raises and what it leaves unfinished ends the connection; a request that
-        is cancelled, because its client is gone or the server ends, ends quietly."""
+        """Have the application answer; what it raises and what it leaves unfinished ends the connection.
+
+        Not where the connection has ended the request (`disconnected`): what it has told the client must still arrive.
+        """
         try:
             await app(self._scope, self.receive, self.send)
         except Exception:
             log.exception("the application failed below its own edge")
         finally:
-            if not self.response_complete:
+            if not self.response_complete and not self.disconnected:
                 self._transport.close()
             self._on_response = _nothing
 

@@ -126,6 +126,8 @@ def _config(app: ASGIApp, options: Any, loop: asyncio.AbstractEventLoop) -> uvic
         ws="none",
         lifespan="off",
         access_log=False,
+        # Whom X-Forwarded-For is believed from is for the edge to say.
+        proxy_headers=False,
         log_level=None,
         log_config=None,
         **files,

@@ -161,3 +161,16 @@ def test_an_application_that_leaves_an_answer_unfinished_ends_the_connection() -
         wire = Wire()
         asyncio.run(_exchange(wire).run(app))
         assert wire.closed
+
+
+def test_a_refused_request_leaves_the_end_to_its_connection() -> None:
+    """A body that was refused is still coming: to close on it would lose the client the answer."""
+
+    async def reads(scope: Any, receive: Any, send: Any) -> None:
+        assert await receive() == {"type": "http.disconnect"}
+
+    wire = Wire()
+    exchange = _exchange(wire)
+    exchange.disconnected = True
+    asyncio.run(exchange.run(reads))
+    assert not wire.closed
