@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 import ray
 
@@ -20,7 +21,7 @@ from helix_ray import cluster as hx
 from helix_ray.cluster.api import Cluster
 from helix_ray.core.errors import Refused
 from helix_ray.core.events import subject_of
-from helix_ray.core.questions import Counts, GetTask
+from helix_ray.core.questions import Counts, GetTask, ListTasks
 from tests.ray.conftest import LiveCluster
 
 WAIT_S = 60.0
@@ -181,6 +182,47 @@ def test_refusals_name_their_reason(helix: Cluster) -> None:
     """What the control plane refuses raises Refused from submit."""
     with pytest.raises(Refused, match="Invalid task type"):
         helix.submit(square, 1, type="poetry")
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def speaks_oddly(_: int) -> str:
+    """Say what is no Unicode wherever a task can say something, and fail with it."""
+    import helix_ray
+
+    helix_ray.progress(50, note="half of caf\udce9")
+    print("caf\udce9")
+    raise OSError("no such file: caf\udce9")
+
+
+def test_odd_values_are_refused_or_end_their_task(cluster: LiveCluster, helix: Cluster) -> None:
+    """What is no Unicode is refused by its field; what a task says of it comes escaped; deep objects come back. No task runs
+    for ever, and every listing can be written."""
+    with pytest.raises(Refused, match=r"run\.argv\.2"):
+        helix.command(["wc", "-l", "caf\udce9.txt"])
+    with pytest.raises(Refused, match="title"):
+        helix.command(["true"], title="caf\udce9")
+    with pytest.raises(Refused, match="nested deeper than 100 levels"):
+        helix.inference("digits_resnet20", nested(100_000))
+    handles = [helix.submit(nested, levels) for levels in (252, 253, 254, 255)]
+    said, bytes_ = helix.submit(speaks_oddly, 1), helix.command(["printf", "caf\\351"])
+    assert [handle.result(WAIT_S) for handle in handles] == [
+        nested(levels) for levels in (252, 253, 254, 255)
+    ]
+    error = said.exception(WAIT_S)
+    assert isinstance(error, OSError)
+    assert error.args == ("no such file: caf\udce9",)
+    assert "caf\\udce9" in said.logs()
+    assert bytes_.result(WAIT_S)["output"] == "caf\ufffd"
+    task = cluster.ask(GetTask(said.id))
+    assert task["error"]["message"] == "no such file: caf\\udce9"
+    assert task["progress_note"] == "half of caf\\udce9"
+    orjson.dumps([task, cluster.ask(ListTasks(limit=1000))])
 
 
 def test_a_program_of_its_own_can_connect(cluster: LiveCluster, tmp_path: Path) -> None:
