@@ -111,7 +111,18 @@ def _text(value: Any) -> str:
         return orjson.dumps(value).decode()
     if isinstance(value, float):
         return f"{value:g}"
-    return str(value)
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Return a text without what a terminal would obey: control characters are shown escaped, but for ends of lines."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "backslashreplace").decode()
 
 
 def _cell(text: str) -> str:

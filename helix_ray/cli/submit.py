@@ -13,6 +13,7 @@ from helix_ray.cli.exits import Exit
 from helix_ray.cli.output import Json, print_json, print_table, say
 from helix_ray.cli.task_tables import line_of, show_outcome
 from helix_ray.core.placement.strategies import OfTask as Strategy
+from helix_ray.core.values import shown_text
 
 if TYPE_CHECKING:
     from helix_ray.client.api import Client
@@ -161,6 +162,8 @@ def _title(run: dict[str, Any] | None) -> str:
     if run is None:
         raise typer.BadParameter("a task without --command, --function or --inference needs a --title")
     text: str = run.get("shell") or run.get("function") or run.get("model") or shlex.join(run.get("argv", ()))
+    # What is wrong with a text is said of the run, not of the title that is made from it.
+    text = shown_text(text)
     return text if len(text) <= TITLE_CHARS_MAX else text[: TITLE_CHARS_MAX - 1] + "…"
 
 

@@ -37,6 +37,42 @@ def test_login_and_logout(helix: Helix, url: str, monkeypatch: pytest.MonkeyPatc
     assert helix("task", "list").code == 3
 
 
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (("--", "wc", "caf\udce9.txt"), "run.argv.1"),
+        (("--command", "true", "--title", "caf\udce9"), "title"),
+        (("--command", "true", "--label", "a=\udce9"), "labels.a"),
+        (("--command", "true", "--env", "A=\udce9"), "run.env.A"),
+        (("--function", "helix_ray.samples:echo", "--arg", "18446744073709551616"), "run.args.0"),
+        (("--function", "helix_ray.samples:echo", "--arg", "1e400"), "run.args.0"),
+        (("--function", "helix_ray.samples:echo", "--arg", "[" * 200 + "]" * 200), "run.args"),
+        (("--function", "helix_ray.samples:echo", "--arg", '"\udce9"'), "--arg"),
+        (("--function", "helix_ray.samples:echo", "--arg", "NaN"), "--arg"),
+    ],
+)
+def test_odd_values_are_refused_by_name(signed_in: Helix, words: tuple[str, ...], field: str) -> None:
+    """One line that names the field or the option, and the exit code of wrong usage: nothing is rounded or replaced."""
+    refused = signed_in("task", "submit", *words)
+    assert (refused.code, refused.out) == (2, "")
+    assert field in refused.err
+    assert refused.err.isascii()
+    assert signed_in("task", "list").code == 0
+
+
+def test_numbers_and_texts_come_through_exactly(signed_in: Helix) -> None:
+    """Integers up to 64 bits, from the command line and from a file, and control characters, which are shown escaped."""
+    for number in (2**53 + 1, 2**63, 2**64 - 1, -(2**63)):
+        call = ("task", "submit", "--function", "helix_ray.samples:echo", "--arg", str(number), "--wait")
+        assert signed_in(*call).out == f"{number}\n"
+    title = "\x1b[31mred\x07"
+    task = signed_in("task", "submit", "--type", "design", "--title", title, "--json").json
+    assert task["title"] == title
+    shown = signed_in("task", "list").out
+    assert "\\x1b[31mred\\x07" in shown
+    assert "\x1b" not in shown
+
+
 def test_a_command_from_submit_to_its_output(signed_in: Helix) -> None:
     """`--wait` prints the output; a task that fails is exit code 1 with the reason in one line."""
     done = signed_in("task", "submit", "--command", "echo hello; echo more", "--wait")

@@ -124,7 +124,9 @@ def _progress(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[
     if body.progress is None or body.status in ("completed", "failed", "cancelled"):
         return []
     if task.run is not None and not holder:
-        return conflict("A node runs this task and reports its progress", status=task.status)
+        return conflict(
+            "A node runs this task and reports its progress", status=task.status, assigned_worker=task.worker
+        )
     if task.status is Status.RUNNING:
         return progress(task, body.progress, None)
     if task.status in TERMINAL:
@@ -153,7 +155,12 @@ def _status(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Ev
     if holder:
         return _by_holder(task, body, ctx)
     if task.run is not None or task.worker is not None:
-        return conflict("A worker runs this task and sets its status", status=task.status, wanted=wanted)
+        return conflict(
+            "A worker runs this task and sets its status",
+            status=task.status,
+            wanted=wanted,
+            assigned_worker=task.worker,
+        )
     return _by_person(task, body, ctx)
 
 
