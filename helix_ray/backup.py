@@ -2,7 +2,7 @@
 
 A backup is a folder with
 
-    journal.sqlite   the journal and its snapshots as of one moment, complete up to a seq, in one file without a log
+    journal.sqlite   the journal, complete up to a seq, and its newest snapshot of that, in one file without a log
     segments/        the files that its older facts have moved to, where there are any
     HEAD             signed anew for that seq: what came later is no gap of this copy
     *.key            the keys that verify it and go on: signatures of HEAD and snapshots, tokens
@@ -31,6 +31,7 @@ from typing import BinaryIO
 import orjson
 
 from helix_ray.journal.check import check_all
+from helix_ray.journal.copying import Copying
 from helix_ray.journal.errors import JournalDamaged, JournalError
 from helix_ray.journal.head import Claim, HeadFile
 from helix_ray.journal.layout import FORMAT as JOURNAL_FORMAT
@@ -127,7 +128,8 @@ def _copy(data_dir: Path, draft: Path, progress: Progress) -> Manifest:
     # Read before the copy begins: what it names was durable then, so the copy must have it.
     acknowledged = HeadFile(data_dir / HEAD, key).read()
     _copy_journal(data_dir / FILE_NAME, draft / FILE_NAME, progress)
-    _copy_segments(draft / FILE_NAME, data_dir, draft)
+    if (draft / SEGMENTS).is_dir():
+        _sync(draft / SEGMENTS)
     seq, last_hash = _check(draft / FILE_NAME, acknowledged, progress)
     if seq == 0:
         raise BackupFailed(f"the journal in {data_dir} holds no facts")
@@ -143,43 +145,44 @@ def _copy(data_dir: Path, draft: Path, progress: Progress) -> Manifest:
 
 
 def _copy_journal(source: Path, target: Path, progress: Progress) -> None:
-    """Copy one moment of a journal by SQLite's online backup: neither waits for the other, reader or writer."""
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    with (
-        contextlib.closing(connect(source, "ro")) as reading,
-        contextlib.closing(sqlite3.connect(target)) as copy,
-    ):
-        copy.execute("PRAGMA synchronous = OFF")  # made durable as a whole, below
-        # One read transaction around all steps: without it every commit would make the copy begin again.
-        reading.execute("BEGIN")
-        reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        reading.backup(
-            copy,
-            pages=PAGES_PER_STEP,
-            progress=lambda _, left, total: progress("copying", 1 - left / max(1, total)),
-            sleep=0.01,
-        )
-    # One file without a log beside it: it can be moved, and read from a disk that cannot be written.
-    with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy:
-        copy.execute("PRAGMA journal_mode = DELETE")
+    """Copy a journal up to its newest fact; neither waits for the other, reader or writer."""
+    if _is_present(source):
+        Copying(source, target, _copy_file, lambda done, of: progress("copying", done / max(1, of))).run()
+    else:
+        _copy_pages(source, target, progress)
     _sync(target)
 
 
-def _copy_segments(journal: Path, source: Path, target: Path) -> None:
-    """Copy the segments that a journal's file names: they never change, and go only when an erasure has written them anew."""
+def _is_present(journal: Path) -> bool:
     with contextlib.closing(connect(journal, "ro")) as con:
+        return format_of(con) == JOURNAL_FORMAT
+
+
+def _copy_pages(source: Path, target: Path, progress: Progress) -> None:
+    """Copy one moment of a journal of an older format, which nobody writes any more, by SQLite's online backup."""
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with (
+        contextlib.closing(connect(source, "ro")) as reading,
+        contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy,
+    ):
+        copy.execute("PRAGMA synchronous = OFF")  # made durable as a whole, by the caller
+        reading.backup(
+            copy,
+            pages=PAGES_PER_STEP,
+            progress=lambda _, left, of: progress("copying", 1 - left / max(1, of)),
+        )
+        copy.execute("PRAGMA journal_mode = DELETE")
+
+
+def _copy_segments(source: Path, target: Path) -> None:
+    """Copy the segments that a backup's journal names."""
+    with contextlib.closing(connect(source / FILE_NAME, "ro")) as con:
         files = [sealed.file for sealed in listed(con)] if format_of(con) == JOURNAL_FORMAT else []
-    if not files:
-        return
-    (target / SEGMENTS).mkdir(mode=0o700)
-    for name in files:
-        try:
+    if files:
+        (target / SEGMENTS).mkdir(mode=0o700)
+        for name in files:
             _copy_file(source / SEGMENTS / name, target / SEGMENTS / name)
-        except FileNotFoundError:
-            raise BackupFailed(
-                f"{SEGMENTS}/{name} is missing, or was written anew just now: try again"
-            ) from None
-    _sync(target / SEGMENTS)
+        _sync(target / SEGMENTS)
 
 
 def _put_in_place(source: Path, data_dir: Path) -> None:
@@ -187,7 +190,7 @@ def _put_in_place(source: Path, data_dir: Path) -> None:
         _copy_file(source / name, data_dir / name)
     draft = data_dir / f".{FILE_NAME}.draft"
     _copy_file(source / FILE_NAME, draft)
-    _copy_segments(source / FILE_NAME, source, data_dir)
+    _copy_segments(source, data_dir)
     draft.rename(data_dir / FILE_NAME)
     _sync(data_dir)
 

@@ -22,9 +22,11 @@ from typer.testing import CliRunner
 
 from helix_ray.backup import BackupFailed, Manifest, back_up, restore, verify
 from helix_ray.cli.main import app
-from helix_ray.core.events import Fact, TaskReleased
+from helix_ray.core.events import Fact, TaskCompleted, TaskReleased
+from helix_ray.journal import copying, sealing
 from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.sqlite import SqliteJournal
+from helix_ray.ports import Snapshot
 from helix_ray.security.keys import load_or_create_key
 
 BATCH_FACTS = 50
@@ -104,6 +106,58 @@ def test_a_backup_beside_a_writer_is_a_whole_prefix(data: Path, tmp_path: Path) 
     journal.append(facts(made.seq + 1, 3))
     journal.close()
     assert opened(tmp_path / "again").head() == made.seq + 3
+
+
+def test_a_slow_backup_does_not_hold_the_log_up(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it reads, 60 MB are written: the write-ahead log is folded in all along, and the copy is whole."""
+    monkeypatch.setattr(copying, "FACTS_PER_STEP", 300)
+    journal, sizes = opened(data), []
+    large = TaskCompleted("task-1", 1, "x" * 50_000)
+
+    def write(what: str, share: float) -> None:
+        if what == "copying":
+            head = journal.head()
+            journal.append([Fact(seq, 5.0, "user-1", "req-1", large) for seq in range(head + 1, head + 151)])
+            sizes.append((data / "journal.sqlite-wal").stat().st_size)
+
+    made = back_up(data, tmp_path / "copy", write)
+    assert len(sizes) >= 7
+    assert max(sizes) < 24 << 20
+    assert made.seq == 2000
+    journal.close()
+
+
+def test_facts_that_move_to_segments_meanwhile_are_in_the_copy(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some were copied as rows before they moved, some were gone before they could be."""
+    monkeypatch.setattr(copying, "FACTS_PER_STEP", 300)
+    monkeypatch.setattr(sealing, "SEGMENT_LEVEL", 10)
+    monkeypatch.setattr(sealing, "SEGMENT_FACTS", 1024)
+    journal = opened(data)
+    journal.append(facts(2001, 2500))
+    journal.save_snapshot(Snapshot(4500, 1, {}))
+    calls = 0
+
+    def move(what: str, share: float) -> None:
+        nonlocal calls
+        calls += 1
+        first = journal.sealing_due(0.0, 1 << 60, 1e18)
+        if what == "copying" and calls % 2 == 0 and first is not None:
+            journal.adopt(journal.seal(first))
+            while journal.clear_some():
+                pass
+
+    made = back_up(data, tmp_path / "copy", move)
+    assert made.seq == 4500
+    assert len(list((tmp_path / "copy" / "segments").iterdir())) >= 2
+    restore(tmp_path / "copy", tmp_path / "again", quiet)
+    journal.close()
+    journal = opened(tmp_path / "again")
+    assert journal.read_after(0, 5000) == facts(1, 4500)
+    journal.close()
 
 
 def test_all_of_it_is_its_users_alone(copy: Path, tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def test_a_backup_has_the_segments(sealed: SqliteJournal, data: Path, tmp_path: 
 # ------------------------------------------------------------------------------------------ kill -9 at every step
 
 
-@pytest.mark.parametrize(("names", "every"), [(CHANGING, 1), (STATEMENTS, 29)])
+@pytest.mark.parametrize(("names", "every"), [(CHANGING, 1), (STATEMENTS, 61)])
 def test_a_kill_at_any_step_loses_nothing(
     data: Path, tmp_path: Path, names: frozenset[str], every: int
 ) -> None:
@@ -310,7 +310,7 @@ def test_a_kill_at_any_step_loses_nothing(
         names = [path.name for path in (left / "segments").iterdir()]
         assert len(names) == 2
     print(kills, "kills")
-    assert kills > 10
+    assert kills > 5
 
 
 def test_a_kill_while_a_segment_is_erased_in_loses_nothing(data: Path, tmp_path: Path) -> None:
