@@ -42,13 +42,8 @@ from helix_ray.core.codec import UnknownKind
 from helix_ray.core.errors import Rejected, forbidden
 from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.questions import (
-    ExplainTask,
-    GetTask,
-    Identify,
-    ListNodes,
     ListTasks,
     Metrics,
-    PlanTask,
     Question,
     SigningKeys,
     WaitTasks,
@@ -72,10 +67,7 @@ HEAD_EVERY_S = 1.0
 REOPEN_EVERY_S = 1.0
 # Questions that came together are answered for so long before others have their turn.
 ANSWER_S = 0.005
-# Questions whose answers take tens of milliseconds on large clusters: each has a turn of its own.
-ONE_AT_A_TIME = (ListNodes, ExplainTask, PlanTask)
-# Questions whose answers take some ten microseconds: a few of them need no turn of their own.
-SHORT = (GetTask, Identify)
+# Short questions that are answered in one call with no turn of their own.
 SHORT_QUESTIONS_MAX = 100
 # Who waits for many tasks is told less often: to look at a thousand takes a millisecond.
 PAUSE_S_PER_TASK = 0.00001
@@ -174,7 +166,7 @@ class Master(LivingActor):
             return self._metrics(question, by)
         if isinstance(question, ListTasks):
             return await self._in_steps(question, by)
-        if isinstance(question, ONE_AT_A_TIME):
+        if question.one_at_a_time:
             async with self._long_answer:
                 await asyncio.sleep(0)
                 while self._engine.look_on():
@@ -209,7 +201,7 @@ class Master(LivingActor):
         """Answer a few questions that take microseconds, as query_batch does; None for all others."""
         if not self._life.lives or len(questions) > SHORT_QUESTIONS_MAX:
             return None
-        if not all(isinstance(question, SHORT) for question, _ in questions):
+        if not all(question.short for question, _ in questions):
             return None
         seq = self._engine.state.seq
         for question, _ in questions:

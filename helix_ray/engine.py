@@ -35,13 +35,10 @@ from helix_ray.core.harmony.answers import answer_harmony
 from helix_ray.core.harmony.cluster import Cluster
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.orders import (
-    CloseSession,
     Heartbeat,
     NoteRefusals,
-    OpenSession,
     Order,
     Receipt,
-    RefreshSession,
     Refusal,
     RegisterWorker,
     RemoveWorker,
@@ -64,10 +61,6 @@ RECENT_FACTS_MAX = 50_000
 NEW_NODES_MAX = 2500
 # A snapshot is due when the tail is this long and longer than what the snapshot would hold.
 SNAPSHOT_TAIL_FACTS_MIN = 50_000
-
-
-# What may use the last room up: somebody must be able to log in and look, and to end a session.
-VITAL = (OpenSession, RefreshSession, CloseSession)
 
 
 class Room(Protocol):
@@ -198,7 +191,7 @@ class Engine:
             self._note(refusal_of_order(order, refused), now)
         if isinstance(decided, Rejected):
             return decided
-        if decided.events and (refusal := room(vital=isinstance(order.body, VITAL))) is not None:
+        if decided.events and (refusal := room(vital=order.body.vital)) is not None:
             if isinstance(order.body, Heartbeat):
                 # It was heard of all the same: a full disk loses no worker.
                 self._note_pulse(order, decided.data, now)
@@ -251,7 +244,7 @@ class Engine:
         return reply
 
     def _answered(self, question: Question, by: Principal) -> dict[str, Any] | Rejected:
-        admitted = admit(self.state, by, type(question).__name__, self.clock.wall())
+        admitted = admit(self.state, by, type(question), self.clock.wall())
         if isinstance(admitted, Rejected):
             return admitted
         by = admitted
@@ -263,9 +256,8 @@ class Engine:
 
     def steps(self, question: ListTasks, by: Principal) -> Generator[None, None, dict[str, Any] | Rejected]:
         """Answer a question as query does, in steps: between two of them the state may change."""
-        name = type(question).__name__
-        admitted = admit(self.state, by, name, self.clock.wall())
-        if isinstance(admitted, Rejected) or not may(admitted, name):
+        admitted = admit(self.state, by, type(question), self.clock.wall())
+        if isinstance(admitted, Rejected) or not may(admitted, type(question)):
             return self.query(question, by)
         return (yield from list_tasks(self.state, question, admitted))
 

@@ -21,6 +21,7 @@ from helix_ray.core.orders import Order, OrderBody, Receipt
 from helix_ray.core.origin import Origin
 from helix_ray.core.questions import Question
 from helix_ray.core.refusals import refusal_of
+from helix_ray.core.verbs import VERBS
 from helix_ray.ports import ControlPlane
 from helix_ray.security.passwords import PasswordGate
 from helix_ray.security.tokens import Tokens
@@ -177,7 +178,7 @@ async def _caller(request: Request) -> Caller:
 async def caller_of(request: Request, services: Services, verb: str | None) -> Caller:
     """Return who asks; raise Refused (UNAUTHORIZED, FORBIDDEN) for who has no live session, or no role for the verb."""
     by = await _signed_in(request, services, verb or "")
-    if verb is None or not may(by, verb):
+    if verb is None or not may(by, VERBS[verb]):
         refusal = forbidden("Insufficient permissions", roles=list(by.roles), action=verb)
         _note(request, services, verb or "", refusal, by)
         raise Refused(refusal)

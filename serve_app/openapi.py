@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
+from helix_ray.core.verbs import VERBS
 from helix_ray.wire import auth, harmony, projects, tasks, workers
 from helix_ray.wire.problems import Problem
 from serve_app.deps import KEY_CHARS_MAX, VERB
@@ -75,6 +76,8 @@ def verb(
     `may_miss` says that what a query parameter names may not be there: 404.
     """
     described = public(answers=answers, status=status, body=body, body_required=body_required)
+    if name not in VERBS:
+        raise ValueError(f"{name} is neither an order nor a question")
     described["openapi_extra"] |= {VERB: name} | ({MAY_MISS: True} if may_miss else {})
     return described
 

@@ -1,4 +1,4 @@
-"""Who may do what: one table from role to orders and questions; what is not listed is denied.
+"""Who may do what: every kind of order and question names the roles that may use it; who has none of them is denied.
 
 Ownership is checked beside it (core/visibility.py): what a principal may not see does not exist for them (NOT_FOUND,
 never FORBIDDEN).
@@ -7,6 +7,8 @@ never FORBIDDEN).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
 
 from helix_ray.core.compact import compact
 
@@ -40,59 +42,46 @@ def inside(author: str) -> Principal:
 
 ROLES = ("admin", "developer", "viewer", "worker")
 
-_SESSION = frozenset(
-    {"CloseSession", "ChangePassword", "GetUser", "CreateToken", "RevokeToken", "ListTokens"}
-)
-# What takes a person who is signed in: a token that leaked must not make others, or outlive itself.
-_NO_TOKEN = frozenset({"CloseSession", "ChangePassword", "CreateToken"})
-_READ = frozenset(
-    {
-        "GetTask",
-        "ListTasks",
-        "GetResult",
-        "ReadLog",
-        "WaitTasks",
-        "ListWorkers",
-        "GetWorker",
-        "Counts",
-        "ClusterStatus",
-        "ListNodes",
-        "GetNode",
-        "ExplainTask",
-        "PlanTask",
-        "ListQuotas",
-        "ListProjects",
-        "GetProject",
-    }
-)
-_WRITE = frozenset({"SubmitTasks", "UpdateTask", "CancelTask", "RetryTask", "DeleteTask", "DistributeTask"})
-_WORK = frozenset({"RegisterWorker", "Heartbeat", "UpdateTask", "GetTask"})
+Roles = frozenset[str]
 
-# What a token that is bound to projects may do: everything else reaches beyond them.
-_IN_PROJECTS = frozenset({"GetUser", "RevokeToken"}) | _WRITE | (_READ - {"ListQuotas"})
-
-ALLOWED: dict[str, frozenset[str]] = {
-    "viewer": _SESSION | _READ,
-    "developer": _SESSION | _READ | _WRITE,
-    "worker": _SESSION | _WORK,
-    "admin": _SESSION
-    | _READ
-    | _WRITE
-    | _WORK
-    | {"CreateProject", "ChangeProject", "RemoveProject", "AddMember", "RemoveMember"}
-    | {"DrainWorker", "RemoveWorker", "SetQuota", "CreateUser", "RemoveUser", "ChangeRoles", "ListUsers"},
-}
+# Who may, as orders and questions say it of themselves.
+SYSTEM_ONLY: Roles = frozenset()
+ADMINS: Roles = frozenset({"admin"})
+WORKERS: Roles = frozenset({"admin", "worker"})
+WRITERS: Roles = frozenset({"admin", "developer"})
+READERS: Roles = frozenset({"admin", "developer", "viewer"})
+EVERYBODY: Roles = frozenset(ROLES)
 
 
-def may(principal: Principal, verb: str) -> bool:
-    """Say whether any of the principal's roles allows an order or question of this name."""
+class Tokens(Enum):
+    """Which API tokens may do what a role of theirs allows."""
+
+    # It takes a person who is signed in: a token that leaked must not make others, or outlive itself.
+    NONE = "none"
+    # It reaches beyond projects, so a token that is bound to some may not.
+    UNBOUND = "unbound"
+    ALL = "all"
+
+
+class Verb:
+    """What orders and questions have in common: each kind says in its class who may use it."""
+
+    __slots__ = ()
+
+    # Roles that it is allowed to; to the system everything is.
+    allowed: ClassVar[Roles]
+    tokens: ClassVar[Tokens] = Tokens.UNBOUND
+
+
+def may(principal: Principal, verb: type[Verb]) -> bool:
+    """Say whether any of the principal's roles allows a kind of order or question."""
     if "system" in principal.roles:
         return True
-    if principal.token is not None and verb in _NO_TOKEN:
+    if principal.token is not None and verb.tokens is Tokens.NONE:
         return False
-    if principal.projects is not None and verb not in _IN_PROJECTS:
+    if principal.projects is not None and verb.tokens is not Tokens.ALL:
         return False
-    return any(verb in ALLOWED.get(role, ()) for role in principal.roles)
+    return not verb.allowed.isdisjoint(principal.roles)
 
 
 def may_lend(roles: tuple[str, ...], role: str) -> bool:

@@ -39,7 +39,7 @@ SCAN_TASKS_PER_STEP = 5000
 def answer(state: State, liveness: Liveness, question: q.Question, by: Principal) -> Answer:
     """Answer a question, or refuse it."""
     name = type(question).__name__
-    if not may(by, name):
+    if not may(by, type(question)):
         return forbidden("Your role does not allow this", roles=list(by.roles), action=name)
     if type(question) in IDENTITY_ANSWERERS:
         return IDENTITY_ANSWERERS[type(question)](state, question, by)

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from helix_ray.core.access import Principal, may, may_lend
+from helix_ray.core.access import Principal, Verb, may, may_lend
 from helix_ray.core.ended import refusal, why_gone
 from helix_ray.core.errors import Rejected, forbidden
 from helix_ray.core.state import ApiToken, State, User
 
 
-def admit(state: State, by: Principal, verb: str, now: float) -> Principal | Rejected:
+def admit(state: State, by: Principal, verb: type[Verb], now: float) -> Principal | Rejected:
     """Return the author with the name and roles of now, if they may give this order or ask this question.
 
     Rejected: UNAUTHORIZED when the user or the session is gone, FORBIDDEN when no role allows the verb.
@@ -29,7 +29,7 @@ def admit(state: State, by: Principal, verb: str, now: float) -> Principal | Rej
     present = as_of(state, by, now)
     if isinstance(present, Rejected) or may(present, verb):
         return present
-    return forbidden("Your role does not allow this", roles=list(present.roles), action=verb)
+    return forbidden("Your role does not allow this", roles=list(present.roles), action=verb.__name__)
 
 
 def as_of(state: State, by: Principal, now: float) -> Principal | Rejected:

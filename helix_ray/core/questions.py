@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
+
+from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens, Verb
+
+
+class QuestionKind(Verb):
+    """A kind of question."""
+
+    __slots__ = ()
+
+    # Whether its answer may take long: it travels alone to the master, so that nobody's short one waits for it.
+    travels_alone: ClassVar[bool] = False
+    # Whether its answer takes some ten microseconds: a few of them need no turn of their own.
+    short: ClassVar[bool] = False
+    # Whether its answer takes tens of milliseconds on large clusters: each has a turn of its own.
+    one_at_a_time: ClassVar[bool] = False
+    # Whether its answer looks at every task, and is made in steps with turns for others between them.
+    in_steps: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
-class GetTask:
+class GetTask(QuestionKind):
     """One task, whole."""
+
+    allowed = EVERYBODY
+    tokens = Tokens.ALL
+    short = True
 
     task_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class ListTasks:
+class ListTasks(QuestionKind):
     """Tasks, newest first. `since` and `until` bound created_at: half open, epoch seconds."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
+    travels_alone = True
+    in_steps = True
 
     status: str | None = None
     priority: str | None = None
@@ -28,15 +55,21 @@ class ListTasks:
 
 
 @dataclass(frozen=True, slots=True)
-class GetResult:
+class GetResult(QuestionKind):
     """The result of a finished task."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
 
     task_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class ReadLog:
+class ReadLog(QuestionKind):
     """Output of a task's attempt (the newest one unless named) from a byte offset."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
 
     task_id: str
     attempt: int | None = None
@@ -45,15 +78,21 @@ class ReadLog:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitTasks:
+class WaitTasks(QuestionKind):
     """Which of these tasks are finished, with their results; waits until one is."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
+    travels_alone = True
 
     task_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class WorkFor:
+class WorkFor(QuestionKind):
     """What a node worker has to start and stop since `after`; all that it holds when `epoch` is another."""
+
+    allowed = SYSTEM_ONLY
 
     worker_id: str
     boot: str
@@ -62,80 +101,119 @@ class WorkFor:
 
 
 @dataclass(frozen=True, slots=True)
-class ListWorkers:
+class ListWorkers(QuestionKind):
     """All workers."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
 
 
 @dataclass(frozen=True, slots=True)
-class GetWorker:
+class GetWorker(QuestionKind):
     """One worker."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
 
     worker_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class GetUser:
+class GetUser(QuestionKind):
     """A user by id or by name; the password hash is for the system only."""
+
+    allowed = EVERYBODY
+    tokens = Tokens.ALL
 
     user_id: str | None = None
     username: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ListUsers:
+class ListUsers(QuestionKind):
     """All users."""
+
+    allowed = ADMINS
 
 
 @dataclass(frozen=True, slots=True)
-class GetSession:
+class GetSession(QuestionKind):
     """A session by id or by the hash of its refresh token."""
+
+    allowed = SYSTEM_ONLY
 
     session_id: str | None = None
     refresh_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Identify:
+class Identify(QuestionKind):
     """Who is behind a session id, or behind the hash of an API token; for API replicas only."""
+
+    allowed = SYSTEM_ONLY
+    short = True
 
     session_id: str | None = None
     token_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ListTokens:
+class ListTokens(QuestionKind):
     """One's own API tokens; an administrator's: those of all users, or of one."""
+
+    allowed = EVERYBODY
 
     username: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterStatus:
+class ClusterStatus(QuestionKind):
     """The master and all nodes in short."""
 
+    allowed = READERS
+    tokens = Tokens.ALL
+
 
 @dataclass(frozen=True, slots=True)
-class ListNodes:
+class ListNodes(QuestionKind):
     """All nodes, whole."""
 
+    allowed = READERS
+    tokens = Tokens.ALL
+    travels_alone = True
+    one_at_a_time = True
+
 
 @dataclass(frozen=True, slots=True)
-class GetNode:
+class GetNode(QuestionKind):
     """One node."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
 
     node_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class ExplainTask:
+class ExplainTask(QuestionKind):
     """Why a task is where it is, and what would help."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
+    travels_alone = True
+    one_at_a_time = True
 
     task_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class PlanTask:
+class PlanTask(QuestionKind):
     """Where a pending task, or its shards, would go now. `capabilities` are asked for beside its own."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
+    travels_alone = True
+    one_at_a_time = True
 
     task_id: str
     strategy: str | None = None
@@ -144,34 +222,47 @@ class PlanTask:
 
 
 @dataclass(frozen=True, slots=True)
-class ListQuotas:
+class ListQuotas(QuestionKind):
     """The quotas of all projects, and what each uses."""
 
+    allowed = READERS
+
 
 @dataclass(frozen=True, slots=True)
-class ListProjects:
+class ListProjects(QuestionKind):
     """Projects with their members: all of them for those who see all tasks, else the asker's own."""
 
+    allowed = READERS
+    tokens = Tokens.ALL
+
 
 @dataclass(frozen=True, slots=True)
-class GetProject:
+class GetProject(QuestionKind):
     """One project."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
 
     project_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(QuestionKind):
     """How many tasks stand where, and how far the journal is."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
 
 
 @dataclass(frozen=True, slots=True)
-class Outdated:
+class Outdated(QuestionKind):
     """What a history that has followed up to `after` says wrong; for the system only.
 
     With `task_ids`: which of these were deleted since. Without: which ended tasks were deleted or queued again, up to
     the fact `until`.
     """
+
+    allowed = SYSTEM_ONLY
 
     after: int
     task_ids: tuple[str, ...] | None = None
@@ -179,18 +270,24 @@ class Outdated:
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
+class Metrics(QuestionKind):
     """Figures for /metrics: no id, no name and no text of anybody's is among them."""
 
+    allowed = SYSTEM_ONLY
+
 
 @dataclass(frozen=True, slots=True)
-class SigningKeys:
+class SigningKeys(QuestionKind):
     """The token keys; for API replicas of this cluster only."""
 
+    allowed = SYSTEM_ONLY
+
 
 @dataclass(frozen=True, slots=True)
-class Readiness:
+class Readiness(QuestionKind):
     """What requests need and is not there: `missing` has the reason by part. For the system only."""
+
+    allowed = SYSTEM_ONLY
 
 
 Question = (

@@ -27,7 +27,8 @@ from typing import Final, NamedTuple
 from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.events import RequestsRefused
-from helix_ray.core.orders import Order, Refusal, RefusalKind
+from helix_ray.core.orders import Order, Refusal
+from helix_ray.core.orders.kind import RefusalKind
 from helix_ray.core.origin import NOWHERE, Origin
 
 WINDOW_S = 60.0
@@ -46,23 +47,33 @@ USUAL = frozenset({"missing", "expired"})
 LATE = frozenset({"lease_expired", "cancelled", "reported"})
 
 
-def kind_of(verb: str, rejected: Rejected) -> RefusalKind | None:
-    """Return what kind of refusal it is that is kept; None for one that is not. `verb` is the order's or question's name."""
+def kind_of(rejected: Rejected, conflict: RefusalKind | None = None) -> RefusalKind | None:
+    """Return what kind of refusal it is that is kept; None for one that is not.
+
+    `conflict` is what the order says that late ones of its kind are kept as.
+    """
     reason = rejected.details.get("reason")
     if rejected.code is ErrorCode.FORBIDDEN:
         return "forbidden"
     if rejected.code is ErrorCode.UNAUTHORIZED:
         return None if reason in USUAL else "token"
-    if rejected.code is ErrorCode.CONFLICT and verb == "UpdateTask":
-        return "late_report" if reason in LATE or "current_attempt" in rejected.details else None
+    if rejected.code is ErrorCode.CONFLICT:
+        return conflict if reason in LATE or "current_attempt" in rejected.details else None
     return None
 
 
 def refusal_of(
-    verb: str, rejected: Rejected, *, author: str, request_id: str, origin: Origin, subject: str = ""
+    verb: str,
+    rejected: Rejected,
+    *,
+    author: str,
+    request_id: str,
+    origin: Origin,
+    subject: str = "",
+    conflict: RefusalKind | None = None,
 ) -> Refusal | None:
     """Return a refusal as it is noted; None for one that is not kept. `subject` is the verb where there is none."""
-    kind = kind_of(verb, rejected)
+    kind = kind_of(rejected, conflict)
     if kind is None:
         return None
     reason = rejected.details.get("reason")
@@ -78,7 +89,7 @@ def refusal_of_order(order: Order, rejected: Rejected) -> Refusal | None:
     author = ANONYMOUS_ID if order.by.id == SYSTEM.id else order.by.id
     return refusal_of(
         type(order.body).__name__, rejected, author=author, request_id=order.request_id,
-        origin=order.origin, subject=subject,
+        origin=order.origin, subject=subject, conflict=order.body.conflict_kept_as,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from helix_ray.core.access import Principal, in_scope, may
+from helix_ray.core.questions import ListWorkers
 from helix_ray.core.state import ApiToken, Project, Session, Task, User, Worker, project_of
 
 
@@ -60,7 +61,7 @@ def sees(by: Principal, thing: Thing) -> bool:
     if isinstance(thing, Project):
         return in_scope(by, thing.id) and (by.id in thing.members or sees_all_tasks(by))
     if isinstance(thing, Worker):
-        return thing.owner == by.id or may(by, "ListWorkers")
+        return thing.owner == by.id or may(by, ListWorkers)
     return administers(by) or by.id == (thing.id if isinstance(thing, User) else thing.user_id)
 
 

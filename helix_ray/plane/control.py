@@ -10,12 +10,8 @@ from helix_ray.core.answers import Answer
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import Order, Receipt, SubmitTasks
 from helix_ray.core.questions import (
-    ExplainTask,
     GetResult,
     GetTask,
-    ListNodes,
-    ListTasks,
-    PlanTask,
     Question,
     ReadLog,
     WaitTasks,
@@ -28,9 +24,6 @@ from helix_ray.plane.links import Links
 from helix_ray.plane.nodes import OnNodes
 from helix_ray.plane.read_cache import ReadCache
 from helix_ray.ports import Batch
-
-# Questions whose answers may take long: they travel alone, so that nobody's short one waits for them.
-LONG = (ListTasks, WaitTasks, ListNodes, ExplainTask, PlanTask)
 
 
 class Plane:
@@ -73,7 +66,7 @@ class Plane:
         if self._cache is not None and isinstance(question, GetTask):
             return await self._task(self._cache, question, by)
         reply: Answer
-        if wait_s > 0 or isinstance(question, LONG):
+        if wait_s > 0 or question.travels_alone:
             reply = await self.calls.master("query", question, by, wait_s, wait_s=wait_s)
         else:
             _, reply = await self._questions.ask(question, by)

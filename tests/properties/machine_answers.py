@@ -16,7 +16,7 @@ def judge_answers(engine: Engine, by: Principal, status: str | None) -> None:
     state = engine.state
     listing = engine.query(q.ListTasks(status=status, limit=1000), by)
     if isinstance(listing, Rejected):
-        assert not may(by, "ListTasks")
+        assert not may(by, q.ListTasks)
         return
     orjson.dumps(listing)
     mine = {t.id for t in state.tasks.values() if sees(by, record_of(t))}

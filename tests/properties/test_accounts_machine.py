@@ -47,7 +47,7 @@ class AccountsMachine(RuleBasedStateMachine):
                 assert answer.code is ErrorCode.UNAUTHORIZED
                 assert state.seq == head
             elif isinstance(answer, Receipt):
-                assert may(Principal(by.id, roles=roles), type(body).__name__)
+                assert may(Principal(by.id, roles=roles), type(body))
         return answer
 
     @initialize()

@@ -102,7 +102,7 @@ class CoreMachine(RuleBasedStateMachine):
             assert not facts, "a refused order left facts"
         else:
             assert answer.seq == self.engine.state.seq - len(refusals)
-            assert may(order.by, type(order.body).__name__), "the roles do not allow this"
+            assert may(order.by, type(order.body)), "the roles do not allow this"
             orjson.dumps(answer.data)
             self.tells_the_truth(order, answer)
         for fact in facts:

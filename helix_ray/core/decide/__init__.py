@@ -45,7 +45,7 @@ def decide(state: State, order: Order, now: float, policy: Policy) -> Decision |
         kept = _kept(state, order, now)
         if kept is not None:
             return kept
-    by = admit(state, order.by, type(order.body).__name__, now)
+    by = admit(state, order.by, type(order.body), now)
     if isinstance(by, Rejected):
         return by
     if order.key is not None:

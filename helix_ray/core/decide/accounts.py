@@ -27,9 +27,9 @@ from helix_ray.core.orders import (
     OpenSession,
     RefreshSession,
     Refusal,
-    RefusalKind,
     RemoveUser,
 )
+from helix_ray.core.orders.kind import RefusalKind
 from helix_ray.core.state import Session
 from helix_ray.core.usernames import check_username, find_user_id
 from helix_ray.core.visibility import administers, sees

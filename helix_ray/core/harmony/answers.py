@@ -19,7 +19,7 @@ from helix_ray.core.visibility import sees_all_tasks
 def answer_harmony(cluster: Cluster, question: q.Question, by: Principal) -> Answer:
     """Answer a question of this table, or refuse it."""
     name = type(question).__name__
-    if not may(by, name):
+    if not may(by, type(question)):
         return forbidden("Your role does not allow this", roles=list(by.roles), action=name)
     return ANSWERERS[type(question)](cluster, question, by)
 

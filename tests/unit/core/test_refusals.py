@@ -11,8 +11,9 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.ended import refusal
 from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, invalid, not_found
 from helix_ray.core.events import RequestsRefused
-from helix_ray.core.orders import Refusal
+from helix_ray.core.orders import OrderBody, Refusal, RetryTask, SubmitTasks, UpdateTask
 from helix_ray.core.origin import Origin
+from helix_ray.core.questions import GetTask, Question
 from helix_ray.core.refusals import (
     ROWS_PER_COMMIT_MAX,
     SOURCES_BURST_MAX,
@@ -42,24 +43,24 @@ def counts(rows: list[Row]) -> list[tuple[str, int]]:
 @pytest.mark.parametrize(
     ("verb", "rejected", "kind"),
     [
-        ("SubmitTasks", forbidden("no"), "forbidden"),
-        ("GetTask", refusal("revoked", 0.0), "token"),
-        ("GetTask", refusal("unknown", None), "token"),
-        ("GetTask", Rejected(ErrorCode.UNAUTHORIZED, "no", {"reason": "invalid"}), "token"),
-        ("GetTask", refusal("expired", 0.0), None),
-        ("GetTask", Rejected(ErrorCode.UNAUTHORIZED, "no", {"reason": "missing"}), None),
-        ("UpdateTask", conflict("over", attempt=1, current_attempt=None), "late_report"),
-        ("UpdateTask", conflict("over", reason="lease_expired"), "late_report"),
-        ("UpdateTask", conflict("Task is completed"), None),
-        ("RetryTask", conflict("over", current_attempt=None), None),
-        ("GetTask", not_found("Task", "task-1"), None),
-        ("SubmitTasks", invalid("odd"), None),
-        ("SubmitTasks", Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, "full"), None),
+        (SubmitTasks, forbidden("no"), "forbidden"),
+        (GetTask, refusal("revoked", 0.0), "token"),
+        (GetTask, refusal("unknown", None), "token"),
+        (GetTask, Rejected(ErrorCode.UNAUTHORIZED, "no", {"reason": "invalid"}), "token"),
+        (GetTask, refusal("expired", 0.0), None),
+        (GetTask, Rejected(ErrorCode.UNAUTHORIZED, "no", {"reason": "missing"}), None),
+        (UpdateTask, conflict("over", attempt=1, current_attempt=None), "late_report"),
+        (UpdateTask, conflict("over", reason="lease_expired"), "late_report"),
+        (UpdateTask, conflict("Task is completed"), None),
+        (RetryTask, conflict("over", current_attempt=None), None),
+        (GetTask, not_found("Task", "task-1"), None),
+        (SubmitTasks, invalid("odd"), None),
+        (SubmitTasks, Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, "full"), None),
     ],
 )
-def test_the_policy(verb: str, rejected: Rejected, kind: str | None) -> None:
+def test_the_policy(verb: type[OrderBody | Question], rejected: Rejected, kind: str | None) -> None:
     """What happens to everybody all the time is left out."""
-    assert kind_of(verb, rejected) == kind
+    assert kind_of(rejected, getattr(verb, "conflict_kept_as", None)) == kind
 
 
 def test_the_systems_own_questions_are_no_requests() -> None:

@@ -1,0 +1,88 @@
+"""Orders: what somebody wants changed. Each becomes facts or a Rejected, by one function in core/decide.
+
+A kind says what is known of it in its class: who may give it, whether it needs a key to be sent again, and so on (kind.py).
+An order travels in an Order envelope that says who asks, under which request, and with which idempotency key.
+`seed` is the source of new ids: the caller makes it once, so an order that is sent again after a master's
+crash makes the same ids and is recognised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from helix_ray.core.access import Principal
+from helix_ray.core.compact import compact
+from helix_ray.core.orders.attempts import AttemptReport, ReportAttempts, StartAttempts
+from helix_ray.core.orders.placement import DistributeTask
+from helix_ray.core.orders.projects import (
+    AddMember,
+    ChangeProject,
+    CreateProject,
+    RemoveMember,
+    RemoveProject,
+)
+from helix_ray.core.orders.quotas import SetQuota
+from helix_ray.core.orders.refusals import NoteRefusals, Refusal
+from helix_ray.core.orders.sessions import CloseSession, OpenSession, RefreshSession
+from helix_ray.core.orders.tasks import (
+    CancelTask,
+    DeleteTask,
+    ExpireTasks,
+    ReleaseTasks,
+    RetireTasks,
+    RetryTask,
+    SpreadEndings,
+    SubmitTasks,
+    UpdateTask,
+)
+from helix_ray.core.orders.tokens import CreateToken, NoteTokenUse, RevokeToken
+from helix_ray.core.orders.users import ChangePassword, ChangeRoles, CreateUser, RemoveUser
+from helix_ray.core.orders.workers import (
+    DrainWorker,
+    Heartbeat,
+    LoseWorker,
+    RegisterWorker,
+    RemoveWorker,
+    RetireWorkers,
+)
+from helix_ray.core.origin import NOWHERE, Origin
+
+OrderBody = (
+    SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks | SpreadEndings | RetireTasks
+    | StartAttempts | ReportAttempts
+    | DistributeTask
+    | SetQuota
+    | CreateProject | ChangeProject | RemoveProject | AddMember | RemoveMember
+    | RegisterWorker | Heartbeat | DrainWorker | RetireWorkers | RemoveWorker | LoseWorker
+    | CreateUser | RemoveUser | ChangeRoles | ChangePassword
+    | OpenSession | RefreshSession | CloseSession
+    | CreateToken | RevokeToken | NoteTokenUse
+    | NoteRefusals
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order's envelope. `key` is scoped to the principal by whoever fills it in."""
+
+    body: OrderBody
+    by: Principal
+    request_id: str
+    seed: str
+    key: str | None = None
+    fingerprint: str = ""
+    origin: Origin = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An order that was carried out: durable up to `seq`. `replayed` says it was carried out before."""
+
+    seq: int
+    data: dict[str, Any]
+    replayed: bool = False
+
+
+for _kind in (Order, Receipt, AttemptReport, Refusal, *get_args(OrderBody)):
+    compact(_kind)

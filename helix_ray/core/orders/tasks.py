@@ -1,0 +1,126 @@
+"""Orders about tasks: take them in, report on them, edit, cancel, retry, delete; and what time does to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from helix_ray.core.access import SYSTEM_ONLY, WORKERS, WRITERS, Tokens
+from helix_ray.core.errors import Rejected
+from helix_ray.core.orders.kind import OrderKind
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitTasks(OrderKind):
+    """Take tasks in; each spec is accepted or refused by itself. A spec holds the fields that were given.
+
+    `settled` are dependencies that have left memory and that the history knows as completed, and as the asker's.
+    `refused` are the specs that the gate did not take (core/admission.py), by index; an empty one stands in for each.
+    """
+
+    allowed = WRITERS
+    tokens = Tokens.ALL
+    needs_key = False  # by its seed: the same ids
+
+    specs: tuple[dict[str, Any], ...]
+    settled: frozenset[str] = frozenset()
+    refused: dict[int, Rejected] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateTask(OrderKind):
+    """Report on a task or edit it: by the worker that holds it, or by a person who may change it."""
+
+    allowed = WRITERS | WORKERS
+    tokens = Tokens.ALL
+    needs_key = True
+    conflict_kept_as = "late_report"
+
+    task_id: str
+    status: str | None = None
+    progress: float | None = None
+    result: Any = None
+    error: dict[str, Any] | None = None
+    attempt: int | None = None
+    worker_id: str | None = None
+    edits: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask(OrderKind):
+    """End a task that is not finished."""
+
+    allowed = WRITERS
+    tokens = Tokens.ALL
+    needs_key = True
+
+    task_id: str
+    reason: str = "cancelled by request"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryTask(OrderKind):
+    """Queue a failed or cancelled task again."""
+
+    allowed = WRITERS
+    tokens = Tokens.ALL
+    needs_key = True
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTask(OrderKind):
+    """Forget a task with its shards; a running attempt of it is revoked. `retired_owner` and `retired_shards` say whose
+    a task is that only the history still holds, and how many shards it has."""
+
+    allowed = WRITERS
+    tokens = Tokens.ALL
+    needs_key = True
+
+    task_id: str
+    retired_owner: str | None = None
+    retired_shards: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTasks(OrderKind):
+    """Queue tasks whose retry delay is over."""
+
+    allowed = SYSTEM_ONLY
+    needs_key = False  # what is done is left out
+
+    task_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireTasks(OrderKind):
+    """Fail tasks whose deadline has passed, and attempts that outlived their timeout at an external worker."""
+
+    allowed = SYSTEM_ONLY
+    needs_key = False  # what is done is left out
+
+    task_ids: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadEndings(OrderKind):
+    """Tell up to `tasks_max` more tasks of endings that one order could not tell to all that wait for them."""
+
+    allowed = SYSTEM_ONLY
+    needs_key = False  # what is done is left out
+
+    tasks_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetireTasks(OrderKind):
+    """Let finished tasks leave memory once the history has them: those finished at or before both bounds."""
+
+    allowed = SYSTEM_ONLY
+    needs_key = False  # what is done is left out
+
+    through_seq: int
+    finished_before: float
+    limit: int = 5000

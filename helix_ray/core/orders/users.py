@@ -1,0 +1,54 @@
+"""Orders about users. Passwords never come in here: only their hashes do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from helix_ray.core.access import ADMINS, EVERYBODY, Tokens
+from helix_ray.core.orders.kind import OrderKind
+
+
+@dataclass(frozen=True, slots=True)
+class CreateUser(OrderKind):
+    """Add a user. `only_if_missing` answers with the present one instead of a conflict (first start)."""
+
+    allowed = ADMINS
+    needs_key = True
+
+    username: str
+    password_hash: str
+    roles: tuple[str, ...]
+    only_if_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveUser(OrderKind):
+    """Remove a user and close their sessions."""
+
+    allowed = ADMINS
+    needs_key = True
+
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRoles(OrderKind):
+    """Give a user other roles; they count from the next order on, in sessions that are open, too."""
+
+    allowed = ADMINS
+    needs_key = True
+
+    username: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePassword(OrderKind):
+    """Replace a password; every session of the user but the asker's ends."""
+
+    allowed = EVERYBODY
+    tokens = Tokens.NONE
+    needs_key = True
+
+    user_id: str
+    password_hash: str

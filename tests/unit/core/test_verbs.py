@@ -1,0 +1,52 @@
+"""What orders and questions say of themselves, and what must be there for each of them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from typing import get_args
+
+import pytest
+
+from helix_ray.core.access import Tokens
+from helix_ray.core.decide import DECIDERS
+from helix_ray.core.orders import OrderBody
+from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.questions import Question, QuestionKind
+from helix_ray.core.verbs import VERBS
+
+ORDERS: tuple[type[OrderKind], ...] = get_args(OrderBody)
+QUESTIONS: tuple[type[QuestionKind], ...] = get_args(Question)
+
+
+@pytest.mark.parametrize("kind", VERBS.values(), ids=VERBS)
+def test_it_says_who_may_use_it(kind: type[OrderKind | QuestionKind]) -> None:
+    """Roles have no default; what is not for API tokens of projects is closed to them unless it says otherwise."""
+    assert "allowed" in vars(kind)
+    assert isinstance(kind.allowed, frozenset)
+    assert isinstance(kind.tokens, Tokens)
+    said = {"allowed", "tokens", "needs_key", "vital", "conflict_kept_as"}
+    assert said.isdisjoint(field.name for field in fields(kind)), "a field would hide what the kind says"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ORDERS, ids=lambda kind: kind.__name__)
+def test_an_order_says_whether_it_may_be_sent_again(kind: type[OrderKind]) -> None:
+    """The master's answer can be lost: forgetting this would carry the order out twice."""
+    assert "needs_key" in vars(kind)
+
+
+def test_every_kind_of_order_is_decided() -> None:
+    """One function an order, and none for what is no order."""
+    assert set(DECIDERS) == set(ORDERS)
+
+
+@pytest.mark.parametrize(("base", "kinds"), [(OrderKind, ORDERS), (QuestionKind, QUESTIONS)])
+def test_no_kind_is_left_out_of_the_union(base: type, kinds: tuple[type, ...]) -> None:
+    """A class that is not among them would be no order, or no question, to the types and the tables."""
+    # slots=True makes a second class of each: only what its module has by its name counts.
+    made = {
+        kind
+        for kind in base.__subclasses__()
+        if vars(sys.modules[kind.__module__]).get(kind.__name__) is kind
+    }
+    assert made == set(kinds)
