@@ -111,6 +111,9 @@ def _reworded(error: dict[str, Any]) -> Mapping[str, Any]:
         loc = (*error["loc"], "kind")
         return {"type": "literal_error", "loc": loc, "msg": message, "ctx": {"expected": expected}}
     if kind == "value_error":
+        cause = error.get("ctx", {}).get("error")
+        if isinstance(cause, plain.NotPlain) and cause.field:
+            return {**error, "loc": (*error["loc"], *cause.field.split(".")), "msg": cause.why}
         return {**error, "msg": error["msg"].removeprefix(VALUE_ERROR_PREFIX)}
     return error
 

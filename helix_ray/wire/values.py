@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 from helix_ray.core.names import LINE_PATTERN, TERM_PATTERN
 from helix_ray.core.spec_shape import PROJECT_ID_CHARS_MAX, WORD_CHARS_MAX
 from helix_ray.core.values import fault
-from helix_ray.plain import plain_bytes
+from helix_ray.plain import NotPlain, plain_bytes
 from helix_ray.wire.times import epoch_of
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -27,9 +27,9 @@ def adapter(form: Any) -> TypeAdapter[dict[str, Any]]:
 
 
 def storable(value: Any) -> Any:
-    """Return a JSON value that is plain (core/values.py); raise ValueError for one that is not, naming where."""
+    """Return a JSON value that is plain (core/values.py); raise NotPlain, a ValueError, for one that is not."""
     if plain_bytes(value) is None and (found := fault(value)) is not None:
-        raise ValueError(f"{found.field}: {found.why}" if found.path else found.why)
+        raise NotPlain(found.field, found.why)
     return value
 
 

@@ -416,6 +416,23 @@ def test_the_client(api: Api, admin: httpx.Client) -> None:
             client.get("task-\udce9")
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (_function(args=[1, {"a": 2**64}]), "run.args.1.a"),
+        (_function(kwargs={"a": 10**400}), "run.kwargs.a"),
+        ({**TASK, "run": {"kind": "inference", "model": "m", "inputs": [[2**64]]}}, "run.inputs.0.0"),
+    ],
+)
+def test_a_refusal_names_the_place_within_a_value(body: Any, field: str, admin: httpx.Client) -> None:
+    """In a request and in a batch."""
+    headers = {"Content-Type": "application/json"}
+    error = admin.post("/tasks", content=json.dumps(body), headers=headers).json()["error"]
+    assert error["details"]["field"] == field
+    batch = admin.post("/tasks/batch", content=json.dumps({"tasks": [TASK, body]}), headers=headers).json()
+    assert (batch["accepted"], batch["tasks"][1]["error"]["details"]["field"]) == (1, field)
+
+
 def test_two_numbers_are_two_requests(api: Api, admin: httpx.Client) -> None:
     """An Idempotency-Key tells integers apart however near they are, also in a batch where they are refused."""
     for near in ((2**53, 2**53 + 1), (2**64, 2**64 + 1), (10**400, 10**400 + 1)):
