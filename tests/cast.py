@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.events import Fact, UserCreated
-from helix_ray.core.evolve_accounts import index_user
+from helix_ray.core.evolve.users import index_user
 from helix_ray.core.state import State, User
 from helix_ray.engine import Engine
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from helix_ray.core.evolve_workers import capacity_of
+from helix_ray.core.evolve.workers import capacity_of
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.state import LEVELS, State, Task, class_of
 from helix_ray.core.usernames import name_key

@@ -12,10 +12,11 @@ from typing import Any
 
 from helix_ray.core.durations import Durations
 from helix_ray.core.ended import remember
-from helix_ray.core.evolve import count_unfinished, doom, enqueue, index_unfinished, index_waiting
-from helix_ray.core.evolve_accounts import index_user
-from helix_ray.core.evolve_sessions import index_session, index_token
-from helix_ray.core.evolve_workers import hold, index_node_type
+from helix_ray.core.evolve.sessions import index_session
+from helix_ray.core.evolve.standing import count_unfinished, doom, enqueue, index_unfinished, index_waiting
+from helix_ray.core.evolve.tokens import index_token
+from helix_ray.core.evolve.users import index_user
+from helix_ray.core.evolve.workers import hold, index_node_type
 from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.state import (

@@ -1,6 +1,6 @@
 """The state that the journal folds into: tasks, workers, users, sessions, and the indexes over them.
 
-Only core/evolve.py writes here. What is listed under "indexes" can be rebuilt from the rest and is therefore
+Only core/evolve/ writes here. What is listed under "indexes" can be rebuilt from the rest and is therefore
 not part of a snapshot (core/snapshot.py).
 """
 

@@ -1,6 +1,6 @@
 """What the facts say of tasks between submit and end: who holds them and how far they are.
 
-It mirrors core/evolve.py for the fields that a finished task shows, and for who may see it. Only tasks that were assigned
+It mirrors core/evolve/ for the fields that a finished task shows, and for who may see it. Only tasks that were assigned
 or requeued and are not finished have an entry, so memory is bounded by work under way, not by the queue or the past.
 """
 

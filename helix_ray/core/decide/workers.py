@@ -17,7 +17,7 @@ from helix_ray.core.events import (
     WorkerRegistered,
     WorkerRetired,
 )
-from helix_ray.core.evolve_workers import REMOVED, STARTED_AGAIN
+from helix_ray.core.evolve.workers import REMOVED, STARTED_AGAIN
 from helix_ray.core.names import (
     HOSTNAME_CHARS_MAX,
     WORKER_ID_CHARS_MAX,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from actors.archive import BEHIND, Archive
-from helix_ray.core import evolve
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.evolve import standing
 from helix_ray.core.orders import (
     AttemptReport,
     CancelTask,
@@ -206,7 +206,7 @@ def test_a_history_that_is_too_far_behind_does_not_answer(
     links: Links, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More deletions than are remembered: nobody knows until it has followed, and then everybody does."""
-    monkeypatch.setattr(evolve, "REWRITTEN_MAX", 2)
+    monkeypatch.setattr(standing, "REWRITTEN_MAX", 2)
     ids = [ended(links) for _ in range(4)]
     for each in ids[:3]:
         links.do(DeleteTask(each))

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from helix_ray.core import evolve_accounts
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.events import ReceiptKept
+from helix_ray.core.evolve import receipts
 from helix_ray.core.state import ReadyQueue, class_of, demand_of
 from tests.unit.core.stage import COMMAND, Stage, spec
 
@@ -63,7 +63,7 @@ def test_the_head_of_a_queue_ages() -> None:
 
 def test_the_shelves_of_receipts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """By number and by time, the oldest first; a key that is used again after its time is the youngest."""
-    monkeypatch.setattr(evolve_accounts, "CLIENT_RECEIPTS_MAX", 3)
+    monkeypatch.setattr(receipts, "CLIENT_RECEIPTS_MAX", 3)
     stage = Stage()
 
     def keep(key: str) -> list[str]:

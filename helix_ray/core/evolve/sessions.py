@@ -1,13 +1,11 @@
-"""Facts about sessions and API tokens, into state."""
+"""Facts about sessions, into state."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from helix_ray.core import events as ev
 from helix_ray.core.ended import ENDED_HASHES_MAX, remember
-from helix_ray.core.state import ApiToken, Ended, Session, State
+from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.state import Ended, Session, State
 
 # Exchanged refresh tokens by which a session still knows a thief; older ones are unknown, and refused as such.
 SPENT_MAX = 1000
@@ -19,30 +17,17 @@ def end_sessions(state: State, user_id: str, kept: str | None, reason: str, at: 
         _end_session(state, session_id, reason, at)
 
 
-def end_tokens(state: State, user_id: str, reason: str, at: float) -> None:
-    """End all API tokens of a user."""
-    for token_id in list(state.tokens_of.get(user_id, ())):
-        _end_token(state, token_id, reason, at)
-
-
 def _end_session(state: State, session_id: str, reason: str, at: float) -> None:
     session = state.sessions.pop(session_id)
     for refresh_hash in (session.refresh_hash, *session.spent):
         state.sessions_by_refresh.pop(refresh_hash, None)
-    _drop(state.sessions_of, session.user_id, session_id)
+    drop_from(state.sessions_of, session.user_id, session_id)
     hashes = [*session.spent, session.refresh_hash][-ENDED_HASHES_MAX:]
     remember(state, session_id, Ended(session.user_id, reason, at, hashes))
 
 
-def _end_token(state: State, token_id: str, reason: str, at: float) -> None:
-    token = state.tokens.pop(token_id)
-    del state.tokens_by_hash[token.token_hash]
-    _drop(state.tokens_of, token.user_id, token_id)
-    at = token.expires_at if reason == "expired" else at
-    remember(state, token_id, Ended(token.user_id, reason, at, [token.token_hash]))
-
-
-def _drop(index: dict[str, dict[str, None]], user_id: str, identifier: str) -> None:
+def drop_from(index: dict[str, dict[str, None]], user_id: str, identifier: str) -> None:
+    """Take an id out of a user's, and the user out of the index with the last of them."""
     del index[user_id][identifier]
     if not index[user_id]:
         del index[user_id]
@@ -53,12 +38,6 @@ def index_session(state: State, session: Session) -> None:
     state.sessions_of.setdefault(session.user_id, {})[session.id] = None
     for refresh_hash in (*session.spent, session.refresh_hash):
         state.sessions_by_refresh[refresh_hash] = session.id
-
-
-def index_token(state: State, token: ApiToken) -> None:
-    """Have a token found by its user and by its hash."""
-    state.tokens_of.setdefault(token.user_id, {})[token.id] = None
-    state.tokens_by_hash[token.token_hash] = token.id
 
 
 def _session_opened(state: State, event: ev.SessionOpened, fact: ev.Fact) -> None:
@@ -84,29 +63,8 @@ def _session_closed(state: State, event: ev.SessionClosed, fact: ev.Fact) -> Non
     _end_session(state, event.id, event.reason, at)
 
 
-def _token_created(state: State, event: ev.TokenCreated, fact: ev.Fact) -> None:
-    projects = None if event.projects is None else tuple(event.projects)
-    token = ApiToken(
-        event.id, event.user_id, event.name, event.token_hash, event.shown, tuple(event.roles), projects,
-        fact.at, event.expires_at,
-    )  # fmt: skip
-    state.tokens[event.id] = token
-    index_token(state, token)
-
-
-def _token_revoked(state: State, event: ev.TokenRevoked, fact: ev.Fact) -> None:
-    _end_token(state, event.id, event.reason, fact.at)
-
-
-def _token_used(state: State, event: ev.TokenUsed, fact: ev.Fact) -> None:
-    state.tokens[event.id].last_used_at = fact.at
-
-
-SESSION_FACTS: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
+SESSION_FACTS: Appliers = {
     ev.SessionOpened: _session_opened,
     ev.SessionRefreshed: _session_refreshed,
     ev.SessionClosed: _session_closed,
-    ev.TokenCreated: _token_created,
-    ev.TokenRevoked: _token_revoked,
-    ev.TokenUsed: _token_used,
 }

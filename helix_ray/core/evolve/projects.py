@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from helix_ray.core import events as ev
+from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.state import Project, State
 
 
@@ -27,7 +25,7 @@ def _member_removed(state: State, event: ev.MemberRemoved, fact: ev.Fact) -> Non
     del state.projects[event.id].members[event.user_id]
 
 
-PROJECT_FACTS: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
+PROJECT_FACTS: Appliers = {
     ev.ProjectSet: _project_set,
     ev.ProjectRemoved: _project_removed,
     ev.MemberAdded: _member_added,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from helix_ray.core import events as ev
+from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.state import LOSSES_REMEMBERED, State, Task, TaskClass, Worker
 
 # Why tasks lost their worker, where the fact itself does not say.
@@ -117,7 +115,7 @@ def _retired(state: State, event: ev.WorkerRetired, fact: ev.Fact) -> None:
     state.dirty.note(worker.id)
 
 
-WORKER_FACTS: dict[type[Any], Callable[[State, Any, ev.Fact], None]] = {
+WORKER_FACTS: Appliers = {
     ev.WorkerRegistered: _registered,
     ev.WorkerDrained: _drained,
     ev.WorkerLost: _lost,

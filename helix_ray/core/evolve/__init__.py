@@ -1,0 +1,46 @@
+"""Facts into state: total, boring, no policy. One function a kind; the lifecycle table has the last word.
+
+Policy belongs to decide: were it here, tomorrow's policy would rewrite yesterday.
+"""
+
+from __future__ import annotations
+
+from helix_ray.core import events as ev
+from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.evolve.attempts import ATTEMPT_FACTS
+from helix_ray.core.evolve.projects import PROJECT_FACTS
+from helix_ray.core.evolve.quotas import QUOTA_FACTS
+from helix_ray.core.evolve.receipts import RECEIPT_FACTS
+from helix_ray.core.evolve.record import RECORD_FACTS
+from helix_ray.core.evolve.sessions import SESSION_FACTS
+from helix_ray.core.evolve.tasks import TASK_FACTS
+from helix_ray.core.evolve.tokens import TOKEN_FACTS
+from helix_ray.core.evolve.users import USER_FACTS
+from helix_ray.core.evolve.workers import WORKER_FACTS
+from helix_ray.core.state import State
+
+APPLY: Appliers = {
+    **TASK_FACTS,
+    **ATTEMPT_FACTS,
+    **WORKER_FACTS,
+    **QUOTA_FACTS,
+    **PROJECT_FACTS,
+    **USER_FACTS,
+    **SESSION_FACTS,
+    **TOKEN_FACTS,
+    **RECEIPT_FACTS,
+    **RECORD_FACTS,
+}
+
+# Their `id` is a task's; TasksRetired is about many, and notes them itself.
+ABOUT_A_TASK = frozenset({*TASK_FACTS, *ATTEMPT_FACTS} - {ev.TasksRetired})
+
+
+def evolve(state: State, fact: ev.Fact) -> None:
+    """Fold one fact into the state. Raises IllegalMove, and changes nothing, for a move the table lacks."""
+    event = fact.event
+    APPLY[type(event)](state, event, fact)
+    if type(event) in ABOUT_A_TASK:
+        state.changed.append(event.id)  # type: ignore[union-attr]  # each of them has one
+    state.seq = fact.seq
+    state.at = fact.at

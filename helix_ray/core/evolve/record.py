@@ -1,0 +1,23 @@
+"""Facts that are on record only: nothing of the state follows from them."""
+
+from __future__ import annotations
+
+from helix_ray.core import events as ev
+from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.state import State
+
+
+def _refused(state: State, event: ev.LoginRefused | ev.RequestsRefused, fact: ev.Fact) -> None:
+    """Kept for the audit only."""
+
+
+def _on_record_only(state: State, event: ev.FactsErased | ev.Erased, fact: ev.Fact) -> None:
+    """What was erased had left the state before, so nothing of it changes."""
+
+
+RECORD_FACTS: Appliers = {
+    ev.LoginRefused: _refused,
+    ev.RequestsRefused: _refused,
+    ev.FactsErased: _on_record_only,
+    ev.Erased: _on_record_only,
+}

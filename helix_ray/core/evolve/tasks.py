@@ -1,0 +1,177 @@
+"""Facts about tasks, from their first to their last, into state."""
+
+from __future__ import annotations
+
+from helix_ray.core import events as ev
+from helix_ray.core import leases
+from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.evolve.attempts import end_lease
+from helix_ray.core.evolve.standing import (
+    count_unfinished,
+    dequeue,
+    doom,
+    drop,
+    enqueue,
+    index_unfinished,
+    index_waiting,
+    rewrite,
+    shift,
+    wait_no_more,
+)
+from helix_ray.core.evolve.workers import let_go, reload
+from helix_ray.core.lifecycle import TERMINAL, Status, move
+from helix_ray.core.state import LEVELS, State, Task, class_of
+
+
+def _submitted(state: State, event: ev.TaskSubmitted, fact: ev.Fact) -> None:
+    spec = event.spec
+    status = Status.WAITING if event.waits_for else Status.PENDING
+    task = Task(
+        event.id, fact.seq, event.owner, spec, LEVELS[spec.get("priority", "normal")],
+        class_of(spec, event.owner), status, fact.at, fact.at,
+    )  # fmt: skip
+    state.tasks[event.id] = task
+    count_unfinished(state, task, 1)
+    state.by_status[status] += 1
+    index_unfinished(state, task)
+    if event.waits_for:
+        task.waits_for.update(event.waits_for)
+        index_waiting(state, task)
+    else:
+        enqueue(state, task)
+
+
+def _released(state: State, event: ev.TaskReleased, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    status = move(task.status, "TaskReleased")
+    wait_no_more(state, task)
+    first = task.attempt > 0
+    shift(state, task, status, fact)
+    enqueue(state, task, first=first)
+
+
+def _completed(state: State, event: ev.TaskCompleted, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    shift(state, task, move(task.status, "TaskCompleted"), fact)
+    end_lease(task, leases.REPORTED)
+    task.result = event.result
+    task.error = None
+    task.progress = 100.0
+    _learn(state, task, event.duration_s)
+    if "shard" in task.spec:
+        _hand_in(state, task)
+    for other_id in state.dependents.pop(task.id, ()):
+        other = state.tasks[other_id]
+        other.waits_for.discard(task.id)
+        state.changed.append(other_id)
+        if not other.waits_for:
+            state.freed[other_id] = None
+    worker = state.workers.get(task.worker or "")
+    if worker is not None:
+        worker.completed += 1
+
+
+def _learn(state: State, task: Task, duration_s: float | None) -> None:
+    if duration_s is not None:
+        state.durations.note(task.task_class[:3], duration_s)
+
+
+def _hand_in(state: State, task: Task) -> None:
+    """Keep a shard's result with the task that it is a part of: the shard itself may leave memory before that ends."""
+    shard = task.spec["shard"]
+    whole = state.tasks.get(shard["of"])
+    if whole is not None:
+        # Not in place: a snapshot may hold the old one.
+        whole.parts = {**whole.parts, str(shard["index"]): task.result}
+        state.changed.append(whole.id)
+
+
+def _failed(state: State, event: ev.TaskFailed, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    shift(state, task, move(task.status, "TaskFailed"), fact)
+    end_lease(task, leases.ended_by_end(task.status, event.error))
+    _learn(state, task, event.duration_s)
+    wait_no_more(state, task)
+    task.error = event.error
+    task.result = event.result
+    doom(state, task.id)
+    worker = state.workers.get(task.worker or "")
+    if worker is not None:
+        worker.failed += 1
+
+
+def _cancelled(state: State, event: ev.TaskCancelled, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    shift(state, task, move(task.status, "TaskCancelled"), fact)
+    end_lease(task, leases.CANCELLED)
+    wait_no_more(state, task)
+    task.error = {"reason": "cancelled", "message": event.reason}
+    doom(state, task.id)
+
+
+def _edited(state: State, event: ev.TaskEdited, fact: ev.Fact) -> None:
+    task = state.tasks[event.id]
+    move(task.status, "TaskEdited")
+    spec = {**task.spec, **event.changes}
+    level, task_class = LEVELS[spec.get("priority", "normal")], class_of(spec, task.owner)
+    queued = task.status is Status.PENDING and task.id not in state.delayed
+    # A task whose class and priority stay keeps its place in the queue.
+    moved = queued and (level, task_class) != (task.level, task.task_class)
+    if moved:
+        dequeue(state, task)
+    holder = state.workers.get(task.worker or "")
+    if holder is not None and task.id in holder.running and task_class != task.task_class:
+        reload(state, holder, task.task_class, task_class)
+    if task.status not in TERMINAL:
+        count_unfinished(state, task, -1)
+    task.spec, task.level, task.task_class = spec, level, task_class
+    if task.status not in TERMINAL:
+        count_unfinished(state, task, 1)
+    task.updated_at = fact.at
+    state.deadlines.pop(task.id, None)
+    index_unfinished(state, task)
+    if moved:
+        enqueue(state, task)
+
+
+def _deleted(state: State, event: ev.TaskDeleted, fact: ev.Fact) -> None:
+    task = state.tasks.get(event.id)
+    if task is None or task.status in TERMINAL or event.id in state.rewritten:
+        rewrite(state, event.id, fact.seq)
+    if task is None:
+        # It was retired: only the history holds it, and follows this fact.
+        return
+    if task.status is Status.PENDING:
+        dequeue(state, task)
+    elif task.status is Status.RUNNING:
+        let_go(state, task, fact.seq)
+    wait_no_more(state, task)
+    drop(state, task)
+    doom(state, task.id)
+
+
+def _retired(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:
+    state.changed += event.ids
+    for task_id in event.ids:
+        task = state.tasks.get(task_id)
+        if task is None:
+            # Its facts were erased: folded from the beginning, the state never had it.
+            continue
+        status = task.status.value  # a plain string: a snapshot's keys are JSON
+        state.retired[status] = state.retired.get(status, 0) + 1
+        # The history has its newest end, or it would not leave: what is noted here and not in memory was deleted.
+        state.rewritten.pop(task_id, None)
+        drop(state, task)
+    state.retired_through = event.through_seq
+
+
+TASK_FACTS: Appliers = {
+    ev.TaskSubmitted: _submitted,
+    ev.TaskReleased: _released,
+    ev.TaskCompleted: _completed,
+    ev.TaskFailed: _failed,
+    ev.TaskCancelled: _cancelled,
+    ev.TaskEdited: _edited,
+    ev.TaskDeleted: _deleted,
+    ev.TasksRetired: _retired,
+}
