@@ -30,8 +30,8 @@ CONTAINERS_MAX = 500_000
 class Body:
     """A request's JSON value, and the bytes that it was read from."""
 
-    value: Any
-    raw: bytes = b""
+    value: Any = field(repr=False)
+    raw: bytes = field(default=b"", repr=False)
     _digest: list[bytes] = field(default_factory=list, compare=False, repr=False)
 
     def digest(self) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
 from typing import Any, Protocol
@@ -13,9 +13,9 @@ from typing import Any, Protocol
 class Tokens:
     """What a login gave. `expires_at` is ISO 8601; both refresh fields are None for a bare token."""
 
-    token: str
+    token: str = field(repr=False)
     expires_at: str | None = None
-    refresh_token: str | None = None
+    refresh_token: str | None = field(default=None, repr=False)
     refresh_expires_at: str | None = None
 
     @classmethod

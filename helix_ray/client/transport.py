@@ -63,8 +63,8 @@ class Request:
     method: str
     path: str
     params: Mapping[str, Any] = field(default_factory=dict)
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     idempotency_key: str | None = None
 
 
@@ -73,8 +73,8 @@ class Reply:
     """A 2xx answer: JSON values (None where there is no body); `attempts` counts how often it was sent."""
 
     status: int
-    data: Any
-    headers: Mapping[str, str]
+    data: Any = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     attempts: int
 
 

@@ -71,6 +71,8 @@ class Verb:
     # Roles that it is allowed to; to the system everything is.
     allowed: ClassVar[Roles]
     tokens: ClassVar[Tokens] = Tokens.UNBOUND
+    # The ways to what nobody may see of one (core/secrets.py).
+    secret_fields: ClassVar[tuple[str, ...]] = ()
 
 
 def may(principal: Principal, verb: type[Verb]) -> bool:

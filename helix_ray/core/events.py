@@ -13,11 +13,14 @@ from typing import Any, ClassVar, get_args
 
 from helix_ray.core.compact import compact
 from helix_ray.core.origin import NOWHERE, OK, REFUSED, Origin, Outcome
+from helix_ray.core.secrets import conceal
 
 
 @dataclass(slots=True)
 class TaskSubmitted:
     """A task was taken in. `waits_for` are the tasks it depends on that were unfinished then."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("spec.run.env.*", "spec.run.payload")
 
     id: str
     owner: str
@@ -105,6 +108,8 @@ class TaskCancelled:
 @dataclass(slots=True)
 class TaskEdited:
     """Fields of a task's spec were replaced."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("changes.run.env.*", "changes.run.payload")
 
     id: str
     changes: dict[str, Any]
@@ -208,6 +213,8 @@ class MemberRemoved:
 class UserCreated:
     """A user exists."""
 
+    secret_fields: ClassVar[tuple[str, ...]] = ("password_hash",)
+
     id: str
     username: str
     password_hash: str
@@ -233,6 +240,8 @@ class RolesChanged:
 class PasswordChanged:
     """A user has another password; sessions other than `kept_session` ended."""
 
+    secret_fields: ClassVar[tuple[str, ...]] = ("password_hash",)
+
     id: str
     password_hash: str
     kept_session: str | None = None
@@ -241,6 +250,8 @@ class PasswordChanged:
 @dataclass(slots=True)
 class SessionOpened:
     """A user logged in. `expires_at` in epoch seconds."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("refresh_hash",)
 
     id: str
     user_id: str
@@ -252,6 +263,8 @@ class SessionOpened:
 @dataclass(slots=True)
 class SessionRefreshed:
     """A refresh token was exchanged for another."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("refresh_hash",)
 
     id: str
     refresh_hash: str
@@ -269,6 +282,8 @@ class SessionClosed:
 @dataclass(slots=True)
 class TokenCreated:
     """A user has an API token. `shown` are its first characters; `projects` None: not bound to any."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("token_hash",)
 
     id: str
     user_id: str
@@ -327,6 +342,8 @@ class LoginRefused:
 class ReceiptKept:
     """The answer to an order with an idempotency key, so that the same key gets it again until `until`."""
 
+    secret_fields: ClassVar[tuple[str, ...]] = ("fingerprint", "data")
+
     id: str
     fingerprint: str
     data: dict[str, Any]
@@ -378,6 +395,7 @@ class Fact:
 
 for _kind in (Fact, Erased, *get_args(Event)):
     compact(_kind)
+    conceal(_kind)
 
 
 def subject_of(event: Event | Erased) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens, Verb
+from helix_ray.core.secrets import conceal
 
 
 class QuestionKind(Verb):
@@ -136,22 +137,26 @@ class ListUsers(QuestionKind):
     allowed = ADMINS
 
 
+@conceal
 @dataclass(frozen=True, slots=True)
 class GetSession(QuestionKind):
     """A session by id or by the hash of its refresh token."""
 
     allowed = SYSTEM_ONLY
+    secret_fields = ("refresh_hash",)
 
     session_id: str | None = None
     refresh_hash: str | None = None
 
 
+@conceal
 @dataclass(frozen=True, slots=True)
 class Identify(QuestionKind):
     """Who is behind a session id, or behind the hash of an API token; for API replicas only."""
 
     allowed = SYSTEM_ONLY
     short = True
+    secret_fields = ("token_hash",)
 
     session_id: str | None = None
     token_hash: str | None = None

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from helix_ray.core.changes import Changes
 from helix_ray.core.durations import Durations
 from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.secrets import conceal
 
 PRIORITIES = ("low", "normal", "high", "critical")
 LEVELS = {name: level for level, name in enumerate(PRIORITIES)}
@@ -53,9 +54,12 @@ class TaskClass(NamedTuple):
     gang: str = ""
 
 
+@conceal
 @dataclass(slots=True)
 class Task:
     """One task. `attempt` is the fencing number of the newest attempt (0: none yet)."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("spec.run.env.*", "spec.run.payload")
 
     id: str
     seq: int
@@ -127,9 +131,12 @@ class Worker:
     )  # (seq, task id, attempt, is assignment)
 
 
+@conceal
 @dataclass(slots=True)
 class User:
     """Somebody who may log in."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("password_hash",)
 
     id: str
     username: str
@@ -138,10 +145,13 @@ class User:
     created_at: float
 
 
+@conceal
 @dataclass(slots=True)
 class Session:
     """A login. `spent` holds hashes of refresh tokens that were exchanged, and when, the newest last: one that is seen
     again much later is a theft."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("refresh_hash", "spent")
 
     id: str
     user_id: str
@@ -151,9 +161,12 @@ class Session:
     spent: dict[str, float] = field(default_factory=dict)
 
 
+@conceal
 @dataclass(slots=True)
 class ApiToken:
     """A long-lived credential of a program. `shown` are the first characters of its secret, for people to tell it by."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("token_hash",)
 
     id: str
     user_id: str
@@ -168,9 +181,12 @@ class ApiToken:
     last_used_at: float | None = None
 
 
+@conceal
 @dataclass(slots=True)
 class Ended:
     """A session or API token that ended: why (core/ended.py), when, and the hashes that somebody may still come with."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("hashes",)
 
     user_id: str
     reason: str
@@ -178,9 +194,12 @@ class Ended:
     hashes: list[str]
 
 
+@conceal
 @dataclass(slots=True)
 class KeptReceipt:
     """The answer that an idempotency key gets again."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("fingerprint", "data")
 
     fingerprint: str
     data: dict[str, Any]
@@ -297,11 +316,11 @@ class State:
     # core/usernames.py: what spellings of one name have in common -> ids, in order of creation.
     users_by_key: dict[str, list[str]] = field(default_factory=dict)
     admins: set[str] = field(default_factory=set)  # ids of users with that role
-    sessions_by_refresh: dict[str, str] = field(default_factory=dict)
+    sessions_by_refresh: dict[str, str] = field(default_factory=dict, repr=False)
     sessions_of: dict[str, dict[str, None]] = field(default_factory=dict)  # user id -> ids, the oldest first
-    tokens_by_hash: dict[str, str] = field(default_factory=dict)
+    tokens_by_hash: dict[str, str] = field(default_factory=dict, repr=False)
     tokens_of: dict[str, dict[str, None]] = field(default_factory=dict)
-    ended_by_hash: dict[str, str] = field(default_factory=dict)
+    ended_by_hash: dict[str, str] = field(default_factory=dict, repr=False)
 
     def receipts(self, key: str) -> OrderedDict[str, KeptReceipt]:
         """Return the shelf that a key belongs to: keys our own plane made begin with `~`."""

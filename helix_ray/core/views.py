@@ -6,6 +6,7 @@ from typing import Any
 
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.liveness import Pulse
+from helix_ray.core.secrets import MASK
 from helix_ray.core.state import ApiToken, Project, Session, State, Task, User, Worker
 
 # Fields of a spec that a task's view shows as they were given.
@@ -55,10 +56,14 @@ def task_view(task: Task) -> dict[str, Any]:
 
 
 def shown_run(run: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a run without its bulk: pickled payloads and inference inputs stay out of listings."""
-    if run is None or ("payload" not in run and "inputs" not in run):
+    """Return a run as anybody may see it: without its bulk (pickled payloads, inference inputs), and with MASK for the values
+    of its environment."""
+    if run is None or run.keys().isdisjoint(("payload", "inputs", "env")):
         return run
-    return {name: value for name, value in run.items() if name not in ("payload", "inputs")}
+    shown = {name: value for name, value in run.items() if name not in ("payload", "inputs")}
+    if shown.get("env"):
+        shown["env"] = dict.fromkeys(shown["env"], MASK)
+    return shown
 
 
 def task_line(task: Task) -> dict[str, Any]:

@@ -8,7 +8,7 @@ name a class.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
@@ -58,10 +58,10 @@ class Assignment:
 
     task_id: str
     attempt: int
-    run: dict[str, Any]
+    run: dict[str, Any] = field(repr=False)
     timeout_s: float | None
     log_dir: str
-    payload: bytes | None = None
+    payload: bytes | None = field(default=None, repr=False)
     shard: tuple[int, int] | None = None
 
 

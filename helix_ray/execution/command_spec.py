@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 SHELL = "/bin/sh"
@@ -21,7 +21,7 @@ class CommandSpec:
     """A command ready to start: argv[0] still as given, working_dir None for the executor's own."""
 
     argv: tuple[str, ...]
-    env: dict[str, str]
+    env: dict[str, str] = field(repr=False)
     working_dir: str | None
     timeout_s: float | None
 

@@ -14,7 +14,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jwt
@@ -59,7 +59,7 @@ class Claims:
     issued_at: int
     expires_at: int
     # Of an API token (helix_ray/security/api_tokens.py): its hash. It has no session.
-    token_hash: str = ""
+    token_hash: str = field(default="", repr=False)
 
 
 class Tokens:

@@ -9,7 +9,7 @@ import duckdb
 
 from helix_ray.derived import names_passing_cause, set_aside
 
-LAYOUT = 3
+LAYOUT = 4
 MEMORY_MAX = "512MB"
 THREADS = 2
 # Of DuckDB's messages: "Could not set lock on file ...", "Corrupt database file: computed checksum ...".

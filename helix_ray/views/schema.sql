@@ -1,4 +1,4 @@
--- The history's file, layout 3. It can be deleted at any time: it is rebuilt from the journal.
+-- The history's file, layout 4. It can be deleted at any time: it is rebuilt from the journal.
 -- No indexes: rows come in the order of time, so DuckDB's zone maps find them by key and seq.
 
 CREATE TABLE IF NOT EXISTS submitted (
@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS submitted (
     project_id VARCHAR,
     run_kind   VARCHAR,          -- command, function, inference; NULL for work of people and external workers
     created_at DOUBLE  NOT NULL, -- epoch seconds, as all times here
-    spec       VARCHAR NOT NULL  -- JSON, as last edited; without pickled payloads and inference inputs
+    spec       VARCHAR NOT NULL  -- JSON, as last edited; without pickled payloads, inference inputs and secrets
 );
 
 -- One row a finished task. A task that is queued again or deleted loses its row.

@@ -87,8 +87,8 @@ def _submitted(fact: ev.Fact, event: ev.TaskSubmitted) -> Row:
 
 def _of_spec(spec: dict[str, Any]) -> tuple[str, str, str, str | None, str | None, str]:
     run = spec.get("run")
-    if run and ("payload" in run or "inputs" in run):
-        spec = {**spec, "run": shown_run(run)}
+    if run and (shown := shown_run(run)) is not run:
+        spec = {**spec, "run": shown}
     run_kind = run["kind"] if run else None
     return (
         spec["title"], spec["type"], spec.get("priority", "normal"), spec.get("project_id"), run_kind, _json(spec)

@@ -134,8 +134,9 @@ async def refresh_tokens(request: Request) -> Response:
     order = _order(request, body, origin_of(request))
     if key is not None:
         # "~": kept for minutes, as long as someone may still repeat the request.
+        # Keys are in the headers of facts, and hashes of tokens must not be: so this is the hash of a hash.
         told = fingerprint(present_hash.encode())
-        order = replace(order, key=f"~refresh:{present_hash}:{key}", fingerprint=told)
+        order = replace(order, key=f"~refresh:{told}:{key}", fingerprint=told)
     receipt = await services.execute(order)
     data = receipt.data
     if data.get("refused"):

@@ -131,14 +131,16 @@ def test_other_content_types_are_refused(admin: httpx.Client) -> None:
         assert error_of(answer, 400, "VALIDATION_ERROR")["details"]["field"] == "Content-Type"
 
 
-def test_all_fields_come_back(api: Api, admin: httpx.Client) -> None:
+def test_all_fields_but_secrets_come_back(api: Api, admin: httpx.Client) -> None:
     answer = admin.post("/tasks", json=WHOLE)
     assert answer.status_code == 201
     assert int(answer.headers["x-helix-seq"]) > 0
     TaskCreated.model_validate(answer.json(), strict=False)
     task = admin.get(f"/tasks/{answer.json()['id']}").json()
     TaskOut.model_validate(task)
-    expected = {**WHOLE, "deadline": "2100-01-01T00:00:00.000Z"}
+    # Values of the environment are secret: they go to the task, and are never shown.
+    run = {**WHOLE["run"], "env": {"A": "***"}}
+    expected = {**WHOLE, "deadline": "2100-01-01T00:00:00.000Z", "run": run}
     assert {name: task[name] for name in expected} == expected
 
 

@@ -164,7 +164,7 @@ def test_events_come_from_memory_or_from_the_journal(monkeypatch: pytest.MonkeyP
     engine.execute([submit(f"s{i}") for i in range(6)])
 
     def seqs(after: int, limit: int = 100) -> tuple[list[int], int]:
-        batch = engine.events(after, limit)
+        batch = engine.facts(after, limit)
         assert batch.head == 6
         return [fact.seq for fact in batch.facts], batch.cursor
 

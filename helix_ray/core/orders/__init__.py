@@ -9,7 +9,7 @@ crash makes the same ids and is recognised.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from helix_ray.core.access import Principal
 from helix_ray.core.compact import compact
@@ -47,6 +47,7 @@ from helix_ray.core.orders.workers import (
     RetireWorkers,
 )
 from helix_ray.core.origin import NOWHERE, Origin
+from helix_ray.core.secrets import conceal
 
 OrderBody = (
     SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks | SpreadEndings | RetireTasks
@@ -65,6 +66,8 @@ OrderBody = (
 @dataclass(frozen=True, slots=True)
 class Order:
     """An order's envelope. `key` is scoped to the principal by whoever fills it in."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("fingerprint",)
 
     body: OrderBody
     by: Principal
@@ -86,3 +89,4 @@ class Receipt:
 
 for _kind in (Order, Receipt, AttemptReport, Refusal, *get_args(OrderBody)):
     compact(_kind)
+    conceal(_kind)

@@ -13,6 +13,7 @@ class OpenSession(OrderKind):
     """A login that succeeded. `refresh_hash` is the SHA-256 of the refresh token, hex."""
 
     allowed = SYSTEM_ONLY
+    secret_fields = ("refresh_hash",)
     needs_key = True
     vital = True
 
@@ -28,6 +29,7 @@ class RefreshSession(OrderKind):
     """Exchange a refresh token; one that was used before closes the session."""
 
     allowed = SYSTEM_ONLY
+    secret_fields = ("refresh_hash", "next_hash")
     needs_key = True
     vital = True
 

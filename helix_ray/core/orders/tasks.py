@@ -19,6 +19,7 @@ class SubmitTasks(OrderKind):
     """
 
     allowed = WRITERS
+    secret_fields = ("specs.*.run.env.*", "specs.*.run.payload")
     tokens = Tokens.ALL
     needs_key = False  # by its seed: the same ids
 
@@ -32,6 +33,7 @@ class UpdateTask(OrderKind):
     """Report on a task or edit it: by the worker that holds it, or by a person who may change it."""
 
     allowed = WRITERS | WORKERS
+    secret_fields = ("edits.run.env.*", "edits.run.payload")
     tokens = Tokens.ALL
     needs_key = True
     conflict_kept_as = "late_report"

@@ -16,6 +16,7 @@ class CreateToken(OrderKind):
     """
 
     allowed = EVERYBODY
+    secret_fields = ("token_hash",)
     tokens = Tokens.NONE
     needs_key = True
 

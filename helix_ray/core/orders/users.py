@@ -13,6 +13,7 @@ class CreateUser(OrderKind):
     """Add a user. `only_if_missing` answers with the present one instead of a conflict (first start)."""
 
     allowed = ADMINS
+    secret_fields = ("password_hash",)
     needs_key = True
 
     username: str
@@ -47,6 +48,7 @@ class ChangePassword(OrderKind):
     """Replace a password; every session of the user but the asker's ends."""
 
     allowed = EVERYBODY
+    secret_fields = ("password_hash",)
     tokens = Tokens.NONE
     needs_key = True
 
