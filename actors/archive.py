@@ -25,8 +25,8 @@ from helix_ray.ports import ControlPlane
 if TYPE_CHECKING:
     from helix_ray.views.history import History
 
-NO_MASTER = Unavailable("history", "the control plane does not answer")
-BEHIND = Unavailable("history", "the history is being made again")
+NO_MASTER = Unavailable("history", "the control plane does not respond")
+BEHIND = Unavailable("history", "the history is being rebuilt")
 
 # Runs a call of the history on a thread: (function, arguments) -> its result.
 OnThread = Callable[..., Awaitable[Any]]

@@ -8,7 +8,7 @@ from typing import Any
 
 from helix_ray.execution.log import log_path
 
-_MARKER = re.compile(rb"\[helix: (\d+) bytes of older output were cut here\]\n")
+_MARKER = re.compile(rb"\[helix: (\d+) bytes of older output were removed here\]\n")
 _MARKER_BYTES_MAX = 100
 
 

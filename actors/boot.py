@@ -120,13 +120,13 @@ class Watch:
         try:
             said = self._ask(names.find(names.SUPERVISOR))
         except (ValueError, ray.exceptions.ActorDiedError):
-            log.warning("Ray has no supervisor, or has given it up: it is made again")
+            log.warning("the supervisor actor is gone; creating it again")
             with contextlib.suppress(ray.exceptions.RayError, ValueError):
                 roster.make(names.SUPERVISOR, self._settings, self._head)
         except ray.exceptions.RayError:
             hung = time.monotonic() - self._heard_at > HUNG_S_MAX
             if hung:
-                self._end("does not answer")
+                self._end("does not respond")
         else:
             self._pid, self._heard_at = said["pid"], time.monotonic()
             if said["fatal"] is not None:
@@ -143,7 +143,7 @@ class Watch:
 
     def _end(self, why: str) -> None:
         if self._pid is not None and roster.end(names.SUPERVISOR, self._pid):
-            log.error("the supervisor %s: process %d is ended", why, self._pid)
+            log.error("the supervisor %s; killing process %d", why, self._pid)
             self._pid = None
 
 

@@ -99,7 +99,7 @@ class Historian(LivingActor):
 
     async def _away(self) -> Unavailable | None:
         refusal = await self._life.not_ready(FIRST_TRY_S_MAX)
-        return None if refusal is None else Unavailable("history", refusal.reason or "it is starting")
+        return None if refusal is None else Unavailable("history", refusal.reason or "it is still starting")
 
     async def read_log(
         self, task_id: str, attempt: int, offset: int, limit_bytes: int
@@ -128,7 +128,7 @@ class Historian(LivingActor):
         try:
             set_aside(self._path, error)
         finally:
-            log.critical("the historian ends and is started again")
+            log.critical("the historian is restarting")
             logging.shutdown()
             os._exit(70)
 
@@ -140,7 +140,7 @@ class Historian(LivingActor):
         try:
             batch = await self._plane.events(self._history.cursor, FACTS_PER_INGEST_MAX, WAIT_S)
         except Refused as refused:
-            log.info("there are no facts to follow: %s", refused)
+            log.info("cannot follow the journal: %s", refused)
             await asyncio.sleep(PAUSE_S)
             return
         if batch.facts:

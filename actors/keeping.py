@@ -47,7 +47,7 @@ class Keeping:
             if hindrance is None:
                 raise
             self.journal = ReadingJournal(self._data_dir, secret)
-            log.error("the journal is open for reading only, until it can be opened whole: %s", hindrance)
+            log.error("the journal is open read-only until it can be opened for writing: %s", hindrance)
         return self.journal
 
     def _whole(self) -> SqliteJournal:
@@ -75,7 +75,7 @@ class Keeping:
         try:
             return self._whole()
         except Trouble as error:
-            log.warning("the journal cannot be opened whole yet: %s", error)
+            log.warning("cannot open the journal for writing yet: %s", error)
             reading.reopen()
             return None
 
@@ -83,7 +83,7 @@ class Keeping:
         """Go on with a journal that was opened whole."""
         engine.take(journal)
         self.journal = journal
-        log.info("epoch %d: the journal is open whole again", journal.epoch)
+        log.info("epoch %d: the journal is open for writing again", journal.epoch)
 
     def mark_head(self) -> None:
         """Make HEAD durable: it makes the next start safer, so a failure is said once, and tried again."""
@@ -92,5 +92,5 @@ class Keeping:
             self._said = False
         except OSError as error:
             if not self._said:
-                log.error("HEAD cannot be written and is tried again: %s", error)
+                log.error("cannot write HEAD, retrying: %s", error)
             self._said = True

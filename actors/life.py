@@ -35,7 +35,7 @@ GO_ON_S = 0.2
 CALL_S_MAX = 10.0
 CALL_AGAIN_S = 0.05
 REASON_CHARS_MAX = 300
-NO_ANSWER = "it does not answer"
+NO_ANSWER = "it does not respond"
 # The folders of a path inside a library's message.
 FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/:\"']+/)+")
 
@@ -96,7 +96,7 @@ class Life:
                     await self._known.wait()
             except TimeoutError:
                 return NotReady(None)
-        return None if self.lives else NotReady("it is being stopped" if self._stopped else self._reason)
+        return None if self.lives else NotReady("it is stopping" if self._stopped else self._reason)
 
     async def _live(self) -> None:
         pause_s, tries = AGAIN_S_MIN, 1
@@ -106,7 +106,7 @@ class Life:
             await asyncio.sleep(pause_s)
             pause_s, tries = min(2 * pause_s, AGAIN_S_MAX), tries + 1
         if self._reason is not None:
-            log.info("%s has opened what it needs, at try %d", self._name, tries)
+            log.info("%s is ready after %d tries", self._name, tries)
         self._reason = None
         self._opened.set()
         self._known.set()
@@ -119,7 +119,7 @@ class Life:
         except Fatal as fatal:
             self._reason, self._fatal = str(fatal), True
             self._known.set()
-            log.critical("%s cannot live: %s", self._name, fatal)
+            log.critical("%s cannot start: %s", self._name, fatal)
             return False
         except Exception as error:
             self._note(error, pause_s)
@@ -131,9 +131,7 @@ class Life:
         reason = reason_of(error)
         if reason != self._reason:
             surprise = None if isinstance(error, OSError) else error
-            log.warning(
-                "%s cannot open what it needs and tries again: %s", self._name, error, exc_info=surprise
-            )
+            log.warning("%s cannot start yet, retrying: %s", self._name, error, exc_info=surprise)
         self._reason = reason
         self._known.set()
 
@@ -142,7 +140,7 @@ class Life:
             try:
                 await work()
             except Exception:
-                log.exception("%s of %s failed and goes on", getattr(work, "__name__", "a loop"), self._name)
+                log.exception("%s of %s failed; continuing", getattr(work, "__name__", "a loop"), self._name)
                 await asyncio.sleep(GO_ON_S)
 
 
@@ -195,7 +193,7 @@ def _call_from_thread(me: Any) -> None:
                 ray.get(me.begin.remote(), timeout=CALL_S_MAX)
                 taken.set()
             except Exception as error:
-                log.debug("begin was not taken and is called again: %s", error)
+                log.debug("calling begin again, the first call failed: %s", error)
                 taken.wait(CALL_AGAIN_S)
 
     threading.Thread(target=call, name="begin", daemon=True).start()

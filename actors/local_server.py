@@ -88,7 +88,7 @@ class LocalServer:
         try:
             answer = (number, True, await self._methods[method](*arguments))
         except Exception as error:
-            log.exception("call of %s failed", method)
+            log.exception("call to %s failed", method)
             answer = (number, False, repr(error))
         if connection.transport is None:
             return
@@ -96,5 +96,5 @@ class LocalServer:
             connection.send(answer)
         except Exception as error:
             # An answer that cannot be a message: whoever waits for it must hear that there is none.
-            log.exception("the answer to %s cannot be sent", method)
+            log.exception("cannot send the answer to %s", method)
             connection.send((number, False, repr(error)))

@@ -230,7 +230,7 @@ class Master(LivingActor):
             path = await self._local.listen()
         except OSError as error:
             # Callers of this host come through Ray then, as those of others do.
-            log.warning("no socket for callers of this host: %s", error)
+            log.warning("no Unix socket for callers on this host: %s", error)
             path = ""
         lives = self._life.lives
         return {
@@ -261,7 +261,7 @@ class Master(LivingActor):
             raise
         except BaseException:
             # Memory may be ahead of the disk: end at once, with no clean-up that could write.
-            log.critical("the master ends and will be started again", exc_info=True)
+            log.critical("the master exits and will be restarted", exc_info=True)
             logging.shutdown()
             os._exit(70)
 
@@ -360,7 +360,7 @@ class Master(LivingActor):
 
     def _signing_keys(self, by: Principal) -> Answer:
         if "system" not in by.roles:
-            return forbidden("Signing keys are for this cluster's API replicas only")
+            return forbidden("Only this cluster's API replicas can read the signing keys")
         return {"current": self._keys.current, "secrets": dict(self._keys.secrets)}
 
 
@@ -369,7 +369,7 @@ def _board_of(data_dir: Path) -> BoardWriter | None:
     try:
         return BoardWriter(data_dir)
     except OSError as error:
-        log.warning("replicas keep no reads: %s", error)
+        log.warning("replicas cannot cache reads: %s", error)
         return None
 
 

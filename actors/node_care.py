@@ -86,7 +86,7 @@ class NodeCare:
             self._cares[node_id] = asyncio.get_running_loop().create_task(care)
             self._cares[node_id].add_done_callback(partial(self._cared, node_id))
         if self._cares:
-            # One that does not answer, because its link is cut, keeps nobody else waiting.
+            # One that does not respond, because its link is cut, keeps nobody else waiting.
             await asyncio.wait(list(self._cares.values()), timeout=EVERY_S)
         for node_id in (set(self._handles) | set(self._waiting)) - set(alive):
             self._handles.pop(node_id, None)
@@ -100,14 +100,14 @@ class NodeCare:
         registered = {worker["node_id"]: worker["id"] for worker in workers if worker["status"] != "lost"}
         ids = self._identities.assign(labels, registered, time.monotonic())
         for node_id in set(alive) - set(ids):
-            self._waiting[node_id] = f"another live node has the name {labels[node_id]}"
+            self._waiting[node_id] = f"another live node is already named {labels[node_id]}"
             log.info("node %s waits: %s", node_id[:12], self._waiting[node_id])
         return ids
 
     def _cared(self, node_id: str, care: asyncio.Task[None]) -> None:
         del self._cares[node_id]
         if not care.cancelled() and care.exception() is not None:
-            log.error("caring for node %s failed and goes on", node_id[:12], exc_info=care.exception())
+            log.error("reconciling node %s failed; continuing", node_id[:12], exc_info=care.exception())
 
     async def _care_for(self, node: dict[str, Any], worker_id: str, free: dict[str, float] | None) -> None:
         """Make the node's worker if there is none; it says itself when it is registered."""
@@ -131,7 +131,7 @@ class NodeCare:
                 # Ray has given it up: a handle of the dead one would be asked for ever.
                 self._handles.pop(node_id, None)
             self._waiting[node_id] = reason_of(error)
-            log.info("worker of node %s does not answer yet: %s", node_id[:12], self._waiting[node_id])
+            log.info("the worker of node %s does not respond yet: %s", node_id[:12], self._waiting[node_id])
 
     async def _lose(self, workers: list[dict[str, Any]], known: set[str]) -> None:
         for worker in workers:

@@ -226,12 +226,12 @@ class NodeWorker(LivingActor):
                     continue
                 taken = len(reports)
                 if isinstance(answer, Rejected):
-                    log.error("reports refused: %s", answer)
+                    log.error("the master rejected reports: %s", answer)
                     await self._report_one_by_one(reports)
                 else:
                     taken = answer.data["taken"]
                     if answer.data["stale"]:
-                        log.info("%d reports came too late", len(answer.data["stale"]))
+                        log.info("%d reports arrived too late", len(answer.data["stale"]))
                 del self._outgoing[:taken]
 
     async def _report_one_by_one(self, reports: Sequence[AttemptReport]) -> None:
@@ -293,7 +293,10 @@ class NodeWorker(LivingActor):
 
     def _cut_off(self) -> None:
         """End all that runs here, and be another worker's life from now on: what it held was given to others."""
-        log.error("not heard for %g s: what runs here is ended", self._settings.node_fence_s)
+        log.error(
+            "no contact with the master for %g s: stopping everything that runs here",
+            self._settings.node_fence_s,
+        )
         self._host.kill_all()
         self._dispatch = Dispatch(self._offer["resources"])
         self._stop_at.clear()
@@ -322,7 +325,7 @@ class NodeWorker(LivingActor):
             refused = {
                 "reason": "bad_spec",
                 "type": "ValueError",
-                "message": f"Ray refuses these resources: {error}",
+                "message": f"Ray rejected these resources: {error}",
             }
             for item in self._dispatch.hand_back(demand):
                 self._report(AttemptReport(*item.key, "failed", error=refused, retryable=False))
@@ -371,7 +374,7 @@ class NodeWorker(LivingActor):
             killed = running.key in self._killed
             self._killed.discard(running.key)
             if killed and why == "timeout":
-                message = "the function did not stop when its time was over, and was killed"
+                message = "the function did not stop at its timeout and was killed"
                 error = {"reason": "timeout", "type": "TimeoutError", "message": message}
                 self._report(AttemptReport(*running.key, "failed", error=error))
             elif why != "cancelled":

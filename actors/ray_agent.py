@@ -23,7 +23,7 @@ def main() -> None:
     try:
         ray_seams.leave_out_agent_modules()
     except SeamMoved as moved:
-        logging.getLogger(__name__).warning("the agent loads all modules of the dashboard: %s", moved)
+        logging.getLogger(__name__).warning("Ray's agent loads every dashboard module: %s", moved)
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

@@ -71,7 +71,7 @@ def _without_dashboard() -> None:
     """
 
     def lacks_dashboard() -> ImportError:
-        return ImportError("the dashboard is not wanted here")
+        return ImportError("the dashboard is disabled here")
 
     def without_api_server(self: Any, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
         self._webui_url = ""

@@ -1,4 +1,4 @@
-"""What a request needs, asked all at once: who does not answer, or says why not, is missing."""
+"""What a request needs, asked all at once: who does not respond, or says why not, is missing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def _in_time(ask: Awaitable[str | None]) -> str | None:
     except (TimeoutError, RayError):
         return NO_ANSWER
     except ValueError:
-        return "it is not there"
+        return "it does not exist"
 
 
 async def _actor(name: str) -> str | None:
@@ -72,4 +72,4 @@ async def _workers(list_workers: ListThem) -> str | None:
         return answer.message
     if any(worker["kind"] == "node" and worker["status"] != "lost" for worker in answer["workers"]):
         return None
-    return "no node has a worker that is heard"
+    return "no node worker sends heartbeats"

@@ -138,7 +138,7 @@ def _failure(assignment: Assignment, outcome: Outcome) -> dict[str, Any] | None:
 def _error(outcome: Outcome) -> dict[str, Any]:
     error = outcome.error
     if error is None:
-        return {"reason": "failed", "type": "unknown", "message": "the executor gave no reason"}
+        return {"reason": "failed", "type": "unknown", "message": "the executor did not report a reason"}
     said: dict[str, Any] = {"reason": error.reason, "type": error.type, "message": error.message}
     if error.traceback is not None:
         said["traceback"] = error.traceback

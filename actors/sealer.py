@@ -40,7 +40,7 @@ class Sealer:
             while await self._move_one():
                 pass
         except (OSError, sqlite3.Error, JournalDamaged) as error:
-            log.error("old facts cannot leave the journal's file and are tried again later: %s", error)
+            log.error("cannot move old facts to a segment, retrying later: %s", error)
             self._not_before = time.monotonic() + TRY_AGAIN_S
 
     async def _move_one(self) -> bool:
@@ -52,5 +52,5 @@ class Sealer:
             return False
         sealed = await asyncio.to_thread(journal.seal, first)
         journal.adopt(sealed)
-        log.info("facts %d to %d are in %s", sealed.first, sealed.last, sealed.file)
+        log.info("moved facts %d to %d to %s", sealed.first, sealed.last, sealed.file)
         return True

@@ -68,7 +68,7 @@ class Seam:
         try:
             names = tuple(inspect.signature(found).parameters)
         except (TypeError, ValueError):
-            raise self._moved("is no function") from None
+            raise self._moved("is not a function") from None
         has = names[1:] if names[:1] == ("self",) else names
         if has != self.parameters:
             raise self._moved(f"takes ({', '.join(has)}), expected ({', '.join(self.parameters or ())})")
@@ -79,8 +79,8 @@ class Seam:
         except PackageNotFoundError:
             installed = "which is not installed"
         return SeamMoved(
-            f"{self.package} {installed} does not fit: {self.place}.{self.name} {how}; "
-            f"install {self.package} as pyproject.toml names it"
+            f"{self.package} {installed} is not supported: {self.place}.{self.name} {how}; "
+            f"install the version of {self.package} that pyproject.toml requires"
         )
 
 

@@ -48,7 +48,7 @@ class Snapshotter:
         if not self._engine.snapshot_due() or time.monotonic() < self._not_before:
             return
         if not await self.keep():
-            log.error("a snapshot could not be made; the next start folds a longer tail")
+            log.error("could not make a snapshot; the next start has to fold more facts")
             self._not_before = time.monotonic() + TRY_AGAIN_S
 
     async def keep(self) -> bool:
@@ -59,7 +59,7 @@ class Snapshotter:
             try:
                 child = os.fork()
             except OSError:
-                log.exception("no process for a snapshot")
+                log.exception("cannot start a process for a snapshot")
                 return False
             if child == 0:
                 _dump_and_die(self._engine, file)
@@ -72,7 +72,7 @@ class Snapshotter:
         try:
             self._journal().save_packed_snapshot(seq, snapshot.FOLD_VERSION, packed)
         except (OSError, sqlite3.Error) as error:
-            log.warning("the snapshot at %d could not be written: %s", seq, error)
+            log.warning("could not write the snapshot at %d: %s", seq, error)
             return False
         self._engine.snapshot_kept(seq)
         return True

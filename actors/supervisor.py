@@ -133,7 +133,7 @@ class Supervisor(LivingActor):
             reason = NO_ANSWER if self._said.get(name, {}).get("pid") else STARTING
             self._note(name, {"ready": False, "reason": reason, "fatal": False})
             if now - self._heard_at[name] > HUNG_S_MAX:
-                self._end(name, self._said[name].get("pid"), "has not answered", HUNG_S_MAX)
+                self._end(name, self._said[name].get("pid"), "has not responded", HUNG_S_MAX)
                 self._heard_at[name] = now
         else:
             self._heard_at[name] = time.monotonic()
@@ -147,13 +147,13 @@ class Supervisor(LivingActor):
         self._said[name] = {"pid": before.get("pid"), **said}
 
     async def _make(self, name: str) -> None:
-        log.warning("Ray has no %s, or has given it up: it is made again", name)
+        log.warning("actor %s is gone; creating it again", name)
         self._note(name, {"ready": False, "reason": "it is made again", "fatal": False})
         try:
             await asyncio.to_thread(roster.make, name, self._settings, self._head)
         except (ray.exceptions.RayError, ValueError) as error:
-            log.warning("%s cannot be made: %s", name, error)
+            log.warning("cannot create %s: %s", name, error)
 
     def _end(self, name: str, pid: int | None, why: str, seconds: float) -> None:
         if pid is not None and roster.end(name, pid):
-            log.error("%s %s for %g s: process %d is ended", name, why, seconds, pid)
+            log.error("%s %s for %g s; killing process %d", name, why, seconds, pid)

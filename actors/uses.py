@@ -71,7 +71,7 @@ class UseStore:
             return
         self._owed, self._before, self._again_at = {}, None, float("-inf")
         if self._said is not None:
-            log.info("%s is written again", self._path.name)
+            log.info("%s can be written again", self._path.name)
             self._said = None
 
     def close(self) -> None:
@@ -103,12 +103,12 @@ class UseStore:
                 set_aside(self._path, error)
             self._again_at = float("-inf")
         if self._said is None:
-            log.warning("%s cannot be written; requests are counted in memory: %s", self._path.name, error)
+            log.warning("cannot write %s; counting requests in memory only: %s", self._path.name, error)
         self._said = str(error)
 
     def _connected(self) -> sqlite3.Connection:
         if self._path.is_dir():
-            set_aside(self._path, "it is a folder")
+            set_aside(self._path, "it is a directory")
         try:
             return _opened(self._path)
         except sqlite3.Error as error:

@@ -31,7 +31,7 @@ from rich.progress import (
 from helix_ray.client import Client, HelixError, Retries
 
 RUN_S_MAX = 300.0
-# The server is on this machine: if it does not answer for so long, it does not answer.
+# The server is on this machine: if it does not respond for so long, it does not respond.
 RETRY_S_MAX = 20.0
 EXIT_INTERRUPTED = 130
 

@@ -37,7 +37,7 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
                 raise SystemExit(f"{method} {path}: {said}")
             pause_s = max(pause_s, float(answer.headers.get("Retry-After", 0)))
         except requests.RequestException as error:
-            said = f"{URL} does not answer ({type(error).__name__})"
+            said = f"{URL} does not respond ({type(error).__name__})"
         time.sleep(pause_s)
     raise SystemExit(f"Gave up after {TRIES_MAX} tries: {said}")
 

@@ -25,7 +25,7 @@ def call(method: str, path: str, **options: Any) -> Any:
             response = requests.request(method, URL + path, timeout=WAIT_S + 10, **options)
         except requests.RequestException as error:
             raise SystemExit(
-                f"{URL} does not answer ({type(error).__name__}); is `helix up` running?"
+                f"{URL} does not respond ({type(error).__name__}); is `helix up` running?"
             ) from None
         if response.status_code not in TRY_AGAIN:
             break

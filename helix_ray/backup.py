@@ -72,9 +72,9 @@ class Manifest:
 
 def back_up(data_dir: Path, target: Path, progress: Progress) -> Manifest:
     """Copy a data directory, in use or not, to a folder that is not there yet or empty. Raises BackupFailed."""
-    with _plainly(f"{data_dir} was not backed up"):
+    with _plainly(f"{data_dir} could not be backed up"):
         if not (data_dir / FILE_NAME).is_file():
-            raise BackupFailed(f"there is no journal in {data_dir}")
+            raise BackupFailed(f"{data_dir} does not contain a journal")
         _must_be_empty(target)
         with _draft_of(target) as draft:
             manifest = _copy(data_dir, draft, progress)
@@ -86,7 +86,7 @@ def back_up(data_dir: Path, target: Path, progress: Progress) -> Manifest:
 
 def restore(source: Path, data_dir: Path, progress: Progress) -> Manifest:
     """Put a backup in place as a data directory that is not there yet or empty. Raises BackupFailed."""
-    with _plainly(f"{source} was not restored"):
+    with _plainly(f"{source} could not be restored"):
         manifest = verify(source, progress)
         _must_not_run(data_dir)
         _must_be_empty(data_dir)
@@ -96,7 +96,7 @@ def restore(source: Path, data_dir: Path, progress: Progress) -> Manifest:
         try:
             _put_in_place(source, data_dir)
             if verify(data_dir, progress, manifest) != manifest:
-                raise BackupFailed(f"{source} changed while it was restored")
+                raise BackupFailed(f"{source} changed while it was being restored")
         except BaseException:
             _empty(data_dir)
             raise
@@ -110,11 +110,13 @@ def verify(folder: Path, progress: Progress, manifest: Manifest | None = None) -
     manifest = manifest or _manifest(folder)
     claim = HeadFile(folder / HEAD, _signing_key(folder)).read()
     if claim is None or (claim.seq, claim.hash) != (manifest.seq, manifest.hash):
-        raise BackupFailed(f"{folder / HEAD} does not vouch for fact {manifest.seq}: it is not this backup's")
+        raise BackupFailed(
+            f"{folder / HEAD} does not match fact {manifest.seq}: it does not belong to this backup"
+        )
     seq, last_hash = _check(folder / FILE_NAME, claim, progress)
     if (seq, last_hash) != (manifest.seq, manifest.hash):
         raise BackupFailed(
-            f"{folder / FILE_NAME} ends with fact {seq}, not with fact {manifest.seq} as it should"
+            f"{folder / FILE_NAME} ends with fact {seq}, but must end with fact {manifest.seq}"
         )
     return manifest
 
@@ -132,7 +134,7 @@ def _copy(data_dir: Path, draft: Path, progress: Progress) -> Manifest:
         _sync(draft / SEGMENTS)
     seq, last_hash = _check(draft / FILE_NAME, acknowledged, progress)
     if seq == 0:
-        raise BackupFailed(f"the journal in {data_dir} holds no facts")
+        raise BackupFailed(f"the journal in {data_dir} contains no facts")
     epoch = _epoch(draft / FILE_NAME)
     head = HeadFile(draft / HEAD, key)
     head.start(Claim(seq, last_hash, epoch, time.time()))
@@ -232,7 +234,7 @@ def _draft_of(target: Path) -> Iterator[Path]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BackupFailed(f"another backup to {target} is being made") from None
+            raise BackupFailed(f"another backup to {target} is in progress") from None
         try:
             _empty(draft)
             yield draft
@@ -250,7 +252,7 @@ def _check(path: Path, claim: Claim | None, progress: Progress) -> tuple[int, st
     """Check every fact of a journal's file; return the newest one's seq and what HEAD says of it (hex)."""
     with contextlib.closing(connect(path, "ro")) as con:
         if not has_tables(con):
-            raise JournalDamaged(f"{path} holds no journal")
+            raise JournalDamaged(f"{path} does not contain a journal")
         total = con.execute("SELECT coalesce(max(seq), 0) FROM facts").fetchone()[0]
         return check_all(con, claim, lambda seq: progress("checking", seq / max(1, total)))
 
@@ -262,7 +264,7 @@ def _epoch(path: Path) -> int:
 
 def _signing_key(folder: Path) -> bytes:
     if not (folder / HEAD_KEY).is_file():
-        raise BackupFailed(f"{folder / HEAD_KEY} is missing: without it nothing there can be verified")
+        raise BackupFailed(f"{folder / HEAD_KEY} is missing, and the backup cannot be verified without it")
     ring = load_or_create_key(folder, HEAD_KEY)
     return ring.secrets[ring.current]
 
@@ -272,11 +274,11 @@ def _manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest(**orjson.loads(path.read_bytes()))
     except FileNotFoundError:
-        raise BackupFailed(f"{folder} is not a finished backup: it has no {MANIFEST}") from None
+        raise BackupFailed(f"{folder} is not a complete backup: it has no {MANIFEST}") from None
     except (TypeError, orjson.JSONDecodeError):
         raise BackupFailed(f"{path} is damaged") from None
     if manifest.format != FORMAT:
-        raise BackupFailed(f"{folder} has format {manifest.format}; this release knows {FORMAT}")
+        raise BackupFailed(f"{folder} has format {manifest.format}; this release supports format {FORMAT}")
     return manifest
 
 
@@ -284,7 +286,7 @@ def _must_be_empty(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise BackupFailed(f"{folder} is not a folder")
     if folder.exists() and any(path.name not in NOT_OURS for path in folder.iterdir()):
-        raise BackupFailed(f"{folder} is not empty: name a folder that is not there yet")
+        raise BackupFailed(f"{folder} is not empty: give the name of a folder that does not exist")
 
 
 def _must_not_run(data_dir: Path) -> None:
@@ -294,7 +296,7 @@ def _must_not_run(data_dir: Path) -> None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise BackupFailed(
-                    f"a server runs on {data_dir}: end it with: helix down --data-dir {data_dir}"
+                    f"a server is running on {data_dir}; stop it with: helix down --data-dir {data_dir}"
                 ) from None
 
 

@@ -183,7 +183,7 @@ def parse_node_resources(text: str) -> list[dict[str, float]]:
     try:
         nodes: Any = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"node resources are not JSON: {error}") from None
+        raise ValueError(f"node resources must be valid JSON: {error}") from None
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
         raise ValueError('node resources must be a JSON list of objects, like [{},{"GPU":1}]')
     for node in nodes:

@@ -44,7 +44,7 @@ def names_passing_cause(message: str) -> bool:
 def set_aside(path: Path, why: object) -> Path:
     """Give a damaged file and what belongs to it another name, say so in the log, and return that name."""
     aside = path.with_name(f"{path.name}{ASIDE_SUFFIX}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
-    log.warning("%s cannot be used, is set aside as %s and made again: %s", path, aside.name, why)
+    log.warning("%s cannot be used; moved it to %s and creating it again: %s", path, aside.name, why)
     path.replace(aside)
     for suffix in COMPANIONS:
         companion = path.with_name(path.name + suffix)

@@ -1,6 +1,6 @@
 """JSON by orjson, held to what core/values.py calls plain: a quick check, and reading without a silent change.
 
-orjson is quick and has habits that must not leak: it reads an integer beyond 64 bits as a rounded float, writes what is no
+orjson is quick and has habits that must not leak: it reads an integer does not fit in 64 bits as a rounded float, writes what is no
 number as null, and refuses to write 255 levels though it reads 1,024.
 """
 

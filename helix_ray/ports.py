@@ -26,7 +26,7 @@ class Batch:
     gap: bool = False
 
 
-STARTING = "it is starting"
+STARTING = "it is still starting"
 
 
 @dataclass(frozen=True, slots=True)

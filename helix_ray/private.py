@@ -44,15 +44,15 @@ def narrow_folder(folder: Path) -> None:
     if not found.st_mode & OTHERS:
         return
     mend = f"chmod -R go= {shlex.quote(str(folder))}"
-    open_to_others = f"{folder} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})"
+    open_to_others = f"{folder} can be accessed by other users (mode {stat.S_IMODE(found.st_mode):04o})"
     if found.st_uid != os.geteuid():
-        raise TooWide(f"{open_to_others} and belongs to user id {found.st_uid}, who can mend it with: {mend}")
+        raise TooWide(f"{open_to_others} and belongs to user id {found.st_uid}, who can fix it with: {mend}")
     if not _is_ours(folder):
-        raise TooWide(f"{open_to_others} and holds other files: name an empty folder, or run: {mend}")
+        raise TooWide(f"{open_to_others} and contains other files: choose an empty folder, or run: {mend}")
     with contextlib.suppress(OSError):
         folder.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
     if folder.stat().st_mode & OTHERS:
-        raise TooWide(f"{open_to_others} and its file system does not let it be changed; try: {mend}")
+        raise TooWide(f"{open_to_others} and its file system does not allow changing that; try: {mend}")
 
 
 def _is_ours(folder: Path) -> bool:

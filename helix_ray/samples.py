@@ -52,7 +52,7 @@ def count_primes(limit: int) -> int:
     Raises ValueError where limit is above PRIMES_LIMIT_MAX.
     """
     if limit > PRIMES_LIMIT_MAX:
-        raise ValueError(f"limit is {limit}, at most {PRIMES_LIMIT_MAX} is taken")
+        raise ValueError(f"limit must be at most {PRIMES_LIMIT_MAX}, not {limit}")
     if limit < 3:
         return 0
     is_prime = bytearray([1]) * limit
@@ -66,7 +66,7 @@ def count_primes(limit: int) -> int:
 def mean_of(values: list[float]) -> float:
     """Return the arithmetic mean; raises ValueError for an empty list."""
     if not values:
-        raise ValueError("the mean of no values is not defined")
+        raise ValueError("the mean of an empty list is undefined")
     return math.fsum(values) / len(values)
 
 

@@ -25,6 +25,6 @@ def too_few(allowed: int) -> str | None:
     if allowed >= OPEN_FILES_MIN:
         return None
     return (
-        f"only {allowed} open files are allowed to a process, and {OPEN_FILES_MIN} are needed for more than a few "
+        f"a process may have only {allowed} open files, but {OPEN_FILES_MIN} are needed to serve more than a few "
         f"connections: raise the hard limit (ulimit -Hn {OPEN_FILES}, or LimitNOFILE= of its service)"
     )

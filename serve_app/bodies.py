@@ -107,7 +107,7 @@ def _reworded(error: dict[str, Any]) -> Mapping[str, Any]:
         return {**error, "type": "missing", "loc": (*error["loc"], "kind"), "msg": "Field required"}
     if kind == "union_tag_invalid":
         expected = error["ctx"]["expected_tags"]
-        message = f"Input should be one of {expected}"
+        message = f"must be one of {expected}"
         loc = (*error["loc"], "kind")
         return {"type": "literal_error", "loc": loc, "msg": message, "ctx": {"expected": expected}}
     if kind == "value_error":

@@ -77,7 +77,7 @@ def watched_app(settings: Settings) -> ASGIApp:
                 watch.look()
             except Exception:
                 # Also what is fatal: /readyz says it, and whoever reads that has replicas to end.
-                log.exception("the control plane cannot go on, or cannot be watched")
+                log.exception("the control plane cannot continue or cannot be monitored")
             time.sleep(WATCH_EVERY_S)
 
     threading.Thread(target=look_on, name="watch", daemon=True).start()
@@ -138,7 +138,7 @@ def app(arguments: dict[str, str]) -> serve.Application:
         ray.init(address="auto", log_to_driver=False)
     password = boot.start(settings, _head_node(), all_nodes=False)
     if password is not None:
-        print(f"administrator: admin, password: {password} (shown this once)", flush=True)
+        print(f"administrator: admin, password: {password} (shown only once)", flush=True)
     # The keys and the master's socket are on the head's disk.
     here = {"resources": {HEAD_RESOURCE: 0.001}}
     return application(settings, watched_app, here, settings.api_replicas or 1)

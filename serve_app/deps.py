@@ -192,7 +192,7 @@ async def ask_within(control: ControlPlane, question: Question, limit_s: float) 
             answer = await control.query(question, SYSTEM)
     except TimeoutError:
         answer = Rejected(
-            ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not answer", {"retry_after_s": 1}
+            ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not respond", {"retry_after_s": 1}
         )
     if isinstance(answer, Rejected):
         raise Refused(answer)

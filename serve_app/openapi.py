@@ -27,21 +27,21 @@ REF: Final = "#/components/schemas/{model}"
 METHODS: Final = frozenset({"get", "put", "post", "delete"})
 
 _ERRORS: Final = {
-    400: "VALIDATION_ERROR: a field is missing, unknown or invalid; `details.field` names it",
-    401: "UNAUTHORIZED: no token, an invalid one, or a session that has ended",
-    403: "FORBIDDEN: the user's roles do not allow this, or the user is no member of the project",
-    404: "NOT_FOUND: it does not exist, or not for this user",
-    409: "CONFLICT: the present state, or an Idempotency-Key, contradicts the request",
-    413: "PAYLOAD_TOO_LARGE: the body is over its limit",
+    400: "VALIDATION_ERROR: a field is missing, unknown or invalid; see `details.field`",
+    401: "UNAUTHORIZED: the token is missing or invalid, or its session has ended",
+    403: "FORBIDDEN: the user's roles do not allow this, or the user is not a member of the project",
+    404: "NOT_FOUND: it does not exist or this user cannot see it",
+    409: "CONFLICT: the request conflicts with the current state or with an earlier use of its Idempotency-Key",
+    413: "PAYLOAD_TOO_LARGE: the body exceeds its limit",
     429: "RATE_LIMIT_EXCEEDED: see Retry-After",
-    500: "INTERNAL_ERROR: a fault of the server, logged under the request's id",
-    503: "SERVICE_UNAVAILABLE: try again after Retry-After",
+    500: "INTERNAL_ERROR: an internal error, logged under the request id",
+    503: "SERVICE_UNAVAILABLE: retry after Retry-After",
 }
 _KEY_PARAMETER: Final = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same key and body get the first answer again; the same key with another body is a CONFLICT.",
+    "description": "A request with the same key and body returns the first answer again; the same key with another body is a CONFLICT.",
     "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": "^[ -~]+$"},
 }
 _INTEGER: Final = {"schema": {"type": "integer"}}
@@ -51,11 +51,11 @@ _HEADERS: Final = {
 }
 _SEQ_HEADER: Final = {"X-Helix-Seq": {"$ref": "#/components/headers/X-Helix-Seq"}}
 _HEADERS_DESCRIBED: Final = {
-    "X-Request-ID": {"description": "The request's id.", "schema": {"type": "string"}},
-    "X-RateLimit-Limit": {"description": "Requests in a window.", **_INTEGER},
+    "X-Request-ID": {"description": "The request id.", "schema": {"type": "string"}},
+    "X-RateLimit-Limit": {"description": "Number of requests allowed in a window.", **_INTEGER},
     "X-RateLimit-Remaining": {"description": "Requests left.", **_INTEGER},
-    "X-RateLimit-Reset": {"description": "When more are left, in epoch seconds.", **_INTEGER},
-    "X-Helix-Seq": {"description": "The journal's position after the change.", **_INTEGER},
+    "X-RateLimit-Reset": {"description": "Time when the window resets, in epoch seconds.", **_INTEGER},
+    "X-Helix-Seq": {"description": "Journal position after the change.", **_INTEGER},
 }
 
 # Taken out of the document again: what a query parameter names may not be there.

@@ -132,7 +132,9 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         return refusal_response(Rejected(ErrorCode.NOT_FOUND, _MESSAGES[404], details), request.scope)
     if isinstance(error.__cause__, (ValueError, RecursionError)):
         malformed = invalid(
-            "Malformed JSON", field="body", reason="not UTF-8, nested too deep, or a number too long"
+            "Malformed JSON",
+            field="body",
+            reason="not valid UTF-8, nested too deeply, or a number that is too long",
         )
         return refusal_response(malformed, request.scope)
     fallback = ErrorCode.INTERNAL_ERROR if error.status_code >= 500 else ErrorCode.VALIDATION_ERROR

@@ -80,9 +80,9 @@ class RefusalDesk:
         try:
             told = await self._control.execute(Order(NoteRefusals(refusals), SYSTEM, f"req-{seed}", seed))
         except Exception:
-            log.exception("refusals from %d sources could not be recorded", len(refusals))
+            log.exception("could not record refusals from %d sources", len(refusals))
             return Rejected(ErrorCode.INTERNAL_ERROR, "Internal error")
         if not isinstance(told, Rejected):
             return None
-        log.warning("refusals from %d sources could not be recorded: %s", len(refusals), told.message)
+        log.warning("could not record refusals from %d sources: %s", len(refusals), told.message)
         return told

@@ -166,7 +166,7 @@ class SessionCache:
     def _noted(self, token_id: str, done: asyncio.Task[Receipt | Rejected]) -> None:
         del self._noting[token_id]
         if not done.cancelled() and done.exception() is not None:
-            log.warning("the use of %s could not be noted", token_id, exc_info=done.exception())
+            log.warning("could not record the use of %s", token_id, exc_info=done.exception())
 
 
 def _claims_of(token_hash: str, owner: Principal | None) -> Claims:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 SAY_EVERY_S = 2.0
 HOME = "~/.helix-ray"
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the backup.", show_default=False)]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Backup folder.", show_default=False)]
 
 
 def backup(folder: Folder, data_dir: DataDir = None) -> None:
@@ -28,7 +28,7 @@ def backup(folder: Folder, data_dir: DataDir = None) -> None:
 
     home = _home(data_dir)
     made = _run("backup", lambda progress: back_up(home, folder.resolve(), progress))
-    print(f"backed up {home} to {folder}: facts 1 to {made.seq}, all of them verified")
+    print(f"backed up {home} to {folder}: facts 1 to {made.seq}, all verified")
 
 
 def restore(folder: Folder, data_dir: DataDir = None) -> None:
@@ -37,7 +37,7 @@ def restore(folder: Folder, data_dir: DataDir = None) -> None:
 
     home = _home(data_dir)
     made = _run("restore", lambda progress: module.restore(folder.resolve(), home, progress))
-    print(f"restored {folder} to {home}: facts 1 to {made.seq}, all of them verified")
+    print(f"restored {folder} to {home}: facts 1 to {made.seq}, all verified")
 
 
 def _home(data_dir: str | None) -> Path:

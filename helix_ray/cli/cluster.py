@@ -13,7 +13,7 @@ from helix_ray.cli.output import Json, amounts, print_fields, print_json, print_
 app = typer.Typer(
     no_args_is_help=False,
     invoke_without_command=True,
-    help="See the cluster and its nodes, and take nodes out of service. Alone: the status.",
+    help="Show the cluster and its nodes, and drain nodes. Without a subcommand: the status.",
 )
 STATUS_COLUMNS = ("NODE", "STATUS", "LOAD", "TASKS COMPLETED")
 NODE_COLUMNS = ("NODE", "STATUS", "LOAD", "RESOURCES", "FREE", "OTHERS USE", "RUNNING", "DONE", "FAILED")
@@ -22,7 +22,7 @@ NodeId = Annotated[str, typer.Argument(metavar="NODE", help="Node id, as `helix 
 
 @app.callback()
 def status(ctx: typer.Context, as_json: Json = False) -> None:
-    """See the cluster and its nodes, and take nodes out of service. Alone: the status."""
+    """Show the cluster and its nodes, and drain nodes. Without a subcommand: the status."""
     if ctx.invoked_subcommand is not None:
         return
     with connect() as client:
@@ -65,7 +65,9 @@ def drain(node_id: NodeId, as_json: Json = False) -> None:
     """Give a node no more tasks; those it has go on."""
     with connect() as client:
         found = client.drain_node(node_id)
-    print_json(found) if as_json else say(f"{node_id} gets no more tasks; {found['running_total']} go on")
+    print_json(found) if as_json else say(
+        f"{node_id} is draining: it gets no more tasks; {found['running_total']} are still running"
+    )
 
 
 @app.command()
@@ -73,7 +75,7 @@ def undrain(node_id: NodeId, as_json: Json = False) -> None:
     """Give a node tasks again."""
     with connect() as client:
         found = client.undrain_node(node_id)
-    print_json(found) if as_json else say(f"{node_id} gets tasks again: it is {found['status']}")
+    print_json(found) if as_json else say(f"{node_id} gets tasks again; its status is {found['status']}")
 
 
 def _load(found: dict[str, Any]) -> str:

@@ -52,8 +52,8 @@ def connect(*, waiting: bool = False) -> Client:
     file = SessionFile()
     login = file.read()
     if login is None:
-        raise NotSignedIn("UNAUTHORIZED", "Not signed in; run: helix login")
+        raise NotSignedIn("UNAUTHORIZED", "Not logged in; run: helix login")
     if url and url.rstrip("/") != login.url.rstrip("/"):
-        message = f"Signed in to {login.url}, not to {url}; run: helix login --url {url}"
+        message = f"Logged in to {login.url}, not to {url}; run: helix login --url {url}"
         raise NotSignedIn("UNAUTHORIZED", message)
     return make_client(login.url, None, file, login.ca_file, retry_s)

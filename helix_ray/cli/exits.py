@@ -100,7 +100,7 @@ class HelixGroup(TyperGroup):
         except typer.Abort:
             if not standalone_mode:
                 raise
-            code = _complain("helix: ABORTED: nothing was done", Exit.USAGE)
+            code = _complain("helix: ABORTED: nothing was changed", Exit.USAGE)
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else Exit.OK)

@@ -28,7 +28,9 @@ def ask_password(
     if given:
         return given
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"no terminal to ask at: set {variable} or use --password-stdin")
+        raise typer.BadParameter(
+            f"cannot ask for a password without a terminal: set {variable} or use --password-stdin"
+        )
     answer: str = typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
     return answer
 
@@ -38,7 +40,10 @@ def login(
     username: Annotated[str | None, typer.Option("--username", "-u", envvar="HELIX_USERNAME")] = None,
     password_stdin: PasswordStdin = False,
     ca_file: Annotated[
-        str | None, typer.Option(envvar="HELIX_CA_FILE", help="Certificates to trust beside the usual ones.")
+        str | None,
+        typer.Option(
+            envvar="HELIX_CA_FILE", help="PEM file of CA certificates to trust in addition to the system's."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -62,14 +67,14 @@ def login(
             {"url": url, "user": user, "expires_at": tokens.expires_at, "session_file": str(file.path)}
         )
     else:
-        say(f"Signed in to {url} as {user['username']} ({', '.join(user['roles'])})")
+        say(f"Logged in to {url} as {user['username']} ({', '.join(user['roles'])})")
 
 
 def logout() -> None:
     """End the session, here and on the server."""
     file = SessionFile()
     if file.read() is None:
-        say("Not signed in")
+        say("Not logged in")
         return
     try:
         with connect() as client:

@@ -15,7 +15,7 @@ app = typer.Typer(
     cls=HelixGroup,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
-    help="Distributed AI work on a Ray cluster. Sign in with `helix login`; exit codes are listed in docs/cli.md.",
+    help="Distributed AI work on a Ray cluster. Log in with `helix login`; exit codes are listed in docs/cli.md.",
 )
 
 

@@ -17,5 +17,5 @@ def node(ctx: typer.Context) -> None:
 
 
 def resources(ctx: typer.Context) -> None:
-    """Show what `ray start` needs to be told of this machine: accelerators, name, capabilities."""
+    """Show print the options of `ray start` that describe this machine: accelerators, name, capabilities."""
     become(["resources", *ctx.args], MODULE)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PIPE_COLUMNS = 200
 TITLE_CHARS_MAX = 48
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 COLOURS = {
     "completed": "green",
     "running": "cyan",

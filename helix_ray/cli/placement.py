@@ -14,12 +14,12 @@ from helix_ray.core.placement.strategies import Name as Strategy
 
 NODE_COLUMNS = ("NODE", "VERDICT", "DIMENSION", "ASKED", "HAS", "DEFICIT", "KIND")
 HISTORY_COLUMNS = ("WAITED FOR", "FROM", "UNTIL")
-KIND_WORDS = {"never": "could never do", "waiting": "cannot now"}
+KIND_WORDS = {"never": "can never fit it", "waiting": "cannot fit it now"}
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id.")]
 
 
 def explain(task_id: TaskId, as_json: Json = False) -> None:
-    """Say why a task is where it is: node by node, what would place it now, and what it waited for before."""
+    """Explain why a task is where it is: per node, what would place it now, and what it waited for before."""
     with connect() as client:
         answer = client.explain(task_id)
     if as_json:
@@ -40,18 +40,21 @@ def explain(task_id: TaskId, as_json: Json = False) -> None:
 def distribute(
     task_id: TaskId,
     strategy: Annotated[
-        Strategy | None, typer.Option(help="Default: the task's own, else the cluster's.")
+        Strategy | None,
+        typer.Option(help="Placement strategy; default: the task's, otherwise the cluster's."),
     ] = None,
     capability: Annotated[
-        list[str] | None, typer.Option(help="Capability its nodes must have beside the task's own.")
+        list[str] | None, typer.Option(help="Additional capability that its nodes must have.")
     ] = None,
-    max_nodes: Annotated[int | None, typer.Option(min=1, help="Use no more nodes than this.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say where it would go.")] = False,
+    max_nodes: Annotated[int | None, typer.Option(min=1, help="Maximum number of nodes to use.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show where it would run without starting it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Start a pending task now, its shards on several nodes; exit code 1, and why, when nothing fits.
+    """Start a pending task now, its shards on several nodes. Exit code 1, with the reason, if nothing fits.
 
-    One that runs where it is wanted is left there.
+    A task that already runs on suitable nodes is left there.
     """
     with connect() as client:
         answer = client.distribute(task_id, strategy, capability or (), max_nodes, dry_run)
@@ -70,11 +73,11 @@ def change_line(change: dict[str, Any]) -> str:
     kind = change["change"]
     if kind == "reduce":
         asked = change["to"] + change["by"]
-        return f"ask for {amount(change['to'])} {change['resource']} instead of {amount(asked)}"
+        return f"request {amount(change['to'])} {change['resource']} instead of {amount(asked)}"
     if kind == "drop_label":
-        return f"do not ask for the label {change['name']}={change['value']}"
+        return f"do not request the label {change['name']}={change['value']}"
     if kind == "drop_capability":
-        return f"do not ask for the capability {change['name']}"
+        return f"do not request the capability {change['name']}"
     if kind == "fewer_shards":
         return f"start {change['to']} shards together instead of {change['to'] + change['by']}"
     if kind == "raise_quota":
@@ -85,7 +88,9 @@ def change_line(change: dict[str, Any]) -> str:
 def _change(answer: dict[str, Any]) -> str:
     """Return the smallest change in words; empty where there is none to make."""
     changes = answer.get("change") or ()
-    where = f" (fits on {answer['change_node']} then)" if changes and answer.get("change_node") else ""
+    where = (
+        f", which makes it fit on {answer['change_node']}" if changes and answer.get("change_node") else ""
+    )
     return " and ".join(map(change_line, changes)) + where
 
 
@@ -93,7 +98,7 @@ def _expected_free(answer: dict[str, Any]) -> str:
     free = answer.get("expected_free")
     if not free:
         return ""
-    return f"{free['node']} in {free['in_s']:.0f} s (lacks {amounts(free['missing'])} until then)"
+    return f"{free['node']} in {free['in_s']:.0f} s (until then it lacks {amounts(free['missing'])})"
 
 
 def _facts(answer: dict[str, Any]) -> dict[str, Any]:
@@ -103,11 +108,11 @@ def _facts(answer: dict[str, Any]) -> dict[str, Any]:
         "worker": answer["assigned_worker"],
         "waits for": " ".join(answer.get("waits_for") or ()),
         "not before": when(answer.get("not_before")),
-        "tasks before it": answer.get("queued_ahead") or None,
+        "tasks ahead of it": answer.get("queued_ahead") or None,
         "smallest change": _change(answer),
-        "expected room": _expected_free(answer),
-        "would stop": f"{' '.join(preempts['tasks'])} on {preempts['node']}" if preempts else "",
-        "held for it": " ".join(answer.get("holds") or ()),
+        "expected capacity": _expected_free(answer),
+        "would preempt": f"{' '.join(preempts['tasks'])} on {preempts['node']}" if preempts else "",
+        "reserved for it": " ".join(answer.get("holds") or ()),
         "expected start": when(answer.get("estimated_start")),
         "expected end": _end(answer),
     }
@@ -115,7 +120,7 @@ def _facts(answer: dict[str, Any]) -> dict[str, Any]:
 
 def _end(answer: dict[str, Any]) -> str:
     middle, most = answer.get("estimated_completion"), answer.get("estimated_completion_p90")
-    return f"{when(middle)} (nine of ten by {when(most)})" if middle else ""
+    return f"{when(middle)} (90th percentile {when(most)})" if middle else ""
 
 
 def _node_rows(nodes: Iterable[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
@@ -133,7 +138,7 @@ def _node_rows(nodes: Iterable[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
 def _say_unlisted(answer: dict[str, Any]) -> None:
     more = answer["nodes_total"] - len(answer["nodes"])
     if more > 0:
-        say(f"and {more} more nodes; in all: " + "; ".join(map(_reason_line, answer["reasons"])))
+        say(f"and {more} more nodes; over all nodes: " + "; ".join(map(_reason_line, answer["reasons"])))
 
 
 def _reason_line(reason: dict[str, Any]) -> str:
@@ -143,21 +148,21 @@ def _reason_line(reason: dict[str, Any]) -> str:
 
 def _distributed(answer: dict[str, Any]) -> dict[str, Any]:
     started = "would start on" if answer["dry_run"] else "started on"
-    where = "runs already on" if answer.get("already_running") else started
+    where = "already running on" if answer.get("already_running") else started
     return {
         where: " ".join(answer["assigned_nodes"]),
         "strategy": answer["strategy"],
-        "shards that wait": answer["shards_waiting"] or None,
-        "expected end": _end(answer) or f"not known: {answer['estimated_completion_reason']}",
+        "shards waiting": answer["shards_waiting"] or None,
+        "expected end": _end(answer) or f"unknown: {answer['estimated_completion_reason']}",
     }
 
 
 def _why_not(task_id: str, answer: dict[str, Any]) -> Iterator[str]:
-    yield f"helix: {task_id} fits nowhere now: {answer['summary']}"
+    yield f"helix: {task_id} does not fit on any node now: {answer['summary']}"
     for reason in answer["reasons"] or ():
         yield f"  {_reason_line(reason)}"
     change, free = _change(answer), _expected_free(answer)
     if change:
         yield f"  smallest change: {change}"
     if free:
-        yield f"  expected room: {free}"
+        yield f"  expected capacity: {free}"

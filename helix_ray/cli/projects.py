@@ -9,7 +9,9 @@ import typer
 from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, print_json, print_table, say, when
 
-app = typer.Typer(no_args_is_help=False, help="See who may submit to which project; say so (administrators).")
+app = typer.Typer(
+    no_args_is_help=False, help="Show projects and their members; administrators can change them."
+)
 COLUMNS = ("PROJECT", "NAME", "MEMBERS", "CREATED")
 ProjectId = Annotated[str, typer.Argument(metavar="PROJECT", help="Project id.")]
 Usernames = Annotated[list[str], typer.Argument(metavar="USERNAME...", help="Users.")]
@@ -19,7 +21,7 @@ Usernames = Annotated[list[str], typer.Argument(metavar="USERNAME...", help="Use
 def create(
     project: ProjectId,
     name: Annotated[str, typer.Option(help="For people.")] = "",
-    member: Annotated[list[str] | None, typer.Option("--member", help="A user; may be repeated.")] = None,
+    member: Annotated[list[str] | None, typer.Option("--member", help="Username; can be repeated.")] = None,
     as_json: Json = False,
 ) -> None:
     """Define a project; from the first on, only members and administrators submit to projects."""

@@ -11,7 +11,7 @@ from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, amounts, percent, print_json, print_table, say
 
 app = typer.Typer(
-    no_args_is_help=False, help="See what projects may hold and use; bound it (administrators)."
+    no_args_is_help=False, help="Show the quotas and usage of projects; administrators can set quotas."
 )
 COLUMNS = ("PROJECT", "LIMITS", "USED", "QUEUED", "SHARE", "WEIGHT")
 
@@ -44,9 +44,13 @@ def set_quota(
     project: Annotated[str, typer.Argument(metavar="PROJECT", help="Project id.")],
     limits: Annotated[
         list[str] | None,
-        typer.Argument(metavar="cpu=8 tasks=10", help="Limits by name; none: no bound.", show_default=False),
+        typer.Argument(
+            metavar="cpu=8 tasks=10", help="Limits by name, or none for no limit.", show_default=False
+        ),
     ] = None,
-    weight: Annotated[float, typer.Option(min=0, help="Of its fair share; 2 counts twice.")] = 1.0,
+    weight: Annotated[
+        float, typer.Option(min=0, help="Weight of its fair share; 2 gets twice the share of 1.")
+    ] = 1.0,
     as_json: Json = False,
 ) -> None:
     """Bound what a project may hold at once: resources, `tasks` that run, `queued` ones. Replaces what was set."""

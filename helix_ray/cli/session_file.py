@@ -51,7 +51,7 @@ class SessionFile:
             with self.path.open("rb") as file:
                 if os.fstat(file.fileno()).st_mode & 0o077:
                     raise NotSignedIn(
-                        "UNAUTHORIZED", f"others may read {self.path}; run: chmod 600 {self.path}"
+                        "UNAUTHORIZED", f"{self.path} can be read by other users; run: chmod 600 {self.path}"
                     )
                 kept: dict[str, Any] = orjson.loads(file.read())
             tokens = Tokens(**kept.pop("tokens"))
@@ -97,7 +97,7 @@ class SessionFile:
         with self._locked():
             tokens = self.load()
             if tokens is None:
-                raise NotSignedIn("UNAUTHORIZED", "Logged out meanwhile; run: helix login")
+                raise NotSignedIn("UNAUTHORIZED", "You were logged out; run: helix login")
             if tokens == stale:
                 tokens = refresh(stale)
                 self.save(tokens)

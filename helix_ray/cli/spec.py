@@ -27,7 +27,7 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise refuse(option, f"{text!r} is not of the form name=value")
+            raise refuse(option, f"{text!r} is not in the form name=value")
         found[name] = value
     return found
 
@@ -39,7 +39,9 @@ def json_value(option: str, text: str | bytes) -> Any:
         return plain.read(raw)
     except json.JSONDecodeError as error:
         shown = raw.decode(errors="backslashreplace")
-        raise refuse(option, f"{shown!r} is not JSON ({error}); a text needs quotes: '\"{shown}\"'") from None
+        raise refuse(
+            option, f"{shown!r} is not valid JSON ({error}); text must be quoted: '\"{shown}\"'"
+        ) from None
 
 
 def amounts(option: str, texts: Sequence[str]) -> dict[str, float]:
@@ -49,7 +51,7 @@ def amounts(option: str, texts: Sequence[str]) -> dict[str, float]:
         try:
             found[name] = int(value) if value.isdigit() else float(value)
         except ValueError:
-            raise refuse(option, f"{name}={value}: an amount is a number") from None
+            raise refuse(option, f"{name}={value}: the amount must be a number") from None
     return found
 
 
@@ -68,7 +70,7 @@ def shards(count: int | None, gang: bool) -> dict[str, Any] | None:
     """Return the parts that a task is run in; None for a task in one piece."""
     if count is None:
         if gang:
-            raise refuse("--gang", "goes with --shards")
+            raise refuse("--gang", "can only be used with --shards")
         return None
     return {"count": count, "gang": True} if gang else {"count": count}
 
@@ -76,12 +78,12 @@ def shards(count: int | None, gang: bool) -> dict[str, Any] | None:
 def model_inputs(texts: Sequence[str]) -> Any:
     """Read inputs: one value, or `name=value` for each input of the model. A value is a .npy or .json file, or JSON."""
     if not texts:
-        raise refuse("--inputs", "a model needs inputs")
+        raise refuse("--inputs", "a model requires inputs")
     named = [text for text in texts if text.split("=", 1)[0].isidentifier() and "=" in text]
     if not named and len(texts) == 1:
         return _input(texts[0])
     if len(named) != len(texts):
-        raise refuse("--inputs", "give several inputs by name: --inputs name=value")
+        raise refuse("--inputs", "several inputs must be given by name: --inputs name=value")
     return {name: _input(value) for name, value in pairs("--inputs", texts).items()}
 
 
@@ -97,7 +99,7 @@ def _npy(data: bytes) -> dict[str, str]:
     from base64 import b64encode
 
     if not data.startswith(b"\x93NUMPY"):
-        raise refuse("--inputs", "this is not a .npy file")
+        raise refuse("--inputs", "not a .npy file")
     return {"npy_base64": b64encode(data).decode()}
 
 
@@ -119,5 +121,5 @@ def tasks_file(name: str) -> list[dict[str, Any]]:
     if isinstance(value, dict):
         value = value.get("tasks", [value])
     if not isinstance(value, list) or not value or not all(isinstance(task, dict) for task in value):
-        raise refuse("--file", f"{name} holds no list of tasks")
+        raise refuse("--file", f"{name} does not contain a list of tasks")
     return value

@@ -24,48 +24,57 @@ TITLE_CHARS_MAX = 100
 
 def submit(
     argv: Annotated[
-        list[str] | None, typer.Argument(help="Program and arguments to run, after `--`.", show_default=False)
+        list[str] | None, typer.Argument(help="Program and its arguments, after `--`.", show_default=False)
     ] = None,
-    title: Annotated[str | None, typer.Option("--title", "-t", help="Default: what the task runs.")] = None,
+    title: Annotated[
+        str | None, typer.Option("--title", "-t", help="Title; default: what the task runs.")
+    ] = None,
     task_type: Annotated[str, typer.Option("--type", help="planning, building, testing, ...")] = "building",
     priority: Annotated[Priority | None, typer.Option(show_default="normal")] = None,
     description: Annotated[str | None, typer.Option()] = None,
     project: Annotated[str | None, typer.Option(help="Project id.")] = None,
-    command: Annotated[str | None, typer.Option(help="A line for /bin/sh.")] = None,
+    command: Annotated[str | None, typer.Option(help="Command line for /bin/sh.")] = None,
     env: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Variable of the command.")
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Environment variable of the command.")
     ] = None,
-    working_dir: Annotated[str | None, typer.Option(help="Folder on the node.")] = None,
+    working_dir: Annotated[str | None, typer.Option(help="Working directory on the node.")] = None,
     function: Annotated[str | None, typer.Option(metavar="MODULE:NAME", help="Function to call.")] = None,
-    arg: Annotated[list[str] | None, typer.Option(metavar="JSON", help="Argument of the function.")] = None,
+    arg: Annotated[list[str] | None, typer.Option(metavar="JSON", help="Positional argument.")] = None,
     kwarg: Annotated[list[str] | None, typer.Option(metavar="NAME=JSON", help="Keyword argument.")] = None,
     inference: Annotated[str | None, typer.Option(metavar="MODEL", help="Model to run.")] = None,
     inputs: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]FILE|JSON", help="Input: .npy, .json or JSON.")
+        list[str] | None,
+        typer.Option(metavar="[NAME=]FILE|JSON", help="Model input: a .npy file, a .json file or JSON."),
     ] = None,
-    output: Annotated[list[str] | None, typer.Option(help="Output of the model to return.")] = None,
-    resources: Annotated[list[str] | None, typer.Option(metavar="cpu=1,gpu=1", help="What it needs.")] = None,
-    capability: Annotated[list[str] | None, typer.Option(help="Capability a worker must have.")] = None,
+    output: Annotated[list[str] | None, typer.Option(help="Model output to return.")] = None,
+    resources: Annotated[
+        list[str] | None, typer.Option(metavar="cpu=1,gpu=1", help="Resources that the task needs.")
+    ] = None,
+    capability: Annotated[
+        list[str] | None, typer.Option(help="Capability that the worker must have.")
+    ] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE")] = None,
     depends_on: Annotated[
-        list[str] | None, typer.Option(metavar="TASK", help="Start after this one.")
+        list[str] | None, typer.Option(metavar="TASK", help="Task that must complete first.")
     ] = None,
     strategy: Annotated[
-        Strategy | None, typer.Option(help="How its nodes are chosen; manual: by `helix task distribute`.")
+        Strategy | None, typer.Option(help="Placement strategy; manual: wait for `helix task distribute`.")
     ] = None,
-    shards: Annotated[int | None, typer.Option(min=1, help="Run it in so many parts.")] = None,
-    gang: Annotated[bool, typer.Option("--gang", help="All shards start together, or none.")] = False,
-    not_preemptible: Annotated[
-        bool, typer.Option("--not-preemptible", help="Never stopped for more urgent work.")
-    ] = False,
+    shards: Annotated[int | None, typer.Option(min=1, help="Number of shards.")] = None,
+    gang: Annotated[bool, typer.Option("--gang", help="Start all shards together.")] = False,
+    not_preemptible: Annotated[bool, typer.Option("--not-preemptible", help="Never preempt it.")] = False,
     max_retries: Annotated[int | None, typer.Option(min=0)] = None,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0.001)] = None,
     deadline: Annotated[
-        str | None, typer.Option(metavar="ISO-8601", help="It fails if unfinished then.")
+        str | None, typer.Option(metavar="ISO-8601", help="Time after which an unfinished task fails.")
     ] = None,
-    file: Annotated[str | None, typer.Option(help="Tasks as JSON (- for standard input).")] = None,
-    idempotency_key: Annotated[str | None, typer.Option(help="The same key submits once.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; exit code 1 if it fails.")] = False,
+    file: Annotated[str | None, typer.Option(help="File of tasks as JSON (- for standard input).")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="Key that makes a repeated submit harmless.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until it ends; exit code 1 if it fails.")
+    ] = False,
     wait_timeout: Annotated[float | None, typer.Option(metavar="SECONDS")] = None,
     as_json: Json = False,
 ) -> None:
@@ -108,7 +117,7 @@ def _submit_one(
             print_json(task) if as_json else print(task["id"])
             return
         if not as_json:
-            say(f"{task['id']} submitted; waiting for its end")
+            say(f"{task['id']} submitted; waiting until it ends")
         client.wait(task["id"], wait_timeout)
         result = client.result(task["id"])
     print_json(result) if as_json else show_outcome(result)
@@ -133,7 +142,7 @@ def _run(
     kinds = {"ARGV": argv, "--command": command, "--function": function, "--inference": inference}
     given = [name for name, value in kinds.items() if value]
     if len(given) > 1:
-        raise typer.BadParameter(f"{' and '.join(given)} exclude each other")
+        raise typer.BadParameter(f"{' and '.join(given)} cannot be used together")
     _belongs("--command", given, {"--env": env, "--working-dir": working_dir}, ("ARGV", "--command"))
     _belongs("--function", given, {"--arg": arg, "--kwarg": kwarg}, ("--function",))
     _belongs("--inference", given, {"--inputs": inputs, "--output": output}, ("--inference",))
@@ -155,12 +164,12 @@ def _run(
 def _belongs(to: str, given: list[str], options: dict[str, Any], kinds: tuple[str, ...]) -> None:
     for name, value in options.items():
         if value and not set(given) & set(kinds):
-            raise typer.BadParameter(f"{name} goes with {to}")
+            raise typer.BadParameter(f"{name} can only be used with {to}")
 
 
 def _title(run: dict[str, Any] | None) -> str:
     if run is None:
-        raise typer.BadParameter("a task without --command, --function or --inference needs a --title")
+        raise typer.BadParameter("a task without --command, --function or --inference must have a --title")
     text: str = run.get("shell") or run.get("function") or run.get("model") or shlex.join(run.get("argv", ()))
     # What is wrong with a text is said of the run, not of the title that is made from it.
     text = shown_text(text)

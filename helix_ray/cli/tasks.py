@@ -15,7 +15,7 @@ from helix_ray.cli.submit import Priority, submit
 from helix_ray.cli.task_tables import COLUMNS, row_of, show_outcome, show_task
 from helix_ray.cli.watch import watch
 
-app = typer.Typer(no_args_is_help=False, help="Submit tasks, follow them, read what came of them.")
+app = typer.Typer(no_args_is_help=False, help="Submit tasks, follow them and read their results.")
 app.command()(submit)
 app.command()(watch)
 app.command()(explain)
@@ -58,7 +58,7 @@ def list_tasks(
     print_table(COLUMNS, [row_of(task) for task in page["tasks"]])
     last = offset + len(page["tasks"])
     if last < page["total"]:
-        say(f"{last} of {page['total']}; more with --offset {last}")
+        say(f"{last} of {page['total']}; for more, use --offset {last}")
 
 
 @app.command()
@@ -72,9 +72,11 @@ def get(task_id: TaskId, as_json: Json = False) -> None:
 @app.command()
 def logs(
     task_id: TaskId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the attempt ends.")] = False,
-    attempt: Annotated[int | None, typer.Option(min=1, help="Default: the newest one.")] = None,
-    offset: Annotated[int, typer.Option(min=0, help="Byte to start at.")] = 0,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Follow the output until the attempt ends.")
+    ] = False,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Attempt; default: the newest.")] = None,
+    offset: Annotated[int, typer.Option(min=0, help="Byte offset to start at.")] = 0,
 ) -> None:
     """Print a task's output."""
     with connect() as client:
@@ -86,7 +88,7 @@ def logs(
 @app.command()
 def result(
     task_id: TaskId,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the task ends.")] = False,
     wait_timeout: Annotated[float | None, typer.Option(metavar="SECONDS")] = None,
     as_json: Json = False,
 ) -> None:

@@ -11,22 +11,26 @@ from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, print_json, print_table, say, when
 from helix_ray.core.access import ROLES
 
-app = typer.Typer(no_args_is_help=False, help="Make, list and revoke API tokens, for programs (HELIX_TOKEN).")
+app = typer.Typer(
+    no_args_is_help=False, help="Create, list and revoke API tokens for programs (HELIX_TOKEN)."
+)
 COLUMNS = ("ID", "NAME", "USER", "BEGINS", "ROLES", "PROJECTS", "LAST USED", "EXPIRES")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What it is for.")],
+    name: Annotated[str, typer.Argument(help="Name of the token.")],
     role: Annotated[
         list[str] | None, typer.Option("--role", help=", ".join(ROLES), show_default="all of yours")
     ] = None,
     project: Annotated[
-        list[str] | None, typer.Option("--project", help="Only for this project.", show_default="no bound")
+        list[str] | None,
+        typer.Option("--project", help="Restrict the token to this project.", show_default="no bound"),
     ] = None,
     expires_in: Annotated[
-        str | None, typer.Option(metavar="30d", help="Life: a number and s, m, h or d.", show_default="90d")
+        str | None,
+        typer.Option(metavar="30d", help="Lifetime: a number followed by s, m, h or d.", show_default="90d"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -37,13 +41,13 @@ def create(
     if as_json:
         print_json(made)
         return
-    say(f"{made['id']} for {made['user']}, until {made['expires_at']}; it is not shown again")
+    say(f"{made['id']} for {made['user']}, valid until {made['expires_at']}; it is not shown again")
     print(made["token"])
 
 
 @app.command("list")
 def list_tokens(
-    user: Annotated[str | None, typer.Option(help="Of this user (administrators).")] = None,
+    user: Annotated[str | None, typer.Option(help="Tokens of this user (administrators).")] = None,
     as_json: Json = False,
 ) -> None:
     """List your tokens; an administrator's: those of all users."""
@@ -69,7 +73,9 @@ def list_tokens(
 
 
 @app.command()
-def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="Of `helix token list`.")]) -> None:
+def revoke(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="Token id, as `helix token list` shows it.")],
+) -> None:
     """End a token; whoever uses it is refused within a second."""
     with connect() as client:
         client.revoke_token(token_id)
@@ -79,5 +85,7 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="Of `helix
 def _seconds(text: str) -> int:
     found = re.fullmatch(r"(\d{1,9})([smhd])", text)
     if found is None:
-        raise typer.BadParameter("a number and s, m, h or d, such as 30d", param_hint="--expires-in")
+        raise typer.BadParameter(
+            "must be a number followed by s, m, h or d, such as 30d", param_hint="--expires-in"
+        )
     return int(found[1]) * SECONDS[found[2]]

@@ -11,7 +11,7 @@ import typer
 MODULE = "launcher.up"
 # Flags that this file does not know go through as they are.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-DataDir = Annotated[str | None, typer.Option(metavar="DIR", help="Where it keeps things. [HELIX_DATA_DIR]")]
+DataDir = Annotated[str | None, typer.Option(metavar="DIR", help="Data directory. [HELIX_DATA_DIR]")]
 
 
 def up(
@@ -19,7 +19,9 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8080")] = None,
     data_dir: DataDir = None,
-    nodes: Annotated[int | None, typer.Option(help="Ray nodes to start here.", show_default="1")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(help="Number of Number of Ray nodes to start here.", show_default="1")
+    ] = None,
     node_resources: Annotated[
         str | None, typer.Option(metavar="JSON", help='Logical resources of each node: [{},{"GPU":1}].')
     ] = None,

@@ -11,10 +11,8 @@ from helix_ray.cli.login import PasswordStdin, ask_password
 from helix_ray.cli.output import Json, print_json, print_table, say, when
 from helix_ray.core.access import ROLES
 
-app = typer.Typer(
-    no_args_is_help=False, help="Manage who may sign in (administrators), and your own password."
-)
-Username = Annotated[str, typer.Argument(help="Name to sign in with.")]
+app = typer.Typer(no_args_is_help=False, help="Manage users (administrators) and your own password.")
+Username = Annotated[str, typer.Argument(help="Username.")]
 
 
 @app.command()

@@ -29,7 +29,7 @@ Tasks = list[dict[str, Any]]
 
 def watch(
     task_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[TASK]...", help="Default: the newest.")
+        list[str] | None, typer.Argument(metavar="[TASK]...", help="Default: the newest task.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line for every change.")] = False,
 ) -> None:

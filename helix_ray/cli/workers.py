@@ -9,7 +9,7 @@ import typer
 from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, amounts, print_fields, print_json, print_table, say, when
 
-app = typer.Typer(no_args_is_help=False, help="See who runs tasks, and take workers out of service.")
+app = typer.Typer(no_args_is_help=False, help="List workers and drain them.")
 COLUMNS = ("WORKER", "STATUS", "KIND", "HOST", "RESOURCES", "RUNNING", "DONE", "FAILED", "LAST HEARTBEAT")
 WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="Worker id.")]
 
@@ -52,7 +52,7 @@ def get(worker_id: WorkerId, as_json: Json = False) -> None:
 @app.command()
 def drain(
     worker_id: WorkerId,
-    undo: Annotated[bool, typer.Option("--undo", help="Give it tasks again.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Undo the drain.")] = False,
     as_json: Json = False,
 ) -> None:
     """Give a worker no more tasks; those it has go on."""

@@ -181,7 +181,7 @@ class Transport:
     def _no_answer(self, error: httpx.TransportError) -> Unreachable:
         reason = str(error) or type(error).__name__
         details = {"url": self.root, "hopeless": isinstance(error, HOPELESS)}
-        return Unreachable("UNREACHABLE", f"{self.root} does not answer: {reason}", details)
+        return Unreachable("UNREACHABLE", f"cannot reach {self.root}: {reason}", details)
 
     def _refusal(self, response: httpx.Response) -> HelixError:
         error = error_from_answer(

@@ -56,8 +56,10 @@ def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
     try:
         links = join(address, namespace)
     except ConnectionError as error:
-        raise ClusterUnavailable(f"no Ray cluster to connect to: {error}") from error
+        raise ClusterUnavailable(f"cannot connect to a Ray cluster: {error}") from error
     except LookupError:
-        message = f"no Helix Ray runs in this Ray cluster (namespace {namespace}); start it with: helix up"
+        message = (
+            f"Helix Ray is not running in this Ray cluster (namespace {namespace}); start it with: helix up"
+        )
         raise ClusterUnavailable(message) from None
     return Cluster(Plane(links), job_id())

@@ -67,7 +67,7 @@ class PayloadTooLarge(ClusterError):
 
 
 def raised(refusal: Rejected) -> Exception:
-    """Return the exception of a refusal: whoever does not answer is ClusterUnavailable, a refused order is Refused."""
+    """Return the exception of a refusal: whoever does not respond is ClusterUnavailable, a refused order is Refused."""
     if refusal.code is not ErrorCode.SERVICE_UNAVAILABLE:
         return Refused(refusal)
     reason = refusal.details.get("reason")

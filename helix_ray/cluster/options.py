@@ -79,7 +79,7 @@ def spec_of(run: dict[str, Any], title: str, options: Options) -> dict[str, Any]
 
 def _priority(value: Any) -> str:
     if value not in PRIORITIES:
-        raise ValueError(f"priority is one of {', '.join(PRIORITIES)}, not {value!r}")
+        raise ValueError(f"priority must be one of {', '.join(PRIORITIES)}, not {value!r}")
     return str(value)
 
 
@@ -93,9 +93,9 @@ def _resources(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _amount(name: str, value: Any, least: float = 0.0) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} is a number, not {value!r}")
+        raise ValueError(f"{name} must be a number, not {value!r}")
     if not least <= value <= AMOUNT_MAX:
-        raise ValueError(f"{name} is {value}, it lies between {least:g} and {AMOUNT_MAX:g}")
+        raise ValueError(f"{name} is {value}, it must be between {least:g} and {AMOUNT_MAX:g}")
     return float(value)
 
 
@@ -115,7 +115,7 @@ def _limits(given: Mapping[str, Any]) -> dict[str, Any]:
 def _epoch(value: datetime | float) -> float:
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise ValueError("deadline needs a time zone: datetime.now(UTC) + ...")
+            raise ValueError("deadline must have a time zone: datetime.now(UTC) + ...")
         return value.timestamp()
     return _amount("deadline", value)
 
@@ -125,7 +125,7 @@ def _placement(given: Mapping[str, Any]) -> dict[str, Any]:
     if "strategy" in given:
         if given["strategy"] not in (*STRATEGIES, MANUAL):
             raise ValueError(
-                f"strategy is one of {', '.join((*STRATEGIES, MANUAL))}, not {given['strategy']!r}"
+                f"strategy must be one of {', '.join((*STRATEGIES, MANUAL))}, not {given['strategy']!r}"
             )
         found["strategy"] = str(given["strategy"])
     if "preemptible" in given:
@@ -133,13 +133,13 @@ def _placement(given: Mapping[str, Any]) -> dict[str, Any]:
     if "shards" in given:
         found["shards"] = {"count": _count("shards", given["shards"]), "gang": bool(given.get("gang"))}
     elif given.get("gang"):
-        raise ValueError("gang goes with shards")
+        raise ValueError("gang can only be used with shards")
     return found
 
 
 def _count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
     return value
 
 

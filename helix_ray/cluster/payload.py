@@ -63,9 +63,7 @@ def pack(function: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any]) -> st
     with _local_modules_by_value():
         data: bytes = cloudpickle.dumps((function, tuple(args), dict(kwargs)), protocol=5)
     if len(data) > PAYLOAD_BYTES_MAX:
-        message = (
-            f"the function and its arguments are {len(data)} bytes, at most {PAYLOAD_BYTES_MAX} are taken"
-        )
+        message = f"the function and its arguments are {len(data)} bytes; the limit is {PAYLOAD_BYTES_MAX}"
         raise PayloadTooLarge(f"{message}; put large data in a file that the nodes can read")
     return base64.b64encode(data).decode()
 
@@ -90,7 +88,7 @@ def value_of(outcome: Mapping[str, Any]) -> Any:
         return cloudpickle.loads(base64.b64decode(result["pickled"]))
     if stored(outcome):
         raise ResultLostError(
-            f"{outcome['id']}: its result was kept on {outcome['assigned_worker'] or 'a node'}, which is gone"
+            f"{outcome['id']}: its result was stored on {outcome['assigned_worker'] or 'a node'}, which is gone"
         )
     return result["value"] if set(result) >= {"success", "value"} else result
 

@@ -89,7 +89,7 @@ class Watcher:
         for task_id in reply["unknown"]:
             self._resolve(task_id, Refused(not_found("Task", task_id)))
         if reply.get("unavailable"):
-            # The history does not answer: it is asked again, and not at once.
+            # The history does not respond: it is asked again, and not at once.
             await asyncio.sleep(POLL_WAIT_S)
         self._new.update(dict.fromkeys(task_id for task_id in ids if task_id in self._open))
 

@@ -45,7 +45,7 @@ def answer(state: State, liveness: Liveness, question: q.Question, by: Principal
         return IDENTITY_ANSWERERS[type(question)](state, question, by)
     answerer = ANSWERERS.get(type(question))
     if answerer is None:
-        return Rejected(ErrorCode.INTERNAL_ERROR, f"{name} is not answered here")
+        return Rejected(ErrorCode.INTERNAL_ERROR, f"Question {name} is not supported")
     return answerer(state, liveness, question, by)
 
 
@@ -67,7 +67,7 @@ def _get_result(state: State, liveness: Liveness, question: q.GetResult, by: Pri
     if isinstance(task, Rejected):
         return task
     if task.status not in TERMINAL:
-        return conflict(f"The task is {task.status}: it has no result yet", status=task.status.value)
+        return conflict(f"The task is {task.status} and has no result yet", status=task.status.value)
     return result_view(task)
 
 

@@ -49,7 +49,7 @@ def resolve(
         for j in js:
             users.setdefault(j, []).append(i)
     for i in _in_cycles(inner, users):
-        resolved[i] = invalid("Dependencies form a cycle", field="depends_on")
+        resolved[i] = invalid("The dependencies form a cycle", field="depends_on")
     _spread_refusals(resolved, users)
     for i, numbers in inner.items():
         waits = resolved[i]
@@ -121,7 +121,7 @@ def _known(
             )
         if len(state.dependents.get(name, ())) >= dependents_max:
             return conflict(
-                f"Too many tasks wait for {name}", field="depends_on", id=name, dependents_max=dependents_max
+                f"Too many tasks depend on {name}", field="depends_on", id=name, dependents_max=dependents_max
             )
         if task.status is not Status.COMPLETED:
             waits.append(name)
@@ -148,6 +148,6 @@ def _spread_refusals(resolved: Resolved, users: dict[int, list[int]]) -> None:
         cause = bad.pop()
         for i in users.get(cause, ()):
             if not isinstance(resolved[i], Rejected):
-                message = f"Dependency #{cause} was refused"
+                message = f"Dependency #{cause} was rejected"
                 resolved[i] = invalid(message, field="depends_on", unknown=[f"#{cause}"])
                 bad.append(i)

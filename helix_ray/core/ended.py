@@ -17,14 +17,14 @@ ENDED_KEEP_S = 7 * 86_400.0
 ENDED_HASHES_MAX = 3
 
 MESSAGES = {
-    "expired": "It has expired",
+    "expired": "The session or token has expired",
     "logout": "The session was logged out",
-    "evicted": "The session was ended by a later login: the user had as many sessions as are allowed",
-    "password_changed": "The session ended when the password was changed",
+    "evicted": "The session was ended by a later login because the user had reached the maximum number of sessions",
+    "password_changed": "The session ended because the password was changed",
     "user_removed": "The user has been removed",
-    "revoked": "It was revoked",
-    "refresh_reused": "The session was ended because a refresh token was used again: it may have been stolen",
-    "unknown": "There is no such session or token (any more)",
+    "revoked": "The token was revoked",
+    "refresh_reused": "The session was ended because a refresh token was used twice: the token may have been stolen",
+    "unknown": "The session or token does not exist or has expired",
 }
 # What journals of before had as reasons.
 _OLD_REASONS = {"refresh token reused": "refresh_reused"}

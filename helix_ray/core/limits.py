@@ -123,7 +123,7 @@ class SlidingWindow:
     def __init__(self, limit: int, window_s: float) -> None:
         if limit < 1 or window_s <= 0:
             raise ValueError(
-                f"a limit needs at least 1 unit and a window above 0 s, not {limit} in {window_s} s"
+                f"a limit must have at least 1 unit and a window above 0 s, not {limit} in {window_s} s"
             )
         self.limit = limit
         self.window_s = window_s

@@ -27,7 +27,7 @@ def check_username(name: str) -> Rejected | None:
     if len(name) <= USERNAME_CHARS_MAX and _USERNAME.fullmatch(name) is not None:
         return None
     return invalid(
-        "Invalid username: a letter or digit, then letters, digits and . _ @ + -",
+        "Invalid username: it must start with a letter or digit and contain only letters, digits and . _ @ + -",
         field="username",
         chars_max=USERNAME_CHARS_MAX,
         pattern=USERNAME_PATTERN,

@@ -53,7 +53,7 @@ def fault(value: Any, *path: str, depth_max: int = VALUE_DEPTH_MAX) -> Fault | N
         return fault(str(value), *path)
     # A named tuple is a tuple that the writer does not take.
     if type(value) is not tuple and not isinstance(value, (list, dict)):
-        return Fault(path, f"a value of type {type(value).__qualname__} has no JSON form")
+        return Fault(path, f"a value of type {type(value).__qualname__} cannot be represented in JSON")
     if depth_max < 1:
         return Fault(path, f"nested deeper than {VALUE_DEPTH_MAX} levels")
     if isinstance(value, dict):
@@ -71,7 +71,7 @@ def fault(value: Any, *path: str, depth_max: int = VALUE_DEPTH_MAX) -> Fault | N
 
 def _fault_of_key(name: Any, path: tuple[str, ...]) -> Fault | None:
     if not isinstance(name, str):
-        return Fault(path, f"a key of type {type(name).__qualname__}: keys must be text")
+        return Fault(path, f"a key of type {type(name).__qualname__} is not allowed: keys must be text")
     return None if is_unicode(name) else Fault((*path, name), "the key is not valid Unicode")
 
 
@@ -90,11 +90,11 @@ def _are_plain(items: list[Any] | tuple[Any, ...]) -> bool:
 def _why_not(value: Any) -> str | None:
     """Return why a simple value is not plain."""
     if isinstance(value, str):
-        return None if is_unicode(value) else "the text is not valid Unicode: it has a lone surrogate"
+        return None if is_unicode(value) else "the text is not valid Unicode: it contains a lone surrogate"
     if isinstance(value, float):
-        return None if isfinite(value) else f"{value} has no JSON form"
+        return None if isfinite(value) else f"{value} cannot be represented in JSON"
     if isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
-        return "the integer is beyond 64 bits: send it as text"
+        return "the integer does not fit in 64 bits: send it as text"
     return None
 
 

@@ -37,7 +37,7 @@ class Allow:
         entries = [entry.strip() for entry in text.split(",") if entry.strip()]
         for entry in entries:
             if not _ENTRY.fullmatch(entry):
-                raise ValueError(f"allow-list entry {entry!r} is not of the form module:name or module:*")
+                raise ValueError(f"allow-list entry {entry!r} is not in the form module:name or module:*")
         modules = frozenset(entry[:-2] for entry in entries if entry.endswith(":*"))
         return cls(frozenset(entry for entry in entries if not entry.endswith(":*")), modules)
 
@@ -74,5 +74,7 @@ class Allow:
         if not callable(function):
             raise NotThere(f"{name!r} is of type {type(function).__name__}, not a function")
         if name not in self.names and getattr(function, "__module__", None) != module_name:
-            raise NotAllowed(f"function {name!r} is only imported there; allow it by its own module")
+            raise NotAllowed(
+                f"function {name!r} is only imported there; allow it under the module that defines it"
+            )
         return function

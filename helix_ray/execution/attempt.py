@@ -97,7 +97,7 @@ class AttemptRunner:
             return self._in_process(running, self._functions.run)
         if kind == "inference":
             return self._in_process(running, self._infer)
-        return _bad_spec(f"run.kind {kind!r} is none of command, function, inference")
+        return _bad_spec(f"run.kind must be command, function or inference, not {kind!r}")
 
     def _command(self, running: Running) -> Outcome:
         task = running.assignment

@@ -54,21 +54,21 @@ def find_program(argv: tuple[str, ...], path: str, working_dir: str | None) -> s
         program = os.path.join(working_dir or os.getcwd(), program)
     found = shutil.which(program, path=path)
     if found is None:
-        raise BadCommand(f"program {argv[0]!r} is not there or may not be executed (PATH is {path})")
+        raise BadCommand(f"program {argv[0]!r} does not exist or cannot be executed (PATH is {path})")
     return os.path.join(working_dir or os.getcwd(), found)
 
 
 def _argv(run: dict[str, Any]) -> tuple[str, ...]:
     argv, shell = run.get("argv"), run.get("shell")
     if (argv is None) == (shell is None):
-        raise BadCommand("a command takes either argv or shell")
+        raise BadCommand("a command must have either argv or shell")
     if shell is not None:
         return (SHELL, "-c", _text("shell", shell))
     if not isinstance(argv, list | tuple) or not argv:
-        raise BadCommand("argv must be a list of text with at least one entry")
+        raise BadCommand("argv must be a list of strings with at least one entry")
     words = tuple(_text(f"argv[{index}]", word) for index, word in enumerate(argv))
     if not words[0]:
-        raise BadCommand("argv[0] is empty")
+        raise BadCommand("argv[0] must not be empty")
     return words
 
 
@@ -77,10 +77,10 @@ def _env(run: dict[str, Any]) -> dict[str, str]:
     if env is None:
         return {}
     if not isinstance(env, dict):
-        raise BadCommand("env must be an object of text")
+        raise BadCommand("env must be an object of strings")
     for name, value in env.items():
         if not isinstance(name, str) or not name or "=" in name:
-            raise BadCommand(f"env: {name!r} is no name of a variable")
+            raise BadCommand(f"env: {name!r} is not a valid variable name")
         _text(f"env.{name}", name)
         _text(f"env.{name}", value)
     return dict(env)
@@ -93,13 +93,13 @@ def _working_dir(run: dict[str, Any]) -> str | None:
     if not os.path.isabs(_text("working_dir", folder)):
         raise BadCommand(f"working_dir must be an absolute path, not {folder!r}")
     if not os.path.isdir(folder):
-        raise BadCommand(f"working_dir {folder!r} is not a folder on this node")
+        raise BadCommand(f"working_dir {folder!r} is not a directory on this node")
     if not os.access(folder, os.X_OK):
-        raise BadCommand(f"working_dir {folder!r} may not be entered by the executor")
+        raise BadCommand(f"working_dir {folder!r} cannot be entered by the executor")
     return str(folder)
 
 
 def _text(field: str, value: Any) -> str:
     if not isinstance(value, str) or "\0" in value:
-        raise BadCommand(f"{field} must be text without NUL characters")
+        raise BadCommand(f"{field} must be a string without NUL characters")
     return value

@@ -35,7 +35,7 @@ from helix_ray.inference.onnx import ModelStore
 RECEIVE_BYTES_MAX = 256 * 1024
 
 CANCELLED = "cancelled"
-CONNECTION_LOST = "the executor lost its node worker"
+CONNECTION_LOST = "the executor lost the connection to its node worker"
 
 
 class Executor:
@@ -135,7 +135,7 @@ class Executor:
                     self._queue.clear()
                 self._outbox.send(Returned(queued))
             case _:
-                raise ValueError(f"{type(message).__name__} is not for executors")
+                raise ValueError(f"{type(message).__name__} is not a message for executors")
 
     def _cancel(self, message: Cancel) -> None:
         with self._condition:

@@ -35,7 +35,7 @@ def _message(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception as second:
-        text = f"<its message could not be made: {type_name(second)}>"
+        text = f"<its message could not be formatted: {type_name(second)}>"
     return text if len(text) <= MESSAGE_CHARS_MAX else text[: MESSAGE_CHARS_MAX - 1] + "…"
 
 

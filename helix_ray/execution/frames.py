@@ -25,14 +25,14 @@ class FrameError(ValueError):
 
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> NoReturn:
-        raise FrameError(f"a frame may hold plain values only, this one names {module}.{name}")
+        raise FrameError(f"a frame can contain plain values only, not {module}.{name}")
 
 
 def encode(message: Message, frame_bytes_max: int = FRAME_BYTES_MAX) -> bytes:
     """Return the message as one frame; raises FrameError above frame_bytes_max."""
     body = pickle.dumps(to_plain(message), protocol=5)
     if len(body) > frame_bytes_max:
-        raise FrameError(f"a frame of {len(body)} bytes, at most {frame_bytes_max} are sent")
+        raise FrameError(f"a frame has {len(body)} bytes; the limit is {frame_bytes_max}")
     return HEADER.pack(len(body)) + body
 
 
@@ -55,7 +55,7 @@ class FrameReader:
         while len(buffer) - start >= HEADER.size:
             (length,) = HEADER.unpack_from(buffer, start)
             if length > self._frame_bytes_max:
-                raise FrameError(f"a frame of {length} bytes, at most {self._frame_bytes_max} are taken")
+                raise FrameError(f"a frame has {length} bytes; the limit is {self._frame_bytes_max}")
             end = start + HEADER.size + length
             if end > len(buffer):
                 break
@@ -72,4 +72,4 @@ def _decode(body: bytearray) -> Message:
     except FrameError:
         raise
     except Exception as error:
-        raise FrameError(f"a frame holds no message: {error}") from error
+        raise FrameError(f"a frame does not contain a message: {error}") from error

@@ -66,7 +66,7 @@ class FunctionRunner:
             raise BadCall(f"unknown fields: {', '.join(sorted(run.keys() - _KEYS))}")
         name, args, kwargs = run.get("function"), run.get("args") or (), run.get("kwargs") or {}
         if not isinstance(name, str):
-            raise BadCall('function must be a name of the form "pkg.mod:name"')
+            raise BadCall('function must be a name in the form "pkg.mod:name"')
         if not isinstance(args, list | tuple):
             raise BadCall("args must be a list")
         if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
@@ -83,7 +83,7 @@ class FunctionRunner:
         data: bytes = cloudpickle.dumps(value, protocol=5)
         if len(data) > self._result_bytes_max:
             raise NotSerialisable(
-                f"result: {len(data)} bytes of pickle, at most {self._result_bytes_max} are taken"
+                f"result: {len(data)} bytes of pickle; the limit is {self._result_bytes_max}"
             )
         return Outcome(True, None, data)
 

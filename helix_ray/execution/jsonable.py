@@ -33,7 +33,7 @@ def to_json(value: Any, bytes_max: int = RESULT_BYTES_MAX) -> Any:
     except TypeError as error:
         raise NotSerialisable(_fault(value, "result", 0) or f"result: {error}") from error
     if len(text) > bytes_max:
-        raise NotSerialisable(f"result: {len(text)} bytes of JSON, at most {bytes_max} are taken")
+        raise NotSerialisable(f"result: {len(text)} bytes of JSON; the limit is {bytes_max}")
     # orjson writes NaN and infinity as null: only a text with a null in it can hide one.
     if b"null" in text and (fault := _fault(value, "result", 0)):
         raise NotSerialisable(fault)
@@ -57,9 +57,9 @@ def _fault(value: Any, path: str, depth: int) -> str | None:
     if value is None or isinstance(value, bool | str):
         return _text_fault(value, path)
     if isinstance(value, float):
-        return None if math.isfinite(value) else f"{path}: {value} has no JSON form"
+        return None if math.isfinite(value) else f"{path}: {value} cannot be represented in JSON"
     if isinstance(value, int):
-        return None if -(2**63) <= value < 2**64 else f"{path}: an integer beyond 64 bits"
+        return None if -(2**63) <= value < 2**64 else f"{path}: the integer does not fit in 64 bits"
     if depth >= VALUE_DEPTH_MAX:
         return f"{path}: nested deeper than {VALUE_DEPTH_MAX} levels"
     if isinstance(value, list | tuple):
@@ -80,13 +80,13 @@ def _text_fault(value: Any, path: str) -> str | None:
         try:
             value.encode()
         except UnicodeEncodeError:
-            return f"{path}: text that is no valid Unicode"
+            return f"{path}: the text is not valid Unicode"
     return None
 
 
 def _entry_fault(key: Any, value: Any, path: str, depth: int) -> str | None:
     if not isinstance(key, str):
-        return f"{path}: key {key!r} is of type {_type_name(key)}, JSON keys are text"
+        return f"{path}: key {key!r} is of type {_type_name(key)}; keys must be text"
     return _text_fault(key, f"{path} key") or _fault(value, f"{path}.{key}", depth + 1)
 
 
@@ -97,7 +97,7 @@ def _other_fault(value: Any, path: str, depth: int) -> str | None:
     try:
         orjson.dumps(value)  # dates, UUIDs, enumerations
     except TypeError:
-        return f"{path}: type {_type_name(value)} has no JSON form"
+        return f"{path}: type {_type_name(value)} cannot be represented in JSON"
     return None
 
 

@@ -18,13 +18,13 @@ _TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 def log_path(log_dir: str, task_id: str, attempt: int) -> Path:
     """Return the file of an attempt's log; raises ValueError for an id that is no plain file name."""
     if not _TASK_ID.fullmatch(task_id):
-        raise ValueError(f"task id {task_id!r} is not a plain name")
+        raise ValueError(f"task id {task_id!r} is not a valid name")
     return Path(log_dir) / f"{task_id}.{attempt}.log"
 
 
 def marker(cut_bytes: int) -> bytes:
     """Return the first line of a log whose old output was cut."""
-    return f"[helix: {cut_bytes} bytes of older output were cut here]\n".encode()
+    return f"[helix: {cut_bytes} bytes of older output were removed here]\n".encode()
 
 
 class AttemptLog:

@@ -31,7 +31,7 @@ async def read_log(question: ReadLog, task: dict[str, Any], read: Read, wait_s: 
     piece = await read(attempt)
     if piece is None:
         where = {"id": question.task_id, "worker": task["assigned_worker"]}
-        return Rejected(ErrorCode.NOT_FOUND, "The log was kept on a node that is gone", where)
+        return Rejected(ErrorCode.NOT_FOUND, "The log was stored on a node that has left the cluster", where)
     if isinstance(piece, Rejected) or finished or attempt < task["attempt"]:
         return piece
     if piece["eof"] and not piece["text"] and not question.offset:

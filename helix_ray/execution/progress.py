@@ -105,6 +105,6 @@ def shard() -> tuple[int, int]:
 
 def _percent(n: float, total: float | None) -> float:
     if math.isnan(n) or (total is not None and not total >= 0):
-        raise ValueError(f"progress of {n} in {total} means nothing")
+        raise ValueError(f"invalid progress: {n} of {total}")
     percent = float(n) if total is None else 100.0 if total == 0 else 100.0 * n / total
     return min(100.0, max(0.0, percent))

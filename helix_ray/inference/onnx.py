@@ -116,7 +116,7 @@ class ModelStore:
         if unknown := sorted(run.keys() - _KEYS):
             raise InferenceRefused(f"unknown fields: {', '.join(unknown)}")
         if "inputs" not in run:
-            raise InferenceRefused("inputs is missing")
+            raise InferenceRefused("inputs must be given")
         model = self.model(run.get("model", ""))
         wanted = _wanted_outputs(run.get("outputs"), model.info)
         feed = decode(run["inputs"], model.info.inputs)
@@ -124,7 +124,7 @@ class ModelStore:
         try:
             arrays = model.session.run(wanted, feed)
         except Exception as error:  # ONNX Runtime's exceptions are no common tree
-            raise InferenceRefused(f"model {model.info.name!r} refused the inputs: {error}") from error
+            raise InferenceRefused(f"model {model.info.name!r} rejected the inputs: {error}") from error
         duration_ms = (time.perf_counter() - started) * 1000
         named = dict(zip(wanted, arrays, strict=True))
         return {
@@ -138,15 +138,17 @@ class ModelStore:
 
     def _find(self, name: str) -> tuple[Path, _Stamp]:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ModelNotFound(f"model {name!r} is no name: 1 to 64 of a-z 0-9 _ . - are")
+            raise ModelNotFound(
+                f"model {name!r} is not a valid name: use 1 to 64 characters from a-z 0-9 _ . -"
+            )
         path = self._root / f"{name}.onnx"
         try:
             status = path.stat()
         except OSError:
-            raise ModelNotFound(f"model {name!r} is not there") from None
+            raise ModelNotFound(f"model {name!r} does not exist") from None
         if status.st_size > self._model_bytes_max:
             raise BadModelFile(
-                f"model {name!r} has {status.st_size} bytes, at most {self._model_bytes_max} are loaded"
+                f"model {name!r} has {status.st_size} bytes; the limit is {self._model_bytes_max}"
             )
         return path, (status.st_mtime_ns, status.st_size)
 
@@ -165,7 +167,7 @@ class ModelStore:
         weights = scan(data)
         if weights.external:
             raise BadModelFile(
-                f"model {name!r} keeps weights in other files ({weights.external[0]}): not taken"
+                f"model {name!r} stores weights in other files ({weights.external[0]}), which is not supported"
             )
         session = _session(name, data, usable_threads(self._cpus))
         return Model(_describe(name, data, session, weights), session, stamp)
@@ -208,5 +210,5 @@ def _wanted_outputs(wanted: Any, info: ModelInfo) -> list[str]:
     if not isinstance(wanted, list | tuple) or not wanted:
         raise InferenceRefused("outputs must be a list of names")
     if unknown := [name for name in wanted if name not in names]:
-        raise InferenceRefused(f"unknown output {unknown[0]!r}; the model gives {', '.join(names)}")
+        raise InferenceRefused(f"unknown output {unknown[0]!r}; the model's outputs are {', '.join(names)}")
     return list(dict.fromkeys(wanted))

@@ -68,7 +68,7 @@ def encode(name: str, array: Array) -> Any:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         where = np.argwhere(~np.isfinite(array))[0].tolist()
         raise InferenceRefused(
-            f"output {name!r} holds {array[tuple(where)]} at {where}, JSON has no form for it"
+            f"output {name!r} holds {array[tuple(where)]} at {where}, which cannot be represented in JSON"
         )
     return array.tolist()
 
@@ -77,11 +77,13 @@ def _by_name(inputs: Any, specs: Sequence[TensorSpec]) -> dict[str, Any]:
     if not isinstance(inputs, dict) or set(inputs) == {"npy_base64"}:
         if len(specs) != 1:
             names = ", ".join(spec.name for spec in specs)
-            raise BadInput(f"the model has {len(specs)} inputs, give them by name: {names}")
+            raise BadInput(f"the model has {len(specs)} inputs: give them by name: {names}")
         return {specs[0].name: inputs}
     known = {spec.name for spec in specs}
     if unknown := sorted(map(str, inputs.keys() - known)):
-        raise BadInput(f"unknown inputs: {', '.join(unknown)}; the model takes {', '.join(sorted(known))}")
+        raise BadInput(
+            f"unknown inputs: {', '.join(unknown)}; the model's inputs are {', '.join(sorted(known))}"
+        )
     if missing := sorted(known - inputs.keys()):
         raise BadInput(f"missing inputs: {', '.join(missing)}")
     return inputs
@@ -90,7 +92,7 @@ def _by_name(inputs: Any, specs: Sequence[TensorSpec]) -> dict[str, Any]:
 def _array(value: Any, spec: TensorSpec) -> Array:
     if spec.dtype not in _DTYPES.values():
         raise InferenceRefused(
-            f"input {spec.name!r}: the model takes {spec.dtype}, which no request can carry"
+            f"input {spec.name!r}: the model expects {spec.dtype}, which a request cannot carry"
         )
     if isinstance(value, dict):
         if set(value) != {"npy_base64"}:
@@ -101,23 +103,23 @@ def _array(value: Any, spec: TensorSpec) -> Array:
 
 def _from_lists(value: Any, spec: TensorSpec) -> Array:
     if not isinstance(value, list | tuple | int | float | bool | str):
-        raise BadInput(f"input {spec.name!r}: nested lists are wanted, not {type(value).__name__}")
+        raise BadInput(f"input {spec.name!r}: it must be nested lists, not {type(value).__name__}")
     try:
         array = np.asarray(value)
     except ValueError:
-        raise BadInput(f"input {spec.name!r}: the lists are ragged") from None
+        raise BadInput(f"input {spec.name!r}: the nested lists must have equal lengths") from None
     except OverflowError:
-        raise BadInput(f"input {spec.name!r}: an integer beyond 64 bits") from None
+        raise BadInput(f"input {spec.name!r}: an integer does not fit in 64 bits") from None
     if spec.dtype == "str":
         return _strings(array, spec)
     if not _fits(array, np.dtype(spec.dtype)):
-        raise BadInput(f"input {spec.name!r}: {_kind(array)} given, the model takes {spec.dtype}")
+        raise BadInput(f"input {spec.name!r}: the model expects {spec.dtype}, not {_kind(array)}")
     return array.astype(spec.dtype)
 
 
 def _strings(array: Array, spec: TensorSpec) -> Array:
     if array.dtype.kind != "U":
-        raise BadInput(f"input {spec.name!r}: {_kind(array)} given, the model takes text")
+        raise BadInput(f"input {spec.name!r}: the model expects text, not {_kind(array)}")
     return array.astype(object)
 
 
@@ -146,12 +148,12 @@ def _from_npy(text: Any, spec: TensorSpec) -> Array:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError, TypeError):
-        raise BadInput(f"input {spec.name!r}: npy_base64 is no base64 text") from None
+        raise BadInput(f"input {spec.name!r}: npy_base64 is not valid base64") from None
     array = _read_npy(data, spec)
     if spec.dtype == "str" and array.dtype.kind == "U":
         return array.astype(object)
     if array.dtype.newbyteorder("=") != np.dtype(spec.dtype):
-        raise BadInput(f"input {spec.name!r}: dtype {array.dtype} given, the model takes {spec.dtype}")
+        raise BadInput(f"input {spec.name!r}: the model expects {spec.dtype}, not {array.dtype}")
     return array.astype(spec.dtype, order="C", copy=False)
 
 
@@ -169,22 +171,24 @@ def _read_npy(data: bytes, spec: TensorSpec) -> Array:
     except (ValueError, EOFError) as error:
         raise BadInput(f"input {spec.name!r}: the .npy header cannot be read: {error}") from error
     if dtype.hasobject:
-        raise BadInput(f"input {spec.name!r}: a .npy of Python objects is not taken")
+        raise BadInput(f"input {spec.name!r}: a .npy file of Python objects is not supported")
     if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
-        raise BadInput(f"input {spec.name!r}: the .npy claims {shape} of {dtype}, its data has another size")
+        raise BadInput(
+            f"input {spec.name!r}: the .npy header says {shape} of {dtype}, but the data has another size"
+        )
     file.seek(0)
     array: Array = np.lib.format.read_array(file, allow_pickle=False)
     return array
 
 
 def _check(array: Array, spec: TensorSpec, sizes: dict[str, int]) -> Array:
-    wanted = f"the model takes {_shape(spec.shape)}"
+    wanted = f"the model expects {_shape(spec.shape)}"
     if array.ndim != len(spec.shape):
-        raise BadInput(f"input {spec.name!r}: shape {list(array.shape)} given, {wanted}")
+        raise BadInput(f"input {spec.name!r}: {wanted}, not {list(array.shape)}")
     for size, want in zip(array.shape, spec.shape, strict=True):
         expected = sizes.setdefault(want, size) if isinstance(want, str) else want
         if expected is not None and size != expected:
-            raise BadInput(f"input {spec.name!r}: shape {list(array.shape)} given, {wanted}")
+            raise BadInput(f"input {spec.name!r}: {wanted}, not {list(array.shape)}")
     return array
 
 

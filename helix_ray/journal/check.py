@@ -19,7 +19,7 @@ ROWS_PER_STEP = 10_000
 def missing(first: int, claim: Claim) -> JournalDamaged:
     """Return the error for rows that HEAD vouches for and that are not there."""
     return JournalDamaged(
-        f"facts {first} to {claim.seq} were acknowledged and are missing (to go on without them, remove HEAD)"
+        f"facts {first} to {claim.seq} were acknowledged but are missing (to continue without them, remove HEAD)"
     )
 
 
@@ -60,7 +60,7 @@ def check_format1(
             raise missing(newest + 1, claim)
         found = former.hash_at(con, claim.seq)
         if found is None or found.hex() != claim.hash:
-            raise JournalDamaged(f"fact {claim.seq} is not the one that was acknowledged")
+            raise JournalDamaged(f"fact {claim.seq} differs from the one that was acknowledged")
     seq, last_hash = 0, former.GENESIS
     for row in former.checked(former.rows_of(con)):
         seq, last_hash = row[0], row[9]
@@ -80,5 +80,5 @@ def _check_root(con: sqlite3.Connection, tree: StoredTree, claim: Claim | None, 
     upgraded = con.execute("SELECT value FROM meta WHERE name = 'format1'").fetchone()
     if upgraded is None or upgraded[0] != f"{claim.seq} {claim.hash}":
         raise JournalDamaged(
-            f"facts up to {claim.seq} are not those that were acknowledged: HEAD names another root of their tree"
+            f"facts up to {claim.seq} differ from those that were acknowledged: HEAD has another root of their tree"
         )

@@ -25,15 +25,15 @@ def asked(fact: Fact, snapshot_seq: int) -> Sequence[int]:
     """Return the seqs that a FactsErased names. Raises EraseRefused for what may not be erased."""
     event = fact.event
     if not isinstance(event, FactsErased):
-        raise EraseRefused(f"fact {fact.seq} is no FactsErased: it cannot say what to erase")
+        raise EraseRefused(f"fact {fact.seq} is not a FactsErased fact, so it cannot list what to erase")
     if not 0 < len(event.seqs) <= SEQS_PER_ERASURE_MAX:
         raise EraseRefused(
-            f"{len(event.seqs)} facts cannot be erased at once: 1 to {SEQS_PER_ERASURE_MAX} can"
+            f"{len(event.seqs)} facts cannot be erased at once: the limit is {SEQS_PER_ERASURE_MAX}, and at least 1 must be named"
         )
     outside = [seq for seq in event.seqs if not 0 < seq <= snapshot_seq]
     if outside:
         raise EraseRefused(
-            f"fact {outside[0]} cannot be erased: only facts 1 to {snapshot_seq} can, which the newest snapshot holds"
+            f"fact {outside[0]} cannot be erased: only facts 1 to {snapshot_seq}, which the newest snapshot covers, can be"
         )
     return event.seqs
 

@@ -44,7 +44,7 @@ def checked(rows: Iterable[Row]) -> Iterator[Row]:
             # A damaged row can hold text where bytes belong.
             expected = b""
         if row[9] != expected:
-            raise JournalDamaged(f"fact {seq} is not what was written: its hash does not fit")
+            raise JournalDamaged(f"fact {seq} was changed after it was written: its hash does not match")
         previous = expected
         yield row
 

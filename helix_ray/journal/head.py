@@ -58,7 +58,7 @@ class HeadFile:
         claims = [claim for slot in slots if (claim := self._parse(slot)) is not None]
         if not claims:
             raise JournalDamaged(
-                f"{self._path} was changed or signed with another key: it cannot say which facts were acknowledged. "
+                f"{self._path} was changed or signed with another key, so it cannot prove which facts were acknowledged. "
                 f"Restore a backup of {self._path.parent}, or remove {self._path} to trust the journal as it is"
             )
         return max(claims, key=lambda claim: (claim.seq, claim.epoch))
@@ -85,7 +85,7 @@ class HeadFile:
             self._write(claim)
         except OSError as error:
             if self._owed is None:
-                log.error("%s cannot be written and is tried again: %s", self._path.name, error)
+                log.error("cannot write %s, retrying: %s", self._path.name, error)
             self._owed = claim
 
     def _write(self, claim: Claim) -> None:

@@ -56,7 +56,7 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
         con, version = _connected(path, "mode=ro&immutable=1")
     if version > FORMAT:
         con.close()
-        raise JournalTooNew(f"{path} has format {version}; this release knows up to {FORMAT}")
+        raise JournalTooNew(f"{path} has format {version}; this release supports formats up to {FORMAT}")
     return con
 
 

@@ -38,7 +38,7 @@ class MemoryJournal:
     def append(self, facts: Sequence[Fact]) -> None:
         """Add facts, all or none. Raises SeqGap when they do not follow on from the head, StaleWriter after a takeover."""
         if self._stale:
-            raise StaleWriter(f"epoch {self.epoch} is over")
+            raise StaleWriter(f"epoch {self.epoch} has ended")
         for seq, fact in enumerate(facts, len(self._facts) + 1):
             if fact.seq != seq:
                 raise SeqGap(f"fact {fact.seq} does not follow {seq - 1}")
@@ -49,7 +49,9 @@ class MemoryJournal:
         seqs = asked(fact, self._snapshot.seq if self._snapshot is not None else 0)
         for seq in seqs:
             if isinstance(self._facts[seq - 1].event, FactsErased):
-                raise EraseRefused(f"fact {seq} cannot be erased: it says what was erased, by whom and why")
+                raise EraseRefused(
+                    f"fact {seq} cannot be erased: it records what was erased, by whom and why"
+                )
         self._grow(self.head())
         self.append([fact])
         for seq in seqs:

@@ -84,7 +84,7 @@ def root_of(nodes: Nodes, size: int) -> bytes:
 def inclusion_path(nodes: Nodes, index: int, size: int) -> list[bytes]:
     """Return the audit path of a leaf (RFC 6962, 2.1.1). Raises ValueError for a leaf that the tree does not have."""
     if not 0 <= index < size:
-        raise ValueError(f"leaf {index} is not in a tree of {size}")
+        raise ValueError(f"leaf {index} is not in a tree of size {size}")
     path: list[bytes] = []
     first, last = 0, size
     while last - first > 1:
@@ -105,7 +105,7 @@ def consistency_path(nodes: Nodes, old: int, new: int) -> list[bytes]:
     It is empty where there is nothing to prove: old is 0, or equal to new. Raises ValueError unless 0 <= old <= new.
     """
     if not 0 <= old <= new:
-        raise ValueError(f"a tree of {old} is no beginning of one of {new}")
+        raise ValueError(f"a tree of size {old} is not a prefix of one of size {new}")
     if old in (0, new):
         return []
     path: list[bytes] = []

@@ -24,7 +24,7 @@ def leaf_of(header: bytes, salted_body: bytes | None, digest: bytes | None = Non
     if salted_body is not None:
         digest = sha256(salted_body).digest()
     if digest is None:
-        raise ValueError("a fact has salt and body, or their digest")
+        raise ValueError("a fact must have either salt and body, or their digest")
     return sha256(_LEAF + header + digest).digest()
 
 

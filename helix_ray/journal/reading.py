@@ -43,7 +43,7 @@ class ReadingJournal(SqliteJournal):
 
     def append(self, facts: Sequence[Fact]) -> None:
         """Raise: nothing may be asked of it that would be recorded."""
-        raise StaleWriter("the journal is open for reading only")
+        raise StaleWriter("the journal is open read-only")
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keep nothing."""

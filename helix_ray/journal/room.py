@@ -40,7 +40,7 @@ _WORDS: dict[Reason, str] = {
     "disk_full": "the disk of the data directory is full",
     "no_inodes": "the file system of the data directory has no inodes left",
     "read_only": "the file system of the data directory is read-only",
-    "quota": "a quota, or a limit of file sizes, leaves the data directory no room",
+    "quota": "a disk quota or a file size limit leaves no space for the data directory",
     "unreachable": "the data directory cannot be reached",
 }
 
@@ -58,7 +58,7 @@ class Hindrance:
     def rejected(self) -> Rejected:
         """Return it as the refusal of an order."""
         details: dict[str, Any] = {"reason": self.reason, **self.figures, "retry_after_s": RETRY_AFTER_S}
-        message = f"Nothing can be recorded, so nothing is changed: {self}"
+        message = f"The change was not made because it cannot be recorded: {self}"
         return Rejected(ErrorCode.SERVICE_UNAVAILABLE, message, details)
 
 
@@ -85,9 +85,9 @@ class DiskRoom:
         reason = found.reason if found is not None else None
         if reason != self._said:
             if found is not None:
-                log.error("nothing is recorded for now: %s %s", found, found.figures or "")
+                log.error("the journal cannot be written for now: %s %s", found, found.figures or "")
             else:
-                log.info("there is room again in %s: all is recorded as before", self._folder.name)
+                log.info("there is space in %s again; the journal is written as before", self._folder.name)
             self._said = reason
         if found is None and free_bytes > self._reserve_bytes + BALLAST_BYTES:
             self._fill_ballast()

@@ -156,7 +156,7 @@ class Reader:
                 found.append(Fact(seq, at, actor, request, event, origin))  # type: ignore[arg-type]
         except KeyError as error:
             raise JournalDamaged(
-                f"fact {seq} names a kind or an author that the journal does not have"
+                f"fact {seq} refers to a kind or an author that is not in the journal"
             ) from error
         return found
 
@@ -184,4 +184,4 @@ class Reader:
                 yield leaf_of(header_of(order, seq, subject, kinds[kind]), content, digest)
             except (KeyError, TypeError, ValueError) as error:
                 # A damaged row can hold text where bytes belong, or integers that stand for nothing.
-                raise JournalDamaged(f"fact {seq} is not what was written") from error
+                raise JournalDamaged(f"fact {seq} was changed after it was written") from error

@@ -134,7 +134,7 @@ def check_segment(segment: Segment, path: Path, root: bytes) -> None:
         seq = segment.first + len(leaves)
         leaves += Reader(segment).leaves(segment.rows_from(seq), seq - 1)
     if subtree_of(leaves) != root or segment.root != root:
-        raise JournalDamaged(f"{path}: facts {segment.first} to {segment.last} do not fit the tree")
+        raise JournalDamaged(f"{path}: facts {segment.first} to {segment.last} do not match the tree")
 
 
 # ------------------------------------------------------------------------------------------ the file
@@ -178,7 +178,7 @@ def check_files(con: sqlite3.Connection, folder: Path) -> None:
             size = path.stat().st_size
         except FileNotFoundError:
             raise JournalDamaged(
-                f"{path} is missing: it holds facts {sealed.first} to {sealed.last}"
+                f"{path} is missing: it contained facts {sealed.first} to {sealed.last}"
             ) from None
         if size != sealed.bytes:
             raise JournalDamaged(f"{path} has {size} bytes, not {sealed.bytes}")

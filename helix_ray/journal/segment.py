@@ -114,9 +114,9 @@ class Segment:
             self.first, self.last = int(self._index["first"]), int(self._index["last"])
             self.root = bytes.fromhex(self._index["root"])
         except FileNotFoundError:
-            raise JournalDamaged(f"{path} is missing: it holds facts of the journal") from None
+            raise JournalDamaged(f"{path} is missing: it contained facts of the journal") from None
         except (ValueError, KeyError, TypeError, struct.error) as error:
-            raise JournalDamaged(f"{path} is not what was written ({error})") from error
+            raise JournalDamaged(f"{path} was changed after it was written ({error})") from error
         self._unpacked: tuple[int, list[ReadRow]] = (-1, [])
 
     def kind(self, number: int) -> Kind:
@@ -135,7 +135,7 @@ class Segment:
                 self._unpacked = (place, self._unpack(self._blocks[place]))
             except (ValueError, IndexError, TypeError, zlib.error) as error:
                 raise JournalDamaged(
-                    f"{self._path} is not what was written: fact {seq} cannot be read ({error})"
+                    f"{self._path} was changed after it was written: fact {seq} cannot be read ({error})"
                 ) from error
         return self._unpacked[1]
 
@@ -165,5 +165,5 @@ def _contents(bodies: Iterable[bytes], salts: bytes) -> list[tuple[bytes | None,
             found.append((None, salts[place : place + DIGEST_BYTES]))
             place += DIGEST_BYTES
     if place != len(salts):
-        raise ValueError("salts do not fit")
+        raise ValueError("the salts do not match")
     return found

@@ -32,7 +32,7 @@ def save(
 ) -> None:
     """Add a packed snapshot to the open transaction and drop all but the newest SNAPSHOTS_KEPT."""
     if seq > tree.newest():
-        raise ValueError(f"a snapshot of fact {seq}, which the journal does not have")
+        raise ValueError(f"cannot store a snapshot at fact {seq}, which is not in the journal")
     root = tree.root(seq)
     mac = mac_of(key, seq, fold_version, root, packed)
     row = (seq, fold_version, time.time(), root, mac, packed)
@@ -50,10 +50,10 @@ def load(con: sqlite3.Connection, tree: StoredTree, key: bytes) -> Snapshot | No
     ).fetchall()
     for seq, fold_version, root, mac, body in rows:
         if not _fits(tree, seq, root):
-            log.warning("the snapshot at %d is of other facts than these: not used", seq)
+            log.warning("ignoring the snapshot at %d: it was made from other facts", seq)
             continue
         if not hmac.compare_digest(mac, mac_of(key, seq, fold_version, root, body)):
-            log.warning("the snapshot at %d was changed or signed with another key: not used", seq)
+            log.warning("ignoring the snapshot at %d: it was changed or signed with another key", seq)
             continue
         return Snapshot(seq, fold_version, from_json(zlib.decompress(body)))
     return None

@@ -104,7 +104,9 @@ class SqliteJournal:
         seqs = asked(fact, newest)
         for seq in seqs:
             if isinstance(self.read_after(seq - 1, 1)[0].event, FactsErased):
-                raise EraseRefused(f"fact {seq} cannot be erased: it says what was erased, by whom and why")
+                raise EraseRefused(
+                    f"fact {seq} cannot be erased: it records what was erased, by whom and why"
+                )
         replaced = self._erased_segments(seqs, fact.seq)
         with self._transaction() as con:
             frontier = self._insert(con, [fact])
@@ -169,7 +171,7 @@ class SqliteJournal:
         frontier = self._stored().check(from_seq - 1, self.head())
         if frontier.root() != self._frontier.root():
             raise JournalDamaged(
-                f"facts up to {self.head()} are not what was written: their tree has another root"
+                f"facts up to {self.head()} were changed after they were written: the root of their tree does not match"
             )
         return self.head() - from_seq + 1
 
@@ -243,7 +245,9 @@ class SqliteJournal:
         try:
             stored = con.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
             if stored != self.epoch:
-                raise StaleWriter(f"epoch {stored} has begun; this writer's is {self.epoch}")
+                raise StaleWriter(
+                    f"a writer of epoch {stored} has started; this writer's epoch is {self.epoch}"
+                )
             yield con
             con.execute("COMMIT")
         except BaseException:

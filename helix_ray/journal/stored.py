@@ -92,7 +92,7 @@ class StoredFacts:
         if self._opened is None or self._opened[0] != name:
             segment = Segment(self.folder / name)
             if (segment.first, segment.last) != (first, last):
-                raise JournalDamaged(f"{self.folder / name} is another segment than the journal names")
+                raise JournalDamaged(f"{self.folder / name} is not the segment that the journal refers to")
             self._opened = name, segment
         return self._opened[1]
 

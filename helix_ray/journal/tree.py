@@ -95,5 +95,5 @@ class StoredTree(StoredFacts):
             if self.node(level, place) != expected:
                 first = place << level
                 raise JournalDamaged(
-                    f"one of facts {first + 1} to {first + (1 << level)} is not what was written: they do not fit the tree"
+                    f"one of facts {first + 1} to {first + (1 << level)} was changed after it was written: they do not match the tree"
                 )

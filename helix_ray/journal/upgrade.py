@@ -41,7 +41,7 @@ def upgrade(path: Path, key: bytes, claim: Claim | None) -> None:
     """Bring a journal's file to the present format where it has an older one. Raises JournalDamaged, JournalTooNew."""
     if not is_format1(path):
         return
-    log.warning("%s has format 1: it is checked and written anew in format %d", path, layout.FORMAT)
+    log.warning("%s has format 1; checking it and rewriting it in format %d", path, layout.FORMAT)
     draft = path.with_name(f".{path.name}.upgrade")
     with contextlib.closing(connect(path, "ro")) as old:
         check_format1(old, claim)
@@ -52,7 +52,11 @@ def upgrade(path: Path, key: bytes, claim: Claim | None) -> None:
     draft.rename(path)
     _sync(path.parent)
     log.warning(
-        "%d facts are in format %d; %s%s is the copy of before", size, layout.FORMAT, path, COPY_SUFFIX
+        "upgraded %d facts to format %d; %s%s is a copy of the old journal",
+        size,
+        layout.FORMAT,
+        path,
+        COPY_SUFFIX,
     )
 
 
@@ -116,7 +120,7 @@ def _write_snapshots(old: sqlite3.Connection, new: sqlite3.Connection, key: byte
         if former.hash_at(old, seq) != fact_hash or mac != snapshots.mac_of(
             key, seq, fold_version, fact_hash, body
         ):
-            log.warning("the snapshot at %d does not fit and is left out", seq)
+            log.warning("leaving out the snapshot at %d: it does not match the facts", seq)
             continue
         snapshots.save(new, tree, key, seq, fold_version, body)
 
@@ -126,7 +130,7 @@ def _settle(path: Path) -> None:
     with contextlib.closing(connect(path, "rw")) as con:
         mode = con.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
     if mode != "delete" or path.with_name(f"{path.name}-wal").exists():
-        raise sqlite3.OperationalError(f"{path} is being read by another process and cannot be upgraded yet")
+        raise sqlite3.OperationalError(f"{path} cannot be upgraded while another process is reading it")
 
 
 def _keep(path: Path) -> None:

@@ -102,7 +102,7 @@ class _Batches(Generic[Asked, Got]):
             # What cannot be made a message fails by itself, and not those that travel with it.
             if len(batch) > 1:
                 return [answer for asked in batch for answer in await self._carried([asked])]
-            log.exception("a message to the master could not be sent")
+            log.exception("could not send a message to the master")
             return [self._failed()]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

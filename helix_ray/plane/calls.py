@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 AGAIN_S = 0.1
 UNAVAILABLE = Rejected(
-    ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not answer", {"retry_after_s": 5}
+    ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not respond", {"retry_after_s": 5}
 )
 NOT_READY_AGAIN_S = 2
 # In place of an answer: it has to be asked for with patience.
@@ -125,10 +125,10 @@ class Calls:
                 lost=lambda: self._let_go(tried),
             )
         except CallFailed:
-            log.exception("the master failed on a call of %s", method)
+            log.exception("the master failed in a call of %s", method)
             return UNAVAILABLE
         except Away as away:
-            log.warning("the master does not answer: %s", away)
+            log.warning("the master does not respond: %s", away)
             return UNAVAILABLE
         return _not_ready(answer) if isinstance(answer, NotReady) else answer
 
@@ -154,7 +154,7 @@ class Calls:
                 take(UNAVAILABLE)
 
         def hung() -> None:
-            log.warning("the master does not answer a call of %s", method)
+            log.warning("the master does not respond a call of %s", method)
             link.forget(number)
             self._let_go(link)
             take(UNAVAILABLE)
@@ -183,10 +183,10 @@ class Calls:
                 lambda: self._links.call(name, method, *arguments), self._patience.actor_s, wait_s=wait_s
             )
         except CallFailed:
-            log.exception("%s failed on a call of %s", name, method)
-            return Unavailable(who, "it failed on the question")
+            log.exception("%s failed in a call of %s", name, method)
+            return Unavailable(who, "it failed to answer the question")
         except Away as away:
-            log.warning("%s does not answer: %s", name, away)
+            log.warning("%s does not respond: %s", name, away)
             return Unavailable(who)
         return Unavailable(who, reply.reason or STARTING) if isinstance(reply, NotReady) else reply
 
@@ -204,7 +204,7 @@ class Calls:
             return self._link
 
     def _let_go(self, link: MasterLink | None) -> None:
-        """Forget a master that does not answer, and all that is only known to be current through it."""
+        """Forget a master that does not respond, and all that is only known to be current through it."""
         if self._link is link:
             self._link = None
             if self._cache is not None:

@@ -49,7 +49,7 @@ async def distribute(
             return shapes.distributed_out(answer.data), answer
         if not answer.details.get("stale"):
             return answer
-    return conflict("The cluster changes faster than the task can be placed: try again", stale=True)
+    return conflict("The cluster kept changing while the task was being placed. Try again", stale=True)
 
 
 async def _carried_out_before(

@@ -127,7 +127,7 @@ def _over(task: dict[str, Any]) -> Rejected:
     status = task["status"]
     reason = ended_by_end(status, task["error"])
     return conflict(
-        f"Task is {status}",
+        f"A {status} task cannot be changed",
         status=status,
         reason=reason,
         current_attempt=task["attempt"],

@@ -42,7 +42,7 @@ class OnNodes:
         worker_id = str(reply["assigned_worker"])
         kept = await self._on_node(worker_id, "fetch_result", reply["id"], reply["attempt"])
         if kept is UNKNOWN:
-            message = "The result was kept on a node that is gone; run the task again"
+            message = "The result was stored on a node that has left the cluster. Run the task again"
             details = {"id": reply["id"], "worker": reply["assigned_worker"]}
             return Rejected(ErrorCode.NOT_FOUND, message, details)
         found = as_answer(kept)
@@ -88,7 +88,7 @@ class OnNodes:
         worker = await self._ask(GetWorker(worker_id), SYSTEM)
         if isinstance(worker, Rejected):
             gone = worker.code is ErrorCode.NOT_FOUND
-            return UNKNOWN if gone else Unavailable("node", "its node is not known")
+            return UNKNOWN if gone else Unavailable("node", "its node is unknown")
         if worker["status"] == "lost":
             return UNKNOWN
         return told(await self._calls.node(str(worker["node_id"]), method, *arguments, wait_s=wait_s))

@@ -52,7 +52,7 @@ class RayLinks:
         try:
             return await asyncio.to_thread(ray.get_actor, name, namespace=self._namespace)
         except (ValueError, RayError) as error:
-            raise LinkLost(f"there is no {name}: {error}") from error
+            raise LinkLost(f"cannot find actor {name}: {error}") from error
 
 
 class _ThroughRay:

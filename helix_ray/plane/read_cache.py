@@ -41,7 +41,7 @@ class ReadCache:
             try:
                 self._board = BoardReader(path)
             except (OSError, ValueError) as error:
-                log.warning("reads are not kept, every one asks the master: %s", error)
+                log.warning("the read cache is off, every read asks the master: %s", error)
 
     def detach(self) -> None:
         """Forget everything; safe to call twice."""

@@ -4,7 +4,7 @@ Whoever knows may be asked and not answer, which is neither yes nor no. So all t
 
     an answer       whoever knows has said it
     UNKNOWN         whoever knows has said that there is no such thing
-    Unavailable     whoever knows does not answer: the asker gets SERVICE_UNAVAILABLE, and nothing is concluded from it
+    Unavailable     whoever knows does not respond: the asker gets SERVICE_UNAVAILABLE, and nothing is concluded from it
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from helix_ray.core.errors import ErrorCode, Rejected
 RETRY_AFTER_S = 2
 
 Who = Literal["history", "node"]
+WHERE: dict[Who, str] = {
+    "history": "The task history",
+    "node": "The node that stores this task's logs and results",
+}
 
 
 class Unknown(Enum):
@@ -32,7 +36,7 @@ UNKNOWN: Final = Unknown.UNKNOWN
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Whoever knows does not answer now: `who` is "history" or "node", `why` may be shown to anybody."""
+    """The source of an answer does not respond now: `who` says which one, `why` is safe to show to any caller."""
 
     who: Who
     why: str = ""
@@ -40,7 +44,7 @@ class Unavailable:
     def rejected(self) -> Rejected:
         """Return it as the refusal that an asker gets."""
         details: dict[str, Any] = {"unavailable": self.who, "retry_after_s": RETRY_AFTER_S}
-        message = f"The {self.who} that knows does not answer; ask again"
+        message = f"{WHERE[self.who]} does not respond. Try again"
         return Rejected(
             ErrorCode.SERVICE_UNAVAILABLE, message, details | ({"reason": self.why} if self.why else {})
         )

@@ -20,7 +20,7 @@ class BadPassword(Exception):
 def first_password(settings: Settings) -> str | None:
     """Return the password that was given, None where none was. Raises BadPassword."""
     if settings.admin_password is not None and settings.admin_password_file is not None:
-        raise BadPassword(f"{VARIABLE} and {FILE_VARIABLE} are both set: give one of them")
+        raise BadPassword(f"{VARIABLE} and {FILE_VARIABLE} are both set: set only one of them")
     if settings.admin_password_file is not None:
         return _checked(_from_file(settings), FILE_VARIABLE)
     if settings.admin_password is not None:
@@ -38,11 +38,11 @@ def _from_file(settings: Settings) -> str:
     except OSError as error:
         raise BadPassword(f"{FILE_VARIABLE}: {path} cannot be read: {error.strerror}") from None
     if len(body) > FILE_BYTES_MAX:
-        raise BadPassword(f"{FILE_VARIABLE}: {path} has more than {FILE_BYTES_MAX} bytes")
+        raise BadPassword(f"{FILE_VARIABLE}: {path} is larger than {FILE_BYTES_MAX} bytes")
     if mode & OTHERS:
         # Not refused: container platforms mount secrets so.
         print(
-            f"{FILE_VARIABLE}: {path} can be read by other users; mend it with: chmod go= {path}",
+            f"{FILE_VARIABLE}: {path} can be read by other users; fix it with: chmod go= {path}",
             file=sys.stderr,
         )
     try:

@@ -34,9 +34,9 @@ class KeyRing:
 
     def __post_init__(self) -> None:
         if self.current not in self.secrets:
-            raise ValueError(f"the current key {self.current} is not in the ring")
+            raise ValueError(f"the current key {self.current} is not in the key ring")
         if any(len(secret) < SECRET_BYTES for secret in self.secrets.values()):
-            raise ValueError(f"an HS256 secret has at least {SECRET_BYTES} bytes (RFC 7518, 3.2)")
+            raise ValueError(f"an HS256 secret must have at least {SECRET_BYTES} bytes (RFC 7518, 3.2)")
 
     @classmethod
     def fresh(cls) -> KeyRing:
@@ -89,12 +89,12 @@ def _load(path: Path) -> KeyRing:
         found = os.fstat(file.fileno())
         if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise KeyFileUnsafe(
-                f"{path} can be read by others (mode {stat.S_IMODE(found.st_mode):04o}); run: chmod 600 {path}; "
-                f"if someone may have read it, delete it instead: all sessions end and a fresh key is made"
+                f"{path} can be read by other users (mode {stat.S_IMODE(found.st_mode):04o}); run: chmod 600 {path}; "
+                f"if someone may have read it, delete it instead: all sessions end and a new key is created"
             )
         if found.st_uid != os.geteuid():
             raise KeyFileUnsafe(
-                f"{path} belongs to user id {found.st_uid}, not to {os.geteuid()} who runs Helix Ray"
+                f"{path} belongs to user id {found.st_uid}, but Helix Ray runs as user id {os.geteuid()}"
             )
         body = file.read(KEY_FILE_BYTES_MAX)
     try:
@@ -103,5 +103,5 @@ def _load(path: Path) -> KeyRing:
         return KeyRing(content["current"], named)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise KeyFileUnsafe(
-            f"{path} does not hold signing keys; restore it, or delete it to end all sessions"
+            f"{path} does not contain signing keys; restore it, or delete it to end all sessions"
         ) from error

@@ -96,7 +96,7 @@ class PasswordGate:
     async def _run(self, work: Callable[[], T]) -> T:
         if self._inside >= self._inside_max:
             busy = {"retry_after_s": RETRY_AFTER_S}
-            raise Refused(Rejected(ErrorCode.SERVICE_UNAVAILABLE, "Too many logins at once", busy))
+            raise Refused(Rejected(ErrorCode.SERVICE_UNAVAILABLE, "Too many logins at the same time", busy))
         self._inside += 1
         work_in_thread = self._threads.submit(work)
         # A caller who goes away does not make room: the thread is still busy until its own work ends.
@@ -123,4 +123,4 @@ def _to_bytes(password: str) -> bytes | None:
 
 @cache
 def _dummy_hash() -> str:
-    return _HASHER.hash("nobody has this password")
+    return _HASHER.hash("no user has this password")

@@ -64,7 +64,7 @@ def get_task(
         :12
     ]
     found = con.execute("SELECT spec FROM submitted WHERE seq = ?", [seq]).fetchone()
-    assert found is not None, "a finished task was submitted"
+    assert found is not None, "a finished task must have been submitted"
     spec = stored(found[0])
     task = Task(
         task_id, seq, owner, spec, LEVELS[spec.get("priority", "normal")], class_of(spec, owner), Status(status), created, finished,

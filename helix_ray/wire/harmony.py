@@ -347,7 +347,7 @@ def refused_out(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
         "assigned_nodes": [],
         "estimated_completion": None,
         "estimated_completion_p90": None,
-        "estimated_completion_reason": "it has no room now",
+        "estimated_completion_reason": "it does not fit now",
         "strategy": plan["strategy"],
         "dry_run": dry_run,
         "fits": False,

@@ -26,7 +26,7 @@ TimeoutSeconds = Annotated[float, Field(gt=0, le=TIMEOUT_S_MAX)]
 def _without_nul(text: str) -> str:
     """The operating system ends a text at a zero byte: refuse it rather than run something else."""
     if "\0" in text:
-        raise ValueError("a zero byte is not allowed")
+        raise ValueError("NUL bytes are not allowed")
     return text
 
 
@@ -92,9 +92,9 @@ def given(value: dict[str, Any]) -> dict[str, Any]:
 def _command(run: dict[str, Any]) -> dict[str, Any]:
     run = given(run)
     if ("argv" in run) == ("shell" in run):
-        raise ValueError("give exactly one of argv and shell")
+        raise ValueError("exactly one of argv and shell must be given")
     if "argv" in run and not run["argv"][0]:
-        raise ValueError("the first of argv names the program")
+        raise ValueError("argv[0] must be the program to run")
     return run
 
 

@@ -161,7 +161,7 @@ def _foreign(value: Any) -> Any:
         parts = value.get("shards")
         inner = [value, value.get("cause"), *(parts if isinstance(parts, list) else ())]
         if any(isinstance(part, dict) and PICKLED in part for part in inner):
-            raise ValueError("pickled objects come from inside the cluster only")
+            raise ValueError("pickled objects are accepted only from inside the cluster")
     return value
 
 
@@ -172,7 +172,7 @@ def _error(value: dict[str, Any] | str | None) -> dict[str, Any] | None:
     if isinstance(value, str):
         value = {"message": value}
     if len(value) > ERROR_FIELDS_MAX:
-        raise ValueError(f"more than {ERROR_FIELDS_MAX} fields")
+        raise ValueError(f"at most {ERROR_FIELDS_MAX} fields are allowed")
     return {"reason": "failed", "message": "", **value}
 
 

@@ -25,19 +25,19 @@ def iso_or_none(epoch: float | None) -> str | None:
 def epoch_of(text: str) -> float:
     """Return the epoch seconds of an ISO 8601 time; one without a zone is UTC. Raises ValueError with a sentence."""
     if len(text) > TEXT_CHARS_MAX:
-        raise ValueError("not an ISO 8601 time")
+        raise ValueError("not a valid ISO 8601 time")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError("not an ISO 8601 time such as 2025-11-07T10:00:00Z") from None
+        raise ValueError("not a valid ISO 8601 time such as 2025-11-07T10:00:00Z") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     try:
         epoch = moment.timestamp()
     except OverflowError:
-        raise ValueError("a time outside the years 1970 to 9999") from None
+        raise ValueError("must be between the years 1970 and 9999") from None
     if not 0 <= epoch <= EPOCH_MAX:
-        raise ValueError("a time outside the years 1970 to 9999")
+        raise ValueError("must be between the years 1970 and 9999")
     return epoch
 
 

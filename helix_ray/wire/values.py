@@ -35,7 +35,7 @@ def storable(value: Any) -> Any:
 
 def _to_epoch(value: Any) -> float:
     if not isinstance(value, str):
-        raise ValueError("an ISO 8601 time such as 2025-11-07T10:00:00Z is expected")
+        raise ValueError("must be an ISO 8601 time such as 2025-11-07T10:00:00Z")
     return epoch_of(value)
 
 

@@ -73,47 +73,63 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="helix node", allow_abbrev=False, description="This machine as a node."
+        prog="helix node", allow_abbrev=False, description="Run this machine as a node of a cluster."
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
-    resources = verbs.add_parser("resources", help="what `ray start` needs to be told of this machine")
-    resources.add_argument("--json", action="store_true", help="everything, with where it comes from")
-    start = verbs.add_parser("start", help="keep a node up; what is not known here goes to `ray start`")
+    resources = verbs.add_parser(
+        "resources", help="print the options of `ray start` that describe this machine"
+    )
+    resources.add_argument("--json", action="store_true", help="print everything as JSON, with its source")
+    start = verbs.add_parser(
+        "start", help="run a node and keep it running; unknown options are passed to `ray start`"
+    )
     for one in (resources, start):
-        one.add_argument("--name", help="the node's name; the host's own otherwise")
-        one.add_argument("--capability", action="append", default=[], help="declare one; may be repeated")
+        one.add_argument("--name", help="node name (default: the host name)")
         one.add_argument(
-            "--resource", action="append", default=[], metavar="NAME=N", help="declare one, like NPU=1"
+            "--capability", action="append", default=[], help="declare a capability; can be repeated"
+        )
+        one.add_argument(
+            "--resource",
+            action="append",
+            default=[],
+            metavar="NAME=N",
+            help="declare a resource, like NPU=1; can be repeated",
         )
     _add_start_flags(start)
-    stop = verbs.add_parser("stop", help="end the node and all that was started with it")
+    stop = verbs.add_parser("stop", help="stop the node and everything started with it")
     for one in (start, stop):
-        one.add_argument(
-            "--data-dir", help="where this node keeps its things (~/.helix-ray) [HELIX_DATA_DIR]"
-        )
+        one.add_argument("--data-dir", help="data directory (~/.helix-ray) [HELIX_DATA_DIR]")
     return parser
 
 
 def _add_start_flags(start: argparse.ArgumentParser) -> None:
     role = start.add_mutually_exclusive_group(required=True)
-    role.add_argument("--head", action="store_true", help="start a cluster here, with the API")
-    role.add_argument("--address", metavar="HOST:PORT", help="join the cluster of this head")
+    role.add_argument("--head", action="store_true", help="start a cluster with the API on this machine")
+    role.add_argument("--address", metavar="HOST:PORT", help="join the cluster of the head at this address")
     start.add_argument(
-        "--node-ip", help="this node's address, for the others; found by the default route otherwise"
+        "--node-ip", help="address of this node for the others (default: that of the default route)"
     )
-    start.add_argument("--port", type=int, default=PORT, help=f"of the head ({PORT})")
-    start.add_argument("--api-host", help="address of the API; the node's own otherwise")
+    start.add_argument("--port", type=int, default=PORT, help=f"port port of the head ({PORT})")
+    start.add_argument("--api-host", help="address of the API (default: the node's)")
     start.add_argument(
-        "--api-port", type=int, default=API_PORT, help=f"of the API ({API_PORT}); the same on every node"
+        "--api-port", type=int, default=API_PORT, help=f"port port of the API ({API_PORT}); the same on every node"
     )
     start.add_argument("--tls-cert", help="PEM certificate chain of the API")
     start.add_argument("--tls-key", help="PEM key of the certificate")
-    start.add_argument("--autoscaling-config", help="passed to `ray start`: the cluster launcher's file")
     start.add_argument(
-        "--head-stopped-s", type=float, default=STOPPED_S_MAX, help="wait for a head that has stopped"
+        "--autoscaling-config", help="configuration file of the cluster launcher, passed to `ray start`"
     )
     start.add_argument(
-        "--head-silent-s", type=float, default=SILENT_S_MAX, help="wait for a head that is silent"
+        "--head-stopped-s",
+        type=float,
+        default=STOPPED_S_MAX,
+        help="how long to how long to wait for a head that has stopped",
+    )
+    start.add_argument(
+        "--head-silent-s",
+        type=float,
+        default=SILENT_S_MAX,
+        help="how long to wait for a head that does not respond",
     )
     start.add_argument("--detach", action="store_true", help="return when it is ready")
 
@@ -149,12 +165,12 @@ def _start(
     declared = _declared(flags)
     if "RAY_AUTH_TOKEN" not in os.environ and not _token_file().is_file():
         raise CannotStart(
-            f"there is no token in {_token_file()}: make one with: ray get-auth-token --generate"
+            f"{_token_file()} does not contain a token; create one with: ray get-auth-token --generate"
         )
     others = [word for word in words if word != "--detach"]
     known = HOME.read(data_dir)
     if known is not None and known.runs() and known.arguments == others:
-        print(f"ready: it runs already (pid {known.pid})")
+        print(f"ready: already running (pid {known.pid})")
         return 0
     narrow_folder(data_dir)
     if flags.detach:
@@ -165,7 +181,7 @@ def _start(
     held = HOME.lock(data_dir)
     if held is None:
         raise CannotStart(
-            f"a node runs on {data_dir} already; end it with: helix node stop --data-dir {data_dir}"
+            f"a node is already running on {data_dir}; stop it with: helix node stop --data-dir {data_dir}"
         )
     HOME.write(data_dir, home.Running(**this_process(), arguments=others))
     narrow_below(data_dir)
@@ -206,7 +222,7 @@ def _token_file() -> Path:
 def _stop(data_dir: Path) -> int:
     state = HOME.read(data_dir) if data_dir.exists() else None
     if state is None or not state.runs():
-        print(f"no node runs on {data_dir}", file=sys.stderr)
+        print(f"no node is running on {data_dir}", file=sys.stderr)
         return 0
     for number, seconds in ((signal.SIGTERM, STOP_S_MAX), (signal.SIGKILL, KILLED_S_MAX)):
         with contextlib.suppress(ProcessLookupError):
@@ -214,4 +230,4 @@ def _stop(data_dir: Path) -> int:
         if HOME.wait_until_free(data_dir, seconds):
             HOME.forget(data_dir)
             return 0
-    raise CannotStart(f"pid {state.pid} on {data_dir} does not end")
+    raise CannotStart(f"pid {state.pid} on {data_dir} does not stop")

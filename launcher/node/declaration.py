@@ -49,7 +49,7 @@ class Declaration:
         return given
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything, with where it comes from."""
+        """Return print everything as JSON, with its source."""
         found = [{"path": a.path, "driver": a.driver, "capability": a.capability} for a in self.found]
         return {
             "resources": self.resources,
@@ -78,7 +78,7 @@ def declare(
     made = {labels.NODE: name if name is not None else _host_name()}
     if not is_node_name(made[labels.NODE]):
         raise BadDeclaration(
-            f"{made[labels.NODE]!r} cannot be a node's name: give --name, of a-z, 0-9, dots and dashes"
+            f"{made[labels.NODE]!r} is not a valid node name: set --name, using a-z, 0-9, dots and dashes"
         )
     if able:
         made[labels.CAPABILITIES] = labels.CAPABILITY_SEPARATOR.join(able)
@@ -86,9 +86,7 @@ def declare(
         made[DECLARED_LABEL] = ".".join(sorted(given))
     for label, value in made.items():
         if len(value) > LABEL_CHARACTERS_MAX:
-            raise BadDeclaration(
-                f"the label {label} would have more than {LABEL_CHARACTERS_MAX} characters: {value}"
-            )
+            raise BadDeclaration(f"the label {label} would exceed {LABEL_CHARACTERS_MAX} characters: {value}")
     amounts = {resource: amount for resource, amount in {**counted, **given}.items() if amount > 0}
     return Declaration(amounts, made, tuple(found), tuple(sorted(given)))
 
@@ -96,19 +94,19 @@ def declare(
 def _resource(text: str) -> tuple[str, float]:
     name, _, amount = text.partition("=")
     if name in RAY_FLAGS:
-        raise BadDeclaration(f"--resource {text}: Ray takes {name} as {RAY_FLAGS[name]}")
+        raise BadDeclaration(f"--resource {text}: set {name} with Ray's option {RAY_FLAGS[name]}")
     try:
         number = float(amount)
     except ValueError:
         number = -1.0
     if not _RESOURCE.fullmatch(name) or not 0 <= number < 1e9:
-        raise BadDeclaration(f"--resource {text}: give NAME=AMOUNT, like NPU=1")
+        raise BadDeclaration(f"--resource {text}: must be NAME=AMOUNT, like NPU=1")
     return name, int(number) if number.is_integer() else number
 
 
 def _checked_capability(text: str) -> str:
     if not _CAPABILITY.fullmatch(text):
-        raise BadDeclaration(f"--capability {text}: use a-z, 0-9, dots and dashes")
+        raise BadDeclaration(f"--capability {text}: must consist of a-z, 0-9, dots and dashes")
     return text
 
 

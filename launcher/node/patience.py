@@ -1,7 +1,7 @@
 """What a worker's node makes of its head: stay, let go of a cluster that is over, or give up. No I/O, no clock.
 
 A head whose machine refuses the connection has stopped, and with it the cluster: the GCS keeps it in memory only. A head
-that does not answer at all may be on the other side of a broken link, with the cluster alive.
+that does not respond at all may be on the other side of a broken link, with the cluster alive.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Advice(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to wait for a head that has stopped, and for one that is silent; seconds."""
+    """How long to how long to how long to wait for a head that has stopped, and for one that is silent; seconds."""
 
     stopped_s_max: float
     silent_s_max: float

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from launcher.up import environment
 
-# A node that does not answer is declared dead after three rounds of at most 4 s.
+# A node that does not respond is declared dead after three rounds of at most 4 s.
 HEALTH_CHECKS = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,

@@ -121,7 +121,7 @@ class Supervisor:
     def _look_as_worker(self, now: float) -> int | None:
         advice = self._patience.look(meet(self._plan.head_address), now)
         if advice is Advice.GIVE_UP:
-            say(f"no head at {self._plan.head_address} for too long")
+            say(f"the head at {self._plan.head_address} did not respond for too long")
             return 0 if self._was_ready else EXIT_GAVE_UP
         if advice is Advice.LEAVE and self._ray is not None:
             self._end_ray(f"the head at {self._plan.head_address} has stopped")
@@ -138,7 +138,7 @@ class Supervisor:
     def _never_comes_up(self) -> bool:
         if self._was_ready or self._starts < FIRST_STARTS_MAX:
             return False
-        say(f"Ray does not start here: {(self._plan.data_dir / RAY_LOG).read_text()[-TAIL_BYTES:]}")
+        say(f"Ray did not start here: {(self._plan.data_dir / RAY_LOG).read_text()[-TAIL_BYTES:]}")
         return True
 
     def _note_ready(self, now: float) -> None:
@@ -161,7 +161,7 @@ class Supervisor:
 
     def _end_ray(self, why: str) -> None:
         """End everything below at once: without Ray there is nobody to end anything in order with."""
-        say(f"{why}; ending what is left")
+        say(f"{why}; stopping what is left")
         process_tree.kill_descendants()
         self._ray = self._api = None
 
@@ -174,9 +174,9 @@ class Supervisor:
                 return None
             fatal = self._plan.data_dir / FATAL_FILE
             if fatal.exists():
-                say(f"the API cannot go on: {fatal.read_text().strip()}")
+                say(f"the API cannot continue: {fatal.read_text().strip()}")
                 return EXIT_FATAL
-            say(f"the API has ended with exit code {code} and is started again")
+            say(f"the API exited with code {code} and is being restarted")
             sweep(self._api_environment, self._plan.data_dir)
         self._api = ApiProcess(self._api_flags, self._api_environment, self._given)
         return None

@@ -19,7 +19,7 @@ def check(settings: Settings) -> None:
     given = parse_node_resources(settings.node_resources) if settings.node_resources else []
     if len(given) > settings.nodes:
         raise CannotStart(
-            f"--node-resources describes {len(given)} nodes, but --nodes is {settings.nodes}: one object a node"
+            f"--node-resources describes {len(given)} nodes, but --nodes is {settings.nodes}: give one object per node"
         )
     _check_certificate(settings)
     _check_port(settings.host, settings.port)
@@ -30,7 +30,7 @@ def _check_certificate(settings: Settings) -> None:
     if cert is None and key is None:
         return
     if cert is None or key is None:
-        raise CannotStart("--tls-cert and --tls-key go together: only one was given")
+        raise CannotStart("--tls-cert and --tls-key must be given together")
     for path in (cert, key):
         if not os.access(path, os.R_OK):
             raise CannotStart(f"{path} cannot be read")
@@ -39,14 +39,16 @@ def _check_certificate(settings: Settings) -> None:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, password="")
     except (ssl.SSLError, ValueError, OSError) as error:
         reason = error.reason if isinstance(error, ssl.SSLError) and error.reason else error
-        raise CannotStart(f"the certificate {cert} and the key {key} cannot be used: {reason}") from None
+        raise CannotStart(f"cannot use the certificate {cert} with the key {key}: {reason}") from None
 
 
 def _check_port(host: str, port: int) -> None:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
-        raise CannotStart(f"--host {host} is not an address here: {error.strerror or error}") from None
+        raise CannotStart(
+            f"--host {host} is not an address of this machine: {error.strerror or error}"
+        ) from None
     with contextlib.closing(socket.socket(family, kind)) as probe:
         # As uvicorn does: without it, a port whose last connections linger in TIME_WAIT would count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

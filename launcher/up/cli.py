@@ -61,15 +61,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", help="port to listen on (8080)")
-    parser.add_argument("--data-dir", help="where everything is kept (~/.helix-ray)")
-    parser.add_argument("--nodes", help="Ray nodes to start on this machine (1)")
-    parser.add_argument("--node-resources", help='logical resources, one object a node: [{},{"GPU":1}]')
+    parser.add_argument("--data-dir", help="data directory (~/.helix-ray)")
+    parser.add_argument("--nodes", help="number of number of Ray nodes to start on this machine (1)")
+    parser.add_argument("--node-resources", help='logical resources, one object per node: [{},{"GPU":1}]')
     parser.add_argument("--tls-cert", help="PEM certificate chain; with --tls-key, the API speaks HTTPS")
     parser.add_argument("--tls-key", help="PEM key of the certificate")
     parser.add_argument(
-        "--detach", action="store_true", help="return when it is ready; the log is in the data directory"
+        "--detach", action="store_true", help="return when the API is ready; the log is in the data directory"
     )
-    parser.add_argument("--down", action="store_true", help="end what runs on the data directory")
+    parser.add_argument("--down", action="store_true", help="stop what runs on the data directory")
     parser.add_argument("--app", default="", metavar="MODULE:FACTORY", help=argparse.SUPPRESS)
     return parser
 

@@ -95,7 +95,7 @@ class LocalCluster:
 
     def _start_again(self, index: int, say: Callable[[str], None]) -> None:
         """Begin to; a start that fails takes Ray half a minute, in which the others have to be looked at."""
-        say(f"Ray node {index} has ended and is started again")
+        say(f"Ray node {index} has exited and is being restarted")
         # Ray calls a node alive that has no processes left, so what has ended is forgotten.
         ended, self._nodes[index] = self._nodes[index], None
         if ended is not None:
@@ -112,7 +112,7 @@ class LocalCluster:
             pause_s = min(2 * self._paused_s.get(index, AGAIN_S_MIN / 2), AGAIN_S_MAX)
             self._paused_s[index] = pause_s
             self._again_at[index] = self._monotonic() + pause_s
-            say(f"Ray node {index} did not start, and is tried again in {pause_s:g} s: {reason_of(error)}")
+            say(f"Ray node {index} did not start; retrying in {pause_s:g} s: {reason_of(error)}")
         else:
             self._paused_s.pop(index, None)
             self._again_at.pop(index, None)

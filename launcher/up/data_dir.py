@@ -38,8 +38,8 @@ def take(data_dir: Path) -> int:
     handle = DATA_DIR.lock(data_dir)
     if handle is None:
         instance = DATA_DIR.read(data_dir)
-        holder = f"pid {instance.pid}" if instance else "its pid is not known yet"
+        holder = f"pid {instance.pid}" if instance else "its pid is not yet known"
         raise DataDirBusy(
-            f"helix up already runs on {data_dir} ({holder}); end it with: helix down --data-dir {data_dir}"
+            f"helix up is already running on {data_dir} ({holder}); stop it with: helix down --data-dir {data_dir}"
         )
     return handle

@@ -22,7 +22,7 @@ from actors.seams import SeamMoved
 from helix_ray.config import Settings
 from launcher.up import process_tree
 
-ENDED = "the process that deploys the API has ended"
+ENDED = "the process that deploys the API has exited"
 
 
 class Outcome(NamedTuple):

@@ -113,7 +113,7 @@ def _note(data_dir: Path, instance: home.Instance) -> None:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             if not waiting:
-                say(f"waiting for room in {data_dir}: {error.strerror}")
+                say(f"waiting for free space in {data_dir}: {error.strerror}")
             waiting = True
         select.select([], [], [], ROOM_EVERY_S)
 
@@ -129,9 +129,9 @@ def down(data_dir: Path) -> int:
         if (data_dir / home.DATA_DIR.lock_file).exists() and not home.DATA_DIR.wait_until_free(
             data_dir, KILLED_S_MAX
         ):
-            raise CannotStart(f"{data_dir} is held by a process that does not end")
+            raise CannotStart(f"{data_dir} is locked by a process that does not stop")
         home.DATA_DIR.forget(data_dir)
-        print(f"nothing runs on {data_dir}", file=sys.stderr)
+        print(f"nothing is running on {data_dir}", file=sys.stderr)
         return 0
     os.kill(state.pid, signal.SIGTERM)
     if home.DATA_DIR.wait_until_free(data_dir, DOWN_S_MAX):
@@ -141,4 +141,4 @@ def down(data_dir: Path) -> int:
         os.kill(state.pid, signal.SIGKILL)
     if home.DATA_DIR.wait_until_free(data_dir, KILLED_S_MAX):
         return 0
-    raise CannotStart(f"pid {state.pid} on {data_dir} does not end")
+    raise CannotStart(f"pid {state.pid} on {data_dir} does not stop")

@@ -141,4 +141,6 @@ class PublicSocket:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(line.pid, signal.SIGKILL)
                 self._forget(peer)
-                say(f"API replica (pid {line.pid}) was silent for {SILENT_S_MAX:g} s and was ended")
+                say(
+                    f"API replica (pid {line.pid}) sent no sign of life for {SILENT_S_MAX:g} s and was killed"
+                )

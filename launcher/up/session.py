@@ -81,7 +81,7 @@ def main() -> int:
     except SeamMoved as moved:
         say(f"cannot start: {moved}")
     except Ended as ended:
-        say(f"it cannot go on: {ended}")
+        say(f"it cannot continue: {ended}")
         with contextlib.suppress(OSError):
             (settings.data_dir / FATAL_FILE).write_text(f"{ended}\n")
         return EXIT_FATAL
@@ -92,7 +92,7 @@ def main() -> int:
         # Of Ray's errors the last line is the cause: the first ones tell where it was met.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         said = f"{type(error).__name__}: {lines[0] if lines else ''}"
-        say(f"cannot start: {lines[-1] if len(lines) > 1 else said} (in full: {record})")
+        say(f"cannot start: {lines[-1] if len(lines) > 1 else said} (details: {record})")
     return EXIT_CANNOT_START
 
 
@@ -134,7 +134,7 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
         deploy = partial(child.deploy, address, settings)
         look = _start(settings, app, address, deploy, nodes_come=cluster.wait_for_all)
         _watch(look, goes_on)
-        say("it cannot go on: the head's Ray node has ended")
+        say("it cannot continue: the head's Ray node has exited")
         return EXIT_CLUSTER_LOST
     finally:
         # Without the head nobody is there to end anything in order with: the keeper ends what is left.
@@ -151,11 +151,11 @@ def _run_joined(settings: Settings, app: str, address: str) -> int:
     cluster.connect(address, environment.joined(os.environ))
     if deployment.running():
         raise Failed(
-            f"Ray Serve runs on {address} already: add the API to it with: serve run serve_app.deployment:app"
+            f"Ray Serve is already running on {address}; add the API to it with: serve run serve_app.deployment:app"
         )
     with contextlib.suppress(ValueError):
         names.find(names.MASTER)
-        raise Failed(f"Helix Ray runs on {address} already")
+        raise Failed(f"Helix Ray is already running on {address}")
     try:
         factory = deployment.load_factory(app) if app else deployment.control_plane_app
         deploy = partial(deployment.deploy, settings, factory)
@@ -224,7 +224,7 @@ def _start(
             password = boot.start(settings, all_nodes=all_nodes, say=say, nodes_come=nodes_come)
         look = _fatal_ends()(boot.Watch(settings).look)
         if password is not None:
-            print(f"administrator: admin, password: {password} (shown this once)", flush=True)
+            print(f"administrator: admin, password: {password} (shown only once)", flush=True)
     api.result(SAY_EVERY_S, partial(say, "waiting for Serve to start the API's replica"))
     _wait_until_ready(settings)
     url = f"{'https' if settings.tls_cert else 'http'}://{_bracketed(settings.host)}:{settings.port}"

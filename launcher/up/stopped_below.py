@@ -42,7 +42,7 @@ class StoppedBelow:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                     self._say(
-                        f"{self._names[pid]} (pid {pid}) was stopped for {self._stopped_s_max:g} s and was ended"
+                        f"{self._names[pid]} (pid {pid}) was suspended for {self._stopped_s_max:g} s and was killed"
                     )
 
 

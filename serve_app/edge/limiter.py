@@ -50,7 +50,7 @@ class LendingLimiter:
         self._flush: asyncio.TimerHandle | None = None
 
     async def take(self, key: str, policy: str) -> Allowance:
-        """Count one request; raise Refused (SERVICE_UNAVAILABLE) when the lender does not answer in time."""
+        """Count one request; raise Refused (SERVICE_UNAVAILABLE) when the lender does not respond in time."""
         name = name_of(policy, key)
         for _ in range(ASKS_PER_REQUEST_MAX):
             allowance = self._borrower.spend(policy, name, self._clock())
@@ -121,7 +121,7 @@ class LendingLimiter:
         try:
             slices = await self._ask_lender(asks, backs)
         except Exception:
-            log.warning("the rate limit lender does not answer", exc_info=True)
+            log.warning("the quota server does not respond", exc_info=True)
             return False
         arrived_at = self._clock()
         for lent in slices:
@@ -165,5 +165,5 @@ def _settle(waiting: Iterable[list[asyncio.Future[None]]], answered: bool) -> No
 def _unavailable() -> Refused:
     details = {"retry_after_s": RETRY_AFTER_S}
     return Refused(
-        Rejected(ErrorCode.SERVICE_UNAVAILABLE, "Requests cannot be counted at the moment", details)
+        Rejected(ErrorCode.SERVICE_UNAVAILABLE, "The rate limiter is unavailable. Try again", details)
     )

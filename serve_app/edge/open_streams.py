@@ -42,6 +42,6 @@ class OpenStreams:
         return sum(self._open.values())
 
     def _refusal(self) -> Rejected:
-        message = f"Too many streams are open: at most {self._open_max} at once for a user; close one first"
+        message = f"Too many open streams: the limit is {self._open_max} per user. Close one first"
         details = {"policy": STREAMS.name, "open_max": self._open_max, "retry_after_s": RETRY_AFTER_S}
         return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, message, details)

@@ -189,4 +189,4 @@ def _policy_item(policy: str, limit: int, window_s: int) -> bytes:
 
 
 def _message(policy: str, allowance: Allowance) -> str:
-    return f"Too many requests: {allowance.limit} in {allowance.window_s} s are the limit of class {policy}"
+    return f"Too many requests: the limit of class {policy} is {allowance.limit} in {allowance.window_s} s"

@@ -297,7 +297,9 @@ class Connection(HttpToolsProtocol):
             self._close()
             return
         details = {"waited_for": what, "limit_s": limit_s}
-        self._refuse(Rejected(ErrorCode.REQUEST_TIMEOUT, f"The {what} of the request took too long", details))
+        self._refuse(
+            Rejected(ErrorCode.REQUEST_TIMEOUT, f"The {what} of the request took too long to arrive to arrive", details)
+        )
 
     # ------------------------------------------------------------------------------------------ ends
 
@@ -359,7 +361,7 @@ def _busy() -> Rejected:
 
 
 def _head_too_large(limit: str, value: int) -> Rejected:
-    return Rejected(ErrorCode.HEADERS_TOO_LARGE, "The headers of the request are too large", {limit: value})
+    return Rejected(ErrorCode.HEADERS_TOO_LARGE, "The request headers are too large", {limit: value})
 
 
 def _written(rejected: Rejected, host: str) -> bytes:

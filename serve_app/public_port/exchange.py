@@ -89,7 +89,7 @@ class Exchange:
         try:
             await app(self._scope, self.receive, self.send)
         except Exception:
-            log.exception("the application failed below its own edge")
+            log.exception("the application failed outside its own error handling")
         finally:
             if not self.response_complete and not self.disconnected:
                 self._transport.close()
@@ -155,7 +155,7 @@ class Exchange:
             or head.count(b"\r") != len(lines)
             or _FORBIDDEN_IN_HEAD.search(head)
         ):
-            raise BadAnswer("a header has a control character")
+            raise BadAnswer("a header contains a control character")
         return head + b"\r\n"
 
     def _go_on(self, message: Message) -> None:
@@ -169,7 +169,7 @@ class Exchange:
         else:
             self._body_bytes_left -= len(body)
             if self._body_bytes_left < 0 or (self._body_bytes_left and not more):
-                raise BadAnswer("the body has another length than its head says")
+                raise BadAnswer("the body length does not match the Content-Length header")
         if body or self._head:
             self._write(body)
         if not more:

@@ -20,7 +20,7 @@ def fetch(path: str) -> tuple[socket.socket, socket.socket]:
         listener = socket.socket(fileno=handles[0])
     except (OSError, IndexError) as error:
         lifeline.close()
-        raise RuntimeError(f"the public socket is not to be had at {path}: {error}") from error
+        raise RuntimeError(f"cannot get the public socket at {path}: {error}") from error
     for one in (listener, lifeline):
         one.setblocking(False)
     return listener, lifeline

@@ -41,7 +41,7 @@ Specs = list[dict[str, Any]]
 
 
 _DESCRIBED = verb("SubmitTasks", body=BatchIn, answers=shapes.BatchOut, status=201)
-_DESCRIBED["responses"][200] = {"model": shapes.BatchOut, "description": "None of the tasks was accepted"}
+_DESCRIBED["responses"][200] = {"model": shapes.BatchOut, "description": "No task was accepted"}
 
 
 @router.post("/batch", **_DESCRIBED)
@@ -78,7 +78,7 @@ def _tasks_of(value: Any, tasks_max: int) -> list[Any]:
             raise Refused(invalid("Unknown batch field", field=name[:128]))
     tasks = value.get("tasks")
     if tasks is None:
-        raise Refused(invalid("Missing batch tasks", field="tasks"))
+        raise Refused(invalid("The field tasks is missing", field="tasks"))
     if not isinstance(tasks, list) or not 1 <= len(tasks) <= tasks_max:
         raise Refused(invalid("Invalid batch tasks", field="tasks", tasks_min=1, tasks_max=tasks_max))
     return tasks
@@ -105,13 +105,13 @@ def _chunks(specs: Specs, settings: Settings) -> list[Specs]:
     linked = sum(map(links_of, specs))
     if linked > settings.batch_dependencies_max:
         details = {"dependencies": linked, "dependencies_max": settings.batch_dependencies_max}
-        raise Refused(invalid("Too many dependencies in one batch", field="tasks", **details))
+        raise Refused(invalid("The batch has too many dependencies", field="tasks", **details))
     if any(name.startswith("#") for spec in specs for name in spec.get("depends_on") or ()):
         count = sum(map(tasks_and_bytes_of, specs))
         if count > settings.batch_linked_tasks_max:
             most = settings.batch_linked_tasks_max
             details = {"tasks": count, "tasks_max": most, "bytes_per_task": BYTES_PER_TASK}
-            message = "Too many tasks, shards and bytes in a batch whose tasks name each other"
+            message = "The batch is too large: tasks that depend on each other must fit in one order"
             raise Refused(invalid(message, field="tasks", **details))
         return [specs]
     chunks: list[Specs] = []

@@ -47,11 +47,13 @@ class _Figures(Collector):
         yield _gauge(
             "helix_tasks", "Tasks in memory.", ["status"], [[s, n] for s, n in figures["tasks"].items()]
         )
-        yield _gauge("helix_workers", "Workers that are known.", ["kind", "standing"], figures["workers"])
+        yield _gauge("helix_workers", "Registered workers.", ["kind", "standing"], figures["workers"])
         yield GaugeMetricFamily("helix_sessions", "Open sessions.", value=figures["sessions"])
-        yield GaugeMetricFamily("helix_journal_seq", "Number of the newest fact.", value=figures["seq"])
         yield GaugeMetricFamily(
-            "helix_tasks_retired", "Tasks that have left memory.", value=figures["retired"]
+            "helix_journal_seq", "Sequence number of the newest fact.", value=figures["seq"]
+        )
+        yield GaugeMetricFamily(
+            "helix_tasks_retired", "Tasks archived to the history.", value=figures["retired"]
         )
         yield from _loops(figures["loops"])
 

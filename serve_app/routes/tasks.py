@@ -128,6 +128,6 @@ async def get_result(
     if view is None:
         view = await caller.query(GetResult(task_id))
     if shapes.is_pickled(view):
-        message = "The result is a Python object; it can be read inside the cluster only"
+        message = "The result is a Python object and can be read only inside the cluster"
         raise Refused(conflict(message, id=task_id, status=view["status"]))
     return json_answer(shapes.result_out(view))

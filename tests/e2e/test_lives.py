@@ -357,7 +357,7 @@ def test_without_the_head_the_server_ends_with_the_reason(
         os.kill(all_of(server, kind)[0], fault)
         assert server.process.wait(SERVED_S_MAX) == 1
     said = (tmp_path / "data.stderr").read_text()
-    assert "it cannot go on: the head's Ray node has ended" in said
+    assert "it cannot continue: the head's Ray node has exited" in said
     assert (f"{kind} (pid" in said) == (fault == signal.SIGSTOP)
 
 
@@ -370,7 +370,7 @@ def test_a_damaged_journal_ends_the_server_with_the_reason(live: Live) -> None:
     os.kill(live.pid(MASTER), signal.SIGKILL)
     assert live.process.wait(60) == 1
     said = live.data_dir.with_name(f"{live.data_dir.name}.stderr").read_text()
-    (line,) = [line for line in said.splitlines() if "it cannot go on" in line]
+    (line,) = [line for line in said.splitlines() if "it cannot continue" in line]
     assert "JournalDamaged" in line
     assert "Restore a backup" in line
     command = [

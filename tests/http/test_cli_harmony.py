@@ -29,7 +29,7 @@ def test_an_explanation_in_words(signed_in: Helix) -> None:
     task_id = signed_in("task", "submit", "--command", "true", "--label", "zone=b").out.strip()
     said = signed_in("task", "explain", task_id)
     assert said.code == 0, said.err
-    assert f"{task_id} pending: none of 1 nodes could ever run it" in said.out
+    assert f"{task_id} pending: none of 1 nodes can ever run it" in said.out
     row = next(line for line in said.out.splitlines() if line.startswith(NODE))
     assert row.split() == [NODE, "never", "labels.zone", "b", "never"]
     assert f"do not ask for the label zone=b (fits on {NODE} then)" in said.out
@@ -41,7 +41,7 @@ def test_an_explanation_in_words(signed_in: Helix) -> None:
 def test_distribute_by_hand(signed_in: Helix) -> None:
     """A manual task waits; a dry run names its node; distributing starts it; a second time is a conflict."""
     task_id = signed_in("task", "submit", "--command", "echo placed", "--strategy", "manual").out.strip()
-    assert "it waits for somebody to distribute it" in signed_in("task", "explain", task_id).out
+    assert "it is waiting to be distributed manually" in signed_in("task", "explain", task_id).out
     dry = signed_in("task", "distribute", task_id, "--dry-run")
     assert (dry.code, dry.out.split()[:4]) == (0, ["would", "start", "on", NODE])
     done = signed_in("task", "distribute", task_id, "--strategy", "round_robin", "--json")
@@ -56,13 +56,13 @@ def test_distribute_says_what_is_in_the_way(signed_in: Helix) -> None:
     task_id = signed_in("task", "submit", "--command", "true", "--label", "zone=b").out.strip()
     said = signed_in("task", "distribute", task_id)
     assert (said.code, said.out) == (1, "")
-    assert f"helix: {task_id} fits nowhere now: none of 1 nodes could ever run it" in said.err
+    assert f"helix: {task_id} does not fit on any node now: none of 1 nodes can ever run it" in said.err
     assert "labels.zone: 1 node could never do" in said.err
     assert "smallest change: do not ask for the label zone=b" in said.err
     assert signed_in("task", "distribute", task_id, "--json").json["distributed"] is False
     said = signed_in("task", "distribute", task_id, "--capability", "flying")
     assert said.code == 1
-    assert "no node has capability flying" in said.err
+    assert "no node has the capability flying" in said.err
 
 
 def test_shards_know_which_they_are(signed_in: Helix) -> None:
@@ -94,6 +94,6 @@ def test_quotas(signed_in: Helix) -> None:
     assert quotas["small"]["limits"] == {"cpu": 2.0, "tasks": 0.0}
     refused = signed_in("task", "submit", "--command", "true", "--project", "small")
     assert refused.code == 2
-    assert "More than the project's quota allows at once" in refused.err
+    assert "The task asks for more than its project's quota allows" in refused.err
     assert signed_in("quota", "set", "small", "cpu=-1").code == 2
     assert signed_in("quota", "set", "small", "--weight", "0").code == 2

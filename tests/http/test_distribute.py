@@ -139,7 +139,7 @@ def test_a_gang_starts_whole_or_not_at_all(fleet: Fleet) -> None:
     task_id = fleet.manual(shards={"count": 3, "gang": True})
     answer = fleet.distribute(task_id)
     assert (answer["distributed"], answer["fits"], answer["assigned_nodes"]) == (False, False, [])
-    assert answer["summary"] == "only 2 of 3 shards have room now"
+    assert answer["summary"] == "only 2 of 3 shards fit now"
     assert answer["change"] == [{"change": "fewer_shards", "to": 2, "by": 1}]
     assert {fleet.get(f"{task_id}-s{i}")["status"] for i in range(3)} == {"pending"}
     fleet.node("c", 1)
@@ -170,7 +170,7 @@ def test_what_fits_nowhere_is_told_why(fleet: Fleet) -> None:
     task_id = fleet.manual(resources={"cpu": 3})
     answer = fleet.distribute(task_id)
     assert (answer["distributed"], answer["dry_run"], answer["fits"]) == (False, False, False)
-    assert answer["summary"] == "1 of 2 nodes could run it and have no room now"
+    assert answer["summary"] == "1 of 2 nodes can run it but are busy now"
     verdicts = {node["node"]: (node["verdict"], node["failing"][0]) for node in answer["nodes"]}
     cpu = {"dimension": "resources.cpu", "asked": 3.0}
     assert verdicts == {
@@ -194,12 +194,12 @@ def test_an_expected_end_is_measured_or_null(fleet: Fleet) -> None:
     first = fleet.manual()
     answer = fleet.distribute(first)
     assert answer["estimated_completion"] is None
-    assert answer["estimated_completion_reason"] == "no task of this kind has ended yet"
+    assert answer["estimated_completion_reason"] == "no task of this kind has finished yet"
     fleet.end(first, duration_s=12.0)
     told = fleet.distribute(fleet.manual())
     assert epoch_of(told["estimated_completion"]) == pytest.approx(fleet.clock.wall() + 12.0)
     assert told["estimated_completion_p90"] >= told["estimated_completion"]
-    assert told["estimated_completion_reason"] == "runs of this kind measured: 1"
+    assert told["estimated_completion_reason"] == "based on 1 measured runs of this kind"
     other = fleet.distribute(fleet.manual(resources={"cpu": 2}))
     assert other["estimated_completion"] is None
 
@@ -221,12 +221,15 @@ def test_a_capability_that_no_node_has_is_a_want_that_nothing_meets(fleet: Fleet
     task_id = fleet.manual()
     answer = fleet.distribute(task_id, required_capabilities=["cuda", "flying"])
     assert (answer["distributed"], answer["fits"], answer["assigned_nodes"]) == (False, False, [])
-    assert answer["summary"] == "none of 1 nodes could ever run it: no node has capability flying"
+    assert answer["summary"] == "none of 1 nodes can ever run it: no node has the capability flying"
     assert answer["reasons"] == [{"dimension": "capabilities.flying", "kind": "never", "nodes": 1}]
     assert fleet.get(task_id)["status"] == "pending"
     submitted = fleet.submit(required_capabilities=["flying"])
     said = fleet.explain(submitted)
-    assert (said["verdict"], said["summary"].partition(": ")[2]) == ("never", "no node has capability flying")
+    assert (said["verdict"], said["summary"].partition(": ")[2]) == (
+        "never",
+        "no node has the capability flying",
+    )
     by_worker = fleet.api.submit(fleet.admin, required_capabilities=["flying"])
     assert fleet.distribute(by_worker)["distributed"] is False
     fleet.node("b", capabilities=("flying",))

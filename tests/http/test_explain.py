@@ -10,9 +10,12 @@ from tests.http.fleet import Fleet
 def test_no_node_is_there(fleet: Fleet) -> None:
     """Neither for what nodes run nor for what external workers do."""
     said = fleet.explain(fleet.submit())
-    assert (said["verdict"], said["summary"], said["nodes"]) == ("no_nodes", "no node is there", [])
+    assert (said["verdict"], said["summary"], said["nodes"]) == ("no_nodes", "the cluster has no nodes", [])
     external = fleet.explain(fleet.submit(run=None))
-    assert (external["verdict"], external["summary"]) == ("no_nodes", "no worker is there that does this")
+    assert (external["verdict"], external["summary"]) == (
+        "no_nodes",
+        "no registered worker can run this task",
+    )
 
 
 def test_a_task_that_waits_for_room(fleet: Fleet) -> None:
@@ -26,7 +29,7 @@ def test_a_task_that_waits_for_room(fleet: Fleet) -> None:
         fleet.beat("worker-a")
     said = fleet.explain(first)
     assert (said["verdict"], said["status"], said["assigned_worker"]) == ("waiting", "pending", None)
-    assert said["summary"] == "1 of 1 nodes could run it and have no room now"
+    assert said["summary"] == "1 of 1 nodes can run it but are busy now"
     (node,) = said["nodes"]
     assert node["failing"][0] == {
         "dimension": "resources.cpu", "asked": 2.0, "has": 0.0, "deficit": 2.0, "kind": "waiting",
@@ -50,7 +53,7 @@ def test_a_task_that_no_node_could_run(fleet: Fleet) -> None:
     fleet.node("b", 8, labels={"zone": "b"}, capabilities=("cuda",))
     task_id = fleet.submit(resources={"cpu": 6}, labels={"zone": "a"}, required_capabilities=["cuda"])
     said = fleet.explain(task_id)
-    assert (said["verdict"], said["summary"]) == ("never", "none of 2 nodes could ever run it")
+    assert (said["verdict"], said["summary"]) == ("never", "none of 2 nodes can ever run it")
     assert (said["change_node"], said["nodes_total"]) == ("worker-b", 2)
     assert said["change"] == [{"change": "drop_label", "name": "zone", "value": "a"}]
     changed = {"labels": None}

@@ -89,10 +89,10 @@ def test_what_is_missing_has_a_name_and_a_reason() -> None:
     """/readyz is 503 with each part that a request would miss, and 200 as soon as none is missing."""
     reason = "journal.sqlite: No space left on device"
     with serving_api() as api:
-        api.plane.missing = {"master": reason, "history": "it does not answer"}
+        api.plane.missing = {"master": reason, "history": "it does not respond"}
         answer = httpx.get(f"{api.url}/readyz", timeout=30)
         details = error_of(answer, 503, "SERVICE_UNAVAILABLE")["details"]
-        assert details["missing"] == {"master": reason, "history": "it does not answer"}
+        assert details["missing"] == {"master": reason, "history": "it does not respond"}
         assert answer.headers["retry-after"] == "1"
         api.plane.missing = {}
         assert httpx.get(f"{api.url}/readyz", timeout=30).status_code == 200

@@ -1,4 +1,4 @@
-"""Whoever knows does not answer: that is 503 with Retry-After over every verb, never 404, 400 or a shorter list.
+"""Whoever knows does not respond: that is 503 with Retry-After over every verb, never 404, 400 or a shorter list.
 
 The real plane, engine and history behind the real application; only the links to the actors are the test's, so that
 each of them can be dead, hang, or be away.
@@ -269,7 +269,7 @@ def test_a_history_that_is_made_again_is_503(world: World, tmp_path: Path) -> No
         ]
 
     for told in asyncio.run(ask()):
-        assert told.rejected().details["reason"] == "the history is being made again"
+        assert told.rejected().details["reason"] == "the history is being rebuilt"
     fresh.close()
     assert whole.get_task(world.retired) is not None
 

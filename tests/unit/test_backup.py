@@ -210,10 +210,10 @@ def another_key(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (spoil_a_row, "one of facts 1 to 256 is not what was written"),
+        (spoil_a_row, "one of facts 1 to 256 was changed after it was written"),
         (cut_the_end, "facts 1991 to 2000"),
         (cut_the_file, "SQLite"),
-        (empty_the_file, "holds no journal"),
+        (empty_the_file, "does not contain a journal"),
         (drop("HEAD"), "does not vouch"),
         (drop("journal.key"), "journal.key is missing"),
         (drop("backup.json"), "not a finished backup"),
@@ -245,7 +245,7 @@ def test_a_damaged_journal_makes_no_backup(
 
 def test_folders_that_cannot_be_are_refused(data: Path, copy: Path, tmp_path: Path) -> None:
     """Where there is no journal, where something is in the way, and where a server runs."""
-    with pytest.raises(BackupFailed, match="there is no journal"):
+    with pytest.raises(BackupFailed, match="does not contain a journal"):
         back_up(tmp_path / "none", tmp_path / "other", quiet)
     with pytest.raises(BackupFailed, match="not empty"):
         back_up(data, copy, quiet)
@@ -255,7 +255,7 @@ def test_folders_that_cannot_be_are_refused(data: Path, copy: Path, tmp_path: Pa
     running.mkdir()
     with (running / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(BackupFailed, match=r"a server runs on .* helix down"):
+        with pytest.raises(BackupFailed, match=r"a server is running on .* helix down"):
             restore(copy, running, quiet)
 
 
@@ -272,7 +272,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(data: Path, tmp_path: Path) 
         text=True,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"helix backup: {data} was not backed up: ")
+    assert done.stderr.startswith(f"helix backup: {data} could not be backed up: ")
     assert done.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
@@ -368,7 +368,10 @@ def test_the_program_says_how_far_it_came(data: Path, tmp_path: Path) -> None:
     failed = runner.invoke(app, ["restore", str(tmp_path / "copy"), "--data-dir", str(data)])
     assert failed.exit_code == 1
     assert failed.stdout == ""
-    assert failed.stderr == f"helix restore: {data} is not empty: name a folder that is not there yet\n"
+    assert (
+        failed.stderr
+        == f"helix restore: {data} is not empty: give the name of a folder that does not exist\n"
+    )
 
 
 def test_progress_tells_what_and_how_much(data: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_node_that_ended_is_started_again(machine: Machine) -> None:
     machine.started[1].lives = False
     assert machine.tend()
     assert machine.ended == [machine.started[1]]
-    assert machine.said == ["Ray node 1 has ended and is started again"]
+    assert machine.said == ["Ray node 1 has exited and is being restarted"]
     assert machine.tend(5)
     assert len(machine.started) == NODES + 1
 
@@ -115,8 +115,8 @@ def test_one_that_does_not_start_is_tried_again(machine: Machine) -> None:
     machine.started[2].lives = False
     assert machine.tend(10 * AGAIN_S_MIN)
     assert [line for line in machine.said if "did not start" in line] == [
-        "Ray node 2 did not start, and is tried again in 1 s: RuntimeError: the raylet did not register",
-        "Ray node 2 did not start, and is tried again in 2 s: RuntimeError: the raylet did not register",
+        "Ray node 2 did not start; retrying in 1 s: RuntimeError: the raylet did not register",
+        "Ray node 2 did not start; retrying in 2 s: RuntimeError: the raylet did not register",
     ]
     assert len(machine.started) == NODES + 1
 

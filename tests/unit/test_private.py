@@ -114,7 +114,7 @@ def test_a_password_that_cannot_be_is_refused_by_name(tmp_path: Path) -> None:
     """Before anything is made: its variable is named, its length and the limits, never the password."""
     line = refused(tmp_path, HELIX_ADMIN_PASSWORD="kurz")
     assert (
-        line == "helix up: HELIX_ADMIN_PASSWORD: a password must have 8 to 256 characters, this one has 4\n"
+        line == "helix up: HELIX_ADMIN_PASSWORD: a password must have 8 to 256 characters; this one has 4\n"
     )
     assert "has 0" in refused(tmp_path, HELIX_ADMIN_PASSWORD="")
     assert "has 257" in refused(tmp_path, HELIX_ADMIN_PASSWORD="x" * 257)

@@ -53,9 +53,9 @@ def test_a_name_that_is_gone_is_said_in_one_sentence(seam: Seam, monkeypatch: py
     said = str(met.value)
     assert "\n" not in said
     assert re.match(
-        rf"{seam.package} \d[\d.]* does not fit: {re.escape(seam.place)}\.{re.escape(seam.name)} ", said
+        rf"{seam.package} \d[\d.]* is not supported: {re.escape(seam.place)}\.{re.escape(seam.name)} ", said
     )
-    assert said.endswith(f"install {seam.package} as pyproject.toml names it")
+    assert said.endswith(f"install the version of {seam.package} that pyproject.toml requires")
 
 
 CALLED = {name: seam for name, seam in ALL.items() if seam.parameters is not None}

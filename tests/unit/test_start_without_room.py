@@ -43,7 +43,7 @@ def test_a_full_disk_is_waited_for(
     monkeypatch.setattr(front.home, "DATA_DIR", disk)
     front._note(FOLDER, INSTANCE)
     assert disk.written == [INSTANCE]
-    assert capsys.readouterr().err == "helix up: waiting for room in /data: No space left on device\n"
+    assert capsys.readouterr().err == "helix up: waiting for free space in /data: No space left on device\n"
 
 
 def test_a_folder_that_may_not_be_written_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,9 @@ def create_user(body: CreateUser, ctx: Context) -> Decision | Rejected:
     if known is not None:
         if body.only_if_missing:
             return Decision(data={"id": known})
-        return conflict("This username is taken", field="username", taken=ctx.state.users[known].username)
+        return conflict(
+            "This username is already in use", field="username", taken=ctx.state.users[known].username
+        )
     user_id = f"user-{ctx.order.seed}"
     created = UserCreated(user_id, body.username, body.password_hash, list(body.roles))
     return Decision([created], {"id": user_id})
@@ -91,7 +93,7 @@ def _is_last_admin(ctx: Context, user_id: str) -> bool:
 
 def _last_admin(ctx: Context, user_id: str) -> Rejected:
     name = ctx.state.users[user_id].username
-    return conflict("This is the last administrator; make another user one first", username=name)
+    return conflict("This is the last administrator. Give another user the admin role first", username=name)
 
 
 def change_password(body: ChangePassword, ctx: Context) -> Decision | Rejected:
@@ -100,7 +102,7 @@ def change_password(body: ChangePassword, ctx: Context) -> Decision | Rejected:
     if body.user_id not in ctx.state.users:
         return not_found("User", body.user_id)
     if by.id != body.user_id and not administers(by):
-        return forbidden("Only an administrator changes another user's password")
+        return forbidden("Only an administrator can change another user's password")
     kept = by.session if by.id == body.user_id else None
     return Decision([PasswordChanged(body.user_id, body.password_hash, kept)], {"id": body.user_id})
 
@@ -112,7 +114,7 @@ def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
     known = ctx.state.sessions.get(body.session_id)
     if known is not None:
         if (known.user_id, known.refresh_hash) != (body.user_id, body.refresh_hash):
-            return conflict("This session id is taken", session_id=body.session_id)
+            return conflict("This session id is already in use", session_id=body.session_id)
         return Decision(data={"session_id": known.id})
     mine = [ctx.state.sessions[i] for i in ctx.state.sessions_of.get(body.user_id, ())]
     room = ctx.policy.sessions_per_user_max - 1
@@ -133,7 +135,7 @@ def note_refusals(body: NoteRefusals, ctx: Context) -> Decision | Rejected:
     """Take note of what was refused elsewhere; which of it becomes facts is the tally's to say (core/refusals.py)."""
     for noted in body.refusals:
         if not isinstance(noted, Refusal) or noted.kind not in get_args(RefusalKind) or noted.count < 1:
-            return invalid("Not a valid refusal", field="refusals", allowed_values=[*get_args(RefusalKind)])
+            return invalid("Invalid refusal", field="refusals", allowed_values=[*get_args(RefusalKind)])
     return Decision()
 
 

@@ -83,7 +83,11 @@ def _preempted(victims: Sequence[tuple[str, int]], ctx: Context) -> list[Event]:
             and task.attempt == attempt
             and task.worker is not None
         ):
-            error = {"reason": "preempted", "message": "gave way to more urgent work", "worker": task.worker}
+            error = {
+                "reason": "preempted",
+                "message": "preempted by a more urgent task",
+                "worker": task.worker,
+            }
             events.append(TaskRequeued(task_id, attempt, "preempted", error))
     return events
 
@@ -190,7 +194,7 @@ def conclude(task: Task, item: AttemptReport, ctx: Context, endings: Endings) ->
 
 def _lost(task: Task, error: dict[str, Any], ctx: Context, endings: Endings) -> None:
     if task.losses >= ctx.policy.losses_max:
-        message = f"{error.get('message', 'lost')}; given up after {task.losses + 1} losses"
+        message = f"{error.get('message', 'lost')}; gave up after {task.losses + 1} lost attempts"
         endings.fail(task, {**error, "reason": "lost", "message": message})
         return
     # The first loss is most likely a node's; a task that keeps killing its executors comes back ever later.
@@ -236,7 +240,7 @@ def expire(body: ExpireTasks, ctx: Context) -> Decision:
         if not endings.spend(tasks_of(task.spec)):
             # Whoever asked sees that there are more.
             break
-        endings.fail(task, {"reason": body.reason, "message": f"the task's {body.reason} has passed"})
+        endings.fail(task, {"reason": body.reason, "message": f"the task exceeded its {body.reason}"})
     return Decision(endings.events)
 
 

@@ -20,7 +20,7 @@ def unplaceable(demand: Demand, ctx: Context) -> Rejected | None:
     over = [name for name, amount in demand if amount > largest[name]]
     # Each alone may fit somewhere, but no one node has them all.
     field = f"resources.{over[0]}" if over else "resources"
-    return invalid("No node could ever hold this task", field=field, asked=dict(demand), largest_node=largest)
+    return invalid("No node can ever run this task", field=field, asked=dict(demand), largest_node=largest)
 
 
 def _no_amount(demand: Demand) -> Rejected | None:
@@ -28,7 +28,5 @@ def _no_amount(demand: Demand) -> Rejected | None:
     for name, amount in demand:
         why = impossible(name, amount)
         if why is not None:
-            return invalid(
-                f"No node can give out this amount: {why}", field=f"resources.{name}", asked=amount
-            )
+            return invalid(f"Invalid amount of {name}: {why}", field=f"resources.{name}", asked=amount)
     return None

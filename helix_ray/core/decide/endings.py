@@ -33,7 +33,7 @@ from helix_ray.core.state import State, Task
 from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
 
 Ending = TaskCompleted | TaskFailed | TaskCancelled | TaskDeleted
-PARENT_FAILED = "the task that it is a part of has failed"
+PARENT_FAILED = "its parent task failed"
 # What a whole has reached at most while a shard of it is left.
 UNFINISHED_PERCENT_MAX = 99.0
 
@@ -187,6 +187,6 @@ class Endings:
         if self.over(task):
             return
         self._left -= tasks_of(task.spec) + len(task.waits_for) // LINKS_PER_TASK
-        message = f"it depends on {cause}, which will not be completed"
+        message = f"it depends on {cause}, which will not complete"
         error = {"reason": reason, "message": message, "dependency": cause}
         self._end(task, TaskFailed(task.id, task.attempt, error), _Owed(task, reason, PARENT_FAILED))

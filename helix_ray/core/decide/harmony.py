@@ -32,14 +32,17 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
-    external_usage = refuse_use(ctx.state, ctx.order.by, task.spec.get("project_id"))
-    if external_usage is not None:
-        return external_usage
+    refused = refuse_use(ctx.state, ctx.order.by, task.spec.get("project_id"))
+    if refused is not None:
+        return refused
     if task.status is not Status.PENDING:
         # One that was started meanwhile may run where it is wanted: a fresh plan says.
         stale = task.status is Status.RUNNING
         return conflict(
-            f"Task is {task.status}", status=task.status, assigned_worker=task.worker, stale=stale
+            f"A {task.status} task cannot be distributed",
+            status=task.status,
+            assigned_worker=task.worker,
+            stale=stale,
         )
     if body.strategy is not None and body.strategy not in STRATEGIES:
         return invalid(
@@ -48,9 +51,9 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     parts = waiting_parts(ctx.state, task)
     ids = {task_id for task_id, _ in body.pairs}
     if not ids or len(ids) < len(body.pairs) or ids - {part.id for part in parts}:
-        return conflict("The plan is about other tasks than those that wait", stale=True)
+        return conflict("The plan does not match the tasks that are waiting now", stale=True)
     if parts[0].task_class.gang and len(body.pairs) < len(parts):
-        return conflict("A gang starts whole or not at all", shards=len(parts), stale=True)
+        return conflict("All shards of a gang must start together", shards=len(parts), stale=True)
     changes = _changes(task, body, ctx)
     # Shards are all of one class.
     task_class = class_of({**parts[0].spec, **changes}, parts[0].owner)
@@ -80,9 +83,7 @@ def _over_quota(task_class: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Co
     allowed = Shares(slots, {}, ctx.state.quotas).slots_allowed(task_class)
     if allowed is None or more <= allowed:
         return None
-    return conflict(
-        "The project's quota has no room for it any more", project_id=task_class.project, stale=True
-    )
+    return conflict("The project's quota is used up", project_id=task_class.project, stale=True)
 
 
 def _prefetch_for(task_class: TaskClass, ctx: Context) -> int:
@@ -114,7 +115,7 @@ def _no_longer_fits(task_class: TaskClass, pairs: Sequence[tuple[str, str]], ctx
     for node_id, here in Counter(node_id for _, node_id in pairs).items():
         worker = ctx.state.workers.get(node_id)
         if worker is None or worker.lost or worker.draining or not _takes(worker, task_class, here, ctx):
-            message = "The node has no room for it any more"
+            message = "The node does not have enough free resources"
             return conflict(message, id=first[node_id], node=node_id, stale=True)
     return None
 
@@ -136,7 +137,7 @@ def set_quota(body: SetQuota, ctx: Context) -> Decision | Rejected:
     if not isfinite(body.weight) or not 0 < body.weight <= WEIGHT_MAX:
         return invalid("Invalid quota weight", field="weight", minimum_above=0, maximum=WEIGHT_MAX)
     if len(body.limits) > LIMITS_MAX:
-        return invalid("Too many limits", field="limits", limit=LIMITS_MAX)
+        return invalid("Too many quota limits", field="limits", limit=LIMITS_MAX)
     for name, amount in body.limits.items():
         if not isfinite(amount) or amount < 0:
             return invalid("Invalid quota limit", field=f"limits.{name}", minimum=0)

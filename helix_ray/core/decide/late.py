@@ -28,9 +28,9 @@ OVER = "over"
 _MESSAGES = {
     LEASE_EXPIRED: "The lease of this attempt has expired",
     CANCELLED: "The task was cancelled",
-    REPORTED: "This attempt was reported on before",
-    RETURNED: "This attempt was given back",
-    AMBIGUOUS: "Several of your workers have had this task: name the attempt that the heartbeat gave",
+    REPORTED: "This attempt has already been reported",
+    RETURNED: "This attempt was returned to the queue",
+    AMBIGUOUS: "Several of your workers have run this task: send the attempt number from the heartbeat",
     OVER: "This attempt is over",
 }
 _REPORTED_STATUSES = frozenset({"completed", "failed", "running", "pending"})
@@ -110,14 +110,18 @@ def _how(leases: Any) -> str:
 
 
 def _message(reason: str) -> str:
-    return _MESSAGES.get(reason, f"The {reason} of this attempt has passed")
+    return _MESSAGES.get(reason, f"This attempt exceeded its {reason}")
 
 
 def _refusal(task: Task, body: UpdateTask, ctx: Context, reason: str) -> Rejected:
     runs = task.status is Status.RUNNING and not _is_orphan(task, ctx)
-    now = "nobody has the task now"
+    now = "no worker is running the task now"
     if runs:
-        now = "a person has the task now" if task.worker is None else f"{task.worker} has the task now"
+        now = (
+            "a user is working on the task now"
+            if task.worker is None
+            else f"{task.worker} is running the task now"
+        )
     named = {"attempt": body.attempt, "worker_id": body.worker_id}
     return conflict(
         f"{_message(reason)}; {now}",

@@ -28,9 +28,9 @@ def create(body: CreateProject, ctx: Context) -> Decision | Rejected:
     if refusal is not None:
         return refusal
     if body.project_id in ctx.state.projects:
-        return conflict("This project is defined already", field="id", project_id=body.project_id)
+        return conflict("This project already exists", field="id", project_id=body.project_id)
     if len(ctx.state.projects) >= PROJECTS_MAX:
-        return conflict("There are as many projects as there may be", projects_max=PROJECTS_MAX)
+        return conflict("The maximum number of projects has been reached", projects_max=PROJECTS_MAX)
     members = _members(body.members, ctx)
     if isinstance(members, Rejected):
         return members
@@ -72,7 +72,7 @@ def add_member(body: AddMember, ctx: Context) -> Decision | Rejected:
     if user_id in project.members:
         return Decision(data={"id": project.id})
     if len(project.members) >= MEMBERS_MAX:
-        return conflict("The project has as many members as it may have", members_max=MEMBERS_MAX)
+        return conflict("The project has reached its maximum number of members", members_max=MEMBERS_MAX)
     return Decision([MemberAdded(project.id, user_id)], {"id": project.id})
 
 
@@ -99,19 +99,19 @@ def _members(usernames: tuple[str, ...], ctx: Context) -> list[str] | Rejected:
     for i, username in enumerate(usernames):
         user_id = find_user_id(ctx.state, username)
         if user_id is None:
-            return invalid("There is no user of this name", field=f"members.{i}")
+            return invalid("Unknown username", field=f"members.{i}")
         ids[user_id] = None
     return list(ids)
 
 
 def _check_id(project_id: str) -> Rejected | None:
     if project_id.startswith(RESERVED):
-        message = f"Project ids that begin with {RESERVED} are the users' own"
+        message = f"Project ids that begin with {RESERVED} are reserved for users' own projects"
         return invalid(message, field="id", reserved=RESERVED)
     if len(project_id) <= PROJECT_ID_CHARS_MAX and _PROJECT_ID.fullmatch(project_id) is not None:
         return None
     return invalid(
-        "Invalid project id: a letter or digit, then letters, digits and . _ -",
+        "Invalid project id: it must start with a letter or digit and contain only letters, digits and . _ -",
         field="id",
         chars_max=PROJECT_ID_CHARS_MAX,
         pattern=PROJECT_ID_PATTERN,

@@ -24,7 +24,7 @@ def refuse_over_quota(ctx: Context, task_class: TaskClass, more: int) -> Rejecte
         if amount > quota.limits.get(name, amount):
             details = {"project_id": task_class.project, "asked": amount, "limit": quota.limits[name]}
             return invalid(
-                "More than the project's quota allows at once", field=f"resources.{name}", **details
+                "The task asks for more than its project's quota allows", field=f"resources.{name}", **details
             )
     limit = quota.limits.get("queued")
     queued = ctx.state.unfinished.get(task_class.project, 0)

@@ -66,7 +66,11 @@ def refused_for_shard(task: Task) -> Rejected | None:
     shard = task.spec.get("shard")
     if shard is None:
         return None
-    return conflict(f"It is a part of {shard['of']}: change that one", id=shard["of"], shard=shard["index"])
+    return conflict(
+        f"This task is a shard of {shard['of']}: change the parent instead",
+        id=shard["of"],
+        shard=shard["index"],
+    )
 
 
 def wholes_started(state: State, started: list[str]) -> list[Event]:

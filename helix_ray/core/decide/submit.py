@@ -34,7 +34,7 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     carried out, which is another one than the asker's where a key gets its first receipt again."""
     specs = body.specs
     if not specs:
-        return invalid("There is no task", field="tasks")
+        return invalid("The request contains no tasks", field="tasks")
     ids = task_ids(ctx.order.seed, len(specs))
     if any(task_id in ctx.state.tasks for task_id in ids):
         return _again(ids, ctx)
@@ -73,11 +73,13 @@ def _too_much(specs: Sequence[dict[str, Any]], policy: Policy) -> Rejected | Non
             "tasks_max": policy.batch_linked_tasks_max,
             "bytes_per_task": BYTES_PER_TASK,
         }
-        return invalid("Too many tasks, shards and bytes in one order", field="tasks", **details)
+        return invalid(
+            "The order is too large: it has too many tasks, shards or bytes", field="tasks", **details
+        )
     linked = sum(map(links_of, specs))
     if linked > policy.batch_dependencies_max:
         details = {"dependencies": linked, "dependencies_max": policy.batch_dependencies_max}
-        return invalid("Too many dependencies in one batch", field="tasks", **details)
+        return invalid("The batch has too many dependencies", field="tasks", **details)
     return None
 
 
@@ -134,7 +136,7 @@ class _Checks:
         if in_scope(by, spec.get("project_id")):
             return None
         return forbidden(
-            "This token is bound to projects: name one of them in project_id",
+            "This token is restricted to certain projects: set project_id to one of them",
             field="project_id",
             projects=list(by.projects or ()),
         )
@@ -163,7 +165,7 @@ class _Checks:
         if shards is None:
             return None
         if spec.get("run") is None:
-            return invalid("Only a task with a run can have shards", field="shards")
+            return invalid("Only a task with a run object can have shards", field="shards")
         if shards["count"] > self._policy.shards_max:
             return invalid("Too many shards", field="shards.count", limit=self._policy.shards_max)
         return None
@@ -197,12 +199,14 @@ def _run_refusal(run: dict[str, Any], ctx: Context, policy: Policy) -> Rejected 
     roles = ctx.order.by.roles
     if run["kind"] == "command" and "system" not in roles and not set(policy.command_roles) & set(roles):
         return forbidden(
-            "Your role may not submit commands", field="run.kind", allowed_roles=list(policy.command_roles)
+            "Your role is not allowed to submit commands",
+            field="run.kind",
+            allowed_roles=list(policy.command_roles),
         )
     if run["kind"] == "function" and run.get("payload") is None:
         name = run.get("function") or ""
         if "system" not in roles and not function_allowed(policy, name):
             return forbidden("This function is not on the allow-list", field="run.function", function=name)
     if run.get("payload") is not None and "system" not in roles:
-        return forbidden("Pickled functions come from inside the cluster only", field="run.payload")
+        return forbidden("Pickled functions are accepted only from inside the cluster", field="run.payload")
     return None

@@ -59,7 +59,7 @@ def changeable(ctx: Context, task_id: str) -> Task | Rejected:
         return task
     if changes(ctx.order.by, record_of(task)):
         return refused_for_shard(task) or task
-    return forbidden("You may read this task but not change it", id=task_id)
+    return forbidden("You can read this task but cannot change it", id=task_id)
 
 
 def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
@@ -91,16 +91,17 @@ def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Eve
     if not body.edits:
         return []
     if task.status in TERMINAL:
-        return conflict(f"Task is {task.status}", status=task.status)
+        return conflict(f"A {task.status} task cannot be edited", status=task.status)
     if is_sharded(task) and set(body.edits) - EDITABLE_WITH_SHARDS:
         return conflict(
-            "The shards of this task have its fields already", allowed_values=sorted(EDITABLE_WITH_SHARDS)
+            "These fields cannot be changed once the task's shards have been created",
+            allowed_values=sorted(EDITABLE_WITH_SHARDS),
         )
     unknown = sorted(set(body.edits) - EDITABLE)
     if unknown:
         return invalid("These fields cannot be changed", fields=unknown, allowed_values=sorted(EDITABLE))
     if "project_id" in body.edits and not in_scope(ctx.order.by, body.edits["project_id"]):
-        return forbidden("This token is bound to other projects", field="project_id")
+        return forbidden("This token is not valid for this project", field="project_id")
     wrong = malformed({**task.spec, **body.edits})
     if wrong is not None:
         return invalid(f"Invalid task {wrong}", field=wrong)
@@ -110,7 +111,7 @@ def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Eve
     if task.status is Status.RUNNING:
         fixed = sorted(set(body.edits) - EDITABLE_WHILE_RUNNING)
         if fixed:
-            return conflict("These fields cannot change while the task runs", fields=fixed)
+            return conflict("These fields cannot be changed while the task is running", fields=fixed)
     if body.edits.get("type", task.spec["type"]) not in ctx.policy.task_types:
         return invalid("Invalid task type", field="type", allowed_values=list(ctx.policy.task_types))
     if task.run is not None and "resources" in body.edits:
@@ -125,19 +126,19 @@ def _progress(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[
         return []
     if task.run is not None and not holder:
         return conflict(
-            "A node runs this task and reports its progress", status=task.status, assigned_worker=task.worker
+            "Only the node that runs this task can report its progress", status=task.status, assigned_worker=task.worker
         )
     if task.status is Status.RUNNING:
         return progress(task, body.progress, None)
     if task.status in TERMINAL:
-        return conflict(f"Task is {task.status}", **over(task))
+        return conflict(f"Progress cannot be set on a {task.status} task", **over(task))
     if body.status == "running" or (task.status is Status.PENDING and body.status is None):
         # Somebody who reports progress on a pending task has taken it.
         taken: list[Event] = [TaskAssigned(task.id, task.attempt + 1, None)]
         if body.progress > 0:
             taken.append(TaskProgressed(task.id, task.attempt + 1, clamp(body.progress)))
         return taken
-    return conflict(f"Task is {task.status}", status=task.status)
+    return conflict(f"Progress cannot be set on a {task.status} task", status=task.status)
 
 
 def _status(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Event] | Rejected:
@@ -149,14 +150,15 @@ def _status(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Ev
     if wanted == "cancelled":
         return _cancel_events(task, "cancelled by request", ctx)
     if task.status in TERMINAL:
-        return conflict(f"Task is {task.status}", wanted=wanted, **over(task))
+        return conflict(f"A {task.status} task cannot be set to {wanted}", wanted=wanted, **over(task))
     if task.status is Status.WAITING:
-        return conflict(f"Task is {task.status}", status=task.status, wanted=wanted)
+        message = f"A {task.status} task cannot be set to {wanted} while its dependencies are unfinished"
+        return conflict(message, status=task.status, wanted=wanted)
     if holder:
         return _by_holder(task, body, ctx)
     if task.run is not None or task.worker is not None:
         return conflict(
-            "A worker runs this task and sets its status",
+            "Only the worker that runs this task can set its status",
             status=task.status,
             wanted=wanted,
             assigned_worker=task.worker,
@@ -173,7 +175,9 @@ def _by_holder(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Reje
     if body.status == "pending":
         return [TaskRequeued(task.id, task.attempt, "returned")]
     if body.status not in ("completed", "failed"):
-        return conflict(f"A task cannot be set to {body.status}", status=task.status, wanted=body.status)
+        return conflict(
+            f"A {task.status} task cannot be set to {body.status}", status=task.status, wanted=body.status
+        )
     item = AttemptReport(
         task.id,
         task.attempt,
@@ -200,12 +204,14 @@ def _by_person(task: Task, body: UpdateTask, ctx: Context) -> list[Event] | Reje
         return [] if body.progress is not None else [TaskAssigned(task.id, task.attempt + 1, None)]
     if body.status == "pending":
         return [TaskRequeued(task.id, task.attempt, "returned")]
-    return conflict(f"A task cannot be set to {body.status}", status=task.status, wanted=body.status)
+    return conflict(
+        f"A {task.status} task cannot be set to {body.status}", status=task.status, wanted=body.status
+    )
 
 
 def _cancel_events(task: Task, reason: str, ctx: Context) -> list[Event] | Rejected:
     if task.status in TERMINAL:
-        return conflict(f"Task is {task.status}", status=task.status)
+        return conflict(f"A {task.status} task cannot be cancelled", status=task.status)
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     endings.cancel(task, reason)
     return endings.events
@@ -238,11 +244,15 @@ def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
         other = ctx.state.tasks.get(name)
         # One that is not in memory was completed long ago, or deleted by somebody who asked for it.
         if other is not None and other.status is not Status.COMPLETED:
-            return conflict(f"It depends on {name}, which is {other.status}", id=name, status=other.status)
+            return conflict(
+                f"The task depends on {name}, which is {other.status}", id=name, status=other.status
+            )
     events: list[Event] = [TaskRequeued(task.id, task.attempt, "manual")]
     shards = shards_of(ctx.state, task)
     if is_sharded(task) and len(shards) + len(task.parts) < task.spec["shards"]["count"]:
-        return conflict("Some of its shards have left memory: submit it again", status=task.status)
+        return conflict(
+            "Some shards of this task have been archived: submit the task again", status=task.status
+        )
     events += [
         TaskRequeued(shard.id, shard.attempt, "manual")
         for shard in shards

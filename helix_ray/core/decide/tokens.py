@@ -29,7 +29,8 @@ def create_token(body: CreateToken, ctx: Context) -> Decision | Rejected:
         return not_found("User", by.id)
     if body.token_hash in ctx.state.tokens_by_hash or body.token_hash in ctx.state.ended_by_hash:
         return conflict(
-            "This request made a token before, and a token is shown once only", field="Idempotency-Key"
+            "This request has already created a token, and a token is shown only once",
+            field="Idempotency-Key",
         )
     mine = tokens_of(ctx, by.id)
     live = [token for token in mine if token.expires_at > ctx.now]
@@ -52,15 +53,17 @@ def _check(body: CreateToken, ctx: Context, live: int) -> Rejected | None:
         return invalid("Invalid token name", field="name", chars_max=TOKEN_NAME_CHARS_MAX)
     mine = [role for role in ROLES if may_lend(ctx.order.by.roles, role)]
     if not set(body.roles or ()) <= set(mine):
-        return invalid("A token has roles of its owner only", field="roles", allowed_values=mine)
+        return invalid(
+            "A token cannot have roles that its owner does not have", field="roles", allowed_values=mine
+        )
     if body.projects is not None and not 0 < len(body.projects) <= TOKEN_PROJECTS_MAX:
         return invalid("Invalid token projects", field="projects", count_max=TOKEN_PROJECTS_MAX)
     longest = ctx.policy.api_token_ttl_s_max
     if not TOKEN_TTL_S_MIN <= body.ttl_s <= longest:
-        return invalid("Invalid token life", field="expires_in_s", min=TOKEN_TTL_S_MIN, max=longest)
+        return invalid("Invalid token lifetimetime", field="expires_in_s", min=TOKEN_TTL_S_MIN, max=longest)
     if live >= ctx.policy.api_tokens_per_user_max:
         limit = ctx.policy.api_tokens_per_user_max
-        return conflict("You have as many tokens as are allowed; revoke one first", limit=limit)
+        return conflict("You have reached the maximum number of tokens: revoke one first", limit=limit)
     return None
 
 

@@ -45,7 +45,7 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
     by = ctx.order.by
     known = ctx.state.workers.get(worker_id)
     if body.kind == "node" and "system" not in by.roles:
-        return forbidden("Only the cluster itself registers node workers", kind=body.kind)
+        return forbidden("Only the cluster itself can register node workers", kind=body.kind)
     if body.kind != "node" and (refused := _not_its_name(body, worker_id, known, ctx)) is not None:
         return refused
     another = known is None or known.owner != by.id
@@ -54,7 +54,7 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
         return events
     if known is not None and known.kind != body.kind:
         # An older journal may have an external worker by the name of a node: the node's claim wins.
-        events.extend(_take_away(known, "a node of the cluster has its id", ctx))
+        events.extend(_take_away(known, "a node of the cluster has taken over its id", ctx))
         events.append(WorkerRetired(worker_id))
     elif known is not None and another and known.kind != "node":
         events.extend(_take_away(known, "its worker's user was removed", ctx))
@@ -79,12 +79,14 @@ def _not_its_name(
         ("worker_id", worker_id, WORKER_ID_CHARS_MAX),
     ):
         if not is_word(text, chars_max):
-            return invalid(f"Invalid worker {field}: it must be a word", field=field, chars_max=chars_max)
+            return invalid(
+                f"Invalid worker {field}: it must be a single word", field=field, chars_max=chars_max
+            )
     its_own = known is not None and known.kind == body.kind and known.owner == ctx.order.by.id
     if is_node_worker_id(worker_id) and not its_own:
         return invalid(
-            f"Worker ids of the form {WORKER_PREFIX}NAME belong to nodes of the cluster: "
-            "leave worker_id out to be given one, or choose another form",
+            f"Worker ids of the form {WORKER_PREFIX}NAME are reserved for nodes of the cluster: "
+            "omit worker_id to be assigned one, or choose another form",
             field="worker_id",
             id=worker_id,
         )
@@ -115,7 +117,7 @@ def _room_for_one_more(ctx: Context) -> list[Event] | Rejected:
     if lost:
         return [WorkerRetired(min(lost, key=lambda worker: worker.lost_at[-1]).id)]
     details = {"workers": len(mine), "limit": limit, "retry_after_s": ceil(ctx.policy.lease_s)}
-    return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, "You have as many workers as are allowed", details)
+    return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, "You have reached the maximum number of workers", details)
 
 
 def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
@@ -135,7 +137,7 @@ def heartbeat(body: Heartbeat, ctx: Context) -> Decision | Rejected:
     known = worker is not None and worker.owner == ctx.order.by.id
     # A process that was replaced must not keep its successor's lease alive.
     if worker is None or not known or body.boot not in (None, worker.boot):
-        message = "Worker not found: register it first (POST /api/v1/workers/register)"
+        message = "Worker not found. Register it first (POST /api/v1/workers/register)"
         return Rejected(ErrorCode.NOT_FOUND, message, {"id": body.worker_id})
     decision = Decision(data={"acknowledged": True, "assigned_task": None})
     if worker.lost:
@@ -233,7 +235,7 @@ def remove(body: RemoveWorker, ctx: Context) -> Decision | Rejected:
         return not_found("Worker", body.worker_id)
     if worker.kind == "node" and not worker.lost and (worker.running or not worker.draining):
         return conflict(
-            "This node is up: drain it (POST /api/v1/workers/{id}/drain), and remove it when it runs nothing",
+            "This node is running: drain it (POST /api/v1/workers/{id}/drain) and wait until it runs no tasks before removing it",
             id=worker.id,
             draining=worker.draining,
             running_total=len(worker.running),

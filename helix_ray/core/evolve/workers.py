@@ -7,7 +7,7 @@ from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.state import LOSSES_REMEMBERED, State, Task, TaskClass, Worker
 
 # Why tasks lost their worker, where the fact itself does not say.
-STARTED_AGAIN = "the worker started again"
+STARTED_AGAIN = "the worker restarted"
 REMOVED = "its worker was removed"
 
 

@@ -32,8 +32,8 @@ NODES_NAMED_MAX = 3
 BEGUN = (Status.RUNNING, Status.COMPLETED)
 # What to do with a task that cannot be distributed as it stands.
 INSTEAD = {
-    Status.WAITING: ": it can be distributed when the tasks that it depends on are completed",
-    Status.COMPLETED: ": submit it again to have it run once more",
+    Status.WAITING: ": it can be distributed once the tasks it depends on complete",
+    Status.COMPLETED: ": submit it again to run it again",
     Status.FAILED: ": retry it first",
     Status.CANCELLED: ": retry it first",
 }
@@ -99,16 +99,17 @@ def _refused(cluster: Cluster, question: PlanTask, task: Task) -> Rejected | Non
         )
     if "shard" in task.spec:
         return conflict(
-            f"It is a part of {task.spec['shard']['of']}: distribute that one", id=task.spec["shard"]["of"]
+            f"This task is a shard of {task.spec['shard']['of']}: distribute the parent instead",
+            id=task.spec["shard"]["of"],
         )
     if task.id in cluster.state.delayed:
         return conflict(
-            "Task waits for its retry: distribute it then",
+            "The task is waiting for its retry delay: distribute it after that",
             status=task.status.value,
             not_before=task.not_before,
         )
     if task.status not in (Status.PENDING, Status.RUNNING):
-        message = f"Task is {task.status}{INSTEAD[task.status]}"
+        message = f"A {task.status} task cannot be distributed{INSTEAD[task.status]}"
         return conflict(message, status=task.status.value, assigned_worker=task.worker)
     return None
 
@@ -121,7 +122,7 @@ def _where_it_runs(cluster: Cluster, question: PlanTask, task: Task) -> dict[str
     told = {"status": task.status.value, "assigned_nodes": nodes, "assigned_worker": task.worker}
     if not nodes and not shards:
         return conflict(
-            "Somebody works on this task by hand: set it to pending to have it distributed, or cancel it",
+            "A user is working on this task: set it to pending before distributing it, or cancel it",
             **told,
         )
     workers = cluster.state.workers
@@ -134,9 +135,9 @@ def _where_it_runs(cluster: Cluster, question: PlanTask, task: Task) -> dict[str
         }
     )
     if lacking or len(nodes) > (question.max_nodes or len(nodes)):
-        why = f"which has no {', '.join(lacking)}" if lacking else f"more than {question.max_nodes} nodes"
+        why = f"which lacks {', '.join(lacking)}" if lacking else f"more than {question.max_nodes} nodes"
         return conflict(
-            f"Task runs already, on {', '.join(nodes[:NODES_NAMED_MAX])}, {why}: cancel it, retry it, and distribute it then",
+            f"The task is already running on {', '.join(nodes[:NODES_NAMED_MAX])}, {why}: cancel and retry it, then distribute it",
             missing_capabilities=lacking,
             **told,
         )
@@ -201,7 +202,7 @@ def _short(placed: int, wanted: int, question: PlanTask) -> str | None:
     if not 0 < placed < wanted:
         return None
     where = f" on {question.max_nodes} nodes" if question.max_nodes is not None else ""
-    return f"only {placed} of {wanted} shards have room now{where}"
+    return f"only {placed} of {wanted} shards fit now{where}"
 
 
 def _fewer(placed: int, wanted: int) -> list[dict[str, Any]] | None:
@@ -228,7 +229,7 @@ def _done_at(
 def _estimated_from(measured: Measured | None, middle: float | None) -> dict[str, Any]:
     ended = measured.ended if measured is not None else 0
     return {
-        "estimate_basis": f"runs of this kind measured: {ended}" if ended else None,
+        "estimate_basis": f"based on {ended} measured runs of this kind" if ended else None,
         "estimate_missing": UNKNOWN if middle is None else None,
     }
 

@@ -150,7 +150,11 @@ def explain_view(cluster: Cluster, task: Task) -> dict[str, Any]:
     if task.status is not Status.PENDING:
         return {**view, **_nothing_to_explain(task)}
     if task.id in cluster.state.delayed:
-        return {**view, **_plain("delayed", "its retry delay is not over"), "not_before": task.not_before}
+        return {
+            **view,
+            **_plain("delayed", "it is waiting for its retry delay"),
+            "not_before": task.not_before,
+        }
     task_class, wanted = _placed_as(cluster, task)
     verdict = judge(cluster, task_class, wanted, _as_it_stands(cluster, task_class))
     if task_class.strategy == MANUAL:
@@ -185,7 +189,10 @@ def _placed_as(cluster: Cluster, task: Task) -> tuple[TaskClass, int]:
 def _nothing_to_explain(task: Task) -> dict[str, Any]:
     if task.status is Status.WAITING:
         waits = sorted(task.waits_for)
-        return {**_plain("dependencies", f"it waits for {len(waits)} unfinished tasks"), "waits_for": waits}
+        return {
+            **_plain("dependencies", f"it is waiting for {len(waits)} unfinished tasks"),
+            "waits_for": waits,
+        }
     return ended(task.status.value)
 
 
@@ -252,29 +259,33 @@ def freeing_view(freeing: Freeing | None) -> dict[str, Any] | None:
 
 
 def _reserved_for_others(cluster: Cluster, verdict: Verdict) -> str:
-    running = [node.id for node, each in verdict.found if any(misfit.has == RESERVED for misfit in each)]
-    if not running:
+    reserved = [node.id for node, each in verdict.found if any(misfit.has == RESERVED for misfit in each)]
+    if not reserved:
         return ""
     tasks = cluster.held_for()
-    whom = sorted({tasks[node_id] for node_id in running if node_id in tasks})[:TASKS_NAMED_MAX]
-    return f"; {len(running)} of them held for {', '.join(whom)}, before it in turn"
+    whom = sorted({tasks[node_id] for node_id in reserved if node_id in tasks})[:TASKS_NAMED_MAX]
+    return f"; {len(reserved)} of them reserved for {', '.join(whom)}, ahead of it in the queue"
 
 
 def summary(verdict: Verdict, task_class: TaskClass, ahead: int) -> str:
     """Return the verdict in one sentence."""
     total = len(verdict.found)
     if verdict.verdict == "no_nodes":
-        return "no worker is there that does this" if task_class.kind == EXTERNAL else "no node is there"
+        return (
+            "no registered worker can run this task"
+            if task_class.kind == EXTERNAL
+            else "the cluster has no nodes"
+        )
     if verdict.verdict == "manual":
-        return "it waits for somebody to distribute it"
+        return "it is waiting to be distributed manually"
     if verdict.verdict == "never":
-        return f"none of {total} nodes could ever run it{_nowhere(verdict, task_class)}"
+        return f"none of {total} nodes can ever run it{_nowhere(verdict, task_class)}"
     if verdict.verdict == "quota":
         return f"the quota of project {task_class.project} is used up"
     if verdict.verdict == "waiting":
         able = sum(1 for _, each in verdict.found if not any(misfit.never for misfit in each))
-        return f"{able} of {total} nodes could run it and have no room now"
-    return f"it fits now; {ahead} tasks go before it" if ahead else "it fits now and is next"
+        return f"{able} of {total} nodes can run it but are busy now"
+    return f"it fits now; {ahead} tasks are ahead of it in the queue" if ahead else "it fits now and is next"
 
 
 def _nowhere(verdict: Verdict, task_class: TaskClass) -> str:
@@ -284,7 +295,7 @@ def _nowhere(verdict: Verdict, task_class: TaskClass) -> str:
         name for name in task_class.capabilities if all(f"capabilities.{name}" in m for m in missing)
     )
     kind = "worker" if task_class.kind == EXTERNAL else "node"
-    return f": no {kind} has capability {', '.join(names)}" if names else ""
+    return f": no {kind} has the capability {', '.join(names)}" if names else ""
 
 
 def _preempts(cluster: Cluster, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from helix_ray.core.state import State, Task, TaskClass
 
 # What a task of an unknown kind is taken to need at least, where a guess is better than none.
 UNMEASURED_S = 60.0
-UNKNOWN = "no task of this kind has ended yet"
+UNKNOWN = "no task of this kind has finished yet"
 
 
 class Freeing(NamedTuple):

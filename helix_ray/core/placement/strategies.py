@@ -75,15 +75,15 @@ DEFAULT: Name = "capability_based"
 STRATEGIES: dict[str, Strategy] = {
     strategy.name: strategy
     for strategy in (
-        Strategy("round_robin", "the node that was given work longest ago", _by_turn),
-        Strategy("load_balanced", "the node whose fullest resource is in use least", _by_utilisation),
+        Strategy("round_robin", "the node that was assigned work least recently", _by_turn),
+        Strategy("load_balanced", "the node whose most used resource is used least", _by_utilisation),
         Strategy(
             "capability_based",
-            "the node with the least beyond the asked that others ask for, and of those the one in use least",
+            "the node with the fewest extra capabilities and devices that other tasks need, then the least used one",
             _by_surplus,
             surplus,
         ),
-        Strategy("pack", "the fullest node that still has room", _fullest, steady=False),
+        Strategy("pack", "the most used node that still fits the task", _fullest, steady=False),
         Strategy("spread", "the node with the fewest tasks", _by_tasks),
     )
 }

@@ -33,9 +33,9 @@ def capabilities_of(resources: Mapping[str, float | bool | None]) -> set[str]:
 def impossible(name: str, amount: float) -> str | None:
     """Return why nobody could ever hold such an amount of a resource; None when it is an amount."""
     if 0 < amount < AMOUNT_MIN:
-        return f"the smallest amount is {AMOUNT_MIN}"
+        return f"it must be at least {AMOUNT_MIN}"
     if name in UNIT_RESOURCES and amount > 1 and amount != int(amount):
-        return "more than one device is had whole"
+        return "amounts above 1 must be whole numbers"
     return None
 
 

@@ -12,7 +12,7 @@ from actors.life import Fatal
 from helix_ray.ports import STARTING
 
 HERE, WAITS, COMES = "0" * 56, "1234567890abcdef" * 3 + "12345678", "f" * 56
-HELD = "another live node has the name worker-local-2"
+HELD = "another live node is already named worker-local-2"
 
 
 class Supervisor:

@@ -123,7 +123,7 @@ def test_an_input_output_error_ends_the_master() -> None:
     ended = subprocess.run([sys.executable, "-c", IO_ERROR], capture_output=True, text=True, timeout=60)
     assert ended.returncode == EXIT_OF_MASTER
     assert "disk I/O error" in ended.stderr
-    assert "the master ends and will be started again" in ended.stderr
+    assert "the master exits and will be restarted" in ended.stderr
 
 
 def test_a_start_on_a_broken_disk_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_an_opening_that_fails_is_tried_again_and_said_once(caplog: pytest.LogCa
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 2
     assert "No space left on device" in said[0]
-    assert said[1] == "Keeper has opened what it needs, at try 11"
+    assert said[1] == "Keeper is ready after 11 tries"
 
 
 def test_every_change_of_the_reason_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -145,7 +145,7 @@ def test_a_loop_that_fails_goes_on() -> None:
         one.begin()
         await asyncio.wait_for(enough.wait(), WAIT_S_MAX)
         one.stop()
-        assert await one.not_ready(0) == NotReady("it is being stopped")
+        assert await one.not_ready(0) == NotReady("it is stopping")
 
     asyncio.run(run())
     assert len(rounds) == 2

@@ -87,7 +87,7 @@ def test_values_of_any_size_come_back() -> None:
 
 
 def test_what_can_be_answered_at_once_is() -> None:
-    """What the method for this does not answer, or fails on, is answered by the one that may wait."""
+    """What the method for this does not respond, or fails on, is answered by the one that may wait."""
 
     async def work(desk: Desk, server: LocalServer, link: LocalLink) -> None:
         answers = await asyncio.gather(*(link.call("echo", value) for value in (7, "text", [1])))

@@ -9,7 +9,7 @@ from actors.waiting import SAY_S_MIN, SILENT_S_MAX, Waiting
 from helix_ray.ports import STARTING
 
 FULL = "the disk of the data directory is full"
-NODE, HELD = "the worker of node 0123456789ab", "another live node has the name worker-local-2"
+NODE, HELD = "the worker of node 0123456789ab", "another live node is already named worker-local-2"
 
 
 class Start:

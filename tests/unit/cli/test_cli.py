@@ -60,18 +60,18 @@ def test_an_error_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["task", "list"], 3, "helix: UNAUTHORIZED: Not signed in; run: helix login"),
+        (["task", "list"], 3, "helix: UNAUTHORIZED: Not logged in; run: helix login"),
         (["task", "submit", "--nope"], 2, "helix: USAGE: No such option: --nope"),
         (["task", "nope"], 2, "helix: USAGE: No such command 'nope'."),
         (["task"], 2, "helix: USAGE: Missing command."),
         (["task", "submit"], 2, "needs a --title"),
-        (["task", "submit", "--command", "a", "--function", "m:f"], 2, "exclude each other"),
-        (["task", "submit", "-t", "x", "--arg", "1"], 2, "--arg goes with --function"),
-        (["task", "submit", "--function", "m:f", "--arg", "x"], 2, "'x' is not JSON"),
+        (["task", "submit", "--command", "a", "--function", "m:f"], 2, "cannot be used together"),
+        (["task", "submit", "-t", "x", "--arg", "1"], 2, "--arg can only be used with --function"),
+        (["task", "submit", "--function", "m:f", "--arg", "x"], 2, "'x' is not valid JSON"),
         (["task", "submit", "--command", "a", "--resources", "cpu"], 2, "not of the form name=value"),
         (["task", "submit", "--command", "a", "--priority", "urgent"], 2, "urgent"),
         (["task", "submit", "--file", "/nowhere.json"], 2, "/nowhere.json cannot be read"),
-        (["task", "submit", "--command", "a", "--gang"], 2, "--gang: goes with --shards"),
+        (["task", "submit", "--command", "a", "--gang"], 2, "--gang: can only be used with --shards"),
         (
             ["task", "submit", "--command", "a", "--shards", "0"],
             2,
@@ -80,9 +80,9 @@ def test_an_error_is_one_line() -> None:
         (["task", "submit", "--command", "a", "--strategy", "best"], 2, "best"),
         (["task", "distribute", "t", "--strategy", "manual"], 2, "manual"),
         (["task", "distribute", "t", "--max-nodes", "0"], 2, "Input should be greater than or equal to 1"),
-        (["quota", "set", "p", "cpu"], 2, "LIMITS: 'cpu' is not of the form name=value"),
-        (["quota", "set", "p", "cpu=much"], 2, "LIMITS: cpu=much: an amount is a number"),
-        (["cluster"], 3, "Not signed in"),
+        (["quota", "set", "p", "cpu"], 2, "LIMITS: 'cpu' is not in the form name=value"),
+        (["quota", "set", "p", "cpu=much"], 2, "LIMITS: cpu=much: the amount must be a number"),
+        (["cluster"], 3, "Not logged in"),
         (["cluster", "nope"], 2, "No such command 'nope'."),
     ],
 )
@@ -97,12 +97,12 @@ def test_refusals(arguments: list[str], code: int, line: str, capsys: pytest.Cap
 def test_no_server_is_exit_code_7(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A server that does not answer is told from one that refuses."""
+    """A server that does not respond is told from one that refuses."""
     monkeypatch.setenv("HELIX_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("HELIX_TOKEN", "x")
     assert helix("task", "list") == 7
     (line,) = lines(capsys)
-    assert line.startswith("helix: UNREACHABLE: http://127.0.0.1:9/api/v1 does not answer")
+    assert line.startswith("helix: UNREACHABLE: http://127.0.0.1:9/api/v1 does not respond")
 
 
 def test_a_token_goes_to_its_own_server_only(
@@ -112,7 +112,7 @@ def test_a_token_goes_to_its_own_server_only(
     SessionFile().write(Login("http://one", "admin", TOKENS))
     monkeypatch.setenv("HELIX_URL", "http://two")
     assert helix("task", "list") == 3
-    assert "Signed in to http://one, not to http://two" in lines(capsys)[0]
+    assert "Logged in to http://one, not to http://two" in lines(capsys)[0]
 
 
 def test_the_session_file_is_private(home: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_node_with_two_misfits_is_named_once() -> None:
 def test_why_not_says_what_would_help() -> None:
     """The summary, then how many nodes fail in what, the smallest change, and who is expected to have room first."""
     answer = {
-        "summary": "2 of 3 nodes could run it and have no room now",
+        "summary": "2 of 3 nodes can run it but are busy now",
         "reasons": [
             {"dimension": "resources.cpu", "kind": "waiting", "nodes": 2},
             {"dimension": "labels.zone", "kind": "never", "nodes": 1},
@@ -60,9 +60,9 @@ def test_why_not_says_what_would_help() -> None:
         "expected_free": {"node": "b", "in_s": 12.3, "missing": {"cpu": 3.0}},
     }
     assert list(placement._why_not("task-1", answer)) == [
-        "helix: task-1 fits nowhere now: 2 of 3 nodes could run it and have no room now",
+        "helix: task-1 does not fit on any node now: 2 of 3 nodes can run it but are busy now",
         "  resources.cpu: 2 nodes cannot now",
         "  labels.zone: 1 node could never do",
         "  smallest change: ask for 1 cpu instead of 4 (fits on b then)",
-        "  expected room: b in 12 s (lacks cpu=3 until then)",
+        "  expected capacity: b in 12 s (until then it lacks cpu=3)",
     ]

@@ -76,11 +76,11 @@ def test_a_sharded_command_gives_a_dict_for_each(cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shards": 0}, "shards is a whole number of at least 1, not 0"),
+        ({"shards": 0}, "shards must be a whole number of at least 1, not 0"),
         ({"shards": True}, "shards is a whole number"),
         ({"shards": 1.5}, "shards is a whole number"),
-        ({"gang": True}, "gang goes with shards"),
-        ({"strategy": "best"}, "strategy is one of round_robin, load_balanced"),
+        ({"gang": True}, "gang can only be used with shards"),
+        ({"strategy": "best"}, "strategy must be one of round_robin, load_balanced"),
     ],
 )
 def test_options_are_checked(options: Any, message: str) -> None:

@@ -180,7 +180,7 @@ def test_a_task_that_kills_its_executors_is_given_up() -> None:
         stage.start(task_id)
     assert waits[0] == 0.0 < waits[1]
     assert (task.status, task.losses) == ("failed", 2)
-    assert task.error == {"reason": "lost", "message": "died; given up after 3 losses"}
+    assert task.error == {"reason": "lost", "message": "died; gave up after 3 lost attempts"}
     assert stage.sound()
 
 
@@ -235,7 +235,7 @@ def test_two_failures_in_one_order_fail_a_dependent_once(stage: Stage) -> None:
     assert stage.kinds(before) == ["TaskFailed"] * 3
     assert stage.task(ids[3]).error == {
         "reason": "dependency_failed",
-        "message": f"it depends on {ids[1]}, which will not be completed",
+        "message": f"it depends on {ids[1]}, which will not complete",
         "dependency": ids[1],
     }
 
@@ -281,7 +281,7 @@ def test_a_deadline_fails_whatever_is_not_finished(stage: Stage) -> None:
     stage.give(order, SYSTEM)
     assert statuses(stage, [*ids, dependent]) == "fffcf"
     assert stage.kinds(before) == ["TaskFailed"] * 4
-    assert stage.task(ids[0]).error == {"reason": "deadline", "message": "the task's deadline has passed"}
+    assert stage.task(ids[0]).error == {"reason": "deadline", "message": "the task exceeded its deadline"}
     assert not stage.state.deadlines
 
 

@@ -59,7 +59,7 @@ def test_shards_go_over_several_nodes_and_what_is_left_waits() -> None:
     assert len(plan["pairs"]) == 4
     assert len({node for _, node in plan["pairs"]}) == 2
     assert (plan["shards_waiting"], plan["estimated_completion"], plan["estimate_missing"]) == (
-        1, None, "no task of this kind has ended yet",
+        1, None, "no task of this kind has finished yet",
     )  # fmt: skip
     data = stage.distribute(whole, strategy="spread", max_nodes=2)
     assert len(data["assigned_nodes"]) == 2
@@ -75,7 +75,7 @@ def test_a_gang_is_distributed_whole_or_not_at_all() -> None:
     whole, *shards = stage.submit(spec(run=COMMAND, shards={"count": 3, "gang": True}, strategy="manual"))
     plan = stage.distribute(whole)
     assert plan["change"] == [{"change": "fewer_shards", "to": 2, "by": 1}]
-    assert plan["summary"] == "only 2 of 3 shards have room now"
+    assert plan["summary"] == "only 2 of 3 shards fit now"
     pairs = tuple((i, NODE) for i in shards[:2])
     assert stage.refuse(o.DistributeTask(whole, pairs)).details["stale"]
     stage.add_node(NODE_2)
@@ -105,7 +105,7 @@ def test_a_task_without_a_run_goes_to_an_external_worker() -> None:
     """One that can do its type, is there and has nothing to do; its next heartbeat hands the task over."""
     stage = Harmony()
     (task_id,) = stage.submit(spec(required_capabilities=["gpu"]))
-    assert stage.distribute(task_id)["summary"] == "no worker is there that does this"
+    assert stage.distribute(task_id)["summary"] == "no registered worker can run this task"
     assert stage.ask(q.ExplainTask(task_id))["verdict"] == "no_nodes"
     stage.add_external("worker_cannot", can=("testing",))
     stage.add_external(can=("building", "gpu"))
@@ -168,7 +168,7 @@ def test_estimates_come_from_what_was_measured() -> None:
     plan = stage.ask(q.PlanTask(task_id))
     assert plan["estimated_completion"] == stage.now + 4
     assert plan["estimated_completion_p90"] == stage.now + 30
-    assert plan["estimate_basis"] == "runs of this kind measured: 3"
+    assert plan["estimate_basis"] == "based on 3 measured runs of this kind"
     (other,) = stage.submit(spec(run={"kind": "command", "argv": ["x"]}, resources={"cpu": 2}))
     assert stage.ask(q.PlanTask(other))["estimated_completion"] is None
 

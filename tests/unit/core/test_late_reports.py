@@ -176,7 +176,7 @@ def test_a_failure_that_is_said_twice_is_one() -> None:
 
 
 def test_a_refusal_says_how_the_attempt_ended() -> None:
-    """By a cancel, a report, a deadline, a removed worker or one that started again; and that nobody has the task now."""
+    """By a cancel, a report, a deadline, a removed worker or one that started again; and that no worker is running the task now."""
     for end, reason in (
         (lambda s, i: s.give(CancelTask(i), DEV), "cancelled"),
         (lambda s, i: s.give(UpdateTask(i, "failed", attempt=1), BOT), "reported"),

@@ -43,7 +43,7 @@ def carried_on(stage: Stage) -> list[int]:
 
 @pytest.mark.parametrize(
     ("order", "why"),
-    [(o.LoseWorker(NODE, "silent"), "silent"), (NEXT_BOOT, "the worker started again")],
+    [(o.LoseWorker(NODE, "silent"), "silent"), (NEXT_BOOT, "the worker restarted")],
 )
 def test_what_a_worker_held_is_queued_again_in_slices(order: OrderBody, why: str) -> None:
     """No order makes more facts than the policy allows and its own; each task loses one attempt, for the same reason."""

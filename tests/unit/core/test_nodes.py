@@ -158,7 +158,7 @@ def test_nodes_that_are_not_there_explain_nothing() -> None:
     """Nor do tasks that one may not see."""
     stage = Harmony()
     (task_id,) = stage.submit(spec(run=COMMAND))
-    assert stage.ask(q.ExplainTask(task_id))["summary"] == "no node is there"
+    assert stage.ask(q.ExplainTask(task_id))["summary"] == "the cluster has no nodes"
     assert stage.ask(q.ExplainTask(task_id), OTHER).code is ErrorCode.NOT_FOUND
 
 

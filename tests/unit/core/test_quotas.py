@@ -136,7 +136,7 @@ def test_what_no_node_could_ever_hold_is_refused() -> None:
     assert stage.submit(huge)
     stage.add_node(resources={"cpu": 4.0, "gpu": 2.0})
     code, message, details = stage.give(o.SubmitTasks((huge,)))["rejected"]["0"]
-    assert (code, message) == ("VALIDATION_ERROR", "No node could ever hold this task")
+    assert (code, message) == ("VALIDATION_ERROR", "No node can ever run this task")
     assert details == {
         "field": "resources.gpu", "asked": {"cpu": 1.0, "gpu": 3.0}, "largest_node": {"cpu": 4.0, "gpu": 2.0},
     }  # fmt: skip

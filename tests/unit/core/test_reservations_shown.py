@@ -45,7 +45,7 @@ def test_an_explanation_tells_whom_it_holds_for_and_who_waits_for_that() -> None
     assert (view["verdict"], view["change"], view["holds"]) == ("waiting", None, [])
     assert (
         view["summary"]
-        == f"1 of 1 nodes could run it and have no room now; 1 of them held for {large}, before it in turn"
+        == f"1 of 1 nodes can run it but are busy now; 1 of them reserved for {large}, ahead of it in the queue"
     )
     assert view["reasons"] == [{"dimension": "node", "kind": "waiting", "nodes": 1}]
     assert [wait["reason"] for wait in view["history"]] == [RESERVED]

@@ -247,7 +247,7 @@ def test_a_dependency_on_a_spec_that_is_refused_for_another_reason(stage: Stage)
     chain = [spec(type="knitting"), *(spec(depends_on=[f"#{i}"]) for i in range(3)), spec()]
     data = stage.give(o.SubmitTasks(tuple(chain)))
     assert set(data["rejected"]) == {"0", "1", "2", "3"}
-    assert data["rejected"]["3"][1] == "Dependency #2 was refused"
+    assert data["rejected"]["3"][1] == "Dependency #2 was rejected"
 
 
 def test_a_long_refused_chain_takes_linear_time(stage: Stage) -> None:

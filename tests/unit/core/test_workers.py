@@ -72,7 +72,7 @@ def test_the_same_process_that_registers_again_keeps_its_work(stage: Stage) -> N
     stage.add_node(boot="boot-2")
     assert stage.task(task_id).error == {
         "reason": "lost",
-        "message": "the worker started again",
+        "message": "the worker restarted",
         "worker": NODE,
     }
     assert (stage.task(task_id).status, stage.task(task_id).losses) == ("pending", 1)

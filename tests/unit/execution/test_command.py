@@ -187,7 +187,7 @@ def test_log_cap_cuts_old_output_and_says_so(folder: Path) -> None:
     written = len("".join(f"{n}\n" for n in range(1, 200_001)))
     kept = len("\n".join(lines)) + 1
     assert outcome.log_bytes == written
-    assert first == f"[helix: {written - kept} bytes of older output were cut here]"
+    assert first == f"[helix: {written - kept} bytes of older output were removed here]"
     assert kept <= 100_000
     assert lines == [str(n) for n in range(200_001 - len(lines), 200_001)]
     assert outcome.output_tail is not None

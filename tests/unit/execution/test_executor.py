@@ -45,11 +45,11 @@ def test_functions_by_name(node: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("nan", "result.a[1]: nan has no JSON form"),
-        ("object", "result.a[1]: type object has no JSON form"),
+        ("nan", "result.a[1]: nan cannot be represented in JSON"),
+        ("object", "result.a[1]: type object cannot be represented in JSON"),
         ("key", "result.a: key 1 is of type int"),
-        ("numpy_nan", "result[0][1]: inf has no JSON form"),
-        ("huge", "result: an integer beyond 64 bits"),
+        ("numpy_nan", "result[0][1]: inf cannot be represented in JSON"),
+        ("huge", "result: an integer does not fit in 64 bits"),
     ],
 )
 def test_results_that_are_no_json(node: Any, kind: str, words: str) -> None:

@@ -32,7 +32,7 @@ def test_percentages(sent: list[Progressed], monkeypatch: pytest.MonkeyPatch) ->
         progress(n, total)
     assert [report.percent for report in sent] == [25.0, 30.0, 100.0, 0.0, 100.0]
     for n, total in ((float("nan"), None), (1, -1), (1, float("nan"))):
-        with pytest.raises(ValueError, match="means nothing"):
+        with pytest.raises(ValueError, match="invalid progress"):
             progress(n, total)
 
 

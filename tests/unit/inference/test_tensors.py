@@ -36,11 +36,11 @@ def test_lists_of_every_type(value: list[Any], dtype: str) -> None:
 @pytest.mark.parametrize(
     ("value", "dtype", "words"),
     [
-        ([0, 256], "uint8", "integers 0 to 256 given, the model takes uint8"),
+        ([0, 256], "uint8", "the model expects uint8, not integers 0 to 256"),
         ([-1], "uint64", "integers -1 to -1 given"),
-        ([1.5], "int64", "fractions given, the model takes int64"),
-        ([1], "bool", "integers 1 to 1 given, the model takes bool"),
-        ([1], "str", "the model takes text"),
+        ([1.5], "int64", "the model expects int64, not fractions"),
+        ([1], "bool", "the model expects bool, not integers 1 to 1"),
+        ([1], "str", "the model expects text"),
         ([1, "a"], "float32", "text given"),
         ({"a": [1]}, "int64", "unknown inputs: a"),
     ],
@@ -55,9 +55,9 @@ def test_dimensions_of_one_name_agree() -> None:
     """A batch has one size across all inputs; a nameless dimension is free."""
     specs = [TensorSpec("a", "int64", ("batch",)), TensorSpec("b", "int64", ("batch", None))]
     assert decode({"a": [1, 2], "b": [[1], [2]]}, specs)["b"].shape == (2, 1)
-    with pytest.raises(BadInput, match=r"shape \[1, 1\] given, the model takes \[batch, \?\]"):
+    with pytest.raises(BadInput, match=r"the model expects \[batch, \?\], not \[1, 1\]"):
         decode({"a": [1, 2], "b": [[1]]}, specs)
-    with pytest.raises(BadInput, match="2 inputs, give them by name: a, b"):
+    with pytest.raises(BadInput, match="2 inputs: give them by name: a, b"):
         decode([1], specs)
 
 

@@ -89,7 +89,7 @@ def test_an_older_release_can_read_what_tells_it_to_stop(data: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        ("UPDATE facts SET actor = 'mallory' WHERE seq = 7", "fact 7 is not what was written"),
+        ("UPDATE facts SET actor = 'mallory' WHERE seq = 7", "fact 7 was changed after it was written"),
         ("DELETE FROM facts WHERE seq = 7", "facts 7 to 7 are missing"),
         ("DELETE FROM facts WHERE seq > 40", "were acknowledged and are missing"),
     ],

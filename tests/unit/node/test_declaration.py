@@ -66,8 +66,8 @@ def test_what_is_declared_comes_first_and_says_so() -> None:
         ("host1", ["two_words"], [], "--capability two_words"),
         ("host1", [], ["NPU"], "NAME=AMOUNT"),
         ("host1", [], ["NPU=-1"], "NAME=AMOUNT"),
-        ("host1", [], ["CPU=4"], "Ray takes CPU as --num-cpus"),
-        ("host1", ["c" * 64], [], "more than 63 characters"),
+        ("host1", [], ["CPU=4"], "set CPU with Ray's option --num-cpus"),
+        ("host1", ["c" * 64], [], "exceed 63 characters"),
     ],
 )
 def test_what_cannot_be_is_refused(

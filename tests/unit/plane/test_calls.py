@@ -133,7 +133,7 @@ def test_other_actors_are_waited_for_for_less() -> None:
         found, took = run(ask(Links(answer)))
         assert found == Unavailable("history")
         assert 4.0 <= took < 4.5
-    assert run(ask(Links(CallFailed("bug"))))[0].why == "it failed on the question"
+    assert run(ask(Links(CallFailed("bug"))))[0].why == "it failed to answer the question"
 
 
 def order(title: str) -> Order:

@@ -48,7 +48,7 @@ def test_only_the_password_itself_is_right(hashed: str) -> None:
 
 def test_an_unknown_user_or_a_broken_hash_is_never_right() -> None:
     assert not verify_password(None, "admin123")
-    assert not verify_password(None, "nobody has this password")
+    assert not verify_password(None, "no user has this password")
     assert not verify_password("not a hash", "admin123")
 
 

@@ -56,7 +56,7 @@ def test_depth_is_bounded_with_room_for_what_is_put_around_it(leaf: Any) -> None
         ({"\ud800": 1}, r"^\\ud800: the key is not valid Unicode"),
         ([[{1, 2}]], "^0.0: a value of type set"),
         ({"a": {1: 2}}, "^a: a key of type int"),
-        ({"a": float("nan"), "b": None}, "^a: nan has no JSON form"),
+        ({"a": float("nan"), "b": None}, "^a: nan cannot be represented in JSON"),
     ],
     ids=repr,
 )
