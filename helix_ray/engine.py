@@ -44,7 +44,7 @@ from helix_ray.core.orders import (
     RemoveWorker,
     RetireWorkers,
 )
-from helix_ray.core.placement.kept import TrackedFleet
+from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import ListTasks, Question, WorkFor
 from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
@@ -113,7 +113,7 @@ class Engine:
         self.state = State()
         self._started_at = clock.wall()
         # For questions: what they try out on it is undone. The scheduler keeps one of its own.
-        self._kept = TrackedFleet()
+        self._tracked = TrackedFleet()
         # A list, not a deque: followers read slices at its end many times a second.
         self._recent: list[Fact] = []
         self._snapshot_seq = 0
@@ -263,14 +263,14 @@ class Engine:
 
     def look_on(self) -> bool:
         """Look at some of the nodes that no question was about yet; say whether there are more."""
-        self._kept.refreshed(self.state, self.liveness, self.clock.wall(), NEW_NODES_MAX)
-        return not self._kept.whole
+        self._tracked.refreshed(self.state, self.liveness, self.clock.wall(), NEW_NODES_MAX)
+        return not self._tracked.whole
 
     def cluster(self) -> Cluster:
         """Return the cluster as it is now."""
         now = self.clock.wall()
         return Cluster(
-            self.state, self.liveness, self.policy, now, self.journal.epoch, self._started_at, self._kept
+            self.state, self.liveness, self.policy, now, self.journal.epoch, self._started_at, self._tracked
         )
 
     def _work_for(self, question: WorkFor, by: Principal) -> dict[str, Any] | Rejected:

@@ -128,9 +128,9 @@ def _node_rows(nodes: Iterable[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
     for found in nodes:
         head = (found["node"], found["verdict"])
         failing: list[dict[str, Any]] = found["failing"] or [{}]
-        for misfit in failing:
-            asked, has, deficit = (misfit.get(name) for name in ("asked", "has", "deficit"))
-            row = (misfit.get("dimension"), amount(asked), amount(has), amount(deficit), misfit.get("kind"))
+        for unmet in failing:
+            asked, has, deficit = (unmet.get(name) for name in ("asked", "has", "deficit"))
+            row = (unmet.get("dimension"), amount(asked), amount(has), amount(deficit), unmet.get("kind"))
             yield (*head, *row)
             head = ("", "")
 

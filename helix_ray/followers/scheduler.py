@@ -1,6 +1,6 @@
 """Gives pending tasks to node workers: facts in, StartAttempts out.
 
-It keeps a fleet beside the state (core/placement/kept.py). A plan is only a proposal: what decide refuses as stale is put
+It keeps a fleet beside the state (core/placement/tracked.py). A plan is only a proposal: what decide refuses as stale is put
 right in the fleet at the next look.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from helix_ray.core.orders import OrderBody, StartAttempts
 from helix_ray.core.placement import Fleet, Plan, Rules, RunningAttempt, place
 from helix_ray.core.placement.estimate import endings
-from helix_ray.core.placement.kept import TrackedFleet
 from helix_ray.core.placement.preempt import preemptible
+from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import EXTERNAL, LEVELS, SHARDED, TaskClass
 from helix_ray.followers.base import News
@@ -36,7 +36,7 @@ class Scheduler:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._preempt_level = LEVELS.get(policy.preempt_from)
-        self._kept = TrackedFleet()
+        self._tracked = TrackedFleet()
         self._search_at = 0.0
         # Classes for which nodes were searched in vain, and until when that is not tried again.
         self._unreservable: dict[TaskClass, float] = {}
@@ -48,8 +48,8 @@ class Scheduler:
         if not any(task_class.kind not in _NOT_FOR_NODES for task_class in ready):
             news.liveness.reservations, news.liveness.kept_out = (), {}
             return []
-        fleet = self._kept.refreshed(news.state, news.liveness, news.now, NEW_NODES_MAX)
-        self.busy = not self._kept.whole
+        fleet = self._tracked.refreshed(news.state, news.liveness, news.now, NEW_NODES_MAX)
+        self.busy = not self._tracked.whole
         if self.busy:
             # With some of the nodes only, others would be stopped, and held, for want of room.
             return []
@@ -59,7 +59,7 @@ class Scheduler:
         if not plan.pairs:
             return []
         # Decide may leave some of it out.
-        self._kept.invalidate(node_id for _, node_id in plan.pairs)
+        self._tracked.invalidate(node_id for _, node_id in plan.pairs)
         return [StartAttempts(tuple(plan.pairs), tuple(plan.preempted))]
 
     def _note_reservations(self, plan: Plan, news: News) -> None:
@@ -76,7 +76,7 @@ class Scheduler:
         }
 
         def running(node_id: str) -> Sequence[RunningAttempt]:
-            return tuple(preemptible(state, node_id, self._kept.prefetch, policy.preemptions_max))
+            return tuple(preemptible(state, node_id, self._tracked.prefetch, policy.preemptions_max))
 
         return Rules(
             aging_s=policy.priority_aging_s,

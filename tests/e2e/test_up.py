@@ -279,7 +279,7 @@ def test_a_taken_port_is_refused(running: Up, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        (["--node-resources", "[{"], "not JSON"),
+        (["--node-resources", "[{"], "must be valid JSON"),
         (["--node-resources", "[{},{}]"], "--nodes is 1"),
         (["--nodes", "none"], "NODES"),
         (["--tls-cert", "/nowhere.pem", "--tls-key", "/nowhere.key"], "/nowhere.pem"),
@@ -359,4 +359,4 @@ def test_a_detached_one_is_ended_by_down(tmp_path: Path, certificate: tuple[Path
     assert not marked(marker)
     again = subprocess.run(down, env=environment(), capture_output=True, text=True, timeout=30)
     assert again.returncode == 0
-    assert "nothing runs" in again.stderr
+    assert "nothing is running" in again.stderr

@@ -32,7 +32,7 @@ def test_an_explanation_in_words(signed_in: Helix) -> None:
     assert f"{task_id} pending: none of 1 nodes can ever run it" in said.out
     row = next(line for line in said.out.splitlines() if line.startswith(NODE))
     assert row.split() == [NODE, "never", "labels.zone", "b", "never"]
-    assert f"do not ask for the label zone=b (fits on {NODE} then)" in said.out
+    assert f"do not request the label zone=b, which makes it fit on {NODE}" in said.out
     found = signed_in("task", "explain", task_id, "--json").json
     assert (found["verdict"], found["change"][0]["change"]) == ("never", "drop_label")
     assert signed_in("task", "explain", "task-none").code == 4
@@ -58,7 +58,7 @@ def test_distribute_says_what_is_in_the_way(signed_in: Helix) -> None:
     assert (said.code, said.out) == (1, "")
     assert f"helix: {task_id} does not fit on any node now: none of 1 nodes can ever run it" in said.err
     assert "labels.zone: 1 node could never do" in said.err
-    assert "smallest change: do not ask for the label zone=b" in said.err
+    assert "smallest change: do not request the label zone=b" in said.err
     assert signed_in("task", "distribute", task_id, "--json").json["distributed"] is False
     said = signed_in("task", "distribute", task_id, "--capability", "flying")
     assert said.code == 1

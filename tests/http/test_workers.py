@@ -157,7 +157,7 @@ def test_an_id_of_a_node_is_refused_to_everybody_else(api: Api, admin: httpx.Cli
         for worker_id in ("worker-local-2", "worker-0123456789ab", "worker-Local-2", "worker-host1.example"):
             answer = client.post("/workers/register", json={**HELLO, "worker_id": worker_id})
             error = error_of(answer, 400, "VALIDATION_ERROR")
-            assert (error["details"]["field"], "leave worker_id out" in error["message"]) == (
+            assert (error["details"]["field"], "omit worker_id" in error["message"]) == (
                 "worker_id",
                 True,
             )

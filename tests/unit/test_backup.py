@@ -214,9 +214,9 @@ def another_key(folder: Path) -> None:
         (cut_the_end, "facts 1991 to 2000"),
         (cut_the_file, "SQLite"),
         (empty_the_file, "does not contain a journal"),
-        (drop("HEAD"), "does not vouch"),
+        (drop("HEAD"), "does not match fact"),
         (drop("journal.key"), "journal.key is missing"),
-        (drop("backup.json"), "not a finished backup"),
+        (drop("backup.json"), "not a complete backup"),
         (another_key, "signed with another key"),
     ],
 )

@@ -35,7 +35,7 @@ def test_small_ones() -> None:
 
 def test_the_mean_of_nothing_is_an_error() -> None:
     """It is not zero."""
-    with pytest.raises(ValueError, match="no values"):
+    with pytest.raises(ValueError, match="empty list"):
         samples.mean_of([])
 
 

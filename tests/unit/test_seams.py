@@ -126,4 +126,4 @@ def test_helix_up_ends_with_the_sentence(tmp_path: Path) -> None:
     started, sentence = ended.stderr.splitlines()
     assert started == "helix up: starting 1 Ray node"
     assert sentence.startswith("helix up: cannot start: ray 2.")
-    assert "start_asgi_http_server is missing; install ray" in sentence
+    assert "start_asgi_http_server is missing; install the version of ray" in sentence

@@ -29,15 +29,15 @@ def _status(cluster: Cluster, question: q.ClusterStatus, by: Principal) -> Answe
 
 
 def _nodes(cluster: Cluster, question: q.ListNodes, by: Principal) -> Answer:
-    held_for = cluster.held_for()
-    return {"nodes": [node_view(cluster, worker, held_for) for worker in cluster.nodes()]}
+    reserved_for = cluster.reserved_for()
+    return {"nodes": [node_view(cluster, worker, reserved_for) for worker in cluster.nodes()]}
 
 
 def _node(cluster: Cluster, question: q.GetNode, by: Principal) -> Answer:
     worker = cluster.state.workers.get(question.node_id)
     if worker is None or worker.kind != "node":
         return not_found("Node", question.node_id)
-    return node_view(cluster, worker, cluster.held_for())
+    return node_view(cluster, worker, cluster.reserved_for())
 
 
 def _explain(cluster: Cluster, question: q.ExplainTask, by: Principal) -> Answer:

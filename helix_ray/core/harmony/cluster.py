@@ -8,10 +8,10 @@ from typing import Any
 
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.placement import Fleet, Node, RunningAttempt
-from helix_ray.core.placement.fit import external_usage_of, node_of, rests_until, unschedulable_why
-from helix_ray.core.placement.kept import TrackedFleet
+from helix_ray.core.placement.fit import external_usage_of, node_of, quarantined_until, unschedulable_why
 from helix_ray.core.placement.node import prefetch_by, slots_of
 from helix_ray.core.placement.preempt import preemptible
+from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State, TaskClass, Worker
 
@@ -22,7 +22,7 @@ MASTER_ID = "helix-master"
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """All that answers about nodes are made from. `now` and `started_at` (of this epoch's master) in epoch seconds."""
+    """What answers about nodes are computed from. `now` and `started_at` (of this epoch's master) in epoch seconds."""
 
     state: State
     liveness: Liveness
@@ -30,8 +30,8 @@ class Cluster:
     now: float
     epoch: int = 0
     started_at: float = 0.0
-    # Nodes that are kept from one picture to the next; without them they are made anew.
-    kept: TrackedFleet = field(default_factory=TrackedFleet)
+    # The nodes, carried from one question to the next so that each costs only what has changed.
+    tracked: TrackedFleet = field(default_factory=TrackedFleet)
 
     def nodes(self) -> list[Worker]:
         """Return the node workers, lost ones included."""
@@ -42,15 +42,15 @@ class Cluster:
         return self.liveness.pulses.get(worker.id)
 
     def prefetch(self, task_class: TaskClass) -> int:
-        """Return how many tasks of a class one lane holds."""
+        """Return the prefetch of a class."""
         return prefetch_by(self.state.durations, task_class)
 
     def fleet(self) -> Fleet:
-        """Return the nodes that are not lost, as the scheduler sees them now. It is there until the next is asked for."""
-        return self.kept.pristine(self.state, self.liveness, self.now)
+        """Return the nodes that are not lost, as the scheduler sees them now; valid until the next call."""
+        return self.tracked.pristine(self.state, self.liveness, self.now)
 
-    def held_for(self) -> dict[str, str]:
-        """Return the task that each node is held for."""
+    def reserved_for(self) -> dict[str, str]:
+        """Return, for each reserved node, the task it is reserved for."""
         return {
             node_id: reservation.task_id
             for reservation in self.liveness.reservations
@@ -58,7 +58,7 @@ class Cluster:
         }
 
     def reservations_of(self, task_id: str, task_class: TaskClass) -> list[str]:
-        """Return the nodes that are held for a task of a class, or for its gang."""
+        """Return the nodes that are reserved for a task, or for its gang."""
         reservations = self.liveness.reservations
         mine = [
             reservation
@@ -135,7 +135,7 @@ def node_view(cluster: Cluster, worker: Worker, held_for: Mapping[str, str]) -> 
         "tasks_failed": worker.failed,
         "draining": worker.draining,
         "lost_at": list(worker.lost_at),
-        "rests_until": rests_until(worker) or None,
+        "rests_until": quarantined_until(worker) or None,
         "held_for": held_for.get(worker.id),
         "last_heartbeat": pulse.wall if pulse is not None and pulse.wall else worker.registered_at,
         "registered_at": worker.registered_at,

@@ -102,7 +102,7 @@ def judge(cluster: Cluster, task_class: TaskClass, wanted: int = 1, fleet: Fleet
 
 
 def _verdict(found: Sequence[tuple[Node, Sequence[UnmetConstraint]]]) -> str:
-    if all(any(misfit.never for misfit in each) for _, each in found):
+    if all(any(unmet.never for unmet in each) for _, each in found):
         return "never"
     return "waiting" if all(each for _, each in found) else "placeable"
 
@@ -238,14 +238,14 @@ def verdict_view(cluster: Cluster, task: Task, task_class: TaskClass, verdict: V
 
 def node_verdict(node: Node, found: Sequence[UnmetConstraint]) -> dict[str, Any]:
     """Return what is in the way on one node, and what would have to change there."""
-    kind = "fits" if not found else "never" if any(misfit.never for misfit in found) else "waiting"
-    return {"node": node.id, "verdict": kind, "failing": [misfit.view() for misfit in found]}
+    kind = "fits" if not found else "never" if any(unmet.never for unmet in found) else "waiting"
+    return {"node": node.id, "verdict": kind, "failing": [unmet.view() for unmet in found]}
 
 
 def reason_counts(found: Iterable[tuple[Node, Sequence[UnmetConstraint]]]) -> list[dict[str, Any]]:
     """Return how many nodes fail in each dimension, those that most fail in first."""
     counts = Counter(
-        (misfit.dimension, "never" if misfit.never else "waiting") for _, each in found for misfit in each
+        (unmet.dimension, "never" if unmet.never else "waiting") for _, each in found for unmet in each
     )
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [{"dimension": dimension, "kind": kind, "nodes": count} for (dimension, kind), count in ordered]
@@ -259,10 +259,10 @@ def freeing_view(freeing: Freeing | None) -> dict[str, Any] | None:
 
 
 def _reserved_for_others(cluster: Cluster, verdict: Verdict) -> str:
-    reserved = [node.id for node, each in verdict.found if any(misfit.has == RESERVED for misfit in each)]
+    reserved = [node.id for node, each in verdict.found if any(unmet.has == RESERVED for unmet in each)]
     if not reserved:
         return ""
-    tasks = cluster.held_for()
+    tasks = cluster.reserved_for()
     whom = sorted({tasks[node_id] for node_id in reserved if node_id in tasks})[:TASKS_NAMED_MAX]
     return f"; {len(reserved)} of them reserved for {', '.join(whom)}, ahead of it in the queue"
 
@@ -283,14 +283,14 @@ def summary(verdict: Verdict, task_class: TaskClass, ahead: int) -> str:
     if verdict.verdict == "quota":
         return f"the quota of project {task_class.project} is used up"
     if verdict.verdict == "waiting":
-        able = sum(1 for _, each in verdict.found if not any(misfit.never for misfit in each))
+        able = sum(1 for _, each in verdict.found if not any(unmet.never for unmet in each))
         return f"{able} of {total} nodes can run it but are busy now"
     return f"it fits now; {ahead} tasks are ahead of it in the queue" if ahead else "it fits now and is next"
 
 
 def _nowhere(verdict: Verdict, task_class: TaskClass) -> str:
     """Name the capabilities that are asked for and that no node has."""
-    missing = [{misfit.dimension for misfit in each} for _, each in verdict.found]
+    missing = [{unmet.dimension for unmet in each} for _, each in verdict.found]
     names = sorted(
         name for name in task_class.capabilities if all(f"capabilities.{name}" in m for m in missing)
     )

@@ -1,4 +1,4 @@
-"""When: from measured durations and from what runs and waits before. None, with the reason, while nothing is known."""
+"""Estimates when a task starts and ends, from measured durations and from what runs and waits ahead of it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from helix_ray.core.placement.reservation import Ending
 from helix_ray.core.placement.room import Room
 from helix_ray.core.state import State, Task, TaskClass
 
-# What a task of an unknown kind is taken to need at least, where a guess is better than none.
+# The least remaining time to assume for a task of an unknown kind, where some assumption is needed.
 UNMEASURED_S = 60.0
 UNKNOWN = "no task of this kind has finished yet"
 
 
 class Freeing(NamedTuple):
-    """When a node is expected to have room: in seconds from now, and what it waits for."""
+    """When a node is expected to have enough free resources (seconds from now), and which resources are missing."""
 
     node_id: str
     in_s: float
@@ -25,18 +25,19 @@ class Freeing(NamedTuple):
 
 
 def remaining_s(task: Task, durations: Durations, now: float) -> float | None:
-    """Return how much longer a running task takes, by the average of its kind."""
+    """Return the expected remaining seconds of a running task, by the average of its kind; None if unknown."""
     measured = durations.of(task.task_class[:3])
     if measured is None or not measured.ended or measured.average_s is None or task.started_at is None:
         return None
-    # One that takes longer than it should is expected to end any moment.
+    # A task that has run for longer than the average is expected to end at any moment.
     return max(0.0, task.started_at + measured.average_s - now)
 
 
 def endings(state: State, node_id: str, prefetch: Prefetch, now: float) -> Iterator[Ending]:
-    """Give when what a node runs is expected to end, lane by lane, also where little is known.
+    """Yield when each slot of a node is expected to become free, with its demand; also where little is known.
 
-    What has run for longer than its kind does, or whose kind is unknown, is expected to run for as long again.
+    A task that has run for longer than the average of its kind, or whose kind is unknown, is expected to run for as long
+    again: otherwise nodes would be reserved for services that run for weeks.
     """
     worker = state.workers.get(node_id)
     if worker is None:
@@ -52,7 +53,7 @@ def endings(state: State, node_id: str, prefetch: Prefetch, now: float) -> Itera
 
 
 def runs_on_s(ran_s: float, average_s: float | None) -> float:
-    """Return how many seconds a task is expected to run on that has run for so many, by the average of its kind."""
+    """Return how many more seconds a task is expected to run after `ran_s`, by the average of its kind."""
     if average_s is None:
         return max(ran_s, UNMEASURED_S)
     return average_s - ran_s if ran_s < average_s else ran_s
@@ -61,7 +62,7 @@ def runs_on_s(ran_s: float, average_s: float | None) -> float:
 def when_free(
     node: Node, task_class: TaskClass, running: Iterable[Task], durations: Durations, now: float
 ) -> Freeing | None:
-    """Return when what runs on a node will have left room for a class; None when that cannot be told."""
+    """Return when enough tasks of a node will have ended for a class to fit; None if that is unknown."""
     missing = {
         name: amount - max(0.0, node.largest(name))
         for name, amount in task_class.demand
@@ -79,7 +80,7 @@ def when_free(
 
 
 def completion(measured: Measured | None, start_in_s: float, now: float) -> tuple[float | None, float | None]:
-    """Return when (epoch seconds) a task that starts then will be done: in the middle case, and in nine of ten."""
+    """Return when (epoch seconds) a task that starts then will end: the median and the 90th percentile."""
     if measured is None:
         return None, None
     middle, most = measured.quantile(0.5), measured.quantile(0.9)
@@ -89,7 +90,7 @@ def completion(measured: Measured | None, start_in_s: float, now: float) -> tupl
 
 
 def queued_ahead(state: State, task: Task) -> int:
-    """Return how many waiting tasks come before one: more urgent, or as urgent and there before."""
+    """Return how many waiting tasks are ahead of a task: more urgent ones, and equally urgent ones submitted before it."""
     ahead = 0
     for task_class, queue in state.ready.items():
         if task_class.kind != task.task_class.kind and "external" in (task_class.kind, task.task_class.kind):

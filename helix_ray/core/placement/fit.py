@@ -1,4 +1,4 @@
-"""Workers of the state as nodes of the scheduler, and whether anything could ever hold a task."""
+"""Turns workers of the state into nodes of the scheduler, and says whether any node could ever run a task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from helix_ray.core.placement.node import EPSILON, Node
 from helix_ray.core.state import Worker
 
 LOST, DRAINING, QUARANTINED = "lost", "draining", "resting"
-# A node that was lost this often within FLAP_WINDOW_S rests REST_S before it is used again, twice as long each time.
+# A node that was lost this often within FLAP_WINDOW_S is quarantined for QUARANTINE_S, and twice as long after each
+# further loss. Work that is placed on a flapping node is mostly lost with it.
 FLAPS_MIN = 3
 FLAP_WINDOW_S = 600.0
 QUARANTINE_S = 30.0
@@ -35,19 +36,19 @@ def node_of(worker: Worker, pulse: Pulse | None = None, unschedulable: str = "")
 
 
 def external_usage_of(pulse: Pulse | None) -> dict[str, float]:
-    """Return what others on the cluster use of a node, as it measured."""
-    said = pulse.usage.get("foreign") if pulse is not None else None
-    if not isinstance(said, Mapping):
+    """Return the external usage of a node, as its last heartbeat reported it (under the name `foreign`)."""
+    reported = pulse.usage.get("foreign") if pulse is not None else None
+    if not isinstance(reported, Mapping):
         return {}
     return {
         str(name): float(amount)
-        for name, amount in said.items()
+        for name, amount in reported.items()
         if isinstance(amount, (int, float)) and amount > 0
     }
 
 
-def rests_until(worker: Worker) -> float:
-    """Return until when (epoch seconds) a node that keeps going away is left alone; 0 for one that does not."""
+def quarantined_until(worker: Worker) -> float:
+    """Return when the quarantine of a node that was lost repeatedly ends (epoch seconds); 0 if it has none."""
     if len(worker.lost_at) < FLAPS_MIN:
         return 0.0
     newest = worker.lost_at[-1]
@@ -58,18 +59,18 @@ def rests_until(worker: Worker) -> float:
 
 
 def unschedulable_why(worker: Worker, now: float) -> str:
-    """Return why a worker gets no new work; empty when it does."""
+    """Return why a worker is unschedulable; empty if it is schedulable."""
     if worker.lost:
         return LOST
     if worker.draining:
         return DRAINING
-    return QUARANTINED if now < rests_until(worker) else ""
+    return QUARANTINED if now < quarantined_until(worker) else ""
 
 
 def ever_fits(demand: Capacity, types: Iterable[Capacity]) -> bool:
-    """Say whether a node of any of these capacities could hold a task of such demands."""
-    return any(_reservations(dict(capacity), demand) for capacity in types)
+    """Say whether an empty node with one of these capacities could run a task with this demand."""
+    return any(_covers(dict(capacity), demand) for capacity in types)
 
 
-def _reservations(capacity: Mapping[str, float], demand: Capacity) -> bool:
+def _covers(capacity: Mapping[str, float], demand: Capacity) -> bool:
     return all(capacity.get(name, 0.0) + EPSILON >= amount for name, amount in demand)

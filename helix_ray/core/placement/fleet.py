@@ -1,12 +1,12 @@
-"""All nodes with an index that is kept, not made anew: who is best for a shape of task costs no look at everybody.
+"""All nodes, with an index that is maintained: finding the best node for a task does not look at every node.
 
-For each shape (demands, capabilities, labels) and strategy there is a heap of nodes by score. A change of a node is
-written to a log; a heap that is asked reads on in the log from where it was, and puts those nodes in again. What a
-heap still holds of an older version of a node is thrown away when it comes up. So a placement costs a few heap
-operations, however many nodes there are, and a shape that nobody asks for costs nothing.
+For each set of constraints (demand, capabilities, labels) and strategy there is a heap of nodes by score. A change of a
+node is appended to a log. When a heap is asked, it first reads the log from where it stopped and pushes those nodes again;
+entries of older versions are dropped when they come up. So a placement costs a few heap operations, however many nodes
+there are, and constraints that no task asks for cost nothing. The package's docstring says why that is right.
 
-To make a heap is to look at every node. A plan makes some of those that it lacks (`ration`): whoever asked for one in vain
-is among the first in one of the next plans, so that every shape has its turn however many there are.
+Building a heap means looking at every node. A plan builds only some of the heaps that it lacks (`ration`); those that it
+deferred are the first in one of the next plans, so every class gets its heap however many classes there are.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from helix_ray.core.placement.node import Node, Prefetch, slots_of
 from helix_ray.core.placement.strategies import Score, Strategy
 from helix_ray.core.state import TaskClass
 
-# Heaps that are kept; the one that was asked least lately goes first.
+# Heaps in memory; the least recently used one is dropped first.
 HEAPS_MAX = 128
-# A log this much longer than the fleet is cut, and the heaps are made anew.
+# A log this many times longer than the fleet is cut: rebuilding the heaps is then cheaper than reading it.
 LOG_PER_NODE_MAX = 8
 LOG_MIN = 4096
-# Labels that are remembered as asked for: each that is added makes the heaps anew.
+# Labels that are remembered as asked for. Bounded, because every label added means rebuilding all heaps.
 SOUGHT_MAX = 64
 
 Entry = tuple[Score, int, int, Node]  # score, tie-break, the node's version then, node
 
 Mark = tuple[list[Node], int]
-# The shape, as a class that has nothing else, and the strategy.
+# The constraints (as a class without anything else), and the name of the strategy.
 HeapKey = tuple[TaskClass, str]
 
 
 class Fleet:
-    """Nodes by id. Every change of a node goes through here, or is told with `changed`."""
+    """Nodes by id. Every change of a node goes through the fleet, or is reported with `changed`."""
 
     def __init__(self, nodes: Iterable[Node], prefetch: Prefetch) -> None:
         self._prefetch_for = prefetch
         self.nodes: dict[str, Node] = {}
-        # What the nodes have together, and lanes in use by class, over all nodes: what fair shares and quotas are counted from.
+        # Total capacity, and slots in use by class over all nodes: fair shares and quotas are computed from these.
         self.totals: dict[str, float] = {}
         self.slots: dict[TaskClass, int] = {}
         self.turn = 0
-        # Labels that some task has asked for: nodes that have them are kept for such tasks where others do as well.
+        # Labels that some task has asked for: nodes without them are preferred for tasks that do not need them.
         self.sought: set[tuple[str, str]] = set()
-        # Nodes that may have become better for somebody, and nodes that have changed at all.
+        # The two logs: nodes that may have become better for some class, and nodes that have changed in any way.
         self._freed: list[Node] = []
         self._changed: list[Node] = []
         self._heaps: OrderedDict[HeapKey, Heap] = OrderedDict()
-        # Heaps that were asked for in vain, the longest ago first; those that may be made now, and how many others.
+        # Heaps that were deferred, oldest first; those that may be built in this plan, and how many others.
         self._put_off: dict[HeapKey, None] = {}
         self._entitled: frozenset[HeapKey] = frozenset()
         self._spare = sys.maxsize
@@ -60,11 +60,11 @@ class Fleet:
             self.add(node)
 
     def prefetch(self, task_class: TaskClass) -> int:
-        """Return how many tasks of a class a lane holds. Shards that must run together never queue in one."""
+        """Return the prefetch of a class; 1 for gangs, whose shards must all run at once."""
         return 1 if task_class.gang else self._prefetch_for(task_class)
 
     def add(self, node: Node) -> None:
-        """Take a node in, or replace the one of the same id."""
+        """Add a node, or replace the one with the same id."""
         self.remove(node.id)
         node.seek(self.sought)
         node.recompute(self.prefetch)
@@ -75,7 +75,7 @@ class Fleet:
         self._log(node, freed=True)
 
     def remove(self, node_id: str) -> None:
-        """Forget a node."""
+        """Remove a node."""
         node = self.nodes.pop(node_id, None)
         if node is not None:
             self._count(node, -1)
@@ -92,11 +92,11 @@ class Fleet:
         self.sought.update(sorted(found)[:room])
         for node in self.nodes.values():
             node.seek(self.sought)
-        # Rare, and every score may have changed.
+        # Every score may have changed; labels that no task has asked for before are rare.
         self._forget_heaps()
 
     def reclass(self, task_classes: Container[TaskClass]) -> None:
-        """Work out anew what is free where these classes run: lanes hold more of them, or fewer, than before."""
+        """Recompute what is free on nodes that run these classes: their prefetch has changed."""
         for node in self.nodes.values():
             if any(task_class in task_classes for task_class in node.load):
                 node.recompute(self.prefetch)
@@ -106,7 +106,7 @@ class Fleet:
             self._count(node, 1)
 
     def reload(self, node: Node, load: dict[TaskClass, int]) -> None:
-        """Replace what a node holds."""
+        """Replace the load of a node."""
         self._count(node, -1)
         node.load = dict(load)
         node.recompute(self.prefetch)
@@ -114,12 +114,12 @@ class Fleet:
         self._log(node, freed=True)
 
     def changed(self, node: Node) -> None:
-        """Note that a node's `closed` or `foreign` has been changed."""
+        """Note that the `unschedulable` reason or the external usage of a node has been changed."""
         node.recompute(self.prefetch)
         self._log(node, freed=True)
 
     def take(self, node: Node, task_class: TaskClass, count: int) -> None:
-        """Give a node tasks of a class, or take them away again (a negative count)."""
+        """Assign tasks of a class to a node, or take them back (a negative count)."""
         slots = node.take(task_class, count, self.prefetch(task_class))
         if slots:
             self._add_slots(task_class, slots)
@@ -128,16 +128,16 @@ class Fleet:
             node.turn = self.turn
         self._log(node, freed=count < 0)
 
-    def keep(self, node: Node, resources: Iterable[str]) -> None:
-        """Let none of these resources of a node be free, until `keep_no_more`."""
-        node.kept = frozenset(resources)
-        node.free.update(dict.fromkeys(node.kept, 0.0))
+    def reserve(self, node: Node, resources: Iterable[str]) -> None:
+        """Show these resources of a node as not free, until `release`."""
+        node.reserved = frozenset(resources)
+        node.free.update(dict.fromkeys(node.reserved, 0.0))
         node.mark_dirty()
         self._log(node, freed=False)
 
-    def keep_no_more(self, node: Node, free: Mapping[str, float]) -> None:
-        """Let so much of the resources that were kept be free again."""
-        node.kept = frozenset()
+    def release(self, node: Node, free: Mapping[str, float]) -> None:
+        """Show the given amounts of the reserved resources as free again."""
+        node.reserved = frozenset()
         node.free.update(free)
         node.mark_dirty()
         self._log(node, freed=True)
@@ -165,36 +165,36 @@ class Fleet:
             self._forget_heaps()
 
     def _forget_heaps(self) -> None:
-        # The logs are not cleared: a heap that is still in somebody's hand goes on with the old ones.
+        # The old lists are left as they are: a heap that a caller still uses goes on reading them.
         self._changed, self._freed = [], []
         self._heaps.clear()
 
     def mark(self) -> Mark:
-        """Return where the log is now, for `changed_since`."""
+        """Return the present end of the log, for `changed_since`."""
         return self._changed, len(self._changed)
 
     def changed_since(self, mark: Mark) -> list[Node]:
-        """Return the nodes that have changed since a mark; all of them when the log was cut meanwhile."""
+        """Return the nodes that have changed since a mark; all nodes if the log was cut since then."""
         log, seen = mark
         return list(dict.fromkeys(log[seen:])) if log is self._changed else list(self.nodes.values())
 
     # ---------------------------------------------------------------------------------------- choosing
 
     def open_nodes(self) -> Iterator[Node]:
-        """Give every node that takes new work."""
+        """Yield every schedulable node."""
         return (node for node in self.nodes.values() if not node.unschedulable)
 
     def ration(self, nodes_max: int) -> None:
-        """Let `heap_if_cheap` make heaps of so many nodes together, and at least one, until it is called again."""
+        """Allow `heap_if_cheap` to build heaps of up to `nodes_max` nodes in total, but at least one heap."""
         for key in self._entitled:
-            # Nobody has asked for it any more.
+            # It was entitled to be built and was not asked for: no class needs it.
             self._put_off.pop(key, None)
         heaps_max = max(1, nodes_max // max(1, len(self.nodes)))
         self._entitled = frozenset(islice(self._put_off, heaps_max))
         self._spare = heaps_max - len(self._entitled)
 
     def heap_if_cheap(self, task_class: TaskClass, strategy: Strategy) -> Heap | None:
-        """Return the nodes for a class as `heap` does; None where that has to be made and others have their turn."""
+        """Return the heap for a class; None if it must be built and the ration of this plan is used up."""
         key = _key(task_class, strategy)
         if key not in self._heaps:
             if key not in self._entitled:
@@ -206,7 +206,7 @@ class Fleet:
         return self._heap(key, strategy)
 
     def heap(self, task_class: TaskClass, strategy: Strategy) -> Heap:
-        """Return the nodes for a class by a strategy's score, as they are now."""
+        """Return the heap of nodes for a class by a strategy's score, up to date."""
         return self._heap(_key(task_class, strategy), strategy)
 
     def _heap(self, key: HeapKey, strategy: Strategy) -> Heap:
@@ -222,25 +222,28 @@ class Fleet:
 
 
 def _key(task_class: TaskClass, strategy: Strategy) -> HeapKey:
-    # Only demands, capabilities and labels matter for where it fits.
+    # Only demand, capabilities and labels decide where a task fits: classes that differ otherwise share a heap.
     return TaskClass("", "", task_class.demand, task_class.capabilities, task_class.labels), strategy.name
 
 
 class Heap:
-    """The nodes for one shape, by one strategy's score.
+    """The nodes for one set of constraints, by one strategy's score.
 
-    Invariant: every open node that suits and has a free lane has an entry of a version in `newest`, whose score is
-    not higher than the node's score now.
+    Invariant: every schedulable node that suits and has a free slot has an entry of the version in `newest`, whose score
+    is not higher than the node's score now. An entry may be too optimistic, and is corrected when it comes up; one that
+    is too pessimistic would hide a better node, which is why a node that may have improved is pushed again.
     """
 
-    __slots__ = ("_log", "_seen", "entries", "newest", "shape", "strategy", "suited")
+    __slots__ = ("_log", "_seen", "constraints", "entries", "newest", "strategy", "suited")
 
-    def __init__(self, shape: TaskClass, strategy: Strategy, nodes: Iterable[Node], log: list[Node]) -> None:
+    def __init__(
+        self, constraints: TaskClass, strategy: Strategy, nodes: Iterable[Node], log: list[Node]
+    ) -> None:
         self._log = log
         self._seen = len(log)
-        self.shape = shape
+        self.constraints = constraints
         self.strategy = strategy
-        # The fixed part of the score, by node; None for one that does not suit.
+        # The constant part of the score, by node; None for a node that does not suit.
         self.suited: dict[Node, float | None] = {}
         self.newest: dict[Node, int] = {}
         self.entries: list[Entry] = [entry for node in nodes if (entry := self._entry(node)) is not None]
@@ -250,16 +253,16 @@ class Heap:
         if node in self.suited:
             fixed = self.suited[node]
         else:
-            suits = node.suits(self.shape)
-            fixed = self.suited[node] = self.strategy.fixed(node, self.shape) if suits else None
-        if fixed is None or node.unschedulable or not node.fits(self.shape):
+            suits = node.suits(self.constraints)
+            fixed = self.suited[node] = self.strategy.fixed(node, self.constraints) if suits else None
+        if fixed is None or node.unschedulable or not node.fits(self.constraints):
             self.newest.pop(node, None)
             return None
         self.newest[node] = node.version
         return self.strategy.score(node, fixed), node.order, node.version, node
 
     def _read_on(self) -> None:
-        """Put nodes in again that have changed since the last look."""
+        """Push the nodes again that have changed since the last call."""
         log = self._log
         if self._seen == len(log):
             return
@@ -271,7 +274,7 @@ class Heap:
         self._seen = len(log)
 
     def best(self) -> Node | None:
-        """Return the node with the lowest score; it stays in."""
+        """Return the node with the lowest score; it stays in the heap."""
         self._read_on()
         entries = self.entries
         while entries:

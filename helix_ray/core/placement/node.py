@@ -1,8 +1,8 @@
 """A node as the scheduler sees it: what it has, what is free, and who may run there.
 
-A node offers *lanes*: a lane holds the resources of one running task of a class, and takes up to `depth(class)`
-tasks, of which it runs one at a time. Depth is 1 for work of unknown or long duration; short work goes out in
-batches, so that a lane does not stand still while the next task travels.
+A node offers *slots*. A slot has the resources of one running task of a class and is assigned up to `prefetch(class)`
+tasks, which it runs one at a time. Prefetch is 1 for work of unknown or long duration. Short work is sent in batches, so
+that a slot is not idle while the next task is on its way.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from helix_ray.core.durations import Durations
 from helix_ray.core.placement.units import UNIT_RESOURCES, Units, left_of
 from helix_ray.core.state import TaskClass
 
-# Float sums of fractions (0.1 GPU ten times) must still fit into a whole.
+# Ten times 0.1 GPU is not exactly 1.0 in floating point, and must still fit on one GPU.
 EPSILON = 1e-9
-# Lanes a node opens for tasks that ask for no resource at all.
+# Slots of a node for tasks that ask for no resource at all: nothing else would bound them.
 FREE_SLOTS_MAX = 32
-# Work that a lane may have before it: enough to bridge the way to the node and back, little enough that an
-# urgent task does not wait behind it.
+# Work that a slot may have queued, in seconds: enough to cover the round trip to the node, and little enough that an
+# urgent task does not notice the wait behind it.
 PREFETCH_S = 0.05
 SLOT_TASKS_MAX = 256
 COMMAND = "command"
@@ -30,14 +30,14 @@ Amounts = Mapping[str, float]
 
 
 def slots_of(count: int, prefetch: int) -> int:
-    """Return how many lanes a number of tasks takes up."""
+    """Return how many slots a number of tasks occupies."""
     return -(-count // prefetch)
 
 
 def prefetch_for(kind: str, average_s: float | None) -> int:
-    """Return how many tasks of this kind of run and duration (seconds; None: unknown) one lane may hold.
+    """Return the prefetch for a kind of run and its average duration (seconds; None: unknown).
 
-    One command tells nothing of how long the next takes.
+    It is 1 for commands: the duration of one command says nothing about the next.
     """
     if average_s is None or kind == COMMAND:
         return 1
@@ -45,15 +45,15 @@ def prefetch_for(kind: str, average_s: float | None) -> int:
 
 
 def prefetch_by(durations: Durations, task_class: TaskClass) -> int:
-    """Return how many tasks of a class one lane may hold, by what its kind was measured to take."""
+    """Return the prefetch of a class by the measured duration of its kind."""
     return prefetch_for(task_class.kind, durations.average_s(task_class[:3]))
 
 
 class Node:
-    """What a worker offers, what others and ours take of it, and what is left.
+    """A worker's capacity, what our tasks and other users of the cluster take of it, and what is free.
 
-    `closed` says why it takes no new work (empty: it does). `version` changes with everything that a score or a
-    fit depends on. `turn` orders nodes by when they were given something last.
+    `unschedulable` is the reason why it gets no tasks (empty: it does). `version` changes with everything that a score
+    or a fit depends on. `turn` orders nodes by when they were last assigned a task.
     """
 
     __slots__ = (
@@ -67,10 +67,10 @@ class Node:
         "external_usage",
         "free",
         "id",
-        "kept",
         "labels",
         "load",
         "order",
+        "reserved",
         "sought",
         "tasks",
         "turn",
@@ -94,31 +94,31 @@ class Node:
         self.labels = dict(labels or {})
         self.load = dict(load or {})
         self.external_usage = dict(external_usage or {})
-        # Those of its labels that some task has asked for.
+        # Its labels that some task has asked for.
         self.sought: tuple[tuple[str, str], ...] = ()
         self.unschedulable = unschedulable
         self.free: dict[str, float] = {}
-        # Resources of which nothing is free for a while, because they are kept for somebody (Fleet.keep).
-        self.kept: frozenset[str] = frozenset()
+        # Resources that are shown as not free because they are reserved for a task (Fleet.reserve).
+        self.reserved: frozenset[str] = frozenset()
         self.tasks = 0
-        # Lanes of tasks that ask for no resource.
+        # Slots in use by tasks that ask for no resource.
         self.bare_slots = 0
         self.turn = 0
         self.version = 0
-        # Ties between equal nodes fall differently on every cluster, and the same way every time.
+        # Breaks ties between equal nodes: differently on every cluster, but always in the same way.
         self.order = crc32(id.encode())
         self._utilisation: float | None = None
-        # How often which amount of a device is in use, and how many of these uses are shares of one.
+        # By kind of device: how often each amount of it is in use, and how many of these uses are fractions of a device.
         self._devices: dict[str, dict[float, int]] = {}
         self._shares: dict[str, int] = {}
         self._left: dict[str, Units] = {}
 
     def __lt__(self, other: Node) -> bool:
-        """Order two nodes that are equal in all else."""
+        """Order two nodes that are otherwise equal."""
         return self.id < other.id
 
     def recompute(self, prefetch: Prefetch) -> None:
-        """Work out what is free, from what others use and the lanes that the load takes up."""
+        """Compute what is free from the external usage and the slots that the load occupies."""
         self.free = dict(self.capacity)
         self.bare_slots = 0
         self._devices, self._shares = {}, {}
@@ -154,23 +154,23 @@ class Node:
         return left
 
     def devices(self) -> dict[str, dict[float, int]]:
-        """Return how often which amount of each kind of device is in use."""
+        """Return, for each kind of device, how often each amount of it is in use."""
         return {name: dict(uses) for name, uses in self._devices.items()}
 
     def largest(self, name: str) -> float:
-        """Return the most of a resource that one more task can have; below zero where more is in use than there is."""
+        """Return the largest amount of a resource that one more task can get; negative if more is in use than exists."""
         free = self.free.get(name, 0.0)
-        # Where devices are in use that are not there, a gap beside a share is nobody's to have.
+        # Where more devices are in use than exist, the gap beside a fraction must not be given to anybody.
         return min(free, self.left(name).largest()) if self._shares.get(name) else free
 
     def lacks(self, name: str, amount: float) -> bool:
-        """Say whether a resource has no room for one more task that asks for so much of it."""
+        """Say whether one more task that asks for this amount of a resource does not fit."""
         if self.free.get(name, 0.0) + EPSILON < amount:
             return True
         return bool(self._shares.get(name)) and not self.left(name).slots(amount)
 
     def mark_dirty(self) -> None:
-        """Note that something has changed."""
+        """Give the node a new version, and forget what was derived from the old one."""
         self.version += 1
         self._utilisation = None
         if self._left:
@@ -180,16 +180,16 @@ class Node:
         """Note which of its labels tasks ask for."""
         self.sought = tuple(pair for pair in self.labels.items() if pair in labels)
 
-    def keeps_from(self, task_class: TaskClass) -> bool:
-        """Say whether something that a class asks for is kept for somebody else."""
-        return bool(self.kept) and any(name in self.kept for name, _ in task_class.demand)
+    def is_reserved_from(self, task_class: TaskClass) -> bool:
+        """Say whether a resource that a class asks for is reserved for another task."""
+        return bool(self.reserved) and any(name in self.reserved for name, _ in task_class.demand)
 
     def rest(self, task_class: TaskClass, prefetch: int) -> int:
-        """Return how many more tasks of a class its begun lanes take."""
+        """Return how many more tasks of a class its partly filled slots can be assigned."""
         return -self.load.get(task_class, 0) % prefetch
 
     def free_slots(self, task_class: TaskClass) -> int:
-        """Return how many further lanes of a class fit now."""
+        """Return how many more slots of a class fit now."""
         if not task_class.demand:
             return max(0, FREE_SLOTS_MAX - self.bare_slots)
         free, slots = self.free, sys.maxsize
@@ -204,7 +204,7 @@ class Node:
         return slots
 
     def fits(self, task_class: TaskClass) -> bool:
-        """Say whether a further lane of a class fits now."""
+        """Say whether one more slot of a class fits now."""
         if not task_class.demand:
             return self.bare_slots < FREE_SLOTS_MAX
         free = self.free
@@ -221,7 +221,7 @@ class Node:
         return self.rest(task_class, prefetch) + prefetch * self.free_slots(task_class)
 
     def take(self, task_class: TaskClass, count: int, prefetch: int) -> int:
-        """Account for `count` more tasks of a class (fewer, when negative); return by how many lanes it grew."""
+        """Add `count` tasks of a class (or remove them, if negative); return how many more slots they occupy."""
         before = self.load.get(task_class, 0)
         slots = slots_of(before + count, prefetch) - slots_of(before, prefetch)
         if before + count:
@@ -235,18 +235,18 @@ class Node:
         return slots
 
     def suits(self, task_class: TaskClass) -> bool:
-        """Say whether labels and capabilities allow the class here, whatever is free."""
+        """Say whether the node satisfies the labels and capabilities of a class, whatever is free."""
         if task_class.capabilities and not self.capabilities.issuperset(task_class.capabilities):
             return False
         # Without a loop: this is asked of every node when a heap is made.
         return not task_class.labels or self.labels.items() >= set(task_class.labels)
 
     def could_ever_run(self, task_class: TaskClass) -> bool:
-        """Say whether the class would fit if nothing else ran here."""
+        """Say whether the class would fit on the empty node."""
         return all(self.capacity.get(name, 0.0) + EPSILON >= amount for name, amount in task_class.demand)
 
     def utilisation(self) -> float:
-        """Return the fullest dimension's share in use, 0 to 1."""
+        """Return the used fraction of the most used resource, 0 to 1."""
         if self._utilisation is None:
             free, least = self.free, 1.0
             for name, total in self.capacity.items():

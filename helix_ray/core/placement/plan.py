@@ -1,6 +1,7 @@
 """Which waiting task goes to which node: `place(...)`, pure and replayable.
 
-The same fleet, queues and time give the same plan. What does not fit is found out once a class and not once a task.
+The same fleet, queues and time give the same plan. Whether a class fits is found out once per class, not
+once per task.
 """
 
 from __future__ import annotations
@@ -18,18 +19,19 @@ from helix_ray.core.placement.strategies import DEFAULT, STRATEGIES
 from helix_ray.core.state import ReadyQueue, TaskClass
 from helix_ray.core.waits import Reservation
 
-# Nodes that one plan looks at to make heaps: some thirty milliseconds' worth.
+# Nodes that one plan may look at to build heaps: about 30 ms, the longest that the master's loop should stand still.
 HEAP_NODES_MAX = 20_000
-# Why a class waits.
+# Why a class waits; RESERVED keeps the name that the API gives it.
 NO_ROOM, QUOTA, RESERVED = "no_room", "quota", "held"
 
 
 @dataclass(slots=True)
 class Plan:
-    """`pairs` of (task id, node id); `preempted` attempts that must stop for them; `blocked`: why classes wait.
+    """`pairs` of (task id, node id), the attempts that must be `preempted` for them, and why classes are `blocked`.
 
-    `holds` are for the next plan's rules, as is `in_vain`: classes for which nodes were searched and none found;
-    `searched` says that there was a search. `kept_out`: nodes that waiting classes would have without the holds of others.
+    `reservations` go into the next plan's rules, and so do the classes `in_vain`, for which a search found no nodes to
+    reserve; `searched` says that there was a search. `kept_out` are the nodes that a waiting class would get if they were
+    not reserved for other tasks.
     """
 
     pairs: list[tuple[str, str]] = field(default_factory=list)
@@ -42,10 +44,10 @@ class Plan:
 
 
 def place(fleet: Fleet, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, now: float, limit: int) -> Plan:
-    """Return what to start where: up to `limit` tasks (a gang is never cut), in the order of core/placement/turns.py.
+    """Return which tasks to start on which nodes: up to `limit` tasks (a gang is never split), in queue order.
 
-    The fleet is changed: it carries the plan's load afterwards. A shape whose nodes would have to be looked at one by one may be
-    left for one of the next plans (Fleet.ration).
+    The fleet is changed: afterwards it carries the load of the plan. A class that needs a heap which does not exist yet may
+    be deferred to one of the next plans (Fleet.ration).
     """
     fleet.seek(ready)
     fleet.ration(HEAP_NODES_MAX)
@@ -59,7 +61,7 @@ def place(fleet: Fleet, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, now
 
 
 class _Planner:
-    """One plan in the making."""
+    """One plan while it is being made."""
 
     def __init__(
         self,
@@ -76,22 +78,22 @@ class _Planner:
         self._rules = rules
         self._shares = shares
         self._limit = limit
-        # Nodes whose begun lanes of a class take more: those of before, found once a class, and those of this plan,
-        # which are filled up only when nothing else is left, so that work goes to many nodes first.
+        # Nodes with partly filled slots of a class: those from before this plan, found once per class, and those of this
+        # plan, which are filled up only when there is no free slot left, so that work is spread over many nodes first.
         self._begun: dict[TaskClass, list[Node]] = {}
         self._opened: dict[TaskClass, list[Node]] = {}
-        # A class was left for one of the next plans.
+        # A class was deferred to one of the next plans.
         self._left_some = False
 
     def ended(self) -> Plan:
-        """Return the plan as it is now."""
+        """Finish the plan and return it."""
         plan, reservations = self.plan, self._reservations
         plan.reservations = reservations.end(all_judged=len(plan.pairs) < self._limit and not self._left_some)
         plan.searched, plan.in_vain = reservations.searches > 0, reservations.in_vain
         return plan
 
     def place(self, queue: ClassQueue) -> bool:
-        """Place some of a line's tasks (all of a gang's); False when nothing can be placed now."""
+        """Place some tasks of a class queue (all tasks of a gang); False if nothing can be placed now."""
         return self._place_gang(queue) if queue.task_class.gang else self._place_some(queue)
 
     def _heap(self, task_class: TaskClass) -> Heap | None:
@@ -101,7 +103,7 @@ class _Planner:
         return heap
 
     def _place_some(self, queue: ClassQueue) -> bool:
-        """Give one node a share of one class at one level."""
+        """Assign a batch of tasks of one class and level to one node."""
         task_class = queue.task_class
         prefetch = self._fleet.prefetch(task_class)
         node = _with_rest(self._begun_nodes(task_class), task_class, prefetch) if prefetch > 1 else None
@@ -119,7 +121,7 @@ class _Planner:
         node = node or self._by_preemption(queue)
         if node is None:
             return self._blocked(queue, NO_ROOM)
-        # An even share: a lane is filled only when there is enough for every node that may have room.
+        # An even share: a slot is filled up only if the queue has enough tasks for every candidate.
         share = -(-queue.left // max(1, len(heap.entries)))
         self._give(queue, node, max(1, min(prefetch, share, self._limit - len(self.plan.pairs))))
         if prefetch > 1 and node.rest(task_class, prefetch):
@@ -137,7 +139,7 @@ class _Planner:
         return False
 
     def _fill_up(self, queue: ClassQueue, prefetch: int) -> bool:
-        """Give the rest of a lane that this plan has begun, when no further lane can be had."""
+        """Fill up a slot that this plan has begun, because no other slot is free."""
         node = _with_rest(self._opened.get(queue.task_class, []), queue.task_class, prefetch)
         if node is None:
             return False
@@ -188,7 +190,7 @@ class _Planner:
         return node
 
     def _place_gang(self, queue: ClassQueue) -> bool:
-        """Place every waiting shard of a gang, or none."""
+        """Place all waiting shards of a gang, or none."""
         task_class, wanted = queue.task_class, queue.left
         allowed = self._shares.slots_allowed(task_class)
         if allowed is not None and allowed < wanted:
@@ -205,20 +207,20 @@ class _Planner:
         self.plan.pairs.extend(
             (task_id, node.id) for task_id, node in zip(queue.take_all(), nodes, strict=True)
         )
-        return False  # nothing of it is left
+        return False  # its queue is empty
 
 
 def _with_rest(nodes: list[Node], task_class: TaskClass, prefetch: int) -> Node | None:
-    """Return the last of the nodes whose begun lane takes more; those whose lanes are full, or that are held, are dropped."""
+    """Return the last node with a partly filled slot; nodes whose slots are full, or that are reserved, are dropped."""
     while nodes:
-        if nodes[-1].rest(task_class, prefetch) and not nodes[-1].keeps_from(task_class):
+        if nodes[-1].rest(task_class, prefetch) and not nodes[-1].is_reserved_from(task_class):
             return nodes[-1]
         nodes.pop()
     return None
 
 
 def fit_together(fleet: Fleet, heap: Heap, task_class: TaskClass, wanted: int) -> list[Node]:
-    """Give up to `wanted` tasks of a class to nodes, a lane each; return the node of each."""
+    """Assign up to `wanted` tasks of a class to nodes, one slot each; return the node of each."""
     nodes: list[Node] = []
     while len(nodes) < wanted and (node := heap.best()) is not None:
         fleet.take(node, task_class, 1)

@@ -1,4 +1,4 @@
-"""Whose place an urgent task may take: the fewest and least urgent attempts of one node that make room for it."""
+"""Chooses the victims of preemption: the fewest and least urgent attempts on one node that free enough for a task."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from helix_ray.core.placement.room import Room
 from helix_ray.core.placement.rules import RunningAttempt, RunningBy
 from helix_ray.core.state import State, TaskClass
 
-# Nodes that are looked at for one urgent task.
+# Nodes that are examined for one urgent task: enough to find cheap victims, few enough for a loop that serves others.
 NODES_MAX = 200
 
 
 def make_room(
     fleet: Fleet, task_class: TaskClass, level: int, running: RunningBy
 ) -> tuple[Node, list[RunningAttempt]] | None:
-    """Return a node and the attempts to stop there so that a task of this level fits; None where nothing helps.
+    """Return a node and the attempts to preempt there so that a task of this level fits; None if no node qualifies.
 
     The best node has the least urgent victims, then the fewest, then those that have run the shortest.
     """
@@ -42,8 +42,8 @@ def make_room(
 def victims_on(
     node: Node, task_class: TaskClass, level: int, running: RunningBy
 ) -> list[RunningAttempt] | None:
-    """Return the attempts on a node to stop for a task of a class, none of which can be left out; None if all of
-    those below its level together are not enough."""
+    """Return a minimal set of attempts to preempt on a node for a task of a class; None if all attempts below its level
+    together do not free enough."""
     short = {name for name, amount in task_class.demand if node.lacks(name, amount)}
     # The least urgent first, and of those the ones that lose the least work.
     lower = sorted(
@@ -65,7 +65,7 @@ def victims_on(
 def _without_needless(
     node: Node, task_class: TaskClass, chosen: list[RunningAttempt]
 ) -> list[RunningAttempt]:
-    """Drop, from the most urgent on, victims that later ones have made needless."""
+    """Drop, starting with the most urgent, each victim that is not needed given the others."""
     kept = list(chosen)
     for item in reversed(chosen):
         rest = [other for other in kept if other is not item]
@@ -84,11 +84,11 @@ def _enough(node: Node, task_class: TaskClass, victims: list[RunningAttempt]) ->
 def preemptible(
     state: State, node_id: str, prefetch: Prefetch, preemptions_max: int
 ) -> Iterator[RunningAttempt]:
-    """Give the attempts of a node that may be stopped for more urgent work."""
+    """Yield the attempts of a node that may be preempted."""
     worker = state.workers.get(node_id)
     for task_id, attempt in worker.running.items() if worker is not None else ():
         task = state.tasks[task_id]
-        # Several short tasks share a lane: stopping one of them frees nothing.
+        # Several short tasks share a slot: preempting one of them frees nothing.
         slot_is_its_own = prefetch(task.task_class) == 1
         if slot_is_its_own and task.preemptions < preemptions_max and task.spec.get("preemptible", True):
             yield RunningAttempt(task_id, attempt, task.level, task.started_at or 0.0, task.task_class)

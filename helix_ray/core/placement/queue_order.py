@@ -1,7 +1,7 @@
-"""Whose turn it is: the class whose best waiting task goes next.
+"""Queue order: which class queue is next.
 
-First by level of priority, where every `aging_s` of waiting counts as one level: nothing starves. Within a level the
-project that uses the smallest share of the cluster goes first, and within a project who came first.
+First by priority level, where every `aging_s` of waiting counts as one level, so nothing starves. Within a level the
+project with the smallest dominant share goes first, and within a project the task that was submitted first.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from itertools import islice, tee
 from helix_ray.core.placement.rules import Rules, Shares
 from helix_ray.core.state import EXTERNAL, MANUAL, SHARDED, ReadyQueue, TaskClass
 
-Rank = tuple[int, float, float]  # boosted level negated, share of its project, submit time
+Rank = tuple[int, float, float]  # negated boosted level, dominant share of its project, submit time
 
 
 class ClassQueue:
-    """One class's waiting tasks, taken from the front of each level. `level` is the one that is next."""
+    """The waiting tasks of one class, taken from the front of each level. `level` is the level of the next task."""
 
     __slots__ = ("_aging_s", "_heads", "_now", "_rests", "best", "left", "level", "number", "task_class")
 
@@ -32,11 +32,11 @@ class ClassQueue:
         self._now = now
         self._rests: list[Iterator[tuple[str, float]]] = [iter(level.items()) for level in queue.levels]
         self._heads: list[tuple[str, float] | None] = [next(rest, None) for rest in self._rests]
-        # (boosted level negated, submit time) of the task that is next.
+        # (negated boosted level, submit time) of the next task.
         self.best = self._find_best()
 
     def _find_best(self) -> tuple[int, float]:
-        best: tuple[int, float] = (1, 0.0)  # after every level there is
+        best: tuple[int, float] = (1, 0.0)  # after every real level
         for level, head in enumerate(self._heads):
             if head is not None:
                 key = (-self._boosted(level, head[1]), head[1])
@@ -45,7 +45,7 @@ class ClassQueue:
         return best
 
     def ahead(self, count: int) -> list[tuple[str, float]]:
-        """Look at the `count` tasks that are next, and when they were submitted; they stay."""
+        """Return the next `count` tasks with their submit times, without taking them."""
         found: list[tuple[int, float, int, int, str]] = []
         for level, head in enumerate(self._heads):
             if head is not None:
@@ -58,7 +58,7 @@ class ClassQueue:
         return level + int(max(0.0, self._now - since) / self._aging_s)
 
     def take(self, count: int) -> list[str]:
-        """Take up to `count` tasks of the level that is next."""
+        """Take up to `count` tasks of the next level."""
         taken: list[str] = []
         level = self.level
         rest, head = self._rests[level], self._heads[level]
@@ -71,7 +71,7 @@ class ClassQueue:
         return taken
 
     def take_all(self) -> list[str]:
-        """Take every task, of all levels, the most urgent first."""
+        """Take all tasks of all levels, the most urgent first."""
         taken: list[str] = []
         while self.left:
             taken += self.take(self.left)
@@ -79,7 +79,7 @@ class ClassQueue:
 
 
 class QueueOrder:
-    """Gives the lines in the order of their ranks, which are looked up again as shares change."""
+    """Gives the class queues in the order of their ranks, which change during a plan as projects get shares."""
 
     def __init__(
         self, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, shares: Shares, now: float
@@ -90,7 +90,7 @@ class QueueOrder:
             if queue.size and task_class.kind not in (EXTERNAL, SHARDED) and task_class.strategy != MANUAL
         ]
         self._shares = shares
-        # With one project there is nothing to be fair about.
+        # With a single project every share is the same: do not compute it.
         self._fair = len({queue.task_class.project for queue in queues}) > 1
         self._heap = [(self._rank(queue), queue.number, queue) for queue in queues]
         heapify(self._heap)
@@ -100,18 +100,19 @@ class QueueOrder:
         return queue.best[0], share, queue.best[1]
 
     def next(self) -> ClassQueue | None:
-        """Take out the line whose turn it is."""
+        """Take out the class queue that is next."""
         while self._heap:
             rank, number, queue = self._heap[0]
             now = self._rank(queue)
             if now <= rank:
                 heappop(self._heap)
                 return queue
-            # Its project was given something since.
+            # Its project has got more since it was ranked. Shares grow within a plan, so a stale rank is only ever too good
+            # (preemption may shrink one: that project then comes a little late).
             heapreplace(self._heap, (now, number, queue))
         return None
 
     def back(self, queue: ClassQueue) -> None:
-        """Put a line in again, if it has tasks left."""
+        """Put a class queue back if it has tasks left."""
         if queue.left > 0:
             heappush(self._heap, (self._rank(queue), queue.number, queue))

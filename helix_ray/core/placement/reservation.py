@@ -1,4 +1,4 @@
-"""Where room is kept for a task that has waited long, because smaller ones would go on taking it piece by piece."""
+"""Chooses the nodes to reserve for a task that has waited long: those on which it is expected to fit first."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from helix_ray.core.placement.room import Room
 from helix_ray.core.state import Demand, TaskClass
 from helix_ray.core.waits import Reservation
 
-# Nodes that are looked at for one hold (for a gang: twice as many as it has shards, where that is more).
+# Nodes that are examined for one reservation (for a gang: twice its number of shards, if that is more).
 NODES_MAX = 200
-# Nothing is held for what is expected to have room later than this.
+# Nothing is reserved for a task that is expected to fit later than this: the nodes would stand idle for too long.
 AHEAD_S_MAX = 1_800.0
-# A hold is thought over after this many times as long as it was expected to take, and not before so many seconds.
+# A reservation is reconsidered after this many times the expected wait, but not before PATIENCE_S_MIN.
 PATIENCE = 2.0
 PATIENCE_S_MIN = 60.0
-# Spreads searches over the nodes of a large cluster: a prime, so that every node has its turn.
+# Spreads searches over the nodes of a large cluster: a prime, so that every node is examined in time.
 STRIDE = 7919
 
 Ending = tuple[float, Demand]  # in how many seconds, and what is free then
@@ -26,9 +26,9 @@ EndingsOf = Callable[[str], Sequence[Ending]]
 def make_reservation(
     able: Sequence[Node], task_class: TaskClass, task_id: str, wanted: int, endings: EndingsOf, now: float
 ) -> Reservation | None:
-    """Return those of the nodes on which `wanted` tasks of a class fit soonest, if nothing else begins there.
+    """Return a reservation on the nodes where `wanted` tasks of a class fit first, provided that nothing else starts there.
 
-    None where that takes too long, and where nothing has to be kept: the end of a single task will make the room.
+    None if that would take too long, and if no reservation is needed because the end of a single task frees enough.
     """
     steps: list[tuple[float, int, str, int]] = []
     for node in _looked_at(able, max(NODES_MAX, 2 * wanted), now):
@@ -52,13 +52,13 @@ def make_reservation(
 
 
 def _looked_at(able: Sequence[Node], count: int, now: float) -> Iterator[Node]:
-    """Give so many of the nodes, others in every second."""
+    """Yield `count` of the nodes, a different part of them in every second."""
     start = int(now) * STRIDE % len(able) if len(able) > count else 0
     return (able[(start + i) % len(able)] for i in range(min(count, len(able))))
 
 
 def _steps(node: Node, task_class: TaskClass, endings: Sequence[Ending]) -> Iterator[tuple[float, int]]:
-    """Give how many lanes of a class a node has room for, now and whenever that becomes more."""
+    """Yield (seconds from now, slots of a class that fit then) for now and each time that more fit."""
     room, slots = Room.of(node), 0
     for in_s, demand in ((0.0, ()), *sorted(endings)):
         room.take(demand, -1)
@@ -68,7 +68,7 @@ def _steps(node: Node, task_class: TaskClass, endings: Sequence[Ending]) -> Iter
 
 
 def _freed_by_one(task_class: TaskClass, endings: Sequence[Ending], by_s: float) -> bool:
-    """Say whether the end of one task frees all that a class asks for: whoever is first in turn has it then."""
+    """Say whether the end of one task frees all that a class asks for: the queue order then decides who gets it."""
     freed = (dict(demand) for in_s, demand in endings if in_s <= by_s)
     return any(
         all(amounts.get(name, 0.0) + EPSILON >= amount for name, amount in task_class.demand)
@@ -77,7 +77,7 @@ def _freed_by_one(task_class: TaskClass, endings: Sequence[Ending], by_s: float)
 
 
 def _enough(slots_on: dict[str, int], wanted: int) -> tuple[str, ...]:
-    """Leave out nodes that are not needed, those with the fewest lanes first."""
+    """Drop the nodes that are not needed, those with the fewest slots first."""
     total = sum(slots_on.values())
     for node_id in sorted(slots_on, key=lambda node_id: (slots_on[node_id], node_id)):
         if total - slots_on[node_id] >= wanted:

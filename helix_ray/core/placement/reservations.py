@@ -1,7 +1,11 @@
-"""Holds in the course of one plan: those of before that are still good, and others where somebody has waited long.
+"""Reservations during one plan: those of the last plan that are still valid, and others for tasks that have waited long.
 
-A hold is for one task or one gang. On its nodes, what that asks for is kept from those whose turn comes later; nothing
-changes for those before it, for work that asks for something else, and for those urgent enough to stop others.
+A reservation is for one task or one gang. On its nodes, the resources that the task asks for are shown as not free to tasks
+that come later in the queue order. Tasks that come before it, tasks that ask for other resources and tasks that may preempt
+are not affected.
+
+A reservation is made when its class is judged (`reserve_for`), which is why the order matters: whatever was placed before
+that in the plan came first and may take these nodes, whatever comes after may not.
 """
 
 from __future__ import annotations
@@ -17,15 +21,15 @@ from helix_ray.core.placement.rules import Rules
 from helix_ray.core.state import ReadyQueue, TaskClass
 from helix_ray.core.waits import Reservation
 
-# Of all nodes, and of those that could do the same work, so many are held at most, and at least one. A gang may have more
-# than that, and then nothing else is held.
+# At most this share of all nodes, and of the nodes that could run the same class, is reserved, but at least one node. A
+# gang may need more than that; then nothing else is reserved. So the capacity that stands idle is bounded.
 RESERVED_SHARE_MAX = 0.05
 RESERVED_NODES_MAX = 32
 SEARCHES_MAX = 3
 
 
 class Reservations:
-    """Keeps held nodes during one plan. `searches` counts looks at many nodes; `in_vain` are classes that got nothing by one."""
+    """Applies reservations to a fleet during one plan. `searches` counts searches; `in_vain`: classes for which one failed."""
 
     def __init__(
         self, fleet: Fleet, rules: Rules, waiting: Mapping[TaskClass, ReadyQueue], now: float
@@ -36,20 +40,20 @@ class Reservations:
         self._rules = rules
         self._now = now
         self._reservations: list[Reservation] = []
-        # What nodes have free of what is kept on them.
-        self._kept: dict[Node, dict[str, float]] = {}
-        # Holds whose class was not judged yet in this plan.
+        # What each node really has free of the resources that are reserved on it.
+        self._free: dict[Node, dict[str, float]] = {}
+        # Reservations of the last plan whose class has not been judged yet in this plan.
         self._before: dict[TaskClass, list[Reservation]] = {}
         for reservation in rules.reservations:
             if reservation.task_class in waiting:
                 self._before.setdefault(reservation.task_class, []).append(reservation)
-        # Somebody was turned away because enough is held: those behind must not take what becomes free.
+        # A task was refused because the bound is reached: the tasks behind it must not take what becomes available.
         self._full = False
 
     # ------------------------------------------------------------------------------------- what happens in a plan
 
     def started(self, task_class: TaskClass, node: Node) -> None:
-        """Note that a task begins on a node: it is held for this class no more, and thought over for one that asks for the same."""
+        """Note that a task starts on a node: end its class's reservation there, and reconsider those for the same resources."""
         if not self._before:
             return
         asked = {name for name, _ in task_class.demand}
@@ -62,29 +66,31 @@ class Reservations:
                 ]
 
     def kept_out(self, task_class: TaskClass, missing: int, *, of_begun_slots: bool) -> tuple[str, ...]:
-        """Return held nodes that have what a class was not given: `missing` lanes together, or room in begun ones."""
+        """Return the reserved nodes that a class would have got: with `missing` slots in total, or with partly filled slots."""
         prefetch = self._fleet.prefetch(task_class)
         begun = [
-            node.id for node in self._kept if node.keeps_from(task_class) and node.rest(task_class, prefetch)
+            node.id
+            for node in self._free
+            if node.is_reserved_from(task_class) and node.rest(task_class, prefetch)
         ]
         if begun or of_begun_slots:
             return tuple(begun)
         slots = {
-            node.id: self._slots_behind(node, task_class) for node in self._kept if node.suits(task_class)
+            node.id: self._slots_behind(node, task_class) for node in self._free if node.suits(task_class)
         }
         enough = sum(slots.values()) >= missing
         return tuple(node_id for node_id, count in slots.items() if count and enough)
 
     def _slots_behind(self, node: Node, task_class: TaskClass) -> int:
-        """Return how many lanes there would be if nothing were kept."""
-        shown = {name: node.free[name] for name in self._kept[node]}
-        node.free.update(self._kept[node])
+        """Return how many slots would fit if nothing were reserved."""
+        shown = {name: node.free[name] for name in self._free[node]}
+        node.free.update(self._free[node])
         slots = node.free_slots(task_class)
         node.free.update(shown)
         return slots
 
     def reserve_for(self, queue: ClassQueue, slots_allowed: int | None) -> None:
-        """Go on with the holds for a class that has no room, and begin another where one of its tasks has waited long."""
+        """Renew the reservations for a class that does not fit, and make one more if another of its tasks has waited long."""
         before, after_s = self._before.get(queue.task_class, []), self._rules.reserve_after_s
         if after_s is None:
             self._before.pop(queue.task_class, None)
@@ -92,30 +98,30 @@ class Reservations:
         most = 1 if queue.task_class.gang else len(before) + 1
         tasks = queue.ahead(most if slots_allowed is None else min(most, slots_allowed))
         old = [task_id for task_id, since in tasks if self._now - since >= after_s]
-        going_on, more = old[: len(before)], old[len(before) :]
-        for task_id in going_on:
-            self._go_on(queue, before.pop(0)._replace(task_id=task_id))
+        renewed, more = old[: len(before)], old[len(before) :]
+        for task_id in renewed:
+            self._renew(queue, before.pop(0)._replace(task_id=task_id))
         self._before.pop(queue.task_class, None)
         for task_id in more:
             self._begin(queue, task_id)
 
-    def _go_on(self, queue: ClassQueue, reservation: Reservation) -> None:
+    def _renew(self, queue: ClassQueue, reservation: Reservation) -> None:
         nodes = [self._fleet.nodes.get(node_id) for node_id in reservation.nodes]
         left = tuple(node.id for node in nodes if node is not None and not node.unschedulable)
         if self._now < reservation.until and left == reservation.nodes:
-            self._keep(reservation)
+            self._reserve(reservation)
             return
         if self._now >= reservation.until and self._full:
-            # Its time is over, and others wait for theirs.
+            # It has expired, and other tasks wait for a reservation.
             return
-        # What is left of it is not given away before there is something better.
+        # What is left of it stays reserved until a search finds something better.
         found = (
             self._search(queue, reservation.task_id)
             if self._may_search(queue.task_class)
             else reservation._replace(nodes=left, until=self._now)
         )
         if found is not None and found.nodes:
-            self._keep(found)
+            self._reserve(found)
 
     def _begin(self, queue: ClassQueue, task_id: str) -> None:
         if queue.task_class in self._rules.unreservable:
@@ -128,7 +134,7 @@ class Reservations:
             if reserved and len(reserved) + len(found.nodes) > most:
                 self._full = True
             else:
-                self._keep(found)
+                self._reserve(found)
 
     def _reserved_nodes(self) -> set[str]:
         before = {
@@ -137,7 +143,7 @@ class Reservations:
             for reservation in reservations
             for node_id in reservation.nodes
         }
-        return before | {node.id for node in self._kept}
+        return before | {node.id for node in self._free}
 
     def _may_search(self, task_class: TaskClass) -> bool:
         rules = self._rules
@@ -165,18 +171,18 @@ class Reservations:
             self.in_vain.append(task_class)
         return found
 
-    def _keep(self, reservation: Reservation) -> None:
+    def _reserve(self, reservation: Reservation) -> None:
         self._reservations.append(reservation)
         names = [name for name, _ in reservation.task_class.demand]
         for node_id in reservation.nodes:
             node = self._fleet.nodes[node_id]
-            if node not in self._kept:
-                self._kept[node] = {name: node.free[name] for name in names if name in node.free}
-                self._fleet.keep(node, self._kept[node])
+            if node not in self._free:
+                self._free[node] = {name: node.free[name] for name in names if name in node.free}
+                self._fleet.reserve(node, self._free[node])
 
     def give_up(self, node: Node) -> None:
-        """Keep nothing on a node any more, as somebody who may stop others takes it; the hold is thought over."""
-        if self._kept.pop(node, None) is not None:
+        """Release a node that a preempting task takes; its reservation is reconsidered in the next plan."""
+        if self._free.pop(node, None) is not None:
             self._reservations = [
                 reservation._replace(until=self._now) if node.id in reservation.nodes else reservation
                 for reservation in self._reservations
@@ -184,20 +190,23 @@ class Reservations:
 
     @contextmanager
     def lifted(self) -> Iterator[None]:
-        """Keep nothing for a while: for those who may stop others."""
-        for node, free in self._kept.items():
-            self._fleet.keep_no_more(node, free)
+        """Suspend all reservations for a while: they do not bind tasks that may preempt."""
+        for node, free in self._free.items():
+            self._fleet.release(node, free)
         try:
             yield
         finally:
-            for node, free in self._kept.items():
+            for node, free in self._free.items():
                 free.update({name: node.free[name] for name in free})
-                self._fleet.keep(node, free)
+                self._fleet.reserve(node, free)
 
     def end(self, *, all_judged: bool) -> tuple[Reservation, ...]:
-        """Keep nothing any more; return the holds from here on. Those not judged yet stay unless that means that they are gone."""
-        for node, free in self._kept.items():
-            self._fleet.keep_no_more(node, free)
+        """Release all nodes and return the reservations for the next plan.
+
+        With `all_judged`, one whose class was not met in this plan has no waiting task: it is dropped.
+        """
+        for node, free in self._free.items():
+            self._fleet.release(node, free)
         left = (
             []
             if all_judged

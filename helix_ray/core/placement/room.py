@@ -1,4 +1,4 @@
-"""What is left of a capacity after some demands, devices counted as the things that they are."""
+"""Free capacity on trial: what would fit if some tasks ended or started, with devices counted one by one."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from helix_ray.core.state import Demand
 
 
 class Room:
-    """Room that is taken and given back on trial, apart from any node."""
+    """A copy of a node's free capacity, from which demands are taken and to which they are returned on trial."""
 
     def __init__(self, capacity: Mapping[str, float]) -> None:
         self._capacity = capacity
         self._free = dict(capacity)
-        # How often which amount of a device is in use.
+        # By kind of device: how often each amount of it is in use.
         self._devices: dict[str, dict[float, int]] = {}
 
     @classmethod
     def of(cls, node: Node) -> Room:
-        """Return the room of a node as it is now."""
+        """Return the free capacity of a node as it is now."""
         made = cls(node.capacity)
         made._free = dict(node.free)
         made._devices = node.devices()
         return made
 
     def take(self, demand: Demand, count: int = 1) -> None:
-        """Let so many tasks with a demand begin (a negative count: end)."""
+        """Start `count` tasks with a demand (end them, if negative)."""
         for name, amount in demand:
             self._free[name] = self._free.get(name, 0.0) - amount * count
             if name in UNIT_RESOURCES:
@@ -39,7 +39,7 @@ class Room:
         return all(self._times(name, amount) > 0 for name, amount in demand)
 
     def slots(self, demand: Demand) -> int:
-        """Return how many more tasks with a demand fit together; 0 for those that ask for nothing."""
+        """Return how many more tasks with a demand fit; 0 for an empty demand."""
         return max(0, min((self._times(name, amount) for name, amount in demand), default=0))
 
     def _times(self, name: str, amount: float) -> int:

@@ -1,4 +1,4 @@
-"""What a plan must keep to beside what fits: ageing, fair shares, quotas, preemption."""
+"""The rules of a plan beside what fits: ageing, fair shares, quotas, preemption, reservations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helix_ray.core.placement.strategies import DEFAULT
 from helix_ray.core.state import Quota, TaskClass
 from helix_ray.core.waits import Reservation
 
-# The one limit of a quota that is no resource: lanes, that is tasks that run at once.
+# The one quota limit that is not a resource: slots, that is, tasks that run at the same time.
 TASKS = "tasks"
 
 
@@ -34,12 +34,13 @@ def _nothing(node_id: str) -> Sequence[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`preempt_level`: tasks of this priority level or above may take the place of lower ones (None: nobody may).
-    `held` gives what a node runs that may be stopped for more urgent work.
+    """Tasks of `preempt_level` or above may preempt lower ones (None: no preemption); `running` gives a node's preemptible
+    attempts.
 
-    `holds` is what is held now. For tasks that have waited `hold_after_s` (None: for nobody) others may be searched for if
-    `may_search`, but for classes that are `unheld`: that was in vain lately. `endings` gives when what runs on a node is
-    expected to end."""
+    `reservations` are those of the last plan. A task that has waited for `reserve_after_s` (None: no reservations) may get
+    one if `may_search`, unless its class is `unreservable`: a search for it failed recently. `endings` gives when the
+    tasks of a node are expected to end.
+    """
 
     aging_s: float = 600.0
     strategy: str = DEFAULT
@@ -54,7 +55,7 @@ class Rules:
 
 
 class Shares:
-    """What each project uses, and how that compares with its quota and its fair share (dominant resource fairness)."""
+    """The usage of each project, compared with its quota and its fair share (dominant resource fairness)."""
 
     def __init__(
         self, slots: Mapping[TaskClass, int], totals: Mapping[str, float], quotas: Mapping[str, Quota]
@@ -67,7 +68,7 @@ class Shares:
             self.add(task_class, count)
 
     def add(self, task_class: TaskClass, slots: int) -> None:
-        """Count lanes of a class as used by its project."""
+        """Count slots of a class as used by its project."""
         used = self._used.setdefault(task_class.project, {})
         used[TASKS] = used.get(TASKS, 0.0) + slots
         for name, amount in task_class.demand:
@@ -75,11 +76,11 @@ class Shares:
         self._dominant.pop(task_class.project, None)
 
     def used(self, project: str) -> dict[str, float]:
-        """Return what a project holds, by resource name and `tasks`."""
+        """Return the usage of a project, by resource name and `tasks`."""
         return {name: amount for name, amount in self._used.get(project, {}).items() if amount > 0}
 
     def dominant(self, project: str) -> float:
-        """Return the largest share of any resource that a project uses, by its weight."""
+        """Return the dominant share of a project: its largest share of any resource, divided by its weight."""
         share = self._dominant.get(project)
         if share is None:
             share = self._dominant[project] = self._find_dominant(project)
@@ -95,7 +96,7 @@ class Shares:
         return most / (quota.weight if quota is not None else 1.0)
 
     def slots_allowed(self, task_class: TaskClass) -> int | None:
-        """Return how many more lanes of a class the project's quota allows; None for no bound."""
+        """Return how many more slots of a class the project's quota allows; None if it has no limit."""
         quota = self._quotas.get(task_class.project)
         if quota is None or not quota.limits:
             return None
@@ -109,7 +110,7 @@ class Shares:
         return max(0, min(rooms)) if rooms else None
 
     def exceeded(self, task_class: TaskClass) -> dict[str, float]:
-        """Return by how much one more lane of a class would exceed each limit of its project's quota."""
+        """Return by how much one more slot of a class would exceed each limit of its project's quota."""
         quota = self._quotas.get(task_class.project)
         if quota is None:
             return {}

@@ -1,8 +1,8 @@
 """How to choose among the nodes that fit: one score a strategy, and the lowest goes first.
 
 A strategy is *steady* when giving a node work never improves its score: its candidates can then be judged again
-when they come up, and not whenever something has changed. `fixed` is what of the score does not change with what
-the node holds: it is worked out once for a shape of task.
+when they come up, and not after every change. `fixed` is the part of the score that does not depend on the load of
+the node: it is computed once per node and heap.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from helix_ray.core.placement.node import Node
 from helix_ray.core.state import TaskClass
 
 Name = Literal["round_robin", "load_balanced", "capability_based", "pack", "spread"]
-# A task may also leave it to somebody.
+# A task may also ask to be placed by hand.
 OfTask = Literal[Name, "manual"]
 Score = tuple[float, ...]
-# Every node has these: having more than is asked for says nothing about how special it is.
+# Every node has these: having more of them than is asked for does not make a node special.
 COMMON_RESOURCES = frozenset({"cpu", "memory_mb", "gpu_memory_mb"})
 
 
@@ -28,7 +28,7 @@ def _nothing(node: Node, task_class: TaskClass) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A named way to order nodes; `summary` is for people, `score` takes a node and its fixed part."""
+    """A named order of nodes. `summary` is for users; `score` takes a node and the fixed part of its score."""
 
     name: Name
     summary: str
@@ -46,10 +46,10 @@ def _by_utilisation(node: Node, fixed: float) -> Score:
 
 
 def surplus(node: Node, task_class: TaskClass) -> float:
-    """Return how much a node has that a class does not ask for and others may: devices and resources of its own,
-    capabilities, and labels that some task has asked for."""
+    """Return how many special things a node has that a class does not ask for and other classes may: devices, custom
+    resources, capabilities, and labels that some task has asked for."""
     beyond = len(node.capabilities) - len(task_class.capabilities)
-    # Loops: sums over generators take twice as long, and this is asked of every node when a heap is made.
+    # Loops: sums over generators take twice as long, and this runs for every node when a heap is built.
     for name, amount in node.capacity.items():
         if name not in COMMON_RESOURCES and amount > 0 and name not in dict(task_class.demand):
             beyond += 1

@@ -1,9 +1,9 @@
-"""Devices are things, not amounts: half of one and half of another is no whole one.
+"""Devices are things, not amounts: half of one device and half of another do not make a whole one.
 
-Ray gives out accelerators one by one: a task has some of them whole, or a share of one. Several shares go to the
-device that is in use most and still has room. A sum says more than that: three tasks with 0.6 GPU each leave 2.2 of
-four, of which one can be had whole. Which share is on which device only Ray knows; here the largest go first, each to
-the fullest device that takes it.
+Ray allocates accelerators one by one: a task gets whole devices, or a fraction of one. Fractions are packed onto the most
+used device that still fits them. A sum is not enough to see what is free: three tasks with 0.6 GPU each leave 2.2 of four
+GPUs, but only one whole GPU. Only Ray knows which fraction is on which device; here the largest are packed first, each onto
+the most used device that fits it (best fit decreasing).
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import floor
 
-# What Ray counts in devices (`get_all_accelerator_resource_names` of 2.60), in our names.
+# What Ray counts as devices (`get_all_accelerator_resource_names` of 2.60), in our names.
 UNIT_RESOURCES = frozenset(
     {"gpu", "npu", "TPU", "neuron_cores", "HPU", "FURIOSA", "RBLN", "MBLT", "TTNPU"}
 )  # fmt: skip
-# What every node with any of these can do, as the API reference has it.
+# The capability of every node with any of these, as the API reference names it.
 ACCELERATION = "ai_acceleration"
-# Ray counts in ten-thousandths; less than one of them is refused, the rest is cut off.
+# Ray counts in ten-thousandths; a smaller amount is rejected, and further digits are cut off.
 AMOUNT_MIN = 0.0001
 EPSILON = 1e-6
 DECIMALS = 6
 
 
 def capabilities_of(resources: Mapping[str, float | bool | None]) -> set[str]:
-    """Return what a node or worker with such resources is capable of: its kinds of devices by name, and ACCELERATION."""
+    """Return the capabilities that follow from resources: the kinds of devices by name, and ACCELERATION."""
     kinds = {name.lower() for name, amount in resources.items() if name in UNIT_RESOURCES and amount}
     return {*kinds, ACCELERATION} if kinds else kinds
 
 
 def impossible(name: str, amount: float) -> str | None:
-    """Return why nobody could ever hold such an amount of a resource; None when it is an amount."""
+    """Return why an amount of a resource is invalid on any node; None if it is valid."""
     if 0 < amount < AMOUNT_MIN:
         return f"it must be at least {AMOUNT_MIN}"
     if name in UNIT_RESOURCES and amount > 1 and amount != int(amount):
@@ -41,31 +41,31 @@ def impossible(name: str, amount: float) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What is left of one kind of device: `whole` ones, and `gaps`: the free parts of those that are shared."""
+    """What is left of one kind of device: the number of `whole` ones, and `gaps`, the free fractions of shared ones."""
 
     whole: int
     gaps: tuple[float, ...] = ()
 
     def slots(self, amount: float) -> int:
-        """Return how many tasks that ask for so much of it fit."""
+        """Return how many tasks that ask for this amount fit."""
         if amount >= 1:
             return max(0, self.whole) // int(amount)
         shared = sum(int((gap + EPSILON) / amount) for gap in self.gaps)
         return max(0, self.whole) * int((1 + EPSILON) / amount) + shared
 
     def largest(self) -> float:
-        """Return the most that one task can have of it."""
+        """Return the largest amount that one task can get."""
         return float(self.whole) if self.whole > 0 else max(self.gaps, default=0.0)
 
 
 def left_of(total: float, used: Iterable[tuple[float, int]]) -> Units:
-    """Return what is left of so many devices after uses of (amount, how often)."""
+    """Return what is left of `total` devices after uses, given as (amount, how often)."""
     whole = floor(total + EPSILON)
     shares: list[tuple[float, int]] = []
     for amount, count in used:
-        # What others use comes as a sum: so many devices, and a share of one.
+        # External usage comes as a sum: a number of whole devices, and a fraction of one.
         if count <= 0:
-            # More tasks ended on trial than there were lanes: short ones share a lane.
+            # More tasks were ended on trial than there were slots, because short ones share a slot.
             continue
         devices = int(amount + EPSILON)
         whole -= devices * count
@@ -85,7 +85,7 @@ def left_of(total: float, used: Iterable[tuple[float, int]]) -> Units:
 
 
 def _alike(whole: int, share: float, count: int) -> Units:
-    """Return what is left after so many shares of one size, which is most of what there is: no need to try them out."""
+    """Return what is left after `count` equal fractions: the common case, computed without packing them one by one."""
     each = int((1.0 + EPSILON) / share)
     full, begun = divmod(count, each)
     gaps = [round(1.0 - each * share, DECIMALS)] * full

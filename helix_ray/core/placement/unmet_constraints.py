@@ -1,8 +1,8 @@
-"""Why a task does not fit, as data: per node the failing dimensions and by how much, and the smallest change that helps.
+"""Why a task does not fit, as data: per node the unmet constraints and by how much, and the smallest change that helps.
 
-A *misfit* is one dimension of one node. It is *never* where the node would not do even with nothing else on it, and
-otherwise a matter of waiting. The smallest change is the misfits of the node that has the fewest: since every other
-node has at least as many, no part of it can be left out.
+An *unmet constraint* is one dimension of one node. It is *never* met if the empty node would not meet it either; otherwise
+the task is waiting for it. The smallest change is the set of unmet constraints of the node that has the fewest: every
+other node has at least as many, so no part of that change can be left out.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from helix_ray.core.placement.fit import DRAINING
 from helix_ray.core.placement.node import EPSILON, FREE_SLOTS_MAX, Node
 from helix_ray.core.state import TaskClass
 
-# Amounts are told to so many decimals: Ray counts in ten-thousandths.
+# Decimals of the amounts shown: Ray counts in ten-thousandths.
 DECIMALS = 4
 ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class UnmetConstraint:
-    """One reason why a class has no room on a node. `deficit` is None where there is no amount to it."""
+    """One reason why a class does not fit on a node. `deficit` is None if the dimension has no amount."""
 
     dimension: str
     asked: Any
@@ -42,14 +42,14 @@ class UnmetConstraint:
 
 
 def unmet_constraints(node: Node, task_class: TaskClass, prefetch: int = 1) -> list[UnmetConstraint]:
-    """Return every dimension in which a class does not fit on a node now; none when it does."""
-    found = [*_closed(node), *_capabilities(node, task_class), *_labels(node, task_class)]
+    """Return every constraint of a class that a node does not meet now; empty if the class fits."""
+    found = [*_unschedulable(node), *_capabilities(node, task_class), *_labels(node, task_class)]
     if node.rest(task_class, prefetch) == 0:
         found += _resources(node, task_class)
     return found
 
 
-def _closed(node: Node) -> Iterable[UnmetConstraint]:
+def _unschedulable(node: Node) -> Iterable[UnmetConstraint]:
     if node.unschedulable:
         yield UnmetConstraint("node", "open", node.unschedulable, None, never=False)
 
@@ -84,40 +84,40 @@ def _rounded(amount: float) -> float:
 def changes_for(
     node: Node, task_class: TaskClass, found: Sequence[UnmetConstraint]
 ) -> list[dict[str, Any]] | None:
-    """Return what would have to change so that a class fits on a node now; None where only waiting helps."""
+    """Return the changes to a task that would make it fit on a node now; None if it can only wait."""
     changes: list[dict[str, Any]] = []
-    for misfit in found:
-        kind, _, name = misfit.dimension.partition(".")
+    for unmet in found:
+        kind, _, name = unmet.dimension.partition(".")
         if kind == "capabilities":
             changes.append({"change": "drop_capability", "name": name})
         elif kind == "labels":
-            changes.append({"change": "drop_label", "name": name, "value": misfit.asked})
+            changes.append({"change": "drop_label", "name": name, "value": unmet.asked})
         elif kind == "resources":
-            changes.append(_reduction(node, name, misfit))
-        elif kind == "node" and misfit.has == DRAINING:
+            changes.append(_reduction(node, name, unmet))
+        elif kind == "node" and unmet.has == DRAINING:
             changes.append({"change": "undrain", "node": node.id})
         else:
             return None
     return changes
 
 
-def _reduction(node: Node, name: str, misfit: UnmetConstraint) -> dict[str, Any]:
-    # Rounded down, so that what is asked for then is there.
+def _reduction(node: Node, name: str, unmet: UnmetConstraint) -> dict[str, Any]:
+    # Rounded down, so that the reduced amount is really free.
     to = max(0.0, int(node.largest(name) * 10**DECIMALS + ROUNDING) / 10**DECIMALS)
-    return {"change": "reduce", "resource": name, "to": to, "by": _rounded(misfit.asked - to)}
+    return {"change": "reduce", "resource": name, "to": to, "by": _rounded(unmet.asked - to)}
 
 
 def smallest_change(
     judged: Iterable[tuple[Node, Sequence[UnmetConstraint]]], task_class: TaskClass
 ) -> tuple[Node, list[dict[str, Any]]] | None:
-    """Return the node that needs the fewest changes (then: the least of them), and these; None without such a node.
+    """Return the node that needs the fewest changes (then the smallest ones), and the changes; None if there is none.
 
-    `judged` are nodes with all their misfits.
+    `judged` are nodes with all their unmet constraints.
     """
     best: tuple[tuple[int, float, int], Node, list[dict[str, Any]]] | None = None
     for node, found in judged:
         if best is not None and len(found) > best[0][0]:
-            # A misfit costs a change: it has more of them.
+            # Each unmet constraint costs one change: this node cannot be better.
             continue
         changes = changes_for(node, task_class, found)
         if changes is None:
@@ -129,15 +129,15 @@ def smallest_change(
 
 
 def _weight(changes: Sequence[Mapping[str, Any]], found: Sequence[UnmetConstraint]) -> float:
-    """Return how much of what was asked for is given up; all of it for what has no amount."""
+    """Return how much of the request is given up: the sum of fractions, with 1 for a constraint without an amount."""
     return sum(
-        change["by"] / misfit.asked if change["change"] == "reduce" else 1.0
-        for change, misfit in zip(changes, found, strict=True)
+        change["by"] / unmet.asked if change["change"] == "reduce" else 1.0
+        for change, unmet in zip(changes, found, strict=True)
     )
 
 
 def applied(spec: Mapping[str, Any], changes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a task's spec after changes to it; those that are about something else leave it as it is."""
+    """Return the spec of a task after these changes; changes that do not concern the task leave it as it is."""
     changed = dict(spec)
     for change in changes:
         if change["change"] == "drop_capability":
@@ -154,7 +154,7 @@ def applied(spec: Mapping[str, Any], changes: Iterable[Mapping[str, Any]]) -> di
 
 
 def changed_class(task_class: TaskClass, changes: Iterable[Mapping[str, Any]]) -> TaskClass:
-    """Return a class after changes to its tasks."""
+    """Return the class of a task after these changes."""
     demand, capabilities, labels = (
         dict(task_class.demand),
         list(task_class.capabilities),

@@ -39,7 +39,7 @@ def test_what_cannot_be_saved_is_saved_later_and_said_once(
     store.close()
     assert sorted(UseStore(path).load()) == [Row("user:ada", 10.0, 5), Row("user:bob", 11.0, 1)]
     said = [record.message for record in caplog.records]
-    assert sum("counted in memory" in line for line in said) == 1
+    assert sum("counting requests in memory" in line for line in said) == 1
     assert sum("written again" in line for line in said) == 1
 
 

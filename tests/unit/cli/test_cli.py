@@ -64,11 +64,11 @@ def test_an_error_is_one_line() -> None:
         (["task", "submit", "--nope"], 2, "helix: USAGE: No such option: --nope"),
         (["task", "nope"], 2, "helix: USAGE: No such command 'nope'."),
         (["task"], 2, "helix: USAGE: Missing command."),
-        (["task", "submit"], 2, "needs a --title"),
+        (["task", "submit"], 2, "must have a --title"),
         (["task", "submit", "--command", "a", "--function", "m:f"], 2, "cannot be used together"),
         (["task", "submit", "-t", "x", "--arg", "1"], 2, "--arg can only be used with --function"),
         (["task", "submit", "--function", "m:f", "--arg", "x"], 2, "'x' is not valid JSON"),
-        (["task", "submit", "--command", "a", "--resources", "cpu"], 2, "not of the form name=value"),
+        (["task", "submit", "--command", "a", "--resources", "cpu"], 2, "not in the form name=value"),
         (["task", "submit", "--command", "a", "--priority", "urgent"], 2, "urgent"),
         (["task", "submit", "--file", "/nowhere.json"], 2, "/nowhere.json cannot be read"),
         (["task", "submit", "--command", "a", "--gang"], 2, "--gang: can only be used with --shards"),
@@ -102,7 +102,7 @@ def test_no_server_is_exit_code_7(
     monkeypatch.setenv("HELIX_TOKEN", "x")
     assert helix("task", "list") == 7
     (line,) = lines(capsys)
-    assert line.startswith("helix: UNREACHABLE: http://127.0.0.1:9/api/v1 does not respond")
+    assert line.startswith("helix: UNREACHABLE: cannot reach http://127.0.0.1:9/api/v1")
 
 
 def test_a_token_goes_to_its_own_server_only(

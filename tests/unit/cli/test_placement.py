@@ -14,12 +14,12 @@ MISFIT = {"dimension": "resources.cpu", "asked": 4.0, "has": 1.0, "deficit": 3.0
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"change": "reduce", "resource": "cpu", "to": 1.5, "by": 2.5}, "ask for 1.5 cpu instead of 4"),
+        ({"change": "reduce", "resource": "cpu", "to": 1.5, "by": 2.5}, "request 1.5 cpu instead of 4"),
         (
             {"change": "drop_label", "name": "zone", "value": "b"},
-            "do not ask for the label zone=b",
+            "do not request the label zone=b",
         ),
-        ({"change": "drop_capability", "name": "npu"}, "do not ask for the capability npu"),
+        ({"change": "drop_capability", "name": "npu"}, "do not request the capability npu"),
         ({"change": "fewer_shards", "to": 2, "by": 3}, "start 2 shards together instead of 5"),
         (
             {"change": "raise_quota", "project_id": "p", "resource": "cpu", "by": 2.0},
@@ -61,8 +61,8 @@ def test_why_not_says_what_would_help() -> None:
     }
     assert list(placement._why_not("task-1", answer)) == [
         "helix: task-1 does not fit on any node now: 2 of 3 nodes can run it but are busy now",
-        "  resources.cpu: 2 nodes cannot now",
-        "  labels.zone: 1 node could never do",
-        "  smallest change: ask for 1 cpu instead of 4 (fits on b then)",
+        "  resources.cpu: 2 nodes cannot fit it now",
+        "  labels.zone: 1 node can never fit it",
+        "  smallest change: request 1 cpu instead of 4, which makes it fit on b",
         "  expected capacity: b in 12 s (until then it lacks cpu=3)",
     ]

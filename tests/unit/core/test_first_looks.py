@@ -9,7 +9,7 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.liveness import Liveness
 from helix_ray.core.orders import OrderBody
 from helix_ray.core.placement import STRATEGIES, Fleet, Node, plan
-from helix_ray.core.placement.kept import TrackedFleet
+from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.state import TaskClass, class_of
 from helix_ray.followers import scheduler as scheduler_module
 from helix_ray.followers.base import News

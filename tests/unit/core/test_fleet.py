@@ -10,11 +10,11 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.liveness import Liveness
 from helix_ray.core.orders import DrainWorker, LoseWorker, RetireWorkers
 from helix_ray.core.placement import STRATEGIES, Fleet, Node, Rules, fleet, place
-from helix_ray.core.placement import kept as kept_fleet
+from helix_ray.core.placement import tracked as tracked_module
 from helix_ray.core.placement.estimate import completion, queued_ahead, remaining_s, when_free
 from helix_ray.core.placement.fit import unschedulable_why
-from helix_ray.core.placement.kept import TrackedFleet
 from helix_ray.core.placement.node import SLOT_TASKS_MAX, prefetch_for
+from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import ReadyQueue, Task, TaskClass, Worker, class_of
 from helix_ray.core.waits import GAP_S, WaitLog
@@ -161,7 +161,7 @@ def test_a_look_is_at_those_that_have_changed(monkeypatch: pytest.MonkeyPatch) -
         looked.append(worker.id)
         return unschedulable_why(worker, now)
 
-    monkeypatch.setattr(kept_fleet, "unschedulable_why", noting)
+    monkeypatch.setattr(tracked_module, "unschedulable_why", noting)
     stage = Harmony()
     for i in range(20):
         stage.add_node(f"worker-{i:02}")
@@ -192,7 +192,7 @@ def test_depths_do_not_follow_every_small_move() -> None:
 
 def test_depths_of_forgotten_classes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """What neither waits nor runs is looked up in the durations."""
-    monkeypatch.setattr(kept_fleet, "PREFETCHES_MAX", 0)
+    monkeypatch.setattr(tracked_module, "PREFETCHES_MAX", 0)
     stage = Stage()
     stage.add_node()
     (task_id,) = stage.submit(spec(run=FUNCTION))
@@ -203,7 +203,7 @@ def test_depths_of_forgotten_classes_are_dropped(monkeypatch: pytest.MonkeyPatch
         assert kept.prefetch(task_class) == prefetch_for("function", average_s)
 
 
-def test_what_was_tried_on_a_kept_fleet_is_undone_at_the_next_look() -> None:
+def test_what_was_tried_on_a_tracked_module_is_undone_at_the_next_look() -> None:
     """Loads, closed nodes and turns are as the state has them, for each that asks."""
     stage = Stage()
     for i in range(3):

@@ -8,7 +8,7 @@ from helix_ray.core import orders as o
 from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode
-from helix_ray.core.placement.fit import FLAPS_MIN, QUARANTINE_S, rests_until
+from helix_ray.core.placement.fit import FLAPS_MIN, QUARANTINE_S, quarantined_until
 from tests.unit.core.harmony_stage import Harmony
 from tests.unit.core.stage import (
     ADMIN,
@@ -96,7 +96,7 @@ def test_a_node_that_keeps_going_away_rests() -> None:
     assert stage.task(task_id).status == "running"
     worker = stage.state.workers[NODE]
     worker.lost_at = [0.0, 10.0, 5000.0]
-    assert rests_until(worker) == 0.0
+    assert quarantined_until(worker) == 0.0
 
 
 def test_an_explanation_says_what_would_help_and_when() -> None:

@@ -42,7 +42,7 @@ def test_an_empty_list_allows_nothing() -> None:
 @pytest.mark.parametrize("text", ["os", "os:*:x", "*:*", "os.*:system", "_os:x", "os:_x", "os:a.b", "a..b:c"])
 def test_malformed_lists_are_refused(text: str) -> None:
     """A typing error in the list does not pass silently."""
-    with pytest.raises(ValueError, match="not of the form"):
+    with pytest.raises(ValueError, match="not in the form"):
         Allow.parse(text)
 
 

@@ -49,7 +49,7 @@ def test_functions_by_name(node: Any) -> None:
         ("object", "result.a[1]: type object cannot be represented in JSON"),
         ("key", "result.a: key 1 is of type int"),
         ("numpy_nan", "result[0][1]: inf cannot be represented in JSON"),
-        ("huge", "result: an integer does not fit in 64 bits"),
+        ("huge", "result: the integer does not fit in 64 bits"),
     ],
 )
 def test_results_that_are_no_json(node: Any, kind: str, words: str) -> None:

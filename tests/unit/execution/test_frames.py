@@ -53,9 +53,9 @@ def test_messages_survive_any_cut(chunk_bytes: int) -> None:
 
 def test_limits() -> None:
     """A frame above the limit is refused by both ends, by its header alone."""
-    with pytest.raises(FrameError, match="at most 10"):
+    with pytest.raises(FrameError, match="the limit is 10"):
         encode(MESSAGES[1], frame_bytes_max=10)
-    with pytest.raises(FrameError, match="at most 10"):
+    with pytest.raises(FrameError, match="the limit is 10"):
         FrameReader(frame_bytes_max=10).feed(HEADER.pack(11))
 
 

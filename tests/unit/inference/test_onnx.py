@@ -85,17 +85,17 @@ HUGE_CLAIM = (
     [
         ([[0.0] * 8] * 8, "input 'rows': the model expects [batch, 8, 8], not [8, 8]"),
         ([[[0.0] * 8] * 7], "the model expects [batch, 8, 8], not [1, 7, 8]"),
-        ([[[0.0] * 8] * 7 + [[0.0] * 7]], "ragged"),
+        ([[[0.0] * 8] * 7 + [[0.0] * 7]], "equal lengths"),
         ([[["a"] * 8] * 8], "the model expects float32, not text"),
         ([[[True] * 8] * 8], "the model expects float32, not true/false"),
         ([[[None] * 8] * 8], "the model expects float32, not mixed values"),
         ([[[10**400] * 8] * 8], "the model expects float32, not"),
-        (None, "nested lists are wanted, not NoneType"),
+        (None, "must be nested lists, not NoneType"),
         ({"cols": []}, "unknown inputs: cols; the model's inputs are rows"),
         ({}, "missing inputs: rows"),
         ({"rows": {"png": ""}}, "npy_base64"),
-        ({"npy_base64": "not base64!"}, "no base64"),
-        ({"npy_base64": 3}, "no base64"),
+        ({"npy_base64": "not base64!"}, "not valid base64"),
+        ({"npy_base64": 3}, "not valid base64"),
         ({"npy_base64": base64.b64encode(b"PK\x03\x04").decode()}, "not a .npy file"),
         ({"npy_base64": base64.b64encode(HUGE_CLAIM).decode()}, "but the data has another size"),
         (npy(np.zeros((1, 8, 8))), "the model expects float32, not float64"),
@@ -170,13 +170,13 @@ def test_model_files_that_are_not_taken(tmp_path: Path) -> None:
     """Too large, truncated, or with weights in other files: refused before ONNX Runtime sees them."""
     model = (DEFAULT_ROOT / "digits_resnet20.onnx").read_bytes()
     (tmp_path / "large.onnx").write_bytes(model)
-    with pytest.raises(BadModelFile, match="at most 1000"):
+    with pytest.raises(BadModelFile, match="the limit is 1000"):
         ModelStore(tmp_path, model_bytes_max=1000).session("large")
     (tmp_path / "cut.onnx").write_bytes(model[:-1000])
     with pytest.raises(BadModelFile, match="ends too early"):
         ModelStore(tmp_path).session("cut")
     (tmp_path / "outside.onnx").write_bytes(external_model())
-    with pytest.raises(BadModelFile, match=r"keeps weights in other files \(w\)"):
+    with pytest.raises(BadModelFile, match=r"stores weights in other files \(w\)"):
         ModelStore(tmp_path).session("outside")
     (tmp_path / "empty.onnx").write_bytes(b"")
     with pytest.raises(BadModelFile, match="cannot be loaded"):

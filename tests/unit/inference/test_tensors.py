@@ -37,11 +37,11 @@ def test_lists_of_every_type(value: list[Any], dtype: str) -> None:
     ("value", "dtype", "words"),
     [
         ([0, 256], "uint8", "the model expects uint8, not integers 0 to 256"),
-        ([-1], "uint64", "integers -1 to -1 given"),
+        ([-1], "uint64", "not integers -1 to -1"),
         ([1.5], "int64", "the model expects int64, not fractions"),
         ([1], "bool", "the model expects bool, not integers 1 to 1"),
         ([1], "str", "the model expects text"),
-        ([1, "a"], "float32", "text given"),
+        ([1, "a"], "float32", "not text"),
         ({"a": [1]}, "int64", "unknown inputs: a"),
     ],
 )

@@ -61,7 +61,7 @@ def test_a_lost_log_is_noticed_and_left_alone(data: Path, tmp_path: Path) -> Non
     left = crashed(data, tmp_path / "crashed")
     (left / "journal.sqlite-wal").unlink()
     with pytest.raises(
-        JournalDamaged, match=r"facts 21 to 40 were acknowledged and are missing .*remove HEAD"
+        JournalDamaged, match=r"facts 21 to 40 were acknowledged but are missing .*remove HEAD"
     ):
         SqliteJournal(left, KEY)
 
@@ -93,7 +93,7 @@ def test_removing_head_accepts_the_loss(data: Path, tmp_path: Path) -> None:
 def test_an_old_copy_put_back_is_noticed(data: Path) -> None:
     """A whole journal, but of another history than the one that was acknowledged."""
     run_sql(data, "UPDATE facts SET subject = 'task-another' WHERE seq = 20")
-    with pytest.raises(JournalDamaged, match="facts up to 20 are not those that were acknowledged"):
+    with pytest.raises(JournalDamaged, match="facts up to 20 differ from those that were acknowledged"):
         SqliteJournal(data, KEY)
 
 
@@ -136,7 +136,7 @@ def test_a_changed_node_breaks_the_tree(data: Path, harm: str) -> None:
     journal.append(facts(21, 700))
     journal.close()
     run_sql(data, harm)
-    with pytest.raises(JournalDamaged, match=r"node 0 of level|facts 1 to 512 is not what"):
+    with pytest.raises(JournalDamaged, match=r"node 0 of level|facts 1 to 512 was changed"):
         SqliteJournal(data, KEY)
 
 
@@ -230,7 +230,7 @@ def test_only_two_snapshots_are_kept(data: Path) -> None:
         journal.save_snapshot(Snapshot(seq, 1, {}))
     rows = journal._connection().execute("SELECT seq FROM snapshots ORDER BY seq").fetchall()
     assert rows == [(6,), (7,)]
-    with pytest.raises(ValueError, match="does not have"):
+    with pytest.raises(ValueError, match="not in the journal"):
         journal.save_snapshot(Snapshot(99, 1, {}))
     journal.close()
 
@@ -248,7 +248,7 @@ def test_the_start_checks_the_tail_and_verify_checks_all(data: Path) -> None:
     assert journal.verify(from_seq=257) == 344
     journal.close()
     run_sql(data, "UPDATE facts SET subject = 'task-2' WHERE seq = 550")
-    with pytest.raises(JournalDamaged, match="facts up to 600 are not those"):
+    with pytest.raises(JournalDamaged, match="facts up to 600 differ from those"):
         SqliteJournal(data, KEY)
 
 

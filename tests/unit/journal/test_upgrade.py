@@ -91,7 +91,7 @@ def test_an_older_release_can_read_what_tells_it_to_stop(data: Path) -> None:
     [
         ("UPDATE facts SET actor = 'mallory' WHERE seq = 7", "fact 7 was changed after it was written"),
         ("DELETE FROM facts WHERE seq = 7", "facts 7 to 7 are missing"),
-        ("DELETE FROM facts WHERE seq > 40", "were acknowledged and are missing"),
+        ("DELETE FROM facts WHERE seq > 40", "were acknowledged but are missing"),
     ],
 )
 def test_what_is_damaged_is_not_upgraded(data: Path, harm: str, said: str) -> None:

@@ -62,7 +62,7 @@ def test_what_is_declared_comes_first_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("name", "capabilities", "resources", "said"),
     [
-        ("Host 1", [], [], "cannot be a node's name"),
+        ("Host 1", [], [], "is not a valid node name"),
         ("host1", ["two_words"], [], "--capability two_words"),
         ("host1", [], ["NPU"], "NAME=AMOUNT"),
         ("host1", [], ["NPU=-1"], "NAME=AMOUNT"),

@@ -44,7 +44,7 @@ def test_a_fatal_reason_ends_the_head(tmp_path: Path, capsys: pytest.CaptureFixt
     """The reason is there: exit code 1, and one line with it."""
     (tmp_path / FATAL_FILE).write_text("JournalDamaged: fact 7 is missing\n")
     assert head(tmp_path)._keep_api() == EXIT_FATAL
-    assert "the API cannot go on: JournalDamaged: fact 7 is missing" in capsys.readouterr().err
+    assert "the API cannot continue: JournalDamaged: fact 7 is missing" in capsys.readouterr().err
 
 
 def test_any_other_end_starts_the_api_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,7 +224,7 @@ class TestKeys:
         path = tmp_path / KEY_FILE
         path.write_bytes(content)
         path.chmod(0o600)
-        with pytest.raises(KeyFileUnsafe, match="does not hold signing keys"):
+        with pytest.raises(KeyFileUnsafe, match="does not contain signing keys"):
             load_or_create_key(tmp_path)
 
     def test_after_a_rotation_both_keys_verify_and_the_fresh_one_signs(self, clock: Clock) -> None:
@@ -240,7 +240,7 @@ class TestKeys:
     def test_a_short_secret_or_a_missing_current_key_is_a_mistake(self) -> None:
         with pytest.raises(ValueError, match="at least 32 bytes"):
             KeyRing("a", {"a": b"short"})
-        with pytest.raises(ValueError, match="not in the ring"):
+        with pytest.raises(ValueError, match="not in the key ring"):
             KeyRing("a", {"b": SECRET})
 
 

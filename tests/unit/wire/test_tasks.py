@@ -22,7 +22,7 @@ from helix_ray.wire.tasks import TASK_UPDATE
 )
 def test_pickled_objects_do_not_come_over_rest(report: dict[str, Any]) -> None:
     """A program inside the cluster would unpickle them when it asks for the result: that is running them."""
-    with pytest.raises(ValidationError, match="inside the cluster only"):
+    with pytest.raises(ValidationError, match="only from inside the cluster"):
         TASK_UPDATE.validate_python({"status": "failed", **report})
 
 

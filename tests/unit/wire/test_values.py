@@ -50,8 +50,8 @@ def test_depth_is_bounded_with_room_for_what_is_put_around_it(leaf: Any) -> None
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        (2**64, "^the integer is beyond 64 bits"),
-        ([[-(2**63) - 1]], "^0.0: the integer is beyond 64 bits"),
+        (2**64, "^the integer does not fit in 64 bits"),
+        ([[-(2**63) - 1]], "^0.0: the integer does not fit in 64 bits"),
         ({"a": ["\ud800"]}, "^a.0: the text is not valid Unicode"),
         ({"\ud800": 1}, r"^\\ud800: the key is not valid Unicode"),
         ([[{1, 2}]], "^0.0: a value of type set"),

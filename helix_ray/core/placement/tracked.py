@@ -1,7 +1,7 @@
-"""The node workers of a state as a fleet that is brought up to date before each look, not made anew.
+"""The node workers of a state as a fleet that is brought up to date before each use, not rebuilt.
 
-A look costs what facts and heartbeats have touched since the last one. Its user may try things on the fleet: what the
-user changed is either on its way into the state, and looked at again (`doubt`), or undone by the next `untouched`.
+An update costs as much as facts and heartbeats have changed since the last one. The caller may change the fleet on trial:
+what it changed either becomes part of the state and is recomputed (`invalidate`), or is undone by the next `pristine`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from helix_ray.core.placement.fleet import Fleet, Mark
 from helix_ray.core.placement.node import Node, prefetch_by
 from helix_ray.core.state import State, TaskClass, Worker
 
-# Depths of classes that neither wait nor run any more.
+# Prefetches in memory; beyond this, those of classes that do not run are dropped.
 PREFETCHES_MAX = 10_000
 
 
 class TrackedFleet:
-    """Follows one state at a time; another one is followed from its start."""
+    """Follows one state at a time; a different state object is followed from its start."""
 
     def __init__(self) -> None:
         self._follow(None)
@@ -29,20 +29,20 @@ class TrackedFleet:
         self._state = state
         self._prefetches: dict[TaskClass, int] = {}
         self._fleet = Fleet((), self.prefetch)
-        # The workers that the fleet's nodes are of: one that registers again is another.
+        # The worker object behind each node of the fleet: a worker that registers again is a different object.
         self._seen: dict[str, Worker] = {}
-        # Up to where the changes of state and liveness are in the fleet.
+        # How many changes of the state and of liveness the fleet already reflects.
         self._state_seen: int | None = None
         self._liveness_seen = 0
-        # Nodes that were there when it began to follow, and were not looked at yet.
+        # Nodes that existed at the start and have not been read yet.
         self._coming: deque[str] = deque()
         self._invalid: set[str] = set()
-        # Nodes that are used again after a while, although nothing is told of them.
+        # Nodes whose quarantine ends with time, without any fact or heartbeat: they are recomputed in every update.
         self._quarantined: set[str] = set()
         self._mark: Mark | None = None
 
     def prefetch(self, task_class: TaskClass) -> int:
-        """Return how many tasks of a class one lane may hold."""
+        """Return the prefetch of a class."""
         known = self._prefetches.get(task_class)
         return self._prefetch_now(task_class) if known is None else known
 
@@ -50,13 +50,13 @@ class TrackedFleet:
         return 1 if self._state is None else prefetch_by(self._state.durations, task_class)
 
     def invalidate(self, node_ids: Iterable[str]) -> None:
-        """Look at nodes again next time: what was done to them may not come true."""
+        """Recompute these nodes in the next update: what the caller changed on them may not be committed."""
         self._invalid.update(node_ids)
 
     def refreshed(self, state: State, liveness: Liveness, now: float, new_max: int | None = None) -> Fleet:
         """Return the nodes that are not lost, as they are now (epoch seconds).
 
-        With `new_max` the first look is made in steps of so many nodes: it is not `whole` before the last.
+        With `new_max` the first update is made in steps of so many nodes: the fleet is not `whole` before the last one.
         """
         if state is not self._state:
             self._follow(state)
@@ -71,7 +71,7 @@ class TrackedFleet:
         return self._fleet
 
     def pristine(self, state: State, liveness: Liveness, now: float) -> Fleet:
-        """Return the nodes as they are now, without what the last user has changed."""
+        """Return the nodes as they are now, without what the last caller has changed."""
         if self._mark is not None and state is self._state:
             for node in self._fleet.changed_since(self._mark):
                 self._restore(node, state, now)
@@ -88,18 +88,18 @@ class TrackedFleet:
 
     @property
     def whole(self) -> bool:
-        """Say whether every node was looked at since the start."""
+        """Say whether every node has been read since the start."""
         return not self._coming
 
     def _dirty(self, state: State, liveness: Liveness, new_max: int | None) -> Iterable[str]:
-        """Return whom to look at again, those of longest ago first."""
+        """Return the workers to recompute, those that changed first at the front."""
         if self._state_seen is None:
-            self._coming, told, heard = deque(state.workers), [], []
+            self._coming, changed, heard = deque(state.workers), [], []
         else:
-            told, heard = state.dirty.since(self._state_seen), liveness.dirty.since(self._liveness_seen)
+            changed, heard = state.dirty.since(self._state_seen), liveness.dirty.since(self._liveness_seen)
         steps = len(self._coming) if new_max is None else min(new_max, len(self._coming))
         come = [self._coming.popleft() for _ in range(steps)]
-        dirty = [*come, *reversed(told), *reversed(heard)]
+        dirty = [*come, *reversed(changed), *reversed(heard)]
         again = sorted(self._invalid | self._quarantined)
         self._state_seen, self._liveness_seen = state.dirty.count, liveness.dirty.count
         self._invalid.clear()
@@ -129,7 +129,7 @@ class TrackedFleet:
             self._fleet.changed(node)
 
     def _update_prefetches(self, state: State) -> None:
-        """Follow the durations, but not every small move: a change of depth is a change of every node that runs it."""
+        """Follow the measured durations, but only when a prefetch doubles or halves: every change recomputes all nodes of the class."""
         moved: set[TaskClass] = set()
         for task_class in {*state.ready, *self._fleet.slots}:
             wanted, known = self._prefetch_now(task_class), self._prefetches.get(task_class, 0)
