@@ -54,7 +54,7 @@ def _from_file(settings: Settings) -> str:
 def _checked(password: str, source: str) -> str:
     if not PASSWORD_CHARS_MIN <= len(password) <= PASSWORD_CHARS_MAX:
         raise BadPassword(
-            f"{source}: a password must have {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters, "
+            f"{source}: a password must have {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters; "
             f"this one has {len(password)}"
         )
     if check_rules(password) is not None:

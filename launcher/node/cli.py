@@ -112,7 +112,10 @@ def _add_start_flags(start: argparse.ArgumentParser) -> None:
     start.add_argument("--port", type=int, default=PORT, help=f"port port of the head ({PORT})")
     start.add_argument("--api-host", help="address of the API (default: the node's)")
     start.add_argument(
-        "--api-port", type=int, default=API_PORT, help=f"port port of the API ({API_PORT}); the same on every node"
+        "--api-port",
+        type=int,
+        default=API_PORT,
+        help=f"port port of the API ({API_PORT}); the same on every node",
     )
     start.add_argument("--tls-cert", help="PEM certificate chain of the API")
     start.add_argument("--tls-key", help="PEM key of the certificate")

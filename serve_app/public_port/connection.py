@@ -298,7 +298,11 @@ class Connection(HttpToolsProtocol):
             return
         details = {"waited_for": what, "limit_s": limit_s}
         self._refuse(
-            Rejected(ErrorCode.REQUEST_TIMEOUT, f"The {what} of the request took too long to arrive to arrive", details)
+            Rejected(
+                ErrorCode.REQUEST_TIMEOUT,
+                f"The {what} of the request took too long to arrive to arrive",
+                details,
+            )
         )
 
     # ------------------------------------------------------------------------------------------ ends

@@ -126,7 +126,9 @@ def _progress(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[
         return []
     if task.run is not None and not holder:
         return conflict(
-            "Only the node that runs this task can report its progress", status=task.status, assigned_worker=task.worker
+            "Only the node that runs this task can report its progress",
+            status=task.status,
+            assigned_worker=task.worker,
         )
     if task.status is Status.RUNNING:
         return progress(task, body.progress, None)
