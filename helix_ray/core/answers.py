@@ -264,14 +264,16 @@ def _outdated(state: State, liveness: Liveness, question: q.Outdated, by: Princi
     """`complete` is False for a history that is further behind than what is remembered here."""
     ids: list[str] = []
     if question.task_ids is None:
-        for task_id, seq in reversed(state.rewritten.items()):
-            if seq <= question.after:
+        for task_id, (first, last) in reversed(state.rewritten.items()):
+            if last <= question.after:
                 break
-            if seq <= question.until:
+            # What was first touched later was as the history says when the asker's part was read.
+            if first <= question.until:
                 ids.append(task_id)
     else:
         rewritten = state.rewritten
-        ids = [i for i in question.task_ids if rewritten.get(i, 0) > question.after and i not in state.tasks]
+        behind = (i for i in question.task_ids if i in rewritten and rewritten[i][1] > question.after)
+        ids = [i for i in behind if i not in state.tasks]
     return {
         "task_ids": ids,
         "complete": question.after >= state.rewritten_dropped,

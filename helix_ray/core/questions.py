@@ -263,8 +263,8 @@ class Counts(QuestionKind):
 class Outdated(QuestionKind):
     """What a history that has followed up to `after` says wrong; for the system only.
 
-    With `task_ids`: which of these were deleted since. Without: which ended tasks were deleted or queued again, up to
-    the fact `until`.
+    With `task_ids`: which of these were deleted since. Without: which ended tasks were deleted or queued again, the
+    first time by the fact `until`.
     """
 
     allowed = SYSTEM_ONLY

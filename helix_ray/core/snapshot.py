@@ -33,7 +33,7 @@ from helix_ray.core.state import (
     class_of,
 )
 
-FOLD_VERSION = 8
+FOLD_VERSION = 9
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name != "task_class"]
 _WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("running", "load", "inbox")]
@@ -61,7 +61,7 @@ def dump(state: State) -> dict[str, Any]:
         "receipts": [_receipts(state.client_receipts), _receipts(state.internal_receipts)],
         "retired_through": state.retired_through,
         "retired": {str(status): count for status, count in state.retired.items()},
-        "rewritten": [list(each) for each in state.rewritten.items()],
+        "rewritten": [[task_id, *seqs] for task_id, seqs in state.rewritten.items()],
         "rewritten_dropped": state.rewritten_dropped,
         "durations": state.durations.dump(),
         "endings": [list(slice_) for slice_ in state.endings],
@@ -92,7 +92,7 @@ def load(body: dict[str, Any]) -> State:
     state = State(seq=body["seq"], at=body["at"])
     state.retired_through = body["retired_through"]
     state.retired = dict(body["retired"])
-    state.rewritten = OrderedDict((task_id, seq) for task_id, seq in body["rewritten"])
+    state.rewritten = OrderedDict((task_id, (first, last)) for task_id, first, last in body["rewritten"])
     state.rewritten_dropped = body["rewritten_dropped"]
     state.durations = Durations.load(body["durations"])
     state.endings = [list(slice_) for slice_ in body["endings"]]

@@ -280,10 +280,10 @@ class State:
     # Finish seq of the newest retired task, and how many were retired by status.
     retired_through: int = 0
     retired: dict[str, int] = field(default_factory=dict)
-    # Ended tasks that were deleted (those not in `tasks`) or queued again, with the seq of that, the oldest first: what the
-    # history says of them is out of date until it has followed so far. The newest are kept; `rewritten_dropped` is the
-    # seq of the newest that is not.
-    rewritten: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    # Ended tasks that were deleted (those not in `tasks`) or queued again, with the seqs of the first and the last time since
+    # they were in memory, by the last: what the history says of them is out of date until it has followed so far. The
+    # newest are kept; `rewritten_dropped` is the seq of the newest that is not.
+    rewritten: OrderedDict[str, tuple[int, int]] = field(default_factory=OrderedDict)
     rewritten_dropped: int = 0
     durations: Durations = field(default_factory=Durations)
     # How many tasks ended in each of the newest DRAIN_SLICES slices of time: (slice, count), oldest first.

@@ -128,7 +128,8 @@ def drop(state: State, task: Task) -> None:
 
 def rewrite(state: State, task_id: str, seq: int) -> None:
     """Note that the history, which may have the task's end, follows later."""
-    state.rewritten[task_id] = seq
+    first, _ = state.rewritten.get(task_id, (seq, seq))
+    state.rewritten[task_id] = (first, seq)
     state.rewritten.move_to_end(task_id)
     if len(state.rewritten) > REWRITTEN_MAX:
-        _, state.rewritten_dropped = state.rewritten.popitem(last=False)
+        _, (_, state.rewritten_dropped) = state.rewritten.popitem(last=False)

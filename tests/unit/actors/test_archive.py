@@ -179,6 +179,22 @@ def test_a_task_that_is_queued_again_is_listed_once(links: Links) -> None:
     assert gone(links, first)
 
 
+def test_a_task_that_is_queued_again_twice_is_listed_once(links: Links) -> None:
+    """The second time after memory's part of the listing was read, and before the history's."""
+    first, second = links.submit(TASK), links.submit(TASK)
+    for each in (first, second):
+        links.do(UpdateTask(each, status="failed"))
+    links.follow()
+    through = links.history.cursor
+    links.do(RetryTask(first))
+    links.plane.give(RetireTasks(through, 1e12))
+    live: Any = links.plane.ask(ListTasks())
+    links.do(CancelTask(first))
+    links.do(RetryTask(first))
+    page: Any = asyncio.run(Archive(links.history, links.plane).list(ListTasks(), SYSTEM, live))
+    assert sorted(line["id"] for line in page["tasks"]) == sorted((first, second))
+
+
 @pytest.mark.parametrize(("completed", "retired"), [(False, 1), (False, 3), (True, 2), (True, 3)])
 def test_shards_go_with_their_whole_wherever_they_are(links: Links, completed: bool, retired: int) -> None:
     """Cancelled, the whole leaves memory first; completed, its shards do; and each has all of them gone."""
