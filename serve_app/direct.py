@@ -1,8 +1,8 @@
 """Routes that read everything by hand, called without the framework.
 
 The framework solves each request's dependencies, query and body anew, which costs three times what the answer does. A
-route needs none of that whose parameters are its caller and texts from its path. Which routes those are is seen from
-their functions: the route table stays the framework's, in the framework's order, and every other route, path and method
+route needs none of that whose parameters are its caller and texts from its path; nor does one whose query may be left
+out, when it is. Which routes those are is seen from their functions: the route table stays the framework's, in the framework's order, and every other route, path and method
 is left to it. What a route raises is the edge's to answer (serve_app/edge/stack.py).
 """
 
@@ -29,10 +29,11 @@ Endpoint = Callable[..., Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class _Called:
-    """What is called for a route, once the caller's role allows its verb."""
+    """What is called for a route, once the caller's role allows its verb; one that reads a query, only without one."""
 
     endpoint: Endpoint
     verb: str
+    reads_query: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Direct:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (table := self._tables.get(scope["method"])) is not None:
             found = table.find(scope["path"])
-            if found is not None:
+            if found is not None and not (found[0].reads_query and scope["query_string"]):
                 called, arguments = found
                 # As the framework leaves it there: services are found by it.
                 scope["app"] = self._app
@@ -118,10 +119,14 @@ def _route(prefix: str, route: APIRoute) -> _Route:
     verb = (route.openapi_extra or {}).get(VERB)
     parameters = dict(inspect.signature(route.endpoint, eval_str=True).parameters)
     caller = parameters.pop("caller", None)
+    of_path = [parameters.pop(name, None) for name in _PARAMETER.findall(path)]
     plain = (
         caller is not None
         and caller.annotation == SignedIn
-        and set(parameters) == set(_PARAMETER.findall(path))
-        and all(parameter.annotation is str for parameter in parameters.values())
+        and all(parameter is not None and parameter.annotation is str for parameter in of_path)
+        and all(other.default is not inspect.Parameter.empty for other in parameters.values())
     )
-    return _Route(path, _Called(route.endpoint, verb) if verb is not None and plain else None)
+    called = (
+        _Called(route.endpoint, verb, reads_query=bool(parameters)) if verb is not None and plain else None
+    )
+    return _Route(path, called)

@@ -29,14 +29,9 @@ def answer_with(app: ASGIApp) -> None:
     _made[:] = [app]
 
 
-class PublicPort:
-    """Has the application of this process answer in place of Serve, which listens only once it is made."""
-
-    def __init__(self, serve: ASGIApp) -> None:
-        """`serve` is passed by."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _made[0](scope, receive, send)
+def public_port(serve: ASGIApp) -> ASGIApp:
+    """Return the application of this process in place of Serve, which listens only once it is made."""
+    return _made[0]
 
 
 class ClosedPort:
@@ -67,7 +62,7 @@ def middlewares() -> list[Middleware]:
         serve_seams.bind_proxy_to_loopback()
         return [Middleware(ClosedPort)]
     serve_seams.bind_replica_calls_to_loopback()
-    return [Middleware(PublicPort)]
+    return [Middleware(public_port)]
 
 
 def guards() -> list[Middleware]:

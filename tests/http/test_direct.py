@@ -24,7 +24,6 @@ from tests.http.api_server import PASSWORD, PLENTY, TASK
 BY_FRAMEWORK = {
     ("GET", "/api/v1/tasks"),
     ("GET", "/api/v1/tasks/{task_id}/logs"),
-    ("GET", "/api/v1/tasks/{task_id}/result"),
     ("GET", "/api/v1/auth/tokens"),
     ("POST", "/api/v1/auth/login"),
     ("POST", "/api/v1/auth/refresh"),
@@ -83,7 +82,7 @@ def _likeness(answer: httpx.Response) -> tuple[int, bytes, list[str]]:
 
 
 def test_every_plain_route_is_called_directly(both: Both) -> None:
-    """All routes but those that have a query, or let anybody in, are called without the framework."""
+    """All routes but those that need a query, or let anybody in, are called without the framework."""
     all_routes = {
         (method, prefix + route.path)
         for prefix, router in ROUTERS
@@ -115,6 +114,11 @@ REQUESTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("DELETE", "/tasks/task-none", {}),
     ("POST", "/tasks/task-none/cancel", {}),
     ("GET", "/tasks/task-none/explain", {}),
+    ("GET", "/tasks/task-none/result", {}),
+    ("GET", "/tasks/task-none/result?wait_s=0.01", {}),
+    ("GET", "/tasks/task-none/result?wait_s=x", {}),
+    ("GET", "/tasks/task-none/result?wait_s=26&wait_s=1", {}),
+    ("GET", "/tasks/task-none/result?other=1", {}),
     ("POST", "/workers/register", {"json": {"hostname": "h", "capabilities": ["planning"]}}),
     ("POST", "/workers/heartbeat", {"json": {"worker_id": "none"}}),
     ("GET", "/workers", {}),
