@@ -19,14 +19,14 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated
 from helix_ray.core.visibility import record_of_view, sees, task_scope
-from helix_ray.plane.told import Unavailable
+from helix_ray.plane.told import SourceUnavailable
 from helix_ray.ports import ControlPlane
 
 if TYPE_CHECKING:
     from helix_ray.views.history import History
 
-NO_MASTER = Unavailable("history", "the control plane does not respond")
-BEHIND = Unavailable("history", "the history is being rebuilt")
+NO_MASTER = SourceUnavailable("history", "the control plane does not respond")
+BEHIND = SourceUnavailable("history", "the history is being rebuilt")
 
 # Runs a call of the history on a thread: (function, arguments) -> its result.
 OnThread = Callable[..., Awaitable[Any]]
@@ -50,10 +50,12 @@ class Archive:
         self._plane = plane
         self._on_thread = on_thread
 
-    async def find(self, question: GetTask | GetResult, by: Principal) -> dict[str, Any] | Unavailable | None:
+    async def find(
+        self, question: GetTask | GetResult, by: Principal
+    ) -> dict[str, Any] | SourceUnavailable | None:
         """Return a retired task or its result; None when there is none that the asker may see."""
         bounds = await self._bounds(task_ids=(question.task_id,))
-        if isinstance(bounds, Unavailable):
+        if isinstance(bounds, SourceUnavailable):
             return bounds
         if question.task_id in bounds.outdated:
             return None
@@ -66,12 +68,12 @@ class Archive:
 
     async def list(
         self, question: ListTasks, by: Principal, live: dict[str, Any]
-    ) -> dict[str, Any] | Unavailable:
+    ) -> dict[str, Any] | SourceUnavailable:
         """Complete a listing of what is in memory with the retired tasks behind it."""
         if self._history.through < live["retired_through"]:
             return BEHIND
         bounds = await self._bounds(until=live["seq"])
-        if isinstance(bounds, Unavailable):
+        if isinstance(bounds, SourceUnavailable):
             return bounds
         lines, total = await self._on_thread(
             self._history.list,
@@ -85,10 +87,10 @@ class Archive:
         page = live["tasks"] + lines[skip:]
         return {**live, "tasks": page[: question.limit], "total": live["total"] + total}
 
-    async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | Unavailable:
+    async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | SourceUnavailable:
         """Complete a WaitTasks answer with the outcomes of retired tasks."""
         bounds = await self._bounds(task_ids=tuple(live["unknown"]))
-        if isinstance(bounds, Unavailable):
+        if isinstance(bounds, SourceUnavailable):
             return bounds
         through = bounds.retired_through
         wanted = [task_id for task_id in live["unknown"] if task_id not in bounds.outdated]
@@ -99,7 +101,9 @@ class Archive:
             return BEHIND
         return {**live, "done": [*live["done"], *seen.values()], "unknown": unknown}
 
-    async def _bounds(self, task_ids: tuple[str, ...] | None = None, until: int = 0) -> _Bounds | Unavailable:
+    async def _bounds(
+        self, task_ids: tuple[str, ...] | None = None, until: int = 0
+    ) -> _Bounds | SourceUnavailable:
         """Return what counts of what is read from the tables after this call."""
         told = await self._plane.query(Outdated(self._history.through, task_ids, until), SYSTEM)
         if isinstance(told, Rejected):

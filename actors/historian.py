@@ -29,7 +29,7 @@ from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
 from helix_ray.derived import set_aside
 from helix_ray.execution.log import log_path
 from helix_ray.journal.room import DiskRoom
-from helix_ray.plane.told import Unavailable
+from helix_ray.plane.told import SourceUnavailable
 from helix_ray.wire.ids import new_seed
 
 if TYPE_CHECKING:
@@ -83,23 +83,29 @@ class Historian(LivingActor):
         if lived:
             self._history.close()
 
-    async def find(self, question: GetTask | GetResult, by: Principal) -> dict[str, Any] | Unavailable | None:
+    async def find(
+        self, question: GetTask | GetResult, by: Principal
+    ) -> dict[str, Any] | SourceUnavailable | None:
         """Return a retired task or its result; None when there is none that the asker may see."""
         return await self._away() or await self._archive.find(question, by)
 
     async def list(
         self, question: ListTasks, by: Principal, live: dict[str, Any]
-    ) -> dict[str, Any] | Unavailable:
+    ) -> dict[str, Any] | SourceUnavailable:
         """Complete a listing of what is in memory with the retired tasks behind it."""
         return await self._away() or await self._archive.list(question, by, live)
 
-    async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | Unavailable:
+    async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | SourceUnavailable:
         """Complete a WaitTasks answer with the outcomes of retired tasks."""
         return await self._away() or await self._archive.wait(by, live)
 
-    async def _away(self) -> Unavailable | None:
+    async def _away(self) -> SourceUnavailable | None:
         refusal = await self._life.not_ready(FIRST_TRY_S_MAX)
-        return None if refusal is None else Unavailable("history", refusal.reason or "it is still starting")
+        return (
+            None
+            if refusal is None
+            else SourceUnavailable("history", refusal.reason or "it is still starting")
+        )
 
     async def read_log(
         self, task_id: str, attempt: int, offset: int, limit_bytes: int

@@ -15,7 +15,7 @@ from actors import names
 from actors.life import Life
 from actors.uses import UseStore
 from helix_ray.config import Settings
-from helix_ray.core.limits import Ask, GiveBack, Lender, Slice
+from helix_ray.core.limits import Ask, Lender, Slice, UnspentUnits
 from helix_ray.plane.calls import until_answered
 from helix_ray.plane.links import Links
 from helix_ray.plane.ray_links import RayLinks
@@ -52,7 +52,7 @@ class Lending:
         self._swept = time.time()
         self._save()
 
-    async def lend(self, asks: Sequence[Ask], backs: Sequence[GiveBack]) -> list[Slice] | NotReady:
+    async def lend(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> list[Slice] | NotReady:
         """Take back what was not spent and grant slices; they are saved before this returns, where they can be."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
@@ -81,7 +81,7 @@ class LenderLink:
     def __init__(self, links: Links | None = None) -> None:
         self._links = links or RayLinks()
 
-    async def __call__(self, asks: Sequence[Ask], backs: Sequence[GiveBack]) -> Sequence[Slice]:
+    async def __call__(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> Sequence[Slice]:
         """Ask until the lender answers, for RESEND_S at most; asking twice counts more, never less.
 
         What is given back goes out once only. Raises Away, CallFailed or LenderAway when it does not come back.

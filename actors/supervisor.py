@@ -29,7 +29,7 @@ from actors.lender import Lending
 from actors.life import NO_ANSWER, LivingActor, Work
 from actors.stopped import LOOK_EVERY_S, StoppedWatch
 from helix_ray.config import Settings
-from helix_ray.core.limits import Ask, GiveBack, Slice
+from helix_ray.core.limits import Ask, Slice, UnspentUnits
 from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Supervisor(LivingActor):
         self._lending.begin()
         await super().begin()
 
-    async def lend(self, asks: Sequence[Ask], backs: Sequence[GiveBack]) -> list[Slice] | NotReady:
+    async def lend(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> list[Slice] | NotReady:
         """Lend units of rate limits, see actors/lender.py."""
         return await self._lending.lend(asks, backs)
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from helix_ray.core.limits import Row
+from helix_ray.core.limits import UsageRow
 from helix_ray.derived import set_aside, sqlite_says_damaged
 from helix_ray.private import make_file
 
@@ -45,7 +45,7 @@ class UseStore:
         """Why the file is not written for now; None when it is."""
         return self._said
 
-    def load(self) -> list[Row]:
+    def load(self) -> list[UsageRow]:
         """Open the file and return its rows; those that can be read where it cannot be written."""
         try:
             self._con = self._connected()
@@ -56,7 +56,7 @@ class UseStore:
             return _rows(con)
         return []
 
-    def save(self, rows: Sequence[Row], before: float | None = None) -> None:
+    def save(self, rows: Sequence[UsageRow], before: float | None = None) -> None:
         """Save rows (no units: not any more), and forget those before an epoch second. Never raises for the file's sake."""
         self._owed.update({(row.key, row.stamp): row.units for row in rows})
         if before is not None:
@@ -138,5 +138,5 @@ def _reader(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_WAIT_S)
 
 
-def _rows(con: sqlite3.Connection) -> list[Row]:
-    return [Row(*row) for row in con.execute("SELECT key, stamp, units FROM uses")]
+def _rows(con: sqlite3.Connection) -> list[UsageRow]:
+    return [UsageRow(*row) for row in con.execute("SELECT key, stamp, units FROM uses")]

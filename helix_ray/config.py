@@ -122,7 +122,7 @@ class Settings:
         """Return what nodes that are started here can do beside what is found."""
         return _names(self.node_capabilities)
 
-    def rate_limits(self) -> tuple[limits.Policy, ...]:
+    def rate_limits(self) -> tuple[limits.RateLimitPolicy, ...]:
         """Return how many requests each class of callers may send."""
         numbers = {
             limits.AUTHENTICATED: self.rate_limit_authenticated,

@@ -32,7 +32,7 @@ from helix_ray.core.events import Fact
 from helix_ray.core.evolve import evolve
 from helix_ray.core.harmony.answers import ANSWERERS as HARMONY
 from helix_ray.core.harmony.answers import answer_harmony
-from helix_ray.core.harmony.cluster import Cluster
+from helix_ray.core.harmony.cluster import ClusterView
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.orders import (
     Heartbeat,
@@ -63,7 +63,7 @@ NEW_NODES_MAX = 2500
 SNAPSHOT_TAIL_FACTS_MIN = 50_000
 
 
-class Room(Protocol):
+class SpaceCheck(Protocol):
     """Why facts cannot be recorded now, as the refusal of the orders that they come from."""
 
     def __call__(self, *, vital: bool) -> Rejected | None:
@@ -82,7 +82,7 @@ class Board(Protocol):
 class _Asked:
     """One answer a commit for each kind of order."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: SpaceCheck) -> None:
         self._room = room
         self._answers: dict[bool, Rejected | None] = {}
 
@@ -100,7 +100,7 @@ class Engine:
     """One control plane's state and the only writer of its journal."""
 
     def __init__(
-        self, journal: Journal, policy: Policy, clock: Clock, room: Room = lambda *, vital: None
+        self, journal: Journal, policy: Policy, clock: Clock, room: SpaceCheck = lambda *, vital: None
     ) -> None:
         """`room` says why facts cannot be recorded now; it is asked once a commit."""
         self._room = room
@@ -266,10 +266,10 @@ class Engine:
         self._tracked.refreshed(self.state, self.liveness, self.clock.wall(), NEW_NODES_MAX)
         return not self._tracked.whole
 
-    def cluster(self) -> Cluster:
+    def cluster(self) -> ClusterView:
         """Return the cluster as it is now."""
         now = self.clock.wall()
-        return Cluster(
+        return ClusterView(
             self.state, self.liveness, self.policy, now, self.journal.epoch, self._started_at, self._tracked
         )
 

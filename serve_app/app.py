@@ -14,7 +14,7 @@ from helix_ray.config import Settings
 from helix_ray.core.limits import Allowance
 from helix_ray.ports import ControlPlane
 from helix_ray.security.passwords import PasswordGate
-from helix_ray.security.tokens import KeyRing, Tokens
+from helix_ray.security.tokens import KeyRing, TokenIssuer
 from serve_app import openapi, problems
 from serve_app.deps import Services
 from serve_app.direct import Direct
@@ -73,14 +73,14 @@ def build_app(
     settings: Settings,
     keys: KeyRing,
     limiter: ClosingLimiter,
-    tokens: Tokens | None = None,
+    tokens: TokenIssuer | None = None,
     sessions: SessionCache | None = None,
 ) -> FastAPI:
     """Build the routes without the edge; `tokens` and `sessions` are made unless given."""
     services = Services(
         control=control,
         settings=settings,
-        tokens=tokens or Tokens(keys),
+        tokens=tokens or TokenIssuer(keys),
         passwords=PasswordGate(),
         sessions=sessions or SessionCache(control),
         refusals=RefusalDesk(control),
@@ -118,10 +118,10 @@ def build_asgi(
     settings: Settings,
     keys: KeyRing,
     limiter: ClosingLimiter,
-    tokens: Tokens | None = None,
+    tokens: TokenIssuer | None = None,
 ) -> ASGIApp:
     """Build what is served: the routes behind the edge; `tokens` are made from the keys unless given."""
-    tokens, sessions = tokens or Tokens(keys), SessionCache(control)
+    tokens, sessions = tokens or TokenIssuer(keys), SessionCache(control)
     unparsed.look_at(limiter)
     proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",") if proxy.strip()]
     app = build_app(control, settings, keys, limiter, tokens, sessions)

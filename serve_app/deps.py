@@ -24,7 +24,7 @@ from helix_ray.core.refusals import refusal_of
 from helix_ray.core.verbs import VERBS
 from helix_ray.ports import ControlPlane
 from helix_ray.security.passwords import PasswordGate
-from helix_ray.security.tokens import Tokens
+from helix_ray.security.tokens import TokenIssuer
 from helix_ray.wire.ids import fingerprint, new_seed
 from serve_app.bodies import Body
 from serve_app.edge import state
@@ -49,7 +49,7 @@ class Services:
 
     control: ControlPlane
     settings: Settings
-    tokens: Tokens
+    tokens: TokenIssuer
     passwords: PasswordGate
     sessions: SessionCache
     refusals: RefusalDesk

@@ -11,7 +11,7 @@ import typer
 from helix_ray.cli.connection import DEFAULT_URL, RETRY_S_DEFAULT, connect, make_client
 from helix_ray.cli.output import Json, print_fields, print_json, say
 from helix_ray.cli.session_file import Login, SessionFile
-from helix_ray.client.tokens import MemoryTokens, Tokens
+from helix_ray.client.tokens import MemoryTokens, SessionTokens
 
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
@@ -59,7 +59,7 @@ def login(
     with make_client(url, None, kept, ca_file, RETRY_S_DEFAULT) as client:
         user = client.login(name, password)
     tokens = kept.load()
-    assert isinstance(tokens, Tokens)
+    assert isinstance(tokens, SessionTokens)
     file = SessionFile()
     file.write(Login(url.rstrip("/"), name, tokens, ca_file))
     if as_json:

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from helix_ray.client.errors import NotSignedIn
-from helix_ray.client.tokens import Tokens
+from helix_ray.client.tokens import SessionTokens
 
 
 def default_path() -> Path:
@@ -35,7 +35,7 @@ class Login:
 
     url: str
     username: str
-    tokens: Tokens
+    tokens: SessionTokens
     ca_file: str | None = None
 
 
@@ -54,7 +54,7 @@ class SessionFile:
                         "UNAUTHORIZED", f"{self.path} can be read by other users; run: chmod 600 {self.path}"
                     )
                 kept: dict[str, Any] = orjson.loads(file.read())
-            tokens = Tokens(**kept.pop("tokens"))
+            tokens = SessionTokens(**kept.pop("tokens"))
             return Login(tokens=tokens, **kept)
         except FileNotFoundError:
             return None
@@ -79,12 +79,12 @@ class SessionFile:
 
     # TokenStore
 
-    def load(self) -> Tokens | None:
+    def load(self) -> SessionTokens | None:
         """Return the tokens, or None when nobody is logged in."""
         login = self.read()
         return login.tokens if login is not None else None
 
-    def save(self, tokens: Tokens | None) -> None:
+    def save(self, tokens: SessionTokens | None) -> None:
         """Keep other tokens of the same login; None forgets it."""
         login = self.read()
         if tokens is None:
@@ -92,7 +92,9 @@ class SessionFile:
         elif login is not None:
             self.write(Login(login.url, login.username, tokens, login.ca_file))
 
-    def exchange(self, stale: Tokens, refresh: Callable[[Tokens], Tokens]) -> Tokens:
+    def exchange(
+        self, stale: SessionTokens, refresh: Callable[[SessionTokens], SessionTokens]
+    ) -> SessionTokens:
         """Replace stale tokens, once even if many processes ask."""
         with self._locked():
             tokens = self.load()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from helix_ray.client.api import Client as Client
     from helix_ray.client.errors import HelixError as HelixError
-    from helix_ray.client.tokens import Tokens as Tokens
+    from helix_ray.client.tokens import SessionTokens as Tokens
     from helix_ray.client.transport import Retries as Retries
     from helix_ray.client.transport import Timeouts as Timeouts
 

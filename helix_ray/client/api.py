@@ -13,8 +13,8 @@ from helix_ray.client.accounts import AccountCalls
 from helix_ray.client.errors import NotFound, NotSignedIn
 from helix_ray.client.harmony import HarmonyCalls
 from helix_ray.client.projects import ProjectCalls
-from helix_ray.client.session import Session
-from helix_ray.client.tokens import MemoryTokens, Tokens, TokenStore
+from helix_ray.client.session import ClientSession
+from helix_ray.client.tokens import MemoryTokens, SessionTokens, TokenStore
 from helix_ray.client.transport import Request, Retries, Timeouts, Transport
 from helix_ray.client.waiting import wait_for_tasks
 
@@ -51,7 +51,9 @@ class Client(AccountCalls, HarmonyCalls, ProjectCalls):
         self.url = url.rstrip("/")
         root = self.url if self.url.endswith(API) else self.url + API
         self._transport = Transport(root, timeouts, retries, http, verify=verify)
-        self._session = Session(self._transport, store or MemoryTokens(Tokens(token) if token else None))
+        self._session = ClientSession(
+            self._transport, store or MemoryTokens(SessionTokens(token) if token else None)
+        )
         self._call = self._session.call
 
     @classmethod

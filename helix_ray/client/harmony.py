@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from helix_ray.client.session import Session
+from helix_ray.client.session import ClientSession
 from helix_ray.client.transport import Request
 
 Nodes = list[dict[str, Any]]
@@ -16,7 +16,7 @@ Quotas = list[dict[str, Any]]
 class HarmonyCalls:
     """The part of the client that is about the cluster; answers are the dicts of docs/api.md."""
 
-    _session: Session
+    _session: ClientSession
 
     def cluster_status(self) -> dict[str, Any]:
         """Return the master and all nodes in short."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-from helix_ray.client.session import Session
+from helix_ray.client.session import ClientSession
 
 Project = dict[str, Any]
 
@@ -14,7 +14,7 @@ Project = dict[str, Any]
 class ProjectCalls:
     """The part of the client that is about projects; answers are the dicts of docs/api.md."""
 
-    _session: Session
+    _session: ClientSession
 
     def projects(self) -> list[Project]:
         """Return the projects that the user is a member of; all of them for administrators and viewers."""

@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from helix_ray.client.errors import NotSignedIn
-from helix_ray.client.tokens import Tokens, TokenStore
+from helix_ray.client.tokens import SessionTokens, TokenStore
 from helix_ray.client.transport import Reply, Request, Transport
 
 # A token that ends sooner is exchanged first: it has to outlive the request's way.
 REFRESH_MARGIN_S = 30.0
 
 
-class Session:
+class ClientSession:
     """A transport with tokens."""
 
     def __init__(self, transport: Transport, store: TokenStore) -> None:
@@ -56,7 +56,7 @@ class Session:
         """Open a session; return the answer with the user, and keep the tokens."""
         body = {"username": username, "password": password}
         answer: dict[str, Any] = self.transport.send(Request("POST", "/auth/login", body=body)).data
-        self.store.save(Tokens.from_answer(answer))
+        self.store.save(SessionTokens.from_answer(answer))
         return answer
 
     def logout(self) -> None:
@@ -70,21 +70,23 @@ class Session:
         finally:
             self.store.save(None)
 
-    def _fresh(self) -> Tokens | None:
+    def _fresh(self) -> SessionTokens | None:
         tokens = self.store.load()
         if tokens is None or tokens.refresh_token is None or not tokens.stale(time.time(), REFRESH_MARGIN_S):
             return tokens
         return self._exchange(tokens)
 
-    def _exchange(self, stale: Tokens) -> Tokens:
+    def _exchange(self, stale: SessionTokens) -> SessionTokens:
         return self.store.exchange(stale, self._refresh)
 
-    def _refresh(self, stale: Tokens) -> Tokens:
+    def _refresh(self, stale: SessionTokens) -> SessionTokens:
         body = {"refresh_token": stale.refresh_token}
-        return Tokens.from_answer(self.transport.send(Request("POST", "/auth/refresh", body=body)).data)
+        return SessionTokens.from_answer(
+            self.transport.send(Request("POST", "/auth/refresh", body=body)).data
+        )
 
 
-def _signed(request: Request, tokens: Tokens | None) -> Request:
+def _signed(request: Request, tokens: SessionTokens | None) -> Request:
     if tokens is None:
         return request
     return replace(request, headers={**request.headers, "Authorization": f"Bearer {tokens.token}"})

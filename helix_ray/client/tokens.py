@@ -1,4 +1,4 @@
-"""Tokens of a session, and where they are kept. A refresh token works once: whoever exchanges it holds the lock."""
+"""Tokens of a session, and where they are stored. A refresh token works once: the process that uses it takes the lock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class SessionTokens:
     """What a login gave. `expires_at` is ISO 8601; both refresh fields are None for a bare token."""
 
     token: str = field(repr=False)
@@ -19,7 +19,7 @@ class Tokens:
     refresh_expires_at: str | None = None
 
     @classmethod
-    def from_answer(cls, answer: dict[str, Any]) -> Tokens:
+    def from_answer(cls, answer: dict[str, Any]) -> SessionTokens:
         """Take the tokens out of the answer to a login or refresh."""
         return cls(
             answer["token"],
@@ -36,15 +36,17 @@ class Tokens:
 class TokenStore(Protocol):
     """Where the tokens of one session are kept."""
 
-    def load(self) -> Tokens | None:
+    def load(self) -> SessionTokens | None:
         """Return the tokens, or None when nobody is logged in."""
         ...
 
-    def save(self, tokens: Tokens | None) -> None:
+    def save(self, tokens: SessionTokens | None) -> None:
         """Keep tokens; None forgets them."""
         ...
 
-    def exchange(self, stale: Tokens, refresh: Callable[[Tokens], Tokens]) -> Tokens:
+    def exchange(
+        self, stale: SessionTokens, refresh: Callable[[SessionTokens], SessionTokens]
+    ) -> SessionTokens:
         """Replace stale tokens, once even if many ask: who comes second gets what the first one got."""
         ...
 
@@ -52,19 +54,21 @@ class TokenStore(Protocol):
 class MemoryTokens:
     """Tokens that live as long as the client."""
 
-    def __init__(self, tokens: Tokens | None = None) -> None:
+    def __init__(self, tokens: SessionTokens | None = None) -> None:
         self._tokens = tokens
         self._lock = Lock()
 
-    def load(self) -> Tokens | None:
+    def load(self) -> SessionTokens | None:
         """Return the tokens, or None."""
         return self._tokens
 
-    def save(self, tokens: Tokens | None) -> None:
+    def save(self, tokens: SessionTokens | None) -> None:
         """Keep tokens."""
         self._tokens = tokens
 
-    def exchange(self, stale: Tokens, refresh: Callable[[Tokens], Tokens]) -> Tokens:
+    def exchange(
+        self, stale: SessionTokens, refresh: Callable[[SessionTokens], SessionTokens]
+    ) -> SessionTokens:
         """Replace stale tokens, once even if many threads ask."""
         with self._lock:
             if self._tokens is None or self._tokens == stale:

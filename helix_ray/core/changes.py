@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 
-class Changes:
+class DirtyLog:
     """Names in the order of their last change. Each reader keeps the `count` at which it looked."""
 
     __slots__ = ("_at", "count")

@@ -32,7 +32,7 @@ KEYS_PER_POLICY_MAX = 250_000
 KEYS_SWEPT_PER_LOAN = 2
 
 
-class Policy(NamedTuple):
+class RateLimitPolicy(NamedTuple):
     """A class of callers and what each of them may use: `limit` units in any `window_s` seconds.
 
     ttl_s is how long a lent unit may wait at a replica; keys_max bounds the lender's memory.
@@ -45,14 +45,14 @@ class Policy(NamedTuple):
     keys_max: int = KEYS_PER_POLICY_MAX
 
 
-AUTHENTICATED = Policy("authenticated", 1_000, 3_600.0)
-ANONYMOUS = Policy("anonymous", 100, 3_600.0)
-LOGIN = Policy("login", 20, 60.0, ttl_s=0.5)
+AUTHENTICATED = RateLimitPolicy("authenticated", 1_000, 3_600.0)
+ANONYMOUS = RateLimitPolicy("anonymous", 100, 3_600.0)
+LOGIN = RateLimitPolicy("login", 20, 60.0, ttl_s=0.5)
 # Classes of a user's requests that have a limit of their own beside AUTHENTICATED.
-WORKERS = Policy("workers", 100_000, 3_600.0)
-DEVICES = Policy("devices", 10_000, 3_600.0)
-STREAMS = Policy("streams", 3_600, 3_600.0)
-INFERENCE = Policy("inference", 100_000, 3_600.0)
+WORKERS = RateLimitPolicy("workers", 100_000, 3_600.0)
+DEVICES = RateLimitPolicy("devices", 10_000, 3_600.0)
+STREAMS = RateLimitPolicy("streams", 3_600, 3_600.0)
+INFERENCE = RateLimitPolicy("inference", 100_000, 3_600.0)
 POLICIES = (AUTHENTICATED, ANONYMOUS, LOGIN, WORKERS, DEVICES, STREAMS, INFERENCE)
 
 
@@ -90,7 +90,7 @@ class Slice(NamedTuple):
     reset_in_s: float
 
 
-class GiveBack(NamedTuple):
+class UnspentUnits(NamedTuple):
     """Units of an ended slice that were not spent. Send it at most once: a repeat would free units twice."""
 
     name: str
@@ -98,7 +98,7 @@ class GiveBack(NamedTuple):
     units: int
 
 
-class Row(NamedTuple):
+class UsageRow(NamedTuple):
     """A durable run of used units: the whole count at (key, stamp), replacing any earlier row; 0 deletes it."""
 
     key: str
@@ -135,16 +135,16 @@ class SlidingWindow:
         """Use up to n units at once, and say how many were granted."""
         return self.grant(n, now, 0.0)[0]
 
-    def grant(self, n: int, now: float, ttl_s: float) -> tuple[int, Row]:
+    def grant(self, n: int, now: float, ttl_s: float) -> tuple[int, UsageRow]:
         """Lend up to n units to be spent within ttl_s: they count from now until a window after now + ttl_s."""
         granted = max(min(n, self.remaining(now)), 0)
         if not granted:
-            return 0, Row("", now, 0)
+            return 0, UsageRow("", now, 0)
         resolution = self.window_s / RUNS_PER_WINDOW_MAX
         latest = now + ttl_s
         return granted, self.record(granted, max(latest, math.ceil(latest / resolution) * resolution))
 
-    def record(self, units: int, stamp: float) -> Row:
+    def record(self, units: int, stamp: float) -> UsageRow:
         """Count units that are used no later than `stamp`; return their run, without a key."""
         if self._stamps and stamp <= self._stamps[-1]:
             self._counts[-1] += units
@@ -152,17 +152,17 @@ class SlidingWindow:
             self._stamps.append(stamp)
             self._counts.append(units)
         self.used += units
-        return Row("", self._stamps[-1], self._counts[-1])
+        return UsageRow("", self._stamps[-1], self._counts[-1])
 
-    def give_back(self, n: int, stamp: float) -> Row:
+    def give_back(self, n: int, stamp: float) -> UsageRow:
         """Free units of the run at `stamp` that will never be spent; a run that is gone frees nothing."""
         at = bisect_left(self._stamps, stamp)
         if at == len(self._stamps) or self._stamps[at] != stamp:
-            return Row("", stamp, 0)
+            return UsageRow("", stamp, 0)
         freed = min(n, self._counts[at])
         self._counts[at] -= freed
         self.used -= freed
-        return Row("", stamp, self._counts[at])
+        return UsageRow("", stamp, self._counts[at])
 
     def remaining(self, now: float) -> int:
         """How many units are free now; negative when a limit was lowered under what is in use."""
@@ -195,7 +195,7 @@ class Lender:
     and may delete rows stamped before `rows_end_before(now)`. Give-backs need no such care.
     """
 
-    def __init__(self, policies: Iterable[Policy]) -> None:
+    def __init__(self, policies: Iterable[RateLimitPolicy]) -> None:
         self._policies = {policy.name: policy for policy in policies}
         self._windows: dict[str, OrderedDict[str, SlidingWindow]] = {
             name: OrderedDict() for name in self._policies
@@ -217,19 +217,19 @@ class Lender:
             ask.name, granted, run.stamp, policy.ttl_s, remaining - granted, reset_at, reset_at - now
         )
 
-    def give_back(self, back: GiveBack) -> None:
+    def give_back(self, back: UnspentUnits) -> None:
         """Free the units of a slice that its borrower has dropped."""
         windows = self._windows.get(back.name.partition("/")[0])
         window = windows.get(back.name) if windows is not None else None
         if window is not None and back.units > 0:
             self._changes[back.name, back.stamp] = window.give_back(back.units, back.stamp).units
 
-    def changes(self) -> list[Row]:
+    def changes(self) -> list[UsageRow]:
         """Hand over the rows that changed since the last call."""
         changed, self._changes = self._changes, {}
-        return [Row(key, stamp, count) for (key, stamp), count in changed.items()]
+        return [UsageRow(key, stamp, count) for (key, stamp), count in changed.items()]
 
-    def restore(self, rows: Iterable[Row], now: float) -> None:
+    def restore(self, rows: Iterable[UsageRow], now: float) -> None:
         """Take up the counts of an earlier life; rows of policies that are gone are left out.
 
         A stamp later than any that could be made now comes from a clock that was set back: it is brought down to the
@@ -252,7 +252,7 @@ class Lender:
     def __len__(self) -> int:
         return sum(map(len, self._windows.values()))
 
-    def _window(self, name: str, policy: Policy, now: float) -> SlidingWindow | None:
+    def _window(self, name: str, policy: RateLimitPolicy, now: float) -> SlidingWindow | None:
         """Find or make a key's window, and drop idle ones; None where the policy has as many keys as it may."""
         windows = self._windows[policy.name]
         window = windows.get(name)
@@ -304,10 +304,10 @@ class Borrower:
     which the lender counts it. The slice wanted doubles while slices are used up and is 1 for a key that was idle.
     """
 
-    policies: Mapping[str, Policy]
+    policies: Mapping[str, RateLimitPolicy]
     _held: dict[str, _Holding] = field(default_factory=dict)
     _ends: list[tuple[float, str]] = field(default_factory=list)
-    _unspent: list[GiveBack] = field(default_factory=list)
+    _unspent: list[UnspentUnits] = field(default_factory=list)
 
     def spend(self, policy: str, name: str, now: float) -> Allowance | None:
         """Admit or deny one request from what is known here; None: ask the lender first."""
@@ -344,7 +344,7 @@ class Borrower:
         expires_at = asked_at + lent.ttl_s
         usable = lent.granted if now < expires_at else 0
         if usable < lent.granted:
-            self._unspent.append(GiveBack(lent.name, lent.stamp, lent.granted))
+            self._unspent.append(UnspentUnits(lent.name, lent.stamp, lent.granted))
         denied_until = 0.0 if lent.granted else now + min(lent.reset_in_s, DENIAL_S_MAX)
         self._held[lent.name] = _Holding(
             left=usable,
@@ -358,7 +358,7 @@ class Borrower:
         )
         heapq.heappush(self._ends, (max(expires_at, denied_until), lent.name))
 
-    def unspent(self, now: float) -> list[GiveBack]:
+    def unspent(self, now: float) -> list[UnspentUnits]:
         """Drop what has ended and hand over the give-backs due; each is handed over once."""
         while self._ends and self._ends[0][0] <= now:
             _, name = heapq.heappop(self._ends)
@@ -376,7 +376,7 @@ class Borrower:
     def _drop(self, name: str) -> None:
         held = self._held.get(name)
         if held is not None and held.left:
-            self._unspent.append(GiveBack(name, held.stamp, held.left))
+            self._unspent.append(UnspentUnits(name, held.stamp, held.left))
             held.left = 0
 
     def _allowance(self, allowed: bool, policy: str, held: _Holding, now: float) -> Allowance:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from helix_ray.core.changes import Changes
+from helix_ray.core.changes import DirtyLog
 from helix_ray.core.state import TaskClass
 from helix_ray.core.waits import Reservation, WaitLog
 
@@ -42,7 +42,7 @@ class Liveness:
     def __init__(self) -> None:
         self.pulses: dict[str, Pulse] = {}
         # Workers that were heard of.
-        self.dirty = Changes()
+        self.dirty = DirtyLog()
         self.waits = WaitLog()
         # What room is held for, and where.
         self.reservations: tuple[Reservation, ...] = ()

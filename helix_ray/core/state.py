@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 
-from helix_ray.core.changes import Changes
+from helix_ray.core.changes import DirtyLog
 from helix_ray.core.durations import Durations
 from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import Status
@@ -298,7 +298,7 @@ class State:
     # How many node workers were registered with each capacity: what a task could ever get.
     node_types: dict[tuple[tuple[str, float], ...], int] = field(default_factory=dict)
     # Workers that the scheduler has to look at again: what they hold, and whether they take work.
-    dirty: Changes = field(default_factory=Changes)
+    dirty: DirtyLog = field(default_factory=DirtyLog)
     by_status: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     delayed: dict[str, float] = field(default_factory=dict)  # task id -> not before
     deadlines: dict[str, float] = field(default_factory=dict)  # unfinished task id -> deadline

@@ -15,7 +15,7 @@ from helix_ray.execution.assignment import (
     ReportItem,
     Started,
 )
-from helix_ray.execution.command import CommandRun
+from helix_ray.execution.command import CommandProcess
 from helix_ray.execution.command_spec import BadCommand, timeout_s
 from helix_ray.execution.deadline import Deadline
 from helix_ray.execution.failure import describe
@@ -31,10 +31,10 @@ class Running:
     def __init__(self, assignment: Assignment, emit: Callable[[ReportItem], None]) -> None:
         self.assignment = assignment
         self.sink = Sink(TaskInfo(assignment.task_id, assignment.attempt, assignment.shard), emit)
-        self._command: CommandRun | None = None
+        self._command: CommandProcess | None = None
         self._at_once = False
 
-    def attach(self, command: CommandRun) -> None:
+    def attach(self, command: CommandProcess) -> None:
         """Name the command that a cancel ends; one that came before ends it now."""
         self._command = command
         if self.sink.cancelled is not None:
@@ -101,7 +101,7 @@ class AttemptRunner:
 
     def _command(self, running: Running) -> Outcome:
         task = running.assignment
-        command = CommandRun(task, lambda pgid: self._emit_now(Started(task.task_id, task.attempt, pgid)))
+        command = CommandProcess(task, lambda pgid: self._emit_now(Started(task.task_id, task.attempt, pgid)))
         running.attach(command)
         return command.run()
 

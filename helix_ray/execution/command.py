@@ -45,7 +45,7 @@ def _no_callback(pgid: int) -> None:
     """Take a group id and do nothing."""
 
 
-class CommandRun:
+class CommandProcess:
     """One run of one command: `run` once, on the thread that lives as long as the executor; `cancel` from any thread.
 
     `on_start` gets the process group's id as soon as it exists.

@@ -1,7 +1,7 @@
 """Facts to rows of format 2 and back, and the leaf of each (journal/proofs.py says what a leaf is made of).
 
 A row leaves out what the row before says (`at`, `author`, `request`), but for the first of a commit and of a tile of 256 facts: so
-whoever reads from somewhere looks back 255 rows at most. `Reader` fills them in.
+whoever reads from somewhere looks back 255 rows at most. `RowReader` fills them in.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Shared(NamedTuple):
 ALONE = Shared()
 
 
-class Reader:
+class RowReader:
     """Turns rows into facts and leaves; `words` says what the integers in them stand for."""
 
     def __init__(self, words: Words) -> None:

@@ -23,7 +23,7 @@ from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.interned import Interned, Words
 from helix_ray.journal.layout import connect
 from helix_ray.journal.merkle import subtree_of
-from helix_ray.journal.rows import Reader, ReadRow
+from helix_ray.journal.rows import ReadRow, RowReader
 from helix_ray.journal.segment import BLOCK_FACTS, Segment, SegmentWriter
 from helix_ray.journal.tree import StoredTree
 
@@ -132,7 +132,7 @@ def check_segment(segment: Segment, path: Path, root: bytes) -> None:
     leaves: list[bytes] = []
     while len(leaves) < segment.last - segment.first + 1:
         seq = segment.first + len(leaves)
-        leaves += Reader(segment).leaves(segment.rows_from(seq), seq - 1)
+        leaves += RowReader(segment).leaves(segment.rows_from(seq), seq - 1)
     if subtree_of(leaves) != root or segment.root != root:
         raise JournalDamaged(f"{path}: facts {segment.first} to {segment.last} do not match the tree")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from helix_ray.core.events import Fact
 from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.interned import Interned
-from helix_ray.journal.rows import COLUMNS, TILE_FACTS, Reader, ReadRow, Shared
+from helix_ray.journal.rows import COLUMNS, TILE_FACTS, ReadRow, RowReader, Shared
 from helix_ray.journal.segment import Segment
 
 FOLDER = "segments"
@@ -23,7 +23,7 @@ class StoredFacts:
 
     def __init__(self, con: sqlite3.Connection, words: Interned | None = None) -> None:
         self._con = con
-        self._reader = Reader(words if words is not None else Interned(con))
+        self._reader = RowReader(words if words is not None else Interned(con))
         self._opened: tuple[str, Segment] | None = None
 
     @property
@@ -69,14 +69,14 @@ class StoredFacts:
             f"SELECT {COLUMNS} FROM facts WHERE seq > ? AND seq <= ? ORDER BY seq", (after, through)
         ).fetchall()
 
-    def _rows(self, after: int, through: int) -> tuple[Reader, list[ReadRow], Shared]:
+    def _rows(self, after: int, through: int) -> tuple[RowReader, list[ReadRow], Shared]:
         """Return the next rows after a seq, none only where there are none, and what reads them."""
         for _ in range(TRIES):
             segment = self._segment_of(after + 1)
             if segment is not None:
                 rows = [row for row in segment.rows_from(after + 1) if row[0] <= through]
                 start = after + 1 - rows[0][0]
-                return Reader(segment), rows[start:], _said(rows[:start])
+                return RowReader(segment), rows[start:], _said(rows[:start])
             rows = self.file_rows(after, through)
             if not rows or rows[0][0] == after + 1:
                 return self._reader, rows, self._shared(after) if rows else Shared()

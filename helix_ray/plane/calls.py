@@ -18,7 +18,7 @@ from helix_ray.plane import names
 from helix_ray.plane.links import CallFailed, LinkLost, Links, MasterLink
 from helix_ray.plane.local_link import LocalLink
 from helix_ray.plane.read_cache import ReadCache
-from helix_ray.plane.told import Reply, Unavailable, Who
+from helix_ray.plane.told import Reply, SourceUnavailable, Who
 from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ AGAIN = object()
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class AnswerTimeouts:
     """How long answers are waited for, beside the time that a question waits by its own will.
 
     The master is waited for longest: whoever asks it sees its restart as latency, and only then a refusal.
@@ -88,13 +88,13 @@ class Calls:
         self,
         links: Links,
         cache: ReadCache | None = None,
-        patience: Patience | None = None,
+        patience: AnswerTimeouts | None = None,
         linked: Callable[[], None] = lambda: None,
     ) -> None:
         """`cache` is told where each master's board is, and that a master is gone; `linked` is called with every link."""
         self._links = links
         self._cache = cache
-        self._patience = patience or Patience()
+        self._patience = patience or AnswerTimeouts()
         self._linked = linked
         self._link: MasterLink | None = None
         self._linking = asyncio.Lock()
@@ -184,11 +184,11 @@ class Calls:
             )
         except CallFailed:
             log.exception("%s failed in a call of %s", name, method)
-            return Unavailable(who, "it failed to answer the question")
+            return SourceUnavailable(who, "it failed to answer the question")
         except Away as away:
             log.warning("%s does not respond: %s", name, away)
-            return Unavailable(who)
-        return Unavailable(who, reply.reason or STARTING) if isinstance(reply, NotReady) else reply
+            return SourceUnavailable(who)
+        return SourceUnavailable(who, reply.reason or STARTING) if isinstance(reply, NotReady) else reply
 
     def close(self) -> None:
         """Let go of the master; what is under way is not waited for. Safe to call twice."""

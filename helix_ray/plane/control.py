@@ -17,7 +17,7 @@ from helix_ray.core.questions import (
     WaitTasks,
 )
 from helix_ray.plane.batching import OrderBatches, QuestionBatches
-from helix_ray.plane.calls import Calls, Patience
+from helix_ray.plane.calls import AnswerTimeouts, Calls
 from helix_ray.plane.history import Retired, dependencies, settled_by
 from helix_ray.plane.keys import keyed
 from helix_ray.plane.links import Links
@@ -34,7 +34,7 @@ class Plane:
         links: Links,
         *,
         cached: bool = False,
-        patience: Patience | None = None,
+        patience: AnswerTimeouts | None = None,
         linked: Callable[[], None] = lambda: None,
     ) -> None:
         """`cached` keeps tasks that were read, and answers from them while they are known to be current; `linked` is

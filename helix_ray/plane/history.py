@@ -34,7 +34,7 @@ from helix_ray.core.questions import (
     WaitTasks,
 )
 from helix_ray.plane.calls import Calls
-from helix_ray.plane.told import UNKNOWN, Unavailable, as_answer, told
+from helix_ray.plane.told import UNKNOWN, SourceUnavailable, as_answer, told
 
 Execute = Callable[[Order], Awaitable[Receipt | Rejected]]
 
@@ -58,7 +58,7 @@ class Retired:
             return as_answer(told(await self._calls.history("list", question, by, reply)))
         if isinstance(question, WaitTasks) and reply["unknown"]:
             older = told(await self._calls.history("wait", by, reply))
-            if isinstance(older, Unavailable):
+            if isinstance(older, SourceUnavailable):
                 # What is known stays known; the rest is neither done nor unknown.
                 return {**reply, "unknown": [], "unavailable": reply["unknown"], "why": older.rejected()}
             return as_answer(older)

@@ -13,7 +13,7 @@ from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.questions import GetResult, GetTask, GetWorker, Question, ReadLog
 from helix_ray.execution.log_reading import read_log
 from helix_ray.plane.calls import Calls
-from helix_ray.plane.told import UNKNOWN, Told, Unavailable, as_answer, told
+from helix_ray.plane.told import UNKNOWN, SourceUnavailable, Told, as_answer, told
 
 # Asks the control plane as a whole, so that what has left memory is found as well.
 Ask = Callable[[Question, Principal], Awaitable[Answer]]
@@ -88,7 +88,7 @@ class OnNodes:
         worker = await self._ask(GetWorker(worker_id), SYSTEM)
         if isinstance(worker, Rejected):
             gone = worker.code is ErrorCode.NOT_FOUND
-            return UNKNOWN if gone else Unavailable("node", "its node is unknown")
+            return UNKNOWN if gone else SourceUnavailable("node", "its node is unknown")
         if worker["status"] == "lost":
             return UNKNOWN
         return told(await self._calls.node(str(worker["node_id"]), method, *arguments, wait_s=wait_s))

@@ -4,7 +4,7 @@ Whoever knows may be asked and not answer, which is neither yes nor no. So all t
 
     an answer       whoever knows has said it
     UNKNOWN         whoever knows has said that there is no such thing
-    Unavailable     whoever knows does not respond: the asker gets SERVICE_UNAVAILABLE, and nothing is concluded from it
+    SourceUnavailable     whoever knows does not respond: the asker gets SERVICE_UNAVAILABLE, and nothing is concluded from it
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ UNKNOWN: Final = Unknown.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
-class Unavailable:
+class SourceUnavailable:
     """The source of an answer does not respond now: `who` says which one, `why` is safe to show to any caller."""
 
     who: Who
@@ -51,8 +51,8 @@ class Unavailable:
 
 
 # What an actor returns: None says that it knows of no such thing.
-Reply = dict[str, Any] | Unavailable | None
-Told = dict[str, Any] | Unknown | Unavailable
+Reply = dict[str, Any] | SourceUnavailable | None
+Told = dict[str, Any] | Unknown | SourceUnavailable
 
 
 def told(reply: Reply) -> Told:
@@ -62,7 +62,7 @@ def told(reply: Reply) -> Told:
 
 def as_answer(found: Told) -> Answer:
     """Return what was told as an answer; UNKNOWN has to be dealt with before."""
-    if isinstance(found, Unavailable):
+    if isinstance(found, SourceUnavailable):
         return found.rejected()
     if isinstance(found, Unknown):
         raise TypeError("whoever keeps it always knows an answer")

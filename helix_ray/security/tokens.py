@@ -26,7 +26,7 @@ from helix_ray.security.keys import KeyRing, load_or_create_key
 __all__ = [
     "Claims",
     "KeyRing",
-    "Tokens",
+    "TokenIssuer",
     "hash_refresh",
     "load_or_create_key",
     "make_refresh",
@@ -62,7 +62,7 @@ class Claims:
     token_hash: str = field(default="", repr=False)
 
 
-class Tokens:
+class TokenIssuer:
     """Issues and verifies access tokens, and remembers the last few thousand that it verified."""
 
     def __init__(

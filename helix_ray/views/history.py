@@ -167,7 +167,7 @@ class History:
         with self._asking() as con:
             return read.statuses(con, task_ids)
 
-    def durations(self) -> dict[tuple[str, str | None], read.Durations]:
+    def durations(self) -> dict[tuple[str, str | None], read.DurationQuantiles]:
         """Return how long completed tasks took, by (type, run kind)."""
         with self._asking() as con:
             return read.durations(con)

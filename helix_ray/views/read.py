@@ -39,7 +39,7 @@ _RESULT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Durations:
+class DurationQuantiles:
     """How long completed tasks of one sort took, in seconds."""
 
     tasks: int
@@ -143,7 +143,7 @@ def statuses(con: duckdb.DuckDBPyConnection, task_ids: Sequence[str]) -> dict[st
     return dict(con.execute(statement, _wanted(task_ids)).fetchall())
 
 
-def durations(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str | None], Durations]:
+def durations(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str | None], DurationQuantiles]:
     """Return quantiles by (type, run kind) over the newest completed tasks."""
     rows = con.execute(
         """SELECT type, run_kind, count(*), quantile_cont(coalesce(duration_s, finished_at - started_at), [0.5, 0.9, 0.99])
@@ -151,7 +151,9 @@ def durations(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str | None], Du
            GROUP BY ALL""",
         [DURATION_TASKS_MAX],
     ).fetchall()
-    return {(kind, run_kind): Durations(count, *quantiles) for kind, run_kind, count, quantiles in rows}
+    return {
+        (kind, run_kind): DurationQuantiles(count, *quantiles) for kind, run_kind, count, quantiles in rows
+    }
 
 
 _WANTED = "(SELECT unnest(?::UBIGINT[]) AS key, unnest(?::VARCHAR[]) AS id)"

@@ -114,7 +114,7 @@ class NodesOut(BaseModel):
     nodes: list[NodeOut]
 
 
-class UnmetConstraint(BaseModel):
+class UnmetConstraintOut(BaseModel):
     """One dimension in which a task does not fit on a node: for ever (`never`) or for now (`waiting`)."""
 
     model_config = CLOSED
@@ -133,7 +133,7 @@ class NodeVerdict(BaseModel):
 
     node: str
     verdict: str = Field(examples=["fits", "waiting", "never"])
-    failing: list[UnmetConstraint]
+    failing: list[UnmetConstraintOut]
 
 
 class ReasonCount(BaseModel):

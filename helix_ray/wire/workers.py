@@ -73,7 +73,7 @@ class DrainIn(TypedDict, total=False):
     draining: bool
 
 
-class WorkerRegistered(BaseModel):
+class WorkerRegisteredOut(BaseModel):
     """A worker is known."""
 
     model_config = ConfigDict(extra="forbid")

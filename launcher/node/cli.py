@@ -21,8 +21,8 @@ from launcher.node import accelerators, home
 from launcher.node.declaration import BadDeclaration, Declaration, declare
 from launcher.node.home import HOME
 from launcher.node.patience import Limits
-from launcher.node.ray_start import Plan
-from launcher.node.supervisor import Supervisor, say
+from launcher.node.ray_start import RayStartPlan
+from launcher.node.supervisor import NodeSupervisor, say
 from launcher.open_files import raise_open_files
 from launcher.up import environment, password
 from launcher.up.detach import detached
@@ -40,7 +40,7 @@ KILLED_S_MAX = 15.0
 TOKEN_FILE = Path("~/.ray/auth_token")
 
 
-class CannotStart(Exception):
+class NodeCannotStart(Exception):
     """The node cannot be started as asked; the message is for the user, one line."""
 
 
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         given = first_password(read_settings(admin_password=password.receive(os.environ)))
         environment.take_secrets(os.environ)
         return _start(flags, [word for word in more if word != "--"], words, data_dir, given)
-    except (CannotStart, BadDeclaration, BadPassword, TooWide) as error:
+    except (NodeCannotStart, BadDeclaration, BadPassword, TooWide) as error:
         reason = str(error)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -167,7 +167,7 @@ def _start(
 ) -> int:
     declared = _declared(flags)
     if "RAY_AUTH_TOKEN" not in os.environ and not _token_file().is_file():
-        raise CannotStart(
+        raise NodeCannotStart(
             f"{_token_file()} does not contain a token; create one with: ray get-auth-token --generate"
         )
     others = [word for word in words if word != "--detach"]
@@ -183,10 +183,10 @@ def _start(
     raise_open_files()
     held = HOME.lock(data_dir)
     if held is None:
-        raise CannotStart(
+        raise NodeCannotStart(
             f"a node is already running on {data_dir}; stop it with: helix node stop --data-dir {data_dir}"
         )
-    HOME.write(data_dir, home.Running(**this_process(), arguments=others))
+    HOME.write(data_dir, home.RunningNode(**this_process(), arguments=others))
     narrow_below(data_dir)
     try:
         return _supervisor(flags, declared, more, data_dir, given).run()
@@ -197,9 +197,9 @@ def _start(
 
 def _supervisor(
     flags: argparse.Namespace, declared: Declaration, more: list[str], data_dir: Path, given: str | None
-) -> Supervisor:
+) -> NodeSupervisor:
     node_ip = flags.node_ip or _own_address()
-    plan = Plan(
+    plan = RayStartPlan(
         flags.address, node_ip, flags.port, flags.api_port, data_dir, flags.autoscaling_config, declared.flags(), more
     )  # fmt: skip
     api = ["--host", flags.api_host or node_ip, "--port", str(flags.api_port), "--data-dir", str(data_dir)]
@@ -208,7 +208,7 @@ def _supervisor(
             api += [f"--{flag.replace('_', '-')}", getattr(flags, flag)]
     stopped = StoppedBelow(read_settings().stopped_s_max, say)
     limits = Limits(flags.head_stopped_s, flags.head_silent_s)
-    return Supervisor(plan, limits, api, os.environ, stopped, given)
+    return NodeSupervisor(plan, limits, api, os.environ, stopped, given)
 
 
 def _own_address() -> str:
@@ -233,4 +233,4 @@ def _stop(data_dir: Path) -> int:
         if HOME.wait_until_free(data_dir, seconds):
             HOME.forget(data_dir)
             return 0
-    raise CannotStart(f"pid {state.pid} on {data_dir} does not stop")
+    raise NodeCannotStart(f"pid {state.pid} on {data_dir} does not stop")

@@ -10,10 +10,10 @@ LOG_FILE = "node.log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running(Holder):
+class RunningNode(Holder):
     """The supervisor that runs here, and the arguments it was started with."""
 
     arguments: list[str]
 
 
-HOME = Holding("node.lock", "node.json", Running)
+HOME = Holding("node.lock", "node.json", RunningNode)

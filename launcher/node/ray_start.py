@@ -24,7 +24,7 @@ STARTED = b"Ray runtime started."
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RayStartPlan:
     """One node: the head where `address` is None."""
 
     address: str | None
@@ -42,7 +42,7 @@ class Plan:
         return self.address or f"{self.node_ip}:{self.port}"
 
 
-def command(plan: Plan) -> list[str]:
+def command(plan: RayStartPlan) -> list[str]:
     """Return `ray start --block ...`: no dashboard, no usage statistics, health checks that notice a lost node in 15 s."""
     words = [
         str(Path(sys.executable).with_name("ray")),
@@ -61,7 +61,7 @@ def command(plan: Plan) -> list[str]:
     return [*words, *plan.declared, *plan.more]
 
 
-def below(plan: Plan, inherited: Mapping[str, str]) -> dict[str, str]:
+def below(plan: RayStartPlan, inherited: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of Ray's processes on this node, and so of actors, the API's replica and tasks."""
     made = environment.quiet() | environment.serving(plan.api_port)
     made |= {

@@ -15,7 +15,7 @@ from launcher.node import ray_start
 from launcher.node.api_process import ApiProcess, sweep
 from launcher.node.patience import Advice, Head, Limits, Patience
 from launcher.node.ray_process import RayProcess
-from launcher.node.ray_start import Plan
+from launcher.node.ray_start import RayStartPlan
 from launcher.up import process_tree
 from launcher.up.session import EXIT_FATAL, FATAL_FILE
 from launcher.up.stopped_below import StoppedBelow
@@ -37,12 +37,12 @@ RAY_LOG = "node-ray.log"
 TAIL_BYTES = 4000
 
 
-class Supervisor:
+class NodeSupervisor:
     """Runs in the process that made it; `run` returns the exit code. `given` is the administrator's password, for the API."""
 
     def __init__(
         self,
-        plan: Plan,
+        plan: RayStartPlan,
         limits: Limits,
         api_flags: list[str],
         inherited: Mapping[str, str],

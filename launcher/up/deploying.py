@@ -25,7 +25,7 @@ from launcher.up import process_tree
 ENDED = "the process that deploys the API has exited"
 
 
-class Outcome(NamedTuple):
+class DeployOutcome(NamedTuple):
     """What came of a step: what Serve lacks, or the traceback of another error; both are empty where it is done."""
 
     moved: str = ""
@@ -62,7 +62,7 @@ class Deploying:
     def _hear(self) -> None:
         assert self._process.stdout is not None
         said = self._process.stdout.readline()
-        outcome = Outcome(*json.loads(said)) if said else Outcome(error=ENDED)
+        outcome = DeployOutcome(*json.loads(said)) if said else DeployOutcome(error=ENDED)
         if outcome.moved:
             raise SeamMoved(outcome.moved)
         if outcome.error:
@@ -85,7 +85,7 @@ def main() -> None:
     for step in (_load, partial(_deploy, sys.argv[1])):
         outcome = _outcome(step)
         print(json.dumps(outcome), file=answers, flush=True)
-        if outcome != Outcome():
+        if outcome != DeployOutcome():
             break
     # An orderly end of Ray's driver would keep whoever waits for this process.
     os._exit(0)
@@ -106,14 +106,14 @@ def _deploy(app: str) -> None:
     deployment.deploy(settings, factory)
 
 
-def _outcome(step: Callable[[], None]) -> Outcome:
+def _outcome(step: Callable[[], None]) -> DeployOutcome:
     try:
         step()
     except SeamMoved as moved:
-        return Outcome(moved=str(moved))
+        return DeployOutcome(moved=str(moved))
     except Exception:
-        return Outcome(error=traceback.format_exc())
-    return Outcome()
+        return DeployOutcome(error=traceback.format_exc())
+    return DeployOutcome()
 
 
 if __name__ == "__main__":

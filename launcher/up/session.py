@@ -53,7 +53,7 @@ class Failed(Exception):
     """It cannot be started; the message is for the user, one line."""
 
 
-class Ended(Exception):
+class ClusterEnded(Exception):
     """What the server needs is gone for good; the message is for the user, one line."""
 
 
@@ -80,7 +80,7 @@ def main() -> int:
         say(str(failure))
     except SeamMoved as moved:
         say(f"cannot start: {moved}")
-    except Ended as ended:
+    except ClusterEnded as ended:
         say(f"it cannot continue: {ended}")
         with contextlib.suppress(OSError):
             (settings.data_dir / FATAL_FILE).write_text(f"{ended}\n")
@@ -247,7 +247,7 @@ def _fatal_ends() -> Iterator[None]:
     try:
         yield
     except Fatal as fatal:
-        raise Ended(" ".join(str(fatal).split())) from fatal
+        raise ClusterEnded(" ".join(str(fatal).split())) from fatal
 
 
 def _end(app: str, withdraw: Callable[[], None] = _do_nothing) -> None:

@@ -13,12 +13,21 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
-from helix_ray.core.limits import Allowance, Ask, Borrower, GiveBack, Lender, Policy, Slice, name_of
+from helix_ray.core.limits import (
+    Allowance,
+    Ask,
+    Borrower,
+    Lender,
+    RateLimitPolicy,
+    Slice,
+    UnspentUnits,
+    name_of,
+)
 
 log = logging.getLogger(__name__)
 
 # asks and give-backs in; one slice an ask out, in the same order.
-AskLender = Callable[[Sequence[Ask], Sequence[GiveBack]], Awaitable[Sequence[Slice]]]
+AskLender = Callable[[Sequence[Ask], Sequence[UnspentUnits]], Awaitable[Sequence[Slice]]]
 
 ASK_S_MAX = 5.0
 ASK_AGAIN_S = 0.2
@@ -33,7 +42,7 @@ class LendingLimiter:
 
     def __init__(
         self,
-        policies: Iterable[Policy],
+        policies: Iterable[RateLimitPolicy],
         ask_lender: AskLender,
         *,
         ask_s_max: float = ASK_S_MAX,
@@ -102,7 +111,7 @@ class LendingLimiter:
                 _settle(waiting.values(), answered)
         self._flush_later()
 
-    async def _ask(self, asks: Sequence[Ask], backs: Sequence[GiveBack]) -> bool:
+    async def _ask(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> bool:
         """Ask until there is an answer or the time is up; a lender that restarts costs its callers latency only.
 
         Give-backs are not repeated after a failure, since they may have arrived.
@@ -116,7 +125,7 @@ class LendingLimiter:
             return False
         return True
 
-    async def _ask_once(self, asks: Sequence[Ask], backs: Sequence[GiveBack]) -> bool:
+    async def _ask_once(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> bool:
         asked_at = self._clock()
         try:
             slices = await self._ask_lender(asks, backs)
@@ -138,11 +147,11 @@ class LendingLimiter:
             self._flush = asyncio.get_running_loop().call_later(delay_s, self._converse)
 
 
-def lend_here(policies: Iterable[Policy], epoch: Callable[[], float] = time.time) -> AskLender:
+def lend_here(policies: Iterable[RateLimitPolicy], epoch: Callable[[], float] = time.time) -> AskLender:
     """A lender in the same process: for one replica that need not remember, and for tests."""
     lender = Lender(policies)
 
-    async def ask_lender(asks: Sequence[Ask], backs: Sequence[GiveBack]) -> Sequence[Slice]:
+    async def ask_lender(asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> Sequence[Slice]:
         now = epoch()
         for back in backs:
             lender.give_back(back)

@@ -18,7 +18,7 @@ from serve_app.openapi import verb
 router = APIRouter(prefix="/workers", tags=["workers"])
 
 
-@router.post("/register", **verb("RegisterWorker", body=shapes.WorkerIn, answers=shapes.WorkerRegistered))
+@router.post("/register", **verb("RegisterWorker", body=shapes.WorkerIn, answers=shapes.WorkerRegisteredOut))
 async def register_worker(caller: SignedIn) -> Response:
     """Make a worker known. One that names its `worker_id` comes back as itself; with another `boot` it has lost
     what it held."""

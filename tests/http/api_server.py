@@ -13,9 +13,9 @@ import httpx
 import uvicorn
 
 from helix_ray.config import Settings
-from helix_ray.core.limits import POLICIES, Policy
+from helix_ray.core.limits import POLICIES, RateLimitPolicy
 from helix_ray.ports import Clock, ControlPlane
-from helix_ray.security.tokens import KeyRing, Tokens
+from helix_ray.security.tokens import KeyRing, TokenIssuer
 from helix_ray.testing import MemoryControlPlane, add_user, memory_plane
 from serve_app.app import build_asgi
 from serve_app.edge.limiter import LendingLimiter, lend_here
@@ -67,12 +67,12 @@ def serving_api(
     settings: Settings | None = None,
     *,
     clock: Clock | None = None,
-    policies: Sequence[Policy] = PLENTY,
+    policies: Sequence[RateLimitPolicy] = PLENTY,
     plane: MemoryControlPlane | None = None,
     control: ControlPlane | None = None,
     keys: KeyRing | None = None,
     limiter: LendingLimiter | None = None,
-    tokens: Tokens | None = None,
+    tokens: TokenIssuer | None = None,
 ) -> Iterator[Api]:
     """Serve the application until the block ends; `control` stands before the plane where one is given, `limiter`
     and `tokens` may have clocks of their own."""

@@ -19,8 +19,8 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
-from helix_ray.core.limits import POLICIES, Policy
-from helix_ray.security.tokens import KeyRing, Tokens
+from helix_ray.core.limits import POLICIES, RateLimitPolicy
+from helix_ray.security.tokens import KeyRing, TokenIssuer
 from serve_app import problems
 from serve_app.edge import state, unparsed
 from serve_app.edge.limiter import ASK_S_MAX, AskLender, LendingLimiter, lend_here
@@ -34,7 +34,7 @@ LARGE_BYTES = 16 << 20
 PLENTY = tuple(policy._replace(limit=100_000) for policy in POLICIES)
 # What became of requests to /wait.
 WAITED: list[str] = []
-TOKENS = Tokens(KeyRing.fresh())
+TOKENS = TokenIssuer(KeyRing.fresh())
 TOKEN, _ = TOKENS.issue(user_id="user-1", name="admin", roles=["admin"], session_id="s", ttl_s=3_600)
 
 
@@ -195,7 +195,7 @@ def written(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
 
 @contextmanager
 def serving(
-    policies: tuple[Policy, ...] = PLENTY,
+    policies: tuple[RateLimitPolicy, ...] = PLENTY,
     ask_lender: AskLender | None = None,
     proxy_headers: bool = False,
     ask_s_max: float = ASK_S_MAX,

@@ -11,7 +11,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from helix_ray.config import Settings
-from helix_ray.security.tokens import KeyRing, Tokens
+from helix_ray.security.tokens import KeyRing, TokenIssuer
 from helix_ray.testing import MemoryControlPlane, add_user, memory_plane
 from serve_app.app import ROUTERS, build_app
 from serve_app.direct import Direct
@@ -45,7 +45,7 @@ class Both:
         self.plane: MemoryControlPlane = memory_plane(settings, PASSWORD, None)
         add_user(self.plane, "eve", PASSWORD, ("viewer",))
         limiter, keys = LendingLimiter(PLENTY, lend_here(PLENTY)), KeyRing.fresh()
-        self.tokens, sessions = Tokens(keys), SessionCache(self.plane)
+        self.tokens, sessions = TokenIssuer(keys), SessionCache(self.plane)
         framework = build_app(self.plane, settings, keys, limiter, self.tokens, sessions)
         self.direct = Direct(framework, framework.state.services, ROUTERS)
         self._apps: tuple[ASGIApp, ...] = tuple(

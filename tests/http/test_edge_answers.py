@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN, Ask, GiveBack, Slice
+from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN, Ask, Slice, UnspentUnits
 from serve_app.edge.client_address import ClientAddress, key_of
 from serve_app.edge.limiter import lend_here
 from tests.http.edge_server import (
@@ -264,7 +264,7 @@ class TestRateLimits:
         policies = (ANONYMOUS._replace(limit=10_000, ttl_s=0.05),)
         lend, returned = lend_here(policies), threading.Event()
 
-        async def watched(asks: list[Ask], backs: list[GiveBack]) -> Any:
+        async def watched(asks: list[Ask], backs: list[UnspentUnits]) -> Any:
             if not asks and backs:
                 returned.set()
             return await lend([ask._replace(wanted=50) for ask in asks], backs)

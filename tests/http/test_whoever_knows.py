@@ -30,7 +30,7 @@ from helix_ray.core.orders import (
 )
 from helix_ray.core.questions import GetTask
 from helix_ray.plane import names
-from helix_ray.plane.calls import Patience
+from helix_ray.plane.calls import AnswerTimeouts
 from helix_ray.plane.control import Plane
 from helix_ray.plane.links import LinkLost
 from helix_ray.testing import MemoryControlPlane, memory_plane
@@ -119,7 +119,7 @@ class _Links:
         return await _as(way, lambda: getattr(called, method)(*arguments))
 
 
-PATIENCE = Patience(master_s=0.3, master_answer_s_min=0.3, actor_s=0.3)
+PATIENCE = AnswerTimeouts(master_s=0.3, master_answer_s_min=0.3, actor_s=0.3)
 
 
 @dataclass

@@ -14,7 +14,7 @@ import requests
 
 from helix_ray.config import Settings
 from helix_ray.core.limits import POLICIES, WORKERS
-from helix_ray.security.tokens import KeyRing, Tokens
+from helix_ray.security.tokens import KeyRing, TokenIssuer
 from helix_ray.testing import ManualClock, add_user
 from serve_app.edge.limiter import LendingLimiter, lend_here
 from tests.http.api_server import PASSWORD, Api, serving_api
@@ -40,7 +40,7 @@ def worker_at(
         policies, lend_here(policies, clock.wall), clock=clock.monotonic, epoch=clock.wall
     )
     settings = Settings(token_ttl_s=900)
-    tokens = Tokens(keys, clock=clock.wall)
+    tokens = TokenIssuer(keys, clock=clock.wall)
     answers: Counter[int] = Counter()
 
     def sleep(seconds: float) -> None:

@@ -9,7 +9,17 @@ from collections import deque
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helix_ray.core.limits import Ask, Borrower, GiveBack, Lender, Policy, Row, Slice, SlidingWindow, name_of
+from helix_ray.core.limits import (
+    Ask,
+    Borrower,
+    Lender,
+    RateLimitPolicy,
+    Slice,
+    SlidingWindow,
+    UnspentUnits,
+    UsageRow,
+    name_of,
+)
 
 EPOCH = 1_700_000_000.0
 TICKS_PER_S = 2**22
@@ -33,7 +43,12 @@ class Cluster:
     """Replicas and a lender on one virtual clock; every message takes its own time, or is lost."""
 
     def __init__(
-        self, policy: Policy, replicas: int, seed: int, slowest_s: float, others: tuple[Policy, ...] = ()
+        self,
+        policy: RateLimitPolicy,
+        replicas: int,
+        seed: int,
+        slowest_s: float,
+        others: tuple[RateLimitPolicy, ...] = (),
     ) -> None:
         # Classes of requests of one caller: a policy each, all alike but for their names and limits.
         self.policies = {policy.name: policy for policy in (policy, *others)}
@@ -89,7 +104,7 @@ class Cluster:
                 self.receive(*message[1:])  # type: ignore[arg-type]
         self.now = to
 
-    def lend(self, replica: int, life: int, ask: Ask, backs: list[GiveBack], asked_at: float) -> None:
+    def lend(self, replica: int, life: int, ask: Ask, backs: list[UnspentUnits], asked_at: float) -> None:
         for back in backs:
             self.lender.give_back(back)
         lent = self.lender.lend(ask, self.now)
@@ -107,7 +122,7 @@ class Cluster:
 
     def restart_lender(self) -> None:
         self.lender = Lender(self.policies.values())
-        self.lender.restore([Row(*key, units) for key, units in self.durable.items()], self.now)
+        self.lender.restore([UsageRow(*key, units) for key, units in self.durable.items()], self.now)
 
 
 CHAOS = ("burst", "burst", "burst", "burst", "pause", "crash", "restart")
@@ -126,8 +141,8 @@ def test_no_window_ever_holds_more_than_the_limit(
 ) -> None:
     """Whatever the delays, and though replicas and the lender die: never more than the limit in any window, for each
     of three classes of one caller's requests."""
-    others = (Policy("q", limit + 7, 60.0, ttl_s=1.0), Policy("r", 2, 60.0, ttl_s=1.0))
-    cluster = Cluster(Policy("p", limit, 60.0, ttl_s=1.0), replicas, seed, slowest_s, others)
+    others = (RateLimitPolicy("q", limit + 7, 60.0, ttl_s=1.0), RateLimitPolicy("r", 2, 60.0, ttl_s=1.0))
+    cluster = Cluster(RateLimitPolicy("p", limit, 60.0, ttl_s=1.0), replicas, seed, slowest_s, others)
     for step in cluster.chance.choices(CHAOS, k=steps):
         replica = cluster.chance.randrange(replicas)
         if step == "crash":
@@ -154,7 +169,7 @@ def test_a_caller_who_asks_for_more_than_the_limit_gets_at_least_99_percent_of_i
     seed: int, replicas: int, per_window: int
 ) -> None:
     """Five windows of pressure on the documented policy, beside an exact window fed with the same arrivals."""
-    cluster = Cluster(Policy("p", 1_000, 3_600.0), replicas, seed, slowest_s=0.01)
+    cluster = Cluster(RateLimitPolicy("p", 1_000, 3_600.0), replicas, seed, slowest_s=0.01)
     exact, recent = 0, deque[float]()
     while cluster.now < EPOCH + 5 * 3_600:
         cluster.advance(cluster.now + cluster.chance.expovariate(per_window / 3_600))
@@ -174,7 +189,7 @@ def test_a_caller_who_asks_for_more_than_the_limit_gets_at_least_99_percent_of_i
 @given(seed=st.integers(0, 2**32), replicas=st.sampled_from([1, 3, 8]))
 def test_a_caller_under_the_limit_is_never_denied(seed: int, replicas: int) -> None:
     """900 requests an hour, spread over replicas, for two hours: slices left behind do not eat the allowance."""
-    cluster = Cluster(Policy("p", 1_000, 3_600.0), replicas, seed, slowest_s=0.01)
+    cluster = Cluster(RateLimitPolicy("p", 1_000, 3_600.0), replicas, seed, slowest_s=0.01)
     denied = 0
     for i in range(1_800):
         cluster.advance(EPOCH + i * 4.0)

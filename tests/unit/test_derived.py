@@ -12,7 +12,7 @@ import pytest
 
 from actors.uses import UseStore
 from helix_ray import derived
-from helix_ray.core.limits import Row
+from helix_ray.core.limits import UsageRow
 from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.views.file import open_history
@@ -25,7 +25,7 @@ def loop_in_place_of(path: Path) -> None:
     os.symlink(path, path)
 
 
-def loaded(path: Path) -> list[Row]:
+def loaded(path: Path) -> list[UsageRow]:
     """Return what a lender that starts on this file knows."""
     with contextlib.closing(UseStore(path)) as store:
         return store.load()
@@ -42,9 +42,9 @@ def test_damaged_limits_are_set_aside_and_counting_begins_anew(tmp_path: Path, c
     path.write_bytes(content)
     store = UseStore(path)
     assert store.load() == []
-    store.save([Row("a", 1.0, 1)])
+    store.save([UsageRow("a", 1.0, 1)])
     store.close()
-    assert loaded(path) == [Row("a", 1.0, 1)]
+    assert loaded(path) == [UsageRow("a", 1.0, 1)]
     (aside,) = asides(path)
     assert aside.read_bytes() == content
 

@@ -9,14 +9,14 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import Principal, may
 from helix_ray.core.answers import Answer, find_task
 from helix_ray.core.errors import Rejected, forbidden, not_found
-from helix_ray.core.harmony.cluster import Cluster, node_view, status_view
+from helix_ray.core.harmony.cluster import ClusterView, node_view, status_view
 from helix_ray.core.harmony.distribution import plan_task
 from helix_ray.core.harmony.explanation import explain_view
 from helix_ray.core.placement.rules import Shares
 from helix_ray.core.visibility import sees_all_tasks
 
 
-def answer_harmony(cluster: Cluster, question: q.Question, by: Principal) -> Answer:
+def answer_harmony(cluster: ClusterView, question: q.Question, by: Principal) -> Answer:
     """Answer a question of this table, or refuse it."""
     name = type(question).__name__
     if not may(by, type(question)):
@@ -24,33 +24,33 @@ def answer_harmony(cluster: Cluster, question: q.Question, by: Principal) -> Ans
     return ANSWERERS[type(question)](cluster, question, by)
 
 
-def _status(cluster: Cluster, question: q.ClusterStatus, by: Principal) -> Answer:
+def _status(cluster: ClusterView, question: q.ClusterStatus, by: Principal) -> Answer:
     return status_view(cluster)
 
 
-def _nodes(cluster: Cluster, question: q.ListNodes, by: Principal) -> Answer:
+def _nodes(cluster: ClusterView, question: q.ListNodes, by: Principal) -> Answer:
     reserved_for = cluster.reserved_for()
     return {"nodes": [node_view(cluster, worker, reserved_for) for worker in cluster.nodes()]}
 
 
-def _node(cluster: Cluster, question: q.GetNode, by: Principal) -> Answer:
+def _node(cluster: ClusterView, question: q.GetNode, by: Principal) -> Answer:
     worker = cluster.state.workers.get(question.node_id)
     if worker is None or worker.kind != "node":
         return not_found("Node", question.node_id)
     return node_view(cluster, worker, cluster.reserved_for())
 
 
-def _explain(cluster: Cluster, question: q.ExplainTask, by: Principal) -> Answer:
+def _explain(cluster: ClusterView, question: q.ExplainTask, by: Principal) -> Answer:
     task = find_task(cluster.state, question.task_id, by)
     return task if isinstance(task, Rejected) else explain_view(cluster, task)
 
 
-def _plan(cluster: Cluster, question: q.PlanTask, by: Principal) -> Answer:
+def _plan(cluster: ClusterView, question: q.PlanTask, by: Principal) -> Answer:
     task = find_task(cluster.state, question.task_id, by)
     return task if isinstance(task, Rejected) else plan_task(cluster, question, task)
 
 
-def _quotas(cluster: Cluster, question: q.ListQuotas, by: Principal) -> Answer:
+def _quotas(cluster: ClusterView, question: q.ListQuotas, by: Principal) -> Answer:
     """Everybody's projects for those who see all tasks; else the ones that the asker belongs to or has tasks in."""
     state = cluster.state
     fleet = cluster.fleet()
@@ -63,7 +63,7 @@ def _quotas(cluster: Cluster, question: q.ListQuotas, by: Principal) -> Answer:
     return {"quotas": [_quota_view(cluster, project, shares) for project in sorted(projects)]}
 
 
-def _quota_view(cluster: Cluster, project: str, shares: Shares) -> dict[str, Any]:
+def _quota_view(cluster: ClusterView, project: str, shares: Shares) -> dict[str, Any]:
     quota = cluster.state.quotas.get(project)
     return {
         "project_id": project,
@@ -75,7 +75,7 @@ def _quota_view(cluster: Cluster, project: str, shares: Shares) -> dict[str, Any
     }
 
 
-ANSWERERS: dict[type, Callable[[Cluster, Any, Principal], Answer]] = {
+ANSWERERS: dict[type, Callable[[ClusterView, Any, Principal], Answer]] = {
     q.ClusterStatus: _status,
     q.ListNodes: _nodes,
     q.GetNode: _node,

@@ -21,7 +21,7 @@ MASTER_ID = "helix-master"
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class ClusterView:
     """What answers about nodes are computed from. `now` and `started_at` (of this epoch's master) in epoch seconds."""
 
     state: State
@@ -72,7 +72,7 @@ class Cluster:
         return tuple(preemptible(self.state, node_id, self.prefetch, self.policy.preemptions_max))
 
 
-def status_view(cluster: Cluster) -> dict[str, Any]:
+def status_view(cluster: ClusterView) -> dict[str, Any]:
     """Return the master and every node in short."""
     nodes = [node_line(cluster, worker) for worker in cluster.nodes()]
     return {
@@ -89,7 +89,7 @@ def status_view(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def status_of(cluster: Cluster, worker: Worker) -> str:
+def status_of(cluster: ClusterView, worker: Worker) -> str:
     """Return active, draining, resting or lost."""
     return unschedulable_why(worker, cluster.now) or ACTIVE
 
@@ -100,7 +100,7 @@ def current_load(pulse: Pulse | None) -> float | None:
     return None if usage is None else round(min(100.0, max(0.0, float(usage))) / 100.0, 4)
 
 
-def node_line(cluster: Cluster, worker: Worker) -> dict[str, Any]:
+def node_line(cluster: ClusterView, worker: Worker) -> dict[str, Any]:
     """Return one node in short."""
     status = status_of(cluster, worker)
     return {
@@ -112,7 +112,7 @@ def node_line(cluster: Cluster, worker: Worker) -> dict[str, Any]:
     }
 
 
-def node_view(cluster: Cluster, worker: Worker, held_for: Mapping[str, str]) -> dict[str, Any]:
+def node_view(cluster: ClusterView, worker: Worker, held_for: Mapping[str, str]) -> dict[str, Any]:
     """Return one node, whole; amounts by resource name, times in epoch seconds. `held_for`: tasks by node."""
     pulse = cluster.pulse(worker)
     node = node_of(worker, pulse)
@@ -142,7 +142,7 @@ def node_view(cluster: Cluster, worker: Worker, held_for: Mapping[str, str]) -> 
     }
 
 
-def _allocated(node: Node, cluster: Cluster) -> dict[str, float]:
+def _allocated(node: Node, cluster: ClusterView) -> dict[str, float]:
     """Return what tasks hold: short ones queue in lanes, and a lane holds the resources of one."""
     used: dict[str, float] = {}
     for task_class, count in node.load.items():

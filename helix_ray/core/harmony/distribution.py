@@ -7,7 +7,7 @@ from typing import Any
 from helix_ray.core.decide.shards import shards_of, waiting_parts
 from helix_ray.core.durations import Measured
 from helix_ray.core.errors import Rejected, conflict, invalid
-from helix_ray.core.harmony.cluster import Cluster
+from helix_ray.core.harmony.cluster import ClusterView
 from helix_ray.core.harmony.explanation import (
     NODES_LISTED_MAX,
     as_asked_of,
@@ -39,7 +39,7 @@ INSTEAD = {
 }
 
 
-def plan_task(cluster: Cluster, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
+def plan_task(cluster: ClusterView, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
     """Return `pairs` and when they will be done, or why there are none and what would help; for a task that runs where
     it is wanted `already_running`, and its `assigned_nodes`."""
     refused = _refused(cluster, question, task)
@@ -72,13 +72,13 @@ def plan_task(cluster: Cluster, question: PlanTask, task: Task) -> dict[str, Any
     }
 
 
-def _own(task: Task, cluster: Cluster) -> str:
+def _own(task: Task, cluster: ClusterView) -> str:
     own: str = task.spec.get("strategy") or MANUAL
     return cluster.policy.strategy if own == MANUAL else own
 
 
 def _why_not(
-    cluster: Cluster, question: PlanTask, task_class: TaskClass, placed: int, wanted: int, fleet: Fleet
+    cluster: ClusterView, question: PlanTask, task_class: TaskClass, placed: int, wanted: int, fleet: Fleet
 ) -> dict[str, Any]:
     verdict = judge(cluster, task_class, wanted if task_class.gang else 1, None if placed else fleet)
     return {
@@ -92,7 +92,7 @@ def _why_not(
     }
 
 
-def _refused(cluster: Cluster, question: PlanTask, task: Task) -> Rejected | None:
+def _refused(cluster: ClusterView, question: PlanTask, task: Task) -> Rejected | None:
     if question.strategy is not None and question.strategy not in STRATEGIES:
         return invalid(
             "Invalid distribution strategy", field="distribution_strategy", allowed_values=list(STRATEGIES)
@@ -114,7 +114,7 @@ def _refused(cluster: Cluster, question: PlanTask, task: Task) -> Rejected | Non
     return None
 
 
-def _where_it_runs(cluster: Cluster, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
+def _where_it_runs(cluster: ClusterView, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
     """Return where a running task is, if that is where it is wanted; which strategy chose its nodes does not matter."""
     shards = shards_of(cluster.state, task)
     begun = [part for part in shards or [task] if part.worker is not None and part.status in BEGUN]
@@ -152,7 +152,7 @@ def _where_it_runs(cluster: Cluster, question: PlanTask, task: Task) -> dict[str
     }
 
 
-def _over_at(cluster: Cluster, begun: list[Task], waves: int) -> dict[str, Any]:
+def _over_at(cluster: ClusterView, begun: list[Task], waves: int) -> dict[str, Any]:
     """Return when the last of running parts will be done, and then so many that go after it; none ends in the past."""
     running = [part.started_at for part in begun if part.status is Status.RUNNING and part.started_at]
     measured = cluster.state.durations.of(begun[0].task_class[:3]) if begun else None
@@ -212,7 +212,7 @@ def _fewer(placed: int, wanted: int) -> list[dict[str, Any]] | None:
 
 
 def _done_at(
-    cluster: Cluster, task_class: TaskClass, nodes: list[Node], fleet: Fleet, waves: int
+    cluster: ClusterView, task_class: TaskClass, nodes: list[Node], fleet: Fleet, waves: int
 ) -> dict[str, Any]:
     """Return when the last part will be done: behind what its lane holds, and the parts that go before it."""
     measured = cluster.state.durations.of(task_class[:3])

@@ -9,7 +9,7 @@ from typing import Any
 
 from helix_ray.core.backpressure import endings_per_s
 from helix_ray.core.decide.shards import shard_id
-from helix_ray.core.harmony.cluster import Cluster
+from helix_ray.core.harmony.cluster import ClusterView
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.placement import Fleet, Node
 from helix_ray.core.placement.estimate import Freeing, completion, queued_ahead, when_free
@@ -44,7 +44,7 @@ class Verdict:
     freeing: Freeing | None
 
 
-def candidates(cluster: Cluster, task_class: TaskClass) -> Fleet:
+def candidates(cluster: ClusterView, task_class: TaskClass) -> Fleet:
     """Return those that could run tasks of a class: nodes, or for tasks without a run the external workers."""
     if task_class.kind != EXTERNAL:
         return cluster.fleet()
@@ -52,7 +52,7 @@ def candidates(cluster: Cluster, task_class: TaskClass) -> Fleet:
     return Fleet((_external_node(cluster, worker, task_class) for worker in workers), cluster.prefetch)
 
 
-def _external_node(cluster: Cluster, worker: Worker, task_class: TaskClass) -> Node:
+def _external_node(cluster: ClusterView, worker: Worker, task_class: TaskClass) -> Node:
     """An external worker as a node: it does one task at a time, and what it does not state is not checked."""
     offers = {"memory_mb": worker.resources.get("memory"), **worker.resources}
     stated = {name: float(amount) for name, amount in offers.items() if amount is not None}
@@ -70,7 +70,9 @@ def as_asked_of(task_class: TaskClass) -> TaskClass:
     return task_class._replace(capabilities=(*task_class.capabilities, task_class.signature))
 
 
-def judge(cluster: Cluster, task_class: TaskClass, wanted: int = 1, fleet: Fleet | None = None) -> Verdict:
+def judge(
+    cluster: ClusterView, task_class: TaskClass, wanted: int = 1, fleet: Fleet | None = None
+) -> Verdict:
     """Look at every node for a class, of which `wanted` have to start together. `fleet`: candidates not yet used up."""
     if fleet is None:
         fleet = candidates(cluster, task_class)
@@ -125,7 +127,7 @@ def _quota_changes(shares: Shares, task_class: TaskClass, wanted: int) -> list[d
 
 
 def _soonest(
-    cluster: Cluster, task_class: TaskClass, found: Iterable[tuple[Node, list[UnmetConstraint]]]
+    cluster: ClusterView, task_class: TaskClass, found: Iterable[tuple[Node, list[UnmetConstraint]]]
 ) -> Freeing | None:
     """Return the node that is expected to have room first, of those that lack nothing but room."""
     state = cluster.state
@@ -144,7 +146,7 @@ def _soonest(
 # ------------------------------------------------------------------------------------------ the answer
 
 
-def explain_view(cluster: Cluster, task: Task) -> dict[str, Any]:
+def explain_view(cluster: ClusterView, task: Task) -> dict[str, Any]:
     """Return the explanation of one task as JSON values; times in epoch seconds."""
     view: dict[str, Any] = {"id": task.id, "status": task.status.value, "assigned_worker": task.worker}
     if task.status is not Status.PENDING:
@@ -162,7 +164,7 @@ def explain_view(cluster: Cluster, task: Task) -> dict[str, Any]:
     return {**view, **verdict_view(cluster, task, task_class, verdict)}
 
 
-def _as_it_stands(cluster: Cluster, task_class: TaskClass) -> Fleet:
+def _as_it_stands(cluster: ClusterView, task_class: TaskClass) -> Fleet:
     """Return the candidates, those closed that the class was kept out of because they are held for others."""
     fleet = candidates(cluster, task_class)
     for node_id in cluster.liveness.kept_out.get(task_class, ()):
@@ -173,7 +175,7 @@ def _as_it_stands(cluster: Cluster, task_class: TaskClass) -> Fleet:
     return fleet
 
 
-def _placed_as(cluster: Cluster, task: Task) -> tuple[TaskClass, int]:
+def _placed_as(cluster: ClusterView, task: Task) -> tuple[TaskClass, int]:
     """Return the class that the scheduler places for a task, and how many of them together."""
     if task.task_class.kind == SHARDED:
         first = cluster.state.tasks.get(shard_id(task.id, 0))
@@ -212,7 +214,7 @@ def _plain(verdict: str, summary: str) -> dict[str, Any]:
     }
 
 
-def verdict_view(cluster: Cluster, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any]:
+def verdict_view(cluster: ClusterView, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any]:
     """Return a verdict as JSON values, with the queue before the task and the reasons of before."""
     ahead = queued_ahead(cluster.state, task)
     listed = sorted(verdict.found, key=lambda pair: (len(pair[1]), pair[0].id))[:NODES_LISTED_MAX]
@@ -258,7 +260,7 @@ def freeing_view(freeing: Freeing | None) -> dict[str, Any] | None:
     return {"node": freeing.node_id, "in_s": round(freeing.in_s, 3), "missing": freeing.missing}
 
 
-def _reserved_for_others(cluster: Cluster, verdict: Verdict) -> str:
+def _reserved_for_others(cluster: ClusterView, verdict: Verdict) -> str:
     reserved = [node.id for node, each in verdict.found if any(unmet.has == RESERVED for unmet in each)]
     if not reserved:
         return ""
@@ -298,7 +300,9 @@ def _nowhere(verdict: Verdict, task_class: TaskClass) -> str:
     return f": no {kind} has the capability {', '.join(names)}" if names else ""
 
 
-def _preempts(cluster: Cluster, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any] | None:
+def _preempts(
+    cluster: ClusterView, task: Task, task_class: TaskClass, verdict: Verdict
+) -> dict[str, Any] | None:
     """Return whose place it would take, for a task that may."""
     level = LEVELS.get(cluster.policy.preempt_from)
     if (
@@ -315,7 +319,7 @@ def _preempts(cluster: Cluster, task: Task, task_class: TaskClass, verdict: Verd
     return {"node": room[0].id, "tasks": [victim.task_id for victim in room[1]]}
 
 
-def _when(cluster: Cluster, task_class: TaskClass, verdict: Verdict, ahead: int) -> dict[str, Any]:
+def _when(cluster: ClusterView, task_class: TaskClass, verdict: Verdict, ahead: int) -> dict[str, Any]:
     rate = endings_per_s(cluster.state, cluster.now)
     if verdict.verdict == "placeable" and not ahead:
         start: float | None = 0.0

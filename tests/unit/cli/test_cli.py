@@ -17,10 +17,10 @@ from helix_ray.cli.main import app
 from helix_ray.cli.session_file import Login, SessionFile
 from helix_ray.cli.submit import _run
 from helix_ray.client.errors import KINDS, HelixError, NotSignedIn
-from helix_ray.client.tokens import Tokens
+from helix_ray.client.tokens import SessionTokens
 from helix_ray.core.errors import ErrorCode
 
-TOKENS = Tokens("token", "2099-01-01T00:00:00Z", "refresh", "2099-01-02T00:00:00Z")
+TOKENS = SessionTokens("token", "2099-01-01T00:00:00Z", "refresh", "2099-01-02T00:00:00Z")
 HELP_S_MAX = 0.4
 
 
@@ -148,9 +148,9 @@ def test_processes_exchange_a_token_once() -> None:
     """Whoever comes second to the exchange takes what the first one wrote."""
     file, other = SessionFile(), SessionFile()
     file.write(Login("http://h", "admin", TOKENS))
-    fresh = Tokens("token2", None, "refresh2")
+    fresh = SessionTokens("token2", None, "refresh2")
     assert file.exchange(TOKENS, lambda _: fresh) == fresh
-    calls: list[Tokens] = []
+    calls: list[SessionTokens] = []
     assert other.exchange(TOKENS, lambda stale: calls.append(stale) or stale) == fresh
     assert calls == []
 

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from helix_ray.client.errors import NotSignedIn
-from helix_ray.client.session import Session
-from helix_ray.client.tokens import MemoryTokens, Tokens
+from helix_ray.client.session import ClientSession
+from helix_ray.client.tokens import MemoryTokens, SessionTokens
 from helix_ray.client.transport import Request, Transport
 
 
@@ -55,9 +55,9 @@ class Server:
             401, json={"error": {"code": "UNAUTHORIZED", "message": "No"}, "request_id": "req-1"}
         )
 
-    def session(self, store: MemoryTokens | None = None) -> Session:
+    def session(self, store: MemoryTokens | None = None) -> ClientSession:
         http = httpx.Client(transport=httpx.MockTransport(self.answer))
-        return Session(Transport("http://h", http=http), store or MemoryTokens())
+        return ClientSession(Transport("http://h", http=http), store or MemoryTokens())
 
 
 def test_login_keeps_the_tokens() -> None:
@@ -118,7 +118,7 @@ def test_threads_exchange_a_token_once() -> None:
 def test_without_a_refresh_token_the_refusal_is_raised() -> None:
     """A bare token that is refused raises NotSignedIn."""
     with pytest.raises(NotSignedIn):
-        Server().session(MemoryTokens(Tokens("bare"))).call("GET", "/tasks")
+        Server().session(MemoryTokens(SessionTokens("bare"))).call("GET", "/tasks")
 
 
 def test_logout_forgets_even_when_the_session_has_ended() -> None:

@@ -11,7 +11,7 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.harmony.answers import answer_harmony
-from helix_ray.core.harmony.cluster import Cluster
+from helix_ray.core.harmony.cluster import ClusterView
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.policy import Policy
 from helix_ray.followers.base import News
@@ -30,7 +30,7 @@ class Harmony(Stage):
     def ask(self, question: q.Question, by: Principal = DEV) -> Any:
         """Answer a question about the cluster; it must be JSON."""
         view = answer_harmony(
-            Cluster(self.state, self.liveness, self.policy, self.now, 3, self.now - 60), question, by
+            ClusterView(self.state, self.liveness, self.policy, self.now, 3, self.now - 60), question, by
         )
         assert isinstance(view, Rejected) or orjson.dumps(view)
         return view

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from helix_ray.core.changes import Changes
+from helix_ray.core.changes import DirtyLog
 
 
 def test_each_reader_sees_what_changed_since_it_looked() -> None:
     """The newest first, each name once."""
-    changes = Changes()
+    changes = DirtyLog()
     for name in ("a", "b", "c", "a"):
         changes.note(name)
     assert changes.since(0) == ["a", "c", "b"]

@@ -13,11 +13,11 @@ from helix_ray.core.limits import (
     RUNS_PER_WINDOW_MAX,
     Ask,
     Borrower,
-    GiveBack,
     Lender,
-    Policy,
-    Row,
+    RateLimitPolicy,
     SlidingWindow,
+    UnspentUnits,
+    UsageRow,
     name_of,
     slice_units,
 )
@@ -26,7 +26,7 @@ EPOCH = 1_700_000_000.0
 POLICIES = MappingProxyType({policy.name: policy for policy in (AUTHENTICATED, ANONYMOUS, LOGIN)})
 
 
-def lender(*policies: Policy) -> Lender:
+def lender(*policies: RateLimitPolicy) -> Lender:
     return Lender(policies or POLICIES.values())
 
 
@@ -75,9 +75,9 @@ class TestSlidingWindow:
     def test_given_back_units_are_free_again_and_only_as_many_as_were_lent(self) -> None:
         window = SlidingWindow(10, 10.0)
         _, run = window.grant(8, EPOCH, 1.0)
-        assert window.give_back(5, run.stamp) == Row("", run.stamp, 3)
-        assert window.give_back(50, run.stamp) == Row("", run.stamp, 0)
-        assert window.give_back(1, run.stamp + 99) == Row("", run.stamp + 99, 0)
+        assert window.give_back(5, run.stamp) == UsageRow("", run.stamp, 3)
+        assert window.give_back(50, run.stamp) == UsageRow("", run.stamp, 0)
+        assert window.give_back(1, run.stamp + 99) == UsageRow("", run.stamp + 99, 0)
         assert window.remaining(EPOCH) == 10
 
     @pytest.mark.parametrize(("limit", "window_s"), [(0, 1.0), (-1, 1.0), (1, 0.0)])
@@ -108,7 +108,7 @@ class TestLender:
             first.lend(ask(waiting=10, wanted=10), EPOCH + i * 7)
             rows.update({(row.key, row.stamp): row.units for row in first.changes()})
         second = lender()
-        second.restore([Row(key, stamp, units) for (key, stamp), units in rows.items()], EPOCH + 300)
+        second.restore([UsageRow(key, stamp, units) for (key, stamp), units in rows.items()], EPOCH + 300)
         assert second.changes() == []
         at = EPOCH + 300
         assert second.lend(ask(), at).remaining == first.lend(ask(), at).remaining == 599
@@ -117,7 +117,7 @@ class TestLender:
         durable = {("anonymous/a", EPOCH + 9_000.0): 100}
         for _ in range(2):
             again = lender()
-            again.restore([Row(k, s, n) for (k, s), n in durable.items() if n], EPOCH)
+            again.restore([UsageRow(k, s, n) for (k, s), n in durable.items() if n], EPOCH)
             durable.update({(row.key, row.stamp): row.units for row in again.changes()})
         assert again.lend(ask("anonymous", "a"), EPOCH + 10).granted == 0
         assert again.lend(ask("anonymous", "a"), EPOCH + 3_610).granted == 1
@@ -125,7 +125,8 @@ class TestLender:
     def test_rows_of_a_policy_that_is_gone_are_left_out(self) -> None:
         fresh = lender()
         fresh.restore(
-            [Row("gone/a", EPOCH, 5), Row("login/a", EPOCH - 61, 5), Row("login/b", EPOCH, 0)], EPOCH
+            [UsageRow("gone/a", EPOCH, 5), UsageRow("login/a", EPOCH - 61, 5), UsageRow("login/b", EPOCH, 0)],
+            EPOCH,
         )
         assert len(fresh) == 0
         assert fresh.rows_end_before(EPOCH) == EPOCH - 3_600
@@ -133,10 +134,10 @@ class TestLender:
     def test_a_give_back_survives_a_restart(self) -> None:
         first = lender()
         lent = first.lend(ask(waiting=10, wanted=10), EPOCH)
-        first.give_back(GiveBack(lent.name, lent.stamp, 4))
-        assert first.changes() == [Row("authenticated/user-1", lent.stamp, 6)]
-        first.give_back(GiveBack("authenticated/nobody", lent.stamp, 4))
-        first.give_back(GiveBack("gone/nobody", lent.stamp, 4))
+        first.give_back(UnspentUnits(lent.name, lent.stamp, 4))
+        assert first.changes() == [UsageRow("authenticated/user-1", lent.stamp, 6)]
+        first.give_back(UnspentUnits("authenticated/nobody", lent.stamp, 4))
+        first.give_back(UnspentUnits("gone/nobody", lent.stamp, 4))
         assert first.changes() == []
 
     def test_idle_keys_are_dropped_as_others_come(self) -> None:

@@ -17,13 +17,15 @@ import pytest
 
 from helix_ray.execution import environment
 from helix_ray.execution.assignment import Assignment, Outcome
-from helix_ray.execution.command import CommandRun, describe_exit
+from helix_ray.execution.command import CommandProcess, describe_exit
 
 ROOT = Path(__file__).parents[3]
 
 
-def start(folder: Path, run: dict[str, Any], *, timeout_s: float | None = None, **more: Any) -> CommandRun:
-    return CommandRun(Assignment("task-1", 1, run, timeout_s, str(folder / "logs")), **more)
+def start(
+    folder: Path, run: dict[str, Any], *, timeout_s: float | None = None, **more: Any
+) -> CommandProcess:
+    return CommandProcess(Assignment("task-1", 1, run, timeout_s, str(folder / "logs")), **more)
 
 
 def run(folder: Path, run: dict[str, Any], **more: Any) -> Outcome:
@@ -216,8 +218,8 @@ def test_a_killed_executor_takes_its_command_along(folder: Path, is_gone: Callab
     pipe = fifo(folder)
     program = (
         "from helix_ray.execution.assignment import Assignment\n"
-        "from helix_ray.execution.command import CommandRun\n"
-        f"CommandRun(Assignment('t', 1, {{'shell': 'echo $$ > {pipe}; exec sleep 1000'}}, None, '{folder}')).run()\n"
+        "from helix_ray.execution.command import CommandProcess\n"
+        f"CommandProcess(Assignment('t', 1, {{'shell': 'echo $$ > {pipe}; exec sleep 1000'}}, None, '{folder}')).run()\n"
     )
     owner = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     command_pid = int(pipe.read_text())

@@ -19,7 +19,7 @@ from helix_ray.journal import sealing
 from helix_ray.journal.errors import EraseRefused, JournalDamaged
 from helix_ray.journal.merkle import subtree_of
 from helix_ray.journal.proofs import verify_consistency, verify_inclusion
-from helix_ray.journal.rows import Reader
+from helix_ray.journal.rows import RowReader
 from helix_ray.journal.segment import BLOCK_FACTS, Segment
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Snapshot
@@ -150,7 +150,9 @@ def test_a_segment_is_verified_by_itself(sealed: SqliteJournal, data: Path) -> N
     segment = Segment(data / "segments" / "000000002049-000000004096.facts")
     leaves: list[bytes] = []
     for start in (0, BLOCK_FACTS):
-        leaves += Reader(segment).leaves(segment.rows_from(segment.first + start), segment.first + start - 1)
+        leaves += RowReader(segment).leaves(
+            segment.rows_from(segment.first + start), segment.first + start - 1
+        )
     assert subtree_of(leaves) == segment.root == sealed._tree.node(LEVEL, 1)
 
 

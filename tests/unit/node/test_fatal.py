@@ -8,8 +8,8 @@ import pytest
 
 from launcher.node import supervisor
 from launcher.node.patience import Limits
-from launcher.node.ray_start import Plan
-from launcher.node.supervisor import Supervisor
+from launcher.node.ray_start import RayStartPlan
+from launcher.node.supervisor import NodeSupervisor
 from launcher.up.session import EXIT_FATAL, FATAL_FILE
 from launcher.up.stopped_below import StoppedBelow
 
@@ -33,9 +33,9 @@ class Started(Ended):
         pass
 
 
-def head(data_dir: Path) -> Supervisor:
-    plan = Plan(None, "127.0.0.1", 6379, 8080, data_dir, None, [], [])
-    one = Supervisor(plan, Limits(1.0, 1.0), [], {}, StoppedBelow(1.0, print))
+def head(data_dir: Path) -> NodeSupervisor:
+    plan = RayStartPlan(None, "127.0.0.1", 6379, 8080, data_dir, None, [], [])
+    one = NodeSupervisor(plan, Limits(1.0, 1.0), [], {}, StoppedBelow(1.0, print))
     one._api = Ended()  # type: ignore[assignment]
     return one
 

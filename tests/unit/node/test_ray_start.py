@@ -9,16 +9,18 @@ import pytest
 from ray.scripts.scripts import start
 
 from actors.node_worker import NODE_DATA_DIR
-from launcher.node.ray_start import Plan, below, command
+from launcher.node.ray_start import RayStartPlan, below, command
 
-HEAD = Plan(
+HEAD = RayStartPlan(
     None, "10.0.0.1", 6379, 8080, Path("/data"), "~/config.yaml", ["--labels=helix-node=a"], ["--num-cpus=2"]
 )
-WORKER = Plan("10.0.0.1:6379", "10.0.0.2", 6379, 8080, Path("/data"), None, ["--labels=helix-node=b"], [])
+WORKER = RayStartPlan(
+    "10.0.0.1:6379", "10.0.0.2", 6379, 8080, Path("/data"), None, ["--labels=helix-node=b"], []
+)
 
 
 @pytest.mark.parametrize("plan", [HEAD, WORKER])
-def test_ray_knows_every_flag(plan: Plan) -> None:
+def test_ray_knows_every_flag(plan: RayStartPlan) -> None:
     """Parsed by Ray's own command, without running it."""
     words = command(plan)
     assert words[1:3] == ["start", "--block"]

@@ -12,7 +12,7 @@ from actors.local_server import LocalServer
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.questions import GetTask
 from helix_ray.plane.batching import QuestionBatches
-from helix_ray.plane.calls import UNAVAILABLE, Calls, Patience
+from helix_ray.plane.calls import UNAVAILABLE, AnswerTimeouts, Calls
 from helix_ray.plane.links import MasterLink
 from helix_ray.plane.local_link import LocalLink
 from helix_ray.ports import NotReady
@@ -60,7 +60,7 @@ def run(work: Callable[[Master, QuestionBatches], Awaitable[None]], master_s: fl
 
     async def go() -> None:
         master = Master()
-        calls = Calls(master, patience=Patience(master_s=master_s, master_answer_s_min=0.05))
+        calls = Calls(master, patience=AnswerTimeouts(master_s=master_s, master_answer_s_min=0.05))
         batches = QuestionBatches(calls)
         async with asyncio.timeout(20):
             assert await batches.ask(QUESTION, SYSTEM) == (1, {"batch": 1})

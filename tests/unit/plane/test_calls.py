@@ -13,10 +13,10 @@ from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import Order, Receipt, SubmitTasks
 from helix_ray.core.questions import GetTask
 from helix_ray.plane.batching import CALLS_UNDER_WAY_MAX, OrderBatches
-from helix_ray.plane.calls import UNAVAILABLE, Calls, Patience
+from helix_ray.plane.calls import UNAVAILABLE, AnswerTimeouts, Calls
 from helix_ray.plane.control import Plane
 from helix_ray.plane.links import CallFailed, LinkLost
-from helix_ray.plane.told import Unavailable
+from helix_ray.plane.told import SourceUnavailable
 from helix_ray.ports import NotReady
 from tests.contract.virtual_time import run
 
@@ -32,7 +32,7 @@ class _Patient:
 
 
 Answer = Callable[[], Awaitable[Any]]
-PATIENCE = Patience(master_s=10.0, master_answer_s_min=2.0, actor_s=4.0)
+PATIENCE = AnswerTimeouts(master_s=10.0, master_answer_s_min=2.0, actor_s=4.0)
 
 
 class Links:
@@ -131,7 +131,7 @@ def test_other_actors_are_waited_for_for_less() -> None:
     assert run(ask(Links(None))) == (None, 0)
     for answer in (LinkLost("gone"), never):
         found, took = run(ask(Links(answer)))
-        assert found == Unavailable("history")
+        assert found == SourceUnavailable("history")
         assert 4.0 <= took < 4.5
     assert run(ask(Links(CallFailed("bug"))))[0].why == "it failed to answer the question"
 

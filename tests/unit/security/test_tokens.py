@@ -16,7 +16,7 @@ import pytest
 
 from helix_ray.core.errors import ErrorCode, Refused
 from helix_ray.security.keys import KEY_FILE, KeyFileUnsafe, KeyRing, load_or_create_key
-from helix_ray.security.tokens import Claims, Tokens, hash_refresh, make_refresh
+from helix_ray.security.tokens import Claims, TokenIssuer, hash_refresh, make_refresh
 
 NOW = 1_700_000_000
 SECRET = b"s" * 32
@@ -48,11 +48,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def tokens(clock: Clock) -> Tokens:
-    return Tokens(RING, clock=clock)
+def tokens(clock: Clock) -> TokenIssuer:
+    return TokenIssuer(RING, clock=clock)
 
 
-def issue(tokens: Tokens, **other: Any) -> tuple[str, Claims]:
+def issue(tokens: TokenIssuer, **other: Any) -> tuple[str, Claims]:
     wanted: dict[str, Any] = {
         "user_id": "user-1",
         "name": "admin",
@@ -80,7 +80,7 @@ def without(name: str) -> dict[str, Any]:
     return {key: value for key, value in PAYLOAD.items() if key != name}
 
 
-def test_what_was_issued_is_what_is_verified(tokens: Tokens) -> None:
+def test_what_was_issued_is_what_is_verified(tokens: TokenIssuer) -> None:
     token, claims = issue(tokens)
     assert tokens.verify(token) == claims == tokens.verify(token)
     assert (claims.user_id, claims.roles, claims.expires_at) == ("user-1", ("admin",), NOW + 900)
@@ -88,7 +88,7 @@ def test_what_was_issued_is_what_is_verified(tokens: Tokens) -> None:
     assert issue(tokens)[1].token_id != claims.token_id
 
 
-def test_the_forger_of_these_tests_makes_tokens_that_are_accepted(tokens: Tokens) -> None:
+def test_the_forger_of_these_tests_makes_tokens_that_are_accepted(tokens: TokenIssuer) -> None:
     assert tokens.verify(forge()).session_id == "session-1"
 
 
@@ -135,13 +135,13 @@ FORGERIES = {
 
 
 @pytest.mark.parametrize("token", FORGERIES.values(), ids=FORGERIES.keys())
-def test_anything_else_is_unauthorized(tokens: Tokens, token: str) -> None:
+def test_anything_else_is_unauthorized(tokens: TokenIssuer, token: str) -> None:
     with pytest.raises(Refused) as refused:
         tokens.verify(token)
     assert refused.value.rejected.code is ErrorCode.UNAUTHORIZED
 
 
-def test_every_changed_character_of_a_token_is_noticed(tokens: Tokens) -> None:
+def test_every_changed_character_of_a_token_is_noticed(tokens: TokenIssuer) -> None:
     token, _ = issue(tokens)
     for at in range(len(token)):
         changed = token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
@@ -152,7 +152,7 @@ def test_every_changed_character_of_a_token_is_noticed(tokens: Tokens) -> None:
             tokens.verify(changed)
 
 
-def test_a_remembered_token_still_expires_on_time(tokens: Tokens, clock: Clock) -> None:
+def test_a_remembered_token_still_expires_on_time(tokens: TokenIssuer, clock: Clock) -> None:
     token, _ = issue(tokens)
     tokens.verify(token)
     clock.now = NOW + 899.9
@@ -164,14 +164,14 @@ def test_a_remembered_token_still_expires_on_time(tokens: Tokens, clock: Clock) 
 
 
 def test_only_so_many_tokens_are_remembered_the_least_used_go_first(clock: Clock) -> None:
-    tokens = Tokens(RING, clock=clock, tokens_cached_max=3)
+    tokens = TokenIssuer(RING, clock=clock, tokens_cached_max=3)
     issued = [issue(tokens)[0] for _ in range(4)]
     for token in (*issued[:3], issued[0], issued[3]):
         tokens.verify(token)
     assert set(tokens._verified) == {issued[0], issued[2], issued[3]}
 
 
-def test_a_remembered_token_costs_microseconds(tokens: Tokens) -> None:
+def test_a_remembered_token_costs_microseconds(tokens: TokenIssuer) -> None:
     """The goal is 5 microseconds; the bound leaves room for a busy machine, and is far under a signature check."""
     token, _ = issue(tokens)
     tokens.verify(token)
@@ -179,7 +179,7 @@ def test_a_remembered_token_costs_microseconds(tokens: Tokens) -> None:
     assert best < 20e-6
 
 
-def _time_of(tokens: Tokens, token: str) -> float:
+def _time_of(tokens: TokenIssuer, token: str) -> float:
     before = time.perf_counter()
     for _ in range(1_000):
         tokens.verify(token)
@@ -228,9 +228,9 @@ class TestKeys:
             load_or_create_key(tmp_path)
 
     def test_after_a_rotation_both_keys_verify_and_the_fresh_one_signs(self, clock: Clock) -> None:
-        token, _ = issue(Tokens(RING, clock=clock))
+        token, _ = issue(TokenIssuer(RING, clock=clock))
         rotated = RING.rotated()
-        later = Tokens(rotated, clock=clock)
+        later = TokenIssuer(rotated, clock=clock)
         later.verify(token)
         assert jwt.get_unverified_header(issue(later)[0])["kid"] == rotated.current != "k1"
 
