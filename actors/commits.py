@@ -62,7 +62,7 @@ class Commits:
         return True
 
     def _look(self) -> None:
-        batch = self._engine.events(self._cursor, FACTS_PER_REACTION)
+        batch = self._engine.facts(self._cursor, FACTS_PER_REACTION)
         self._cursor = batch.cursor
         clock = self._engine.clock
         news = News(self._engine.state, self._engine.liveness, batch.facts, clock.wall(), clock.monotonic())

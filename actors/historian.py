@@ -144,7 +144,7 @@ class Historian(LivingActor):
             await asyncio.sleep(PAUSE_S)
             return
         try:
-            batch = await self._plane.events(self._history.cursor, FACTS_PER_INGEST_MAX, WAIT_S)
+            batch = await self._plane.events(self._history.cursor, FACTS_PER_INGEST_MAX, SYSTEM, WAIT_S)
         except Refused as refused:
             log.info("cannot follow the journal: %s", refused)
             await asyncio.sleep(PAUSE_S)

@@ -212,14 +212,14 @@ class Master(LivingActor):
         """Take what a process of this cluster tells of its loop's turns."""
         self._told.take(kind, process, report, time.monotonic())
 
-    async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch | NotReady:
-        """Return facts after a cursor, waiting up to `wait_s` seconds for the first."""
+    async def events(
+        self, after: int, limit: int, by: Principal, wait_s: float = 0.0
+    ) -> Batch | Rejected | NotReady:
+        """Return what somebody sees of the facts after a cursor, waiting up to `wait_s` seconds for news."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
-        return await self._facts(after, min(limit, EVENTS_MAX), wait_s)
-
-    async def _facts(self, after: int, limit: int, wait_s: float) -> Batch:
-        return await self._until(partial(self._engine.events, after, limit), _has_facts, wait_s)
+        ask = partial(self._engine.events, after, min(limit, EVENTS_MAX), by)
+        return await self._until(ask, partial(_moved, after), wait_s)
 
     async def info(self) -> dict[str, Any]:
         """Return the process id, the epoch, how far the journal is, and the socket for callers of this host.
@@ -373,5 +373,6 @@ def _board_of(data_dir: Path) -> BoardWriter | None:
         return None
 
 
-def _has_facts(batch: Batch) -> bool:
-    return bool(batch.facts)
+def _moved(after: int, batch: Batch | Rejected) -> bool:
+    """Say whether an answer is news to who has come as far as `after`."""
+    return isinstance(batch, Rejected) or batch.cursor > after

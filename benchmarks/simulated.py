@@ -80,7 +80,7 @@ class Simulated:
 
     def react(self) -> int:
         """Let the scheduler react once, as the master does after a commit; return how many tasks were started."""
-        batch = self.engine.events(self._cursor, 100_000)
+        batch = self.engine.facts(self._cursor, 100_000)
         self._cursor = batch.cursor
         news = News(
             self.engine.state, self.engine.liveness, batch.facts, self.clock.wall(), self.clock.monotonic()

@@ -25,11 +25,12 @@ from typing import Any, Protocol
 from helix_ray.core import admission, snapshot
 from helix_ray.core.access import Principal, may
 from helix_ray.core.answers import answer, list_tasks
-from helix_ray.core.authority import admit
+from helix_ray.core.authority import admit, as_of
 from helix_ray.core.decide import decide
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.events import Fact
 from helix_ray.core.evolve import evolve
+from helix_ray.core.feeds import shown_to
 from helix_ray.core.harmony.answers import ANSWERERS as HARMONY
 from helix_ray.core.harmony.answers import answer_harmony
 from helix_ray.core.harmony.cluster import ClusterView
@@ -280,7 +281,15 @@ class Engine:
         reply = answer(self.state, self.liveness, question, by)
         return reply if isinstance(reply, Rejected) else {**reply, "epoch": self.journal.epoch}
 
-    def events(self, after: int, limit: int) -> Batch:
+    def events(self, after: int, limit: int, by: Principal) -> Batch | Rejected:
+        """Return what somebody sees of up to `limit` facts after a cursor, which moves past what they do not see."""
+        present = as_of(self.state, by, self.clock.wall())
+        if isinstance(present, Rejected):
+            return present
+        batch = self.facts(after, limit)
+        return replace(batch, facts=shown_to(present, batch.facts, self.state))
+
+    def facts(self, after: int, limit: int) -> Batch:
         """Return facts after a cursor: from memory when they are recent, else from the journal."""
         head = self.state.seq
         if after >= head:

@@ -49,8 +49,12 @@ class ControlPlane(Protocol):
         """Answer a question; one that can wait for news is answered at the latest after `wait_s`."""
         ...
 
-    async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
-        """Return facts after a cursor, waiting up to `wait_s` for the first."""
+    async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
+        """Return what somebody sees of the facts after a cursor (core/feeds.py), waiting up to `wait_s` for news.
+
+        The cursor moves past what they do not see, so that a batch may be empty and its cursor a later one. Raises
+        Refused (UNAUTHORIZED) when they are gone, and where the control plane does not answer (SERVICE_UNAVAILABLE).
+        """
         ...
 
 

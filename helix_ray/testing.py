@@ -106,14 +106,17 @@ class MemoryControlPlane:
             return {"missing": dict(self.missing)}
         return await self._until(lambda: self.ask(question, by), lambda a: has_news(question, a), wait_s)
 
-    async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
-        """Return facts after a cursor, waiting up to `wait_s` for the first."""
+    async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
+        """Return what somebody sees of the facts after a cursor, waiting up to `wait_s` for news."""
 
-        def read() -> Batch:
+        def read() -> Batch | Rejected:
             with self._lock:
-                return self.engine.events(after, limit)
+                return self.engine.events(after, limit, by)
 
-        return await self._until(read, lambda batch: bool(batch.facts), wait_s)
+        batch = await self._until(read, lambda b: isinstance(b, Rejected) or b.cursor > after, wait_s)
+        if isinstance(batch, Rejected):
+            raise Refused(batch)
+        return batch
 
     # ------------------------------------------------------------------------------- without a loop
 
@@ -140,7 +143,7 @@ class MemoryControlPlane:
         """Have the followers react to what is new, and to the time, until they are done."""
         with self._lock:
             for _ in range(REACTIONS_MAX):
-                batch = self.engine.events(self._cursor, FACTS_PER_REACTION)
+                batch = self.engine.facts(self._cursor, FACTS_PER_REACTION)
                 self._cursor = batch.cursor
                 state, liveness = self.engine.state, self.engine.liveness
                 news = News(state, liveness, batch.facts, self.clock.wall(), self.clock.monotonic())

@@ -32,6 +32,7 @@ EXTERNAL, SHARDED = "external", "sharded"
 DRAIN_SLICES = 6
 DRAIN_SLICE_S = 10.0
 LOSSES_REMEMBERED = 8
+GONE_REMEMBERED = 20_000
 
 
 # What a task holds while it runs: amounts above zero, sorted by name.
@@ -292,6 +293,11 @@ class State:
     projects: dict[str, Project] = field(default_factory=dict)
     # Tasks whose views have changed since whoever folds took them away (Engine.execute).
     changed: list[str] = field(default_factory=list, compare=False)
+    # Owner, holder and project of tasks that left memory lately, the oldest first: who may hear of their last facts.
+    # Not in a snapshot: it is about facts that are just being told.
+    gone: OrderedDict[str, tuple[str, str | None, str | None]] = field(
+        default_factory=OrderedDict, compare=False
+    )
     # indexes
     ready: dict[TaskClass, ReadyQueue] = field(default_factory=dict)
     unfinished: dict[str, int] = field(default_factory=dict)  # project -> tasks that are not finished

@@ -86,9 +86,10 @@ class Plane:
         cache.keep(question.task_id, reply, seq, generation)
         return reply
 
-    async def events(self, after: int, limit: int, wait_s: float = 0.0) -> Batch:
-        """Return facts after a cursor; raises Refused (SERVICE_UNAVAILABLE) when the master stays away."""
-        batch: Batch | Rejected = await self.calls.master("events", after, limit, wait_s, wait_s=wait_s)
+    async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
+        """Return what somebody sees of the facts after a cursor; raises Refused when they are gone (UNAUTHORIZED), or when
+        the master stays away (SERVICE_UNAVAILABLE)."""
+        batch: Batch | Rejected = await self.calls.master("events", after, limit, by, wait_s, wait_s=wait_s)
         if isinstance(batch, Rejected):
             raise Refused(batch)
         return batch

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.events import Fact, subject_of
 from helix_ray.core.orders import (
@@ -196,20 +197,20 @@ async def a_key_is_one_request(door: PortDoor) -> None:
 async def facts_come_in_order_and_once(door: PortDoor) -> None:
     """A reader with a cursor gets every fact, in pieces of the size that it asks for, and waits for the next."""
     plane = door.plane
-    start = (await plane.events(1 << 60, 1)).head
+    start = (await plane.events(1 << 60, 1, SYSTEM)).head
     (task_id,) = await submitted(door, TASK)
     await done(door, CancelTask(task_id))
     await done(door, DeleteTask(task_id))
     seen: list[Fact] = []
     cursor = start
-    while batch := (await plane.events(cursor, 2)).facts:
+    while batch := (await plane.events(cursor, 2, SYSTEM)).facts:
         assert len(batch) <= 2
         seen += batch
         cursor = batch[-1].seq
     assert [fact.seq for fact in seen] == list(range(start + 1, cursor + 1))
     kinds = [type(f.event).__name__ for f in seen if subject_of(f.event) == task_id]
     assert kinds == ["TaskSubmitted", "TaskCancelled", "TaskDeleted"]
-    waiting = asyncio.create_task(plane.events(cursor, 1, 20.0))
+    waiting = asyncio.create_task(plane.events(cursor, 1, SYSTEM, 20.0))
     await asyncio.sleep(0.05)
     await submitted(door, TASK)
     assert (await waiting).facts

@@ -81,7 +81,7 @@ class World:
 
     def follow(self, facts_max: int) -> None:
         """Have the history take some facts in."""
-        facts = self.plane.engine.events(self.history.cursor, facts_max).facts
+        facts = self.plane.engine.facts(self.history.cursor, facts_max).facts
         if facts:
             self.history.ingest(facts)
 
@@ -192,9 +192,9 @@ class MasterLink:
         seq = plane.engine.state.seq
         return seq, [plane.ask(question, by) for question, by in pairs]
 
-    async def events(self, after: int, limit: int, wait_s: float) -> Batch:
+    async def events(self, after: int, limit: int, by: Principal, wait_s: float) -> Batch:
         """Return facts after a cursor."""
-        return await self._world.plane.events(after, limit, wait_s)
+        return await self._world.plane.events(after, limit, by, wait_s)
 
 
 async def _at_once(call: Callable[..., Any], *arguments: Any) -> Any:

@@ -105,7 +105,7 @@ def test_what_no_answer_could_show_is_shown_escaped(tmp_path: Path) -> None:
     assert task.result["value"][1] == 2**53 + 1
     assert journal.verify() == len(rows)
     history = History(tmp_path / "h.duckdb")
-    history.ingest(engine.events(0, 1000).facts)
+    history.ingest(engine.facts(0, 1000).facts)
     found = history.result("task-odd0")
     assert found is not None
     assert found["result"] == task.result

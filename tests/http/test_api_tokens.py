@@ -47,7 +47,7 @@ def test_it_is_shown_once_and_listed_without_its_secret(api: Api, admin: httpx.C
     listed = admin.get("/auth/tokens")
     (found,) = [t for t in TokensOut.model_validate(listed.json()).tokens if t.id == made.id]
     assert found.model_dump() == {k: v for k, v in made.model_dump().items() if k != "token"}
-    kept = repr(api.plane.engine.events(0, 1_000_000).facts) + repr(api.plane.engine.state)
+    kept = repr(api.plane.engine.facts(0, 1_000_000).facts) + repr(api.plane.engine.state)
     assert made.token[14:] not in kept + listed.text
 
 
@@ -64,7 +64,7 @@ def test_it_does_what_its_roles_allow_and_notes_its_use(api: Api) -> None:
     end = time.monotonic() + 1.5
     while time.monotonic() < end:
         assert client.get("/tasks").status_code == 200
-    facts = api.plane.engine.events(0, 1_000_000).facts
+    facts = api.plane.engine.facts(0, 1_000_000).facts
     assert [f.event.id for f in facts if isinstance(f.event, TokenUsed)] == [made["id"]]
     assert owner.get("/auth/tokens").json()["tokens"][0]["last_used_at"] is not None
 

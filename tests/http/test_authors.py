@@ -22,7 +22,7 @@ def facts_of(api: Api, act: Callable[[], Any]) -> list[Fact]:
     """Return the facts that an act leads to."""
     before = api.plane.engine.state.seq
     act()
-    return list(api.plane.engine.events(before, 100).facts)
+    return list(api.plane.engine.facts(before, 100).facts)
 
 
 def session_of(api: Api) -> str:

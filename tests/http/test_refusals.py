@@ -23,7 +23,7 @@ def refused(api: Api, count: int, kind: str) -> list[Fact]:
     """Return the refusals of a kind once there are as many: a replica notes them after it has answered."""
     end = time.monotonic() + RECORDED_S_MAX
     while True:
-        facts = api.plane.engine.events(0, 10_000).facts
+        facts = api.plane.engine.facts(0, 10_000).facts
         found = [f for f in facts if isinstance(f.event, RequestsRefused) and f.event.kind == kind]
         if len(found) >= count:
             return found
@@ -105,7 +105,7 @@ def test_no_token_at_all_is_nothing_to_record(api: Api) -> None:
     before = api.plane.engine.state.seq
     assert api.anonymous().get("/tasks").status_code == 401
     assert api.client().post("/tasks", json={}).status_code == 400
-    assert not [f for f in api.plane.engine.events(before, 100).facts if isinstance(f.event, RequestsRefused)]
+    assert not [f for f in api.plane.engine.facts(before, 100).facts if isinstance(f.event, RequestsRefused)]
 
 
 def test_a_late_report_is_recorded(api: Api) -> None:

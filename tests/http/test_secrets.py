@@ -75,7 +75,7 @@ def test_no_secret_comes_out(
         "\n".join(_whole(record) for record in caplog.records if not record.name.startswith("http")), secrets
     )
     engine = api.plane.engine
-    facts = engine.events(0, 1 << 20).facts
+    facts = engine.facts(0, 1 << 20).facts
     assert leaks(str([_values(fact.event) for fact in facts]), secrets) >= {ENV}, (
         "the journal keeps what a task needs"
     )

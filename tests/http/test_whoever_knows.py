@@ -17,7 +17,7 @@ import pytest
 
 from actors.archive import Archive
 from helix_ray.config import Settings
-from helix_ray.core.access import Principal
+from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Refused
 from helix_ray.core.orders import (
     AttemptReport,
@@ -157,10 +157,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     plane.give(RegisterWorker("node1", ("testing",), {"cpu": 4.0}, NODE, "node", "n1", "boot"))
     history = History(tmp_path_factory.mktemp("history") / "history.duckdb")
     retired = _run(plane, {"success": True, "value": 3})
-    history.ingest(plane.engine.events(0, 1000).facts)
+    history.ingest(plane.engine.facts(0, 1000).facts)
     assert plane.give(RetireTasks(history.cursor, 1e12, 10)).data["retired"] == 1
     kept = _run(plane, STORED)
-    history.ingest(plane.engine.events(0, 1000).facts)
+    history.ingest(plane.engine.facts(0, 1000).facts)
     ways = Ways()
     control = Plane(_Links(ways, plane, history), patience=PATIENCE)
     with serving_api(settings, plane=plane, control=control) as api:
@@ -302,7 +302,7 @@ def test_events_do_not_pass_for_an_empty_page(world: World) -> None:
         links = _Links(Ways(master="dead"), world.plane, world.history)
         plane = Plane(links, patience=PATIENCE)
         with pytest.raises(Refused):
-            await plane.events(0, 10)
+            await plane.events(0, 10, SYSTEM)
         await plane.aclose()
 
     asyncio.run(read())

@@ -43,7 +43,7 @@ def completions(cluster: LiveCluster, ids: list[str]) -> Counter[str]:
     async def read(plane: Any) -> None:
         cursor = 0
         while True:
-            batch = await plane.events(cursor, 10_000)
+            batch = await plane.events(cursor, 10_000, SYSTEM)
             for fact in batch.facts:
                 if isinstance(fact.event, TaskCompleted):
                     counts[fact.event.id] += 1

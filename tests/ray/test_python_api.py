@@ -19,6 +19,7 @@ import ray
 
 from helix_ray import cluster as hx
 from helix_ray.cluster.api import Cluster
+from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Refused
 from helix_ray.core.events import subject_of
 from helix_ray.core.questions import Counts, GetTask, ListTasks
@@ -72,7 +73,7 @@ def test_a_job_and_a_node_are_the_authors_of_what_they_do(cluster: LiveCluster, 
     job = f"job:{ray.get_runtime_context().get_job_id()}"
     assert task["owner"] == job
     after = max(0, cluster.ask(Counts())["seq"] - 1000)
-    facts = cluster.run(lambda plane: plane.events(after, 1000)).facts
+    facts = cluster.run(lambda plane: plane.events(after, 1000, SYSTEM)).facts
     authors = {type(fact.event).__name__: fact.actor for fact in facts if subject_of(fact.event) == handle.id}
     assert authors == {
         "TaskSubmitted": job, "TaskAssigned": "system", "TaskCompleted": task["assigned_worker"]

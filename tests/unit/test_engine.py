@@ -184,9 +184,9 @@ def test_events_after_a_start_from_a_snapshot() -> None:
     engine.save_snapshot()
     again = engine_over(journal)
     again.recover()
-    assert [fact.seq for fact in again.events(0, 9).facts] == [1, 2]
+    assert [fact.seq for fact in again.facts(0, 9).facts] == [1, 2]
     again.journal = MemoryJournal()
-    assert again.events(0, 9).cursor == 0
+    assert again.facts(0, 9).cursor == 0
 
 
 def test_a_snapshot_is_due_when_the_tail_is_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from helix_ray.core import events as ev
 from helix_ray.core.evolve.workers import let_go
 from helix_ray.core.lifecycle import TERMINAL, Status
-from helix_ray.core.state import DRAIN_SLICE_S, DRAIN_SLICES, ReadyQueue, State, Task
+from helix_ray.core.state import (
+    DRAIN_SLICE_S,
+    DRAIN_SLICES,
+    GONE_REMEMBERED,
+    ReadyQueue,
+    State,
+    Task,
+    project_of,
+)
 
 # Ends that a history which is behind still tells; one that is further behind than that does not respond.
 REWRITTEN_MAX = 10_000
@@ -124,6 +132,9 @@ def drop(state: State, task: Task) -> None:
         count_unfinished(state, task, -1)
     state.finished.pop(task.id, None)
     state.deadlines.pop(task.id, None)
+    state.gone[task.id] = (task.owner, task.holder, project_of(task))
+    if len(state.gone) > GONE_REMEMBERED:
+        state.gone.popitem(last=False)
 
 
 def rewrite(state: State, task_id: str, seq: int) -> None:

@@ -70,7 +70,7 @@ class Links:
 
     def follow(self) -> None:
         """Have the history take in all there is."""
-        while facts := self.plane.engine.events(self.history.cursor, 1000).facts:
+        while facts := self.plane.engine.facts(self.history.cursor, 1000).facts:
             self.history.ingest(facts)
 
     def retire(self) -> int:
