@@ -83,13 +83,15 @@ def _check_containers(raw: bytes) -> None:
 
 
 def _check_content_type(request: Request) -> None:
+    kind = b""
     for name, value in request.scope["headers"]:
-        if name == b"content-type":
+        if name == b"content-type" and not kind:
             kind = value.partition(b";")[0].strip().lower()
-            if kind == b"application/json" or kind.endswith(b"+json"):
-                return
-            break
-    raise Refused(invalid("Invalid content type", field="Content-Type", allowed_values=[JSON_TYPE]))
+        elif name == b"content-encoding" and value.strip().lower() != b"identity":
+            details = {"field": "Content-Encoding", "allowed_values": ["identity"]}
+            raise Refused(invalid("Compressed request bodies are not supported", **details))
+    if kind != b"application/json" and not kind.endswith(b"+json"):
+        raise Refused(invalid("Invalid content type", field="Content-Type", allowed_values=[JSON_TYPE]))
 
 
 def refusal(error: ValidationError, subject: str) -> Rejected:

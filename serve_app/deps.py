@@ -112,15 +112,15 @@ class Caller:
 
 
 def key_of(request: Request) -> str | None:
-    """Return the request's Idempotency-Key; raise Refused unless it is 1 to 255 printable ASCII characters."""
+    """Return the request's Idempotency-Key; raise Refused unless it is one, of 1 to 255 printable ASCII characters."""
+    found: bytes | None = None
     for name, value in request.scope["headers"]:
         if name == KEY_HEADER:
-            if _KEY.fullmatch(value) is None:
+            if found is not None or _KEY.fullmatch(value) is None:
                 details = {"field": "Idempotency-Key", "chars_max": KEY_CHARS_MAX}
                 raise Refused(invalid("Invalid Idempotency-Key", **details))
-            key: str = value.decode("ascii")
-            return key
-    return None
+            found = value
+    return None if found is None else found.decode("ascii")
 
 
 def address_of(request: Request) -> str:

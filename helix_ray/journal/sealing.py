@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -33,6 +34,7 @@ SEGMENT_FACTS = 1 << SEGMENT_LEVEL
 DRAFT_SUFFIX = ".draft"
 ROWS_PER_CLEARING = 512
 PAGES_PER_SHRINKING = 64
+_NAME = re.compile(r"\d{12}-\d{12}[\w.-]*\.facts")
 
 
 class Sealed(NamedTuple):
@@ -166,8 +168,15 @@ def shrink_some(con: sqlite3.Connection) -> bool:
 
 def listed(con: sqlite3.Connection) -> list[Sealed]:
     """Return the segments that the file names, oldest first."""
-    rows = con.execute("SELECT first, last, file, bytes FROM segments ORDER BY last").fetchall()
-    return [Sealed(*row) for row in rows]
+    found = [
+        Sealed(*row)
+        for row in con.execute("SELECT first, last, file, bytes FROM segments ORDER BY last").fetchall()
+    ]
+    for sealed in found:
+        # A journal may come from elsewhere (a backup); files are made and removed by these names.
+        if _NAME.fullmatch(sealed.file) is None:
+            raise JournalDamaged(f"{sealed.file!r} is not a valid name of a segment")
+    return found
 
 
 def check_files(con: sqlite3.Connection, folder: Path) -> None:

@@ -20,6 +20,7 @@ from helix_ray.wire.values import STRICT, ProjectId, adapter, strict
 
 # Longer than any password that is allowed; what is longer is refused before it is hashed.
 PASSWORD_CHARS_MAX = 1_024
+USER_CHARS_MAX = 128
 REFRESH_CHARS_MAX = 128
 
 Username = Annotated[str, Field(max_length=USERNAME_CHARS_MAX, pattern=USERNAME_PATTERN, examples=["admin"])]
@@ -69,6 +70,14 @@ class RolesIn(TypedDict):
     """What a user may do from now on."""
 
     roles: Roles
+
+
+class TokensQuery(BaseModel):
+    """The query of a listing of API tokens: whose, by id or name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: Annotated[str, Field(min_length=1, max_length=USER_CHARS_MAX)] | None = None
 
 
 @with_config(STRICT)

@@ -40,6 +40,7 @@ MESSAGE_CHARS_MAX = 65_536
 SHARDS_MAX = 100_000
 LISTED_TASKS_MAX = 1_000
 LISTED_TASKS = 50
+RESULT_WAIT_S_MAX = 25.0
 OFFSET_MAX = 2**53
 # The field of results and errors that is a Python object.
 PICKLED = "pickled"
@@ -224,6 +225,14 @@ class TaskFilters(BaseModel):
     created_until: Time | None = None
     limit: Annotated[int, Field(ge=1, le=LISTED_TASKS_MAX)] = LISTED_TASKS
     offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = 0
+
+
+class ResultQuery(BaseModel):
+    """The query of a result: how many seconds to wait for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wait_s: Annotated[float, Field(ge=0, le=RESULT_WAIT_S_MAX)] = 0
 
 
 class LogQuery(BaseModel):

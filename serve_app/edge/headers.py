@@ -14,15 +14,17 @@ EXPECT: Final = b"expect"
 Header = tuple[bytes, bytes]
 
 _READ: Final = frozenset({X_REQUEST_ID, X_FORWARDED_FOR, AUTHORIZATION, CONTENT_LENGTH, EXPECT})
+# Two Authorization lines make a list, which is no token: a proxy before us may believe the other one.
+_LISTS: Final = frozenset({X_FORWARDED_FOR, AUTHORIZATION})
 
 
 def pick(headers: Iterable[Header]) -> dict[bytes, bytes]:
-    """Return the headers that the edge reads; the first counts, but X-Forwarded-For lines are one list (RFC 9110, 5.3)."""
+    """Return the headers that the edge reads; the first counts, but the lines of _LISTS are one list (RFC 9110, 5.3)."""
     picked: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in _READ:
             if name not in picked:
                 picked[name] = value
-            elif name == X_FORWARDED_FOR:
+            elif name in _LISTS:
                 picked[name] += b"," + value
     return picked

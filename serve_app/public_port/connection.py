@@ -132,17 +132,18 @@ class Connection(HttpToolsProtocol):
         """Have the request answered, unless its head alone is reason enough not to."""
         if self._ends_at is not None:
             return
-        refusal = self._wrong_with_head()
+        target = self._target()
+        refusal = _malformed() if target is None else self._wrong_with_head()
         if refusal is None and len(self.pipeline) >= PIPELINED_REQUESTS_MAX:
             # Those in line are answered, and the last of them ends the connection.
             refusal = _busy()
-        if refusal is not None:
-            self._refuse(refusal)
+        if refusal is not None or target is None:
+            self._refuse(refusal or _malformed())
             return
         self._reading, self._since = "body", self.loop.time()
         self._body_bytes = self._wire_bytes = self._unread_bytes = 0
         self._table.now_waits(self, Waits.NOTHING)
-        self._begin_exchange()
+        self._begin_exchange(*target)
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body, or drop it where the answer did not need it: so much of it as a body may have."""
@@ -188,23 +189,31 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser refuses."""
-        self._refuse(Rejected(ErrorCode.VALIDATION_ERROR, "Malformed HTTP request"))
+        self._refuse(_malformed())
 
     def _should_upgrade(self) -> bool:
         return False
 
-    def _begin_exchange(self) -> None:
+    def _target(self) -> tuple[bytes, bytes] | None:
+        """Return path and query of the request; None where its target is no URL, which the parser itself lets pass."""
+        try:
+            url = httptools.parse_url(self.url)
+        except httptools.HttpParserInvalidURLError:
+            return None
+        # A URL that names only a host means its root (RFC 9112, 3.2.2).
+        return url.path or b"/", url.query or b""
+
+    def _begin_exchange(self, raw_path: bytes, query: bytes) -> None:
         """Begin to answer, or put the request behind the one that is being answered."""
         version = self.parser.get_http_version()
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
+        path = raw_path.decode("ascii")
         # uvicorn has types of its own for what ASGI leaves open.
         scope: Any = self.scope
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
         scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
-        scope["raw_path"] = self.root_path.encode("ascii") + url.path
-        scope["query_string"] = url.query or b""
+        scope["raw_path"] = self.root_path.encode("ascii") + raw_path
+        scope["query_string"] = query
         waits = self._answering()
         exchange: Any = Exchange(
             scope,
@@ -357,6 +366,10 @@ class Connection(HttpToolsProtocol):
 
     def _host(self) -> str:
         return self.client[0] if self.client else ""
+
+
+def _malformed() -> Rejected:
+    return Rejected(ErrorCode.VALIDATION_ERROR, "Malformed HTTP request")
 
 
 def _busy() -> Rejected:

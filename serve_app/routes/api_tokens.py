@@ -7,13 +7,11 @@ minutes gets the same token; after that it is a CONFLICT, because a token is sho
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from starlette.requests import Request
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from helix_ray.core.errors import Refused, invalid
 from helix_ray.core.orders import CreateToken, RevokeToken
 from helix_ray.core.questions import ListTokens
 from helix_ray.security.api_tokens import derive_api_token, hash_api_token, make_api_token, shown_of
@@ -24,7 +22,6 @@ from serve_app.deps import Caller, SignedIn, key_of
 from serve_app.openapi import verb
 
 router = APIRouter(prefix="/auth/tokens", tags=["auth"])
-USER_CHARS_MAX = 128
 
 
 @router.post("", **verb("CreateToken", body=shapes.TokenIn, answers=shapes.TokenMadeOut, status=201))
@@ -63,11 +60,9 @@ async def _find(caller: Caller, token_id: str) -> dict[str, Any]:
 
 
 @router.get("", **verb("ListTokens", answers=shapes.TokensOut, may_miss=True))
-async def list_tokens(request: Request, caller: SignedIn, user: str | None = None) -> Response:
+async def list_tokens(caller: SignedIn, query: Annotated[shapes.TokensQuery, Query()]) -> Response:
     """Give one's own tokens; to an administrator, those of everybody or of `user`. None of them shows its secret."""
-    if user is not None and not 0 < len(user) <= USER_CHARS_MAX:
-        raise Refused(invalid("Invalid user", field="user", chars_max=USER_CHARS_MAX))
-    answer = await caller.query(ListTokens(user))
+    answer = await caller.query(ListTokens(query.user))
     return json_answer({"tokens": [shapes.token_out(token) for token in answer["tokens"]]})
 
 

@@ -12,7 +12,7 @@ from helix_ray.core.errors import ErrorCode, Refused, Rejected, conflict
 from helix_ray.core.orders import CancelTask, DeleteTask, RetryTask, SubmitTasks, UpdateTask
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, WaitTasks
 from helix_ray.wire import task_answers as shapes
-from helix_ray.wire.tasks import EDITABLE, TASK, TASK_UPDATE, TaskFilters, TaskIn, TaskUpdateIn
+from helix_ray.wire.tasks import EDITABLE, TASK, TASK_UPDATE, ResultQuery, TaskFilters, TaskIn, TaskUpdateIn
 from helix_ray.wire.times import iso
 from serve_app.answers import json_answer, no_content
 from serve_app.bodies import Body, read
@@ -20,8 +20,6 @@ from serve_app.deps import Caller, SignedIn
 from serve_app.openapi import verb
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
-
-RESULT_WAIT_S_MAX = 25.0
 
 
 @router.post("", **verb("SubmitTasks", body=TaskIn, answers=shapes.TaskCreated, status=201))
@@ -120,11 +118,9 @@ async def _ended(task_id: str, caller: Caller, wait_s: float) -> dict[str, Any] 
 
 
 @router.get("/{task_id}/result", **verb("GetResult", answers=shapes.ResultOut))
-async def get_result(
-    task_id: str, caller: SignedIn, wait_s: Annotated[float, Query(ge=0, le=RESULT_WAIT_S_MAX)] = 0
-) -> Response:
+async def get_result(task_id: str, caller: SignedIn, query: Annotated[ResultQuery, Query()]) -> Response:
     """Give what a finished task came to; a CONFLICT while it is unfinished, at the latest after `wait_s` seconds."""
-    view = await _ended(task_id, caller, wait_s) if wait_s else None
+    view = await _ended(task_id, caller, query.wait_s) if query.wait_s else None
     if view is None:
         view = await caller.query(GetResult(task_id))
     if shapes.is_pickled(view):

@@ -70,6 +70,29 @@ class Both:
         token: str = answer.json()["token"]
         return token
 
+    async def token_of(self, who: str) -> str | None:
+        """Return a token: of a user, of a session that has ended, of a program; one that is forged or expired."""
+        if who in ("admin", "eve"):
+            return await self.log_in(who)
+        if who == "left":
+            token = await self.log_in("admin")
+            await self.ask("POST", "/api/v1/auth/logout", token)
+            return token
+        if who == "expired":
+            expired, _ = self.tokens.issue(
+                user_id="user-1", name="admin", roles=["admin"], session_id="s", ttl_s=-3_600
+            )
+            return expired
+        if who in ("program", "revoked"):
+            admin = await self.log_in("admin")
+            body = {"name": who, "roles": ["developer"], "projects": ["default"]}
+            made, _ = await self.ask("POST", "/api/v1/auth/tokens", admin, json=body)
+            if who == "revoked":
+                await self.ask("DELETE", f"/api/v1/auth/tokens/{made.json()['id']}", admin)
+            secret: str = made.json()["token"]
+            return secret
+        return "x.y.z" if who else None
+
 
 @pytest.fixture(scope="module")
 def both() -> Both:
@@ -126,15 +149,37 @@ REQUESTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("GET", "/projects", {}),
     ("DELETE", "/users/admin", {}),
     ("GET", "/nothing", {}),
+    ("GET", "/workers", {"headers": [("Authorization", "Bearer x"), ("Authorization", "Bearer y")]}),
+    ("GET", "/workers%0A", {}),
+    ("GET", "/workers/", {}),
+    ("GET", "/Workers", {}),
+    ("GET", "//workers", {}),
+    ("GET", "/workers?x=1&x=2&%ff", {}),
+    ("OPTIONS", "/workers", {}),
+    ("get", "/workers", {}),
+    ("GET", "/tasks/%00", {}),
+    ("GET", "/tasks/%2e%2e", {}),
+    ("GET", "/tasks/{task_id}", {}),
+    ("DELETE", "/auth/tokens/%ED%A0%80", {}),
+    ("DELETE", "/workers/a%0D%0Ab", {}),
+    ("POST", "/tasks", {"json": TASK, "headers": [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]}),
+    ("POST", "/tasks", {"json": TASK, "headers": {"Content-Encoding": "gzip"}}),
+    ("POST", "/tasks", {"json": TASK, "headers": {"Content-Type": "application/merge-patch+json"}}),
+    ("POST", "/tasks", {"content": b"[" * 5_000, "headers": {"Content-Type": "application/json"}}),
+    ("POST", "/tasks", {"content": b'{"title": 1e999}', "headers": {"Content-Type": "application/json"}}),
+    ("POST", "/tasks", {"content": b'{"title":"a","title":"b"}', "headers": {"Content-Type": "application/json"}}),
+    ("POST", "/tasks", {"content": b"x" * 1_100_000, "headers": {"Content-Type": "application/json"}}),
+    ("POST", "/tasks/task-none/cancel", {"content": b"x"}),
+    ("GET", "/workers", {"content": b"x", "headers": {"X-Request-ID": "of-the-caller"}}),
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("who", ["admin", "eve", "", "forged"])
+@pytest.mark.parametrize("who", ["admin", "eve", "", "forged", "left", "expired", "program", "revoked"])
 def test_answers_are_the_same(both: Both, who: str) -> None:
-    """Success, refusal, unknown path and wrong method: status, body and headers are those of the framework's way."""
+    """Success, refusal, odd paths, odd headers: status, body and headers are those of the framework's way, for everybody."""
 
     async def compare() -> None:
-        token = await both.log_in(who) if who in ("admin", "eve") else who and "x.y.z"
+        token = await both.token_of(who)
         for method, path, given in REQUESTS:
             by_framework, directly = await both.ask(method, f"/api/v1{path}", token, **given)
             assert _likeness(by_framework) == _likeness(directly), (method, path)

@@ -384,3 +384,26 @@ def test_what_nobody_waits_for_is_cancelled(short: Server) -> None:
     with connected(short, written("GET", "/wait")):
         until(lambda: WAITED == ["begun"], 5)
     until(lambda: WAITED == ["begun", "ended"], 5)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "CONNECT test:80",
+        "CONNECT test",
+        "GET http://",
+        "GET http:///x",
+        "GET http://[::1/x",
+        "GET http://h:99999999/",
+    ],
+)
+def test_a_target_that_is_no_url_is_refused_in_the_envelope(short: Server, target: str) -> None:
+    """The parser takes these for a head; what they ask for cannot be said, and the client is told so."""
+    answer = short.send(f"{target} HTTP/1.1\r\nhost: test\r\n\r\n".encode())
+    assert_envelope(answer, 400, "VALIDATION_ERROR")
+
+
+def test_a_url_without_a_path_means_the_root(short: Server) -> None:
+    """A client of a proxy may name only the host (RFC 9112, 3.2.2)."""
+    answer = short.send(b"GET http://test?a HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+    assert_envelope(answer, 404, "NOT_FOUND", api=False)

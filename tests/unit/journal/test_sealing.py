@@ -293,6 +293,20 @@ def test_a_backup_has_the_segments(sealed: SqliteJournal, data: Path, tmp_path: 
         restore(tmp_path / "copy", tmp_path / "third", lambda what, share: None)
 
 
+def test_a_backup_names_no_file_outside_its_folder(sealed: SqliteJournal, data: Path, tmp_path: Path) -> None:
+    """Whoever made a backup signed it too: its names are checked before anything is read or written by them."""
+    back_up(data, tmp_path / "copy", lambda what, share: None)
+    segments = tmp_path / "copy" / "segments"
+    (segments / "000000000001-000000002048.facts").rename(tmp_path / "copy" / "planted.facts")
+    con = sqlite3.connect(tmp_path / "copy" / "journal.sqlite")
+    with con:
+        con.execute("UPDATE segments SET file = '../planted.facts' WHERE first = 1")
+    con.close()
+    with pytest.raises(BackupFailed, match="not a valid name of a segment"):
+        restore(tmp_path / "copy", tmp_path / "again", lambda what, share: None)
+    assert not (tmp_path / "again" / "planted.facts").exists()
+
+
 # ------------------------------------------------------------------------------------------ kill -9 at every step
 
 
