@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from helix_ray.core.access import Principal
+from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import Answer
 from helix_ray.core.errors import ErrorCode, Rejected, conflict
 from helix_ray.core.harmony.explanation import ended
@@ -18,6 +18,7 @@ from helix_ray.core.orders import (
     CancelTask,
     DeleteTask,
     DistributeTask,
+    NoteRefusals,
     Order,
     Receipt,
     RetryTask,
@@ -33,6 +34,7 @@ from helix_ray.core.questions import (
     Question,
     WaitTasks,
 )
+from helix_ray.core.refusals import refusal_of_order
 from helix_ray.plane.calls import Calls
 from helix_ray.plane.told import UNKNOWN, SourceUnavailable, as_answer, told
 
@@ -102,7 +104,13 @@ class Retired:
             shards = (task.get("shards") or {}).get("count", 0)
             whole = replace(body, retired_owner=task["owner"], retired_shards=shards)
             return await execute(replace(order, body=whole))
-        return _over(task)
+        refused = _over(task)
+        noted = refusal_of_order(order, refused)
+        if noted is not None:
+            # The master keeps its own refusals; of this one it has not heard.
+            seed = f"{order.seed}-refused"
+            await execute(Order(NoteRefusals((noted,)), SYSTEM, order.request_id, seed))
+        return refused
 
 
 def dependencies(body: SubmitTasks) -> tuple[str, ...]:
