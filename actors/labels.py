@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helix_ray.core.harmony.cluster import SIMULATED_LABEL
+from helix_ray.core.answers.nodes import SIMULATED_LABEL
 
 # By its name a node keeps its worker id when its raylet, or the whole cluster, starts again.
 NODE = "helix-node"

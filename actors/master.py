@@ -42,7 +42,6 @@ from helix_ray.core.codec import UnknownKind
 from helix_ray.core.errors import Rejected, forbidden
 from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.questions import (
-    ListTasks,
     Metrics,
     Question,
     SigningKeys,
@@ -164,7 +163,7 @@ class Master(LivingActor):
             return self._signing_keys(by)
         if isinstance(question, Metrics):
             return self._metrics(question, by)
-        if isinstance(question, ListTasks):
+        if question.in_steps:
             return await self._in_steps(question, by)
         if question.one_at_a_time:
             async with self._long_answer:
@@ -339,7 +338,7 @@ class Master(LivingActor):
             if pause_s:
                 await asyncio.sleep(min(pause_s, left))
 
-    async def _in_steps(self, question: ListTasks, by: Principal) -> Answer:
+    async def _in_steps(self, question: Question, by: Principal) -> Answer:
         """Answer a question that may look at every task, with turns for others in between."""
         async with self._long_answer:
             steps = self._engine.steps(question, by)

@@ -23,17 +23,15 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from helix_ray.core import admission, snapshot
-from helix_ray.core.access import Principal, may
-from helix_ray.core.answers import answer, list_tasks
+from helix_ray.core.access import Principal
+from helix_ray.core.answers import answer, steps
+from helix_ray.core.answers.picture import Picture
 from helix_ray.core.authority import admit, as_of
 from helix_ray.core.decide import decide
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.events import Fact
 from helix_ray.core.evolve import evolve
 from helix_ray.core.feeds import shown_to
-from helix_ray.core.harmony.answers import ANSWERERS as HARMONY
-from helix_ray.core.harmony.answers import answer_harmony
-from helix_ray.core.harmony.cluster import ClusterView
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.orders import (
     Heartbeat,
@@ -47,7 +45,7 @@ from helix_ray.core.orders import (
 )
 from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
-from helix_ray.core.questions import ListTasks, Question, WorkFor
+from helix_ray.core.questions import Question
 from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
 from helix_ray.core.state import State
 from helix_ray.plain import plain_bytes
@@ -248,38 +246,26 @@ class Engine:
         admitted = admit(self.state, by, type(question), self.clock.wall())
         if isinstance(admitted, Rejected):
             return admitted
-        by = admitted
-        if isinstance(question, WorkFor):
-            return self._work_for(question, by)
-        if type(question) in HARMONY:
-            return answer_harmony(self.cluster(), question, by)
-        return answer(self.state, self.liveness, question, by)
+        return answer(self.picture(), question, admitted)
 
-    def steps(self, question: ListTasks, by: Principal) -> Generator[None, None, dict[str, Any] | Rejected]:
+    def steps(self, question: Question, by: Principal) -> Generator[None, None, dict[str, Any] | Rejected]:
         """Answer a question as query does, in steps: between two of them the state may change."""
         admitted = admit(self.state, by, type(question), self.clock.wall())
-        if isinstance(admitted, Rejected) or not may(admitted, type(question)):
+        if isinstance(admitted, Rejected):
             return self.query(question, by)
-        return (yield from list_tasks(self.state, question, admitted))
+        return (yield from steps(self.picture(), question, admitted))
 
     def look_on(self) -> bool:
         """Look at some of the nodes that no question was about yet; say whether there are more."""
         self._tracked.refreshed(self.state, self.liveness, self.clock.wall(), NEW_NODES_MAX)
         return not self._tracked.whole
 
-    def cluster(self) -> ClusterView:
-        """Return the cluster as it is now."""
+    def picture(self) -> Picture:
+        """Return what questions are answered from, as it is now."""
         now = self.clock.wall()
-        return ClusterView(
+        return Picture(
             self.state, self.liveness, self.policy, now, self.journal.epoch, self._started_at, self._tracked
         )
-
-    def _work_for(self, question: WorkFor, by: Principal) -> dict[str, Any] | Rejected:
-        """Revocations are not kept over a restart: a node worker of another epoch gets all that it holds."""
-        if question.epoch != self.journal.epoch:
-            question = replace(question, after=0)
-        reply = answer(self.state, self.liveness, question, by)
-        return reply if isinstance(reply, Rejected) else {**reply, "epoch": self.journal.epoch}
 
     def events(self, after: int, limit: int, by: Principal) -> Batch | Rejected:
         """Return what somebody sees of up to `limit` facts after a cursor, which moves past what they do not see."""

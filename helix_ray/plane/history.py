@@ -11,8 +11,8 @@ from typing import Any
 
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import Answer
+from helix_ray.core.answers.explanation import ended
 from helix_ray.core.errors import ErrorCode, Rejected, conflict
-from helix_ray.core.harmony.explanation import ended
 from helix_ray.core.leases import ended_by_end
 from helix_ray.core.orders import (
     CancelTask,

@@ -9,9 +9,8 @@ import orjson
 from helix_ray.core import orders as o
 from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.answers import answer
 from helix_ray.core.errors import Rejected
-from helix_ray.core.harmony.answers import answer_harmony
-from helix_ray.core.harmony.cluster import ClusterView
 from helix_ray.core.liveness import Liveness, Pulse
 from helix_ray.core.policy import Policy
 from helix_ray.followers.base import News
@@ -29,9 +28,7 @@ class Harmony(Stage):
 
     def ask(self, question: q.Question, by: Principal = DEV) -> Any:
         """Answer a question about the cluster; it must be JSON."""
-        view = answer_harmony(
-            ClusterView(self.state, self.liveness, self.policy, self.now, 3, self.now - 60), question, by
-        )
+        view = answer(self.picture(self.liveness), question, by)
         assert isinstance(view, Rejected) or orjson.dumps(view)
         return view
 

@@ -8,12 +8,14 @@ import orjson
 
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.answers import Picture
 from helix_ray.core.decide import decide
 from helix_ray.core.decide.outcome import Decision
 from helix_ray.core.errors import Rejected
 from helix_ray.core.events import Event, Fact, TaskSubmitted
 from helix_ray.core.evolve import evolve
 from helix_ray.core.invariants import check
+from helix_ray.core.liveness import Liveness
 from helix_ray.core.orders import AttemptReport, Order, OrderBody, Receipt
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State, Task
@@ -79,6 +81,10 @@ class Stage:
     def kinds(self, after: int = 0) -> list[str]:
         """Return the kinds of the facts after a seq."""
         return [type(fact.event).__name__ for fact in self.facts[after:]]
+
+    def picture(self, liveness: Liveness | None = None) -> Picture:
+        """Return what questions are answered from, with epoch 3 as the journal's."""
+        return Picture(self.state, liveness or Liveness(), self.policy, self.now, 3, self.now - 60)
 
     def sound(self) -> bool:
         """Say whether the state keeps every law."""

@@ -21,7 +21,7 @@ def ask(
     stage: Stage, question: q.Question, by: Principal = DEV, liveness: Liveness | None = None
 ) -> dict[str, Any]:
     """Ask a question that must be answered."""
-    reply = answer(stage.state, liveness or Liveness(), question, by)
+    reply = answer(stage.picture(liveness), question, by)
     assert isinstance(reply, dict), reply
     if not isinstance(question, q.WorkFor):  # it goes to node workers only, by pickle
         orjson.dumps(reply)
@@ -30,7 +30,7 @@ def ask(
 
 def refused(stage: Stage, question: q.Question, by: Principal = DEV) -> ErrorCode:
     """Ask a question that must be refused; return the code."""
-    reply = answer(stage.state, Liveness(), question, by)
+    reply = answer(stage.picture(), question, by)
     assert isinstance(reply, Rejected)
     return reply.code
 
@@ -156,7 +156,7 @@ def test_waiting_for_tasks(stage: Stage) -> None:
 
 def work(stage: Stage, after: int, boot: str = "boot-1") -> dict[str, Any]:
     """Ask for a node's work after a seq."""
-    return ask(stage, q.WorkFor(NODE, boot, 1, after), SYSTEM)
+    return ask(stage, q.WorkFor(NODE, boot, 3, after), SYSTEM)
 
 
 def test_a_node_hears_of_everything_first_and_of_changes_then(stage: Stage) -> None:
@@ -175,7 +175,7 @@ def test_a_node_hears_of_everything_first_and_of_changes_then(stage: Stage) -> N
         [third],
         [(second, 1)],
     )
-    question = q.WorkFor(NODE, "boot-1", 1, news["seq"])
+    question = q.WorkFor(NODE, "boot-1", 3, news["seq"])
     assert not has_news(question, ask(stage, question, SYSTEM))
     assert has_news(question, news)
 
@@ -193,9 +193,9 @@ def test_a_node_that_fell_far_behind_hears_everything(stage: Stage) -> None:
 def test_work_is_for_registered_processes(stage: Stage) -> None:
     """An unknown worker or an old process is told to register; people ask in vain."""
     stage.add_node()
-    assert refused(stage, q.WorkFor(NODE, "boot-0", 1, 0), SYSTEM) is ErrorCode.NOT_FOUND
-    assert refused(stage, q.WorkFor("worker-x", "", 1, 0), SYSTEM) is ErrorCode.NOT_FOUND
-    assert refused(stage, q.WorkFor(NODE, "boot-1", 1, 0), ADMIN) is ErrorCode.FORBIDDEN
+    assert refused(stage, q.WorkFor(NODE, "boot-0", 3, 0), SYSTEM) is ErrorCode.NOT_FOUND
+    assert refused(stage, q.WorkFor("worker-x", "", 3, 0), SYSTEM) is ErrorCode.NOT_FOUND
+    assert refused(stage, q.WorkFor(NODE, "boot-1", 3, 0), ADMIN) is ErrorCode.FORBIDDEN
     assert has_news(q.Counts(), Rejected(ErrorCode.NOT_FOUND, "no"))
     assert has_news(q.Counts(), {})
 

@@ -12,7 +12,6 @@ from helix_ray.core import snapshot
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import answer
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.liveness import Liveness
 from tests.unit.core.stage import ADMIN, COMMAND, DEV, OTHER, VIEWER, Stage, spec
 
 
@@ -36,7 +35,7 @@ def refusal(stage: Stage, project_id: str | None, by: Principal) -> tuple[str, s
 
 def asked(stage: Stage, question: q.Question, by: Principal) -> Any:
     """Return the answer of the state of now."""
-    return answer(stage.state, Liveness(), question, by)
+    return answer(stage.picture(), question, by)
 
 
 NOT_A_MEMBER = ("FORBIDDEN", "You are not a member of this project")

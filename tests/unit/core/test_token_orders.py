@@ -14,7 +14,6 @@ from helix_ray.core.answers import answer
 from helix_ray.core.authority import as_of
 from helix_ray.core.decide.outcome import Decision
 from helix_ray.core.errors import ErrorCode
-from helix_ray.core.liveness import Liveness
 from helix_ray.core.policy import Policy
 from tests.unit.core.stage import ADMIN, DEV, Stage, add_user, spec
 
@@ -69,7 +68,7 @@ class TestTokens:
         assert list(refusal.data["rejected"]) == ["0", "2"]
         who = as_of(stage.state, token, stage.now)
         assert isinstance(who, Principal)
-        listed = answer(stage.state, Liveness(), q.ListTasks(), who)
+        listed = answer(stage.picture(), q.ListTasks(), who)
         assert isinstance(listed, dict)
         assert [line["id"] for line in listed["tasks"]] == [inside]
         assert listed["total"] == 1

@@ -9,10 +9,11 @@ from typing import get_args
 import pytest
 
 from helix_ray.core.access import Tokens
+from helix_ray.core.answers import ANSWERERS, NEWS, STEPPERS
 from helix_ray.core.decide import DECIDERS
 from helix_ray.core.orders import OrderBody
 from helix_ray.core.orders.kind import OrderKind
-from helix_ray.core.questions import Question, QuestionKind
+from helix_ray.core.questions import Question, QuestionKind, Readiness, ReadLog, SigningKeys
 from helix_ray.core.verbs import VERBS
 
 ORDERS: tuple[type[OrderKind], ...] = get_args(OrderBody)
@@ -38,6 +39,13 @@ def test_an_order_says_whether_it_may_be_sent_again(kind: type[OrderKind]) -> No
 def test_every_kind_of_order_is_decided() -> None:
     """One function an order, and none for what is no order."""
     assert set(DECIDERS) == set(ORDERS)
+
+
+def test_every_kind_of_question_is_answered() -> None:
+    """One function a question; those that the state cannot answer are answered by a node and by the gateway."""
+    assert set(ANSWERERS) | {ReadLog, Readiness, SigningKeys} == set(QUESTIONS)
+    assert set(STEPPERS) == {kind for kind in QUESTIONS if kind.in_steps}
+    assert set(NEWS) <= set(ANSWERERS)
 
 
 @pytest.mark.parametrize(("base", "kinds"), [(OrderKind, ORDERS), (QuestionKind, QUESTIONS)])

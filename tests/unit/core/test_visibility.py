@@ -9,7 +9,7 @@ import pytest
 
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.answers import find_task
+from helix_ray.core.answers.tasks import find_task
 from helix_ray.core.errors import Rejected
 from helix_ray.core.state import Project, Session, User, Worker
 from helix_ray.core.views import result_view, task_view

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from helix_ray.core.answers.picture import Picture
 from helix_ray.core.backpressure import endings_per_s
 from helix_ray.core.decide.shards import shard_id
-from helix_ray.core.harmony.cluster import ClusterView
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.placement import Fleet, Node
 from helix_ray.core.placement.estimate import Freeing, completion, queued_ahead, when_free
@@ -44,20 +44,20 @@ class Verdict:
     freeing: Freeing | None
 
 
-def candidates(cluster: ClusterView, task_class: TaskClass) -> Fleet:
+def candidates(picture: Picture, task_class: TaskClass) -> Fleet:
     """Return those that could run tasks of a class: nodes, or for tasks without a run the external workers."""
     if task_class.kind != EXTERNAL:
-        return cluster.fleet()
-    workers = [w for w in cluster.state.workers.values() if w.kind == "external" and not w.lost]
-    return Fleet((_external_node(cluster, worker, task_class) for worker in workers), cluster.prefetch)
+        return picture.fleet()
+    workers = [w for w in picture.state.workers.values() if w.kind == "external" and not w.lost]
+    return Fleet((_external_node(picture, worker, task_class) for worker in workers), picture.prefetch)
 
 
-def _external_node(cluster: ClusterView, worker: Worker, task_class: TaskClass) -> Node:
+def _external_node(picture: Picture, worker: Worker, task_class: TaskClass) -> Node:
     """An external worker as a node: it does one task at a time, and what it does not state is not checked."""
     offers = {"memory_mb": worker.resources.get("memory"), **worker.resources}
     stated = {name: float(amount) for name, amount in offers.items() if amount is not None}
     capacity = {name: stated.get(name, amount) for name, amount in task_class.demand}
-    unschedulable = unschedulable_why(worker, cluster.now) or (BUSY if worker.running else "")
+    unschedulable = unschedulable_why(worker, picture.now) or (BUSY if worker.running else "")
     node = Node(worker.id, capacity, worker.capabilities, worker.labels, unschedulable=unschedulable)
     node.turn = worker.turn
     return node
@@ -70,19 +70,17 @@ def as_asked_of(task_class: TaskClass) -> TaskClass:
     return task_class._replace(capabilities=(*task_class.capabilities, task_class.signature))
 
 
-def judge(
-    cluster: ClusterView, task_class: TaskClass, wanted: int = 1, fleet: Fleet | None = None
-) -> Verdict:
+def judge(picture: Picture, task_class: TaskClass, wanted: int = 1, fleet: Fleet | None = None) -> Verdict:
     """Look at every node for a class, of which `wanted` have to start together. `fleet`: candidates not yet used up."""
     if fleet is None:
-        fleet = candidates(cluster, task_class)
+        fleet = candidates(picture, task_class)
     asked = as_asked_of(task_class)
     prefetch = fleet.prefetch(task_class)
     found = [(node, unmet_constraints(node, asked, prefetch)) for node in fleet.nodes.values()]
     if not found:
         return Verdict("no_nodes", found, None, None, None)
-    shares = Shares(fleet.slots, fleet.totals, cluster.state.quotas)
-    freeing = _soonest(cluster, task_class, found)
+    shares = Shares(fleet.slots, fleet.totals, picture.state.quotas)
+    freeing = _soonest(picture, task_class, found)
     best = smallest_change(found, asked)
     if best is None:
         return Verdict(_verdict(found), found, None, None, freeing)
@@ -127,17 +125,17 @@ def _quota_changes(shares: Shares, task_class: TaskClass, wanted: int) -> list[d
 
 
 def _soonest(
-    cluster: ClusterView, task_class: TaskClass, found: Iterable[tuple[Node, list[UnmetConstraint]]]
+    picture: Picture, task_class: TaskClass, found: Iterable[tuple[Node, list[UnmetConstraint]]]
 ) -> Freeing | None:
     """Return the node that is expected to have room first, of those that lack nothing but room."""
-    state = cluster.state
+    state = picture.state
     soonest: Freeing | None = None
     for node, each in found:
         lacks_room = each and all(m.dimension.startswith("resources.") and not m.never for m in each)
         if not lacks_room or task_class.kind == EXTERNAL:
             continue
         running = [state.tasks[task_id] for task_id in state.workers[node.id].running]
-        freeing = when_free(node, task_class, running, state.durations, cluster.now)
+        freeing = when_free(node, task_class, running, state.durations, picture.now)
         if freeing is not None and (soonest is None or freeing.in_s < soonest.in_s):
             soonest = freeing
     return soonest
@@ -146,28 +144,28 @@ def _soonest(
 # ------------------------------------------------------------------------------------------ the answer
 
 
-def explain_view(cluster: ClusterView, task: Task) -> dict[str, Any]:
+def explain_view(picture: Picture, task: Task) -> dict[str, Any]:
     """Return the explanation of one task as JSON values; times in epoch seconds."""
     view: dict[str, Any] = {"id": task.id, "status": task.status.value, "assigned_worker": task.worker}
     if task.status is not Status.PENDING:
         return {**view, **_nothing_to_explain(task)}
-    if task.id in cluster.state.delayed:
+    if task.id in picture.state.delayed:
         return {
             **view,
             **_plain("delayed", "it is waiting for its retry delay"),
             "not_before": task.not_before,
         }
-    task_class, wanted = _placed_as(cluster, task)
-    verdict = judge(cluster, task_class, wanted, _as_it_stands(cluster, task_class))
+    task_class, wanted = _placed_as(picture, task)
+    verdict = judge(picture, task_class, wanted, _as_it_stands(picture, task_class))
     if task_class.strategy == MANUAL:
         verdict = replace(verdict, verdict="manual")
-    return {**view, **verdict_view(cluster, task, task_class, verdict)}
+    return {**view, **verdict_view(picture, task, task_class, verdict)}
 
 
-def _as_it_stands(cluster: ClusterView, task_class: TaskClass) -> Fleet:
+def _as_it_stands(picture: Picture, task_class: TaskClass) -> Fleet:
     """Return the candidates, those closed that the class was kept out of because they are held for others."""
-    fleet = candidates(cluster, task_class)
-    for node_id in cluster.liveness.kept_out.get(task_class, ()):
+    fleet = candidates(picture, task_class)
+    for node_id in picture.liveness.kept_out.get(task_class, ()):
         node = fleet.nodes.get(node_id)
         if node is not None and not node.unschedulable:
             node.unschedulable = RESERVED
@@ -175,15 +173,15 @@ def _as_it_stands(cluster: ClusterView, task_class: TaskClass) -> Fleet:
     return fleet
 
 
-def _placed_as(cluster: ClusterView, task: Task) -> tuple[TaskClass, int]:
+def _placed_as(picture: Picture, task: Task) -> tuple[TaskClass, int]:
     """Return the class that the scheduler places for a task, and how many of them together."""
     if task.task_class.kind == SHARDED:
-        first = cluster.state.tasks.get(shard_id(task.id, 0))
+        first = picture.state.tasks.get(shard_id(task.id, 0))
         if first is not None:
             count = task.spec["shards"]["count"] if first.task_class.gang else 1
             return first.task_class, count
     if task.task_class.gang:
-        waiting = cluster.state.ready.get(task.task_class)
+        waiting = picture.state.ready.get(task.task_class)
         return task.task_class, waiting.size if waiting is not None else 1
     return task.task_class, 1
 
@@ -214,26 +212,26 @@ def _plain(verdict: str, summary: str) -> dict[str, Any]:
     }
 
 
-def verdict_view(cluster: ClusterView, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any]:
+def verdict_view(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any]:
     """Return a verdict as JSON values, with the queue before the task and the reasons of before."""
-    ahead = queued_ahead(cluster.state, task)
+    ahead = queued_ahead(picture.state, task)
     listed = sorted(verdict.found, key=lambda pair: (len(pair[1]), pair[0].id))[:NODES_LISTED_MAX]
     return {
         "verdict": verdict.verdict,
-        "summary": summary(verdict, task_class, ahead) + _reserved_for_others(cluster, verdict),
+        "summary": summary(verdict, task_class, ahead) + _reserved_for_others(picture, verdict),
         "nodes": [node_verdict(node, each) for node, each in listed],
         "nodes_total": len(verdict.found),
         "reasons": reason_counts(verdict.found),
         "change": verdict.change,
         "change_node": verdict.at,
         "expected_free": freeing_view(verdict.freeing),
-        "preempts": _preempts(cluster, task, task_class, verdict),
-        "holds": cluster.reservations_of(task.id, task_class),
+        "preempts": _preempts(picture, task, task_class, verdict),
+        "holds": picture.reservations_of(task.id, task_class),
         "queued_ahead": ahead,
-        **_when(cluster, task_class, verdict, ahead),
+        **_when(picture, task_class, verdict, ahead),
         "history": [
             {"reason": wait.reason, "since": wait.since, "until": wait.seen}
-            for wait in cluster.liveness.waits.of(task_class)
+            for wait in picture.liveness.waits.of(task_class)
         ],
     }
 
@@ -260,11 +258,11 @@ def freeing_view(freeing: Freeing | None) -> dict[str, Any] | None:
     return {"node": freeing.node_id, "in_s": round(freeing.in_s, 3), "missing": freeing.missing}
 
 
-def _reserved_for_others(cluster: ClusterView, verdict: Verdict) -> str:
+def _reserved_for_others(picture: Picture, verdict: Verdict) -> str:
     reserved = [node.id for node, each in verdict.found if any(unmet.has == RESERVED for unmet in each)]
     if not reserved:
         return ""
-    tasks = cluster.reserved_for()
+    tasks = picture.reserved_for()
     whom = sorted({tasks[node_id] for node_id in reserved if node_id in tasks})[:TASKS_NAMED_MAX]
     return f"; {len(reserved)} of them reserved for {', '.join(whom)}, ahead of it in the queue"
 
@@ -300,11 +298,9 @@ def _nowhere(verdict: Verdict, task_class: TaskClass) -> str:
     return f": no {kind} has the capability {', '.join(names)}" if names else ""
 
 
-def _preempts(
-    cluster: ClusterView, task: Task, task_class: TaskClass, verdict: Verdict
-) -> dict[str, Any] | None:
+def _preempts(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any] | None:
     """Return whose place it would take, for a task that may."""
-    level = LEVELS.get(cluster.policy.preempt_from)
+    level = LEVELS.get(picture.policy.preempt_from)
     if (
         verdict.verdict != "waiting"
         or level is None
@@ -313,24 +309,24 @@ def _preempts(
         or task_class.kind == EXTERNAL
     ):
         return None
-    room = make_room(cluster.fleet(), task_class, task.level, cluster.running)
+    room = make_room(picture.fleet(), task_class, task.level, picture.running)
     if room is None:
         return None
     return {"node": room[0].id, "tasks": [victim.task_id for victim in room[1]]}
 
 
-def _when(cluster: ClusterView, task_class: TaskClass, verdict: Verdict, ahead: int) -> dict[str, Any]:
-    rate = endings_per_s(cluster.state, cluster.now)
+def _when(picture: Picture, task_class: TaskClass, verdict: Verdict, ahead: int) -> dict[str, Any]:
+    rate = endings_per_s(picture.state, picture.now)
     if verdict.verdict == "placeable" and not ahead:
         start: float | None = 0.0
     elif ahead and rate > 0:
         start = ahead / rate
     else:
         start = verdict.freeing.in_s if verdict.freeing is not None else None
-    measured = cluster.state.durations.of(task_class[:3])
-    middle, most = completion(measured, start, cluster.now) if start is not None else (None, None)
+    measured = picture.state.durations.of(task_class[:3])
+    middle, most = completion(measured, start, picture.now) if start is not None else (None, None)
     return {
-        "estimated_start": None if start is None else cluster.now + start,
+        "estimated_start": None if start is None else picture.now + start,
         "estimated_completion": middle,
         "estimated_completion_p90": most,
     }

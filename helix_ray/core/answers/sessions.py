@@ -1,25 +1,22 @@
-"""Questions about who is behind a session or an API token, into answers."""
+"""Questions about sessions, and about who is behind a session or an API token, into answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
+from helix_ray.core.answers.picture import Answer, Answerers, Picture
 from helix_ray.core.authority import roles_of
 from helix_ray.core.ended import why_gone
-from helix_ray.core.errors import Rejected, not_found
+from helix_ray.core.errors import not_found
 from helix_ray.core.state import State
-from helix_ray.core.usernames import find_user_id
-from helix_ray.core.views import token_view
-from helix_ray.core.visibility import administers
-
-Answer = dict[str, Any] | Rejected
+from helix_ray.core.views import session_view
 
 
-def _identify(state: State, question: q.Identify, by: Principal) -> Answer:
+def _identify(picture: Picture, question: q.Identify, by: Principal) -> Answer:
     """Say who it is, and until when that holds; UNAUTHORIZED, with the reason, when it has ended."""
+    state = picture.state
     if question.token_hash is not None:
         return _by_token(state, question.token_hash)
     session = state.sessions.get(question.session_id or "")
@@ -48,21 +45,13 @@ def _identity(
     return {**known, "session": None, "token": None, "projects": None, "last_used_at": None, **through}
 
 
-def _list_tokens(state: State, question: q.ListTokens, by: Principal) -> Answer:
-    """One's own; an administrator's, all or those of one user."""
-    wanted: str | None = by.id
-    if administers(by):
-        wanted = None if question.username is None else find_user_id(state, question.username) or ""
-    elif question.username is not None and find_user_id(state, question.username) != by.id:
-        return not_found("User", question.username)
-    if wanted == "":
-        return not_found("User", question.username or "")
-    ids = list(state.tokens) if wanted is None else list(state.tokens_of.get(wanted, ()))
-    tokens = (state.tokens[token_id] for token_id in ids)
-    return {"tokens": [token_view(token, state.users[token.user_id]) for token in tokens]}
+def _get_session(picture: Picture, question: q.GetSession, by: Principal) -> Answer:
+    session_id = question.session_id or picture.state.sessions_by_refresh.get(question.refresh_hash or "", "")
+    session = picture.state.sessions.get(session_id)
+    return session_view(session) if session is not None else not_found("Session", session_id)
 
 
-IDENTITY_ANSWERERS: dict[type, Callable[[State, Any, Principal], Answer]] = {
+SESSION_ANSWERS: Answerers = {
+    q.GetSession: _get_session,
     q.Identify: _identify,
-    q.ListTokens: _list_tokens,
 }

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from helix_ray.core.decide.shards import shards_of, waiting_parts
-from helix_ray.core.durations import Measured
-from helix_ray.core.errors import Rejected, conflict, invalid
-from helix_ray.core.harmony.cluster import ClusterView
-from helix_ray.core.harmony.explanation import (
+from helix_ray.core.answers.explanation import (
     NODES_LISTED_MAX,
     as_asked_of,
     candidates,
@@ -18,6 +14,10 @@ from helix_ray.core.harmony.explanation import (
     reason_counts,
     summary,
 )
+from helix_ray.core.answers.picture import Picture
+from helix_ray.core.decide.shards import shards_of, waiting_parts
+from helix_ray.core.durations import Measured
+from helix_ray.core.errors import Rejected, conflict, invalid
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.placement import Fleet, Node
 from helix_ray.core.placement.estimate import UNKNOWN, completion
@@ -39,26 +39,26 @@ INSTEAD = {
 }
 
 
-def plan_task(cluster: ClusterView, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
+def plan_task(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
     """Return `pairs` and when they will be done, or why there are none and what would help; for a task that runs where
     it is wanted `already_running`, and its `assigned_nodes`."""
-    refused = _refused(cluster, question, task)
+    refused = _refused(picture, question, task)
     if refused is not None:
         return refused
     if task.status is Status.RUNNING:
-        return _where_it_runs(cluster, question, task)
-    parts = waiting_parts(cluster.state, task)
+        return _where_it_runs(picture, question, task)
+    parts = waiting_parts(picture.state, task)
     task_class = _asked(question, parts[0])
-    strategy = STRATEGIES[question.strategy or _own(task, cluster)]
-    fleet = candidates(cluster, task_class)
-    allowed = Shares(fleet.slots, fleet.totals, cluster.state.quotas).slots_allowed(task_class)
+    strategy = STRATEGIES[question.strategy or _own(task, picture)]
+    fleet = candidates(picture, task_class)
+    allowed = Shares(fleet.slots, fleet.totals, picture.state.quotas).slots_allowed(task_class)
     wanted = len(parts) if allowed is None or task_class.kind == EXTERNAL else min(allowed, len(parts))
     nodes = _choose(fleet, as_asked_of(task_class), strategy, wanted, question.max_nodes)
     if not nodes or (task_class.gang and len(nodes) < len(parts)):
         return {
             "id": task.id,
             "strategy": strategy.name,
-            **_why_not(cluster, question, task_class, len(nodes), len(parts), fleet),
+            **_why_not(picture, question, task_class, len(nodes), len(parts), fleet),
         }
     # Without a gang the shards that have no room now are placed later, by the same strategy.
     pairs = [(part.id, node.id) for part, node in zip(parts, nodes, strict=False)]
@@ -68,19 +68,19 @@ def plan_task(cluster: ClusterView, question: PlanTask, task: Task) -> dict[str,
         "strategy": strategy.name,
         "pairs": pairs,
         "shards_waiting": len(parts) - len(nodes),
-        **_done_at(cluster, task_class, nodes, fleet, waves),
+        **_done_at(picture, task_class, nodes, fleet, waves),
     }
 
 
-def _own(task: Task, cluster: ClusterView) -> str:
+def _own(task: Task, picture: Picture) -> str:
     own: str = task.spec.get("strategy") or MANUAL
-    return cluster.policy.strategy if own == MANUAL else own
+    return picture.policy.strategy if own == MANUAL else own
 
 
 def _why_not(
-    cluster: ClusterView, question: PlanTask, task_class: TaskClass, placed: int, wanted: int, fleet: Fleet
+    picture: Picture, question: PlanTask, task_class: TaskClass, placed: int, wanted: int, fleet: Fleet
 ) -> dict[str, Any]:
-    verdict = judge(cluster, task_class, wanted if task_class.gang else 1, None if placed else fleet)
+    verdict = judge(picture, task_class, wanted if task_class.gang else 1, None if placed else fleet)
     return {
         "pairs": [],
         "summary": _short(placed, wanted, question) or summary(verdict, task_class, 0),
@@ -92,7 +92,7 @@ def _why_not(
     }
 
 
-def _refused(cluster: ClusterView, question: PlanTask, task: Task) -> Rejected | None:
+def _refused(picture: Picture, question: PlanTask, task: Task) -> Rejected | None:
     if question.strategy is not None and question.strategy not in STRATEGIES:
         return invalid(
             "Invalid distribution strategy", field="distribution_strategy", allowed_values=list(STRATEGIES)
@@ -102,7 +102,7 @@ def _refused(cluster: ClusterView, question: PlanTask, task: Task) -> Rejected |
             f"This task is a shard of {task.spec['shard']['of']}: distribute the parent instead",
             id=task.spec["shard"]["of"],
         )
-    if task.id in cluster.state.delayed:
+    if task.id in picture.state.delayed:
         return conflict(
             "The task is waiting for its retry delay: distribute it after that",
             status=task.status.value,
@@ -114,9 +114,9 @@ def _refused(cluster: ClusterView, question: PlanTask, task: Task) -> Rejected |
     return None
 
 
-def _where_it_runs(cluster: ClusterView, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
+def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
     """Return where a running task is, if that is where it is wanted; which strategy chose its nodes does not matter."""
-    shards = shards_of(cluster.state, task)
+    shards = shards_of(picture.state, task)
     begun = [part for part in shards or [task] if part.worker is not None and part.status in BEGUN]
     nodes = list(dict.fromkeys(part.worker for part in begun if part.worker is not None))
     told = {"status": task.status.value, "assigned_nodes": nodes, "assigned_worker": task.worker}
@@ -125,7 +125,7 @@ def _where_it_runs(cluster: ClusterView, question: PlanTask, task: Task) -> dict
             "A user is working on this task: set it to pending before distributing it, or cancel it",
             **told,
         )
-    workers = cluster.state.workers
+    workers = picture.state.workers
     lacking = sorted(
         {
             name
@@ -144,23 +144,23 @@ def _where_it_runs(cluster: ClusterView, question: PlanTask, task: Task) -> dict
     waiting = sum(1 for part in shards if part.status is Status.PENDING)
     return {
         "id": task.id,
-        "strategy": _own(task, cluster),
+        "strategy": _own(task, picture),
         "already_running": True,
         "assigned_nodes": nodes,
         "shards_waiting": waiting,
-        **_over_at(cluster, begun, -(-waiting // max(1, len(nodes)))),
+        **_over_at(picture, begun, -(-waiting // max(1, len(nodes)))),
     }
 
 
-def _over_at(cluster: ClusterView, begun: list[Task], waves: int) -> dict[str, Any]:
+def _over_at(picture: Picture, begun: list[Task], waves: int) -> dict[str, Any]:
     """Return when the last of running parts will be done, and then so many that go after it; none ends in the past."""
     running = [part.started_at for part in begun if part.status is Status.RUNNING and part.started_at]
-    measured = cluster.state.durations.of(begun[0].task_class[:3]) if begun else None
+    measured = picture.state.durations.of(begun[0].task_class[:3]) if begun else None
     average = (measured.average_s if measured is not None else None) or 0.0
-    middle, most = completion(measured, waves * average, max(running, default=cluster.now))
+    middle, most = completion(measured, waves * average, max(running, default=picture.now))
     return {
-        "estimated_completion": None if middle is None else max(cluster.now, middle),
-        "estimated_completion_p90": None if most is None else max(cluster.now, most),
+        "estimated_completion": None if middle is None else max(picture.now, middle),
+        "estimated_completion_p90": None if most is None else max(picture.now, most),
         **_estimated_from(measured, middle),
     }
 
@@ -212,13 +212,13 @@ def _fewer(placed: int, wanted: int) -> list[dict[str, Any]] | None:
 
 
 def _done_at(
-    cluster: ClusterView, task_class: TaskClass, nodes: list[Node], fleet: Fleet, waves: int
+    picture: Picture, task_class: TaskClass, nodes: list[Node], fleet: Fleet, waves: int
 ) -> dict[str, Any]:
     """Return when the last part will be done: behind what its lane holds, and the parts that go before it."""
-    measured = cluster.state.durations.of(task_class[:3])
+    measured = picture.state.durations.of(task_class[:3])
     average = (measured.average_s if measured is not None else None) or 0.0
     wait_s = _slot_wait_s(task_class, nodes, fleet, average) + waves * average
-    middle, most = completion(measured, wait_s, cluster.now)
+    middle, most = completion(measured, wait_s, picture.now)
     return {
         "estimated_completion": middle,
         "estimated_completion_p90": most,

@@ -1,0 +1,68 @@
+"""Questions into answers, pure: one function a question, joined to one table.
+
+Questions that the state cannot answer (logs, readiness) are answered by whoever can; asking here is a bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from helix_ray.core.access import Principal, may
+from helix_ray.core.answers.attempts import ATTEMPT_ANSWERS, ATTEMPT_NEWS
+from helix_ray.core.answers.figures import FIGURE_ANSWERS
+from helix_ray.core.answers.history import HISTORY_ANSWERS
+from helix_ray.core.answers.nodes import NODE_ANSWERS
+from helix_ray.core.answers.picture import Answer, Answerers, Picture, Steppers, Tellers
+from helix_ray.core.answers.placement import PLACEMENT_ANSWERS
+from helix_ray.core.answers.projects import PROJECT_ANSWERS
+from helix_ray.core.answers.quotas import QUOTA_ANSWERS
+from helix_ray.core.answers.sessions import SESSION_ANSWERS
+from helix_ray.core.answers.tasks import TASK_ANSWERS, TASK_NEWS, TASK_STEPS
+from helix_ray.core.answers.tokens import TOKEN_ANSWERS
+from helix_ray.core.answers.users import USER_ANSWERS
+from helix_ray.core.answers.workers import WORKER_ANSWERS
+from helix_ray.core.errors import ErrorCode, Rejected, forbidden
+from helix_ray.core.questions import Question
+
+ANSWERERS: Answerers = {
+    **TASK_ANSWERS,
+    **ATTEMPT_ANSWERS,
+    **WORKER_ANSWERS,
+    **NODE_ANSWERS,
+    **PLACEMENT_ANSWERS,
+    **QUOTA_ANSWERS,
+    **PROJECT_ANSWERS,
+    **USER_ANSWERS,
+    **SESSION_ANSWERS,
+    **TOKEN_ANSWERS,
+    **FIGURE_ANSWERS,
+    **HISTORY_ANSWERS,
+}
+STEPPERS: Steppers = {**TASK_STEPS}
+NEWS: Tellers = {**TASK_NEWS, **ATTEMPT_NEWS}
+
+
+def answer(picture: Picture, question: Question, by: Principal) -> Answer:
+    """Answer a question, or refuse it."""
+    kind = type(question)
+    if not may(by, kind):
+        return forbidden("Your role does not allow this", roles=list(by.roles), action=kind.__name__)
+    answerer = ANSWERERS.get(kind)
+    if answerer is None:
+        return Rejected(ErrorCode.INTERNAL_ERROR, f"{kind.__name__} is not answered here")
+    return answerer(picture, question, by)
+
+
+def steps(picture: Picture, question: Question, by: Principal) -> Generator[None, None, Answer]:
+    """Answer a question whose kind is answered in steps, as `answer` does: between two of them the state may change."""
+    if not may(by, type(question)):
+        return answer(picture, question, by)
+    return (yield from STEPPERS[type(question)](picture, question, by))
+
+
+def has_news(question: Question, reply: Answer) -> bool:
+    """Say whether an answer is worth sending before its wait is over."""
+    if isinstance(reply, Rejected):
+        return True
+    tells = NEWS.get(type(question))
+    return tells is None or tells(reply)

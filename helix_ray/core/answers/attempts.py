@@ -1,0 +1,62 @@
+"""Questions of node workers about the attempts that they are to run, into answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from helix_ray.core import questions as q
+from helix_ray.core.access import Principal
+from helix_ray.core.answers.picture import Answer, Answerers, Picture, Tellers
+from helix_ray.core.errors import not_found
+from helix_ray.core.state import State, Task, Worker
+
+
+def _work_for(picture: Picture, question: q.WorkFor, by: Principal) -> Answer:
+    """Revocations are not kept over a restart: a node worker of another epoch gets all that it holds."""
+    state, epoch = picture.state, picture.epoch
+    worker = state.workers.get(question.worker_id)
+    if worker is None or worker.boot != question.boot:
+        return not_found("Worker", question.worker_id)
+    after = question.after if question.epoch == epoch else 0
+    full = after <= 0 or (len(worker.inbox) == worker.inbox.maxlen and worker.inbox[0][0] > after)
+    if full:
+        assign = [_assignment(state.tasks[i], attempt) for i, attempt in worker.running.items()]
+        return {"full": True, "seq": state.seq, "assign": assign, "revoke": [], "epoch": epoch}
+    return {"full": False, "seq": state.seq, **_inbox_after(state, worker, after), "epoch": epoch}
+
+
+def _inbox_after(state: State, worker: Worker, after: int) -> dict[str, Any]:
+    assign: list[dict[str, Any]] = []
+    revoke: list[tuple[str, int]] = []
+    for seq, task_id, attempt, assigned in reversed(worker.inbox):
+        if seq <= after:
+            break
+        if not assigned:
+            revoke.append((task_id, attempt))
+        elif worker.running.get(task_id) == attempt:
+            assign.append(_assignment(state.tasks[task_id], attempt))
+    assign.reverse()
+    return {"assign": assign, "revoke": revoke}
+
+
+def _assignment(task: Task, attempt: int) -> dict[str, Any]:
+    shard = task.spec.get("shard")
+    return {
+        "task_id": task.id,
+        "attempt": attempt,
+        "run": task.spec["run"],
+        "timeout_s": task.spec.get("timeout_s"),
+        "group": task.task_class,
+        "shard": (shard["index"], shard["count"]) if shard else None,
+    }
+
+
+def _has_work(reply: dict[str, Any]) -> bool:
+    return bool(reply["assign"] or reply["revoke"] or reply["full"])
+
+
+ATTEMPT_ANSWERS: Answerers = {
+    q.WorkFor: _work_for,
+}
+
+ATTEMPT_NEWS: Tellers = {q.WorkFor: _has_work}

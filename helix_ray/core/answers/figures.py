@@ -1,0 +1,42 @@
+"""Questions about how many there are of everything, into answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from helix_ray.core import questions as q
+from helix_ray.core.access import Principal
+from helix_ray.core.answers.picture import Answer, Answerers, Picture
+
+
+def _counts(picture: Picture, question: q.Counts, by: Principal) -> Answer:
+    return {
+        "seq": picture.state.seq,
+        "tasks": {status.value: count for status, count in picture.state.by_status.items()},
+        "retired": picture.state.retired,
+        "retired_through": picture.state.retired_through,
+        "workers": len(picture.state.workers),
+        "sessions": len(picture.state.sessions),
+    }
+
+
+def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> Answer:
+    """`loops` is filled in by the process whose loops there are to measure."""
+    workers = Counter(
+        (worker.kind, "lost" if worker.lost else "draining" if worker.draining else "live")
+        for worker in picture.state.workers.values()
+    )
+    return {
+        "seq": picture.state.seq,
+        "tasks": {status.value: count for status, count in picture.state.by_status.items()},
+        "retired": sum(picture.state.retired.values()),
+        "workers": [[kind, standing, count] for (kind, standing), count in sorted(workers.items())],
+        "sessions": len(picture.state.sessions),
+        "loops": {},
+    }
+
+
+FIGURE_ANSWERS: Answerers = {
+    q.Counts: _counts,
+    q.Metrics: _metrics,
+}

@@ -1,0 +1,33 @@
+"""Questions of those who keep what has left memory, into answers."""
+
+from __future__ import annotations
+
+from helix_ray.core import questions as q
+from helix_ray.core.access import Principal
+from helix_ray.core.answers.picture import Answer, Answerers, Picture
+
+
+def _outdated(picture: Picture, question: q.Outdated, by: Principal) -> Answer:
+    """`complete` is False for a history that is further behind than what is remembered here."""
+    ids: list[str] = []
+    if question.task_ids is None:
+        for task_id, (first, last) in reversed(picture.state.rewritten.items()):
+            if last <= question.after:
+                break
+            # What was first touched later was as the history says when the asker's part was read.
+            if first <= question.until:
+                ids.append(task_id)
+    else:
+        rewritten = picture.state.rewritten
+        behind = (i for i in question.task_ids if i in rewritten and rewritten[i][1] > question.after)
+        ids = [i for i in behind if i not in picture.state.tasks]
+    return {
+        "task_ids": ids,
+        "complete": question.after >= picture.state.rewritten_dropped,
+        "retired_through": picture.state.retired_through,
+    }
+
+
+HISTORY_ANSWERS: Answerers = {
+    q.Outdated: _outdated,
+}

@@ -1,0 +1,123 @@
+"""Questions about the nodes of the cluster, into answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from helix_ray.core import questions as q
+from helix_ray.core.access import Principal
+from helix_ray.core.answers.picture import Answer, Answerers, Picture
+from helix_ray.core.errors import not_found
+from helix_ray.core.liveness import Pulse
+from helix_ray.core.placement import Node
+from helix_ray.core.placement.fit import external_usage_of, node_of, quarantined_until, unschedulable_why
+from helix_ray.core.placement.node import slots_of
+from helix_ray.core.state import Worker
+
+ACTIVE, LOST = "active", "lost"
+SIMULATED_LABEL = "helix-simulated"
+MASTER_ID = "helix-master"
+
+
+def status_view(picture: Picture) -> dict[str, Any]:
+    """Return the master and every node in short."""
+    nodes = [node_line(picture, worker) for worker in picture.nodes()]
+    return {
+        "master_node": {
+            "id": MASTER_ID,
+            "status": ACTIVE,
+            "uptime": max(0.0, picture.now - picture.started_at),
+            "started_at": picture.started_at,
+            "epoch": picture.epoch,
+        },
+        "worker_nodes": nodes,
+        "total_nodes": 1 + len(nodes),
+        "active_nodes": 1 + sum(node["status"] == ACTIVE for node in nodes),
+    }
+
+
+def status_of(picture: Picture, worker: Worker) -> str:
+    """Return active, draining, resting or lost."""
+    return unschedulable_why(worker, picture.now) or ACTIVE
+
+
+def current_load(pulse: Pulse | None) -> float | None:
+    """Return the share of a node's processors that was busy when it measured last, 0 to 1; None before that."""
+    usage = pulse.usage.get("cpu_usage") if pulse is not None else None
+    return None if usage is None else round(min(100.0, max(0.0, float(usage))) / 100.0, 4)
+
+
+def node_line(picture: Picture, worker: Worker) -> dict[str, Any]:
+    """Return one node in short."""
+    status = status_of(picture, worker)
+    return {
+        "id": worker.id,
+        "status": status,
+        "tasks_completed": worker.completed,
+        # What a lost node measured last says nothing about now.
+        "current_load": None if status == LOST else current_load(picture.pulse(worker)),
+    }
+
+
+def node_view(picture: Picture, worker: Worker, held_for: Mapping[str, str]) -> dict[str, Any]:
+    """Return one node, whole; amounts by resource name, times in epoch seconds. `held_for`: tasks by node."""
+    pulse = picture.pulse(worker)
+    node = node_of(worker, pulse)
+    node.recompute(picture.prefetch)
+    simulated = worker.labels.get(SIMULATED_LABEL, "")
+    return {
+        **node_line(picture, worker),
+        "hostname": worker.hostname,
+        "node_id": worker.node_id,
+        "resources": node.capacity,
+        "free": {name: max(0.0, node.free[name]) for name in node.capacity},
+        "allocated": _allocated(node, picture),
+        "foreign": external_usage_of(pulse),
+        "simulated": [name.lower() for name in simulated.split(".") if name],
+        "capabilities": sorted(worker.capabilities),
+        "labels": worker.labels,
+        "usage": {name: value for name, value in pulse.usage.items() if name != "foreign"} if pulse else {},
+        "running": sorted(worker.running)[:100],
+        "running_total": len(worker.running),
+        "tasks_failed": worker.failed,
+        "draining": worker.draining,
+        "lost_at": list(worker.lost_at),
+        "rests_until": quarantined_until(worker) or None,
+        "held_for": held_for.get(worker.id),
+        "last_heartbeat": pulse.wall if pulse is not None and pulse.wall else worker.registered_at,
+        "registered_at": worker.registered_at,
+    }
+
+
+def _allocated(node: Node, picture: Picture) -> dict[str, float]:
+    """Return what tasks hold: short ones queue in lanes, and a lane holds the resources of one."""
+    used: dict[str, float] = {}
+    for task_class, count in node.load.items():
+        slots = slots_of(count, picture.prefetch(task_class))
+        for name, amount in task_class.demand:
+            used[name] = used.get(name, 0.0) + amount * slots
+    return used
+
+
+def _status(picture: Picture, question: q.ClusterStatus, by: Principal) -> Answer:
+    return status_view(picture)
+
+
+def _nodes(picture: Picture, question: q.ListNodes, by: Principal) -> Answer:
+    reserved_for = picture.reserved_for()
+    return {"nodes": [node_view(picture, worker, reserved_for) for worker in picture.nodes()]}
+
+
+def _node(picture: Picture, question: q.GetNode, by: Principal) -> Answer:
+    worker = picture.state.workers.get(question.node_id)
+    if worker is None or worker.kind != "node":
+        return not_found("Node", question.node_id)
+    return node_view(picture, worker, picture.reserved_for())
+
+
+NODE_ANSWERS: Answerers = {
+    q.ClusterStatus: _status,
+    q.ListNodes: _nodes,
+    q.GetNode: _node,
+}

@@ -1,0 +1,78 @@
+"""What questions are answered from: a picture of state and pulses at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from helix_ray.core.access import Principal
+from helix_ray.core.errors import Rejected
+from helix_ray.core.liveness import Liveness, Pulse
+from helix_ray.core.placement import Fleet, RunningAttempt
+from helix_ray.core.placement.node import prefetch_by
+from helix_ray.core.placement.preempt import preemptible
+from helix_ray.core.placement.tracked import TrackedFleet
+from helix_ray.core.policy import Policy
+from helix_ray.core.state import State, TaskClass, Worker
+
+Answer = dict[str, Any] | Rejected
+
+
+@dataclass(slots=True)
+class Picture:
+    """What answers about nodes are computed from. `now` and `started_at` (of this epoch's master) in epoch seconds."""
+
+    state: State
+    liveness: Liveness
+    policy: Policy
+    now: float
+    epoch: int = 0
+    started_at: float = 0.0
+    # The nodes, carried from one question to the next so that each costs only what has changed.
+    tracked: TrackedFleet = field(default_factory=TrackedFleet)
+
+    def nodes(self) -> list[Worker]:
+        """Return the node workers, lost ones included."""
+        return [worker for worker in self.state.workers.values() if worker.kind == "node"]
+
+    def pulse(self, worker: Worker) -> Pulse | None:
+        """Return a worker's last sign of life."""
+        return self.liveness.pulses.get(worker.id)
+
+    def prefetch(self, task_class: TaskClass) -> int:
+        """Return the prefetch of a class."""
+        return prefetch_by(self.state.durations, task_class)
+
+    def fleet(self) -> Fleet:
+        """Return the nodes that are not lost, as the scheduler sees them now; valid until the next call."""
+        return self.tracked.pristine(self.state, self.liveness, self.now)
+
+    def reserved_for(self) -> dict[str, str]:
+        """Return, for each reserved node, the task it is reserved for."""
+        return {
+            node_id: reservation.task_id
+            for reservation in self.liveness.reservations
+            for node_id in reservation.nodes
+        }
+
+    def reservations_of(self, task_id: str, task_class: TaskClass) -> list[str]:
+        """Return the nodes that are reserved for a task, or for its gang."""
+        reservations = self.liveness.reservations
+        mine = [
+            reservation
+            for reservation in reservations
+            if reservation.task_id == task_id or (task_class.gang and reservation.task_class == task_class)
+        ]
+        return sorted(node_id for reservation in mine for node_id in reservation.nodes)
+
+    def running(self, node_id: str) -> Sequence[RunningAttempt]:
+        """Return what of a node may be stopped for more urgent work."""
+        return tuple(preemptible(self.state, node_id, self.prefetch, self.policy.preemptions_max))
+
+
+Answerers = dict[type, Callable[[Picture, Any, Principal], Answer]]
+# Those of questions whose answers are made in steps: the state may change between two.
+Steppers = dict[type, Callable[[Picture, Any, Principal], Generator[None, None, Answer]]]
+# They say whether an answer is worth sending before its wait is over.
+Tellers = dict[type, Callable[[Any], bool]]

@@ -1,0 +1,27 @@
+"""Questions about where tasks go, into answers."""
+
+from __future__ import annotations
+
+from helix_ray.core import questions as q
+from helix_ray.core.access import Principal
+from helix_ray.core.answers.distribution import plan_task
+from helix_ray.core.answers.explanation import explain_view
+from helix_ray.core.answers.picture import Answer, Answerers, Picture
+from helix_ray.core.answers.tasks import find_task
+from helix_ray.core.errors import Rejected
+
+
+def _explain(picture: Picture, question: q.ExplainTask, by: Principal) -> Answer:
+    task = find_task(picture.state, question.task_id, by)
+    return task if isinstance(task, Rejected) else explain_view(picture, task)
+
+
+def _plan(picture: Picture, question: q.PlanTask, by: Principal) -> Answer:
+    task = find_task(picture.state, question.task_id, by)
+    return task if isinstance(task, Rejected) else plan_task(picture, question, task)
+
+
+PLACEMENT_ANSWERS: Answerers = {
+    q.ExplainTask: _explain,
+    q.PlanTask: _plan,
+}

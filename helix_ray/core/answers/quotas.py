@@ -1,0 +1,41 @@
+"""Questions about quotas, into answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from helix_ray.core import questions as q
+from helix_ray.core.access import Principal
+from helix_ray.core.answers.picture import Answer, Answerers, Picture
+from helix_ray.core.placement.rules import Shares
+from helix_ray.core.visibility import sees_all_tasks
+
+
+def _quotas(picture: Picture, question: q.ListQuotas, by: Principal) -> Answer:
+    """Everybody's projects for those who see all tasks; else the ones that the asker belongs to or has tasks in."""
+    state = picture.state
+    fleet = picture.fleet()
+    shares = Shares(fleet.slots, fleet.totals, state.quotas)
+    projects = {*state.quotas, *state.unfinished}
+    if not sees_all_tasks(by):
+        joined = {project.id for project in state.projects.values() if by.id in project.members}
+        used = {task.task_class.project for task in state.tasks.values() if task.owner == by.id}
+        projects &= joined | used | {by.id}
+    return {"quotas": [_quota_view(picture, project, shares) for project in sorted(projects)]}
+
+
+def _quota_view(picture: Picture, project: str, shares: Shares) -> dict[str, Any]:
+    quota = picture.state.quotas.get(project)
+    return {
+        "project_id": project,
+        "limits": dict(quota.limits) if quota is not None else {},
+        "weight": quota.weight if quota is not None else 1.0,
+        "used": shares.used(project),
+        "queued": picture.state.unfinished.get(project, 0),
+        "share": shares.dominant(project),
+    }
+
+
+QUOTA_ANSWERS: Answerers = {
+    q.ListQuotas: _quotas,
+}

@@ -1,0 +1,157 @@
+"""Questions about tasks, into answers."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from helix_ray.core import questions as q
+from helix_ray.core.access import Principal
+from helix_ray.core.answers.picture import Answer, Answerers, Picture, Steppers, Tellers
+from helix_ray.core.errors import Rejected, conflict, not_found
+from helix_ray.core.lifecycle import TERMINAL
+from helix_ray.core.state import State, Task
+from helix_ray.core.views import result_view, task_line, task_view
+from helix_ray.core.visibility import EVERY_TASK, TaskScope, record_of, sees, task_scope
+
+# A listing with filters looks at every task: so many at a time, a few milliseconds' worth.
+SCAN_TASKS_PER_STEP = 5000
+
+
+def find_task(state: State, task_id: str, by: Principal) -> Task | Rejected:
+    """Return a task that the asker may see; for everybody else it does not exist."""
+    task = state.tasks.get(task_id)
+    if task is None or not sees(by, record_of(task)):
+        return not_found("Task", task_id)
+    return task
+
+
+def _get_task(picture: Picture, question: q.GetTask, by: Principal) -> Answer:
+    task = find_task(picture.state, question.task_id, by)
+    return task if isinstance(task, Rejected) else task_view(task)
+
+
+def _get_result(picture: Picture, question: q.GetResult, by: Principal) -> Answer:
+    task = find_task(picture.state, question.task_id, by)
+    if isinstance(task, Rejected):
+        return task
+    if task.status not in TERMINAL:
+        return conflict(f"The task is {task.status} and has no result yet", status=task.status.value)
+    return result_view(task)
+
+
+def _list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Answer:
+    steps = list_tasks(picture, question, by)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: Answer = done.value
+            return found
+
+
+def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Generator[None, None, Answer]:
+    """Give a page, newest first, in steps: the state may change between two, and each task is told as it is when its step
+    comes. `retired_through`, `retired` and `seq` tell the history where its part begins, and as of when."""
+    state = picture.state
+    seq = state.seq
+    scope = task_scope(by)
+    end = question.offset + question.limit
+    known_total = _indexed_total(state, question) if scope == EVERY_TASK else None
+    shown: list[tuple[Task, dict[str, Any]]] = []
+    total = 0
+    for tasks in _newest_first(state):
+        for task in _matching(tasks, question, scope):
+            if question.offset <= total < end:
+                shown.append((task, task_line(task)))
+            total += 1
+        if known_total is not None and total >= end:
+            break
+        yield
+    # What has left memory between two steps is the history's to tell.
+    lines = [
+        line for task, line in shown if task.id in state.tasks or task.finished_seq > state.retired_through
+    ]
+    return {
+        "tasks": lines,
+        "total": (total if known_total is None else known_total) - (len(shown) - len(lines)),
+        "limit": question.limit,
+        "offset": question.offset,
+        "retired": sum(state.retired.values()),
+        "retired_through": state.retired_through,
+        "seq": seq,
+    }
+
+
+def _newest_first(state: State) -> Iterator[Sequence[Task]]:
+    """Give all tasks there were at the first step, but those that are gone since, SCAN_TASKS_PER_STEP at a time."""
+    first = list(islice(reversed(state.tasks.values()), SCAN_TASKS_PER_STEP))
+    if len(state.tasks) <= SCAN_TASKS_PER_STEP:
+        yield first
+        return
+    ids = list(state.tasks)
+    yield first
+    for stop in range(len(ids) - SCAN_TASKS_PER_STEP, 0, -SCAN_TASKS_PER_STEP):
+        some = reversed(ids[max(0, stop - SCAN_TASKS_PER_STEP) : stop])
+        yield [task for task_id in some if (task := state.tasks.get(task_id)) is not None]
+
+
+def _indexed_total(state: State, question: q.ListTasks) -> int | None:
+    filters = (
+        question.priority, question.type, question.project_id, question.assigned_worker, question.since, question.until
+    )  # fmt: skip
+    if any(value is not None for value in filters):
+        return None
+    wanted = question.status
+    return sum(count for status, count in state.by_status.items() if wanted is None or status == wanted)
+
+
+def _matching(tasks: Iterable[Task], question: q.ListTasks, scope: TaskScope) -> Iterator[Task]:
+    wanted = {
+        name: value for name in ("type", "project_id") if (value := getattr(question, name)) is not None
+    }
+    for task in tasks:
+        if scope is not EVERY_TASK and not scope.has(*record_of(task)):
+            continue
+        if question.status is not None and task.status != question.status:
+            continue
+        if question.priority is not None and task.spec.get("priority", "normal") != question.priority:
+            continue
+        if question.assigned_worker is not None and task.worker != question.assigned_worker:
+            continue
+        if question.since is not None and task.created_at < question.since:
+            continue
+        if question.until is not None and task.created_at >= question.until:
+            continue
+        if all(task.spec.get(name) == value for name, value in wanted.items()):
+            yield task
+
+
+def _wait_tasks(picture: Picture, question: q.WaitTasks, by: Principal) -> Answer:
+    """`done` holds the outcome of every finished one; `unknown` the ids that are not (or no longer) in memory."""
+    done, unknown, open_count = [], [], 0
+    for task_id in question.task_ids:
+        task = find_task(picture.state, task_id, by)
+        if isinstance(task, Rejected):
+            unknown.append(task_id)
+        elif task.status in TERMINAL:
+            done.append(result_view(task))
+        else:
+            open_count += 1
+    return {"done": done, "unknown": unknown, "open": open_count}
+
+
+def _finished(reply: dict[str, Any]) -> bool:
+    return bool(reply["done"] or reply["unknown"])
+
+
+TASK_ANSWERS: Answerers = {
+    q.GetTask: _get_task,
+    q.GetResult: _get_result,
+    q.ListTasks: _list_tasks,
+    q.WaitTasks: _wait_tasks,
+}
+
+TASK_STEPS: Steppers = {q.ListTasks: list_tasks}
+TASK_NEWS: Tellers = {q.WaitTasks: _finished}

@@ -1,0 +1,30 @@
+"""Questions about API tokens, into answers."""
+
+from __future__ import annotations
+
+from helix_ray.core import questions as q
+from helix_ray.core.access import Principal
+from helix_ray.core.answers.picture import Answer, Answerers, Picture
+from helix_ray.core.errors import not_found
+from helix_ray.core.usernames import find_user_id
+from helix_ray.core.views import token_view
+from helix_ray.core.visibility import administers
+
+
+def _list_tokens(picture: Picture, question: q.ListTokens, by: Principal) -> Answer:
+    """One's own; an administrator's, all or those of one user."""
+    wanted: str | None = by.id
+    if administers(by):
+        wanted = None if question.username is None else find_user_id(picture.state, question.username) or ""
+    elif question.username is not None and find_user_id(picture.state, question.username) != by.id:
+        return not_found("User", question.username)
+    if wanted == "":
+        return not_found("User", question.username or "")
+    ids = list(picture.state.tokens) if wanted is None else list(picture.state.tokens_of.get(wanted, ()))
+    tokens = (picture.state.tokens[token_id] for token_id in ids)
+    return {"tokens": [token_view(token, picture.state.users[token.user_id]) for token in tokens]}
+
+
+TOKEN_ANSWERS: Answerers = {
+    q.ListTokens: _list_tokens,
+}

@@ -1,0 +1,28 @@
+"""Questions about workers, into answers."""
+
+from __future__ import annotations
+
+from helix_ray.core import questions as q
+from helix_ray.core.access import Principal
+from helix_ray.core.answers.picture import Answer, Answerers, Picture
+from helix_ray.core.errors import not_found
+from helix_ray.core.views import worker_view
+
+
+def _list_workers(picture: Picture, question: q.ListWorkers, by: Principal) -> Answer:
+    return {
+        "workers": [worker_view(w, picture.liveness.pulses.get(w.id)) for w in picture.state.workers.values()]
+    }
+
+
+def _get_worker(picture: Picture, question: q.GetWorker, by: Principal) -> Answer:
+    worker = picture.state.workers.get(question.worker_id)
+    if worker is None:
+        return not_found("Worker", question.worker_id)
+    return worker_view(worker, picture.liveness.pulses.get(worker.id))
+
+
+WORKER_ANSWERS: Answerers = {
+    q.ListWorkers: _list_workers,
+    q.GetWorker: _get_worker,
+}
