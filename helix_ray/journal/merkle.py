@@ -42,17 +42,27 @@ class Frontier:
     def extended(self, leaves: Sequence[bytes], kept_from: int) -> tuple[Frontier, list[Node]]:
         """Return the frontier with more leaves, and the nodes of level `kept_from` and above that were completed."""
         size, peaks, completed = self.size, self.peaks.copy(), list[Node]()
-        hashed, prefix = sha256, _PARENT
-        for leaf in leaves:
-            node, level, rest = leaf, 0, size
+        start, count = 0, len(leaves)
+        while start < count:
+            # The largest complete subtree that begins here: what is left, and where the tree's edge is, bound it.
+            level = min((count - start).bit_length() - 1, (size & -size).bit_length() - 1 if size else 64)
+            row = leaves[start : start + (1 << level)]
+            for above in range(1, level + 1):
+                pairs = iter(row)
+                row = [
+                    sha256(_PARENT + left + right).digest() for left, right in zip(pairs, pairs, strict=True)
+                ]
+                if above >= kept_from:
+                    completed += [(above, (size >> above) + i, node) for i, node in enumerate(row)]
+            start, node, rest = start + (1 << level), row[0], size >> level
+            size += 1 << level
             while rest & 1:
-                node = hashed(prefix + peaks.pop() + node).digest()
+                node = parent_of(peaks.pop(), node)
                 level += 1
                 rest >>= 1
                 if level >= kept_from:
                     completed.append((level, rest, node))
             peaks.append(node)
-            size += 1
         return Frontier(size, peaks), completed
 
     def root(self) -> bytes:

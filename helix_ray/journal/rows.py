@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import orjson
 
-from helix_ray.core.codec import KINDS, VERSIONS, from_values, values_of
-from helix_ray.core.events import Erased, Fact, subject_of
+from helix_ray.core.codec import FIELDS, KINDS, SUBJECT, VERSIONS, from_values, values_of
+from helix_ray.core.events import Erased, Fact
 from helix_ray.core.origin import OK
 from helix_ray.journal.encoding import to_json
 from helix_ray.journal.errors import JournalDamaged, SeqGap
@@ -27,6 +26,7 @@ from helix_ray.plain import stored
 TILE_LEVEL = 8
 TILE_FACTS = 1 << TILE_LEVEL
 SALT_BYTES = 16
+SALTS_AHEAD_BYTES = 4096
 
 COLUMNS = "seq, kind, subject, content, at, author, request, digest"
 # As written: (seq, kind, subject, content, at, author, request); a row is read with its digest behind them.
@@ -36,19 +36,19 @@ ReadRow = tuple[int, int, str, bytes | None, float | None, int | None, str | Non
 _LEAF = b"\x00"
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(NamedTuple):
     """How facts of a kind of event are written."""
 
-    kind: Kind
     header: bytes
+    with_subject: bool
     values: Callable[[Any], tuple[Any, ...]]
+    kind: Kind
 
 
 def _written(made: type[Any]) -> _Written:
     name = made.__name__
     kind = Kind(name, VERSIONS.get(name, 1), getattr(made, "outcome", OK))
-    return _Written(kind, header_of_kind(kind), values_of(name))
+    return _Written(header_of_kind(kind), SUBJECT in FIELDS[name], values_of(name), kind)
 
 
 def header_of_kind(kind: Kind) -> bytes:
@@ -70,46 +70,6 @@ def header_of(order: bytes, seq: int, subject: str, kind: bytes) -> bytes:
 _WRITTEN = {made: _written(made) for made in KINDS.values()}
 
 
-def encode(facts: Sequence[Fact], seq: int, epoch: int, words: Interned) -> tuple[list[Row], list[bytes]]:
-    """Return rows and leaves of facts that follow row `seq`, adding what is new to the side tables. Raises SeqGap."""
-    rows: list[Row] = []
-    leaves: list[bytes] = []
-    dumps, hashed = orjson.dumps, sha256
-    numbers: dict[type[Any], int] = {}
-    salts = os.urandom(SALT_BYTES * len(facts))
-    at, actor, request, origin = None, None, None, None
-    said_at, said_author, said_request = None, None, None
-    author, order = 0, b""
-    for place, fact in enumerate(facts):
-        if fact.seq != seq + 1:
-            raise SeqGap(f"fact {fact.seq} does not follow {seq}")
-        if seq % TILE_FACTS == 0:
-            said_at, said_author, said_request = None, None, None
-        seq += 1
-        if fact.at != at or fact.actor != actor or fact.request_id != request or fact.origin is not origin:
-            at, actor, request, origin = float(fact.at), fact.actor, fact.request_id, fact.origin
-            who = Author.of(epoch, actor, origin)
-            author, order = words.number_of_author(who), header_of_order(who, at, request)
-        event = fact.event
-        made = type(event)
-        written = _WRITTEN[made]
-        kind = numbers.get(made)
-        if kind is None:
-            kind = numbers[made] = words.number_of_kind(written.kind)
-        subject = subject_of(event)
-        content = salts[SALT_BYTES * place : SALT_BYTES * (place + 1)] + to_json(written.values(event))
-        header = order + dumps((seq, subject)) + written.header
-        leaves.append(hashed(_LEAF + header + hashed(content).digest()).digest())
-        rows.append((
-            seq, kind, subject, content,
-            None if said_at == at else at,
-            None if said_author == author else author,
-            None if said_request == request else request,
-        ))  # fmt: skip
-        said_at, said_author, said_request = at, author, request
-    return rows, leaves
-
-
 class Shared(NamedTuple):
     """What a row may leave to the one before it."""
 
@@ -119,6 +79,79 @@ class Shared(NamedTuple):
 
 
 ALONE = Shared()
+
+
+def _unsaid(said: Shared, shared: Shared) -> tuple[float | None, int | None, str | None]:
+    """Return what a row has to say itself after one that has `said` so much."""
+    return (
+        None if said.at == shared.at else shared.at,
+        None if said.author == shared.author else shared.author,
+        None if said.request == shared.request else shared.request,
+    )
+
+
+class Salts:
+    """Random bytes, fetched from the kernel in advance: a call for each commit would cost as much as the rest of its encoding."""
+
+    def __init__(self) -> None:
+        self._left = b""
+        self._place = 0
+
+    def take(self, count: int) -> bytes:
+        """Return the bytes of so many salts; none of them is given twice."""
+        size = SALT_BYTES * count
+        if self._place + size > len(self._left):
+            self._left, self._place = os.urandom(max(size, SALTS_AHEAD_BYTES)), 0
+        start, self._place = self._place, self._place + size
+        return self._left[start : self._place]
+
+
+def encode(
+    facts: Sequence[Fact], seq: int, epoch: int, words: Interned, salt: Salts
+) -> tuple[list[Row], list[bytes]]:
+    """Return rows and leaves of facts that follow row `seq`, adding what is new to the side tables. Raises SeqGap.
+
+    Every fact passes here: it takes no more calls than it must.
+    """
+    rows: list[Row] = []
+    leaves: list[bytes] = []
+    dumps, hashed, add_row, add_leaf = orjson.dumps, sha256, rows.append, leaves.append
+    numbers: dict[type[Any], int] = {}
+    salts, place = salt.take(len(facts)), 0
+    at, actor, request, origin = None, None, None, None
+    said, shared = ALONE, ALONE
+    order = b""
+    for fact in facts:
+        if fact.seq != seq + 1:
+            raise SeqGap(f"fact {fact.seq} does not follow {seq}")
+        if not seq % TILE_FACTS:
+            said = ALONE
+        seq += 1
+        event = fact.event
+        made = type(event)
+        kind_header, with_subject, values, kind_of = _WRITTEN[made]
+        kind = numbers.get(made)
+        if kind is None:
+            kind = numbers[made] = words.number_of_kind(kind_of)
+        subject = event.id if with_subject else ""  # type: ignore[union-attr]  # these have one
+        try:
+            body = dumps(values(event))
+        except TypeError:
+            body = to_json(values(event))
+        content = salts[place : place + SALT_BYTES] + body
+        place += SALT_BYTES
+        if fact.origin is not origin or fact.request_id != request or fact.at != at or fact.actor != actor:
+            at, actor, request, origin = float(fact.at), fact.actor, fact.request_id, fact.origin
+            who = Author.of(epoch, actor, origin)
+            order = _LEAF + header_of_order(who, at, request)
+            shared = Shared(at, words.number_of_author(who), request)
+        add_leaf(hashed(order + dumps((seq, subject)) + kind_header + hashed(content).digest()).digest())
+        if said is shared:
+            add_row((seq, kind, subject, content, None, None, None))
+        else:
+            add_row((seq, kind, subject, content, *_unsaid(said, shared)))
+            said = shared
+    return rows, leaves
 
 
 class RowReader:

@@ -31,7 +31,7 @@ from helix_ray.journal.interned import Interned
 from helix_ray.journal.layout import connect, has_tables
 from helix_ray.journal.lock import FileLock
 from helix_ray.journal.merkle import Frontier
-from helix_ray.journal.rows import TILE_LEVEL, encode
+from helix_ray.journal.rows import TILE_LEVEL, Salts, encode
 from helix_ray.journal.tree import StoredTree
 from helix_ray.journal.upgrade import upgrade
 from helix_ray.ports import Snapshot
@@ -61,7 +61,7 @@ class SqliteJournal:
                 upgrade(self._path, key, claim)
                 self._frontier = self._check_file(claim)
             self._con = self._open()
-            self._words = Interned(self._con)
+            self._words, self._salts = Interned(self._con), Salts()
             self._tree = StoredTree(self._con, self._words)
             sealing.tidy(self._con, self._tree.folder)
             sealing.remove_drafts(self._tree.folder)
@@ -86,7 +86,7 @@ class SqliteJournal:
         self._head_file.note(self._claim())
 
     def _insert(self, con: sqlite3.Connection, facts: Sequence[Fact]) -> Frontier:
-        rows, leaves = encode(facts, self._frontier.size, self.epoch, self._words)
+        rows, leaves = encode(facts, self._frontier.size, self.epoch, self._words, self._salts)
         frontier, completed = self._frontier.extended(leaves, TILE_LEVEL)
         con.executemany(layout.INSERT_FACT, rows)
         if completed:

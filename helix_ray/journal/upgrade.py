@@ -27,7 +27,7 @@ from helix_ray.journal.head import Claim
 from helix_ray.journal.interned import Interned
 from helix_ray.journal.layout import connect, format_of, has_tables
 from helix_ray.journal.merkle import Frontier
-from helix_ray.journal.rows import TILE_LEVEL, encode
+from helix_ray.journal.rows import TILE_LEVEL, Salts, encode
 from helix_ray.journal.tree import StoredTree
 from helix_ray.private import make_file
 
@@ -98,13 +98,13 @@ def _write(old: sqlite3.Connection, draft: Path, key: bytes, claim: Claim | None
 
 
 def _write_facts(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
-    words, frontier = Interned(new), Frontier()
+    words, salts, frontier = Interned(new), Salts(), Frontier()
     rows = former.checked(former.rows_of(old))
     while some := list(islice(rows, FACTS_PER_COMMIT)):
         new.execute("BEGIN")
         for epoch in sorted({row[1] for row in some}):
             facts = [former.to_fact(row) for row in some if row[1] == epoch]
-            encoded, leaves = encode(facts, frontier.size, epoch, words)
+            encoded, leaves = encode(facts, frontier.size, epoch, words, salts)
             frontier, completed = frontier.extended(leaves, TILE_LEVEL)
             new.executemany(layout.INSERT_FACT, encoded)
             new.executemany(layout.INSERT_NODE, completed)
