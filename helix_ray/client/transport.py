@@ -19,7 +19,7 @@ from uuid import uuid4
 import httpx
 import orjson
 
-from helix_ray import plain
+from helix_ray import __version__, plain
 from helix_ray.client.errors import HelixError, Invalid, Unreachable, error_from_answer
 from helix_ray.core.values import shown_text
 
@@ -27,6 +27,8 @@ RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 # Sending these again cannot help: the address or the answer is wrong, not the moment.
 HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRedirects, httpx.DecodingError)
 CONNECTIONS_MAX = 16
+# What the journal says that a request came from.
+AGENT = f"helix-ray/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ class Transport:
         self._http.close()
 
     def _build(self, request: Request, timeout: httpx.Timeout) -> httpx.Request:
-        headers = {"Accept": "application/json", **request.headers}
+        headers = {"Accept": "application/json", "User-Agent": AGENT, **request.headers}
         if request.method == "POST":
             headers["Idempotency-Key"] = request.idempotency_key or uuid4().hex
         content = None

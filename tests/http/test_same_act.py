@@ -1,0 +1,100 @@
+"""The same act leaves the same facts through every door; who did it and where from is what tells the doors apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from helix_ray.client import Client
+from helix_ray.client.transport import AGENT
+from helix_ray.cluster.api import Cluster
+from helix_ray.core.events import Fact, subject_of
+from helix_ray.plane.control import Plane
+from helix_ray.testing import MemoryControlPlane
+from tests.http.api_server import PASSWORD, Api
+from tests.http.running_node import Helix
+
+# Submits a task that waits for ever, cancels it, and returns its id.
+Act = Callable[[], str]
+JOB = "01000000"
+
+
+class InJob:
+    """What a Ray job has of the plane."""
+
+    def __init__(self, plane: MemoryControlPlane) -> None:
+        self.execute, self.query = plane.execute, plane.query
+
+    async def aclose(self) -> None:
+        """Nothing to let go of."""
+
+
+@pytest.fixture
+def doors(api: Api, helix: Helix, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Act]]:
+    """Give the act through each door."""
+    run = {"kind": "command", "argv": ["true"]}
+    rest = api.client()
+    client = Client(api.url)
+    client.login("admin", PASSWORD)
+    monkeypatch.setenv("HELIX_PASSWORD", PASSWORD)
+    assert helix("login", "--url", api.url, "--username", "admin").code == 0
+    cluster = Cluster(cast(Plane, InJob(api.plane)), JOB)
+
+    def by_rest() -> str:
+        task_id = api.submit(rest, title="true", type="testing", run=run)
+        assert rest.post(f"/tasks/{task_id}/cancel").status_code == 200
+        return task_id
+
+    def by_client() -> str:
+        task_id: str = client.submit("true", type="testing", run=run)["id"]
+        client.cancel(task_id)
+        return task_id
+
+    def by_program() -> str:
+        ran = helix("task", "submit", "--json", "--type", "testing", "--", "true")
+        task_id: str = json.loads(ran.out)["id"]
+        assert helix("task", "cancel", task_id).code == 0
+        return task_id
+
+    def by_job() -> str:
+        handle = cluster.command(["true"], type="testing")
+        assert handle.cancel()
+        return handle.id
+
+    yield {"REST": by_rest, "client": by_client, "program": by_program, "Ray job": by_job}
+    client.close()
+    cluster.close()
+
+
+def facts_about(api: Api, task_id: str) -> list[Fact]:
+    """Return the facts about a task."""
+    return [fact for fact in api.plane.engine.facts(0, 1 << 20).facts if subject_of(fact.event) == task_id]
+
+
+def told(fact: Fact) -> tuple[Any, ...]:
+    """Return what of a fact must be the same through every door."""
+    event: Any = fact.event
+    spec = getattr(event, "spec", None)
+    shared = None if spec is None else (spec["title"], spec["type"], spec["run"]["argv"])
+    return type(event).__name__, fact.outcome, shared
+
+
+def test_a_task_is_submitted_and_cancelled(api: Api, doors: dict[str, Act]) -> None:
+    """Every row has time, author, outcome and request; the origin names address, session and program where there are any."""
+    rows = {door: facts_about(api, act()) for door, act in doors.items()}
+    expected = [("TaskSubmitted", "ok", ("true", "testing", ["true"])), ("TaskCancelled", "ok", None)]
+    assert {door: [told(fact) for fact in facts] for door, facts in rows.items()} == dict.fromkeys(
+        doors, expected
+    )
+    admin = api.plane.engine.state.users_by_name["admin"]
+    for door, facts in rows.items():
+        for fact in facts:
+            assert fact.at > 0
+            assert fact.request_id.startswith("req-")
+            assert fact.actor == (f"job:{JOB}" if door == "Ray job" else admin)
+            assert (fact.origin.address == "127.0.0.1") == (door != "Ray job")
+            assert (fact.origin.credential in api.plane.engine.state.sessions) == (door != "Ray job")
+            assert (fact.origin.user_agent == AGENT) == (door in ("client", "program"))
