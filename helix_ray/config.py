@@ -19,6 +19,9 @@ from helix_ray.core.policy import TASK_TYPES, Policy
 # Ray's names of what tasks ask for by another.
 RAY_NAMES = {"CPU": "cpu", "GPU": "gpu", "NPU": "npu"}
 
+# No setting means more than this; beyond it arithmetic on times and sizes is no longer exact.
+NUMBER_MAX = 2**53
+
 
 def bounded(default: Any, **limits: Any) -> Any:
     """Make a field whose values have limits (`ge`, `gt`, `le`, `pattern`), which hold where settings are read."""
@@ -188,6 +191,8 @@ def parse_node_resources(text: str) -> list[dict[str, float]]:
         raise ValueError('node resources must be a JSON list of objects, like [{},{"GPU":1}]')
     for node in nodes:
         for name, amount in node.items():
-            if isinstance(amount, bool) or not isinstance(amount, (int, float)) or amount < 0:
-                raise ValueError(f"node resource {name} must be a number of at least 0")
+            if isinstance(amount, bool) or not isinstance(amount, (int, float)):
+                raise ValueError(f"node resource {name} must be a number")
+            if not 0 <= amount <= NUMBER_MAX:
+                raise ValueError(f"node resource {name} must be a number from 0 to {NUMBER_MAX}")
     return [{name: float(amount) for name, amount in node.items()} for node in nodes]

@@ -7,17 +7,40 @@ not come here.
 from __future__ import annotations
 
 from dataclasses import fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import Field, create_model, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from helix_ray.config import Settings, parse_node_resources
+from helix_ray.config import NUMBER_MAX, Settings, parse_node_resources
 
 
 class _Variables(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HELIX_", frozen=True, extra="ignore")
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _within_reason(cls, value: Any) -> Any:
+        if isinstance(value, (int, float)) and not value <= NUMBER_MAX:
+            raise ValueError(f"must be at most {NUMBER_MAX}")
+        return value
+
+    @field_validator("data_dir", mode="before", check_fields=False)
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        # An empty path is the current folder, which would be made the server's alone.
+        if value == "":
+            raise ValueError("must name a folder")
+        return value
+
+    @field_validator("trusted_proxies", mode="after", check_fields=False)
+    @classmethod
+    def _proxies(cls, value: str) -> str:
+        for proxy in filter(None, map(str.strip, value.split(","))):
+            ip_network(proxy, strict=False)
+        return value
 
     @field_validator("data_dir", mode="after", check_fields=False)
     @classmethod

@@ -21,6 +21,8 @@ from serve_app.openapi import verb
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
+_AT_ONCE = ResultQuery()
+
 
 @router.post("", **verb("SubmitTasks", body=TaskIn, answers=shapes.TaskCreated, status=201))
 async def submit_task(caller: SignedIn) -> Response:
@@ -118,7 +120,9 @@ async def _ended(task_id: str, caller: Caller, wait_s: float) -> dict[str, Any] 
 
 
 @router.get("/{task_id}/result", **verb("GetResult", answers=shapes.ResultOut))
-async def get_result(task_id: str, caller: SignedIn, query: Annotated[ResultQuery, Query()]) -> Response:
+async def get_result(
+    task_id: str, caller: SignedIn, query: Annotated[ResultQuery, Query()] = _AT_ONCE
+) -> Response:
     """Give what a finished task came to; a CONFLICT while it is unfinished, at the latest after `wait_s` seconds."""
     view = await _ended(task_id, caller, query.wait_s) if query.wait_s else None
     if view is None:
