@@ -20,7 +20,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8080")] = None,
     data_dir: DataDir = None,
     nodes: Annotated[
-        int | None, typer.Option(help="Number of Number of Ray nodes to start here.", show_default="1")
+        int | None, typer.Option(help="Number of Ray nodes to start here.", show_default="1")
     ] = None,
     node_resources: Annotated[
         str | None, typer.Option(metavar="JSON", help='Logical resources of each node: [{},{"GPU":1}].')

@@ -109,13 +109,13 @@ def _add_start_flags(start: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--node-ip", help="address of this node for the others (default: that of the default route)"
     )
-    start.add_argument("--port", type=int, default=PORT, help=f"port port of the head ({PORT})")
+    start.add_argument("--port", type=int, default=PORT, help=f"port of the head ({PORT})")
     start.add_argument("--api-host", help="address of the API (default: the node's)")
     start.add_argument(
         "--api-port",
         type=int,
         default=API_PORT,
-        help=f"port port of the API ({API_PORT}); the same on every node",
+        help=f"port of the API ({API_PORT}); the same on every node",
     )
     start.add_argument("--tls-cert", help="PEM certificate chain of the API")
     start.add_argument("--tls-key", help="PEM key of the certificate")
@@ -126,7 +126,7 @@ def _add_start_flags(start: argparse.ArgumentParser) -> None:
         "--head-stopped-s",
         type=float,
         default=STOPPED_S_MAX,
-        help="how long to how long to wait for a head that has stopped",
+        help="how long to wait for a head that has stopped",
     )
     start.add_argument(
         "--head-silent-s",

@@ -32,7 +32,7 @@ class Advice(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to how long to how long to wait for a head that has stopped, and for one that is silent; seconds."""
+    """How long to wait for a head that has stopped, and for one that is silent; seconds."""
 
     stopped_s_max: float
     silent_s_max: float

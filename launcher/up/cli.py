@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", help="port to listen on (8080)")
     parser.add_argument("--data-dir", help="data directory (~/.helix-ray)")
-    parser.add_argument("--nodes", help="number of number of Ray nodes to start on this machine (1)")
+    parser.add_argument("--nodes", help="number of Ray nodes to start on this machine (1)")
     parser.add_argument("--node-resources", help='logical resources, one object per node: [{},{"GPU":1}]')
     parser.add_argument("--tls-cert", help="PEM certificate chain; with --tls-key, the API speaks HTTPS")
     parser.add_argument("--tls-key", help="PEM key of the certificate")

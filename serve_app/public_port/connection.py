@@ -309,7 +309,7 @@ class Connection(HttpToolsProtocol):
         self._refuse(
             Rejected(
                 ErrorCode.REQUEST_TIMEOUT,
-                f"The {what} of the request took too long to arrive to arrive",
+                f"The {what} of the request took too long to arrive",
                 details,
             )
         )

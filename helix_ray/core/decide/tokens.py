@@ -60,7 +60,7 @@ def _check(body: CreateToken, ctx: Context, live: int) -> Rejected | None:
         return invalid("Invalid token projects", field="projects", count_max=TOKEN_PROJECTS_MAX)
     longest = ctx.policy.api_token_ttl_s_max
     if not TOKEN_TTL_S_MIN <= body.ttl_s <= longest:
-        return invalid("Invalid token lifetimetime", field="expires_in_s", min=TOKEN_TTL_S_MIN, max=longest)
+        return invalid("Invalid token lifetime", field="expires_in_s", min=TOKEN_TTL_S_MIN, max=longest)
     if live >= ctx.policy.api_tokens_per_user_max:
         limit = ctx.policy.api_tokens_per_user_max
         return conflict("You have reached the maximum number of tokens: revoke one first", limit=limit)
