@@ -25,7 +25,7 @@ CLASSES = {
 }
 # What each is to a request, in the words of /readyz.
 PARTS = {names.MASTER: "master", names.HISTORIAN: "history", names.SUPERVISOR: "supervisor"}
-# What the supervisor's process does beside looking: see actors/lender.py.
+# What the supervisor's process does beside looking: see actors/quota_server.py.
 RATE_LIMITS = "rate_limits"
 TITLE = "ray::"
 

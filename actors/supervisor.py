@@ -8,7 +8,7 @@ watched in turn by whoever started it (actors/boot.py: Watch).
 One that is silent may be busy, on a machine that is, so it has a minute; one that is stopped is not, and has seconds
 (actors/stopped.py).
 
-Rate limits are counted in the same process (actors/lender.py): looking is waiting, so a process of its own would cost
+Rate limits are counted in the same process (actors/quota_server.py): looking is waiting, so a process of its own would cost
 50 MiB and gain nothing. Neither needs the other's opening.
 """
 
@@ -25,11 +25,11 @@ import ray
 
 from actors import names, roster
 from actors.gateway import RayControlPlane
-from actors.lender import Lending
 from actors.life import NO_ANSWER, LivingActor, Work
+from actors.quota_server import QuotaService
 from actors.stopped import LOOK_EVERY_S, StoppedWatch
 from helix_ray.config import Settings
-from helix_ray.core.limits import Ask, Slice, UnspentUnits
+from helix_ray.core.limits import Ask, TokenLease, UnspentUnits
 from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Supervisor(LivingActor):
         self._others = [name for name in roster.CLASSES if name != names.SUPERVISOR]
         self._said: dict[str, dict[str, Any]] = {}
         self._heard_at: dict[str, float] = {}
-        self._lending = Lending(settings)
+        self._quota_service = QuotaService(settings)
         self._stopped = StoppedWatch(settings.stopped_s_max)
         super().__init__()
 
@@ -65,16 +65,16 @@ class Supervisor(LivingActor):
 
     async def begin(self) -> None:
         """Begin both lives: the actor calls this itself, in every start."""
-        self._lending.begin()
+        self._quota_service.begin()
         await super().begin()
 
-    async def lend(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> list[Slice] | NotReady:
-        """Lend units of rate limits, see actors/lender.py."""
-        return await self._lending.lend(asks, backs)
+    async def grant(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> list[TokenLease] | NotReady:
+        """Grant token leases of rate limits, see actors/quota_server.py."""
+        return await self._quota_service.grant(asks, backs)
 
     async def lending_hindrance(self) -> str | None:
         """Return why rate limits cannot be counted; None when they can."""
-        return self._lending.hindrance()
+        return self._quota_service.hindrance()
 
     async def status(self) -> dict[str, Any]:
         """Return why parts are missing, in the words of /readyz; a reason that ends everything, or None; which nodes have workers, and why
@@ -85,7 +85,7 @@ class Supervisor(LivingActor):
             for name in self._others
             if not (said := self._said.get(name, {"ready": False, "reason": STARTING}))["ready"]
         }
-        if (hindrance := self._lending.hindrance()) is not None:
+        if (hindrance := self._quota_service.hindrance()) is not None:
             missing[roster.RATE_LIMITS] = hindrance
         fatal = next((said["reason"] for said in self._said.values() if said["fatal"]), None)
         nodes, waiting = (self._care.registered(), self._care.waiting()) if lives else ([], {})

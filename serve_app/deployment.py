@@ -22,7 +22,7 @@ from ray.serve.schema import LoggingConfig
 from starlette.types import ASGIApp
 
 from actors.gateway import RayControlPlane
-from actors.lender import LenderLink
+from actors.quota_server import QuotaServerLink
 from helix_ray.config import Settings
 from helix_ray.environment import read_settings
 from helix_ray.private import keep_private
@@ -51,12 +51,12 @@ HEAD_RESOURCE = "node:__internal_head__"
 def control_plane_app(settings: Settings) -> ASGIApp:
     """Build the product's API over the actors of this cluster."""
     from serve_app.app import build_asgi
-    from serve_app.edge.limiter import LendingLimiter
+    from serve_app.edge.limiter import LeasingLimiter
 
     keep_private()
     plane = RayControlPlane(process="api", cached=True)
     keys = load_or_create_key(settings.data_dir)
-    limiter = LendingLimiter(settings.rate_limits(), LenderLink())
+    limiter = LeasingLimiter(settings.rate_limits(), QuotaServerLink())
     wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter)
     # What was imported stays: to look through it again and again would stop requests for tens of milliseconds.
     gc.collect()
@@ -147,7 +147,7 @@ def app(arguments: dict[str, str]) -> serve.Application:
 def replicas_for(settings: Settings) -> int:
     """Return how many replicas share the public port: what the settings say, else by the cores of this machine.
 
-    One event loop is one core; the master, the lender and the tasks need the rest.
+    One event loop is one core; the master, the quota server and the tasks need the rest.
     """
     cores = len(os.sched_getaffinity(0))
     return settings.api_replicas or max(1, min(REPLICAS_MAX, cores // CORES_A_REPLICA))

@@ -1,14 +1,15 @@
-"""Rate limits that hold exactly, whatever the number of API replicas: a sliding window, a lender, a borrower.
+"""Rate limits that are exact with any number of API replicas: a sliding window, a quota server and its clients.
 
-    request -> Borrower (one a replica) --Ask--> Lender (one a cluster) -> SlidingWindow (one a key)
-                                        <-Slice--
+    request -> QuotaClient (one a replica) --Ask--> QuotaServer (one a cluster) -> SlidingWindow (one a key)
+                                        <-TokenLease--
 
-The lender counts units when it lends them, as if each were spent at the last moment at which it may be. So a slice
-that is lost with its borrower, or comes late, can only make the limit stricter. The promise, for every key: never
+A quota client spends units that the quota server has granted it in token leases, so most requests need no call. The quota
+server counts the units when it grants them, as if each were spent at the last possible moment. So a lease that is lost with
+its client, or arrives late, can only make the limit stricter. The promise, for every key: never
 more than `limit` admissions in any half-open interval of `window_s`. Rounding costs less than 0.1 % of the limit
-and a slice's life less than `ttl_s / window_s`.
+and the lifetime of a lease costs less than `ttl_s / window_s`.
 
-Two clocks, both arguments: the lender's is epoch seconds (its rows outlive it), a borrower's is monotonic.
+Two clocks, both arguments: the quota server's is in epoch seconds (its rows outlive it), a quota client's is monotonic.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 RUNS_PER_WINDOW_MAX = 1_000
-SLICE_FRACTION = 0.01
-SLICE_UNITS_MAX = 1_000
-# Below this share of the limit slices shrink to what is waiting, so that replicas do not sit on the last units.
+LEASE_FRACTION = 0.01
+LEASE_UNITS_MAX = 1_000
+# Below this share of the limit a lease covers only the waiting requests, so that no replica hoards the last units.
 SCARCE_FRACTION = 0.05
 DENIAL_S_MAX = 1.0
 KEYS_PER_POLICY_MAX = 250_000
@@ -35,7 +36,7 @@ KEYS_SWEPT_PER_LOAN = 2
 class RateLimitPolicy(NamedTuple):
     """A class of callers and what each of them may use: `limit` units in any `window_s` seconds.
 
-    ttl_s is how long a lent unit may wait at a replica; keys_max bounds the lender's memory.
+    ttl_s is how long a replica may use a granted unit; keys_max bounds the quota server's memory.
     """
 
     name: str
@@ -71,15 +72,15 @@ class Allowance(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A borrower asks for units of one key; `waiting` requests stand in line, `wanted` would save asking again."""
+    """A quota client asks for units of one key; `waiting` requests need one each, `wanted` would avoid asking again soon."""
 
     name: str
     waiting: int
     wanted: int
 
 
-class Slice(NamedTuple):
-    """Units lent for `ttl_s` seconds from the moment of asking; none are granted when the limit is reached."""
+class TokenLease(NamedTuple):
+    """Units granted for `ttl_s` seconds from the moment of asking; none if the limit is reached."""
 
     name: str
     granted: int
@@ -91,7 +92,7 @@ class Slice(NamedTuple):
 
 
 class UnspentUnits(NamedTuple):
-    """Units of an ended slice that were not spent. Send it at most once: a repeat would free units twice."""
+    """Units of an ended lease that were not spent. Send it at most once: a repeat would free units twice."""
 
     name: str
     stamp: float
@@ -107,7 +108,7 @@ class UsageRow(NamedTuple):
 
 
 def name_of(policy: str, key: str) -> str:
-    """Join a policy's name and a caller's key into the one string that asks, slices and rows carry."""
+    """Join a policy's name and a caller's key into the one string that asks, leases and rows carry."""
     return f"{policy}/{key}"
 
 
@@ -188,10 +189,10 @@ class SlidingWindow:
             del self._counts[:ended]
 
 
-class Lender:
-    """Counts every key of every policy and lends slices; the one place where the limit is known.
+class QuotaServer:
+    """Counts every key of every policy and grants token leases; the only place that knows the true count.
 
-    The shell round it makes `changes()` durable before a slice is answered, gives them to `restore` after a restart,
+    The shell round it makes `changes()` durable before a lease is answered, gives them to `restore` after a restart,
     and may delete rows stamped before `rows_end_before(now)`. Give-backs need no such care.
     """
 
@@ -202,23 +203,23 @@ class Lender:
         }
         self._changes: dict[tuple[str, float], int] = {}
 
-    def lend(self, ask: Ask, now: float) -> Slice:
-        """Grant what is free, in slices of a size that suits the limit; raise KeyError for an unknown policy."""
+    def grant(self, ask: Ask, now: float) -> TokenLease:
+        """Grant what is free, in leases of a size that suits the limit; raise KeyError for an unknown policy."""
         policy = self._policies[ask.name.partition("/")[0]]
         window = self._window(ask.name, policy, now)
         if window is None:
-            return Slice(ask.name, 0, now, policy.ttl_s, 0, now + DENIAL_S_MAX, DENIAL_S_MAX)
+            return TokenLease(ask.name, 0, now, policy.ttl_s, 0, now + DENIAL_S_MAX, DENIAL_S_MAX)
         remaining = window.remaining(now)
-        granted, run = window.grant(slice_units(policy.limit, remaining, ask), now, policy.ttl_s)
+        granted, run = window.grant(lease_units(policy.limit, remaining, ask), now, policy.ttl_s)
         if granted:
             self._changes[ask.name, run.stamp] = run.units
         reset_at = window.reset_at(now)
-        return Slice(
+        return TokenLease(
             ask.name, granted, run.stamp, policy.ttl_s, remaining - granted, reset_at, reset_at - now
         )
 
     def give_back(self, back: UnspentUnits) -> None:
-        """Free the units of a slice that its borrower has dropped."""
+        """Free the units of a lease that its quota client has dropped."""
         windows = self._windows.get(back.name.partition("/")[0])
         window = windows.get(back.name) if windows is not None else None
         if window is not None and back.units > 0:
@@ -273,18 +274,18 @@ class Lender:
             del windows[oldest]
 
 
-def slice_units(limit: int, remaining: int, ask: Ask) -> int:
-    """How many units to lend: 1 % of the limit at most, and only what waits once less than 5 % is left."""
-    waiting = min(ask.waiting, SLICE_UNITS_MAX)
+def lease_units(limit: int, remaining: int, ask: Ask) -> int:
+    """Return how many units to grant: 1 % of the limit at most, and only what waits once less than 5 % is left."""
+    waiting = min(ask.waiting, LEASE_UNITS_MAX)
     if remaining < limit * SCARCE_FRACTION:
         return waiting
-    largest = min(max(int(limit * SLICE_FRACTION), 1), SLICE_UNITS_MAX)
+    largest = min(max(int(limit * LEASE_FRACTION), 1), LEASE_UNITS_MAX)
     return max(waiting, min(ask.wanted, largest))
 
 
 @dataclass(slots=True)
 class _Holding:
-    """What a borrower knows of one key; times are by its own clock, but for reset_epoch_s."""
+    """What a quota client knows of one key; times are by its own clock, but for reset_epoch_s."""
 
     left: int
     expires_at: float
@@ -297,11 +298,11 @@ class _Holding:
 
 
 @dataclass(slots=True)
-class Borrower:
-    """Spends lent units on behalf of one replica, and says when it must ask for more.
+class QuotaClient:
+    """Spends granted units on behalf of one replica, and says when it must ask for more.
 
-    A slice ends `ttl_s` after the moment *before* asking, by this side's clock, so it never outlives the time for
-    which the lender counts it. The slice wanted doubles while slices are used up and is 1 for a key that was idle.
+    A lease ends `ttl_s` after the moment *before* asking, by this side's clock, so it never outlives the time for
+    which the quota server counts it. The lease wanted doubles while leases are used up and is 1 for a key that was idle.
     """
 
     policies: Mapping[str, RateLimitPolicy]
@@ -310,7 +311,7 @@ class Borrower:
     _unspent: list[UnspentUnits] = field(default_factory=list)
 
     def spend(self, policy: str, name: str, now: float) -> Allowance | None:
-        """Admit or deny one request from what is known here; None: ask the lender first."""
+        """Admit or deny one request from what is known here; None: ask the quota server first."""
         held = self._held.get(name)
         if held is None:
             return None
@@ -330,33 +331,33 @@ class Borrower:
         return Allowance(True, limit, limit, 0, 0, int(window_s))
 
     def ask(self, name: str, waiting: int, now: float) -> Ask:
-        """Say what to ask the lender for. The moment before each asking is what `receive` needs as asked_at."""
+        """Say what to ask the quota server for. The moment before each asking is what `receive` needs as asked_at."""
         held = self._held.get(name)
         busy = held is not None and not held.left and now < held.expires_at
-        appetite = min(held.appetite * 2, SLICE_UNITS_MAX) if held is not None and busy else 1
+        appetite = min(held.appetite * 2, LEASE_UNITS_MAX) if held is not None and busy else 1
         if held is not None:
             held.appetite = appetite
         return Ask(name, waiting, max(waiting, appetite))
 
-    def receive(self, lent: Slice, asked_at: float, now: float) -> None:
-        """Take up a slice; one that comes after its end is void, and its units go back."""
-        self._drop(lent.name)
-        expires_at = asked_at + lent.ttl_s
-        usable = lent.granted if now < expires_at else 0
-        if usable < lent.granted:
-            self._unspent.append(UnspentUnits(lent.name, lent.stamp, lent.granted))
-        denied_until = 0.0 if lent.granted else now + min(lent.reset_in_s, DENIAL_S_MAX)
-        self._held[lent.name] = _Holding(
+    def receive(self, lease: TokenLease, asked_at: float, now: float) -> None:
+        """Accept a lease; one that arrives after its end is void, and its units are returned."""
+        self._drop(lease.name)
+        expires_at = asked_at + lease.ttl_s
+        usable = lease.granted if now < expires_at else 0
+        if usable < lease.granted:
+            self._unspent.append(UnspentUnits(lease.name, lease.stamp, lease.granted))
+        denied_until = 0.0 if lease.granted else now + min(lease.reset_in_s, DENIAL_S_MAX)
+        self._held[lease.name] = _Holding(
             left=usable,
             expires_at=expires_at,
-            stamp=lent.stamp,
-            remaining=max(lent.remaining, 0),
-            reset_epoch_s=math.ceil(lent.reset_at),
-            frees_at=now + lent.reset_in_s,
+            stamp=lease.stamp,
+            remaining=max(lease.remaining, 0),
+            reset_epoch_s=math.ceil(lease.reset_at),
+            frees_at=now + lease.reset_in_s,
             denied_until=denied_until,
-            appetite=max(lent.granted, 1),
+            appetite=max(lease.granted, 1),
         )
-        heapq.heappush(self._ends, (max(expires_at, denied_until), lent.name))
+        heapq.heappush(self._ends, (max(expires_at, denied_until), lease.name))
 
     def unspent(self, now: float) -> list[UnspentUnits]:
         """Drop what has ended and hand over the give-backs due; each is handed over once."""

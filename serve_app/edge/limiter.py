@@ -1,6 +1,6 @@
-"""The Limiter of one replica: a Borrower with a clock, and one conversation with the lender at a time.
+"""The Limiter of one replica: a QuotaClient with a clock, and one conversation with the quota server at a time.
 
-What waits while the lender is being asked goes into the next question together, so the cost of asking is shared by
+What waits while the quota server is being asked goes into the next question together, so the cost of asking is shared by
 all keys of a replica.
 """
 
@@ -16,41 +16,41 @@ from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.limits import (
     Allowance,
     Ask,
-    Borrower,
-    Lender,
+    QuotaClient,
+    QuotaServer,
     RateLimitPolicy,
-    Slice,
+    TokenLease,
     UnspentUnits,
     name_of,
 )
 
 log = logging.getLogger(__name__)
 
-# asks and give-backs in; one slice an ask out, in the same order.
-AskLender = Callable[[Sequence[Ask], Sequence[UnspentUnits]], Awaitable[Sequence[Slice]]]
+# asks and give-backs in; one lease an ask out, in the same order.
+AskQuotaServer = Callable[[Sequence[Ask], Sequence[UnspentUnits]], Awaitable[Sequence[TokenLease]]]
 
 ASK_S_MAX = 5.0
 ASK_AGAIN_S = 0.2
 ASKS_PER_REQUEST_MAX = 20
 RETRY_AFTER_S = 1
-# Give-backs may wait this long, so that many small slices do not wake the loop one by one.
+# Give-backs may wait this long, so that many small leases do not wake the loop one by one.
 GIVE_BACK_S_MIN = 0.25
 
 
-class LendingLimiter:
-    """Spends borrowed slices; when the lender cannot be asked, requests that need it are refused, not let through."""
+class LeasingLimiter:
+    """Spends token leases; when the quota server cannot be asked, requests that need it are refused, not let through."""
 
     def __init__(
         self,
         policies: Iterable[RateLimitPolicy],
-        ask_lender: AskLender,
+        ask_quota_server: AskQuotaServer,
         *,
         ask_s_max: float = ASK_S_MAX,
         clock: Callable[[], float] = time.monotonic,
         epoch: Callable[[], float] = time.time,
     ) -> None:
-        self._borrower = Borrower({policy.name: policy for policy in policies})
-        self._ask_lender = ask_lender
+        self._quota_client = QuotaClient({policy.name: policy for policy in policies})
+        self._ask_quota_server = ask_quota_server
         self._ask_s_max = ask_s_max
         self._clock = clock
         self._epoch = epoch
@@ -59,18 +59,18 @@ class LendingLimiter:
         self._flush: asyncio.TimerHandle | None = None
 
     async def take(self, key: str, policy: str) -> Allowance:
-        """Count one request; raise Refused (SERVICE_UNAVAILABLE) when the lender does not respond in time."""
+        """Count one request; raise Refused (SERVICE_UNAVAILABLE) when the quota server does not respond in time."""
         name = name_of(policy, key)
         for _ in range(ASKS_PER_REQUEST_MAX):
-            allowance = self._borrower.spend(policy, name, self._clock())
+            allowance = self._quota_client.spend(policy, name, self._clock())
             if allowance is not None:
                 return allowance
-            await self._wait_for_slice(name)
+            await self._wait_for_lease(name)
         raise _unavailable()
 
     def peek(self, key: str, policy: str) -> Allowance:
         """Say what is known here without counting."""
-        allowance = self._borrower.peek(policy, name_of(policy, key), self._clock())
+        allowance = self._quota_client.peek(policy, name_of(policy, key), self._clock())
         return (
             allowance
             if allowance.reset_epoch_s
@@ -78,14 +78,14 @@ class LendingLimiter:
         )
 
     async def close(self) -> None:
-        """Stop talking to the lender; safe to call twice. What is still held ends by itself."""
+        """Stop talking to the quota server; safe to call twice. What is still held ends by itself."""
         if self._flush is not None:
             self._flush.cancel()
         if self._conversation is not None:
             self._conversation.cancel()
             await asyncio.gather(self._conversation, return_exceptions=True)
 
-    async def _wait_for_slice(self, name: str) -> None:
+    async def _wait_for_lease(self, name: str) -> None:
         answered = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, []).append(answered)
         self._converse()
@@ -100,8 +100,8 @@ class LendingLimiter:
         while True:
             waiting, self._waiting = self._waiting, {}
             now = self._clock()
-            asks = [self._borrower.ask(name, len(inline), now) for name, inline in waiting.items()]
-            backs = self._borrower.unspent(now)
+            asks = [self._quota_client.ask(name, len(inline), now) for name, inline in waiting.items()]
+            backs = self._quota_client.unspent(now)
             if not asks and not backs:
                 break
             answered = False
@@ -112,7 +112,7 @@ class LendingLimiter:
         self._flush_later()
 
     async def _ask(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> bool:
-        """Ask until there is an answer or the time is up; a lender that restarts costs its callers latency only.
+        """Ask until there is an answer or the time is up; a quota server that restarts costs its callers latency only.
 
         Give-backs are not repeated after a failure, since they may have arrived.
         """
@@ -128,18 +128,18 @@ class LendingLimiter:
     async def _ask_once(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> bool:
         asked_at = self._clock()
         try:
-            slices = await self._ask_lender(asks, backs)
+            leases = await self._ask_quota_server(asks, backs)
         except Exception:
             log.warning("the quota server does not respond", exc_info=True)
             return False
         arrived_at = self._clock()
-        for lent in slices:
-            self._borrower.receive(lent, asked_at, arrived_at)
+        for lease in leases:
+            self._quota_client.receive(lease, asked_at, arrived_at)
         return True
 
     def _flush_later(self) -> None:
-        """Wake up when the next slice ends, so that what is left of it goes back though nobody asks."""
-        ends_at = self._borrower.next_end()
+        """Wake up when the next lease ends, so that what is left of it goes back though nobody asks."""
+        ends_at = self._quota_client.next_end()
         if self._flush is not None:
             self._flush.cancel()
         if ends_at is not None:
@@ -147,19 +147,19 @@ class LendingLimiter:
             self._flush = asyncio.get_running_loop().call_later(delay_s, self._converse)
 
 
-def lend_here(policies: Iterable[RateLimitPolicy], epoch: Callable[[], float] = time.time) -> AskLender:
-    """A lender in the same process: for one replica that need not remember, and for tests."""
-    lender = Lender(policies)
+def grant_here(policies: Iterable[RateLimitPolicy], epoch: Callable[[], float] = time.time) -> AskQuotaServer:
+    """A quota server in the same process: for one replica that need not remember, and for tests."""
+    quota_server = QuotaServer(policies)
 
-    async def ask_lender(asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> Sequence[Slice]:
+    async def ask_quota_server(asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> Sequence[TokenLease]:
         now = epoch()
         for back in backs:
-            lender.give_back(back)
-        lent = [lender.lend(ask, now) for ask in asks]
-        lender.changes()
-        return lent
+            quota_server.give_back(back)
+        leases = [quota_server.grant(ask, now) for ask in asks]
+        quota_server.changes()
+        return leases
 
-    return ask_lender
+    return ask_quota_server
 
 
 def _settle(waiting: Iterable[list[asyncio.Future[None]]], answered: bool) -> None:

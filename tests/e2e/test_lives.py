@@ -293,7 +293,7 @@ def test_a_start_that_fails_is_tried_again(
 
 
 def test_counts_whose_file_is_away_go_on_in_memory(live: Live, admin: httpx.Client, load: Load) -> None:
-    """A lender that cannot open its file is no reason to refuse a request; it writes the file again when it can."""
+    """A quota server that cannot open its file is no reason to refuse a request; it writes the file again when it can."""
     file = live.data_dir / "limits.sqlite"
     with unreachable(file):
         first = live.kill(SUPERVISOR)

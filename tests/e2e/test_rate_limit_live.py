@@ -82,7 +82,7 @@ def check_refusals(live: Live, admin: httpx.Client) -> None:
     check_refusal(login, "anonymous", UNAUTHENTICATED)
 
 
-def test_a_killed_lender_forgets_nothing(tmp_path: Path) -> None:
+def test_a_killed_quota_server_forgets_nothing(tmp_path: Path) -> None:
     """Killed between requests it costs none; killed under requests it admits at most the limit."""
     with serving(tmp_path / "data", **SETTINGS) as live:
         admin, anonymous = live.client(), live.anonymous()
@@ -94,7 +94,7 @@ def test_a_killed_lender_forgets_nothing(tmp_path: Path) -> None:
             dead = live.pid(SUPERVISOR, other_than=dead)
             os.kill(dead, signal.SIGKILL)
             admitted += flooded.result()
-        # A request that was counted, and whose lender was killed before it answered, is lost for the window.
+        # A request that was counted, and whose quota server was killed before it answered, is lost for the window.
         assert UNAUTHENTICATED - 1 - CALLERS <= admitted[401] <= UNAUTHENTICATED - 1
         assert admitted.total() == 10 + 2 * UNAUTHENTICATED
         check_refusal(ask(anonymous), "anonymous", UNAUTHENTICATED)

@@ -18,7 +18,7 @@ from helix_ray.ports import Clock, ControlPlane
 from helix_ray.security.tokens import KeyRing, TokenIssuer
 from helix_ray.testing import MemoryControlPlane, add_user, memory_plane
 from serve_app.app import build_asgi
-from serve_app.edge.limiter import LendingLimiter, lend_here
+from serve_app.edge.limiter import LeasingLimiter, grant_here
 from serve_app.public_port.connection import protocol
 from serve_app.public_port.limits import ConnectionLimits
 
@@ -71,14 +71,14 @@ def serving_api(
     plane: MemoryControlPlane | None = None,
     control: ControlPlane | None = None,
     keys: KeyRing | None = None,
-    limiter: LendingLimiter | None = None,
+    limiter: LeasingLimiter | None = None,
     tokens: TokenIssuer | None = None,
 ) -> Iterator[Api]:
     """Serve the application until the block ends; `control` stands before the plane where one is given, `limiter`
     and `tokens` may have clocks of their own."""
     settings = settings or Settings()
     plane = plane or memory_plane(settings, PASSWORD, clock)
-    limiter = limiter or LendingLimiter(policies, lend_here(policies))
+    limiter = limiter or LeasingLimiter(policies, grant_here(policies))
     app = build_asgi(control or plane, settings, keys or KeyRing.fresh(), limiter, tokens)
     config = uvicorn.Config(
         app,

@@ -23,7 +23,7 @@ from helix_ray.core.limits import POLICIES, RateLimitPolicy
 from helix_ray.security.tokens import KeyRing, TokenIssuer
 from serve_app import problems
 from serve_app.edge import state, unparsed
-from serve_app.edge.limiter import ASK_S_MAX, AskLender, LendingLimiter, lend_here
+from serve_app.edge.limiter import ASK_S_MAX, AskQuotaServer, LeasingLimiter, grant_here
 from serve_app.edge.stack import wrap
 from serve_app.public_port.connection import protocol
 from serve_app.public_port.limits import ConnectionLimits
@@ -196,7 +196,7 @@ def written(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
 @contextmanager
 def serving(
     policies: tuple[RateLimitPolicy, ...] = PLENTY,
-    ask_lender: AskLender | None = None,
+    ask_quota_server: AskQuotaServer | None = None,
     proxy_headers: bool = False,
     ask_s_max: float = ASK_S_MAX,
     connection_limits: ConnectionLimits | None = None,
@@ -204,7 +204,7 @@ def serving(
     **options: Any,
 ) -> Iterator[Server]:
     """The test application behind the edge, served by uvicorn on a port of its own until the block ends."""
-    limiter = LendingLimiter(policies, ask_lender or lend_here(policies), ask_s_max=ask_s_max)
+    limiter = LeasingLimiter(policies, ask_quota_server or grant_here(policies), ask_s_max=ask_s_max)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

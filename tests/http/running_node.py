@@ -29,7 +29,7 @@ from helix_ray.inference.onnx import ModelStore
 from helix_ray.security.tokens import KeyRing
 from helix_ray.testing import MemoryControlPlane
 from serve_app.app import build_asgi
-from serve_app.edge.limiter import LendingLimiter, lend_here
+from serve_app.edge.limiter import LeasingLimiter, grant_here
 
 NODE = "worker-node1"
 MODELS = Path(helix_ray.__file__).parent / "models"
@@ -106,7 +106,7 @@ def _error(outcome: Outcome) -> dict[str, Any] | None:
 @contextmanager
 def serving(plane: MemoryControlPlane, settings: Settings) -> Iterator[str]:
     """Serve the application until the block ends; give its address."""
-    limiter = LendingLimiter(PLENTY, lend_here(PLENTY))
+    limiter = LeasingLimiter(PLENTY, grant_here(PLENTY))
     asgi = build_asgi(plane, settings, KeyRing.fresh(), limiter)
     server = uvicorn.Server(
         uvicorn.Config(asgi, log_config=None, access_log=False, lifespan="on", timeout_keep_alive=75)

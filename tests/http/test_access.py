@@ -19,7 +19,7 @@ from helix_ray.testing import memory_plane
 from serve_app.app import PREFIX, build_app
 from serve_app.deps import VERB
 from serve_app.edge import state
-from serve_app.edge.limiter import LendingLimiter, lend_here
+from serve_app.edge.limiter import LeasingLimiter, grant_here
 from serve_app.openapi import operations
 from serve_app.routes import tasks
 from tests.http.api_server import PLENTY, Api, error_of, serving_api
@@ -42,7 +42,7 @@ BODIES: dict[str, Any] = {
 def application() -> Any:
     settings = Settings()
     return build_app(
-        memory_plane(settings), settings, KeyRing.fresh(), LendingLimiter(PLENTY, lend_here(PLENTY))
+        memory_plane(settings), settings, KeyRing.fresh(), LeasingLimiter(PLENTY, grant_here(PLENTY))
     )
 
 

@@ -15,7 +15,7 @@ from helix_ray.security.tokens import KeyRing, TokenIssuer
 from helix_ray.testing import MemoryControlPlane, add_user, memory_plane
 from serve_app.app import ROUTERS, build_app
 from serve_app.direct import Direct
-from serve_app.edge.limiter import LendingLimiter, lend_here
+from serve_app.edge.limiter import LeasingLimiter, grant_here
 from serve_app.edge.stack import wrap
 from serve_app.sessions import SessionCache
 from tests.http.api_server import PASSWORD, PLENTY, TASK
@@ -44,7 +44,7 @@ class Both:
         settings = Settings()
         self.plane: MemoryControlPlane = memory_plane(settings, PASSWORD, None)
         add_user(self.plane, "eve", PASSWORD, ("viewer",))
-        limiter, keys = LendingLimiter(PLENTY, lend_here(PLENTY)), KeyRing.fresh()
+        limiter, keys = LeasingLimiter(PLENTY, grant_here(PLENTY)), KeyRing.fresh()
         self.tokens, sessions = TokenIssuer(keys), SessionCache(self.plane)
         framework = build_app(self.plane, settings, keys, limiter, self.tokens, sessions)
         self.direct = Direct(framework, framework.state.services, ROUTERS)

@@ -15,7 +15,7 @@ import pytest
 
 from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN, Ask, Slice, UnspentUnits
 from serve_app.edge.client_address import ClientAddress, key_of
-from serve_app.edge.limiter import lend_here
+from serve_app.edge.limiter import grant_here
 from tests.http.edge_server import (
     JSON,
     TOKEN,
@@ -240,21 +240,21 @@ class TestRateLimits:
 
     def test_requests_that_cannot_be_counted_are_refused_not_let_through(self) -> None:
         async def down(asks: Any, backs: Any) -> list[Slice]:
-            raise ConnectionError("the lender is gone")
+            raise ConnectionError("the quota server is gone")
 
-        with serving(ask_lender=down, ask_s_max=0.05) as server:
+        with serving(ask_quota_server=down, ask_s_max=0.05) as server:
             answer = server.ask("GET", "/api/v1/tasks")
             assert_envelope(answer, 503, "SERVICE_UNAVAILABLE")
             assert answer.headers["retry-after"] == "1"
             assert server.ask("GET", "/healthz").status == 200
 
-    def test_a_lender_that_restarts_costs_latency_only(self) -> None:
-        lend, failures = lend_here(self.FEW), iter([ConnectionError("restarting")] * 2)
+    def test_a_quota_server_that_restarts_costs_latency_only(self) -> None:
+        grant, failures = grant_here(self.FEW), iter([ConnectionError("restarting")] * 2)
 
         async def restarting(asks: Any, backs: Any) -> Any:
             for failure in failures:
                 raise failure
-            return await lend(asks, backs)
+            return await grant(asks, backs)
 
         with serving(self.FEW, restarting) as server:
             assert server.ask("GET", "/api/v1/tasks").status == 200
@@ -262,12 +262,12 @@ class TestRateLimits:
     def test_what_a_replica_did_not_spend_goes_back_though_nobody_asks_again(self) -> None:
         """A slice of several units, one spent: the rest is given back when the slice ends."""
         policies = (ANONYMOUS._replace(limit=10_000, ttl_s=0.05),)
-        lend, returned = lend_here(policies), threading.Event()
+        grant, returned = grant_here(policies), threading.Event()
 
         async def watched(asks: list[Ask], backs: list[UnspentUnits]) -> Any:
             if not asks and backs:
                 returned.set()
-            return await lend([ask._replace(wanted=50) for ask in asks], backs)
+            return await grant([ask._replace(wanted=50) for ask in asks], backs)
 
         with serving(policies, watched) as server:
             server.ask("GET", "/api/v1/tasks")

@@ -16,7 +16,7 @@ from helix_ray.config import Settings
 from helix_ray.core.limits import POLICIES, WORKERS
 from helix_ray.security.tokens import KeyRing, TokenIssuer
 from helix_ray.testing import ManualClock, add_user
-from serve_app.edge.limiter import LendingLimiter, lend_here
+from serve_app.edge.limiter import LeasingLimiter, grant_here
 from tests.http.api_server import PASSWORD, Api, serving_api
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "external_worker.py"
@@ -36,8 +36,8 @@ def worker_at(
     clock = ManualClock()
     keys = KeyRing.fresh()
     policies = [policy._replace(limit=limit) if policy is WORKERS else policy for policy in POLICIES]
-    limiter = LendingLimiter(
-        policies, lend_here(policies, clock.wall), clock=clock.monotonic, epoch=clock.wall
+    limiter = LeasingLimiter(
+        policies, grant_here(policies, clock.wall), clock=clock.monotonic, epoch=clock.wall
     )
     settings = Settings(token_ttl_s=900)
     tokens = TokenIssuer(keys, clock=clock.wall)

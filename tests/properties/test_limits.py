@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from helix_ray.core.limits import (
     Ask,
-    Borrower,
-    Lender,
+    QuotaClient,
+    QuotaServer,
     RateLimitPolicy,
-    Slice,
     SlidingWindow,
+    TokenLease,
     UnspentUnits,
     UsageRow,
     name_of,
@@ -40,7 +40,7 @@ def most_in_any_window(times: list[float], window_s: float) -> int:
 
 
 class Cluster:
-    """Replicas and a lender on one virtual clock; every message takes its own time, or is lost."""
+    """Replicas and a quota server on one virtual clock; every message takes its own time, or is lost."""
 
     def __init__(
         self,
@@ -54,18 +54,18 @@ class Cluster:
         self.policies = {policy.name: policy for policy in (policy, *others)}
         self.policy, self.chance, self.slowest_s = policy, random.Random(seed), slowest_s
         self.offsets = [self.chance.uniform(0, 1e6) for _ in range(replicas)]
-        self.borrowers = [self.borrower() for _ in range(replicas)]
+        self.quota_clients = [self.quota_client() for _ in range(replicas)]
         self.asking = [set[str]() for _ in range(replicas)]
         self.lives = [0] * replicas
-        self.lender = Lender(self.policies.values())
+        self.quota_server = QuotaServer(self.policies.values())
         self.durable: dict[tuple[str, float], int] = {}
         self.now = EPOCH
         self.messages: list[tuple[float, int, tuple[object, ...]]] = []
         self.sent = 0
         self.admitted_by: dict[str, list[float]] = {name: [] for name in self.policies}
 
-    def borrower(self) -> Borrower:
-        return Borrower(self.policies)
+    def quota_client(self) -> QuotaClient:
+        return QuotaClient(self.policies)
 
     @property
     def admitted(self) -> list[float]:
@@ -81,15 +81,20 @@ class Cluster:
         heapq.heappush(self.messages, (self.now + self.chance.uniform(0, self.slowest_s), self.sent, message))
 
     def request(self, replica: int, policy: str | None = None) -> bool | None:
-        """One request: admitted, denied, or (None) in line for the lender."""
-        borrower, at = self.borrowers[replica], self.clock(replica)
+        """One request: admitted, denied, or (None) in line for the quota server."""
+        quota_client, at = self.quota_clients[replica], self.clock(replica)
         policy = policy or self.policy.name
         name = name_of(policy, "key")
-        allowance = borrower.spend(policy, name, at)
+        allowance = quota_client.spend(policy, name, at)
         if allowance is None and name not in self.asking[replica]:
             self.asking[replica].add(name)
             self.send(
-                "ask", replica, self.lives[replica], borrower.ask(name, 1, at), borrower.unspent(at), at
+                "ask",
+                replica,
+                self.lives[replica],
+                quota_client.ask(name, 1, at),
+                quota_client.unspent(at),
+                at,
             )
         if allowance is not None and allowance.allowed:
             self.admitted_by[policy].append(self.now)
@@ -99,30 +104,30 @@ class Cluster:
         while self.messages and self.messages[0][0] <= to:
             self.now, _, message = heapq.heappop(self.messages)
             if message[0] == "ask":
-                self.lend(*message[1:])  # type: ignore[arg-type]
+                self.grant(*message[1:])  # type: ignore[arg-type]
             else:
                 self.receive(*message[1:])  # type: ignore[arg-type]
         self.now = to
 
-    def lend(self, replica: int, life: int, ask: Ask, backs: list[UnspentUnits], asked_at: float) -> None:
+    def grant(self, replica: int, life: int, ask: Ask, backs: list[UnspentUnits], asked_at: float) -> None:
         for back in backs:
-            self.lender.give_back(back)
-        lent = self.lender.lend(ask, self.now)
-        self.durable.update({(row.key, row.stamp): row.units for row in self.lender.changes()})
-        self.send("slice", replica, life, lent, asked_at)
+            self.quota_server.give_back(back)
+        lease = self.quota_server.grant(ask, self.now)
+        self.durable.update({(row.key, row.stamp): row.units for row in self.quota_server.changes()})
+        self.send("lease", replica, life, lease, asked_at)
 
-    def receive(self, replica: int, life: int, lent: Slice, asked_at: float) -> None:
+    def receive(self, replica: int, life: int, lease: TokenLease, asked_at: float) -> None:
         if life == self.lives[replica]:
-            self.asking[replica].discard(lent.name)
-            self.borrowers[replica].receive(lent, asked_at, self.clock(replica))
+            self.asking[replica].discard(lease.name)
+            self.quota_clients[replica].receive(lease, asked_at, self.clock(replica))
 
     def crash_replica(self, replica: int) -> None:
         self.lives[replica] += 1
-        self.borrowers[replica], self.asking[replica] = self.borrower(), set()
+        self.quota_clients[replica], self.asking[replica] = self.quota_client(), set()
 
-    def restart_lender(self) -> None:
-        self.lender = Lender(self.policies.values())
-        self.lender.restore([UsageRow(*key, units) for key, units in self.durable.items()], self.now)
+    def restart_quota_server(self) -> None:
+        self.quota_server = QuotaServer(self.policies.values())
+        self.quota_server.restore([UsageRow(*key, units) for key, units in self.durable.items()], self.now)
 
 
 CHAOS = ("burst", "burst", "burst", "burst", "pause", "crash", "restart")
@@ -139,7 +144,7 @@ CHAOS = ("burst", "burst", "burst", "burst", "pause", "crash", "restart")
 def test_no_window_ever_holds_more_than_the_limit(
     limit: int, replicas: int, slowest_s: float, seed: int, steps: int
 ) -> None:
-    """Whatever the delays, and though replicas and the lender die: never more than the limit in any window, for each
+    """Whatever the delays, and though replicas and the quota server die: never more than the limit in any window, for each
     of three classes of one caller's requests."""
     others = (RateLimitPolicy("q", limit + 7, 60.0, ttl_s=1.0), RateLimitPolicy("r", 2, 60.0, ttl_s=1.0))
     cluster = Cluster(RateLimitPolicy("p", limit, 60.0, ttl_s=1.0), replicas, seed, slowest_s, others)
@@ -148,7 +153,7 @@ def test_no_window_ever_holds_more_than_the_limit(
         if step == "crash":
             cluster.crash_replica(replica)
         elif step == "restart":
-            cluster.restart_lender()
+            cluster.restart_quota_server()
         elif step == "pause":
             cluster.advance(cluster.now + cluster.chance.choice([0.5, 20.0, 58.5, 61.0]))
         else:
@@ -188,7 +193,7 @@ def test_a_caller_who_asks_for_more_than_the_limit_gets_at_least_99_percent_of_i
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**32), replicas=st.sampled_from([1, 3, 8]))
 def test_a_caller_under_the_limit_is_never_denied(seed: int, replicas: int) -> None:
-    """900 requests an hour, spread over replicas, for two hours: slices left behind do not eat the allowance."""
+    """900 requests an hour, spread over replicas, for two hours: leases left behind do not eat the allowance."""
     cluster = Cluster(RateLimitPolicy("p", 1_000, 3_600.0), replicas, seed, slowest_s=0.01)
     denied = 0
     for i in range(1_800):

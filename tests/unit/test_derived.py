@@ -26,7 +26,7 @@ def loop_in_place_of(path: Path) -> None:
 
 
 def loaded(path: Path) -> list[UsageRow]:
-    """Return what a lender that starts on this file knows."""
+    """Return what a quota server that starts on this file knows."""
     with contextlib.closing(UseStore(path)) as store:
         return store.load()
 

@@ -1,0 +1,101 @@
+"""The one place where rate limits are counted: core/limits.QuotaServer with a life and a file, in the supervisor's process.
+
+Every grant is in a small SQLite file before it is answered, so a killed quota server forgets nothing. The file is not
+the journal: it survives a crash of the process, and a power loss costs at most the last moments (synchronous=OFF).
+While it cannot be written, counting goes on in memory (actors/uses.py): a full disk is no reason to refuse a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from actors import names
+from actors.life import Life
+from actors.uses import UseStore
+from helix_ray.config import Settings
+from helix_ray.core.limits import Ask, QuotaServer, TokenLease, UnspentUnits
+from helix_ray.plane.calls import until_answered
+from helix_ray.plane.links import Links
+from helix_ray.plane.ray_links import RayLinks
+from helix_ray.ports import STARTING, NotReady
+
+FILE_NAME = "limits.sqlite"
+SWEEP_EVERY_S = 60.0
+# Less than a caller waits for the whole: see QuotaServerLink.
+FIRST_TRY_S_MAX = 2.0
+RESEND_S = 4.0
+
+
+class QuotaService:
+    """Grants token leases to API replicas. It starts on its own: if its file cannot be opened, the supervisor works anyway."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._life = Life("the quota server", self._opening)
+
+    def begin(self) -> None:
+        """Begin to live, on the event loop that calls this."""
+        self._life.begin()
+
+    def hindrance(self) -> str | None:
+        """Return why no lease can be granted; None if leases can be granted."""
+        return None if self._life.lives else self._life.reason or STARTING
+
+    async def _opening(self) -> None:
+        """Take the counts from the file; one that is damaged is set aside, and one that cannot be written is waited for."""
+        self._store = UseStore(self._settings.data_dir / FILE_NAME)
+        rows = await asyncio.to_thread(self._store.load)
+        self._quota_server = QuotaServer(self._settings.rate_limits())
+        self._quota_server.restore(rows, time.time())
+        self._swept = time.time()
+        self._save()
+
+    async def grant(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> list[TokenLease] | NotReady:
+        """Take back what was not spent and grant leases; they are saved before this returns, where they can be."""
+        if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
+            return refusal
+        now = time.time()
+        for back in backs:
+            self._quota_server.give_back(back)
+        leases = [self._quota_server.grant(ask, now) for ask in asks]
+        self._save()
+        return leases
+
+    def _save(self) -> None:
+        now = time.time()
+        before = None
+        if now - self._swept > SWEEP_EVERY_S:
+            self._swept, before = now, self._quota_server.rows_end_before(now)
+        self._store.save(self._quota_server.changes(), before)
+
+
+class QuotaServerAway(Exception):
+    """The quota server does not live; the message is its reason."""
+
+
+class QuotaServerLink:
+    """The quota server as an API replica calls it: `AskQuotaServer` of serve_app/edge/limiter.py."""
+
+    def __init__(self, links: Links | None = None) -> None:
+        self._links = links or RayLinks()
+
+    async def __call__(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> Sequence[TokenLease]:
+        """Ask until the quota server answers, for RESEND_S at most; asking twice counts more, never less.
+
+        What is given back goes out once only. Raises Away, CallFailed or QuotaServerAway when it does not come back.
+        """
+        left = list(backs)
+
+        async def ask() -> Sequence[TokenLease] | NotReady:
+            once, left[:] = list(left), []
+            leases: Sequence[TokenLease] | NotReady = await self._links.call(
+                names.SUPERVISOR, "grant", list(asks), once
+            )
+            return leases
+
+        leases = await until_answered(ask, RESEND_S)
+        if isinstance(leases, NotReady):
+            raise QuotaServerAway(leases.reason or STARTING)
+        return leases
