@@ -104,7 +104,7 @@ def stored(outcome: Mapping[str, Any]) -> bool:
 def parts_of(outcome: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """Return the outcomes of a completed sharded task's shards, in order; None for a task in one piece.
 
-    Only a whole has no worker of its own and a result of exactly this form.
+    Only a parent has no worker of its own and a result of exactly this form.
     """
     result = outcome["result"]
     if outcome["assigned_worker"] is not None or not isinstance(result, dict):

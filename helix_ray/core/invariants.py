@@ -152,13 +152,13 @@ def _shards_follow_their_parent(state: State) -> Broken:
         shard = task.spec.get("shard")
         if shard is None:
             continue
-        whole = state.tasks.get(shard["of"])
-        if task.status not in TERMINAL and (whole is None or whole.status in TERMINAL):
-            yield f"{task.id} is {task.status}, and the task that it is a part of is over"
-        elif whole is not None and task.status is Status.RUNNING and whole.status is not Status.RUNNING:
-            yield f"{task.id} runs, and the task that it is a part of is {whole.status}"
-        elif whole is not None and whole.status is Status.COMPLETED and task.status is not Status.COMPLETED:
-            yield f"{task.id} is {task.status}, and the task that it is a part of is completed"
+        parent = state.tasks.get(shard["of"])
+        if task.status not in TERMINAL and (parent is None or parent.status in TERMINAL):
+            yield f"{task.id} is {task.status}, and the task that it is a shard of is over"
+        elif parent is not None and task.status is Status.RUNNING and parent.status is not Status.RUNNING:
+            yield f"{task.id} runs, and the task that it is a shard of is {parent.status}"
+        elif parent is not None and parent.status is Status.COMPLETED and task.status is not Status.COMPLETED:
+            yield f"{task.id} is {task.status}, and the task that it is a shard of is completed"
 
 
 def _attempts_count_up(state: State) -> Broken:

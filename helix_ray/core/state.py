@@ -21,7 +21,7 @@ PRIORITIES = ("low", "normal", "high", "critical")
 LEVELS = {name: level for level, name in enumerate(PRIORITIES)}
 DEFAULT_CPU = 1.0
 # Assignments and revocations a node worker may still have to hear about; one that fell behind by more gets
-# the whole list of what it holds instead.
+# the parent list of its attempts instead.
 INBOX_ENTRIES_MAX = 20_000
 CLASSES_SHARED_MAX = 4096
 # The strategy of tasks that nobody places until somebody distributes them.

@@ -15,7 +15,7 @@ from helix_ray.core.answers.explanation import (
     summary,
 )
 from helix_ray.core.answers.picture import Picture
-from helix_ray.core.decide.shards import shards_of, waiting_parts
+from helix_ray.core.decide.shards import shards_of, waiting_shards
 from helix_ray.core.durations import Measured
 from helix_ray.core.errors import Rejected, conflict, invalid
 from helix_ray.core.lifecycle import Status
@@ -47,27 +47,27 @@ def plan_task(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any
         return refused
     if task.status is Status.RUNNING:
         return _where_it_runs(picture, question, task)
-    parts = waiting_parts(picture.state, task)
-    task_class = _asked(question, parts[0])
+    shards = waiting_shards(picture.state, task)
+    task_class = _asked(question, shards[0])
     strategy = STRATEGIES[question.strategy or _own(task, picture)]
     fleet = candidates(picture, task_class)
     allowed = Shares(fleet.slots, fleet.totals, picture.state.quotas).slots_allowed(task_class)
-    wanted = len(parts) if allowed is None or task_class.kind == EXTERNAL else min(allowed, len(parts))
+    wanted = len(shards) if allowed is None or task_class.kind == EXTERNAL else min(allowed, len(shards))
     nodes = _choose(fleet, as_asked_of(task_class), strategy, wanted, question.max_nodes)
-    if not nodes or (task_class.gang and len(nodes) < len(parts)):
+    if not nodes or (task_class.gang and len(nodes) < len(shards)):
         return {
             "id": task.id,
             "strategy": strategy.name,
-            **_why_not(picture, question, task_class, len(nodes), len(parts), fleet),
+            **_why_not(picture, question, task_class, len(nodes), len(shards), fleet),
         }
     # Without a gang the shards that have no room now are placed later, by the same strategy.
-    pairs = [(part.id, node.id) for part, node in zip(parts, nodes, strict=False)]
-    waves = -(-(len(parts) - len(nodes)) // len(nodes))
+    pairs = [(shard.id, node.id) for shard, node in zip(shards, nodes, strict=False)]
+    waves = -(-(len(shards) - len(nodes)) // len(nodes))
     return {
         "id": task.id,
         "strategy": strategy.name,
         "pairs": pairs,
-        "shards_waiting": len(parts) - len(nodes),
+        "shards_waiting": len(shards) - len(nodes),
         **_done_at(picture, task_class, nodes, fleet, waves),
     }
 
@@ -117,8 +117,8 @@ def _refused(picture: Picture, question: PlanTask, task: Task) -> Rejected | Non
 def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
     """Return where a running task is, if that is where it is wanted; which strategy chose its nodes does not matter."""
     shards = shards_of(picture.state, task)
-    begun = [part for part in shards or [task] if part.worker is not None and part.status in BEGUN]
-    nodes = list(dict.fromkeys(part.worker for part in begun if part.worker is not None))
+    begun = [shard for shard in shards or [task] if shard.worker is not None and shard.status in BEGUN]
+    nodes = list(dict.fromkeys(shard.worker for shard in begun if shard.worker is not None))
     told = {"status": task.status.value, "assigned_nodes": nodes, "assigned_worker": task.worker}
     if not nodes and not shards:
         return conflict(
@@ -141,7 +141,7 @@ def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> dict[str
             missing_capabilities=lacking,
             **told,
         )
-    waiting = sum(1 for part in shards if part.status is Status.PENDING)
+    waiting = sum(1 for shard in shards if shard.status is Status.PENDING)
     return {
         "id": task.id,
         "strategy": _own(task, picture),
@@ -153,8 +153,8 @@ def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> dict[str
 
 
 def _over_at(picture: Picture, begun: list[Task], waves: int) -> dict[str, Any]:
-    """Return when the last of running parts will be done, and then so many that go after it; none ends in the past."""
-    running = [part.started_at for part in begun if part.status is Status.RUNNING and part.started_at]
+    """Return when the last of running shards will be done, and then so many that go after it; none ends in the past."""
+    running = [shard.started_at for shard in begun if shard.status is Status.RUNNING and shard.started_at]
     measured = picture.state.durations.of(begun[0].task_class[:3]) if begun else None
     average = (measured.average_s if measured is not None else None) or 0.0
     middle, most = completion(measured, waves * average, max(running, default=picture.now))
@@ -165,15 +165,15 @@ def _over_at(picture: Picture, begun: list[Task], waves: int) -> dict[str, Any]:
     }
 
 
-def _asked(question: PlanTask, part: Task) -> TaskClass:
-    capabilities = [*(part.spec.get("required_capabilities") or ()), *question.capabilities]
-    return class_of({**part.spec, "required_capabilities": list(dict.fromkeys(capabilities))}, part.owner)
+def _asked(question: PlanTask, shard: Task) -> TaskClass:
+    capabilities = [*(shard.spec.get("required_capabilities") or ()), *question.capabilities]
+    return class_of({**shard.spec, "required_capabilities": list(dict.fromkeys(capabilities))}, shard.owner)
 
 
 def _choose(
     fleet: Fleet, task_class: TaskClass, strategy: Strategy, wanted: int, max_nodes: int | None
 ) -> list[Node]:
-    """Return a node for each part, on at most `max_nodes` different ones, as the strategy orders them."""
+    """Return a node for each shard, on at most `max_nodes` different ones, as the strategy orders them."""
     chosen: dict[str, Node] = {}
     nodes: list[Node] = []
     heap = fleet.heap(task_class, strategy)
@@ -192,7 +192,7 @@ def _choose(
 
 
 def _with_rest(fleet: Fleet, task_class: TaskClass) -> Node | None:
-    """Return a node whose begun lane takes one more: short work waits its turn there."""
+    """Return a node with a partly filled slot that can take one more short task."""
     prefetch = fleet.prefetch(task_class)
     able = (node for node in fleet.open_nodes() if node.rest(task_class, prefetch) and node.suits(task_class))
     return min(able, key=lambda node: (node.tasks, node.order), default=None)
@@ -214,7 +214,7 @@ def _fewer(placed: int, wanted: int) -> list[dict[str, Any]] | None:
 def _done_at(
     picture: Picture, task_class: TaskClass, nodes: list[Node], fleet: Fleet, waves: int
 ) -> dict[str, Any]:
-    """Return when the last part will be done: behind what its lane holds, and the parts that go before it."""
+    """Return when the last shard will be done: behind the tasks of its slot and the shards ahead of it."""
     measured = picture.state.durations.of(task_class[:3])
     average = (measured.average_s if measured is not None else None) or 0.0
     wait_s = _slot_wait_s(task_class, nodes, fleet, average) + waves * average

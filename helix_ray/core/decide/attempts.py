@@ -7,7 +7,7 @@ from typing import Any
 
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.decide.shards import is_sharded, whole_of, wholes_started
+from helix_ray.core.decide.shards import is_sharded, parent_of, parents_started
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.events import (
     Event,
@@ -43,7 +43,7 @@ def start(body: StartAttempts, ctx: Context) -> Decision:
 
 def assignments(pairs: Sequence[tuple[str, str]], ctx: Context) -> list[Event]:
     """Return the starts of tasks on workers, and of the tasks that they are shards of."""
-    events = wholes_started(ctx.state, [task_id for task_id, _ in pairs])
+    events = parents_started(ctx.state, [task_id for task_id, _ in pairs])
     tasks = ctx.state.tasks
     events += [TaskAssigned(task_id, tasks[task_id].attempt + 1, worker_id) for task_id, worker_id in pairs]
     return events
@@ -132,11 +132,11 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
 
 def _ended_with(task: Task, item: AttemptReport, ctx: Context) -> int:
     """Return how much a report does to other tasks: to those that wait for one that is completed, or to all shards of a
-    whole where one fails for good; in tasks."""
+    parent where one fails for good; in tasks."""
     if item.outcome == "completed":
         return len(ctx.state.dependents.get(task.id, ())) // LINKS_PER_TASK
-    whole = whole_of(ctx.state, task) if _is_final(task, item, ctx) else None
-    return 0 if whole is None else tasks_of(whole.spec)
+    parent = parent_of(ctx.state, task) if _is_final(task, item, ctx) else None
+    return 0 if parent is None else tasks_of(parent.spec)
 
 
 def _is_final(task: Task, item: AttemptReport, ctx: Context) -> bool:
@@ -217,9 +217,9 @@ def lose_attempts(running: Iterable[tuple[str, str]], ctx: Context, endings: End
 
 
 def _tasks_lost_with(task: Task, ctx: Context) -> int:
-    """Return how many tasks end with one more loss of this one: its whole takes all shards along."""
-    whole = whole_of(ctx.state, task) if task.losses >= ctx.policy.losses_max else None
-    return 1 if whole is None else tasks_of(whole.spec)
+    """Return how many tasks end with one more loss of this one: its parent takes all shards along."""
+    parent = parent_of(ctx.state, task) if task.losses >= ctx.policy.losses_max else None
+    return 1 if parent is None else tasks_of(parent.spec)
 
 
 def release(body: ReleaseTasks, ctx: Context) -> Decision:

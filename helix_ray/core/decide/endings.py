@@ -1,8 +1,8 @@
 """Every ending of a task goes through here, and with it what the ending means for others.
 
 A task that is completed releases what waits for nothing else, and a shard hands in its part: the last one completes the
-whole. A task that will not be completed (failed, cancelled, deleted) fails everything that waits for it, directly or
-not; a whole takes its shards along, and a shard that fails takes its whole along. So nothing waits for what is over,
+parent. A task that will not be completed (failed, cancelled, deleted) fails everything that waits for it, directly or
+not; a parent takes its shards along, and a shard that fails takes its parent along. So nothing waits for what is over,
 whatever ended it: a report, a person, a deadline, a lost worker, or the ending of another task.
 
 An order tells up to `spread_tasks_max` tasks; a task counts with its shards, which end with it. With more, what is left shows in `state.freed` and `state.doomed`, and the order
@@ -18,7 +18,7 @@ from collections import deque
 from itertools import islice
 from typing import Any, NamedTuple
 
-from helix_ray.core.decide.shards import gathered, shards_of, whole_of
+from helix_ray.core.decide.shards import gathered, parent_of, shards_of
 from helix_ray.core.events import (
     Event,
     TaskCancelled,
@@ -34,7 +34,7 @@ from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
 
 Ending = TaskCompleted | TaskFailed | TaskCancelled | TaskDeleted
 PARENT_FAILED = "its parent task failed"
-# What a whole has reached at most while a shard of it is left.
+# What a parent has reached at most while a shard of it is left.
 UNFINISHED_PERCENT_MAX = 99.0
 
 
@@ -60,7 +60,7 @@ class Endings:
         self._ended: set[str] = set()
         self._completed: set[str] = set()
         self._released: set[str] = set()
-        # Results of shards that this order completes, by whole and index.
+        # Results of shards that this order completes, by parent and index.
         self._parts: dict[str, dict[str, Any]] = {}
         self._owed: deque[_Owed] = deque()
         self._left = tasks_max
@@ -77,7 +77,7 @@ class Endings:
         return task.id in self._ended or task.status in TERMINAL
 
     def complete(self, task: Task, result: Any = None, duration_s: float | None = None) -> None:
-        """Complete a task; with its last shard, the whole."""
+        """Complete a task; with its last shard, the parent."""
         self._end(task, TaskCompleted(task.id, task.attempt, result, duration_s))
         if "shard" in task.spec:
             self._hand_in(task, result)
@@ -85,15 +85,15 @@ class Endings:
     def fail(
         self, task: Task, error: dict[str, Any], result: Any = None, duration_s: float | None = None
     ) -> None:
-        """Fail a task for good; a shard fails its whole."""
+        """Fail a task for good; a shard fails its parent."""
         owed = _Owed(task, "dependency_failed", PARENT_FAILED)
         self._end(task, TaskFailed(task.id, task.attempt, error, result, duration_s), owed)
-        whole = whole_of(self._state, task)
-        if whole is not None and not self.over(whole):
+        parent = parent_of(self._state, task)
+        if parent is not None and not self.over(parent):
             index = task.spec["shard"]["index"]
             message = f"shard {index} failed: {error.get('message', '')}"
             of_parent = {"reason": "shard_failed", "message": message, "shard": task.id, "cause": error}
-            self._end(whole, TaskFailed(whole.id, whole.attempt, of_parent), owed._replace(task=whole))
+            self._end(parent, TaskFailed(parent.id, parent.attempt, of_parent), owed._replace(task=parent))
         self._spread()
 
     def cancel(self, task: Task, reason: str) -> None:
@@ -143,27 +143,27 @@ class Endings:
                 self.events.append(TaskReleased(other_id))
 
     def _hand_in(self, shard: Task, result: Any) -> None:
-        """Note a completed shard with its whole: progress, or its own completion."""
-        whole = whole_of(self._state, shard)
-        if whole is None or self.over(whole):
+        """Note a completed shard with its parent: progress, or its own completion."""
+        parent = parent_of(self._state, shard)
+        if parent is None or self.over(parent):
             return
-        parts = self._parts.setdefault(whole.id, {})
+        parts = self._parts.setdefault(parent.id, {})
         parts[str(shard.spec["shard"]["index"])] = result
-        count = whole.spec["shards"]["count"]
-        done = len(whole.parts) + len(parts)
+        count = parent.spec["shards"]["count"]
+        done = len(parent.parts) + len(parts)
         if done >= count:
-            duration = self._now - whole.started_at if whole.started_at is not None else None
-            result = gathered({**whole.parts, **parts}, count)
-            self._end(whole, TaskCompleted(whole.id, whole.attempt, result, duration))
+            duration = self._now - parent.started_at if parent.started_at is not None else None
+            result = gathered({**parent.parts, **parts}, count)
+            self._end(parent, TaskCompleted(parent.id, parent.attempt, result, duration))
             return
         percent = min(100.0 * done / count, UNFINISHED_PERCENT_MAX)
-        if percent > whole.progress:
-            self.events.append(TaskProgressed(whole.id, whole.attempt, percent))
+        if percent > parent.progress:
+            self.events.append(TaskProgressed(parent.id, parent.attempt, percent))
 
     def _spread(self) -> None:
         """Tell those that hang on what will not be completed, until nobody is left to be told or enough were.
 
-        Facts come in the order in which the causes ended, the nearest first. Shards end with their whole in any case.
+        Facts come in the order in which the causes ended, the nearest first. Shards end with their parent in any case.
         """
         while self._owed:
             owed = self._owed.popleft()
@@ -180,10 +180,10 @@ class Endings:
             self._fail_dependent(self._state.tasks[other_id], cause, reason)
 
     def _fail_dependent(self, task: Task, cause: str, reason: str) -> None:
-        whole = whole_of(self._state, task)
-        if whole is not None and whole.status not in TERMINAL:
-            # A whole waits for what its shards wait for, and takes them with it.
-            task = whole
+        parent = parent_of(self._state, task)
+        if parent is not None and parent.status not in TERMINAL:
+            # A parent waits for what its shards wait for, and takes them with it.
+            task = parent
         if self.over(task):
             return
         self._left -= tasks_of(task.spec) + len(task.waits_for) // LINKS_PER_TASK

@@ -9,7 +9,7 @@ from typing import Any
 
 from helix_ray.core.decide.attempts import assignments
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.decide.shards import is_sharded, waiting_parts
+from helix_ray.core.decide.shards import is_sharded, waiting_shards
 from helix_ray.core.decide.tasks import changeable
 from helix_ray.core.decide.workers import can_do
 from helix_ray.core.errors import Rejected, conflict, invalid
@@ -48,19 +48,19 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
         return invalid(
             "Invalid distribution strategy", field="distribution_strategy", allowed_values=list(STRATEGIES)
         )
-    parts = waiting_parts(ctx.state, task)
+    shards = waiting_shards(ctx.state, task)
     ids = {task_id for task_id, _ in body.pairs}
-    if not ids or len(ids) < len(body.pairs) or ids - {part.id for part in parts}:
+    if not ids or len(ids) < len(body.pairs) or ids - {shard.id for shard in shards}:
         return conflict("The plan does not match the tasks that are waiting now", stale=True)
-    if parts[0].task_class.gang and len(body.pairs) < len(parts):
-        return conflict("All shards of a gang must start together", shards=len(parts), stale=True)
+    if shards[0].task_class.gang and len(body.pairs) < len(shards):
+        return conflict("All shards of a gang must start together", shards=len(shards), stale=True)
     changes = _changes(task, body, ctx)
     # Shards are all of one class.
-    task_class = class_of({**parts[0].spec, **changes}, parts[0].owner)
+    task_class = class_of({**shards[0].spec, **changes}, shards[0].owner)
     refused = _no_longer_fits(task_class, body.pairs, ctx) or _over_quota(task_class, body.pairs, ctx)
     if refused is not None:
         return refused
-    edited: list[Event] = [TaskEdited(each.id, changes) for each in _edited(task, parts) if changes]
+    edited: list[Event] = [TaskEdited(each.id, changes) for each in _edited(task, shards) if changes]
     events = [*edited, *assignments(body.pairs, ctx)]
     nodes = list(dict.fromkeys(node_id for _, node_id in body.pairs))
     return Decision(events, {**body.told, "id": task.id, "assigned_nodes": nodes})
@@ -90,8 +90,8 @@ def _prefetch_for(task_class: TaskClass, ctx: Context) -> int:
     return prefetch_by(ctx.state.durations, task_class)
 
 
-def _edited(task: Task, parts: list[Task]) -> list[Task]:
-    return [task, *parts] if is_sharded(task) else [task]
+def _edited(task: Task, shards: list[Task]) -> list[Task]:
+    return [task, *shards] if is_sharded(task) else [task]
 
 
 def _changes(task: Task, body: DistributeTask, ctx: Context) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Sharded tasks: one task for its owner, many for the scheduler.
 
 A task with `shards` is taken in together with a task for each shard. The shards are placed, retried and replaced as
-any task is; the whole is running from the first start on, is completed with their results in order when the last is
-done, and fails with the first shard that fails for good. Nobody changes a shard but through the whole.
+any task is; the parent is running from the first start on, is completed with their results in order when the last is
+done, and fails with the first shard that fails for good. Nobody changes a shard but through the parent.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from helix_ray.core.events import Event, TaskAssigned
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.state import State, Task
 
-# Of the whole alone: the end of its time ends the shards with it.
+# Of the parent alone: the end of its time ends the shards with it.
 NOT_FOR_SHARDS = frozenset({"shards", "deadline"})
 
 
-def shard_id(whole_id: str, index: int) -> str:
+def shard_id(parent_id: str, index: int) -> str:
     """Return the id of a shard's task."""
-    return f"{whole_id}-s{index}"
+    return f"{parent_id}-s{index}"
 
 
 def shard_specs(task_id: str, spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -38,25 +38,25 @@ def shard_specs(task_id: str, spec: dict[str, Any]) -> Iterator[tuple[str, dict[
 
 
 def is_sharded(task: Task) -> bool:
-    """Say whether a task is a whole whose shards run."""
+    """Say whether a task is a parent whose shards run."""
     return "shards" in task.spec
 
 
-def whole_of(state: State, task: Task) -> Task | None:
-    """Return the task that a shard is a part of; None for what is no shard, and for one whose whole is gone."""
+def parent_of(state: State, task: Task) -> Task | None:
+    """Return the task that a shard is a part of; None for what is no shard, and for one whose parent is gone."""
     shard = task.spec.get("shard")
     return state.tasks.get(shard["of"]) if shard else None
 
 
-def shards_of(state: State, whole: Task) -> list[Task]:
+def shards_of(state: State, parent: Task) -> list[Task]:
     """Return the shards that are in memory, in order."""
-    if not is_sharded(whole):
+    if not is_sharded(parent):
         return []
-    ids = (shard_id(whole.id, index) for index in range(whole.spec["shards"]["count"]))
+    ids = (shard_id(parent.id, index) for index in range(parent.spec["shards"]["count"]))
     return [state.tasks[i] for i in ids if i in state.tasks]
 
 
-def waiting_parts(state: State, task: Task) -> list[Task]:
+def waiting_shards(state: State, task: Task) -> list[Task]:
     """Return what would be placed for a pending task: its pending shards, or itself."""
     return [shard for shard in shards_of(state, task) if shard.status is Status.PENDING] or [task]
 
@@ -73,16 +73,16 @@ def refused_for_shard(task: Task) -> Rejected | None:
     )
 
 
-def wholes_started(state: State, started: list[str]) -> list[Event]:
+def parents_started(state: State, started: list[str]) -> list[Event]:
     """Return the starts of the tasks whose first shards are among those that start now."""
-    wholes: dict[str, Event] = {}
+    parents: dict[str, Event] = {}
     for task_id in started:
-        whole = whole_of(state, state.tasks[task_id])
-        if whole is not None and whole.status is Status.PENDING:
-            wholes[whole.id] = TaskAssigned(whole.id, whole.attempt + 1, None)
-    return list(wholes.values())
+        parent = parent_of(state, state.tasks[task_id])
+        if parent is not None and parent.status is Status.PENDING:
+            parents[parent.id] = TaskAssigned(parent.id, parent.attempt + 1, None)
+    return list(parents.values())
 
 
 def gathered(parts: dict[str, Any], count: int) -> dict[str, Any]:
-    """Return the result of a whole: those of its shards in order, from results by index as text."""
+    """Return the result of a parent: those of its shards in order, from results by index as text."""
     return {"success": True, "shards": [parts[str(index)] for index in range(count)]}

@@ -53,7 +53,7 @@ def holds(ctx: Context, task: Task) -> bool:
 
 
 def changeable(ctx: Context, task_id: str) -> Task | Rejected:
-    """Return a task that the asker may change; a shard is changed through its whole."""
+    """Return a task that the asker may change; a shard is changed through its parent."""
     task = visible(ctx, task_id)
     if isinstance(task, Rejected):
         return task
@@ -285,9 +285,9 @@ def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
     return Decision([*_shards_elsewhere(task.id, count, ctx), *endings.events], {"id": task.id})
 
 
-def _shards_elsewhere(whole_id: str, count: int, ctx: Context) -> list[Event]:
+def _shards_elsewhere(parent_id: str, count: int, ctx: Context) -> list[Event]:
     """Return the deletions of a task's shards that have left memory before it."""
-    ids = (shard_id(whole_id, index) for index in range(count))
+    ids = (shard_id(parent_id, index) for index in range(count))
     return [TaskDeleted(each) for each in ids if each not in ctx.state.tasks]
 
 

@@ -77,13 +77,13 @@ def _learn(state: State, task: Task, duration_s: float | None) -> None:
 
 
 def _hand_in(state: State, task: Task) -> None:
-    """Keep a shard's result with the task that it is a part of: the shard itself may leave memory before that ends."""
+    """Keep a shard's result with the task that it is a shard of: the shard itself may leave memory before that ends."""
     shard = task.spec["shard"]
-    whole = state.tasks.get(shard["of"])
-    if whole is not None:
+    parent = state.tasks.get(shard["of"])
+    if parent is not None:
         # Not in place: a snapshot may hold the old one.
-        whole.parts = {**whole.parts, str(shard["index"]): task.result}
-        state.changed.append(whole.id)
+        parent.parts = {**parent.parts, str(shard["index"]): task.result}
+        state.changed.append(parent.id)
 
 
 def _failed(state: State, event: ev.TaskFailed, fact: ev.Fact) -> None:
