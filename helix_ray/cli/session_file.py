@@ -31,7 +31,7 @@ def default_path() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where somebody is logged in, and how. `ca_file` holds certificates to trust beside the usual ones."""
+    """A login: the server, the user and the tokens. `ca_file` names CA certificates to trust beside the system's."""
 
     url: str
     username: str

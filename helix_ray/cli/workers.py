@@ -66,7 +66,7 @@ def drain(
 
 @app.command()
 def rm(worker_id: WorkerId) -> None:
-    """Forget a worker; what it holds is queued again. A node that is up must be drained before."""
+    """Remove a worker; its tasks are queued again. A running node must be drained first."""
     with connect() as client:
         client.remove_worker(worker_id)
     say(f"removed {worker_id}")

@@ -1,6 +1,6 @@
 """How long attempts took, by kind of work: folded from facts, so a restart forgets nothing.
 
-A kind is what is run and what it holds while it runs: the first three fields of a TaskClass. Who asked for it, and
+A kind is what is run, and with which demand: the first three fields of a TaskClass. Who asked for it, and
 where it may run, does not change how long it takes.
 """
 

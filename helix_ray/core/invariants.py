@@ -55,7 +55,7 @@ def _queues_are_in_shape(state: State) -> Broken:
                     level,
                     created_at,
                 ):
-                    yield f"{task_id} stands in the wrong line: {task_class}, level {level}"
+                    yield f"{task_id} is in the wrong queue: {task_class}, level {level}"
 
 
 def _classes_follow_from_specs(state: State) -> Broken:
@@ -73,15 +73,15 @@ def _running_tasks_are_on_their_worker(state: State) -> Broken:
         if task.id in state.orphans and not runs:
             yield f"{task.id} is {task.status}, and lost a worker that it does not have"
         if holders != wanted:
-            yield f"{task.id} is held by {holders} instead of {wanted}"
+            yield f"{task.id} is running at {holders} instead of {wanted}"
     if not state.orphans.keys() <= state.tasks.keys():
         yield f"{sorted(state.orphans.keys() - state.tasks.keys())} lost their workers and are no tasks"
     for worker in state.workers.values():
         for task_id, attempt in worker.running.items():
             if task_id not in state.tasks or state.tasks[task_id].attempt != attempt:
-                yield f"{worker.id} holds attempt {attempt} of {task_id}, which is not the current one"
+                yield f"{worker.id} runs attempt {attempt} of {task_id}, which is not the current one"
         if worker.lost and worker.running:
-            yield f"{worker.id} is lost and holds {list(worker.running)}"
+            yield f"{worker.id} is lost and runs {list(worker.running)}"
 
 
 def _loads_match(state: State) -> Broken:
@@ -154,11 +154,11 @@ def _shards_follow_their_parent(state: State) -> Broken:
             continue
         parent = state.tasks.get(shard["of"])
         if task.status not in TERMINAL and (parent is None or parent.status in TERMINAL):
-            yield f"{task.id} is {task.status}, and the task that it is a shard of is over"
+            yield f"{task.id} is {task.status}, and its parent is over"
         elif parent is not None and task.status is Status.RUNNING and parent.status is not Status.RUNNING:
-            yield f"{task.id} runs, and the task that it is a shard of is {parent.status}"
+            yield f"{task.id} runs, and its parent is {parent.status}"
         elif parent is not None and parent.status is Status.COMPLETED and task.status is not Status.COMPLETED:
-            yield f"{task.id} is {task.status}, and the task that it is a shard of is completed"
+            yield f"{task.id} is {task.status}, and its parent is completed"
 
 
 def _attempts_count_up(state: State) -> Broken:

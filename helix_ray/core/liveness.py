@@ -44,9 +44,9 @@ class Liveness:
         # Workers that were heard of.
         self.dirty = DirtyLog()
         self.waits = WaitLog()
-        # What room is held for, and where.
+        # The reservations of the last plan.
         self.reservations: tuple[Reservation, ...] = ()
-        # Nodes that classes would have had in the last plan if they were not held for others.
+        # Nodes that classes would have got in the last plan if they were not reserved for other tasks.
         self.kept_out: dict[TaskClass, tuple[str, ...]] = {}
         self._judged: float | None = None
 

@@ -28,19 +28,19 @@ CLASSES_SHARED_MAX = 4096
 MANUAL = "manual"
 # Kinds of classes that no node runs: external workers and people do the one, shards the other.
 EXTERNAL, SHARDED = "external", "sharded"
-# The rate at which tasks end is told from this many slices of so many seconds.
+# The rate at which tasks end is computed over this many periods of so many seconds.
 DRAIN_SLICES = 6
 DRAIN_SLICE_S = 10.0
 LOSSES_REMEMBERED = 8
 GONE_REMEMBERED = 20_000
 
 
-# What a task holds while it runs: amounts above zero, sorted by name.
+# What a task uses while it runs: amounts above zero, sorted by name.
 Demand = tuple[tuple[str, float], ...]
 
 
 class TaskClass(NamedTuple):
-    """Tasks that are alike to the scheduler: the same kind of run with the same demands."""
+    """Tasks that are equal to the scheduler: the same kind of run with the same demand and constraints."""
 
     kind: str
     signature: str
@@ -209,7 +209,7 @@ class KeptReceipt:
 
 @dataclass(slots=True)
 class Quota:
-    """What a project may hold at once, by resource name (`tasks`: attempts; `queued`: unfinished tasks), and the
+    """What a project may use at a time, by resource name (`tasks`: attempts; `queued`: unfinished tasks), and the
     weight of its fair share."""
 
     limits: dict[str, float] = field(default_factory=dict)
@@ -303,7 +303,7 @@ class State:
     unfinished: dict[str, int] = field(default_factory=dict)  # project -> tasks that are not finished
     # How many node workers were registered with each capacity: what a task could ever get.
     node_types: dict[tuple[tuple[str, float], ...], int] = field(default_factory=dict)
-    # Workers that the scheduler has to look at again: what they hold, and whether they take work.
+    # Workers that the scheduler has to recompute: their load, and whether they are schedulable.
     dirty: DirtyLog = field(default_factory=DirtyLog)
     by_status: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     delayed: dict[str, float] = field(default_factory=dict)  # task id -> not before

@@ -1,4 +1,4 @@
-"""Why classes of tasks waited, as a short history, and whom room is held for: memory, not fact. A restart begins it anew."""
+"""Why task classes waited, as a short history, and the reservations. Both live in memory: a restart begins anew."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from helix_ray.core.state import TaskClass
 
 CLASSES_MAX = 1_000
 CHANGES_MAX = 32
-# The same reason after a pause this long is a wait of its own.
+# The same reason after a pause this long counts as another wait.
 GAP_S = 5.0
 
 
 class Reservation(NamedTuple):
-    """For which class, and for which of its tasks (of a gang: its first); on which nodes; until when (epoch seconds) it is
-    left as it is."""
+    """Nodes that are set aside for a task (for a gang: its first task) of a class; reconsidered at `until` (epoch seconds)."""
 
     task_class: TaskClass
     task_id: str
@@ -27,7 +26,7 @@ class Reservation(NamedTuple):
 
 @dataclass(slots=True)
 class Wait:
-    """One reason, from when on and until when it was seen: epoch seconds."""
+    """One reason why a class waited, and from when to when (epoch seconds) it was seen."""
 
     reason: str
     since: float
@@ -35,13 +34,13 @@ class Wait:
 
 
 class WaitLog:
-    """The newest reasons of each class, the class that waited least lately first."""
+    """The newest reasons of each class; the class that waited longest ago is dropped first."""
 
     def __init__(self) -> None:
         self._classes: OrderedDict[TaskClass, deque[Wait]] = OrderedDict()
 
     def note(self, blocked: Mapping[TaskClass, str], now: float) -> None:
-        """Take in why classes could not be placed just now."""
+        """Record why classes could not be placed now."""
         for task_class, reason in blocked.items():
             waits = self._classes.get(task_class)
             if waits is None:

@@ -1,10 +1,10 @@
-"""Which executor of a node gets which attempts: queues and seats, no I/O and no clock.
+"""Which executor of a node gets which attempts: queues and slots, without I/O or a clock.
 
-A seat is an executor that holds the resources of one demand. Short work is handed out in batches that keep a
-seat busy for about BATCH_S; work of unknown duration goes out one at a time. When an executor dies, the attempt
+A slot is an executor with the resources of one demand. Short work is assigned in batches that keep a
+slot busy for about BATCH_S; work of unknown duration goes out one at a time. When an executor dies, the attempt
 it was running is lost, and the ones behind it go out again one by one: if one of them is a killer, it is found.
 
-Work comes here ahead of its turn because what runs was expected to be short. Where that turns out wrong, what waits
+Work is prefetched because what runs was expected to be short. If that turns out wrong, what waits
 behind it for STUCK_S goes back to the control plane, which may know a node where it runs at once.
 """
 
@@ -39,7 +39,7 @@ class Item:
     group: Any
     alone: bool = False
     queued_at: float = 0.0
-    # It was told to stop: its seat is free soon.
+    # It is being stopped: its slot will soon be free.
     ending: bool = False
 
     @property
@@ -73,7 +73,7 @@ class Slot:
 
 @dataclass(slots=True)
 class Stuck:
-    """What waits behind attempts that run for long: `items` queued here, `seats` that were given more than one, and
+    """What waits behind attempts that run for long: `items` queued here, `slots` that were assigned more than one, and
     `outlasting`: those long attempts, with the seconds that they have run so far."""
 
     items: list[Item] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Stuck:
 
 
 class Dispatch:
-    """The queues and seats of one node with the given capacity."""
+    """The queues and slots of one node with the given capacity."""
 
     def __init__(self, capacity: Mapping[str, float]) -> None:
         self._capacity = dict(capacity)
@@ -112,11 +112,11 @@ class Dispatch:
                 self._queues.setdefault(item.demand, deque()).append(item)
 
     def slot_of(self, key: Key) -> Slot | None:
-        """Return the seat that was given an attempt; None for one that is queued or not here."""
+        """Return the slot that an attempt is assigned to; None if it is queued or unknown."""
         return self._where.get(key)
 
     def drop(self, key: Key) -> Slot | None:
-        """Take an attempt that is to stop out of its queue; return its seat when it was given out already."""
+        """Remove an attempt that must stop from its queue; return its slot if it is assigned already."""
         slot = self._where.get(key)
         if slot is not None:
             slot.outstanding[key].ending = True
@@ -128,7 +128,7 @@ class Dispatch:
         return None
 
     def ended(self, slot_id: str, key: Key, duration_s: float | None, now: float) -> Item | None:
-        """Note that an attempt ended at a seat; return it, or None when it is not known there."""
+        """Note that an attempt of a slot has ended; return it, or None if the slot does not have it."""
         slot = self.slots.get(slot_id)
         running = slot.running() if slot is not None else None
         item = slot.outstanding.pop(key, None) if slot is not None else None
@@ -147,7 +147,7 @@ class Dispatch:
             self._durations.popitem(last=False)
 
     def batches(self, now: float) -> list[tuple[Slot, list[Assignment]]]:
-        """Hand queued attempts to seats that have (almost) nothing to do."""
+        """Assign queued attempts to slots that are (almost) idle."""
         out: list[tuple[Slot, list[Assignment]]] = []
         for demand, queue in self._queues.items():
             if not queue:
@@ -183,7 +183,7 @@ class Dispatch:
     def _expected(self, item: Item) -> float:
         return self._durations.get(item.group, BATCH_S)
 
-    # ------------------------------------------------------------------------------------- seats
+    # ------------------------------------------------------------------------------------- slots
 
     def open_slot(self, slot_id: str, demand: Demand, now: float) -> None:
         """Note an executor that is starting."""
@@ -241,7 +241,7 @@ class Dispatch:
         return not room.fits(demand)
 
     def surplus(self, now: float, idle_s: float) -> list[Slot]:
-        """Return idle seats to give back: idle for too long, or in the way of work that fits nowhere else."""
+        """Return idle slots to release: idle for too long, or needed by work that fits nowhere else."""
         blocked = any(
             queue and all(slot.slow(now) for slot in self._slots_of(demand)) and not self._room().fits(demand)
             for demand, queue in self._queues.items()
@@ -256,11 +256,11 @@ class Dispatch:
         ]
 
     def overdue(self, now: float, start_s_max: float) -> list[Slot]:
-        """Return seats whose executor has not come: what it needs is in use by others on this cluster."""
+        """Return slots whose executor has not started: its resources are in external use."""
         return [slot for slot in self.slots.values() if not slot.ready and now - slot.since > start_s_max]
 
     def hand_back(self, demand: Demand) -> list[Item]:
-        """Take out all that waits for seats of a demand of which there is none."""
+        """Remove all attempts that wait for slots of a demand that has none."""
         return [] if self._slots_of(demand) else self._empty(demand)
 
     def _empty(self, demand: Demand) -> list[Item]:
@@ -275,7 +275,7 @@ class Dispatch:
     # ------------------------------------------------------------------------------------- surprises
 
     def stuck(self, now: float) -> Stuck:
-        """Return what waits behind long attempts; what was queued is taken out, what seats hold must be asked for."""
+        """Return what waits behind long attempts; queued ones are removed, those assigned to slots must be asked back."""
         slow = [slot for slot in self.slots.values() if slot.slow(now)]
         if not slow:
             return Stuck()
@@ -309,7 +309,7 @@ class Dispatch:
         return list(longest.values())
 
     def returned(self, slot_id: str, keys: Iterable[Key]) -> list[Item]:
-        """Take out attempts that a seat was given and has not begun; return those that were known there."""
+        """Remove attempts that a slot was assigned and has not begun; return those that it had."""
         slot = self.slots.get(slot_id)
         items = [item for key in keys if slot is not None and (item := slot.outstanding.pop(key, None))]
         for item in items:

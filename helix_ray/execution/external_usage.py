@@ -1,7 +1,7 @@
 """What others on the cluster use of a node: Ray's count less our own, without the moments in which the two disagree.
 
 An executor counts as ours from the moment it is asked for until it is let go; Ray gives and takes a little later.
-What shows up as foreign only because of that is gone within SETTLE_S, so only what was there all that time counts.
+What looks like external usage only because of that disappears within SETTLE_S, so only usage that lasts longer counts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ExternalUsage:
     def sample(
         self, free: Mapping[str, float], own: Iterable[Iterable[tuple[str, float]]], now: float
     ) -> None:
-        """Note what Ray has free, and the demands that our executors hold or have asked for."""
+        """Note what Ray has free, and the demands of our executors, running or requested."""
         used = {name: amount - free.get(name, 0.0) for name, amount in self._total.items()}
         for demand in own:
             for name, amount in demand:

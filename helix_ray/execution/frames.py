@@ -46,7 +46,7 @@ class FrameReader:
     def feed(self, data: bytes) -> list[Message]:
         """Take what arrived and return the messages that are now complete.
 
-        Raises FrameError for a frame above frame_bytes_max or one that holds no message: drop the connection then.
+        Raises FrameError for a frame above frame_bytes_max or one that does not contain a message: drop the connection then.
         """
         buffer = self._buffer
         buffer += data

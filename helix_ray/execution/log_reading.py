@@ -1,4 +1,4 @@
-"""An attempt's output as its reader is told of it: the node knows what was written, the control plane what is still to come."""
+"""The output of an attempt for its reader: the node has what was written, the control plane knows whether more will come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports on their way to the node worker: gathered, sent in order, never held for long."""
+"""Reports on their way to the node worker: batched, sent in order, never delayed for long."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ class Outbox:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._sending = threading.Lock()  # held while taking and sending, so that reports keep their order
+        self._sending = (
+            threading.Lock()
+        )  # taken while collecting and sending, so that reports keep their order
         self._condition = threading.Condition(threading.Lock())  # guards all below
         self._items: list[ReportItem] = []
         self._oldest_at = 0.0

@@ -75,7 +75,7 @@ class OutputCapture:
             return True
 
     def flush(self) -> None:
-        """Write what is held back of a line."""
+        """Write the buffered part of a line."""
         with self._lock:
             if self._log is not None:
                 self._spill(self._log)

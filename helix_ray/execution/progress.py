@@ -48,7 +48,7 @@ class Sink:
         self._lock = threading.Lock()
 
     def put(self, percent: float, note: str | None) -> None:
-        """Send the progress now, or hold it where one was sent less than 1 / REPORTS_PER_S_MAX seconds ago."""
+        """Send the progress now, or delay it if one was sent less than 1 / REPORTS_PER_S_MAX seconds ago."""
         report = Progressed(self.info.task_id, self.info.attempt, percent, note)
         now = time.monotonic()
         with self._lock:
@@ -60,7 +60,7 @@ class Sink:
         self._emit(report)
 
     def flush(self) -> None:
-        """Send what is held."""
+        """Send the delayed progress."""
         if self._held is not None:
             with self._lock:
                 report, self._held = self._held, None

@@ -29,7 +29,7 @@ class News:
 class Follower(Protocol):
     """Reacts to news with orders, which may be refused as stale. Its name is data: never rename one.
 
-    One that is `busy` has more to do than one turn allows: it is called again at once, news or not.
+    A follower that is `busy` has more to do than fits in one call: it is called again at once, with news or without.
     """
 
     name: str

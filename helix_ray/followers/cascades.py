@@ -8,7 +8,7 @@ from helix_ray.followers.base import News
 
 
 class Cascade:
-    """Goes on for as long as anybody is left to be told: each order is a commit of its own, with others in between."""
+    """Continues until every ending is propagated: each order is a commit of its own, with others in between."""
 
     name = "cascades"
     busy = False

@@ -10,7 +10,7 @@ JUDGE_EVERY_S = 0.5
 
 
 class LeaseKeeper:
-    """Asks who was silent for longer than a lease; a node worker's lease is shorter than an external one's."""
+    """Finds workers without a heartbeat for a whole lease; a node worker's lease is shorter than an external one's."""
 
     name = "leases"
     busy = False
@@ -20,7 +20,7 @@ class LeaseKeeper:
         self._next = 0.0
 
     def react(self, news: News) -> list[OrderBody]:
-        """Return a LoseWorker for every silent worker, twice a second; more often while they hold too much for once."""
+        """Return a LoseWorker for every silent worker, twice a second; more often while they have too many tasks for one order."""
         if news.mono < self._next:
             return []
         self._next = news.mono + JUDGE_EVERY_S

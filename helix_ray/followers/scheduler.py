@@ -17,11 +17,12 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.state import EXTERNAL, LEVELS, SHARDED, TaskClass
 from helix_ray.followers.base import News
 
-# Of one reaction, which is one turn of the master: planned and committed in some 15 ms, and twice that with cold queues.
+# Tasks of one plan, which is one turn of the master's loop: planned and committed in about 15 ms, and twice that with
+# cold queues.
 ASSIGN_TASKS_MAX = 500
 # Nodes of one reaction that nothing is known of yet, as after a start: some fifteen milliseconds' worth.
 NEW_NODES_MAX = 2500
-# Nodes to hold are searched for so often, and for the same class, where that was in vain, so often.
+# Seconds between searches for nodes to reserve, and between searches for the same class after a failed one.
 SEARCH_EVERY_S = 1.0
 IN_VAIN_S = 10.0
 _NOT_FOR_NODES = (EXTERNAL, SHARDED)
@@ -51,7 +52,7 @@ class Scheduler:
         fleet = self._tracked.refreshed(news.state, news.liveness, news.now, NEW_NODES_MAX)
         self.busy = not self._tracked.whole
         if self.busy:
-            # With some of the nodes only, others would be stopped, and held, for want of room.
+            # With only some of the nodes, tasks would be preempted and nodes reserved although there is capacity elsewhere.
             return []
         plan = place(fleet, ready, self._rules(news, fleet), news.now, ASSIGN_TASKS_MAX)
         news.liveness.waits.note(plan.blocked, news.now)

@@ -14,7 +14,7 @@ from helix_ray.followers.base import News
 
 CHECK_EVERY_S = 0.1
 RETIRE_EVERY_S = 60.0
-# Of one order, and entries of a table looked at in one turn: some milliseconds' worth.
+# Tasks of one order, and entries of a table examined in one call: a few milliseconds' worth.
 DUE_TASKS_MAX = 500
 LOOKED_AT_MAX = 50_000
 _END = ("", math.inf)

@@ -32,7 +32,7 @@ from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
 
 
 def start(body: StartAttempts, ctx: Context) -> Decision:
-    """Lease attempts; pairs that no longer hold are left out and counted in `stale`, and a gang is left out whole."""
+    """Start attempts; pairs that are not valid now are left out and counted in `stale`, together with the rest of a gang."""
     pairs = _without_broken_gangs(body.pairs, [_startable(pair, ctx) for pair in body.pairs], ctx)
     decision = Decision(data={"stale": len(body.pairs) - len(pairs)})
     if pairs:

@@ -5,7 +5,7 @@ parent. A task that will not be completed (failed, cancelled, deleted) fails eve
 not; a parent takes its shards along, and a shard that fails takes its parent along. So nothing waits for what is over,
 whatever ended it: a report, a person, a deadline, a lost worker, or the ending of another task.
 
-An order tells up to `spread_tasks_max` tasks; a task counts with its shards, which end with it. With more, what is left shows in `state.freed` and `state.doomed`, and the order
+An order propagates endings to up to `spread_tasks_max` tasks; a task counts with its shards, which end with it. With more, what is left shows in `state.freed` and `state.doomed`, and the order
 SpreadEndings goes on from there, in commits of its own: also after a restart, because both follow from the tasks.
 
 One `Endings` is made for an order. It knows what the order has ended already, so a task ends once however many causes
@@ -39,7 +39,7 @@ UNFINISHED_PERCENT_MAX = 99.0
 
 
 class _Owed(NamedTuple):
-    """A task that will not be completed, and what its shards and those that wait for it are still to be told."""
+    """A task that will not complete, and the error that its shards and dependents have yet to get."""
 
     task: Task
     # The reason in the error of a task that waited for it: how the first one of the chain ended.
@@ -50,7 +50,7 @@ class _Owed(NamedTuple):
 class Endings:
     """The facts of one order that ends tasks, in `events`; facts that end nothing may be added to them.
 
-    `tasks_max` bounds how many tasks are told of the endings of others.
+    `tasks_max` bounds to how many tasks the endings of others are propagated.
     """
 
     def __init__(self, state: State, now: float, tasks_max: int) -> None:
@@ -110,7 +110,7 @@ class Endings:
         self._spread()
 
     def carry_on(self) -> None:
-        """Tell what earlier orders have left to be told."""
+        """Propagate the endings that earlier orders have left over."""
         for task_id in islice(self._state.freed, max(0, self._left)):
             self._released.add(task_id)
             self.events.append(TaskReleased(task_id))
@@ -161,7 +161,7 @@ class Endings:
             self.events.append(TaskProgressed(parent.id, parent.attempt, percent))
 
     def _spread(self) -> None:
-        """Tell those that hang on what will not be completed, until nobody is left to be told or enough were.
+        """Fail the tasks that depend on what will not complete, until none is left or the bound is reached.
 
         Facts come in the order in which the causes ended, the nearest first. Shards end with their parent in any case.
         """

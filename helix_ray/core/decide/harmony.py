@@ -1,4 +1,4 @@
-"""Orders about where work goes: distribute a task now, bound what a project may hold."""
+"""Orders about placement: distribute a task now, set the quota of a project."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LIMITS_MAX = 64
 
 
 def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
-    """Start a pending task, or its pending shards, where the pairs say; refused as stale when one does not hold."""
+    """Start a pending task, or its pending shards, on the nodes of the pairs; rejected as stale if one pair is not valid now."""
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
@@ -131,7 +131,7 @@ def _takes(worker: Worker, task_class: TaskClass, tasks: int, ctx: Context) -> b
 
 
 def set_quota(body: SetQuota, ctx: Context) -> Decision | Rejected:
-    """Set the limits and the weight of a project; what it holds already goes on."""
+    """Set the limits and the weight of a project; its running tasks continue."""
     if not body.project_id or len(body.project_id) > 128:
         return invalid("Invalid quota project_id", field="project_id")
     if not isfinite(body.weight) or not 0 < body.weight <= WEIGHT_MAX:

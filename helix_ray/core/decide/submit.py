@@ -171,7 +171,7 @@ class _Checks:
         return None
 
     def _placement(self, spec: dict[str, Any]) -> Rejected | None:
-        """Refuse what no node could ever hold, and what the project's quota has no room for."""
+        """Reject what no node could ever run, and what exceeds the project's quota."""
         # The class is worked out only where it is needed: this is on the way of every task.
         if spec.get("run") and (refusal := self._demand(demand_of(spec.get("resources")))) is not None:
             return refusal

@@ -72,7 +72,7 @@ def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
     if late is not None:
         return late
     holder = holds(ctx, task)
-    # The worker that holds a task reports on it; editing is for those who may change it.
+    # The worker that runs a task may report on it; editing it takes the right to change it.
     if body.edits or not holder:
         allowed = changeable(ctx, body.task_id)
         if isinstance(allowed, Rejected):
@@ -220,7 +220,7 @@ def _cancel_events(task: Task, reason: str, ctx: Context) -> list[Event] | Rejec
 
 
 def cancel(body: CancelTask, ctx: Context) -> Decision | Rejected:
-    """End a task now: its attempt is fenced off at once, and its worker is told to stop it."""
+    """End a task now: its attempt number is void at once, and its worker gets the order to stop."""
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
@@ -265,7 +265,7 @@ def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
 
 
 def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
-    """Forget a task; tasks that wait for it fail. One that only the history holds is forgotten there."""
+    """Delete a task; tasks that depend on it fail. An archived task is deleted from the history."""
     by = ctx.order.by
     if body.task_id not in ctx.state.tasks and body.retired_owner is not None:
         if body.task_id in ctx.state.rewritten:
@@ -299,7 +299,7 @@ def retire(body: RetireTasks, ctx: Context) -> Decision:
         task = ctx.state.tasks[task_id]
         if (
             len(ids) >= body.limit
-            # Those that wait for it are told first, and told what became of it.
+            # Its dependents must fail first, and their error names its ending.
             or task_id in ctx.state.doomed
             or seq > body.through_seq
             or (task.finished_at or 0.0) > body.finished_before

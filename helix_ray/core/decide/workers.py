@@ -40,7 +40,7 @@ from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker
 
 
 def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
-    """Know a worker. One that comes back under its id with another boot loses what its old self held."""
+    """Register a worker. If it returns with another boot, the tasks of its old process are queued again."""
     worker_id = body.worker_id or external_worker_id(ctx.order.seed)
     by = ctx.order.by
     known = ctx.state.workers.get(worker_id)
@@ -121,9 +121,9 @@ def _room_for_one_more(ctx: Context) -> list[Event] | Rejected:
 
 
 def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
-    """Requeue (or, after too many losses, fail) what a worker holds, as much as one order may.
+    """Requeue (or, after too many losses, fail) the tasks of a worker, as many as one order may.
 
-    The rest is orphaned by the fact that follows, and told by SpreadEndings in commits of its own.
+    The rest is orphaned by the fact that follows, and handled by SpreadEndings in commits of its own.
     """
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     lose_attempts(((task_id, reason) for task_id in worker.running), ctx, endings)
@@ -172,7 +172,7 @@ def heartbeat(body: Heartbeat, ctx: Context) -> Decision | Rejected:
 
 
 def _returned(worker: Worker) -> WorkerRegistered:
-    """A worker thought lost is back; what it held was taken away when it was lost."""
+    """Return the fact that a lost worker is back; its tasks were queued again when it was lost."""
     return WorkerRegistered(
         worker.id, worker.kind, worker.owner, worker.hostname, sorted(worker.capabilities), worker.resources,
         worker.labels, worker.node_id, worker.boot,
@@ -219,7 +219,7 @@ def drain(body: DrainWorker, ctx: Context) -> Decision | Rejected:
 
 
 def lose(body: LoseWorker, ctx: Context) -> Decision | Rejected:
-    """Give up on a worker; what it held is queued again."""
+    """Declare a worker lost; its tasks are queued again."""
     worker = ctx.state.workers.get(body.worker_id)
     if worker is None:
         return not_found("Worker", body.worker_id)
