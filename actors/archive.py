@@ -11,12 +11,15 @@ of them the tables do not know of yet.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors import recall
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.errors import Rejected
+from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.orders import Recalled
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated
 from helix_ray.core.visibility import record_of_view, sees, task_scope
 from helix_ray.plane.told import SourceUnavailable
@@ -66,6 +69,24 @@ class Archive:
             return BEHIND
         return view if view is not None and sees(by, record_of_view(view)) else None
 
+    async def recall(
+        self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool
+    ) -> Recalled | SourceUnavailable:
+        """Return retired tasks as records, with those that failed because of `causes`; `to_run`: whole, to be restored."""
+        through = self._history.through
+        bounds = await self._bounds(task_ids=())
+        if isinstance(bounds, SourceUnavailable):
+            return bounds
+        if through < bounds.retired_through:
+            return BEHIND
+        found = await self._on_thread(
+            partial(recall.read, self._history, bounds.retired_through, task_ids, causes, to_run=to_run)
+        )
+        try:
+            return await recall.recalled(self._plane, found, through, task_ids, causes, to_run=to_run)
+        except Refused:
+            return NO_MASTER
+
     async def list(
         self, question: ListTasks, by: Principal, live: dict[str, Any]
     ) -> dict[str, Any] | SourceUnavailable:
@@ -75,17 +96,35 @@ class Archive:
         bounds = await self._bounds(until=live["seq"])
         if isinstance(bounds, SourceUnavailable):
             return bounds
-        lines, total = await self._on_thread(
-            self._history.list,
-            question,
-            task_scope(by),
-            live["retired_through"],
-            question.offset + question.limit,
-            sorted(bounds.outdated),
+        return await self._page(question, by, live, sorted(bounds.outdated))
+
+    async def _page(
+        self, question: ListTasks, by: Principal, live: dict[str, Any], without: Sequence[str]
+    ) -> dict[str, Any] | SourceUnavailable:
+        """Return a page of both, newest first by submit: a young task may be retired while older ones are not."""
+        end, through, scope = question.offset + question.limit, live["retired_through"], task_scope(by)
+        asked = question, scope, through
+        seqs = await self._on_thread(self._history.seqs, *asked, end, without)
+        in_memory = [*live["before"], *(line["seq"] for line in live["tasks"])]
+        page = sorted((*in_memory, *seqs), reverse=True)[question.offset : end]
+        lines = {line["seq"]: line for line in live["tasks"]}
+        bounds = (page[-1], page[0]) if page else (0, 0)
+        if not lines.keys() >= set(page).intersection(in_memory):
+            # Older tasks of the history stand before the page, so it has tasks that memory did not tell.
+            found = await self._plane.query(replace(question, offset=0, seqs=bounds), by)
+            if isinstance(found, Rejected):
+                return NO_MASTER
+            lines |= {line["seq"]: line for line in found["tasks"]}
+            # What has left memory meanwhile is among what the history tells now.
+            through = found["retired_through"]
+            if self._history.through < through:
+                return BEHIND
+        older, total = await self._on_thread(
+            self._history.list, question, scope, through, question.limit, without, bounds
         )
-        skip = max(0, question.offset - live["total"])
-        page = live["tasks"] + lines[skip:]
-        return {**live, "tasks": page[: question.limit], "total": live["total"] + total}
+        lines = {line["seq"]: line for line in older} | lines
+        tasks = [lines[seq] for seq in sorted(lines, reverse=True) if bounds[0] <= seq <= bounds[1]]
+        return {**live, "tasks": tasks[: question.limit], "total": live["total"] + total}
 
     async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | SourceUnavailable:
         """Complete a WaitTasks answer with the outcomes of retired tasks."""

@@ -24,7 +24,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.lifecycle import TERMINAL
-from helix_ray.core.orders import Order, Receipt, RetireTasks
+from helix_ray.core.orders import Order, Recalled, Receipt, RetireTasks
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
 from helix_ray.derived import set_aside
 from helix_ray.execution.log import log_path
@@ -88,6 +88,12 @@ class Historian(LivingActor):
     ) -> dict[str, Any] | SourceUnavailable | None:
         """Return a retired task or its result; None when there is none that the asker may see."""
         return await self._away() or await self._archive.find(question, by)
+
+    async def recall(
+        self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool
+    ) -> Recalled | SourceUnavailable:
+        """Return retired tasks as records that orders about them carry (helix_ray/plane/history.py)."""
+        return await self._away() or await self._archive.recall(task_ids, causes, to_run)
 
     async def list(
         self, question: ListTasks, by: Principal, live: dict[str, Any]

@@ -85,6 +85,7 @@ class Settings:
     journal_keep_bytes: int = bounded(256 << 20, ge=1 << 20)
     disk_reserve_bytes: int = bounded(64 << 20, ge=0)
     queue_tasks_max: int = bounded(2_000_000, ge=1)
+    retry_tasks_max: int = bounded(1000, ge=1, le=5000)
 
     # What tasks may do.
     task_types: str = ",".join(TASK_TYPES)
@@ -146,6 +147,7 @@ class Settings:
             command_roles=_names(self.command_roles),
             function_allow=_names(self.function_allow),
             queue_tasks_max=self.queue_tasks_max,
+            retry_tasks_max=self.retry_tasks_max,
             batch_linked_tasks_max=self.batch_linked_tasks_max,
             dependents_max=self.dependents_max,
             batch_dependencies_max=self.batch_dependencies_max,

@@ -20,7 +20,7 @@ from serve_app.deps import KEY_CHARS_MAX, VERB
 
 # What routes read by hand; every "$ref" of a route must lead to one of these or to an answer's model.
 BODIES: Final[tuple[Any, ...]] = (
-    tasks.TaskIn, tasks.TaskUpdateIn, tasks.BatchIn, workers.WorkerIn, workers.HeartbeatIn, workers.DrainIn,
+    tasks.TaskIn, tasks.TaskUpdateIn, tasks.RetryIn, tasks.BatchIn, workers.WorkerIn, workers.HeartbeatIn, workers.DrainIn,
     harmony.DistributeIn, harmony.QuotaIn, projects.ProjectIn, projects.ProjectUpdateIn, auth.LoginIn, auth.RefreshIn, auth.PasswordIn, auth.UserIn, auth.RolesIn, auth.TokenIn,
 )  # fmt: skip
 REF: Final = "#/components/schemas/{model}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -113,14 +113,27 @@ def cancel(task_ids: TaskIds, as_json: Json = False) -> None:
 
 
 @app.command()
-def retry(task_ids: TaskIds, as_json: Json = False) -> None:
-    """Queue failed or cancelled tasks again."""
+def retry(
+    task_ids: TaskIds,
+    dependants: Annotated[
+        bool, typer.Option("--dependants", help="Also what failed because of them; it waits for them again.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Queue failed or cancelled tasks again, however long ago they ended."""
+    answers: list[dict[str, Any]] = []
     with connect() as client:
-        answers = [client.retry(task_id) for task_id in task_ids]
+        for task_id in task_ids:
+            # One that was named may be a dependant of another that was.
+            if not any(task_id in answer.get("queued", ()) for answer in answers):
+                answers.append(client.retry(task_id, dependants=dependants))
     if as_json:
         print_json({"tasks": answers})
-    else:
-        say(f"Queued again: {' '.join(task_ids)}")
+        return
+    for answer in answers:
+        say(f"Queued again: {' '.join(answer.get('queued', [answer['id']]))}")
+        for left in answer.get("not_queued", ()):
+            say(f"Not queued: {left['id']}: {left['error']['message']}")
 
 
 @app.command()

@@ -176,9 +176,13 @@ class Client(AccountCalls, HarmonyCalls, ProjectCalls):
         task: Task = self._call("POST", f"/tasks/{task_id}/cancel")
         return task
 
-    def retry(self, task_id: str) -> Task:
-        """Queue a failed or cancelled task again."""
-        task: Task = self._call("POST", f"/tasks/{task_id}/retry")
+    def retry(self, task_id: str, *, dependants: bool = False) -> Task:
+        """Queue a failed or cancelled task again; with `dependants` also what failed because of it.
+
+        The answer then has `queued` (ids, the nearest first) and `not_queued` (`{"id", "error"}` each).
+        """
+        body = {"dependants": True} if dependants else None
+        task: Task = self._call("POST", f"/tasks/{task_id}/retry", body)
         return task
 
     def delete(self, task_id: str) -> None:

@@ -12,7 +12,7 @@ from helix_ray.cluster.payload import absent, value_of
 from helix_ray.cluster.waiting import NotCompleted, Outcome
 from helix_ray.core.errors import ErrorCode, Refused
 from helix_ray.core.lifecycle import TERMINAL, Status
-from helix_ray.core.orders import CancelTask
+from helix_ray.core.orders import CancelTask, RetryTask
 from helix_ray.core.questions import GetTask, ReadLog
 
 if TYPE_CHECKING:
@@ -113,6 +113,17 @@ class Handle:
                 raise
             return False
         return True
+
+    def retry(self, *, dependants: bool = False) -> dict[str, Any]:
+        """Queue the task again if it failed or was cancelled, however long ago; raises Refused where it did not.
+
+        With `dependants` what failed because of it is queued as well, to wait for it again. Returns where the task stands,
+        and then also `queued` (ids, the nearest first) and `not_queued` (`id`, `code`, `message`, `details` each).
+        """
+        receipt = self._cluster.order(RetryTask(self.id, dependants))
+        # It will end once more: what was known of its end is over.
+        self._watched = None
+        return receipt.data
 
     def logs(self) -> str:
         """Return the output so far of the newest attempt."""

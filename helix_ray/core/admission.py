@@ -26,6 +26,7 @@ from helix_ray.core.orders import (
     NoteRefusals,
     Order,
     OrderBody,
+    Recalled,
     Refusal,
     ReportAttempts,
     SubmitTasks,
@@ -47,6 +48,8 @@ def check(order: Order, quick: Quick) -> Checked:
     size = quick(
         [order.by.id, order.request_id, order.seed, order.key or "", order.fingerprint, *_chosen(order.body)]
     )
+    if order.recalled is not None and (broken := _broken_record(order.recalled, quick)) is not None:
+        return broken
     if size is not None and size <= SPEC_BYTES_MAX:
         return order
     envelope = {"by": order.by.id, "request_id": order.request_id, "seed": order.seed, "key": order.key}
@@ -59,6 +62,17 @@ def check(order: Order, quick: Quick) -> Checked:
     if isinstance(body, Rejected):
         return body
     return order if body is order.body else replace(order, body=body)
+
+
+def _broken_record(recalled: Recalled, quick: Quick) -> Rejected | None:
+    """Refuse records of the history that are not plain: only something else than the history can have made them."""
+    for task in recalled.tasks.values():
+        if task is not None:
+            values = [task.id, task.owner, task.spec, task.parts, [list(lease) for lease in task.leases]]
+            found = _fault(values, "recalled") if quick(values) is None else None
+            if found is not None:
+                return refusal(found)
+    return None
 
 
 def refusal(found: Fault, subject: str = "") -> Rejected:
@@ -114,7 +128,7 @@ _DEPTH_MAX = VALUE_DEPTH_MAX + _WRAPPING_LEVELS
 
 def check_specs(body: SubmitTasks, quick: Quick) -> SubmitTasks | Rejected:
     """Return an order with those of its specs that can be taken; the others are among `refused`."""
-    found = fault(list(body.settled), "settled")
+    found = fault(body.settled, "settled")
     if found is not None:
         return refusal(found)
     refused = {i: why for i, spec in enumerate(body.specs) if (why := _spec_refusal(spec, quick)) is not None}

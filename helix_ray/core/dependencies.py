@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -23,12 +23,12 @@ def resolve(
     ids: Sequence[str],
     may_name: Callable[[Task], bool],
     refused: Sequence[Rejected | None],
-    settled: Set[str],
+    settled: Mapping[str, str],
     dependents_max: int,
 ) -> Resolved:
     """Return what each spec waits for. Unknown ids, failed tasks and cycles refuse the spec, and so does a
     dependency on a refused spec; `refused` holds what is refused already. Tasks that the asker `may_name` not
-    count as unknown. `settled` names completed tasks that are not in the state any more. A task for which
+    count as unknown. `settled` has the status of ended tasks that are not in the state any more. A task for which
     `dependents_max` others wait takes no more of them."""
     resolved: Resolved = []
     inner: dict[int, list[int]] = {}
@@ -105,20 +105,20 @@ def _known(
     state: State,
     names: Sequence[str],
     may_name: Callable[[Task], bool],
-    settled: Set[str],
+    settled: Mapping[str, str],
     dependents_max: int,
 ) -> list[str] | Rejected:
     waits: list[str] = []
     for name in names:
         task = state.tasks.get(name)
-        if task is None and name in settled and name not in state.rewritten:
-            continue
-        if task is None or not may_name(task):
+        known = settled.get(name) if task is None and name not in state.rewritten else None
+        if known is None and (task is None or not may_name(task)):
             return _unknown(name)
-        if task.status in (Status.FAILED, Status.CANCELLED):
-            return conflict(
-                f"Dependency {name} is {task.status}", field="depends_on", id=name, status=task.status
-            )
+        status = known if task is None else task.status
+        if status in (Status.FAILED, Status.CANCELLED):
+            return conflict(f"Dependency {name} is {status}", field="depends_on", id=name, status=status)
+        if task is None:
+            continue
         if len(state.dependents.get(name, ())) >= dependents_max:
             return conflict(
                 f"Too many tasks depend on {name}", field="depends_on", id=name, dependents_max=dependents_max

@@ -1,6 +1,7 @@
 """Refusals as values, and the one exception that carries a refusal across a call stack.
 
 Rejected            a value: a stable code, a sentence for people, details for programs
+  +-- NotInMemory   the same, and which tasks of the history would have to be known to say more
 Exception
   +-- Refused       raised where a value cannot be returned (dependencies, clients); wraps a Rejected
   +-- IllegalMove   a fact that the lifecycle table forbids: a bug, never shown to a user
@@ -37,6 +38,18 @@ class Rejected:
     code: ErrorCode
     message: str
     details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NotInMemory(Rejected):
+    """A refusal of the master's that the history may turn: an order needs tasks that have left memory.
+
+    `task_ids` are those tasks; `causes` are tasks whose dependants are asked for as well. The plane recalls both, and gives
+    the order again; who has no history shows it as the conflict that it is.
+    """
+
+    task_ids: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
 
 
 class Refused(Exception):

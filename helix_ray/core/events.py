@@ -76,6 +76,37 @@ class TaskRequeued:
 
 
 @dataclass(slots=True)
+class TaskDeferred:
+    """A task that was queued again waits for others, which were queued again with it or are unfinished."""
+
+    id: str
+    waits_for: list[str]
+
+
+@dataclass(slots=True)
+class TaskRestored:
+    """A task that had left memory is back in it as it ended; the next fact about it queues it again.
+
+    What that fact takes away (result, error, worker and times of the attempt) is not repeated. `submitted_seq` is the seq of
+    its TaskSubmitted, `leases` are those of external workers (core/leases.py), `parts` the results of completed shards.
+    """
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("spec.run.env.*", "spec.run.payload")
+
+    id: str
+    owner: str
+    spec: dict[str, Any]
+    status: str
+    submitted_seq: int
+    created_at: float
+    finished_seq: int
+    finished_at: float
+    attempt: int
+    leases: list[list[Any]] = field(default_factory=list)
+    parts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class TaskCompleted:
     """A task is done; `result` is JSON, `duration_s` as measured where it ran."""
 
@@ -368,6 +399,7 @@ class Erased:
 
 Event = (
     TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskOutlasted | TaskRequeued | TaskCompleted | TaskFailed
+    | TaskDeferred | TaskRestored
     | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost | WorkerRetired
     | QuotaSet | UserCreated | UserRemoved | RolesChanged | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
     | TokenCreated | TokenRevoked | TokenUsed

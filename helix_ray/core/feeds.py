@@ -107,7 +107,7 @@ _RULES: dict[type[Any], Rule] = {
     **dict.fromkeys(
         (
             ev.TaskReleased, ev.TaskAssigned, ev.TaskProgressed, ev.TaskOutlasted, ev.TaskRequeued, ev.TaskCompleted,
-            ev.TaskFailed, ev.TaskCancelled, ev.TaskEdited, ev.TaskDeleted,
+            ev.TaskFailed, ev.TaskCancelled, ev.TaskEdited, ev.TaskDeleted, ev.TaskDeferred, ev.TaskRestored,
         ),
         _about_task,
     ),

@@ -51,6 +51,8 @@ MOVES: dict[str, dict[Status, Status]] = {
     "TaskEdited": {W: W, P: P, R: R},
     # Back to the queue: a retry after a failure, a lost worker, work handed back unstarted, a person's retry.
     "TaskRequeued": {R: P, F: P, X: P},
+    # Queued again together with tasks that it depends on.
+    "TaskDeferred": {P: W},
     # People complete or fail tasks that no worker ran.
     "TaskCompleted": {R: C, P: C},
     "TaskFailed": {R: F, P: F, W: F},

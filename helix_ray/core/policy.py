@@ -33,6 +33,8 @@ class Policy:
     batch_dependencies_max: int = 20_000
     # Tasks that one order tells of endings of others; what is left is told by further orders.
     spread_tasks_max: int = 500
+    # Tasks that one retry queues again, shards included.
+    retry_tasks_max: int = 1000
     retry_backoff_s: float = 1.0
     retry_backoff_s_max: float = 300.0
     # Attempts whose worker or executor died under them; one more fails the task as a poison task.

@@ -53,6 +53,8 @@ class ListTasks(QuestionKind):
     until: float | None = None
     limit: int = 50
     offset: int = 0
+    # Of those in memory, the ones that were submitted by facts from the first to the second of these; for the history.
+    seqs: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ version is thrown away and the journal folded from its start.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
 from helix_ray.core.durations import Durations
 from helix_ray.core.ended import remember
+from helix_ray.core.evolve.causes import index_failed
 from helix_ray.core.evolve.sessions import index_session
 from helix_ray.core.evolve.standing import count_unfinished, doom, enqueue, index_unfinished, index_waiting
 from helix_ray.core.evolve.tokens import index_token
@@ -48,7 +50,7 @@ def dump(state: State) -> dict[str, Any]:
     return {
         "seq": state.seq,
         "at": state.at,
-        "tasks": [_row(task, _TASK_FIELDS) for task in state.tasks.values()],
+        "tasks": [_row(task, _TASK_FIELDS) for task in _in_order(state)],
         # The order within a level is the order of the queues, which requeued tasks enter at the front.
         "ready": [[list(line) for line in queue.levels] for queue in state.ready.values()],
         "finished": list(state.finished),
@@ -68,6 +70,12 @@ def dump(state: State) -> dict[str, Any]:
         "projects": [[p.id, p.name, p.created_at, list(p.members)] for p in state.projects.values()],
         "quotas": {name: [dict(quota.limits), quota.weight] for name, quota in state.quotas.items()},
     }
+
+
+def _in_order(state: State) -> Iterable[Task]:
+    """Return the tasks in the order of their submits: those that came back from the history stand behind."""
+    tasks = state.tasks.values()
+    return sorted(tasks, key=lambda task: task.seq) if state.restored else tasks
 
 
 def _row(thing: Any, names: list[str]) -> list[Any]:
@@ -135,6 +143,8 @@ def _load_task(state: State, row: dict[str, Any]) -> None:
         index_waiting(state, task)
         if task.status is Status.WAITING and not task.waits_for:
             state.freed[task.id] = None
+    else:
+        index_failed(state, task)
 
 
 def _load_held(state: State) -> None:

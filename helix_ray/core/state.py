@@ -311,6 +311,10 @@ class State:
     dependents: dict[str, dict[str, None]] = field(
         default_factory=dict
     )  # unfinished id -> who waits, in order
+    # Failed tasks by the dependency that they failed because of, in order.
+    failed_by: dict[str, dict[str, None]] = field(default_factory=dict)
+    # Tasks that came back from the history: they stand behind younger ones in `tasks`, which listings make up for.
+    restored: dict[str, None] = field(default_factory=dict, compare=False)
     # What is still to be told of endings, where one order had too many to tell (core/decide/endings.py): waiting tasks whose
     # dependencies are all completed, and ids that will not be completed and are waited for, with what to tell of them.
     freed: dict[str, None] = field(default_factory=dict)

@@ -100,10 +100,17 @@ def weight_of(order: Order) -> int:
     if isinstance(body, RemoveWorker) or (isinstance(body, RegisterWorker) and body.kind == "node"):
         return TAKEN_AWAY_TASKS
     if _may_reach_others(body):
-        return ENDING_TASKS
+        return ENDING_TASKS + _recalled_weight(order)
     if isinstance(body, RetireTasks):
         return 1 + body.limit // RETIRED_PER_TASK
     return 1
+
+
+def _recalled_weight(order: Order) -> int:
+    """Return the weight of what comes back from the history: it is written into the journal once more."""
+    if order.recalled is None or not isinstance(order.body, RetryTask):
+        return 0
+    return sum(tasks_and_bytes_of(task.spec) for task in order.recalled.tasks.values() if task is not None)
 
 
 def _may_reach_others(body: OrderBody) -> TypeGuard[UpdateTask | CancelTask | RetryTask | DeleteTask]:
@@ -118,7 +125,10 @@ def weight_in(state: State, order: Order) -> int:
     if _may_reach_others(body):
         task = state.tasks.get(body.task_id)
         waiting = len(state.dependents.get(body.task_id, ()))
-        return 1 if task is None else tasks_of(task.spec) + min(waiting, TAKEN_AWAY_TASKS)
+        if isinstance(body, RetryTask) and body.dependants:
+            waiting += len(state.failed_by.get(body.task_id, ()))
+        known = 1 if task is None else tasks_of(task.spec) + min(waiting, TAKEN_AWAY_TASKS)
+        return known + _recalled_weight(order)
     if isinstance(body, (RegisterWorker, RemoveWorker, LoseWorker)):
         worker = state.workers.get(body.worker_id or "")
         return 1 if worker is None else 1 + min(len(worker.running), TAKEN_AWAY_TASKS)

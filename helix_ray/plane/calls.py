@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.orders import Recalled
 from helix_ray.plane import names
 from helix_ray.plane.links import CallFailed, LinkLost, Links, MasterLink
 from helix_ray.plane.local_link import LocalLink
 from helix_ray.plane.read_cache import ReadCache
-from helix_ray.plane.told import Reply, SourceUnavailable, Who
+from helix_ray.plane.told import RecallReply, Reply, SourceUnavailable, Who
 from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
@@ -170,6 +171,11 @@ class Calls:
     async def history(self, method: str, *arguments: Any) -> Reply:
         """Call the historian."""
         return await self._actor("history", names.HISTORIAN, method, arguments)
+
+    async def recall(self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool) -> RecallReply:
+        """Have the historian recall tasks (helix_ray/plane/history.py)."""
+        reply: Any = await self.history("recall", task_ids, causes, to_run)
+        return reply if isinstance(reply, Recalled) else reply or Recalled(0, dict.fromkeys(task_ids))
 
     async def node(self, node_id: str, method: str, *arguments: Any, wait_s: float = 0.0) -> Reply:
         """Call a node's worker, which may take `wait_s` seconds of its own."""

@@ -56,8 +56,7 @@ class Plane:
             if isinstance(settled, Rejected):
                 return settled
             order = settled
-        answer = await self._orders.execute(order)
-        return await self._retired.carried_out(order, answer, self._orders.execute)
+        return await self._retired.carried_out(order, self._orders.execute)
 
     async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
         """Answer a question from the master, the history or the node that knows: as of now, or of later."""

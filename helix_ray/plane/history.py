@@ -1,24 +1,24 @@
 """Tasks that have left the master's memory: the history knows them, and no caller can tell the difference.
 
-What memory does not know (NOT_FOUND, `retired`, `unknown`) is asked of the history before anybody concludes from it.
+What memory does not know (NOT_FOUND, `retired`, `unknown`) is asked of the history before anybody concludes from it. An order
+about such a task is given again with the history's record of it, and decided by the same code as any other
+(helix_ray/core/decide).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 
-from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.access import Principal
 from helix_ray.core.answers import Answer
-from helix_ray.core.answers.explanation import ended
-from helix_ray.core.errors import ErrorCode, Rejected, conflict
-from helix_ray.core.leases import ended_by_end
+from helix_ray.core.answers.distribution import refused_by_status
+from helix_ray.core.answers.explanation import ended_view
+from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected
 from helix_ray.core.orders import (
     CancelTask,
     DeleteTask,
     DistributeTask,
-    NoteRefusals,
     Order,
     Receipt,
     RetryTask,
@@ -34,14 +34,18 @@ from helix_ray.core.questions import (
     Question,
     WaitTasks,
 )
-from helix_ray.core.refusals import refusal_of_order
 from helix_ray.plane.calls import Calls
 from helix_ray.plane.told import UNKNOWN, SourceUnavailable, as_answer, told
 
 Execute = Callable[[Order], Awaitable[Receipt | Rejected]]
 
 ABOUT_ONE_TASK = (GetTask, GetResult, ExplainTask, PlanTask)
-CHANGES_ONE_TASK = (UpdateTask, CancelTask, RetryTask, DistributeTask)
+CHANGES_ONE_TASK = (UpdateTask, CancelTask, RetryTask, DeleteTask, DistributeTask)
+# Rounds of one order: what is recalled may show what else is needed, or may have changed meanwhile.
+RECALLS_MAX = 8
+CHANGING = Rejected(
+    ErrorCode.SERVICE_UNAVAILABLE, "The task is being changed by others: try again", {"retry_after_s": 1}
+)
 
 
 class Retired:
@@ -56,7 +60,7 @@ class Retired:
             if reply.code is not ErrorCode.NOT_FOUND or not isinstance(question, ABOUT_ONE_TASK):
                 return reply
             return await self._found(question, by, reply)
-        if isinstance(question, ListTasks) and reply["retired"]:
+        if isinstance(question, ListTasks) and question.seqs is None and reply["retired"]:
             return as_answer(told(await self._calls.history("list", question, by, reply)))
         if isinstance(question, WaitTasks) and reply["unknown"]:
             older = told(await self._calls.history("wait", by, reply))
@@ -75,42 +79,43 @@ class Retired:
         if isinstance(task, Rejected) or isinstance(question, GetTask):
             return task
         if isinstance(question, ExplainTask):
-            return {
-                "id": task["id"],
-                "assigned_worker": task["assigned_worker"],
-                **ended(task["status"]),
-            }
-        return _over(task)
+            return ended_view(task)
+        return refused_by_status(question, task)
 
     async def _task(self, question: GetTask | GetResult, by: Principal, refusal: Rejected) -> Answer:
         """Return what the history has of a task; `refusal` where it knows of none."""
         found = told(await self._calls.history("find", question, by))
         return refusal if found is UNKNOWN else as_answer(found)
 
-    async def carried_out(
-        self, order: Order, answer: Receipt | Rejected, execute: Execute
-    ) -> Receipt | Rejected:
-        """Carry an order out on a task that the master does not know, where the history does."""
-        body = order.body
-        if not isinstance(answer, Rejected) or answer.code is not ErrorCode.NOT_FOUND:
-            return answer
-        if not isinstance(body, (*CHANGES_ONE_TASK, DeleteTask)):
-            return answer
-        task = await self._task(GetTask(body.task_id), order.by, answer)
-        if isinstance(task, Rejected):
-            return task
-        if isinstance(body, DeleteTask):
-            # Only the history knows whose it was, and how many shards it had.
-            shards = (task.get("shards") or {}).get("count", 0)
-            whole = replace(body, retired_owner=task["owner"], retired_shards=shards)
-            return await execute(replace(order, body=whole))
-        refused = _over(task)
-        noted = refusal_of_order(order, refused)
-        if noted is not None:
-            # The master keeps its own refusals; of this one it has not heard.
-            seed = f"{order.seed}-refused"
-            await execute(Order(NoteRefusals((noted,)), SYSTEM, order.request_id, seed))
-        return refused
+    async def carried_out(self, order: Order, execute: Execute) -> Receipt | Rejected:
+        """Carry an order out; where it needs tasks that have left memory, with what the history knows of them."""
+        answer = await execute(order)
+        for _ in range(RECALLS_MAX):
+            needed = _needed(order, answer)
+            if needed is None:
+                return answer
+            found = await self._calls.recall(*needed, isinstance(order.body, RetryTask))
+            if isinstance(found, SourceUnavailable):
+                return found.rejected()
+            if not isinstance(answer, NotInMemory) and not any(found.tasks.values()):
+                return answer
+            order = replace(order, recalled=found)
+            answer = await execute(order)
+        return CHANGING if _needed(order, answer) is not None else answer
+
+
+def _needed(order: Order, answer: Receipt | Rejected) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Return the tasks that an order was refused for the lack of, and those whose dependants it lacks."""
+    if isinstance(answer, NotInMemory):
+        return answer.task_ids, answer.causes
+    body = order.body
+    if (
+        not isinstance(answer, Rejected)
+        or answer.code is not ErrorCode.NOT_FOUND
+        or order.recalled is not None
+    ):
+        return None
+    return ((body.task_id,), ()) if isinstance(body, CHANGES_ONE_TASK) else None
 
 
 def dependencies(body: SubmitTasks) -> tuple[str, ...]:
@@ -119,25 +124,12 @@ def dependencies(body: SubmitTasks) -> tuple[str, ...]:
 
 
 def settled_by(order: Order, body: SubmitTasks, reply: Answer) -> Order | Rejected:
-    """Name the dependencies of a submit that have ended as completed, by what WaitTasks says of them."""
+    """Say how the dependencies of a submit have ended, by what WaitTasks says of them."""
     if isinstance(reply, Rejected):
         # Who may not ask may not submit either: the order says so.
         return reply if reply.code is ErrorCode.SERVICE_UNAVAILABLE else order
     if reply.get("unavailable"):
         why: Rejected = reply["why"]
         return why
-    done = frozenset(outcome["id"] for outcome in reply["done"] if outcome["status"] == "completed")
-    return replace(order, body=replace(body, settled=done))
-
-
-def _over(task: dict[str, Any]) -> Rejected:
-    """Refuse to change a task that has ended; NOT_FOUND would deny that it was there."""
-    status = task["status"]
-    reason = ended_by_end(status, task["error"])
-    return conflict(
-        f"A {status} task cannot be changed",
-        status=status,
-        reason=reason,
-        current_attempt=task["attempt"],
-        assigned_worker=None,
-    )
+    ended = {outcome["id"]: outcome["status"] for outcome in reply["done"]}
+    return replace(order, body=replace(body, settled=ended))

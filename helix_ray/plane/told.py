@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from helix_ray.core.answers import Answer
 from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.orders import Recalled
 
 RETRY_AFTER_S = 2
 
@@ -52,6 +53,8 @@ class SourceUnavailable:
 
 # What an actor returns: None says that it knows of no such thing.
 Reply = dict[str, Any] | SourceUnavailable | None
+# What the historian returns where orders are about tasks that have left memory.
+RecallReply = Recalled | SourceUnavailable
 Told = dict[str, Any] | Unknown | SourceUnavailable
 
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from helix_ray.core import events as ev
+from helix_ray.core import leases
+from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import Status
 
 
@@ -29,6 +31,7 @@ class Attempt:
     progress: float = 0.0
     note: str | None = None
     not_before: float = 0.0
+    leases: list[Lease] = field(default_factory=list)
 
 
 class Ending(NamedTuple):
@@ -57,6 +60,8 @@ class _Open:
         """Note whose a task is while it runs at an external worker."""
         known = self.external.get(entry.worker or "")
         entry.holder = None if known is None else known[0]
+        if known is not None:
+            entry.leases = leases.begin(entry.leases, Lease(entry.attempt, entry.worker or "", known[0]))
         if entry.worker is not None and known is not None:
             self.held.setdefault(entry.worker, set()).add(task_id)
 
@@ -89,7 +94,10 @@ class Attempts:
 
     def dump(self) -> dict[str, Any]:
         """Return the entries as JSON values."""
-        tasks = {task_id: asdict(entry) for task_id, entry in self._open.tasks.items()}
+        tasks = {
+            task_id: {**asdict(entry), "leases": [list(lease) for lease in entry.leases]}
+            for task_id, entry in self._open.tasks.items()
+        }
         return {
             "tasks": tasks,
             "external": {name: list(known) for name, known in self._open.external.items()},
@@ -99,13 +107,15 @@ class Attempts:
     def load(cls, body: dict[str, Any]) -> Attempts:
         """Build what dump described."""
         made = cls()
-        made._open.tasks = {task_id: Attempt(**entry) for task_id, entry in body.get("tasks", {}).items()}
+        for task_id, entry in body.get("tasks", {}).items():
+            known_leases = [Lease(*lease) for lease in entry.pop("leases")]
+            made._open.tasks[task_id] = Attempt(**entry, leases=known_leases)
         made._open.external = {
             name: (owner, boot) for name, (owner, boot) in body.get("external", {}).items()
         }
-        for task_id, entry in made._open.tasks.items():
-            if entry.holder is not None and entry.worker is not None:
-                made._open.held.setdefault(entry.worker, set()).add(task_id)
+        for task_id, attempt in made._open.tasks.items():
+            if attempt.holder is not None and attempt.worker is not None:
+                made._open.held.setdefault(attempt.worker, set()).add(task_id)
         return made
 
 
@@ -140,6 +150,7 @@ def _requeued(open_: _Open, fact: ev.Fact, event: ev.TaskRequeued) -> None:
         entry.failures = entry.losses = entry.preemptions = 0
     if entry.worker in open_.held:
         open_.held[entry.worker].discard(event.id)
+    entry.leases = leases.end(entry.leases, leases.ended_by_requeue(event.cause))
     entry.worker = entry.holder = entry.started_at = entry.note = None
     entry.progress, entry.not_before = 0.0, event.not_before
 
@@ -148,16 +159,28 @@ def _completed(open_: _Open, fact: ev.Fact, event: ev.TaskCompleted) -> Ending:
     last = open_.let_go(event.id)
     last = replace(_UNTOUCHED) if last is None else last
     last.progress = 100.0
+    last.leases = leases.end(last.leases, leases.REPORTED)
     return Ending(fact, Status.COMPLETED, last, event.duration_s, event.result, None)
+
+
+def _ended(last: Attempt, how: str) -> Attempt:
+    return replace(last, leases=leases.end(last.leases, how)) if last.leases else last
+
+
+def _restored(open_: _Open, fact: ev.Fact, event: ev.TaskRestored) -> None:
+    """It comes back from the tables, and brings what they alone had."""
+    known = [Lease(*lease) for lease in event.leases]
+    open_.tasks[event.id] = Attempt(event.attempt, leases=known)
 
 
 def _failed(open_: _Open, fact: ev.Fact, event: ev.TaskFailed) -> Ending:
     last = open_.let_go(event.id) or _UNTOUCHED
+    last = _ended(last, leases.ended_by_end(Status.FAILED, event.error))
     return Ending(fact, Status.FAILED, last, event.duration_s, event.result, event.error)
 
 
 def _cancelled(open_: _Open, fact: ev.Fact, event: ev.TaskCancelled) -> Ending:
-    last = open_.let_go(event.id) or _UNTOUCHED
+    last = _ended(open_.let_go(event.id) or _UNTOUCHED, leases.CANCELLED)
     error = {"reason": "cancelled", "message": event.reason}
     return Ending(fact, Status.CANCELLED, last, None, None, error)
 
@@ -188,6 +211,7 @@ _APPLY: dict[type[Any], Callable[[_Open, ev.Fact, Any], Ending | None]] = {
     ev.TaskAssigned: _assigned,
     ev.TaskProgressed: _progressed,
     ev.TaskRequeued: _requeued,
+    ev.TaskRestored: _restored,
     ev.TaskCompleted: _completed,
     ev.TaskFailed: _failed,
     ev.TaskCancelled: _cancelled,

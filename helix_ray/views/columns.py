@@ -21,12 +21,13 @@ Layout = dict[str, str]
 SUBMITTED: Layout = {
     "key": "uint64", "id": "object", "seq": "int64", "owner": "object", "title": "object", "type": "object",
     "priority": "object", "project_id": "object", "run_kind": "object", "created_at": "float64", "spec": "object",
+    "cut": "bool",
 }  # fmt: skip
 ENDED: Layout = {
     "key": "uint64", "id": "object", "finished_seq": "int64", "status": "object", "worker": "object",
     "holder": "object", "attempt": "int64", "failures": "int64", "losses": "int64", "preemptions": "int64", "progress": "float64",
     "note": "object", "started_at": "float64", "finished_at": "float64", "duration_s": "float64",
-    "not_before": "float64", "result": "object", "error": "object",
+    "not_before": "float64", "result": "object", "error": "object", "leases": "object", "cause": "object",
 }  # fmt: skip
 EDITED: Layout = {
     "key": "uint64", "id": "object", "title": "object", "type": "object", "priority": "object",

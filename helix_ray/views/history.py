@@ -137,6 +137,16 @@ class History:
         with self._asking() as con:
             return read.get_task(con, task_id, retired_through)
 
+    def records(self, task_ids: Sequence[str], retired_through: int) -> dict[str, read.Record]:
+        """Return those of these tasks that finished up to `retired_through` as memory had them, by id."""
+        with self._asking() as con:
+            return read.records(con, task_ids, retired_through)
+
+    def failed_because_of(self, task_ids: Sequence[str], retired_through: int, limit: int) -> list[str]:
+        """Return about `limit` tasks at most that failed because of one of these, directly or not, the nearest first."""
+        with self._asking() as con:
+            return read.failed_because_of(con, task_ids, retired_through, limit)
+
     def list(
         self,
         question: ListTasks,
@@ -144,12 +154,26 @@ class History:
         retired_through: int,
         limit: int,
         without: Sequence[str] = (),
+        seqs: tuple[int, int] | None = None,
     ) -> tuple[list[dict[str, Any]], int]:
         """Return up to `limit` tasks that finished up to `retired_through`, newest first by submit, as
         core.views.task_line does, and how many there are, of those in `scope`; `without` are left out, by id.
-        question.limit and question.offset are not looked at."""
+        `seqs` are the first and the last that may be among the lines. question.limit and question.offset are not looked at.
+        """
         with self._asking() as con:
-            return read.list_tasks(con, question, scope, retired_through, limit, without)
+            return read.list_tasks(con, question, scope, retired_through, limit, without, seqs)
+
+    def seqs(
+        self,
+        question: ListTasks,
+        scope: TaskScope,
+        retired_through: int,
+        limit: int,
+        without: Sequence[str] = (),
+    ) -> tuple[int, ...]:
+        """Return the seqs of what `list` would return."""
+        with self._asking() as con:
+            return read.list_seqs(con, question, scope, retired_through, limit, without)
 
     def result(self, task_id: str, retired_through: int | None = None) -> dict[str, Any] | None:
         """Return a finished task's outcome as core.views.result_view does, or None."""

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from helix_ray.core.decide.shards import shard_id
+from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.state import LEVELS, Task, class_of
@@ -19,6 +20,7 @@ from helix_ray.views.keys import key_of
 
 # Newest finished tasks that quantiles of durations are taken over.
 DURATION_TASKS_MAX = 200_000
+EVERY_SEQ = (0, 2**63 - 1)
 
 _LINE = (
     "id", "title", "status", "priority", "type", "project_id", "assigned_worker", "progress", "created_at", "updated_at",
@@ -48,29 +50,67 @@ class DurationQuantiles:
     p99_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A finished task as memory had it; `cut`: without the bulk of its run, which the journal has."""
+
+    task: Task
+    cut: bool
+
+
+def records(
+    con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_through: int | None
+) -> dict[str, Record]:
+    """Return those of these tasks that the history has, by id."""
+    rows = con.execute(
+        f"""SELECT t.id, t.seq, t.owner, t.status, worker, attempt, failures, losses, progress, note, t.created_at,
+                   started_at, finished_at, finished_seq, not_before, result, error, preemptions, holder, leases, s.spec, s.cut
+            FROM tasks t SEMI JOIN {_WANTED} w ON t.key = w.key AND t.id = w.id
+                 JOIN submitted s ON s.seq = t.seq
+            WHERE true{_retired(retired_through)} ORDER BY t.seq""",
+        _wanted(task_ids),
+    ).fetchall()
+    return {row[0]: _record(row) for row in rows}
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    task_id, seq, owner, status, worker, attempt, failures, losses, progress, note, created, started, finished = row[
+        :13
+    ]  # fmt: skip
+    finished_seq, not_before, result, error, preemptions, holder, leases, spec_text, cut = row[13:]
+    spec = stored(spec_text)
+    task = Task(
+        task_id, seq, owner, spec, LEVELS[spec.get("priority", "normal")], class_of(spec, owner), Status(status),
+        created, finished, progress, note, worker, attempt, failures, losses, 0, started, finished, finished_seq, not_before,
+        set(), stored(result), stored(error), preemptions, [Lease(*lease) for lease in stored(leases or "[]")], holder,
+    )  # fmt: skip
+    return Record(task, cut)
+
+
+def failed_because_of(
+    con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_through: int, limit: int
+) -> list[str]:
+    """Return tasks that failed because of one of these, directly or not, the nearest first, about `limit` at most."""
+    found: dict[str, None] = {}
+    causes = list(task_ids)
+    while causes and len(found) < limit:
+        rows = con.execute(
+            f"SELECT id FROM tasks WHERE list_contains(?::VARCHAR[], cause){_retired(retired_through)} ORDER BY seq LIMIT ?",
+            [causes, limit],
+        ).fetchall()
+        causes = [task_id for (task_id,) in rows if task_id not in found]
+        found |= dict.fromkeys(causes)
+    return list(found)
+
+
 def get_task(
     con: duckdb.DuckDBPyConnection, task_id: str, retired_through: int | None
 ) -> dict[str, Any] | None:
     """Return one task as core.views.task_view does, or None."""
-    row = con.execute(
-        f"""SELECT seq, owner, status, worker, attempt, failures, losses, progress, note, created_at, started_at,
-                   finished_at, finished_seq, not_before, result, error, preemptions, holder
-            FROM tasks WHERE key = ? AND id = ?{_retired(retired_through)} ORDER BY seq DESC LIMIT 1""",
-        [key_of(task_id), task_id],
-    ).fetchone()
-    if row is None:
+    found = records(con, [task_id], retired_through).get(task_id)
+    if found is None:
         return None
-    seq, owner, status, worker, attempt, failures, losses, progress, note, created, started, finished = row[
-        :12
-    ]
-    found = con.execute("SELECT spec FROM submitted WHERE seq = ?", [seq]).fetchone()
-    assert found is not None, "a finished task must have been submitted"
-    spec = stored(found[0])
-    task = Task(
-        task_id, seq, owner, spec, LEVELS[spec.get("priority", "normal")], class_of(spec, owner), Status(status), created, finished,
-        progress, note, worker, attempt, failures, losses, 0, started, finished, row[12], row[13], set(),
-        stored(row[14]), stored(row[15]), row[16], [], row[17],
-    )  # fmt: skip
+    task = found.task
     view = task_view(task)
     if "shards" in view:
         view["shards"]["completed"] = _shards_completed(con, task)
@@ -89,6 +129,7 @@ def list_tasks(
     retired_through: int,
     limit: int,
     without: Sequence[str] = (),
+    seqs: tuple[int, int] | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
     """Return up to `limit` lines as core.views.task_line does, newest first, and how many there are in all."""
     where, values = _conditions(question, scope, retired_through, without)
@@ -96,10 +137,26 @@ def list_tasks(
     assert counted is not None
     rows = con.execute(
         f"""SELECT id, title, status, priority, type, project_id, worker, progress, created_at, finished_at, seq
-            FROM tasks WHERE {where} ORDER BY seq DESC LIMIT ?""",
-        [*values, limit],
+            FROM tasks WHERE {where} AND seq BETWEEN ? AND ? ORDER BY seq DESC LIMIT ?""",
+        [*values, *(seqs or EVERY_SEQ), limit],
     ).fetchall()
     return [dict(zip(_LINE, row, strict=True)) for row in rows], counted[0]
+
+
+def list_seqs(
+    con: duckdb.DuckDBPyConnection,
+    question: ListTasks,
+    scope: TaskScope,
+    retired_through: int,
+    limit: int,
+    without: Sequence[str],
+) -> tuple[int, ...]:
+    """Return the seqs of the lines that list_tasks returns."""
+    where, values = _conditions(question, scope, retired_through, without)
+    rows = con.execute(
+        f"SELECT seq FROM tasks WHERE {where} ORDER BY seq DESC LIMIT ?", [*values, limit]
+    ).fetchall()
+    return tuple(seq for (seq,) in rows)
 
 
 def _conditions(

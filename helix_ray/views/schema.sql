@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS submitted (
     project_id VARCHAR,
     run_kind   VARCHAR,          -- command, function, inference; NULL for work of people and external workers
     created_at DOUBLE  NOT NULL, -- epoch seconds, as all times here
-    spec       VARCHAR NOT NULL  -- JSON, as last edited; without pickled payloads, inference inputs and secrets
+    spec       VARCHAR NOT NULL, -- JSON, as last edited; without pickled payloads, inference inputs and secrets
+    cut        BOOLEAN NOT NULL  -- whether it had any: the journal has them
 );
 
 -- One row a finished task. A task that is queued again or deleted loses its row.
@@ -42,7 +43,9 @@ CREATE TABLE IF NOT EXISTS tasks (
     duration_s   DOUBLE,           -- as measured where it ran
     not_before   DOUBLE  NOT NULL,
     result       VARCHAR NOT NULL, -- JSON
-    error        VARCHAR NOT NULL  -- JSON
+    error        VARCHAR NOT NULL, -- JSON
+    leases       VARCHAR,          -- JSON: those of external workers (core/leases.py); NULL for none
+    cause        VARCHAR           -- id of the task that it failed because of
 );
 
 -- One row: how far the history is.

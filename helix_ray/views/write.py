@@ -23,7 +23,7 @@ _INSERT_ENDED = """
 INSERT INTO tasks
 SELECT b.key, b.id, s.seq, s.owner, s.title, s.type, s.priority, s.project_id, s.run_kind, s.created_at,
        b.finished_seq, b.status, b.worker, b.holder, b.attempt, b.failures, b.losses, b.preemptions, b.progress, b.note, b.started_at,
-       b.finished_at, b.duration_s, b.not_before, b.result, b.error
+       b.finished_at, b.duration_s, b.not_before, b.result, b.error, b.leases, b.cause
 FROM batch b JOIN submitted s ON s.key = b.key AND s.id = b.id AND s.seq < b.finished_seq
 QUALIFY row_number() OVER (PARTITION BY b.finished_seq ORDER BY s.seq DESC) = 1
 """
@@ -82,7 +82,21 @@ def _delete(table: str, seq: str) -> str:
 def _submitted(fact: ev.Fact, event: ev.TaskSubmitted) -> Row:
     key = key_of(event.id)
     title, kind, priority, project_id, run_kind, spec = _of_spec(event.spec)
-    return key, event.id, fact.seq, event.owner, title, kind, priority, project_id, run_kind, fact.at, spec
+    cut = shown_run(event.spec.get("run")) is not event.spec.get("run")
+    return (
+        key,
+        event.id,
+        fact.seq,
+        event.owner,
+        title,
+        kind,
+        priority,
+        project_id,
+        run_kind,
+        fact.at,
+        spec,
+        cut,
+    )
 
 
 def _of_spec(spec: dict[str, Any]) -> tuple[str, str, str, str | None, str | None, str]:
@@ -102,8 +116,14 @@ def _ended(ending: Ending, event: ev.Event | ev.Erased) -> Row:
         key_of(task_id), task_id, fact.seq, ending.status.value, last.worker, last.holder, last.attempt, last.failures, last.losses,
         last.preemptions,
         last.progress, last.note, last.started_at, fact.at, ending.duration_s, last.not_before, _json(ending.result),
-        _json(ending.error),
+        _json(ending.error), _json([list(lease) for lease in last.leases]) if last.leases else None,
+        _cause(ending.error),
     )  # fmt: skip
+
+
+def _cause(error: dict[str, Any] | None) -> str | None:
+    cause = (error or {}).get("dependency")
+    return cause if isinstance(cause, str) else None
 
 
 def _edit(con: duckdb.DuckDBPyConnection, edited: dict[str, dict[str, Any]]) -> None:

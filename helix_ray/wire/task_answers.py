@@ -149,6 +149,23 @@ class TaskUpdated(BaseModel):
     updated_at: str
 
 
+class NotQueued(BaseModel):
+    """A task that failed because of a retried one and was not queued again with it, and why."""
+
+    model_config = CLOSED
+
+    id: str
+    error: ErrorBody
+
+
+class TaskRetried(TaskUpdated):
+    """Where a retried task stands; where its dependants were asked for also what was queued, the nearest first, and what
+    was not."""
+
+    queued: list[str] | None = None
+    not_queued: list[NotQueued] | None = None
+
+
 class ResultOut(BaseModel):
     """How a task ended."""
 
@@ -237,6 +254,18 @@ def updated(data: dict[str, Any]) -> dict[str, Any]:
         "progress": percent(data["progress"]),
         "updated_at": iso(data["updated_at"]),
     }
+
+
+def retried(data: dict[str, Any]) -> dict[str, Any]:
+    """Return where a retried task stands, and what was queued with it."""
+    answer = updated(data)
+    if "queued" in data:
+        answer["queued"] = data["queued"]
+        answer["not_queued"] = [
+            {"id": one["id"], "error": {name: one[name] for name in ("code", "message", "details")}}
+            for one in data["not_queued"]
+        ]
+    return answer
 
 
 def result_out(view: dict[str, Any]) -> dict[str, Any]:

@@ -211,6 +211,13 @@ EDITABLE = frozenset(
 )  # fmt: skip
 
 
+@with_config(STRICT)
+class RetryIn(TypedDict, total=False):
+    """Whether what failed because of the task is queued again with it."""
+
+    dependants: bool
+
+
 class TaskFilters(BaseModel):
     """The query of a listing. Times are ISO 8601; `created_until` is not included."""
 
@@ -256,3 +263,4 @@ class BatchIn(TypedDict):
 Spec = Annotated[TaskIn, AfterValidator(given)]
 TASK = adapter(Spec)
 TASK_UPDATE = adapter(TaskUpdateIn)
+RETRY = adapter(RetryIn)

@@ -12,7 +12,17 @@ from helix_ray.core.errors import ErrorCode, Refused, Rejected, conflict
 from helix_ray.core.orders import CancelTask, DeleteTask, RetryTask, SubmitTasks, UpdateTask
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, WaitTasks
 from helix_ray.wire import task_answers as shapes
-from helix_ray.wire.tasks import EDITABLE, TASK, TASK_UPDATE, ResultQuery, TaskFilters, TaskIn, TaskUpdateIn
+from helix_ray.wire.tasks import (
+    EDITABLE,
+    RETRY,
+    TASK,
+    TASK_UPDATE,
+    ResultQuery,
+    RetryIn,
+    TaskFilters,
+    TaskIn,
+    TaskUpdateIn,
+)
 from helix_ray.wire.times import iso
 from serve_app.answers import json_answer, no_content
 from serve_app.bodies import Body, read
@@ -72,7 +82,7 @@ async def update_task(task_id: str, caller: SignedIn) -> Response:
     return await _change(_update(task_id, sent.validated(TASK_UPDATE, "task")), caller, sent)
 
 
-async def _change(body: UpdateTask | CancelTask | RetryTask, caller: Caller, sent: Body) -> Response:
+async def _change(body: UpdateTask | CancelTask, caller: Caller, sent: Body) -> Response:
     receipt = await caller.execute(body, sent)
     return json_answer(shapes.updated(receipt.data), 200, receipt)
 
@@ -103,11 +113,18 @@ async def cancel_task(task_id: str, caller: SignedIn) -> Response:
     return await _change(CancelTask(task_id), caller, sent)
 
 
-@router.post("/{task_id}/retry", **verb("RetryTask", answers=shapes.TaskUpdated))
+@router.post(
+    "/{task_id}/retry", **verb("RetryTask", body=RetryIn, body_required=False, answers=shapes.TaskRetried)
+)
 async def retry_task(task_id: str, caller: SignedIn) -> Response:
-    """Queue a failed or cancelled task again, with its retries counted afresh."""
+    """Queue a failed or cancelled task again, with its retries counted afresh, however long ago it ended.
+
+    With `dependants` what failed because of it is queued as well, and waits for it again.
+    """
     sent = await read(caller.request, optional=True)
-    return await _change(RetryTask(task_id), caller, sent)
+    dependants = sent.validated(RETRY, "retry").get("dependants", False)
+    receipt = await caller.execute(RetryTask(task_id, dependants), sent)
+    return json_answer(shapes.retried(receipt.data), 200, receipt)
 
 
 async def _ended(task_id: str, caller: Caller, wait_s: float) -> dict[str, Any] | None:

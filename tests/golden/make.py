@@ -30,7 +30,7 @@ from helix_ray.core.evolve import evolve
 from helix_ray.core.orders import AttemptReport, Order, OrderBody
 from helix_ray.core.origin import Origin
 from helix_ray.core.policy import Policy
-from helix_ray.core.state import State
+from helix_ray.core.state import State, Task
 from helix_ray.engine import Engine
 from helix_ray.journal.encoding import to_json
 from helix_ray.journal.memory import MemoryJournal
@@ -70,10 +70,14 @@ class Story:
         self.engine = Engine(self.journal, Policy(losses_max=1), self.clock)
         self._count = 0
 
-    def tell(self, body: OrderBody, by: Principal, key: str | None = None) -> None:
+    def tell(
+        self, body: OrderBody, by: Principal, key: str | None = None, recalled: o.Recalled | None = None
+    ) -> None:
         """Carry out one order, which must not be refused; number n makes ids from n."""
         self._count += 1
-        order = Order(body, by, f"req-{self._count:010d}", f"{self._count:010d}", key, "f" * 16)
+        order = Order(
+            body, by, f"req-{self._count:010d}", f"{self._count:010d}", key, "f" * 16, recalled=recalled
+        )
         (answer,) = self.engine.execute([order])
         assert not isinstance(answer, Rejected), answer
 
@@ -337,6 +341,31 @@ def refusals(story: Story) -> None:
     story.tell(o.NoteRefusals(()), SYSTEM)
 
 
+def restored(story: Story) -> None:
+    """What failed yesterday is queued again, with what failed because of it: all of it had left memory (journal-restored)."""
+    story.tell(o.CreateUser("ada", "$argon2id$2", ("developer",)), SYSTEM)
+    story.tell(o.CreateUser("bot", "$argon2id$2", ("worker",)), SYSTEM)
+    ada = Principal("user-0000000001", "ada", ("developer",))
+    bot = Principal("user-0000000002", "bot", ("worker",))
+    story.tell(o.RegisterWorker("laptop", ("building",), {}, "worker_bot"), bot)
+    spec = {"title": "t", "type": "building"}
+    sharded = {
+        **spec,
+        "run": {"kind": "command", "argv": ["true"]},
+        "shards": {"count": 2},
+        "depends_on": ["#0"],
+    }
+    story.tell(o.SubmitTasks((spec, sharded, {**spec, "depends_on": ["#0"]})), ada)
+    story.tell(o.Heartbeat("worker_bot"), bot)
+    failed = {"reason": "exit", "message": "1"}
+    story.tell(o.UpdateTask("task-0000000004-0", "failed", attempt=1, error=failed), bot)
+    state = story.engine.state
+    records: dict[str, Task | None] = dict(state.tasks)
+    story.tell(o.RetireTasks(state.seq, story.clock.now + 60), SYSTEM)
+    recalled = o.Recalled(story.engine.state.seq, records, frozenset(records))
+    story.tell(o.RetryTask("task-0000000004-0", dependants=True), ada, "k:1", recalled)
+
+
 STORIES = {
     "journal-1": (accounts, workers, tasks),
     "journal-2": (harmony, surprise),
@@ -344,6 +373,7 @@ STORIES = {
     "journal-projects": (projects,),
     "journal-odd": (odd,),
     "journal-refusals": (refusals,),
+    "journal-restored": (restored,),
 }
 
 

@@ -7,8 +7,8 @@ each of them can be dead, hang, or be away.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,94 +29,17 @@ from helix_ray.core.orders import (
     SubmitTasks,
 )
 from helix_ray.core.questions import GetTask
-from helix_ray.plane import names
 from helix_ray.plane.calls import AnswerTimeouts
 from helix_ray.plane.control import Plane
-from helix_ray.plane.links import LinkLost
 from helix_ray.testing import MemoryControlPlane, memory_plane
 from helix_ray.views.history import History
 from helix_ray.wire.harmony import ExplainOut
+from tests.http.actors_here import Links, Ways
 from tests.http.api_server import PASSWORD, TASK, Api, error_of, serving_api
 
 NODE = "worker-node1"
 STORED = {"success": True, "stored": "object_store", "bytes": 1_000_000}
 RUN = {"kind": "function", "function": "helix_ray.samples:add", "args": [1, 2]}
-
-
-@dataclass
-class Ways:
-    """How each actor is: "well", "dead" (calls fail), "hanging" (calls never end)."""
-
-    master: str = "well"
-    historian: str = "well"
-    node: str = "well"
-    asked: list[str] = field(default_factory=list)
-
-
-async def _as(way: str, work: Callable[[], Awaitable[Any]]) -> Any:
-    if way == "hanging":
-        await asyncio.Event().wait()
-    if way == "dead":
-        raise LinkLost("away")
-    return await work()
-
-
-class _NodeWorker:
-    """Keeps one result; logs are files of the head's machine."""
-
-    async def fetch_result(self, task_id: str, attempt: int) -> dict[str, Any] | None:
-        return {"value": "large"}
-
-    async def read_log(self, task_id: str, attempt: int, offset: int, *_: Any) -> dict[str, Any]:
-        piece = {"text": "said", "offset": offset, "next_offset": 4, "attempt": attempt, "cut_bytes": 0}
-        return {**piece, "eof": True}
-
-
-class _Historian(Archive):
-    async def read_log(self, *_: Any) -> None:
-        return None
-
-
-class _Link:
-    """The master's methods on the engine in this process."""
-
-    board = None
-
-    def __init__(self, ways: Ways, plane: MemoryControlPlane) -> None:
-        self._ways, self._plane = ways, plane
-
-    def close(self) -> None:
-        pass
-
-    async def call(self, method: str, *arguments: Any) -> Any:
-        return await _as(self._ways.master, lambda: getattr(self, method)(*arguments))
-
-    async def execute_batch(self, orders: Any) -> list[Any]:
-        return [self._plane.carry_out(order) for order in orders]
-
-    async def query(self, question: Any, by: Principal, wait_s: float) -> Any:
-        return await self._plane.query(question, by, wait_s)
-
-    async def query_batch(self, pairs: Any) -> tuple[int, list[Any]]:
-        return self._plane.engine.state.seq, [self._plane.ask(question, by) for question, by in pairs]
-
-
-class _Links:
-    """The way to all of them."""
-
-    def __init__(self, ways: Ways, plane: MemoryControlPlane, history: History) -> None:
-        self._ways = ways
-        self._master = _Link(ways, plane)
-        self._historian = _Historian(history, plane)
-        self._node = _NodeWorker()
-
-    async def master(self) -> _Link:
-        return self._master
-
-    async def call(self, actor: str, method: str, *arguments: Any) -> Any:
-        historian = actor == names.HISTORIAN
-        way, called = (self._ways.historian, self._historian) if historian else (self._ways.node, self._node)
-        return await _as(way, lambda: getattr(called, method)(*arguments))
 
 
 PATIENCE = AnswerTimeouts(master_s=0.3, master_answer_s_min=0.3, actor_s=0.3)
@@ -162,7 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     kept = _run(plane, STORED)
     history.ingest(plane.engine.facts(0, 1000).facts)
     ways = Ways()
-    control = Plane(_Links(ways, plane, history), patience=PATIENCE)
+    control = Plane(Links(ways, plane, history), patience=PATIENCE)
     with serving_api(settings, plane=plane, control=control) as api:
         yield World(api, ways, plane, history, api.client(), retired, kept)
     history.close()
@@ -299,7 +222,7 @@ def test_events_do_not_pass_for_an_empty_page(world: World) -> None:
     """A reader of facts hears that the master is away; it is not told that there is nothing."""
 
     async def read() -> None:
-        links = _Links(Ways(master="dead"), world.plane, world.history)
+        links = Links(Ways(master="dead"), world.plane, world.history)
         plane = Plane(links, patience=PATIENCE)
         with pytest.raises(Refused):
             await plane.events(0, 10, SYSTEM)

@@ -10,15 +10,7 @@ import pytest
 
 import helix_ray as hx
 from actors.gateway import RayControlPlane
-from helix_ray.plane.local_link import LocalLink
-from tests.contract.claims import (
-    OF_EVERY_DOOR,
-    OF_THE_PORT,
-    Claim,
-    an_order_is_carried_out_once,
-    reads_see_writes,
-    who_waits_is_told,
-)
+from tests.contract.claims import OF_EVERY_DOOR, OF_THE_PORT, Claim, an_order_is_carried_out_once
 from tests.contract.doors import HxDoor, PortDoor
 from tests.ray.conftest import LiveCluster
 
@@ -30,25 +22,6 @@ def test_the_gateway(cluster: LiveCluster, claim: Claim) -> None:
     async def work() -> None:
         plane = RayControlPlane(cached=True)
         await claim(PortDoor("gateway", plane))
-        await plane.aclose()
-
-    asyncio.run(work())
-
-
-def test_a_process_that_cannot_reach_the_socket_calls_through_ray(
-    cluster: LiveCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As one of another host does, where there is no such path: the same answers, and nothing kept of reads."""
-
-    async def unreachable(path: str) -> LocalLink:
-        raise FileNotFoundError(path)
-
-    monkeypatch.setattr(LocalLink, "connect", unreachable)
-
-    async def work() -> None:
-        plane = RayControlPlane(cached=True)
-        for claim in (reads_see_writes, who_waits_is_told):
-            await claim(PortDoor("through Ray", plane))
         await plane.aclose()
 
     asyncio.run(work())

@@ -25,6 +25,7 @@ from helix_ray.core.placement.rules import Shares
 from helix_ray.core.placement.strategies import STRATEGIES, Strategy
 from helix_ray.core.questions import PlanTask
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, class_of
+from helix_ray.core.views import task_view
 
 OVER_MAX_NODES = "max_nodes"
 # Nodes that a sentence names.
@@ -93,25 +94,35 @@ def _why_not(
 
 
 def _refused(picture: Picture, question: PlanTask, task: Task) -> Rejected | None:
-    if question.strategy is not None and question.strategy not in STRATEGIES:
-        return invalid(
-            "Invalid distribution strategy", field="distribution_strategy", allowed_values=list(STRATEGIES)
-        )
-    if "shard" in task.spec:
-        return conflict(
-            f"This task is a shard of {task.spec['shard']['of']}: distribute the parent instead",
-            id=task.spec["shard"]["of"],
-        )
-    if task.id in picture.state.delayed:
-        return conflict(
-            "The task is waiting for its retry delay: distribute it after that",
-            status=task.status.value,
-            not_before=task.not_before,
-        )
-    if task.status not in (Status.PENDING, Status.RUNNING):
-        message = f"A {task.status} task cannot be distributed{INSTEAD[task.status]}"
-        return conflict(message, status=task.status.value, assigned_worker=task.worker)
-    return None
+    wrong = _wrong_strategy(question)
+    if wrong is None and "shard" not in task.spec:
+        if task.id in picture.state.delayed:
+            message = "The task is waiting for its retry delay: distribute it after that"
+            return conflict(message, status=task.status.value, not_before=task.not_before)
+        if task.status in (Status.PENDING, Status.RUNNING):
+            return None
+    return wrong or refused_by_status(question, task_view(task))
+
+
+def _wrong_strategy(question: PlanTask) -> Rejected | None:
+    if question.strategy is None or question.strategy in STRATEGIES:
+        return None
+    return invalid(
+        "Invalid distribution strategy", field="distribution_strategy", allowed_values=list(STRATEGIES)
+    )
+
+
+def refused_by_status(question: PlanTask, task: dict[str, Any]) -> Rejected:
+    """Refuse to plan for a shard, or for a task that waits or has ended, given its view (core/views.py)."""
+    wrong = _wrong_strategy(question)
+    if wrong is not None:
+        return wrong
+    if "shard" in task:
+        parent = task["shard"]["of"]
+        return conflict(f"This task is a shard of {parent}: distribute the parent instead", id=parent)
+    status = Status(task["status"])
+    message = f"A {status} task cannot be distributed{INSTEAD[status]}"
+    return conflict(message, status=status.value, assigned_worker=task["assigned_worker"])
 
 
 def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:

@@ -147,8 +147,15 @@ def _soonest(
 def explain_view(picture: Picture, task: Task) -> dict[str, Any]:
     """Return the explanation of one task as JSON values; times in epoch seconds."""
     view: dict[str, Any] = {"id": task.id, "status": task.status.value, "assigned_worker": task.worker}
+    if task.status is Status.WAITING:
+        waits = sorted(task.waits_for)
+        return {
+            **view,
+            **_plain("dependencies", f"it is waiting for {len(waits)} unfinished tasks"),
+            "waits_for": waits,
+        }
     if task.status is not Status.PENDING:
-        return {**view, **_nothing_to_explain(task)}
+        return ended_view(view)
     if task.id in picture.state.delayed:
         return {
             **view,
@@ -186,19 +193,11 @@ def _placed_as(picture: Picture, task: Task) -> tuple[TaskClass, int]:
     return task.task_class, 1
 
 
-def _nothing_to_explain(task: Task) -> dict[str, Any]:
-    if task.status is Status.WAITING:
-        waits = sorted(task.waits_for)
-        return {
-            **_plain("dependencies", f"it is waiting for {len(waits)} unfinished tasks"),
-            "waits_for": waits,
-        }
-    return ended(task.status.value)
-
-
-def ended(status: str) -> dict[str, Any]:
-    """Return what is left to say of a task that runs or is over."""
-    return {"status": status, **_plain(status, f"it is {status}")}
+def ended_view(task: dict[str, Any]) -> dict[str, Any]:
+    """Return what is left to say of a task that runs or is over, given its view (core/views.py)."""
+    status = task["status"]
+    view = {name: task[name] for name in ("id", "status", "assigned_worker")}
+    return {**view, **_plain(status, f"it is {status}")}
 
 
 def _plain(verdict: str, summary: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from heapq import merge
 from itertools import islice
 from typing import Any
 
@@ -53,18 +54,22 @@ def _list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Answe
 
 def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Generator[None, None, Answer]:
     """Give a page, newest first, in steps: the state may change between two, and each task is told as it is when its step
-    comes. `retired_through`, `retired` and `seq` tell the history where its part begins, and as of when."""
+    comes. `retired_through`, `retired` and `seq` tell the history where its part begins, and as of when; `before` has the
+    seqs of those before the page, where a history may have some among them."""
     state = picture.state
     seq = state.seq
     scope = task_scope(by)
     end = question.offset + question.limit
     known_total = _indexed_total(state, question) if scope == EVERY_TASK else None
     shown: list[tuple[Task, dict[str, Any]]] = []
+    before: list[int] = []
     total = 0
     for tasks in _newest_first(state):
         for task in _matching(tasks, question, scope):
             if question.offset <= total < end:
                 shown.append((task, task_line(task)))
+            elif total < question.offset and state.retired:
+                before.append(task.seq)
             total += 1
         if known_total is not None and total >= end:
             break
@@ -81,11 +86,36 @@ def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Genera
         "retired": sum(state.retired.values()),
         "retired_through": state.retired_through,
         "seq": seq,
+        "before": before,
     }
 
 
 def _newest_first(state: State) -> Iterator[Sequence[Task]]:
-    """Give all tasks there were at the first step, but those that are gone since, SCAN_TASKS_PER_STEP at a time."""
+    """Give all tasks there were at the first step, but those that are gone since, about SCAN_TASKS_PER_STEP at a time.
+
+    Tasks that came back from the history go where they were submitted.
+    """
+    if not state.restored:
+        yield from _in_steps(state)
+        return
+    restored = sorted((state.tasks[task_id] for task_id in state.restored), key=_seq_of)
+    for tasks in _in_steps(state):
+        others = [task for task in tasks if task.id not in state.restored]
+        if others:
+            mine = [restored.pop() for _ in range(len(restored)) if restored[-1].seq > others[-1].seq]
+            yield list(merge(_still(state, mine), others, key=_seq_of, reverse=True))
+    yield _still(state, restored[::-1])
+
+
+def _still(state: State, tasks: Sequence[Task]) -> list[Task]:
+    return [task for task in tasks if state.tasks.get(task.id) is task]
+
+
+def _seq_of(task: Task) -> int:
+    return task.seq
+
+
+def _in_steps(state: State) -> Iterator[Sequence[Task]]:
     first = list(islice(reversed(state.tasks.values()), SCAN_TASKS_PER_STEP))
     if len(state.tasks) <= SCAN_TASKS_PER_STEP:
         yield first
@@ -99,7 +129,8 @@ def _newest_first(state: State) -> Iterator[Sequence[Task]]:
 
 def _indexed_total(state: State, question: q.ListTasks) -> int | None:
     filters = (
-        question.priority, question.type, question.project_id, question.assigned_worker, question.since, question.until
+        question.priority, question.type, question.project_id, question.assigned_worker, question.since, question.until,
+        question.seqs,
     )  # fmt: skip
     if any(value is not None for value in filters):
         return None
@@ -123,6 +154,8 @@ def _matching(tasks: Iterable[Task], question: q.ListTasks, scope: TaskScope) ->
         if question.since is not None and task.created_at < question.since:
             continue
         if question.until is not None and task.created_at >= question.until:
+            continue
+        if question.seqs is not None and not question.seqs[0] <= task.seq <= question.seqs[1]:
             continue
         if all(task.spec.get(name) == value for name, value in wanted.items()):
             yield task

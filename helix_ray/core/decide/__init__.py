@@ -21,9 +21,9 @@ from helix_ray.core.decide.submit import submit
 from helix_ray.core.decide.tasks import TASK_ORDERS
 from helix_ray.core.decide.tokens import TOKEN_ORDERS
 from helix_ray.core.decide.workers import WORKER_ORDERS
-from helix_ray.core.errors import Rejected, conflict
+from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected, conflict
 from helix_ray.core.events import ReceiptKept
-from helix_ray.core.orders import Order, Receipt, SubmitTasks
+from helix_ray.core.orders import Order, Recalled, Receipt, SubmitTasks
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
 
@@ -54,11 +54,21 @@ def decide(state: State, order: Order, now: float, policy: Policy) -> Decision |
             return kept
     if by is not order.by:
         order = replace(order, by=by)
+    if order.recalled is not None and (behind := _behind(state, order.recalled)) is not None:
+        return behind
     decided = DECIDERS[type(order.body)](order.body, Context(state, order, now, policy))
     if isinstance(decided, Decision) and order.key is not None:
         ttl = policy.internal_receipt_ttl_s if order.key.startswith("~") else policy.client_receipt_ttl_s
         decided.events.append(ReceiptKept(order.key, order.fingerprint, decided.data, now + ttl))
     return decided
+
+
+def _behind(state: State, recalled: Recalled) -> NotInMemory | None:
+    """Return what has to be recalled anew: more has left memory since, or was deleted, than can be told apart."""
+    if recalled.through >= max(state.retired_through, state.rewritten_dropped):
+        return None
+    message = "The task was changed at the same time: try again"
+    return NotInMemory(ErrorCode.CONFLICT, message, {}, tuple(recalled.tasks), tuple(recalled.causes))
 
 
 def _kept(state: State, order: Order, now: float) -> Receipt | Rejected | None:

@@ -10,7 +10,7 @@ from typing import Any
 from helix_ray.core.decide.attempts import assignments
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.shards import is_sharded, waiting_shards
-from helix_ray.core.decide.tasks import changeable
+from helix_ray.core.decide.visible import changeable
 from helix_ray.core.decide.workers import can_do
 from helix_ray.core.errors import Rejected, conflict, invalid
 from helix_ray.core.events import Event, QuotaSet, TaskEdited

@@ -10,7 +10,7 @@ from helix_ray.core.errors import Rejected
 from helix_ray.core.events import Event
 from helix_ray.core.orders import Order
 from helix_ray.core.policy import Policy
-from helix_ray.core.state import State
+from helix_ray.core.state import State, Task
 
 
 @dataclass(slots=True)
@@ -36,6 +36,15 @@ class Context:
     order: Order
     now: float
     policy: Policy
+
+    def task(self, task_id: str) -> Task | None:
+        """Return a task of memory, or one that the history knows and that the order brings; None: there is none."""
+        task = self.state.tasks.get(task_id)
+        recalled = self.order.recalled
+        # What is noted as rewritten and not in memory was deleted.
+        if task is not None or recalled is None or task_id in self.state.rewritten:
+            return task
+        return recalled.tasks.get(task_id)
 
 
 Decider = Callable[[Any, Context], Decision | Rejected]

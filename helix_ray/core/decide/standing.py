@@ -11,6 +11,7 @@ from helix_ray.core.events import (
     TaskCompleted,
     TaskProgressed,
     TaskRequeued,
+    TaskRestored,
     subject_of,
 )
 from helix_ray.core.lifecycle import move
@@ -21,7 +22,7 @@ def standing(task: Task, events: Sequence[Event], now: float) -> dict[str, Any]:
     """Return id, status, progress and updated_at as evolve will have them after the facts."""
     status, progress, updated_at = task.status, task.progress, task.updated_at
     for event in events:
-        if subject_of(event) != task.id:
+        if subject_of(event) != task.id or isinstance(event, TaskRestored):
             continue
         status, updated_at = move(status, type(event).__name__), now
         if isinstance(event, TaskProgressed):

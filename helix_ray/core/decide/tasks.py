@@ -1,4 +1,4 @@
-"""Orders about one task by people and external workers: update, cancel, retry, delete; and retirement."""
+"""Orders about one task by people and external workers: update, cancel, delete; and retirement."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.late import over, refuse_late, refuse_unseen
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.decide.quotas import refuse_edited, refuse_full_queue, refuse_over_quota
-from helix_ray.core.decide.shards import is_sharded, refused_for_shard, shard_id, shards_of
+from helix_ray.core.decide.quotas import refuse_edited
+from helix_ray.core.decide.retry import retry
+from helix_ray.core.decide.shards import is_sharded, shard_id
 from helix_ray.core.decide.standing import standing
-from helix_ray.core.errors import Rejected, conflict, forbidden, invalid, not_found
+from helix_ray.core.decide.visible import changeable, visible
+from helix_ray.core.errors import Rejected, conflict, forbidden, invalid
 from helix_ray.core.events import (
     Event,
     TaskAssigned,
@@ -26,7 +28,6 @@ from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import AttemptReport, CancelTask, DeleteTask, RetireTasks, RetryTask, UpdateTask
 from helix_ray.core.spec_shape import malformed
 from helix_ray.core.state import Task, demand_of
-from helix_ray.core.visibility import TaskRecord, changes, record_of, sees
 
 EDITABLE_WHILE_RUNNING = frozenset({"title", "description", "priority", "project_id", "labels"})
 EDITABLE_WITH_SHARDS = frozenset({"title", "description"})
@@ -34,14 +35,6 @@ EDITABLE_WITH_SHARDS = frozenset({"title", "description"})
 EDITABLE = EDITABLE_WHILE_RUNNING | {
     "type", "resources", "required_capabilities", "max_retries", "retry_backoff_s", "timeout_s", "deadline",
 }  # fmt: skip
-
-
-def visible(ctx: Context, task_id: str) -> Task | Rejected:
-    """Return a task the asker may know of; for everybody else it does not exist."""
-    task = ctx.state.tasks.get(task_id)
-    if task is None or not sees(ctx.order.by, record_of(task)):
-        return not_found("Task", task_id)
-    return task
 
 
 def holds(ctx: Context, task: Task) -> bool:
@@ -52,21 +45,11 @@ def holds(ctx: Context, task: Task) -> bool:
     return worker.kind == "external" and worker.owner == ctx.order.by.id
 
 
-def changeable(ctx: Context, task_id: str) -> Task | Rejected:
-    """Return a task that the asker may change; a shard is changed through its parent."""
-    task = visible(ctx, task_id)
-    if isinstance(task, Rejected):
-        return task
-    if changes(ctx.order.by, record_of(task)):
-        return refused_for_shard(task) or task
-    return forbidden("You can read this task but cannot change it", id=task_id)
-
-
 def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
     """Apply edits, then progress, then a status; all of them or none."""
     task = visible(ctx, body.task_id)
     if isinstance(task, Rejected):
-        known = ctx.state.tasks.get(body.task_id)
+        known = ctx.task(body.task_id)
         return (refuse_unseen(known, body, ctx) if known is not None else None) or task
     late = refuse_late(task, body, ctx)
     if late is not None:
@@ -230,52 +213,8 @@ def cancel(body: CancelTask, ctx: Context) -> Decision | Rejected:
     return events if isinstance(events, Rejected) else Decision(events, standing(task, events, ctx.now))
 
 
-def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
-    """Queue a failed or cancelled task again, with its retries counted afresh."""
-    task = changeable(ctx, body.task_id)
-    if isinstance(task, Rejected):
-        return task
-    if task.status not in (Status.FAILED, Status.CANCELLED):
-        return conflict(
-            f"Only failed and cancelled tasks can be retried; this one is {task.status}", status=task.status
-        )
-    refusal = refuse_use(ctx.state, ctx.order.by, task.spec.get("project_id"))
-    if refusal is not None:
-        return refusal
-    for name in task.spec.get("depends_on") or ():
-        other = ctx.state.tasks.get(name)
-        # One that is not in memory was completed long ago, or deleted by somebody who asked for it.
-        if other is not None and other.status is not Status.COMPLETED:
-            return conflict(
-                f"The task depends on {name}, which is {other.status}", id=name, status=other.status
-            )
-    events: list[Event] = [TaskRequeued(task.id, task.attempt, "manual")]
-    shards = shards_of(ctx.state, task)
-    if is_sharded(task) and len(shards) + len(task.parts) < task.spec["shards"]["count"]:
-        return conflict(
-            "Some shards of this task have been archived: submit the task again", status=task.status
-        )
-    events += [
-        TaskRequeued(shard.id, shard.attempt, "manual")
-        for shard in shards
-        if shard.status in (Status.FAILED, Status.CANCELLED)
-    ]
-    refusal = refuse_full_queue(ctx, len(events)) or refuse_over_quota(ctx, task.task_class, len(events))
-    return refusal or Decision(events, standing(task, events, ctx.now))
-
-
 def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
     """Delete a task; tasks that depend on it fail. An archived task is deleted from the history."""
-    by = ctx.order.by
-    if body.task_id not in ctx.state.tasks and body.retired_owner is not None:
-        if body.task_id in ctx.state.rewritten:
-            # Deleted since the history was asked.
-            return not_found("Task", body.task_id)
-        if by.projects is not None or not changes(by, TaskRecord(body.retired_owner, None, None)):
-            return not_found("Task", body.task_id)
-        # Its shards ended with it, and may be in memory still.
-        ids = [shard_id(body.task_id, index) for index in range(body.retired_shards)]
-        return Decision([TaskDeleted(each) for each in (*ids, body.task_id)], {"id": body.task_id})
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task

@@ -12,6 +12,7 @@ from helix_ray.core.evolve.projects import PROJECT_FACTS
 from helix_ray.core.evolve.quotas import QUOTA_FACTS
 from helix_ray.core.evolve.receipts import RECEIPT_FACTS
 from helix_ray.core.evolve.record import RECORD_FACTS
+from helix_ray.core.evolve.restored import RETRY_FACTS
 from helix_ray.core.evolve.sessions import SESSION_FACTS
 from helix_ray.core.evolve.tasks import TASK_FACTS
 from helix_ray.core.evolve.tokens import TOKEN_FACTS
@@ -22,6 +23,7 @@ from helix_ray.core.state import State
 APPLY: Appliers = {
     **TASK_FACTS,
     **ATTEMPT_FACTS,
+    **RETRY_FACTS,
     **WORKER_FACTS,
     **QUOTA_FACTS,
     **PROJECT_FACTS,
@@ -33,7 +35,7 @@ APPLY: Appliers = {
 }
 
 # Their `id` is a task's; TasksRetired is about many, and notes them itself.
-ABOUT_A_TASK = frozenset({*TASK_FACTS, *ATTEMPT_FACTS} - {ev.TasksRetired})
+ABOUT_A_TASK = frozenset({*TASK_FACTS, *ATTEMPT_FACTS, *RETRY_FACTS} - {ev.TasksRetired})
 
 
 def evolve(state: State, fact: ev.Fact) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from helix_ray.core import events as ev
 from helix_ray.core import leases
 from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.evolve.causes import unindex_failed
 from helix_ray.core.evolve.standing import enqueue, index_unfinished, rewrite, shift
 from helix_ray.core.evolve.workers import hold
 from helix_ray.core.lifecycle import Status, move
@@ -53,6 +54,7 @@ def _outlasted(state: State, event: ev.TaskOutlasted, fact: ev.Fact) -> None:
 def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     was_running = task.status is Status.RUNNING
+    unindex_failed(state, task)
     shift(state, task, move(task.status, "TaskRequeued"), fact)
     end_lease(task, leases.ended_by_requeue(event.cause))
     if event.cause == "retry":

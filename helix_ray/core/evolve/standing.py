@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from helix_ray.core import events as ev
+from helix_ray.core.evolve.causes import unindex_failed
 from helix_ray.core.evolve.workers import let_go
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.state import (
@@ -126,7 +127,9 @@ def index_unfinished(state: State, task: Task) -> None:
 
 def drop(state: State, task: Task) -> None:
     """Take a task out of memory and out of the counts."""
+    unindex_failed(state, task)
     del state.tasks[task.id]
+    state.restored.pop(task.id, None)
     state.by_status[task.status] -= 1
     if task.status not in TERMINAL:
         count_unfinished(state, task, -1)

@@ -6,6 +6,7 @@ from helix_ray.core import events as ev
 from helix_ray.core import leases
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.attempts import end_lease
+from helix_ray.core.evolve.causes import index_failed
 from helix_ray.core.evolve.standing import (
     count_unfinished,
     dequeue,
@@ -94,6 +95,7 @@ def _failed(state: State, event: ev.TaskFailed, fact: ev.Fact) -> None:
     wait_no_more(state, task)
     task.error = event.error
     task.result = event.result
+    index_failed(state, task)
     doom(state, task.id)
     worker = state.workers.get(task.worker or "")
     if worker is not None:

@@ -23,6 +23,7 @@ from helix_ray.core.orders.projects import (
     RemoveProject,
 )
 from helix_ray.core.orders.quotas import SetQuota
+from helix_ray.core.orders.recalled import Recalled
 from helix_ray.core.orders.refusals import NoteRefusals, Refusal
 from helix_ray.core.orders.sessions import CloseSession, OpenSession, RefreshSession
 from helix_ray.core.orders.tasks import (
@@ -65,7 +66,7 @@ OrderBody = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order's envelope. `key` is scoped to the principal by whoever fills it in."""
+    """An order's envelope. `key` is scoped to the principal by whoever fills it in; `recalled` is the plane's."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("fingerprint",)
 
@@ -76,6 +77,7 @@ class Order:
     key: str | None = None
     fingerprint: str = ""
     origin: Origin = NOWHERE
+    recalled: Recalled | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from helix_ray.core.orders.kind import OrderKind
 class SubmitTasks(OrderKind):
     """Take tasks in; each spec is accepted or refused by itself. A spec holds the fields that were given.
 
-    `settled` are dependencies that have left memory and that the history knows as completed, and as the asker's.
+    `settled` are dependencies that have left memory, with the status that the history knows, as far as the asker sees them.
     `refused` are the specs that the gate did not take (core/admission.py), by index; an empty one stands in for each.
     """
 
@@ -24,7 +24,7 @@ class SubmitTasks(OrderKind):
     needs_key = False  # by its seed: the same ids
 
     specs: tuple[dict[str, Any], ...]
-    settled: frozenset[str] = frozenset()
+    settled: dict[str, str] = field(default_factory=dict)
     refused: dict[int, Rejected] = field(default_factory=dict)
 
 
@@ -62,27 +62,25 @@ class CancelTask(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class RetryTask(OrderKind):
-    """Queue a failed or cancelled task again."""
+    """Queue a failed or cancelled task again; with `dependants` also what failed because of it, to wait for it again."""
 
     allowed = WRITERS
     tokens = Tokens.ALL
     needs_key = True
 
     task_id: str
+    dependants: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteTask(OrderKind):
-    """Forget a task with its shards; a running attempt of it is revoked. `retired_owner` and `retired_shards` say whose
-    a task is that only the history still holds, and how many shards it has."""
+    """Forget a task with its shards; a running attempt of it is revoked."""
 
     allowed = WRITERS
     tokens = Tokens.ALL
     needs_key = True
 
     task_id: str
-    retired_owner: str | None = None
-    retired_shards: int = 0
 
 
 @dataclass(frozen=True, slots=True)

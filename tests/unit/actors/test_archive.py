@@ -20,6 +20,7 @@ from helix_ray.core.orders import (
     DeleteTask,
     Order,
     OrderBody,
+    Recalled,
     Receipt,
     RegisterWorker,
     ReportAttempts,
@@ -137,8 +138,10 @@ def test_a_deleted_task_of_the_history_is_gone_at_once(links: Links) -> None:
 def test_a_task_of_the_history_is_deleted_once(links: Links) -> None:
     """Two who delete it at once have both heard whose it was; one of them is told that it is gone."""
     task_id = ended(links)
+    known = asyncio.run(Archive(links.history, links.plane).recall((task_id,), (), False))
+    assert isinstance(known, Recalled)
     links.do(DeleteTask(task_id))
-    second = links.plane.carry_out(Order(DeleteTask(task_id, "system"), SYSTEM, "req-t", new_seed()))
+    second = links.plane.carry_out(Order(DeleteTask(task_id), SYSTEM, "req-t", new_seed(), recalled=known))
     assert isinstance(second, Rejected)
     assert second.code == "NOT_FOUND"
 
@@ -147,7 +150,7 @@ def test_a_dependency_that_is_deleted_on_the_way_is_refused(links: Links) -> Non
     """The plane has heard that it is completed; the master knows that it was deleted since."""
     task_id = ended(links)
     links.do(DeleteTask(task_id))
-    stale = SubmitTasks(({**TASK, "depends_on": [task_id]},), frozenset({task_id}))
+    stale = SubmitTasks(({**TASK, "depends_on": [task_id]},), {task_id: "completed"})
     assert links.plane.give(stale).data["rejected"]
 
 

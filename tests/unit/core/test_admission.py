@@ -155,7 +155,7 @@ def test_a_spec_has_a_size() -> None:
         (o.UpdateTask("t", error={"message": float("nan")}), "error.message"),
         (o.RegisterWorker("h", (), {"cpu": float("inf")}), "resources.cpu"),
         (o.CreateProject("p", LONE), "name"),
-        (o.DeleteTask(LONE, retired_owner="x"), "task_id"),
+        (o.DeleteTask(LONE), "task_id"),
         (o.NoteRefusals((o.Refusal("login", LONE, "ann", "anonymous", "req-1"),)), "refusals.0.reason"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,

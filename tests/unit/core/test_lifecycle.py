@@ -11,7 +11,7 @@ import pytest
 from helix_ray.core import events as ev
 from helix_ray.core.errors import IllegalMove
 from helix_ray.core.lifecycle import DELETABLE, MOVES, TERMINAL, Status, move
-from tests.unit.core.stage import NODE, Stage
+from tests.unit.core.stage import NODE, Stage, spec
 
 ROOT = Path(__file__).parents[3]
 
@@ -22,6 +22,7 @@ FACTS: dict[str, ev.Event] = {
     "TaskOutlasted": ev.TaskOutlasted("t", 1, 2.0),
     "TaskEdited": ev.TaskEdited("t", {"priority": "low"}),
     "TaskRequeued": ev.TaskRequeued("t", 1, "manual"),
+    "TaskDeferred": ev.TaskDeferred("t", []),
     "TaskCompleted": ev.TaskCompleted("t", 1),
     "TaskFailed": ev.TaskFailed("t", 1, {}),
     "TaskCancelled": ev.TaskCancelled("t", 1, "why"),
@@ -31,7 +32,7 @@ FACTS: dict[str, ev.Event] = {
 def test_every_fact_that_moves_a_task_is_in_the_table() -> None:
     """Facts about a task that the table does not name only create or delete."""
     about_tasks = {name for name in vars(ev) if name.startswith("Task") and isinstance(vars(ev)[name], type)}
-    assert about_tasks - set(MOVES) == {"TaskSubmitted", "TaskDeleted", "TasksRetired"}
+    assert about_tasks - set(MOVES) == {"TaskSubmitted", "TaskDeleted", "TasksRetired", "TaskRestored"}
     assert set(FACTS) == set(MOVES)
 
 
@@ -51,6 +52,8 @@ def test_evolve_obeys_the_table(stage: Stage, status: Status, fact: str) -> None
     event = type(FACTS[fact])(
         **{name: getattr(FACTS[fact], name) for name in FACTS[fact].__slots__} | {"id": task_id}
     )
+    if isinstance(event, ev.TaskDeferred):
+        event.waits_for = stage.submit(spec())
     before, seq = stage.task(task_id).status, stage.state.seq
     wanted = MOVES[fact].get(status)
     if wanted is not None:

@@ -1,0 +1,102 @@
+"""Tasks that have left memory as records, for orders about them: what the history has, and from the journal what it left out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.decide.shards import is_sharded, shard_id
+from helix_ray.core.events import TaskSubmitted
+from helix_ray.core.lifecycle import Status
+from helix_ray.core.orders.recalled import Lost, Recalled
+from helix_ray.core.state import Task
+from helix_ray.plain import plain_bytes
+from helix_ray.ports import ControlPlane
+
+if TYPE_CHECKING:
+    from helix_ray.views.history import History
+    from helix_ray.views.read import Record
+
+# Tasks that one recall finds by what they failed because of, and bytes of what they run.
+RECALLED_TASKS_MAX = 5000
+RUNS_BYTES_MAX = 32 * 1024 * 1024
+READS_AT_ONCE_MAX = 16
+
+Records = dict[str, "Record"]
+
+
+def read(
+    history: History, retired_through: int, task_ids: Iterable[str], causes: Iterable[str], *, to_run: bool
+) -> Records:
+    """Return the records of tasks, and of those that failed because of `causes`.
+
+    With `to_run` also those of their shards, and of what they depend on: what a retry has to know.
+    """
+    causes = list(causes)
+    found = history.failed_because_of(causes, retired_through, RECALLED_TASKS_MAX) if causes else []
+    records = history.records(list(dict.fromkeys((*task_ids, *found))), retired_through)
+    if not to_run:
+        return records
+    related: dict[str, None] = {}
+    for record in records.values():
+        related |= dict.fromkeys((*(record.task.spec.get("depends_on") or ()), *_shard_ids(record.task)))
+    records |= history.records([name for name in related if name not in records], retired_through)
+    for record in records.values():
+        record.task.parts.update(_parts(record.task, records))
+    return records
+
+
+def _shard_ids(task: Task) -> list[str]:
+    count = task.spec["shards"]["count"] if is_sharded(task) else 0
+    return [shard_id(task.id, index) for index in range(count)]
+
+
+def _parts(parent: Task, records: Records) -> dict[str, Any]:
+    """Return the results of the shards that are completed, by index."""
+    shards = ((i, records.get(name)) for i, name in enumerate(_shard_ids(parent)))
+    return {
+        str(i): shard.task.result
+        for i, shard in shards
+        if shard is not None and shard.task.status is Status.COMPLETED
+    }
+
+
+async def recalled(
+    plane: ControlPlane, records: Records, through: int, task_ids: Iterable[str], causes: Iterable[str], *, to_run: bool
+) -> Recalled:  # fmt: skip
+    """Return records as an order carries them, with what they run where they are `to_run`.
+
+    Raises Refused (SERVICE_UNAVAILABLE) when the master does not answer.
+    """
+    tasks: dict[str, Task | None] = dict.fromkeys(task_ids)
+    lost: dict[str, Lost] = {}
+    for record in records.values():
+        tasks[record.task.id] = replace(record.task, result=None)
+    if to_run:
+        cut = [r.task for r in records.values() if r.cut and r.task.status is not Status.COMPLETED]
+        runs = await _runs(plane, cut)
+        left = RUNS_BYTES_MAX
+        for task, run in zip(cut, runs, strict=True):
+            # One with a null in it has no quick size.
+            left -= plain_bytes(run) or len(repr(run))
+            if run is None or left < 0:
+                lost[task.id] = "gone" if run is None else "too_large"
+            else:
+                tasks[task.id] = replace(task, result=None, spec={**task.spec, "run": run})
+    return Recalled(through, tasks, frozenset((*causes, *records)) if causes else frozenset(), lost)
+
+
+async def _runs(plane: ControlPlane, tasks: list[Task]) -> list[dict[str, Any] | None]:
+    """Return what tasks run as their submits said it; None where the facts are gone."""
+    at_once = asyncio.Semaphore(READS_AT_ONCE_MAX)
+
+    async def run_of(task: Task) -> dict[str, Any] | None:
+        async with at_once:
+            facts = (await plane.events(task.seq - 1, 1, SYSTEM)).facts
+        event = facts[0].event if facts and facts[0].seq == task.seq else None
+        return event.spec.get("run") if isinstance(event, TaskSubmitted) and event.id == task.id else None
+
+    return await asyncio.gather(*map(run_of, tasks))
