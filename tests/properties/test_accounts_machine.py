@@ -10,6 +10,7 @@ from helix_ray.core import orders as o
 from helix_ray.core import questions as q
 from helix_ray.core.access import ROLES, SYSTEM, Principal, may
 from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.events import RequestsRefused
 from helix_ray.core.invariants import check
 from helix_ray.core.orders import Order, OrderBody, Receipt
 from helix_ray.engine import Engine
@@ -45,7 +46,8 @@ class AccountsMachine(RuleBasedStateMachine):
             if user is None or ended:
                 assert isinstance(answer, Rejected)
                 assert answer.code is ErrorCode.UNAUTHORIZED
-                assert state.seq == head
+                facts = self.engine.facts(head, 10_000).facts
+                assert all(isinstance(fact.event, RequestsRefused) for fact in facts), "it changed something"
             elif isinstance(answer, Receipt):
                 assert may(Principal(by.id, roles=roles), type(body))
         return answer
