@@ -226,7 +226,7 @@ def test_what_the_journal_does_not_have_is_not_proven(store: Store) -> None:
         lambda: journal.consistency_proof(2, 4),
         lambda: journal.consistency_proof(3, 2),
     ):
-        with pytest.raises(ValueError, match=r"not 4|in a tree|no beginning"):
+        with pytest.raises(ValueError, match=r"not 4|in a tree|not a prefix"):
             ask()
 
 
@@ -268,7 +268,7 @@ def test_only_what_the_snapshot_holds_is_erased(store: Store) -> None:
     """Facts that a start folds, facts that say what was erased, none, and what is no erasure are refused whole."""
     journal = store.open()
     journal.append(facts(1, 10))
-    with pytest.raises(EraseRefused, match="only facts 1 to 0 can"):
+    with pytest.raises(EraseRefused, match="only facts 1 to 0,"):
         journal.erase(erasure(journal, 1))
     journal.save_snapshot(Snapshot(8, 1, {}))
     journal.erase(erasure(journal, 2))
