@@ -39,12 +39,11 @@ from helix_ray.config import Settings
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import has_news
 from helix_ray.core.codec import UnknownKind
-from helix_ray.core.errors import Rejected, forbidden
+from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.questions import (
     Metrics,
     Question,
-    SigningKeys,
     WaitTasks,
 )
 from helix_ray.core.turns import TurnsTold
@@ -113,7 +112,8 @@ class Master(LivingActor):
             # A volume that is not there looks like a first start: an empty journal in its place would be served.
             (settings.data_dir / JOURNAL_FILE).stat()
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._keys = load_or_create_key(settings.data_dir)
+        # The key of tokens is made, or refused where others could read it, before anything is served.
+        load_or_create_key(settings.data_dir)
         head_key = load_or_create_key(settings.data_dir, HEAD_KEY_FILE)
         journal = self._keeping.open(head_key.secrets[head_key.current])
         try:
@@ -159,8 +159,6 @@ class Master(LivingActor):
         return await self._answer(question, by, wait_s)
 
     async def _answer(self, question: Question, by: Principal, wait_s: float) -> Answer:
-        if isinstance(question, SigningKeys):
-            return self._signing_keys(by)
         if isinstance(question, Metrics):
             return self._metrics(question, by)
         if question.in_steps:
@@ -356,11 +354,6 @@ class Master(LivingActor):
         self._told.take(self._meter.kind, "", self._meter.report(), now)
         reply = self._engine.query(question, by)
         return reply if isinstance(reply, Rejected) else {**reply, "loops": self._told.by_kind(now)}
-
-    def _signing_keys(self, by: Principal) -> Answer:
-        if "system" not in by.roles:
-            return forbidden("Only this cluster's API replicas can read the signing keys")
-        return {"current": self._keys.current, "secrets": dict(self._keys.secrets)}
 
 
 def _board_of(data_dir: Path) -> BoardWriter | None:

@@ -32,17 +32,8 @@ from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.events import Fact
 from helix_ray.core.evolve import evolve
 from helix_ray.core.feeds import shown_to
-from helix_ray.core.liveness import Liveness, Pulse
-from helix_ray.core.orders import (
-    Heartbeat,
-    NoteRefusals,
-    Order,
-    Receipt,
-    Refusal,
-    RegisterWorker,
-    RemoveWorker,
-    RetireWorkers,
-)
+from helix_ray.core.liveness import Heard, Liveness, Sign
+from helix_ray.core.orders import Order, Receipt, Refusal
 from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import Question
@@ -191,19 +182,17 @@ class Engine:
         if isinstance(decided, Rejected):
             return decided
         if decided.events and (refusal := room(vital=order.body.vital)) is not None:
-            if isinstance(order.body, Heartbeat):
-                # It was heard of all the same: a full disk loses no worker.
-                self._note_pulse(order, decided.data, now)
+            # Who was heard of was heard of all the same: a full disk loses no worker.
+            self._note_signs([sign for sign in decided.signs if isinstance(sign, Heard)], now)
             return refusal
         author = order.by.id if decided.author is None else decided.author
         for event in decided.events:
             fact = Fact(self.state.seq + 1, now, author, order.request_id, event, order.origin)
             evolve(self.state, fact)
             facts.append(fact)
-        self._note_pulse(order, decided.data, now)
-        if isinstance(order.body, NoteRefusals):
-            for noted in order.body.refusals:
-                self.refusals.note(noted, now)
+        self._note_signs(decided.signs, now)
+        for noted in decided.noted:
+            self.refusals.note(noted, now)
         return Receipt(self.state.seq, decided.data)
 
     def _note(self, refusal: Refusal | None, now: float) -> None:
@@ -219,21 +208,9 @@ class Engine:
             evolve(self.state, fact)
             facts.append(fact)
 
-    def _note_pulse(self, order: Order, data: dict[str, Any], now: float) -> None:
-        body = order.body
-        if isinstance(body, Heartbeat):
-            pulse = Pulse(
-                self.clock.monotonic(), now, body.status, body.current_task, body.usage, number=body.number
-            )
-            self.liveness.heard(body.worker_id, pulse)
-        elif isinstance(body, RegisterWorker):
-            self.liveness.begin(data["worker_id"], Pulse(self.clock.monotonic(), now))
-        elif isinstance(body, RemoveWorker):
-            self.liveness.forget(body.worker_id)
-        elif isinstance(body, RetireWorkers):
-            for worker_id in body.worker_ids:
-                if worker_id not in self.state.workers:
-                    self.liveness.forget(worker_id)
+    def _note_signs(self, signs: Sequence[Sign], now: float) -> None:
+        for sign in signs:
+            self.liveness.note(sign, self.clock.monotonic(), now)
 
     def query(self, question: Question, by: Principal) -> dict[str, Any] | Rejected:
         """Answer a question from the present state, for whom the asker is in it."""

@@ -18,12 +18,11 @@ from helix_ray.core.questions import Question
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Facts after a cursor. `head` is the newest seq there is; `gap` says that older facts are no longer kept."""
+    """Facts after a cursor. `head` is the newest seq there is."""
 
     facts: tuple[Fact, ...]
     cursor: int
     head: int
-    gap: bool = False
 
 
 STARTING = "it is still starting"

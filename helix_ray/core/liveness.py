@@ -32,6 +32,34 @@ class Pulse:
     number: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A worker gave a sign of life; `number` says which of its life it was."""
+
+    worker_id: str
+    status: str | None = None
+    current_task: str | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A worker has registered."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A worker is known no more."""
+
+    worker_id: str
+
+
+Sign = Heard | Begun | Gone
+
+
 def _overtaken(number: int | None, newest: int | None) -> bool:
     return number is not None and newest is not None and number <= newest
 
@@ -49,6 +77,16 @@ class Liveness:
         # Nodes that classes would have got in the last plan if they were not reserved for other tasks.
         self.kept_out: dict[TaskClass, tuple[str, ...]] = {}
         self._judged: float | None = None
+
+    def note(self, sign: Sign, mono: float, wall: float) -> None:
+        """Note what an order says of a worker."""
+        if isinstance(sign, Heard):
+            pulse = Pulse(mono, wall, sign.status, sign.current_task, sign.usage, number=sign.number)
+            self.heard(sign.worker_id, pulse)
+        elif isinstance(sign, Begun):
+            self.begin(sign.worker_id, Pulse(mono, wall))
+        else:
+            self.forget(sign.worker_id)
 
     def heard(self, worker_id: str, pulse: Pulse) -> None:
         """Note a sign of life; one that is older than the last known, or that was overtaken by it, changes nothing."""

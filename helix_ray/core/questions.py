@@ -284,13 +284,6 @@ class Metrics(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class SigningKeys(QuestionKind):
-    """The token keys; for API replicas of this cluster only."""
-
-    allowed = SYSTEM_ONLY
-
-
-@dataclass(frozen=True, slots=True)
 class Readiness(QuestionKind):
     """What requests need and is not there: `missing` has the reason by part. For the system only."""
 
@@ -299,6 +292,6 @@ class Readiness(QuestionKind):
 
 Question = (
     GetTask | ListTasks | GetResult | ReadLog | WaitTasks | WorkFor | ListWorkers | GetWorker | GetUser
-    | ListUsers | GetSession | Counts | Outdated | Metrics | SigningKeys | ClusterStatus | ListNodes | GetNode | ExplainTask | PlanTask
+    | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode | ExplainTask | PlanTask
     | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
 )  # fmt: skip

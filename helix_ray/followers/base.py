@@ -27,12 +27,11 @@ class News:
 
 
 class Follower(Protocol):
-    """Reacts to news with orders, which may be refused as stale. Its name is data: never rename one.
+    """Reacts to news with orders, which may be refused as stale.
 
     A follower that is `busy` has more to do than fits in one call: it is called again at once, with news or without.
     """
 
-    name: str
     busy: bool
 
     def react(self, news: News) -> list[OrderBody]:

@@ -10,7 +10,6 @@ from helix_ray.followers.base import News
 class Cascade:
     """Continues until every ending is propagated: each order is a commit of its own, with others in between."""
 
-    name = "cascades"
     busy = False
 
     def __init__(self, policy: Policy) -> None:

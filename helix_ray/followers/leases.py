@@ -12,7 +12,6 @@ JUDGE_EVERY_S = 0.5
 class LeaseKeeper:
     """Finds workers without a heartbeat for a whole lease; a node worker's lease is shorter than an external one's."""
 
-    name = "leases"
     busy = False
 
     def __init__(self, policy: Policy) -> None:

@@ -31,7 +31,6 @@ _NOT_FOR_NODES = (EXTERNAL, SHARDED)
 class Scheduler:
     """Places what is ready, as often as there is news."""
 
-    name = "scheduler"
     busy = False
 
     def __init__(self, policy: Policy) -> None:

@@ -46,7 +46,6 @@ class _Clock:
 class Timekeeper:
     """Looks at the clocks of tasks ten times a second."""
 
-    name = "timers"
     busy = False
 
     def __init__(self, policy: Policy) -> None:

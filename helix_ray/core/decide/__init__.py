@@ -12,30 +12,36 @@ from __future__ import annotations
 from dataclasses import replace
 
 from helix_ray.core.authority import admit
-from helix_ray.core.decide.accounts import ACCOUNT_ORDERS
 from helix_ray.core.decide.attempts import ATTEMPT_ORDERS
-from helix_ray.core.decide.harmony import HARMONY_ORDERS
 from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.decide.placement import PLACEMENT_ORDERS
 from helix_ray.core.decide.projects import PROJECT_ORDERS
-from helix_ray.core.decide.submit import submit
+from helix_ray.core.decide.quotas import QUOTA_ORDERS
+from helix_ray.core.decide.refusals import REFUSAL_ORDERS
+from helix_ray.core.decide.sessions import SESSION_ORDERS
+from helix_ray.core.decide.submit import SUBMIT_ORDERS
 from helix_ray.core.decide.tasks import TASK_ORDERS
 from helix_ray.core.decide.tokens import TOKEN_ORDERS
+from helix_ray.core.decide.users import USER_ORDERS
 from helix_ray.core.decide.workers import WORKER_ORDERS
 from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected, conflict
 from helix_ray.core.events import ReceiptKept
-from helix_ray.core.orders import Order, Recalled, Receipt, SubmitTasks
+from helix_ray.core.orders import Order, Recalled, Receipt
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
 
 DECIDERS: dict[type, Decider] = {
-    SubmitTasks: submit,
+    **SUBMIT_ORDERS,
     **TASK_ORDERS,
     **ATTEMPT_ORDERS,
     **WORKER_ORDERS,
-    **HARMONY_ORDERS,
+    **PLACEMENT_ORDERS,
+    **QUOTA_ORDERS,
     **PROJECT_ORDERS,
-    **ACCOUNT_ORDERS,
+    **USER_ORDERS,
+    **SESSION_ORDERS,
     **TOKEN_ORDERS,
+    **REFUSAL_ORDERS,
 }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from helix_ray.core.errors import Rejected
 from helix_ray.core.events import Event
-from helix_ray.core.orders import Order
+from helix_ray.core.liveness import Sign
+from helix_ray.core.orders import Order, Refusal
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State, Task
 
@@ -26,6 +27,10 @@ class Decision:
     author: str | None = None
     # Parts of the order that were refused while it was carried out.
     refused: list[Rejected] = field(default_factory=list)
+    # What was refused elsewhere, and is to be counted here.
+    noted: Sequence[Refusal] = ()
+    # What it says of who is alive.
+    signs: Sequence[Sign] = ()
 
 
 @dataclass(frozen=True, slots=True)

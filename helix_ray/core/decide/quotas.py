@@ -1,15 +1,36 @@
-"""What a project's quota, or a full queue, refuses at once: at submit, and where a task is moved or queued again."""
+"""Orders about quotas; and what a quota, or a full queue, refuses at once: at submit, and where a task is moved or queued again."""
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, isfinite
 from typing import Any
 
 from helix_ray.core.backpressure import retry_after_s
-from helix_ray.core.decide.outcome import Context
+from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import ErrorCode, Rejected, invalid
+from helix_ray.core.events import Event, QuotaSet
 from helix_ray.core.lifecycle import TERMINAL
+from helix_ray.core.orders import SetQuota
 from helix_ray.core.state import Task, TaskClass, class_of
+
+WEIGHT_MAX = 1_000_000.0
+LIMITS_MAX = 64
+
+
+def set_quota(body: SetQuota, ctx: Context) -> Decision | Rejected:
+    """Set the limits and the weight of a project; its running tasks continue."""
+    if not body.project_id or len(body.project_id) > 128:
+        return invalid("Invalid quota project_id", field="project_id")
+    if not isfinite(body.weight) or not 0 < body.weight <= WEIGHT_MAX:
+        return invalid("Invalid quota weight", field="weight", minimum_above=0, maximum=WEIGHT_MAX)
+    if len(body.limits) > LIMITS_MAX:
+        return invalid("Too many quota limits", field="limits", limit=LIMITS_MAX)
+    for name, amount in body.limits.items():
+        if not isfinite(amount) or amount < 0:
+            return invalid("Invalid quota limit", field=f"limits.{name}", minimum=0)
+    fact: Event = QuotaSet(body.project_id, dict(sorted(body.limits.items())), body.weight)
+    data = {"project_id": body.project_id, "limits": body.limits, "weight": body.weight}
+    return Decision([fact], data)
 
 
 def refuse_over_quota(ctx: Context, task_class: TaskClass, more: int) -> Rejected | None:
@@ -57,3 +78,6 @@ def _queue_full(ctx: Context, message: str, details: dict[str, Any], tasks: int)
     """Refuse for now; `tasks` are too many, and how long those take to end is when to come again."""
     wait_s = retry_after_s(ctx.state, ctx.now, tasks)
     return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, message, {**details, "retry_after_s": wait_s})
+
+
+QUOTA_ORDERS: dict[type, Decider] = {SetQuota: set_quota}

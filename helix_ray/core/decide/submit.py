@@ -7,7 +7,7 @@ from typing import Any
 
 from helix_ray.core.access import in_scope
 from helix_ray.core.decide.demands import unplaceable
-from helix_ray.core.decide.outcome import Context, Decision
+from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
 from helix_ray.core.decide.shards import shard_specs
 from helix_ray.core.dependencies import Resolved, resolve, with_ids
@@ -210,3 +210,6 @@ def _run_refusal(run: dict[str, Any], ctx: Context, policy: Policy) -> Rejected 
     if run.get("payload") is not None and "system" not in roles:
         return forbidden("Pickled functions are accepted only from inside the cluster", field="run.payload")
     return None
+
+
+SUBMIT_ORDERS: dict[type, Decider] = {SubmitTasks: submit}

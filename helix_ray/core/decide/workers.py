@@ -18,6 +18,7 @@ from helix_ray.core.events import (
     WorkerRetired,
 )
 from helix_ray.core.evolve.workers import REMOVED, STARTED_AGAIN
+from helix_ray.core.liveness import Begun, Gone, Heard
 from helix_ray.core.names import (
     HOSTNAME_CHARS_MAX,
     WORKER_ID_CHARS_MAX,
@@ -67,7 +68,9 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
             body.node_id, body.boot,
         )
     )  # fmt: skip
-    return Decision(events, {"worker_id": worker_id, "registered_at": ctx.now})
+    retired = [Gone(event.id) for event in events if isinstance(event, WorkerRetired)]
+    data = {"worker_id": worker_id, "registered_at": ctx.now}
+    return Decision(events, data, signs=[*retired, Begun(worker_id)])
 
 
 def _not_its_name(
@@ -139,7 +142,8 @@ def heartbeat(body: Heartbeat, ctx: Context) -> Decision | Rejected:
     if worker is None or not known or body.boot not in (None, worker.boot):
         message = "Worker not found. Register it first (POST /api/v1/workers/register)"
         return Rejected(ErrorCode.NOT_FOUND, message, {"id": body.worker_id})
-    decision = Decision(data={"acknowledged": True, "assigned_task": None})
+    heard = Heard(worker.id, body.status, body.current_task, body.usage, body.number)
+    decision = Decision(data={"acknowledged": True, "assigned_task": None}, signs=[heard])
     if worker.lost:
         decision.events.append(_returned(worker))
     if worker.kind == "node":
@@ -241,17 +245,21 @@ def remove(body: RemoveWorker, ctx: Context) -> Decision | Rejected:
             running_total=len(worker.running),
         )
     taken = _take_away(worker, REMOVED, ctx)
-    return Decision([*taken, WorkerRetired(worker.id)], {"worker_id": worker.id})
+    return Decision([*taken, WorkerRetired(worker.id)], {"worker_id": worker.id}, signs=[Gone(worker.id)])
 
 
 def retire_workers(body: RetireWorkers, ctx: Context) -> Decision:
     """Forget those that are still lost, and have been for long enough; one that comes back later registers anew."""
     retired: list[Event] = []
+    signs: list[Gone] = []
     for worker_id in dict.fromkeys(body.worker_ids):
         worker = ctx.state.workers.get(worker_id)
-        if worker is not None and lost_for_s(worker, ctx.now) > ctx.policy.lost_worker_keep_s:
+        if worker is None:
+            signs.append(Gone(worker_id))
+        elif lost_for_s(worker, ctx.now) > ctx.policy.lost_worker_keep_s:
             retired.append(WorkerRetired(worker_id))
-    return Decision(retired, {"retired": len(retired)})
+            signs.append(Gone(worker_id))
+    return Decision(retired, {"retired": len(retired)}, signs=signs)
 
 
 def lost_for_s(worker: Worker, now: float) -> float:

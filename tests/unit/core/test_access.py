@@ -71,7 +71,6 @@ TABLE = {
     "PlanTask": "adv",
     "ListQuotas": "adv",
     "Metrics": "",
-    "SigningKeys": "",
     "Readiness": "",
 }
 

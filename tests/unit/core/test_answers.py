@@ -261,5 +261,5 @@ def test_counts(stage: Stage) -> None:
 
 def test_what_the_state_cannot_answer_is_said_so(stage: Stage) -> None:
     """Logs and keys are with others; asking here is a mistake of ours, not the caller's."""
-    assert refused(stage, q.SigningKeys(), SYSTEM) is ErrorCode.INTERNAL_ERROR
+    assert refused(stage, q.Readiness(), SYSTEM) is ErrorCode.INTERNAL_ERROR
     assert refused(stage, q.ReadLog("task-x"), SYSTEM) is ErrorCode.INTERNAL_ERROR

@@ -13,7 +13,7 @@ from helix_ray.core.answers import ANSWERERS, NEWS, STEPPERS
 from helix_ray.core.decide import DECIDERS
 from helix_ray.core.orders import OrderBody
 from helix_ray.core.orders.kind import OrderKind
-from helix_ray.core.questions import Question, QuestionKind, Readiness, ReadLog, SigningKeys
+from helix_ray.core.questions import Question, QuestionKind, Readiness, ReadLog
 from helix_ray.core.verbs import VERBS
 
 ORDERS: tuple[type[OrderKind], ...] = get_args(OrderBody)
@@ -43,7 +43,7 @@ def test_every_kind_of_order_is_decided() -> None:
 
 def test_every_kind_of_question_is_answered() -> None:
     """One function a question; those that the state cannot answer are answered by a node and by the gateway."""
-    assert set(ANSWERERS) | {ReadLog, Readiness, SigningKeys} == set(QUESTIONS)
+    assert set(ANSWERERS) | {ReadLog, Readiness} == set(QUESTIONS)
     assert set(STEPPERS) == {kind for kind in QUESTIONS if kind.in_steps}
     assert set(NEWS) <= set(ANSWERERS)
 

@@ -1,110 +1,27 @@
-"""Orders about users and sessions. Passwords and tokens never come in here: only their hashes do."""
+"""Orders about sessions. Tokens never come in here: only their hashes do."""
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
-from helix_ray.core.access import ROLES
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.ended import refusal, why_gone
-from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, invalid, not_found
+from helix_ray.core.errors import ErrorCode, Rejected, conflict, not_found
 from helix_ray.core.events import (
     Event,
-    PasswordChanged,
-    RolesChanged,
     SessionClosed,
     SessionOpened,
     SessionRefreshed,
-    UserCreated,
-    UserRemoved,
 )
 from helix_ray.core.orders import (
-    ChangePassword,
-    ChangeRoles,
     CloseSession,
-    CreateUser,
-    NoteRefusals,
     OpenSession,
     RefreshSession,
-    Refusal,
-    RemoveUser,
 )
-from helix_ray.core.orders.kind import RefusalKind
 from helix_ray.core.state import Session
-from helix_ray.core.usernames import check_username, find_user_id
-from helix_ray.core.visibility import administers, sees
+from helix_ray.core.visibility import sees
 
 REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token", {"reason": "unknown"})
-
-
-def create_user(body: CreateUser, ctx: Context) -> Decision | Rejected:
-    """Add a user with known roles and a free name; names that differ in case only are one."""
-    refusal = _check_roles(body.roles) or check_username(body.username)
-    if refusal is not None:
-        return refusal
-    known = find_user_id(ctx.state, body.username)
-    if known is not None:
-        if body.only_if_missing:
-            return Decision(data={"id": known})
-        return conflict(
-            "This username is already in use", field="username", taken=ctx.state.users[known].username
-        )
-    user_id = f"user-{ctx.order.seed}"
-    created = UserCreated(user_id, body.username, body.password_hash, list(body.roles))
-    return Decision([created], {"id": user_id})
-
-
-def remove_user(body: RemoveUser, ctx: Context) -> Decision | Rejected:
-    """Remove a user; nobody removes themselves or the last administrator."""
-    user_id = find_user_id(ctx.state, body.username)
-    if user_id is None:
-        return not_found("User", body.username)
-    if user_id == ctx.order.by.id:
-        return conflict("You cannot remove yourself", username=body.username)
-    if _is_last_admin(ctx, user_id):
-        return _last_admin(ctx, user_id)
-    return Decision([UserRemoved(user_id)], {"id": user_id})
-
-
-def change_roles(body: ChangeRoles, ctx: Context) -> Decision | Rejected:
-    """Give a user other roles; the last administrator stays one."""
-    user_id = find_user_id(ctx.state, body.username)
-    if user_id is None:
-        return not_found("User", body.username)
-    refusal = _check_roles(body.roles)
-    if refusal is not None:
-        return refusal
-    if "admin" not in body.roles and _is_last_admin(ctx, user_id):
-        return _last_admin(ctx, user_id)
-    if ctx.state.users[user_id].roles == body.roles:
-        return Decision(data={"id": user_id})
-    return Decision([RolesChanged(user_id, list(body.roles))], {"id": user_id})
-
-
-def _check_roles(roles: tuple[str, ...]) -> Rejected | None:
-    if not roles or not set(roles) <= set(ROLES):
-        return invalid("Invalid role", field="roles", allowed_values=list(ROLES))
-    return None
-
-
-def _is_last_admin(ctx: Context, user_id: str) -> bool:
-    return ctx.state.admins == {user_id}
-
-
-def _last_admin(ctx: Context, user_id: str) -> Rejected:
-    name = ctx.state.users[user_id].username
-    return conflict("This is the last administrator. Give another user the admin role first", username=name)
-
-
-def change_password(body: ChangePassword, ctx: Context) -> Decision | Rejected:
-    """Replace one's own password, or as an administrator anybody's; other sessions end."""
-    by = ctx.order.by
-    if body.user_id not in ctx.state.users:
-        return not_found("User", body.user_id)
-    if by.id != body.user_id and not administers(by):
-        return forbidden("Only an administrator can change another user's password")
-    kept = by.session if by.id == body.user_id else None
-    return Decision([PasswordChanged(body.user_id, body.password_hash, kept)], {"id": body.user_id})
 
 
 def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
@@ -129,14 +46,6 @@ def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
     if evicted:
         data["evicted"] = [s.opened_at for s in evicted]
     return Decision(events, data, author=body.user_id)
-
-
-def note_refusals(body: NoteRefusals, ctx: Context) -> Decision | Rejected:
-    """Take note of what was refused elsewhere; which of it becomes facts is the tally's to say (core/refusals.py)."""
-    for noted in body.refusals:
-        if not isinstance(noted, Refusal) or noted.kind not in get_args(RefusalKind) or noted.count < 1:
-            return invalid("Invalid refusal", field="refusals", allowed_values=[*get_args(RefusalKind)])
-    return Decision()
 
 
 def refresh_session(body: RefreshSession, ctx: Context) -> Decision | Rejected:
@@ -200,13 +109,8 @@ def close_session(body: CloseSession, ctx: Context) -> Decision | Rejected:
     return Decision([SessionClosed(session.id, reason)])
 
 
-ACCOUNT_ORDERS: dict[type, Decider] = {
-    CreateUser: create_user,
-    RemoveUser: remove_user,
-    ChangeRoles: change_roles,
-    ChangePassword: change_password,
+SESSION_ORDERS: dict[type, Decider] = {
     OpenSession: open_session,
-    NoteRefusals: note_refusals,
     RefreshSession: refresh_session,
     CloseSession: close_session,
 }

@@ -1,10 +1,9 @@
-"""Orders about placement: distribute a task now, set the quota of a project."""
+"""Orders about placement: distribute a task now."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from math import isfinite
 from typing import Any
 
 from helix_ray.core.decide.attempts import assignments
@@ -13,18 +12,15 @@ from helix_ray.core.decide.shards import is_sharded, waiting_shards
 from helix_ray.core.decide.visible import changeable
 from helix_ray.core.decide.workers import can_do
 from helix_ray.core.errors import Rejected, conflict, invalid
-from helix_ray.core.events import Event, QuotaSet, TaskEdited
+from helix_ray.core.events import Event, TaskEdited
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.membership import refuse_use
-from helix_ray.core.orders import DistributeTask, SetQuota
+from helix_ray.core.orders import DistributeTask
 from helix_ray.core.placement.fit import node_of
 from helix_ray.core.placement.node import prefetch_by, slots_of
 from helix_ray.core.placement.rules import Shares
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker, class_of
-
-WEIGHT_MAX = 1_000_000.0
-LIMITS_MAX = 64
 
 
 def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
@@ -130,20 +126,4 @@ def _takes(worker: Worker, task_class: TaskClass, tasks: int, ctx: Context) -> b
     return node.suits(task_class) and node.room(task_class, _prefetch_for(task_class, ctx)) >= tasks
 
 
-def set_quota(body: SetQuota, ctx: Context) -> Decision | Rejected:
-    """Set the limits and the weight of a project; its running tasks continue."""
-    if not body.project_id or len(body.project_id) > 128:
-        return invalid("Invalid quota project_id", field="project_id")
-    if not isfinite(body.weight) or not 0 < body.weight <= WEIGHT_MAX:
-        return invalid("Invalid quota weight", field="weight", minimum_above=0, maximum=WEIGHT_MAX)
-    if len(body.limits) > LIMITS_MAX:
-        return invalid("Too many quota limits", field="limits", limit=LIMITS_MAX)
-    for name, amount in body.limits.items():
-        if not isfinite(amount) or amount < 0:
-            return invalid("Invalid quota limit", field=f"limits.{name}", minimum=0)
-    fact: Event = QuotaSet(body.project_id, dict(sorted(body.limits.items())), body.weight)
-    data = {"project_id": body.project_id, "limits": body.limits, "weight": body.weight}
-    return Decision([fact], data)
-
-
-HARMONY_ORDERS: dict[type, Decider] = {DistributeTask: distribute, SetQuota: set_quota}
+PLACEMENT_ORDERS: dict[type, Decider] = {DistributeTask: distribute}
