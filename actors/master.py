@@ -47,7 +47,7 @@ from helix_ray.core.questions import (
     WaitTasks,
 )
 from helix_ray.core.turns import TurnsTold
-from helix_ray.engine import Engine
+from helix_ray.engine import Engine, JournalFailed
 from helix_ray.followers import in_master
 from helix_ray.journal.errors import JournalDamaged, JournalTooNew
 from helix_ray.journal.sqlite import FILE_NAME as JOURNAL_FILE
@@ -245,7 +245,8 @@ class Master(LivingActor):
         self._meter.close()
         self._local.close()
         if lived:
-            with contextlib.suppress(OSError, sqlite3.Error):
+            with contextlib.suppress(OSError, sqlite3.Error, JournalFailed):
+                self._engine.end()
                 self._engine.save_snapshot()
             self._keeping.journal.close()
 

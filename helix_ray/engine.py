@@ -279,6 +279,12 @@ class Engine:
         self.journal.save_snapshot(Snapshot(self.state.seq, snapshot.FOLD_VERSION, snapshot.dump(self.state)))
         self.snapshot_kept(self.state.seq)
 
+    def end(self) -> None:
+        """Record what is only counted so far, where there is room; the last thing before the journal is closed."""
+        self.refusals.end()
+        while self.refusals.due(self.clock.wall()) and self._room(vital=False) is None:
+            self.execute([])
+
     def snapshot_kept(self, seq: int) -> None:
         """Note that the journal has a snapshot as of a fact."""
         self._snapshot_seq = seq

@@ -161,6 +161,7 @@ class Tally:
         self._sources: OrderedDict[tuple[str, ...], _Source] = OrderedDict()
         self._budgets: dict[str, _Budget] = {}
         self._firsts: list[Row] = []
+        self._window_s = WINDOW_S
 
     def note(self, refusal: Refusal, now: float) -> None:
         """Count a refusal; the first of its source waits to be taken."""
@@ -183,17 +184,21 @@ class Tally:
         self._sources[key] = _Source(refusal, now)
         self._firsts.append(_row(refusal, refusal.count, None, ()))
 
+    def end(self) -> None:
+        """Let every count be due at once: its process ends in order."""
+        self._window_s = 0.0
+
     def due(self, now: float) -> bool:
         """Say whether there is something to take."""
         if self._firsts:
             return True
         oldest = next(iter(self._sources.values()), None)
-        return oldest is not None and oldest.since <= now - WINDOW_S
+        return oldest is not None and oldest.since <= now - self._window_s
 
     def take(self, now: float) -> list[Row]:
         """Return the facts that are due: all that are the first of their source, and some counts whose time is over."""
         rows, self._firsts = self._firsts, []
-        end = now - WINDOW_S
+        end = now - self._window_s
         while self._sources and len(rows) < ROWS_PER_COMMIT_MAX:
             key, source = next(iter(self._sources.items()))
             if source.since > end:

@@ -112,6 +112,17 @@ def test_refusals_do_not_use_the_last_room_up() -> None:
     assert journal.head() == 2
 
 
+def test_an_end_in_order_loses_no_count() -> None:
+    """What is only counted so far becomes facts before the journal is closed."""
+    journal = MemoryJournal()
+    engine = Engine(journal, Policy(), ManualClock())
+    for number in range(3):
+        engine.execute([Order(noted(0, 3 * ADDRESSES), SYSTEM, "req-1", f"seed-{number}")])
+    engine.end()
+    events = [fact.event for fact in journal.read_after(0, 10_000)]
+    assert sum(event.count for event in events if isinstance(event, RequestsRefused)) == 9 * ADDRESSES
+
+
 def test_a_refused_question_is_recorded_with_the_next_commit() -> None:
     """The master's loop looks several times a second."""
     journal = MemoryJournal()
