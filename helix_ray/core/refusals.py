@@ -43,8 +43,8 @@ OTHERS: Final = "others"
 
 # Reasons of UNAUTHORIZED that are no sign of anything.
 USUAL = frozenset({"missing", "expired"})
-# What the refusal of a late report says and no other does.
-LATE = frozenset({"lease_expired", "cancelled", "reported"})
+# What the refusal of a late report says and no other does (core/decide/late.py).
+LATE: Final = "current_attempt"
 
 
 def kind_of(rejected: Rejected, conflict: RefusalKind | None = None) -> RefusalKind | None:
@@ -58,7 +58,7 @@ def kind_of(rejected: Rejected, conflict: RefusalKind | None = None) -> RefusalK
     if rejected.code is ErrorCode.UNAUTHORIZED:
         return None if reason in USUAL else "token"
     if rejected.code is ErrorCode.CONFLICT:
-        return conflict if reason in LATE or "current_attempt" in rejected.details else None
+        return conflict if LATE in rejected.details else None
     return None
 
 

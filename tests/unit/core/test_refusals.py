@@ -50,7 +50,6 @@ def counts(rows: list[Row]) -> list[tuple[str, int]]:
         (GetTask, refusal("expired", 0.0), None),
         (GetTask, Rejected(ErrorCode.UNAUTHORIZED, "no", {"reason": "missing"}), None),
         (UpdateTask, conflict("over", attempt=1, current_attempt=None), "late_report"),
-        (UpdateTask, conflict("over", reason="lease_expired"), "late_report"),
         (UpdateTask, conflict("Task is completed"), None),
         (RetryTask, conflict("over", current_attempt=None), None),
         (GetTask, not_found("Task", "task-1"), None),
