@@ -51,6 +51,6 @@ class Sealer:
         if first is None:
             return False
         sealed = await asyncio.to_thread(journal.seal, first)
-        journal.adopt(sealed)
-        log.info("moved facts %d to %d to %s", sealed.first, sealed.last, sealed.file)
+        if journal.adopt(sealed):
+            log.info("moved facts %d to %d to %s", sealed.first, sealed.last, sealed.file)
         return True

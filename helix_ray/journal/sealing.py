@@ -150,6 +150,17 @@ def adopt(con: sqlite3.Connection, sealed: Sealed) -> None:
     )
 
 
+def has_erased(con: sqlite3.Connection, folder: Path, sealed: Sealed) -> bool:
+    """Say whether a segment still has what was erased in the file after the segment was read from it."""
+    erased = con.execute(
+        "SELECT seq FROM facts WHERE seq BETWEEN ? AND ? AND content IS NULL", (sealed.first, sealed.last)
+    ).fetchall()
+    segment = Segment(folder / sealed.file) if erased else None
+    return segment is not None and any(
+        row[3] is not None for (seq,) in erased for row in segment.rows_from(seq) if row[0] == seq
+    )
+
+
 def clear_some(con: sqlite3.Connection) -> bool:
     """Take some of the rows out that segments hold, in the open transaction; say whether there may be more."""
     sealed = con.execute("SELECT coalesce(max(last), 0) FROM segments").fetchone()[0]
@@ -193,12 +204,15 @@ def check_files(con: sqlite3.Connection, folder: Path) -> None:
             raise JournalDamaged(f"{path} has {size} bytes, not {sealed.bytes}")
 
 
-def tidy(con: sqlite3.Connection, folder: Path) -> None:
-    """Remove files whose facts the journal has in another; what it does not know stays."""
+def tidy(con: sqlite3.Connection, folder: Path, erased: Sequence[int] = ()) -> None:
+    """Remove files whose facts the journal has in another, or that have what was erased; what it does not know else stays."""
     current = {(sealed.first, sealed.last): sealed.file for sealed in listed(con)}
     for path in folder.glob("*.facts"):
         first, _, last = path.name[:25].partition("-")
-        if current.get((int(first), int(last)), path.name) != path.name:
+        named = current.get((int(first), int(last)))
+        # One that no journal names was written just before a kill, or is being adopted.
+        orphaned = named is None and any(int(first) <= seq <= int(last) for seq in erased)
+        if orphaned or named not in (None, path.name):
             path.unlink()
 
 

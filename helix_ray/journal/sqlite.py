@@ -116,7 +116,7 @@ class SqliteJournal:
             con.execute("DELETE FROM snapshots WHERE seq < ?", (newest,))
         self._frontier = frontier
         self._head_file.note(self._claim())
-        sealing.tidy(con, self._tree.folder)
+        sealing.tidy(con, self._tree.folder, seqs)
         while sealing.shrink_some(con):
             pass
         con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -185,10 +185,18 @@ class SqliteJournal:
         """Write a segment, through a connection of its own: this may run on a thread, beside everything else."""
         return sealing.write_segment(self._path, first)
 
-    def adopt(self, sealed: sealing.Sealed) -> None:
-        """Read these facts from their segment from here on."""
+    def adopt(self, sealed: sealing.Sealed) -> bool:
+        """Read these facts from their segment from here on; say whether it is so.
+
+        It is not where some of them were erased while the segment was written: it goes, and another must be written.
+        """
+        folder = self._tree.folder
+        if not (folder / sealed.file).exists() or sealing.has_erased(self._connection(), folder, sealed):
+            (folder / sealed.file).unlink(missing_ok=True)
+            return False
         with self._transaction() as con:
             sealing.adopt(con, sealed)
+        return True
 
     def clear_some(self) -> bool:
         """Take some rows out that segments hold, or give some pages back to the disk; say whether there is more to do."""

@@ -275,6 +275,38 @@ def test_facts_in_segments_are_erased(sealed: SqliteJournal, data: Path) -> None
         sealed.erase(Fact(TOTAL + 2, 9e9, "user-admin", "req-e", FactsErased([TOTAL + 1], "hide it")))
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_is_erased_while_it_moves_does_not_come_back(data: Path, killed: bool) -> None:
+    """A segment that was read before is not adopted, nor left behind by a kill; the next one is written without it."""
+    journal = opened(data)
+    written = journal.seal(1)
+    if killed:
+        journal.close()
+        journal = opened(data)
+    journal.erase(Fact(TOTAL + 1, 9e9, "user-admin", "req-e", FactsErased([1500], "asked for")))
+    assert not list((data / "segments").glob("*.facts"))
+    assert not journal.adopt(written)
+    seal_all(journal)
+    assert journal.read_after(1499, 1)[0].event == Erased("task-1500", "TaskCompleted")
+    assert journal.read_after(1498, 1) == [fact(1499)]
+    assert journal.verify() == TOTAL + 1
+    journal.close()
+
+
+def test_a_segment_written_across_an_erasure_is_not_adopted(data: Path) -> None:
+    """It gets its name after the erasure has looked for such files."""
+    journal = opened(data)
+    written = journal.seal(1)
+    content = (data / "segments" / written.file).read_bytes()
+    journal.erase(Fact(TOTAL + 1, 9e9, "user-admin", "req-e", FactsErased([3], "asked for")))
+    (data / "segments" / written.file).write_bytes(content)
+    assert not journal.adopt(written)
+    assert not (data / "segments" / written.file).exists()
+    assert journal.adopt(journal.seal(1))
+    assert journal.read_after(2, 1)[0].event == Erased("task-3", "TaskCompleted")
+    journal.close()
+
+
 def test_a_backup_has_the_segments(sealed: SqliteJournal, data: Path, tmp_path: Path) -> None:
     """They are copied, checked and restored with the rest, for their user alone."""
     made = back_up(data, tmp_path / "copy", lambda what, share: None)
