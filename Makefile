@@ -42,7 +42,7 @@ check: setup ## format, lint, types, imports, unit tests: under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy examples tools/draw_state_machine.py
+	$(BIN)/mypy examples tools/draw_state_machine.py tools/list_files.py
 	$(BIN)/lint-imports
 	$(PYTEST) tests/unit
 

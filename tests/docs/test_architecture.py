@@ -1,8 +1,9 @@
-"""docs/architecture.md names every folder and module of the packages, and nothing that is not there."""
+"""docs/files.md lists every module of the packages, and the pages name only files that exist."""
 
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -11,17 +12,9 @@ PAGE = DOCS / "architecture.md"
 PACKAGES = ("helix_ray", "actors", "serve_app", "launcher")
 # A folder's docstring speaks for these.
 SPOKEN_FOR = ("__init__.py", "__main__.py")
-HEADING = re.compile(r"^### `([a-z_/]+)/`", re.MULTILINE)
 ENTRY = re.compile(r"^- `([a-z_]+\.(?:py|sql))`: \S", re.MULTILINE)
 PATH = re.compile(r"`([a-z_]+(?:/[a-z_]+)*\.(?:py|sql|md))`")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
-
-
-def documented() -> list[str]:
-    """Return the modules, as the page lists them."""
-    parts = HEADING.split(PAGE.read_text())[1:]
-    sections = zip(parts[::2], parts[1::2], strict=True)
-    return [f"{folder}/{name}" for folder, section in sections for name in ENTRY.findall(section)]
 
 
 def present() -> set[str]:
@@ -31,16 +24,16 @@ def present() -> set[str]:
     return {str(path.relative_to(ROOT)) for path in modules}
 
 
-def test_every_module_is_named_in_its_folder_and_no_name_is_stale() -> None:
-    """The page is the map: what it lacks, or what is gone, would mislead."""
-    named = set(documented())
-    assert (sorted(present() - named), sorted(named - present())) == ([], []), "(not named, not there)"
+def test_the_list_of_files_is_current() -> None:
+    """docs/files.md is what tools/list_files.py writes from the docstrings."""
+    listed = runpy.run_path(str(ROOT / "tools" / "list_files.py"))["page"]()
+    assert (DOCS / "files.md").read_text() == listed, "run: python tools/list_files.py"
 
 
-def test_no_module_is_named_twice() -> None:
-    """One place for each."""
-    names = documented()
-    assert len(set(names)) == len(names)
+def test_every_module_is_listed() -> None:
+    """The list is the map: a module without an entry would be hard to find."""
+    listed = set(ENTRY.findall((DOCS / "files.md").read_text()))
+    assert {Path(name).name for name in present()} - listed == set()
 
 
 def test_files_named_in_the_text_exist() -> None:

@@ -170,7 +170,7 @@ def explain_view(picture: Picture, task: Task) -> dict[str, Any]:
 
 
 def _as_it_stands(picture: Picture, task_class: TaskClass) -> Fleet:
-    """Return the candidates, those closed that the class was kept out of because they are held for others."""
+    """Return the candidates; nodes that are reserved for other tasks and were denied to the class are unschedulable."""
     fleet = candidates(picture, task_class)
     for node_id in picture.liveness.kept_out.get(task_class, ()):
         node = fleet.nodes.get(node_id)

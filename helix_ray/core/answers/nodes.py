@@ -91,7 +91,7 @@ def node_view(picture: Picture, worker: Worker, held_for: Mapping[str, str]) -> 
 
 
 def _allocated(node: Node, picture: Picture) -> dict[str, float]:
-    """Return what tasks hold: short ones queue in lanes, and a lane holds the resources of one."""
+    """Return what our tasks use: short tasks share a slot, which has the resources of one."""
     used: dict[str, float] = {}
     for task_class, count in node.load.items():
         slots = slots_of(count, picture.prefetch(task_class))
