@@ -57,7 +57,7 @@ class Life:
         self._reason: str | None = None
         self._fatal = False
         self._opened = asyncio.Event()
-        # Set as soon as there is anything to say: it lives, or a try has failed.
+        # Set as soon as the first try has ended, either way: callers that came before are answered then.
         self._known = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = False
@@ -99,6 +99,8 @@ class Life:
         return None if self.lives else NotReady("it is stopping" if self._stopped else self._reason)
 
     async def _live(self) -> None:
+        # What is missing (space on the disk, the lock of a predecessor that is still ending) mostly comes within seconds, so
+        # the first tries are close together; later ones must not keep a struggling disk busy.
         pause_s, tries = AGAIN_S_MIN, 1
         while not await self._try_to_open(pause_s):
             if self._fatal:
@@ -140,6 +142,7 @@ class Life:
             try:
                 await work()
             except Exception:
+                # A loop that ended would be missed by nobody: the actor would answer its health check and do nothing.
                 log.exception("%s of %s failed; continuing", getattr(work, "__name__", "a loop"), self._name)
                 await asyncio.sleep(GO_ON_S)
 

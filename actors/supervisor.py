@@ -108,6 +108,7 @@ class Supervisor(LivingActor):
 
     async def _look(self) -> None:
         await asyncio.gather(*(self._look_at(name) for name in self._others))
+        # More often while something is missing: somebody waits for a start, and nobody for a steady state.
         settled = all(self._said[name]["ready"] for name in self._others)
         await asyncio.sleep(LOOK_EVERY_S if settled else FIRST_S)
 
@@ -124,6 +125,7 @@ class Supervisor(LivingActor):
         now = time.monotonic()
         self._heard_at.setdefault(name, now)
         try:
+            # On a thread: the lookup of a name blocks on the GCS, and rate limits are counted on this loop.
             handle = await asyncio.to_thread(names.find, name)
             said: dict[str, Any] = await asyncio.wait_for(handle.health.remote(), HEALTH_S_MAX)
         except (ValueError, ray.exceptions.ActorDiedError):
@@ -152,6 +154,7 @@ class Supervisor(LivingActor):
         try:
             await asyncio.to_thread(roster.make, name, self._settings, self._head)
         except (ray.exceptions.RayError, ValueError) as error:
+            # The next look tries again: the GCS may be restarting, or the name of the dead actor is not free yet.
             log.warning("cannot create %s: %s", name, error)
 
     def _end(self, name: str, pid: int | None, why: str, seconds: float) -> None:

@@ -44,6 +44,7 @@ from helix_ray.ports import Batch, Clock, Journal, Snapshot
 
 log = logging.getLogger(__name__)
 
+# Bounds the memory of a replay, whatever the length of the journal.
 REPLAY_FACTS_PER_READ = 20_000
 # Facts kept in memory for followers (up to twice as many); one that is further behind reads the journal.
 RECENT_FACTS_MAX = 50_000
@@ -135,6 +136,7 @@ class Engine:
         answers: list[Receipt | Rejected] = []
         for order in orders:
             answers.append(self._decide_and_fold(order, now, facts, room))
+            # Checked after an order, so the first one is always carried out and a caller that resends the rest gets on.
             if facts_max is not None and len(facts) >= facts_max:
                 break
         self._keep_refusals(now, facts, room)
@@ -142,7 +144,10 @@ class Engine:
             try:
                 self.journal.append(facts)
             except Exception as error:
+                # Memory is ahead of the disk now. To undo the fold would take an inverse of every kind of fact; to end the
+                # process takes none, and the next one folds what is durable.
                 raise JournalFailed(f"append of {len(facts)} facts failed: {error}") from error
+            # Before the answers: whoever has a receipt must find no replica that still serves the task of before.
             self._announce()
             self._remember(facts)
         return answers
@@ -181,6 +186,7 @@ class Engine:
             self._note(refusal_of_order(order, refused), now)
         if isinstance(decided, Rejected):
             return decided
+        # Asked only here: an order that makes no facts needs no space, and is answered on a full disk as well.
         if decided.events and (refusal := room(vital=order.body.vital)) is not None:
             # Who was heard of was heard of all the same: a full disk loses no worker.
             self._note_signs([sign for sign in decided.signs if isinstance(sign, Heard)], now)

@@ -66,6 +66,7 @@ class SqliteJournal:
             sealing.tidy(self._con, self._tree.folder)
             sealing.remove_drafts(self._tree.folder)
             self.epoch = self._next_epoch(claim.epoch if claim is not None else 0)
+            # Last: a start that fails on the way leaves the claim of the one before as it was.
             self._head_file.start(self._claim())
         except BaseException:
             self._head_file.abandon()
@@ -82,6 +83,8 @@ class SqliteJournal:
             return
         with self._transaction() as con:
             frontier = self._insert(con, facts)
+        # After the commit: HEAD must not claim a fact that a crash could still take back, or the next start would refuse to
+        # serve for a fact that nobody had an answer for.
         self._frontier = frontier
         self._head_file.note(self._claim())
 
@@ -113,12 +116,14 @@ class SqliteJournal:
             erase_rows(con, seqs)
             for sealed in replaced:
                 sealing.adopt(con, sealed)
+            # They contain what is erased, and a start from one of them would have to fold facts without bodies.
             con.execute("DELETE FROM snapshots WHERE seq < ?", (newest,))
         self._frontier = frontier
         self._head_file.note(self._claim())
         sealing.tidy(con, self._tree.folder, seqs)
         while sealing.shrink_some(con):
             pass
+        # The log still has the pages of before: what is erased must leave the disk, not only the tables.
         con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _erased_segments(self, seqs: Sequence[int], by_seq: int) -> list[sealing.Sealed]:
@@ -251,6 +256,7 @@ class SqliteJournal:
         con = self._connection()
         con.execute("BEGIN IMMEDIATE")
         try:
+            # Read under the write lock: a master that was paused since its last commit is fenced off here, however late.
             stored = con.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
             if stored != self.epoch:
                 raise StaleWriter(
@@ -259,6 +265,7 @@ class SqliteJournal:
             yield con
             con.execute("COMMIT")
         except BaseException:
+            # Kinds and authors that this transaction has numbered are rolled back with it.
             self._words.forget()
             # SQLite has rolled back by itself after some errors (a full disk, for one).
             if con.in_transaction:

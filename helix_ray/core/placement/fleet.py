@@ -80,6 +80,7 @@ class Fleet:
         if node is not None:
             self._count(node, -1)
             self._add_total(node, -1)
+            # Heaps may still have entries of it: they are dropped because the node is unschedulable and has a new version.
             node.unschedulable = node.unschedulable or "gone"
             node.mark_dirty()
 
@@ -266,6 +267,7 @@ class Heap:
         log = self._log
         if self._seen == len(log):
             return
+        # Each node once: one that has changed ten times since the last call needs one entry.
         for node in dict.fromkeys(log[self._seen :]):
             if self.newest.get(node) != node.version:
                 entry = self._entry(node)
@@ -280,8 +282,10 @@ class Heap:
         while entries:
             _, _, version, node = entries[0]
             if version != self.newest.get(node):
+                # Superseded by an entry that was pushed later.
                 heappop(entries)
             elif version != node.version:
+                # It has changed since, and only to the worse, or the log would have brought a better entry.
                 entry = self._entry(node)
                 if entry is None:
                     heappop(entries)

@@ -106,6 +106,7 @@ class _Planner:
         """Assign a batch of tasks of one class and level to one node."""
         task_class = queue.task_class
         prefetch = self._fleet.prefetch(task_class)
+        # Partly filled slots first: they take more tasks without any free resource, and within a quota that is used up.
         node = _with_rest(self._begun_nodes(task_class), task_class, prefetch) if prefetch > 1 else None
         if node is not None:
             self._fill(queue, node, prefetch)
@@ -171,6 +172,7 @@ class _Planner:
     def _by_preemption(self, queue: ClassQueue) -> Node | None:
         if self._rules.preempt_level is None or queue.level < self._rules.preempt_level:
             return None
+        # Reservations do not bind a task that may preempt: look again without them before any attempt is stopped.
         with self._reservations.lifted():
             heap = self._heap(queue.task_class)
             node = (heap.best() or self._made_room(queue)) if heap is not None else None
@@ -200,6 +202,7 @@ class _Planner:
             return False
         nodes = fit_together(self._fleet, heap, task_class, wanted)
         if len(nodes) < wanted:
+            # Undone on the same fleet: a trial on a copy would cost a copy of every node for each gang that waits.
             for node in nodes:
                 self._fleet.take(node, task_class, -1)
             return self._blocked(queue, NO_ROOM, wanted - len(nodes))
