@@ -1,11 +1,12 @@
 """What the history says of tasks that have left the master's memory, or why it cannot say it now.
 
-What finished after `retired_through` is memory's to answer for; what the tables do not have yet up to there (a file
-that was lost is made again from the journal) nobody can answer for, and "no such task" would be a lie.
+What finished after `retired_through` is memory's to answer for; what the tables do not have yet up
+to there (a file that was lost is made again from the journal) nobody can answer for, and "no such
+task" would be a lie.
 
-The tables follow the journal, so they are behind it. An end that they have does not change any more, unless somebody
-deletes the task or queues it again: of those the master remembers the newest, and is asked with every answer which
-of them the tables do not know of yet.
+The tables follow the journal, so they are behind it. An end that they have does not change any more, unless
+somebody deletes the task or queues it again: of those the master remembers the newest, and is asked with
+every answer which of them the tables do not know of yet.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class Archive:
     async def recall(
         self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool
     ) -> Recalled | SourceUnavailable:
-        """Return retired tasks as records, with those that failed because of `causes`; `to_run`: whole, to be restored."""
+        """Return retired tasks as records, with those that failed because of `causes`;
+        `to_run`: whole, to be restored."""
         through = self._history.through
         bounds = await self._bounds(task_ids=())
         if isinstance(bounds, SourceUnavailable):
@@ -101,7 +103,8 @@ class Archive:
     async def _page(
         self, question: ListTasks, by: Principal, live: dict[str, Any], without: Sequence[str]
     ) -> dict[str, Any] | SourceUnavailable:
-        """Return a page of both, newest first by submit: a young task may be retired while older ones are not."""
+        """Return a page of both, newest first by submit: a young task may be retired
+        while older ones are not."""
         end, through, scope = question.offset + question.limit, live["retired_through"], task_scope(by)
         asked = question, scope, through
         seqs = await self._on_thread(self._history.seqs, *asked, end, without)

@@ -1,4 +1,5 @@
-"""Brings the actors up, all at once, and down again in order. Safe to call where some or all are there already."""
+"""Brings the actors up, all at once, and down again in order. Safe to call where some
+or all are there already."""
 
 from __future__ import annotations
 
@@ -50,16 +51,17 @@ def start(
     say: Callable[[str], None] = log.info,
     nodes_come: Callable[[], None] = lambda: None,
 ) -> str | None:
-    """Start what actors/roster.py lists, all at once, and wait for it and for workers of the nodes; Ray must be connected.
+    """Start what actors/roster.py lists, all at once, and wait for it and for workers of the
+    nodes; Ray must be connected.
 
-    `head` is the Ray node whose machine has the data directory; the calling process's own where it is not given.
-    `all_nodes` waits for the workers of all nodes that are alive now; where nodes come and go, one that does not get
-    ready must not keep the rest from serving; `nodes_come` returns when all that are expected are there. `say` gets a
-    sentence about each thing that is waited for, and why.
+    `head` is the Ray node whose machine has the data directory; the calling process's own where it is not
+    given. `all_nodes` waits for the workers of all nodes that are alive now; where nodes come and go, one
+    that does not get ready must not keep the rest from serving; `nodes_come` returns when all that are
+    expected are there. `say` gets a sentence about each thing that is waited for, and why.
 
-    Returns the administrator's password when it was made here, to be shown once; None when it was given or the
-    administrator exists. Raises BadPassword, TimeoutError with what is missing where nobody says why, or Fatal when it
-    never will be there.
+    Returns the administrator's password when it was made here, to be shown once; None when it was given or
+    the administrator exists. Raises BadPassword, TimeoutError with what is missing where nobody says why, or
+    Fatal when it never will be there.
     """
     given = first_password(settings)
     # What actors get is kept by the cluster, so the password stays out.
@@ -116,7 +118,8 @@ class Watch:
         self._stopped = StoppedWatch(settings.stopped_s_max)
 
     def look(self) -> None:
-        """Make the supervisor where Ray has none, end one that hangs; raises Fatal with a reason that ends everything."""
+        """Make the supervisor where Ray has none, end one that hangs; raises Fatal with
+        a reason that ends everything."""
         try:
             said = self._ask(names.find(names.SUPERVISOR))
         except (ValueError, ray.exceptions.ActorDiedError):
@@ -173,9 +176,11 @@ async def _make_admin(plane: RayControlPlane, given: str | None) -> str | None:
 
 
 def stop() -> None:
-    """End the actors: workers first, the master last, so that what they still report is kept. Workers end side by side.
+    """End the actors: workers first, the master last, so that what they still report is kept.
+    Workers end side by side.
 
-    The supervisor ends looking before all, and its process after all: requests under way need their rate limits.
+    The supervisor ends looking before all, and its process after all: requests under
+    way need their rate limits.
     """
     prefix = names.node_worker("")
     found = [

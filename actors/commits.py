@@ -1,7 +1,8 @@
-"""What the master does in a turn of its loop: one commit, of what callers ordered or of what the followers did.
+"""What the master does in a turn of its loop: one commit, of what callers ordered or
+of what the followers did.
 
-Each is bounded twice: by the weight of its orders, which is known before, and by the facts that they make, which decide
-tells. What a commit has no room for waits for the next turn, with turns for others in between.
+Each is bounded twice: by the weight of its orders, which is known before, and by the facts that they make,
+which decide tells. What a commit has no room for waits for the next turn, with turns for others in between.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ FACTS_PER_REACTION = 100_000
 
 
 class Commits:
-    """Orders on their way into the journal. Nothing here waits, and nothing is carried out but by `commit` and `react`."""
+    """Orders on their way into the journal. Nothing here waits, and nothing is carried out
+    but by `commit` and `react`."""
 
     def __init__(self, engine: Engine, followers: Sequence[Follower], ran: Callable[[str], None]) -> None:
         """`ran` is told the kind of each order that is carried out."""
@@ -52,7 +54,8 @@ class Commits:
             self._inbox.answer(calls, self._execute([order for call in calls for order in call.left()]))
 
     def react(self) -> bool:
-        """Carry out what the followers order, as much as one commit may have; say whether they may have more to do at once."""
+        """Carry out what the followers order, as much as one commit may have; say whether they may have
+        more to do at once."""
         if not self._ordered:
             self._look()
         if not self._ordered:

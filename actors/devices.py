@@ -1,4 +1,5 @@
-"""The real NVIDIA devices of this host, as their driver (NVML) describes them; nothing where there is no driver."""
+"""The real NVIDIA devices of this host, as their driver (NVML) describes them; nothing
+where there is no driver."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class Devices:
             self._handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
 
     def read(self) -> list[dict[str, Any]]:
-        """Return index, kind, name, utilization (percent) and memory (MiB) of each; what a driver refuses is None."""
+        """Return index, kind, name, utilization (percent) and memory (MiB) of each; what
+        a driver refuses is None."""
         return [_describe(index, handle) for index, handle in enumerate(self._handles)]
 
 

@@ -1,4 +1,5 @@
-"""An executor as a Ray actor: a warm process that holds CPUs, GPUs or NPUs, so that Ray enforces what we place.
+"""An executor as a Ray actor: a warm process that holds CPUs, GPUs or NPUs, so that
+Ray enforces what we place.
 
 It is not detached: it ends with the node worker that made it, which also owns the socket it serves.
 """

@@ -81,7 +81,8 @@ class ExecutorHost:
         self._folder: Path | None = None
 
     async def listen(self) -> None:
-        """Open the socket; safe to call twice. Raises OSError, and leaves nothing then that the next call does not clear."""
+        """Open the socket; safe to call twice. Raises OSError, and leaves nothing then that the
+        next call does not clear."""
         if self._server is None:
             prefix = f"helix-{self._node_id[:12]}-"
             for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
@@ -93,7 +94,8 @@ class ExecutorHost:
             self._server = await asyncio.start_unix_server(self._serve, self._path, limit=RECEIVE_BYTES)
 
     def start(self, slot_id: str, demand: Demand) -> None:
-        """Ask Ray for an executor that holds the demand on this node; `ready` is called when it has connected."""
+        """Ask Ray for an executor that holds the demand on this node; `ready` is
+        called when it has connected."""
         cpus = dict(demand).get("cpu", 0.0)
         actor = _EXECUTOR.options(**_options(demand, self._node_id)).remote()
         self._links[slot_id] = _Link(actor)

@@ -1,7 +1,8 @@
-"""The control plane as this cluster's own processes hold it: HTTP replicas, node workers, the historian, the supervisor.
+"""The control plane as this cluster's own processes hold it: HTTP replicas, node
+workers, the historian, the supervisor.
 
-It is the plane that every caller has (helix_ray/plane) over Ray's links. What is added is the system's own: whether all
-that requests need is there, and the turns of this process's event loop, which the master is told.
+It is the plane that every caller has (helix_ray/plane) over Ray's links. What is added is the system's own:
+whether all that requests need is there, and the turns of this process's event loop, which the master is told.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ class RayControlPlane(Plane):
     """ports.ControlPlane over Ray; make it on the event loop that uses it."""
 
     def __init__(self, *, process: str = "", cached: bool = False) -> None:
-        """`process` names the kind of process whose turns are told to the master; without it none are measured.
-        `cached` keeps tasks that were read, and answers from them while they are known to be current."""
+        """`process` names the kind of process whose turns are told to the master; without it
+        none are measured. `cached` keeps tasks that were read, and answers from them while they
+        are known to be current."""
         self._meter = TurnMeter(process) if process else None
         super().__init__(RayLinks(), cached=cached, linked=self._measure)
         self._readings = Readings(lambda: self.query(ListWorkers(), SYSTEM))

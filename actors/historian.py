@@ -1,10 +1,11 @@
-"""Follows the journal into the DuckDB history, answers for what has left memory, and lets finished tasks leave it.
+"""Follows the journal into the DuckDB history, answers for what has left memory, and
+lets finished tasks leave it.
 
-Effect, then cursor: the history's file holds facts and cursor in one transaction, and tasks are retired only up to
-what it holds. Deleting the file loses nothing that a restart does not rebuild from the journal.
+Effect, then cursor: the history's file holds facts and cursor in one transaction, and tasks are retired only
+up to what it holds. Deleting the file loses nothing that a restart does not rebuild from the journal.
 
-DuckDB is loaded by the opening, not by this module: Ray loads an actor's class in every process that finds the actor by
-its name, and those have no use for 13 MiB of it.
+DuckDB is loaded by the opening, not by this module: Ray loads an actor's class in every process that finds
+the actor by its name, and those have no use for 13 MiB of it.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ class Historian(LivingActor):
     async def read_log(
         self, task_id: str, attempt: int, offset: int, limit_bytes: int
     ) -> dict[str, Any] | None:
-        """Return a piece of the log that a node of this machine, gone since, has left; None where there is none."""
+        """Return a piece of the log that a node of this machine, gone since, has left;
+        None where there is none."""
         if not log_path(str(self._log_dir), task_id, attempt).exists():
             return None
         piece = await asyncio.to_thread(read_piece, self._log_dir, task_id, attempt, offset, limit_bytes)
@@ -124,7 +126,8 @@ class Historian(LivingActor):
         return piece
 
     async def _on_file(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Call the history on a thread; one that turns out to be damaged is set aside, and a next life makes it again."""
+        """Call the history on a thread; one that turns out to be damaged is set aside, and a
+        next life makes it again."""
         import duckdb
 
         from helix_ray.views.file import says_damaged

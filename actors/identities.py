@@ -1,8 +1,8 @@
 """Which node goes by which worker id: a name belongs to one live node at a time.
 
-A host whose raylet was killed is back as another Ray node before Ray has declared the old one dead. The new one
-waits and takes the name over. When both are still alive after HELD_S_MAX, two hosts were given the same name: the
-later one gets an id of its own and keeps it, so neither changes its id again while it lives.
+A host whose raylet was killed is back as another Ray node before Ray has declared the old one dead. The new
+one waits and takes the name over. When both are still alive after HELD_S_MAX, two hosts were given the same
+name: the later one gets an id of its own and keeps it, so neither changes its id again while it lives.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Identities:
     ) -> dict[str, str]:
         """Return the worker ids of the live nodes, those left out that have to wait for their name.
 
-        `labels` has every live node's name or None, `registered` the worker ids that the control plane knows, by
-        node: whoever asks may be new, and must not take from a node what it has.
+        `labels` has every live node's name or None, `registered` the worker ids that the control plane knows,
+        by node: whoever asks may be new, and must not take from a node what it has.
         """
         self._ids = {node: given for node, given in self._ids.items() if node in labels}
         self._ids.update({node: known for node, known in registered.items() if node in labels})

@@ -1,8 +1,9 @@
 """Orders that wait for a commit, and which of them go into the next one.
 
-A commit is bounded by weight (helix_ray/core/weight.py), not by the number of orders: one heavy call, and light ones, which
-do not wait behind other heavy calls. A commit that has made enough facts ends before all of its orders are carried out.
-So that neither kind waits for ever, they take turns in going first; what a commit left is the first of its kind.
+A commit is bounded by weight (helix_ray/core/weight.py), not by the number of orders: one heavy call, and
+light ones, which do not wait behind other heavy calls. A commit that has made enough facts ends before all of
+its orders are carried out. So that neither kind waits for ever, they take turns in going first; what a commit
+left is the first of its kind.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ Answers = list[Receipt | Rejected]
 
 @dataclass(slots=True)
 class Call:
-    """Orders that came in one message, and who waits for their answers; `answers` are those of the first orders."""
+    """Orders that came in one message, and who waits for their answers; `answers` are
+    those of the first orders."""
 
     orders: Sequence[Order]
     future: asyncio.Future[Answers]

@@ -66,11 +66,13 @@ class Keeping:
         return self._room.refusal(vital=vital)
 
     def reopened(self) -> SqliteJournal | None:
-        """Open the journal whole where it is open for reading and there is room; blocks for as long as a start does."""
+        """Open the journal whole where it is open for reading and there is room; blocks for as
+        long as a start does."""
         reading = self.journal
         if not isinstance(reading, ReadingJournal) or self._room.look() is not None:
             return None
-        # SQLite shares what it knows of a file in a process: a log's index that is mapped read-only would stay so.
+        # SQLite shares what it knows of a file in a process: a log's index that is mapped
+        # read-only would stay so.
         reading.close()
         try:
             return self._whole()

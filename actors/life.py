@@ -1,7 +1,9 @@
-"""The life of a system actor: it begins by itself, in every start, and opens what it needs however often that takes.
+"""The life of a system actor: it begins by itself, in every start, and opens what it
+needs however often that takes.
 
-To Ray a constructor that raises is final, and nobody is told that an actor was started again. So a constructor here
-touches no file and no network, and has the actor call its own `begin` (LivingActor). That opens what the actor needs:
+To Ray a constructor that raises is final, and nobody is told that an actor was started again. So a
+constructor here touches no file and no network, and has the actor call its own `begin` (LivingActor). That
+opens what the actor needs:
 
     beginning --> living             `open` returned: the loops run, calls are answered
         |  ^
@@ -26,7 +28,8 @@ from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
 
-# Between two tries to open. The longest is well below what a client is ready to wait for after the cause is gone.
+# Between two tries to open. The longest is well below what a client is ready to wait for after
+# the cause is gone.
 AGAIN_S_MIN = 0.2
 AGAIN_S_MAX = 3.0
 # A loop that failed goes on after this long.
@@ -43,14 +46,16 @@ Work = Callable[[], Awaitable[None]]
 
 
 class Fatal(Exception):
-    """What keeps an actor from living will not go away by itself; the message says what it is and what to do."""
+    """What keeps an actor from living will not go away by itself; the message says what it
+    is and what to do."""
 
 
 class Life:
     """One life; make it anywhere, begin it on the event loop that it is to run on."""
 
     def __init__(self, name: str, open_: Work, loops: Sequence[Work] = ()) -> None:
-        """`open_` may be called many times and must leave nothing open when it raises; `loops` run after it, for ever."""
+        """`open_` may be called many times and must leave nothing open when it raises; `loops`
+        run after it, for ever."""
         self._name = name
         self._open = open_
         self._works = loops
@@ -89,7 +94,8 @@ class Life:
         return self._fatal
 
     async def not_ready(self, wait_s: float) -> NotReady | None:
-        """Return None as soon as it lives; else why it does not, waiting up to `wait_s` for the end of its first try."""
+        """Return None as soon as it lives; else why it does not, waiting up to `wait_s` for the
+        end of its first try."""
         if not self._opened.is_set() and self._reason is None and not self._stopped:
             try:
                 async with asyncio.timeout(wait_s):
@@ -99,8 +105,9 @@ class Life:
         return None if self.lives else NotReady("it is stopping" if self._stopped else self._reason)
 
     async def _live(self) -> None:
-        # What is missing (space on the disk, the lock of a predecessor that is still ending) mostly comes within seconds, so
-        # the first tries are close together; later ones must not keep a struggling disk busy.
+        # What is missing (space on the disk, the lock of a predecessor that is still ending)
+        # mostly comes within seconds, so the first tries are close together; later ones must not
+        # keep a struggling disk busy.
         pause_s, tries = AGAIN_S_MIN, 1
         while not await self._try_to_open(pause_s):
             if self._fatal:
@@ -142,7 +149,8 @@ class Life:
             try:
                 await work()
             except Exception:
-                # A loop that ended would be missed by nobody: the actor would answer its health check and do nothing.
+                # A loop that ended would be missed by nobody: the actor would answer its health
+                # check and do nothing.
                 log.exception("%s of %s failed; continuing", getattr(work, "__name__", "a loop"), self._name)
                 await asyncio.sleep(GO_ON_S)
 
@@ -187,7 +195,8 @@ def reason_of(error: BaseException) -> str:
 
 
 def _call_from_thread(me: Any) -> None:
-    """Call `begin` until it was taken: the event loop does not run yet, and Ray does not know yet that the actor lives."""
+    """Call `begin` until it was taken: the event loop does not run yet, and Ray does not know
+    yet that the actor lives."""
     taken = threading.Event()
 
     def call() -> None:

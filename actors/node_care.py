@@ -1,7 +1,7 @@
 """Keeps one node worker on every live node, and tells the control plane of nodes that are gone.
 
-Every look at a node carries what Ray has free there: one question to Ray a second for the whole cluster, where each
-node asking for itself would get the figures of all.
+Every look at a node carries what Ray has free there: one question to Ray a second for the whole cluster,
+where each node asking for itself would get the figures of all.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ def _free_by_node() -> dict[str, dict[str, float]]:
 
 
 def in_our_names(amounts: dict[str, float]) -> dict[str, float]:
-    """Return Ray's resources as tasks ask for them: cpu, memory_mb (whole MiB), gpu, npu, and custom names as they are."""
+    """Return Ray's resources as tasks ask for them: cpu, memory_mb (whole MiB), gpu, npu, and
+    custom names as they are."""
     resources = {"cpu": 0.0, "memory_mb": float(int(amounts.get("memory", 0.0) // BYTES_PER_MB))}
     resources |= {"gpu": 0.0, "npu": 0.0}
     resources |= {OURS.get(n, n): amount for n, amount in amounts.items() if not n.startswith(NOT_RESOURCES)}

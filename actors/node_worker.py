@@ -1,7 +1,8 @@
 """A node's worker: leases attempts from the control plane, has executors run them, reports what came of it.
 
-Assignments are state, not calls: the worker asks for what it holds since the last answer, so a lost answer or a
-master that starts again costs nothing. Reports go out as orders and are repeated until they are acknowledged.
+Assignments are state, not calls: the worker asks for what it holds since the last answer, so a
+lost answer or a master that starts again costs nothing. Reports go out as orders and are
+repeated until they are acknowledged.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ AGAIN_S = 0.2
 # An attempt that was told to stop, or whose time is over, may take this long before its executor is killed.
 STOP_GRACE_S = 5.0
 CHECK_EVERY_S = 0.25
-# Ray gives the resources of an executor to whoever asked first; after this long its tasks go back to the queue.
+# Ray gives the resources of an executor to whoever asked first; after this long its tasks go
+# back to the queue.
 EXECUTOR_START_S_MAX = 60.0
 SWEEP_EVERY_S = 3600.0
 DEFAULT_DEMAND = (("cpu", 1.0),)
@@ -235,7 +237,8 @@ class NodeWorker(LivingActor):
                 del self._outgoing[:taken]
 
     async def _report_one_by_one(self, reports: Sequence[AttemptReport]) -> None:
-        """Report again what was refused together, and in place of what is refused by itself that its attempt failed."""
+        """Report again what was refused together, and in place of what is refused by
+        itself that its attempt failed."""
         for report in reports:
             told: AttemptReport | None = report
             while told is not None:
@@ -279,7 +282,8 @@ class NodeWorker(LivingActor):
             self._unstick(now)
 
     def _unstick(self, now: float) -> None:
-        """Give back what waits behind attempts that run for longer than was thought, and say which these are."""
+        """Give back what waits behind attempts that run for longer than was thought,
+        and say which these are."""
         stuck = self._dispatch.stuck(now)
         for item, ran_s in stuck.outlasting:
             self._report(AttemptReport(*item.key, "outlasted", duration_s=ran_s))
@@ -292,7 +296,8 @@ class NodeWorker(LivingActor):
             self._report(AttemptReport(*item.key, "returned"))
 
     def _cut_off(self) -> None:
-        """End all that runs here, and be another worker's life from now on: what it held was given to others."""
+        """End all that runs here, and be another worker's life from now on: what it
+        held was given to others."""
         log.error(
             "no contact with the master for %g s: stopping everything that runs here",
             self._settings.node_fence_s,

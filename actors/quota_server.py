@@ -1,8 +1,10 @@
-"""The one place where rate limits are counted: core/limits.QuotaServer with a life and a file, in the supervisor's process.
+"""The one place where rate limits are counted: core/limits.QuotaServer with a life and a
+file, in the supervisor's process.
 
-Every grant is in a small SQLite file before it is answered, so a killed quota server forgets nothing. The file is not
-the journal: it survives a crash of the process, and a power loss costs at most the last moments (synchronous=OFF).
-While it cannot be written, counting goes on in memory (actors/uses.py): a full disk is no reason to refuse a request.
+Every grant is in a small SQLite file before it is answered, so a killed quota server forgets nothing. The
+file is not the journal: it survives a crash of the process, and a power loss costs at most the last moments
+(synchronous=OFF). While it cannot be written, counting goes on in memory (actors/uses.py): a full disk is no
+reason to refuse a request.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ RESEND_S = 4.0
 
 
 class QuotaService:
-    """Grants token leases to API replicas. It starts on its own: if its file cannot be opened, the supervisor works anyway."""
+    """Grants token leases to API replicas. It starts on its own: if its file cannot be
+    opened, the supervisor works anyway."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -44,7 +47,8 @@ class QuotaService:
         return None if self._life.lives else self._life.reason or STARTING
 
     async def _opening(self) -> None:
-        """Take the counts from the file; one that is damaged is set aside, and one that cannot be written is waited for."""
+        """Take the counts from the file; one that is damaged is set aside, and one that cannot
+        be written is waited for."""
         self._store = UseStore(self._settings.data_dir / FILE_NAME)
         rows = await asyncio.to_thread(self._store.load)
         self._quota_server = QuotaServer(self._settings.rate_limits())
@@ -53,7 +57,8 @@ class QuotaService:
         self._save()
 
     async def grant(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> list[TokenLease] | NotReady:
-        """Take back what was not spent and grant leases; they are saved before this returns, where they can be."""
+        """Take back what was not spent and grant leases; they are saved before this
+        returns, where they can be."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
         now = time.time()
@@ -84,7 +89,8 @@ class QuotaServerLink:
     async def __call__(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> Sequence[TokenLease]:
         """Ask until the quota server answers, for RESEND_S at most; asking twice counts more, never less.
 
-        What is given back goes out once only. Raises Away, CallFailed or QuotaServerAway when it does not come back.
+        What is given back goes out once only. Raises Away, CallFailed or QuotaServerAway when
+        it does not come back.
         """
         left = list(backs)
 

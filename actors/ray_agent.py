@@ -1,7 +1,8 @@
-"""Ray's agent of a node, without the dashboard's modules: nothing here asks them, and they are 25 MiB on every node.
+"""Ray's agent of a node, without the dashboard's modules: nothing here asks them, and they are
+25 MiB on every node.
 
-The raylet wants an agent and starts `python -m actors.ray_agent .../ray/dashboard/agent.py FLAGS` (actors/ray_seams.py);
-what runs is Ray's own program, as it is where no module can be loaded.
+The raylet wants an agent and starts `python -m actors.ray_agent .../ray/dashboard/agent.py FLAGS`
+(actors/ray_seams.py); what runs is Ray's own program, as it is where no module can be loaded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What we use of Ray that is not its public API: processes of a node, free resources by node, and its NVML binding."""
+"""What we use of Ray that is not its public API: processes of a node, free resources by
+node, and its NVML binding."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ SEAMS = (AGENT_COMMAND, API_SERVER, LACKS_DASHBOARD, NODE, NODE_LIVES, NODE_END,
 
 
 def start_node(params: dict[str, Any], *, head: bool) -> Node:
-    """Start the processes of one Ray node, children of this process that ask the kernel for their end with ours.
+    """Start the processes of one Ray node, children of this process that ask the kernel
+    for their end with ours.
 
     It is what `ray start` and ray.cluster_utils are made of, and knows every process that it starts.
     """
@@ -65,7 +67,8 @@ def end_node(node: Node) -> None:
 
 
 def _without_dashboard() -> None:
-    """Have Ray start as it does where the dashboard's packages are not installed: no API server, agents that serve nothing.
+    """Have Ray start as it does where the dashboard's packages are not installed: no API
+    server, agents that serve nothing.
 
     Nothing here asks them, and the API server alone costs 70 MiB and most of a second of CPU.
     """
@@ -95,7 +98,8 @@ def leave_out_agent_modules() -> None:
 
 
 def free_by_node() -> dict[str, dict[str, float]]:
-    """Return what Ray has not given out, by node id and Ray's resource names; one question for the whole cluster."""
+    """Return what Ray has not given out, by node id and Ray's resource names; one
+    question for the whole cluster."""
     free: dict[str, dict[str, float]] = FREE.find()()
     return free
 

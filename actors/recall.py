@@ -1,4 +1,5 @@
-"""Tasks that have left memory as records, for orders about them: what the history has, and from the journal what it left out."""
+"""Tasks that have left memory as records, for orders about them: what the history has, and from the
+journal what it left out."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ class ResultShelf:
         self._bytes = 0
 
     def shelve(self, key: Key, result: dict[str, Any]) -> dict[str, Any]:
-        """Return the result itself when it is small, else what says where it is; raise ValueError for one that no answer
-        could show."""
+        """Return the result itself when it is small, else what says where it is; raise ValueError for one
+        that no answer could show."""
         size = plain_bytes(result)
         if size is None:
             found = fault(result["value"], "result") if "value" in result else fault(result)
@@ -104,7 +104,8 @@ def _untakeable(item: Finished, duration_s: float, problem: Exception) -> Attemp
 
 
 def refused(report: AttemptReport, why: Rejected) -> AttemptReport | None:
-    """Return what is reported in place of a report that was refused: its attempt has failed. None: it need not be known.
+    """Return what is reported in place of a report that was refused: its attempt has failed. None:
+    it need not be known.
 
     A lone attempt that nobody reports on would be running for ever.
     """

@@ -1,4 +1,5 @@
-"""What must live on the head, and how each is made: the supervisor sees to the others, whoever started all sees to it.
+"""What must live on the head, and how each is made: the supervisor sees to the others, whoever
+started all sees to it.
 
 Classes are imported where one is made: the supervisor needs no DuckDB as long as the historian lives.
 """
@@ -44,7 +45,8 @@ def make(name: str, settings: Settings, head: str, *, first: bool = False) -> An
 
 
 def end(name: str, pid: int) -> bool:
-    """Kill the process of one of these actors on this host, for Ray to start it again; say whether it was there.
+    """Kill the process of one of these actors on this host, for Ray to start it again;
+    say whether it was there.
 
     Whoever asks may be on another host than the actor, where the process id is somebody else's or nobody's.
     """

@@ -1,4 +1,5 @@
-"""Old facts move to segments while the master serves: written on a thread, taken out of the file some at a time.
+"""Old facts move to segments while the master serves: written on a thread, taken out of the
+file some at a time.
 
 helix_ray/journal/sealing.py says in which steps, and what a kill leaves.
 """
@@ -33,7 +34,8 @@ class Sealer:
         self._not_before = 0.0
 
     async def move_if_due(self) -> None:
-        """Move all that is due, oldest first, and give back the room; what fails is logged and tried again later."""
+        """Move all that is due, oldest first, and give back the room; what fails is
+        logged and tried again later."""
         if time.monotonic() < self._not_before:
             return
         try:

@@ -1,7 +1,8 @@
 """Seams: names inside other packages that we use or replace although they are not theirs to promise.
 
-Every such name stands in a file called *_seams.py (tests/unit/test_seams.py looks for others), as a Seam that says what
-is expected of it. A release that moves one is met at the start, with one sentence, and not by serving wrongly.
+Every such name stands in a file called *_seams.py (tests/unit/test_seams.py looks for others), as a
+Seam that says what is expected of it. A release that moves one is met at the start, with one sentence,
+and not by serving wrongly.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ class SeamMoved(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """`place` is a module and `name` a dotted name in it; `parameters` are those of a callable, in order, self left out.
+    """`place` is a module and `name` a dotted name in it; `parameters` are those of a callable,
+    in order, self left out.
 
-    A seam without parameters is a value, or a callable that is only passed on. `attributes` are those that the
-    constructor of a class must set.
+    A seam without parameters is a value, or a callable that is only passed on. `attributes` are those that
+    the constructor of a class must set.
     """
 
     package: str

@@ -1,7 +1,9 @@
-"""Snapshots of a large state without stopping its owner: a child process, forked at one moment, has the state as it was then.
+"""Snapshots of a large state without stopping its owner: a child process, forked at one moment, has the
+state as it was then.
 
-The child turns it into bytes and dies; the parent only puts them into the journal. The child holds nothing that others
-would wait for: it closes no socket and writes to no file but the one in memory, and it dies with its parent.
+The child turns it into bytes and dies; the parent only puts them into the journal. The child holds
+nothing that others would wait for: it closes no socket and writes to no file but the one in memory, and
+it dies with its parent.
 """
 
 from __future__ import annotations
@@ -79,7 +81,8 @@ class Snapshotter:
 
 
 def _dump_and_die(engine: Engine, file: int) -> None:
-    """In the child: write the packed state, its length last, and end without any clean-up of the parent's things."""
+    """In the child: write the packed state, its length last, and end without any
+    clean-up of the parent's things."""
     code = 1
     try:
         gc.disable()

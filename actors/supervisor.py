@@ -1,15 +1,15 @@
 """The supervisor: the one who knows what must live, sees that it does, and makes again what Ray has given up.
 
-Ray starts an actor again whose process ended. What it does not: an actor whose constructor raised, or that somebody
-ended for good, stays dead (its name is gone then), and one that hangs, hangs. The supervisor asks each of
-actors/roster.py for its health once a second and keeps what they said; node workers are in actors/node_care.py. It is
-watched in turn by whoever started it (actors/boot.py: Watch).
+Ray starts an actor again whose process ended. What it does not: an actor whose constructor raised, or that
+somebody ended for good, stays dead (its name is gone then), and one that hangs, hangs. The supervisor asks
+each of actors/roster.py for its health once a second and keeps what they said; node workers are in
+actors/node_care.py. It is watched in turn by whoever started it (actors/boot.py: Watch).
 
-One that is silent may be busy, on a machine that is, so it has a minute; one that is stopped is not, and has seconds
-(actors/stopped.py).
+One that is silent may be busy, on a machine that is, so it has a minute; one that is stopped is
+not, and has seconds (actors/stopped.py).
 
-Rate limits are counted in the same process (actors/quota_server.py): looking is waiting, so a process of its own would cost
-50 MiB and gain nothing. Neither needs the other's opening.
+Rate limits are counted in the same process (actors/quota_server.py): looking is waiting, so a process of its
+own would cost 50 MiB and gain nothing. Neither needs the other's opening.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 
 FIRST_S = 0.1
 HEALTH_S_MAX = 2.0
-# One that answers nothing for so long hangs: no turn of any loop takes as long, and a stall of some seconds kills nobody.
+# One that answers nothing for so long hangs: no turn of any loop takes as long, and a stall of
+# some seconds kills nobody.
 HUNG_S_MAX = 60.0
 
 
@@ -54,7 +55,8 @@ class Supervisor(LivingActor):
         super().__init__()
 
     async def opening(self) -> None:
-        """Make the way to the master, and load what node workers are made of: only this process makes them."""
+        """Make the way to the master, and load what node workers are made of:
+        only this process makes them."""
         from actors.node_care import NodeCare
 
         self._care = NodeCare(self._settings, RayControlPlane(process="supervisor"))
@@ -77,8 +79,8 @@ class Supervisor(LivingActor):
         return self._quota_service.hindrance()
 
     async def status(self) -> dict[str, Any]:
-        """Return why parts are missing, in the words of /readyz; a reason that ends everything, or None; which nodes have workers, and why
-        others wait for theirs."""
+        """Return why parts are missing, in the words of /readyz; a reason that ends everything, or None;
+        which nodes have workers, and why others wait for theirs."""
         lives = self._life.lives
         missing = {
             roster.PARTS[name]: said["reason"]
@@ -98,7 +100,8 @@ class Supervisor(LivingActor):
         }
 
     async def stop(self) -> None:
-        """End looking; what it looked after stays, and rate limits are counted as long as the process lives."""
+        """End looking; what it looked after stays, and rate limits are counted as
+        long as the process lives."""
         lived = self._life.lives
         self._life.stop()
         if lived:
@@ -154,7 +157,8 @@ class Supervisor(LivingActor):
         try:
             await asyncio.to_thread(roster.make, name, self._settings, self._head)
         except (ray.exceptions.RayError, ValueError) as error:
-            # The next look tries again: the GCS may be restarting, or the name of the dead actor is not free yet.
+            # The next look tries again: the GCS may be restarting, or the name of the dead actor
+            # is not free yet.
             log.warning("cannot create %s: %s", name, error)
 
     def _end(self, name: str, pid: int | None, why: str, seconds: float) -> None:

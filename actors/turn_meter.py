@@ -1,7 +1,8 @@
-"""Measures the turns of an event loop: a beat asks to be woken every BEAT_S, and what it is late by is a turn.
+"""Measures the turns of an event loop: a beat asks to be woken every BEAT_S, and what it is
+late by is a turn.
 
-A turn here is the time for which nothing else got its turn, whatever ran: one long call, or many short ones that were all
-ready at once. Five such beats a process cost less than a thousandth of a core.
+A turn here is the time for which nothing else got its turn, whatever ran: one long call, or many short ones
+that were all ready at once. Five such beats a process cost less than a thousandth of a core.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ class NodeUsage:
         return tuple((self._external_usage.amounts(time.monotonic()) or {}).items())
 
     async def read(self) -> dict[str, Any]:
-        """Return cpu_usage (percent), memory_usage and memory_total (MiB), and where known: foreign, devices."""
+        """Return cpu_usage (percent), memory_usage and memory_total (MiB),
+        and where known: foreign, devices."""
         memory = psutil.virtual_memory()
         usage: dict[str, Any] = {
             "cpu_usage": psutil.cpu_percent(None),

@@ -1,7 +1,8 @@
-"""The file of the rate limits' counts. Counting goes on in memory while it cannot be written, and nobody waits for it.
+"""The file of the rate limits' counts. Counting goes on in memory while it cannot be written,
+and nobody waits for it.
 
-What could not be saved is saved as soon as that works again; how that changes is said in the log, once each time.
-A file that is damaged is set aside and begun anew: the counts are worth less than an answer.
+What could not be saved is saved as soon as that works again; how that changes is said in the log, once each
+time. A file that is damaged is set aside and begun anew: the counts are worth less than an answer.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ AGAIN_S = 1.0
 # For another program that has the file open; requests wait behind it.
 BUSY_WAIT_S = 0.05
 
-_MAKE = "CREATE TABLE IF NOT EXISTS uses (key TEXT, stamp REAL, units INTEGER, PRIMARY KEY (key, stamp)) WITHOUT ROWID"
+_MAKE = (
+    "CREATE TABLE IF NOT EXISTS uses (key TEXT, stamp REAL, units INTEGER, PRIMARY KEY (key, "
+    "stamp)) WITHOUT ROWID"
+)
 _KEEP = "INSERT INTO uses VALUES (?, ?, ?) ON CONFLICT (key, stamp) DO UPDATE SET units = excluded.units"
 
 
@@ -57,7 +61,8 @@ class UseStore:
         return []
 
     def save(self, rows: Sequence[UsageRow], before: float | None = None) -> None:
-        """Save rows (no units: not any more), and forget those before an epoch second. Never raises for the file's sake."""
+        """Save rows (no units: not any more), and forget those before an epoch second. Never
+        raises for the file's sake."""
         self._owed.update({(row.key, row.stamp): row.units for row in rows})
         if before is not None:
             self._before = before

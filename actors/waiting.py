@@ -17,7 +17,8 @@ SAY_S_MAX = 300.0
 
 
 class Waiting:
-    """What one wait of a start is for. Its cause may pass, like a full disk: to end would leave that to others."""
+    """What one wait of a start is for. Its cause may pass, like a full disk: to end
+    would leave that to others."""
 
     def __init__(self, say: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic) -> None:
         """`say` gets a sentence for each reason, and now and then one for all that is still missing."""

@@ -1,4 +1,5 @@
-"""Copies of a data directory that can be trusted: made while the server runs, checked before they are called good.
+"""Copies of a data directory that can be trusted: made while the server runs, checked
+before they are called good.
 
 A backup is a folder with
 
@@ -8,11 +9,12 @@ A backup is a folder with
     *.key            the keys that verify it and go on: signatures of HEAD and snapshots, tokens
     backup.json      seq, hash and epoch; written last
 
-History, rate limits and locks are derived or of the moment; outputs of attempts and large results are not part of it.
+History, rate limits and locks are derived or of the moment; outputs of attempts and large results
+are not part of it.
 
-It is made in `.NAME.partial` beside its place and gets its name when every row's hash has been checked, so a copy that was
-cut short has no name that anybody would take for a backup. A restore puts HEAD in place first and the journal last: what was cut
-short there is refused by the start.
+It is made in `.NAME.partial` beside its place and gets its name when every row's hash has been checked, so a
+copy that was cut short has no name that anybody would take for a backup. A restore puts HEAD in place first
+and the journal last: what was cut short there is refused by the start.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ class Manifest:
 
 
 def back_up(data_dir: Path, target: Path, progress: Progress) -> Manifest:
-    """Copy a data directory, in use or not, to a folder that is not there yet or empty. Raises BackupFailed."""
+    """Copy a data directory, in use or not, to a folder that is not there
+    yet or empty. Raises BackupFailed."""
     with _plainly(f"{data_dir} could not be backed up"):
         if not (data_dir / FILE_NAME).is_file():
             raise BackupFailed(f"{data_dir} does not contain a journal")
@@ -106,7 +109,8 @@ def restore(source: Path, data_dir: Path, progress: Progress) -> Manifest:
 
 
 def verify(folder: Path, progress: Progress, manifest: Manifest | None = None) -> Manifest:
-    """Check every row of a backup against its hash, its HEAD and its manifest. Raises BackupFailed, JournalError."""
+    """Check every row of a backup against its hash, its HEAD and its
+    manifest. Raises BackupFailed, JournalError."""
     manifest = manifest or _manifest(folder)
     claim = HeadFile(folder / HEAD, _signing_key(folder)).read()
     if claim is None or (claim.seq, claim.hash) != (manifest.seq, manifest.hash):
@@ -161,7 +165,8 @@ def _is_present(journal: Path) -> bool:
 
 
 def _copy_pages(source: Path, target: Path, progress: Progress) -> None:
-    """Copy one moment of a journal of an older format, which nobody writes any more, by SQLite's online backup."""
+    """Copy one moment of a journal of an older format, which nobody writes any
+    more, by SQLite's online backup."""
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     with (
         contextlib.closing(connect(source, "ro")) as reading,
@@ -225,7 +230,8 @@ def _sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def _draft_of(target: Path) -> Iterator[Path]:
-    """Give an empty folder beside the target, for one at a time; what one that was killed has left there goes first."""
+    """Give an empty folder beside the target, for one at a time; what one that was killed
+    has left there goes first."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.partial")
     draft.mkdir(mode=0o700, exist_ok=True)

@@ -1,7 +1,8 @@
-"""Settings: frozen values, each with its unit, its default and its limits; helix_ray/environment.py reads them.
+"""Settings: frozen values, each with its unit, its default and its
+limits; helix_ray/environment.py reads them.
 
-Lists are comma-separated. `policy()` is the part that decisions depend on. Every process of a server has them, and most
-are given them: so this is plain dataclass, and pydantic's 8 MiB are where variables are read.
+Lists are comma-separated. `policy()` is the part that decisions depend on. Every process of a server has
+them, and most are given them: so this is plain dataclass, and pydantic's 8 MiB are where variables are read.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ NUMBER_MAX = 2**53
 
 
 def bounded(default: Any, **limits: Any) -> Any:
-    """Make a field whose values have limits (`ge`, `gt`, `le`, `pattern`), which hold where settings are read."""
+    """Make a field whose values have limits (`ge`, `gt`, `le`, `pattern`), which
+    hold where settings are read."""
     return field(default=default, metadata=limits)
 
 
@@ -119,7 +121,8 @@ class Settings:
     journal_keep_s: float = bounded(7 * 86_400.0, ge=0)
 
     def without_password(self) -> Settings:
-        """Return the same without what only the first start needs: for processes that run other people's code."""
+        """Return the same without what only the first start needs: for processes
+        that run other people's code."""
         return dataclasses.replace(self, admin_password=None, admin_password_file=None)
 
     def capabilities(self) -> tuple[str, ...]:
@@ -184,7 +187,8 @@ def _capacities(text: str) -> tuple[tuple[tuple[str, float], ...], ...]:
 
 
 def parse_node_resources(text: str) -> list[dict[str, float]]:
-    """Read `[{},{"GPU":1}]`: one object of logical resources a node. Raises ValueError with a plain sentence."""
+    """Read `[{},{"GPU":1}]`: one object of logical resources a node. Raises
+    ValueError with a plain sentence."""
     try:
         nodes: Any = json.loads(text)
     except json.JSONDecodeError as error:

@@ -1,6 +1,8 @@
-"""Files that can be made again from something else: one that is damaged is set aside, never mended and never in the way.
+"""Files that can be made again from something else: one that is damaged is set aside, never mended
+and never in the way.
 
-A file that merely cannot be opened for now (a full disk, no permission, no descriptors) is not damaged: it stays.
+A file that merely cannot be opened for now (a full disk, no permission, no descriptors)
+is not damaged: it stays.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-# limits.sqlite becomes limits.sqlite.unusable-20261126T084249 (UTC); the newest few are kept, for whoever wants to know why.
+# limits.sqlite becomes limits.sqlite.unusable-20261126T084249 (UTC); the newest few are kept, for whoever
+# wants to know why.
 ASIDE_SUFFIX = ".unusable"
 ASIDE_KEPT_MAX = 3
 # What belongs to a database's file: its log and its index go where it goes.

@@ -1,7 +1,7 @@
 """Reads the settings from HELIX_* variables. The only file that knows pydantic-settings.
 
-The fields, their defaults and their limits are those of helix_ray/config.py. A process that is given its settings does
-not come here.
+The fields, their defaults and their limits are those of helix_ray/config.py. A process that is given its
+settings does not come here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""JSON by orjson, held to what core/values.py calls plain: a quick check, and reading without a silent change.
+"""JSON by orjson, held to what core/values.py calls plain: a quick check, and
+reading without a silent change.
 
-orjson is quick and has habits that must not leak: it reads an integer does not fit in 64 bits as a rounded float, writes what is no
-number as null, and refuses to write 255 levels though it reads 1,024.
+orjson is quick and has habits that must not leak: it reads an integer does not fit in 64 bits as a rounded
+float, writes what is no number as null, and refuses to write 255 levels though it reads 1,024.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _INTEGER_CHARS_MAX = 24
 
 
 def plain_bytes(value: Any) -> int | None:
-    """Return the size of a plain value as JSON; None for one that may not be plain: core/values.fault looks closely.
+    """Return the size of a plain value as JSON; None for one that may not
+    be plain: core/values.fault looks closely.
 
     A null in it hides what is no number, so it takes the close look as well.
     """
@@ -111,7 +113,8 @@ def _no_constant(name: str) -> Any:
 
 
 def stored(text: bytes | str) -> Any:
-    """Return a value that was written before; one that no answer could show comes escaped (core/values.shown)."""
+    """Return a value that was written before; one that no answer
+    could show comes escaped (core/values.shown)."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -1,7 +1,8 @@
 """Files for their own user alone: the umask of our processes, and the narrowing of what was there before.
 
-Everything below a data directory is 0700 (folders) or 0600 (files): the journal holds password hashes, the logs whatever
-tasks print. Processes that write there begin with `keep_private`, and whoever takes a data directory narrows it first.
+Everything below a data directory is 0700 (folders) or 0600 (files): the journal holds password hashes,
+the logs whatever tasks print. Processes that write there begin with `keep_private`, and whoever takes a
+data directory narrows it first.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ LANDMARKS = ("journal.sqlite", "up.lock", "node.lock", "jwt.key")
 
 
 class TooWide(Exception):
-    """A folder that others can enter and that cannot be narrowed; the message ends with the command that does it."""
+    """A folder that others can enter and that cannot be narrowed; the message ends with
+    the command that does it."""
 
 
 def keep_private() -> None:
@@ -33,7 +35,8 @@ def make_file(path: Path) -> None:
 
 
 def narrow_folder(folder: Path) -> None:
-    """Take a data directory that is there away from others; with the folder closed, nobody reaches what is below.
+    """Take a data directory that is there away from others; with the folder closed,
+    nobody reaches what is below.
 
     Raises TooWide for one that belongs to another user, or that holds other things than ours.
     """
@@ -60,7 +63,8 @@ def _is_ours(folder: Path) -> bool:
 
 
 def narrow_below(folder: Path) -> None:
-    """Take every file and folder below away from others, where it is this user's and on the same file system."""
+    """Take every file and folder below away from others, where it is this user's and
+    on the same file system."""
     user, device = os.geteuid(), folder.stat().st_dev
     waiting = [str(folder)]
     while waiting:

@@ -1,7 +1,8 @@
-"""Functions to try a cluster with: the default allow-list (`helix_ray.samples:*`) lets REST callers run these.
+"""Functions to try a cluster with: the default allow-list (`helix_ray.samples:*`)
+lets REST callers run these.
 
-Arguments and results are JSON. Each does what it says and nothing else, so tests and benchmarks can tell from the
-result that the work was really done.
+Arguments and results are JSON. Each does what it says and nothing else, so tests and benchmarks can tell from
+the result that the work was really done.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def echo(value: Any) -> Any:
 
 
 def count_primes(limit: int) -> int:
-    """Return how many primes are below limit (sieve of Eratosthenes): pure Python work that keeps one core busy.
+    """Return how many primes are below limit (sieve of Eratosthenes): pure Python work
+    that keeps one core busy.
 
     Raises ValueError where limit is above PRIMES_LIMIT_MAX.
     """
@@ -86,7 +88,8 @@ def crash() -> NoReturn:
 
 
 def sleep_until_cancelled(seconds: float) -> float:
-    """Wait, tell the progress in seconds, and return how long it took; a cancelled attempt ends within SLEEP_STEP_S.
+    """Wait, tell the progress in seconds, and return how long it took; a
+    cancelled attempt ends within SLEEP_STEP_S.
 
     `progress` raises helix_ray.execution.progress.Cancelled here once the attempt is cancelled.
     """

@@ -1,7 +1,7 @@
 """The control plane in memory: the real engine and followers on a journal that lives as long as the object.
 
-For tests of what stands on the port, and for trying the API out without Ray. There are no nodes here: tasks with a
-`run` stay pending until whoever holds the object reports on them, as a node worker would.
+For tests of what stands on the port, and for trying the API out without Ray. There are no nodes here: tasks
+with a `run` stay pending until whoever holds the object reports on them, as a node worker would.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""How many files and connections a process may have open: raised as far as the system allows, and said where that is little."""
+"""How many files and connections a process may have open: raised as far as the system allows, and
+said where that is little."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ OPEN_FILES_MIN = 1_024
 
 
 def raise_open_files() -> int:
-    """Raise the soft limit of this process, and so of all that it starts, to the hard one; return what is allowed."""
+    """Raise the soft limit of this process, and so of all that it starts, to the hard
+    one; return what is allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if 0 <= soft < wanted:  # no limit at all is -1

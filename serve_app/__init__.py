@@ -1,1 +1,2 @@
-"""Serves the product: the FastAPI application (it sees the port, never Ray) and its deployment on Ray Serve."""
+"""Serves the product: the FastAPI application (it sees the port, never Ray) and
+its deployment on Ray Serve."""

@@ -1,4 +1,5 @@
-"""The application: routes on a control plane, and the edge round them. Knows the port, and nothing behind it."""
+"""The application: routes on a control plane, and the edge round them. Knows the
+port, and nothing behind it."""
 
 from __future__ import annotations
 

@@ -35,13 +35,15 @@ class Body:
     _digest: list[bytes] = field(default_factory=list, compare=False, repr=False)
 
     def digest(self) -> bytes:
-        """Return the same 32 bytes for the same JSON, however its sender orders the fields; worked out once."""
+        """Return the same 32 bytes for the same JSON, however its sender orders
+        the fields; worked out once."""
         if not self._digest:
             self._digest.append(sha256(self._sorted()).digest())
         return self._digest[0]
 
     def _sorted(self) -> bytes:
-        """Return the value with its fields in order; where a part of it is not plain and so is refused, as it was sent."""
+        """Return the value with its fields in order; where a part of it is not plain and so is
+        refused, as it was sent."""
         try:
             return orjson.dumps(self.value, option=orjson.OPT_SORT_KEYS)
         except TypeError:
@@ -59,7 +61,8 @@ class Body:
 
 
 async def read(request: Request, *, optional: bool = False) -> Body:
-    """Read a JSON body; raise Refused for another content type, malformed JSON, or (unless optional) none at all."""
+    """Read a JSON body; raise Refused for another content type, malformed JSON, or
+    (unless optional) none at all."""
     raw = await request.body()
     if not raw and optional:
         return Body({})
@@ -101,7 +104,8 @@ def refusal(error: ValidationError, subject: str) -> Rejected:
 
 
 def _reworded(error: dict[str, Any]) -> Mapping[str, Any]:
-    """Bring an error to what problems.describe knows: the location from the body on, and no word of the input."""
+    """Bring an error to what problems.describe knows: the location from the body on, and
+    no word of the input."""
     location: Sequence[Any] = error["loc"]
     error["loc"] = ("body", *_without_tag(location))
     kind = error["type"]

@@ -1,7 +1,7 @@
 """The API as a Ray Serve application: the only file that knows Serve.
 
-`serve run serve_app.deployment:app` (and KubeRay) deploy it as any other application, in any of Serve's modes; the
-settings then come from HELIX_* variables. `helix up` calls `deploy`.
+`serve run serve_app.deployment:app` (and KubeRay) deploy it as any other application, in any of Serve's
+modes; the settings then come from HELIX_* variables. `helix up` calls `deploy`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ GC_THRESHOLD = 50_000
 REQUESTS_AT_ONCE_MAX = 4096
 REPLICAS_MAX = 8
 CORES_A_REPLICA = 3
-# A replica whose process ended is replaced when its next check fails; one that only hangs, after three timeouts.
+# A replica whose process ended is replaced when its next check fails; one that only
+# hangs, after three timeouts.
 HEALTH_CHECK_PERIOD_S = 0.5
 HEALTH_CHECK_TIMEOUT_S = 10.0
 DRAIN_S_MAX = 1.0
@@ -58,7 +59,8 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     keys = load_or_create_key(settings.data_dir)
     limiter = LeasingLimiter(settings.rate_limits(), QuotaServerLink())
     wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter)
-    # What was imported stays: to look through it again and again would stop requests for tens of milliseconds.
+    # What was imported stays: to look through it again and again would stop requests
+    # for tens of milliseconds.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
@@ -66,7 +68,8 @@ def control_plane_app(settings: Settings) -> ASGIApp:
 
 
 def watched_app(settings: Settings) -> ASGIApp:
-    """The same where no `helix up` watches the supervisor: each replica does, on a thread beside its requests."""
+    """The same where no `helix up` watches the supervisor: each replica does, on
+    a thread beside its requests."""
     from actors import boot
 
     watch = boot.Watch(settings, _head_node())
@@ -127,9 +130,11 @@ def application(
 
 
 def app(arguments: dict[str, str]) -> serve.Application:
-    """Return the application that `serve run` and KubeRay deploy, with the actors that it needs started on the head node.
+    """Return the application that `serve run` and KubeRay deploy, with the actors that it needs
+    started on the head node.
 
-    Serve calls this in a task on any node (KubeRay), or in a program that has not connected yet (`serve run`).
+    Serve calls this in a task on any node (KubeRay), or in a program that has
+    not connected yet (`serve run`).
     """
     from actors import boot
 
@@ -145,7 +150,8 @@ def app(arguments: dict[str, str]) -> serve.Application:
 
 
 def replicas_for(settings: Settings) -> int:
-    """Return how many replicas share the public port: what the settings say, else by the cores of this machine.
+    """Return how many replicas share the public port: what the settings say, else by
+    the cores of this machine.
 
     One event loop is one core; the master, the quota server and the tasks need the rest.
     """

@@ -1,7 +1,7 @@
 """What routes get: the services of the application, and the caller, who has passed the access table.
 
-A route names its verb (an order or a question of helix_ray/core/access.py) beside its path, with serve_app.openapi.verb;
-a route that names none lets nobody in.
+A route names its verb (an order or a question of helix_ray/core/access.py) beside its path, with
+serve_app.openapi.verb; a route that names none lets nobody in.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class Caller:
         self._key = key_of(request) if request.method == "POST" else None
 
     def order(self, body: OrderBody, sent: Body | None = None, part: str = "") -> Order:
-        """Put an order into its envelope. `sent` is what its idempotency key stands for; `part` tells the orders
-        of one request apart."""
+        """Put an order into its envelope. `sent` is what its idempotency key stands for; `part` tells the
+        orders of one request apart."""
         request_id = request_id_of(self.request.scope)
         origin = origin_of(self.request, self.by)
         if self._key is None:
@@ -112,7 +112,8 @@ class Caller:
 
 
 def key_of(request: Request) -> str | None:
-    """Return the request's Idempotency-Key; raise Refused unless it is one, of 1 to 255 printable ASCII characters."""
+    """Return the request's Idempotency-Key; raise Refused unless it is one, of 1
+    to 255 printable ASCII characters."""
     found: bytes | None = None
     for name, value in request.scope["headers"]:
         if name == KEY_HEADER:
@@ -176,7 +177,8 @@ async def _caller(request: Request) -> Caller:
 
 
 async def caller_of(request: Request, services: Services, verb: str | None) -> Caller:
-    """Return who asks; raise Refused (UNAUTHORIZED, FORBIDDEN) for who has no live session, or no role for the verb."""
+    """Return who asks; raise Refused (UNAUTHORIZED, FORBIDDEN) for who has no live session, or
+    no role for the verb."""
     by = await _signed_in(request, services, verb or "")
     if verb is None or not may(by, VERBS[verb]):
         refusal = forbidden("Insufficient permissions", roles=list(by.roles), action=verb)
@@ -186,7 +188,8 @@ async def caller_of(request: Request, services: Services, verb: str | None) -> C
 
 
 async def ask_within(control: ControlPlane, question: Question, limit_s: float) -> dict[str, Any]:
-    """Answer a question as the system; raise Refused (SERVICE_UNAVAILABLE) when it takes longer than limit_s."""
+    """Answer a question as the system; raise Refused (SERVICE_UNAVAILABLE) when
+    it takes longer than limit_s."""
     try:
         async with asyncio.timeout(limit_s):
             answer = await control.query(question, SYSTEM)

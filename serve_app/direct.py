@@ -1,9 +1,10 @@
 """Routes that read everything by hand, called without the framework.
 
-The framework solves each request's dependencies, query and body anew, which costs three times what the answer does. A
-route needs none of that whose parameters are its caller and texts from its path; nor does one whose query may be left
-out, when it is. Which routes those are is seen from their functions: the route table stays the framework's, in the framework's order, and every other route, path and method
-is left to it. What a route raises is the edge's to answer (serve_app/edge/stack.py).
+The framework solves each request's dependencies, query and body anew, which costs three times what the answer
+does. A route needs none of that whose parameters are its caller and texts from its path; nor does one whose
+query may be left out, when it is. Which routes those are is seen from their functions: the route table stays
+the framework's, in the framework's order, and every other route, path and method is left to it. What a route
+raises is the edge's to answer (serve_app/edge/stack.py).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ Endpoint = Callable[..., Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class _Called:
-    """What is called for a route, once the caller's role allows its verb; one that reads a query, only without one."""
+    """What is called for a route, once the caller's role allows its verb; one that reads
+    a query, only without one."""
 
     endpoint: Endpoint
     verb: str
@@ -59,7 +61,8 @@ class _Table:
             group += 1 + len(names)
 
     def find(self, path: str) -> tuple[_Called, dict[str, str]] | None:
-        """Return what is called for a path, and the path's parameters; None where that is the framework's to find."""
+        """Return what is called for a path, and the path's parameters; None where that
+        is the framework's to find."""
         found = self._pattern.fullmatch(path)
         # The group that closed last is the one round the route that fits.
         if found is None or found.lastindex is None:

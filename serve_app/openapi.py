@@ -1,7 +1,8 @@
-"""The OpenAPI document: the framework's, completed with what routes read by hand, and with errors and headers.
+"""The OpenAPI document: the framework's, completed with what routes read by hand,
+and with errors and headers.
 
-Routes are described where they stand, by `verb(...)` and `public(...)`; nothing in here is looked at to serve them,
-but VERB, which is the way into the access table.
+Routes are described where they stand, by `verb(...)` and `public(...)`; nothing in here is looked at to serve
+them, but VERB, which is the way into the access table.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ _ERRORS: Final = {
     401: "UNAUTHORIZED: the token is missing or invalid, or its session has ended",
     403: "FORBIDDEN: the user's roles do not allow this, or the user is not a member of the project",
     404: "NOT_FOUND: it does not exist or this user cannot see it",
-    409: "CONFLICT: the request conflicts with the current state or with an earlier use of its Idempotency-Key",
+    409: (
+        "CONFLICT: the request conflicts with the current state or with an earlier use of its Idempotency-Key"
+    ),
     413: "PAYLOAD_TOO_LARGE: the body exceeds its limit",
     429: "RATE_LIMIT_EXCEEDED: see Retry-After",
     500: "INTERNAL_ERROR: an internal error, logged under the request id",
@@ -41,7 +44,10 @@ _KEY_PARAMETER: Final = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "A request with the same key and body returns the first answer again; the same key with another body is a CONFLICT.",
+    "description": (
+        "A request with the same key and body returns the first answer again; the same key "
+        "with another body is a CONFLICT."
+    ),
     "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": "^[ -~]+$"},
 }
 _INTEGER: Final = {"schema": {"type": "integer"}}

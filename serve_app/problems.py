@@ -1,8 +1,10 @@
-"""Refusals as HTTP: one dict from code to status, one envelope, and the handlers that bring every error there.
+"""Refusals as HTTP: one dict from code to status, one envelope, and the handlers
+that bring every error there.
 
     {"error": {"code": ..., "message": ..., "details": {...}}, "request_id": ...}
 
-Details name fields and rules, never the values that were sent: a password in the wrong place must not come back.
+Details name fields and rules, never the values that were sent: a password in the wrong
+place must not come back.
 """
 
 from __future__ import annotations
@@ -82,7 +84,8 @@ def request_id_of(scope: Mapping[str, Any]) -> str:
 
 
 def answer_headers(rejected: Rejected) -> list[tuple[bytes, bytes]]:
-    """The headers that a refusal calls for: Retry-After from details.retry_after_s, and the scheme on a 401."""
+    """The headers that a refusal calls for: Retry-After from details.retry_after_s, and
+    the scheme on a 401."""
     headers: list[tuple[bytes, bytes]] = []
     retry_after_s = rejected.details.get("retry_after_s")
     if retry_after_s is not None:
@@ -144,7 +147,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _method_not_allowed(scope: Scope) -> Response:
-    """405 with all methods of the path; the framework names those of the first route only (RFC 9110, 15.5.6)."""
+    """405 with all methods of the path; the framework names those of the first
+    route only (RFC 9110, 15.5.6)."""
     base = {key: scope[key] for key in _ROUTING_KEYS if key in scope} | {
         "root_path": scope.get("root_path", "")
     }
@@ -175,7 +179,8 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 
 def describe(errors: Sequence[Mapping[str, Any]], subject: str) -> Rejected:
-    """Turn pydantic's errors into one refusal: the message and `field` are of the first, `errors` lists them all.
+    """Turn pydantic's errors into one refusal: the message and `field` are of the
+    first, `errors` lists them all.
 
     subject is what the request is about ("task"), for messages such as "Invalid task priority".
     """

@@ -1,8 +1,9 @@
-"""What this replica refuses by itself, on its way to the journal: wrong logins and tokens, and what no role allows.
+"""What this replica refuses by itself, on its way to the journal: wrong logins and tokens,
+and what no role allows.
 
-Refusals that come while a message is under way travel together in the next one, those of one author and address as one
-with a count. So a flood costs the master one small message at a time, and this process a bounded map: what does not fit in
-counts for nobody in particular.
+Refusals that come while a message is under way travel together in the next one, those of one author and
+address as one with a count. So a flood costs the master one small message at a time, and this process a
+bounded map: what does not fit in counts for nobody in particular.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
-"""Who is behind a session or an API token, as this replica last heard, and never from longer ago than STALE_S.
+"""Who is behind a session or an API token, as this replica last heard, and never
+from longer ago than STALE_S.
 
-A session that ends (logout, another password, a removed user) is known everywhere within STALE_S, because nothing older
-than that is used: between FRESH_S and STALE_S what is known is used once more while it is asked for again, after that
-the request waits for the answer. So a session in use costs the control plane one small question each FRESH_S at most,
-and no replica has to follow the facts. Roles are the user's of now, not those of the token.
+A session that ends (logout, another password, a removed user) is known everywhere within STALE_S, because
+nothing older than that is used: between FRESH_S and STALE_S what is known is used once more while it is
+asked for again, after that the request waits for the answer. So a session in use costs the control plane
+one small question each FRESH_S at most, and no replica has to follow the facts. Roles are the user's of
+now, not those of the token.
 
-An API token is looked up by its hash, under the same rule. Of one that was never seen here the edge asks before it
-counts the request; of one that is known, however old, it takes the user whose requests are counted.
+An API token is looked up by its hash, under the same rule. Of one that was never seen here the edge asks
+before it counts the request; of one that is known, however old, it takes the user whose requests are counted.
 """
 
 from __future__ import annotations
@@ -72,7 +74,8 @@ class SessionCache:
         self._noting: dict[str, asyncio.Task[Receipt | Rejected]] = {}
 
     async def principal(self, claims: Claims) -> Principal:
-        """Return who a verified token stands for now; raise Refused (UNAUTHORIZED) when the session has ended."""
+        """Return who a verified token stands for now; raise Refused (UNAUTHORIZED)
+        when the session has ended."""
         known = self._known.get(claims.session_id or claims.token_hash)
         age_s = self._clock() - known.asked_at if known is not None else STALE_S
         if known is None or age_s >= STALE_S:
@@ -87,7 +90,8 @@ class SessionCache:
         return found
 
     async def claims(self, token: str) -> Claims:
-        """Return whose an API token is; raise Refused when its checksum is wrong, or when nobody has it (any more).
+        """Return whose an API token is; raise Refused when its checksum is wrong, or when
+        nobody has it (any more).
 
         Whether it is alive at this moment is for `principal` to say.
         """

@@ -45,7 +45,8 @@ def _home(data_dir: str | None) -> Path:
 
 
 def _run(verb: str, work: Callable[[Callable[[str, float], None]], Manifest]) -> Manifest:
-    """Do it, say how far it is every SAY_EVERY_S, and end with one line and EXIT_FAILED where it cannot be done."""
+    """Do it, say how far it is every SAY_EVERY_S, and end with one line and EXIT_FAILED
+    where it cannot be done."""
     from helix_ray.backup import BackupFailed
     from helix_ray.private import keep_private
 

@@ -1,7 +1,7 @@
 """Which server a command talks to, as whom.
 
-HELIX_TOKEN is used where it is set (CI), with HELIX_URL; else the login of `helix login`. A token never goes to another
-server than the one it came from.
+HELIX_TOKEN is used where it is set (CI), with HELIX_URL; else the login of `helix login`. A token never goes
+to another server than the one it came from.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ RETRY_S_WAITING = 60.0
 def make_client(
     url: str, token: str | None, store: TokenStore | None, ca_file: str | None, retry_s: float
 ) -> Client:
-    """Return a client; it is imported here because httpx takes longer to load than `helix --help` to answer."""
+    """Return a client; it is imported here because httpx takes longer to load
+    than `helix --help` to answer."""
     from helix_ray.client.api import Client
     from helix_ray.client.transport import Retries
 

@@ -1,4 +1,5 @@
-"""The `helix` program: registers the commands. httpx, rich and numpy are loaded by the commands that use them."""
+"""The `helix` program: registers the commands. httpx, rich and numpy are loaded by
+the commands that use them."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ app = typer.Typer(
     cls=HelixGroup,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
-    help="Distributed AI work on a Ray cluster. Log in with `helix login`; exit codes are listed in docs/cli.md.",
+    help=(
+        "Distributed AI work on a Ray cluster. Log in with `helix login`; exit codes are listed in "
+        "docs/cli.md."
+    ),
 )
 
 

@@ -1,4 +1,5 @@
-"""helix node, helix node-resources: this process becomes `python -m launcher.node`, outside the library's ring."""
+"""helix node, helix node-resources: this process becomes `python -m
+launcher.node`, outside the library's ring."""
 
 from __future__ import annotations
 

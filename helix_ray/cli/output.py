@@ -1,4 +1,5 @@
-"""What goes to standard output: tables for people, JSON for programs. rich is loaded when a table is drawn."""
+"""What goes to standard output: tables for people, JSON for programs. rich is loaded
+when a table is drawn."""
 
 from __future__ import annotations
 
@@ -115,7 +116,8 @@ def _text(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text without what a terminal would obey: control characters are shown escaped, but for ends of lines."""
+    """Return a text without what a terminal would obey: control characters are shown escaped,
+    but for ends of lines."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else _escaped(c) for c in text)

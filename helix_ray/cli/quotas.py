@@ -53,7 +53,8 @@ def set_quota(
     ] = 1.0,
     as_json: Json = False,
 ) -> None:
-    """Set the quota of a project: resources, running `tasks` and `queued` tasks. It replaces the old quota."""
+    """Set the quota of a project: resources, running `tasks` and `queued` tasks.
+    It replaces the old quota."""
     given = spec.amounts("LIMITS", limits or ())
     with connect() as client:
         quota = client.set_quota(project, given, weight)

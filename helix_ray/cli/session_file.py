@@ -1,6 +1,7 @@
 """The login of the `helix` program: one JSON file that only its user may read.
 
-Several `helix` processes may share it: the exchange of a refresh token, which works once, is done under a lock.
+Several `helix` processes may share it: the exchange of a refresh token, which works once,
+is done under a lock.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def default_path() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A login: the server, the user and the tokens. `ca_file` names CA certificates to trust beside the system's."""
+    """A login: the server, the user and the tokens. `ca_file` names CA certificates
+    to trust beside the system's."""
 
     url: str
     username: str
@@ -46,7 +48,8 @@ class SessionFile:
         self.path = path or default_path()
 
     def read(self) -> Login | None:
-        """Return the login, or None. Raises NotSignedIn for a file that others may read or that cannot be read."""
+        """Return the login, or None. Raises NotSignedIn for a file that others may read
+        or that cannot be read."""
         try:
             with self.path.open("rb") as file:
                 if os.fstat(file.fileno()).st_mode & 0o077:
@@ -62,7 +65,8 @@ class SessionFile:
             raise NotSignedIn("UNAUTHORIZED", f"{self.path} cannot be read ({error}); log in again") from None
 
     def write(self, login: Login) -> None:
-        """Keep a login: written beside, then moved, so nobody reads half of it; mode 0600 from the first byte."""
+        """Keep a login: written beside, then moved, so nobody reads half of it; mode
+        0600 from the first byte."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".session-")
         try:

@@ -76,7 +76,8 @@ def shards(count: int | None, gang: bool) -> dict[str, Any] | None:
 
 
 def model_inputs(texts: Sequence[str]) -> Any:
-    """Read inputs: one value, or `name=value` for each input of the model. A value is a .npy or .json file, or JSON."""
+    """Read inputs: one value, or `name=value` for each input of the model. A value is a .npy
+    or .json file, or JSON."""
     if not texts:
         raise refuse("--inputs", "a model requires inputs")
     named = [text for text in texts if text.split("=", 1)[0].isidentifier() and "=" in text]

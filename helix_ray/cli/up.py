@@ -1,4 +1,5 @@
-"""helix up, helix down: this process becomes `python -m launcher.up`, which lies outside the library's ring."""
+"""helix up, helix down: this process becomes `python -m launcher.up`, which
+lies outside the library's ring."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ def watch(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line for every change.")] = False,
 ) -> None:
-    """Follow tasks: until all that are named have ended (exit code 1 if one did not succeed), else until Ctrl-C."""
+    """Follow tasks: until all that are named have ended (exit code 1 if one did
+    not succeed), else until Ctrl-C."""
     with connect(waiting=True) as client:
         looks = _looks(client, task_ids or [])
         tasks = _print_changes(looks) if as_json else _draw(looks)

@@ -33,8 +33,8 @@ Workers = list[dict[str, Any]]
 class Client(AccountCalls, HarmonyCalls, ProjectCalls):
     """A user of one Helix Ray; safe to share between threads, to be closed at the end (or used with `with`).
 
-    Every method raises HelixError (helix_ray/client/errors.py draws the tree). `verify` is True, or the path of a
-    file with certificates to trust.
+    Every method raises HelixError (helix_ray/client/errors.py draws the tree). `verify` is True, or the path
+    of a file with certificates to trust.
     """
 
     def __init__(
@@ -126,7 +126,8 @@ class Client(AccountCalls, HarmonyCalls, ProjectCalls):
     ) -> Tasks:
         """Submit many tasks; returns for each, in order, the task or `{"error": {...}}`.
 
-        More than BATCH_TASKS_MAX go out as several requests; `#3` in depends_on means number 3 of its request.
+        More than BATCH_TASKS_MAX go out as several requests; `#3` in depends_on means
+        number 3 of its request.
         """
         every = [*tasks]
         answers: Tasks = []
@@ -212,7 +213,8 @@ class Client(AccountCalls, HarmonyCalls, ProjectCalls):
     def logs(
         self, task_id: str, *, follow: bool = False, attempt: int | None = None, offset: int = 0
     ) -> Iterator[str]:
-        """Give the output of a task's attempt (the newest unless named) in pieces; `follow` waits for more of it."""
+        """Give the output of a task's attempt (the newest unless named) in pieces; `follow`
+        waits for more of it."""
         params = {"follow": "true" if follow else None, "attempt": attempt, "offset": offset or None}
         request = Request("GET", f"/tasks/{task_id}/logs", params, headers={"Accept": "text/plain"})
         with self._session.stream(request) as pieces:

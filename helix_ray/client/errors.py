@@ -1,4 +1,5 @@
-"""What a call to the API can end in, as exceptions. Constructors are positional, so all of them survive pickling.
+"""What a call to the API can end in, as exceptions. Constructors are positional, so
+all of them survive pickling.
 
 HelixError            code, message, details, request_id
   +-- NotSignedIn     UNAUTHORIZED: no token, a bad one, or a session that ended

@@ -55,8 +55,9 @@ class HarmonyCalls:
     ) -> dict[str, Any]:
         """Start a pending task now, its shards on several nodes; with `dry_run`, only say where it would go.
 
-        Where nothing fits, `distributed` is False and the answer says why and what would help. One that runs where it is
-        wanted is left there: `already_running` is True. Raises Conflict for one that runs elsewhere, waits or has ended.
+        Where nothing fits, `distributed` is False and the answer says why and what would help. One that runs
+        where it is wanted is left there: `already_running` is True. Raises Conflict for one that runs
+        elsewhere, waits or has ended.
         """
         wanted = {
             "task_id": task_id,
@@ -83,7 +84,8 @@ class HarmonyCalls:
     def set_quota(self, project_id: str, limits: Mapping[str, float], weight: float = 1.0) -> dict[str, Any]:
         """Bound what a project may hold at once, and weigh its fair share; replaces what was set before.
 
-        Limits are by resource name (`cpu`, `gpu`, ...), `tasks` that run at once and `queued` unfinished ones.
+        Limits are by resource name (`cpu`, `gpu`, ...), `tasks` that run at
+        once and `queued` unfinished ones.
         """
         body = {"limits": dict(limits), "weight": weight}
         # Project ids are free text: one may hold a question mark.

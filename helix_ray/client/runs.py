@@ -46,7 +46,8 @@ def inference(model: str, inputs: Any, outputs: Sequence[str] = ()) -> Run:
 
 
 def encoded(inputs: Any) -> Any:
-    """Return inputs as JSON values: a numpy array becomes {"npy_base64": text}, which keeps its element type."""
+    """Return inputs as JSON values: a numpy array becomes {"npy_base64": text},
+    which keeps its element type."""
     if isinstance(inputs, Mapping):
         return {str(name): encoded(value) for name, value in inputs.items()}
     if hasattr(inputs, "__array_interface__"):

@@ -1,4 +1,5 @@
-"""Calls with a login: the token is put on, exchanged before it ends, and once more when the server refuses it."""
+"""Calls with a login: the token is put on, exchanged before it ends, and once more
+when the server refuses it."""
 
 from __future__ import annotations
 

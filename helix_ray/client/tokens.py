@@ -1,4 +1,5 @@
-"""Tokens of a session, and where they are stored. A refresh token works once: the process that uses it takes the lock."""
+"""Tokens of a session, and where they are stored. A refresh token works once: the process that
+uses it takes the lock."""
 
 from __future__ import annotations
 

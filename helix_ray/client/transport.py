@@ -1,7 +1,7 @@
 """One verb, `send`: a request goes out until it is answered for good, or its time is over.
 
-Every POST carries an Idempotency-Key that is made once a call, PUT and DELETE are idempotent by themselves, so
-anything may be sent again after a broken connection.
+Every POST carries an Idempotency-Key that is made once a call, PUT and DELETE are idempotent by themselves,
+so anything may be sent again after a broken connection.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Timeouts:
 class Retries:
     """How long a call is tried: at most `total_s_max` seconds, with pauses that double up to `pause_s_max`.
 
-    A pause is drawn between half of it and all of it ("equal jitter"); a Retry-After of the server is kept to.
+    A pause is drawn between half of it and all of it ("equal jitter"); a Retry-After of
+    the server is kept to.
     """
 
     total_s_max: float = 60.0
@@ -60,7 +61,8 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call: `path` is below the API's root, `body` is JSON values, `headers` are added to the usual ones."""
+    """One call: `path` is below the API's root, `body` is JSON values, `headers` are
+    added to the usual ones."""
 
     method: str
     path: str
@@ -224,7 +226,8 @@ def _trust(verify: bool | str) -> bool | ssl.SSLContext:
 
 
 def retry_after(value: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for: it holds seconds or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds that a Retry-After header asks for: it holds seconds or
+    a date (RFC 9110, 10.2.3)."""
     if value is None:
         return None
     if value.strip().isdecimal():

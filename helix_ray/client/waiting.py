@@ -1,6 +1,7 @@
 """Waiting over REST: polls that get rarer, and that stay within what the rate limit leaves.
 
-A few tasks are asked for one by one; many are looked up in listings, newest first, down to the oldest of them.
+A few tasks are asked for one by one; many are looked up in listings, newest first, down
+to the oldest of them.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def wait_for_tasks(reader: Reader, ids: Iterable[str], timeout_s: float | None) 
 
 
 def look_up(reader: Reader, ids: Iterable[str], since: dict[str, float]) -> dict[str, Task]:
-    """Return the tasks by id; `since` remembers, from call to call, when they were created. Raises NotFound."""
+    """Return the tasks by id; `since` remembers, from call to call, when
+    they were created. Raises NotFound."""
     wanted = dict.fromkeys(ids)
     found = _listed(reader, wanted, since) if len(wanted) > SINGLE_TASKS_MAX else {}
     # One that no listing shows is looked up by itself, and raises NotFound if it is not there.

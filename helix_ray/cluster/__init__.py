@@ -45,8 +45,8 @@ __all__ = [
 def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
     """Connect to the Helix Ray of the Ray cluster that this process belongs to, or of the one at `address`.
 
-    Outside of a Ray cluster that is the one of `helix up` on this machine (HELIX_DATA_DIR, else ~/.helix-ray). Raises
-    ClusterUnavailable where there is no Ray cluster, or no Helix Ray in it.
+    Outside of a Ray cluster that is the one of `helix up` on this machine (HELIX_DATA_DIR, else
+    ~/.helix-ray). Raises ClusterUnavailable where there is no Ray cluster, or no Helix Ray in it.
     """
     if address is None and "ray" not in sys.modules:
         os.environ |= local.ray_environment(os.environ)

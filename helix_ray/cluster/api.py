@@ -37,10 +37,12 @@ NO_JOB = "none"
 
 
 class Cluster:
-    """A Helix Ray, from inside its Ray cluster. Safe to share between threads; `close` it or use it with `with`."""
+    """A Helix Ray, from inside its Ray cluster. Safe to share between threads; `close` it
+    or use it with `with`."""
 
     def __init__(self, plane: Plane, job_id: str = NO_JOB) -> None:
-        """Everything that is asked of the plane is asked on the cluster's own thread, as the Ray job `job_id`."""
+        """Everything that is asked of the plane is asked on the cluster's own thread,
+        as the Ray job `job_id`."""
         self._plane = plane
         # Whoever can start a Ray job may run any code on the cluster: there is nothing left to deny.
         self._by = inside(f"job:{job_id}")
@@ -75,7 +77,8 @@ class Cluster:
     ) -> Handle:
         """Run `function(*args, **kwargs)` on the cluster; the task is durable when this returns.
 
-        Options given here go before those of @helix_ray.function. Raises Refused, PayloadTooLarge, ClusterUnavailable.
+        Options given here go before those of @helix_ray.function.
+        Raises Refused, PayloadTooLarge, ClusterUnavailable.
         """
         return self._accepted(self.submit_specs([self.function_spec(function, args, kwargs, options)]))
 
@@ -100,8 +103,8 @@ class Cluster:
     ) -> Handle:
         """Run a program: a list is its arguments, a text a line for /bin/sh.
 
-        Its value is {"success": True, "output": last 4 KiB, "exit_code": 0, "log_bytes": n}; another exit code raises
-        TaskFailedError, whose `result` has the same fields.
+        Its value is {"success": True, "output": last 4 KiB, "exit_code": 0, "log_bytes": n}; another exit
+        code raises TaskFailedError, whose `result` has the same fields.
         """
         run: dict[str, Any] = {"kind": "command"}
         if isinstance(line, str):
@@ -138,9 +141,9 @@ class Cluster:
     ) -> Mapped[R]:
         """Run a function for every item (or for items side by side) and iterate over the values in order.
 
-        Tasks go out in batches, a bounded number ahead of what was read, so the iterables may be endless. An item that
-        failed raises at its turn; ending the iteration early cancels what has not ended. `timeout` is in seconds, for
-        all of it.
+        Tasks go out in batches, a bounded number ahead of what was read, so the iterables may be endless. An
+        item that failed raises at its turn; ending the iteration early cancels what has not ended. `timeout`
+        is in seconds, for all of it.
         """
         frozen = Frozen(function)
         title = name_of(function)
@@ -171,7 +174,8 @@ class Cluster:
         max_nodes: int | None = None,
         dry_run: bool = False,
     ) -> dict[str, Any]:
-        """Start a pending task now, its shards on several nodes, as `POST /harmony/distribute` does; return its answer.
+        """Start a pending task now, its shards on several nodes, as `POST
+        /harmony/distribute` does; return its answer.
 
         A task that has no room is answered with `fits` False and why. Raises Refused, ClusterUnavailable.
         """
@@ -224,7 +228,8 @@ class Cluster:
 
     @staticmethod
     def _accepted(handles: list[Handle]) -> Handle:
-        """Return the one handle, or raise why it was refused: a lone task is refused where it was submitted."""
+        """Return the one handle, or raise why it was refused: a lone task is
+        refused where it was submitted."""
         handle = handles[0]
         future = handle.settled()
         if future is not None:
@@ -263,14 +268,16 @@ class Cluster:
             found = await self._ask(GetResult(outcome["id"]))
         except Refused as refused:
             if refused.rejected.code is ErrorCode.NOT_FOUND:
-                # Its node is gone, or it was deleted meanwhile: whoever reads the value is told that it is lost.
+                # Its node is gone, or it was deleted meanwhile: whoever reads the value is told
+                # that it is lost.
                 return outcome
             raise
         return {**outcome, "result": found["result"]}
 
 
 def _takeable(specs: Sequence[dict[str, Any]]) -> SubmitTasks:
-    """Return the order for specs, checked here as well: one that is nested too deep could not even be sent."""
+    """Return the order for specs, checked here as well: one that is nested too deep
+    could not even be sent."""
     checked = admission.check_specs(SubmitTasks(tuple(specs)), plain_bytes)
     if isinstance(checked, Rejected):
         raise Refused(checked)

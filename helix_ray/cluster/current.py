@@ -40,7 +40,8 @@ def closed(cluster: Taker) -> None:
 
 
 def connected() -> Taker:
-    """Return the cluster of the last connection that is open; raises ClusterUnavailable when there is none."""
+    """Return the cluster of the last connection that is open; raises
+    ClusterUnavailable when there is none."""
     if not _open:
         raise ClusterUnavailable("not connected: call helix_ray.connect() first")
     return _open[-1]

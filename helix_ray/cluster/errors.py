@@ -1,4 +1,5 @@
-"""What the Python API raises beside the exceptions of the tasks themselves. Constructors are positional: they pickle.
+"""What the Python API raises beside the exceptions of the tasks themselves.
+Constructors are positional: they pickle.
 
 Exception
   +-- Refused              (helix_ray.core.errors) the control plane refused: a code, a message, details
@@ -26,7 +27,8 @@ class ClusterUnavailable(ClusterError):
 
 
 class TaskFailedError(ClusterError):
-    """A task failed; `error` is what the control plane knows, `result` what a command left (output, exit code)."""
+    """A task failed; `error` is what the control plane knows, `result` what a
+    command left (output, exit code)."""
 
     def __init__(self, task_id: str, error: dict[str, Any], result: Any = None) -> None:
         super().__init__(task_id, error, result)
@@ -67,7 +69,8 @@ class PayloadTooLarge(ClusterError):
 
 
 def raised(refusal: Rejected) -> Exception:
-    """Return the exception of a refusal: whoever does not respond is ClusterUnavailable, a refused order is Refused."""
+    """Return the exception of a refusal: whoever does not respond is ClusterUnavailable,
+    a refused order is Refused."""
     if refusal.code is not ErrorCode.SERVICE_UNAVAILABLE:
         return Refused(refusal)
     reason = refusal.details.get("reason")

@@ -51,7 +51,8 @@ def function(**options: Unpack[Options]) -> Callable[[Callable[P, R]], Function[
 def function(
     inner: Callable[..., Any] | None = None, /, **options: Unpack[Options]
 ) -> Function[..., Any] | Callable[[Callable[..., Any]], Function[..., Any]]:
-    """Decorate a function: `@function` or `@function(cpu=2, max_retries=3)`; see Options for what can be set."""
+    """Decorate a function: `@function` or `@function(cpu=2, max_retries=3)`; see Options
+    for what can be set."""
     if inner is not None:
         return Function(inner, options)
     return lambda given: Function(given, options)

@@ -38,8 +38,8 @@ class Handle:
         return f"<Handle {self.id}>"
 
     def result(self, timeout: float | None = None) -> Any:
-        """Return the task's value (a sharded one's: the list of its shards' values, in order), or raise what it raised;
-        TimeoutError after `timeout` seconds.
+        """Return the task's value (a sharded one's: the list of its shards' values, in order), or raise what
+        it raised; TimeoutError after `timeout` seconds.
 
         Also raises TaskFailedError, TaskCancelledError, ResultLostError (helix_ray.cluster.errors).
         """
@@ -51,7 +51,8 @@ class Handle:
         return value_of(outcome)
 
     def exception(self, timeout: float | None = None) -> Exception | None:
-        """Return what `result` would raise, None where it would return; TimeoutError after `timeout` seconds."""
+        """Return what `result` would raise, None where it would
+        return; TimeoutError after `timeout` seconds."""
         self.outcome(timeout)
         try:
             self.result()
@@ -115,10 +116,12 @@ class Handle:
         return True
 
     def retry(self, *, dependants: bool = False) -> dict[str, Any]:
-        """Queue the task again if it failed or was cancelled, however long ago; raises Refused where it did not.
+        """Queue the task again if it failed or was cancelled, however long ago; raises
+        Refused where it did not.
 
-        With `dependants` what failed because of it is queued as well, to wait for it again. Returns where the task stands,
-        and then also `queued` (ids, the nearest first) and `not_queued` (`id`, `code`, `message`, `details` each).
+        With `dependants` what failed because of it is queued as well, to wait for it again. Returns
+        where the task stands, and then also `queued` (ids, the nearest first) and `not_queued`
+        (`id`, `code`, `message`, `details` each).
         """
         receipt = self._cluster.order(RetryTask(self.id, dependants))
         # It will end once more: what was known of its end is over.
@@ -148,7 +151,8 @@ class Handle:
 def wait(
     handles: Iterable[Handle], timeout: float | None = None, return_when: ReturnWhen = "ALL_COMPLETED"
 ) -> tuple[set[Handle], set[Handle]]:
-    """Wait for handles; returns those that have ended and those that have not, as concurrent.futures.wait does."""
+    """Wait for handles; returns those that have ended and those that
+    have not, as concurrent.futures.wait does."""
     by_future = _by_future(handles)
     done, not_done = futures.wait(by_future, timeout, return_when)
     return _handles(by_future, done), _handles(by_future, not_done)

@@ -14,7 +14,8 @@ LOOPBACK = "127.0.0.1:"
 
 
 def ray_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables to set before Ray is imported; none where Ray is told already or nothing runs here."""
+    """Return the variables to set before Ray is imported; none where Ray is told
+    already or nothing runs here."""
     if "RAY_ADDRESS" in environment:
         return {}
     data_dir = Path(environment.get("HELIX_DATA_DIR", DATA_DIR)).expanduser().resolve()

@@ -21,7 +21,8 @@ Cancel = Callable[[Sequence[Handle]], None]
 
 
 class Mapped(Generic[R]):
-    """An iterator over the values; `close` (or leaving a `for` by an exception of an item) cancels the rest."""
+    """An iterator over the values; `close` (or leaving a `for` by an exception of
+    an item) cancels the rest."""
 
     def __init__(
         self, submit: Submit, cancel: Cancel, specs: Iterator[dict[str, Any]], timeout: float | None

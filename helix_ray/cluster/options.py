@@ -22,9 +22,10 @@ AMOUNT_MAX = 2.0**40
 class Options(TypedDict, total=False):
     """How a task is run; every one may be left out.
 
-    `cpu`, `gpu`, `npu` are counts (parts allowed), `memory_mb` and `gpu_memory_mb` are in MiB, `custom` names resources of the cluster,
-    `timeout_s` and `retry_backoff_s` are in seconds, `deadline` is a time (with zone) or epoch seconds.
-    `shards` runs it in so many parts (its value is the list of theirs), with `gang` all at once or none.
+    `cpu`, `gpu`, `npu` are counts (parts allowed), `memory_mb` and `gpu_memory_mb` are in MiB, `custom` names
+    resources of the cluster, `timeout_s` and `retry_backoff_s` are in seconds, `deadline` is a time (with
+    zone) or epoch seconds. `shards` runs it in so many parts (its value is the list of theirs), with `gang`
+    all at once or none.
     """
 
     title: str
@@ -55,7 +56,8 @@ _TEXTS = ("description", "type", "project_id")
 
 
 def spec_of(run: dict[str, Any], title: str, options: Options) -> dict[str, Any]:
-    """Return the spec of a task; raises TypeError for an unknown option, ValueError for a value out of range."""
+    """Return the spec of a task; raises TypeError for an unknown option, ValueError for
+    a value out of range."""
     unknown = sorted(set(options) - set(Options.__annotations__))
     if unknown:
         raise TypeError(f"unknown options: {', '.join(unknown)}")

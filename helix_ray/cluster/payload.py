@@ -1,7 +1,7 @@
 """Functions, arguments, results and exceptions as bytes.
 
-What comes from the working directory of this program (and from its main module) travels by value, so that executors
-need not be able to import it. What is installed travels by name.
+What comes from the working directory of this program (and from its main module) travels by value, so that
+executors need not be able to import it. What is installed travels by name.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def pack(function: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any]) -> st
 def value_of(outcome: Mapping[str, Any]) -> Any:
     """Return a finished task's value, or raise what it raised.
 
-    A function's value comes back as the object it was; a command or an inference gives its result as a dict; a
-    sharded task gives the values of its shards in order.
+    A function's value comes back as the object it was; a command or an inference gives its result as a dict;
+    a sharded task gives the values of its shards in order.
     """
     if outcome["status"] == "cancelled":
         raise TaskCancelledError(f"{outcome['id']} was cancelled")
@@ -88,7 +88,8 @@ def value_of(outcome: Mapping[str, Any]) -> Any:
         return cloudpickle.loads(base64.b64decode(result["pickled"]))
     if stored(outcome):
         raise ResultLostError(
-            f"{outcome['id']}: its result was stored on {outcome['assigned_worker'] or 'a node'}, which is gone"
+            f"{outcome['id']}: its result was stored on {outcome['assigned_worker'] or 'a node'}, "
+            "which is gone"
         )
     return result["value"] if set(result) >= {"success", "value"} else result
 

@@ -30,8 +30,8 @@ class NotCompleted(Exception):
 class Watcher:
     """Resolves a future for every task that somebody waits for.
 
-    Ids are in exactly one place: in `_new` (nobody has asked yet) or in a poll that is under way. A future that nobody
-    holds any more drops out by itself.
+    Ids are in exactly one place: in `_new` (nobody has asked yet) or in a poll that is under way. A future
+    that nobody holds any more drops out by itself.
     """
 
     def __init__(self, ask: Ask, background: Background) -> None:

@@ -1,7 +1,8 @@
-"""Who may do what: every kind of order and question names the roles that may use it; who has none of them is denied.
+"""Who may do what: every kind of order and question names the roles that may use it; who has
+none of them is denied.
 
-Ownership is checked beside it (core/visibility.py): what a principal may not see does not exist for them (NOT_FOUND,
-never FORBIDDEN).
+Ownership is checked beside it (core/visibility.py): what a principal may not see does not exist
+for them (NOT_FOUND, never FORBIDDEN).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Principal:
     projects: tuple[str, ...] | None = None
 
 
-# What the system decides by itself. Whoever else is inside the cluster has an id of their own and the same rights.
+# What the system decides by itself. Whoever else is inside the cluster has an id of their own
+# and the same rights.
 SYSTEM = Principal("system", "system", ("system",))
 # The author of what somebody did who did not say who they are, or could not prove it.
 ANONYMOUS_ID = "anonymous"
@@ -87,7 +89,8 @@ def may(principal: Principal, verb: type[Verb]) -> bool:
 
 
 def may_lend(roles: tuple[str, ...], role: str) -> bool:
-    """Say whether somebody with these roles may give a role to a token: their own; an administrator's, each."""
+    """Say whether somebody with these roles may give a role to a token:
+    their own; an administrator's, each."""
     return role in roles or ("admin" in roles and role in ROLES)
 
 

@@ -1,15 +1,16 @@
 """The gate: what every order passes before it is decided, whatever door it came through.
 
-An order is admitted when all that its author chose is plain (core/values.py) and of a bounded size. So no fact holds a value
-that the journal, a snapshot, a follower or an answer could not take. Three kinds of orders are not refused as a whole:
+An order is admitted when all that its author chose is plain (core/values.py) and of a bounded size. So no
+fact holds a value that the journal, a snapshot, a follower or an answer could not take. Three kinds of orders
+are not refused as a whole:
 
     SubmitTasks      each spec is refused by itself; the others are taken in
     ReportAttempts   a report whose result cannot be taken ends its attempt as failed, with the reason: a refused report would
                      leave the task running for ever
     Heartbeat        what a node measured is shown escaped: a node is not lost for the name of a device
 
-`quick` says the size of a value as JSON, or None where it may not be plain (helix_ray/plain.py): it costs about a microsecond an
-order, and only what it does not vouch for is looked at closely.
+`quick` says the size of a value as JSON, or None where it may not be plain (helix_ray/plain.py): it costs
+about a microsecond an order, and only what it does not vouch for is looked at closely.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ Checked = Order | Rejected
 
 
 def check(order: Order, quick: Quick) -> Checked:
-    """Return the order as it may be decided, or why it is refused: a VALIDATION_ERROR that names the field."""
+    """Return the order as it may be decided, or why it is refused: a
+    VALIDATION_ERROR that names the field."""
     size = quick(
         [order.by.id, order.request_id, order.seed, order.key or "", order.fingerprint, *_chosen(order.body)]
     )
@@ -65,7 +67,8 @@ def check(order: Order, quick: Quick) -> Checked:
 
 
 def _broken_record(recalled: Recalled, quick: Quick) -> Rejected | None:
-    """Refuse records of the history that are not plain: only something else than the history can have made them."""
+    """Refuse records of the history that are not plain: only something else than the
+    history can have made them."""
     for task in recalled.tasks.values():
         if task is not None:
             values = [task.id, task.owner, task.spec, task.parts, [list(lease) for lease in task.leases]]
@@ -172,7 +175,8 @@ def _report(body: ReportAttempts, quick: Quick) -> ReportAttempts | Rejected:
 
 
 def _takeable(report: AttemptReport, quick: Quick) -> AttemptReport:
-    """Return a report that can be taken: its result as it is or refused, its texts and figures as they can be shown."""
+    """Return a report that can be taken: its result as it is or refused, its texts and figures
+    as they can be shown."""
     if quick(_of_report(report)) is not None:
         return report
     found = _fault(report.result, "result")

@@ -1,7 +1,9 @@
-"""Who an author is as the state has it: the one check that every order and question passes before anything else.
+"""Who an author is as the state has it: the one check that every order and
+question passes before anything else.
 
-A replica knows its callers from a moment ago; in between they may have been removed, logged out or given other
-roles. So what a caller says of themselves is their id and session only; name and roles are those of the state.
+A replica knows its callers from a moment ago; in between they may have been removed, logged out or
+given other roles. So what a caller says of themselves is their id and session only; name and roles
+are those of the state.
 
     the system itself            stays as it is: followers, node workers, boot, programs inside the cluster
     a user with a session        must exist, and the session must be theirs and alive

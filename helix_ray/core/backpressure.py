@@ -1,4 +1,5 @@
-"""When there will be room again: a full queue is answered with a time that follows from how fast tasks end."""
+"""When there will be room again: a full queue is answered with a time that follows
+from how fast tasks end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Which of many things have changed since somebody looked last: a look costs what has changed, not how many there are."""
+"""Which of many things have changed since somebody looked last: a look costs what has changed,
+not how many there are."""
 
 from __future__ import annotations
 

@@ -2,9 +2,10 @@
 
 An unknown kind raises UnknownKind: a journal from a later release is never half-understood.
 
-The journal keeps an event as a list of values without names: its fields in order, but for the `id`, which stands in the row's
-header as the subject. So a field that is added goes to the end and has a default; whatever else changes gets a
-version, with the names of before in FORMER_FIELDS and an upcaster (tests/golden/fields.json has what is on disks).
+The journal keeps an event as a list of values without names: its fields in order, but for the `id`, which
+stands in the row's header as the subject. So a field that is added goes to the end and has a default;
+whatever else changes gets a version, with the names of before in FORMER_FIELDS and an upcaster
+(tests/golden/fields.json has what is on disks).
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def from_body(kind: str, version: int, body: dict[str, Any]) -> Event:
 
 
 def values_of(kind: str) -> Callable[[Any], tuple[Any, ...]]:
-    """Return what gives the values of a kind's events as the journal keeps them: the fields in order, without the id."""
+    """Return what gives the values of a kind's events as the journal keeps them: the fields
+    in order, without the id."""
     names = [name for name in FIELDS[kind] if name != SUBJECT]
     if not names:
         return lambda event: ()
@@ -79,7 +81,8 @@ def from_values(kind: str, version: int, subject: str, values: list[Any]) -> Eve
 
 
 def named(names: tuple[str, ...], subject: str, values: list[Any]) -> dict[str, Any]:
-    """Return an event's fields by name; fields that were added later are not among the values and keep their defaults."""
+    """Return an event's fields by name; fields that were added later are not among the
+    values and keep their defaults."""
     body: dict[str, Any] = {SUBJECT: subject} if SUBJECT in names else {}
     body.update(zip((name for name in names if name != SUBJECT), values, strict=False))
     return body

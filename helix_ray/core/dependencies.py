@@ -1,4 +1,5 @@
-"""Dependencies of tasks that come in together: `depends_on` names known tasks, or `#3` for number 3 of the batch."""
+"""Dependencies of tasks that come in together: `depends_on` names known tasks, or `#3` for
+number 3 of the batch."""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ def resolve(
 ) -> Resolved:
     """Return what each spec waits for. Unknown ids, failed tasks and cycles refuse the spec, and so does a
     dependency on a refused spec; `refused` holds what is refused already. Tasks that the asker `may_name` not
-    count as unknown. `settled` has the status of ended tasks that are not in the state any more. A task for which
-    `dependents_max` others wait takes no more of them."""
+    count as unknown. `settled` has the status of ended tasks that are not in the state any more. A task for
+    which `dependents_max` others wait takes no more of them."""
     resolved: Resolved = []
     inner: dict[int, list[int]] = {}
     for i, (spec, refusal) in enumerate(zip(specs, refused, strict=True)):
@@ -66,7 +67,8 @@ def with_ids(spec: dict[str, Any], ids: Sequence[str]) -> dict[str, Any]:
 
 
 def _number(name: str) -> int | None:
-    """Return the batch number that a name refers to, None for an id; -1 for a `#` without a sensible number."""
+    """Return the batch number that a name refers to, None for an id; -1 for a
+    `#` without a sensible number."""
     return _number_of(name) if name[:1] == "#" else None
 
 
@@ -129,7 +131,8 @@ def _known(
 
 
 def _in_cycles(edges: dict[int, list[int]], users: dict[int, list[int]]) -> set[int]:
-    """Return the specs that cannot be ordered: those left when specs without unmet siblings are taken away."""
+    """Return the specs that cannot be ordered: those left when specs without
+    unmet siblings are taken away."""
     left = {i: set(js) for i, js in edges.items()}
     free = [j for j in users if j not in left]
     while free:

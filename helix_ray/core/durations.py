@@ -14,7 +14,8 @@ from typing import Any
 KINDS_MAX = 2_000
 RECENT_MAX = 32
 WEIGHT = 0.2
-# One run this much longer than the average counts at once: holding too much hurts more than holding too little.
+# One run this much longer than the average counts at once: holding too much hurts more
+# than holding too little.
 JUMP = 4.0
 
 Kind = tuple[str, str, tuple[tuple[str, float], ...]]
@@ -29,14 +30,16 @@ def moved(average_s: float | None, duration_s: float) -> float:
 
 @dataclass(slots=True)
 class Measured:
-    """What is known of one kind: how many ended, a moving average, and the newest durations, all in seconds."""
+    """What is known of one kind: how many ended, a moving average, and the
+    newest durations, all in seconds."""
 
     ended: int = 0
     average_s: float | None = None
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
 
     def quantile(self, share: float) -> float | None:
-        """Return the duration that a share (0 to 1) of the newest runs stayed within; None when there are none."""
+        """Return the duration that a share (0 to 1) of the newest runs stayed within;
+        None when there are none."""
         if not self.recent:
             return None
         ordered = sorted(self.recent)

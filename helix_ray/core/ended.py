@@ -1,7 +1,7 @@
 """Sessions and API tokens that ended, and why: so that whoever still uses one is told.
 
-Remembered for ENDED_KEEP_S, and at most ENDED_MAX of them: the oldest are forgotten first. That is longer than any
-access token lives, so `unknown` is said only when far more than is usual ended in a week.
+Remembered for ENDED_KEEP_S, and at most ENDED_MAX of them: the oldest are forgotten first. That is longer
+than any access token lives, so `unknown` is said only when far more than is usual ended in a week.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ ENDED_HASHES_MAX = 3
 MESSAGES = {
     "expired": "The session or token has expired",
     "logout": "The session was logged out",
-    "evicted": "The session was ended by a later login because the user had reached the maximum number of sessions",
+    "evicted": (
+        "The session was ended by a later login because the user had reached the maximum number of sessions"
+    ),
     "password_changed": "The session ended because the password was changed",
     "user_removed": "The user has been removed",
     "revoked": "The token was revoked",
-    "refresh_reused": "The session was ended because a refresh token was used twice: the token may have been stolen",
+    "refresh_reused": (
+        "The session was ended because a refresh token was used twice: the token may have been stolen"
+    ),
     "unknown": "The session or token does not exist or has expired",
 }
 # What journals of before had as reasons.

@@ -44,8 +44,8 @@ class Rejected:
 class NotInMemory(Rejected):
     """A refusal of the master's that the history may turn: an order needs tasks that have left memory.
 
-    `task_ids` are those tasks; `causes` are tasks whose dependants are asked for as well. The plane recalls both, and gives
-    the order again; who has no history shows it as the conflict that it is.
+    `task_ids` are those tasks; `causes` are tasks whose dependants are asked for as well. The plane recalls
+    both, and gives the order again; who has no history shows it as the conflict that it is.
     """
 
     task_ids: tuple[str, ...] = ()

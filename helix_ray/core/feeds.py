@@ -1,4 +1,5 @@
-"""Facts as somebody may see them: those about what they see (core/visibility.py), with MASK in place of every secret.
+"""Facts as somebody may see them: those about what they see (core/visibility.py), with MASK
+in place of every secret.
 
     the system itself          all facts as they are: its followers rebuild from them what they keep
     everybody else             facts about things that they see, masked; where a fact came from, only of what they did

@@ -1,7 +1,9 @@
-"""The leases that external workers have had on a task, and how each ended: what tells a late report from a present one.
+"""The leases that external workers have had on a task, and how each ended: what tells a late
+report from a present one.
 
-A worker whose lease ended may not know yet. What it still says must not count for whoever has the task now, who may well be
-another worker of the same user. So a task remembers its newest leases; what it forgot is answered without a reason.
+A worker whose lease ended may not know yet. What it still says must not count for whoever has the task
+now, who may well be another worker of the same user. So a task remembers its newest leases; what it forgot
+is answered without a reason.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ from typing import Any, Final, NamedTuple
 
 LEASES_REMEMBERED = 8
 
-# How a lease ended, as refusals of late reports say it. "returned": its worker gave the task back, and says no more of it.
+# How a lease ended, as refusals of late reports say it. "returned": its worker gave the task back, and says
+# no more of it.
 LEASE_EXPIRED: Final = "lease_expired"
 CANCELLED: Final = "cancelled"
 REPORTED: Final = "reported"
 RETURNED: Final = "returned"
-# What ends an attempt without its worker, by the reason in the task's error; a deadline or timeout goes by its own name.
+# What ends an attempt without its worker, by the reason in the task's error; a deadline or timeout goes
+# by its own name.
 _OF_REASON: Final = {"lost": LEASE_EXPIRED, "timeout": "timeout", "deadline": "deadline"}
 _OF_CAUSE: Final = {"lost": LEASE_EXPIRED, "retry": REPORTED, "returned": RETURNED}
 

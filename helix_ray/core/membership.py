@@ -1,7 +1,8 @@
-"""Who may put work into a project: the one rule that submit, edit, retry and distribute ask, by the state of now.
+"""Who may put work into a project: the one rule that submit, edit, retry and distribute ask,
+by the state of now.
 
-A task counts against its project's quota and fair share, else against its owner's. So whoever could name any project
-could fill the queue of others, or leave limits of their own behind.
+A task counts against its project's quota and fair share, else against its owner's. So whoever could name any
+project could fill the queue of others, or leave limits of their own behind.
 
     no project, or one's own user id     one's own, always
     another user's id                    never

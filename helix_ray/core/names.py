@@ -1,8 +1,8 @@
 """What names are made of, at every door: ids, hostnames, capabilities, labels, and the names of nodes.
 
-A *word* begins with a letter or a digit and has no blank, slash or control character: it can stand in a path, in a
-table on a terminal and in a log. A *term* may have slashes beside that, as `example.com/zone`. A worker id that is
-`worker-` and a node's name belongs to that node (docs/adr/0033-names-of-workers.md).
+A *word* begins with a letter or a digit and has no blank, slash or control character: it can stand in a path,
+in a table on a terminal and in a log. A *term* may have slashes beside that, as `example.com/zone`. A worker
+id that is `worker-` and a node's name belongs to that node (docs/adr/0033-names-of-workers.md).
 """
 
 from __future__ import annotations

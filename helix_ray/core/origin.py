@@ -1,7 +1,7 @@
 """Where an order came from, and how it ended: what the header of every fact says beside its author.
 
-A header is kept for as long as the journal is, also where the body is erased. So an origin is small and bounded, and what is
-too long for it is cut.
+A header is kept for as long as the journal is, also where the body is erased. So an origin is small and
+bounded, and what is too long for it is cut.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ REFUSED: Final = "refused"
 class Origin:
     """Where an order came from. Each part may be empty, and all are for what comes from inside the cluster.
 
-    `address` is the client's as the edge keys it (an IPv4 address, an IPv6 /64), `credential` the id of the session or
-    API token that was used, `user_agent` what the client calls itself.
+    `address` is the client's as the edge keys it (an IPv4 address, an IPv6 /64), `credential` the id of the
+    session or API token that was used, `user_agent` what the client calls itself.
     """
 
     address: str = ""

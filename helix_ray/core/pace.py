@@ -1,7 +1,9 @@
-"""When an external worker should come again: soon enough to get work and to keep its lease, within what it may ask.
+"""When an external worker should come again: soon enough to get work and to keep its lease,
+within what it may ask.
 
-An idle worker's heartbeat is how it gets work, so it comes often; a busy one's only renews its lease. Many workers
-share what the control plane takes, and workers of one user share that user's allowance: both make the pace slower.
+An idle worker's heartbeat is how it gets work, so it comes often; a busy one's only renews its lease.
+Many workers share what the control plane takes, and workers of one user share that user's allowance:
+both make the pace slower.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ LEASE_FRACTION_MAX = 2 / 3
 def next_heartbeat_s(lease_s: float, workers: int, *, has_task: bool, work_waits: bool) -> float:
     """Return the seconds until the next heartbeat, as far as work and lease say.
 
-    workers: how many are known; work_waits: there is a task that this worker was not given only because it did not
-    say that it is idle.
+    workers: how many are known; work_waits: there is a task that this worker was not given only because it
+    did not say that it is idle.
     """
     longest_s = lease_s * LEASE_FRACTION
     if has_task:
@@ -33,9 +35,9 @@ def next_heartbeat_s(lease_s: float, workers: int, *, has_task: bool, work_waits
 def stretched(pace_s: float, lease_s: float, allowance: Allowance, sharers: int) -> float:
     """Return the pace for one of `sharers` workers of a user, in seconds with three decimals.
 
-    What remains is spread over a whole window, during which nothing that was used may free up. So heartbeats alone
-    never use the allowance up, and settle at half of it: the rest is for reports. A pace that would end leases is
-    not asked for; what then goes beyond the limit is refused.
+    What remains is spread over a whole window, during which nothing that was used may free up. So heartbeats
+    alone never use the allowance up, and settle at half of it: the rest is for reports. A pace that would end
+    leases is not asked for; what then goes beyond the limit is refused.
     """
     fitting_s = max(sharers, 1) * allowance.window_s / max(allowance.remaining, 1)
     return round(min(max(pace_s, fitting_s), max(pace_s, lease_s * LEASE_FRACTION_MAX)), 3)

@@ -28,7 +28,8 @@ class Policy:
     dependencies_max: int = 1000
     # Tasks that wait for one: its completion is a fact that touches all of them.
     dependents_max: int = 50_000
-    # Tasks of one order with their shards, and dependencies of all of them: one order is one commit, whatever it takes.
+    # Tasks of one order with their shards, and dependencies of all of them: one order is one
+    # commit, whatever it takes.
     batch_linked_tasks_max: int = 5000
     batch_dependencies_max: int = 20_000
     # Tasks that one order tells of endings of others; what is left is told by further orders.

@@ -1,8 +1,8 @@
 """Which fields of orders, facts and things are secret, and what is shown in their place.
 
-A class says so itself: `secret_fields: ClassVar[tuple[str, ...]] = ("password_hash",)`. A secret is named by the way to it, in steps
-that are parted by dots: a field, then keys of what is in it, and `*` for everything that a list or an object has. Where
-a way ends, MASK stands instead of the value, unless it is null.
+A class says so itself: `secret_fields: ClassVar[tuple[str, ...]] = ("password_hash",)`. A secret is named by
+the way to it, in steps that are parted by dots: a field, then keys of what is in it, and `*` for everything
+that a list or an object has. Where a way ends, MASK stands instead of the value, unless it is null.
 """
 
 from __future__ import annotations

@@ -148,7 +148,8 @@ def _load_task(state: State, row: dict[str, Any]) -> None:
 
 
 def _load_held(state: State) -> None:
-    """Fill the workers' inboxes in the order of assignment: whoever reads one stops at the first older entry."""
+    """Fill the workers' inboxes in the order of assignment: whoever reads one stops
+    at the first older entry."""
     running = [
         task
         for task in state.tasks.values()

@@ -1,7 +1,7 @@
 """Is a task spec of the shape that evolve and the followers rely on? The last check before a fact.
 
-The edge checks specs with more words; this one also stands behind the in-cluster API. A spec that evolve cannot
-fold would stop every start from then on, so it must never become a fact.
+The edge checks specs with more words; this one also stands behind the in-cluster API. A spec that evolve
+cannot fold would stop every start from then on, so it must never become a fact.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ CAPABILITIES_MAX = 64
 
 
 def malformed(spec: dict[str, Any]) -> str | None:
-    """Return the name of the first field that is missing, too long or of the wrong shape, None when all are right."""
+    """Return the name of the first field that is missing, too long or of the wrong shape,
+    None when all are right."""
     for name in ("title", "type"):
         if not isinstance(spec.get(name), str):
             return name

@@ -149,8 +149,8 @@ class User:
 @conceal
 @dataclass(slots=True)
 class Session:
-    """A login. `spent` holds hashes of refresh tokens that were exchanged, and when, the newest last: one that is seen
-    again much later is a theft."""
+    """A login. `spent` holds hashes of refresh tokens that were exchanged, and when, the newest last: one
+    that is seen again much later is a theft."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("refresh_hash", "spent")
 
@@ -165,7 +165,8 @@ class Session:
 @conceal
 @dataclass(slots=True)
 class ApiToken:
-    """A long-lived credential of a program. `shown` are the first characters of its secret, for people to tell it by."""
+    """A long-lived credential of a program. `shown` are the first characters of its secret, for
+    people to tell it by."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("token_hash",)
 
@@ -185,7 +186,8 @@ class ApiToken:
 @conceal
 @dataclass(slots=True)
 class Ended:
-    """A session or API token that ended: why (core/ended.py), when, and the hashes that somebody may still come with."""
+    """A session or API token that ended: why (core/ended.py), when, and the hashes that
+    somebody may still come with."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("hashes",)
 
@@ -209,8 +211,8 @@ class KeptReceipt:
 
 @dataclass(slots=True)
 class Quota:
-    """What a project may use at a time, by resource name (`tasks`: attempts; `queued`: unfinished tasks), and the
-    weight of its fair share."""
+    """What a project may use at a time, by resource name (`tasks`: attempts; `queued`: unfinished tasks), and
+    the weight of its fair share."""
 
     limits: dict[str, float] = field(default_factory=dict)
     weight: float = 1.0
@@ -227,7 +229,8 @@ class Project:
 
 
 class ReadyQueue:
-    """Pending tasks of one class by priority; within one, those that were running before, then in order of arrival."""
+    """Pending tasks of one class by priority; within one, those that were running before,
+    then in order of arrival."""
 
     __slots__ = ("levels", "size")
 
@@ -281,9 +284,9 @@ class State:
     # Finish seq of the newest retired task, and how many were retired by status.
     retired_through: int = 0
     retired: dict[str, int] = field(default_factory=dict)
-    # Ended tasks that were deleted (those not in `tasks`) or queued again, with the seqs of the first and the last time since
-    # they were in memory, by the last: what the history says of them is out of date until it has followed so far. The
-    # newest are kept; `rewritten_dropped` is the seq of the newest that is not.
+    # Ended tasks that were deleted (those not in `tasks`) or queued again, with the seqs of the first and the
+    # last time since they were in memory, by the last: what the history says of them is out of date until it
+    # has followed so far. The newest are kept; `rewritten_dropped` is the seq of the newest that is not.
     rewritten: OrderedDict[str, tuple[int, int]] = field(default_factory=OrderedDict)
     rewritten_dropped: int = 0
     durations: Durations = field(default_factory=Durations)
@@ -293,8 +296,8 @@ class State:
     projects: dict[str, Project] = field(default_factory=dict)
     # Tasks whose views have changed since whoever folds took them away (Engine.execute).
     changed: list[str] = field(default_factory=list, compare=False)
-    # Owner, holder and project of tasks that left memory lately, the oldest first: who may hear of their last facts.
-    # Not in a snapshot: it is about facts that are just being told.
+    # Owner, holder and project of tasks that left memory lately, the oldest first: who may hear of their last
+    # facts. Not in a snapshot: it is about facts that are just being told.
     gone: OrderedDict[str, tuple[str, str | None, str | None]] = field(
         default_factory=OrderedDict, compare=False
     )
@@ -313,13 +316,16 @@ class State:
     )  # unfinished id -> who waits, in order
     # Failed tasks by the dependency that they failed because of, in order.
     failed_by: dict[str, dict[str, None]] = field(default_factory=dict)
-    # Tasks that came back from the history: they stand behind younger ones in `tasks`, which listings make up for.
+    # Tasks that came back from the history: they stand behind younger ones in `tasks`, which
+    # listings make up for.
     restored: dict[str, None] = field(default_factory=dict, compare=False)
-    # What is still to be told of endings, where one order had too many to tell (core/decide/endings.py): waiting tasks whose
-    # dependencies are all completed, and ids that will not be completed and are waited for, with what to tell of them.
+    # What is still to be told of endings, where one order had too many to tell (core/decide/endings.py):
+    # waiting tasks whose dependencies are all completed, and ids that will not be completed and are waited
+    # for, with what to tell of them.
     freed: dict[str, None] = field(default_factory=dict)
     doomed: dict[str, str] = field(default_factory=dict)
-    # Running tasks whose worker is gone (lost, removed or started again), which are still to be queued again, and why.
+    # Running tasks whose worker is gone (lost, removed or started again), which are still to be
+    # queued again, and why.
     orphans: dict[str, str] = field(default_factory=dict)
     finished: OrderedDict[str, int] = field(default_factory=OrderedDict)  # task id -> finish seq
     users_by_name: dict[str, str] = field(default_factory=dict)
@@ -348,7 +354,8 @@ _one_class = lru_cache(maxsize=CLASSES_SHARED_MAX)(TaskClass)
 
 
 def class_of(spec: dict[str, Any], owner: str = "") -> TaskClass:
-    """Return the scheduler's class of a task spec. A sharded task is of a class of its own: its shards are placed."""
+    """Return the scheduler's class of a task spec. A sharded task is of a class of its
+    own: its shards are placed."""
     run = spec.get("run")
     kind = run["kind"] if run else EXTERNAL
     if "shards" in spec:

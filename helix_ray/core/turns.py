@@ -1,7 +1,8 @@
-"""How long an event loop was busy at a time: its turns in buckets, and the longest of the last minute with what ran.
+"""How long an event loop was busy at a time: its turns in buckets, and the longest of the
+last minute with what ran.
 
-Pure: the shell (actors/turn_meter.py) says when a turn was over and how long it took. What ran is told by kinds, such as
-names of orders, never by ids: the figures are for /metrics, which anybody may read.
+Pure: the shell (actors/turn_meter.py) says when a turn was over and how long it took. What ran is told by
+kinds, such as names of orders, never by ids: the figures are for /metrics, which anybody may read.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ class TurnsTold:
         self._reports[kind, process] = (now, report)
 
     def by_kind(self, now: float) -> dict[str, dict[str, Any]]:
-        """Return for every kind of process the figures of all, and how many there are; forget who fell silent."""
+        """Return for every kind of process the figures of all, and how many there
+        are; forget who fell silent."""
         self._reports = {key: told for key, told in self._reports.items() if now - told[0] <= TOLD_S_MAX}
         kinds = sorted({kind for kind, _ in self._reports})
         return {

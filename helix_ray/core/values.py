@@ -1,13 +1,14 @@
-"""JSON values as the journal keeps them and answers show them: what is one, what is not and why, and how to show it.
+"""JSON values as the journal keeps them and answers show them: what is one, what is not and why,
+and how to show it.
 
-A *value* is what a client, a task's code or a program on the cluster chooses: a result, an argument, a label. It is plain
-when every text is valid Unicode, every integer fits into 64 bits, every float is finite, every key is a text, and lists and
-objects are at most VALUE_DEPTH_MAX levels deep. What is plain comes back from the journal, from a snapshot and in an answer
-as it went in. Everything else is refused at the gate (core/admission.py): a value that is taken must never make an answer
-fail later.
+A *value* is what a client, a task's code or a program on the cluster chooses: a result, an argument, a label.
+It is plain when every text is valid Unicode, every integer fits into 64 bits, every float is finite, every
+key is a text, and lists and objects are at most VALUE_DEPTH_MAX levels deep. What is plain comes back from
+the journal, from a snapshot and in an answer as it went in. Everything else is refused at the gate
+(core/admission.py): a value that is taken must never make an answer fail later.
 
-Integers between 2^53 and 2^64 are plain. They are kept exactly here, and are legal JSON; whoever reads them with a parser
-that has doubles only has to read them as text.
+Integers between 2^53 and 2^64 are plain. They are kept exactly here, and are legal JSON; whoever reads them
+with a parser that has doubles only has to read them as text.
 """
 
 from __future__ import annotations
@@ -117,8 +118,8 @@ def shown_text(text: str) -> str:
 def shown(value: Any, depth_max: int = STORED_DEPTH_MAX) -> Any:
     """Return the plain value that stands for one that is not: for what an older release has taken and stored.
 
-    Lone surrogates are escaped, integers beyond 64 bits become text, what is no number becomes null, and what is deeper
-    than `depth_max` levels, or has no JSON form, becomes text.
+    Lone surrogates are escaped, integers beyond 64 bits become text, what is no number becomes null, and what
+    is deeper than `depth_max` levels, or has no JSON form, becomes text.
     """
     if isinstance(value, str):
         return shown_text(value)

@@ -1,4 +1,5 @@
-"""All kinds of orders and questions by name, for those who get the name from outside: a route's verb, a report."""
+"""All kinds of orders and questions by name, for those who get the name from outside:
+a route's verb, a report."""
 
 from __future__ import annotations
 

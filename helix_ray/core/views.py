@@ -56,8 +56,8 @@ def task_view(task: Task) -> dict[str, Any]:
 
 
 def shown_run(run: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a run as anybody may see it: without its bulk (pickled payloads, inference inputs), and with MASK for the values
-    of its environment."""
+    """Return a run as anybody may see it: without its bulk (pickled payloads, inference inputs), and with
+    MASK for the values of its environment."""
     if run is None or run.keys().isdisjoint(("payload", "inputs", "env")):
         return run
     shown = {name: value for name, value in run.items() if name not in ("payload", "inputs")}

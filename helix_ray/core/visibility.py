@@ -5,8 +5,8 @@
     a worker                     its owner; who may list workers
     a user, session, API token   the user; administrators
 
-Administrators and viewers see all tasks, and so does the system. An API token that is bound to projects sees these, and
-tasks of these, whoever its owner is. What somebody does not see does not exist for them.
+Administrators and viewers see all tasks, and so does the system. An API token that is bound to projects sees
+these, and tasks of these, whoever its owner is. What somebody does not see does not exist for them.
 
 Which tasks somebody sees is a value (TaskScope), so that a table can be asked for them as well as memory.
 """
@@ -22,7 +22,8 @@ from helix_ray.core.state import ApiToken, Project, Session, Task, User, Worker,
 
 
 class TaskRecord(NamedTuple):
-    """What the rule looks at of a task. `holder` is the user whose external worker runs it, or ran it when it ended."""
+    """What the rule looks at of a task. `holder` is the user whose external worker runs it, or
+    ran it when it ended."""
 
     owner: str
     holder: str | None
@@ -30,7 +31,8 @@ class TaskRecord(NamedTuple):
 
 
 class TaskScope(NamedTuple):
-    """The tasks that somebody sees: those of `user` (None: of everybody) in `projects` (None: in all, and in none)."""
+    """The tasks that somebody sees: those of `user` (None: of everybody) in `projects` (None:
+    in all, and in none)."""
 
     user: str | None
     projects: tuple[str, ...] | None

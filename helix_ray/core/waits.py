@@ -1,4 +1,5 @@
-"""Why task classes waited, as a short history, and the reservations. Both live in memory: a restart begins anew."""
+"""Why task classes waited, as a short history, and the reservations. Both live in
+memory: a restart begins anew."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ GAP_S = 5.0
 
 
 class Reservation(NamedTuple):
-    """Nodes that are set aside for a task (for a gang: its first task) of a class; reconsidered at `until` (epoch seconds)."""
+    """Nodes that are set aside for a task (for a gang: its first task) of a class;
+    reconsidered at `until` (epoch seconds)."""
 
     task_class: TaskClass
     task_id: str

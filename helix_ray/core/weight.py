@@ -1,4 +1,5 @@
-"""How much work an order is, in tasks that it touches: what bounds one commit, and one message to the master."""
+"""How much work an order is, in tasks that it touches: what bounds one commit, and
+one message to the master."""
 
 from __future__ import annotations
 
@@ -37,11 +38,13 @@ BYTES_FREE = 200
 REFUSALS_PER_TASK = 20
 # To take a link between two tasks away costs less than to make it.
 LINKS_PER_TASK = 40
-# What a worker that starts again, or is removed, may hold is known to the state only; one order takes away so many at most.
+# What a worker that starts again, or is removed, may hold is known to the state only; one order takes away
+# so many at most.
 TAKEN_AWAY_TASKS = Policy().spread_tasks_max
 # Orders up to this weight do not wait behind heavier ones.
 LIGHT_TASKS_MAX = 20
-# What ends a task, or begins it again, may have to do so to hundreds of others: only whoever has the state knows.
+# What ends a task, or begins it again, may have to do so to hundreds of others: only whoever
+# has the state knows.
 ENDING_TASKS = LIGHT_TASKS_MAX + 1
 ENDING_STATUSES = frozenset({"completed", "failed", "cancelled"})
 
@@ -78,7 +81,8 @@ def weight_of_report(report: AttemptReport) -> int:
 
 
 def _size_of(values: Any) -> int:
-    """Return about how many bytes a JSON object is long: texts count, and how much there is in lists and objects."""
+    """Return about how many bytes a JSON object is long: texts count, and how much there
+    is in lists and objects."""
     if not isinstance(values, dict):
         return 0
     return sum(len(value) for value in values.values() if isinstance(value, (str, list, tuple, dict)))
@@ -120,7 +124,8 @@ def _may_reach_others(body: OrderBody) -> TypeGuard[UpdateTask | CancelTask | Re
 
 
 def weight_in(state: State, order: Order) -> int:
-    """Return the weight of an order for whoever has the state: what a task's end, or a worker's, takes along counts, too."""
+    """Return the weight of an order for whoever has the state: what a task's end, or a
+    worker's, takes along counts, too."""
     body = order.body
     if _may_reach_others(body):
         task = state.tasks.get(body.task_id)

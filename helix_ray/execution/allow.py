@@ -1,4 +1,5 @@
-"""Which functions may be run by name: an allow-list of exact modules, read once, checked before any import."""
+"""Which functions may be run by name: an allow-list of exact modules, read
+once, checked before any import."""
 
 from __future__ import annotations
 
@@ -49,8 +50,9 @@ class Allow:
     def resolve(self, name: str) -> Callable[..., Any]:
         """Return the function, imported once; one that a decorator wraps is unwrapped.
 
-        Raises NotAllowed before anything is imported, NotThere where the import or the attribute fails. Under
-        `module:*` only what the module itself defines counts, so that a name it imported does not slip through.
+        Raises NotAllowed before anything is imported, NotThere where the import or the attribute
+        fails. Under `module:*` only what the module itself defines counts, so that a name it
+        imported does not slip through.
         """
         function = self._resolved.get(name)
         if function is None:

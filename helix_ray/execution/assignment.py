@@ -1,8 +1,8 @@
 """What a node worker and its executors say to each other.
 
 Node worker -> executor: `Run`, `Cancel`, `GiveBack`. Executor -> node worker: `Hello`, `Report`, `Returned`.
-Every message turns into a tuple of plain values (`to_plain`) and back (`from_plain`), so that a frame never has to
-name a class.
+Every message turns into a tuple of plain values (`to_plain`) and back (`from_plain`), so that a frame never
+has to name a class.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Reason: TypeAlias = Literal["failed", "timeout", "cancelled", "not_allowed", "no
 class ErrorInfo:
     """Why an attempt failed.
 
-    `type` is the exception's qualified name, or a short word where there was no exception. `pickled` is the exception
-    itself, only where it could be pickled and unpickled again.
+    `type` is the exception's qualified name, or a short word where there was no exception. `pickled` is the
+    exception itself, only where it could be pickled and unpickled again.
     """
 
     reason: Reason
@@ -34,8 +34,9 @@ class ErrorInfo:
 class Outcome:
     """What came of an attempt.
 
-    `result` is a JSON value; `pickled` is the cloudpickled result of a function that came as a payload. `output_tail`
-    is the last 4 KiB of a command's output. `log_bytes` counts all output written, that which was cut again included.
+    `result` is a JSON value; `pickled` is the cloudpickled result of a function that came as a payload.
+    `output_tail` is the last 4 KiB of a command's output. `log_bytes` counts all output written, that
+    which was cut again included.
     """
 
     ok: bool
@@ -51,9 +52,9 @@ class Outcome:
 class Assignment:
     """One attempt to run.
 
-    `run` is the task's run object; `payload` is a cloudpickled (function, args, kwargs) and comes from inside the
-    cluster only. `timeout_s` is in seconds; None waits for ever. `log_dir` is the folder of the attempt's log.
-    `shard` is (index, count) of a shard of a larger task.
+    `run` is the task's run object; `payload` is a cloudpickled (function, args, kwargs) and comes from inside
+    the cluster only. `timeout_s` is in seconds; None waits for ever. `log_dir` is the folder of the attempt's
+    log. `shard` is (index, count) of a shard of a larger task.
     """
 
     task_id: str
@@ -67,7 +68,8 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The attempt runs now; `pgid` is the process group of a command, which the node worker ends if we die."""
+    """The attempt runs now; `pgid` is the process group of a command, which the node
+    worker ends if we die."""
 
     task_id: str
     attempt: int

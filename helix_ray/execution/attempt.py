@@ -41,7 +41,8 @@ class Running:
             command.cancel(self.sink.cancelled, at_once=self._at_once)
 
     def cancel(self, reason: str, *, at_once: bool = False) -> None:
-        """End the attempt: a command's group is ended, a function's next call of `progress` raises. Thread safe."""
+        """End the attempt: a command's group is ended, a function's next call
+        of `progress` raises. Thread safe."""
         self._at_once = self._at_once or at_once
         self.sink.cancelled = self.sink.cancelled or reason
         if self._command is not None:
@@ -68,7 +69,8 @@ class AttemptRunner:
             self._output.install()
 
     def run(self, running: Running) -> None:
-        """Run the attempt to its end and emit Started, Progressed and Finished; never raises for what it does."""
+        """Run the attempt to its end and emit Started, Progressed and Finished; never
+        raises for what it does."""
         task = running.assignment
         started_at = time.time()
         try:

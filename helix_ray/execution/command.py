@@ -46,7 +46,8 @@ def _no_callback(pgid: int) -> None:
 
 
 class CommandProcess:
-    """One run of one command: `run` once, on the thread that lives as long as the executor; `cancel` from any thread.
+    """One run of one command: `run` once, on the thread that lives as long as the
+    executor; `cancel` from any thread.
 
     `on_start` gets the process group's id as soon as it exists.
     """
@@ -70,7 +71,8 @@ class CommandProcess:
         self._at_once = False
 
     def cancel(self, reason: str = "cancelled", *, at_once: bool = False) -> None:
-        """End the group; `reason` becomes the error's message, at_once leaves out SIGTERM and grace. Thread safe."""
+        """End the group; `reason` becomes the error's message, at_once leaves out
+        SIGTERM and grace. Thread safe."""
         with self._lock:
             self._cancelled = self._cancelled or reason
             self._at_once = self._at_once or at_once
@@ -184,7 +186,8 @@ class _Watch:
         self._watch(leader, partial(self._on_leader_exit, leader))
 
     def until_gone(self, wake: int, take_cancel: Callable[[], bool]) -> None:
-        """Return when the group is gone; `wake` becoming readable is a cancel, whose take says whether at once."""
+        """Return when the group is gone; `wake` becoming readable is a cancel, whose
+        take says whether at once."""
         self._watch(wake, lambda: self._on_cancel(take_cancel()))
         while self._living:
             left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
@@ -204,7 +207,8 @@ class _Watch:
         self._selector.register(descriptor, selectors.EVENT_READ, then)
 
     def _read(self) -> int:
-        """Move what is there to the log and return how many bytes it was; at the end of the pipe stop watching it."""
+        """Move what is there to the log and return how many bytes it was; at the end of
+        the pipe stop watching it."""
         try:
             data = os.read(self._output, READ_BYTES_MAX)
         except BlockingIOError:

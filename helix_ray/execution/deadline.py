@@ -1,9 +1,9 @@
 """Interrupt Python code that runs too long, or whose node worker is gone, without ending the process.
 
-One thread waits for the deadline of what runs now. It raises in the running thread with PyThreadState_SetAsyncExc
-(docs.python.org, C API) and then sends that thread a signal, because an exception set so is seen only between
-bytecodes: the signal wakes a sleep or a read. Code that stays inside C sees neither; then only ending the process helps,
-and that is the node worker's part.
+One thread waits for the deadline of what runs now. It raises in the running thread with
+PyThreadState_SetAsyncExc (docs.python.org, C API) and then sends that thread a signal, because an exception
+set so is seen only between bytecodes: the signal wakes a sleep or a read. Code that stays inside C sees
+neither; then only ending the process helps, and that is the node worker's part.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Deadline:
         self._waiter.start()
 
     def call(self, function: Callable[[], Any], timeout_s: float | None) -> Any:
-        """Return function(); raises Interrupted where the limit passed or `interrupt` came, even if that was caught."""
+        """Return function(); raises Interrupted where the limit passed or `interrupt` came,
+        even if that was caught."""
         self._arm(timeout_s)
         try:
             value = function()

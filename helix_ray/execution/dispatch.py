@@ -1,8 +1,8 @@
 """Which executor of a node gets which attempts: queues and slots, without I/O or a clock.
 
-A slot is an executor with the resources of one demand. Short work is assigned in batches that keep a
-slot busy for about BATCH_S; work of unknown duration goes out one at a time. When an executor dies, the attempt
-it was running is lost, and the ones behind it go out again one by one: if one of them is a killer, it is found.
+A slot is an executor with the resources of one demand. Short work is assigned in batches that keep a slot
+busy for about BATCH_S; work of unknown duration goes out one at a time. When an executor dies, the attempt it
+was running is lost, and the ones behind it go out again one by one: if one of them is a killer, it is found.
 
 Work is prefetched because what runs was expected to be short. If that turns out wrong, what waits
 behind it for STUCK_S goes back to the control plane, which may know a node where it runs at once.
@@ -73,8 +73,8 @@ class Slot:
 
 @dataclass(slots=True)
 class Stuck:
-    """What waits behind attempts that run for long: `items` queued here, `slots` that were assigned more than one, and
-    `outlasting`: those long attempts, with the seconds that they have run so far."""
+    """What waits behind attempts that run for long: `items` queued here, `slots` that were assigned more than
+    one, and `outlasting`: those long attempts, with the seconds that they have run so far."""
 
     items: list[Item] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
@@ -197,7 +197,8 @@ class Dispatch:
         return slot
 
     def close_slot(self, slot_id: str) -> Item | None:
-        """Forget an executor that is gone; return the attempt that it was running. Those behind it are queued again."""
+        """Forget an executor that is gone; return the attempt that it was running. Those
+        behind it are queued again."""
         slot = self.slots.pop(slot_id, None)
         if slot is None or not slot.outstanding:
             return None
@@ -214,8 +215,8 @@ class Dispatch:
     def wanted(self) -> list[Demand]:
         """Return the demands of executors worth starting now: there is work for them, and they fit.
 
-        The first one for a demand may wait until others on the cluster leave it room; a further one would only wait,
-        and what was asked for counts as ours.
+        The first one for a demand may wait until others on the cluster leave it room; a further one would
+        only wait, and what was asked for counts as ours.
         """
         room: Room | None = None
         wanted: list[Demand] = []
@@ -275,7 +276,8 @@ class Dispatch:
     # ------------------------------------------------------------------------------------- surprises
 
     def stuck(self, now: float) -> Stuck:
-        """Return what waits behind long attempts; queued ones are removed, those assigned to slots must be asked back."""
+        """Return what waits behind long attempts; queued ones are removed, those assigned to
+        slots must be asked back."""
         slow = [slot for slot in self.slots.values() if slot.slow(now)]
         if not slow:
             return Stuck()

@@ -1,8 +1,9 @@
 """The warm process that runs attempts: a reader thread takes orders, the calling thread runs them one by one.
 
-What it does on its own: on end of the connection it kills the running command's group, interrupts the running Python
-code and returns. What the node worker does: end this process where a cancelled or timed-out function stays inside C and
-does not stop within the grace, and end a command's group (`Started.pgid`) where this process died.
+What it does on its own: on end of the connection it kills the running command's group, interrupts the
+running Python code and returns. What the node worker does: end this process where a cancelled or
+timed-out function stays inside C and does not stop within the grace, and end a command's group
+(`Started.pgid`) where this process died.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ CONNECTION_LOST = "the executor lost the connection to its node worker"
 class Executor:
     """Serves one node worker over its Unix domain socket at `connect_path`, once.
 
-    Make and serve it on the process's main thread: then sleeping functions can be interrupted and what functions print
-    goes to their logs.
+    Make and serve it on the process's main thread: then sleeping functions can be interrupted and what
+    functions print goes to their logs.
     """
 
     def __init__(self, connect_path: str, executor_id: str, allow: Allow, models: ModelStore) -> None:

@@ -1,7 +1,9 @@
-"""What others on the cluster use of a node: Ray's count less our own, without the moments in which the two disagree.
+"""What others on the cluster use of a node: Ray's count less our own, without the moments
+in which the two disagree.
 
-An executor counts as ours from the moment it is asked for until it is let go; Ray gives and takes a little later.
-What looks like external usage only because of that disappears within SETTLE_S, so only usage that lasts longer counts.
+An executor counts as ours from the moment it is asked for until it is let go; Ray gives and takes a
+little later. What looks like external usage only because of that disappears within SETTLE_S, so only
+usage that lasts longer counts.
 """
 
 from __future__ import annotations

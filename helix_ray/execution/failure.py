@@ -1,4 +1,5 @@
-"""An exception of the user's code, as data that travels: type, message, traceback, and itself where it can."""
+"""An exception of the user's code, as data that travels: type, message, traceback,
+and itself where it can."""
 
 from __future__ import annotations
 

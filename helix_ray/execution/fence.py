@@ -1,7 +1,8 @@
-"""When a node that is cut off ends what it runs: its attempts run elsewhere by then, and must not go on for ever.
+"""When a node that is cut off ends what it runs: its attempts run elsewhere by then, and must
+not go on for ever.
 
-Silence is judged from the last acknowledged heartbeat's *sending*: a lease is renewed no later than that. The limit is
-several leases long, so a master that stalls or starts again ends nothing.
+Silence is judged from the last acknowledged heartbeat's *sending*: a lease is renewed no later than that. The
+limit is several leases long, so a master that stalls or starts again ends nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Frames on the socket between node worker and executors: a little-endian u32 length, then the body.
 
-The body is a pickle (protocol 5) of plain values only; the reader refuses every pickle that names a class or function,
-so no frame can run code here. `FrameReader` does no I/O: feed it from a blocking socket or from asyncio.
+The body is a pickle (protocol 5) of plain values only; the reader refuses every pickle that names
+a class or function, so no frame can run code here. `FrameReader` does no I/O: feed it from a
+blocking socket or from asyncio.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class FrameReader:
     def feed(self, data: bytes) -> list[Message]:
         """Take what arrived and return the messages that are now complete.
 
-        Raises FrameError for a frame above frame_bytes_max or one that does not contain a message: drop the connection then.
+        Raises FrameError for a frame above frame_bytes_max or one that does not contain a
+        message: drop the connection then.
         """
         buffer = self._buffer
         buffer += data

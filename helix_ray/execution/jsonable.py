@@ -23,8 +23,8 @@ class NotSerialisable(ValueError):
 def to_json(value: Any, bytes_max: int = RESULT_BYTES_MAX) -> Any:
     """Return the value as plain JSON (tuples become lists, numpy arrays nested lists).
 
-    Raises NotSerialisable for a type JSON has no form for, a key that is no text, NaN, infinity, an integer beyond 64
-    bits, more than VALUE_DEPTH_MAX levels, and above bytes_max.
+    Raises NotSerialisable for a type JSON has no form for, a key that is no text, NaN, infinity, an integer
+    beyond 64 bits, more than VALUE_DEPTH_MAX levels, and above bytes_max.
     """
     if type(value) in _SIMPLE:
         return value

@@ -1,7 +1,9 @@
-"""Becomes the command, after tying its life to the executor's: `launcher.py PARENT_PID PROGRAM [ARGUMENT...]`.
+"""Becomes the command, after tying its life to the executor's:
+`launcher.py PARENT_PID PROGRAM [ARGUMENT...]`.
 
-Run by its path with `python -I -S`, so it imports nothing but what is built in and is gone in about 5 ms. It is a program
-of its own and not a preexec_fn, which would run Python between fork and exec of a process that has threads.
+Run by its path with `python -I -S`, so it imports nothing but what is built in and is gone in about
+5 ms. It is a program of its own and not a preexec_fn, which would run Python between fork and exec
+of a process that has threads.
 """
 
 import posix  # built in, where `os` would have to be read from disk
@@ -32,7 +34,8 @@ def launch(parent_pid: int, argv: list[str]) -> None:
     call_function(dlsym(dlopen(None, 0), "prctl"), (PR_SET_PDEATHSIG, SIGKILL))  # type: ignore[arg-type]
     if posix.getppid() != parent_pid:
         posix._exit(128 + SIGKILL)
-    # What is ignored or blocked would be inherited: Python ignores SIGPIPE and SIGXFSZ, nohup SIGHUP, a shell's `&` SIGINT.
+    # What is ignored or blocked would be inherited: Python ignores SIGPIPE and SIGXFSZ, nohup SIGHUP,
+    # a shell's `&` SIGINT.
     for number in (SIGPIPE, SIGXFSZ, SIGHUP, SIGINT, SIGQUIT, SIGTERM):
         signal(number, SIG_DFL)
     pthread_sigmask(SIG_SETMASK, ())

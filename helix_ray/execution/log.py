@@ -30,9 +30,9 @@ def marker(cut_bytes: int) -> bytes:
 class AttemptLog:
     """Takes an attempt's output and keeps its newest bytes.
 
-    When the file would pass log_bytes_max, its newer half is kept under a marker line that says how many bytes were cut
-    so far; the file is replaced in one step, so a reader sees either form whole. A full disk stops the file, not the
-    attempt: `failure` says why, and the tail stays.
+    When the file would pass log_bytes_max, its newer half is kept under a marker line that says how many
+    bytes were cut so far; the file is replaced in one step, so a reader sees either form whole. A full disk
+    stops the file, not the attempt: `failure` says why, and the tail stays.
     """
 
     def __init__(self, path: Path, log_bytes_max: int = LOG_BYTES_MAX) -> None:
@@ -58,7 +58,8 @@ class AttemptLog:
             self.close()
 
     def tail(self) -> str:
-        """Return the last OUTPUT_TAIL_BYTES_MAX bytes written, as text; bytes that are no UTF-8 become U+FFFD."""
+        """Return the last OUTPUT_TAIL_BYTES_MAX bytes written, as text; bytes that
+        are no UTF-8 become U+FFFD."""
         return self._tail.decode("utf-8", errors="replace")
 
     def close(self) -> None:

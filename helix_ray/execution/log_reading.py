@@ -1,4 +1,5 @@
-"""The output of an attempt for its reader: the node has what was written, the control plane knows whether more will come."""
+"""The output of an attempt for its reader: the node has what was written, the control plane
+knows whether more will come."""
 
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ Read = Callable[[int], Awaitable[Answer | None]]
 
 
 async def read_log(question: ReadLog, task: dict[str, Any], read: Read, wait_s: float) -> Answer:
-    """Return a piece of the log of a task, whose view was read before; `read` asks whoever keeps an attempt's output.
+    """Return a piece of the log of a task, whose view was read before; `read` asks
+    whoever keeps an attempt's output.
 
-    `eof` is true once the attempt is over and all of it was read. Without text the answer may take `wait_s` seconds.
+    `eof` is true once the attempt is over and all of it was read. Without text the
+    answer may take `wait_s` seconds.
     """
     finished = task["finished_at"] is not None
     if task["run"] is None or task["assigned_worker"] is None:
@@ -42,7 +45,8 @@ async def read_log(question: ReadLog, task: dict[str, Any], read: Read, wait_s: 
 
 
 async def _of_no_node(question: ReadLog, task: dict[str, Any], wait_s: float, *, finished: bool) -> Answer:
-    """Say that there is nothing to read; an attempt that was asked for is over where its task is on no node any more."""
+    """Say that there is nothing to read; an attempt that was asked for is over where its task is
+    on no node any more."""
     gone = task["assigned_worker"] is None and 0 < (question.attempt or 0) <= task["attempt"]
     over = finished or gone
     await _pause(0.0 if over else min(wait_s, UNASSIGNED_WAIT_S))

@@ -1,7 +1,7 @@
 """What a function prints goes to its attempt's log; a function that prints nothing costs nothing.
 
-Only Python's sys.stdout and sys.stderr are taken. What C code or a child process writes to the file descriptors goes
-where the executor's own output goes.
+Only Python's sys.stdout and sys.stderr are taken. What C code or a child process writes to the file
+descriptors goes where the executor's own output goes.
 """
 
 from __future__ import annotations

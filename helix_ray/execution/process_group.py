@@ -14,7 +14,8 @@ _DEAD_STATES = ("Z", "X")
 def signal_group(pgid: int, number: signal.Signals) -> None:
     """Send the signal to every process of the group; a group that is gone is fine.
 
-    Call it only while the group's leader is not reaped yet: until then its id cannot be given to another group.
+    Call it only while the group's leader is not reaped yet: until then its id cannot
+    be given to another group.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pgid, number)
@@ -32,8 +33,9 @@ def member_handles(pgid: int) -> list[int]:
 def end_orphans(pgid: int, task_id: str, attempt: int) -> int:
     """SIGKILL what is left of a command whose executor died, and return how many processes that were.
 
-    For the node worker, with `Started.pgid`. Nobody kept the leader's id for us, so the group may be another's by now:
-    only processes whose environment carries the attempt's own HELIX_TASK_ID and HELIX_ATTEMPT are ended, by pidfd.
+    For the node worker, with `Started.pgid`. Nobody kept the leader's id for us, so the group may be
+    another's by now: only processes whose environment carries the attempt's own HELIX_TASK_ID and
+    HELIX_ATTEMPT are ended, by pidfd.
     """
     marks = {f"HELIX_TASK_ID={task_id}".encode(), f"HELIX_ATTEMPT={attempt}".encode()}
     ended = 0
@@ -52,8 +54,9 @@ def end_orphans(pgid: int, task_id: str, attempt: int) -> int:
 def _members(pgid: int) -> Iterator[tuple[int, int]]:
     """Yield (pid, pidfd) of the group's living processes.
 
-    Linux has no call that lists a group: the fields of /proc/PID/stat are read (proc_pid_stat(5): 3 is the state, 5 the
-    group). They are read again after the pidfd is open, so they are of the process that it names.
+    Linux has no call that lists a group: the fields of /proc/PID/stat are read
+    (proc_pid_stat(5): 3 is the state, 5 the group). They are read again after the pidfd is open,
+    so they are of the process that it names.
     """
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or not _is_member(entry, pgid):

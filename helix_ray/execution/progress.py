@@ -1,7 +1,7 @@
 """How far the running code is, and what it is part of: the calls that user code may make inside a task.
 
-An executor runs one attempt at a time, so what runs is a fact of the process, not of a thread or context: threads that
-the user's function starts can report too.
+An executor runs one attempt at a time, so what runs is a fact of the process, not of a thread or context:
+threads that the user's function starts can report too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ NOTE_CHARS_MAX = 512
 class Cancelled(BaseException):
     """The attempt was cancelled: raised out of `progress`.
 
-    A BaseException, as asyncio.CancelledError is, so that an `except Exception` in the task's code does not swallow it.
+    A BaseException, as asyncio.CancelledError is, so that an `except Exception` in the task's
+    code does not swallow it.
     """
 
 
@@ -78,10 +79,12 @@ def install(sink: Sink | None) -> None:
 
 
 def progress(n: float, total: float | None = None, note: str | None = None) -> None:
-    """Tell how far the task is: n of total, or n percent where no total is given. Outside a task it does nothing.
+    """Tell how far the task is: n of total, or n percent where no total is given. Outside
+    a task it does nothing.
 
-    Cheap to call in a loop: at most REPORTS_PER_S_MAX reports a second leave the process. Raises Cancelled when the
-    attempt was cancelled, ValueError for a NaN or a negative total. The percentage is kept within 0 to 100.
+    Cheap to call in a loop: at most REPORTS_PER_S_MAX reports a second leave the process. Raises
+    Cancelled when the attempt was cancelled, ValueError for a NaN or a negative total. The percentage is
+    kept within 0 to 100.
     """
     sink = _sink
     if sink is None:
@@ -98,7 +101,8 @@ def current() -> TaskInfo | None:
 
 
 def shard() -> tuple[int, int]:
-    """Return (index, count) of the shard that is running in this process; (0, 1) in a task that has no shards."""
+    """Return (index, count) of the shard that is running in this process; (0, 1) in a
+    task that has no shards."""
     sink = _sink
     return (0, 1) if sink is None or sink.info.shard is None else sink.info.shard
 

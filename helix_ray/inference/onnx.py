@@ -40,7 +40,8 @@ _Stamp = tuple[int, int]  # of a file: time of change in ns, size in bytes
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model file: its size, its SHA-256 in hex, its inputs and outputs, and how most of its weights are stored."""
+    """A model file: its size, its SHA-256 in hex, its inputs and outputs, and how most
+    of its weights are stored."""
 
     name: str
     bytes: int
@@ -107,9 +108,9 @@ class ModelStore:
     def infer(self, run: dict[str, Any]) -> dict[str, Any]:
         """Run a model once and return JSON: outputs by name as nested lists, their shapes, and how it ran.
 
-        `run` has `model`, `inputs` (see `tensors.decode`) and optionally `outputs`, the names wanted. In the result,
-        `precision` is how the weights are stored, null where unknown; `duration_ms` is the session's own time.
-        Raises InferenceRefused; its message is for the caller.
+        `run` has `model`, `inputs` (see `tensors.decode`) and optionally `outputs`, the names wanted. In the
+        result, `precision` is how the weights are stored, null where unknown; `duration_ms` is the session's
+        own time. Raises InferenceRefused; its message is for the caller.
         """
         from helix_ray.inference.tensors import decode, encode
 
@@ -167,15 +168,16 @@ class ModelStore:
         weights = scan(data)
         if weights.external:
             raise BadModelFile(
-                f"model {name!r} stores weights in other files ({weights.external[0]}), which is not supported"
+                f"model {name!r} stores weights in other files ({weights.external[0]}), which is not "
+                "supported"
             )
         session = _session(name, data, usable_threads(self._cpus))
         return Model(_describe(name, data, session, weights), session, stamp)
 
 
 def _session(name: str, data: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """Return a session; threads do not spin, since other work shares the node (costs 1 % of speed, saves a quarter of
-    the CPU time: microsoft/onnxruntime, session option session.intra_op.allow_spinning)."""
+    """Return a session; threads do not spin, since other work shares the node (costs 1 % of speed, saves a
+    quarter of the CPU time: microsoft/onnxruntime, session option session.intra_op.allow_spinning)."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -1,4 +1,5 @@
-"""Request values to the arrays that a model takes, and back; every refusal names what came and what is wanted."""
+"""Request values to the arrays that a model takes, and back; every refusal names what
+came and what is wanted."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ _DTYPES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """An input or output: numpy's name of the element type, and the shape, where a text or None is any size."""
+    """An input or output: numpy's name of the element type, and the shape, where a text
+    or None is any size."""
 
     name: str
     dtype: str
@@ -55,8 +57,8 @@ def decode(inputs: Any, specs: Sequence[TensorSpec]) -> dict[str, Array]:
     """Return an array for each input of the model; raises BadInput.
 
     `inputs` is {name: value}, or a bare value for a model with one input. A value is nested lists or
-    {"npy_base64": text} with a .npy file. Lists take the model's element type where that loses nothing; a .npy must have
-    it already. Dimensions that share a symbolic name must agree.
+    {"npy_base64": text} with a .npy file. Lists take the model's element type where that loses nothing; a
+    .npy must have it already. Dimensions that share a symbolic name must agree.
     """
     named = _by_name(inputs, specs)
     sizes: dict[str, int] = {}
@@ -124,7 +126,8 @@ def _strings(array: Array, spec: TensorSpec) -> Array:
 
 
 def _fits(array: Array, wanted: np.dtype[Any]) -> bool:
-    """Tell whether JSON values may become the wanted type: integers widen to floats, and keep within their range."""
+    """Tell whether JSON values may become the wanted type: integers widen to floats,
+    and keep within their range."""
     if array.size == 0:
         return True
     given = array.dtype.kind
@@ -158,7 +161,8 @@ def _from_npy(text: Any, spec: TensorSpec) -> Array:
 
 
 def _read_npy(data: bytes, spec: TensorSpec) -> Array:
-    """Return the array of a .npy file; its claimed size is compared with what is there before memory is taken."""
+    """Return the array of a .npy file; its claimed size is compared with what is
+    there before memory is taken."""
     if not data.startswith(NPY_MAGIC):
         raise BadInput(f"input {spec.name!r}: not a .npy file")
     file = io.BytesIO(data)

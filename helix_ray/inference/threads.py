@@ -1,6 +1,7 @@
 """How many threads a model may use: what this process is allowed, not what the host has.
 
-ONNX Runtime sizes its pool by the host's cores and ignores affinity and cgroups (microsoft/onnxruntime#29510, #8313).
+ONNX Runtime sizes its pool by the host's cores and ignores affinity
+and cgroups (microsoft/onnxruntime#29510, #8313).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ def usable_threads(cpus_given: float | None = None, cgroup_root: Path = CGROUP_R
 def cgroup_cpus(membership: str, root: Path) -> float | None:
     """Return the CPUs that the cgroup and its parents allow, None for no limit.
 
-    `membership` is the text of /proc/self/cgroup. cpu.max holds "quota period" in microseconds, or "max period"
-    (kernel documentation, cgroup v2, CPU interface files).
+    `membership` is the text of /proc/self/cgroup. cpu.max holds "quota period" in microseconds, or "max
+    period" (kernel documentation, cgroup v2, CPU interface files).
     """
     path = next((line[3:] for line in membership.splitlines() if line.startswith("0::")), "/")
     folder = root / path.strip("/")

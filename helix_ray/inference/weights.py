@@ -27,8 +27,8 @@ _NOTHING = memoryview(b"")
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """`precision` is how most of the weights (by size) are stored, None for a model without; `external` are the names of
-    tensors that live in other files."""
+    """`precision` is how most of the weights (by size) are stored, None for a model without; `external` are
+    the names of tensors that live in other files."""
 
     precision: str | None
     external: tuple[str, ...]

@@ -1,4 +1,5 @@
-"""Whether a journal's file holds what was acknowledged: read-only, for its owner's start and for copies of it."""
+"""Whether a journal's file holds what was acknowledged: read-only, for its owner's start
+and for copies of it."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ ROWS_PER_STEP = 10_000
 def missing(first: int, claim: Claim) -> JournalDamaged:
     """Return the error for rows that HEAD vouches for and that are not there."""
     return JournalDamaged(
-        f"facts {first} to {claim.seq} were acknowledged but are missing (to continue without them, remove HEAD)"
+        f"facts {first} to {claim.seq} were acknowledged but are missing (to continue without them, "
+        "remove HEAD)"
     )
 
 
@@ -38,7 +40,8 @@ def check_start(con: sqlite3.Connection, claim: Claim | None) -> Frontier:
 def check_all(
     con: sqlite3.Connection, claim: Claim | None, on_facts: Callable[[int], None] = lambda seq: None
 ) -> tuple[int, str]:
-    """Check every fact of a file of any format; return the newest one's seq and what HEAD says of it (hex)."""
+    """Check every fact of a file of any format; return the newest one's seq and what
+    HEAD says of it (hex)."""
     if format_of(con) == former.FORMAT:
         return check_format1(con, claim, on_facts)
     tree = StoredTree(con)
@@ -80,5 +83,6 @@ def _check_root(con: sqlite3.Connection, tree: StoredTree, claim: Claim | None, 
     upgraded = con.execute("SELECT value FROM meta WHERE name = 'format1'").fetchone()
     if upgraded is None or upgraded[0] != f"{claim.seq} {claim.hash}":
         raise JournalDamaged(
-            f"facts up to {claim.seq} differ from those that were acknowledged: HEAD has another root of their tree"
+            f"facts up to {claim.seq} differ from those that were acknowledged: HEAD has another root "
+            "of their tree"
         )

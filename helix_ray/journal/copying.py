@@ -1,9 +1,11 @@
-"""A copy of a journal's file as of one seq, made beside its writer without ever keeping a read transaction open.
+"""A copy of a journal's file as of one seq, made beside its writer without ever
+keeping a read transaction open.
 
-Facts are only ever added, so a copy needs no single moment: facts up to the newest one of its beginning, some at a time, and the nodes
-over them. Each piece is read in a transaction of its own; the write-ahead log is folded in as if nobody read. What an erasure
-takes away meanwhile may still be in the copy, as in one that was made a minute before. Rows that move to a segment meanwhile are
-copied as that segment. Whoever copies checks all of the copy afterwards.
+Facts are only ever added, so a copy needs no single moment: facts up to the newest one of its beginning, some
+at a time, and the nodes over them. Each piece is read in a transaction of its own; the write-ahead log is
+folded in as if nobody read. What an erasure takes away meanwhile may still be in the copy, as in one that was
+made a minute before. Rows that move to a segment meanwhile are copied as that segment. Whoever copies checks
+all of the copy afterwards.
 """
 
 from __future__ import annotations
@@ -72,7 +74,8 @@ class Copying:
     def _segment_or_rows(
         self, reading: sqlite3.Connection, copy: sqlite3.Connection, done: int, through: int
     ) -> int:
-        """Copy what comes after fact `done`; return the seq that is reached, `done` itself where it has to be looked for again."""
+        """Copy what comes after fact `done`; return the seq that is reached, `done` itself where it has
+        to be looked for again."""
         segment = next((s for s in sealing.listed(reading) if s.first <= done + 1 <= s.last), None)
         copy.execute("BEGIN")
         if segment is None:

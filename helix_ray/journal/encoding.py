@@ -1,7 +1,8 @@
 """Values to JSON bytes and back, never refusing what JSON can say.
 
-The gate (core/admission.py) lets nothing in that orjson refuses. Should something come past it, it must not stop the
-writer: it takes the slow way through the standard library, and comes back escaped (helix_ray/plain.py).
+The gate (core/admission.py) lets nothing in that orjson refuses. Should something come
+past it, it must not stop the writer: it takes the slow way through the standard library,
+and comes back escaped (helix_ray/plain.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Format 1, which releases before 0.1 wrote: read, checked against its own hashes, and never written.
 
-hash(n) = SHA-256(hash(n-1) || header || body), where header is the JSON list [seq, epoch, at, kind, version, subject, actor,
-request_id] and body is the fact's JSON as stored, with names. hash(0) is 32 zero bytes. There is no origin.
+hash(n) = SHA-256(hash(n-1) || header || body), where header is the JSON list [seq, epoch, at, kind,
+version, subject, actor, request_id] and body is the fact's JSON as stored, with names. hash(0) is 32 zero
+bytes. There is no origin.
 """
 
 from __future__ import annotations

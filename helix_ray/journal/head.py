@@ -1,12 +1,12 @@
 """HEAD: a signed note of the last fact that was acknowledged, kept beside the journal.
 
-A journal whose newest rows are gone (a write-ahead log cut short, an old copy put back) looks sound to SQLite.
-HEAD is how a start notices: it names the seq and hash that the journal must have.
+A journal whose newest rows are gone (a write-ahead log cut short, an old copy put back) looks sound to
+SQLite. HEAD is how a start notices: it names the seq and hash that the journal must have.
 
-The file has two slots, a page each, written in turn: a write that power loss tears leaves the other one. A slot is
-one line, `{"seq":..,"hash":"..","epoch":..,"saved_at":..} <HMAC-SHA256, hex>`. `note` writes a slot after each
-commit and leaves it to the kernel, so it outlives a killed process; `sync` makes it outlive power loss. It is
-written after the commit is durable, so whatever HEAD says was acknowledged.
+The file has two slots, a page each, written in turn: a write that power loss tears leaves the other one. A
+slot is one line, `{"seq":..,"hash":"..","epoch":..,"saved_at":..} <HMAC-SHA256, hex>`. `note` writes a slot
+after each commit and leaves it to the kernel, so it outlives a killed process; `sync` makes it outlive power
+loss. It is written after the commit is durable, so whatever HEAD says was acknowledged.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class HeadFile:
         self._owed: Claim | None = None
 
     def read(self) -> Claim | None:
-        """Return the farthest claim, or None without a file. Raises JournalDamaged when no slot's signature fits."""
+        """Return the farthest claim, or None without a file. Raises JournalDamaged
+        when no slot's signature fits."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -78,8 +79,8 @@ class HeadFile:
     def note(self, claim: Claim) -> None:
         """Write a claim whose fact is durable, into the slot that is not the newest.
 
-        The fact is recorded whether or not this works, so a failure is left for `sync` to mend: until then a lost end of
-        the journal would go unnoticed, which is no reason to end.
+        The fact is recorded whether or not this works, so a failure is left for `sync` to mend: until then a
+        lost end of the journal would go unnoticed, which is no reason to end.
         """
         try:
             self._write(claim)

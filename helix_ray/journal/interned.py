@@ -1,7 +1,7 @@
 """What facts repeat, as small integers: kinds, and authors with where they came from.
 
-The integers are rows of two side tables of the file (or lists of a segment). A row of the journal is hashed with what they stand
-for, so a changed side table is noticed like a changed row.
+The integers are rows of two side tables of the file (or lists of a segment). A row of the journal is hashed
+with what they stand for, so a changed side table is noticed like a changed row.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 
 from helix_ray.core.origin import Origin
 
-# How many authors are remembered; one that comes back after it was forgotten gets a row again, which harms nobody.
+# How many authors are remembered; one that comes back after it was forgotten gets a row
+# again, which harms nobody.
 AUTHORS_REMEMBERED_MAX = 10_000
 
 

@@ -50,7 +50,8 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     try:
         con, version = _connected(path, f"mode={mode}")
     except sqlite3.OperationalError:
-        # To read a file with a log, SQLite makes an index beside it. Where it cannot and there is no log, none is needed.
+        # To read a file with a log, SQLite makes an index beside it. Where it cannot and there is no
+        # log, none is needed.
         if mode != "ro" or path.with_name(f"{path.name}-wal").exists():
             raise
         con, version = _connected(path, "mode=ro&immutable=1")

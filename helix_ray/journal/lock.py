@@ -1,4 +1,5 @@
-"""One writer a data directory: an advisory lock that the kernel lets go of when its process ends, however it ends."""
+"""One writer a data directory: an advisory lock that the kernel lets go of when its
+process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ class FileLock:
     """An exclusive flock on a file that names its holder's process id."""
 
     def __init__(self, path: Path, wait_s: float = 0.0) -> None:
-        """Take the lock, waiting up to `wait_s` seconds for a holder that is on its way out. Raises JournalLocked."""
+        """Take the lock, waiting up to `wait_s` seconds for a holder that is on
+        its way out. Raises JournalLocked."""
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         end = time.monotonic() + wait_s
         while not self._try():

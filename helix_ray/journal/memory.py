@@ -36,7 +36,8 @@ class MemoryJournal:
             previous._stale = True
 
     def append(self, facts: Sequence[Fact]) -> None:
-        """Add facts, all or none. Raises SeqGap when they do not follow on from the head, StaleWriter after a takeover."""
+        """Add facts, all or none. Raises SeqGap when they do not follow on from the
+        head, StaleWriter after a takeover."""
         if self._stale:
             raise StaleWriter(f"epoch {self.epoch} has ended")
         for seq, fact in enumerate(facts, len(self._facts) + 1):
@@ -79,7 +80,8 @@ class MemoryJournal:
     # ------------------------------------------------------------------------------------------ proofs
 
     def root(self, size: int | None = None) -> bytes:
-        """Return the root of the tree of the first `size` facts, of all without one. Raises ValueError beyond the head."""
+        """Return the root of the tree of the first `size` facts, of all without one.
+        Raises ValueError beyond the head."""
         return root_of(self._node, self._grow(size))
 
     def leaf(self, seq: int) -> bytes:

@@ -1,8 +1,10 @@
-"""The Merkle tree of RFC 6962 over a journal's facts: growing it, its roots, and its proofs. Pure: nodes are arguments.
+"""The Merkle tree of RFC 6962 over a journal's facts: growing it, its roots, and its
+proofs. Pure: nodes are arguments.
 
-Leaf i (from 0) is fact i + 1. A node of level L and index i stands over the 2**L leaves from i * 2**L on, all of which are
-there: only such complete subtrees have nodes, and they never change. The root of any size, and any proof, is made of O(log n)
-of them. A parent is SHA-256(0x01 || left || right); what a leaf is made of stands in proofs.py.
+Leaf i (from 0) is fact i + 1. A node of level L and index i stands over the 2**L leaves from i * 2**L on,
+all of which are there: only such complete subtrees have nodes, and they never change. The root of any
+size, and any proof, is made of O(log n) of them. A parent is SHA-256(0x01 || left || right); what a leaf
+is made of stands in proofs.py.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ def parent_of(left: bytes, right: bytes) -> bytes:
 
 
 class Frontier:
-    """The right edge of a tree: the hashes of its largest complete subtrees, from left to right, one for each bit of its size."""
+    """The right edge of a tree: the hashes of its largest complete subtrees, from left to right, one for
+    each bit of its size."""
 
     __slots__ = ("peaks", "size")
 
@@ -40,11 +43,13 @@ class Frontier:
         return cls(size, (nodes(level, index) for level, index in _peaks(size)))
 
     def extended(self, leaves: Sequence[bytes], kept_from: int) -> tuple[Frontier, list[Node]]:
-        """Return the frontier with more leaves, and the nodes of level `kept_from` and above that were completed."""
+        """Return the frontier with more leaves, and the nodes of level `kept_from`
+        and above that were completed."""
         size, peaks, completed = self.size, self.peaks.copy(), list[Node]()
         start, count = 0, len(leaves)
         while start < count:
-            # The largest complete subtree that begins here: what is left, and where the tree's edge is, bound it.
+            # The largest complete subtree that begins here: what is left, and where the tree's
+            # edge is, bound it.
             level = min((count - start).bit_length() - 1, (size & -size).bit_length() - 1 if size else 64)
             row = leaves[start : start + (1 << level)]
             for above in range(1, level + 1):
@@ -92,7 +97,8 @@ def root_of(nodes: Nodes, size: int) -> bytes:
 
 
 def inclusion_path(nodes: Nodes, index: int, size: int) -> list[bytes]:
-    """Return the audit path of a leaf (RFC 6962, 2.1.1). Raises ValueError for a leaf that the tree does not have."""
+    """Return the audit path of a leaf (RFC 6962, 2.1.1). Raises ValueError for a leaf that
+    the tree does not have."""
     if not 0 <= index < size:
         raise ValueError(f"leaf {index} is not in a tree of size {size}")
     path: list[bytes] = []
@@ -112,7 +118,8 @@ def inclusion_path(nodes: Nodes, index: int, size: int) -> list[bytes]:
 def consistency_path(nodes: Nodes, old: int, new: int) -> list[bytes]:
     """Return the proof that the first `old` leaves of a tree of `new` are those of then (RFC 6962, 2.1.2).
 
-    It is empty where there is nothing to prove: old is 0, or equal to new. Raises ValueError unless 0 <= old <= new.
+    It is empty where there is nothing to prove: old is 0, or equal to new. Raises ValueError unless
+    0 <= old <= new.
     """
     if not 0 <= old <= new:
         raise ValueError(f"a tree of size {old} is not a prefix of one of size {new}")
@@ -120,7 +127,8 @@ def consistency_path(nodes: Nodes, old: int, new: int) -> list[bytes]:
         return []
     path: list[bytes] = []
     first, last = 0, new
-    # Down to the subtree that ends where the old tree did; the verifier has its hash only if it is the whole old tree.
+    # Down to the subtree that ends where the old tree did; the verifier has its hash only if it is
+    # the whole old tree.
     while last != old:
         middle = first + _split(last - first)
         if old <= middle:

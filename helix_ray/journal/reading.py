@@ -1,7 +1,7 @@
 """The journal of a disk that cannot be written: checked as at every start, read, and never changed.
 
-It takes no lock and begins no epoch. Whoever has it goes on trying to open the real one (SqliteJournal), which checks
-everything again.
+It takes no lock and begins no epoch. Whoever has it goes on trying to open the real one
+(SqliteJournal), which checks everything again.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Is there room to record anything? Asked before a commit decides, so that an append does not fail after it.
 
-The kernel is asked each time (statvfs, microseconds): free bytes and inodes for which there is a reserve, and whether
-the file system can be written at all. What must go on while the reserve is used up (sessions, so that somebody can log in
-and look) is recorded in the space of a file that is kept for that, the ballast: it is made when there is room, and cut
-shorter when there is none.
+The kernel is asked each time (statvfs, microseconds): free bytes and inodes for which there is a reserve, and
+whether the file system can be written at all. What must go on while the reserve is used up (sessions, so that
+somebody can log in and look) is recorded in the space of a file that is kept for that, the ballast: it is
+made when there is room, and cut shorter when there is none.
 
-statvfs does not know every limit: a user's quota, or a limit of a file's size, shows in a write that fails, which ends
-the master. Its next life tries to take a commit's space before it serves, and is hindered until that works.
+statvfs does not know every limit: a user's quota, or a limit of a file's size, shows in a write
+that fails, which ends the master. Its next life tries to take a commit's space before it serves,
+and is hindered until that works.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 
 BALLAST_FILE = "journal.ballast"
 BALLAST_BYTES = 8 << 20
-# What a commit of a few facts may take at most, with all that SQLite does besides; the ballast is cut in such pieces.
+# What a commit of a few facts may take at most, with all that SQLite does besides; the ballast is
+# cut in such pieces.
 COMMIT_BYTES = 512 << 10
 INODES_MIN = 64
 RETRY_AFTER_S = 5
@@ -63,7 +65,8 @@ class Hindrance:
 
 
 class DiskRoom:
-    """The room of one folder's file system. One that keeps a ballast is for the process that writes the journal."""
+    """The room of one folder's file system. One that keeps a ballast is for the
+    process that writes the journal."""
 
     def __init__(self, folder: Path, reserve_bytes: int, *, ballast: bool = False) -> None:
         self._folder = folder

@@ -1,7 +1,7 @@
 """Facts to rows of format 2 and back, and the leaf of each (journal/proofs.py says what a leaf is made of).
 
-A row leaves out what the row before says (`at`, `author`, `request`), but for the first of a commit and of a tile of 256 facts: so
-whoever reads from somewhere looks back 255 rows at most. `RowReader` fills them in.
+A row leaves out what the row before says (`at`, `author`, `request`), but for the first of a commit and of a
+tile of 256 facts: so whoever reads from somewhere looks back 255 rows at most. `RowReader` fills them in.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def _unsaid(said: Shared, shared: Shared) -> tuple[float | None, int | None, str
 
 
 class Salts:
-    """Random bytes, fetched from the kernel in advance: a call for each commit would cost as much as the rest of its encoding."""
+    """Random bytes, fetched from the kernel in advance: a call for each commit would cost as much as
+    the rest of its encoding."""
 
     def __init__(self) -> None:
         self._left = b""
@@ -109,7 +110,8 @@ class Salts:
 def encode(
     facts: Sequence[Fact], seq: int, epoch: int, words: Interned, salt: Salts
 ) -> tuple[list[Row], list[bytes]]:
-    """Return rows and leaves of facts that follow row `seq`, adding what is new to the side tables. Raises SeqGap.
+    """Return rows and leaves of facts that follow row `seq`, adding what is new to
+    the side tables. Raises SeqGap.
 
     Every fact passes here: it takes no more calls than it must.
     """
@@ -161,7 +163,8 @@ class RowReader:
         self._words = words
 
     def facts(self, rows: Iterable[ReadRow], shared: Shared = ALONE) -> list[Fact]:
-        """Return the facts of rows, of which the first follows one that said `shared`. Raises UnknownKind, JournalDamaged.
+        """Return the facts of rows, of which the first follows one that
+        said `shared`. Raises UnknownKind, JournalDamaged.
 
         What an older release took in, and no answer could show, comes escaped (helix_ray/plain.py).
         """
@@ -194,7 +197,8 @@ class RowReader:
         return found
 
     def leaves(self, rows: Iterable[ReadRow], seq: int, shared: Shared = ALONE) -> Iterator[bytes]:
-        """Yield the leaves of rows that should follow row `seq`. Raises JournalDamaged for a gap, or what is no row."""
+        """Yield the leaves of rows that should follow row `seq`. Raises JournalDamaged for a gap,
+        or what is no row."""
         at, author, request = shared
         order, known = b"", ALONE
         kinds: dict[int, bytes] = {}

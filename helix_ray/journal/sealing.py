@@ -1,12 +1,14 @@
-"""Old facts leave the journal's file for segments, while it is served; a kill between any two steps loses nothing.
+"""Old facts leave the journal's file for segments, while it is served; a kill between
+any two steps loses nothing.
 
     1. write    a segment in a draft, read back and compared with the tree, durable; then it gets its name    (beside the writer)
     2. adopt    the file names it, in one commit: from here on these facts are read from the segment
     3. clear    the rows that it holds go, some at a time                                                      (between commits)
     4. shrink   pages that they left are given back to the disk, some at a time
 
-A segment that was written and not adopted is written again. Only whole segments move, and only up to the newest snapshot, so a
-start folds nothing from segments; the oldest facts first, when they are older than `keep_s` or the file is larger than `keep_bytes`.
+A segment that was written and not adopted is written again. Only whole segments move, and only up to the
+newest snapshot, so a start folds nothing from segments; the oldest facts first, when they are older than
+`keep_s` or the file is larger than `keep_bytes`.
 """
 
 from __future__ import annotations
@@ -70,10 +72,11 @@ def bytes_used(con: sqlite3.Connection) -> int:
 
 
 def write_segment(path: Path, first: int) -> Sealed:
-    """Write the segment that begins with fact `first`, through a connection of its own; `path` is the journal's file.
+    """Write the segment that begins with fact `first`, through a connection of its own;
+    `path` is the journal's file.
 
-    Each block is read in a transaction of its own, so the write-ahead log is not held up. Raises JournalDamaged where the facts do
-    not fit the tree.
+    Each block is read in a transaction of its own, so the write-ahead log is not held up. Raises
+    JournalDamaged where the facts do not fit the tree.
     """
     with contextlib.closing(connect(path, "ro")) as con:
         tree = StoredTree(con)
@@ -109,7 +112,8 @@ def _erased(row: ReadRow) -> ReadRow:
 def _write(
     folder: Path, first: int, blocks: Iterable[list[ReadRow]], words: Words, root: bytes, mark: str
 ) -> Sealed:
-    """Write a segment, check what can be read of it against the tree, and give it its name, all of it durable."""
+    """Write a segment, check what can be read of it against the tree, and give it its
+    name, all of it durable."""
     folder.mkdir(mode=0o700, exist_ok=True)
     draft = folder / f".{first:012d}{mark}{DRAFT_SUFFIX}"
     writer = SegmentWriter(draft, words)
@@ -162,7 +166,8 @@ def has_erased(con: sqlite3.Connection, folder: Path, sealed: Sealed) -> bool:
 
 
 def clear_some(con: sqlite3.Connection) -> bool:
-    """Take some of the rows out that segments hold, in the open transaction; say whether there may be more."""
+    """Take some of the rows out that segments hold, in the open transaction; say
+    whether there may be more."""
     sealed = con.execute("SELECT coalesce(max(last), 0) FROM segments").fetchone()[0]
     oldest = con.execute("SELECT min(seq) FROM facts").fetchone()[0]
     if oldest is None or oldest > sealed:

@@ -1,12 +1,14 @@
-"""A segment: old facts in a file of their own, compressed, in blocks, and verifiable by itself against the tree.
+"""A segment: old facts in a file of their own, compressed, in blocks, and verifiable
+by itself against the tree.
 
     block...   zlib of one JSON list of columns and of the bodies, a line each; behind it the salts, which are random and stay as
                they are (32 bytes of digest for a fact that is erased)
     index      JSON: first and last seq, the root over these facts, what integers of the columns stand for, where blocks begin
     end        length of the index (8 bytes) and a mark
 
-Its facts are those under one node of the tree (a whole number of tiles), so its root is that node's hash: with the path from there to a
-signed root, a segment is proven without any other. A segment is written once and never changed: an erasure writes another one.
+Its facts are those under one node of the tree (a whole number of tiles), so its root is that node's hash:
+with the path from there to a signed root, a segment is proven without any other. A segment is written once
+and never changed: an erasure writes another one.
 """
 
 from __future__ import annotations
@@ -95,7 +97,8 @@ class SegmentWriter:
 
 
 class Segment:
-    """Reads one segment; as `words`, what the integers in its rows stand for. Raises JournalDamaged for what is none."""
+    """Reads one segment; as `words`, what the integers in its rows stand for. Raises
+    JournalDamaged for what is none."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -128,7 +131,8 @@ class Segment:
         return self._authors[number]
 
     def rows_from(self, seq: int) -> list[ReadRow]:
-        """Return the rows of the block that has fact `seq`; the first of them leaves nothing to the row before."""
+        """Return the rows of the block that has fact `seq`; the first of them leaves
+        nothing to the row before."""
         place = (seq - self.first) // BLOCK_FACTS
         if self._unpacked[0] != place:
             try:

@@ -9,7 +9,8 @@ Opening, in this order, each step before the next one writes anything:
     4. epoch    one more than any before, durable: whoever wrote under an earlier one can append no more
     5. HEAD     written anew
 
-An append is one transaction: the epoch is still ours, rows and completed nodes of the tree go in, commit, HEAD notes size and root.
+An append is one transaction: the epoch is still ours, rows and completed nodes of the tree go in, commit,
+HEAD notes size and root.
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ class SqliteJournal:
     """The one writer of a data directory's journal; not for concurrent calls from several threads."""
 
     def __init__(self, data_dir: Path, key: bytes, lock_wait_s: float = 0.0) -> None:
-        """Open the journal, making it if there is none. `key` signs HEAD and snapshots and must stay the same.
+        """Open the journal, making it if there is none. `key` signs HEAD and snapshots
+        and must stay the same.
 
-        Waits up to `lock_wait_s` seconds for another process to let go of it. Raises JournalLocked, JournalDamaged or
-        JournalTooNew, each with what to do.
+        Waits up to `lock_wait_s` seconds for another process to let go of it. Raises JournalLocked,
+        JournalDamaged or JournalTooNew, each with what to do.
         """
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = data_dir / FILE_NAME
@@ -78,13 +80,14 @@ class SqliteJournal:
     # ------------------------------------------------------------------------------------------ port
 
     def append(self, facts: Sequence[Fact]) -> None:
-        """Make facts durable in one commit. Raises SeqGap, StaleWriter, or what SQLite raises; then nothing of it stays."""
+        """Make facts durable in one commit. Raises SeqGap, StaleWriter, or what SQLite raises;
+        then nothing of it stays."""
         if not facts:
             return
         with self._transaction() as con:
             frontier = self._insert(con, facts)
-        # After the commit: HEAD must not claim a fact that a crash could still take back, or the next start would refuse to
-        # serve for a fact that nobody had an answer for.
+        # After the commit: HEAD must not claim a fact that a crash could still take back, or the next start
+        # would refuse to serve for a fact that nobody had an answer for.
         self._frontier = frontier
         self._head_file.note(self._claim())
 
@@ -97,10 +100,11 @@ class SqliteJournal:
         return frontier
 
     def erase(self, fact: Fact) -> None:
-        """Make a FactsErased durable and take what those facts said away, in one commit. Raises EraseRefused, SeqGap, StaleWriter.
+        """Make a FactsErased durable and take what those facts said away, in one
+        commit. Raises EraseRefused, SeqGap, StaleWriter.
 
-        journal/erasing.py says what may be erased. Afterwards it is in no file of the journal, unless another process reads just
-        then: in that case the log is cut at a later commit.
+        journal/erasing.py says what may be erased. Afterwards it is in no file of the journal, unless another
+        process reads just then: in that case the log is cut at a later commit.
         """
         con = self._connection()
         newest = con.execute("SELECT coalesce(max(seq), 0) FROM snapshots").fetchone()[0]
@@ -116,7 +120,8 @@ class SqliteJournal:
             erase_rows(con, seqs)
             for sealed in replaced:
                 sealing.adopt(con, sealed)
-            # They contain what is erased, and a start from one of them would have to fold facts without bodies.
+            # They contain what is erased, and a start from one of them would have to
+            # fold facts without bodies.
             con.execute("DELETE FROM snapshots WHERE seq < ?", (newest,))
         self._frontier = frontier
         self._head_file.note(self._claim())
@@ -127,7 +132,8 @@ class SqliteJournal:
         con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _erased_segments(self, seqs: Sequence[int], by_seq: int) -> list[sealing.Sealed]:
-        """Write the segments anew that hold any of these facts; a kill before they are adopted leaves the old ones."""
+        """Write the segments anew that hold any of these facts; a kill before they are
+        adopted leaves the old ones."""
         mark, folder = f"-{by_seq}", self._tree.folder
         return [
             sealing.without(folder, sealed, seqs, mark)
@@ -172,11 +178,13 @@ class SqliteJournal:
         self._head_file.sync()
 
     def verify(self, from_seq: int = 1) -> int:
-        """Check the facts from that one's tile on against the tree; return how many there are from it. Raises JournalDamaged."""
+        """Check the facts from that one's tile on against the tree; return how many there
+        are from it. Raises JournalDamaged."""
         frontier = self._stored().check(from_seq - 1, self.head())
         if frontier.root() != self._frontier.root():
             raise JournalDamaged(
-                f"facts up to {self.head()} were changed after they were written: the root of their tree does not match"
+                f"facts up to {self.head()} were changed after they were written: the root of their "
+                "tree does not match"
             )
         return self.head() - from_seq + 1
 
@@ -187,7 +195,8 @@ class SqliteJournal:
         return sealing.due(self._connection(), keep_s, keep_bytes, now)
 
     def seal(self, first: int) -> sealing.Sealed:
-        """Write a segment, through a connection of its own: this may run on a thread, beside everything else."""
+        """Write a segment, through a connection of its own: this may run on
+        a thread, beside everything else."""
         return sealing.write_segment(self._path, first)
 
     def adopt(self, sealed: sealing.Sealed) -> bool:
@@ -204,7 +213,8 @@ class SqliteJournal:
         return True
 
     def clear_some(self) -> bool:
-        """Take some rows out that segments hold, or give some pages back to the disk; say whether there is more to do."""
+        """Take some rows out that segments hold, or give some pages back to the disk; say whether
+        there is more to do."""
         con = self._connection()
         with self._transaction():
             cleared = sealing.clear_some(con)
@@ -213,7 +223,8 @@ class SqliteJournal:
     # ------------------------------------------------------------------------------------------ proofs
 
     def root(self, size: int | None = None) -> bytes:
-        """Return the root of the tree of the first `size` facts, of all without one. Raises ValueError beyond the head."""
+        """Return the root of the tree of the first `size` facts, of all without one.
+        Raises ValueError beyond the head."""
         if size is None or size == self.head():
             return self._frontier.root()
         self._must_have(size)
@@ -225,7 +236,8 @@ class SqliteJournal:
         return self._stored().leaf(seq)
 
     def inclusion_proof(self, seq: int, size: int | None = None) -> list[bytes]:
-        """Return the path from a fact to the root of the first `size` (journal/proofs.py verifies it). Raises ValueError."""
+        """Return the path from a fact to the root of the first `size`
+        (journal/proofs.py verifies it). Raises ValueError."""
         size = self.head() if size is None else size
         self._must_have(size)
         return self._stored().inclusion_proof(seq, size)
@@ -256,7 +268,8 @@ class SqliteJournal:
         con = self._connection()
         con.execute("BEGIN IMMEDIATE")
         try:
-            # Read under the write lock: a master that was paused since its last commit is fenced off here, however late.
+            # Read under the write lock: a master that was paused since its last commit is fenced
+            # off here, however late.
             stored = con.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
             if stored != self.epoch:
                 raise StaleWriter(
@@ -279,7 +292,8 @@ class SqliteJournal:
     def _advised(self) -> Iterator[None]:
         """Turn what says that the file is damaged into JournalDamaged with what to do about it.
 
-        What only says that the file cannot be reached for now (no permission, no room, busy) is raised as it is.
+        What only says that the file cannot be reached for now (no permission, no room, busy)
+        is raised as it is.
         """
         advice = f"Restore a backup of {self._path.parent}"
         try:

@@ -64,7 +64,8 @@ class StoredFacts:
 
     def file_rows(self, after: int, through: int) -> list[ReadRow]:
         """Return the rows of the file itself after one seq and up to another."""
-        # Fetched whole: a statement that is half read keeps its transaction, and with it the write-ahead log, open.
+        # Fetched whole: a statement that is half read keeps its transaction, and with it
+        # the write-ahead log, open.
         return self._con.execute(
             f"SELECT {COLUMNS} FROM facts WHERE seq > ? AND seq <= ? ORDER BY seq", (after, through)
         ).fetchall()

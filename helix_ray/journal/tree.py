@@ -1,4 +1,5 @@
-"""The Merkle tree over a journal's facts, as its file has it: read through one connection, never written here."""
+"""The Merkle tree over a journal's facts, as its file has it: read through
+one connection, never written here."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ TILES_PER_STEP = 40
 
 
 class StoredTree(StoredFacts):
-    """Facts, leaves, nodes, roots and proofs of one file; what is missing or changed raises JournalDamaged."""
+    """Facts, leaves, nodes, roots and proofs of one file; what is
+    missing or changed raises JournalDamaged."""
 
     def __init__(self, con: sqlite3.Connection, words: Interned | None = None) -> None:
         super().__init__(con, words)
@@ -42,7 +44,8 @@ class StoredTree(StoredFacts):
         return row[0]
 
     def _within_tile(self, first: int, count: int) -> list[bytes]:
-        """Return leaves of one tile; the last tile that was asked for is remembered, since a proof asks for its parts in turn."""
+        """Return leaves of one tile; the last tile that was asked for is remembered, since a proof asks
+        for its parts in turn."""
         tile = first // TILE_FACTS * TILE_FACTS
         end = first - tile + count
         if self._tile != tile or len(self._tile_leaves) < end:
@@ -75,9 +78,11 @@ class StoredTree(StoredFacts):
     # ------------------------------------------------------------------------------------------ checking
 
     def check(self, after: int, size: int, on_facts: Callable[[int], None] = lambda seq: None) -> Frontier:
-        """Check the facts of the tiles from that of fact `after` + 1 on, and all nodes over them; return the frontier.
+        """Check the facts of the tiles from that of fact `after` + 1 on, and all nodes
+        over them; return the frontier.
 
-        What does not yet fill a tile has no node of its own: the caller compares the root. `on_facts` hears how far it is.
+        What does not yet fill a tile has no node of its own: the caller compares the root. `on_facts`
+        hears how far it is.
         """
         first = after // TILE_FACTS * TILE_FACTS
         frontier = self.frontier(first)
@@ -95,5 +100,6 @@ class StoredTree(StoredFacts):
             if self.node(level, place) != expected:
                 first = place << level
                 raise JournalDamaged(
-                    f"one of facts {first + 1} to {first + (1 << level)} was changed after it was written: they do not match the tree"
+                    f"one of facts {first + 1} to {first + (1 << level)} was changed after it was "
+                    "written: they do not match the tree"
                 )

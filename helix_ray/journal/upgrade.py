@@ -7,8 +7,9 @@
                copy that is kept
     4. switch  the draft, durable, is renamed to `journal.sqlite`: the one step that counts
 
-A kill before 4 leaves the old journal as it was, and the next start begins anew. The copy is for whoever has to go back to an
-older release: that one says JournalTooNew of format 2. It holds everything of before; remove it when it is not needed.
+A kill before 4 leaves the old journal as it was, and the next start begins anew. The copy is for whoever has
+to go back to an older release: that one says JournalTooNew of format 2. It holds everything of before; remove
+it when it is not needed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ FACTS_PER_COMMIT = 10_000
 
 
 def upgrade(path: Path, key: bytes, claim: Claim | None) -> None:
-    """Bring a journal's file to the present format where it has an older one. Raises JournalDamaged, JournalTooNew."""
+    """Bring a journal's file to the present format where it has an
+    older one. Raises JournalDamaged, JournalTooNew."""
     if not is_format1(path):
         return
     log.warning("%s has format 1; checking it and rewriting it in format %d", path, layout.FORMAT)
@@ -69,7 +71,8 @@ def is_format1(path: Path) -> bool:
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raise OSError for a journal of format 1 on a disk that cannot be written: it is upgraded when that works."""
+    """Raise OSError for a journal of format 1 on a disk that cannot be written: it
+    is upgraded when that works."""
     if is_format1(path):
         raise OSError(
             errno.EROFS,
@@ -126,7 +129,8 @@ def _write_snapshots(old: sqlite3.Connection, new: sqlite3.Connection, key: byte
 
 
 def _settle(path: Path) -> None:
-    """Fold the old file's write-ahead log into it, so that it is one file; raises sqlite3.OperationalError while others read."""
+    """Fold the old file's write-ahead log into it, so that it is one file;
+    raises sqlite3.OperationalError while others read."""
     with contextlib.closing(connect(path, "rw")) as con:
         mode = con.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
     if mode != "delete" or path.with_name(f"{path.name}-wal").exists():

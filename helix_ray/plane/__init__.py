@@ -10,6 +10,7 @@
                                                 Links                               links.py
                                     (call the master, call an actor)
 
-Two modules know how to reach an actor: `ray_links.py` (Ray, and the master's socket on its own host), and whatever a
-test puts in its place. Everything above them is the same for all callers, so answers and errors are too.
+Two modules know how to reach an actor: `ray_links.py` (Ray, and the master's socket on its own
+host), and whatever a test puts in its place. Everything above them is the same for all callers, so
+answers and errors are too.
 """

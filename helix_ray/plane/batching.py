@@ -145,7 +145,8 @@ class _OrderLine(_Batches[Order, "Receipt | Rejected"]):
 
 
 class OrderBatches:
-    """Orders that touch few tasks do not wait behind those that may touch many, nor for their answers: each kind has its line."""
+    """Orders that touch few tasks do not wait behind those that may touch many, nor for their answers:
+    each kind has its line."""
 
     def __init__(self, calls: MasterCalls) -> None:
         self._light, self._heavy = _OrderLine(calls), _OrderLine(calls)

@@ -1,8 +1,8 @@
 """Calls that outlive a restart of the other end: the one loop that asks again, and the link to the master.
 
-An actor that dies is back within seconds. So a call that found nobody, or lost its link, is sent again until patience
-has run out; ids and keys are made once by the caller, so what was carried out before is recognised (keys.py). Links
-say what happened (links.py); this file says for how long it is endured.
+An actor that dies is back within seconds. So a call that found nobody, or lost its link, is sent again until
+patience has run out; ids and keys are made once by the caller, so what was carried out before is recognised
+(keys.py). Links say what happened (links.py); this file says for how long it is endured.
 """
 
 from __future__ import annotations
@@ -63,8 +63,9 @@ async def until_answered(
 ) -> T | NotReady:
     """Ask until there is an answer; raises Away when there was none for `patience_s`, or CallFailed.
 
-    NotReady comes back when it says why the other end cannot live, or when patience has run out. Each try may take
-    what is left, `answer_s_min` at least, and `wait_s` beside. `lost` is called when a try found nobody, or hung.
+    NotReady comes back when it says why the other end cannot live, or when patience has run out. Each
+    try may take what is left, `answer_s_min` at least, and `wait_s` beside. `lost` is called when a
+    try found nobody, or hung.
     """
     clock = asyncio.get_running_loop().time
     end = clock() + patience_s
@@ -92,7 +93,8 @@ class Calls:
         patience: AnswerTimeouts | None = None,
         linked: Callable[[], None] = lambda: None,
     ) -> None:
-        """`cache` is told where each master's board is, and that a master is gone; `linked` is called with every link."""
+        """`cache` is told where each master's board is, and that a master is gone; `linked`
+        is called with every link."""
         self._links = links
         self._cache = cache
         self._patience = patience or AnswerTimeouts()
@@ -136,8 +138,9 @@ class Calls:
     def begin(self, method: str, *arguments: Any, take: Callable[[Any], None]) -> bool:
         """Send a call to a master that is reached already, over its socket; False: nothing was sent.
 
-        `take` gets what `master` would return, or AGAIN where that takes patience: the link is lost, or the master does
-        not live. A call of every request goes this way, so it costs no task and no turn of the loop.
+        `take` gets what `master` would return, or AGAIN where that takes patience: the link is lost,
+        or the master does not live. A call of every request goes this way, so it costs no task and
+        no turn of the loop.
         """
         link = self._link
         if not isinstance(link, LocalLink):

@@ -37,8 +37,8 @@ class Plane:
         patience: AnswerTimeouts | None = None,
         linked: Callable[[], None] = lambda: None,
     ) -> None:
-        """`cached` keeps tasks that were read, and answers from them while they are known to be current; `linked` is
-        called before every attempt to reach the master anew."""
+        """`cached` keeps tasks that were read, and answers from them while they are known to be current;
+        `linked` is called before every attempt to reach the master anew."""
         self._cache = ReadCache() if cached else None
         self.calls = Calls(links, self._cache, patience, linked)
         self._orders = OrderBatches(self.calls)
@@ -86,8 +86,8 @@ class Plane:
         return reply
 
     async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
-        """Return what somebody sees of the facts after a cursor; raises Refused when they are gone (UNAUTHORIZED), or when
-        the master stays away (SERVICE_UNAVAILABLE)."""
+        """Return what somebody sees of the facts after a cursor; raises Refused when they are gone
+        (UNAUTHORIZED), or when the master stays away (SERVICE_UNAVAILABLE)."""
         batch: Batch | Rejected = await self.calls.master("events", after, limit, by, wait_s, wait_s=wait_s)
         if isinstance(batch, Rejected):
             raise Refused(batch)

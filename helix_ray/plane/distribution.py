@@ -1,7 +1,7 @@
 """Start a task now, or say why it has no room: a plan, then an order that carries it out.
 
-Between the two the cluster may change. The order says what it was planned with, so one that no longer fits is refused
-as `stale`, and the plan is made anew (ADR 17).
+Between the two the cluster may change. The order says what it was planned with, so one that no longer fits is
+refused as `stale`, and the plan is made anew (ADR 17).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ Distributed = tuple[dict[str, Any], Receipt | None]
 async def distribute(
     plane: ControlPlane, by: Principal, wish: PlanTask, envelope: Envelope, *, dry_run: bool = False
 ) -> Distributed | Rejected:
-    """Start a pending task, its shards on several nodes, and return the answer as wire.harmony.DistributeOut has it.
+    """Start a pending task, its shards on several nodes, and return the
+    answer as wire.harmony.DistributeOut has it.
 
     A task that has no room, or runs already, is answered and not refused. With `dry_run` nothing is started.
     """
@@ -55,7 +56,8 @@ async def distribute(
 async def _carried_out_before(
     plane: ControlPlane, wish: PlanTask, envelope: Envelope
 ) -> Receipt | Rejected | None:
-    """Return the receipt that a caller's key is kept with, whatever has become of the task and of its room since.
+    """Return the receipt that a caller's key is kept with, whatever has become of the task
+    and of its room since.
 
     None for a key that is not known, or without one; a Rejected when the key was another request's.
     """

@@ -1,8 +1,8 @@
 """Calls to the master from processes of its own host, over a Unix socket: a tenth of what a Ray call costs.
 
-The socket lies in a folder that only this user may enter, and each end asks the kernel whose process the other is, so
-pickles come from our own processes only. Frames are a little-endian u32 length and a pickle. The master's end is
-actors/local_server.py.
+The socket lies in a folder that only this user may enter, and each end asks the kernel whose process the
+other is, so pickles come from our own processes only. Frames are a little-endian u32 length and a pickle.
+The master's end is actors/local_server.py.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ Take = Callable[[bool, Any], None]
 
 
 class LocalLink:
-    """A caller's end; `board` is where the master says what has changed (helix_ray/plane/read_board.py), None where it does not."""
+    """A caller's end; `board` is where the master says what has changed (helix_ray/plane/read_board.py),
+    None where it does not."""
 
     def __init__(self) -> None:
         self.board: str | None = None

@@ -66,7 +66,8 @@ class OnNodes:
         return away or {**reply, "result": {**reply["result"], "shards": parts}}
 
     async def read_log(self, question: ReadLog, by: Principal, wait_s: float) -> Answer:
-        """Return a piece of a task's log from its node, or from what a node of the head's machine has left."""
+        """Return a piece of a task's log from its node, or from what a node of
+        the head's machine has left."""
         task = await self._ask(GetTask(question.task_id), by)
         if isinstance(task, Rejected):
             return task
@@ -84,7 +85,8 @@ class OnNodes:
         return await read_log(question, task, read, wait_s)
 
     async def _on_node(self, worker_id: str, method: str, *arguments: Any, wait_s: float = 0.0) -> Told:
-        """Ask the actor that a worker is now: its id outlives its node's actor, and not everything outlives that."""
+        """Ask the actor that a worker is now: its id outlives its node's actor,
+        and not everything outlives that."""
         worker = await self._ask(GetWorker(worker_id), SYSTEM)
         if isinstance(worker, Rejected):
             gone = worker.code is ErrorCode.NOT_FOUND

@@ -1,6 +1,8 @@
-"""Links over Ray: the one file of helix_ray that imports Ray, so it is itself imported only by those who have it.
+"""Links over Ray: the one file of helix_ray that imports Ray, so it is itself imported only
+by those who have it.
 
-The master is called over its Unix socket where that can be reached (ADR 13), else through Ray. Ray's errors end here.
+The master is called over its Unix socket where that can be reached (ADR 13), else through
+Ray. Ray's errors end here.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class RayLinks:
         self._handles: dict[str, Any] = {}
 
     async def master(self) -> MasterLink:
-        """Connect to the master: to its socket where that can be reached, else through Ray. Raises LinkLost."""
+        """Connect to the master: to its socket where that can be reached,
+        else through Ray. Raises LinkLost."""
         info = await self.call(MASTER, "info")
         try:
             link = await LocalLink.connect(info["socket"])
@@ -78,7 +81,8 @@ def job_id() -> str:
 
 
 def join(address: str | None, namespace: str = NAMESPACE) -> RayLinks:
-    """Connect this process to a Ray cluster, where it is not yet, and return the links to the Helix Ray in it.
+    """Connect this process to a Ray cluster, where it is not yet, and return the links to
+    the Helix Ray in it.
 
     Raises ConnectionError where there is no Ray cluster, and LookupError where there is no Helix Ray in it.
     """

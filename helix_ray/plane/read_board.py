@@ -1,14 +1,15 @@
-"""When each task changed last: memory that the master writes and the API replicas of its host read, so that a replica
-may answer from what it keeps.
+"""When each task changed last: memory that the master writes and the API replicas of its host read, so that a
+replica may answer from what it keeps.
 
     word 0            the master's generation: every start of a master adds one before it answers anybody
     words 8 ...       for each slot the journal's seq at which a task of that slot changed last
 
-A task's slot is a hash of its id; two tasks of one slot cost a needless question, never a stale answer. The rule that
-makes an answer from memory as good as the master's: *a view that is as of seq S is current while its slot says S or less
-and the generation is the one that S was asked under*. The master writes the slots of a commit before anybody hears of the
-commit, so a reader that began after an answer finds them. What a master committed and could not announce before it died
-is covered by the generation of the next one; until that lives, nobody was answered.
+A task's slot is a hash of its id; two tasks of one slot cost a needless question, never a stale answer. The
+rule that makes an answer from memory as good as the master's: *a view that is as of seq S is current while
+its slot says S or less and the generation is the one that S was asked under*. The master writes the slots
+of a commit before anybody hears of the commit, so a reader that began after an answer finds them. What a
+master committed and could not announce before it died is covered by the generation of the next one; until
+that lives, nobody was answered.
 
 A word is written and read in one piece: it is aligned, and memoryview copies eight bytes at once.
 """

@@ -1,7 +1,8 @@
-"""Tasks as an API replica last saw them: an answer from here is the one that the master would give now (read_board.py).
+"""Tasks as an API replica last saw them: an answer from here is the one that the
+master would give now (read_board.py).
 
-What is not known to be current is asked for. A replica that cannot see the master's board (on another host, or while the
-master has none) keeps nothing.
+What is not known to be current is asked for. A replica that cannot see the master's board (on another host,
+or while the master has none) keeps nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class ReadCache:
         self._generation = UNSEEN
 
     def attach(self, path: str | None) -> None:
-        """Look at the board of a master that was just reached; None: it has none that can be seen from here."""
+        """Look at the board of a master that was just reached; None: it has none that
+        can be seen from here."""
         self.detach()
         if path:
             try:

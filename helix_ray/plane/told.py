@@ -1,6 +1,7 @@
 """What comes back from those who know what the master does not.
 
-Whoever knows may be asked and not answer, which is neither yes nor no. So all that is asked comes back as one of
+Whoever knows may be asked and not answer, which is neither yes nor no. So all that is asked
+comes back as one of
 
     an answer       whoever knows has said it
     UNKNOWN         whoever knows has said that there is no such thing
@@ -37,7 +38,8 @@ UNKNOWN: Final = Unknown.UNKNOWN
 
 @dataclass(frozen=True, slots=True)
 class SourceUnavailable:
-    """The source of an answer does not respond now: `who` says which one, `why` is safe to show to any caller."""
+    """The source of an answer does not respond now: `who` says which one, `why` is safe
+    to show to any caller."""
 
     who: Who
     why: str = ""

@@ -1,8 +1,8 @@
 """API tokens as text: `helix_pat_`, 30 characters of chance, 6 of checksum.
 
-The prefix is for secret scanners; the checksum (CRC32 of the 30, in base 62, as GitHub's tokens have it) lets a mistyped
-or made-up one be refused without asking anybody. 30 characters of base 62 are 178 random bits, so a plain SHA-256 is
-what is stored: there is nothing to guess.
+The prefix is for secret scanners; the checksum (CRC32 of the 30, in base 62, as GitHub's tokens have it) lets
+a mistyped or made-up one be refused without asking anybody. 30 characters of base 62 are 178 random bits, so
+a plain SHA-256 is what is stored: there is nothing to guess.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def make_api_token() -> str:
 
 
 def derive_api_token(secret: bytes, *told: str) -> str:
-    """Make the token that follows from a secret and what is told: the same each time the same request asks."""
+    """Make the token that follows from a secret and what is told: the same each
+    time the same request asks."""
     seed = hmac.digest(secret, b"api-token\0" + "\0".join(told).encode(), hashlib.sha256)
     number = int.from_bytes(seed)
     return _whole(_base62(number % 62**SECRET_CHARS, SECRET_CHARS))

@@ -1,7 +1,7 @@
 """The keys that sign tokens: a small ring, kept in one file that only its owner can read.
 
-File format: JSON {"current": kid, "keys": {kid: base64url secret}}. A retired key stays in the ring as long as the
-tokens that it signed may live.
+File format: JSON {"current": kid, "keys": {kid: base64url secret}}. A retired key stays in the ring as long
+as the tokens that it signed may live.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class KeyRing:
 def load_or_create_key(data_dir: Path, file: str = KEY_FILE) -> KeyRing:
     """Read a ring of a data directory, or make it at the first start (mode 0600).
 
-    The tokens' ring may be rotated or deleted; the journal's has a file of its own because it must be neither.
-    Raises KeyFileUnsafe, with what to do, when others can read the file or it does not hold keys.
+    The tokens' ring may be rotated or deleted; the journal's has a file of its own because it must be
+    neither. Raises KeyFileUnsafe, with what to do, when others can read the file or it does not hold keys.
     """
     path = data_dir / file
     if not path.exists():

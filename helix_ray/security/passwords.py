@@ -1,7 +1,8 @@
-"""Passwords: argon2id, the same time for an unknown user, and a gate that keeps logins from eating the machine.
+"""Passwords: argon2id, the same time for an unknown user, and a gate that keeps
+logins from eating the machine.
 
-Parameters: OWASP Password Storage Cheat Sheet, the argon2id row of 19 MiB, 2 passes, 1 lane (about 20 ms a check).
-Length rules: NIST SP 800-63B-4, section 3.1.1.2, at the minimum for a password beside another factor.
+Parameters: OWASP Password Storage Cheat Sheet, the argon2id row of 19 MiB, 2 passes, 1 lane (about 20 ms a
+check). Length rules: NIST SP 800-63B-4, section 3.1.1.2, at the minimum for a password beside another factor.
 """
 
 from __future__ import annotations
@@ -82,11 +83,13 @@ class PasswordGate:
         _dummy_hash()
 
     async def verify(self, hashed: str | None, password: str) -> bool:
-        """Do verify_password off the event loop; raise Refused (SERVICE_UNAVAILABLE) when the queue is full."""
+        """Do verify_password off the event loop; raise Refused (SERVICE_UNAVAILABLE)
+        when the queue is full."""
         return await self._run(lambda: verify_password(hashed, password))
 
     async def hash(self, password: str) -> str:
-        """Do hash_password off the event loop; raise Refused when the queue is full or the rules are broken."""
+        """Do hash_password off the event loop; raise Refused when the queue is full
+        or the rules are broken."""
         return await self._run(lambda: hash_password(password))
 
     def close(self) -> None:

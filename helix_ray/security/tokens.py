@@ -1,8 +1,8 @@
 """Access tokens (JWT, HS256 and nothing else) and refresh tokens (opaque).
 
-The rules are those of RFC 8725: one algorithm, the key named by `kid` from our own ring only, no header that brings a
-key or an extension along, every claim required and checked. Whether the session still exists is not asked here: the
-caller compares `session_id` with the sessions that it follows.
+The rules are those of RFC 8725: one algorithm, the key named by `kid` from our own ring only, no header that
+brings a key or an extension along, every claim required and checked. Whether the session still exists is not
+asked here: the caller compares `session_id` with the sessions that it follows.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ class TokenIssuer:
         return jwt.encode(payload, self._keys.secrets[kid], ALGORITHM, headers={"kid": kid}), claims
 
     def verify(self, token: str) -> Claims:
-        """Return what the token says; raise Refused (UNAUTHORIZED) unless every rule holds and it still lives."""
+        """Return what the token says; raise Refused (UNAUTHORIZED) unless every rule
+        holds and it still lives."""
         claims = self._verified.get(token)
         if claims is None:
             claims = self._decode(token)

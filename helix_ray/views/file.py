@@ -20,7 +20,8 @@ CORRUPT = "Corrupt database file"
 def open_history(path: Path) -> duckdb.DuckDBPyConnection:
     """Open the file, with its tables; one that is damaged is set aside and made again.
 
-    Raises duckdb.Error where it cannot be opened for now: another process has it, or the disk or the system refuses.
+    Raises duckdb.Error where it cannot be opened for now: another process has it, or the
+    disk or the system refuses.
     """
     try:
         return _connect(path)
@@ -38,7 +39,8 @@ def says_damaged(error: duckdb.Error) -> bool:
 
 
 def _passes(error: duckdb.Error) -> bool:
-    """Say whether the file may be sound: DuckDB has one class for a damaged file and for a disk that refuses."""
+    """Say whether the file may be sound: DuckDB has one class for a damaged file and
+    for a disk that refuses."""
     if isinstance(error, duckdb.OutOfMemoryException):
         return True
     return LOCKED in str(error) or names_passing_cause(str(error))

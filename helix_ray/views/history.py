@@ -1,8 +1,9 @@
-"""The history of finished tasks in a DuckDB file, fed with the journal's facts and rebuilt from them if it is gone.
+"""The history of finished tasks in a DuckDB file, fed with the journal's facts and rebuilt from
+them if it is gone.
 
-One call of `ingest` is one transaction: rows and position together, so a kill in the middle repeats facts without
-doubling rows. What is known of unfinished tasks is memory; it is kept in the file every RESUME_EVERY_FACTS, and the
-facts after that are asked for again at the start (`cursor` says from where).
+One call of `ingest` is one transaction: rows and position together, so a kill in the middle repeats facts
+without doubling rows. What is known of unfinished tasks is memory; it is kept in the file every
+RESUME_EVERY_FACTS, and the facts after that are asked for again at the start (`cursor` says from where).
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class History:
         self._con = self._root.cursor()
         self._handing_out = threading.Lock()
         self._closed = False
-        # Facts up to `ingested` are in the tables, those up to `resumed` in the file's copy of `attempts`, and those
-        # up to `folded` in the one in memory.
+        # Facts up to `ingested` are in the tables, those up to `resumed` in the file's copy of `attempts`,
+        # and those up to `folded` in the one in memory.
         self._ingested = self._resumed = self._folded = 0
         self._attempts = Attempts()
         self._resume()
@@ -69,7 +70,8 @@ class History:
     # ------------------------------------------------------------------------------------------ following
 
     def ingest(self, facts: Sequence[Fact]) -> None:
-        """Take facts in, in one transaction. Those up to the cursor are passed over; raises ValueError for a gap."""
+        """Take facts in, in one transaction. Those up to the cursor are passed over;
+        raises ValueError for a gap."""
         fresh = [fact for fact in facts if fact.seq > self._folded]
         if not fresh:
             return
@@ -132,8 +134,8 @@ class History:
             con.close()
 
     def get_task(self, task_id: str, retired_through: int | None = None) -> dict[str, Any] | None:
-        """Return a finished task as core.views.task_view does; None when there is none, or when it finished after
-        `retired_through` (memory knows better then)."""
+        """Return a finished task as core.views.task_view does; None when there is none, or when it finished
+        after `retired_through` (memory knows better then)."""
         with self._asking() as con:
             return read.get_task(con, task_id, retired_through)
 
@@ -143,7 +145,8 @@ class History:
             return read.records(con, task_ids, retired_through)
 
     def failed_because_of(self, task_ids: Sequence[str], retired_through: int, limit: int) -> list[str]:
-        """Return about `limit` tasks at most that failed because of one of these, directly or not, the nearest first."""
+        """Return about `limit` tasks at most that failed because of one of these, directly
+        or not, the nearest first."""
         with self._asking() as con:
             return read.failed_because_of(con, task_ids, retired_through, limit)
 
@@ -157,8 +160,9 @@ class History:
         seqs: tuple[int, int] | None = None,
     ) -> tuple[list[dict[str, Any]], int]:
         """Return up to `limit` tasks that finished up to `retired_through`, newest first by submit, as
-        core.views.task_line does, and how many there are, of those in `scope`; `without` are left out, by id.
-        `seqs` are the first and the last that may be among the lines. question.limit and question.offset are not looked at.
+        core.views.task_line does, and how many there are, of those in `scope`; `without` are left out, by
+        id. `seqs` are the first and the last that may be among the lines. question.limit and
+        question.offset are not looked at.
         """
         with self._asking() as con:
             return read.list_tasks(con, question, scope, retired_through, limit, without, seqs)

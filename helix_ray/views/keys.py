@@ -7,5 +7,6 @@ KEY_BYTES = 8
 
 
 def key_of(task_id: str) -> int:
-    """Return the first 8 bytes after the prefix: 40 bits of a seed's milliseconds, so about 32 ms share a key."""
+    """Return the first 8 bytes after the prefix: 40 bits of a seed's milliseconds, so about
+    32 ms share a key."""
     return int.from_bytes(task_id.encode("utf-8", "replace")[KEY_FROM : KEY_FROM + KEY_BYTES], "big")

@@ -90,12 +90,14 @@ def _record(row: tuple[Any, ...]) -> Record:
 def failed_because_of(
     con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_through: int, limit: int
 ) -> list[str]:
-    """Return tasks that failed because of one of these, directly or not, the nearest first, about `limit` at most."""
+    """Return tasks that failed because of one of these, directly or not, the nearest
+    first, about `limit` at most."""
     found: dict[str, None] = {}
     causes = list(task_ids)
     while causes and len(found) < limit:
         rows = con.execute(
-            f"SELECT id FROM tasks WHERE list_contains(?::VARCHAR[], cause){_retired(retired_through)} ORDER BY seq LIMIT ?",
+            f"SELECT id FROM tasks WHERE list_contains(?::VARCHAR[], cause){_retired(retired_through)} "
+            "ORDER BY seq LIMIT ?",
             [causes, limit],
         ).fetchall()
         causes = [task_id for (task_id,) in rows if task_id not in found]
@@ -131,7 +133,8 @@ def list_tasks(
     without: Sequence[str] = (),
     seqs: tuple[int, int] | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return up to `limit` lines as core.views.task_line does, newest first, and how many there are in all."""
+    """Return up to `limit` lines as core.views.task_line does, newest first, and how
+    many there are in all."""
     where, values = _conditions(question, scope, retired_through, without)
     counted = con.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
     assert counted is not None

@@ -139,7 +139,8 @@ def _edit(con: duckdb.DuckDBPyConnection, edited: dict[str, dict[str, Any]]) -> 
         rows.append((key_of(task_id), task_id, *_of_spec(merged)))
     changed = ", ".join(f"{name} = b.{name}" for name in EDITED if name not in ("key", "id"))
     _write(
-        con, EDITED, rows, f"UPDATE submitted SET {changed} FROM batch b WHERE submitted.key = b.key AND submitted.id = b.id"
+        con, EDITED, rows, (f"UPDATE submitted SET {changed} FROM batch b WHERE submitted.key = b.key "
+            "AND submitted.id = b.id")
     )  # fmt: skip
 
 

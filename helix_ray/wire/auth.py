@@ -29,7 +29,8 @@ Password = Annotated[str, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
 
 @with_config(strict(username="admin", password="your_password"))
 class LoginIn(TypedDict):
-    """A name and a password. Any text is taken as a name: one that cannot exist is answered like a wrong one."""
+    """A name and a password. Any text is taken as a name: one that cannot exist is
+    answered like a wrong one."""
 
     username: Annotated[str, Field(min_length=1, max_length=USERNAME_CHARS_MAX)]
     password: Password

@@ -48,7 +48,8 @@ class QuotaIn(TypedDict, total=False):
 
 
 class MasterNode(BaseModel):
-    """The control plane; `uptime` in whole seconds since this epoch's master started (a restart begins an epoch)."""
+    """The control plane; `uptime` in whole seconds since this epoch's master started
+    (a restart begins an epoch)."""
 
     model_config = CLOSED
 
@@ -60,7 +61,8 @@ class MasterNode(BaseModel):
 
 
 class NodeLine(BaseModel):
-    """A node in short; `current_load` is the busy share of its processors, measured, null where it is not known."""
+    """A node in short; `current_load` is the busy share of its processors, measured, null
+    where it is not known."""
 
     model_config = CLOSED
 
@@ -82,8 +84,8 @@ class ClusterStatusOut(BaseModel):
 
 
 class NodeOut(NodeLine):
-    """A node, whole. `allocated` is held by our tasks, `foreign` by others on the Ray cluster; `simulated` names
-    resources that are logical only."""
+    """A node, whole. `allocated` is held by our tasks, `foreign` by others on the Ray cluster; `simulated`
+    names resources that are logical only."""
 
     hostname: str
     node_id: str | None
@@ -167,7 +169,8 @@ class ExpectedFree(BaseModel):
 
 
 class DistributeOut(BaseModel):
-    """Where a task went, or runs already, or why it went nowhere. `assigned_nodes` of a dry run are where it would go."""
+    """Where a task went, or runs already, or why it went nowhere. `assigned_nodes` of a dry run
+    are where it would go."""
 
     model_config = CLOSED
 
@@ -239,7 +242,8 @@ class ExplainOut(BaseModel):
 
 
 class QuotaOut(BaseModel):
-    """A project's limits, and what it uses: resources it holds, tasks it has queued, its dominant share of the cluster."""
+    """A project's limits, and what it uses: resources it holds, tasks it has queued, its
+    dominant share of the cluster."""
 
     model_config = CLOSED
 
@@ -302,7 +306,8 @@ def estimates_out(view: dict[str, Any]) -> dict[str, Any]:
 
 
 def told_out(plan: dict[str, Any]) -> dict[str, Any]:
-    """Return what an answer says of a plan beside the nodes; a receipt keeps it, so that it is said again alike."""
+    """Return what an answer says of a plan beside the nodes; a receipt keeps it, so that
+    it is said again alike."""
     return {
         **estimates_out(plan),
         "strategy": plan["strategy"],

@@ -1,4 +1,5 @@
-"""Tasks as answers carry them: functions from views to JSON, and the models that document and check their shape.
+"""Tasks as answers carry them: functions from views to JSON, and the models that
+document and check their shape.
 
 The models are never built while serving; the HTTP tests hold every answer against them.
 """
@@ -97,7 +98,8 @@ class ShardOut(BaseModel):
 
 
 class TaskOut(BaseModel):
-    """A task, whole. `attempt` counts its runs; `failures` and `losses` those since it was last queued by hand."""
+    """A task, whole. `attempt` counts its runs; `failures` and `losses` those since it
+    was last queued by hand."""
 
     model_config = CLOSED
 
@@ -159,8 +161,8 @@ class NotQueued(BaseModel):
 
 
 class TaskRetried(TaskUpdated):
-    """Where a retried task stands; where its dependants were asked for also what was queued, the nearest first, and what
-    was not."""
+    """Where a retried task stands; where its dependants were asked for also what was queued, the nearest
+    first, and what was not."""
 
     queued: list[str] | None = None
     not_queued: list[NotQueued] | None = None
@@ -207,7 +209,8 @@ def created(task_id: str, spec: dict[str, Any], waiting: bool, created_at: str) 
 
 
 def task_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return a task's view with times as text, and without who else sees it; the view itself may be shared and is left alone."""
+    """Return a task's view with times as text, and without who else sees it; the view itself may be
+    shared and is left alone."""
     answer = {
         **view,
         "progress": percent(view["progress"]),

@@ -1,4 +1,5 @@
-"""Tasks as requests carry them. What validates is a plain dict of the given fields: the spec that orders take."""
+"""Tasks as requests carry them. What validates is a plain dict of the given fields:
+the spec that orders take."""
 
 from __future__ import annotations
 
@@ -124,7 +125,8 @@ Shards = Annotated[
     )
 )
 class TaskIn(TypedDict, total=False):
-    """A task to be done. Without `run` it is for external workers and people. A null field is one not given."""
+    """A task to be done. Without `run` it is for external workers and people. A null
+    field is one not given."""
 
     title: Required[Title]
     type: Required[TaskType]
@@ -157,7 +159,8 @@ class ErrorIn(TypedDict, total=False):
 
 
 def _foreign(value: Any) -> Any:
-    """Return what a worker outside of the cluster reports; raise ValueError for what Python inside it would unpickle."""
+    """Return what a worker outside of the cluster reports; raise ValueError for what
+    Python inside it would unpickle."""
     if isinstance(value, dict):
         parts = value.get("shards")
         inner = [value, value.get("cause"), *(parts if isinstance(parts, list) else ())]
@@ -179,7 +182,8 @@ def _error(value: dict[str, Any] | str | None) -> dict[str, Any] | None:
 
 @with_config(strict(status="completed", progress=100))
 class TaskUpdateIn(TypedDict, total=False):
-    """A worker's report, or a person's change. Edits of what runs are refused; null clears an optional field."""
+    """A worker's report, or a person's change. Edits of what runs are refused;
+    null clears an optional field."""
 
     status: SettableStatus | None
     progress: Annotated[float, Field(ge=0, le=100)] | None

@@ -23,7 +23,8 @@ def iso_or_none(epoch: float | None) -> str | None:
 
 
 def epoch_of(text: str) -> float:
-    """Return the epoch seconds of an ISO 8601 time; one without a zone is UTC. Raises ValueError with a sentence."""
+    """Return the epoch seconds of an ISO 8601 time; one without a zone is UTC.
+    Raises ValueError with a sentence."""
     if len(text) > TEXT_CHARS_MAX:
         raise ValueError("not a valid ISO 8601 time")
     try:

@@ -16,7 +16,8 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def strict(**example: Any) -> ConfigDict:
-    """Return the configuration of a request: unknown fields are refused, nothing is converted, and an example."""
+    """Return the configuration of a request: unknown fields are refused, nothing
+    is converted, and an example."""
     return {**STRICT, "json_schema_extra": {"examples": [example]}}
 
 
@@ -27,7 +28,8 @@ def adapter(form: Any) -> TypeAdapter[dict[str, Any]]:
 
 
 def storable(value: Any) -> Any:
-    """Return a JSON value that is plain (core/values.py); raise NotPlain, a ValueError, for one that is not."""
+    """Return a JSON value that is plain (core/values.py); raise NotPlain, a ValueError,
+    for one that is not."""
     if plain_bytes(value) is None and (found := fault(value)) is not None:
         raise NotPlain(found.field, found.why)
     return value
@@ -44,5 +46,6 @@ JsonValue = Annotated[Any, AfterValidator(storable)]
 Time = Annotated[float, BeforeValidator(_to_epoch), WithJsonSchema({"type": "string", "format": "date-time"})]
 Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX, pattern=TERM_PATTERN)]
 Id = Annotated[str, Field(min_length=1, max_length=128)]
-# What people call a project: on one line, so that no control character reaches the terminal of whoever lists it.
+# What people call a project: on one line, so that no control character reaches the terminal
+# of whoever lists it.
 ProjectId = Annotated[str, Field(min_length=1, max_length=PROJECT_ID_CHARS_MAX, pattern=LINE_PATTERN)]

@@ -83,8 +83,8 @@ class WorkerRegisteredOut(BaseModel):
 
 
 class HeartbeatOut(BaseModel):
-    """What the worker is to do, and in how many seconds it should come again; the lease ends at `lease_expires_at`
-    unless it sends another heartbeat."""
+    """What the worker is to do, and in how many seconds it should come again; the lease ends at
+    `lease_expires_at` unless it sends another heartbeat."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -149,7 +149,8 @@ def worker_out(view: dict[str, Any]) -> dict[str, Any]:
 
 
 def heartbeat_out(data: dict[str, Any], lease_s: float, allowance: Allowance) -> dict[str, Any]:
-    """Return the answer to a heartbeat with times as text, its pace fitted to what the caller may still ask."""
+    """Return the answer to a heartbeat with times as text, its pace fitted to what
+    the caller may still ask."""
     answer = dict(data)
     if "lease_expires_at" in data:
         answer["lease_expires_at"] = iso(data["lease_expires_at"])

@@ -1,6 +1,7 @@
 """Accelerators of this host that Ray does not look for, found by the driver that the kernel bound to them.
 
-Ray finds NVIDIA, AMD and Intel GPUs, TPUs, Gaudi, Neuron cores and Ascend NPUs by itself; those are left to it.
+Ray finds NVIDIA, AMD and Intel GPUs, TPUs, Gaudi, Neuron cores and Ascend NPUs by itself;
+those are left to it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from pathlib import Path
 RESOURCE = "NPU"
 # Class folders of the kernel whose entries have a `device/driver` link (Documentation/accel, drm).
 CLASSES = ("sys/class/accel/accel*", "sys/class/drm/renderD*")
-# Drivers of accelerators, by the capability that tasks ask for. Ray's own (habanalabs, neuron) are not among them.
+# Drivers of accelerators, by the capability that tasks ask for. Ray's own (habanalabs, neuron)
+# are not among them.
 DRIVERS = {
     "intel_vpu": "intel-npu",
     "amdxdna": "amd-npu",

@@ -31,7 +31,8 @@ class ApiProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
-                # Its own keeper notices this end and ends everything in order. One thread here, so this is safe.
+                # Its own keeper notices this end and ends everything in order. One thread here,
+                # so this is safe.
                 preexec_fn=lambda: process_tree.die_with_parent(parent),
             )
         assert self._process.stdout is not None

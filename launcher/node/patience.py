@@ -1,7 +1,8 @@
-"""What a worker's node makes of its head: stay, let go of a cluster that is over, or give up. No I/O, no clock.
+"""What a worker's node makes of its head: stay, let go of a cluster that is over, or give
+up. No I/O, no clock.
 
-A head whose machine refuses the connection has stopped, and with it the cluster: the GCS keeps it in memory only. A head
-that does not respond at all may be on the other side of a broken link, with the cluster alive.
+A head whose machine refuses the connection has stopped, and with it the cluster: the GCS keeps it in memory
+only. A head that does not respond at all may be on the other side of a broken link, with the cluster alive.
 """
 
 from __future__ import annotations

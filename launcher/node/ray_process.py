@@ -14,7 +14,8 @@ from helix_ray.private import make_file
 from launcher.node.ray_start import STARTED
 from launcher.up import process_tree
 
-# `ray start` itself looks once a second; what it has not noticed by then it takes for an orderly end (`ray stop`).
+# `ray start` itself looks once a second; what it has not noticed by then it takes for an
+# orderly end (`ray stop`).
 ORDERLY_S = 3.0
 STOP_S_MAX = 10.0
 
@@ -60,7 +61,8 @@ class RayProcess:
         return self._process.poll() is not None
 
     def stopped(self, now: float) -> bool:
-        """Say whether Ray was stopped in order by somebody else: its processes are gone, and `ray start` waits on."""
+        """Say whether Ray was stopped in order by somebody else: its processes are gone,
+        and `ray start` waits on."""
         if not self.ready() or self._vital <= process_tree.names_below(self.pid):
             self._missing_since = None
             return False

@@ -43,7 +43,8 @@ class RayStartPlan:
 
 
 def command(plan: RayStartPlan) -> list[str]:
-    """Return `ray start --block ...`: no dashboard, no usage statistics, health checks that notice a lost node in 15 s."""
+    """Return `ray start --block ...`: no dashboard, no usage statistics, health checks that notice a
+    lost node in 15 s."""
     words = [
         str(Path(sys.executable).with_name("ray")),
         "start",
@@ -62,7 +63,8 @@ def command(plan: RayStartPlan) -> list[str]:
 
 
 def below(plan: RayStartPlan, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of Ray's processes on this node, and so of actors, the API's replica and tasks."""
+    """Return the environment of Ray's processes on this node, and so of actors,
+    the API's replica and tasks."""
     made = environment.quiet() | environment.serving(plan.api_port)
     made |= {
         "RAY_AUTH_MODE": "token",

@@ -38,7 +38,8 @@ TAIL_BYTES = 4000
 
 
 class NodeSupervisor:
-    """Runs in the process that made it; `run` returns the exit code. `given` is the administrator's password, for the API."""
+    """Runs in the process that made it; `run` returns the exit code. `given` is the
+    administrator's password, for the API."""
 
     def __init__(
         self,

@@ -1,4 +1,5 @@
-"""Work beside the main thread: done in a thread that ends with the process, and asked for when it is needed."""
+"""Work beside the main thread: done in a thread that ends with the process, and asked
+for when it is needed."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ T = TypeVar("T")
 
 
 class Beside(Generic[T]):
-    """Runs when made. The main thread stays free for signals, and the end of the process waits for nothing."""
+    """Runs when made. The main thread stays free for signals, and the end of
+    the process waits for nothing."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work

@@ -19,7 +19,8 @@ def check(settings: Settings) -> None:
     given = parse_node_resources(settings.node_resources) if settings.node_resources else []
     if len(given) > settings.nodes:
         raise CannotStart(
-            f"--node-resources describes {len(given)} nodes, but --nodes is {settings.nodes}: give one object per node"
+            f"--node-resources describes {len(given)} nodes, but --nodes is {settings.nodes}: give one "
+            "object per node"
         )
     _check_certificate(settings)
     _check_port(settings.host, settings.port)

@@ -1,4 +1,5 @@
-"""The command line of `helix up` and `helix down`; the `helix` program passes its arguments on as they are."""
+"""The command line of `helix up` and `helix down`; the `helix` program passes its
+arguments on as they are."""
 
 from __future__ import annotations
 

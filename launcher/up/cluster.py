@@ -1,4 +1,5 @@
-"""Ray's processes on this machine: a head and further raylets, bound to 127.0.0.1, children of this process."""
+"""Ray's processes on this machine: a head and further raylets, bound to
+127.0.0.1, children of this process."""
 
 from __future__ import annotations
 
@@ -44,8 +45,8 @@ class LocalCluster:
         self._temp_dir = temp_dir
         # None: it has ended, and its next start is under way or due. The head is never None.
         self._nodes: dict[int, ray_seams.Node | None] = {}
-        # One thread: nodes that start at once choose the same names for sockets and logs. It stays: the kernel ends what
-        # a thread has started when that thread ends (PR_SET_PDEATHSIG).
+        # One thread: nodes that start at once choose the same names for sockets and logs. It stays: the
+        # kernel ends what a thread has started when that thread ends (PR_SET_PDEATHSIG).
         self._starter = starter or ThreadPoolExecutor(1, "raylet")
         self._coming: dict[int, Future[ray_seams.Node]] = {}
         self._monotonic = monotonic
@@ -54,7 +55,8 @@ class LocalCluster:
         self._again_at: dict[int, float] = {}
 
     def start(self) -> str:
-        """Start the head, connect this process as a driver and begin to start the others; return the cluster's address."""
+        """Start the head, connect this process as a driver and begin to start the
+        others; return the cluster's address."""
         # Ray reports as errors what a node of logical resources cannot have, such as an NPU's driver.
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         head = self._nodes[HEAD] = self._start_node(self._specs[0], None)
@@ -79,9 +81,11 @@ class LocalCluster:
         return node is not None and bool(node.remaining_processes_alive())
 
     def tend(self, say: Callable[[str], None]) -> bool:
-        """Start further nodes again that have ended; False when the head has, which takes the cluster with it.
+        """Start further nodes again that have ended; False when the head has, which
+        takes the cluster with it.
 
-        One that does not start is said and tried again later; a node more or less is no reason to end the others.
+        One that does not start is said and tried again later; a node more or less is no
+        reason to end the others.
         """
         for index in list(self._nodes):
             if index not in self._coming and not self._lives(index):
@@ -118,7 +122,8 @@ class LocalCluster:
             self._again_at.pop(index, None)
 
     def _start_node(self, spec: NodeSpec, gcs_address: str | None) -> ray_seams.Node:
-        """Start a node of the cluster with this GCS; the head, with one of its own, where there is none yet."""
+        """Start a node of the cluster with this GCS; the head, with one of its own,
+        where there is none yet."""
         head = gcs_address is None
         params: dict[str, Any] = {
             "gcs_address": gcs_address,
@@ -144,7 +149,8 @@ class LocalCluster:
 
 
 def connect(address: str, environment: dict[str, str] | None = None) -> None:
-    """Connect this process as a driver; `environment` is for workers of a cluster that was not started by us."""
+    """Connect this process as a driver; `environment` is for workers of a cluster that
+    was not started by us."""
     ray.init(
         address=address,
         namespace=NAMESPACE,

@@ -31,7 +31,8 @@ DATA_DIR = Holding("up.lock", "up.json", Instance)
 
 
 def take(data_dir: Path) -> int:
-    """Take the data directory; return the lock's file descriptor: it is free only when front and keeper have both ended.
+    """Take the data directory; return the lock's file descriptor: it is free only when front
+    and keeper have both ended.
 
     Raises DataDirBusy naming the holder, OSError where the directory cannot be used.
     """
@@ -40,6 +41,7 @@ def take(data_dir: Path) -> int:
         instance = DATA_DIR.read(data_dir)
         holder = f"pid {instance.pid}" if instance else "its pid is not yet known"
         raise DataDirBusy(
-            f"helix up is already running on {data_dir} ({holder}); stop it with: helix down --data-dir {data_dir}"
+            f"helix up is already running on {data_dir} ({holder}); stop it with: helix down "
+            f"--data-dir {data_dir}"
         )
     return handle

@@ -1,7 +1,7 @@
 """Deploys the API from a process of its own, which ends when that is done.
 
-Serve's modules are 40 MiB, and the session has no use for them once its replicas listen. They are loaded while Ray's head
-comes up; the address then comes over stdin, and what came of both goes back over stdout.
+Serve's modules are 40 MiB, and the session has no use for them once its replicas listen. They are loaded
+while Ray's head comes up; the address then comes over stdin, and what came of both goes back over stdout.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ ENDED = "the process that deploys the API has exited"
 
 
 class DeployOutcome(NamedTuple):
-    """What came of a step: what Serve lacks, or the traceback of another error; both are empty where it is done."""
+    """What came of a step: what Serve lacks, or the traceback of another error; both are
+    empty where it is done."""
 
     moved: str = ""
     error: str = ""
@@ -45,7 +46,8 @@ class Deploying:
         )
 
     def loaded(self) -> None:
-        """Wait until Serve is loaded. Raises SeamMoved where it has not what we use of it, RuntimeError as deploy does."""
+        """Wait until Serve is loaded. Raises SeamMoved where it has not what we use of
+        it, RuntimeError as deploy does."""
         self._hear()
 
     def deploy(self, address: str, settings: Settings) -> None:

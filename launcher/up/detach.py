@@ -20,8 +20,9 @@ STAGES = (b"helix up: ", b"helix node: ")
 def detached(module: str, arguments: list[str], log: Path, given: str | None = None) -> int:
     """Run a module in a session of its own, pass on what it says until it is ready, and leave it running.
 
-    What it writes to stderr is appended to the log; its stages are shown as they come, and all of it where it ends
-    instead. Returns its exit code then, else 0. `given` is the administrator's password, for that program.
+    What it writes to stderr is appended to the log; its stages are shown as they come, and all
+    of it where it ends instead. Returns its exit code then, else 0. `given` is the
+    administrator's password, for that program.
     """
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     make_file(log)

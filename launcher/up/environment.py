@@ -14,8 +14,9 @@ from serve_app.public_port import shared_socket
 MARKER = "HELIX_UP_ID"
 TOKEN_BYTES = 32
 NAMES = 512
-# glibc gives threads that allocate heaps of their own, up to eight a core, and what is free in one is of no use to others.
-# Python's objects are not in them, and two are enough: 1 to 3 MiB less in each of Ray's processes.
+# glibc gives threads that allocate heaps of their own, up to eight a core, and what is free in one
+# is of no use to others. Python's objects are not in them, and two are enough: 1 to 3 MiB less in
+# each of Ray's processes.
 HEAPS = {"MALLOC_ARENA_MAX": "2"}
 # For the process that the user started; tasks run in processes that inherit what is left.
 SECRETS = (VARIABLE, FILE_VARIABLE)
@@ -27,10 +28,11 @@ EDGE = (
 
 
 def serving(port: int, ports: int = 1) -> dict[str, str]:
-    """Return what makes each of Serve's replicas listen itself, on `ports` ports from `port` (direct ingress, ray#60118).
+    """Return what makes each of Serve's replicas listen itself, on `ports` ports
+    from `port` (direct ingress, ray#60118).
 
-    Without the quarantine a replica that died may take its port again at once. No draining period: nothing stands
-    before the replica that would have to be told.
+    Without the quarantine a replica that died may take its port again at once. No draining period: nothing
+    stands before the replica that would have to be told.
     """
     return {
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
@@ -41,13 +43,15 @@ def serving(port: int, ports: int = 1) -> dict[str, str]:
         "RAY_SERVE_PORT_QUARANTINE_S": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.public_port.layers.middlewares",
-        # uvicorn trusts X-Forwarded-For from 127.0.0.1 unless told whom to trust; the edge decides that, so: nobody.
+        # uvicorn trusts X-Forwarded-For from 127.0.0.1 unless told whom to trust; the edge
+        # decides that, so: nobody.
         "FORWARDED_ALLOW_IPS": "none",
     }
 
 
 def sharing(public_socket: Path) -> dict[str, str]:
-    """Return what makes the replicas accept from the socket that is to be had at `public_socket`, however many they are.
+    """Return what makes the replicas accept from the socket that is to be had at
+    `public_socket`, however many they are.
 
     The ports that Serve gives out are names then, of which there are enough: nobody listens on them.
     """
@@ -75,7 +79,8 @@ def quiet() -> dict[str, str]:
         "RAY_raylet_start_wait_time_s": "60",
         # Of Ray's own figures; ours are at /metrics.
         "RAY_enable_metrics_collection": "0",
-        # Ray runs its workers at niceness 15, and with them our master and API; executors lower themselves again.
+        # Ray runs its workers at niceness 15, and with them our master and API;
+        # executors lower themselves again.
         "RAY_worker_niceness": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
@@ -101,7 +106,8 @@ def local(public_socket: Path, data_dir: Path, inherited: Mapping[str, str]) -> 
 
 
 def joined(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return what workers of a cluster that was not started by us need of ours: how to serve, and the edge's settings."""
+    """Return what workers of a cluster that was not started by us need of ours: how to
+    serve, and the edge's settings."""
     edge = {name: value for name, value in inherited.items() if name.startswith(EDGE)}
     return sharing(Path(inherited[shared_socket.VARIABLE])) | edge
 

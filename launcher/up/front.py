@@ -1,4 +1,5 @@
-"""The front: what the user started. It holds the data directory, forks the keeper and turns signals into its end."""
+"""The front: what the user started. It holds the data directory, forks the keeper and
+turns signals into its end."""
 
 from __future__ import annotations
 
@@ -77,7 +78,8 @@ def _run_keeper(
 
 
 def _wait_for_keeper(pid: int, writing: int, public: PublicSocket) -> int:
-    """Wait for the keeper; the first signal lets nobody in any more, and then closes the pipe, which asks for an orderly end."""
+    """Wait for the keeper; the first signal lets nobody in any more, and then closes the pipe, which
+    asks for an orderly end."""
     told = False
 
     def tell(number: int, frame: FrameType | None) -> None:

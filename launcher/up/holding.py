@@ -45,7 +45,8 @@ class Holding(Generic[H]):
     def lock(self, folder: Path) -> int | None:
         """Take the lock, in a folder made with mode 0700 where missing; None while somebody holds it.
 
-        Whoever inherits the file descriptor holds the lock too. Raises OSError where the folder cannot be used.
+        Whoever inherits the file descriptor holds the lock too. Raises OSError where
+        the folder cannot be used.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(folder / self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

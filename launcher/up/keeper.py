@@ -1,8 +1,8 @@
 """The keeper: starts the session, adopts whatever is orphaned below it, and leaves nothing behind.
 
-It is a fork of the front and holds two things: the reading end of a pipe whose writing end is the front's alone, so the
-pipe ends when the front does, however it ends; and the data directory's lock, so that the directory is free only when
-everything below has ended.
+It is a fork of the front and holds two things: the reading end of a pipe whose writing end is the front's
+alone, so the pipe ends when the front does, however it ends; and the data directory's lock, so that the
+directory is free only when everything below has ended.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from types import FrameType
 from launcher.up import data_dir as home
 from launcher.up import password, process_tree
 
-# What is not stopped in order by then loses nothing: the master would have kept a snapshot. The front has had its time
-# before (front.py: WITHDRAW_S_MAX), and three seconds are what is promised for all.
+# What is not stopped in order by then loses nothing: the master would have kept a snapshot. The front has had
+# its time before (front.py: WITHDRAW_S_MAX), and three seconds are what is promised for all.
 STOP_S_MAX = 1.8
 # In a cluster of somebody else's, what is not stopped in order stays.
 STOP_JOINED_S_MAX = 20.0

@@ -37,12 +37,13 @@ def plan(
     gpu_memory_mb: float = 0.0,
     capabilities: Sequence[str] = (),
 ) -> list[NodeSpec]:
-    """Share the machine among `count` nodes: cores // count CPUs each, at least one, and MEMORY_SHARE of what is free.
+    """Share the machine among `count` nodes: cores // count CPUs each, at least one, and
+    MEMORY_SHARE of what is free.
 
-    Each node's own object (CPU, GPU, memory, object_store_memory in bytes, any other name) comes before its share.
-    Accelerators named so are logical: the node carries the label `helix-simulated` with their names, joined by dots.
-    Real GPUs belong to the first node, else three raylets would offer each of them three times; so does their memory,
-    where their driver tells how much it is.
+    Each node's own object (CPU, GPU, memory, object_store_memory in bytes, any other name) comes before its
+    share. Accelerators named so are logical: the node carries the label `helix-simulated` with their names,
+    joined by dots. Real GPUs belong to the first node, else three raylets would offer each of them three
+    times; so does their memory, where their driver tells how much it is.
     """
     cpus = max(1, len(os.sched_getaffinity(0)) // count)
     memory = int(psutil.virtual_memory().available * MEMORY_SHARE / count)

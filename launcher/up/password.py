@@ -1,8 +1,9 @@
 """The administrator's password on its way from the shell to the session, seen in no process's environment.
 
-/proc/PID/environ shows what a process was started with, whatever it removes later. So a process that finds the password
-in its environment starts itself again without it (`leave_environment`), and hands it on in a file that exists in memory
-only: the number of its descriptor is in the environment, and it is gone when the receiver has read it.
+/proc/PID/environ shows what a process was started with, whatever it removes later. So a process that finds
+the password in its environment starts itself again without it (`leave_environment`), and hands it on in a
+file that exists in memory only: the number of its descriptor is in the environment, and it is gone when
+the receiver has read it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def handed_on(
 
 
 def receive(environment: MutableMapping[str, str]) -> str | None:
-    """Return the password that this process was given, and take it out of the environment; None where there is none."""
+    """Return the password that this process was given, and take it out of the environment;
+    None where there is none."""
     direct, number = environment.pop(VARIABLE, None), environment.pop(DESCRIPTOR, None)
     if number is None:
         return direct

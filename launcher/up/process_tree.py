@@ -89,9 +89,11 @@ def reap_orphans(own: Container[int]) -> None:
 
 
 def kill_descendants() -> dict[int, int]:
-    """Kill every descendant, round by round because they may fork meanwhile; return the exit codes of our children.
+    """Kill every descendant, round by round because they may fork meanwhile; return the
+    exit codes of our children.
 
-    Ends when none is left, or after KILL_S_MAX for those that the kernel does not let go (uninterruptible I/O).
+    Ends when none is left, or after KILL_S_MAX for those that the kernel does
+    not let go (uninterruptible I/O).
     """
     ended: dict[int, int] = {}
     give_up = time.monotonic() + KILL_S_MAX
@@ -116,7 +118,8 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Return the fields of /proc/PID/stat after the name, which may hold anything, spaces and brackets included."""
+    """Return the fields of /proc/PID/stat after the name, which may hold
+    anything, spaces and brackets included."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:

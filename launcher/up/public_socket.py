@@ -1,14 +1,16 @@
 """The public port: one listening socket, held here, that every API replica of this machine accepts from.
 
-A replica asks for the socket over a Unix socket when it begins to listen, and keeps that connection as its lifeline: it
-writes a byte from its event loop every half second. Because the socket itself stays here, new connections wait in the
-kernel's queue when a replica dies and are accepted by another, or by its successor. One that is silent for SILENT_S_MAX
-is ended: a replica that hangs must not keep those whom it has accepted waiting for ever.
+A replica asks for the socket over a Unix socket when it begins to listen, and keeps that connection as its
+lifeline: it writes a byte from its event loop every half second. Because the socket itself stays here, new
+connections wait in the kernel's queue when a replica dies and are accepted by another, or by its
+successor. One that is silent for SILENT_S_MAX is ended: a replica that hangs must not keep those whom it
+has accepted waiting for ever.
 
-At the end (`withdraw`) the socket is shut down: nobody gets in any more, and each replica ends when it has answered whom
-it had, which ends its lifeline.
+At the end (`withdraw`) the socket is shut down: nobody gets in any more, and each replica ends when it has
+answered whom it had, which ends its lifeline.
 
-It listens from the start, so that nobody else can have the port: who comes before the first replica waits for it.
+It listens from the start, so that nobody else can have the port: who comes before the
+first replica waits for it.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from launcher.up.saying import say
 BACKLOG = 2048
 SILENT_S_MAX = 4.0
 LOOK_EVERY_S = 0.5
-# When this process itself did not run for so long (a frozen container, a stopped job), nobody's silence counts.
+# When this process itself did not run for so long (a frozen container, a stopped
+# job), nobody's silence counts.
 LATE_S_MAX = 1.5
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: ucred of SO_PEERCRED
 

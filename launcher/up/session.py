@@ -1,4 +1,5 @@
-"""The session: everything that needs Ray, in a process of its own. The keeper starts it and ends what it started."""
+"""The session: everything that needs Ray, in a process of its own. The keeper starts it
+and ends what it started."""
 
 from __future__ import annotations
 
@@ -151,7 +152,8 @@ def _run_joined(settings: Settings, app: str, address: str) -> int:
     cluster.connect(address, environment.joined(os.environ))
     if deployment.running():
         raise Failed(
-            f"Ray Serve is already running on {address}; add the API to it with: serve run serve_app.deployment:app"
+            f"Ray Serve is already running on {address}; add the API to it with: serve run "
+            "serve_app.deployment:app"
         )
     with contextlib.suppress(ValueError):
         names.find(names.MASTER)
@@ -166,7 +168,8 @@ def _run_joined(settings: Settings, app: str, address: str) -> int:
 
 
 def _watch(look: Callable[[], None], goes_on: Callable[[], bool]) -> None:
-    """Look every second for as long as it goes on; a look that hangs, as without Ray's head, keeps nobody from that."""
+    """Look every second for as long as it goes on; a look that hangs, as without Ray's
+    head, keeps nobody from that."""
     looking = Beside(look)
     while goes_on():
         if looking.wait(WATCH_EVERY_S):
@@ -207,7 +210,8 @@ def _start(
     all_nodes: bool = True,
     nodes_come: Callable[[], None] = _do_nothing,
 ) -> Callable[[], None]:
-    """Start the actors and the API, wait until requests are served, and say so; return what to look with every second.
+    """Start the actors and the API, wait until requests are served, and say so; return what
+    to look with every second.
 
     Both come up side by side: a replica serves when the master answers, whichever is there first.
     """

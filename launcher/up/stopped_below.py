@@ -1,6 +1,8 @@
-"""Ends processes of Ray below this one that stay stopped: actors, raylets, the GCS. Those of users are theirs.
+"""Ends processes of Ray below this one that stay stopped: actors, raylets, the GCS.
+Those of users are theirs.
 
-Whoever is meant to live is started again by whoever sees to it: Ray, Serve, the supervisor, or who started the node.
+Whoever is meant to live is started again by whoever sees to it: Ray, Serve, the supervisor,
+or who started the node.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from pathlib import Path
 from actors.stopped import StoppedWatch
 from launcher.up import process_tree
 
-# Who is below is read from all of /proc: seldom enough to cost nothing on a machine with thousands of processes.
+# Who is below is read from all of /proc: seldom enough to cost nothing on a machine
+# with thousands of processes.
 LIST_EVERY_S = 3.0
 TITLE = "ray::"
 PROGRAMS = frozenset({"gcs_server", "raylet"})
@@ -42,7 +45,8 @@ class StoppedBelow:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                     self._say(
-                        f"{self._names[pid]} (pid {pid}) was suspended for {self._stopped_s_max:g} s and was killed"
+                        f"{self._names[pid]} (pid {pid}) was suspended for {self._stopped_s_max:g} s "
+                        "and was killed"
                     )
 
 

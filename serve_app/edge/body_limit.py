@@ -13,7 +13,8 @@ from helix_ray.core.errors import ErrorCode, Rejected
 BODY_BYTES_MAX = 1024 * 1024
 BATCH_BODY_BYTES_MAX = 8 * 1024 * 1024
 BODY_BYTES_MAX_BY_PATH: Mapping[str, int] = {"/api/v1/tasks/batch": BATCH_BODY_BYTES_MAX}
-# A refused body up to this size is read and dropped: closing on a client that still sends would lose it the answer.
+# A refused body up to this size is read and dropped: closing on a client that still sends would
+# lose it the answer.
 DRAINED_BYTES_MAX = 8 * 1024 * 1024
 DRAIN_S_MAX = 5.0
 
@@ -58,7 +59,8 @@ class CountedBody:
     async def drain(self, *, client_waits: bool) -> bool:
         """Read and drop the rest, within bounds; say whether the connection can be kept.
 
-        client_waits: it sent `Expect: 100-continue`, so nothing comes, and asking for the body would invite it.
+        client_waits: it sent `Expect: 100-continue`, so nothing comes, and asking for
+        the body would invite it.
         """
         if client_waits or self.declared > DRAINED_BYTES_MAX:
             return False

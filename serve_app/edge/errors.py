@@ -1,4 +1,5 @@
-"""The last word on errors: whatever reaches the edge becomes an envelope, is logged whole and shown as nothing."""
+"""The last word on errors: whatever reaches the edge becomes an envelope, is logged
+whole and shown as nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ INTERNAL = Rejected(ErrorCode.INTERNAL_ERROR, "Internal server error")
 
 
 class Answer:
-    """The one `send` of a request: adds the edge's headers to whatever answer there is, and can refuse by itself."""
+    """The one `send` of a request: adds the edge's headers to whatever answer there is,
+    and can refuse by itself."""
 
     __slots__ = ("_body", "_headers", "_path", "_send", "ended", "request_id", "started")
 
@@ -72,7 +74,8 @@ class Answer:
     async def fail(self, error: Exception | None) -> None:
         """The application raised, or ended without an answer: log it, and answer if nothing was said yet.
 
-        An answer that stopped half-way is raised again: only a broken connection tells the client that it is not whole.
+        An answer that stopped half-way is raised again: only a broken connection tells the client
+        that it is not whole.
         """
         log.error("request %s failed on %s", self.request_id, self._path, exc_info=error)
         if not self.started:
@@ -82,7 +85,8 @@ class Answer:
 
 
 def as_denial(scope: Scope, send: Send) -> Send:
-    """Let an HTTP answer refuse a WebSocket: as a denial response where the server can, else by closing (1008)."""
+    """Let an HTTP answer refuse a WebSocket: as a denial response where the server
+    can, else by closing (1008)."""
     can_answer = "websocket.http.response" in (scope.get("extensions") or {})
 
     async def send_denial(message: Message) -> None:

@@ -19,7 +19,8 @@ _LISTS: Final = frozenset({X_FORWARDED_FOR, AUTHORIZATION})
 
 
 def pick(headers: Iterable[Header]) -> dict[bytes, bytes]:
-    """Return the headers that the edge reads; the first counts, but the lines of _LISTS are one list (RFC 9110, 5.3)."""
+    """Return the headers that the edge reads; the first counts, but the lines of _LISTS are
+    one list (RFC 9110, 5.3)."""
     picked: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in _READ:

@@ -1,7 +1,8 @@
-"""The Limiter of one replica: a QuotaClient with a clock, and one conversation with the quota server at a time.
+"""The Limiter of one replica: a QuotaClient with a clock, and one conversation with the
+quota server at a time.
 
-What waits while the quota server is being asked goes into the next question together, so the cost of asking is shared by
-all keys of a replica.
+What waits while the quota server is being asked goes into the next question together, so the cost of asking
+is shared by all keys of a replica.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ GIVE_BACK_S_MIN = 0.25
 
 
 class LeasingLimiter:
-    """Spends token leases; when the quota server cannot be asked, requests that need it are refused, not let through."""
+    """Spends token leases; when the quota server cannot be asked, requests that need it
+    are refused, not let through."""
 
     def __init__(
         self,
@@ -59,7 +61,8 @@ class LeasingLimiter:
         self._flush: asyncio.TimerHandle | None = None
 
     async def take(self, key: str, policy: str) -> Allowance:
-        """Count one request; raise Refused (SERVICE_UNAVAILABLE) when the quota server does not respond in time."""
+        """Count one request; raise Refused (SERVICE_UNAVAILABLE) when the quota server
+        does not respond in time."""
         name = name_of(policy, key)
         for _ in range(ASKS_PER_REQUEST_MAX):
             allowance = self._quota_client.spend(policy, name, self._clock())
@@ -112,7 +115,8 @@ class LeasingLimiter:
         self._flush_later()
 
     async def _ask(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> bool:
-        """Ask until there is an answer or the time is up; a quota server that restarts costs its callers latency only.
+        """Ask until there is an answer or the time is up; a quota server that restarts
+        costs its callers latency only.
 
         Give-backs are not repeated after a failure, since they may have arrived.
         """

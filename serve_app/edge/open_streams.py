@@ -1,4 +1,5 @@
-"""How many long answers each user has open at this replica: logs that are followed, results that are waited for."""
+"""How many long answers each user has open at this replica: logs that are followed,
+results that are waited for."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Rate limits at the edge: who is counted under which policy, and the headers that say so on every answer.
 
-A user's requests are of one class each, by method and path (CLASSES): those of the documented API, or traffic that
-comes by itself and has a limit of its own. So a worker's heartbeats do not use up what a person may ask. Without a
-valid token every request counts for its address, whatever its class.
+A user's requests are of one class each, by method and path (CLASSES): those of the documented API, or traffic
+that comes by itself and has a limit of its own. So a worker's heartbeats do not use up what a person may ask.
+Without a valid token every request counts for its address, whatever its class.
 
-`X-RateLimit-*` as the API reference has them (Reset in epoch seconds); `RateLimit` and `RateLimit-Policy` as in the
-IETF draft draft-ietf-httpapi-ratelimit-headers-11, where `t` is seconds until more quota is available.
+`X-RateLimit-*` as the API reference has them (Reset in epoch seconds); `RateLimit` and `RateLimit-Policy` as
+in the IETF draft draft-ietf-httpapi-ratelimit-headers-11, where `t` is seconds until more quota is available.
 """
 
 from __future__ import annotations
@@ -40,9 +40,11 @@ STRICT_PATHS: Mapping[str, str] = {"/api/v1/auth/login": LOGIN.name, "/api/v1/au
 
 
 class Class(NamedTuple):
-    """Requests that are counted under a policy of their own: those whose "METHOD path" matches `route` as a whole.
+    """Requests that are counted under a policy of their own: those whose "METHOD path"
+    matches `route` as a whole.
 
-    only_role: only of users who have this role and no other; only_query: only with this parameter in the query.
+    only_role: only of users who have this role and no other; only_query: only with
+    this parameter in the query.
     """
 
     policy: str
@@ -87,7 +89,8 @@ def class_of(asked: Asked, roles: tuple[str, ...]) -> str:
 
 
 class Limiter(Protocol):
-    """Counts requests; `helix_ray.core.limits` holds the rules, serve_app/edge/limiter.py one that keeps them."""
+    """Counts requests; `helix_ray.core.limits` holds the rules,
+    serve_app/edge/limiter.py one that keeps them."""
 
     async def take(self, key: str, policy: str) -> Allowance:
         """Count one request of a caller; raise Refused (SERVICE_UNAVAILABLE) when it cannot be counted."""

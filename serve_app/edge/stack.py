@@ -72,8 +72,8 @@ def wrap(
 ) -> ASGIApp:
     """Put the edge round an application.
 
-    trusted_proxies are addresses or CIDRs whose X-Forwarded-For counts; body limits are in bytes, by exact path.
-    exempt_paths are not counted; strict_paths name the policy that counts them per address as well.
+    trusted_proxies are addresses or CIDRs whose X-Forwarded-For counts; body limits are in bytes, by exact
+    path. exempt_paths are not counted; strict_paths name the policy that counts them per address as well.
     streams_open_max is how many long answers a user may have open here at once.
     """
     return Edge(
@@ -193,7 +193,7 @@ class Edge:
 def _is_ambiguous(path: str) -> bool:
     """Say whether the framework would take a path for another one.
 
-    The `$` of its patterns matches before a newline at the end too: `/auth/login%0A` would log in, past every limit that
-    the edge sets by the exact path.
+    The `$` of its patterns matches before a newline at the end too: `/auth/login%0A` would log in, past every
+    limit that the edge sets by the exact path.
     """
     return path.endswith("\n")

@@ -17,7 +17,8 @@ def look_at(limiter: Limiter) -> None:
 
 
 def headers_for(host: str) -> list[Header]:
-    """Return the headers for a client; those of rate limits say what is known here, and nothing is counted."""
+    """Return the headers for a client; those of rate limits say what is known
+    here, and nothing is counted."""
     found: list[Header] = [*ALWAYS, NO_STORE]
     for limiter in _limiters:
         found += Admission(((ANONYMOUS.name, limiter.peek(key_of(host), ANONYMOUS.name)),)).headers()

@@ -1,8 +1,9 @@
 """Takes connections from a listening socket that other processes may accept from as well.
 
-An event loop's own server accepts until the queue is empty, so the first of several replicas to wake up would have all
-that came at once. Here it is one a turn of the loop: a replica that is busy turns slowly, and takes fewer. And after a few
-in a row, one that shares the socket lets the others have a turn: they wake up in less time than it pauses.
+An event loop's own server accepts until the queue is empty, so the first of several replicas to wake up
+would have all that came at once. Here it is one a turn of the loop: a replica that is busy turns slowly, and
+takes fewer. And after a few in a row, one that shares the socket lets the others have a turn: they wake up
+in less time than it pauses.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import socket
 import ssl
 from collections.abc import Callable
 
-# A client that does not finish its TLS handshake is not a connection yet, and bound by these alone: of too many the
-# oldest end, so that those who do not go on cannot keep others out.
+# A client that does not finish its TLS handshake is not a connection yet, and bound by these alone: of too
+# many the oldest end, so that those who do not go on cannot keep others out.
 HANDSHAKE_S_MAX = 10.0
 HANDSHAKES_MAX = 1024
 TLS_CLOSE_S_MAX = 5.0

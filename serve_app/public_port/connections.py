@@ -1,10 +1,10 @@
 """All connections of a process that listens: who is let in, who makes room, and who has taken too long.
 
-One that waits for its client (idle between requests, or with a head or a body that is not here yet) costs its client little
-to open again, so it makes room: the idle ones first, then half heads, then half bodies, and of each the oldest first. One
-whose request is here and being answered stays. An address
-that has its share makes room among its own connections only, so it takes none from others; and because the share is a
-quarter of the total at most by default, no one address has them all.
+One that waits for its client (idle between requests, or with a head or a body that is not here yet) costs its
+client little to open again, so it makes room: the idle ones first, then half heads, then half bodies, and of
+each the oldest first. One whose request is here and being answered stays. An address that has its share makes
+room among its own connections only, so it takes none from others; and because the share is a quarter of the
+total at most by default, no one address has them all.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class Connections:
         return self._all.count
 
     def admit(self, member: Member, host: str) -> bool:
-        """Let a connection in, where needed in the place of one that waits; False: there is no room for it."""
+        """Let a connection in, where needed in the place of one that waits; False: there
+        is no room for it."""
         if self._timer is None:
             self._timer = self._loop.call_later(CHECK_EVERY_S, self._check_all)
         address = key_of(host)

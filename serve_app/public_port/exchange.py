@@ -1,8 +1,8 @@
 """One request and its answer on a connection, in place of uvicorn's: a short answer is written in one piece.
 
-uvicorn writes head and body by themselves, a system call each, and looks at every header's name and value with two
-patterns. Of most answers the length is known with the head, so that their body is there at once: the head waits for
-it. One whose length is not known (a stream) has its head written at once.
+uvicorn writes head and body by themselves, a system call each, and looks at every header's name and value
+with two patterns. Of most answers the length is known with the head, so that their body is there at once: the
+head waits for it. One whose length is not known (a stream) has its head written at once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ Header = tuple[bytes, bytes]
 
 
 class BadAnswer(RuntimeError):
-    """The application's answer cannot be written: a header would end the head, or the body has another length."""
+    """The application's answer cannot be written: a header would end the head, or
+    the body has another length."""
 
 
 class Exchange:
@@ -62,7 +63,8 @@ class Exchange:
         keep_alive: bool,
         on_response: Callable[[], None],
     ) -> None:
-        """`headers` come first in the answer's head; `waits_for_continue`: no body comes before it is asked for."""
+        """`headers` come first in the answer's head; `waits_for_continue`: no body comes
+        before it is asked for."""
         self._scope = scope
         self._transport = transport
         self._flow = flow
@@ -84,7 +86,8 @@ class Exchange:
     async def run(self, app: ASGIApp) -> None:
         """Have the application answer; what it raises and what it leaves unfinished ends the connection.
 
-        Not where the connection has ended the request (`disconnected`): what it has told the client must still arrive.
+        Not where the connection has ended the request (`disconnected`): what it has told
+        the client must still arrive.
         """
         try:
             await app(self._scope, self.receive, self.send)
@@ -96,7 +99,8 @@ class Exchange:
             self._on_response = _nothing
 
     async def receive(self) -> Message:
-        """Return what has come of the body since the last call, as soon as there is more, or that the client is gone."""
+        """Return what has come of the body since the last call, as soon as there is more, or
+        that the client is gone."""
         if self._waits_for_continue and not self._transport.is_closing():
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._waits_for_continue = False
@@ -110,7 +114,8 @@ class Exchange:
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Message) -> None:
-        """Take a message of the application, as ASGI has them; raise BadAnswer for one that cannot be written."""
+        """Take a message of the application, as ASGI has them; raise BadAnswer for
+        one that cannot be written."""
         if self._flow.write_paused and not self.disconnected:
             await self._flow.drain()
         if self.disconnected:

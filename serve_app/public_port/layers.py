@@ -1,12 +1,14 @@
-"""What stands in the place of Serve's own ASGI layer on the public port, so that a caller meets our API and nothing of Serve's.
+"""What stands in the place of Serve's own ASGI layer on the public port, so that a caller meets our
+API and nothing of Serve's.
 
-Requests pass Serve by: a replica's application, once it is made, answers what comes to the replica's port itself. Serve
-makes, checks and replaces the replica; its wrapper (tasks, metadata, metrics and a route lookup a request) would cost
-more than the answer. What it did for us is done here: a request whose client is gone is cancelled (connection.py), and
-a replica that ends finishes what it has begun (uvicorn's server). ADR 38.
+Requests pass Serve by: a replica's application, once it is made, answers what comes to the replica's port
+itself. Serve makes, checks and replaces the replica; its wrapper (tasks, metadata, metrics and a route lookup
+a request) would cost more than the answer. What it did for us is done here: a request whose client is gone is
+cancelled (connection.py), and a replica that ends finishes what it has begun (uvicorn's server). ADR 38.
 
-Serve imports `middlewares` in every process of its that listens (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH), and puts
-what it returns outermost. It must therefore be importable without the application and without Ray being connected.
+Serve imports `middlewares` in every process of its that listens
+(RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH), and puts what it returns outermost. It must therefore be
+importable without the application and without Ray being connected.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ class ClosedPort:
 
 
 def middlewares() -> list[Middleware]:
-    """Return what this process puts round Serve: its proxy is closed, a replica is the API; other ports move to loopback."""
+    """Return what this process puts round Serve: its proxy is closed, a replica is the API;
+    other ports move to loopback."""
     serve_seams.check()
     serve_seams.start_servers_with(replica=listening.start_replica, proxy=listening.start)
     if serve_seams.in_proxy():
@@ -66,7 +69,8 @@ def middlewares() -> list[Middleware]:
 
 
 def guards() -> list[Middleware]:
-    """Return nothing, and have Serve's proxy listen as we do: for `serve run` and KubeRay, where the proxy is the way in."""
+    """Return nothing, and have Serve's proxy listen as we do: for `serve run` and KubeRay, where the
+    proxy is the way in."""
     serve_seams.check()
     serve_seams.start_servers_with(replica=listening.start, proxy=listening.start)
     return []

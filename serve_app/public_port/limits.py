@@ -16,7 +16,8 @@ OPEN_FILES_KEPT = 128
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Sizes in bytes, times in seconds; the settings of the same names (HELIX_*) are described in docs/settings.md."""
+    """Sizes in bytes, times in seconds; the settings of the same names
+    (HELIX_*) are described in docs/settings.md."""
 
     header_bytes_max: int = 65_536
     header_count_max: int = 100
@@ -56,7 +57,8 @@ class ConnectionLimits:
 
 
 def _openable() -> int:
-    """Allow this process as many open files as the system lets it have; return how many connections that makes."""
+    """Allow this process as many open files as the system lets it have; return
+    how many connections that makes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if 0 <= soft < wanted:

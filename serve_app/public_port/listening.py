@@ -26,7 +26,8 @@ async def start(
     event_loop: asyncio.AbstractEventLoop,
     enable_so_reuseport: bool = False,
 ) -> tuple[asyncio.Task[None], uvicorn.Server]:
-    """Listen as Serve's options say; return the task that serves, and the server that ends it (`should_exit`).
+    """Listen as Serve's options say; return the task that serves, and the
+    server that ends it (`should_exit`).
 
     Raises RuntimeError, caused by the OSError, where the address cannot be bound: Serve looks for that.
     """

@@ -1,4 +1,5 @@
-"""What we use and replace of Ray Serve that is not its public API: how its processes listen, and the names of its actors."""
+"""What we use and replace of Ray Serve that is not its public API: how its processes listen, and
+the names of its actors."""
 
 from __future__ import annotations
 

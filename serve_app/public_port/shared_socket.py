@@ -1,4 +1,5 @@
-"""A replica's side of launcher/up/public_socket.py: the public socket, and signs of life for whoever holds it."""
+"""A replica's side of launcher/up/public_socket.py: the public socket, and signs of
+life for whoever holds it."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ ALIVE_EVERY_S = 0.5
 
 
 def fetch(path: str) -> tuple[socket.socket, socket.socket]:
-    """Return the listening socket, and the lifeline over which it came. Raises RuntimeError where there is none."""
+    """Return the listening socket, and the lifeline over which it came. Raises
+    RuntimeError where there is none."""
     lifeline = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         lifeline.connect(path)
@@ -27,7 +29,8 @@ def fetch(path: str) -> tuple[socket.socket, socket.socket]:
 
 
 class SignsOfLife:
-    """Writes a byte from the event loop that serves requests, every ALIVE_EVERY_S: when it hangs, they stop."""
+    """Writes a byte from the event loop that serves requests, every ALIVE_EVERY_S:
+    when it hangs, they stop."""
 
     def __init__(self, lifeline: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         self._lifeline = lifeline

@@ -1,4 +1,5 @@
-"""What we use of uvicorn that is not its public API: the protocol that reads HTTP with httptools, and the server's start."""
+"""What we use of uvicorn that is not its public API: the protocol that reads HTTP with
+httptools, and the server's start."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""API tokens: what programs use instead of logging in. The token is in the answer that makes it, and nowhere else.
+"""API tokens: what programs use instead of logging in. The token is in the answer that
+makes it, and nowhere else.
 
-Idempotency-Key: with one, the token follows from the key and the server's secret, so a request that is repeated within ten
-minutes gets the same token; after that it is a CONFLICT, because a token is shown once.
+Idempotency-Key: with one, the token follows from the key and the server's secret, so a request that is
+repeated within ten minutes gets the same token; after that it is a CONFLICT, because a token is shown once.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ async def _find(caller: Caller, token_id: str) -> dict[str, Any]:
 
 @router.get("", **verb("ListTokens", answers=shapes.TokensOut, may_miss=True))
 async def list_tokens(caller: SignedIn, query: Annotated[shapes.TokensQuery, Query()]) -> Response:
-    """Give one's own tokens; to an administrator, those of everybody or of `user`. None of them shows its secret."""
+    """Give one's own tokens; to an administrator, those of everybody or of `user`. None
+    of them shows its secret."""
     answer = await caller.query(ListTokens(query.user))
     return json_answer({"tokens": [shapes.token_out(token) for token in answer["tokens"]]})
 

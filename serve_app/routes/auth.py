@@ -1,10 +1,11 @@
 """Logins: a password gives an access token and a refresh token; the session behind them can end at any time.
 
-The tokens after a refresh follow from the token that is exchanged, the state and the server's secret, so that two tabs
-that refresh at once, at whatever replica, get the same answer, and no token is ever stored.
+The tokens after a refresh follow from the token that is exchanged, the state and the server's secret, so that
+two tabs that refresh at once, at whatever replica, get the same answer, and no token is ever stored.
 
-Idempotency-Key: a login is not stored under one, since its answer holds secrets and a second login harms nobody. A
-refresh with a key can be repeated for ten minutes, without one for 30 seconds. Logging out twice is the same as once.
+Idempotency-Key: a login is not stored under one, since its answer holds secrets and a second login harms
+nobody. A refresh with a key can be repeated for ten minutes, without one for 30 seconds. Logging out twice
+is the same as once.
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ def _tokens(
 
 @router.post("/refresh", **public(body=shapes.RefreshIn, answers=shapes.LoginOut))
 async def refresh_tokens(request: Request) -> Response:
-    """Exchange a refresh token. The same one gets the same answer for 30 s; later it was stolen: its session ends."""
+    """Exchange a refresh token. The same one gets the same answer for 30 s; later it
+    was stolen: its session ends."""
     services = services_of(request)
     key = key_of(request)
     present = (await read(request)).validated(shapes.REFRESH, "refresh")["refresh_token"]

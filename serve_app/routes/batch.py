@@ -1,8 +1,9 @@
 """Many tasks in one request: each is accepted or refused by itself, and answered in order.
 
-A batch goes to the control plane as orders of at most ORDER_TASKS_MAX tasks (shards and dependencies count, see
-helix_ray/core/weight.py), each of which is durable by itself. Only a batch whose tasks name each other (`"#3"`) is one
-order; it is bounded by batch_linked_tasks_max with its shards, as every batch is by batch_dependencies_max.
+A batch goes to the control plane as orders of at most ORDER_TASKS_MAX tasks (shards and dependencies
+count, see helix_ray/core/weight.py), each of which is durable by itself. Only a batch whose tasks
+name each other (`"#3"`) is one order; it is bounded by batch_linked_tasks_max with its shards, as
+every batch is by batch_dependencies_max.
 
 What takes time for each task is done SLICE_TASKS at a time, with turns for other requests in between.
 """
@@ -32,7 +33,8 @@ from serve_app.openapi import verb
 
 ORDER_TASKS_MAX = 500
 SLICE_TASKS = 200
-# Stands for a task that the wire has refused, so that the others keep their numbers; the core refuses it as well.
+# Stands for a task that the wire has refused, so that the others keep their numbers; the core
+# refuses it as well.
 REFUSED_SPEC: dict[str, Any] = {}
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
@@ -46,7 +48,8 @@ _DESCRIBED["responses"][200] = {"model": shapes.BatchOut, "description": "No tas
 
 @router.post("/batch", **_DESCRIBED)
 async def submit_batch(caller: SignedIn) -> Response:
-    """Take tasks in. Each entry of the answer is the task, or `{"error": ...}`; 200 when none was accepted."""
+    """Take tasks in. Each entry of the answer is the task, or `{"error": ...}`;
+    200 when none was accepted."""
     sent = await read(caller.request)
     settings = caller.services.settings
     specs, refused = await _validated(_tasks_of(sent.value, settings.batch_tasks_max))
@@ -127,8 +130,8 @@ def _chunks(specs: Specs, settings: Settings) -> list[Specs]:
 
 
 async def _carry_out(caller: Caller, orders: Sequence[Order]) -> list[Receipt | Rejected]:
-    """Carry out the orders of a batch; raise Refused when its idempotency key is another request's, or when none of
-    them could be carried out now.
+    """Carry out the orders of a batch; raise Refused when its idempotency key is another request's, or when
+    none of them could be carried out now.
 
     With a key the first order goes ahead: if it meets another request's, nothing else must happen.
     """

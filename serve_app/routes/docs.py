@@ -1,4 +1,5 @@
-"""The API's documentation: the OpenAPI document, and a page that shows it with nothing loaded from elsewhere."""
+"""The API's documentation: the OpenAPI document, and a page that shows it
+with nothing loaded from elsewhere."""
 
 from __future__ import annotations
 

@@ -65,7 +65,8 @@ async def _drain(node_id: str, caller: Caller, *, draining: bool) -> Response:
 
 @router.get("/tasks/{task_id}/explain", **verb("ExplainTask", answers=shapes.ExplainOut))
 async def explain_task(task_id: str, caller: SignedIn) -> Response:
-    """Say why a task is where it is: node by node, in sum, what would place it now, and what it waited for before."""
+    """Say why a task is where it is: node by node, in sum, what would place it now, and
+    what it waited for before."""
     return json_answer(shapes.explain_out(await caller.query(ExplainTask(task_id))))
 
 
@@ -73,7 +74,8 @@ async def explain_task(task_id: str, caller: SignedIn) -> Response:
     "/harmony/distribute", **verb("DistributeTask", body=shapes.DistributeIn, answers=shapes.DistributeOut)
 )
 async def distribute_task(caller: SignedIn) -> Response:
-    """Start a pending task now, its shards on several nodes; where nothing fits, say why and what would help."""
+    """Start a pending task now, its shards on several nodes; where nothing fits, say
+    why and what would help."""
     sent = await read(caller.request)
     wanted = sent.validated(shapes.DISTRIBUTE, "distribution")
     wish = PlanTask(

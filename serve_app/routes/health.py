@@ -32,7 +32,8 @@ async def healthz() -> Response:
 
 @router.get("/readyz", **public(answers=Health))
 async def readyz(request: Request) -> Response:
-    """Say that all that a request needs is there; else 503 within a second, with the reason of each part that is missing."""
+    """Say that all that a request needs is there; else 503 within a second, with the reason of
+    each part that is missing."""
     answer = await ask_within(services_of(request).control, Readiness(), READY_S_MAX)
     if answer["missing"]:
         details = {"retry_after_s": 1, "missing": answer["missing"]}

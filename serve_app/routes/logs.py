@@ -28,7 +28,8 @@ _DESCRIBED["responses"][200]["content"] = {"text/plain": {"schema": {"type": "st
 async def read_log(task_id: str, caller: SignedIn, query: Annotated[LogQuery, Query()]) -> Response:
     """Give the output of an attempt from `offset` on: `follow` goes on until the attempt has ended.
 
-    With `Accept: application/json` the answer is one piece and where the next one begins; `follow` then waits for more.
+    With `Accept: application/json` the answer is one piece and where the next one begins;
+    `follow` then waits for more.
     """
     question = ReadLog(task_id, query.attempt, query.offset)
     if _wants_json(caller):

@@ -1,4 +1,5 @@
-"""`/metrics` for Prometheus: figures of queues, workers and event loops; no id, no name, a bounded number of series."""
+"""`/metrics` for Prometheus: figures of queues, workers and event loops; no id, no name,
+a bounded number of series."""
 
 from __future__ import annotations
 

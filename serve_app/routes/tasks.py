@@ -76,7 +76,8 @@ async def list_tasks(caller: SignedIn, filters: Annotated[TaskFilters, Query()])
 async def update_task(task_id: str, caller: SignedIn) -> Response:
     """Report on a task, or change it: all that is asked for, or nothing.
 
-    The worker that holds a task reports progress and its end; `attempt` and `worker_id` make sure that it still does.
+    The worker that holds a task reports progress and its end; `attempt` and `worker_id` make
+    sure that it still does.
     """
     sent = await read(caller.request)
     return await _change(_update(task_id, sent.validated(TASK_UPDATE, "task")), caller, sent)
@@ -128,7 +129,8 @@ async def retry_task(task_id: str, caller: SignedIn) -> Response:
 
 
 async def _ended(task_id: str, caller: Caller, wait_s: float) -> dict[str, Any] | None:
-    """Return the outcome of a task that ends within the wait, unless its result has to be fetched from its node."""
+    """Return the outcome of a task that ends within the wait, unless its result has to
+    be fetched from its node."""
     done = (await caller.query(WaitTasks((task_id,)), wait_s))["done"]
     if not done or (isinstance(done[0]["result"], dict) and "stored" in done[0]["result"]):
         return None
@@ -140,7 +142,8 @@ async def _ended(task_id: str, caller: Caller, wait_s: float) -> dict[str, Any] 
 async def get_result(
     task_id: str, caller: SignedIn, query: Annotated[ResultQuery, Query()] = _AT_ONCE
 ) -> Response:
-    """Give what a finished task came to; a CONFLICT while it is unfinished, at the latest after `wait_s` seconds."""
+    """Give what a finished task came to; a CONFLICT while it is unfinished, at
+    the latest after `wait_s` seconds."""
     view = await _ended(task_id, caller, query.wait_s) if query.wait_s else None
     if view is None:
         view = await caller.query(GetResult(task_id))

@@ -20,8 +20,8 @@ router = APIRouter(prefix="/workers", tags=["workers"])
 
 @router.post("/register", **verb("RegisterWorker", body=shapes.WorkerIn, answers=shapes.WorkerRegisteredOut))
 async def register_worker(caller: SignedIn) -> Response:
-    """Make a worker known. One that names its `worker_id` comes back as itself; with another `boot` it has lost
-    what it held."""
+    """Make a worker known. One that names its `worker_id` comes back as itself; with another `boot` it
+    has lost what it held."""
     sent = await read(caller.request)
     worker = sent.validated(shapes.WORKER, "worker")
     body = RegisterWorker(
@@ -42,8 +42,8 @@ async def register_worker(caller: SignedIn) -> Response:
 
 @router.post("/heartbeat", **verb("Heartbeat", body=shapes.HeartbeatIn, answers=shapes.HeartbeatOut))
 async def send_heartbeat(caller: SignedIn) -> Response:
-    """Say that a worker is alive; an idle one may be given a task. Silence ends its lease; `next_heartbeat_s` says when to
-    come again."""
+    """Say that a worker is alive; an idle one may be given a task. Silence ends its lease; `next_heartbeat_s`
+    says when to come again."""
     sent = await read(caller.request)
     beat = sent.validated(shapes.HEARTBEAT, "heartbeat")
     body = Heartbeat(
@@ -74,7 +74,8 @@ async def get_worker(worker_id: str, caller: SignedIn) -> Response:
 
 @router.delete("/{worker_id}", **verb("RemoveWorker", status=204))
 async def remove_worker(worker_id: str, caller: SignedIn) -> Response:
-    """Forget a worker; what it holds is queued again. A node that is up must be drained, and run nothing, before."""
+    """Forget a worker; what it holds is queued again. A node that is up must be
+    drained, and run nothing, before."""
     return no_content(await caller.execute(RemoveWorker(worker_id)))
 
 

@@ -54,7 +54,8 @@ def answer(picture: Picture, question: Question, by: Principal) -> Answer:
 
 
 def steps(picture: Picture, question: Question, by: Principal) -> Generator[None, None, Answer]:
-    """Answer a question whose kind is answered in steps, as `answer` does: between two of them the state may change."""
+    """Answer a question whose kind is answered in steps, as `answer` does: between two of
+    them the state may change."""
     if not may(by, type(question)):
         return answer(picture, question, by)
     return (yield from STEPPERS[type(question)](picture, question, by))

@@ -41,8 +41,8 @@ INSTEAD = {
 
 
 def plan_task(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
-    """Return `pairs` and when they will be done, or why there are none and what would help; for a task that runs where
-    it is wanted `already_running`, and its `assigned_nodes`."""
+    """Return `pairs` and when they will be done, or why there are none and what would help; for a task that
+    runs where it is wanted `already_running`, and its `assigned_nodes`."""
     refused = _refused(picture, question, task)
     if refused is not None:
         return refused
@@ -126,7 +126,8 @@ def refused_by_status(question: PlanTask, task: dict[str, Any]) -> Rejected:
 
 
 def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
-    """Return where a running task is, if that is where it is wanted; which strategy chose its nodes does not matter."""
+    """Return where a running task is, if that is where it is wanted; which strategy chose
+    its nodes does not matter."""
     shards = shards_of(picture.state, task)
     begun = [shard for shard in shards or [task] if shard.worker is not None and shard.status in BEGUN]
     nodes = list(dict.fromkeys(shard.worker for shard in begun if shard.worker is not None))
@@ -148,7 +149,8 @@ def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> dict[str
     if lacking or len(nodes) > (question.max_nodes or len(nodes)):
         why = f"which lacks {', '.join(lacking)}" if lacking else f"more than {question.max_nodes} nodes"
         return conflict(
-            f"The task is already running on {', '.join(nodes[:NODES_NAMED_MAX])}, {why}: cancel and retry it, then distribute it",
+            f"The task is already running on {', '.join(nodes[:NODES_NAMED_MAX])}, {why}: cancel and "
+            "retry it, then distribute it",
             missing_capabilities=lacking,
             **told,
         )
@@ -164,7 +166,8 @@ def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> dict[str
 
 
 def _over_at(picture: Picture, begun: list[Task], waves: int) -> dict[str, Any]:
-    """Return when the last of running shards will be done, and then so many that go after it; none ends in the past."""
+    """Return when the last of running shards will be done, and then so many that go after it;
+    none ends in the past."""
     running = [shard.started_at for shard in begun if shard.status is Status.RUNNING and shard.started_at]
     measured = picture.state.durations.of(begun[0].task_class[:3]) if begun else None
     average = (measured.average_s if measured is not None else None) or 0.0

@@ -1,4 +1,5 @@
-"""Why a task is where it is: the answer to ExplainTask, per node and in sum, with what would help and what went before."""
+"""Why a task is where it is: the answer to ExplainTask, per node and in sum, with what would
+help and what went before."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ BUSY = "busy"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Where a class stands: `placeable`, `waiting`, `never`, `quota` or `no_nodes`, with all that was found."""
+    """Where a class stands: `placeable`, `waiting`, `never`, `quota` or `no_nodes`,
+    with all that was found."""
 
     verdict: str
     found: list[tuple[Node, list[UnmetConstraint]]]
@@ -45,7 +47,8 @@ class Verdict:
 
 
 def candidates(picture: Picture, task_class: TaskClass) -> Fleet:
-    """Return those that could run tasks of a class: nodes, or for tasks without a run the external workers."""
+    """Return those that could run tasks of a class: nodes, or for tasks without
+    a run the external workers."""
     if task_class.kind != EXTERNAL:
         return picture.fleet()
     workers = [w for w in picture.state.workers.values() if w.kind == "external" and not w.lost]
@@ -71,7 +74,8 @@ def as_asked_of(task_class: TaskClass) -> TaskClass:
 
 
 def judge(picture: Picture, task_class: TaskClass, wanted: int = 1, fleet: Fleet | None = None) -> Verdict:
-    """Look at every node for a class, of which `wanted` have to start together. `fleet`: candidates not yet used up."""
+    """Look at every node for a class, of which `wanted` have to start together. `fleet`:
+    candidates not yet used up."""
     if fleet is None:
         fleet = candidates(picture, task_class)
     asked = as_asked_of(task_class)
@@ -170,7 +174,8 @@ def explain_view(picture: Picture, task: Task) -> dict[str, Any]:
 
 
 def _as_it_stands(picture: Picture, task_class: TaskClass) -> Fleet:
-    """Return the candidates; nodes that are reserved for other tasks and were denied to the class are unschedulable."""
+    """Return the candidates; nodes that are reserved for other tasks and were denied
+    to the class are unschedulable."""
     fleet = candidates(picture, task_class)
     for node_id in picture.liveness.kept_out.get(task_class, ()):
         node = fleet.nodes.get(node_id)

@@ -43,7 +43,8 @@ def status_of(picture: Picture, worker: Worker) -> str:
 
 
 def current_load(pulse: Pulse | None) -> float | None:
-    """Return the share of a node's processors that was busy when it measured last, 0 to 1; None before that."""
+    """Return the share of a node's processors that was busy when it measured last, 0
+    to 1; None before that."""
     usage = pulse.usage.get("cpu_usage") if pulse is not None else None
     return None if usage is None else round(min(100.0, max(0.0, float(usage))) / 100.0, 4)
 

@@ -21,7 +21,8 @@ Answer = dict[str, Any] | Rejected
 
 @dataclass(slots=True)
 class Picture:
-    """What answers about nodes are computed from. `now` and `started_at` (of this epoch's master) in epoch seconds."""
+    """What answers about nodes are computed from. `now` and `started_at` (of this
+    epoch's master) in epoch seconds."""
 
     state: State
     liveness: Liveness

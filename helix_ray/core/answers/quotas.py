@@ -12,7 +12,8 @@ from helix_ray.core.visibility import sees_all_tasks
 
 
 def _quotas(picture: Picture, question: q.ListQuotas, by: Principal) -> Answer:
-    """Everybody's projects for those who see all tasks; else the ones that the asker belongs to or has tasks in."""
+    """Everybody's projects for those who see all tasks; else the ones that the asker belongs
+    to or has tasks in."""
     state = picture.state
     fleet = picture.fleet()
     shares = Shares(fleet.slots, fleet.totals, state.quotas)

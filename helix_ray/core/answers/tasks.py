@@ -53,9 +53,9 @@ def _list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Answe
 
 
 def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Generator[None, None, Answer]:
-    """Give a page, newest first, in steps: the state may change between two, and each task is told as it is when its step
-    comes. `retired_through`, `retired` and `seq` tell the history where its part begins, and as of when; `before` has the
-    seqs of those before the page, where a history may have some among them."""
+    """Give a page, newest first, in steps: the state may change between two, and each task is told as it is
+    when its step comes. `retired_through`, `retired` and `seq` tell the history where its part begins, and as
+    of when; `before` has the seqs of those before the page, where a history may have some among them."""
     state = picture.state
     seq = state.seq
     scope = task_scope(by)
@@ -91,7 +91,8 @@ def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Genera
 
 
 def _newest_first(state: State) -> Iterator[Sequence[Task]]:
-    """Give all tasks there were at the first step, but those that are gone since, about SCAN_TASKS_PER_STEP at a time.
+    """Give all tasks there were at the first step, but those that are gone since,
+    about SCAN_TASKS_PER_STEP at a time.
 
     Tasks that came back from the history go where they were submitted.
     """
@@ -162,7 +163,8 @@ def _matching(tasks: Iterable[Task], question: q.ListTasks, scope: TaskScope) ->
 
 
 def _wait_tasks(picture: Picture, question: q.WaitTasks, by: Principal) -> Answer:
-    """`done` holds the outcome of every finished one; `unknown` the ids that are not (or no longer) in memory."""
+    """`done` holds the outcome of every finished one; `unknown` the ids that are not
+    (or no longer) in memory."""
     done, unknown, open_count = [], [], 0
     for task_id in question.task_ids:
         task = find_task(picture.state, task_id, by)

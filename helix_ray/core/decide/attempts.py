@@ -1,4 +1,5 @@
-"""What happens to attempts: started, reported on, lost, expired. Every report is checked against the fence."""
+"""What happens to attempts: started, reported on, lost, expired. Every report
+is checked against the fence."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
 
 
 def start(body: StartAttempts, ctx: Context) -> Decision:
-    """Start attempts; pairs that are not valid now are left out and counted in `stale`, together with the rest of a gang."""
+    """Start attempts; pairs that are not valid now are left out and counted in `stale`, together with
+    the rest of a gang."""
     pairs = _without_broken_gangs(body.pairs, [_startable(pair, ctx) for pair in body.pairs], ctx)
     decision = Decision(data={"stale": len(body.pairs) - len(pairs)})
     if pairs:
@@ -95,7 +97,8 @@ def _preempted(victims: Sequence[tuple[str, int]], ctx: Context) -> list[Event]:
 def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
     """Take a node worker's reports; the receipt lists in `stale` the indexes that came too late.
 
-    `taken` is how many it has dealt with: fewer than there are where what hangs on them is more than one order may do.
+    `taken` is how many it has dealt with: fewer than there are where what hangs on them is more
+    than one order may do.
     """
     worker = ctx.state.workers.get(body.worker_id)
     if worker is None:
@@ -131,8 +134,8 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
 
 
 def _ended_with(task: Task, item: AttemptReport, ctx: Context) -> int:
-    """Return how much a report does to other tasks: to those that wait for one that is completed, or to all shards of a
-    parent where one fails for good; in tasks."""
+    """Return how much a report does to other tasks: to those that wait for one that is completed, or to all
+    shards of a parent where one fails for good; in tasks."""
     if item.outcome == "completed":
         return len(ctx.state.dependents.get(task.id, ())) // LINKS_PER_TASK
     parent = parent_of(ctx.state, task) if _is_final(task, item, ctx) else None
@@ -206,7 +209,8 @@ def _lost(task: Task, error: dict[str, Any], ctx: Context, endings: Endings) -> 
 
 
 def lose_attempts(running: Iterable[tuple[str, str]], ctx: Context, endings: Endings) -> None:
-    """Queue again (or, after too many losses, fail) tasks whose worker is gone, as (task id, why), while there is room."""
+    """Queue again (or, after too many losses, fail) tasks whose worker is gone, as (task id,
+    why), while there is room."""
     for task_id, why in running:
         task = ctx.state.tasks[task_id]
         if not endings.spend(_tasks_lost_with(task, ctx)):
@@ -231,7 +235,8 @@ def release(body: ReleaseTasks, ctx: Context) -> Decision:
 
 
 def expire(body: ExpireTasks, ctx: Context) -> Decision:
-    """Fail tasks whose time is over, as many as one order may; those that ended, or got more time, are left alone."""
+    """Fail tasks whose time is over, as many as one order may; those that ended, or got
+    more time, are left alone."""
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     for task_id in dict.fromkeys(body.task_ids):
         task = ctx.state.tasks.get(task_id)

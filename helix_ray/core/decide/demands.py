@@ -1,4 +1,5 @@
-"""Whether any node could ever run a task: a demand that no node could meet is rejected, not queued for ever."""
+"""Whether any node could ever run a task: a demand that no node could meet is
+rejected, not queued for ever."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from helix_ray.core.state import Demand
 
 
 def unplaceable(demand: Demand, ctx: Context) -> Rejected | None:
-    """Return why no node could ever meet a demand; None if one could, and before the first node has registered."""
+    """Return why no node could ever meet a demand; None if one could, and before
+    the first node has registered."""
     # What nodes have or had, and what the operator says may come.
     types = [dict(capacity) for capacity in (*ctx.state.node_types, *ctx.policy.node_types)]
     no_amount = _no_amount(demand)

@@ -1,15 +1,18 @@
 """Every ending of a task goes through here, and with it what the ending means for others.
 
-A task that is completed releases what waits for nothing else, and a shard hands in its part: the last one completes the
-parent. A task that will not be completed (failed, cancelled, deleted) fails everything that waits for it, directly or
-not; a parent takes its shards along, and a shard that fails takes its parent along. So nothing waits for what is over,
-whatever ended it: a report, a person, a deadline, a lost worker, or the ending of another task.
+A task that is completed releases what waits for nothing else, and a shard hands in its part: the last one
+completes the parent. A task that will not be completed (failed, cancelled, deleted) fails everything that
+waits for it, directly or not; a parent takes its shards along, and a shard that fails takes its parent
+along. So nothing waits for what is over, whatever ended it: a report, a person, a deadline, a lost worker,
+or the ending of another task.
 
-An order propagates endings to up to `spread_tasks_max` tasks; a task counts with its shards, which end with it. With more, what is left shows in `state.freed` and `state.doomed`, and the order
-SpreadEndings goes on from there, in commits of its own: also after a restart, because both follow from the tasks.
+An order propagates endings to up to `spread_tasks_max` tasks; a task counts with its shards, which end with
+it. With more, what is left shows in `state.freed` and `state.doomed`, and the order SpreadEndings goes on
+from there, in commits of its own: also after a restart, because both follow from the tasks.
 
-One `Endings` is made for an order. It knows what the order has ended already, so a task ends once however many causes
-the order has for it. Only `_end` makes an ending's fact, and only `_spread` goes from one ending to the next.
+One `Endings` is made for an order. It knows what the order has ended already, so a task ends once
+however many causes the order has for it. Only `_end` makes an ending's fact, and only `_spread` goes
+from one ending to the next.
 """
 
 from __future__ import annotations
@@ -66,7 +69,8 @@ class Endings:
         self._left = tasks_max
 
     def spend(self, tasks: int) -> bool:
-        """Count tasks that this order works on for other reasons; False when there is no room left for any."""
+        """Count tasks that this order works on for other reasons; False when there is
+        no room left for any."""
         if tasks and self._left <= 0:
             return False
         self._left -= tasks
@@ -163,7 +167,8 @@ class Endings:
     def _spread(self) -> None:
         """Fail the tasks that depend on what will not complete, until none is left or the bound is reached.
 
-        Facts come in the order in which the causes ended, the nearest first. Shards end with their parent in any case.
+        Facts come in the order in which the causes ended, the nearest first. Shards end with
+        their parent in any case.
         """
         while self._owed:
             owed = self._owed.popleft()

@@ -4,11 +4,12 @@
     names `worker_id`       that worker must have the task
     names neither           it counts where it can be about one attempt only: one worker of the asker's has had the task
 
-Heartbeats give a worker its task with the `attempt`, so a worker can always name it. One that does not, and shares its user with
-another worker that has had the task, might be either of them: its report is refused as `ambiguous`.
+Heartbeats give a worker its task with the `attempt`, so a worker can always name it. One that does
+not, and shares its user with another worker that has had the task, might be either of them: its
+report is refused as `ambiguous`.
 
-A person's word on a queued task is no report, unless their own worker has had it: then they name the next attempt to be told
-from that worker.
+A person's word on a queued task is no report, unless their own worker has had it: then they name the next
+attempt to be told from that worker.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def refuse_late(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None:
 
 
 def refuse_unseen(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None:
-    """Return what a worker hears that has had a task which it does not see any more; None for who never had it."""
+    """Return what a worker hears that has had a task which it does not see any more; None
+    for who never had it."""
     mine = [lease for lease in task.leases if lease.owner == ctx.order.by.id]
     if not mine:
         return None
@@ -66,7 +68,8 @@ def refuse_unseen(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None
 
 
 def over(task: Task) -> dict[str, Any]:
-    """Return what a refusal says of a task that has ended: its status, and the reason why nothing more counts."""
+    """Return what a refusal says of a task that has ended: its status, and the
+    reason why nothing more counts."""
     return {
         "status": task.status,
         "reason": ended_by_end(task.status, task.error),
@@ -104,7 +107,8 @@ def _unnamed(task: Task, mine: list[Lease], ctx: Context) -> str | None:
 
 
 def _how(leases: Any) -> str:
-    """Return how the newest of some leases ended; one that is not marked as ended belongs to a worker that is gone."""
+    """Return how the newest of some leases ended; one that is not marked as ended belongs to
+    a worker that is gone."""
     found = list(leases)
     return (found[-1].ended or LEASE_EXPIRED) if found else OVER
 

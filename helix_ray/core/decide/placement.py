@@ -24,7 +24,8 @@ from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker, clas
 
 
 def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
-    """Start a pending task, or its pending shards, on the nodes of the pairs; rejected as stale if one pair is not valid now."""
+    """Start a pending task, or its pending shards, on the nodes of the pairs; rejected as stale if one
+    pair is not valid now."""
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task

@@ -51,7 +51,8 @@ def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
 def refresh_session(body: RefreshSession, ctx: Context) -> Decision | Rejected:
     """Exchange a refresh token; within the policy's `refresh_replay_s` the same one gets the same answer.
 
-    Two tabs of a page refresh at once, and an answer can be lost. One that comes later was stolen: the session ends.
+    Two tabs of a page refresh at once, and an answer can be lost. One that comes later
+    was stolen: the session ends.
     """
     hashed = body.refresh_hash
     session_id = ctx.state.sessions_by_refresh.get(hashed)

@@ -1,8 +1,9 @@
 """Sharded tasks: one task for its owner, many for the scheduler.
 
-A task with `shards` is taken in together with a task for each shard. The shards are placed, retried and replaced as
-any task is; the parent is running from the first start on, is completed with their results in order when the last is
-done, and fails with the first shard that fails for good. Nobody changes a shard but through the parent.
+A task with `shards` is taken in together with a task for each shard. The shards are placed, retried and
+replaced as any task is; the parent is running from the first start on, is completed with their results
+in order when the last is done, and fails with the first shard that fails for good. Nobody changes a
+shard but through the parent.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def is_sharded(task: Task) -> bool:
 
 
 def parent_of(state: State, task: Task) -> Task | None:
-    """Return the task that a shard is a part of; None for what is no shard, and for one whose parent is gone."""
+    """Return the task that a shard is a part of; None for what is no shard, and for
+    one whose parent is gone."""
     shard = task.spec.get("shard")
     return state.tasks.get(shard["of"]) if shard else None
 

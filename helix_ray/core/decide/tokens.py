@@ -1,6 +1,7 @@
 """Orders about API tokens: long-lived credentials of programs, each a part of what its owner may do.
 
-The token itself never comes in here, only its SHA-256: it has 178 random bits, so nobody finds it from the hash.
+The token itself never comes in here, only its SHA-256: it has 178 random bits, so nobody
+finds it from the hash.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from helix_ray.core.ended import ENDED_HASHES_MAX, remember
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.state import Ended, Session, State
 
-# Exchanged refresh tokens by which a session still knows a thief; older ones are unknown, and refused as such.
+# Exchanged refresh tokens by which a session still knows a thief; older ones are unknown,
+# and refused as such.
 SPENT_MAX = 1000
 
 

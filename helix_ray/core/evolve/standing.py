@@ -18,7 +18,8 @@ from helix_ray.core.state import (
 
 # Ends that a history which is behind still tells; one that is further behind than that does not respond.
 REWRITTEN_MAX = 10_000
-# What a task is told when one that it waits for will not be completed; it tells the same to those that wait for it.
+# What a task is told when one that it waits for will not be completed; it tells the same to those
+# that wait for it.
 DOOMS = frozenset({"dependency_failed", "dependency_cancelled", "dependency_deleted"})
 
 

@@ -78,7 +78,8 @@ def _learn(state: State, task: Task, duration_s: float | None) -> None:
 
 
 def _hand_in(state: State, task: Task) -> None:
-    """Keep a shard's result with the task that it is a shard of: the shard itself may leave memory before that ends."""
+    """Keep a shard's result with the task that it is a shard of: the shard itself may
+    leave memory before that ends."""
     shard = task.spec["shard"]
     parent = state.tasks.get(shard["of"])
     if parent is not None:
@@ -161,7 +162,8 @@ def _retired(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:
             continue
         status = task.status.value  # a plain string: a snapshot's keys are JSON
         state.retired[status] = state.retired.get(status, 0) + 1
-        # The history has its newest end, or it would not leave: what is noted here and not in memory was deleted.
+        # The history has its newest end, or it would not leave: what is noted here and not
+        # in memory was deleted.
         state.rewritten.pop(task_id, None)
         drop(state, task)
     state.retired_through = event.through_seq

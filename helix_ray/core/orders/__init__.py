@@ -1,9 +1,9 @@
 """Orders: what somebody wants changed. Each becomes facts or a Rejected, by one function in core/decide.
 
-A kind says what is known of it in its class: who may give it, whether it needs a key to be sent again, and so on (kind.py).
-An order travels in an Order envelope that says who asks, under which request, and with which idempotency key.
-`seed` is the source of new ids: the caller makes it once, so an order that is sent again after a master's
-crash makes the same ids and is recognised.
+A kind says what is known of it in its class: who may give it, whether it needs a key to be sent again, and so
+on (kind.py). An order travels in an Order envelope that says who asks, under which request, and with which
+idempotency key. `seed` is the source of new ids: the caller makes it once, so an order that is sent again
+after a master's crash makes the same ids and is recognised.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ OrderBody = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order's envelope. `key` is scoped to the principal by whoever fills it in; `recalled` is the plane's."""
+    """An order's envelope. `key` is scoped to the principal by whoever fills it
+    in; `recalled` is the plane's."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("fingerprint",)
 

@@ -27,8 +27,8 @@ class StartAttempts(OrderKind):
 class AttemptReport:
     """What a node worker says of one attempt.
 
-    `outcome`: completed, failed, progressed, outlasted (it still runs, after `duration_s`, and others wait behind it
-    that were not meant to), returned (handed back unstarted) or lost (its executor died).
+    `outcome`: completed, failed, progressed, outlasted (it still runs, after `duration_s`, and others wait
+    behind it that were not meant to), returned (handed back unstarted) or lost (its executor died).
     `retryable` is False where another try cannot help (a refused function name, a bad spec).
     """
 

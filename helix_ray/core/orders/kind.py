@@ -14,10 +14,13 @@ class OrderKind(Verb):
 
     __slots__ = ()
 
-    # The master's answer can be lost after it has carried an order out. One that is sent again then is recognised by a key
-    # of ours that the state keeps with the receipt; False only where it is recognised by what it says itself.
+    # The master's answer can be lost after it has carried an order out. One that is sent again then is
+    # recognised by a key of ours that the state keeps with the receipt; False only where it is recognised by
+    # what it says itself.
     needs_key: ClassVar[bool]
-    # Whether it may use the last room on the disk up: somebody must be able to log in and look, and to end a session.
+    # Whether it may use the last room on the disk up: somebody must be able to log in and look, and
+    # to end a session.
     vital: ClassVar[bool] = False
-    # As what a refusal because of the present state (CONFLICT) is kept for the audit; None: it is not (core/refusals.py).
+    # As what a refusal because of the present state (CONFLICT) is kept for the audit; None:
+    # it is not (core/refusals.py).
     conflict_kept_as: ClassVar[RefusalKind | None] = None

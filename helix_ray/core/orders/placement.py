@@ -11,10 +11,11 @@ from helix_ray.core.orders.kind import OrderKind
 
 @dataclass(frozen=True, slots=True)
 class DistributeTask(OrderKind):
-    """Start a task (or its shards) on nodes that somebody chose: (task id, worker id) pairs as PlanTask gave them.
+    """Start a task (or its shards) on nodes that somebody chose: (task id, worker id)
+    pairs as PlanTask gave them.
 
-    From then on `strategy` and `capabilities` (beside those that it asks for already) hold for it. What is `told`
-    comes back in the receipt, so that a repeated request has the first answer.
+    From then on `strategy` and `capabilities` (beside those that it asks for already) hold for it. What is
+    `told` comes back in the receipt, so that a repeated request has the first answer.
     """
 
     allowed = WRITERS

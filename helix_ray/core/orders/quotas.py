@@ -10,7 +10,8 @@ from helix_ray.core.orders.kind import OrderKind
 
 @dataclass(frozen=True, slots=True)
 class SetQuota(OrderKind):
-    """Bound what a project may hold at once (resource name, `tasks` or `queued` -> amount), and weigh its share."""
+    """Bound what a project may hold at once (resource name, `tasks` or `queued` ->
+    amount), and weigh its share."""
 
     allowed = ADMINS
     needs_key = True

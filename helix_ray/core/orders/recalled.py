@@ -1,4 +1,5 @@
-"""What an order brings of tasks that have left memory: the plane asks the history, nobody else fills it in."""
+"""What an order brings of tasks that have left memory: the plane asks the history,
+nobody else fills it in."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ Lost = Literal["gone", "too_large"]
 class Recalled:
     """What the history knows of tasks that have left memory, as of the fact `through`.
 
-    `tasks` has every task that was asked for, None where the history has none. Of those in `causes` the history was also
-    asked for the tasks that failed because of them. What those in `lost` run does not come with them, and why.
+    `tasks` has every task that was asked for, None where the history has none. Of those in `causes` the
+    history was also asked for the tasks that failed because of them. What those in `lost` run does not
+    come with them, and why.
     """
 
     through: int

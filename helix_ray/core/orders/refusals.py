@@ -13,10 +13,11 @@ REFUSED_SUBJECT_CHARS_MAX = 128
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`count` requests of one author and origin that were refused alike (core/refusals.py), as somebody noted them.
+    """`count` requests of one author and origin that were refused alike
+    (core/refusals.py), as somebody noted them.
 
-    `subject` is what the first was about: a username, a task's id, else the verb. It is cut and cleaned here, for it
-    comes from outside and must not make the note of it be refused.
+    `subject` is what the first was about: a username, a task's id, else the verb. It is cut and cleaned here,
+    for it comes from outside and must not make the note of it be refused.
     """
 
     kind: RefusalKind

@@ -1,4 +1,5 @@
-"""Orders about tasks: take them in, report on them, edit, cancel, retry, delete; and what time does to them."""
+"""Orders about tasks: take them in, report on them, edit, cancel, retry, delete; and
+what time does to them."""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ from helix_ray.core.orders.kind import OrderKind
 class SubmitTasks(OrderKind):
     """Take tasks in; each spec is accepted or refused by itself. A spec holds the fields that were given.
 
-    `settled` are dependencies that have left memory, with the status that the history knows, as far as the asker sees them.
-    `refused` are the specs that the gate did not take (core/admission.py), by index; an empty one stands in for each.
+    `settled` are dependencies that have left memory, with the status that the history knows, as far as the
+    asker sees them. `refused` are the specs that the gate did not take (core/admission.py), by index; an
+    empty one stands in for each.
     """
 
     allowed = WRITERS
@@ -62,7 +64,8 @@ class CancelTask(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class RetryTask(OrderKind):
-    """Queue a failed or cancelled task again; with `dependants` also what failed because of it, to wait for it again."""
+    """Queue a failed or cancelled task again; with `dependants` also what failed because of it,
+    to wait for it again."""
 
     allowed = WRITERS
     tokens = Tokens.ALL
@@ -95,7 +98,8 @@ class ReleaseTasks(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class ExpireTasks(OrderKind):
-    """Fail tasks whose deadline has passed, and attempts that outlived their timeout at an external worker."""
+    """Fail tasks whose deadline has passed, and attempts that outlived their
+    timeout at an external worker."""
 
     allowed = SYSTEM_ONLY
     needs_key = False  # what is done is left out
@@ -106,7 +110,8 @@ class ExpireTasks(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class SpreadEndings(OrderKind):
-    """Tell up to `tasks_max` more tasks of endings that one order could not tell to all that wait for them."""
+    """Tell up to `tasks_max` more tasks of endings that one order could not tell to
+    all that wait for them."""
 
     allowed = SYSTEM_ONLY
     needs_key = False  # what is done is left out

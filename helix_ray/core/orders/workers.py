@@ -11,7 +11,8 @@ from helix_ray.core.orders.kind import OrderKind
 
 @dataclass(frozen=True, slots=True)
 class RegisterWorker(OrderKind):
-    """A worker comes up. A node worker names its node; the same id with another boot revokes its old leases."""
+    """A worker comes up. A node worker names its node; the same id with another
+    boot revokes its old leases."""
 
     allowed = WORKERS
     needs_key = True

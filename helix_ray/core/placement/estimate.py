@@ -17,7 +17,8 @@ UNKNOWN = "no task of this kind has finished yet"
 
 
 class Freeing(NamedTuple):
-    """When a node is expected to have enough free resources (seconds from now), and which resources are missing."""
+    """When a node is expected to have enough free resources (seconds from now),
+    and which resources are missing."""
 
     node_id: str
     in_s: float
@@ -25,7 +26,8 @@ class Freeing(NamedTuple):
 
 
 def remaining_s(task: Task, durations: Durations, now: float) -> float | None:
-    """Return the expected remaining seconds of a running task, by the average of its kind; None if unknown."""
+    """Return the expected remaining seconds of a running task, by the average of
+    its kind; None if unknown."""
     measured = durations.of(task.task_class[:3])
     if measured is None or not measured.ended or measured.average_s is None or task.started_at is None:
         return None
@@ -36,8 +38,8 @@ def remaining_s(task: Task, durations: Durations, now: float) -> float | None:
 def endings(state: State, node_id: str, prefetch: Prefetch, now: float) -> Iterator[Ending]:
     """Yield when each slot of a node is expected to become free, with its demand; also where little is known.
 
-    A task that has run for longer than the average of its kind, or whose kind is unknown, is expected to run for as long
-    again: otherwise nodes would be reserved for services that run for weeks.
+    A task that has run for longer than the average of its kind, or whose kind is unknown, is expected to run
+    for as long again: otherwise nodes would be reserved for services that run for weeks.
     """
     worker = state.workers.get(node_id)
     if worker is None:
@@ -90,7 +92,8 @@ def completion(measured: Measured | None, start_in_s: float, now: float) -> tupl
 
 
 def queued_ahead(state: State, task: Task) -> int:
-    """Return how many waiting tasks are ahead of a task: more urgent ones, and equally urgent ones submitted before it."""
+    """Return how many waiting tasks are ahead of a task: more urgent ones, and equally
+    urgent ones submitted before it."""
     ahead = 0
     for task_class, queue in state.ready.items():
         if task_class.kind != task.task_class.kind and "external" in (task_class.kind, task.task_class.kind):

@@ -9,8 +9,8 @@ from helix_ray.core.placement.node import EPSILON, Node
 from helix_ray.core.state import Worker
 
 LOST, DRAINING, QUARANTINED = "lost", "draining", "resting"
-# A node that was lost this often within FLAP_WINDOW_S is quarantined for QUARANTINE_S, and twice as long after each
-# further loss. Work that is placed on a flapping node is mostly lost with it.
+# A node that was lost this often within FLAP_WINDOW_S is quarantined for QUARANTINE_S, and twice as long
+# after each further loss. Work that is placed on a flapping node is mostly lost with it.
 FLAPS_MIN = 3
 FLAP_WINDOW_S = 600.0
 QUARANTINE_S = 30.0
@@ -48,7 +48,8 @@ def external_usage_of(pulse: Pulse | None) -> dict[str, float]:
 
 
 def quarantined_until(worker: Worker) -> float:
-    """Return when the quarantine of a node that was lost repeatedly ends (epoch seconds); 0 if it has none."""
+    """Return when the quarantine of a node that was lost repeatedly ends (epoch seconds);
+    0 if it has none."""
     if len(worker.lost_at) < FLAPS_MIN:
         return 0.0
     newest = worker.lost_at[-1]

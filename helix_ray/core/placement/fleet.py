@@ -1,12 +1,14 @@
 """All nodes, with an index that is maintained: finding the best node for a task does not look at every node.
 
-For each set of constraints (demand, capabilities, labels) and strategy there is a heap of nodes by score. A change of a
-node is appended to a log. When a heap is asked, it first reads the log from where it stopped and pushes those nodes again;
-entries of older versions are dropped when they come up. So a placement costs a few heap operations, however many nodes
-there are, and constraints that no task asks for cost nothing. The package's docstring says why that is right.
+For each set of constraints (demand, capabilities, labels) and strategy there is a heap of nodes by score. A
+change of a node is appended to a log. When a heap is asked, it first reads the log from where it stopped and
+pushes those nodes again; entries of older versions are dropped when they come up. So a placement costs a few
+heap operations, however many nodes there are, and constraints that no task asks for cost nothing. The
+package's docstring says why that is right.
 
-Building a heap means looking at every node. A plan builds only some of the heaps that it lacks (`ration`); those that it
-deferred are the first in one of the next plans, so every class gets its heap however many classes there are.
+Building a heap means looking at every node. A plan builds only some of the heaps that it lacks
+(`ration`); those that it deferred are the first in one of the next plans, so every class gets its heap
+however many classes there are.
 """
 
 from __future__ import annotations
@@ -42,13 +44,16 @@ class Fleet:
     def __init__(self, nodes: Iterable[Node], prefetch: Prefetch) -> None:
         self._prefetch_for = prefetch
         self.nodes: dict[str, Node] = {}
-        # Total capacity, and slots in use by class over all nodes: fair shares and quotas are computed from these.
+        # Total capacity, and slots in use by class over all nodes: fair shares and quotas
+        # are computed from these.
         self.totals: dict[str, float] = {}
         self.slots: dict[TaskClass, int] = {}
         self.turn = 0
-        # Labels that some task has asked for: nodes without them are preferred for tasks that do not need them.
+        # Labels that some task has asked for: nodes without them are preferred for tasks that
+        # do not need them.
         self.sought: set[tuple[str, str]] = set()
-        # The two logs: nodes that may have become better for some class, and nodes that have changed in any way.
+        # The two logs: nodes that may have become better for some class, and nodes that have
+        # changed in any way.
         self._freed: list[Node] = []
         self._changed: list[Node] = []
         self._heaps: OrderedDict[HeapKey, Heap] = OrderedDict()
@@ -80,7 +85,8 @@ class Fleet:
         if node is not None:
             self._count(node, -1)
             self._add_total(node, -1)
-            # Heaps may still have entries of it: they are dropped because the node is unschedulable and has a new version.
+            # Heaps may still have entries of it: they are dropped because the node is unschedulable and
+            # has a new version.
             node.unschedulable = node.unschedulable or "gone"
             node.mark_dirty()
 
@@ -223,16 +229,18 @@ class Fleet:
 
 
 def _key(task_class: TaskClass, strategy: Strategy) -> HeapKey:
-    # Only demand, capabilities and labels decide where a task fits: classes that differ otherwise share a heap.
+    # Only demand, capabilities and labels decide where a task fits: classes that differ
+    # otherwise share a heap.
     return TaskClass("", "", task_class.demand, task_class.capabilities, task_class.labels), strategy.name
 
 
 class Heap:
     """The nodes for one set of constraints, by one strategy's score.
 
-    Invariant: every schedulable node that suits and has a free slot has an entry of the version in `newest`, whose score
-    is not higher than the node's score now. An entry may be too optimistic, and is corrected when it comes up; one that
-    is too pessimistic would hide a better node, which is why a node that may have improved is pushed again.
+    Invariant: every schedulable node that suits and has a free slot has an entry of the version in
+    `newest`, whose score is not higher than the node's score now. An entry may be too optimistic, and is
+    corrected when it comes up; one that is too pessimistic would hide a better node, which is why a node
+    that may have improved is pushed again.
     """
 
     __slots__ = ("_log", "_seen", "constraints", "entries", "newest", "strategy", "suited")

@@ -1,8 +1,8 @@
 """A node as the scheduler sees it: what it has, what is free, and who may run there.
 
-A node offers *slots*. A slot has the resources of one running task of a class and is assigned up to `prefetch(class)`
-tasks, which it runs one at a time. Prefetch is 1 for work of unknown or long duration. Short work is sent in batches, so
-that a slot is not idle while the next task is on its way.
+A node offers *slots*. A slot has the resources of one running task of a class and is assigned up to
+`prefetch(class)` tasks, which it runs one at a time. Prefetch is 1 for work of unknown or long duration.
+Short work is sent in batches, so that a slot is not idle while the next task is on its way.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from helix_ray.core.state import TaskClass
 EPSILON = 1e-9
 # Slots of a node for tasks that ask for no resource at all: nothing else would bound them.
 FREE_SLOTS_MAX = 32
-# Work that a slot may have queued, in seconds: enough to cover the round trip to the node, and little enough that an
-# urgent task does not notice the wait behind it.
+# Work that a slot may have queued, in seconds: enough to cover the round trip to the node, and little enough
+# that an urgent task does not notice the wait behind it.
 PREFETCH_S = 0.05
 SLOT_TASKS_MAX = 256
 COMMAND = "command"
@@ -52,8 +52,8 @@ def prefetch_by(durations: Durations, task_class: TaskClass) -> int:
 class Node:
     """A worker's capacity, what our tasks and other users of the cluster take of it, and what is free.
 
-    `unschedulable` is the reason why it gets no tasks (empty: it does). `version` changes with everything that a score
-    or a fit depends on. `turn` orders nodes by when they were last assigned a task.
+    `unschedulable` is the reason why it gets no tasks (empty: it does). `version` changes with everything
+    that a score or a fit depends on. `turn` orders nodes by when they were last assigned a task.
     """
 
     __slots__ = (
@@ -108,7 +108,8 @@ class Node:
         # Breaks ties between equal nodes: differently on every cluster, but always in the same way.
         self.order = crc32(id.encode())
         self._utilisation: float | None = None
-        # By kind of device: how often each amount of it is in use, and how many of these uses are fractions of a device.
+        # By kind of device: how often each amount of it is in use, and how many of these uses are
+        # fractions of a device.
         self._devices: dict[str, dict[float, int]] = {}
         self._shares: dict[str, int] = {}
         self._left: dict[str, Units] = {}
@@ -158,7 +159,8 @@ class Node:
         return {name: dict(uses) for name, uses in self._devices.items()}
 
     def largest(self, name: str) -> float:
-        """Return the largest amount of a resource that one more task can get; negative if more is in use than exists."""
+        """Return the largest amount of a resource that one more task can get; negative if more
+        is in use than exists."""
         free = self.free.get(name, 0.0)
         # Where more devices are in use than exist, the gap beside a fraction must not be given to anybody.
         return min(free, self.left(name).largest()) if self._shares.get(name) else free
@@ -221,7 +223,8 @@ class Node:
         return self.rest(task_class, prefetch) + prefetch * self.free_slots(task_class)
 
     def take(self, task_class: TaskClass, count: int, prefetch: int) -> int:
-        """Add `count` tasks of a class (or remove them, if negative); return how many more slots they occupy."""
+        """Add `count` tasks of a class (or remove them, if negative); return how
+        many more slots they occupy."""
         before = self.load.get(task_class, 0)
         slots = slots_of(before + count, prefetch) - slots_of(before, prefetch)
         if before + count:

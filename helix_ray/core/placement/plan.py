@@ -19,7 +19,8 @@ from helix_ray.core.placement.strategies import DEFAULT, STRATEGIES
 from helix_ray.core.state import ReadyQueue, TaskClass
 from helix_ray.core.waits import Reservation
 
-# Nodes that one plan may look at to build heaps: about 30 ms, the longest that the master's loop should stand still.
+# Nodes that one plan may look at to build heaps: about 30 ms, the longest that the master's
+# loop should stand still.
 HEAP_NODES_MAX = 20_000
 # Why a class waits; RESERVED keeps the name that the API gives it.
 NO_ROOM, QUOTA, RESERVED = "no_room", "quota", "held"
@@ -27,11 +28,12 @@ NO_ROOM, QUOTA, RESERVED = "no_room", "quota", "held"
 
 @dataclass(slots=True)
 class Plan:
-    """`pairs` of (task id, node id), the attempts that must be `preempted` for them, and why classes are `blocked`.
+    """`pairs` of (task id, node id), the attempts that must be `preempted` for them,
+    and why classes are `blocked`.
 
-    `reservations` go into the next plan's rules, and so do the classes `in_vain`, for which a search found no nodes to
-    reserve; `searched` says that there was a search. `kept_out` are the nodes that a waiting class would get if they were
-    not reserved for other tasks.
+    `reservations` go into the next plan's rules, and so do the classes `in_vain`, for which a search found no
+    nodes to reserve; `searched` says that there was a search. `kept_out` are the nodes that a waiting class
+    would get if they were not reserved for other tasks.
     """
 
     pairs: list[tuple[str, str]] = field(default_factory=list)
@@ -44,10 +46,11 @@ class Plan:
 
 
 def place(fleet: Fleet, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, now: float, limit: int) -> Plan:
-    """Return which tasks to start on which nodes: up to `limit` tasks (a gang is never split), in queue order.
+    """Return which tasks to start on which nodes: up to `limit` tasks (a gang is
+    never split), in queue order.
 
-    The fleet is changed: afterwards it carries the load of the plan. A class that needs a heap which does not exist yet may
-    be deferred to one of the next plans (Fleet.ration).
+    The fleet is changed: afterwards it carries the load of the plan. A class that needs a heap which does not
+    exist yet may be deferred to one of the next plans (Fleet.ration).
     """
     fleet.seek(ready)
     fleet.ration(HEAP_NODES_MAX)
@@ -78,8 +81,9 @@ class _Planner:
         self._rules = rules
         self._shares = shares
         self._limit = limit
-        # Nodes with partly filled slots of a class: those from before this plan, found once per class, and those of this
-        # plan, which are filled up only when there is no free slot left, so that work is spread over many nodes first.
+        # Nodes with partly filled slots of a class: those from before this plan, found once per class, and
+        # those of this plan, which are filled up only when there is no free slot left, so that work is spread
+        # over many nodes first.
         self._begun: dict[TaskClass, list[Node]] = {}
         self._opened: dict[TaskClass, list[Node]] = {}
         # A class was deferred to one of the next plans.
@@ -106,7 +110,8 @@ class _Planner:
         """Assign a batch of tasks of one class and level to one node."""
         task_class = queue.task_class
         prefetch = self._fleet.prefetch(task_class)
-        # Partly filled slots first: they take more tasks without any free resource, and within a quota that is used up.
+        # Partly filled slots first: they take more tasks without any free resource, and within a quota
+        # that is used up.
         node = _with_rest(self._begun_nodes(task_class), task_class, prefetch) if prefetch > 1 else None
         if node is not None:
             self._fill(queue, node, prefetch)
@@ -172,7 +177,8 @@ class _Planner:
     def _by_preemption(self, queue: ClassQueue) -> Node | None:
         if self._rules.preempt_level is None or queue.level < self._rules.preempt_level:
             return None
-        # Reservations do not bind a task that may preempt: look again without them before any attempt is stopped.
+        # Reservations do not bind a task that may preempt: look again without them before
+        # any attempt is stopped.
         with self._reservations.lifted():
             heap = self._heap(queue.task_class)
             node = (heap.best() or self._made_room(queue)) if heap is not None else None
@@ -202,7 +208,8 @@ class _Planner:
             return False
         nodes = fit_together(self._fleet, heap, task_class, wanted)
         if len(nodes) < wanted:
-            # Undone on the same fleet: a trial on a copy would cost a copy of every node for each gang that waits.
+            # Undone on the same fleet: a trial on a copy would cost a copy of every node for
+            # each gang that waits.
             for node in nodes:
                 self._fleet.take(node, task_class, -1)
             return self._blocked(queue, NO_ROOM, wanted - len(nodes))
@@ -214,7 +221,8 @@ class _Planner:
 
 
 def _with_rest(nodes: list[Node], task_class: TaskClass, prefetch: int) -> Node | None:
-    """Return the last node with a partly filled slot; nodes whose slots are full, or that are reserved, are dropped."""
+    """Return the last node with a partly filled slot; nodes whose slots are full, or
+    that are reserved, are dropped."""
     while nodes:
         if nodes[-1].rest(task_class, prefetch) and not nodes[-1].is_reserved_from(task_class):
             return nodes[-1]

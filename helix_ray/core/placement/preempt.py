@@ -1,4 +1,5 @@
-"""Chooses the victims of preemption: the fewest and least urgent attempts on one node that free enough for a task."""
+"""Chooses the victims of preemption: the fewest and least urgent attempts on one node that
+free enough for a task."""
 
 from __future__ import annotations
 
@@ -10,14 +11,16 @@ from helix_ray.core.placement.room import Room
 from helix_ray.core.placement.rules import RunningAttempt, RunningBy
 from helix_ray.core.state import State, TaskClass
 
-# Nodes that are examined for one urgent task: enough to find cheap victims, few enough for a loop that serves others.
+# Nodes that are examined for one urgent task: enough to find cheap victims, few enough for a
+# loop that serves others.
 NODES_MAX = 200
 
 
 def make_room(
     fleet: Fleet, task_class: TaskClass, level: int, running: RunningBy
 ) -> tuple[Node, list[RunningAttempt]] | None:
-    """Return a node and the attempts to preempt there so that a task of this level fits; None if no node qualifies.
+    """Return a node and the attempts to preempt there so that a task of this level fits;
+    None if no node qualifies.
 
     The best node has the least urgent victims, then the fewest, then those that have run the shortest.
     """
@@ -42,8 +45,8 @@ def make_room(
 def victims_on(
     node: Node, task_class: TaskClass, level: int, running: RunningBy
 ) -> list[RunningAttempt] | None:
-    """Return a minimal set of attempts to preempt on a node for a task of a class; None if all attempts below its level
-    together do not free enough."""
+    """Return a minimal set of attempts to preempt on a node for a task of a class; None if all attempts below
+    its level together do not free enough."""
     short = {name for name, amount in task_class.demand if node.lacks(name, amount)}
     # The least urgent first, and of those the ones that lose the least work.
     lower = sorted(

@@ -1,7 +1,8 @@
 """Queue order: which class queue is next.
 
-First by priority level, where every `aging_s` of waiting counts as one level, so nothing starves. Within a level the
-project with the smallest dominant share goes first, and within a project the task that was submitted first.
+First by priority level, where every `aging_s` of waiting counts as one level, so nothing starves.
+Within a level the project with the smallest dominant share goes first, and within a project the
+task that was submitted first.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ Rank = tuple[int, float, float]  # negated boosted level, dominant share of its 
 
 
 class ClassQueue:
-    """The waiting tasks of one class, taken from the front of each level. `level` is the level of the next task."""
+    """The waiting tasks of one class, taken from the front of each level. `level` is the
+    level of the next task."""
 
     __slots__ = ("_aging_s", "_heads", "_now", "_rests", "best", "left", "level", "number", "task_class")
 
@@ -79,7 +81,8 @@ class ClassQueue:
 
 
 class QueueOrder:
-    """Gives the class queues in the order of their ranks, which change during a plan as projects get shares."""
+    """Gives the class queues in the order of their ranks, which change during a
+    plan as projects get shares."""
 
     def __init__(
         self, ready: Mapping[TaskClass, ReadyQueue], rules: Rules, shares: Shares, now: float
@@ -107,8 +110,8 @@ class QueueOrder:
             if now <= rank:
                 heappop(self._heap)
                 return queue
-            # Its project has got more since it was ranked. Shares grow within a plan, so a stale rank is only ever too good
-            # (preemption may shrink one: that project then comes a little late).
+            # Its project has got more since it was ranked. Shares grow within a plan, so a stale rank is only
+            # ever too good (preemption may shrink one: that project then comes a little late).
             heapreplace(self._heap, (now, number, queue))
         return None
 

@@ -1,4 +1,5 @@
-"""Chooses the nodes to reserve for a task that has waited long: those on which it is expected to fit first."""
+"""Chooses the nodes to reserve for a task that has waited long: those on which it
+is expected to fit first."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from helix_ray.core.waits import Reservation
 
 # Nodes that are examined for one reservation (for a gang: twice its number of shards, if that is more).
 NODES_MAX = 200
-# Nothing is reserved for a task that is expected to fit later than this: the nodes would stand idle for too long.
+# Nothing is reserved for a task that is expected to fit later than this: the nodes would stand
+# idle for too long.
 AHEAD_S_MAX = 1_800.0
 # A reservation is reconsidered after this many times the expected wait, but not before PATIENCE_S_MIN.
 PATIENCE = 2.0
@@ -26,9 +28,11 @@ EndingsOf = Callable[[str], Sequence[Ending]]
 def make_reservation(
     able: Sequence[Node], task_class: TaskClass, task_id: str, wanted: int, endings: EndingsOf, now: float
 ) -> Reservation | None:
-    """Return a reservation on the nodes where `wanted` tasks of a class fit first, provided that nothing else starts there.
+    """Return a reservation on the nodes where `wanted` tasks of a class fit first, provided
+    that nothing else starts there.
 
-    None if that would take too long, and if no reservation is needed because the end of a single task frees enough.
+    None if that would take too long, and if no reservation is needed because the end of
+    a single task frees enough.
     """
     steps: list[tuple[float, int, str, int]] = []
     for node in _looked_at(able, max(NODES_MAX, 2 * wanted), now):
@@ -68,7 +72,8 @@ def _steps(node: Node, task_class: TaskClass, endings: Sequence[Ending]) -> Iter
 
 
 def _freed_by_one(task_class: TaskClass, endings: Sequence[Ending], by_s: float) -> bool:
-    """Say whether the end of one task frees all that a class asks for: the queue order then decides who gets it."""
+    """Say whether the end of one task frees all that a class asks for: the queue order
+    then decides who gets it."""
     freed = (dict(demand) for in_s, demand in endings if in_s <= by_s)
     return any(
         all(amounts.get(name, 0.0) + EPSILON >= amount for name, amount in task_class.demand)

@@ -1,11 +1,12 @@
-"""Reservations during one plan: those of the last plan that are still valid, and others for tasks that have waited long.
+"""Reservations during one plan: those of the last plan that are still valid, and others for
+tasks that have waited long.
 
-A reservation is for one task or one gang. On its nodes, the resources that the task asks for are shown as not free to tasks
-that come later in the queue order. Tasks that come before it, tasks that ask for other resources and tasks that may preempt
-are not affected.
+A reservation is for one task or one gang. On its nodes, the resources that the task asks for are shown as not
+free to tasks that come later in the queue order. Tasks that come before it, tasks that ask for other
+resources and tasks that may preempt are not affected.
 
-A reservation is made when its class is judged (`reserve_for`), which is why the order matters: whatever was placed before
-that in the plan came first and may take these nodes, whatever comes after may not.
+A reservation is made when its class is judged (`reserve_for`), which is why the order matters: whatever was
+placed before that in the plan came first and may take these nodes, whatever comes after may not.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ from helix_ray.core.placement.rules import Rules
 from helix_ray.core.state import ReadyQueue, TaskClass
 from helix_ray.core.waits import Reservation
 
-# At most this share of all nodes, and of the nodes that could run the same class, is reserved, but at least one node. A
-# gang may need more than that; then nothing else is reserved. So the capacity that stands idle is bounded.
+# At most this share of all nodes, and of the nodes that could run the same class, is reserved, but at
+# least one node. A gang may need more than that; then nothing else is reserved. So the capacity that
+# stands idle is bounded.
 RESERVED_SHARE_MAX = 0.05
 RESERVED_NODES_MAX = 32
 SEARCHES_MAX = 3
 
 
 class Reservations:
-    """Applies reservations to a fleet during one plan. `searches` counts searches; `in_vain`: classes for which one failed."""
+    """Applies reservations to a fleet during one plan. `searches` counts searches; `in_vain`:
+    classes for which one failed."""
 
     def __init__(
         self, fleet: Fleet, rules: Rules, waiting: Mapping[TaskClass, ReadyQueue], now: float
@@ -47,13 +50,15 @@ class Reservations:
         for reservation in rules.reservations:
             if reservation.task_class in waiting:
                 self._before.setdefault(reservation.task_class, []).append(reservation)
-        # A task was refused because the bound is reached: the tasks behind it must not take what becomes available.
+        # A task was refused because the bound is reached: the tasks behind it must not
+        # take what becomes available.
         self._full = False
 
     # ------------------------------------------------------------------------------------- what happens in a plan
 
     def started(self, task_class: TaskClass, node: Node) -> None:
-        """Note that a task starts on a node: end its class's reservation there, and reconsider those for the same resources."""
+        """Note that a task starts on a node: end its class's reservation there, and reconsider
+        those for the same resources."""
         if not self._before:
             return
         asked = {name for name, _ in task_class.demand}
@@ -66,7 +71,8 @@ class Reservations:
                 ]
 
     def kept_out(self, task_class: TaskClass, missing: int, *, of_begun_slots: bool) -> tuple[str, ...]:
-        """Return the reserved nodes that a class would have got: with `missing` slots in total, or with partly filled slots."""
+        """Return the reserved nodes that a class would have got: with `missing` slots in total,
+        or with partly filled slots."""
         prefetch = self._fleet.prefetch(task_class)
         begun = [
             node.id
@@ -90,7 +96,8 @@ class Reservations:
         return slots
 
     def reserve_for(self, queue: ClassQueue, slots_allowed: int | None) -> None:
-        """Renew the reservations for a class that does not fit, and make one more if another of its tasks has waited long."""
+        """Renew the reservations for a class that does not fit, and make one more if another of
+        its tasks has waited long."""
         before, after_s = self._before.get(queue.task_class, []), self._rules.reserve_after_s
         if after_s is None:
             self._before.pop(queue.task_class, None)

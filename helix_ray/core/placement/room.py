@@ -10,7 +10,8 @@ from helix_ray.core.state import Demand
 
 
 class Room:
-    """A copy of a node's free capacity, from which demands are taken and to which they are returned on trial."""
+    """A copy of a node's free capacity, from which demands are taken and to which
+    they are returned on trial."""
 
     def __init__(self, capacity: Mapping[str, float]) -> None:
         self._capacity = capacity

@@ -34,12 +34,12 @@ def _nothing(node_id: str) -> Sequence[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Tasks of `preempt_level` or above may preempt lower ones (None: no preemption); `running` gives a node's preemptible
-    attempts.
+    """Tasks of `preempt_level` or above may preempt lower ones (None: no preemption); `running`
+    gives a node's preemptible attempts.
 
-    `reservations` are those of the last plan. A task that has waited for `reserve_after_s` (None: no reservations) may get
-    one if `may_search`, unless its class is `unreservable`: a search for it failed recently. `endings` gives when the
-    tasks of a node are expected to end.
+    `reservations` are those of the last plan. A task that has waited for `reserve_after_s` (None: no
+    reservations) may get one if `may_search`, unless its class is `unreservable`: a search for it failed
+    recently. `endings` gives when the tasks of a node are expected to end.
     """
 
     aging_s: float = 600.0
@@ -80,7 +80,8 @@ class Shares:
         return {name: amount for name, amount in self._used.get(project, {}).items() if amount > 0}
 
     def dominant(self, project: str) -> float:
-        """Return the dominant share of a project: its largest share of any resource, divided by its weight."""
+        """Return the dominant share of a project: its largest share of any
+        resource, divided by its weight."""
         share = self._dominant.get(project)
         if share is None:
             share = self._dominant[project] = self._find_dominant(project)

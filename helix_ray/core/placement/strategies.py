@@ -1,8 +1,8 @@
 """How to choose among the nodes that fit: one score a strategy, and the lowest goes first.
 
-A strategy is *steady* when giving a node work never improves its score: its candidates can then be judged again
-when they come up, and not after every change. `fixed` is the part of the score that does not depend on the load of
-the node: it is computed once per node and heap.
+A strategy is *steady* when giving a node work never improves its score: its candidates can then be judged
+again when they come up, and not after every change. `fixed` is the part of the score that does not depend on
+the load of the node: it is computed once per node and heap.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def _nothing(node: Node, task_class: TaskClass) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A named order of nodes. `summary` is for users; `score` takes a node and the fixed part of its score."""
+    """A named order of nodes. `summary` is for users; `score` takes a node and the
+    fixed part of its score."""
 
     name: Name
     summary: str
@@ -46,8 +47,8 @@ def _by_utilisation(node: Node, fixed: float) -> Score:
 
 
 def surplus(node: Node, task_class: TaskClass) -> float:
-    """Return how many special things a node has that a class does not ask for and other classes may: devices, custom
-    resources, capabilities, and labels that some task has asked for."""
+    """Return how many special things a node has that a class does not ask for and other classes may: devices,
+    custom resources, capabilities, and labels that some task has asked for."""
     beyond = len(node.capabilities) - len(task_class.capabilities)
     # Loops: sums over generators take twice as long, and this runs for every node when a heap is built.
     for name, amount in node.capacity.items():
@@ -79,7 +80,8 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy("load_balanced", "the node whose most used resource is used least", _by_utilisation),
         Strategy(
             "capability_based",
-            "the node with the fewest extra capabilities and devices that other tasks need, then the least used one",
+            "the node with the fewest extra capabilities and devices that other tasks need, then the "
+            "least used one",
             _by_surplus,
             surplus,
         ),

@@ -1,7 +1,8 @@
 """The node workers of a state as a fleet that is brought up to date before each use, not rebuilt.
 
-An update costs as much as facts and heartbeats have changed since the last one. The caller may change the fleet on trial:
-what it changed either becomes part of the state and is recomputed (`invalidate`), or is undone by the next `pristine`.
+An update costs as much as facts and heartbeats have changed since the last one. The caller may change the
+fleet on trial: what it changed either becomes part of the state and is recomputed (`invalidate`), or is
+undone by the next `pristine`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class TrackedFleet:
         self._state = state
         self._prefetches: dict[TaskClass, int] = {}
         self._fleet = Fleet((), self.prefetch)
-        # The worker object behind each node of the fleet: a worker that registers again is a different object.
+        # The worker object behind each node of the fleet: a worker that registers again
+        # is a different object.
         self._seen: dict[str, Worker] = {}
         # How many changes of the state and of liveness the fleet already reflects.
         self._state_seen: int | None = None
@@ -37,7 +39,8 @@ class TrackedFleet:
         # Nodes that existed at the start and have not been read yet.
         self._coming: deque[str] = deque()
         self._invalid: set[str] = set()
-        # Nodes whose quarantine ends with time, without any fact or heartbeat: they are recomputed in every update.
+        # Nodes whose quarantine ends with time, without any fact or heartbeat: they are
+        # recomputed in every update.
         self._quarantined: set[str] = set()
         self._mark: Mark | None = None
 
@@ -56,7 +59,8 @@ class TrackedFleet:
     def refreshed(self, state: State, liveness: Liveness, now: float, new_max: int | None = None) -> Fleet:
         """Return the nodes that are not lost, as they are now (epoch seconds).
 
-        With `new_max` the first update is made in steps of so many nodes: the fleet is not `whole` before the last one.
+        With `new_max` the first update is made in steps of so many nodes: the fleet is not
+        `whole` before the last one.
         """
         if state is not self._state:
             self._follow(state)
@@ -129,7 +133,8 @@ class TrackedFleet:
             self._fleet.changed(node)
 
     def _update_prefetches(self, state: State) -> None:
-        """Follow the measured durations, but only when a prefetch doubles or halves: every change recomputes all nodes of the class."""
+        """Follow the measured durations, but only when a prefetch doubles or halves: every change recomputes
+        all nodes of the class."""
         moved: set[TaskClass] = set()
         for task_class in {*state.ready, *self._fleet.slots}:
             wanted, known = self._prefetch_now(task_class), self._prefetches.get(task_class, 0)

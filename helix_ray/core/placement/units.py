@@ -1,9 +1,9 @@
 """Devices are things, not amounts: half of one device and half of another do not make a whole one.
 
-Ray allocates accelerators one by one: a task gets whole devices, or a fraction of one. Fractions are packed onto the most
-used device that still fits them. A sum is not enough to see what is free: three tasks with 0.6 GPU each leave 2.2 of four
-GPUs, but only one whole GPU. Only Ray knows which fraction is on which device; here the largest are packed first, each onto
-the most used device that fits it (best fit decreasing).
+Ray allocates accelerators one by one: a task gets whole devices, or a fraction of one. Fractions are packed
+onto the most used device that still fits them. A sum is not enough to see what is free: three tasks with 0.6
+GPU each leave 2.2 of four GPUs, but only one whole GPU. Only Ray knows which fraction is on which device;
+here the largest are packed first, each onto the most used device that fits it (best fit decreasing).
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def impossible(name: str, amount: float) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What is left of one kind of device: the number of `whole` ones, and `gaps`, the free fractions of shared ones."""
+    """What is left of one kind of device: the number of `whole` ones, and `gaps`, the
+    free fractions of shared ones."""
 
     whole: int
     gaps: tuple[float, ...] = ()
@@ -85,7 +86,8 @@ def left_of(total: float, used: Iterable[tuple[float, int]]) -> Units:
 
 
 def _alike(whole: int, share: float, count: int) -> Units:
-    """Return what is left after `count` equal fractions: the common case, computed without packing them one by one."""
+    """Return what is left after `count` equal fractions: the common case, computed without
+    packing them one by one."""
     each = int((1.0 + EPSILON) / share)
     full, begun = divmod(count, each)
     gaps = [round(1.0 - each * share, DECIMALS)] * full

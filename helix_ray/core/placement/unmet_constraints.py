@@ -1,8 +1,9 @@
-"""Why a task does not fit, as data: per node the unmet constraints and by how much, and the smallest change that helps.
+"""Why a task does not fit, as data: per node the unmet constraints and by how much, and
+the smallest change that helps.
 
-An *unmet constraint* is one dimension of one node. It is *never* met if the empty node would not meet it either; otherwise
-the task is waiting for it. The smallest change is the set of unmet constraints of the node that has the fewest: every
-other node has at least as many, so no part of that change can be left out.
+An *unmet constraint* is one dimension of one node. It is *never* met if the empty node would not meet it
+either; otherwise the task is waiting for it. The smallest change is the set of unmet constraints of the node
+that has the fewest: every other node has at least as many, so no part of that change can be left out.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ def _reduction(node: Node, name: str, unmet: UnmetConstraint) -> dict[str, Any]:
 def smallest_change(
     judged: Iterable[tuple[Node, Sequence[UnmetConstraint]]], task_class: TaskClass
 ) -> tuple[Node, list[dict[str, Any]]] | None:
-    """Return the node that needs the fewest changes (then the smallest ones), and the changes; None if there is none.
+    """Return the node that needs the fewest changes (then the smallest ones), and the changes;
+    None if there is none.
 
     `judged` are nodes with all their unmet constraints.
     """
@@ -129,7 +131,8 @@ def smallest_change(
 
 
 def _weight(changes: Sequence[Mapping[str, Any]], found: Sequence[UnmetConstraint]) -> float:
-    """Return how much of the request is given up: the sum of fractions, with 1 for a constraint without an amount."""
+    """Return how much of the request is given up: the sum of fractions, with 1 for
+    a constraint without an amount."""
     return sum(
         change["by"] / unmet.asked if change["change"] == "reduce" else 1.0
         for change, unmet in zip(changes, found, strict=True)
@@ -137,7 +140,8 @@ def _weight(changes: Sequence[Mapping[str, Any]], found: Sequence[UnmetConstrain
 
 
 def applied(spec: Mapping[str, Any], changes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the spec of a task after these changes; changes that do not concern the task leave it as it is."""
+    """Return the spec of a task after these changes; changes that do not concern the task
+    leave it as it is."""
     changed = dict(spec)
     for change in changes:
         if change["change"] == "drop_capability":
