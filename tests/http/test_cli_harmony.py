@@ -57,7 +57,7 @@ def test_distribute_says_what_is_in_the_way(signed_in: Helix) -> None:
     said = signed_in("task", "distribute", task_id)
     assert (said.code, said.out) == (1, "")
     assert f"helix: {task_id} does not fit on any node now: none of 1 nodes can ever run it" in said.err
-    assert "labels.zone: 1 node could never do" in said.err
+    assert "labels.zone: 1 node can never fit it" in said.err
     assert "smallest change: do not request the label zone=b" in said.err
     assert signed_in("task", "distribute", task_id, "--json").json["distributed"] is False
     said = signed_in("task", "distribute", task_id, "--capability", "flying")

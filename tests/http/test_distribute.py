@@ -296,7 +296,7 @@ def test_a_task_that_runs_elsewhere_is_a_conflict_that_says_where(fleet: Fleet) 
     fleet.admin.put(f"/tasks/{by_hand}", json={"status": "running"})
     error = refused(fleet, 409, "CONFLICT", task_id=by_hand)
     assert error["details"]["assigned_nodes"] == []
-    assert "by hand" in error["message"]
+    assert "A user is working" in error["message"]
 
 
 def test_a_key_outlives_the_room(fleet: Fleet) -> None:

@@ -202,7 +202,7 @@ def test_a_lost_node_is_404_with_the_reason(world: World) -> None:
     world.plane.give(LoseWorker(NODE, "its node died"))
     try:
         answer = world.client.get(f"/tasks/{world.kept}/result")
-        assert "gone" in error_of(answer, 404, "NOT_FOUND")["message"]
+        assert "left the cluster" in error_of(answer, 404, "NOT_FOUND")["message"]
     finally:
         world.plane.give(RegisterWorker("node1", ("testing",), {"cpu": 4.0}, NODE, "node", "n1", "boot"))
 
