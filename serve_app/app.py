@@ -23,16 +23,18 @@ from serve_app.edge import unparsed
 from serve_app.edge.stack import wrap
 from serve_app.refusals import RefusalDesk
 from serve_app.routes import (
-    api_tokens,
-    auth,
     batch,
     docs,
-    harmony,
     health,
     logs,
     metrics,
+    nodes,
+    placement,
     projects,
+    quotas,
+    sessions,
     tasks,
+    tokens,
     users,
     workers,
 )
@@ -43,7 +45,7 @@ BATCH_PATH = f"{PREFIX}/tasks/batch"
 # The routes that are asked most come first: paths are matched in order.
 ROUTERS = (
     *((PREFIX, router) for router in (
-        tasks.router, batch.router, logs.router, workers.router, harmony.router, auth.router, api_tokens.router,
+        tasks.router, batch.router, logs.router, workers.router, nodes.router, placement.router, quotas.router, sessions.router, tokens.router,
         users.router, projects.router,
     )),
     ("", health.router),

@@ -15,14 +15,14 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
 from helix_ray.core.verbs import VERBS
-from helix_ray.wire import auth, harmony, projects, tasks, workers
+from helix_ray.wire import placement, projects, quotas, sessions, tasks, tokens, users, workers
 from helix_ray.wire.problems import Problem
 from serve_app.deps import KEY_CHARS_MAX, VERB
 
 # What routes read by hand; every "$ref" of a route must lead to one of these or to an answer's model.
 BODIES: Final[tuple[Any, ...]] = (
     tasks.TaskIn, tasks.TaskUpdateIn, tasks.RetryIn, tasks.BatchIn, workers.WorkerIn, workers.HeartbeatIn, workers.DrainIn,
-    harmony.DistributeIn, harmony.QuotaIn, projects.ProjectIn, projects.ProjectUpdateIn, auth.LoginIn, auth.RefreshIn, auth.PasswordIn, auth.UserIn, auth.RolesIn, auth.TokenIn,
+    placement.DistributeIn, quotas.QuotaIn, projects.ProjectIn, projects.ProjectUpdateIn, sessions.LoginIn, sessions.RefreshIn, users.PasswordIn, users.UserIn, users.RolesIn, tokens.TokenIn,
 )  # fmt: skip
 REF: Final = "#/components/schemas/{model}"
 METHODS: Final = frozenset({"get", "put", "post", "delete"})

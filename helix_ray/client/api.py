@@ -9,13 +9,16 @@ from typing import Any
 
 import httpx
 
-from helix_ray.client.accounts import AccountCalls
+from helix_ray.client.api_tokens import TokenCalls
 from helix_ray.client.errors import NotFound, NotSignedIn
-from helix_ray.client.harmony import HarmonyCalls
+from helix_ray.client.nodes import NodeCalls
+from helix_ray.client.placement import PlacementCalls
 from helix_ray.client.projects import ProjectCalls
+from helix_ray.client.quotas import QuotaCalls
 from helix_ray.client.session import ClientSession
 from helix_ray.client.tokens import MemoryTokens, SessionTokens, TokenStore
 from helix_ray.client.transport import Request, Retries, Timeouts, Transport
+from helix_ray.client.users import UserCalls
 from helix_ray.client.waiting import wait_for_tasks
 
 API = "/api/v1"
@@ -30,7 +33,7 @@ Tasks = list[Task]
 Workers = list[dict[str, Any]]
 
 
-class Client(AccountCalls, HarmonyCalls, ProjectCalls):
+class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, TokenCalls):
     """A user of one Helix Ray; safe to share between threads, to be closed at the end (or used with `with`).
 
     Every method raises HelixError (helix_ray/client/errors.py draws the tree). `verify` is True, or the path

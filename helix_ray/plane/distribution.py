@@ -14,7 +14,7 @@ from helix_ray.core.errors import Rejected, conflict
 from helix_ray.core.orders import DistributeTask, Order, Receipt
 from helix_ray.core.questions import PlanTask
 from helix_ray.ports import ControlPlane
-from helix_ray.wire import harmony as shapes
+from helix_ray.wire import placement as shapes
 
 PLANS_MAX = 5
 
@@ -28,7 +28,7 @@ async def distribute(
     plane: ControlPlane, by: Principal, wish: PlanTask, envelope: Envelope, *, dry_run: bool = False
 ) -> Distributed | Rejected:
     """Start a pending task, its shards on several nodes, and return the
-    answer as wire.harmony.DistributeOut has it.
+    answer as wire.placement.DistributeOut has it.
 
     A task that has no room, or runs already, is answered and not refused. With `dry_run` nothing is started.
     """

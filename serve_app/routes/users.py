@@ -9,7 +9,7 @@ from helix_ray.core.errors import Refused
 from helix_ray.core.orders import ChangeRoles, CreateUser, RemoveUser
 from helix_ray.core.questions import GetUser, ListUsers
 from helix_ray.security.passwords import check_rules
-from helix_ray.wire import auth as shapes
+from helix_ray.wire import users as shapes
 from serve_app.answers import json_answer, no_content
 from serve_app.bodies import Body, read
 from serve_app.deps import SignedIn

@@ -12,7 +12,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.orders import AttemptReport, Heartbeat, LoseWorker, RegisterWorker, ReportAttempts
 from helix_ray.testing import ManualClock
-from helix_ray.wire.harmony import DistributeOut, ExplainOut
+from helix_ray.wire.placement import DistributeOut, ExplainOut
 from tests.http.api_server import Api, serving_api
 
 BOOT = "boot"

@@ -15,7 +15,7 @@ from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN, WORKERS
 from helix_ray.security.api_tokens import make_api_token
 from helix_ray.security.tokens import KeyRing
 from helix_ray.testing import MemoryControlPlane
-from helix_ray.wire.auth import TokenMadeOut, TokensOut
+from helix_ray.wire.tokens import TokenMadeOut, TokensOut
 from tests.http.api_server import PLENTY, TASK, Api, error_of, serving_api
 
 REVOKED_S_MAX = 1.0

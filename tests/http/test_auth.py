@@ -17,7 +17,8 @@ from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN
 from helix_ray.security import passwords
 from helix_ray.security.tokens import KeyRing
 from helix_ray.testing import ManualClock
-from helix_ray.wire.auth import LoginOut, UserOut, UsersOut
+from helix_ray.wire.sessions import LoginOut
+from helix_ray.wire.users import UserOut, UsersOut
 from tests.http.api_server import PASSWORD, PLENTY, TASK, Api, error_of, serving_api
 
 LOGIN_BODY = {"username": "admin", "password": PASSWORD}

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from helix_ray.config import Settings
-from helix_ray.wire.harmony import ClusterStatusOut, NodeOut, NodesOut, QuotaSetOut, QuotasOut
+from helix_ray.wire.nodes import ClusterStatusOut, NodeOut, NodesOut
+from helix_ray.wire.quotas import QuotaSetOut, QuotasOut
 from tests.http.api_server import error_of
 from tests.http.fleet import COMMAND, Fleet, serving_fleet
 

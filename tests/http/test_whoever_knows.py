@@ -33,7 +33,7 @@ from helix_ray.plane.calls import AnswerTimeouts
 from helix_ray.plane.control import Plane
 from helix_ray.testing import MemoryControlPlane, memory_plane
 from helix_ray.views.history import History
-from helix_ray.wire.harmony import ExplainOut
+from helix_ray.wire.placement import ExplainOut
 from tests.http.actors_here import Links, Ways
 from tests.http.api_server import PASSWORD, TASK, Api, error_of, serving_api
 

@@ -1,4 +1,4 @@
-"""The cluster on the wire: status, nodes, distributions, explanations, quotas."""
+"""Where tasks go, on the wire: distributions and explanations."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from typing_extensions import TypedDict
 
 from helix_ray.core.spec_shape import CAPABILITIES_MAX
 from helix_ray.wire.runs import given
-from helix_ray.wire.tasks import MEMORY_MB_MAX
 from helix_ray.wire.times import iso, iso_or_none
 from helix_ray.wire.values import Id, Word, adapter, strict
 
 CLOSED = ConfigDict(extra="forbid")
 NODES_MAX = 100_000
-LIMITS_MAX = 64
-WEIGHT_MAX = 1_000_000.0
 
 
 @with_config(
@@ -35,85 +32,6 @@ class DistributeIn(TypedDict, total=False):
     required_capabilities: Annotated[list[Word], Field(max_length=CAPABILITIES_MAX)] | None
     max_nodes: Annotated[int, Field(ge=1, le=NODES_MAX)] | None
     dry_run: bool | None
-
-
-@with_config(strict(limits={"cpu": 16, "gpu": 2, "tasks": 100, "queued": 10_000}, weight=2))
-class QuotaIn(TypedDict, total=False):
-    """What a project may hold at once, by resource name; `tasks` run at once, `queued` are unfinished."""
-
-    limits: Annotated[
-        dict[Word, Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]], Field(max_length=LIMITS_MAX)
-    ]
-    weight: Annotated[float, Field(gt=0, le=WEIGHT_MAX)]
-
-
-class MasterNode(BaseModel):
-    """The control plane; `uptime` in whole seconds since this epoch's master started
-    (a restart begins an epoch)."""
-
-    model_config = CLOSED
-
-    id: str = Field(examples=["helix-master"])
-    status: str = Field(examples=["active"])
-    uptime: int
-    started_at: str
-    epoch: int
-
-
-class NodeLine(BaseModel):
-    """A node in short; `current_load` is the busy share of its processors, measured, null
-    where it is not known."""
-
-    model_config = CLOSED
-
-    id: str = Field(examples=["worker-local-1"])
-    status: str = Field(examples=["active", "draining", "resting", "lost"])
-    tasks_completed: int
-    current_load: float | None
-
-
-class ClusterStatusOut(BaseModel):
-    """The master and all nodes; the master counts as a node."""
-
-    model_config = CLOSED
-
-    master_node: MasterNode
-    worker_nodes: list[NodeLine]
-    total_nodes: int
-    active_nodes: int
-
-
-class NodeOut(NodeLine):
-    """A node, whole. `allocated` is held by our tasks, `foreign` by others on the Ray cluster; `simulated`
-    names resources that are logical only."""
-
-    hostname: str
-    node_id: str | None
-    resources: dict[str, float]
-    free: dict[str, float]
-    allocated: dict[str, float]
-    foreign: dict[str, float]
-    simulated: list[str]
-    capabilities: list[str]
-    labels: dict[str, str]
-    usage: dict[str, JsonValue]
-    running: list[str]
-    running_total: int
-    tasks_failed: int
-    draining: bool
-    lost_at: list[str]
-    rests_until: str | None
-    held_for: str | None
-    last_heartbeat: str
-    registered_at: str
-
-
-class NodesOut(BaseModel):
-    """All nodes."""
-
-    model_config = CLOSED
-
-    nodes: list[NodeOut]
 
 
 class UnmetConstraintOut(BaseModel):
@@ -241,59 +159,8 @@ class ExplainOut(BaseModel):
     not_before: str | None = None
 
 
-class QuotaOut(BaseModel):
-    """A project's limits, and what it uses: resources it holds, tasks it has queued, its
-    dominant share of the cluster."""
-
-    model_config = CLOSED
-
-    project_id: str
-    limits: dict[str, float]
-    weight: float
-    used: dict[str, float]
-    queued: int
-    share: float
-
-
-class QuotasOut(BaseModel):
-    """Quotas and use of projects."""
-
-    model_config = CLOSED
-
-    quotas: list[QuotaOut]
-
-
-class QuotaSetOut(BaseModel):
-    """What a project may hold from now on."""
-
-    model_config = CLOSED
-
-    project_id: str
-    limits: dict[str, float]
-    weight: float
-
-
 DISTRIBUTE = adapter(Annotated[DistributeIn, AfterValidator(given)])
-QUOTA = adapter(QuotaIn)
 _EXPLAIN_TIMES = ("estimated_start", "estimated_completion", "estimated_completion_p90", "not_before")
-
-
-def status_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return the cluster's status with times as text."""
-    master = view["master_node"]
-    shown = {**master, "uptime": int(master["uptime"]), "started_at": iso(master["started_at"])}
-    return {**view, "master_node": shown}
-
-
-def node_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return a node with times as text."""
-    return {
-        **view,
-        "lost_at": [iso(at) for at in view["lost_at"]],
-        "rests_until": iso_or_none(view["rests_until"]),
-        "last_heartbeat": iso(view["last_heartbeat"]),
-        "registered_at": iso(view["registered_at"]),
-    }
 
 
 def estimates_out(view: dict[str, Any]) -> dict[str, Any]:

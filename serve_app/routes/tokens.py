@@ -16,7 +16,7 @@ from starlette.responses import Response
 from helix_ray.core.orders import CreateToken, RevokeToken
 from helix_ray.core.questions import ListTokens
 from helix_ray.security.api_tokens import derive_api_token, hash_api_token, make_api_token, shown_of
-from helix_ray.wire import auth as shapes
+from helix_ray.wire import tokens as shapes
 from serve_app.answers import json_answer, no_content
 from serve_app.bodies import read
 from serve_app.deps import Caller, SignedIn, key_of

@@ -34,7 +34,8 @@ from helix_ray.core.origin import Origin
 from helix_ray.core.questions import GetUser
 from helix_ray.security.passwords import check_rules
 from helix_ray.security.tokens import hash_refresh, make_refresh, next_refresh
-from helix_ray.wire import auth as shapes
+from helix_ray.wire import sessions as shapes
+from helix_ray.wire import users
 from helix_ray.wire.ids import fingerprint, new_seed
 from helix_ray.wire.times import iso
 from serve_app.answers import json_answer, no_content
@@ -171,16 +172,16 @@ async def logout(caller: SignedIn) -> Response:
     return no_content(receipt)
 
 
-@router.get("/me", **verb("GetUser", answers=shapes.UserOut))
+@router.get("/me", **verb("GetUser", answers=users.UserOut))
 async def get_me(caller: SignedIn) -> Response:
     """Say who is logged in."""
-    return json_answer(shapes.user_out(await caller.query(GetUser(user_id=caller.by.id))))
+    return json_answer(users.user_out(await caller.query(GetUser(user_id=caller.by.id))))
 
 
-@router.put("/password", **verb("ChangePassword", body=shapes.PasswordIn, status=204))
+@router.put("/password", **verb("ChangePassword", body=users.PasswordIn, status=204))
 async def change_password(caller: SignedIn) -> Response:
     """Replace one's own password; every other session of the user ends."""
-    sent = (await read(caller.request)).validated(shapes.PASSWORD, "password")
+    sent = (await read(caller.request)).validated(users.PASSWORD, "password")
     services = caller.services
     if await _authenticated(services, caller.by.name, sent["current_password"]) is None:
         await _note_refusal(caller.request, caller.by.name, caller.by)

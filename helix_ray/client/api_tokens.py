@@ -1,0 +1,42 @@
+"""The client's calls about API tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from helix_ray.client.session import ClientSession
+
+
+class TokenCalls:
+    """The part of the client that is about API tokens; answers are the dicts of docs/api.md."""
+
+    _session: ClientSession
+
+    def create_token(
+        self,
+        name: str,
+        *,
+        roles: Iterable[str] | None = None,
+        projects: Iterable[str] | None = None,
+        expires_in_s: int | None = None,
+    ) -> dict[str, Any]:
+        """Make an API token; its `token` is in this answer only. Without roles it has all of one's own."""
+        body: dict[str, Any] = {"name": name}
+        if roles is not None:
+            body["roles"] = [*roles]
+        if projects is not None:
+            body["projects"] = [*projects]
+        if expires_in_s is not None:
+            body["expires_in_s"] = expires_in_s
+        made: dict[str, Any] = self._session.call("POST", "/auth/tokens", body)
+        return made
+
+    def tokens(self, user: str | None = None) -> list[dict[str, Any]]:
+        """Return one's own API tokens; to an administrator, those of everybody or of one user."""
+        tokens: list[dict[str, Any]] = self._session.call("GET", "/auth/tokens", user=user)["tokens"]
+        return tokens
+
+    def revoke_token(self, token_id: str) -> None:
+        """End an API token."""
+        self._session.call("DELETE", f"/auth/tokens/{token_id}")

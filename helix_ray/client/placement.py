@@ -1,0 +1,48 @@
+"""The client's calls about where tasks go, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from helix_ray.client.session import ClientSession
+from helix_ray.client.transport import Request
+
+
+class PlacementCalls:
+    """The part of the client that is about placement; answers are the dicts of docs/api.md."""
+
+    _session: ClientSession
+
+    def distribute(
+        self,
+        task_id: str,
+        strategy: str | None = None,
+        capabilities: Iterable[str] = (),
+        max_nodes: int | None = None,
+        dry_run: bool = False,
+        *,
+        idempotency_key: str | None = None,
+    ) -> dict[str, Any]:
+        """Start a pending task now, its shards on several nodes; with `dry_run`, only say where it would go.
+
+        Where nothing fits, `distributed` is False and the answer says why and what would help. One that runs
+        where it is wanted is left there: `already_running` is True. Raises Conflict for one that runs
+        elsewhere, waits or has ended.
+        """
+        wanted = {
+            "task_id": task_id,
+            "distribution_strategy": strategy,
+            "required_capabilities": [*capabilities] or None,
+            "max_nodes": max_nodes,
+            "dry_run": dry_run or None,
+        }
+        body = {name: value for name, value in wanted.items() if value is not None}
+        request = Request("POST", "/harmony/distribute", body=body, idempotency_key=idempotency_key)
+        answer: dict[str, Any] = self._session.send(request).data
+        return answer
+
+    def explain(self, task_id: str) -> dict[str, Any]:
+        """Return why a task is where it is, node by node and in sum, and what would place it now."""
+        answer: dict[str, Any] = self._session.call("GET", f"/tasks/{task_id}/explain")
+        return answer

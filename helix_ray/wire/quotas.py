@@ -1,0 +1,59 @@
+"""Quotas on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from helix_ray.core.decide.quotas import LIMITS_MAX, WEIGHT_MAX
+from helix_ray.wire.tasks import MEMORY_MB_MAX
+from helix_ray.wire.values import Word, adapter, strict
+
+CLOSED = ConfigDict(extra="forbid")
+
+
+@with_config(strict(limits={"cpu": 16, "gpu": 2, "tasks": 100, "queued": 10_000}, weight=2))
+class QuotaIn(TypedDict, total=False):
+    """What a project may hold at once, by resource name; `tasks` run at once, `queued` are unfinished."""
+
+    limits: Annotated[
+        dict[Word, Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]], Field(max_length=LIMITS_MAX)
+    ]
+    weight: Annotated[float, Field(gt=0, le=WEIGHT_MAX)]
+
+
+class QuotaOut(BaseModel):
+    """A project's limits, and what it uses: resources it holds, tasks it has queued, its
+    dominant share of the cluster."""
+
+    model_config = CLOSED
+
+    project_id: str
+    limits: dict[str, float]
+    weight: float
+    used: dict[str, float]
+    queued: int
+    share: float
+
+
+class QuotasOut(BaseModel):
+    """Quotas and use of projects."""
+
+    model_config = CLOSED
+
+    quotas: list[QuotaOut]
+
+
+class QuotaSetOut(BaseModel):
+    """What a project may hold from now on."""
+
+    model_config = CLOSED
+
+    project_id: str
+    limits: dict[str, float]
+    weight: float
+
+
+QUOTA = adapter(QuotaIn)

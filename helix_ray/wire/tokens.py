@@ -1,0 +1,91 @@
+"""API tokens on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NotRequired
+
+from pydantic import BaseModel, ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from helix_ray.core.decide.tokens import (
+    TOKEN_NAME_CHARS_MAX,
+    TOKEN_PREFIX,
+    TOKEN_PROJECTS_MAX,
+    TOKEN_TTL_S_MIN,
+)
+from helix_ray.wire.times import iso, iso_or_none
+from helix_ray.wire.users import Roles
+from helix_ray.wire.values import STRICT, ProjectId, adapter
+
+USER_CHARS_MAX = 128
+
+
+class TokensQuery(BaseModel):
+    """The query of a listing of API tokens: whose, by id or name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: Annotated[str, Field(min_length=1, max_length=USER_CHARS_MAX)] | None = None
+
+
+@with_config(STRICT)
+class TokenIn(TypedDict):
+    """An API token to make. No roles: all of one's own. No projects: not bound to any."""
+
+    name: Annotated[str, Field(min_length=1, max_length=TOKEN_NAME_CHARS_MAX, examples=["nightly build"])]
+    roles: NotRequired[Roles]
+    projects: NotRequired[
+        Annotated[
+            list[ProjectId],
+            Field(min_length=1, max_length=TOKEN_PROJECTS_MAX),
+        ]
+    ]
+    expires_in_s: NotRequired[Annotated[int, Field(ge=TOKEN_TTL_S_MIN)]]
+
+
+class TokenOut(BaseModel):
+    """An API token, without its secret. `prefix` is what it begins with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(examples=["token-123"])
+    name: str
+    user: str = Field(examples=["admin"])
+    prefix: str = Field(examples=["helix_pat_a1B2"])
+    roles: list[str]
+    projects: list[str] | None
+    created_at: str
+    expires_at: str
+    last_used_at: str | None
+
+
+class TokenMadeOut(TokenOut):
+    """An API token that was just made: the one time that it is shown whole."""
+
+    token: str
+
+
+class TokensOut(BaseModel):
+    """API tokens, the oldest first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tokens: list[TokenOut]
+
+
+def token_out(view: dict[str, Any]) -> dict[str, Any]:
+    """Return an API token's view as it goes over the wire."""
+    return {
+        "id": view["id"],
+        "name": view["name"],
+        "user": view["user"],
+        "prefix": TOKEN_PREFIX + view["shown"],
+        "roles": view["roles"],
+        "projects": view["projects"],
+        "created_at": iso(view["created_at"]),
+        "expires_at": iso(view["expires_at"]),
+        "last_used_at": iso_or_none(view["last_used_at"]),
+    }
+
+
+TOKEN = adapter(TokenIn)
