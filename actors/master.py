@@ -1,14 +1,16 @@
 """The master: a Ray shell round the engine. It is the one process that writes the journal.
 
-Calls put orders into an inbox; one loop takes what is there, as much as a commit may have (actors/commits.py), and has the
-engine carry it out in one commit, so commits group by themselves while the disk is busy. After each commit (and at least
-every TICK_S) the followers react, their orders go through the same engine, and whoever waits for news is woken.
+Calls put orders into an inbox; one loop takes what is there, as much as a commit may have
+(actors/commits.py), and has the engine carry it out in one commit, so commits group by themselves while the
+disk is busy. After each commit (and at least every TICK_S) the followers react, their orders go through the
+same engine, and whoever waits for news is woken.
 
-Nothing keeps the loop for long: commits and reactions are bounded, long answers are made in steps, a snapshot is made by a
-child process, and the turn meter tells what took longest.
+Nothing keeps the loop for long: commits and reactions are bounded, long answers are made in steps, a snapshot
+is made by a child process, and the turn meter tells what took longest.
 
-When an append fails the process ends: Ray starts it again, and it folds what the disk has. A journal that cannot be
-opened for now is tried again (actors/life.py); one that is damaged is never mended: that is a fatal reason.
+When an append fails the process ends: Ray starts it again, and it folds what the disk has. A journal
+that cannot be opened for now is tried again (actors/life.py); one that is damaged is never mended:
+that is a fatal reason.
 """
 
 from __future__ import annotations
@@ -109,7 +111,8 @@ class Master(LivingActor):
     def _open(self) -> None:
         settings = self._settings
         if not self._first or ray.get_runtime_context().was_current_actor_reconstructed:
-            # A volume that is not there looks like a first start: an empty journal in its place would be served.
+            # A volume that is not there looks like a first start: an empty journal in its
+            # place would be served.
             (settings.data_dir / JOURNAL_FILE).stat()
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         # The key of tokens is made, or refused where others could read it, before anything is served.
@@ -130,7 +133,8 @@ class Master(LivingActor):
         self._woken = engine.state.seq
 
     def loops(self) -> Sequence[Work]:
-        """Commit what arrives, keep HEAD, snapshots and segments, and open a journal whole that is open for reading only."""
+        """Commit what arrives, keep HEAD, snapshots and segments, and open a journal whole that
+        is open for reading only."""
         works = (
             self._commit_loop, self._head_loop, self._snapshot_loop, self._seal_loop, self._reopen_loop,
         )  # fmt: skip
@@ -358,7 +362,8 @@ class Master(LivingActor):
 
 
 def _board_of(data_dir: Path) -> BoardWriter | None:
-    """Return what replicas see changes by; without it, on a disk that cannot be written, each read asks the master."""
+    """Return what replicas see changes by; without it, on a disk that cannot be written,
+    each read asks the master."""
     try:
         return BoardWriter(data_dir)
     except OSError as error:

@@ -125,10 +125,11 @@ class Engine:
         return folded
 
     def execute(self, orders: Sequence[Order], facts_max: int | None = None) -> list[Receipt | Rejected]:
-        """Carry out orders in one commit; see the steps above. Raises JournalFailed, which must end the process.
+        """Carry out orders in one commit; see the steps above. Raises JournalFailed,
+        which must end the process.
 
-        With `facts_max` no further order is begun once so many facts are made: there are answers for those that were
-        carried out, at least for the first. What one order makes is bounded by decide.
+        With `facts_max` no further order is begun once so many facts are made: there are answers for those
+        that were carried out, at least for the first. What one order makes is bounded by decide.
         """
         facts: list[Fact] = []
         now = self.clock.wall()
@@ -136,7 +137,8 @@ class Engine:
         answers: list[Receipt | Rejected] = []
         for order in orders:
             answers.append(self._decide_and_fold(order, now, facts, room))
-            # Checked after an order, so the first one is always carried out and a caller that resends the rest gets on.
+            # Checked after an order, so the first one is always carried out and a caller that resends
+            # the rest gets on.
             if facts_max is not None and len(facts) >= facts_max:
                 break
         self._keep_refusals(now, facts, room)
@@ -144,10 +146,11 @@ class Engine:
             try:
                 self.journal.append(facts)
             except Exception as error:
-                # Memory is ahead of the disk now. To undo the fold would take an inverse of every kind of fact; to end the
-                # process takes none, and the next one folds what is durable.
+                # Memory is ahead of the disk now. To undo the fold would take an inverse of every kind of
+                # fact; to end the process takes none, and the next one folds what is durable.
                 raise JournalFailed(f"append of {len(facts)} facts failed: {error}") from error
-            # Before the answers: whoever has a receipt must find no replica that still serves the task of before.
+            # Before the answers: whoever has a receipt must find no replica that still serves
+            # the task of before.
             self._announce()
             self._remember(facts)
         return answers
@@ -186,7 +189,8 @@ class Engine:
             self._note(refusal_of_order(order, refused), now)
         if isinstance(decided, Rejected):
             return decided
-        # Asked only here: an order that makes no facts needs no space, and is answered on a full disk as well.
+        # Asked only here: an order that makes no facts needs no space, and is answered on a
+        # full disk as well.
         if decided.events and (refusal := room(vital=order.body.vital)) is not None:
             # Who was heard of was heard of all the same: a full disk loses no worker.
             self._note_signs([sign for sign in decided.signs if isinstance(sign, Heard)], now)
@@ -251,7 +255,8 @@ class Engine:
         )
 
     def events(self, after: int, limit: int, by: Principal) -> Batch | Rejected:
-        """Return what somebody sees of up to `limit` facts after a cursor, which moves past what they do not see."""
+        """Return what somebody sees of up to `limit` facts after a cursor, which moves past
+        what they do not see."""
         present = as_of(self.state, by, self.clock.wall())
         if isinstance(present, Rejected):
             return present
@@ -286,7 +291,8 @@ class Engine:
         self.snapshot_kept(self.state.seq)
 
     def end(self) -> None:
-        """Record what is only counted so far, where there is room; the last thing before the journal is closed."""
+        """Record what is only counted so far, where there is room; the last thing
+        before the journal is closed."""
         self.refusals.end()
         while self.refusals.due(self.clock.wall()) and self._room(vital=False) is None:
             self.execute([])

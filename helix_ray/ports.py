@@ -49,10 +49,12 @@ class ControlPlane(Protocol):
         ...
 
     async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
-        """Return what somebody sees of the facts after a cursor (core/feeds.py), waiting up to `wait_s` for news.
+        """Return what somebody sees of the facts after a cursor (core/feeds.py), waiting
+        up to `wait_s` for news.
 
-        The cursor moves past what they do not see, so that a batch may be empty and its cursor a later one. Raises
-        Refused (UNAUTHORIZED) when they are gone, and where the control plane does not answer (SERVICE_UNAVAILABLE).
+        The cursor moves past what they do not see, so that a batch may be empty and its cursor
+        a later one. Raises Refused (UNAUTHORIZED) when they are gone, and where the control
+        plane does not answer (SERVICE_UNAVAILABLE).
         """
         ...
 
@@ -92,7 +94,8 @@ class Journal(Protocol):
         ...
 
     def erase(self, fact: Fact) -> None:
-        """Make a FactsErased durable and take what the facts that it names said away; all proofs stay as they are."""
+        """Make a FactsErased durable and take what the facts that it names said away; all
+        proofs stay as they are."""
         ...
 
     def root(self, size: int | None = None) -> bytes:

@@ -1,15 +1,17 @@
-"""Rate limits that are exact with any number of API replicas: a sliding window, a quota server and its clients.
+"""Rate limits that are exact with any number of API replicas: a sliding window, a
+quota server and its clients.
 
     request -> QuotaClient (one a replica) --Ask--> QuotaServer (one a cluster) -> SlidingWindow (one a key)
                                         <-TokenLease--
 
-A quota client spends units that the quota server has granted it in token leases, so most requests need no call. The quota
-server counts the units when it grants them, as if each were spent at the last possible moment. So a lease that is lost with
-its client, or arrives late, can only make the limit stricter. The promise, for every key: never
-more than `limit` admissions in any half-open interval of `window_s`. Rounding costs less than 0.1 % of the limit
-and the lifetime of a lease costs less than `ttl_s / window_s`.
+A quota client spends units that the quota server has granted it in token leases, so most requests need no
+call. The quota server counts the units when it grants them, as if each were spent at the last possible
+moment. So a lease that is lost with its client, or arrives late, can only make the limit stricter. The
+promise, for every key: never more than `limit` admissions in any half-open interval of `window_s`. Rounding
+costs less than 0.1 % of the limit and the lifetime of a lease costs less than `ttl_s / window_s`.
 
-Two clocks, both arguments: the quota server's is in epoch seconds (its rows outlive it), a quota client's is monotonic.
+Two clocks, both arguments: the quota server's is in epoch seconds (its rows outlive it),
+a quota client's is monotonic.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from typing import NamedTuple
 RUNS_PER_WINDOW_MAX = 1_000
 LEASE_FRACTION = 0.01
 LEASE_UNITS_MAX = 1_000
-# Below this share of the limit a lease covers only the waiting requests, so that no replica hoards the last units.
+# Below this share of the limit a lease covers only the waiting requests, so that no replica
+# hoards the last units.
 SCARCE_FRACTION = 0.05
 DENIAL_S_MAX = 1.0
 KEYS_PER_POLICY_MAX = 250_000
@@ -72,7 +75,8 @@ class Allowance(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A quota client asks for units of one key; `waiting` requests need one each, `wanted` would avoid asking again soon."""
+    """A quota client asks for units of one key; `waiting` requests need one each, `wanted`
+    would avoid asking again soon."""
 
     name: str
     waiting: int
@@ -100,7 +104,8 @@ class UnspentUnits(NamedTuple):
 
 
 class UsageRow(NamedTuple):
-    """A durable run of used units: the whole count at (key, stamp), replacing any earlier row; 0 deletes it."""
+    """A durable run of used units: the whole count at (key, stamp), replacing any
+    earlier row; 0 deletes it."""
 
     key: str
     stamp: float
@@ -115,8 +120,9 @@ def name_of(policy: str, key: str) -> str:
 class SlidingWindow:
     """At most `limit` units in any half-open interval of `window_s` seconds.
 
-    Used units are kept as runs (stamp, count). A stamp is rounded up to a thousandth of the window and never goes
-    down, so a unit is held a little too long, never too short, and there are at most about a thousand runs.
+    Used units are kept as runs (stamp, count). A stamp is rounded up to a thousandth of the window
+    and never goes down, so a unit is held a little too long, never too short, and there are at
+    most about a thousand runs.
     """
 
     __slots__ = ("_counts", "_stamps", "limit", "used", "window_s")
@@ -137,7 +143,8 @@ class SlidingWindow:
         return self.grant(n, now, 0.0)[0]
 
     def grant(self, n: int, now: float, ttl_s: float) -> tuple[int, UsageRow]:
-        """Lend up to n units to be spent within ttl_s: they count from now until a window after now + ttl_s."""
+        """Lend up to n units to be spent within ttl_s: they count from now until a
+        window after now + ttl_s."""
         granted = max(min(n, self.remaining(now)), 0)
         if not granted:
             return 0, UsageRow("", now, 0)
@@ -192,8 +199,8 @@ class SlidingWindow:
 class QuotaServer:
     """Counts every key of every policy and grants token leases; the only place that knows the true count.
 
-    The shell round it makes `changes()` durable before a lease is answered, gives them to `restore` after a restart,
-    and may delete rows stamped before `rows_end_before(now)`. Give-backs need no such care.
+    The shell round it makes `changes()` durable before a lease is answered, gives them to `restore` after a
+    restart, and may delete rows stamped before `rows_end_before(now)`. Give-backs need no such care.
     """
 
     def __init__(self, policies: Iterable[RateLimitPolicy]) -> None:
@@ -204,7 +211,8 @@ class QuotaServer:
         self._changes: dict[tuple[str, float], int] = {}
 
     def grant(self, ask: Ask, now: float) -> TokenLease:
-        """Grant what is free, in leases of a size that suits the limit; raise KeyError for an unknown policy."""
+        """Grant what is free, in leases of a size that suits the limit; raise
+        KeyError for an unknown policy."""
         policy = self._policies[ask.name.partition("/")[0]]
         window = self._window(ask.name, policy, now)
         if window is None:
@@ -233,8 +241,8 @@ class QuotaServer:
     def restore(self, rows: Iterable[UsageRow], now: float) -> None:
         """Take up the counts of an earlier life; rows of policies that are gone are left out.
 
-        A stamp later than any that could be made now comes from a clock that was set back: it is brought down to the
-        latest possible one, which still counts it for a whole window.
+        A stamp later than any that could be made now comes from a clock that was set back: it is brought down
+        to the latest possible one, which still counts it for a whole window.
         """
         for key, stamp, units in sorted(rows, key=lambda row: row[1]):
             policy = self._policies.get(key.partition("/")[0])
@@ -254,7 +262,8 @@ class QuotaServer:
         return sum(map(len, self._windows.values()))
 
     def _window(self, name: str, policy: RateLimitPolicy, now: float) -> SlidingWindow | None:
-        """Find or make a key's window, and drop idle ones; None where the policy has as many keys as it may."""
+        """Find or make a key's window, and drop idle ones; None where the policy has as
+        many keys as it may."""
         windows = self._windows[policy.name]
         window = windows.get(name)
         if window is None:
@@ -275,7 +284,8 @@ class QuotaServer:
 
 
 def lease_units(limit: int, remaining: int, ask: Ask) -> int:
-    """Return how many units to grant: 1 % of the limit at most, and only what waits once less than 5 % is left."""
+    """Return how many units to grant: 1 % of the limit at most, and only what waits once less
+    than 5 % is left."""
     waiting = min(ask.waiting, LEASE_UNITS_MAX)
     if remaining < limit * SCARCE_FRACTION:
         return waiting
@@ -301,8 +311,9 @@ class _Holding:
 class QuotaClient:
     """Spends granted units on behalf of one replica, and says when it must ask for more.
 
-    A lease ends `ttl_s` after the moment *before* asking, by this side's clock, so it never outlives the time for
-    which the quota server counts it. The lease wanted doubles while leases are used up and is 1 for a key that was idle.
+    A lease ends `ttl_s` after the moment *before* asking, by this side's clock, so it never outlives the
+    time for which the quota server counts it. The lease wanted doubles while leases are used up and is 1 for
+    a key that was idle.
     """
 
     policies: Mapping[str, RateLimitPolicy]
@@ -323,7 +334,8 @@ class QuotaClient:
         return None
 
     def peek(self, policy: str, name: str, now: float) -> Allowance:
-        """What the headers of a request that is not counted should say; a key unknown here has its whole limit."""
+        """What the headers of a request that is not counted should say; a key unknown
+        here has its whole limit."""
         held = self._held.get(name)
         if held is not None:
             return self._allowance(True, policy, held, now)
@@ -331,7 +343,8 @@ class QuotaClient:
         return Allowance(True, limit, limit, 0, 0, int(window_s))
 
     def ask(self, name: str, waiting: int, now: float) -> Ask:
-        """Say what to ask the quota server for. The moment before each asking is what `receive` needs as asked_at."""
+        """Say what to ask the quota server for. The moment before each asking is
+        what `receive` needs as asked_at."""
         held = self._held.get(name)
         busy = held is not None and not held.left and now < held.expires_at
         appetite = min(held.appetite * 2, LEASE_UNITS_MAX) if held is not None and busy else 1

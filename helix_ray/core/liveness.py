@@ -89,7 +89,8 @@ class Liveness:
             self.forget(sign.worker_id)
 
     def heard(self, worker_id: str, pulse: Pulse) -> None:
-        """Note a sign of life; one that is older than the last known, or that was overtaken by it, changes nothing."""
+        """Note a sign of life; one that is older than the last known, or that was
+        overtaken by it, changes nothing."""
         known = self.pulses.get(worker_id)
         if known is not None and (pulse.mono < known.mono or _overtaken(pulse.number, known.number)):
             return

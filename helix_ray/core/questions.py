@@ -14,7 +14,8 @@ class QuestionKind(Verb):
 
     __slots__ = ()
 
-    # Whether its answer may take long: it travels alone to the master, so that nobody's short one waits for it.
+    # Whether its answer may take long: it travels alone to the master, so that nobody's short
+    # one waits for it.
     travels_alone: ClassVar[bool] = False
     # Whether its answer takes some ten microseconds: a few of them need no turn of their own.
     short: ClassVar[bool] = False
@@ -53,7 +54,8 @@ class ListTasks(QuestionKind):
     until: float | None = None
     limit: int = 50
     offset: int = 0
-    # Of those in memory, the ones that were submitted by facts from the first to the second of these; for the history.
+    # Of those in memory, the ones that were submitted by facts from the first to the second of
+    # these; for the history.
     seqs: tuple[int, int] | None = None
 
 
@@ -265,8 +267,8 @@ class Counts(QuestionKind):
 class Outdated(QuestionKind):
     """What a history that has followed up to `after` says wrong; for the system only.
 
-    With `task_ids`: which of these were deleted since. Without: which ended tasks were deleted or queued again, the
-    first time by the fact `until`.
+    With `task_ids`: which of these were deleted since. Without: which ended tasks were deleted or queued
+    again, the first time by the fact `until`.
     """
 
     allowed = SYSTEM_ONLY

@@ -6,16 +6,16 @@
     forbidden     what no role of the asker allows                           routes; the engine
     late_report   an external worker's report on an attempt that is over     the engine
 
-Left out is what happens to everybody all the time: no token at all, and one that has expired. So are malformed requests,
-and those over a rate limit: figures of the server count them.
+Left out is what happens to everybody all the time: no token at all, and one that has expired. So are
+malformed requests, and those over a rate limit: figures of the server count them.
 
-The first refusal of a source (kind, author, client address) is a fact in the commit that refuses it. Those that follow
-within WINDOW_S are counted, and the count becomes one more fact when that time is over. So a crash loses counts, and
-never a source. The facts' counts add up to the number of refusals.
+The first refusal of a source (kind, author, client address) is a fact in the commit that refuses it. Those
+that follow within WINDOW_S are counted, and the count becomes one more fact when that time is over. So a
+crash loses counts, and never a source. The facts' counts add up to the number of refusals.
 
-A flood from many sources must not fill the disk either. New sources of a kind draw on a budget: SOURCES_BURST_MAX at once,
-and SOURCES_PER_MINUTE from then on. What comes when it is used up counts for the source OTHERS. Each kind has a budget of
-its own, so that failed logins hide no late report.
+A flood from many sources must not fill the disk either. New sources of a kind draw on a budget:
+SOURCES_BURST_MAX at once, and SOURCES_PER_MINUTE from then on. What comes when it is used up counts for the
+source OTHERS. Each kind has a budget of its own, so that failed logins hide no late report.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def refusal_of(
     subject: str = "",
     conflict: RefusalKind | None = None,
 ) -> Refusal | None:
-    """Return a refusal as it is noted; None for one that is not kept. `subject` is the verb where there is none."""
+    """Return a refusal as it is noted; None for one that is not kept. `subject` is the
+    verb where there is none."""
     kind = kind_of(rejected, conflict)
     if kind is None:
         return None
@@ -96,8 +97,8 @@ def refusal_of_order(order: Order, rejected: Rejected) -> Refusal | None:
 def refusal_of_question(verb: str, by: Principal, rejected: Rejected) -> Refusal | None:
     """Return the refusal of a question as it is noted; None for one that is not kept.
 
-    Questions have no envelope: of where they come from only the session or token is known here. The system's own are
-    about others: that there is no such session is an answer to it.
+    Questions have no envelope: of where they come from only the session or token is known here. The system's
+    own are about others: that there is no such session is an answer to it.
     """
     if "system" in by.roles:
         return None
@@ -196,7 +197,8 @@ class Tally:
         return oldest is not None and oldest.since <= now - self._window_s
 
     def take(self, now: float) -> list[Row]:
-        """Return the facts that are due: all that are the first of their source, and some counts whose time is over."""
+        """Return the facts that are due: all that are the first of their source, and some
+        counts whose time is over."""
         rows, self._firsts = self._firsts, []
         end = now - self._window_s
         while self._sources and len(rows) < ROWS_PER_COMMIT_MAX:

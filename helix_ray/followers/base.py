@@ -29,7 +29,8 @@ class News:
 class Follower(Protocol):
     """Reacts to news with orders, which may be refused as stale.
 
-    A follower that is `busy` has more to do than fits in one call: it is called again at once, with news or without.
+    A follower that is `busy` has more to do than fits in one call: it is called again at
+    once, with news or without.
     """
 
     busy: bool

@@ -1,4 +1,5 @@
-"""Carries endings on to the tasks that wait, and losses to a worker's tasks, where one order could not tell them all."""
+"""Carries endings on to the tasks that wait, and losses to a worker's tasks, where one order
+could not tell them all."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from helix_ray.followers.base import News
 
 
 class Cascade:
-    """Continues until every ending is propagated: each order is a commit of its own, with others in between."""
+    """Continues until every ending is propagated: each order is a commit of its
+    own, with others in between."""
 
     busy = False
 

@@ -10,7 +10,8 @@ JUDGE_EVERY_S = 0.5
 
 
 class LeaseKeeper:
-    """Finds workers without a heartbeat for a whole lease; a node worker's lease is shorter than an external one's."""
+    """Finds workers without a heartbeat for a whole lease; a node worker's lease is
+    shorter than an external one's."""
 
     busy = False
 
@@ -19,7 +20,8 @@ class LeaseKeeper:
         self._next = 0.0
 
     def react(self, news: News) -> list[OrderBody]:
-        """Return a LoseWorker for every silent worker, twice a second; more often while they have too many tasks for one order."""
+        """Return a LoseWorker for every silent worker, twice a second; more often while they have too
+        many tasks for one order."""
         if news.mono < self._next:
             return []
         self._next = news.mono + JUDGE_EVERY_S

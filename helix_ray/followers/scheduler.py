@@ -1,7 +1,7 @@
 """Gives pending tasks to node workers: facts in, StartAttempts out.
 
-It keeps a fleet beside the state (core/placement/tracked.py). A plan is only a proposal: what decide refuses as stale is put
-right in the fleet at the next look.
+It keeps a fleet beside the state (core/placement/tracked.py). A plan is only a proposal: what decide refuses
+as stale is put right in the fleet at the next look.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.state import EXTERNAL, LEVELS, SHARDED, TaskClass
 from helix_ray.followers.base import News
 
-# Tasks of one plan, which is one turn of the master's loop: planned and committed in about 15 ms, and twice that with
-# cold queues.
+# Tasks of one plan, which is one turn of the master's loop: planned and committed in about 15 ms, and twice
+# that with cold queues.
 ASSIGN_TASKS_MAX = 500
 # Nodes of one reaction that nothing is known of yet, as after a start: some fifteen milliseconds' worth.
 NEW_NODES_MAX = 2500
@@ -51,7 +51,8 @@ class Scheduler:
         fleet = self._tracked.refreshed(news.state, news.liveness, news.now, NEW_NODES_MAX)
         self.busy = not self._tracked.whole
         if self.busy:
-            # With only some of the nodes, tasks would be preempted and nodes reserved although there is capacity elsewhere.
+            # With only some of the nodes, tasks would be preempted and nodes reserved although
+            # there is capacity elsewhere.
             return []
         plan = place(fleet, ready, self._rules(news, fleet), news.now, ASSIGN_TASKS_MAX)
         news.liveness.waits.note(plan.blocked, news.now)

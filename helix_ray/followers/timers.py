@@ -1,4 +1,5 @@
-"""Does what time asks for: delayed tasks come back, deadlines and timeouts pass, workers lost long ago are forgotten."""
+"""Does what time asks for: delayed tasks come back, deadlines and timeouts pass, workers
+lost long ago are forgotten."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ class Timekeeper:
 
 
 def _external_timeouts(state: State, now: float) -> tuple[str, ...]:
-    """Return attempts that outlived their timeout at external workers; nodes enforce theirs where they run."""
+    """Return attempts that outlived their timeout at external workers; nodes
+    enforce theirs where they run."""
     overdue = []
     for worker in state.workers.values():
         if worker.kind == "external":

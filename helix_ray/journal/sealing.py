@@ -210,7 +210,8 @@ def check_files(con: sqlite3.Connection, folder: Path) -> None:
 
 
 def tidy(con: sqlite3.Connection, folder: Path, erased: Sequence[int] = ()) -> None:
-    """Remove files whose facts the journal has in another, or that have what was erased; what it does not know else stays."""
+    """Remove files whose facts the journal has in another, or that have what was erased; what it
+    does not know else stays."""
     current = {(sealed.first, sealed.last): sealed.file for sealed in listed(con)}
     for path in folder.glob("*.facts"):
         first, _, last = path.name[:25].partition("-")

@@ -202,7 +202,8 @@ class SqliteJournal:
     def adopt(self, sealed: sealing.Sealed) -> bool:
         """Read these facts from their segment from here on; say whether it is so.
 
-        It is not where some of them were erased while the segment was written: it goes, and another must be written.
+        It is not where some of them were erased while the segment was written: it goes,
+        and another must be written.
         """
         folder = self._tree.folder
         if not (folder / sealed.file).exists() or sealing.has_erased(self._connection(), folder, sealed):

@@ -1,8 +1,8 @@
 """Tasks that have left the master's memory: the history knows them, and no caller can tell the difference.
 
-What memory does not know (NOT_FOUND, `retired`, `unknown`) is asked of the history before anybody concludes from it. An order
-about such a task is given again with the history's record of it, and decided by the same code as any other
-(helix_ray/core/decide).
+What memory does not know (NOT_FOUND, `retired`, `unknown`) is asked of the history before anybody concludes
+from it. An order about such a task is given again with the history's record of it, and decided by the same
+code as any other (helix_ray/core/decide).
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Retired:
         return refusal if found is UNKNOWN else as_answer(found)
 
     async def carried_out(self, order: Order, execute: Execute) -> Receipt | Rejected:
-        """Carry an order out; where it needs tasks that have left memory, with what the history knows of them."""
+        """Carry an order out; where it needs tasks that have left memory, with what
+        the history knows of them."""
         answer = await execute(order)
         for _ in range(RECALLS_MAX):
             needed = _needed(order, answer)

@@ -1,10 +1,11 @@
 """Orders into facts: `decide(state, order, now, policy)`, pure. One function an order, one table.
 
-Steps: the author must be there and be allowed (core/authority.py); a key that was seen gets its first receipt again;
-the order's own function decides; a keyed order leaves its receipt beside its facts. Nothing here changes the state.
+Steps: the author must be there and be allowed (core/authority.py); a key that was seen gets its first
+receipt again; the order's own function decides; a keyed order leaves its receipt beside its facts.
+Nothing here changes the state.
 
-A key of our own plane comes before the author: it is sent again when the master's answer was lost, and the order
-that was carried out may have been the author's own logout.
+A key of our own plane comes before the author: it is sent again when the master's answer was lost, and the
+order that was carried out may have been the author's own logout.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def decide(state: State, order: Order, now: float, policy: Policy) -> Decision |
 
 
 def _behind(state: State, recalled: Recalled) -> NotInMemory | None:
-    """Return what has to be recalled anew: more has left memory since, or was deleted, than can be told apart."""
+    """Return what has to be recalled anew: more has left memory since, or was deleted,
+    than can be told apart."""
     if recalled.through >= max(state.retired_through, state.rewritten_dropped):
         return None
     message = "The task was changed at the same time: try again"

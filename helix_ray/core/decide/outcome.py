@@ -18,8 +18,8 @@ from helix_ray.core.state import State, Task
 class Decision:
     """Facts to append, and what the receipt says.
 
-    `author` is whose the facts are where the order comes from somebody else: a login is its user's, though a replica of the
-    API gives the order. None: whoever gave it.
+    `author` is whose the facts are where the order comes from somebody else: a login is its user's, though a
+    replica of the API gives the order. None: whoever gave it.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -43,7 +43,8 @@ class Context:
     policy: Policy
 
     def task(self, task_id: str) -> Task | None:
-        """Return a task of memory, or one that the history knows and that the order brings; None: there is none."""
+        """Return a task of memory, or one that the history knows and that the order
+        brings; None: there is none."""
         task = self.state.tasks.get(task_id)
         recalled = self.order.recalled
         # What is noted as rewritten and not in memory was deleted.

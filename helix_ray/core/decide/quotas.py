@@ -1,4 +1,5 @@
-"""Orders about quotas; and what a quota, or a full queue, refuses at once: at submit, and where a task is moved or queued again."""
+"""Orders about quotas; and what a quota, or a full queue, refuses at once: at submit, and where a task
+is moved or queued again."""
 
 from __future__ import annotations
 

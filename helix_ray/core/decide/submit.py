@@ -24,14 +24,15 @@ from helix_ray.core.weight import BYTES_PER_TASK, links_of, tasks_and_bytes_of, 
 
 
 def task_ids(seed: str, count: int) -> list[str]:
-    """Return the ids of a submit's tasks: they follow from its seed, so a resent order makes the same ones."""
+    """Return the ids of a submit's tasks: they follow from its seed, so a resent
+    order makes the same ones."""
     return [f"task-{seed}"] if count == 1 else [f"task-{seed}-{i}" for i in range(count)]
 
 
 def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
-    """Take specs in. The receipt's data: `seed`, `created_at`, `waiting` (indexes that wait for dependencies) and
-    `rejected` (index -> code, message, details); ids follow from task_ids and the seed of the order that was
-    carried out, which is another one than the asker's where a key gets its first receipt again."""
+    """Take specs in. The receipt's data: `seed`, `created_at`, `waiting` (indexes that wait for dependencies)
+    and `rejected` (index -> code, message, details); ids follow from task_ids and the seed of the order that
+    was carried out, which is another one than the asker's where a key gets its first receipt again."""
     specs = body.specs
     if not specs:
         return invalid("The request contains no tasks", field="tasks")

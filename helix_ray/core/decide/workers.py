@@ -76,7 +76,8 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
 def _not_its_name(
     body: RegisterWorker, worker_id: str, known: Worker | None, ctx: Context
 ) -> Rejected | None:
-    """Refuse an external worker's names: what is no word, a node's id, and the id of somebody else's worker."""
+    """Refuse an external worker's names: what is no word, a node's id, and the
+    id of somebody else's worker."""
     for field, text, chars_max in (
         ("hostname", body.hostname, HOSTNAME_CHARS_MAX),
         ("worker_id", worker_id, WORKER_ID_CHARS_MAX),
@@ -104,10 +105,11 @@ def _is_left_behind(worker: Worker, ctx: Context) -> bool:
 
 
 def _room_for_one_more(ctx: Context) -> list[Event] | Rejected:
-    """Forget the longest lost worker of a user who has as many as are allowed; refuse where none of theirs is lost.
+    """Forget the longest lost worker of a user who has as many as are allowed; refuse where
+    none of theirs is lost.
 
-    A program that registers under another id at each start would otherwise fill the memory of the master, and every
-    listing and judgement of leases goes through all workers.
+    A program that registers under another id at each start would otherwise fill the memory of the master, and
+    every listing and judgement of leases goes through all workers.
     """
     limit = ctx.policy.workers_per_user_max
     if len(ctx.state.workers) < limit:
@@ -204,7 +206,8 @@ def can_do(worker: Worker, task_class: TaskClass) -> bool:
         return False
     if any(worker.labels.get(name) != value for name, value in task_class.labels):
         return False
-    # The reference's workers say `memory`, tasks say `memory_mb`; what a worker does not state is not checked.
+    # The reference's workers say `memory`, tasks say `memory_mb`; what a worker does not
+    # state is not checked.
     offers = {"memory_mb": worker.resources.get("memory"), **worker.resources}
     return all(
         offers.get(name) is None or float(offers[name]) >= amount for name, amount in task_class.demand
@@ -239,7 +242,8 @@ def remove(body: RemoveWorker, ctx: Context) -> Decision | Rejected:
         return not_found("Worker", body.worker_id)
     if worker.kind == "node" and not worker.lost and (worker.running or not worker.draining):
         return conflict(
-            "This node is running: drain it (POST /api/v1/workers/{id}/drain) and wait until it runs no tasks before removing it",
+            "This node is running: drain it (POST /api/v1/workers/{id}/drain) and wait until it runs "
+            "no tasks before removing it",
             id=worker.id,
             draining=worker.draining,
             running_total=len(worker.running),
@@ -249,7 +253,8 @@ def remove(body: RemoveWorker, ctx: Context) -> Decision | Rejected:
 
 
 def retire_workers(body: RetireWorkers, ctx: Context) -> Decision:
-    """Forget those that are still lost, and have been for long enough; one that comes back later registers anew."""
+    """Forget those that are still lost, and have been for long enough; one that
+    comes back later registers anew."""
     retired: list[Event] = []
     signs: list[Gone] = []
     for worker_id in dict.fromkeys(body.worker_ids):
