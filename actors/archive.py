@@ -29,6 +29,7 @@ from helix_ray.ports import ControlPlane
 if TYPE_CHECKING:
     from helix_ray.views.history import History
 
+EVERY_SEQ = (0, 1 << 62)
 NO_MASTER = SourceUnavailable("history", "the control plane does not respond")
 BEHIND = SourceUnavailable("history", "the history is being rebuilt")
 
@@ -98,7 +99,12 @@ class Archive:
         bounds = await self._bounds(until=live["seq"])
         if isinstance(bounds, SourceUnavailable):
             return bounds
-        return await self._page(question, by, live, sorted(bounds.outdated))
+        page = await self._page(question, by, live, sorted(bounds.outdated))
+        if self._history.restored_through <= live["seq"]:
+            return page
+        # A task has gone back to memory since memory was asked, and may be in neither answer.
+        again = await self._plane.query(replace(question, seqs=EVERY_SEQ), by)
+        return NO_MASTER if isinstance(again, Rejected) else await self.list(question, by, again)
 
     async def _page(
         self, question: ListTasks, by: Principal, live: dict[str, Any], without: Sequence[str]

@@ -66,13 +66,14 @@ class TaskOutlasted:
 @dataclass(slots=True)
 class TaskRequeued:
     """A task waits for a worker again. `cause`: retry, lost, returned, preempted or manual; `not_before` in epoch
-    seconds."""
+    seconds. `leases` (core/leases.py) are on record where a person asked for it: followers know of no task that has ended."""
 
     id: str
     attempt: int
     cause: str
     error: dict[str, Any] | None = None
     not_before: float = 0.0
+    leases: list[list[Any]] | None = None
 
 
 @dataclass(slots=True)

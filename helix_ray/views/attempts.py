@@ -139,7 +139,8 @@ def _requeued(open_: _Open, fact: ev.Fact, event: ev.TaskRequeued) -> None:
     entry = open_.tasks.get(event.id)
     if entry is None:
         # A person queued it again after its end.
-        entry = open_.tasks[event.id] = Attempt(event.attempt)
+        known = [Lease(*lease) for lease in event.leases or ()]
+        entry = open_.tasks[event.id] = Attempt(event.attempt, leases=known)
     if event.cause == "retry":
         entry.failures += 1
     elif event.cause == "lost":

@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 import orjson
 
-from helix_ray.core.events import Fact
+from helix_ray.core.events import Fact, TaskRestored
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.visibility import TaskScope
 from helix_ray.views import read
@@ -45,6 +45,12 @@ class History:
         self._ingested = self._resumed = self._folded = 0
         self._attempts = Attempts()
         self._resume()
+        self._restored = self._ingested
+
+    @property
+    def restored_through(self) -> int:
+        """After which seq no task has gone back to memory that the tables had."""
+        return self._restored
 
     @property
     def cursor(self) -> int:
@@ -91,6 +97,8 @@ class History:
             # The tables have facts up to here: only the entries in memory lack them.
             if fact.seq > self._ingested:
                 changes.note(fact, ending)
+                if isinstance(fact.event, TaskRestored):
+                    self._restored = fact.seq
         last = facts[-1].seq
         if last > self._ingested:
             self._write(changes, last)

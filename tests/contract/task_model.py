@@ -105,12 +105,11 @@ class Model:
             yield "ok", _moved(family, index, "cancelled")
 
     def _retry(self, family: Family, index: int, status: str) -> Steps:
-        waits = family.kind == "pair" and index == 1 and family.members[0] not in ("completed", GONE)
-        allowed = status in ("failed", "cancelled")
-        if not allowed or waits or self.retiring:
+        first = family.members[0] if family.kind == "pair" and index == 1 else "completed"
+        if status not in ("failed", "cancelled") or first in ("failed", "cancelled"):
             yield "conflict", family
-        if allowed and (not waits or self.retiring):
-            yield "ok", _moved(family, index, "pending")
+        else:
+            yield "ok", _moved(family, index, "pending" if first in ("completed", GONE) else "waiting")
 
     def _delete(self, family: Family, index: int, status: str) -> Steps:
         yield "ok", _moved(family, index, GONE)

@@ -8,7 +8,7 @@ has it. Time stands still, so that nothing else tells them apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -28,11 +28,13 @@ from helix_ray.core.orders import (
     RegisterWorker,
     ReportAttempts,
     RetireTasks,
+    RetryTask,
     StartAttempts,
     SubmitTasks,
     UpdateTask,
 )
 from helix_ray.plane.control import Plane
+from helix_ray.ports import Batch
 from helix_ray.testing import ManualClock, MemoryControlPlane, memory_plane
 from helix_ray.views.history import History
 from tests.http.actors_here import Links, Ways
@@ -148,6 +150,14 @@ def external(world: World) -> str:
     return task_id
 
 
+def external_again(world: World) -> str:
+    """It was retried while it was in memory, and cancelled: the worker's first leases are remembered."""
+    task_id = external(world)
+    world.plane.give(RetryTask(task_id))
+    world.plane.give(CancelTask(task_id))
+    return task_id
+
+
 def sharded(world: World) -> str:
     """One shard is completed, one has failed, one was cancelled with it."""
     task_id = world.submit(run=RUN, shards={"count": 3})
@@ -171,7 +181,7 @@ def dependant(world: World) -> str:
     return task_id
 
 
-STORIES = (completed, stored, failed, cancelled, external, sharded, all_shards, dependant)
+STORIES = (completed, stored, failed, cancelled, external, external_again, sharded, all_shards, dependant)
 
 
 def ids_of(world: World, task_id: str) -> list[tuple[str, str]]:
@@ -447,3 +457,40 @@ def test_a_history_made_anew_says_the_same(
         assert fresh.result(each, through) == world.history.result(each, through)
         assert fresh.records([each], through) == world.history.records([each], through)
     fresh.close()
+
+
+def test_what_the_history_leaves_out_comes_back_from_the_journal(world: World) -> None:
+    """A pickled call, a program's secrets: the retried task runs what was submitted, and nobody is shown more than before."""
+    handles = [
+        world.cluster.submit(sum, [1, 2]),
+        world.cluster.command(["true"], env={"TOKEN": "s3cret"}),
+    ]
+    state = world.plane.engine.state
+    runs = [state.tasks[handle.id].run for handle in handles]
+    views = []
+    for handle in handles:
+        world.report(handle.id, "failed", error=FAILED, retryable=False)
+        views.append(handle.view()["run"])
+    world.retire()
+    assert [handle.view()["run"] for handle in handles] == views
+    for handle in handles:
+        handle.retry()
+    assert [state.tasks[handle.id].run for handle in handles] == runs
+    assert [handle.view()["run"] for handle in handles] == views
+
+
+def test_what_was_erased_cannot_be_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The history has the task's end and the journal no longer what it ran: a conflict that says so."""
+    handle = world.cluster.submit(sum, [1, 2])
+    seq = world.plane.engine.state.tasks[handle.id].seq
+    world.report(handle.id, "failed", error=FAILED, retryable=False)
+    world.retire()
+    facts = world.plane.engine.facts
+
+    def without(after: int, limit: int) -> Batch:
+        batch = facts(after, limit)
+        return replace(batch, facts=tuple(fact for fact in batch.facts if fact.seq != seq))
+
+    monkeypatch.setattr(world.plane.engine, "facts", without)
+    with pytest.raises(Refused, match="not kept any more"):
+        handle.retry()

@@ -128,8 +128,8 @@ def by_people(state: State, now: float) -> st.SearchStrategy[OrderBody]:
     return st.one_of(
         updates(state, now),
         st.builds(o.CancelTask, ids),
-        st.builds(o.RetryTask, ids),
-        st.builds(o.DeleteTask, ids, st.sampled_from((None, "user-dev1"))),
+        st.builds(o.RetryTask, ids, st.booleans()),
+        st.builds(o.DeleteTask, ids),
         distributions(state),
         st.builds(
             o.SetQuota,

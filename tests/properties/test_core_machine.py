@@ -170,7 +170,7 @@ class CoreMachine(RuleBasedStateMachine):
         """The owner of a task that ended badly queues it again."""
         ended = [t for t in self.engine.state.tasks.values() if t.status in ("failed", "cancelled")]
         if ended:
-            self.give(o.RetryTask(data.draw(st.sampled_from(ended)).id), ADMIN)
+            self.give(o.RetryTask(data.draw(st.sampled_from(ended)).id, data.draw(st.booleans())), ADMIN)
 
     @precondition(lambda self: any("shards" in t.spec for t in self.engine.state.tasks.values()))
     @rule(data=st.data())

@@ -244,9 +244,11 @@ def _events(wanted: Iterable[Task], plan: _Plan, ctx: Context) -> list[Event]:
     deferred: list[Event] = []
     for task in wanted:
         for each in (task, *plan.shards[task.id]):
+            leases = [list(lease) for lease in each.leases] or None
             if each.id not in ctx.state.tasks:
                 requeued.append(_restored(each))
-            requeued.append(TaskRequeued(each.id, each.attempt, "manual"))
+                leases = None
+            requeued.append(TaskRequeued(each.id, each.attempt, "manual", leases=leases))
             if plan.waits[task.id]:
                 deferred.append(TaskDeferred(each.id, plan.waits[task.id]))
     return [*requeued, *deferred]

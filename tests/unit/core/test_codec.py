@@ -23,6 +23,7 @@ VALUES: dict[str, Any] = {
     "Any": {"success": True, "value": [1, None]},
     "list[str]": ["a", "b"],
     "list[int]": [1, 2],
+    "list[list[Any]] | None": [[1, "worker", "user", "lost"]],
     "list[list[Any]]": [[1, "worker", "user", "lost"]],
     "list[str] | None": ["a", "b"],
     "dict[str, Any]": {"name": [1, {"deep": None}]},
