@@ -29,10 +29,10 @@ SUSPICIOUS = re.compile(
 )
 # Names that sound like secrets and are none: ids, paths, limits, what is public, and what holds things that hide theirs.
 HARMLESS = {
-    "Manifest.hash", "Claim.hash", "Login.tokens", "Tokens.refresh_expires_at", "Request.idempotency_key",
+    "Manifest.hash", "Claim.hash", "Login.tokens", "SessionTokens.refresh_expires_at", "Request.idempotency_key",
     "Settings.tls_key", "Settings.admin_password_file", "Settings.token_ttl_s", "Settings.refresh_ttl_s",
     "Settings.api_token_ttl_s", "Settings.api_token_ttl_s_max", "Settings.api_tokens_per_user_max", "Principal.token",
-    "Policy.keys_max", "Row.key", "RevokeToken.token_id", "NoteTokenUse.token_id", "Order.key", "Origin.credential",
+    "RateLimitPolicy.keys_max", "UsageRow.key", "RevokeToken.token_id", "NoteTokenUse.token_id", "Order.key", "Origin.credential",
     "Author.credential", "Policy.api_tokens_per_user_max", "Policy.api_token_ttl_s_max", "Policy.refresh_replay_s",
     "State.tokens", "State.users_by_key", "State.tokens_of", "Claims.token_id", "Services.tokens", "Services.passwords",
 }  # fmt: skip
