@@ -21,11 +21,11 @@ from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig
 from starlette.types import ASGIApp
 
+from actors import logs
 from actors.gateway import RayControlPlane
 from actors.quota_server import QuotaServerLink
 from helix_ray.config import Settings
 from helix_ray.environment import read_settings
-from helix_ray.private import keep_private
 from helix_ray.security.keys import load_or_create_key
 from serve_app.public_port import serve_seams
 
@@ -54,7 +54,7 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     from serve_app.app import build_asgi
     from serve_app.edge.limiter import LeasingLimiter
 
-    keep_private()
+    logs.set_up()
     plane = RayControlPlane(process="api", cached=True)
     keys = load_or_create_key(settings.data_dir)
     limiter = LeasingLimiter(settings.rate_limits(), QuotaServerLink())

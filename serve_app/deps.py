@@ -73,9 +73,10 @@ def services_of(request: Request) -> Services:
 class Caller:
     """One signed-in request: who asks, and the verbs in their name."""
 
-    __slots__ = ("_key", "by", "request", "services")
+    __slots__ = ("_key", "_verb", "by", "request", "services")
 
-    def __init__(self, request: Request, services: Services, by: Principal) -> None:
+    def __init__(self, request: Request, services: Services, by: Principal, verb: str) -> None:
+        self._verb = verb
         self.request = request
         self.services = services
         self.by = by
@@ -104,6 +105,10 @@ class Caller:
         if isinstance(answer, Rejected):
             raise Refused(answer)
         return answer
+
+    async def renew(self) -> None:
+        """Look again who asks, after a wait; raise Refused where the session has ended or the role was lost meanwhile."""
+        self.by = (await caller_of(self.request, self.services, self._verb)).by
 
     @property
     def is_keyed(self) -> bool:
@@ -184,7 +189,7 @@ async def caller_of(request: Request, services: Services, verb: str | None) -> C
         refusal = forbidden("Insufficient permissions", roles=list(by.roles), action=verb)
         _note(request, services, verb or "", refusal, by)
         raise Refused(refusal)
-    return Caller(request, services, by)
+    return Caller(request, services, by, verb)
 
 
 async def ask_within(control: ControlPlane, question: Question, limit_s: float) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from helix_ray.wire.times import iso
 from helix_ray.wire.values import STRICT, Id, Word, adapter, strict
 
 RESOURCES_MAX = 64
-AMOUNT_MAX = 2**53
+# Amounts are floats: a larger integer could be rounded to one that is allowed.
+AMOUNT_MAX = 2**53 - 1
 
 Amount = Annotated[float, Field(ge=0, le=AMOUNT_MAX)]
 # `true` says that there is one, as the API reference has it for GPUs.

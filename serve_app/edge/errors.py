@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 INTERNAL = Rejected(ErrorCode.INTERNAL_ERROR, "Internal server error")
 
 
+class BrokenOff(Exception):
+    """Ends an answer half-way on purpose: what its connection's end says to the client is all there is to say."""
+
+
 class Answer:
     """The one `send` of a request: adds the edge's headers to whatever answer there is,
     and can refuse by itself."""

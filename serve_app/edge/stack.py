@@ -33,7 +33,7 @@ from serve_app.edge.body_limit import (
     CountedBody,
 )
 from serve_app.edge.client_address import ClientAddress
-from serve_app.edge.errors import Answer, as_denial
+from serve_app.edge.errors import Answer, BrokenOff, as_denial
 from serve_app.edge.open_streams import STREAMS_OPEN_MAX, OpenStreams
 from serve_app.edge.rate_limit import Admission, Asked, Limiter, RateLimits
 
@@ -129,7 +129,7 @@ class Edge:
             if not body.over:
                 with self._streams.hold(admission.stream):
                     await self._app(scope, body.receive, answer.send)
-        except ClientDisconnect:
+        except (ClientDisconnect, BrokenOff):
             return
         except Refused as refused:
             if answer.started:

@@ -132,6 +132,7 @@ async def _ended(task_id: str, caller: Caller, wait_s: float) -> dict[str, Any] 
     """Return the outcome of a task that ends within the wait, unless its result has to
     be fetched from its node."""
     done = (await caller.query(WaitTasks((task_id,)), wait_s))["done"]
+    await caller.renew()
     if not done or (isinstance(done[0]["result"], dict) and "stored" in done[0]["result"]):
         return None
     view: dict[str, Any] = done[0]

@@ -219,3 +219,12 @@ def test_a_worker_takes_only_what_it_can_do(api: Api, admin: httpx.Client) -> No
     fits = api.submit(admin, type="porting", resources={"memory_mb": 512, "gpu": 1}, priority="low")
     assert beat(admin, worker_id)["assigned_task"] == fits
     assert TASK["type"] == "planning"
+
+
+def test_an_amount_that_would_be_rounded_is_refused(api: Api) -> None:
+    """2^53 + 1 has no float of its own: it is refused, and not counted as 2^53."""
+    client = api.client()
+    for resources in ({"tokens": 2**53 + 1}, {"tokens": 2**53}):
+        body = {**HELLO, "resources": resources}
+        error_of(client.post("/workers/register", json=body), 400, "VALIDATION_ERROR")
+    register(client, resources={"tokens": 2**53 - 1})
