@@ -89,7 +89,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "arguments nested deep": (
         {"run": {"kind": "function", "function": "helix_ray.samples:add", "args": nested(101)}},
-        "run.args",
+        "run.args" + ".0" * 12 + "....",
     ),
     "a model with a path": ({"run": {"kind": "inference", "model": "../x", "inputs": 1}}, "run.model"),
     "no inputs": ({"run": {"kind": "inference", "model": "x"}}, "run.inputs"),

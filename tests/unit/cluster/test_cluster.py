@@ -315,7 +315,7 @@ def test_logs_are_read_to_their_end(cluster: Cluster) -> None:
 def test_a_payload_has_a_limit(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Arguments over the limit are refused here, with both sizes in the message."""
     monkeypatch.setattr(payload_module, "PAYLOAD_BYTES_MAX", 1000)
-    with pytest.raises(hx.PayloadTooLarge, match="at most 1000"):
+    with pytest.raises(hx.PayloadTooLarge, match="the limit is 1000"):
         cluster.submit(len, bytes(2000))
 
 

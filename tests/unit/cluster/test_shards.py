@@ -77,8 +77,8 @@ def test_a_sharded_command_gives_a_dict_for_each(cluster: Cluster) -> None:
     ("options", "message"),
     [
         ({"shards": 0}, "shards must be a whole number of at least 1, not 0"),
-        ({"shards": True}, "shards is a whole number"),
-        ({"shards": 1.5}, "shards is a whole number"),
+        ({"shards": True}, "shards must be a whole number of at least 1, not True"),
+        ({"shards": 1.5}, "shards must be a whole number of at least 1, not 1.5"),
         ({"gang": True}, "gang can only be used with shards"),
         ({"strategy": "best"}, "strategy must be one of round_robin, load_balanced"),
     ],
