@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import socket
 import ssl
 from collections.abc import Callable
@@ -87,6 +88,7 @@ class Acceptor:
                 self.close()
                 self._shut()
             elif error.errno in EXHAUSTED:
+                self._drop_handshakes(len(self._opening) // 2)
                 self._pause(EXHAUSTED_WAIT_S)
             else:
                 raise
@@ -95,14 +97,17 @@ class Acceptor:
         if self._shared and self._in_a_row >= IN_A_ROW_MAX:
             self._pause(LET_OTHERS_S)
         if len(self._opening) >= HANDSHAKES_MAX:
-            oldest = next(iter(self._opening))
-            del self._opening[oldest]
-            oldest.cancel()
+            self._drop_handshakes(1)
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._begin(client))
         self._opening[task] = None
         task.add_done_callback(lambda done: self._opening.pop(done, None))
+
+    def _drop_handshakes(self, count: int) -> None:
+        for oldest in list(itertools.islice(self._opening, count)):
+            del self._opening[oldest]
+            oldest.cancel()
 
     async def _begin(self, client: socket.socket) -> None:
         times = (

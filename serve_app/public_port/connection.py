@@ -247,6 +247,10 @@ class Connection(HttpToolsProtocol):
         else:
             self._close()
 
+    def cut(self) -> None:
+        """End at once, without waiting for the client to take what was written."""
+        self.transport.abort()
+
     def check(self, now: float) -> None:
         """End what has taken too long; `now` is the loop's time."""
         if self._ends_at is not None:

@@ -35,6 +35,10 @@ class Member(Protocol):
         """End at once: others need the place."""
         ...
 
+    def cut(self) -> None:
+        """Give the file handle back, whatever the client has not taken yet."""
+        ...
+
     def check(self, now: float) -> None:
         """End if it has taken too long; `now` is the loop's time."""
         ...
@@ -79,7 +83,7 @@ class Connections:
         self._by_address: dict[str, _Share] = {}
         self._address_of: dict[Member, str] = {}
         # Refused or closed ones that the kernel has not let go yet; they no longer count.
-        self._ending: set[Member] = set()
+        self._ending: Ordered = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -112,14 +116,21 @@ class Connections:
             self._all.move(member, waits)
 
     def ending(self, member: Member) -> None:
-        """Count a connection no more, and look after it until it is gone."""
+        """Count a connection no more, and look after it until it is gone; of too many the oldest is cut off.
+
+        Each still has a file handle: clients that never close would use them all up, and nobody could connect.
+        """
         self._forget(member)
-        self._ending.add(member)
+        self._ending[member] = None
+        if len(self._ending) > self.limits.connections_ending_max:
+            oldest = next(iter(self._ending))
+            del self._ending[oldest]
+            oldest.cut()
 
     def gone(self, member: Member) -> None:
         """Forget a connection."""
         self._forget(member)
-        self._ending.discard(member)
+        self._ending.pop(member, None)
 
     def _forget(self, member: Member) -> None:
         address = self._address_of.pop(member, None)

@@ -12,6 +12,8 @@ from helix_ray.config import Settings
 OPEN_FILES = 65_536
 # Beside connections: the journal's link, Ray's own sockets and files.
 OPEN_FILES_KEPT = 128
+# One in so many of the rest is for connections that end.
+ENDING_PART = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,15 @@ class ConnectionLimits:
     connection_idle_s_max: float = 75.0
     connections_max: int = 4_096
     connections_per_address_max: int = 1_024
+    # Connections that were told to end and whose clients have not closed them yet; they are not among those above.
+    connections_ending_max: int = 1_024
     # Addresses and CIDRs that stand for many clients: only the total counts for them.
     trusted_proxies: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> ConnectionLimits:
         """Return the limits that the settings name, within what this process may open."""
+        ending_max = _openable() // ENDING_PART
         return cls(
             header_bytes_max=settings.header_bytes_max,
             header_count_max=settings.header_count_max,
@@ -46,8 +51,9 @@ class ConnectionLimits:
             unread_bytes_max=max(settings.body_bytes_max, settings.batch_body_bytes_max),
             answer_stalled_s_max=settings.answer_stalled_s_max,
             connection_idle_s_max=settings.connection_idle_s_max,
-            connections_max=min(settings.connections_max, _openable()),
+            connections_max=min(settings.connections_max, _openable() - ending_max),
             connections_per_address_max=settings.connections_per_address_max,
+            connections_ending_max=min(settings.connections_max, ending_max),
             trusted_proxies=tuple(p.strip() for p in settings.trusted_proxies.split(",") if p.strip()),
         )
 

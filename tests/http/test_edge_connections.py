@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import select
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from serve_app.public_port import connection
 from serve_app.public_port.connection import PIPELINED_REQUESTS_MAX
 from serve_app.public_port.limits import ConnectionLimits
 from tests.http.edge_server import (
@@ -343,6 +345,21 @@ def test_a_thousand_slow_clients_do_not_delay_a_login() -> None:
         begun = time.monotonic()
         assert server.send(login).status == 200
         assert time.monotonic() - begun < 1
+
+
+def test_clients_that_do_not_close_use_no_file_handles_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those who were told to end so many are waited for, then the oldest is cut off: who comes next is served at once."""
+    monkeypatch.setattr(connection, "LINGER_S_MAX", 60.0)
+    limits = ConnectionLimits(connections_max=20, connections_per_address_max=20, connections_ending_max=5)
+    with serving(connection_limits=limits) as server, contextlib.ExitStack() as slow:
+        before = len(os.listdir("/proc/self/fd"))
+        clients = [slow.enter_context(connected(server, HALF)) for _ in range(100)]
+        # The client's own handles are of the same process.
+        most = before + len(clients) + limits.connections_max + limits.connections_ending_max
+        until(lambda: len(os.listdir("/proc/self/fd")) <= most)
+        assert server.send(GET).status == 200
+        for told in clients[75:79]:
+            refused(told, 503, "SERVICE_UNAVAILABLE")
 
 
 TASK = b'{"title": "t", "type": "planning"}'

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -250,6 +251,55 @@ def test_handshakes_that_are_not_finished_keep_nobody_out(
 
     asyncio.run(asyncio.wait_for(scene(), 20))
     listener.close()
+
+
+def test_without_file_handles_unfinished_handshakes_make_room(certificate: tuple[Path, Path]) -> None:
+    """With no handle left for whoever comes next, half of those who have not finished their handshake end at once."""
+    cert, key = certificate
+    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_side.load_cert_chain(cert, key)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=20)
+    place = listener.getsockname()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    async def scene() -> None:
+        def make() -> asyncio.Protocol:
+            return asyncio.StreamReaderProtocol(asyncio.StreamReader(), answer)
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await reader.readexactly(1))
+            writer.close()
+
+        accepting = acceptor.Acceptor(listener, make, server_side, shared=False, shut=lambda: None)
+        before = open_files()
+        silent = [socket.create_connection(place) for _ in range(10)]
+        while open_files() < before + 2 * len(silent):
+            await asyncio.sleep(0)
+        next_client = socket.create_connection(place)
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        trusting = ssl.create_default_context(cadata=certificate_text)
+        reader, writer = await asyncio.open_connection(
+            sock=next_client, ssl=trusting, server_hostname="127.0.0.1"
+        )
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
+        writer.close()
+        accepting.close()
+        for client in silent:
+            client.close()
+        await accepting.wait_closed()
+
+    certificate_text = cert.read_text()
+    try:
+        asyncio.run(asyncio.wait_for(scene(), acceptor.HANDSHAKE_S_MAX / 2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        listener.close()
 
 
 def test_the_port_is_kept_from_the_start_and_early_callers_wait(tmp_path: Path) -> None:
