@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN, Ask, Slice, UnspentUnits
+from helix_ray.core.limits import ANONYMOUS, AUTHENTICATED, LOGIN, Ask, TokenLease, UnspentUnits
 from serve_app.edge.client_address import ClientAddress, key_of
 from serve_app.edge.limiter import grant_here
 from tests.http.edge_server import (
@@ -239,7 +239,7 @@ class TestRateLimits:
         assert (statuses.count(200), statuses.count(429)) == (40, 120)
 
     def test_requests_that_cannot_be_counted_are_refused_not_let_through(self) -> None:
-        async def down(asks: Any, backs: Any) -> list[Slice]:
+        async def down(asks: Any, backs: Any) -> list[TokenLease]:
             raise ConnectionError("the quota server is gone")
 
         with serving(ask_quota_server=down, ask_s_max=0.05) as server:
