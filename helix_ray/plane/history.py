@@ -59,7 +59,8 @@ class Retired:
         if isinstance(reply, Rejected):
             if reply.code is not ErrorCode.NOT_FOUND or not isinstance(question, ABOUT_ONE_TASK):
                 return reply
-            return await self._found(question, by, reply)
+            found = await self._found(question, by, reply)
+            return found if found is not reply else await self._asked_again(question, by)
         if isinstance(question, ListTasks) and question.seqs is None and reply["retired"]:
             return as_answer(told(await self._calls.history("list", question, by, reply)))
         if isinstance(question, WaitTasks) and reply["unknown"]:
@@ -67,8 +68,23 @@ class Retired:
             if isinstance(older, SourceUnavailable):
                 # What is known stays known; the rest is neither done nor unknown.
                 return {**reply, "unknown": [], "unavailable": reply["unknown"], "why": older.rejected()}
-            return as_answer(older)
+            return await self._with_restored(by, as_answer(older))
         return reply
+
+    async def _asked_again(self, question: Question, by: Principal) -> Answer:
+        """Ask the master about what neither it nor the history knew: a task that was restored between their
+        answers was in neither, and is in memory."""
+        answer: Answer = await self._calls.master("query", question, by, 0.0)
+        return answer
+
+    async def _with_restored(self, by: Principal, reply: Answer) -> Answer:
+        if isinstance(reply, Rejected) or not reply["unknown"]:
+            return reply
+        again = await self._asked_again(WaitTasks(tuple(reply["unknown"])), by)
+        if isinstance(again, Rejected):
+            return again
+        opened = reply["open"] + again["open"]
+        return {**again, "done": [*reply["done"], *again["done"]], "open": opened}
 
     async def _found(
         self, question: GetTask | GetResult | ExplainTask | PlanTask, by: Principal, refusal: Rejected
