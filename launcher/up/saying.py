@@ -1,4 +1,4 @@
-"""What `helix up` says of itself: a line of its log, which may be a file on a full disk."""
+"""What `helix up` says: lines of its log, which may be a file on a full disk, and the few that its caller reads."""
 
 from __future__ import annotations
 
@@ -10,3 +10,9 @@ def say(line: str) -> None:
     """Write a line to stderr; one that cannot be written ends nothing."""
     with contextlib.suppress(OSError):
         print(f"helix up: {line}", file=sys.stderr, flush=True)
+
+
+def tell(line: str) -> None:
+    """Write a line to the process's own standard output, wherever sys.stdout leads; nobody may be left to read it."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.__stdout__, flush=True)

@@ -29,7 +29,7 @@ from launcher.up import deploying, environment, password
 from launcher.up.beside import Beside
 from launcher.up.keeper import STOP_SIGNAL
 from launcher.up.nodes import plan
-from launcher.up.saying import say
+from launcher.up.saying import say, tell
 from launcher.up.stopped_below import StoppedBelow
 
 FAILURE_FILE = "up-failure.log"
@@ -74,7 +74,9 @@ def main() -> int:
     try:
         if arguments.sweep:
             return _sweep(arguments.app)
-        return _run(settings, arguments.app, arguments.temp_dir)
+        # Ray prints what it has to say of its processes; with --detach nobody reads standard output any more.
+        with contextlib.redirect_stdout(sys.stderr):
+            return _run(settings, arguments.app, arguments.temp_dir)
     except Stop:
         return 0
     except Failed as failure:
@@ -228,14 +230,14 @@ def _start(
             password = boot.start(settings, all_nodes=all_nodes, say=say, nodes_come=nodes_come)
         look = _fatal_ends()(boot.Watch(settings).look)
         if password is not None:
-            print(f"administrator: admin, password: {password} (shown only once)", flush=True)
+            tell(f"administrator: admin, password: {password} (shown only once)")
     api.result(SAY_EVERY_S, partial(say, "waiting for Serve to start the API's replica"))
     _wait_until_ready(settings)
     url = f"{'https' if settings.tls_cert else 'http'}://{_bracketed(settings.host)}:{settings.port}"
     state = home.DATA_DIR.read(settings.data_dir)
     if state is not None:
         home.DATA_DIR.write(settings.data_dir, dataclasses.replace(state, url=url, ray_address=ray_address))
-    print(f"ready {url}", flush=True)
+    tell(f"ready {url}")
     return look
 
 

@@ -1,8 +1,12 @@
-"""What a running session watches: a look that hangs hides no end of the cluster, and one that raises ends the session."""
+"""What a running session watches and says: a look that hangs hides no end of the cluster, one that raises ends it, and
+standard output has answers only."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +48,16 @@ def test_looks_follow_each_other_until_one_raises() -> None:
     with pytest.raises(ValueError, match="gone for good"):
         session._watch(look, lambda: True)
     assert len(looks) == 3
+
+
+def test_standard_output_has_answers_only(tmp_path: Path) -> None:
+    """What Ray prints is in the log: who reads standard output for `ready` may be gone, and reads nothing else."""
+    speak = (
+        "import sys\nfrom launcher.up import session\nfrom launcher.up.saying import tell\n"
+        "session._run = lambda *_: (print('a worker died'), tell('ready http://x')) and 0\n"
+        "sys.exit(session.main())\n"
+    )
+    command = [sys.executable, "-c", speak, "--temp-dir", str(tmp_path / "r")]
+    environment = {"PATH": "/usr/bin:/bin", "HELIX_DATA_DIR": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ready http://x\n", "a worker died\n")
