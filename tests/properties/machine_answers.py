@@ -7,6 +7,8 @@ import orjson
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal, may
 from helix_ray.core.errors import Rejected
+from helix_ray.core.orders import Order, Receipt
+from helix_ray.core.state import State
 from helix_ray.core.visibility import record_of, sees
 from helix_ray.engine import Engine
 
@@ -30,3 +32,15 @@ def judge_answers(engine: Engine, by: Principal, status: str | None) -> None:
         orjson.dumps(engine.query(q.PlanTask(task_id), by))
         view = engine.query(q.GetTask(task_id), by)
         assert isinstance(view, dict) == (task_id in mine)
+
+
+def judge_receipt(state: State, order: Order, receipt: Receipt) -> None:
+    """The receipt of an order about a task says where the task stands now, and what was queued again is."""
+    task = state.tasks.get(receipt.data.get("id", ""))
+    if receipt.replayed or task is None:
+        return
+    if "status" in receipt.data:
+        stands = {"status": task.status, "progress": task.progress, "updated_at": task.updated_at}
+        assert {name: receipt.data[name] for name in ("id", *stands)} == {"id": task.id, **stands}, order.body
+    for queued in receipt.data.get("queued", ()):
+        assert state.tasks[queued].status in ("pending", "waiting"), order.body

@@ -26,7 +26,7 @@ from helix_ray.followers.timers import Timekeeper
 from helix_ray.journal.memory import MemoryJournal
 from tests.cast import enrol
 from tests.properties import machine_orders as mo
-from tests.properties.machine_answers import judge_answers
+from tests.properties.machine_answers import judge_answers, judge_receipt
 from tests.properties.machine_model import (
     ADMIN,
     BOT_1,
@@ -104,7 +104,7 @@ class CoreMachine(RuleBasedStateMachine):
             assert answer.seq == self.engine.state.seq - len(refusals)
             assert may(order.by, type(order.body)), "the roles do not allow this"
             orjson.dumps(answer.data)
-            self.tells_the_truth(order, answer)
+            judge_receipt(self.engine.state, order, answer)
         for fact in facts:
             assert fact.request_id == order.request_id
             for_somebody = order.by.id == SYSTEM.id and isinstance(order.body, IN_ANOTHERS_NAME)
@@ -114,13 +114,6 @@ class CoreMachine(RuleBasedStateMachine):
             self.fence.read(fact)
             self.doors.read(fact, self.engine.state)
         return answer
-
-    def tells_the_truth(self, order: Order, receipt: Receipt) -> None:
-        """The receipt of an order about a task says where the task stands now."""
-        task = self.engine.state.tasks.get(receipt.data.get("id", ""))
-        if task is not None and not receipt.replayed and "status" in receipt.data:
-            stands = {"status": task.status, "progress": task.progress, "updated_at": task.updated_at}
-            assert receipt.data == {"id": task.id, **stands}, order.body
 
     # ------------------------------------------------------------------------------------------ the cast
 
