@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import fields, replace
+from itertools import pairwise
 from typing import Any
 
 from helix_ray.core.durations import Durations
@@ -35,7 +36,7 @@ from helix_ray.core.state import (
     class_of,
 )
 
-FOLD_VERSION = 9
+FOLD_VERSION = 10
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name != "task_class"]
 _WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("running", "load", "inbox")]
@@ -55,6 +56,9 @@ def dump(state: State) -> dict[str, Any]:
         "ready": [[list(line) for line in queue.levels] for queue in state.ready.values()],
         "finished": list(state.finished),
         "orphans": dict(state.orphans),
+        "dependents": {
+            name: list(ids) for name, ids in state.dependents.items() if _out_of_order(state, ids)
+        },
         "workers": [_row(worker, _WORKER_FIELDS) for worker in state.workers.values()],
         "users": [_row(user, _USER_FIELDS) for user in state.users.values()],
         "sessions": [_row(replace(s, spent=dict(s.spent)), _SESSION_FIELDS) for s in state.sessions.values()],
@@ -76,6 +80,13 @@ def _in_order(state: State) -> Iterable[Task]:
     """Return the tasks in the order of their submits: those that came back from the history stand behind."""
     tasks = state.tasks.values()
     return sorted(tasks, key=lambda task: task.seq) if state.restored else tasks
+
+
+def _out_of_order(state: State, waiting: Iterable[str]) -> bool:
+    """Say whether tasks wait in another order than that of their submits: one that was retried waits behind
+    those that came after it."""
+    seqs = [state.tasks[task_id].seq for task_id in waiting]
+    return any(later < earlier for earlier, later in pairwise(seqs))
 
 
 def _row(thing: Any, names: list[str]) -> list[Any]:
@@ -111,6 +122,8 @@ def load(body: dict[str, Any]) -> State:
         _load_worker(state, dict(zip(_WORKER_FIELDS, row, strict=True)))
     for row in body["tasks"]:
         _load_task(state, dict(zip(_TASK_FIELDS, row, strict=True)))
+    for name, waiting in body["dependents"].items():
+        state.dependents[name] = dict.fromkeys(waiting)
     for name in state.dependents:
         if name not in state.tasks or state.tasks[name].status in TERMINAL:
             doom(state, name)

@@ -96,3 +96,13 @@ def test_a_snapshot_does_not_change_after_it_was_taken() -> None:
         stage.give(o.RetireTasks(10**9, stage.now), SYSTEM)
         stage.run_to("running")
         assert orjson.dumps(body) == before
+
+
+def test_a_task_that_waits_again_stays_behind_those_that_came_before() -> None:
+    """Who waits for a task is told of its end in this order, after a restart as before."""
+    stage = Stage()
+    first, second, third = stage.submit(spec(), spec(depends_on=["#0"]), spec(depends_on=["#0"]))
+    stage.give(o.CancelTask(second))
+    stage.give(o.RetryTask(second))
+    assert list(stage.state.dependents[first]) == [third, second]
+    assert list(on_disk(stage.state).dependents[first]) == [third, second]
