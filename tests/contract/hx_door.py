@@ -83,14 +83,17 @@ async def hx_door(environment: Mapping[str, str]) -> AsyncIterator[FarDoor]:
 
 
 async def _serve() -> None:
+    # Ray prints what its workers print, which is no answer of ours.
+    answers, sys.stdout = sys.stdout, sys.stderr
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(LINE_BYTES_MAX)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     door = HxDoor("hx", await asyncio.to_thread(hx.connect))
-    print(READY, flush=True)
+    print(READY, file=answers, flush=True)
 
     async def answer(number: int, method: str, arguments: list[Any]) -> None:
-        print(json.dumps([number, await getattr(door, method)(*arguments)]), flush=True)
+        told = await getattr(door, method)(*arguments)
+        print(json.dumps([number, told]), file=answers, flush=True)
 
     async with asyncio.TaskGroup() as group:
         async for line in reader:
