@@ -48,7 +48,7 @@ def start(
     head: str | None = None,
     *,
     all_nodes: bool = True,
-    say: Callable[[str], None] = log.info,
+    waiting: Waiting | None = None,
     nodes_come: Callable[[], None] = lambda: None,
 ) -> str | None:
     """Start what actors/roster.py lists, all at once, and wait for it and for workers of the
@@ -57,29 +57,30 @@ def start(
     `head` is the Ray node whose machine has the data directory; the calling process's own where it is not
     given. `all_nodes` waits for the workers of all nodes that are alive now; where nodes come and go, one
     that does not get ready must not keep the rest from serving; `nodes_come` returns when all that are
-    expected are there. `say` gets a sentence about each thing that is waited for, and why.
+    expected are there. `waiting` says what is waited for, and why; where it is not given, to the log.
 
     Returns the administrator's password when it was made here, to be shown once; None when it was given or
     the administrator exists. Raises BadPassword, TimeoutError with what is missing where nobody says why, or
     Fatal when it never will be there.
     """
+    waiting = waiting or Waiting(log.info)
     given = first_password(settings)
     # What actors get is kept by the cluster, so the password stays out.
     settings = settings.without_password()
     head = head or ray.get_runtime_context().get_node_id()
     made = {name: roster.make(name, settings, head, first=True) for name in roster.CLASSES}
-    asyncio.run(_wait_for(partial(_master_missing, made[names.MASTER]), say))
-    password = asyncio.run(_ensure_admin(given, say))
+    asyncio.run(_wait_for(partial(_master_missing, made[names.MASTER]), waiting))
+    password = asyncio.run(_ensure_admin(given, waiting))
     nodes_come()
     listed: list[dict[str, Any]] = ray.nodes()
     nodes = {node["NodeID"] for node in listed if node["Alive"]} if all_nodes else {head}
-    asyncio.run(_wait_for(partial(_rest_missing, made[names.SUPERVISOR], nodes), say))
+    asyncio.run(_wait_for(partial(_rest_missing, made[names.SUPERVISOR], nodes), waiting))
     return password
 
 
-async def _wait_for(ask: Callable[[], Awaitable[Missing]], say: Callable[[str], None]) -> None:
+async def _wait_for(ask: Callable[[], Awaitable[Missing]], waiting: Waiting) -> None:
     """Ask until nothing is missing."""
-    waiting = Waiting(say)
+    waiting.begin()
     while True:
         missing = Missing()
         with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
@@ -150,8 +151,8 @@ class Watch:
             self._pid = None
 
 
-async def _ensure_admin(given: str | None, say: Callable[[str], None]) -> str | None:
-    waiting = Waiting(say)
+async def _ensure_admin(given: str | None, waiting: Waiting) -> str | None:
+    waiting.begin()
     async with contextlib.aclosing(RayControlPlane()) as plane:
         while True:
             try:

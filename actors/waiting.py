@@ -17,17 +17,21 @@ SAY_S_MAX = 300.0
 
 
 class Waiting:
-    """What one wait of a start is for. Its cause may pass, like a full disk: to end
-    would leave that to others."""
+    """What a start waits for, in one wait after the other. A cause may pass, like a full disk: to end would
+    leave that to others."""
 
     def __init__(self, say: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic) -> None:
         """`say` gets a sentence for each reason, and now and then one for all that is still missing."""
         self._say = say
         self._monotonic = monotonic
-        self._reason_at = monotonic()
         self._said: dict[str, str] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a wait, with patience of its own; what an earlier one has said is not said again."""
+        self._reason_at = self._monotonic()
         self._pause_s = SAY_S_MIN
-        self._say_at = monotonic() + SAY_S_MIN
+        self._say_at = self._reason_at + SAY_S_MIN
 
     def hear(self, missing: Mapping[str, str]) -> None:
         """Take what is missing, with its reasons; nothing at all is known where it is empty.

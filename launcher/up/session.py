@@ -20,6 +20,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from actors.seams import SeamMoved
 from helix_ray.config import Settings, parse_node_resources
@@ -31,6 +32,9 @@ from launcher.up.keeper import STOP_SIGNAL
 from launcher.up.nodes import plan
 from launcher.up.saying import say, tell
 from launcher.up.stopped_below import StoppedBelow
+
+if TYPE_CHECKING:
+    from actors.waiting import Waiting
 
 FAILURE_FILE = "up-failure.log"
 # What keeps the server from living for good, for whoever would start it again: launcher/node/supervisor.py.
@@ -217,8 +221,10 @@ def _start(
 
     Both come up side by side: a replica serves when the master answers, whichever is there first.
     """
+    from actors.waiting import Waiting
+
     (settings.data_dir / FATAL_FILE).unlink(missing_ok=True)
-    look = _nothing_to_see
+    look, waiting = _nothing_to_see, Waiting(say)
     say("starting the API" if app else "starting the control plane and the API")
     api = Beside(deploy)
     if app:
@@ -227,12 +233,12 @@ def _start(
         from actors import boot
 
         with _fatal_ends():
-            password = boot.start(settings, all_nodes=all_nodes, say=say, nodes_come=nodes_come)
+            password = boot.start(settings, all_nodes=all_nodes, waiting=waiting, nodes_come=nodes_come)
         look = _fatal_ends()(boot.Watch(settings).look)
         if password is not None:
             tell(f"administrator: admin, password: {password} (shown only once)")
     api.result(SAY_EVERY_S, partial(say, "waiting for Serve to start the API's replica"))
-    _wait_until_ready(settings)
+    _wait_until_ready(settings, waiting)
     url = f"{'https' if settings.tls_cert else 'http'}://{_bracketed(settings.host)}:{settings.port}"
     state = home.DATA_DIR.read(settings.data_dir)
     if state is not None:
@@ -271,10 +277,8 @@ def _end(app: str, withdraw: Callable[[], None] = _do_nothing) -> None:
             boot.stop()
 
 
-def _wait_until_ready(settings: Settings) -> None:
-    from actors.waiting import Waiting
-
-    waiting = Waiting(say)
+def _wait_until_ready(settings: Settings, waiting: Waiting) -> None:
+    waiting.begin()
     while (missing := _not_ready(settings)) is not None:
         try:
             waiting.hear(missing)

@@ -61,3 +61,13 @@ def test_nothing_heard_at_all_is_silence() -> None:
     """Where nobody answers there is no name to say."""
     with pytest.raises(TimeoutError, match="nothing answers"):
         Start().hear(SILENT_S_MAX + 1)
+
+
+def test_the_next_wait_repeats_no_reason_and_has_patience_of_its_own() -> None:
+    """A full disk keeps the actors, the first account and the API waiting, and is named once."""
+    start = Start()
+    start.hear(1, master=FULL)
+    start.now += SILENT_S_MAX
+    start.waiting.begin()
+    start.hear(1, master=FULL, history=STARTING)
+    assert start.said == [f"waiting for master: {FULL}"]
