@@ -14,6 +14,7 @@ from helix_ray.core import events as ev
 from helix_ray.core import leases
 from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.retry import count_requeue
 
 
 @dataclass(slots=True)
@@ -141,14 +142,7 @@ def _requeued(open_: _Open, fact: ev.Fact, event: ev.TaskRequeued) -> None:
         # A person queued it again after its end.
         known = [Lease(*lease) for lease in event.leases or ()]
         entry = open_.tasks[event.id] = Attempt(event.attempt, leases=known)
-    if event.cause == "retry":
-        entry.failures += 1
-    elif event.cause == "lost":
-        entry.losses += 1
-    elif event.cause == "preempted":
-        entry.preemptions += 1
-    elif event.cause == "manual":
-        entry.failures = entry.losses = entry.preemptions = 0
+    count_requeue(entry, event.cause)
     if entry.worker in open_.held:
         open_.held[entry.worker].discard(event.id)
     entry.leases = leases.end(entry.leases, leases.ended_by_requeue(event.cause))

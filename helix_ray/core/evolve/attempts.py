@@ -9,6 +9,7 @@ from helix_ray.core.evolve.causes import unindex_failed
 from helix_ray.core.evolve.standing import enqueue, index_unfinished, rewrite, shift
 from helix_ray.core.evolve.workers import hold
 from helix_ray.core.lifecycle import Status, move
+from helix_ray.core.retry import count_requeue
 from helix_ray.core.state import State, Task
 
 
@@ -57,14 +58,8 @@ def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
     unindex_failed(state, task)
     shift(state, task, move(task.status, "TaskRequeued"), fact)
     end_lease(task, leases.ended_by_requeue(event.cause))
-    if event.cause == "retry":
-        task.failures += 1
-    elif event.cause == "lost":
-        task.losses += 1
-    elif event.cause == "preempted":
-        task.preemptions += 1
-    elif event.cause == "manual":
-        task.failures = task.losses = task.preemptions = 0
+    count_requeue(task, event.cause)
+    if event.cause == "manual":
         rewrite(state, task.id, fact.seq)
     task.error = event.error
     task.result = None
