@@ -154,28 +154,28 @@ def test_a_dependency_that_is_deleted_on_the_way_is_refused(links: Links) -> Non
     assert links.plane.give(stale).data["rejected"]
 
 
-def test_a_task_that_is_deleted_in_memory_does_not_come_back_from_the_history(links: Links) -> None:
-    """The history has its end, and others' retirement moves past it, before it follows the deletion."""
+def retired_past(links: Links, status: str, order: type[DeleteTask | RetryTask]) -> tuple[str, str]:
+    """End two tasks, give an order about the first that the history does not follow yet, and retire the second."""
     first, second = links.submit(TASK), links.submit(TASK)
     for each in (first, second):
-        links.do(UpdateTask(each, status="completed"))
+        links.do(UpdateTask(each, status=status))
     links.follow()
     through = links.history.cursor
-    links.do(DeleteTask(first))
+    links.do(order(first))
     assert links.plane.give(RetireTasks(through, 1e12)).data["retired"] == 1
+    return first, second
+
+
+def test_a_task_that_is_deleted_in_memory_does_not_come_back_from_the_history(links: Links) -> None:
+    """The history has its end, and others' retirement moves past it, before it follows the deletion."""
+    first, second = retired_past(links, "completed", DeleteTask)
     assert gone(links, first)
     assert links.listed() == [(second, "completed")]
 
 
 def test_a_task_that_is_queued_again_is_listed_once(links: Links) -> None:
     """The history still has its old end; memory has it pending."""
-    first, second = links.submit(TASK), links.submit(TASK)
-    for each in (first, second):
-        links.do(UpdateTask(each, status="failed"))
-    links.follow()
-    through = links.history.cursor
-    links.do(RetryTask(first))
-    assert links.plane.give(RetireTasks(through, 1e12)).data["retired"] == 1
+    first, second = retired_past(links, "failed", RetryTask)
     assert sorted(links.listed()) == sorted([(first, "pending"), (second, "failed")])
     assert links.ask(GetTask(first))["status"] == "pending"
     links.do(DeleteTask(first))
