@@ -68,3 +68,9 @@ def move(status: Status, fact: str) -> Status:
         return MOVES[fact][status]
     except KeyError:
         raise IllegalMove(f"{fact} is not possible while {status}") from None
+
+
+def after(fact: str) -> Status | None:
+    """Return the status that a fact leads to from wherever it is possible; None where it moves nothing."""
+    targets = set(MOVES.get(fact, {}).values())
+    return targets.pop() if len(targets) == 1 else None

@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
 from zlib import crc32
 
 from helix_ray.core.policy import Policy
-
-
-class Tries(Protocol):
-    """What counts how attempts of a task have ended: memory's record of it, or the history's."""
-
-    failures: int
-    losses: int
-    preemptions: int
-
-
-def count_requeue(tries: Tries, cause: str) -> None:
-    """Count why a task was queued again (TaskRequeued's `cause`); by hand, it begins anew."""
-    if cause == "retry":
-        tries.failures += 1
-    elif cause == "lost":
-        tries.losses += 1
-    elif cause == "preempted":
-        tries.preemptions += 1
-    elif cause == "manual":
-        tries.failures = tries.losses = tries.preemptions = 0
 
 
 def unit_chance(seed: str) -> float:

@@ -33,12 +33,12 @@ from helix_ray.core.state import (
     Task,
     User,
     Worker,
-    class_of,
+    task_again,
 )
 
-FOLD_VERSION = 10
+FOLD_VERSION = 11
 
-_TASK_FIELDS = [f.name for f in fields(Task) if f.name != "task_class"]
+_TASK_FIELDS = [f.name for f in fields(Task) if f.name not in ("level", "task_class")]
 _WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("running", "load", "inbox")]
 _USER_FIELDS = [f.name for f in fields(User)]
 _SESSION_FIELDS = [f.name for f in fields(Session)]
@@ -144,10 +144,8 @@ def _load_worker(state: State, row: dict[str, Any]) -> None:
 
 
 def _load_task(state: State, row: dict[str, Any]) -> None:
-    row["status"] = Status(row["status"])
     row["waits_for"] = set(row["waits_for"])
-    row["leases"] = [Lease(*lease) for lease in row["leases"]]
-    task = Task(task_class=class_of(row["spec"], row["owner"]), **row)
+    task = task_again(row)
     state.tasks[task.id] = task
     state.by_status[task.status] += 1
     if task.status not in TERMINAL:

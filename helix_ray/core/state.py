@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from helix_ray.core.changes import DirtyLog
 from helix_ray.core.durations import Durations
-from helix_ray.core.leases import Lease
+from helix_ray.core.execution import Execution, unpacked
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.secrets import conceal
 
@@ -56,9 +56,9 @@ class TaskClass(NamedTuple):
 
 
 @conceal
-@dataclass(slots=True)
-class Task:
-    """One task. `attempt` is the fencing number of the newest attempt (0: none yet)."""
+@dataclass(slots=True, kw_only=True)
+class Task(Execution):
+    """One task: what was submitted, and how it stands (core/execution.py)."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("spec.run.env.*", "spec.run.payload")
 
@@ -68,30 +68,10 @@ class Task:
     spec: dict[str, Any]
     level: int
     task_class: TaskClass
-    status: Status
     created_at: float
-    updated_at: float
-    progress: float = 0.0
-    note: str | None = None
-    worker: str | None = None
-    attempt: int = 0
-    # Since the last manual retry; failures + losses <= attempt.
-    failures: int = 0
-    losses: int = 0
     assigned_seq: int = 0
-    started_at: float | None = None
-    finished_at: float | None = None
-    finished_seq: int = 0
-    not_before: float = 0.0
     # Non-empty exactly while the status is waiting.
     waits_for: set[str] = field(default_factory=set)
-    result: Any = None
-    error: dict[str, Any] | None = None
-    preemptions: int = 0
-    # Of external workers, the newest last: who has had it, and hears why they come too late.
-    leases: list[Lease] = field(default_factory=list)
-    # Whose external worker runs it, or ran it when it ended; None: nobody's, or a node of the cluster.
-    holder: str | None = None
     # Of a sharded task: results of the shards that are done, by index as text.
     parts: dict[str, Any] = field(default_factory=dict)
 
@@ -347,6 +327,21 @@ def project_of(task: Task) -> str | None:
     """Return the project that a task was submitted to; None: its owner's own."""
     project: str | None = task.spec.get("project_id")
     return project
+
+
+def task_of(task_id: str, seq: int, owner: str, spec: dict[str, Any], created_at: float) -> Task:
+    """Return a task as it is submitted, with what follows from its spec."""
+    return Task(
+        id=task_id, seq=seq, owner=owner, spec=spec, level=LEVELS[spec.get("priority", "normal")],
+        task_class=class_of(spec, owner), created_at=created_at, updated_at=created_at,
+    )  # fmt: skip
+
+
+def task_again(values: dict[str, Any]) -> Task:
+    """Return a task of JSON values by field, as a snapshot and the history have them; what follows from its spec is added."""
+    spec = values["spec"]
+    level, task_class = LEVELS[spec.get("priority", "normal")], class_of(spec, values["owner"])
+    return Task(level=level, task_class=task_class, **unpacked(values))
 
 
 # Equal classes are one object: a million tasks share it, and so does what travels to a node about them.

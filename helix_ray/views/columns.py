@@ -1,67 +1,129 @@
-"""Rows of Python values to columns that DuckDB takes in one statement.
+"""The history's tables, column by column: what a spec gives, and what a task's execution is when it has ended.
 
-A dict of NumPy arrays is scanned as a table: 5 times faster than lists in parameters, 100 times faster than
-executemany. A missing number is NaN there, which DuckDB reads as NULL. NumPy is loaded with the first batch:
-a server without tasks does without its 7 MiB.
+A spec's columns are named in FACETS; those of an execution are the fields of core/execution.py's Execution, each with the SQL
+type that follows from its own. Tables, batches, inserts and reads are made of these two lists (file.py, write.py, read.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple, get_type_hints
 
-import duckdb
+import orjson
 
-VIEW = "batch"
-
-# Column name -> NumPy's name of its type; object columns are strings or None.
-Layout = dict[str, str]
-
-SUBMITTED: Layout = {
-    "key": "uint64", "id": "object", "seq": "int64", "owner": "object", "title": "object", "type": "object",
-    "priority": "object", "project_id": "object", "run_kind": "object", "created_at": "float64", "spec": "object",
-    "cut": "bool",
-}  # fmt: skip
-ENDED: Layout = {
-    "key": "uint64", "id": "object", "finished_seq": "int64", "status": "object", "worker": "object",
-    "holder": "object", "attempt": "int64", "failures": "int64", "losses": "int64", "preemptions": "int64", "progress": "float64",
-    "note": "object", "started_at": "float64", "finished_at": "float64", "duration_s": "float64",
-    "not_before": "float64", "result": "object", "error": "object", "leases": "object", "cause": "object",
-}  # fmt: skip
-EDITED: Layout = {
-    "key": "uint64", "id": "object", "title": "object", "type": "object", "priority": "object",
-    "project_id": "object", "run_kind": "object", "spec": "object",
-}  # fmt: skip
-GONE: Layout = {"key": "uint64", "id": "object", "seq": "int64"}
+from helix_ray.core.execution import Execution
+from helix_ray.core.lifecycle import Status
+from helix_ray.core.state import Task, task_again
+from helix_ray.plain import stored
 
 
-@contextmanager
-def as_table(
-    con: duckdb.DuckDBPyConnection, layout: Layout, rows: Sequence[tuple[Any, ...]]
-) -> Iterator[str]:
-    """Let statements read rows as a table; give its name."""
-    columns = zip(*rows, strict=True)
-    arrays = {
-        name: _array(made, values) for (name, made), values in zip(layout.items(), columns, strict=True)
-    }
-    con.register(VIEW, arrays)
+class Column(NamedTuple):
+    """A column of a table. `sql` is its type, `batch` NumPy's name of it (object: text or None)."""
+
+    name: str
+    sql: str
+    batch: str
+
+
+class Facet(NamedTuple):
+    """What of a spec has a column of its own, because listings filter by it or show it."""
+
+    column: Column
+    value: Callable[[dict[str, Any]], str | None]
+
+
+def _text(name: str, *, null: bool = True) -> Column:
+    return Column(name, "VARCHAR" if null else "VARCHAR NOT NULL", "object")
+
+
+def _seq(name: str) -> Column:
+    return Column(name, "BIGINT NOT NULL", "int64")
+
+
+FACETS = (
+    Facet(_text("title", null=False), lambda spec: spec["title"]),
+    Facet(_text("type", null=False), lambda spec: spec["type"]),
+    Facet(_text("priority", null=False), lambda spec: spec.get("priority", "normal")),
+    Facet(_text("project_id"), lambda spec: spec.get("project_id")),
+    # command, function, inference; NULL for work of people and external workers
+    Facet(_text("run_kind"), lambda spec: spec["run"]["kind"] if spec.get("run") else None),
+)
+# Stored as text: what JSON spells.
+_JSON = ("VARCHAR NOT NULL", "object")
+_TYPES = {
+    Status: ("VARCHAR NOT NULL", "object"),
+    float: ("DOUBLE NOT NULL", "float64"),
+    # A missing number is NaN in NumPy, which DuckDB reads as NULL.
+    float | None: ("DOUBLE", "float64"),
+    int: ("BIGINT NOT NULL", "int64"),
+    str | None: ("VARCHAR", "object"),
+}
+EXECUTION = tuple(Column(name, *_TYPES.get(kind, _JSON)) for name, kind in get_type_hints(Execution).items())
+BULK = frozenset(name for name, kind in get_type_hints(Execution).items() if kind not in _TYPES)
+
+# The first characters of the id as a number, for zone maps (keys.py); the id; epoch seconds as all times.
+KEY = (Column("key", "UBIGINT NOT NULL", "uint64"), _text("id", null=False))
+_SPEC = tuple(facet.column for facet in FACETS)
+_SUBMIT = (
+    _seq("seq"),
+    _text("owner", null=False),
+    *_SPEC,
+    Column("created_at", "DOUBLE NOT NULL", "float64"),
+)
+# The spec as last edited, without pickled payloads, inference inputs and secrets; `cut`: it had any, and the journal has them.
+_WHOLE = (_text("spec", null=False), Column("cut", "BOOLEAN NOT NULL", "bool"))
+# The task that it failed because of.
+_CAUSE = (_text("cause"),)
+
+SUBMITTED = (*KEY, *_SUBMIT, *_WHOLE)
+TASKS = (*KEY, *_SUBMIT, *EXECUTION, *_CAUSE)
+# What a batch brings into the tables: a task that ended, an edited spec, a task that is gone from them.
+ENDED = (*KEY, *EXECUTION, *_CAUSE)
+EDITED = (*KEY, *_SPEC, _WHOLE[0])
+GONE = (*KEY, _seq("seq"))
+
+# Columns of `tasks` that a listing reads, and those that a whole task or its result does.
+LINE = tuple(column.name for column in (*KEY[1:], *_SUBMIT, *EXECUTION) if column.name not in BULK)
+RECORD = tuple(column.name for column in (*KEY[1:], *_SUBMIT, *EXECUTION))
+
+
+def table(name: str, columns: tuple[Column, ...]) -> str:
+    """Return the statement that makes a table."""
+    return f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(f'{c.name} {c.sql}' for c in columns)});"
+
+
+def facets(spec: dict[str, Any]) -> tuple[str | None, ...]:
+    """Return the values of a spec's columns."""
+    return tuple(facet.value(spec) for facet in FACETS)
+
+
+def values(execution: Execution) -> tuple[Any, ...]:
+    """Return the values of an execution's columns."""
+    found = (getattr(execution, name) for name, _, _ in EXECUTION)
+    return tuple(
+        text_of(value) if name in BULK else _plain(value)
+        for (name, _, _), value in zip(EXECUTION, found, strict=True)
+    )
+
+
+def task(names: tuple[str, ...], row: tuple[Any, ...], spec: dict[str, Any] | None = None) -> Task:
+    """Return a task as memory had it, of the columns that were read; without a `spec`, with what the columns have of one."""
+    found = dict(zip(names, row, strict=True))
+    shown = {facet.column.name: found.pop(facet.column.name) for facet in FACETS}
+    for name in BULK & found.keys():
+        found[name] = stored(found[name])
+    return task_again({**found, "spec": shown if spec is None else spec})
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Status) else value
+
+
+def text_of(value: Any) -> str:
+    """Return a value as JSON spells it."""
     try:
-        yield VIEW
-    finally:
-        con.unregister(VIEW)
-
-
-def _array(made: str, values: tuple[Any, ...]) -> Any:
-    import numpy as np
-
-    if made == "object":
-        return np.array([_text(value) for value in values], dtype=object)
-    return np.array(values, dtype=made)
-
-
-def _text(value: str | None) -> str | None:
-    """Replace lone surrogates, which JSON can spell and UTF-8 cannot."""
-    if value is None or value.isascii():
-        return value
-    return value.encode("utf-8", "replace").decode()
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # Integers beyond 64 bits and lone surrogates.
+        return json.dumps(value)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
+from zlib import crc32
 
 import duckdb
 
 from helix_ray.derived import names_passing_cause, set_aside
+from helix_ray.views.columns import SUBMITTED, TASKS, table
 
-LAYOUT = 4
+# One row: how far the history is.
+_POSITION = """CREATE TABLE IF NOT EXISTS position (
+    layout   BIGINT  NOT NULL, -- another than this release's: the file is built anew
+    ingested BIGINT  NOT NULL, -- facts up to this seq are in the tables
+    resumed  BIGINT  NOT NULL, -- facts after this seq are read again at the start, for what `attempts` lacks
+    attempts VARCHAR NOT NULL  -- JSON: what is known of unfinished tasks as of `resumed` (views/attempts.py)
+);"""
+# One row a task; of what was submitted, and of how it ended. A task that is queued again or deleted loses the second. There are
+# no indexes: rows come in the order of time, so DuckDB's zone maps find them by key and seq.
+_TABLES = "\n".join((table("submitted", SUBMITTED), table("tasks", TASKS), _POSITION))
+# Follows from the tables, so a file of others is never half understood.
+LAYOUT = crc32(_TABLES.encode())
 MEMORY_MAX = "512MB"
 THREADS = 2
 # Of DuckDB's messages: "Could not set lock on file ...", "Corrupt database file: computed checksum ...".
@@ -49,9 +61,9 @@ def _passes(error: duckdb.Error) -> bool:
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(str(path), config={"memory_limit": MEMORY_MAX, "threads": THREADS})
     try:
-        # Object columns of a batch are strings, whatever a sample of them looks like (views/columns.py).
+        # Object columns of a batch are strings, whatever a sample of them looks like (views/batch.py).
         con.execute("SET GLOBAL pandas_analyze_sample = 0")
-        con.execute(files("helix_ray.views").joinpath("schema.sql").read_text("utf-8"))
+        con.execute(_TABLES)
         con.execute("INSERT INTO position SELECT ?, 0, 0, '{}' WHERE NOT EXISTS (FROM position)", [LAYOUT])
         found = con.execute("SELECT layout FROM position").fetchall()
         if found != [(LAYOUT,)]:

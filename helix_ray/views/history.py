@@ -93,10 +93,10 @@ class History:
     def _take(self, facts: Sequence[Fact]) -> None:
         changes = Changes()
         for fact in facts:
-            ending = self._attempts.fold(fact)
+            ended = self._attempts.fold(fact)
             # The tables have facts up to here: only the entries in memory lack them.
             if fact.seq > self._ingested:
-                changes.note(fact, ending)
+                changes.note(fact, ended)
                 if isinstance(fact.event, TaskRestored):
                     self._restored = fact.seq
         last = facts[-1].seq

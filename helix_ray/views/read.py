@@ -9,35 +9,18 @@ from typing import Any
 import duckdb
 
 from helix_ray.core.decide.shards import shard_id
-from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.questions import ListTasks
-from helix_ray.core.state import LEVELS, Task, class_of
-from helix_ray.core.views import task_view
+from helix_ray.core.state import Task
+from helix_ray.core.views import result_view, task_line, task_view
 from helix_ray.core.visibility import TaskScope
 from helix_ray.plain import stored
+from helix_ray.views.columns import LINE, RECORD, task
 from helix_ray.views.keys import key_of
 
 # Newest finished tasks that quantiles of durations are taken over.
 DURATION_TASKS_MAX = 200_000
 EVERY_SEQ = (0, 2**63 - 1)
-
-_LINE = (
-    "id", "title", "status", "priority", "type", "project_id", "assigned_worker", "progress", "created_at", "updated_at",
-    "seq",
-)  # fmt: skip
-_RESULT = (
-    "id",
-    "status",
-    "attempt",
-    "assigned_worker",
-    "finished_at",
-    "result",
-    "error",
-    "owner",
-    "holder",
-    "project_id",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +46,13 @@ def records(
 ) -> dict[str, Record]:
     """Return those of these tasks that the history has, by id."""
     rows = con.execute(
-        f"""SELECT t.id, t.seq, t.owner, t.status, worker, attempt, failures, losses, progress, note, t.created_at,
-                   started_at, finished_at, finished_seq, not_before, result, error, preemptions, holder, leases, s.spec, s.cut
+        f"""SELECT {", ".join(f"t.{name}" for name in RECORD)}, s.spec, s.cut
             FROM tasks t SEMI JOIN {_WANTED} w ON t.key = w.key AND t.id = w.id
                  JOIN submitted s ON s.seq = t.seq
             WHERE true{_retired(retired_through)} ORDER BY t.seq""",
         _wanted(task_ids),
     ).fetchall()
-    return {row[0]: _record(row) for row in rows}
-
-
-def _record(row: tuple[Any, ...]) -> Record:
-    task_id, seq, owner, status, worker, attempt, failures, losses, progress, note, created, started, finished = row[
-        :13
-    ]  # fmt: skip
-    finished_seq, not_before, result, error, preemptions, holder, leases, spec_text, cut = row[13:]
-    spec = stored(spec_text)
-    task = Task(
-        task_id, seq, owner, spec, LEVELS[spec.get("priority", "normal")], class_of(spec, owner), Status(status),
-        created, finished, progress, note, worker, attempt, failures, losses, 0, started, finished, finished_seq, not_before,
-        set(), stored(result), stored(error), preemptions, [Lease(*lease) for lease in stored(leases or "[]")], holder,
-    )  # fmt: skip
-    return Record(task, cut)
+    return {row[0]: Record(task(RECORD, row[:-2], stored(row[-2])), row[-1]) for row in rows}
 
 
 def failed_because_of(
@@ -139,11 +107,10 @@ def list_tasks(
     counted = con.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
     assert counted is not None
     rows = con.execute(
-        f"""SELECT id, title, status, priority, type, project_id, worker, progress, created_at, finished_at, seq
-            FROM tasks WHERE {where} AND seq BETWEEN ? AND ? ORDER BY seq DESC LIMIT ?""",
+        f"""SELECT {", ".join(LINE)} FROM tasks WHERE {where} AND seq BETWEEN ? AND ? ORDER BY seq DESC LIMIT ?""",
         [*values, *(seqs or EVERY_SEQ), limit],
     ).fetchall()
-    return [dict(zip(_LINE, row, strict=True)) for row in rows], counted[0]
+    return [task_line(task(LINE, row)) for row in rows], counted[0]
 
 
 def list_seqs(
@@ -187,14 +154,11 @@ def results(
 ) -> dict[str, dict[str, Any]]:
     """Return the outcomes of those of these tasks that the history has, as core.views.result_view does."""
     rows = con.execute(
-        f"""SELECT id, status, attempt, worker, finished_at, result, error, owner, holder, project_id
+        f"""SELECT {", ".join(RECORD)}
             FROM tasks SEMI JOIN {_WANTED} USING (key, id) WHERE true{_retired(retired_through)} ORDER BY seq""",
         _wanted(task_ids),
     ).fetchall()
-    return {
-        row[0]: dict(zip(_RESULT, (*row[:5], stored(row[5]), stored(row[6]), *row[7:]), strict=True))
-        for row in rows
-    }
+    return {row[0]: result_view(task(RECORD, row)) for row in rows}
 
 
 def statuses(con: duckdb.DuckDBPyConnection, task_ids: Sequence[str]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +10,10 @@ import duckdb
 import orjson
 
 from helix_ray.core import events as ev
+from helix_ray.core.execution import Execution
 from helix_ray.core.views import shown_run
-from helix_ray.views.attempts import Ending
-from helix_ray.views.columns import EDITED, ENDED, GONE, SUBMITTED, Layout, as_table
+from helix_ray.views.batch import as_table
+from helix_ray.views.columns import EDITED, ENDED, GONE, KEY, SUBMITTED, Column, facets, text_of, values
 from helix_ray.views.keys import key_of
 
 Row = tuple[Any, ...]
@@ -21,9 +21,7 @@ Row = tuple[Any, ...]
 # A resent submit can take a retired id a second time: the newest one is meant.
 _INSERT_ENDED = """
 INSERT INTO tasks
-SELECT b.key, b.id, s.seq, s.owner, s.title, s.type, s.priority, s.project_id, s.run_kind, s.created_at,
-       b.finished_seq, b.status, b.worker, b.holder, b.attempt, b.failures, b.losses, b.preemptions, b.progress, b.note, b.started_at,
-       b.finished_at, b.duration_s, b.not_before, b.result, b.error, b.leases, b.cause
+SELECT s.* EXCLUDE (spec, cut), b.* EXCLUDE (key, id)
 FROM batch b JOIN submitted s ON s.key = b.key AND s.id = b.id AND s.seq < b.finished_seq
 QUALIFY row_number() OVER (PARTITION BY b.finished_seq ORDER BY s.seq DESC) = 1
 """
@@ -40,13 +38,13 @@ class Changes:
     deleted: list[Row] = field(default_factory=list)
     erased: list[int] = field(default_factory=list)
 
-    def note(self, fact: ev.Fact, ending: Ending | None) -> None:
-        """Note a fact, and the ending that it is."""
+    def note(self, fact: ev.Fact, ended: Execution | None) -> None:
+        """Note a fact, and the execution that it ended."""
         event = fact.event
         if isinstance(event, ev.TaskSubmitted):
             self.submitted.append(_submitted(fact, event))
-        elif ending is not None:
-            self.ended.append(_ended(ending, event))
+        elif ended is not None:
+            self.ended.append(_ended(ev.subject_of(event), ended))
         elif isinstance(event, ev.TaskEdited):
             self.edited.setdefault(event.id, {}).update(event.changes)
         elif isinstance(event, ev.TaskDeleted):
@@ -69,9 +67,11 @@ class Changes:
             con.execute("DELETE FROM tasks WHERE list_contains(?, finished_seq)", [self.erased])
 
 
-def _write(con: duckdb.DuckDBPyConnection, layout: Layout, rows: Sequence[Row], statement: str) -> None:
+def _write(
+    con: duckdb.DuckDBPyConnection, columns: Sequence[Column], rows: Sequence[Row], statement: str
+) -> None:
     if rows:
-        with as_table(con, layout, rows):
+        with as_table(con, columns, rows):
             con.execute(statement)
 
 
@@ -80,45 +80,22 @@ def _delete(table: str, seq: str) -> str:
 
 
 def _submitted(fact: ev.Fact, event: ev.TaskSubmitted) -> Row:
-    key = key_of(event.id)
-    title, kind, priority, project_id, run_kind, spec = _of_spec(event.spec)
-    cut = shown_run(event.spec.get("run")) is not event.spec.get("run")
+    run = event.spec.get("run")
+    cut = shown_run(run) is not run
     return (
-        key,
-        event.id,
-        fact.seq,
-        event.owner,
-        title,
-        kind,
-        priority,
-        project_id,
-        run_kind,
-        fact.at,
-        spec,
-        cut,
-    )
+        key_of(event.id), event.id, fact.seq, event.owner, *facets(event.spec), fact.at, _spec_text(event.spec), cut
+    )  # fmt: skip
 
 
-def _of_spec(spec: dict[str, Any]) -> tuple[str, str, str, str | None, str | None, str]:
+def _spec_text(spec: dict[str, Any]) -> str:
     run = spec.get("run")
     if run and (shown := shown_run(run)) is not run:
         spec = {**spec, "run": shown}
-    run_kind = run["kind"] if run else None
-    return (
-        spec["title"], spec["type"], spec.get("priority", "normal"), spec.get("project_id"), run_kind, _json(spec)
-    )  # fmt: skip
+    return text_of(spec)
 
 
-def _ended(ending: Ending, event: ev.Event | ev.Erased) -> Row:
-    last, fact = ending.last, ending.fact
-    task_id = ev.subject_of(event)
-    return (
-        key_of(task_id), task_id, fact.seq, ending.status.value, last.worker, last.holder, last.attempt, last.failures, last.losses,
-        last.preemptions,
-        last.progress, last.note, last.started_at, fact.at, ending.duration_s, last.not_before, _json(ending.result),
-        _json(ending.error), _json([list(lease) for lease in last.leases]) if last.leases else None,
-        _cause(ending.error),
-    )  # fmt: skip
+def _ended(task_id: str, last: Execution) -> Row:
+    return (key_of(task_id), task_id, *values(last), _cause(last.error))
 
 
 def _cause(error: dict[str, Any] | None) -> str | None:
@@ -136,17 +113,9 @@ def _edit(con: duckdb.DuckDBPyConnection, edited: dict[str, dict[str, Any]]) -> 
     rows = []
     for task_id, spec in found:
         merged = {**orjson.loads(spec), **edited[task_id]}
-        rows.append((key_of(task_id), task_id, *_of_spec(merged)))
-    changed = ", ".join(f"{name} = b.{name}" for name in EDITED if name not in ("key", "id"))
+        rows.append((key_of(task_id), task_id, *facets(merged), _spec_text(merged)))
+    changed = ", ".join(f"{column.name} = b.{column.name}" for column in EDITED[len(KEY) :])
     _write(
         con, EDITED, rows, (f"UPDATE submitted SET {changed} FROM batch b WHERE submitted.key = b.key "
             "AND submitted.id = b.id")
     )  # fmt: skip
-
-
-def _json(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        # Integers beyond 64 bits and lone surrogates.
-        return json.dumps(value)

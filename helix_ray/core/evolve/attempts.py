@@ -3,47 +3,30 @@
 from __future__ import annotations
 
 from helix_ray.core import events as ev
-from helix_ray.core import leases
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.causes import unindex_failed
 from helix_ray.core.evolve.standing import enqueue, index_unfinished, rewrite, shift
 from helix_ray.core.evolve.workers import hold
+from helix_ray.core.execution import fold, lease_to
 from helix_ray.core.lifecycle import Status, move
-from helix_ray.core.retry import count_requeue
-from helix_ray.core.state import State, Task
+from helix_ray.core.state import State
 
 
 def _assigned(state: State, event: ev.TaskAssigned, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
-    shift(state, task, move(task.status, "TaskAssigned"), fact)
-    task.attempt = event.attempt
-    task.worker = event.worker
+    shift(state, task, fact)
     task.assigned_seq = fact.seq
-    task.started_at = fact.at
-    task.progress = 0.0
-    task.note = None
     if event.worker is not None:
         worker = state.workers[event.worker]
         hold(state, worker, task)
-        task.holder = worker.owner if worker.kind == "external" else None
         if worker.kind == "external":
-            task.leases = leases.begin(task.leases, leases.Lease(event.attempt, worker.id, worker.owner))
-
-
-def end_lease(task: Task, how: str) -> None:
-    """Note how the newest lease of a task ended, if it had one."""
-    if task.leases:
-        # Not in place: a snapshot may hold the old ones.
-        task.leases = leases.end(task.leases, how)
+            lease_to(task, worker.owner)
 
 
 def _progressed(state: State, event: ev.TaskProgressed, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     move(task.status, "TaskProgressed")
-    task.progress = event.progress
-    if event.note is not None:
-        task.note = event.note
-    task.updated_at = fact.at
+    fold(task, fact)
 
 
 def _outlasted(state: State, event: ev.TaskOutlasted, fact: ev.Fact) -> None:
@@ -56,18 +39,9 @@ def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     was_running = task.status is Status.RUNNING
     unindex_failed(state, task)
-    shift(state, task, move(task.status, "TaskRequeued"), fact)
-    end_lease(task, leases.ended_by_requeue(event.cause))
-    count_requeue(task, event.cause)
+    shift(state, task, fact)
     if event.cause == "manual":
         rewrite(state, task.id, fact.seq)
-    task.error = event.error
-    task.result = None
-    task.worker = task.holder = None
-    task.started_at = None
-    task.progress = 0.0
-    task.note = None
-    task.not_before = event.not_before
     # Retried before all that wait for it were told: they wait for it again.
     state.doomed.pop(task.id, None)
     index_unfinished(state, task)

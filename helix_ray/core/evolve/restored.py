@@ -5,20 +5,16 @@ from __future__ import annotations
 from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.standing import index_waiting, shift
-from helix_ray.core.leases import Lease
-from helix_ray.core.lifecycle import Status, move
-from helix_ray.core.state import LEVELS, State, Task, class_of
+from helix_ray.core.execution import fold
+from helix_ray.core.state import State, task_of
 
 
 def _restored(state: State, event: ev.TaskRestored, fact: ev.Fact) -> None:
     """Put a task back as it ended: it counts as retired no longer."""
-    status = Status(event.status)
-    task = Task(
-        event.id, event.submitted_seq, event.owner, event.spec, LEVELS[event.spec.get("priority", "normal")],
-        class_of(event.spec, event.owner), status, event.created_at, event.finished_at, attempt=event.attempt,
-        finished_at=event.finished_at, finished_seq=event.finished_seq, leases=[Lease(*lease) for lease in event.leases],
-        parts=event.parts,
-    )  # fmt: skip
+    task = task_of(event.id, event.submitted_seq, event.owner, event.spec, event.created_at)
+    task.parts = event.parts
+    fold(task, fact)
+    status = task.status
     state.tasks[event.id] = task
     state.restored[event.id] = None
     state.by_status[status] += 1
@@ -34,7 +30,7 @@ def _restored(state: State, event: ev.TaskRestored, fact: ev.Fact) -> None:
 def _deferred(state: State, event: ev.TaskDeferred, fact: ev.Fact) -> None:
     """Have a task that was queued again wait for others."""
     task = state.tasks[event.id]
-    shift(state, task, move(task.status, "TaskDeferred"), fact)
+    shift(state, task, fact)
     task.waits_for.update(event.waits_for)
     index_waiting(state, task)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from helix_ray.core import events as ev
 from helix_ray.core.evolve.causes import unindex_failed
 from helix_ray.core.evolve.workers import let_go
-from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.execution import fold
+from helix_ray.core.lifecycle import TERMINAL, Status, move
 from helix_ray.core.state import (
     DRAIN_SLICE_S,
     DRAIN_SLICES,
@@ -41,27 +42,27 @@ def dequeue(state: State, task: Task) -> None:
             del state.ready[task.task_class]
 
 
-def shift(state: State, task: Task, status: Status, fact: ev.Fact) -> None:
-    """Change a status and the counts and queues that follow from it."""
-    before = task.status
+def shift(state: State, task: Task, fact: ev.Fact) -> None:
+    """Take a fact into a task's record, and keep the counts and queues that follow from its status.
+
+    Raises IllegalMove where the task's status does not allow the fact.
+    """
+    before, had_ended = task.status, task.finished_seq
+    status = move(before, type(fact.event).__name__)
     if before is Status.PENDING:
         dequeue(state, task)
     if before is Status.RUNNING and status is not Status.RUNNING:
         let_go(state, task, fact.seq)
+    fold(task, fact)
     state.by_status[before] -= 1
     state.by_status[status] += 1
-    task.status = status
-    task.updated_at = fact.at
-    if status in TERMINAL:
-        task.finished_at = fact.at
-        task.finished_seq = fact.seq
+    if task.finished_seq:
         state.finished[task.id] = fact.seq
         state.deadlines.pop(task.id, None)
         count_unfinished(state, task, -1)
         _count_ending(state, fact.at)
-    elif before in TERMINAL:
+    elif had_ended:
         state.finished.pop(task.id, None)
-        task.finished_at, task.finished_seq = None, 0
         count_unfinished(state, task, 1)
 
 

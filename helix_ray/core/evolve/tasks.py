@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from helix_ray.core import events as ev
-from helix_ray.core import leases
 from helix_ray.core.evolve.applier import Appliers
-from helix_ray.core.evolve.attempts import end_lease
 from helix_ray.core.evolve.causes import index_failed
 from helix_ray.core.evolve.standing import (
     count_unfinished,
@@ -20,20 +18,17 @@ from helix_ray.core.evolve.standing import (
     wait_no_more,
 )
 from helix_ray.core.evolve.workers import let_go, reload
+from helix_ray.core.execution import fold
 from helix_ray.core.lifecycle import TERMINAL, Status, move
-from helix_ray.core.state import LEVELS, State, Task, class_of
+from helix_ray.core.state import LEVELS, State, Task, class_of, task_of
 
 
 def _submitted(state: State, event: ev.TaskSubmitted, fact: ev.Fact) -> None:
-    spec = event.spec
-    status = Status.WAITING if event.waits_for else Status.PENDING
-    task = Task(
-        event.id, fact.seq, event.owner, spec, LEVELS[spec.get("priority", "normal")],
-        class_of(spec, event.owner), status, fact.at, fact.at,
-    )  # fmt: skip
-    state.tasks[event.id] = task
+    task = state.tasks[event.id] = task_of(event.id, fact.seq, event.owner, event.spec, fact.at)
+    if event.waits_for:
+        task.status = Status.WAITING
     count_unfinished(state, task, 1)
-    state.by_status[status] += 1
+    state.by_status[task.status] += 1
     index_unfinished(state, task)
     if event.waits_for:
         task.waits_for.update(event.waits_for)
@@ -44,20 +39,14 @@ def _submitted(state: State, event: ev.TaskSubmitted, fact: ev.Fact) -> None:
 
 def _released(state: State, event: ev.TaskReleased, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
-    status = move(task.status, "TaskReleased")
+    shift(state, task, fact)
     wait_no_more(state, task)
-    first = task.attempt > 0
-    shift(state, task, status, fact)
-    enqueue(state, task, first=first)
+    enqueue(state, task, first=task.attempt > 0)
 
 
 def _completed(state: State, event: ev.TaskCompleted, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
-    shift(state, task, move(task.status, "TaskCompleted"), fact)
-    end_lease(task, leases.REPORTED)
-    task.result = event.result
-    task.error = None
-    task.progress = 100.0
+    shift(state, task, fact)
     _learn(state, task, event.duration_s)
     if "shard" in task.spec:
         _hand_in(state, task)
@@ -90,12 +79,9 @@ def _hand_in(state: State, task: Task) -> None:
 
 def _failed(state: State, event: ev.TaskFailed, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
-    shift(state, task, move(task.status, "TaskFailed"), fact)
-    end_lease(task, leases.ended_by_end(task.status, event.error))
+    shift(state, task, fact)
     _learn(state, task, event.duration_s)
     wait_no_more(state, task)
-    task.error = event.error
-    task.result = event.result
     index_failed(state, task)
     doom(state, task.id)
     worker = state.workers.get(task.worker or "")
@@ -105,10 +91,8 @@ def _failed(state: State, event: ev.TaskFailed, fact: ev.Fact) -> None:
 
 def _cancelled(state: State, event: ev.TaskCancelled, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
-    shift(state, task, move(task.status, "TaskCancelled"), fact)
-    end_lease(task, leases.CANCELLED)
+    shift(state, task, fact)
     wait_no_more(state, task)
-    task.error = {"reason": "cancelled", "message": event.reason}
     doom(state, task.id)
 
 
@@ -130,7 +114,7 @@ def _edited(state: State, event: ev.TaskEdited, fact: ev.Fact) -> None:
     task.spec, task.level, task.task_class = spec, level, task_class
     if task.status not in TERMINAL:
         count_unfinished(state, task, 1)
-    task.updated_at = fact.at
+    fold(task, fact)
     state.deadlines.pop(task.id, None)
     index_unfinished(state, task)
     if moved:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.execution import lose_holder
 from helix_ray.core.state import LOSSES_REMEMBERED, State, Task, TaskClass, Worker
 
 # Why tasks lost their worker, where the fact itself does not say.
@@ -36,7 +37,7 @@ def _orphan(state: State, worker: Worker, why: str, seq: int) -> None:
     for task_id, attempt in worker.running.items():
         state.orphans[task_id] = why
         if worker.kind == "external":
-            state.tasks[task_id].holder = None
+            lose_holder(state.tasks[task_id])
             state.changed.append(task_id)
         worker.inbox.append((seq, task_id, attempt, False))
     worker.running, worker.load = {}, {}

@@ -1,0 +1,47 @@
+"""Rows of Python values to columns that DuckDB takes in one statement.
+
+A dict of NumPy arrays is scanned as a table: 5 times faster than lists in parameters, 100 times faster than
+executemany. A missing number is NaN there, which DuckDB reads as NULL. NumPy is loaded with the first batch:
+a server without tasks does without its 7 MiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+
+from helix_ray.views.columns import Column
+
+VIEW = "batch"
+
+
+@contextmanager
+def as_table(
+    con: duckdb.DuckDBPyConnection, columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]
+) -> Iterator[str]:
+    """Let statements read rows as a table; give its name."""
+    values = zip(*rows, strict=True)
+    arrays = {column.name: _array(column.batch, found) for column, found in zip(columns, values, strict=True)}
+    con.register(VIEW, arrays)
+    try:
+        yield VIEW
+    finally:
+        con.unregister(VIEW)
+
+
+def _array(made: str, values: tuple[Any, ...]) -> Any:
+    import numpy as np
+
+    if made == "object":
+        return np.array([_text(value) for value in values], dtype=object)
+    return np.array(values, dtype=made)
+
+
+def _text(value: str | None) -> str | None:
+    """Replace lone surrogates, which JSON can spell and UTF-8 cannot."""
+    if value is None or value.isascii():
+        return value
+    return value.encode("utf-8", "replace").decode()
