@@ -1,19 +1,17 @@
-"""How many files and connections a process may have open: raised as far as the system allows, and
-said where that is little."""
+"""The limit of open files: raised as far as the system allows, with a warning where that is low."""
 
 from __future__ import annotations
 
 import resource
 
-# What Ray asks for in its own examples.
+# The limit that Ray's documentation recommends.
 OPEN_FILES = 65_536
 # Ray's daemons, the actors and an API replica each need some hundreds at rest and one for each connection.
 OPEN_FILES_MIN = 1_024
 
 
 def raise_open_files() -> int:
-    """Raise the soft limit of this process, and so of all that it starts, to the hard
-    one; return what is allowed."""
+    """Raise the soft limit of this process and its descendants to the hard limit; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if 0 <= soft < wanted:  # no limit at all is -1
@@ -23,7 +21,7 @@ def raise_open_files() -> int:
 
 
 def too_few(allowed: int) -> str | None:
-    """Return the sentence for a limit that is low; None for one that is not."""
+    """Return a warning for a limit that is too low; None otherwise."""
     if allowed >= OPEN_FILES_MIN:
         return None
     return (

@@ -1,2 +1,2 @@
-"""Serves the product: the FastAPI application (it sees the port, never Ray) and
-its deployment on Ray Serve."""
+"""The FastAPI application, which knows the control plane's port but not Ray, and its
+deployment on Ray Serve."""

@@ -1,4 +1,4 @@
-"""Answers that are made by hand: JSON bytes that need no further validation."""
+"""Responses built by hand: JSON bytes that need no further validation."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ JSON_HEADER = (b"content-type", b"application/json")
 
 
 def json_answer(value: Any, status: int = 200, receipt: Receipt | None = None) -> Response:
-    """Return JSON; with a receipt, also the journal's position and whether the order was carried out before.
+    """Return a JSON response; with a receipt, its headers give the journal's position
+    and whether it is a replay.
 
-    What has no JSON form is shown escaped: one value must not hide all others of a listing.
+    A value without a JSON form is shown escaped: it must not make a whole listing fail.
     """
     try:
         text = orjson.dumps(value)
@@ -31,7 +32,7 @@ def json_answer(value: Any, status: int = 200, receipt: Receipt | None = None) -
 
 
 def no_content(receipt: Receipt) -> Response:
-    """Return 204 with nothing in it."""
+    """Return 204 without a body."""
     response = Response(status_code=204)
     _tell(response, receipt)
     return response
@@ -44,7 +45,7 @@ def _tell(response: Response, receipt: Receipt) -> None:
 
 
 class _Prepared(Response):
-    """Bytes and their two headers, without the general case's work."""
+    """A response with a body and two headers, without Starlette's general work."""
 
     def __init__(self, body: bytes, status: int) -> None:
         self.status_code = status

@@ -1,5 +1,5 @@
-"""The application: routes on a control plane, and the edge round them. Knows the
-port, and nothing behind it."""
+"""The application: routes over a control plane, wrapped in the edge. It knows the
+port and nothing behind it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from serve_app.sessions import SessionCache
 
 PREFIX = "/api/v1"
 BATCH_PATH = f"{PREFIX}/tasks/batch"
-# The routes that are asked most come first: paths are matched in order.
+# The busiest routes come first: paths are matched in order.
 ROUTERS = (
     *((PREFIX, router) for router in (
         tasks.router, batch.router, logs.router, workers.router, nodes.router, placement.router, quotas.router, sessions.router, tokens.router,
@@ -56,14 +56,14 @@ DESCRIPTION = "A secured, audited control plane for distributed AI work on a Ray
 
 
 class ClosingLimiter(Protocol):
-    """A Limiter of serve_app/edge/rate_limit.py that has to be told when the application ends."""
+    """A Limiter of serve_app/edge/rate_limit.py that must be closed when the application ends."""
 
     async def take(self, key: str, policy: str) -> Allowance:
         """Count one request."""
         ...
 
     def peek(self, key: str, policy: str) -> Allowance:
-        """Say what is known without counting."""
+        """Return the allowance without counting a request."""
         ...
 
     async def close(self) -> None:
@@ -79,7 +79,7 @@ def build_app(
     tokens: TokenIssuer | None = None,
     sessions: SessionCache | None = None,
 ) -> FastAPI:
-    """Build the routes without the edge; `tokens` and `sessions` are made unless given."""
+    """Build the application without the edge; `tokens` and `sessions` are made unless given."""
     services = Services(
         control=control,
         settings=settings,
@@ -123,7 +123,8 @@ def build_asgi(
     limiter: ClosingLimiter,
     tokens: TokenIssuer | None = None,
 ) -> ASGIApp:
-    """Build what is served: the routes behind the edge; `tokens` are made from the keys unless given."""
+    """Build the ASGI application that is served, with the edge; `tokens` are made
+    from the keys unless given."""
     tokens, sessions = tokens or TokenIssuer(keys), SessionCache(control)
     unparsed.look_at(limiter)
     proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",") if proxy.strip()]

@@ -1,4 +1,4 @@
-"""Request bodies: JSON in, validated values out, every refusal in the words of serve_app/problems.py."""
+"""Request bodies: JSON in, validated values out; serve_app/problems.py describes what is refused."""
 
 from __future__ import annotations
 
@@ -22,27 +22,26 @@ JSON_TYPE = "application/json"
 # Pydantic puts the tag of a union between the field and its own fields.
 RUN_KINDS = frozenset({"command", "function", "inference"})
 VALUE_ERROR_PREFIX = "Value error, "
-# Objects and arrays cost the most to read, and are read in one go: an eighth of a microsecond each.
+# Objects and arrays cost the most to parse (an eighth of a microsecond each), and parsing blocks the loop.
 CONTAINERS_MAX = 500_000
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request's JSON value, and the bytes that it was read from."""
+    """A request's JSON value, and the bytes it was parsed from."""
 
     value: Any = field(repr=False)
     raw: bytes = field(default=b"", repr=False)
     _digest: list[bytes] = field(default_factory=list, compare=False, repr=False)
 
     def digest(self) -> bytes:
-        """Return the same 32 bytes for the same JSON, however its sender orders
-        the fields; worked out once."""
+        """Return a 32-byte hash of the JSON that does not depend on the order of fields; computed once."""
         if not self._digest:
             self._digest.append(sha256(self._sorted()).digest())
         return self._digest[0]
 
     def _sorted(self) -> bytes:
-        """Return the value with its fields in order; where a part of it is not plain and so is
+        """Return the value with sorted fields; a value that is not plain, and will be
         refused, as it was sent."""
         try:
             return orjson.dumps(self.value, option=orjson.OPT_SORT_KEYS)
@@ -52,7 +51,7 @@ class Body:
     def validated(self, adapter: TypeAdapter[T], subject: str) -> T:
         """Return what the adapter makes of the value; raise Refused (VALIDATION_ERROR) naming the field.
 
-        subject is what the request is about ("task"), for messages such as "Invalid task priority".
+        `subject` is the noun for messages ("task" in "Invalid task priority").
         """
         try:
             return adapter.validate_python(self.value)
@@ -79,7 +78,8 @@ async def read(request: Request, *, optional: bool = False) -> Body:
 
 
 def _check_containers(raw: bytes) -> None:
-    """Refuse what would take long to read. Brackets in texts count too: to tell them apart is to read it."""
+    """Refuse a body that would take long to parse. Brackets in strings count too: only
+    parsing tells them apart."""
     if len(raw) > CONTAINERS_MAX and raw.count(b"[") + raw.count(b"{") > CONTAINERS_MAX:
         message = "Too many objects and arrays in the request body"
         raise Refused(invalid(message, field="body", containers_max=CONTAINERS_MAX))
@@ -98,14 +98,13 @@ def _check_content_type(request: Request) -> None:
 
 
 def refusal(error: ValidationError, subject: str) -> Rejected:
-    """Say what is wrong with a value, without the value."""
+    """Return the refusal of a value, which does not contain the value."""
     found = error.errors(include_url=False, include_context=True, include_input=False)
     return describe([_reworded(dict(one)) for one in found], subject)
 
 
 def _reworded(error: dict[str, Any]) -> Mapping[str, Any]:
-    """Bring an error to what problems.describe knows: the location from the body on, and
-    no word of the input."""
+    """Convert an error for problems.describe: the location relative to the body, and no part of the input."""
     location: Sequence[Any] = error["loc"]
     error["loc"] = ("body", *_without_tag(location))
     kind = error["type"]

@@ -1,7 +1,7 @@
 """The API as a Ray Serve application: the only file that knows Serve.
 
-`serve run serve_app.deployment:app` (and KubeRay) deploy it as any other application, in any of Serve's
-modes; the settings then come from HELIX_* variables. `helix up` calls `deploy`.
+`serve run serve_app.deployment:app` (and KubeRay) deploy it like any other application, in any of Serve's
+modes, with settings from HELIX_* variables. `helix up` calls `deploy`.
 """
 
 from __future__ import annotations
@@ -39,13 +39,12 @@ GC_THRESHOLD = 50_000
 REQUESTS_AT_ONCE_MAX = 4096
 REPLICAS_MAX = 8
 CORES_A_REPLICA = 3
-# A replica whose process ended is replaced when its next check fails; one that only
-# hangs, after three timeouts.
+# A dead replica is replaced when its next health check fails; one that hangs, after three timeouts.
 HEALTH_CHECK_PERIOD_S = 0.5
 HEALTH_CHECK_TIMEOUT_S = 10.0
 DRAIN_S_MAX = 1.0
 WATCH_EVERY_S = 5.0
-# Ray gives it to the head node, and to no other.
+# Ray gives this resource to the head node only.
 HEAD_RESOURCE = "node:__internal_head__"
 
 
@@ -59,7 +58,7 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     keys = load_or_create_key(settings.data_dir)
     limiter = LeasingLimiter(settings.rate_limits(), QuotaServerLink())
     wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter)
-    # What was imported stays: to look through it again and again would stop requests
+    # Imported modules live for ever: each garbage collection of them would pause requests
     # for tens of milliseconds.
     gc.collect()
     gc.freeze()
@@ -68,8 +67,7 @@ def control_plane_app(settings: Settings) -> ASGIApp:
 
 
 def watched_app(settings: Settings) -> ASGIApp:
-    """The same where no `helix up` watches the supervisor: each replica does, on
-    a thread beside its requests."""
+    """Like control_plane_app, but without `helix up`: each replica watches the supervisor, in a thread."""
     from actors import boot
 
     watch = boot.Watch(settings, _head_node())
@@ -79,7 +77,8 @@ def watched_app(settings: Settings) -> ASGIApp:
             try:
                 watch.look()
             except Exception:
-                # Also what is fatal: /readyz says it, and whoever reads that has replicas to end.
+                # Fatal reasons too: /readyz reports them, and the platform decides
+                # whether to replace replicas.
                 log.exception("the control plane cannot continue or cannot be monitored")
             time.sleep(WATCH_EVERY_S)
 
@@ -98,11 +97,11 @@ def application(
     settings: Settings, factory: AppFactory, options: dict[str, Any] | None = None, replicas: int = 1
 ) -> serve.Application:
     """Bind the deployment; `options` are the Ray actor options of each replica beside num_cpus=0."""
-    # Deployments are kept by the cluster, so the password stays out.
+    # The cluster stores deployments, so they must not contain the password.
     kept = settings.without_password()
 
     def build() -> ASGIApp:
-        # Loaded in the replica anyway, and needed nowhere else.
+        # The replica loads it anyway, and no other process needs it.
         from serve_app.public_port import layers
 
         made = factory(kept)
@@ -115,7 +114,7 @@ def application(
         max_ongoing_requests=REQUESTS_AT_ONCE_MAX,
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
         health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
-        # A line for every request costs as much as the request; who did what is in the journal.
+        # A log line costs as much as the request itself; the journal has the audit trail.
         logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=DRAIN_S_MAX,
@@ -123,18 +122,16 @@ def application(
     )
     @serve.ingress(build)
     class Api:
-        """One replica: the application, and nothing of its own."""
+        """One replica: the application, without any state."""
 
     bound: serve.Application = Api.bind()  # type: ignore[attr-defined]  # the decorator's type is the plain class
     return bound
 
 
 def app(arguments: dict[str, str]) -> serve.Application:
-    """Return the application that `serve run` and KubeRay deploy, with the actors that it needs
-    started on the head node.
+    """Return the application for `serve run` and KubeRay, after starting its actors on the head node.
 
-    Serve calls this in a task on any node (KubeRay), or in a program that has
-    not connected yet (`serve run`).
+    Serve calls this in a task on any node (KubeRay), or in a program that is not connected yet (`serve run`).
     """
     from actors import boot
 
@@ -150,10 +147,9 @@ def app(arguments: dict[str, str]) -> serve.Application:
 
 
 def replicas_for(settings: Settings) -> int:
-    """Return how many replicas share the public port: what the settings say, else by
-    the cores of this machine.
+    """Return how many replicas share the public port: the setting, or a number by the cores of this machine.
 
-    One event loop is one core; the master, the quota server and the tasks need the rest.
+    An event loop uses one core; the master, the quota server and the tasks need the others.
     """
     cores = len(os.sched_getaffinity(0))
     return settings.api_replicas or max(1, min(REPLICAS_MAX, cores // CORES_A_REPLICA))
@@ -165,7 +161,7 @@ def _head_node() -> str:
 
 
 def running() -> bool:
-    """Say whether Serve runs on the connected cluster already."""
+    """Say whether Serve already runs on the connected cluster."""
     name, namespace = serve_seams.controller()
     try:
         ray.get_actor(name, namespace=namespace)
@@ -194,7 +190,7 @@ def deploy(settings: Settings, factory: AppFactory = control_plane_app) -> None:
 
 
 def withdraw() -> None:
-    """End the API and Serve itself; requests under way have DRAIN_S_MAX to finish."""
+    """Shut down the API and Serve; requests under way have DRAIN_S_MAX to finish."""
     serve.shutdown()
 
 

@@ -1,7 +1,7 @@
-"""What routes get: the services of the application, and the caller, who has passed the access table.
+"""The dependencies of routes: the application's services, and the caller, authorised by the access table.
 
 A route names its verb (an order or a question of helix_ray/core/access.py) beside its path, with
-serve_app.openapi.verb; a route that names none lets nobody in.
+serve_app.openapi.verb; a route that names none refuses everybody.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ VERB: Final = "x-helix-verb"
 KEY_HEADER: Final = b"idempotency-key"
 AGENT_HEADER: Final = b"user-agent"
 KEY_CHARS_MAX: Final = 255
-# Cannot be part of a client's key, so keys made from one never meet another's.
+# Not allowed in a client's key, so keys derived from different keys cannot collide.
 PART: Final = "\t"
 
 _KEY = re.compile(rb"[\x20-\x7e]{1,%d}" % KEY_CHARS_MAX)
@@ -45,7 +45,7 @@ _MISSING = Rejected(ErrorCode.UNAUTHORIZED, "Missing or invalid authentication t
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the application is made of; one for all requests."""
+    """The parts of the application, shared by all requests."""
 
     control: ControlPlane
     settings: Settings
@@ -53,7 +53,8 @@ class Services:
     passwords: PasswordGate
     sessions: SessionCache
     refusals: RefusalDesk
-    # Sign what must come out the same on every replica, the present one first; they never leave the process.
+    # Keys for values that must be equal on every replica, the current one first; they
+    # never leave the process.
     secrets: tuple[bytes, ...] = field(repr=False)
 
     async def execute(self, order: Order) -> Receipt:
@@ -65,13 +66,13 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """Return the services of the application that a request came to."""
+    """Return the services of the application that received a request."""
     services: Services = request.app.state.services
     return services
 
 
 class Caller:
-    """One signed-in request: who asks, and the verbs in their name."""
+    """One authenticated request: its principal, and the verbs it can use."""
 
     __slots__ = ("_key", "_verb", "by", "request", "services")
 
@@ -83,8 +84,8 @@ class Caller:
         self._key = key_of(request) if request.method == "POST" else None
 
     def order(self, body: OrderBody, sent: Body | None = None, part: str = "") -> Order:
-        """Put an order into its envelope. `sent` is what its idempotency key stands for; `part` tells the
-        orders of one request apart."""
+        """Put an order into its envelope. `sent` is the request that its idempotency key covers; `part`
+        numbers the orders of one request."""
         request_id = request_id_of(self.request.scope)
         origin = origin_of(self.request, self.by)
         if self._key is None:
@@ -107,7 +108,8 @@ class Caller:
         return answer
 
     async def renew(self) -> None:
-        """Look again who asks, after a wait; raise Refused where the session has ended or the role was lost meanwhile."""
+        """Check the caller again after a wait; raise Refused where the session has ended
+        or the role was revoked."""
         self.by = (await caller_of(self.request, self.services, self._verb)).by
 
     @property
@@ -117,8 +119,8 @@ class Caller:
 
 
 def key_of(request: Request) -> str | None:
-    """Return the request's Idempotency-Key; raise Refused unless it is one, of 1
-    to 255 printable ASCII characters."""
+    """Return the request's Idempotency-Key; raise Refused unless it has 1 to 255
+    printable ASCII characters."""
     found: bytes | None = None
     for name, value in request.scope["headers"]:
         if name == KEY_HEADER:
@@ -130,13 +132,13 @@ def key_of(request: Request) -> str | None:
 
 
 def address_of(request: Request) -> str:
-    """Return the client's address as the edge found it."""
+    """Return the client's address as determined by the edge."""
     found: str = request.scope.get("state", {}).get(state.CLIENT_ADDRESS, "")
     return found
 
 
 def origin_of(request: Request, by: Principal | None = None) -> Origin:
-    """Return where a request comes from, for the header of the facts that it leads to."""
+    """Return the origin of a request, for the header of its facts."""
     agent = b""
     for name, value in request.scope["headers"]:
         if name == AGENT_HEADER:
@@ -147,7 +149,7 @@ def origin_of(request: Request, by: Principal | None = None) -> Origin:
 
 
 async def signed_in(request: Request) -> Principal:
-    """Return who has a live session; raise Refused (UNAUTHORIZED) for everybody else."""
+    """Return the principal of a live session; raise Refused (UNAUTHORIZED) where there is none."""
     return await _signed_in(request, services_of(request), request.scope["path"])
 
 
@@ -168,7 +170,7 @@ async def _signed_in(request: Request, services: Services, verb: str) -> Princip
 
 
 def _note(request: Request, services: Services, verb: str, rejected: Rejected, by: Principal) -> None:
-    """Keep a refusal for the audit, where it is of a kind that is kept."""
+    """Record a refusal in the audit, if its kind is recorded."""
     request_id, origin = request_id_of(request.scope), origin_of(request, by)
     refusal = refusal_of(verb, rejected, author=by.id, request_id=request_id, origin=origin)
     if refusal is not None:
@@ -176,14 +178,14 @@ def _note(request: Request, services: Services, verb: str, rejected: Rejected, b
 
 
 async def _caller(request: Request) -> Caller:
-    """Let in who has a live session and a role that allows the route's verb."""
+    """Return the caller, who must have a live session and a role that allows the route's verb."""
     verb = (request.scope["route"].openapi_extra or {}).get(VERB)
     return await caller_of(request, services_of(request), verb)
 
 
 async def caller_of(request: Request, services: Services, verb: str | None) -> Caller:
-    """Return who asks; raise Refused (UNAUTHORIZED, FORBIDDEN) for who has no live session, or
-    no role for the verb."""
+    """Return the caller; raise Refused (UNAUTHORIZED, FORBIDDEN) without a live
+    session or a role for the verb."""
     by = await _signed_in(request, services, verb or "")
     if verb is None or not may(by, VERBS[verb]):
         refusal = forbidden("Insufficient permissions", roles=list(by.roles), action=verb)

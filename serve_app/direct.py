@@ -1,10 +1,10 @@
-"""Routes that read everything by hand, called without the framework.
+"""Calls routes that parse their own input, without FastAPI's dependency machinery.
 
-The framework solves each request's dependencies, query and body anew, which costs three times what the answer
-does. A route needs none of that whose parameters are its caller and texts from its path; nor does one whose
-query may be left out, when it is. Which routes those are is seen from their functions: the route table stays
-the framework's, in the framework's order, and every other route, path and method is left to it. What a route
-raises is the edge's to answer (serve_app/edge/stack.py).
+FastAPI resolves the dependencies, query and body of each request, which costs three times as much as the
+answer itself. A route does not need that if its only parameters are the caller and strings from the path, or
+if its query is optional and absent. Such routes are found by the signatures of their functions. The route
+table remains FastAPI's, in its order, and every other route, path and method is left to it. The edge answers
+the exceptions of routes (serve_app/edge/stack.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.deps import VERB, Services, SignedIn, caller_of
 
-# A parameter of a path, as the routes write them: a text without a slash.
+# A path parameter as the routes write it: a string without a slash.
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 Endpoint = Callable[..., Awaitable[Response]]
@@ -30,8 +30,7 @@ Endpoint = Callable[..., Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class _Called:
-    """What is called for a route, once the caller's role allows its verb; one that reads
-    a query, only without one."""
+    """A route's function, its verb, and whether it may be called only without a query."""
 
     endpoint: Endpoint
     verb: str
@@ -40,19 +39,19 @@ class _Called:
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """A route; one with nothing to call is the framework's."""
+    """A route; without a function it is FastAPI's to call."""
 
     path: str
     called: _Called | None
 
 
 class _Table:
-    """The routes of one method, in the framework's order: the first whose path fits is the one."""
+    """The routes of one method in FastAPI's order: the first whose path matches is called."""
 
     def __init__(self, routes: Iterable[_Route]) -> None:
         self.routes = tuple(routes)
         self._pattern = re.compile("|".join(f"({_pattern_of(route.path)})" for route in self.routes))
-        # The number of the group round each route's path, behind which are those of its parameters.
+        # The number of the group of each route's path; the groups of its parameters follow it.
         self._by_group: dict[int, tuple[_Route, tuple[str, ...]]] = {}
         group = 1
         for route in self.routes:
@@ -61,10 +60,10 @@ class _Table:
             group += 1 + len(names)
 
     def find(self, path: str) -> tuple[_Called, dict[str, str]] | None:
-        """Return what is called for a path, and the path's parameters; None where that
-        is the framework's to find."""
+        """Return the function for a path with the path's parameters; None where
+        FastAPI must route the request."""
         found = self._pattern.fullmatch(path)
-        # The group that closed last is the one round the route that fits.
+        # The group that closed last is that of the matching route.
         if found is None or found.lastindex is None:
             return None
         route, names = self._by_group[found.lastindex]
@@ -74,16 +73,16 @@ class _Table:
 
 
 def _pattern_of(path: str) -> str:
-    """Return a pattern for a path with its parameters as groups."""
+    """Return the regular expression of a path, with its parameters as groups."""
     pieces = _PARAMETER.split(path)
     return "([^/]+)".join(re.escape(literal) for literal in pieces[::2])
 
 
 class Direct:
-    """Calls what it can by itself, and the framework's application for all else."""
+    """Calls the routes that it can, and FastAPI's application for all others."""
 
     def __init__(self, app: FastAPI, services: Services, routers: Iterable[tuple[str, APIRouter]]) -> None:
-        """`routers` are those that the application includes, each with its prefix, in the same order."""
+        """`routers` are those of the application with their prefixes, in the same order."""
         self._app: ASGIApp = app
         self._services = services
         by_method: dict[str, list[_Route]] = {}
@@ -99,7 +98,7 @@ class Direct:
             found = table.find(scope["path"])
             if found is not None and not (found[0].reads_query and scope["query_string"]):
                 called, arguments = found
-                # As the framework leaves it there: services are found by it.
+                # Where FastAPI puts it: services_of looks there.
                 scope["app"] = self._app
                 caller = await caller_of(Request(scope, receive), self._services, called.verb)
                 response = await called.endpoint(caller=caller, **arguments)
@@ -108,7 +107,7 @@ class Direct:
         await self._app(scope, receive, send)
 
     def called(self) -> set[tuple[str, str]]:
-        """Return method and path of every route that is called directly."""
+        """Return the method and path of every route that is called directly."""
         return {
             (method, route.path)
             for method, table in self._tables.items()

@@ -1,8 +1,7 @@
-"""The OpenAPI document: the framework's, completed with what routes read by hand,
-and with errors and headers.
+"""The OpenAPI document: FastAPI's, with the bodies that routes parse themselves, errors and headers added.
 
-Routes are described where they stand, by `verb(...)` and `public(...)`; nothing in here is looked at to serve
-them, but VERB, which is the way into the access table.
+Routes are described where they are defined, by `verb(...)` and `public(...)`. At run time only VERB is used,
+to look up the access table.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from helix_ray.wire import placement, projects, quotas, sessions, tasks, tokens,
 from helix_ray.wire.problems import Problem
 from serve_app.deps import KEY_CHARS_MAX, VERB
 
-# What routes read by hand; every "$ref" of a route must lead to one of these or to an answer's model.
+# Models that routes parse themselves; every "$ref" of a route must name one of these or a response model.
 BODIES: Final[tuple[Any, ...]] = (
     tasks.TaskIn, tasks.TaskUpdateIn, tasks.RetryIn, tasks.BatchIn, workers.WorkerIn, workers.HeartbeatIn, workers.DrainIn,
     placement.DistributeIn, quotas.QuotaIn, projects.ProjectIn, projects.ProjectUpdateIn, sessions.LoginIn, sessions.RefreshIn, users.PasswordIn, users.UserIn, users.RolesIn, tokens.TokenIn,
@@ -64,7 +63,7 @@ _HEADERS_DESCRIBED: Final = {
     "X-Helix-Seq": {"description": "Journal position after the change.", **_INTEGER},
 }
 
-# Taken out of the document again: what a query parameter names may not be there.
+# Removed from the document again: the thing named by a query parameter may not exist.
 MAY_MISS = "x-helix-may-miss"
 
 
@@ -77,9 +76,9 @@ def verb(
     body_required: bool = True,
     may_miss: bool = False,
 ) -> dict[str, Any]:
-    """Describe a route that needs a session: its verb in the access table, its body and its answer.
+    """Describe a route that needs a session: its verb in the access table, its body and its response.
 
-    `may_miss` says that what a query parameter names may not be there: 404.
+    `may_miss`: the thing named by a query parameter may not exist (404).
     """
     described = public(answers=answers, status=status, body=body, body_required=body_required)
     if name not in VERBS:
@@ -106,7 +105,7 @@ def public(
 
 
 def install(app: FastAPI) -> None:
-    """Have the application give the completed document."""
+    """Make the application serve the completed document."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -140,7 +139,7 @@ def build(app: FastAPI) -> dict[str, Any]:
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Go through path, method and operation of a document."""
+    """Iterate over path, method and operation of a document."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             if method in METHODS:
@@ -164,7 +163,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
 
 
 def _possible(path: str, method: str, operation: dict[str, Any], secured: bool) -> list[int]:
-    """Return the statuses of the errors that an operation can end in."""
+    """Return the statuses of the errors that an operation can return."""
     found = [429, 500, 503]
     if path.startswith("/api/"):
         found += [400, 413]
@@ -178,7 +177,7 @@ def _possible(path: str, method: str, operation: dict[str, Any], secured: bool) 
 
 
 def _schemas(models: Sequence[Any]) -> dict[str, Any]:
-    """Return the schemas of models and of what they are made of, by name."""
+    """Return the schemas of models and of their parts, by name."""
     adapters = [(model.__name__, "validation", TypeAdapter(model)) for model in models]
     _, document = TypeAdapter.json_schemas(adapters, ref_template=REF)  # type: ignore[arg-type]
     schemas: dict[str, Any] = document["$defs"]

@@ -1,10 +1,9 @@
-"""Refusals as HTTP: one dict from code to status, one envelope, and the handlers
-that bring every error there.
+"""Refusals as HTTP: one dict from code to status, one envelope, and the handlers that convert every error.
 
     {"error": {"code": ..., "message": ..., "details": {...}}, "request_id": ...}
 
 Details name fields and rules, never the values that were sent: a password in the wrong
-place must not come back.
+field must not be echoed.
 """
 
 from __future__ import annotations
@@ -63,12 +62,12 @@ _ROUTING_KEYS: Final = (
     "headers",
 )
 _QUOTED: Final = re.compile(r"'((?:[^'\\]|\\.)*)'")
-# Pydantic names the choices of an enum or literal only inside this sentence.
+# Pydantic gives the choices of an enum or literal only in this sentence.
 _CHOICES: Final = frozenset({"enum", "literal_error"})
 
 
 def envelope(rejected: Rejected, request_id: str) -> bytes:
-    """The body of every answer that is not a success, as JSON."""
+    """Return the JSON body of a response that is not a success."""
     error = {"code": rejected.code.value, "message": rejected.message, "details": rejected.details}
     content = {"error": error, "request_id": request_id}
     try:
@@ -78,14 +77,14 @@ def envelope(rejected: Rejected, request_id: str) -> bytes:
 
 
 def request_id_of(scope: Mapping[str, Any]) -> str:
-    """The request id that the edge chose; "req-none" for an application that runs without the edge."""
+    """Return the request id chosen by the edge; "req-none" for an application without the edge."""
     found: str = scope.get("state", {}).get(REQUEST_ID, "req-none")
     return found
 
 
 def answer_headers(rejected: Rejected) -> list[tuple[bytes, bytes]]:
-    """The headers that a refusal calls for: Retry-After from details.retry_after_s, and
-    the scheme on a 401."""
+    """Return the headers of a refusal: Retry-After from details.retry_after_s, and
+    WWW-Authenticate for a 401."""
     headers: list[tuple[bytes, bytes]] = []
     retry_after_s = rejected.details.get("retry_after_s")
     if retry_after_s is not None:
@@ -96,7 +95,7 @@ def answer_headers(rejected: Rejected) -> list[tuple[bytes, bytes]]:
 
 
 def refusal_response(rejected: Rejected, scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
-    """A refusal as a response of the framework."""
+    """Return a refusal as a framework response."""
     response = Response(
         envelope(rejected, request_id_of(scope)),
         STATUS[rejected.code],
@@ -108,7 +107,7 @@ def refusal_response(rejected: Rejected, scope: Scope, headers: Mapping[str, str
 
 
 def install(app: Starlette) -> None:
-    """Have an application answer all its errors with the envelope."""
+    """Make an application answer all errors with the envelope."""
     app.add_exception_handler(Refused, _on_refused)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
@@ -121,12 +120,12 @@ async def _on_refused(request: Request, error: Exception) -> Response:
 
 
 async def _on_exception(request: Request, _: Exception) -> Response:
-    # Starlette raises the exception again after this answer; the edge logs it there.
+    # Starlette raises the exception again after this response; the edge then logs it.
     return refusal_response(Rejected(ErrorCode.INTERNAL_ERROR, _MESSAGES[500]), request.scope)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """What the framework itself refuses: unknown paths, wrong methods, bodies that cannot be parsed."""
+    """Answer the framework's own refusals: unknown paths, wrong methods, bodies that cannot be parsed."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         return _method_not_allowed(request.scope)
@@ -147,8 +146,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _method_not_allowed(scope: Scope) -> Response:
-    """405 with all methods of the path; the framework names those of the first
-    route only (RFC 9110, 15.5.6)."""
+    """Answer 405 with all methods of the path; the framework names only those of the first
+    route (RFC 9110, 15.5.6)."""
     base = {key: scope[key] for key in _ROUTING_KEYS if key in scope} | {
         "root_path": scope.get("root_path", "")
     }
@@ -179,10 +178,9 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 
 def describe(errors: Sequence[Mapping[str, Any]], subject: str) -> Rejected:
-    """Turn pydantic's errors into one refusal: the message and `field` are of the
-    first, `errors` lists them all.
+    """Turn pydantic's errors into one refusal: message and `field` describe the first, `errors` lists all.
 
-    subject is what the request is about ("task"), for messages such as "Invalid task priority".
+    `subject` is the noun for messages ("task" in "Invalid task priority").
     """
     listed = [_describe_one(error) for error in errors[:ERRORS_LISTED_MAX]]
     first, kind = listed[0], errors[0]["type"]
@@ -199,7 +197,7 @@ def describe(errors: Sequence[Mapping[str, Any]], subject: str) -> Rejected:
 
 
 def subject_of(path: str) -> str:
-    """What a path is about: /api/v1/tasks/batch -> task, /api/v1/auth/login -> login."""
+    """Return the noun of a path: /api/v1/tasks/batch -> task, /api/v1/auth/login -> login."""
     parts = [part for part in path.split("/") if part][2:]
     if not parts:
         return ""
@@ -223,12 +221,13 @@ def _describe_one(error: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shortened(text: str) -> str:
-    """Text from outside in a form that fits into an answer: bounded, and without lone surrogates."""
+    """Return a client's text in a form that fits into a response: bounded, without lone surrogates."""
     return text[:NAME_CHARS_MAX].encode("utf-8", "replace").decode()
 
 
 def _printable(value: Any) -> Any:
-    """The same JSON value with lone surrogates replaced, and numbers that JSON cannot hold as text."""
+    """Return the JSON value with lone surrogates replaced, and numbers that JSON
+    cannot represent as strings."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):

@@ -1,9 +1,8 @@
-"""What this replica refuses by itself, on its way to the journal: wrong logins and tokens,
-and what no role allows.
+"""Sends this replica's own refusals to the journal: wrong logins, bad tokens, and missing roles.
 
-Refusals that come while a message is under way travel together in the next one, those of one author and
-address as one with a count. So a flood costs the master one small message at a time, and this process a
-bounded map: what does not fit in counts for nobody in particular.
+Refusals that come while a message is under way are sent together in the next one, those of one author and
+address as one entry with a count. So a flood costs the master one small message at a time, and this process a
+bounded map; refusals that exceed it are counted without author and address.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ CLOSING_S_MAX = 2.0
 
 
 class RefusalDesk:
-    """Sends refusals on; to be used on one event loop."""
+    """Collects and sends refusals; for use on one event loop."""
 
     def __init__(self, control: ControlPlane) -> None:
         self._control = control
@@ -37,7 +36,8 @@ class RefusalDesk:
         self._sending: asyncio.Task[None] | None = None
 
     def note(self, refusal: Refusal) -> asyncio.Future[Rejected | None]:
-        """Take a refusal; the future has None when it is durable, or why it could not be recorded."""
+        """Take a refusal; the future's result is None when it is durable, or the
+        reason it was not recorded."""
         key: tuple[str, ...] = (refusal.kind, refusal.author, refusal.origin.address)
         if key not in self._waiting and len(self._waiting) >= SOURCES_WAITING_MAX:
             key = (refusal.kind, OTHERS)
@@ -53,13 +53,13 @@ class RefusalDesk:
         return answer
 
     async def noted(self, refusal: Refusal) -> None:
-        """Take a refusal and return when it is durable; raise Refused when it cannot be recorded."""
+        """Take a refusal and wait until it is durable; raise Refused when it cannot be recorded."""
         failed = await asyncio.shield(self.note(refusal))
         if failed is not None:
             raise Refused(failed)
 
     async def close(self) -> None:
-        """Send what waits, for CLOSING_S_MAX at most; safe to call twice."""
+        """Send the waiting refusals, for at most CLOSING_S_MAX; safe to call twice."""
         if self._sending is not None:
             with contextlib.suppress(TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(CLOSING_S_MAX):

@@ -1,14 +1,12 @@
-"""Who is behind a session or an API token, as this replica last heard, and never
-from longer ago than STALE_S.
+"""A replica's cache of sessions and API tokens, never older than STALE_S.
 
-A session that ends (logout, another password, a removed user) is known everywhere within STALE_S, because
-nothing older than that is used: between FRESH_S and STALE_S what is known is used once more while it is
-asked for again, after that the request waits for the answer. So a session in use costs the control plane
-one small question each FRESH_S at most, and no replica has to follow the facts. Roles are the user's of
-now, not those of the token.
+The end of a session (logout, another password, a removed user) takes effect everywhere within STALE_S,
+because no older entry is used: between FRESH_S and STALE_S an entry is used while it is refreshed, after that
+the request waits for the answer. So a session in use costs the control plane at most one small question every
+FRESH_S, and no replica has to follow the facts. Roles are the user's current ones, not those in the token.
 
-An API token is looked up by its hash, under the same rule. Of one that was never seen here the edge asks
-before it counts the request; of one that is known, however old, it takes the user whose requests are counted.
+API tokens are looked up by their hash under the same rule. For an unknown token the edge asks the control
+plane before it counts the request; for a known one, however old, it counts the request for that user.
 """
 
 from __future__ import annotations
@@ -43,9 +41,9 @@ UNKNOWN = refusal("unknown", None)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A session or API token as of `asked_at` (monotonic seconds, before asking).
+    """A session or API token as of `asked_at` (monotonic seconds, taken before the question).
 
-    Without a principal it has ended, or never was, and `refusal` says why.
+    Without a principal it has ended or never existed, and `refusal` says why.
     """
 
     principal: Principal | None
@@ -55,7 +53,7 @@ class Known:
 
 
 class SessionCache:
-    """Sessions and API tokens by id and hash; to be used on one event loop."""
+    """Caches sessions by id and API tokens by hash; for use on one event loop."""
 
     def __init__(
         self,
@@ -69,12 +67,12 @@ class SessionCache:
         self._epoch = epoch
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Known]] = {}
-        # All that is under way, also what is too old to be kept: the loop itself holds tasks weakly.
+        # Questions under way, which keeps them alive: the loop has only weak references to tasks.
         self._running: set[asyncio.Task[Known]] = set()
         self._noting: dict[str, asyncio.Task[Receipt | Rejected]] = {}
 
     async def principal(self, claims: Claims) -> Principal:
-        """Return who a verified token stands for now; raise Refused (UNAUTHORIZED)
+        """Return the current principal of a verified token; raise Refused (UNAUTHORIZED)
         when the session has ended."""
         known = self._known.get(claims.session_id or claims.token_hash)
         age_s = self._clock() - known.asked_at if known is not None else STALE_S
@@ -90,10 +88,10 @@ class SessionCache:
         return found
 
     async def claims(self, token: str) -> Claims:
-        """Return whose an API token is; raise Refused when its checksum is wrong, or when
-        nobody has it (any more).
+        """Return the claims of an API token; raise Refused when its checksum is wrong, or it
+        does not exist (any more).
 
-        Whether it is alive at this moment is for `principal` to say.
+        `principal` checks whether it is still valid.
         """
         hashed = hash_api_token(token)
         known = self._known.get(hashed)
@@ -104,20 +102,20 @@ class SessionCache:
         return _claims_of(hashed, known.principal)
 
     def forget(self) -> None:
-        """Ask again for every session: one of them was just ended here."""
+        """Refresh every session: one of them was just ended here."""
         self._known.clear()
-        # Answers that are still on their way may be from before.
+        # Answers still under way may be older than the change.
         self._asking.clear()
 
     async def close(self) -> None:
-        """End what is being asked; safe to call twice."""
+        """Cancel questions under way; safe to call twice."""
         running: list[asyncio.Task[Any]] = [*self._running, *self._noting.values()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
     def _ask(self, claims: Claims) -> asyncio.Task[Known]:
-        """Ask once for all requests of a session that wait."""
+        """Ask once for all waiting requests of a session."""
         session_id = claims.session_id or claims.token_hash
         task = self._asking.get(session_id)
         if task is None:
@@ -137,7 +135,7 @@ class SessionCache:
             return
         found = done.result()
         self._known[session_id] = found
-        # What nobody has is the first to be forgotten: guesses push nothing out that is in use.
+        # Unknown tokens are evicted first: guesses cannot push out entries in use.
         self._known.move_to_end(session_id, last=found.principal is not None)
         if len(self._known) > SESSIONS_KNOWN_MAX:
             self._known.popitem(last=False)
@@ -159,7 +157,7 @@ class SessionCache:
         return Known(principal, answer["expires_at"], asked_at)
 
     def _note_use(self, token_id: str, noted_at: float) -> None:
-        """Have the use of an API token noted, in the background and seldom."""
+        """Record the use of an API token, in the background and rarely."""
         if self._epoch() - noted_at < USE_NOTED_EVERY_S or token_id in self._noting:
             return
         order = Order(NoteTokenUse(token_id), SYSTEM, "req-token-use", new_seed())
@@ -174,7 +172,7 @@ class SessionCache:
 
 
 def _claims_of(token_hash: str, owner: Principal | None) -> Claims:
-    """Return an API token in the form of what an access token says of itself."""
+    """Return an API token in the form of an access token's claims."""
     if owner is None:
         return Claims("", "", (), "", "", 0, 0, token_hash)
     return Claims(owner.id, owner.name, owner.roles, "", owner.token or "", 0, 0, token_hash)

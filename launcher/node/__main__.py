@@ -1,4 +1,4 @@
-"""`python -m launcher.node`: what `helix node` and `helix node-resources` run."""
+"""`python -m launcher.node`: the program behind `helix node` and `helix node-resources`."""
 
 import sys
 

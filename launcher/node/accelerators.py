@@ -1,7 +1,7 @@
-"""Accelerators of this host that Ray does not look for, found by the driver that the kernel bound to them.
+"""Accelerators of this host that Ray does not detect, found by their kernel driver.
 
-Ray finds NVIDIA, AMD and Intel GPUs, TPUs, Gaudi, Neuron cores and Ascend NPUs by itself;
-those are left to it.
+Ray finds NVIDIA, AMD and Intel GPUs, TPUs, Gaudi, Neuron cores and Ascend NPUs by itself; those are not
+looked for here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DEVICE_FILES = {"dev/rknpu*": "rockchip-npu", "dev/apex_*": "coral-tpu", "dev/ha
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """One device: where it was found, and the capability that its driver stands for."""
+    """One device: where it was found, and the capability that its driver implies."""
 
     path: str
     capability: str
@@ -39,7 +39,7 @@ class Accelerator:
 def find(root: Path = Path("/")) -> list[Accelerator]:
     """Return the accelerators of the host whose file system begins at `root`, each once."""
     found = list(_by_class(root))
-    # One kernel driver may show a device both ways.
+    # A driver may expose the same device in both places.
     known = {accelerator.capability for accelerator in found}
     for pattern, capability in DEVICE_FILES.items():
         if capability not in known:

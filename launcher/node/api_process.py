@@ -12,14 +12,14 @@ from pathlib import Path
 
 from launcher.up import password, process_tree
 
-# The keeper gives a session in a joined cluster 20 s.
+# The keeper gives a session in a joined cluster 20 s to end.
 STOP_S_MAX = 30.0
 SWEEP_S_MAX = 30.0
 READ_BYTES = 65_536
 
 
 class ApiProcess:
-    """Started when made; `given` is the administrator's password."""
+    """Starts the process when constructed; `given` is the administrator's password."""
 
     def __init__(self, flags: list[str], environment: Mapping[str, str], given: str | None) -> None:
         parent = os.getpid()
@@ -31,8 +31,8 @@ class ApiProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
-                # Its own keeper notices this end and ends everything in order. One thread here,
-                # so this is safe.
+                # When this process dies, the keeper below notices it and shuts everything down. preexec_fn is
+                # safe: there is only one thread.
                 preexec_fn=lambda: process_tree.die_with_parent(parent),
             )
         assert self._process.stdout is not None
@@ -40,11 +40,11 @@ class ApiProcess:
 
     @property
     def pid(self) -> int:
-        """Return the process id of its front."""
+        """Return the process id of the front of `helix up`."""
         return self._process.pid
 
     def said(self) -> str:
-        """Return what it has printed since the last call."""
+        """Return the lines that it has printed since the last call."""
         assert self._process.stdout is not None
         try:
             return os.read(self._process.stdout.fileno(), READ_BYTES).decode(errors="replace")
@@ -52,11 +52,11 @@ class ApiProcess:
             return ""
 
     def exit_code(self) -> int | None:
-        """Return how it ended; None while it runs. 0: it was told to end, with `helix down`."""
+        """Return its exit code; None while it runs. 0 means that it was stopped with `helix down`."""
         return self._process.poll()
 
     def stop(self) -> None:
-        """End it in order: requests, workers, a last snapshot."""
+        """Shut it down: finish requests, stop workers, take a last snapshot."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -64,7 +64,7 @@ class ApiProcess:
 
 
 def sweep(environment: Mapping[str, str], temp_dir: Path) -> None:
-    """Take out of the cluster what an API that was killed has left there."""
+    """Remove the actors and the Serve application that a killed API left in the cluster."""
     command = [sys.executable, "-m", "launcher.up.session", "--temp-dir", str(temp_dir), "--sweep"]
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, timeout=SWEEP_S_MAX)

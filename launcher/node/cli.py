@@ -41,7 +41,7 @@ TOKEN_FILE = Path("~/.ray/auth_token")
 
 
 class NodeCannotStart(Exception):
-    """The node cannot be started as asked; the message is for the user, one line."""
+    """The node cannot be started as requested; the message is one line for the user."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What `ray start` has to be told of this host: its name, what was found, and what was declared by hand."""
+"""The resources and labels of this host for `ray start`: those detected and those declared by the user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from actors import labels
 from helix_ray.core.names import is_node_name
 from launcher.node.accelerators import RESOURCE, Accelerator
 
-# Names of resources that somebody declared and nobody found, joined by dots.
+# Names of resources that were declared but not detected, joined by dots.
 DECLARED_LABEL = "helix-declared"
 LABEL_CHARACTERS_MAX = 63
 _CAPABILITY = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -29,12 +29,12 @@ RAY_FLAGS = {
 
 
 class BadDeclaration(ValueError):
-    """What was given by hand cannot be a label or a resource; the message is for the user, one line."""
+    """A declared label or resource is not valid; the message is one line for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """Resources and labels beside those that Ray finds."""
+    """Resources and labels in addition to those that Ray detects."""
 
     resources: dict[str, float]
     labels: dict[str, str]
@@ -49,7 +49,7 @@ class Declaration:
         return given
 
     def as_json(self) -> dict[str, Any]:
-        """Return print everything as JSON, with its source."""
+        """Return everything as JSON, each entry with its source."""
         found = [{"path": a.path, "driver": a.driver, "capability": a.capability} for a in self.found]
         return {
             "resources": self.resources,
@@ -67,9 +67,9 @@ def declare(
     found: Sequence[Accelerator],
     gpu_memory_mb: float = 0.0,
 ) -> Declaration:
-    """Put together what was found and what was given; what was given comes first. Raises BadDeclaration.
+    """Merge what was detected with what was declared; the declaration wins. Raises BadDeclaration.
 
-    `gpu_memory_mb` is what the driver says that all GPUs have together; 0 where nobody knows.
+    `gpu_memory_mb` is the total memory of all GPUs as their driver reports it; 0 where it is unknown.
     """
     given = dict(_resource(text) for text in resources)
     counted: dict[str, float] = dict(Counter(RESOURCE for _ in found))

@@ -1,4 +1,5 @@
-"""The node's files in its data directory: a lock that its supervisor holds, and who that is."""
+"""The node's files in its data directory: a lock that its supervisor takes, and a file that names the
+supervisor."""
 
 from __future__ import annotations
 

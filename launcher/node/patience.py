@@ -1,5 +1,5 @@
-"""What a worker's node makes of its head: stay, let go of a cluster that is over, or give
-up. No I/O, no clock.
+"""Decides what a worker node does about its head: stay, leave a cluster that has ended, or give up. No I/O,
+no clock.
 
 A head whose machine refuses the connection has stopped, and with it the cluster: the GCS keeps it in memory
 only. A head that does not respond at all may be on the other side of a broken link, with the cluster alive.
@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-# One refusal may be a full backlog.
+# A single refusal may only mean that the listen backlog is full.
 REFUSALS_MIN = 2
 
 
 class Head(Enum):
-    """What a connection to the head's port met."""
+    """The result of a connection to the head's port."""
 
     OPEN = auto()
     REFUSED = auto()
@@ -25,10 +25,10 @@ class Head(Enum):
 class Advice(Enum):
     """What to do now."""
 
-    JOIN = auto()  # the head is there: be a part of its cluster
-    WAIT = auto()  # leave what runs as it is, start nothing
-    LEAVE = auto()  # the cluster is over: end what runs, wait for the next one
-    GIVE_UP = auto()  # end for good
+    JOIN = auto()  # the head responds: join its cluster
+    WAIT = auto()  # leave running processes alone, start nothing
+    LEAVE = auto()  # the cluster has ended: stop Ray, wait for the next cluster
+    GIVE_UP = auto()  # exit
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Limits:
 
 
 class Patience:
-    """One worker's memory of its head."""
+    """What one worker node remembers of its connections to the head."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -49,7 +49,7 @@ class Patience:
         self._refused_since: float | None = None
 
     def look(self, head: Head, now: float) -> Advice:
-        """Note what was met, once a second or so, and say what to do."""
+        """Record the result of a connection, about once a second, and return what to do."""
         if head is Head.OPEN:
             self._refusals, self._away_since, self._refused_since = 0, None, None
             return Advice.JOIN

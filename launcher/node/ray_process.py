@@ -14,14 +14,14 @@ from helix_ray.private import make_file
 from launcher.node.ray_start import STARTED
 from launcher.up import process_tree
 
-# `ray start` itself looks once a second; what it has not noticed by then it takes for an
-# orderly end (`ray stop`).
+# `ray start` itself looks once a second; a process that it has not seen die by then, it takes for one that
+# `ray stop` ended.
 ORDERLY_S = 3.0
 STOP_S_MAX = 10.0
 
 
 class RayProcess:
-    """Started when made; `vital` are the names of processes without which this is not a node."""
+    """Starts Ray when constructed; `vital` are the names of processes without which this is not a node."""
 
     def __init__(
         self, command: list[str], environment: Mapping[str, str], log: Path, vital: frozenset[str]
@@ -41,7 +41,9 @@ class RayProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=lambda: process_tree.die_with_parent(parent),  # one thread here, so this is safe
+                preexec_fn=lambda: process_tree.die_with_parent(
+                    parent
+                ),  # preexec_fn is safe: there is only one thread
             )
 
     @property
@@ -61,8 +63,7 @@ class RayProcess:
         return self._process.poll() is not None
 
     def stopped(self, now: float) -> bool:
-        """Say whether Ray was stopped in order by somebody else: its processes are gone,
-        and `ray start` waits on."""
+        """Say whether `ray stop` was run: Ray's processes are gone, and `ray start` still waits."""
         if not self.ready() or self._vital <= process_tree.names_below(self.pid):
             self._missing_since = None
             return False
@@ -71,7 +72,7 @@ class RayProcess:
         return now - self._missing_since > ORDERLY_S and not self.crashed()
 
     def stop(self) -> None:
-        """Ask for an orderly end, and wait for it; what is left then is for the supervisor to end."""
+        """Ask Ray to shut down, and wait; the supervisor kills what is left."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             give_up = time.monotonic() + STOP_S_MAX

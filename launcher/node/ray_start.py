@@ -10,16 +10,16 @@ from pathlib import Path
 
 from launcher.up import environment
 
-# A node that does not respond is declared dead after three rounds of at most 4 s.
+# Three failed health checks of at most 4 s each declare a node dead.
 HEALTH_CHECKS = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 3000,
     "health_check_failure_threshold": 3,
 }
-# A raylet that has lost its GCS for so long ends; by then the GCS has declared it dead (HEALTH_CHECKS).
+# A raylet exits after this time without its GCS, which has declared it dead by then (HEALTH_CHECKS).
 GCS_RECONNECT_S = 30
-# What Ray prints when the node is part of the cluster.
+# What Ray prints when the node has joined the cluster.
 STARTED = b"Ray runtime started."
 
 
@@ -63,8 +63,7 @@ def command(plan: RayStartPlan) -> list[str]:
 
 
 def below(plan: RayStartPlan, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of Ray's processes on this node, and so of actors,
-    the API's replica and tasks."""
+    """Return the environment of Ray's processes on this node; actors, API replicas and tasks inherit it."""
     made = environment.quiet() | environment.serving(plan.api_port)
     made |= {
         "RAY_AUTH_MODE": "token",

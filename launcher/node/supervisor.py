@@ -1,4 +1,4 @@
-"""Keeps one node up until it is told to stop, or until its cluster is over."""
+"""Keeps one node up until it is told to stop, or until its cluster has ended."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from launcher.up.stopped_below import StoppedBelow
 
 LOOK_EVERY_S = 1.0
 CONNECT_S_MAX = 2.0
-# Between two starts: a node that cannot start must not take the machine's time.
+# Pauses between starts: a node that cannot start must not use up the machine's CPU time.
 AGAIN_S_MIN = 1.0
 AGAIN_S_MAX = 30.0
-# After so long in one piece the next failure is the first again.
+# After this time without a failure, the pauses begin with the shortest again.
 STEADY_S = 60.0
 HEAD_START_S_MAX = 120.0
 HEAD_VITAL = frozenset({"gcs_server", "raylet"})
 WORKER_VITAL = frozenset({"raylet"})
 EXIT_GAVE_UP = 1
-# A node that was never up gives up after so many starts; one that was up is started for ever.
+# A node that was never up gives up after this many starts; one that was up is restarted for ever.
 FIRST_STARTS_MAX = 3
 RAY_LOG = "node-ray.log"
 TAIL_BYTES = 4000
@@ -66,7 +66,7 @@ class NodeSupervisor:
         self._told = False
 
     def run(self) -> int:
-        """Stay until told to end (SIGTERM, SIGINT, SIGHUP), stopped by `ray stop`, or out of patience."""
+        """Run until a signal (SIGTERM, SIGINT, SIGHUP), `ray stop`, or the end of patience with the head."""
         wake_up = self._listen()
         process_tree.adopt_orphans()
         try:
@@ -93,7 +93,7 @@ class NodeSupervisor:
     # ------------------------------------------------------------------------------------------ one look
 
     def _look(self, now: float) -> int | None:
-        """Do what is due; return the exit code when this is the end."""
+        """Do what is due; return an exit code to end with it."""
         if self._told:
             return 0
         self._stopped.look(now)
@@ -161,13 +161,13 @@ class NodeSupervisor:
         self._ray = RayProcess(ray_start.command(self._plan), self._environment, log, vital)
 
     def _end_ray(self, why: str) -> None:
-        """End everything below at once: without Ray there is nobody to end anything in order with."""
+        """Kill all descendants: without Ray no orderly shutdown is possible."""
         say(f"{why}; stopping what is left")
         process_tree.kill_descendants()
         self._ray = self._api = None
 
     def _keep_api(self) -> int | None:
-        """Keep the API up; return the exit code when what it needs is gone for good."""
+        """Keep the API up; return an exit code when it can never serve again."""
         if self._api is not None:
             pass_on(self._api.said())
             code = self._api.exit_code()
@@ -211,11 +211,11 @@ def say(line: str) -> None:
 
 
 def pass_on(text: str) -> None:
-    """Write to whoever started this, who may not listen any more."""
+    """Write to the standard output, which nobody may be reading any more."""
     if text:
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
         except OSError:
-            # What is left in the buffer would fail again at the exit.
+            # Python flushes the buffer at exit, and would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

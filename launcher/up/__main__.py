@@ -1,4 +1,4 @@
-"""`python -m launcher.up`: what `helix up` and `helix down` run."""
+"""`python -m launcher.up`: the program behind `helix up` and `helix down`."""
 
 import sys
 

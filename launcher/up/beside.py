@@ -1,5 +1,4 @@
-"""Work beside the main thread: done in a thread that ends with the process, and asked
-for when it is needed."""
+"""Runs a function in a daemon thread and returns its result when it is needed."""
 
 from __future__ import annotations
 
@@ -11,8 +10,7 @@ T = TypeVar("T")
 
 
 class Beside(Generic[T]):
-    """Runs when made. The main thread stays free for signals, and the end of
-    the process waits for nothing."""
+    """Starts when constructed. The main thread stays free for signals, and the process can exit meanwhile."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
@@ -28,12 +26,13 @@ class Beside(Generic[T]):
             self._error = error
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for its end, for so long at most; say whether it has ended."""
+        """Wait for it to end, up to the timeout; say whether it has."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def result(self, every_s: float | None = None, meanwhile: Callable[[], None] = lambda: None) -> T:
-        """Return what it found, or raise what it raised; `meanwhile` is called every so often until then."""
+        """Return the function's result, or raise its exception; `meanwhile` is called at intervals until
+        then."""
         while not self.wait(every_s):
             meanwhile()
         if self._error is not None:

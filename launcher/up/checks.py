@@ -1,4 +1,4 @@
-"""What can be known to be wrong before anything is started: one plain sentence each."""
+"""Checks of the settings before anything is started: one sentence for each mistake."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helix_ray.config import Settings, parse_node_resources
 
 
 class CannotStart(Exception):
-    """A setting that cannot work here; the message is for the user, one line."""
+    """A setting cannot work on this machine; the message is one line for the user."""
 
 
 def check(settings: Settings) -> None:
@@ -51,7 +51,7 @@ def _check_port(host: str, port: int) -> None:
             f"--host {host} is not an address of this machine: {error.strerror or error}"
         ) from None
     with contextlib.closing(socket.socket(family, kind)) as probe:
-        # As uvicorn does: without it, a port whose last connections linger in TIME_WAIT would count as taken.
+        # As uvicorn does: without it, a port with connections in TIME_WAIT would seem to be in use.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)

@@ -1,5 +1,4 @@
-"""The command line of `helix up` and `helix down`; the `helix` program passes its
-arguments on as they are."""
+"""The command line of `helix up` and `helix down`; the `helix` program passes its arguments on unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ from launcher.up.data_dir import LOG_FILE, DataDirBusy
 from launcher.up.detach import detached
 
 EXIT_USAGE = 2
-# Flags that are settings: each becomes its HELIX_* variable, so that every process below reads the same.
+# Flags that are settings: each becomes its HELIX_* variable, so that all descendants read the same value.
 SETTING_FLAGS = ("host", "port", "data_dir", "nodes", "node_resources", "tls_cert", "tls_key")
 PATH_FLAGS = ("data_dir", "tls_cert", "tls_key")
 

@@ -19,20 +19,20 @@ from launcher.up.nodes import NodeSpec
 
 LOOPBACK = "127.0.0.1"
 HEAD = 0
-# A killed raylet is noticed in about 3 s; one that only stalls has 15 s.
+# A killed raylet is noticed in about 3 s; one that stalls is given 15 s.
 SYSTEM_CONFIG = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 5000,
     "health_check_failure_threshold": 3,
 }
-# Between two tries to start a node again.
+# Pauses between attempts to restart a node.
 AGAIN_S_MIN = 1.0
 AGAIN_S_MAX = 30.0
 
 
 class LocalCluster:
-    """Starts with `start`, is kept up with `tend`; its end is its parent's business (keeper.py)."""
+    """`start` starts it, `tend` keeps it up; the keeper ends it (keeper.py)."""
 
     def __init__(
         self,
@@ -43,21 +43,22 @@ class LocalCluster:
     ) -> None:
         self._specs = specs
         self._temp_dir = temp_dir
-        # None: it has ended, and its next start is under way or due. The head is never None.
+        # None: the node has ended, and a restart is under way or due. The head is never None.
         self._nodes: dict[int, ray_seams.Node | None] = {}
-        # One thread: nodes that start at once choose the same names for sockets and logs. It stays: the
-        # kernel ends what a thread has started when that thread ends (PR_SET_PDEATHSIG).
+        # One thread, because nodes that start at the same time choose the same names for sockets and logs. It
+        # lives as long as the cluster: the kernel kills the children of a thread that ends
+        # (PR_SET_PDEATHSIG).
         self._starter = starter or ThreadPoolExecutor(1, "raylet")
         self._coming: dict[int, Future[ray_seams.Node]] = {}
         self._monotonic = monotonic
-        # By node that did not start again: the last pause, and when its next try is due.
+        # For each node that failed to restart: the last pause, and when the next attempt is due.
         self._paused_s: dict[int, float] = {}
         self._again_at: dict[int, float] = {}
 
     def start(self) -> str:
         """Start the head, connect this process as a driver and begin to start the
         others; return the cluster's address."""
-        # Ray reports as errors what a node of logical resources cannot have, such as an NPU's driver.
+        # Ray logs errors for what a node with logical resources lacks, such as the driver of an NPU.
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         head = self._nodes[HEAD] = self._start_node(self._specs[0], None)
         self._address = str(head.gcs_address)
@@ -67,13 +68,13 @@ class LocalCluster:
         return self._address
 
     def wait_for_all(self) -> None:
-        """Wait until every node has joined; raises what kept one from it."""
+        """Wait until every node has joined; raises the error that prevented it."""
         for index, coming in list(self._coming.items()):
             self._nodes[index] = coming.result()
             del self._coming[index]
 
     def head_lives(self) -> bool:
-        """Say whether all processes of the head do."""
+        """Say whether all processes of the head are alive."""
         return self._lives(HEAD)
 
     def _lives(self, index: int) -> bool:
@@ -81,11 +82,9 @@ class LocalCluster:
         return node is not None and bool(node.remaining_processes_alive())
 
     def tend(self, say: Callable[[str], None]) -> bool:
-        """Start further nodes again that have ended; False when the head has, which
-        takes the cluster with it.
+        """Restart nodes that have ended; False when the head has ended, and with it the cluster.
 
-        One that does not start is said and tried again later; a node more or less is no
-        reason to end the others.
+        A node that does not start is logged and tried again later; the other nodes keep running.
         """
         for index in list(self._nodes):
             if index not in self._coming and not self._lives(index):
@@ -98,9 +97,9 @@ class LocalCluster:
         return True
 
     def _start_again(self, index: int, say: Callable[[str], None]) -> None:
-        """Begin to; a start that fails takes Ray half a minute, in which the others have to be looked at."""
+        """Begin a restart in the background: a failing one takes half a minute, and other nodes need care."""
         say(f"Ray node {index} has exited and is being restarted")
-        # Ray calls a node alive that has no processes left, so what has ended is forgotten.
+        # Ray calls a node alive that has no processes left, so ended processes are removed from its list.
         ended, self._nodes[index] = self._nodes[index], None
         if ended is not None:
             ray_seams.end_node(ended)
@@ -122,8 +121,7 @@ class LocalCluster:
             self._again_at.pop(index, None)
 
     def _start_node(self, spec: NodeSpec, gcs_address: str | None) -> ray_seams.Node:
-        """Start a node of the cluster with this GCS; the head, with one of its own,
-        where there is none yet."""
+        """Start a node for this GCS; without a GCS, start the head with one."""
         head = gcs_address is None
         params: dict[str, Any] = {
             "gcs_address": gcs_address,
@@ -149,8 +147,8 @@ class LocalCluster:
 
 
 def connect(address: str, environment: dict[str, str] | None = None) -> None:
-    """Connect this process as a driver; `environment` is for workers of a cluster that
-    was not started by us."""
+    """Connect this process as a driver; `environment` is for workers of a cluster that somebody else
+    started."""
     ray.init(
         address=address,
         namespace=NAMESPACE,

@@ -1,4 +1,4 @@
-"""The data directory as `helix up` sees it: one instance at a time, and a state file that says which."""
+"""The data directory as `helix up` sees it: one instance at a time, and a state file that names it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DataDirBusy(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance(Holder):
-    """What runs on a data directory; `url` and `ray_address` are None until it is ready."""
+    """The instance that runs on a data directory; `url` and `ray_address` are None until it is ready."""
 
     id: str
     host: str
@@ -31,8 +31,8 @@ DATA_DIR = Holding("up.lock", "up.json", Instance)
 
 
 def take(data_dir: Path) -> int:
-    """Take the data directory; return the lock's file descriptor: it is free only when front
-    and keeper have both ended.
+    """Lock the data directory; return the lock's file descriptor. The lock is released when both front and
+    keeper have ended.
 
     Raises DataDirBusy naming the holder, OSError where the directory cannot be used.
     """

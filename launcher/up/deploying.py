@@ -1,7 +1,7 @@
-"""Deploys the API from a process of its own, which ends when that is done.
+"""Deploys the API from a child process, which ends when that is done.
 
-Serve's modules are 40 MiB, and the session has no use for them once its replicas listen. They are loaded
-while Ray's head comes up; the address then comes over stdin, and what came of both goes back over stdout.
+Serve's modules take 40 MiB, which the session does not need once the replicas listen. The child loads them
+while Ray's head starts, reads the head's address from stdin, and writes the outcome of both steps to stdout.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ ENDED = "the process that deploys the API has exited"
 
 
 class DeployOutcome(NamedTuple):
-    """What came of a step: what Serve lacks, or the traceback of another error; both are
-    empty where it is done."""
+    """The outcome of a step: what Serve lacks, or the traceback of another error; both are empty on
+    success."""
 
     moved: str = ""
     error: str = ""
 
 
 class Deploying:
-    """A child that begins to load Serve when this is made, on the main thread, before there are others."""
+    """A child process, started when constructed; must be made on the main thread, before there are others."""
 
     def __init__(self, app: str) -> None:
         parent = os.getpid()
@@ -42,18 +42,20 @@ class Deploying:
             [sys.executable, "-m", "launcher.up.deploying", app],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            preexec_fn=lambda: process_tree.die_with_parent(parent),  # one thread here, so this is safe
+            preexec_fn=lambda: process_tree.die_with_parent(
+                parent
+            ),  # preexec_fn is safe: there is only one thread
         )
 
     def loaded(self) -> None:
-        """Wait until Serve is loaded. Raises SeamMoved where it has not what we use of
-        it, RuntimeError as deploy does."""
+        """Wait until Serve is loaded. Raises SeamMoved where it lacks what we use of it, RuntimeError as
+        deploy does."""
         self._hear()
 
     def deploy(self, address: str, settings: Settings) -> None:
-        """Deploy on the Ray cluster at `address`, when it is loaded; returns when the replica listens.
+        """Deploy on the Ray cluster at `address`; return when the replica listens.
 
-        Raises RuntimeError with the traceback where it does not come up.
+        Raises RuntimeError with the child's traceback when the replica does not start.
         """
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
@@ -72,7 +74,7 @@ class Deploying:
 
 
 def check_seams() -> None:
-    """Raise SeamMoved where Serve or uvicorn no longer has what we use of it."""
+    """Raise SeamMoved where Serve or uvicorn lacks what we use of it."""
     from actors import seams
     from serve_app.public_port import serve_seams, uvicorn_seams
 
@@ -80,8 +82,8 @@ def check_seams() -> None:
 
 
 def main() -> None:
-    """Load, wait for the address, deploy, and say what came of each of both."""
-    # What others print must not get into the answers.
+    """Load Serve, wait for the address, deploy, and report the outcome of both steps."""
+    # Libraries print to stdout; that must not mix with the outcomes.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for step in (_load, partial(_deploy, sys.argv[1])):
@@ -89,7 +91,7 @@ def main() -> None:
         print(json.dumps(outcome), file=answers, flush=True)
         if outcome != DeployOutcome():
             break
-    # An orderly end of Ray's driver would keep whoever waits for this process.
+    # Without Ray's orderly shutdown: the session waits for this process to end.
     os._exit(0)
 
 
@@ -103,7 +105,7 @@ def _deploy(app: str) -> None:
     from serve_app import deployment
 
     factory = deployment.load_factory(app) if app else deployment.control_plane_app
-    address, settings = pickle.load(sys.stdin.buffer)  # noqa: S301  # our own parent's
+    address, settings = pickle.load(sys.stdin.buffer)  # noqa: S301  # written by our parent process
     cluster.connect(address)
     deployment.deploy(settings, factory)
 

@@ -1,4 +1,4 @@
-"""Starts a program that stays, shows its stages, and returns when it has said that it is ready."""
+"""Starts a program in the background, shows its progress, and returns when it reports that it is ready."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from helix_ray.private import make_file
 from launcher.up import password
 
 LOOK_EVERY_S = 0.1
-# How the program begins a line about itself; the rest of its log is for whoever looks there.
+# Prefix of the lines that are shown; all others go to the log only.
 STAGES = (b"helix up: ", b"helix node: ")
 
 
 def detached(module: str, arguments: list[str], log: Path, given: str | None = None) -> int:
-    """Run a module in a session of its own, pass on what it says until it is ready, and leave it running.
+    """Run a module in a new session, pass on its progress until it is ready, and leave it running.
 
-    What it writes to stderr is appended to the log; its stages are shown as they come, and all
-    of it where it ends instead. Returns its exit code then, else 0. `given` is the
-    administrator's password, for that program.
+    Its stderr is appended to the log. Its progress is shown as it comes; if it ends instead, so is its whole
+    output. Returns its exit code in that case, else 0. `given` is the administrator's password, passed on to
+    it.
     """
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     make_file(log)
@@ -49,7 +49,7 @@ def detached(module: str, arguments: list[str], log: Path, given: str | None = N
 
 
 def _follow(output: IO[bytes], log: IO[bytes]) -> bool:
-    """Show lines until one says that it is ready; False where the output ends first."""
+    """Show lines until one reports that it is ready; False where the output ends first."""
     descriptor, pending = output.fileno(), b""
     while True:
         told = bool(select.select([descriptor], [], [], LOOK_EVERY_S)[0])

@@ -1,5 +1,5 @@
-"""The front: what the user started. It holds the data directory, forks the keeper and
-turns signals into its end."""
+"""The front: the process that the user started. It locks the data directory, forks the keeper, and turns
+signals into an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ from launcher.up.holding import this_process
 from launcher.up.public_socket import PublicSocket
 from launcher.up.saying import say
 
-# Ray makes Unix sockets some 70 characters below this, and their paths may have 107.
+# The paths of Ray's Unix sockets are some 70 characters longer, and may have at most 107.
 TEMP_PARENT = Path("/tmp")  # noqa: S108  # mkdtemp's directory below it is ours alone
 PUBLIC_SOCKET = "public"
 DOWN_S_MAX = 15.0
 KILLED_S_MAX = 15.0
 ROOM_EVERY_S = 1.0
-# For requests under way.
+# Time for requests under way to finish.
 WITHDRAW_S_MAX = 1.0
 
 
 def up(settings: Settings, app: str, given: str | None = None) -> int:
-    """Start and stay until told to end; returns the exit code. `given` is the administrator's password.
+    """Start the server and run until told to stop; return the exit code. `given` is the administrator's
+    password.
 
-    Raises CannotStart for settings that cannot work, DataDirBusy when another one runs on the data directory.
+    Raises CannotStart for settings that cannot work, DataDirBusy when another instance runs on the data
+    directory.
     """
     lock = home.take(settings.data_dir)
     check(settings)
@@ -55,10 +57,10 @@ def up(settings: Settings, app: str, given: str | None = None) -> int:
         _run_keeper(reading, settings.data_dir, temp_dir, below, app, given)
     os.close(reading)
     public.hand_out(temp_dir / PUBLIC_SOCKET)
-    # The folder itself is closed already (cli.py); what an earlier start left below it is nobody's hurry.
+    # The folder itself is private already (cli.py); files that an earlier start left in it are not urgent.
     narrow_below(settings.data_dir)
     code = _wait_for_keeper(pid, writing, public)
-    # Whatever is left was orphaned by the keeper's own end.
+    # The end of the keeper orphans what it did not end.
     process_tree.kill_descendants()
     shutil.rmtree(temp_dir, ignore_errors=True)
     home.DATA_DIR.forget(settings.data_dir)
@@ -78,8 +80,8 @@ def _run_keeper(
 
 
 def _wait_for_keeper(pid: int, writing: int, public: PublicSocket) -> int:
-    """Wait for the keeper; the first signal lets nobody in any more, and then closes the pipe, which
-    asks for an orderly end."""
+    """Wait for the keeper. The first signal stops accepting connections and then closes the pipe, which asks
+    for an orderly shutdown."""
     told = False
 
     def tell(number: int, frame: FrameType | None) -> None:
@@ -101,12 +103,12 @@ def _environment(settings: Settings, public_socket: Path) -> dict[str, str]:
         below = dict(os.environ) | environment.sharing(public_socket)
     else:
         below = environment.local(public_socket, settings.data_dir, os.environ)
-    # With --port 0 the kernel has chosen one.
+    # With --port 0 the kernel has chosen the port.
     return below | {environment.MARKER: secrets.token_hex(8), "HELIX_PORT": str(settings.port)}
 
 
 def _note(data_dir: Path, instance: home.Instance) -> None:
-    """Write down who runs here, as soon as there is room: a full disk passes."""
+    """Write the state file; on a full disk, try again until it succeeds."""
     waiting = False
     while True:
         try:
@@ -125,7 +127,7 @@ def _instance(marker: str, settings: Settings) -> home.Instance:
 
 
 def down(data_dir: Path) -> int:
-    """End what runs on a data directory, and wait until it has; nothing running is not an error."""
+    """Stop the instance on a data directory, and wait until it has ended; no instance is not an error."""
     state = home.DATA_DIR.read(data_dir) if data_dir.exists() else None
     if state is None or not state.runs():
         if (data_dir / home.DATA_DIR.lock_file).exists() and not home.DATA_DIR.wait_until_free(
@@ -138,7 +140,7 @@ def down(data_dir: Path) -> int:
     os.kill(state.pid, signal.SIGTERM)
     if home.DATA_DIR.wait_until_free(data_dir, DOWN_S_MAX):
         return 0
-    # The keeper ends everything when the front is gone, however it went.
+    # The keeper ends everything when the front is gone, even when it was killed.
     if state.runs():
         os.kill(state.pid, signal.SIGKILL)
     if home.DATA_DIR.wait_until_free(data_dir, KILLED_S_MAX):

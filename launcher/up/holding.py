@@ -1,4 +1,4 @@
-"""A folder that one process holds at a time, and a file in it that says which one."""
+"""A folder that one process locks at a time, and a file in it that names the process."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LOOK_EVERY_S = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """A process that holds a folder, told apart from a later one of the same id."""
+    """A process that has locked a folder, distinguished from a later process with the same id."""
 
     pid: int
     start_ticks: int
 
     def runs(self) -> bool:
-        """Say whether the process that wrote this is still that process."""
+        """Say whether that process still runs."""
         return process_tree.start_time(self.pid) == self.start_ticks
 
 
@@ -36,17 +36,18 @@ H = TypeVar("H", bound=Holder)
 
 @dataclass(frozen=True, slots=True)
 class Holding(Generic[H]):
-    """A lock and a state file by their names, and what is in the file."""
+    """The names of a lock file and a state file, and the content of the state file."""
 
     lock_file: str
     state_file: str
     holder: type[H]
 
     def lock(self, folder: Path) -> int | None:
-        """Take the lock, in a folder made with mode 0700 where missing; None while somebody holds it.
+        """Take the lock, in a folder made with mode 0700 where it is missing; None while another process has
+        it.
 
-        Whoever inherits the file descriptor holds the lock too. Raises OSError where
-        the folder cannot be used.
+        A process that inherits the file descriptor keeps the lock as well. Raises OSError where the folder
+        cannot be used.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(folder / self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -58,7 +59,7 @@ class Holding(Generic[H]):
         return handle
 
     def wait_until_free(self, folder: Path, seconds: float) -> bool:
-        """Wait until nobody holds the lock; False when somebody still does after `seconds`."""
+        """Wait until the lock is free; False when it is not after `seconds`."""
         give_up = time.monotonic() + seconds
         while (handle := self.lock(folder)) is None:
             if time.monotonic() > give_up:
@@ -68,7 +69,7 @@ class Holding(Generic[H]):
         return True
 
     def read(self, folder: Path) -> H | None:
-        """Return who is said to hold the folder, or None."""
+        """Return the process that the state file names, or None."""
         try:
             found: dict[str, Any] = orjson.loads((folder / self.state_file).read_bytes())
             return self.holder(**found)
@@ -76,7 +77,7 @@ class Holding(Generic[H]):
             return None
 
     def write(self, folder: Path, holder: H) -> None:
-        """Put the state file in place, whole or not at all, readable by its owner only."""
+        """Write the state file atomically, readable by its owner only."""
         draft = folder / f".{self.state_file}"
         make_file(draft)
         draft.write_bytes(orjson.dumps(asdict(holder)) + b"\n")
@@ -96,7 +97,7 @@ class Process(TypedDict):
 
 
 def this_process() -> Process:
-    """Say who this process is."""
+    """Return the fields that identify this process."""
     ticks = process_tree.start_time(os.getpid())
     assert ticks is not None
     return {"pid": os.getpid(), "start_ticks": ticks}

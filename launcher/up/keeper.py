@@ -1,8 +1,8 @@
-"""The keeper: starts the session, adopts whatever is orphaned below it, and leaves nothing behind.
+"""The keeper: starts the session, adopts its orphaned descendants, and leaves no process behind.
 
-It is a fork of the front and holds two things: the reading end of a pipe whose writing end is the front's
-alone, so the pipe ends when the front does, however it ends; and the data directory's lock, so that the
-directory is free only when everything below has ended.
+It is a fork of the front and has two file descriptors: the reading end of a pipe whose only writer is the
+front, so that the pipe ends when the front does, even by SIGKILL; and the data directory's lock, so that the
+directory is free only when all descendants have ended.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from types import FrameType
 from launcher.up import data_dir as home
 from launcher.up import password, process_tree
 
-# What is not stopped in order by then loses nothing: the master would have kept a snapshot. The front has had
-# its time before (front.py: WITHDRAW_S_MAX), and three seconds are what is promised for all.
+# Killing the session after this time loses nothing but the master's last snapshot, which only saves time at
+# the next start. The front has waited before (front.py: WITHDRAW_S_MAX), and `helix down` promises three
+# seconds for everything.
 STOP_S_MAX = 1.8
-# In a cluster of somebody else's, what is not stopped in order stays.
+# In a cluster that somebody else started, actors that are not stopped would stay.
 STOP_JOINED_S_MAX = 20.0
 EXIT_KILLED = 128 + signal.SIGKILL
-# Not SIGTERM: Ray's library prints a stack trace for that before Python hears of it.
+# Not SIGTERM: Ray's library prints a stack trace for it before Python handles it.
 STOP_SIGNAL = signal.SIGUSR1
 
 
@@ -39,7 +40,7 @@ def keep(
     app: str,
     given: str | None,
 ) -> int:
-    """Run one session; return its exit code when it and all its descendants have ended."""
+    """Run one session; return its exit code when all descendants have ended."""
     os.setsid()
     process_tree.adopt_orphans()
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -69,7 +70,7 @@ def _start_session(environment: dict[str, str], app: str, temp_dir: Path, given:
             pass_fds=handles,
             stdin=subprocess.DEVNULL,
             restore_signals=True,
-            preexec_fn=lambda: _prepare_session(keeper),  # one thread here, so this is safe
+            preexec_fn=lambda: _prepare_session(keeper),  # preexec_fn is safe: there is only one thread
         ).pid
 
 
@@ -78,7 +79,7 @@ def _command(app: str, temp_dir: Path) -> list[str]:
 
 
 def _sweep(environment: dict[str, str], app: str, temp_dir: Path, data_dir: Path) -> None:
-    """Take our actors and API out of a joined cluster for a session that was killed while they ran."""
+    """Remove our actors and the API from a joined cluster after the session was killed."""
     state = home.DATA_DIR.read(data_dir)
     if state is not None and state.ray_address is not None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -93,7 +94,7 @@ def _prepare_session(keeper: int) -> None:
 
 
 def _wake_up_on_child() -> int:
-    """Make SIGCHLD readable: a descriptor that a select can wait for beside the pipe."""
+    """Return a descriptor that becomes readable at SIGCHLD, so that one select waits for it and the pipe."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     os.set_blocking(writing, False)
@@ -107,7 +108,8 @@ def _do_nothing(number: int, frame: FrameType | None) -> None:
 
 
 def _wait(session: int, front_end: int, wake_up: int, stop_s_max: float) -> int:
-    """Wait for the session's end; when the front ends first, ask for it, and insist after stop_s_max."""
+    """Wait for the session to end; when the front ends first, ask it to stop, and kill it after
+    stop_s_max."""
     sources = [wake_up, front_end]
     give_up: float | None = None
     while True:
@@ -127,7 +129,7 @@ def _wait(session: int, front_end: int, wake_up: int, stop_s_max: float) -> int:
 
 
 def _keep_logs(temp_dir: Path, data_dir: Path, *, failed: bool) -> None:
-    """After a failure, keep what Ray wrote, where there is room; of the last failure only."""
+    """After a failure, keep Ray's logs if the disk has space; those of the last failure only."""
     if not failed:
         return
     for logs in temp_dir.glob("r/session_2*/logs"):

@@ -1,4 +1,4 @@
-"""What each local Ray node offers: the machine's share, and what `--node-resources` adds to it."""
+"""The resources of each local Ray node: a share of the machine, and the additions of `--node-resources`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from actors import labels
 OBJECT_STORE_BYTES = 128 << 20
 MEMORY_SHARE = 0.7
 INDEX_LABEL = "helix-node-index"
-# Stable: what `local-0` did before a restart is still told of `local-0`.
+# Stable, so that the records of `local-0` belong to it after a restart as well.
 NAME_PREFIX = "local-"
-# Ray takes these as arguments of their own; every other name is a custom resource.
+# Ray has separate arguments for these; every other name is a custom resource.
 CPU, GPU, MEMORY, OBJECT_STORE = "CPU", "GPU", "memory", "object_store_memory"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """One local node; memory in bytes. `gpus` None: Ray looks for real ones."""
+    """One local node; memory in bytes. `gpus` None: Ray detects them."""
 
     cpus: float
     gpus: float | None
@@ -40,10 +40,10 @@ def plan(
     """Share the machine among `count` nodes: cores // count CPUs each, at least one, and
     MEMORY_SHARE of what is free.
 
-    Each node's own object (CPU, GPU, memory, object_store_memory in bytes, any other name) comes before its
-    share. Accelerators named so are logical: the node carries the label `helix-simulated` with their names,
-    joined by dots. Real GPUs belong to the first node, else three raylets would offer each of them three
-    times; so does their memory, where their driver tells how much it is.
+    Values in a node's own object (CPU, GPU, memory, object_store_memory in bytes, any other name) replace its
+    share. Accelerators declared there are logical: the node carries the label `helix-simulated` with their
+    names, joined by dots. Real GPUs and their memory belong to the first node; otherwise three raylets would
+    offer each GPU three times.
     """
     cpus = max(1, len(os.sched_getaffinity(0)) // count)
     memory = int(psutil.virtual_memory().available * MEMORY_SHARE / count)

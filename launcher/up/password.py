@@ -1,9 +1,10 @@
-"""The administrator's password on its way from the shell to the session, seen in no process's environment.
+"""The administrator's password passed from the shell to the session without showing in any process's
+environment.
 
-/proc/PID/environ shows what a process was started with, whatever it removes later. So a process that finds
-the password in its environment starts itself again without it (`leave_environment`), and hands it on in a
-file that exists in memory only: the number of its descriptor is in the environment, and it is gone when
-the receiver has read it.
+/proc/PID/environ shows the environment that a process was started with, even after it removes a variable. So
+a process that finds the password in its environment executes itself again without it (`leave_environment`),
+and passes it on in a memory file (memfd): only the descriptor's number is in the environment, and the file is
+closed once it is read.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 
-# As helix_ray/security/first_password.py has them: importing that would cost the start that is thrown away.
+# The same names as in helix_ray/security/first_password.py, which is slow to import, and this process is
+# replaced at once.
 VARIABLE = "HELIX_ADMIN_PASSWORD"
 FILE_VARIABLE = "HELIX_ADMIN_PASSWORD_FILE"
 DESCRIPTOR = "HELIX_ADMIN_PASSWORD_FD"
 
 
 def leave_environment() -> None:
-    """Where the password is in the environment, become the same program without it; else return."""
+    """Where the password is in the environment, execute this program again without it; else return."""
     if VARIABLE not in os.environ:
         return
     kept = {name: value for name, value in os.environ.items() if name != VARIABLE}
@@ -33,7 +35,8 @@ def leave_environment() -> None:
 def handed_on(
     password: str | None, environment: Mapping[str, str]
 ) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
-    """Give the environment and the descriptors (`pass_fds`) of a child that is to `receive` the password."""
+    """Return the environment and the descriptors (`pass_fds`) with which a child can `receive` the
+    password."""
     if password is None:
         yield dict(environment), ()
         return
@@ -46,8 +49,7 @@ def handed_on(
 
 
 def receive(environment: MutableMapping[str, str]) -> str | None:
-    """Return the password that this process was given, and take it out of the environment;
-    None where there is none."""
+    """Return the password passed to this process, and remove its variable; None where there is none."""
     direct, number = environment.pop(VARIABLE, None), environment.pop(DESCRIPTOR, None)
     if number is None:
         return direct

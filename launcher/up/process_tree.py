@@ -1,4 +1,4 @@
-"""Descendants of this process: adopted when orphaned, and ended to the last one. Linux only."""
+"""Adopts orphaned descendants of this process and kills all of them. Linux only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def adopt_orphans() -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask for SIGKILL when the parent ends; exits at once where it has ended already."""
+    """Ask the kernel for SIGKILL when the parent ends; exit at once where it has ended already."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(137)
@@ -36,7 +36,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def start_time(pid: int) -> int | None:
-    """Return when a process began, in clock ticks after boot; a pid that was given out again has another."""
+    """Return when a process started, in clock ticks after boot; it tells a reused pid apart."""
     fields = _stat(pid)
     return int(fields[19]) if fields else None
 
@@ -66,7 +66,7 @@ def names_below(root: int) -> set[str]:
 
 
 def reap() -> dict[int, int]:
-    """Collect the children that have ended: exit code by pid, a signal as 128 + its number."""
+    """Reap children that have ended; return exit codes by pid, a signal as 128 + its number."""
     ended: dict[int, int] = {}
     with contextlib.suppress(ChildProcessError):
         while True:
@@ -79,9 +79,9 @@ def reap() -> dict[int, int]:
 
 
 def reap_orphans(own: Container[int]) -> None:
-    """Collect adopted children that have ended; the ones in `own` are left for whoever started them."""
+    """Reap adopted children that have ended; those in `own` are left for the code that started them."""
     with contextlib.suppress(ChildProcessError):
-        # WNOWAIT: look first, since a Popen that finds its process collected takes it for a success.
+        # WNOWAIT looks first: a Popen whose process somebody else has reaped reports success.
         while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
             if ended.si_pid in own:
                 break
@@ -89,11 +89,10 @@ def reap_orphans(own: Container[int]) -> None:
 
 
 def kill_descendants() -> dict[int, int]:
-    """Kill every descendant, round by round because they may fork meanwhile; return the
-    exit codes of our children.
+    """Kill every descendant, in rounds because they may fork meanwhile; return the exit codes of our
+    children.
 
-    Ends when none is left, or after KILL_S_MAX for those that the kernel does
-    not let go (uninterruptible I/O).
+    Returns when none is left, or after KILL_S_MAX for those in uninterruptible I/O.
     """
     ended: dict[int, int] = {}
     give_up = time.monotonic() + KILL_S_MAX
@@ -118,8 +117,7 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Return the fields of /proc/PID/stat after the name, which may hold
-    anything, spaces and brackets included."""
+    """Return the fields of /proc/PID/stat after the name, which may contain spaces and brackets."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:

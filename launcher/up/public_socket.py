@@ -2,15 +2,14 @@
 
 A replica asks for the socket over a Unix socket when it begins to listen, and keeps that connection as its
 lifeline: it writes a byte from its event loop every half second. Because the socket itself stays here, new
-connections wait in the kernel's queue when a replica dies and are accepted by another, or by its
-successor. One that is silent for SILENT_S_MAX is ended: a replica that hangs must not keep those whom it
-has accepted waiting for ever.
+connections wait in the kernel's queue when a replica dies and are accepted by another, or by its successor. A
+replica that is silent for SILENT_S_MAX is killed, so that clients which it accepted do not wait for ever.
 
-At the end (`withdraw`) the socket is shut down: nobody gets in any more, and each replica ends when it has
-answered whom it had, which ends its lifeline.
+At the end (`withdraw`) the socket is shut down: no connection is accepted any more, and each replica ends,
+and its lifeline with it, when it has answered the requests under way.
 
-It listens from the start, so that nobody else can have the port: who comes before the
-first replica waits for it.
+It listens from the start, so that no other process can take the port; early connections wait for the first
+replica.
 """
 
 from __future__ import annotations
@@ -31,22 +30,22 @@ from launcher.up.saying import say
 BACKLOG = 2048
 SILENT_S_MAX = 4.0
 LOOK_EVERY_S = 0.5
-# When this process itself did not run for so long (a frozen container, a stopped
-# job), nobody's silence counts.
+# After a pause of this process itself (a frozen container, a stopped job) the silence of replicas does not
+# count.
 LATE_S_MAX = 1.5
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: ucred of SO_PEERCRED
 
 
 @dataclass
 class Lifeline:
-    """A replica's process, and when it was heard (monotonic seconds)."""
+    """A replica's process, and when its last sign of life came (monotonic seconds)."""
 
     pid: int
     heard_at: float
 
 
 class PublicSocket:
-    """Listens when made. Raises OSError where that cannot be."""
+    """Listens when constructed. Raises OSError where it cannot."""
 
     def __init__(self, host: str, port: int) -> None:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -54,7 +53,7 @@ class PublicSocket:
         self._public.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._public.bind(address)
-            # Bound alone would not keep it: another that is bound alone may have the same.
+            # A socket that is only bound does not reserve the port: another one may bind it as well.
             self._public.listen(BACKLOG)
         except OSError:
             self._public.close()
@@ -67,24 +66,25 @@ class PublicSocket:
 
     @property
     def port(self) -> int:
-        """Return the port, which is the kernel's choice where 0 was asked for."""
+        """Return the port; the kernel's choice where port 0 was requested."""
         number: int = self._public.getsockname()[1]
         return number
 
     def close(self) -> None:
-        """Let go of the port in this process."""
+        """Close the socket in this process."""
         self._public.close()
 
     def withdraw(self, wait_s: float) -> None:
-        """Let nobody in any more, and wait until no replica has anybody left, for so long at most."""
+        """Accept no more connections, and wait until the replicas have answered all requests, up to the
+        timeout."""
         self._withdrawn = True
-        # Of the socket itself, in whichever process it is; closing would only let go of it here.
+        # shutdown affects the socket in all processes; close would only affect this one.
         with contextlib.suppress(OSError):
             self._public.shutdown(socket.SHUT_RDWR)
         self._alone.wait(wait_s)
 
     def hand_out(self, path: Path) -> None:
-        """Serve replicas at `path`, whose folder is ours alone, from a thread that ends with the process."""
+        """Hand the socket to replicas at `path`, in a private folder, from a daemon thread."""
         door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         door.bind(str(path))
         door.listen()
@@ -140,7 +140,7 @@ class PublicSocket:
     def _end_silent(self, now: float) -> None:
         for peer, line in list(self._lifelines.items()):
             if now - line.heard_at > SILENT_S_MAX:
-                # Its end of the lifeline is open, so the process is there and the id is its own.
+                # Its end of the lifeline is open, so the process exists and the id is not reused.
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(line.pid, signal.SIGKILL)
                 self._forget(peer)

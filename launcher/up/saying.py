@@ -1,4 +1,4 @@
-"""What `helix up` says: lines of its log, which may be a file on a full disk, and the few that its caller reads."""
+"""Writes the log of `helix up`, perhaps to a file on a full disk, and the few lines that its caller reads."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import sys
 
 
 def say(line: str) -> None:
-    """Write a line to stderr; one that cannot be written ends nothing."""
+    """Write a line to stderr; a failure to write is ignored."""
     with contextlib.suppress(OSError):
         print(f"helix up: {line}", file=sys.stderr, flush=True)
 
 
 def tell(line: str) -> None:
-    """Write a line to the process's own standard output, wherever sys.stdout leads; nobody may be left to read it."""
+    """Write a line to file descriptor 1, even where sys.stdout is redirected; a failure to write is
+    ignored."""
     with contextlib.suppress(OSError):
         print(line, file=sys.__stdout__, flush=True)

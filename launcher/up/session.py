@@ -1,5 +1,4 @@
-"""The session: everything that needs Ray, in a process of its own. The keeper starts it
-and ends what it started."""
+"""The session: everything that needs Ray, in one process. The keeper starts it and ends its descendants."""
 
 from __future__ import annotations
 
@@ -37,11 +36,11 @@ if TYPE_CHECKING:
     from actors.waiting import Waiting
 
 FAILURE_FILE = "up-failure.log"
-# What keeps the server from living for good, for whoever would start it again: launcher/node/supervisor.py.
+# A reason that a restart cannot mend; launcher/node/supervisor.py reads it before it restarts the server.
 FATAL_FILE = "up-fatal.log"
 READY_PATH = "/readyz"
 READY_EVERY_S = 0.05
-# What takes longer is named this often.
+# How often a step that is still waiting is named in the log.
 SAY_EVERY_S = 5.0
 REASON_BYTES_MAX = 65_536
 WATCH_EVERY_S = 1.0
@@ -51,15 +50,15 @@ EXIT_FATAL = 1
 
 
 class Stop(BaseException):
-    """The keeper wants an orderly end."""
+    """The keeper asks for an orderly shutdown."""
 
 
 class Failed(Exception):
-    """It cannot be started; the message is for the user, one line."""
+    """The server cannot be started; the message is one line for the user."""
 
 
 class ClusterEnded(Exception):
-    """What the server needs is gone for good; the message is for the user, one line."""
+    """The server cannot recover; the message is one line for the user."""
 
 
 def main() -> int:
@@ -78,7 +77,7 @@ def main() -> int:
     try:
         if arguments.sweep:
             return _sweep(arguments.app)
-        # Ray prints what it has to say of its processes; with --detach nobody reads standard output any more.
+        # Ray prints messages about its processes; with --detach nobody reads standard output after the start.
         with contextlib.redirect_stdout(sys.stderr):
             return _run(settings, arguments.app, arguments.temp_dir)
     except Stop:
@@ -96,7 +95,7 @@ def main() -> int:
         record = settings.data_dir / FAILURE_FILE
         with contextlib.suppress(OSError):
             record.write_text(traceback.format_exc())
-        # Of Ray's errors the last line is the cause: the first ones tell where it was met.
+        # The last line of a Ray error is its cause; the first lines only say where it was raised.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         said = f"{type(error).__name__}: {lines[0] if lines else ''}"
         say(f"cannot start: {lines[-1] if len(lines) > 1 else said} (details: {record})")
@@ -127,7 +126,7 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
 
     seams.check(ray_seams.SEAMS)
     cluster = LocalCluster(plan(settings.nodes, given, gpu_memory_mb(), settings.capabilities()), temp_dir)
-    # Ray's processes take their time to come up, and the modules of what follows theirs to load.
+    # Ray's processes and the modules that follow both take time to load: they do so side by side.
     Beside(_load)
     address = cluster.start()
     stopped = StoppedBelow(settings.stopped_s_max, say)
@@ -144,7 +143,7 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
         say("it cannot continue: the head's Ray node has exited")
         return EXIT_CLUSTER_LOST
     finally:
-        # Without the head nobody is there to end anything in order with: the keeper ends what is left.
+        # Without the head no orderly shutdown is possible: the keeper kills what is left.
         if cluster.head_lives():
             _end(app)
 
@@ -174,8 +173,7 @@ def _run_joined(settings: Settings, app: str, address: str) -> int:
 
 
 def _watch(look: Callable[[], None], goes_on: Callable[[], bool]) -> None:
-    """Look every second for as long as it goes on; a look that hangs, as without Ray's
-    head, keeps nobody from that."""
+    """Call `look` every second in a thread, since it hangs without Ray's head, for as long as `goes_on`."""
     looking = Beside(look)
     while goes_on():
         if looking.wait(WATCH_EVERY_S):
@@ -194,7 +192,7 @@ def _sweep(app: str) -> int:
 
 
 def _load() -> None:
-    """Load what takes long and is needed next."""
+    """Import the modules that are slow to load and needed next."""
     for module in (
         "actors.boot",
         "actors.master",
@@ -204,7 +202,7 @@ def _load() -> None:
 
 
 def _do_nothing() -> None:
-    """Wait for no further nodes, or withdraw nothing."""
+    """Do nothing, where there are no further nodes to wait for or nothing to withdraw."""
 
 
 def _start(
@@ -216,10 +214,10 @@ def _start(
     all_nodes: bool = True,
     nodes_come: Callable[[], None] = _do_nothing,
 ) -> Callable[[], None]:
-    """Start the actors and the API, wait until requests are served, and say so; return what
-    to look with every second.
+    """Start the actors and the API, wait until requests are served, and report it; return the check to run
+    every second.
 
-    Both come up side by side: a replica serves when the master answers, whichever is there first.
+    Both start side by side: a replica serves as soon as the master answers.
     """
     from actors.waiting import Waiting
 
@@ -248,12 +246,12 @@ def _start(
 
 
 def _nothing_to_see() -> None:
-    """Look at an application that has no actors of ours."""
+    """Check nothing: the application has no actors of ours."""
 
 
 @contextlib.contextmanager
 def _fatal_ends() -> Iterator[None]:
-    """Turn a reason for which an actor cannot live into the end of this session."""
+    """Turn a fatal reason of an actor into the end of this session."""
     from actors.life import Fatal
 
     try:
@@ -263,9 +261,9 @@ def _fatal_ends() -> Iterator[None]:
 
 
 def _end(app: str, withdraw: Callable[[], None] = _do_nothing) -> None:
-    """Stop in order what can be stopped in order; what does not come to its end is ended by the keeper.
+    """Shut down the actors and the API; the keeper kills what does not stop.
 
-    In a cluster of our own, the front has withdrawn the API, and Serve ends with the cluster.
+    In our own cluster the front has withdrawn the API already, and Serve ends with the cluster.
     """
     say("stopping")
     withdrawn = Beside(withdraw)
@@ -288,13 +286,13 @@ def _wait_until_ready(settings: Settings, waiting: Waiting) -> None:
 
 
 def _not_ready(settings: Settings) -> dict[str, str] | None:
-    """Return what is missing with its reasons, None when requests are served."""
+    """Return what is not ready and why; None when requests are served."""
     from actors.life import NO_ANSWER
 
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     connection: http.client.HTTPConnection
     if settings.tls_cert:
-        # Our own process, reached by address: there is no name to check.
+        # Our own process, reached by its address: there is no host name to verify.
         context = ssl._create_unverified_context()  # noqa: S323
         connection = http.client.HTTPSConnection(host, settings.port, timeout=5, context=context)
     else:
@@ -312,7 +310,7 @@ def _not_ready(settings: Settings) -> dict[str, str] | None:
 
 
 def _reasons(body: bytes) -> dict[str, str]:
-    """Return what /readyz says is missing; empty where it says nothing that can be read."""
+    """Return the reasons that /readyz gives; empty where its answer cannot be parsed."""
     try:
         return dict(json.loads(body)["error"]["details"]["missing"])
     except (ValueError, LookupError, TypeError):

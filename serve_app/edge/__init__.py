@@ -1,2 +1,2 @@
-"""What every request passes before the application sees it, and every answer after: pure
-ASGI, put together in stack.py."""
+"""The ASGI layers around the application, which every request and response passes;
+stack.py puts them together."""

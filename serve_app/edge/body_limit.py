@@ -1,4 +1,4 @@
-"""No request body is larger than its path allows, whether it says its size beforehand or not."""
+"""Limits the size of request bodies by path, with or without a Content-Length."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from helix_ray.core.errors import ErrorCode, Rejected
 BODY_BYTES_MAX = 1024 * 1024
 BATCH_BODY_BYTES_MAX = 8 * 1024 * 1024
 BODY_BYTES_MAX_BY_PATH: Mapping[str, int] = {"/api/v1/tasks/batch": BATCH_BODY_BYTES_MAX}
-# A refused body up to this size is read and dropped: closing on a client that still sends would
-# lose it the answer.
+# A refused body up to this size is read and dropped: if the socket closed while the client sends, the client
+# would not see the answer.
 DRAINED_BYTES_MAX = 8 * 1024 * 1024
 DRAIN_S_MAX = 5.0
 
 
 class BodyTooLarge(Exception):
-    """Ends the application's reading of a body that is over the limit; the edge then answers in its place."""
+    """Ends the application's reading of a body over the limit; the edge answers instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyLimit:
-    """The limits: one for all paths, others for some."""
+    """The limit of all paths, and limits of single paths."""
 
     body_bytes_max: int = BODY_BYTES_MAX
     by_path: Mapping[str, int] = field(default_factory=lambda: BODY_BYTES_MAX_BY_PATH)
 
     def at(self, path: str) -> int:
-        """The limit of one path, in bytes."""
+        """Return the limit of a path, in bytes."""
         return self.by_path.get(path, self.body_bytes_max)
 
 
 class CountedBody:
-    """One request's body: counts what the application reads and stops it at the limit."""
+    """One request's body: counts the bytes that the application reads, and stops at the limit."""
 
     __slots__ = ("_receive", "body_bytes", "body_bytes_max", "declared", "ended", "over")
 
@@ -49,7 +49,7 @@ class CountedBody:
         self.ended = False
 
     async def receive(self) -> Message:
-        """The `receive` that the application gets; raise BodyTooLarge once the limit is passed."""
+        """Receive a message for the application; raise BodyTooLarge over the limit."""
         message = await self._next()
         if self.body_bytes > self.body_bytes_max:
             self.over = True
@@ -57,10 +57,9 @@ class CountedBody:
         return message
 
     async def drain(self, *, client_waits: bool) -> bool:
-        """Read and drop the rest, within bounds; say whether the connection can be kept.
+        """Read and drop the rest, up to a bound; say whether the connection can be kept.
 
-        client_waits: it sent `Expect: 100-continue`, so nothing comes, and asking for
-        the body would invite it.
+        client_waits: the client sent `Expect: 100-continue`, so its body does not come until it is asked for.
         """
         if client_waits or self.declared > DRAINED_BYTES_MAX:
             return False
@@ -73,7 +72,7 @@ class CountedBody:
         return self.ended
 
     def refusal(self) -> Rejected:
-        """What to answer when the body is over the limit."""
+        """Return the refusal of a body over the limit."""
         return Rejected(
             ErrorCode.PAYLOAD_TOO_LARGE, "Request body is too large", {"body_bytes_max": self.body_bytes_max}
         )
@@ -89,5 +88,5 @@ class CountedBody:
 
 
 def _to_size(content_length: bytes | None) -> int:
-    """A Content-Length that is no number is the server's to refuse; the stream is counted in any case."""
+    """Parse a Content-Length. The server refuses one that is not a number, and the body is counted anyway."""
     return int(content_length) if content_length is not None and content_length.isdigit() else 0

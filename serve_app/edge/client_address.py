@@ -1,12 +1,12 @@
-"""Who is at the other end of the socket, as a key for limits and for the audit.
+"""Finds the client's address, the key for rate limits and for the audit.
 
-The socket's peer counts. X-Forwarded-For counts only from a trusted proxy, read from the right: each trusted
-proxy vouches for the entry before its own, and the first address that is not a trusted proxy is the client.
-An IPv6 client is keyed by its /64, which is what one household or host is given and can choose freely in.
+It is the address of the socket's peer. X-Forwarded-For counts only from a trusted proxy, read from the right:
+each trusted proxy vouches for the entry before its own, and the first address that is not a trusted proxy is
+the client. An IPv6 client is keyed by its /64 network, in which one household or host may choose any address.
 
-The server must leave `scope["client"]` alone. Uvicorn by itself believes X-Forwarded-For from loopback:
-start it with `proxy_headers=False`, or where its options cannot be reached (Ray Serve) with
-FORWARDED_ALLOW_IPS empty in its environment.
+The server must not change `scope["client"]`. By default uvicorn trusts X-Forwarded-For from loopback: start
+it with `proxy_headers=False`, or where its options cannot be reached (Ray Serve) with FORWARDED_ALLOW_IPS
+empty in its environment.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOCAL = "local"
 
 class ClientAddress:
     """Finds the client of a request; raise ValueError at the start for a trusted proxy that
-    is no address or CIDR."""
+    is not an address or CIDR."""
 
     def __init__(self, trusted_proxies: Iterable[str] = ()) -> None:
         self._trusted = tuple(ip_network(proxy, strict=False) for proxy in trusted_proxies)
@@ -39,8 +39,8 @@ class ClientAddress:
         return self._walk(peer[0], forwarded_for)
 
     def _walk(self, peer: str, forwarded_for: bytes) -> str:
-        """Go from the socket towards the client as long as each hop is trusted; a
-        broken entry ends the walk."""
+        """Walk from the socket towards the client while each hop is trusted; an
+        invalid entry ends the walk."""
         client = peer
         entries = forwarded_for.decode("latin-1").rsplit(",", FORWARDED_HOPS_MAX)[-FORWARDED_HOPS_MAX:]
         for entry in reversed(entries):
@@ -59,7 +59,7 @@ class ClientAddress:
 
 @lru_cache(maxsize=ADDRESSES_CACHED_MAX)
 def key_of(host: str) -> str:
-    """The key of one address; a host that is none (a test client's name) is its own key."""
+    """Return the key of an address; a host name (of a test client) is its own key."""
     address = _parse(host)
     if address is None:
         return host

@@ -1,5 +1,5 @@
-"""The last word on errors: whatever reaches the edge becomes an envelope, is logged
-whole and shown as nothing."""
+"""The last error handler: an exception that reaches the edge is logged in full, and
+answered without details."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ INTERNAL = Rejected(ErrorCode.INTERNAL_ERROR, "Internal server error")
 
 
 class BrokenOff(Exception):
-    """Ends an answer half-way on purpose: what its connection's end says to the client is all there is to say."""
+    """Raised by a route to break off its answer: the client sees the connection end."""
 
 
 class Answer:
-    """The one `send` of a request: adds the edge's headers to whatever answer there is,
-    and can refuse by itself."""
+    """The `send` of one request: adds the edge's headers to any response, and can send a refusal itself."""
 
     __slots__ = ("_body", "_headers", "_path", "_send", "ended", "request_id", "started")
 
@@ -38,11 +37,11 @@ class Answer:
         self.ended = False
 
     def add(self, headers: list[Header]) -> None:
-        """Put headers on the answer to come."""
+        """Add headers to the response."""
         self._headers += headers
 
     async def send(self, message: Message) -> None:
-        """The `send` that the application gets; its own words on a body over the limit are dropped."""
+        """Send a message of the application; its response to a body over the limit is dropped."""
         kind = message["type"]
         if kind == "http.response.start":
             if self._body.over:
@@ -57,7 +56,7 @@ class Answer:
         await self._send(message)
 
     async def refuse(self, rejected: Rejected, headers: tuple[Header, ...] = ()) -> None:
-        """Answer with the envelope instead of the application."""
+        """Send a refusal in place of the application's response."""
         content = envelope(rejected, self.request_id)
         own = [
             (b"content-type", b"application/json"),
@@ -76,10 +75,10 @@ class Answer:
         self.ended = True
 
     async def fail(self, error: Exception | None) -> None:
-        """The application raised, or ended without an answer: log it, and answer if nothing was said yet.
+        """Handle an application that raised or did not respond: log it, and respond if nothing was sent yet.
 
-        An answer that stopped half-way is raised again: only a broken connection tells the client
-        that it is not whole.
+        Where the response had begun, the exception is raised again: only a broken connection tells the client
+        that the response is incomplete.
         """
         log.error("request %s failed on %s", self.request_id, self._path, exc_info=error)
         if not self.started:
@@ -89,8 +88,7 @@ class Answer:
 
 
 def as_denial(scope: Scope, send: Send) -> Send:
-    """Let an HTTP answer refuse a WebSocket: as a denial response where the server
-    can, else by closing (1008)."""
+    """Refuse a WebSocket with an HTTP response, where the server supports it, else by closing (1008)."""
     can_answer = "websocket.http.response" in (scope.get("extensions") or {})
 
     async def send_denial(message: Message) -> None:

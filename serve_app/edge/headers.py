@@ -14,13 +14,14 @@ EXPECT: Final = b"expect"
 Header = tuple[bytes, bytes]
 
 _READ: Final = frozenset({X_REQUEST_ID, X_FORWARDED_FOR, AUTHORIZATION, CONTENT_LENGTH, EXPECT})
-# Two Authorization lines make a list, which is no token: a proxy before us may believe the other one.
+# Two Authorization lines make a list, which is not a token: a proxy in front of us may have
+# checked the other one.
 _LISTS: Final = frozenset({X_FORWARDED_FOR, AUTHORIZATION})
 
 
 def pick(headers: Iterable[Header]) -> dict[bytes, bytes]:
-    """Return the headers that the edge reads; the first counts, but the lines of _LISTS are
-    one list (RFC 9110, 5.3)."""
+    """Return the headers that the edge reads: the first line of each, and all lines of
+    _LISTS joined (RFC 9110, 5.3)."""
     picked: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in _READ:

@@ -1,8 +1,8 @@
 """The Limiter of one replica: a QuotaClient with a clock, and one conversation with the
 quota server at a time.
 
-What waits while the quota server is being asked goes into the next question together, so the cost of asking
-is shared by all keys of a replica.
+Requests for leases that come while a call is under way go into the next call together, so all keys of
+a replica share its cost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from helix_ray.core.limits import (
 
 log = logging.getLogger(__name__)
 
-# asks and give-backs in; one lease an ask out, in the same order.
+# Asks and give-backs in; one lease for each ask out, in the same order.
 AskQuotaServer = Callable[[Sequence[Ask], Sequence[UnspentUnits]], Awaitable[Sequence[TokenLease]]]
 
 ASK_S_MAX = 5.0
@@ -39,8 +39,7 @@ GIVE_BACK_S_MIN = 0.25
 
 
 class LeasingLimiter:
-    """Spends token leases; when the quota server cannot be asked, requests that need it
-    are refused, not let through."""
+    """Spends token leases; when the quota server is out of reach, requests that need a lease are refused."""
 
     def __init__(
         self,
@@ -72,7 +71,7 @@ class LeasingLimiter:
         raise _unavailable()
 
     def peek(self, key: str, policy: str) -> Allowance:
-        """Say what is known here without counting."""
+        """Return the allowance as known here, without counting a request."""
         allowance = self._quota_client.peek(policy, name_of(policy, key), self._clock())
         return (
             allowance
@@ -81,7 +80,7 @@ class LeasingLimiter:
         )
 
     async def close(self) -> None:
-        """Stop talking to the quota server; safe to call twice. What is still held ends by itself."""
+        """Stop calling the quota server; safe to call twice. Unused leases expire."""
         if self._flush is not None:
             self._flush.cancel()
         if self._conversation is not None:
@@ -99,7 +98,7 @@ class LeasingLimiter:
             self._conversation = asyncio.create_task(self._talk())
 
     async def _talk(self) -> None:
-        """Ask for all that wait, until nobody waits; then give back what has ended."""
+        """Ask for all waiting keys until none waits; then give back expired leases."""
         while True:
             waiting, self._waiting = self._waiting, {}
             now = self._clock()
@@ -115,8 +114,8 @@ class LeasingLimiter:
         self._flush_later()
 
     async def _ask(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> bool:
-        """Ask until there is an answer or the time is up; a quota server that restarts
-        costs its callers latency only.
+        """Ask until there is an answer or the time is up, so that a restart of the quota
+        server costs only latency.
 
         Give-backs are not repeated after a failure, since they may have arrived.
         """
@@ -142,7 +141,7 @@ class LeasingLimiter:
         return True
 
     def _flush_later(self) -> None:
-        """Wake up when the next lease ends, so that what is left of it goes back though nobody asks."""
+        """Wake up when the next lease expires, so that its rest is given back without a request."""
         ends_at = self._quota_client.next_end()
         if self._flush is not None:
             self._flush.cancel()
@@ -152,7 +151,7 @@ class LeasingLimiter:
 
 
 def grant_here(policies: Iterable[RateLimitPolicy], epoch: Callable[[], float] = time.time) -> AskQuotaServer:
-    """A quota server in the same process: for one replica that need not remember, and for tests."""
+    """A quota server in this process, for tests and for a single replica whose counts may be lost."""
     quota_server = QuotaServer(policies)
 
     async def ask_quota_server(asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> Sequence[TokenLease]:
@@ -167,7 +166,7 @@ def grant_here(policies: Iterable[RateLimitPolicy], epoch: Callable[[], float] =
 
 
 def _settle(waiting: Iterable[list[asyncio.Future[None]]], answered: bool) -> None:
-    """Wake those who wait: to spend what came, or to refuse their requests."""
+    """Wake the waiting requests, with a lease or a refusal."""
     for waiter in (waiter for inline in waiting for waiter in inline if not waiter.done()):
         if answered:
             waiter.set_result(None)

@@ -1,5 +1,5 @@
-"""How many long answers each user has open at this replica: logs that are followed,
-results that are waited for."""
+"""Limits how many long responses a user may have open at this replica: logs that are followed,
+results that are awaited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RETRY_AFTER_S = 1
 
 
 class OpenStreams:
-    """Counts by key, and refuses one more than `open_max`."""
+    """Counts open responses by key; refuses more than `open_max`."""
 
     def __init__(self, open_max: int = STREAMS_OPEN_MAX) -> None:
         self._open_max = open_max
@@ -22,9 +22,9 @@ class OpenStreams:
 
     @contextmanager
     def hold(self, key: str | None) -> Iterator[None]:
-        """Count one until the block ends, however it ends; raise Refused where the user has too many open.
+        """Count one response until the block ends; raise Refused where the user has too many open.
 
-        No key: an answer that is not long.
+        Without a key the response is short and not counted.
         """
         if key is None:
             yield

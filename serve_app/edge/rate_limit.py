@@ -1,8 +1,8 @@
-"""Rate limits at the edge: who is counted under which policy, and the headers that say so on every answer.
+"""Rate limits at the edge: which policy counts a request, and the headers that report it on every response.
 
-A user's requests are of one class each, by method and path (CLASSES): those of the documented API, or traffic
-that comes by itself and has a limit of its own. So a worker's heartbeats do not use up what a person may ask.
-Without a valid token every request counts for its address, whatever its class.
+Each request of a user has one class, by method and path (CLASSES): the documented API, or automatic traffic
+with its own limit, so that a worker's heartbeats do not use up a person's requests. Without a valid token a
+request counts for its address, whatever its class.
 
 `X-RateLimit-*` as the API reference has them (Reset in epoch seconds); `RateLimit` and `RateLimit-Policy` as
 in the IETF draft draft-ietf-httpapi-ratelimit-headers-11, where `t` is seconds until more quota is available.
@@ -33,18 +33,16 @@ from serve_app.edge.headers import Header
 if TYPE_CHECKING:
     from helix_ray.security.tokens import Claims
 
-# Not counted: probes and scrapers must not be locked out, nor eat what their address may use.
+# Not counted: probes and scrapers must neither be locked out nor use up the limit of their address.
 EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-# Counted per client address under a stricter policy as well: what says whether a password is right.
+# Also counted per client address under a stricter policy: routes that check a password.
 STRICT_PATHS: Mapping[str, str] = {"/api/v1/auth/login": LOGIN.name, "/api/v1/auth/password": LOGIN.name}
 
 
 class Class(NamedTuple):
-    """Requests that are counted under a policy of their own: those whose "METHOD path"
-    matches `route` as a whole.
+    """Requests with their own policy: those whose "METHOD path" matches `route` fully.
 
-    only_role: only of users who have this role and no other; only_query: only with
-    this parameter in the query.
+    only_role: only users with this role and no other; only_query: only with this parameter in the query.
     """
 
     policy: str
@@ -53,10 +51,10 @@ class Class(NamedTuple):
     only_query: bytes = b""
 
 
-# The first that matches counts; what matches none is AUTHENTICATED.
+# The first match counts; without a match the class is AUTHENTICATED.
 CLASSES: tuple[Class, ...] = (
     Class(WORKERS.name, re.compile(r"POST /api/v1/workers/(register|heartbeat)")),
-    # Who is a worker and nothing else reads and reports on tasks that heartbeats handed out.
+    # Users whose only role is worker read and report on tasks that heartbeats handed out.
     Class(WORKERS.name, re.compile(r"(GET|PUT) /api/v1/tasks/[^/]+"), only_role="worker"),
     Class(STREAMS.name, re.compile(r"GET /api/v1/tasks/[^/]+/logs")),
     Class(STREAMS.name, re.compile(r"GET /api/v1/tasks/[^/]+/result"), only_query=b"wait_s="),
@@ -69,7 +67,7 @@ Counted = tuple[str, Allowance]
 
 
 class Asked(NamedTuple):
-    """What the edge knows of a request before the application sees it."""
+    """What the edge knows about a request before the application sees it."""
 
     method: str
     path: str
@@ -77,35 +75,34 @@ class Asked(NamedTuple):
 
 
 def class_of(asked: Asked, roles: tuple[str, ...]) -> str:
-    """Return the policy that a user's request is counted under."""
+    """Return the policy that counts a user's request."""
     line = f"{asked.method} {asked.path}"
     for policy, route, only_role, only_query in CLASSES:
         if only_role is not None and roles != (only_role,):
             continue
-        # A name may be written with escapes: what the application reads counts.
+        # A name may be percent-encoded: it is decoded as the application does.
         if route.fullmatch(line) is not None and only_query in unquote_to_bytes(asked.query):
             return policy
     return AUTHENTICATED.name
 
 
 class Limiter(Protocol):
-    """Counts requests; `helix_ray.core.limits` holds the rules,
-    serve_app/edge/limiter.py one that keeps them."""
+    """Counts requests; `helix_ray.core.limits` has the rules, serve_app/edge/limiter.py an implementation."""
 
     async def take(self, key: str, policy: str) -> Allowance:
         """Count one request of a caller; raise Refused (SERVICE_UNAVAILABLE) when it cannot be counted."""
         ...
 
     def peek(self, key: str, policy: str) -> Allowance:
-        """Say what is known here without counting."""
+        """Return the allowance as known here, without counting a request."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What the limiter said: the policies that apply, the binding one last, and the refusal if there is one.
+    """The limiter's decision: the policies that apply, the binding one last, and the refusal if there is one.
 
-    stream: whose long answer this is going to be; None for a short one.
+    stream: the key that counts a long response; None for a short one.
     """
 
     counted: tuple[Counted, ...]
@@ -114,11 +111,11 @@ class Admission:
 
     @property
     def allowance(self) -> Allowance:
-        """What the policy that binds has left."""
+        """Return what is left under the binding policy."""
         return self.counted[-1][1]
 
     def headers(self) -> list[Header]:
-        """The rate-limit headers of the answer."""
+        """Return the rate-limit headers of the response."""
         _, binding = self.counted[-1]
         return [
             (b"x-ratelimit-limit", b"%d" % binding.limit),
@@ -138,7 +135,7 @@ class Admission:
 
 
 class RateLimits:
-    """Decides which policies a request falls under and asks the limiter."""
+    """Finds the policies of a request and asks the limiter."""
 
     def __init__(
         self,

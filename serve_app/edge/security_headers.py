@@ -1,4 +1,4 @@
-"""Response headers that tell browsers and caches to be careful."""
+"""Security headers for browsers and caches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_STORE: Header = (b"cache-control", b"no-store")
 
 
 def for_answer(path: str, headers: Iterable[Header]) -> tuple[Header, ...]:
-    """The headers to add: never store an API answer, unless the route itself said how long it may be kept."""
+    """Return the headers to add; API responses are `no-store` unless the route set its own Cache-Control."""
     if path.startswith(API_PREFIX) and not any(name.lower() == NO_STORE[0] for name, _ in headers):
         return (*ALWAYS, NO_STORE)
     return ALWAYS

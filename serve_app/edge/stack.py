@@ -4,12 +4,12 @@
 2. The request gets its id (request_id.py) and its client address (client_address.py).
 3. A bearer token is verified, or an API token looked up; one that does not verify is noted, not refused: the route decides who may come in.
 4. The request is counted (rate_limit.py); over the limit it is refused with 429.
-   One more long answer than a user may have open is refused with 429, too (open_streams.py).
-5. A body that is, or grows, over its limit is refused with 413 (body_limit.py).
-6. The application answers; every answer, ours or its own, carries the headers of 2, 4 and security_headers.py.
-7. What the application raises becomes INTERNAL_ERROR (errors.py).
+   A user with too many long responses open is refused with 429 as well (open_streams.py).
+5. A body over its limit is refused with 413 (body_limit.py).
+6. The application answers; every response, the edge's or its own, carries the headers of 2, 4 and security_headers.py.
+7. An exception of the application becomes INTERNAL_ERROR (errors.py).
 
-What was found is left in `scope["state"]` under the keys of state.py.
+The results are stored in `scope["state"]` under the keys of state.py.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ CLOSE = ((b"connection", b"close"),)
 
 
 class TokenVerifier(Protocol):
-    """Reads a bearer token; `helix_ray.security.tokens.Tokens` is one."""
+    """Verifies bearer tokens; `helix_ray.security.tokens.Tokens` implements it."""
 
     def verify(self, token: str) -> Claims:
-        """Return what the token says; raise Refused (UNAUTHORIZED) unless it is valid."""
+        """Return the token's claims; raise Refused (UNAUTHORIZED) unless it is valid."""
         ...
 
 
 class ApiTokens(Protocol):
-    """Finds whose an API token is; `serve_app.sessions.SessionCache` is one."""
+    """Finds the owner of an API token; `serve_app.sessions.SessionCache` implements it."""
 
     async def claims(self, token: str) -> Claims:
-        """Return whose it is; raise Refused when it is nobody's, or when that cannot be said."""
+        """Return its owner; raise Refused when it has none, or when that cannot be found out."""
         ...
 
 
@@ -70,11 +70,11 @@ def wrap(
     strict_paths: Mapping[str, str] = rate_limit.STRICT_PATHS,
     streams_open_max: int = STREAMS_OPEN_MAX,
 ) -> ASGIApp:
-    """Put the edge round an application.
+    """Wrap an application in the edge.
 
     trusted_proxies are addresses or CIDRs whose X-Forwarded-For counts; body limits are in bytes, by exact
-    path. exempt_paths are not counted; strict_paths name the policy that counts them per address as well.
-    streams_open_max is how many long answers a user may have open here at once.
+    path. exempt_paths are not counted; strict_paths maps paths to a policy that also counts them per address.
+    streams_open_max limits the long responses that a user may have open at this replica.
     """
     return Edge(
         app,
@@ -144,7 +144,7 @@ class Edge:
         await self._finish(answer, body, seen)
 
     async def _admit(self, scope: Scope, seen: Mapping[bytes, bytes], answer: Answer) -> Admission:
-        """Find out who asks, leave it for the routes, and count the request; say whether it may go on."""
+        """Identify the caller for the routes, and count the request; say whether it is admitted."""
         address = self._addresses.find(scope, seen.get(headers.X_FORWARDED_FOR))
         claims, token_refusal = await self._read_token(seen.get(headers.AUTHORIZATION))
         scope["state"] = {
@@ -154,7 +154,7 @@ class Edge:
             state.CLAIMS: claims,
             state.TOKEN_REFUSAL: token_refusal,
         }
-        # A WebSocket has no method; it is opened by a GET.
+        # A WebSocket scope has no method; it is opened by a GET.
         asked = Asked(scope.get("method", "GET"), scope["path"], scope.get("query_string", b""))
         admission = await self._rate_limits.admit(asked, address, claims)
         scope["state"][state.ALLOWANCE] = admission.allowance
@@ -179,7 +179,8 @@ class Edge:
 
     @staticmethod
     async def _finish(answer: Answer, body: CountedBody, seen: Mapping[bytes, bytes]) -> None:
-        """Say what the application could not: the body is too large, or there is no answer at all."""
+        """Respond where the application could not: the body was too large, or
+        there was no response at all."""
         if answer.started:
             return
         if body.over:
@@ -191,9 +192,9 @@ class Edge:
 
 
 def _is_ambiguous(path: str) -> bool:
-    """Say whether the framework would take a path for another one.
+    """Say whether the framework would match a path that it should not.
 
-    The `$` of its patterns matches before a newline at the end too: `/auth/login%0A` would log in, past every
-    limit that the edge sets by the exact path.
+    The `$` of its patterns also matches before a trailing newline: `/auth/login%0A` would log in, but escape
+    the limits that the edge sets by exact path.
     """
     return path.endswith("\n")

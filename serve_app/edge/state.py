@@ -1,4 +1,4 @@
-"""The keys under which the edge leaves what it found in `scope["state"]`; serve_app/deps.py reads them."""
+"""The keys in `scope["state"]` under which the edge passes its results to serve_app/deps.py."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ CLIENT_ADDRESS: Final = "client_address"
 CLAIMS: Final = "claims"
 # helix_ray.core.errors.Rejected when a bearer token was sent and does not verify, else None.
 TOKEN_REFUSAL: Final = "token_refusal"
-# helix_ray.core.limits.Allowance: what is left to the caller in the request's class.
+# helix_ray.core.limits.Allowance: what the caller has left in the request's class.
 ALLOWANCE: Final = "allowance"

@@ -1,4 +1,4 @@
-"""The edge's headers for answers to what never becomes a request: they are given below the application."""
+"""The edge's headers for responses to input that never becomes a request, which the connection answers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ _limiters: list[Limiter] = []
 
 
 def look_at(limiter: Limiter) -> None:
-    """Take the rate-limit headers from this limiter: of the one application of this process."""
+    """Set the limiter that the rate-limit headers come from, of the process's only application."""
     _limiters[:] = [limiter]
 
 
 def headers_for(host: str) -> list[Header]:
-    """Return the headers for a client; those of rate limits say what is known
-    here, and nothing is counted."""
+    """Return the headers for a client; the rate limits are reported as known here, without counting."""
     found: list[Header] = [*ALWAYS, NO_STORE]
     for limiter in _limiters:
         found += Admission(((ANONYMOUS.name, limiter.peek(key_of(host), ANONYMOUS.name)),)).headers()

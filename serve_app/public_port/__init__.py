@@ -1,2 +1,1 @@
-"""What the public port needs of Serve and uvicorn: which layers stand round the
-application, and where it listens."""
+"""The public port on top of Serve and uvicorn: the layers around the application, and the sockets."""

@@ -1,9 +1,9 @@
-"""Takes connections from a listening socket that other processes may accept from as well.
+"""Accepts connections from a listening socket that other processes may share.
 
 An event loop's own server accepts until the queue is empty, so the first of several replicas to wake up
-would have all that came at once. Here it is one a turn of the loop: a replica that is busy turns slowly, and
-takes fewer. And after a few in a row, one that shares the socket lets the others have a turn: they wake up
-in less time than it pauses.
+would take all of a burst. The Acceptor takes one connection in each iteration of the loop: a busy replica
+iterates slowly and takes fewer. After a few in a row, a replica that shares the socket pauses long enough
+for the others to wake up.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import socket
 import ssl
 from collections.abc import Callable
 
-# A client that does not finish its TLS handshake is not a connection yet, and bound by these alone: of too
-# many the oldest end, so that those who do not go on cannot keep others out.
+# Limits for clients in the TLS handshake, which are not connections yet. Of too many the oldest are closed,
+# so that clients that never finish cannot keep others out.
 HANDSHAKE_S_MAX = 10.0
 HANDSHAKES_MAX = 1024
 TLS_CLOSE_S_MAX = 5.0
-# No file handles or memory left: look again after this, instead of at once and for ever.
+# Pause when file handles or memory run out: the socket stays readable, and the loop would spin.
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 EXHAUSTED_WAIT_S = 0.1
 IN_A_ROW_MAX = 2
@@ -28,9 +28,9 @@ LET_OTHERS_S = 0.001
 
 
 class Acceptor:
-    """Begins at once, on the running event loop; ends with close, like an asyncio server.
+    """Starts when constructed, on the running event loop; close ends it, like an asyncio server.
 
-    `shut` is called when the socket has been shut down, by whichever process: nobody will come any more.
+    `shut` is called when any process has shut down the socket: no connection will come any more.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Acceptor:
         self._shut = shut
         self._in_a_row = 0
         self._loop = asyncio.get_running_loop()
-        # In the order of their beginning.
+        # In order of their start.
         self._opening: dict[asyncio.Task[None], None] = {}
         self._paused: asyncio.TimerHandle | None = None
         listener.setblocking(False)
@@ -57,7 +57,7 @@ class Acceptor:
         self._resume()
 
     def close(self) -> None:
-        """Accept no more; what was accepted goes on."""
+        """Stop accepting; accepted connections stay."""
         if self._open:
             self._open = False
             self._loop.remove_reader(self._listener.fileno())
@@ -84,7 +84,7 @@ class Acceptor:
             return  # another replica was faster, or the client has gone
         except OSError as error:
             if error.errno == errno.EINVAL:
-                # Who holds the socket has shut it down.
+                # The launcher has shut the socket down.
                 self.close()
                 self._shut()
             elif error.errno in EXHAUSTED:

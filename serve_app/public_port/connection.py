@@ -1,7 +1,9 @@
-"""One connection of the public port: uvicorn's protocol, within limits, and with our form for what it refuses.
+"""One connection of the public port: uvicorn's protocol with limits, and with our
+envelope for what it refuses.
 
-Middleware meets a request when its head is complete; what a client can do before, and how slowly it can send a body or
-take an answer, is decided here. Times are looked at by connections.py, for all connections together.
+Middleware sees a request only when its head is complete. What a client may do before that, and how slowly it
+may send a body or read a response, is decided here. connections.py checks the times of all connections
+together, so no connection needs a timer.
 """
 
 from __future__ import annotations
@@ -23,19 +25,20 @@ from serve_app.public_port.exchange import Exchange
 from serve_app.public_port.limits import ConnectionLimits
 from serve_app.public_port.uvicorn_seams import HttpToolsProtocol
 
-# A client that still sends when it is refused would lose the answer if the socket closed at once.
+# A client that is still sending when it is refused would not see the response if the socket closed at once.
 LINGER_S_MAX = 2.0
 LINGER_BYTES_MAX = 256 * 1024
 CLOSE_S_MAX = 5.0
 RETRY_AFTER_S = 1
-# Requests behind one that is being answered: each is held in memory until its turn.
+# Pipelined requests behind the one being answered: each stays in memory until its turn.
 PIPELINED_REQUESTS_MAX = 100
-# Versions of HTTP in which a request need not say which host it means.
+# Versions of HTTP in which the Host header is optional.
 WITHOUT_HOST = frozenset({"0.9", "1.0"})
 
 
 class Connection(HttpToolsProtocol):
-    """Invariant: `_reading` is "head" or "body" while a message is not complete, else ""; `_since` is when that began."""
+    """Invariant: `_reading` is "head" or "body" while a message is not complete, else "";
+    `_since` is when that began."""
 
     def __init__(self, *, connections: Connections, **given: Any) -> None:
         super().__init__(**given)
@@ -47,36 +50,37 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._header_count = 0
         self._body_bytes = 0
-        # Whether the table knows that this one waits for the rest of a body.
+        # Whether the table lists this connection as waiting for the rest of a body.
         self._awaits_body = False
-        # Of a body as it came, with the sizes and extensions of its chunks; and what came after its answer was given.
+        # Bytes of the current body with its chunk framing, and bytes of it that came after its response.
         self._wire_bytes = 0
         self._unread_bytes = 0
-        # When it is cut off, once it has been told to end.
+        # When a closing connection is cut off.
         self._ends_at: float | None = None
         self._discarded = 0
-        # Since when the client takes nothing, and the most that has waited for it since.
+        # Since when the client has read nothing, and the largest buffer since then.
         self._stalled_at: float | None = None
         self._unsent_most = 0
 
     # ------------------------------------------------------------------------------------------ the socket
 
     def connection_made(self, transport: Any) -> None:
-        """Let the client in, or say that there is no room."""
+        """Admit the client, or refuse it when there are too many connections."""
         super().connection_made(transport)
         self._since = self.loop.time()
         if not self._table.admit(self, self._host()):
             self._refuse(_busy())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the client, and end what is still being done for it."""
+        """Forget the connection, and cancel its requests."""
         self._table.gone(self)
         if self._task is not None and self._answering():
             self._task.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; of a head never more than its limit is given to the parser, whose time grows with it."""
+        """Parse more input; the parser never gets more of a head than the limit, because its
+        time grows with the head."""
         if self._reading == "" and self._ends_at is None:
             self._begin_head()
         while data and self._ends_at is None:
@@ -96,29 +100,30 @@ class Connection(HttpToolsProtocol):
             self._discard(len(data))
 
     def pause_writing(self) -> None:
-        """The client takes less than it gets: from now on it is watched."""
+        """The client reads more slowly than we write: watch it."""
         super().pause_writing()
         self._stalled_at = self.loop.time()
         self._unsent_most = self.transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
-        """The client has taken what waited for it."""
+        """The client has read what was buffered."""
         super().resume_writing()
         self._stalled_at = None
 
     # ------------------------------------------------------------------------------------------ the parser
 
     def on_message_begin(self) -> None:
-        """A head begins, perhaps behind another request in the same piece."""
+        """A head begins, perhaps behind another request in the same read."""
         super().on_message_begin()
         self._header_count = 0
         if self._reading == "":
             self._begin_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, up to their number; a trailer is counted and dropped.
+        """Take a header, up to the limit; a trailer is counted and dropped.
 
-        A trailer passed for a header would be believed though whoever stands before us never looked at it (RFC 9110, 6.5.1).
+        If trailers were merged into headers, they would be trusted although no proxy has
+        checked them (RFC 9110, 6.5.1).
         """
         if self._ends_at is not None:
             return
@@ -129,13 +134,13 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Have the request answered, unless its head alone is reason enough not to."""
+        """Start the request, unless its head alone is a reason to refuse it."""
         if self._ends_at is not None:
             return
         target = self._target()
         refusal = _malformed() if target is None else self._wrong_with_head()
         if refusal is None and len(self.pipeline) >= PIPELINED_REQUESTS_MAX:
-            # Those in line are answered, and the last of them ends the connection.
+            # The queued requests are answered; the last of them closes the connection.
             refusal = _busy()
         if refusal is not None or target is None:
             self._refuse(refusal or _malformed())
@@ -146,7 +151,7 @@ class Connection(HttpToolsProtocol):
         self._begin_exchange(*target)
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body, or drop it where the answer did not need it: so much of it as a body may have."""
+        """Take a piece of a body; drop it when the response did not need it, up to the limit of a body."""
         if self._ends_at is not None:
             return
         self._body_bytes += len(body)
@@ -158,7 +163,7 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is here."""
+        """The request is complete."""
         if self._ends_at is not None:
             return
         self._reading = ""
@@ -170,7 +175,8 @@ class Connection(HttpToolsProtocol):
             self._rest()
 
     def on_response_complete(self) -> None:
-        """The answer is given; the client may ask again. How long it may be idle is for `check` to say, with no timer."""
+        """The response is complete; the client may send another request. `check` ends it
+        when it is idle too long."""
         self.server_state.total_requests += 1
         if not self.transport.is_closing():
             self.flow.resume_reading()
@@ -181,33 +187,34 @@ class Connection(HttpToolsProtocol):
         if self._reading == "body":
             self._look_at_body()
         elif not self._answering():
-            # Behind what was answered, half of the next request may have come.
+            # Half of the next request may have arrived already.
             if self._reading == "head":
                 self._table.now_waits(self, Waits.REST_OF_HEAD)
             else:
                 self._rest()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what the parser refuses."""
+        """Answer a request that the parser refuses."""
         self._refuse(_malformed())
 
     def _should_upgrade(self) -> bool:
         return False
 
     def _target(self) -> tuple[bytes, bytes] | None:
-        """Return path and query of the request; None where its target is no URL, which the parser itself lets pass."""
+        """Return path and query of the request; None where its target is not a URL,
+        which the parser allows."""
         try:
             url = httptools.parse_url(self.url)
         except httptools.HttpParserInvalidURLError:
             return None
-        # A URL that names only a host means its root (RFC 9112, 3.2.2).
+        # A URL without a path means "/" (RFC 9112, 3.2.2).
         return url.path or b"/", url.query or b""
 
     def _begin_exchange(self, raw_path: bytes, query: bytes) -> None:
-        """Begin to answer, or put the request behind the one that is being answered."""
+        """Start the request, or queue it behind the one being answered."""
         version = self.parser.get_http_version()
         path = raw_path.decode("ascii")
-        # uvicorn has types of its own for what ASGI leaves open.
+        # uvicorn has its own types where ASGI's are loose.
         scope: Any = self.scope
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
@@ -239,7 +246,7 @@ class Connection(HttpToolsProtocol):
     # ------------------------------------------------------------------------------------------ limits
 
     def make_room(self) -> None:
-        """End, because others need the place: an idle client asks again, one with half a request is told."""
+        """Close to make room for others: an idle client reconnects, one with half a request gets a 503."""
         cycle: Any = self.cycle
         half_body = self._reading == "body" and not cycle.response_started
         if half_body or (self._reading == "head" and self._head_bytes):
@@ -248,11 +255,11 @@ class Connection(HttpToolsProtocol):
             self._close()
 
     def cut(self) -> None:
-        """End at once, without waiting for the client to take what was written."""
+        """Close at once, without waiting for the client to read what was written."""
         self.transport.abort()
 
     def check(self, now: float) -> None:
-        """End what has taken too long; `now` is the loop's time."""
+        """Close when a time limit has passed; `now` is the loop's time."""
         if self._ends_at is not None:
             if now >= self._ends_at:
                 self.transport.abort()
@@ -269,7 +276,7 @@ class Connection(HttpToolsProtocol):
             self._close()
 
     def _look_at_body(self) -> None:
-        """Note, when a piece of a body has come and more is to come, that it is the client who is waited for."""
+        """Note that the connection waits for its client, when part of a body has come and more is due."""
         if self._is_mostly_framing():
             self._refuse(_head_too_large("header_bytes_max", self._limits.header_bytes_max))
         elif not self._awaits_body and not self.pipeline:
@@ -278,14 +285,15 @@ class Connection(HttpToolsProtocol):
 
     def _check_body(self, now: float) -> None:
         if self.flow.read_paused:
-            # It is the application that takes its time.
+            # The application is the slow side.
             self._since += CHECK_EVERY_S
         allowed = self._limits.body_read_s_max + self._body_bytes / self._limits.body_bytes_per_s_min
         if now - self._since > allowed:
             self._too_slow("body", self._limits.body_read_s_max)
 
     def _is_mostly_framing(self) -> bool:
-        """Say whether what is no body (chunk sizes and extensions, trailers) is more than a head may be, and the body."""
+        """Say whether the framing (chunk sizes and extensions, trailers) exceeds both the
+        limit of a head and the body."""
         return self._wire_bytes - self._body_bytes > self._limits.header_bytes_max + self._body_bytes
 
     def _takes_nothing(self, now: float) -> bool:
@@ -321,21 +329,23 @@ class Connection(HttpToolsProtocol):
     # ------------------------------------------------------------------------------------------ ends
 
     def _refuse(self, rejected: Rejected) -> None:
-        """Answer with the envelope and end; where another answer is on its way on this connection, end after that."""
+        """Send the envelope and close; where another response is under way on this
+        connection, close after it."""
         if self._ends_at is not None or self.transport.is_closing():
             return
         cycle: Any = self.cycle
         self._end(LINGER_S_MAX)
         if self._answering():
             if self._reading == "head" or cycle.response_started:
-                # What is being answered was read before this; its end closes the connection.
+                # The request being answered came before this one; its end closes the connection.
                 cycle.keep_alive = False
                 self._ends_at = self.loop.time() + self._limits.body_read_s_max
                 return
             cycle.disconnected = True
             cycle.message_event.set()
         if self._reading == "head" or not cycle.response_complete:
-            # A body may be too slow though its request was answered: a second answer would pass for the next one's.
+            # The request may have been answered before its slow body ended: a second response would be taken
+            # for the next request's.
             self.transport.write(_written(rejected, self._host()))
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -402,12 +412,13 @@ def _written(rejected: Rejected, host: str) -> bytes:
 
 
 def protocol(limits: ConnectionLimits) -> Callable[..., asyncio.Protocol]:
-    """Return what uvicorn.Config takes as `http`: connections that share these limits, on one event loop."""
+    """Return a class for uvicorn.Config's `http`: connections that share these limits on one event loop."""
     tables: list[Connections] = []
 
     def make(**given: Any) -> asyncio.Protocol:
         if not tables:
-            # uvicorn makes a protocol on the loop that serves it, which need not run yet when it is configured.
+            # uvicorn constructs protocols on the loop that serves them, which may not run yet
+            # when it is configured.
             tables.append(Connections(limits, asyncio.get_running_loop()))
         return Connection(connections=tables[0], **given)
 

@@ -1,10 +1,10 @@
-"""All connections of a process that listens: who is let in, who makes room, and who has taken too long.
+"""The table of a process's connections: which to admit, which to close for others, which have taken too long.
 
-One that waits for its client (idle between requests, or with a head or a body that is not here yet) costs its
-client little to open again, so it makes room: the idle ones first, then half heads, then half bodies, and of
-each the oldest first. One whose request is here and being answered stays. An address that has its share makes
-room among its own connections only, so it takes none from others; and because the share is a quarter of the
-total at most by default, no one address has them all.
+A connection that waits for its client (idle between requests, or with an incomplete head or body) is cheap to
+open again, so it is closed when others need room: idle ones first, then incomplete heads, then incomplete
+bodies, the oldest of each first. A connection with a complete request stays. An address that has used its
+share makes room among its own connections only, so it takes none from others; and because the share is by
+default at most a quarter of the total, no single address can take all.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Member(Protocol):
         ...
 
     def cut(self) -> None:
-        """Give the file handle back, whatever the client has not taken yet."""
+        """Release the file handle, even if the client has not read everything."""
         ...
 
     def check(self, now: float) -> None:
-        """End if it has taken too long; `now` is the loop's time."""
+        """Close if it has taken too long; `now` is the loop's time."""
         ...
 
 
@@ -48,7 +48,7 @@ Ordered = dict[Member, None]
 
 
 class _Share:
-    """The connections of one address, or of all: how many, and those that wait, the oldest first."""
+    """The connections of one address, or of all: their number, and those that wait, the oldest first."""
 
     __slots__ = ("count", "idle", "opening", "sending")
 
@@ -74,7 +74,7 @@ class _Share:
 
 
 class Connections:
-    """To be used on one event loop."""
+    """The table itself; for use on one event loop."""
 
     def __init__(self, limits: ConnectionLimits, loop: asyncio.AbstractEventLoop) -> None:
         self.limits = limits
@@ -82,7 +82,7 @@ class Connections:
         self._all = _Share()
         self._by_address: dict[str, _Share] = {}
         self._address_of: dict[Member, str] = {}
-        # Refused or closed ones that the kernel has not let go yet; they no longer count.
+        # Refused or closed connections whose file handles are still open; they no longer count.
         self._ending: Ordered = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -90,8 +90,7 @@ class Connections:
         return self._all.count
 
     def admit(self, member: Member, host: str) -> bool:
-        """Let a connection in, where needed in the place of one that waits; False: there
-        is no room for it."""
+        """Admit a connection, if necessary in place of one that waits; False when there is no room."""
         if self._timer is None:
             self._timer = self._loop.call_later(CHECK_EVERY_S, self._check_all)
         address = key_of(host)
@@ -116,9 +115,9 @@ class Connections:
             self._all.move(member, waits)
 
     def ending(self, member: Member) -> None:
-        """Count a connection no more, and look after it until it is gone; of too many the oldest is cut off.
+        """Stop counting a connection, and watch it until it is gone; of too many the oldest is cut off.
 
-        Each still has a file handle: clients that never close would use them all up, and nobody could connect.
+        Each still has a file handle: clients that never close would use up all of them.
         """
         self._forget(member)
         self._ending[member] = None

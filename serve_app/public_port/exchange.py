@@ -1,8 +1,9 @@
-"""One request and its answer on a connection, in place of uvicorn's: a short answer is written in one piece.
+"""One request and its response on a connection, in place of uvicorn's: a short response
+is written in one piece.
 
-uvicorn writes head and body by themselves, a system call each, and looks at every header's name and value
-with two patterns. Of most answers the length is known with the head, so that their body is there at once: the
-head waits for it. One whose length is not known (a stream) has its head written at once.
+uvicorn writes head and body with a system call each, and matches every header's name and value against two
+patterns. Most responses declare their length, so that their body follows at once: the head waits for it. A
+response without a length (a stream) has its head written at once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from serve_app.public_port.uvicorn_seams import FlowControl
 
 log = logging.getLogger(__name__)
 
-# A longer body is written behind its head: to put them together would copy it.
+# A longer body is written after its head: joining them would copy it.
 JOINED_BYTES_MAX = 64 * 1024
 
 _FORBIDDEN_IN_HEAD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -29,21 +30,21 @@ _STATUS_LINES = {
 _LENGTH = b"content-length"
 _CODING = b"transfer-encoding"
 _CONNECTION = b"connection"
-# Answers with these have no body, and say nothing of its length.
+# Responses with these have neither a body nor a length.
 _WITHOUT_BODY = frozenset({204, 304})
 
 Header = tuple[bytes, bytes]
 
 
 class BadAnswer(RuntimeError):
-    """The application's answer cannot be written: a header would end the head, or
-    the body has another length."""
+    """The application's response cannot be written: a header contains a line break, or the
+    body has another length."""
 
 
 class Exchange:
-    """What uvicorn's protocol expects of a request that is being answered.
+    """The object that uvicorn's protocol expects for a request under way.
 
-    Invariant: with `response_started`, `_head` is what is not written yet of the answer's head.
+    Invariant: after `response_started`, `_head` is the part of the head that is not written yet.
     """
 
     __slots__ = (
@@ -63,8 +64,8 @@ class Exchange:
         keep_alive: bool,
         on_response: Callable[[], None],
     ) -> None:
-        """`headers` come first in the answer's head; `waits_for_continue`: no body comes
-        before it is asked for."""
+        """`headers` come first in the head; `waits_for_continue`: the client sends
+        its body only when asked."""
         self._scope = scope
         self._transport = transport
         self._flow = flow
@@ -72,7 +73,7 @@ class Exchange:
         self._waits_for_continue = waits_for_continue
         self._on_response = on_response
         self._head = b""
-        # None: neither a length nor a coding was said yet.
+        # None: no header has given a length or a coding yet.
         self._chunked: bool | None = None
         self._body_bytes_left = 0
         self.keep_alive = keep_alive
@@ -84,10 +85,10 @@ class Exchange:
         self.response_complete = False
 
     async def run(self, app: ASGIApp) -> None:
-        """Have the application answer; what it raises and what it leaves unfinished ends the connection.
+        """Run the application; an exception or an incomplete response closes the connection.
 
-        Not where the connection has ended the request (`disconnected`): what it has told
-        the client must still arrive.
+        Not after the connection itself ended the request (`disconnected`): its refusal
+        must still reach the client.
         """
         try:
             await app(self._scope, self.receive, self.send)
@@ -99,8 +100,7 @@ class Exchange:
             self._on_response = _nothing
 
     async def receive(self) -> Message:
-        """Return what has come of the body since the last call, as soon as there is more, or
-        that the client is gone."""
+        """Wait for more of the body and return it, or a message that the client is gone."""
         if self._waits_for_continue and not self._transport.is_closing():
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._waits_for_continue = False
@@ -114,8 +114,7 @@ class Exchange:
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Message) -> None:
-        """Take a message of the application, as ASGI has them; raise BadAnswer for
-        one that cannot be written."""
+        """Write an ASGI message of the application; raise BadAnswer for one that cannot be written."""
         if self._flow.write_paused and not self.disconnected:
             await self._flow.drain()
         if self.disconnected:
@@ -196,10 +195,10 @@ class Exchange:
 
 
 def _nothing() -> None:
-    """Stand for a callback that keeps nothing alive."""
+    """Replace a callback, so that it keeps nothing alive."""
 
 
 def _chunk(body: bytes, *, last: bool) -> bytes:
-    """Return a piece of a body in chunked coding."""
+    """Return a chunk of a body in chunked coding."""
     piece = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
     return piece + b"0\r\n\r\n" if last else piece

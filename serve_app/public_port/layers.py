@@ -1,14 +1,14 @@
-"""What stands in the place of Serve's own ASGI layer on the public port, so that a caller meets our
-API and nothing of Serve's.
+"""Replaces Serve's ASGI layer on the public port, so that clients reach our API and nothing of Serve's.
 
-Requests pass Serve by: a replica's application, once it is made, answers what comes to the replica's port
-itself. Serve makes, checks and replaces the replica; its wrapper (tasks, metadata, metrics and a route lookup
-a request) would cost more than the answer. What it did for us is done here: a request whose client is gone is
-cancelled (connection.py), and a replica that ends finishes what it has begun (uvicorn's server). ADR 38.
+Requests bypass Serve: the replica's application itself answers requests to the replica's port. Serve starts,
+checks and replaces the replica, but its wrapper (tasks, metadata, metrics and a route lookup for each
+request) would cost more than the response. Two things that the wrapper does are done here: requests of
+clients that are gone are cancelled (connection.py), and a replica that ends finishes requests under way
+(uvicorn's server). ADR 38.
 
-Serve imports `middlewares` in every process of its that listens
-(RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH), and puts what it returns outermost. It must therefore be
-importable without the application and without Ray being connected.
+Serve imports `middlewares` in each of its listening processes (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH),
+and makes what it returns the outermost layer. So this module must be importable without the application, and
+without a connection to Ray.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _made: list[ASGIApp] = []
 
 
 def answer_with(app: ASGIApp) -> None:
-    """Have this process's public port answered by an application that was made for its event loop."""
+    """Answer this process's public port with an application made for its event loop."""
     _made[:] = [app]
 
 
 def public_port(serve: ASGIApp) -> ASGIApp:
-    """Return the application of this process in place of Serve, which listens only once it is made."""
+    """Return the application of this process, which exists before Serve listens."""
     return _made[0]
 
 
 class ClosedPort:
-    """Refuses everything: Serve starts a proxy that `helix up` has no use for."""
+    """Refuses everything: Serve always starts a proxy, which `helix up` does not use."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -57,7 +57,7 @@ class ClosedPort:
 
 
 def middlewares() -> list[Middleware]:
-    """Return what this process puts round Serve: its proxy is closed, a replica is the API;
+    """Return Serve's middlewares: in the proxy a closed port, in a replica the API;
     other ports move to loopback."""
     serve_seams.check()
     serve_seams.start_servers_with(replica=listening.start_replica, proxy=listening.start)
@@ -69,8 +69,8 @@ def middlewares() -> list[Middleware]:
 
 
 def guards() -> list[Middleware]:
-    """Return nothing, and have Serve's proxy listen as we do: for `serve run` and KubeRay, where the
-    proxy is the way in."""
+    """Make Serve's proxy listen with our limits, without middlewares: for `serve run` and KubeRay, where
+    requests come through the proxy."""
     serve_seams.check()
     serve_seams.start_servers_with(replica=listening.start, proxy=listening.start)
     return []

@@ -1,4 +1,4 @@
-"""What one connection, one address and all connections together may cost a process that listens."""
+"""Limits for one connection, one address and all connections of a listening process."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ipaddress import ip_address, ip_network
 from helix_ray.config import Settings
 
 OPEN_FILES = 65_536
-# Beside connections: the journal's link, Ray's own sockets and files.
+# Files that are not connections: the link to the master, Ray's sockets and logs.
 OPEN_FILES_KEPT = 128
-# One in so many of the rest is for connections that end.
+# One in this many of the rest is reserved for closing connections.
 ENDING_PART = 5
 
 
@@ -25,22 +25,22 @@ class ConnectionLimits:
     header_count_max: int = 100
     header_read_s_max: float = 10.0
     body_read_s_max: float = 60.0
-    # A body that takes longer must come, and an answer must be taken, this fast on average.
+    # A body that takes longer must arrive at this average rate, and a response must be read at it.
     body_bytes_per_s_min: int = 16_384
-    # Of a body that was answered before it was read: the largest that a path takes.
+    # For a body whose response came before it was read: the largest limit of any path.
     unread_bytes_max: int = 8 * 1024 * 1024
     answer_stalled_s_max: float = 30.0
     connection_idle_s_max: float = 75.0
     connections_max: int = 4_096
     connections_per_address_max: int = 1_024
-    # Connections that were told to end and whose clients have not closed them yet; they are not among those above.
+    # Closing connections whose clients have not closed them yet; not counted among those above.
     connections_ending_max: int = 1_024
-    # Addresses and CIDRs that stand for many clients: only the total counts for them.
+    # Addresses and CIDRs that stand for many clients: only the total limits them.
     trusted_proxies: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> ConnectionLimits:
-        """Return the limits that the settings name, within what this process may open."""
+        """Return the limits of the settings, reduced to what this process may open."""
         ending_max = _openable() // ENDING_PART
         return cls(
             header_bytes_max=settings.header_bytes_max,
@@ -58,13 +58,12 @@ class ConnectionLimits:
         )
 
     def stands_for_many(self, host: str) -> bool:
-        """Say whether an address is a trusted proxy's."""
+        """Say whether an address belongs to a trusted proxy."""
         return _within(host, self.trusted_proxies)
 
 
 def _openable() -> int:
-    """Allow this process as many open files as the system lets it have; return
-    how many connections that makes."""
+    """Raise this process's limit of open files as far as allowed; return how many connections fit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if 0 <= soft < wanted:

@@ -1,4 +1,4 @@
-"""How the public port is listened on: what Serve's processes do in place of Serve's own function."""
+"""Listens on the public port, in place of Serve's own function."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ async def start(
     event_loop: asyncio.AbstractEventLoop,
     enable_so_reuseport: bool = False,
 ) -> tuple[asyncio.Task[None], uvicorn.Server]:
-    """Listen as Serve's options say; return the task that serves, and the
-    server that ends it (`should_exit`).
+    """Listen on Serve's host and port; return the serving task, and the server that ends it (`should_exit`).
 
-    Raises RuntimeError, caused by the OSError, where the address cannot be bound: Serve looks for that.
+    Raises RuntimeError, caused by the OSError, where the address cannot be bound; Serve expects that.
     """
     return _serve(app, http_options, event_loop, _bind(http_options.host, http_options.port), None)
 
@@ -41,9 +40,9 @@ async def start_replica(
     event_loop: asyncio.AbstractEventLoop,
     enable_so_reuseport: bool = False,
 ) -> tuple[asyncio.Task[None], uvicorn.Server]:
-    """Do the same on the public socket that the launcher holds; where none does, as Serve's options say.
+    """Listen on the launcher's public socket; without a launcher, on Serve's host and port.
 
-    The port that Serve has given out for this replica is then a name only: nobody listens on it.
+    With a launcher, the port that Serve assigned to this replica is only a name: nothing listens on it.
     """
     path = os.environ.get(shared_socket.VARIABLE)
     if path is None:
@@ -58,14 +57,14 @@ def _serve(
     listener: socket.socket,
     lifeline: socket.socket | None,
 ) -> tuple[asyncio.Task[None], uvicorn.Server]:
-    # uvicorn logs every message of every request while this level is not set.
+    # Without this level uvicorn logs every message of every request.
     logging.getLogger("uvicorn.error").level = logging.CRITICAL
     server = PortServer(_config(_wrapped(app, http_options.middlewares), http_options, loop), lifeline)
     return loop.create_task(server.serve(sockets=[listener])), server
 
 
 class PortServer(uvicorn.Server):
-    """uvicorn's server, which accepts with an Acceptor and shows that it lives as long as it does."""
+    """uvicorn's server, which accepts with an Acceptor and sends signs of life."""
 
     def __init__(self, config: uvicorn.Config, lifeline: socket.socket | None = None) -> None:
         super().__init__(config)
@@ -73,7 +72,7 @@ class PortServer(uvicorn.Server):
         self._signs: SignsOfLife | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept from `sockets`."""
+        """Start to accept from `sockets`."""
         await self.lifespan.startup()
         loop = asyncio.get_running_loop()
         for listener in sockets or ():
@@ -89,7 +88,7 @@ class PortServer(uvicorn.Server):
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more, finish what was begun, and only then stop showing signs of life."""
+        """Stop accepting, finish requests under way, and only then stop the signs of life."""
         try:
             await super().shutdown(sockets)
         finally:
@@ -127,7 +126,7 @@ def _config(app: ASGIApp, options: Any, loop: asyncio.AbstractEventLoop) -> uvic
         ws="none",
         lifespan="off",
         access_log=False,
-        # Whom X-Forwarded-For is believed from is for the edge to say.
+        # The edge decides whose X-Forwarded-For is trusted.
         proxy_headers=False,
         log_level=None,
         log_config=None,
@@ -142,9 +141,9 @@ def _wrapped(app: ASGIApp, middlewares: list[Any]) -> ASGIApp:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """Bind where a killed predecessor's connections may linger in TIME_WAIT: a minute, without SO_REUSEADDR.
+    """Bind with SO_REUSEADDR: a killed predecessor's connections stay in TIME_WAIT for a minute.
 
-    Serve offers SO_REUSEPORT at this place, which would let a hanging predecessor keep half of the callers.
+    Serve uses SO_REUSEPORT here, with which a hanging predecessor would keep half of the connections.
     """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,5 +1,5 @@
-"""What we use and replace of Ray Serve that is not its public API: how its processes listen, and
-the names of its actors."""
+"""What we use or replace in Ray Serve beyond its public API: how its processes
+listen, and its actors' names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROXY = Seam("ray", _CONSTANTS, "SERVE_PROXY_NAME")
 REPLICA_START = Seam("ray", "ray.serve._private.replica", "start_asgi_http_server", _START)
 PROXY_START = Seam("ray", "ray.serve._private.proxy", "start_asgi_http_server", _START)
 REPLICA_CALLS = Seam("ray", "ray.serve._private.replica", "add_port_to_grpc_server", ("server", "address"))
-# Variables of launcher/up/environment.py: Serve keeps each under its name, and ignores what it does not know.
+# Variables of launcher/up/environment.py: Serve stores each under its name, and ignores unknown ones.
 VARIABLES = tuple(
     Seam("ray", _CONSTANTS, f"RAY_SERVE_{name}")
     for name in (
@@ -34,7 +34,7 @@ SEAMS = (CONTROLLER, NAMESPACE, PROXY, REPLICA_START, REPLICA_CALLS, *VARIABLES)
 
 
 def check() -> None:
-    """Raise SeamMoved where this Serve is another than the one that is expected here."""
+    """Raise SeamMoved where this version of Serve differs from what is expected here."""
     seams.check(SEAMS)
 
 
@@ -49,13 +49,14 @@ def in_proxy() -> bool:
 
 
 def start_servers_with(*, replica: Callable[..., Any], proxy: Callable[..., Any]) -> None:
-    """Have Serve's processes listen with these, which take and return what Serve's own function does."""
+    """Make Serve's processes listen with these functions, which have the signature of Serve's own."""
     REPLICA_START.replace(replica)
     PROXY_START.replace(proxy)
 
 
 def bind_proxy_to_loopback() -> None:
-    """Serve has one host for replicas and proxy; the proxy must not be where the public port is."""
+    """Bind Serve's proxy to loopback: Serve has one host setting for replicas and proxy, and
+    only replicas are public."""
     start = PROXY_START.find()
 
     def start_on_loopback(
@@ -68,7 +69,7 @@ def bind_proxy_to_loopback() -> None:
 
 
 def bind_replica_calls_to_loopback() -> None:
-    """A replica takes calls from other deployments on every interface; the API has no such callers."""
+    """Bind the port for calls from other deployments to loopback; the API has no such callers."""
     add_port = REPLICA_CALLS.find()
 
     def add_loopback_port(server: Any, address: str) -> Any:

@@ -1,5 +1,4 @@
-"""A replica's side of launcher/up/public_socket.py: the public socket, and signs of
-life for whoever holds it."""
+"""A replica's side of launcher/up/public_socket.py: gets the public socket and sends signs of life."""
 
 from __future__ import annotations
 
@@ -7,14 +6,14 @@ import asyncio
 import contextlib
 import socket
 
-# Path of the Unix socket where the public socket is to be had; not set where no launcher holds one.
+# Path of the Unix socket that hands out the public socket; not set without a launcher.
 VARIABLE = "HELIX_PUBLIC_SOCKET"
 ALIVE_EVERY_S = 0.5
 
 
 def fetch(path: str) -> tuple[socket.socket, socket.socket]:
     """Return the listening socket, and the lifeline over which it came. Raises
-    RuntimeError where there is none."""
+    RuntimeError where none came."""
     lifeline = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         lifeline.connect(path)
@@ -29,8 +28,7 @@ def fetch(path: str) -> tuple[socket.socket, socket.socket]:
 
 
 class SignsOfLife:
-    """Writes a byte from the event loop that serves requests, every ALIVE_EVERY_S:
-    when it hangs, they stop."""
+    """Writes a byte from the serving event loop every ALIVE_EVERY_S, so that silence means a hanging loop."""
 
     def __init__(self, lifeline: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         self._lifeline = lifeline
@@ -38,12 +36,12 @@ class SignsOfLife:
         self._next = loop.call_soon(self._write)
 
     def close(self) -> None:
-        """Stop; the holder of the socket forgets this process."""
+        """Stop; the launcher forgets this process."""
         self._next.cancel()
         self._lifeline.close()
 
     def _write(self) -> None:
-        # Full: the holder is not reading at the moment, and will find what is there.
+        # The buffer is full: the launcher is not reading at the moment, and will find these bytes later.
         with contextlib.suppress(BlockingIOError):
             try:
                 self._lifeline.send(b".")

@@ -1,5 +1,4 @@
-"""What we use of uvicorn that is not its public API: the protocol that reads HTTP with
-httptools, and the server's start."""
+"""What we use of uvicorn beyond its public API: its httptools protocol, and the start of its server."""
 
 from __future__ import annotations
 
@@ -49,7 +48,7 @@ METHODS = tuple(
         "_start_asgi_task": ("cycle", "app"),
     }.items()
 )
-# What uvicorn's protocol reads and sets of a request under way; ours is exchange.py's.
+# The attributes of a request that uvicorn's protocol reads and sets; exchange.py has ours.
 CYCLE = Seam(
     "uvicorn",
     _PLACE,

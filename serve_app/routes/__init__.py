@@ -1,1 +1,1 @@
-"""One file a noun. Each has a `router`; serve_app/app.py puts them under /api/v1."""
+"""The routes, one file for each noun. Each has a `router`, which serve_app/app.py mounts under /api/v1."""

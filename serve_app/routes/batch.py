@@ -1,11 +1,11 @@
-"""Many tasks in one request: each is accepted or refused by itself, and answered in order.
+"""Many tasks in one request: each is accepted or refused separately, and the answers keep the order.
 
-A batch goes to the control plane as orders of at most ORDER_TASKS_MAX tasks (shards and dependencies
-count, see helix_ray/core/weight.py), each of which is durable by itself. Only a batch whose tasks
-name each other (`"#3"`) is one order; it is bounded by batch_linked_tasks_max with its shards, as
-every batch is by batch_dependencies_max.
+A batch goes to the control plane as orders of at most ORDER_TASKS_MAX tasks (shards and dependencies count,
+see helix_ray/core/weight.py), each of which is durable separately. Only a batch whose tasks refer to each
+other (`"#3"`) is a single order, limited by batch_linked_tasks_max including shards; every batch is limited
+by batch_dependencies_max.
 
-What takes time for each task is done SLICE_TASKS at a time, with turns for other requests in between.
+Work on each task is done SLICE_TASKS at a time, so that other requests run in between.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ from serve_app.openapi import verb
 
 ORDER_TASKS_MAX = 500
 SLICE_TASKS = 200
-# Stands for a task that the wire has refused, so that the others keep their numbers; the core
-# refuses it as well.
+# Placeholder for a task that failed validation, so that the others keep their numbers; the core refuses it.
 REFUSED_SPEC: dict[str, Any] = {}
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
@@ -48,8 +47,7 @@ _DESCRIBED["responses"][200] = {"model": shapes.BatchOut, "description": "No tas
 
 @router.post("/batch", **_DESCRIBED)
 async def submit_batch(caller: SignedIn) -> Response:
-    """Take tasks in. Each entry of the answer is the task, or `{"error": ...}`;
-    200 when none was accepted."""
+    """Submit tasks. Each entry of the answer is the task, or `{"error": ...}`; 200 when none was accepted."""
     sent = await read(caller.request)
     settings = caller.services.settings
     specs, refused = await _validated(_tasks_of(sent.value, settings.batch_tasks_max))
@@ -88,7 +86,7 @@ def _tasks_of(value: Any, tasks_max: int) -> list[Any]:
 
 
 async def _validated(tasks: Sequence[Any]) -> tuple[Specs, dict[int, Rejected]]:
-    """Return a spec for every task, and by number why some are refused."""
+    """Return a spec for every task, and the refusals by number."""
     specs: Specs = []
     refused: dict[int, Rejected] = {}
     validate = TASK.validate_python
@@ -104,7 +102,7 @@ async def _validated(tasks: Sequence[Any]) -> tuple[Specs, dict[int, Rejected]]:
 
 
 def _chunks(specs: Specs, settings: Settings) -> list[Specs]:
-    """Return the specs of each order; raise Refused where the batch as a whole is too much."""
+    """Return the specs of each order; raise Refused where the whole batch is too large."""
     linked = sum(map(links_of, specs))
     if linked > settings.batch_dependencies_max:
         details = {"dependencies": linked, "dependencies_max": settings.batch_dependencies_max}
@@ -130,10 +128,10 @@ def _chunks(specs: Specs, settings: Settings) -> list[Specs]:
 
 
 async def _carry_out(caller: Caller, orders: Sequence[Order]) -> list[Receipt | Rejected]:
-    """Carry out the orders of a batch; raise Refused when its idempotency key is another request's, or when
-    none of them could be carried out now.
+    """Carry out the orders of a batch; raise Refused when its idempotency key belongs to another request, or
+    when none of them can be carried out now.
 
-    With a key the first order goes ahead: if it meets another request's, nothing else must happen.
+    With a key the first order is sent alone: if the key belongs to another request, nothing else must happen.
     """
     execute = caller.services.control.execute
     ahead = 1 if caller.is_keyed else 0
@@ -152,7 +150,7 @@ async def _carry_out(caller: Caller, orders: Sequence[Order]) -> list[Receipt | 
 
 
 def _entries(specs: Specs, answer: Receipt | Rejected) -> list[dict[str, Any]]:
-    """Return the answer's entries for the tasks of one order."""
+    """Return the entries of the answer for the tasks of one order."""
     if isinstance(answer, Rejected):
         return [_error(answer)] * len(specs)
     data = answer.data

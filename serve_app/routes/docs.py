@@ -1,5 +1,5 @@
-"""The API's documentation: the OpenAPI document, and a page that shows it
-with nothing loaded from elsewhere."""
+"""The API's documentation: the OpenAPI document, and a page that shows it without loading
+anything from other hosts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STYLE = (
 
 
 def _admit(request: Request) -> None:
-    """Where the documentation is not open, let in whoever has a valid token."""
+    """Require a valid token where the documentation is not public."""
     if services_of(request).settings.docs_open:
         return
     if request.scope["state"].get(state.CLAIMS) is None:
@@ -38,20 +38,20 @@ def _admit(request: Request) -> None:
 
 @router.get("/openapi.json")
 async def openapi_document(request: Request) -> Response:
-    """Give the OpenAPI document."""
+    """Return the OpenAPI document."""
     _admit(request)
     return json_answer(request.app.openapi())
 
 
 @router.get("/docs")
 async def docs_page(request: Request) -> Response:
-    """Give the documentation as a page."""
+    """Return the documentation as a page."""
     _admit(request)
     return HTMLResponse(page(request.app.openapi()), headers={"content-security-policy": POLICY})
 
 
 def page(document: dict[str, Any]) -> str:
-    """Write the page: one line an operation, which opens."""
+    """Return the HTML page: one line for each operation, which expands."""
     info = document["info"]
     parts = [_operation(*found) for found in operations(document)]
     schemas = document["components"]["schemas"].items()

@@ -1,4 +1,4 @@
-"""For load balancers and supervisors: is the process alive, and can it serve?"""
+"""Health checks for load balancers and supervisors."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """How the process is."""
+    """The status of the process."""
 
     status: str
 
 
 @router.get("/healthz", **public(answers=Health))
 async def healthz() -> Response:
-    """Say that the process answers."""
+    """Report that the process is alive."""
     return json_answer({"status": "ok"})
 
 
 @router.get("/readyz", **public(answers=Health))
 async def readyz(request: Request) -> Response:
-    """Say that all that a request needs is there; else 503 within a second, with the reason of
-    each part that is missing."""
+    """Report that requests can be served; else 503 within a second, with a reason for
+    each part that is not ready."""
     answer = await ask_within(services_of(request).control, Readiness(), READY_S_MAX)
     if answer["missing"]:
         details = {"retry_after_s": 1, "missing": answer["missing"]}

@@ -1,4 +1,4 @@
-"""What a task's attempt printed: as text while it is being written, or as JSON piece by piece."""
+"""The output of a task's attempt: as streamed text, or as JSON in pieces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serve_app.deps import Caller, SignedIn
 from serve_app.edge.errors import BrokenOff
 from serve_app.openapi import verb
 
-# One question waits this long for more output, then it is asked again.
+# How long a single question waits for more output before it is repeated.
 WAIT_S = 10.0
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
@@ -28,10 +28,10 @@ _DESCRIBED["responses"][200]["content"] = {"text/plain": {"schema": {"type": "st
 
 @router.get("/{task_id}/logs", **_DESCRIBED)
 async def read_log(task_id: str, caller: SignedIn, query: Annotated[LogQuery, Query()]) -> Response:
-    """Give the output of an attempt from `offset` on: `follow` goes on until the attempt has ended.
+    """Return the output of an attempt from `offset` on; `follow` continues until the attempt has ended.
 
-    With `Accept: application/json` the answer is one piece and where the next one begins;
-    `follow` then waits for more.
+    With `Accept: application/json` the answer is one piece and the offset of the next; `follow`
+    then waits for more output.
     """
     question = ReadLog(task_id, query.attempt, query.offset)
     if _wants_json(caller):
@@ -39,7 +39,7 @@ async def read_log(task_id: str, caller: SignedIn, query: Annotated[LogQuery, Qu
         if query.follow:
             await caller.renew()
         return json_answer({"id": task_id, **piece})
-    # The first piece decides between an answer and an error; after it only the connection can tell.
+    # The first piece decides the status; after it an error can only break the connection.
     piece = await caller.query(question)
     headers = {"X-Helix-Attempt": str(piece["attempt"])}
     return StreamingResponse(
@@ -57,16 +57,16 @@ def _wants_json(caller: Caller) -> bool:
 async def _pieces(
     caller: Caller, question: ReadLog, piece: dict[str, Any], *, follow: bool
 ) -> AsyncIterator[str]:
-    """Give pieces until the end: of the attempt when following, of what there is now otherwise.
+    """Yield pieces until the attempt ends when following, otherwise until the end of the current output.
 
-    Nobody is given what came after they lost the right to see it: that breaks the connection off.
+    A user who loses the right to see the task gets no further output: the connection is broken off.
     """
     while True:
         if piece["text"]:
             yield piece["text"]
         if piece["eof"] or not (follow or piece["text"]):
             return
-        # The attempt is named from here on: a retry must not continue another attempt's text.
+        # From here on the attempt is named: the output of a retry must not follow in the same answer.
         question = ReadLog(question.task_id, piece["attempt"] or None, piece["next_offset"])
         piece = await caller.query(question, WAIT_S if follow else 0.0)
         try:

@@ -1,5 +1,5 @@
-"""`/metrics` for Prometheus: figures of queues, workers and event loops; no id, no name,
-a bounded number of series."""
+"""`/metrics` for Prometheus: figures of queues, workers and event loops, without ids and names, so that the
+number of series is bounded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/metrics", response_class=PlainTextResponse, **public())
 async def metrics(request: Request) -> Response:
-    """Give the figures. They need a session where HELIX_METRICS_OPEN is off."""
+    """Return the metrics. They need a session where HELIX_METRICS_OPEN is off."""
     services = services_of(request)
     if not services.settings.metrics_open:
         await signed_in(request)
@@ -37,13 +37,13 @@ async def metrics(request: Request) -> Response:
 
 
 class _Figures(Collector):
-    """The master's figures as families of metrics."""
+    """The master's figures as metric families."""
 
     def __init__(self, figures: dict[str, Any]) -> None:
         self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
-        """Give every family."""
+        """Yield every family."""
         figures = self._figures
         yield _gauge(
             "helix_tasks", "Tasks in memory.", ["status"], [[s, n] for s, n in figures["tasks"].items()]

@@ -22,32 +22,32 @@ router = APIRouter(tags=["harmony"])
 
 @router.get("/harmony/cluster/status", **verb("ClusterStatus", answers=shapes.ClusterStatusOut))
 async def get_cluster_status(caller: SignedIn) -> Response:
-    """Give the master and all nodes with what they do now."""
+    """Return the status of the master and of all nodes."""
     return json_answer(shapes.status_out(await caller.query(ClusterStatus())))
 
 
 @router.get("/harmony/nodes", **verb("ListNodes", answers=shapes.NodesOut))
 async def list_nodes(caller: SignedIn) -> Response:
-    """Give all nodes: what each has, what is free, and who uses the rest."""
+    """List all nodes: the resources of each, what is free, and what uses the rest."""
     answer = await caller.query(ListNodes())
     return json_answer({"nodes": [shapes.node_out(node) for node in answer["nodes"]]})
 
 
 @router.get("/harmony/nodes/{node_id}", **verb("GetNode", answers=shapes.NodeOut))
 async def get_node(node_id: str, caller: SignedIn) -> Response:
-    """Give one node."""
+    """Return one node."""
     return json_answer(shapes.node_out(await caller.query(GetNode(node_id))))
 
 
 @router.post("/harmony/nodes/{node_id}/drain", **verb("DrainWorker", answers=shapes.NodeOut))
 async def drain_node(node_id: str, caller: SignedIn) -> Response:
-    """Give a node no more tasks; what it runs, it finishes."""
+    """Drain a node: it gets no more tasks, and its running tasks finish."""
     return await _drain(node_id, caller, draining=True)
 
 
 @router.post("/harmony/nodes/{node_id}/undrain", **verb("DrainWorker", answers=shapes.NodeOut))
 async def undrain_node(node_id: str, caller: SignedIn) -> Response:
-    """Give a node tasks again."""
+    """Undrain a node: it gets tasks again."""
     return await _drain(node_id, caller, draining=False)
 
 

@@ -1,4 +1,4 @@
-"""Where a task goes, and why."""
+"""Explains the placement of a task, and places one on request."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ router = APIRouter(tags=["harmony"])
 
 @router.get("/tasks/{task_id}/explain", **verb("ExplainTask", answers=shapes.ExplainOut))
 async def explain_task(task_id: str, caller: SignedIn) -> Response:
-    """Say why a task is where it is: node by node, in sum, what would place it now, and
-    what it waited for before."""
+    """Explain the placement of a task: for each node and in sum, what would place it now,
+    and what it has waited for."""
     return json_answer(shapes.explain_out(await caller.query(ExplainTask(task_id))))
 
 
@@ -31,7 +31,7 @@ async def explain_task(task_id: str, caller: SignedIn) -> Response:
     "/harmony/distribute", **verb("DistributeTask", body=shapes.DistributeIn, answers=shapes.DistributeOut)
 )
 async def distribute_task(caller: SignedIn) -> Response:
-    """Start a pending task now, its shards on several nodes; where nothing fits, say
+    """Start a pending task now, its shards on several nodes; where nothing fits, the answer says
     why and what would help."""
     sent = await read(caller.request)
     wanted = sent.validated(shapes.DISTRIBUTE, "distribution")

@@ -1,4 +1,4 @@
-"""What projects may hold at once."""
+"""Quotas: the resources that a project may use at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["harmony"])
 
 @router.get("/harmony/quotas", **verb("ListQuotas", answers=shapes.QuotasOut))
 async def list_quotas(caller: SignedIn) -> Response:
-    """Give what projects may hold and what they use; of others' projects only to those who see all tasks."""
+    """List quotas with their use; other projects' quotas only for callers who may see all tasks."""
     return json_answer(await caller.query(ListQuotas()))
 
 
@@ -28,7 +28,7 @@ async def list_quotas(caller: SignedIn) -> Response:
     "/harmony/quotas/{project_id}", **verb("SetQuota", body=shapes.QuotaIn, answers=shapes.QuotaSetOut)
 )
 async def set_quota(project_id: str, caller: SignedIn) -> Response:
-    """Bound what a project may hold at once, and weigh its share; what it holds already goes on."""
+    """Set the quota and the share of a project; running tasks continue."""
     sent = await read(caller.request)
     quota = sent.validated(shapes.QUOTA, "quota")
     receipt = await caller.execute(

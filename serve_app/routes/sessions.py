@@ -1,11 +1,12 @@
-"""Logins: a password gives an access token and a refresh token; the session behind them can end at any time.
+"""Logins: a password is exchanged for an access token and a refresh token of a session, which
+can be ended at any time.
 
-The tokens after a refresh follow from the token that is exchanged, the state and the server's secret, so that
-two tabs that refresh at once, at whatever replica, get the same answer, and no token is ever stored.
+The tokens of a refresh are derived from the exchanged token, the state and the server's secret. So two tabs
+that refresh at the same time get the same answer from any replica, and no token is stored.
 
-Idempotency-Key: a login is not stored under one, since its answer holds secrets and a second login harms
-nobody. A refresh with a key can be repeated for ten minutes, without one for 30 seconds. Logging out twice
-is the same as once.
+Idempotency-Key: a login ignores it, because its answer contains secrets and a second login does
+no harm. A refresh can be repeated for ten minutes with a key, for 30 seconds without one. A
+second logout changes nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ router = APIRouter(prefix="/auth", tags=["auth"])
 
 @router.post("/login", **public(body=shapes.LoginIn, answers=shapes.LoginOut))
 async def login(request: Request) -> Response:
-    """Open a session. The answer, and its time, are the same for an unknown user and a wrong password."""
+    """Open a session. Answer and response time do not tell an unknown user from a wrong password."""
     services = services_of(request)
     key_of(request)
     sent = (await read(request)).validated(shapes.LOGIN, "login")
@@ -69,13 +70,13 @@ async def login(request: Request) -> Response:
     answer = _tokens(services, user, session_id, refresh, refresh_ends)
     evicted = receipt.data.get("evicted")
     if evicted:
-        # The limit of sessions was reached: whoever logs in hears that older ones ended for it.
+        # The limit of sessions was reached: the answer says how many older ones were ended.
         answer["sessions_ended"] = [{"reason": "evicted", "opened_at": iso(opened)} for opened in evicted]
     return json_answer(answer, 200, receipt)
 
 
 async def _authenticated(services: Services, username: str, password: str) -> dict[str, Any] | None:
-    """Return the user, or None for a wrong name or password; both take as long."""
+    """Return the user, or None for a wrong name or password, in the same time."""
     user = await services.control.query(GetUser(username=username), SYSTEM)
     if isinstance(user, Rejected) and user.code is not ErrorCode.NOT_FOUND:
         raise Refused(user)
@@ -85,12 +86,12 @@ async def _authenticated(services: Services, username: str, password: str) -> di
 
 
 def _order(request: Request, body: OrderBody, origin: Origin) -> Order:
-    """Put what the API does for somebody who may not do it by themselves into an envelope."""
+    """Put an order into the envelope of the system, which acts for a user who is not logged in."""
     return Order(body, SYSTEM, request_id_of(request.scope), new_seed(), origin=origin)
 
 
 async def _note_refusal(request: Request, username: str, by: Principal | None = None) -> None:
-    """Keep a wrong password for the audit."""
+    """Record a wrong password in the audit."""
     author = ANONYMOUS_ID if by is None else by.id
     request_id = request_id_of(request.scope)
     refusal = Refusal("login", "credentials", username, author, request_id, origin_of(request, by))
@@ -105,7 +106,7 @@ def _tokens(
     refresh_ends: float,
     refreshed_at: float | None = None,
 ) -> dict[str, Any]:
-    """Return the answer with both tokens; after a refresh it follows from the state and the key alone."""
+    """Return the answer with both tokens; after a refresh it is derived from the state and the key alone."""
     token, claims = services.tokens.issue(
         user_id=user["id"],
         name=user["username"],
@@ -126,8 +127,8 @@ def _tokens(
 
 @router.post("/refresh", **public(body=shapes.RefreshIn, answers=shapes.LoginOut))
 async def refresh_tokens(request: Request) -> Response:
-    """Exchange a refresh token. The same one gets the same answer for 30 s; later it
-    was stolen: its session ends."""
+    """Exchange a refresh token. It can be repeated for 30 s with the same answer; later it counts as stolen,
+    and its session is ended."""
     services = services_of(request)
     key = key_of(request)
     present = (await read(request)).validated(shapes.REFRESH, "refresh")["refresh_token"]
@@ -136,8 +137,8 @@ async def refresh_tokens(request: Request) -> Response:
     body = RefreshSession(present_hash, hash_refresh(next_refresh(services.secrets[0], present)), ends)
     order = _order(request, body, origin_of(request))
     if key is not None:
-        # "~": kept for minutes, as long as someone may still repeat the request.
-        # Keys are in the headers of facts, and hashes of tokens must not be: so this is the hash of a hash.
+        # "~": kept for minutes, as long as someone may still repeat the request. Keys stand in the headers of
+        # facts, where hashes of tokens must not: so this is the hash of a hash.
         told = fingerprint(present_hash.encode())
         order = replace(order, key=f"~refresh:{told}:{key}", fingerprint=told)
     receipt = await services.execute(order)
@@ -153,7 +154,7 @@ async def refresh_tokens(request: Request) -> Response:
 
 
 def _as_answered(services: Services, present: str, next_hash: str) -> str:
-    """Return the token that the state knows as the next one: the signing key may have changed since."""
+    """Return the token whose hash the state has as the next one; the signing key may have changed since."""
     for secret in services.secrets:
         following = next_refresh(secret, present)
         if hash_refresh(following) == next_hash:
@@ -165,7 +166,7 @@ def _as_answered(services: Services, present: str, next_hash: str) -> str:
 async def logout(caller: SignedIn) -> Response:
     """End this session, on every replica within a second."""
     await read(caller.request, optional=True)
-    # Without the client's key: once it is carried out there is nobody left who could ask for its receipt.
+    # Without the client's key: after the logout no session is left that could ask for the receipt.
     order = replace(caller.order(CloseSession(caller.by.session or "")), key=None, fingerprint="")
     receipt = await caller.services.execute(order)
     caller.services.sessions.forget()
@@ -174,13 +175,13 @@ async def logout(caller: SignedIn) -> Response:
 
 @router.get("/me", **verb("GetUser", answers=users.UserOut))
 async def get_me(caller: SignedIn) -> Response:
-    """Say who is logged in."""
+    """Return the user who is logged in."""
     return json_answer(users.user_out(await caller.query(GetUser(user_id=caller.by.id))))
 
 
 @router.put("/password", **verb("ChangePassword", body=users.PasswordIn, status=204))
 async def change_password(caller: SignedIn) -> Response:
-    """Replace one's own password; every other session of the user ends."""
+    """Change one's own password; all other sessions of the user end."""
     sent = (await read(caller.request)).validated(users.PASSWORD, "password")
     services = caller.services
     if await _authenticated(services, caller.by.name, sent["current_password"]) is None:

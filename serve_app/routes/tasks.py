@@ -1,4 +1,4 @@
-"""One task or a page of them: submit, read, list, change, forget, cancel, retry, result."""
+"""Tasks: submit, read, list, change, delete, cancel, retry, result."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _AT_ONCE = ResultQuery()
 
 @router.post("", **verb("SubmitTasks", body=TaskIn, answers=shapes.TaskCreated, status=201))
 async def submit_task(caller: SignedIn) -> Response:
-    """Take a task in; it is durable when this is answered."""
+    """Submit a task; it is durable when the answer is sent."""
     sent = await read(caller.request)
     spec = sent.validated(TASK, "task")
     receipt = await caller.execute(SubmitTasks((spec,)), sent)
@@ -51,13 +51,13 @@ async def submit_task(caller: SignedIn) -> Response:
 
 @router.get("/{task_id}", **verb("GetTask", answers=shapes.TaskOut))
 async def get_task(task_id: str, caller: SignedIn) -> Response:
-    """Give one task, whole."""
+    """Return one task with all its fields."""
     return json_answer(shapes.task_out(await caller.query(GetTask(task_id))))
 
 
 @router.get("", **verb("ListTasks", answers=shapes.TaskPage))
 async def list_tasks(caller: SignedIn, filters: Annotated[TaskFilters, Query()]) -> Response:
-    """Give a page of the tasks that the caller may see, newest first."""
+    """List a page of the tasks that the caller may see, newest first."""
     question = ListTasks(
         status=filters.status,
         priority=filters.priority,
@@ -74,10 +74,10 @@ async def list_tasks(caller: SignedIn, filters: Annotated[TaskFilters, Query()])
 
 @router.put("/{task_id}", **verb("UpdateTask", body=TaskUpdateIn, answers=shapes.TaskUpdated))
 async def update_task(task_id: str, caller: SignedIn) -> Response:
-    """Report on a task, or change it: all that is asked for, or nothing.
+    """Report on a task, or change it; all given fields are applied, or none.
 
-    The worker that holds a task reports progress and its end; `attempt` and `worker_id` make
-    sure that it still does.
+    The worker that runs a task reports progress and outcome; `attempt` and `worker_id` make
+    sure that it still runs it.
     """
     sent = await read(caller.request)
     return await _change(_update(task_id, sent.validated(TASK_UPDATE, "task")), caller, sent)
@@ -103,13 +103,13 @@ def _update(task_id: str, change: dict[str, Any]) -> UpdateTask:
 
 @router.delete("/{task_id}", **verb("DeleteTask", status=204))
 async def delete_task(task_id: str, caller: SignedIn) -> Response:
-    """Forget a task. A running attempt is ended; tasks that wait for it fail."""
+    """Delete a task. A running attempt is ended; tasks that depend on it fail."""
     return no_content(await caller.execute(DeleteTask(task_id)))
 
 
 @router.post("/{task_id}/cancel", **verb("CancelTask", answers=shapes.TaskUpdated))
 async def cancel_task(task_id: str, caller: SignedIn) -> Response:
-    """End a task that is not finished; one that is cancelled already stays so."""
+    """Cancel an unfinished task; a task that is cancelled already stays as it is."""
     sent = await read(caller.request, optional=True)
     return await _change(CancelTask(task_id), caller, sent)
 
@@ -118,9 +118,9 @@ async def cancel_task(task_id: str, caller: SignedIn) -> Response:
     "/{task_id}/retry", **verb("RetryTask", body=RetryIn, body_required=False, answers=shapes.TaskRetried)
 )
 async def retry_task(task_id: str, caller: SignedIn) -> Response:
-    """Queue a failed or cancelled task again, with its retries counted afresh, however long ago it ended.
+    """Queue a failed or cancelled task again with a new count of retries, however long ago it ended.
 
-    With `dependants` what failed because of it is queued as well, and waits for it again.
+    With `dependants` the tasks that failed because of it are queued as well, and wait for it again.
     """
     sent = await read(caller.request, optional=True)
     dependants = sent.validated(RETRY, "retry").get("dependants", False)
@@ -129,8 +129,7 @@ async def retry_task(task_id: str, caller: SignedIn) -> Response:
 
 
 async def _ended(task_id: str, caller: Caller, wait_s: float) -> dict[str, Any] | None:
-    """Return the outcome of a task that ends within the wait, unless its result has to
-    be fetched from its node."""
+    """Return the outcome of a task that ends within the wait, unless its node must supply the result."""
     done = (await caller.query(WaitTasks((task_id,)), wait_s))["done"]
     await caller.renew()
     if not done or (isinstance(done[0]["result"], dict) and "stored" in done[0]["result"]):
@@ -143,8 +142,7 @@ async def _ended(task_id: str, caller: Caller, wait_s: float) -> dict[str, Any] 
 async def get_result(
     task_id: str, caller: SignedIn, query: Annotated[ResultQuery, Query()] = _AT_ONCE
 ) -> Response:
-    """Give what a finished task came to; a CONFLICT while it is unfinished, at
-    the latest after `wait_s` seconds."""
+    """Return the result of a finished task; CONFLICT if it is still unfinished after `wait_s` seconds."""
     view = await _ended(task_id, caller, query.wait_s) if query.wait_s else None
     if view is None:
         view = await caller.query(GetResult(task_id))

@@ -1,8 +1,7 @@
-"""API tokens: what programs use instead of logging in. The token is in the answer that
-makes it, and nowhere else.
+"""API tokens: for programs, instead of a login. Only the answer that creates a token contains it.
 
-Idempotency-Key: with one, the token follows from the key and the server's secret, so a request that is
-repeated within ten minutes gets the same token; after that it is a CONFLICT, because a token is shown once.
+Idempotency-Key: with a key the token is derived from the key and the server's secret, so a repeated request
+gets the same token within ten minutes; after that it is a CONFLICT, because a token is shown once.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ router = APIRouter(prefix="/auth/tokens", tags=["auth"])
 
 @router.post("", **verb("CreateToken", body=shapes.TokenIn, answers=shapes.TokenMadeOut, status=201))
 async def create_token(caller: SignedIn) -> Response:
-    """Make a token with some of one's own roles, for some projects or all; it is shown this once."""
+    """Create a token with some of one's own roles, for some or all projects; only this answer shows it."""
     body = await read(caller.request)
     sent = body.validated(shapes.TOKEN, "token")
     key = key_of(caller.request)
@@ -62,15 +61,14 @@ async def _find(caller: Caller, token_id: str) -> dict[str, Any]:
 
 @router.get("", **verb("ListTokens", answers=shapes.TokensOut, may_miss=True))
 async def list_tokens(caller: SignedIn, query: Annotated[shapes.TokensQuery, Query()]) -> Response:
-    """Give one's own tokens; to an administrator, those of everybody or of `user`. None
-    of them shows its secret."""
+    """List one's own tokens; administrators list all, or those of `user`. Secrets are not shown."""
     answer = await caller.query(ListTokens(query.user))
     return json_answer({"tokens": [shapes.token_out(token) for token in answer["tokens"]]})
 
 
 @router.delete("/{token_id}", **verb("RevokeToken", status=204))
 async def revoke_token(token_id: str, caller: SignedIn) -> Response:
-    """End a token, on every replica within a second: one's own, or as an administrator anybody's."""
+    """Revoke a token, on every replica within a second: one's own, or any as an administrator."""
     receipt = await caller.execute(RevokeToken(token_id))
     caller.services.sessions.forget()
     return no_content(receipt)

@@ -1,4 +1,4 @@
-"""Users, for administrators."""
+"""Users, managed by administrators."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def create_user(caller: SignedIn) -> Response:
     if broken is not None:
         raise Refused(broken)
     hashed = await caller.services.passwords.hash(user["password"])
-    # The journal keeps what a key stands for; a quick hash of a password must not be part of it.
+    # The journal stores a hash of the request with its key; a fast hash of a password must not be in it.
     told = Body({"username": user["username"], "roles": user["roles"]})
     receipt = await caller.execute(CreateUser(user["username"], hashed, tuple(user["roles"])), told)
     created = await caller.query(GetUser(user_id=receipt.data["id"]))
@@ -35,14 +35,14 @@ async def create_user(caller: SignedIn) -> Response:
 
 @router.get("", **verb("ListUsers", answers=shapes.UsersOut))
 async def list_users(caller: SignedIn) -> Response:
-    """Give all users."""
+    """List all users."""
     answer = await caller.query(ListUsers())
     return json_answer({"users": [shapes.user_out(user) for user in answer["users"]]})
 
 
 @router.put("/{username}/roles", **verb("ChangeRoles", body=shapes.RolesIn, answers=shapes.UserOut))
 async def change_roles(username: str, caller: SignedIn) -> Response:
-    """Give a user other roles; the last administrator stays one."""
+    """Change a user's roles; the last administrator cannot lose that role."""
     sent = (await read(caller.request)).validated(shapes.ROLES_OF_USER, "roles")
     receipt = await caller.execute(ChangeRoles(username, tuple(sent["roles"])))
     caller.services.sessions.forget()
@@ -52,7 +52,7 @@ async def change_roles(username: str, caller: SignedIn) -> Response:
 
 @router.delete("/{username}", **verb("RemoveUser", status=204))
 async def remove_user(username: str, caller: SignedIn) -> Response:
-    """Remove a user and end their sessions; nobody removes themselves or the last administrator."""
+    """Remove a user and end their sessions; oneself and the last administrator cannot be removed."""
     receipt = await caller.execute(RemoveUser(username))
     caller.services.sessions.forget()
     return no_content(receipt)

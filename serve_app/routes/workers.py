@@ -1,4 +1,4 @@
-"""Workers: external ones register and send heartbeats; all can be listed, looked at, drained and removed."""
+"""Workers: external ones register and send heartbeats; all can be listed, read, drained and removed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ router = APIRouter(prefix="/workers", tags=["workers"])
 
 @router.post("/register", **verb("RegisterWorker", body=shapes.WorkerIn, answers=shapes.WorkerRegisteredOut))
 async def register_worker(caller: SignedIn) -> Response:
-    """Make a worker known. One that names its `worker_id` comes back as itself; with another `boot` it
-    has lost what it held."""
+    """Register a worker. With a `worker_id` it returns as the same worker; with another
+    `boot` it has lost its tasks."""
     sent = await read(caller.request)
     worker = sent.validated(shapes.WORKER, "worker")
     body = RegisterWorker(
@@ -42,8 +42,8 @@ async def register_worker(caller: SignedIn) -> Response:
 
 @router.post("/heartbeat", **verb("Heartbeat", body=shapes.HeartbeatIn, answers=shapes.HeartbeatOut))
 async def send_heartbeat(caller: SignedIn) -> Response:
-    """Say that a worker is alive; an idle one may be given a task. Silence ends its lease; `next_heartbeat_s`
-    says when to come again."""
+    """Send a heartbeat; an idle worker may be assigned a task. Silence ends the lease; `next_heartbeat_s`
+    says when the next heartbeat is due."""
     sent = await read(caller.request)
     beat = sent.validated(shapes.HEARTBEAT, "heartbeat")
     body = Heartbeat(
@@ -61,21 +61,20 @@ async def send_heartbeat(caller: SignedIn) -> Response:
 
 @router.get("", **verb("ListWorkers", answers=shapes.WorkersOut))
 async def list_workers(caller: SignedIn) -> Response:
-    """Give all workers: the nodes of the cluster and external ones."""
+    """List all workers: the nodes of the cluster and external ones."""
     answer = await caller.query(ListWorkers())
     return json_answer({"workers": [shapes.worker_out(worker) for worker in answer["workers"]]})
 
 
 @router.get("/{worker_id}", **verb("GetWorker", answers=shapes.WorkerOut))
 async def get_worker(worker_id: str, caller: SignedIn) -> Response:
-    """Give one worker."""
+    """Return one worker."""
     return json_answer(shapes.worker_out(await caller.query(GetWorker(worker_id))))
 
 
 @router.delete("/{worker_id}", **verb("RemoveWorker", status=204))
 async def remove_worker(worker_id: str, caller: SignedIn) -> Response:
-    """Forget a worker; what it holds is queued again. A node that is up must be
-    drained, and run nothing, before."""
+    """Remove a worker; its tasks are queued again. A live node must first be drained and idle."""
     return no_content(await caller.execute(RemoveWorker(worker_id)))
 
 
@@ -84,7 +83,7 @@ async def remove_worker(worker_id: str, caller: SignedIn) -> Response:
     **verb("DrainWorker", body=shapes.DrainIn, body_required=False, answers=shapes.DrainOut),
 )
 async def drain_worker(worker_id: str, caller: SignedIn) -> Response:
-    """Give a worker no more tasks, or tasks again with `{"draining": false}`; what it runs, it finishes."""
+    """Drain a worker, or undrain it with `{"draining": false}`; running tasks finish."""
     sent = await read(caller.request, optional=True)
     draining = sent.validated(shapes.DRAIN, "worker").get("draining", True)
     receipt = await caller.execute(DrainWorker(worker_id, draining), sent)
