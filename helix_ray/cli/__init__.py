@@ -1,1 +1,1 @@
-"""The `helix` program: the REST API for people at a terminal and for scripts."""
+"""The `helix` program: the REST API at a terminal and in scripts."""

@@ -1,4 +1,4 @@
-"""helix backup, helix restore: on this machine's data directory, with no server asked."""
+"""helix backup, helix restore: they work on this machine's data directory, without a server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Backup folder.", sh
 
 
 def backup(folder: Folder, data_dir: DataDir = None) -> None:
-    """Copy the journal and its keys to DIR, while the server runs or not, and check every row of the copy."""
+    """Copy the journal and its keys to DIR and verify every row of the copy. The server may be running."""
     from helix_ray.backup import back_up
 
     home = _home(data_dir)
@@ -32,7 +32,7 @@ def backup(folder: Folder, data_dir: DataDir = None) -> None:
 
 
 def restore(folder: Folder, data_dir: DataDir = None) -> None:
-    """Put the backup in DIR in place as the data directory, which must be empty or not there yet."""
+    """Restore the backup in DIR as the data directory, which must be empty or must not exist."""
     from helix_ray import backup as module
 
     home = _home(data_dir)
@@ -45,8 +45,7 @@ def _home(data_dir: str | None) -> Path:
 
 
 def _run(verb: str, work: Callable[[Callable[[str, float], None]], Manifest]) -> Manifest:
-    """Do it, say how far it is every SAY_EVERY_S, and end with one line and EXIT_FAILED
-    where it cannot be done."""
+    """Run it, report progress every SAY_EVERY_S, and exit with one line and EXIT_FAILED on failure."""
     from helix_ray.backup import BackupFailed
     from helix_ray.private import keep_private
 

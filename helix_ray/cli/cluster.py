@@ -13,7 +13,7 @@ from helix_ray.cli.output import Json, amounts, print_fields, print_json, print_
 app = typer.Typer(
     no_args_is_help=False,
     invoke_without_command=True,
-    help="Show the cluster and its nodes, and drain nodes. Without a subcommand: the status.",
+    help="Show the cluster and its nodes, and drain nodes. Without a subcommand, show the status.",
 )
 STATUS_COLUMNS = ("NODE", "STATUS", "LOAD", "TASKS COMPLETED")
 NODE_COLUMNS = ("NODE", "STATUS", "LOAD", "RESOURCES", "FREE", "OTHERS USE", "RUNNING", "DONE", "FAILED")
@@ -22,7 +22,7 @@ NodeId = Annotated[str, typer.Argument(metavar="NODE", help="Node id, as `helix 
 
 @app.callback()
 def status(ctx: typer.Context, as_json: Json = False) -> None:
-    """Show the cluster and its nodes, and drain nodes. Without a subcommand: the status."""
+    """Show the cluster and its nodes, and drain nodes. Without a subcommand, show the status."""
     if ctx.invoked_subcommand is not None:
         return
     with connect() as client:
@@ -40,7 +40,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def nodes(as_json: Json = False) -> None:
-    """List nodes with what they have, what is free, and what others use."""
+    """List nodes with their resources, what is free, and external usage."""
     with connect() as client:
         found = client.nodes()
     print_json({"nodes": found}) if as_json else print_table(NODE_COLUMNS, map(_row, found))
@@ -62,7 +62,7 @@ def node(node_id: NodeId, as_json: Json = False) -> None:
 
 @app.command()
 def drain(node_id: NodeId, as_json: Json = False) -> None:
-    """Give a node no more tasks; those it has go on."""
+    """Drain a node: it gets no more tasks, and its running tasks finish."""
     with connect() as client:
         found = client.drain_node(node_id)
     print_json(found) if as_json else say(
@@ -72,7 +72,7 @@ def drain(node_id: NodeId, as_json: Json = False) -> None:
 
 @app.command()
 def undrain(node_id: NodeId, as_json: Json = False) -> None:
-    """Give a node tasks again."""
+    """Undrain a node: it gets tasks again."""
     with connect() as client:
         found = client.undrain_node(node_id)
     print_json(found) if as_json else say(f"{node_id} gets tasks again; its status is {found['status']}")

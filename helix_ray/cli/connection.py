@@ -1,7 +1,7 @@
-"""Which server a command talks to, as whom.
+"""The server and the login that a command uses.
 
-HELIX_TOKEN is used where it is set (CI), with HELIX_URL; else the login of `helix login`. A token never goes
-to another server than the one it came from.
+HELIX_TOKEN with HELIX_URL where it is set (CI), else the login of `helix login`. A token is sent only to
+the server that issued it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from helix_ray.client.tokens import TokenStore
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-# People wait at a terminal: shorter than the library's minute. A started wait gets that minute again.
+# Somebody waits at a terminal, so this is shorter than the library's minute. Commands that wait use that minute.
 RETRY_S_DEFAULT = 5.0
 RETRY_S_WAITING = 60.0
 
@@ -25,8 +25,8 @@ RETRY_S_WAITING = 60.0
 def make_client(
     url: str, token: str | None, store: TokenStore | None, ca_file: str | None, retry_s: float
 ) -> Client:
-    """Return a client; it is imported here because httpx takes longer to load
-    than `helix --help` to answer."""
+    """Return a client; it is imported here because httpx takes longer to load than
+    `helix --help` takes in all."""
     from helix_ray.client.api import Client
     from helix_ray.client.transport import Retries
 
@@ -45,7 +45,7 @@ def _retry_s(default: float) -> float:
 
 
 def connect(*, waiting: bool = False) -> Client:
-    """Return a client for whoever is logged in; raises NotSignedIn."""
+    """Return a client with the current login; raises NotSignedIn."""
     retry_s = RETRY_S_WAITING if waiting else RETRY_S_DEFAULT
     url, token = os.environ.get("HELIX_URL"), os.environ.get("HELIX_TOKEN")
     if token:

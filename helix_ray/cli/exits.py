@@ -1,10 +1,8 @@
 """How the program ends: one line on standard error, and an exit code that scripts can rely on.
 
-0  done                     4  not found
-1  the task did not succeed 5  conflict
-2  usage or validation      6  rate limited
-3  not signed in, forbidden 7  the server cannot be reached or failed
-8  the time of --wait-timeout is over (the task goes on)
+0  done                     4  not found 1  the task did not succeed 5  conflict 2  usage or validation
+6  rate limited 3  not signed in, forbidden 7  the server cannot be reached or failed 8 --wait-timeout has
+passed (the task continues)
 """
 
 from __future__ import annotations
@@ -50,12 +48,12 @@ EXIT_OF_CODE = {
     "INTERNAL_ERROR": Exit.UNAVAILABLE,
     "TIMEOUT": Exit.TIMED_OUT,
 }
-# Details worth a place in the one line.
+# Details that are shown in the line.
 SHOWN_DETAILS = ("field", "allowed_values", "retry_after_s")
 
 
 def line_of(error: HelixError) -> str:
-    """Return the one line that stands for an error."""
+    """Return the line that is printed for an error."""
     shown = ", ".join(
         f"{name}: {_short(error.details[name])}" for name in SHOWN_DETAILS if error.details.get(name)
     )
@@ -75,7 +73,7 @@ def _short(value: Any) -> str:
 
 
 class HelixGroup(TyperGroup):
-    """A group whose errors end as one line and a code, whatever command of it they come from."""
+    """A group that turns the errors of its commands into one line and an exit code."""
 
     def main(
         self,
@@ -86,7 +84,7 @@ class HelixGroup(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command; ends the process unless `standalone_mode` is off."""
+        """Run a command; exits the process unless `standalone_mode` is off."""
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except HelixError as error:

@@ -21,7 +21,7 @@ PasswordStdin = Annotated[
 def ask_password(
     prompt: str, from_stdin: bool, variable: str = "HELIX_PASSWORD", *, confirm: bool = False
 ) -> str:
-    """Return a password: from standard input, a variable, or a prompt that shows nothing."""
+    """Return a password from standard input, a variable, or a prompt without echo."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     given = os.environ.get(variable)
@@ -47,7 +47,7 @@ def login(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Sign in; the session is kept in a file that only you may read.
+    """Sign in; the session is stored in a file that only you can read.
 
     The password comes from HELIX_PASSWORD, --password-stdin or a prompt.
     """

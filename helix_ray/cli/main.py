@@ -1,5 +1,4 @@
-"""The `helix` program: registers the commands. httpx, rich and numpy are loaded by
-the commands that use them."""
+"""The `helix` program: registers the commands. the commands that need httpx, rich or numpy import them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""helix node, helix node-resources: this process becomes `python -m
-launcher.node`, outside the library's ring."""
+"""helix node, helix node-resources: this process executes `python -m launcher.node`, which
+the library cannot import."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_optio
 
 
 def node(ctx: typer.Context) -> None:
-    """Keep this machine up as a node of a cluster of several: start, stop (docs/cluster.md)."""
+    """Run this machine as a node of a cluster of several machines: start, stop (docs/cluster.md)."""
     become(ctx.args, MODULE)
 
 
 def resources(ctx: typer.Context) -> None:
-    """Show print the options of `ray start` that describe this machine: accelerators, name, capabilities."""
+    """Print the options of `ray start` that describe this machine: accelerators, name, capabilities."""
     become(["resources", *ctx.args], MODULE)

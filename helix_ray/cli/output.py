@@ -1,5 +1,4 @@
-"""What goes to standard output: tables for people, JSON for programs. rich is loaded
-when a table is drawn."""
+"""Standard output: tables for people, JSON for programs. rich is imported when a table is printed."""
 
 from __future__ import annotations
 
@@ -35,19 +34,19 @@ COLOURS = {
 
 
 def print_json(value: Any, *, line: bool = False) -> None:
-    """Print JSON: indented, or as one line of a stream."""
+    """Print JSON, indented or as one line of a stream."""
     text = orjson.dumps(value, option=0 if line else orjson.OPT_INDENT_2)
     sys.stdout.write(text.decode() + "\n")
     sys.stdout.flush()
 
 
 def say(text: str) -> None:
-    """Print a line for people on standard error, which leaves standard output to what was asked for."""
+    """Print a message on standard error; standard output is for results."""
     print(text, file=sys.stderr)
 
 
 def console() -> Console:
-    """Return a console; into a pipe tables are wide, so that ids stay whole."""
+    """Return a console; tables in a pipe are wide, so that ids are not cut."""
     from rich.console import Console
 
     return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
@@ -72,7 +71,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:
-    """Print one thing as `name  value` lines; what is not set is left out."""
+    """Print an object as `name value` lines, without unset fields."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -91,17 +90,17 @@ def when(text: str | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Return progress for people."""
+    """Return progress as a percentage."""
     return "" if value is None else f"{value:.0f} %"
 
 
 def amounts(named: Mapping[str, Any]) -> str:
-    """Return amounts by name, as `cpu=4 gpu=1`; those that are 0 are left out."""
+    """Return amounts as `cpu=4 gpu=1`, without zeros."""
     return " ".join(f"{name}={amount(value)}" for name, value in named.items() if value)
 
 
 def amount(value: Any) -> str:
-    """Return a number without digits that mean nothing, anything else as it is."""
+    """Return a number without meaningless digits, anything else unchanged."""
     return f"{value:.10g}" if isinstance(value, int | float) and not isinstance(value, bool) else _text(value)
 
 
@@ -116,8 +115,7 @@ def _text(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text without what a terminal would obey: control characters are shown escaped,
-    but for ends of lines."""
+    """Return a text that is safe at a terminal: control characters are escaped, except line ends."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else _escaped(c) for c in text)

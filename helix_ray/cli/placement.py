@@ -1,4 +1,4 @@
-"""helix task explain, helix task distribute: where a task goes, and why it does not."""
+"""helix task explain, helix task distribute: where a task is placed, and why it waits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id.")]
 
 
 def explain(task_id: TaskId, as_json: Json = False) -> None:
-    """Explain why a task is where it is: per node, what would place it now, and what it waited for before."""
+    """Explain the placement of a task: for each node, what would place it now, and what it has waited for."""
     with connect() as client:
         answer = client.explain(task_id)
     if as_json:
@@ -52,9 +52,9 @@ def distribute(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Start a pending task now, its shards on several nodes. Exit code 1, with the reason, if nothing fits.
+    """Start a pending task now, its shards on several nodes. Exit code 1 with the reason if it does not fit.
 
-    A task that already runs on suitable nodes is left there.
+    A task that already runs on suitable nodes stays there.
     """
     with connect() as client:
         answer = client.distribute(task_id, strategy, capability or (), max_nodes, dry_run)
@@ -69,7 +69,7 @@ def distribute(
 
 
 def change_line(change: dict[str, Any]) -> str:
-    """Return one part of a smallest change in words."""
+    """Return one part of the smallest change as text."""
     kind = change["change"]
     if kind == "reduce":
         asked = change["to"] + change["by"]
@@ -86,7 +86,7 @@ def change_line(change: dict[str, Any]) -> str:
 
 
 def _change(answer: dict[str, Any]) -> str:
-    """Return the smallest change in words; empty where there is none to make."""
+    """Return the smallest change as text; empty where there is none."""
     changes = answer.get("change") or ()
     where = (
         f", which makes it fit on {answer['change_node']}" if changes and answer.get("change_node") else ""
@@ -124,7 +124,7 @@ def _end(answer: dict[str, Any]) -> str:
 
 
 def _node_rows(nodes: Iterable[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
-    """Give a row for each failing dimension; the node is named in its first."""
+    """Yield a row for each failing dimension; the first names the node."""
     for found in nodes:
         head = (found["node"], found["verdict"])
         failing: list[dict[str, Any]] = found["failing"] or [{}]

@@ -24,7 +24,7 @@ def create(
     member: Annotated[list[str] | None, typer.Option("--member", help="Username; can be repeated.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Define a project; from the first on, only members and administrators submit to projects."""
+    """Create a project. Once a project exists, only members and administrators can submit to projects."""
     with connect() as client:
         _show(client.create_project(project, name, member or ()), as_json)
 
@@ -49,7 +49,7 @@ def show(project: ProjectId, as_json: Json = False) -> None:
 
 @app.command()
 def add(project: ProjectId, usernames: Usernames) -> None:
-    """Let users submit to a project."""
+    """Add users to a project, so that they can submit to it."""
     with connect() as client:
         for username in usernames:
             client.add_member(project, username)
@@ -58,7 +58,7 @@ def add(project: ProjectId, usernames: Usernames) -> None:
 
 @app.command()
 def remove(project: ProjectId, usernames: Usernames) -> None:
-    """Let users submit to a project no longer; what they submitted goes on."""
+    """Remove users from a project; the tasks that they submitted continue."""
     with connect() as client:
         for username in usernames:
             client.remove_member(project, username)
@@ -67,7 +67,7 @@ def remove(project: ProjectId, usernames: Usernames) -> None:
 
 @app.command()
 def delete(project: ProjectId) -> None:
-    """Define a project no longer; its tasks go on."""
+    """Delete a project; its tasks continue."""
     with connect() as client:
         client.delete_project(project)
     say(f"Deleted {project}")

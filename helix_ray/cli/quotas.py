@@ -27,7 +27,7 @@ def list_quotas(as_json: Json = False) -> None:
     rows = [
         (
             quota["project_id"],
-            # A limit of 0 allows nothing, which is worth seeing.
+            # A limit of 0 allows nothing, so it is shown.
             " ".join(f"{name}={value:g}" for name, value in quota["limits"].items()),
             amounts(quota["used"]),
             quota["queued"],
@@ -53,8 +53,8 @@ def set_quota(
     ] = 1.0,
     as_json: Json = False,
 ) -> None:
-    """Set the quota of a project: resources, running `tasks` and `queued` tasks.
-    It replaces the old quota."""
+    """Set the quota of a project: resources, running `tasks` and `queued` tasks. It
+    replaces the present quota."""
     given = spec.amounts("LIMITS", limits or ())
     with connect() as client:
         quota = client.set_quota(project, given, weight)

@@ -1,7 +1,6 @@
-"""The login of the `helix` program: one JSON file that only its user may read.
+"""The login of the `helix` program: a JSON file that only its owner may read.
 
-Several `helix` processes may share it: the exchange of a refresh token, which works once,
-is done under a lock.
+Several `helix` processes may share it. A refresh token works once, so it is exchanged under a lock.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ def default_path() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A login: the server, the user and the tokens. `ca_file` names CA certificates
-    to trust beside the system's."""
+    """A login: the server, the user and the tokens. `ca_file` names CA certificates to trust in
+    addition to the system's."""
 
     url: str
     username: str
@@ -48,8 +47,8 @@ class SessionFile:
         self.path = path or default_path()
 
     def read(self) -> Login | None:
-        """Return the login, or None. Raises NotSignedIn for a file that others may read
-        or that cannot be read."""
+        """Return the login, or None. Raises NotSignedIn for a file that others may
+        read, or that is unreadable."""
         try:
             with self.path.open("rb") as file:
                 if os.fstat(file.fileno()).st_mode & 0o077:
@@ -65,8 +64,7 @@ class SessionFile:
             raise NotSignedIn("UNAUTHORIZED", f"{self.path} cannot be read ({error}); log in again") from None
 
     def write(self, login: Login) -> None:
-        """Keep a login: written beside, then moved, so nobody reads half of it; mode
-        0600 from the first byte."""
+        """Store a login. The file is replaced atomically, and has mode 0600 from the first byte."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".session-")
         try:
@@ -78,7 +76,7 @@ class SessionFile:
             raise
 
     def remove(self) -> None:
-        """Forget the login."""
+        """Delete the login."""
         self.path.unlink(missing_ok=True)
 
     # TokenStore
@@ -89,7 +87,7 @@ class SessionFile:
         return login.tokens if login is not None else None
 
     def save(self, tokens: SessionTokens | None) -> None:
-        """Keep other tokens of the same login; None forgets it."""
+        """Store new tokens of the same login; None deletes it."""
         login = self.read()
         if tokens is None:
             self.remove()
@@ -99,7 +97,7 @@ class SessionFile:
     def exchange(
         self, stale: SessionTokens, refresh: Callable[[SessionTokens], SessionTokens]
     ) -> SessionTokens:
-        """Replace stale tokens, once even if many processes ask."""
+        """Refresh stale tokens, only once even if many processes ask."""
         with self._locked():
             tokens = self.load()
             if tokens is None:

@@ -1,4 +1,4 @@
-"""Command-line texts into the fields of a task. Every refusal names its option."""
+"""Parses command-line options into the fields of a task. Every error names its option."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from helix_ray import plain
 
-# Resources with a name of their own; any other one is a custom resource of the cluster.
+# Resources with fields of their own; all others are custom resources of the cluster.
 RESOURCES = frozenset({"cpu", "memory_mb", "gpu", "gpu_memory_mb", "npu"})
 
 
@@ -33,7 +33,7 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def json_value(option: str, text: str | bytes) -> Any:
-    """Read a JSON value, its numbers exact."""
+    """Read a JSON value with exact numbers."""
     raw = text.encode(errors="surrogateescape") if isinstance(text, str) else text
     try:
         return plain.read(raw)
@@ -56,7 +56,7 @@ def amounts(option: str, texts: Sequence[str]) -> dict[str, float]:
 
 
 def resources(texts: Sequence[str]) -> dict[str, Any]:
-    """Read amounts as a task asks for them."""
+    """Read amounts as the resources of a task."""
     found: dict[str, Any] = {}
     for name, amount in amounts("--resources", texts).items():
         if name in RESOURCES:
@@ -67,7 +67,7 @@ def resources(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def shards(count: int | None, gang: bool) -> dict[str, Any] | None:
-    """Return the parts that a task is run in; None for a task in one piece."""
+    """Return the `shards` of a task; None for a task without shards."""
     if count is None:
         if gang:
             raise refuse("--gang", "can only be used with --shards")
@@ -96,7 +96,7 @@ def _input(text: str) -> Any:
 
 
 def _npy(data: bytes) -> dict[str, str]:
-    """Return a .npy file as the API takes it; what is in it is the server's to check."""
+    """Return a .npy file in the API's form; the server checks its content."""
     from base64 import b64encode
 
     if not data.startswith(b"\x93NUMPY"):
@@ -113,7 +113,7 @@ def read_bytes(option: str, name: str) -> bytes:
 
 
 def tasks_file(name: str) -> list[dict[str, Any]]:
-    """Read a batch: a JSON list of tasks, `{"tasks": [...]}`, or one task a line."""
+    """Read a batch: a JSON list of tasks, `{"tasks": [...]}`, or one task on each line."""
     text = read_bytes("--file", name)
     try:
         value = plain.read(text)

@@ -171,7 +171,7 @@ def _title(run: dict[str, Any] | None) -> str:
     if run is None:
         raise typer.BadParameter("a task without --command, --function or --inference must have a --title")
     text: str = run.get("shell") or run.get("function") or run.get("model") or shlex.join(run.get("argv", ()))
-    # What is wrong with a text is said of the run, not of the title that is made from it.
+    # Errors in a text must name the run, not the title that is made from it.
     text = shown_text(text)
     return text if len(text) <= TITLE_CHARS_MAX else text[: TITLE_CHARS_MAX - 1] + "…"
 
@@ -198,6 +198,6 @@ def _submit_file(name: str, key: str | None, wait: bool, wait_timeout: float | N
 def _wait_for(
     client: Client, answers: list[dict[str, Any]], wait_timeout: float | None
 ) -> list[dict[str, Any]]:
-    """Return the answers with each accepted task as it ended."""
+    """Wait, and return the answers with each accepted task in its final state."""
     ended = client.wait([answer["id"] for answer in answers if "error" not in answer], wait_timeout)
     return [answer if "error" in answer else ended[answer["id"]] for answer in answers]

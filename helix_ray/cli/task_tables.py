@@ -44,7 +44,7 @@ def show_task(task: dict[str, Any]) -> None:
 
 
 def show_outcome(result: dict[str, Any]) -> None:
-    """Print what came of a task: its output or value on standard output, why it failed on standard error."""
+    """Print the outcome of a task: its output or value on standard output, its error on standard error."""
     value = result.get("result")
     if isinstance(value, dict) and isinstance(value.get("output"), str):
         print(value["output"], end="" if value["output"].endswith("\n") else "\n")
@@ -58,7 +58,7 @@ def show_outcome(result: dict[str, Any]) -> None:
 
 
 def print_value(value: Any) -> None:
-    """Print a result: a text as it is, all else as JSON."""
+    """Print a result: a string as it is, anything else as JSON."""
     from helix_ray.cli.output import print_json
 
     if isinstance(value, str):

@@ -92,7 +92,7 @@ def result(
     wait_timeout: Annotated[float | None, typer.Option(metavar="SECONDS")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print what came of a task; exit code 1 if it did not succeed."""
+    """Print the result of a task; exit code 1 if it did not succeed."""
     with connect(waiting=wait) as client:
         if wait:
             client.wait(task_id, wait_timeout)
@@ -103,7 +103,7 @@ def result(
 
 @app.command()
 def cancel(task_ids: TaskIds, as_json: Json = False) -> None:
-    """End tasks that are not finished."""
+    """Cancel unfinished tasks."""
     with connect() as client:
         answers = [client.cancel(task_id) for task_id in task_ids]
     if as_json:
@@ -124,7 +124,7 @@ def retry(
     answers: list[dict[str, Any]] = []
     with connect() as client:
         for task_id in task_ids:
-            # One that was named may be a dependant of another that was.
+            # A named task may also be a dependant of another one.
             if not any(task_id in answer.get("queued", ()) for answer in answers):
                 answers.append(client.retry(task_id, dependants=dependants))
     if as_json:
@@ -138,7 +138,7 @@ def retry(
 
 @app.command()
 def delete(task_ids: TaskIds) -> None:
-    """Forget tasks; running ones are ended."""
+    """Delete tasks; running ones are ended."""
     with connect() as client:
         for task_id in task_ids:
             client.delete(task_id)

@@ -34,7 +34,7 @@ def create(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a token. It is printed on standard output, this once."""
+    """Create a token. It is printed on standard output, and never shown again."""
     lives_s = None if expires_in is None else _seconds(expires_in)
     with connect() as client:
         made = client.create_token(name, roles=role, projects=project, expires_in_s=lives_s)
@@ -50,7 +50,7 @@ def list_tokens(
     user: Annotated[str | None, typer.Option(help="Tokens of this user (administrators).")] = None,
     as_json: Json = False,
 ) -> None:
-    """List your tokens; an administrator's: those of all users."""
+    """List your tokens; administrators see those of all users."""
     with connect() as client:
         tokens = client.tokens(user)
     if as_json:
@@ -76,7 +76,7 @@ def list_tokens(
 def revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="Token id, as `helix token list` shows it.")],
 ) -> None:
-    """End a token; whoever uses it is refused within a second."""
+    """Revoke a token; requests with it are refused within a second."""
     with connect() as client:
         client.revoke_token(token_id)
     say(f"Revoked {token_id}")

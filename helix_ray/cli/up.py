@@ -1,5 +1,4 @@
-"""helix up, helix down: this process becomes `python -m launcher.up`, which
-lies outside the library's ring."""
+"""helix up, helix down: this process executes `python -m launcher.up`, which the library cannot import."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 MODULE = "launcher.up"
-# Flags that this file does not know go through as they are.
+# Flags that are unknown here are passed on.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 DataDir = Annotated[str | None, typer.Option(metavar="DIR", help="Data directory. [HELIX_DATA_DIR]")]
 
@@ -30,7 +29,7 @@ def up(
     tls_key: Annotated[str | None, typer.Option(metavar="FILE")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready.")] = False,
 ) -> None:
-    """Start a Ray cluster here with the API in front, or join the one that RAY_ADDRESS names."""
+    """Start a Ray cluster on this machine with the API, or join the one that RAY_ADDRESS names."""
     values = {
         "--host": host,
         "--port": port,
@@ -44,17 +43,17 @@ def up(
 
 
 def down(ctx: typer.Context, data_dir: DataDir = None) -> None:
-    """Stop everything that `helix up` started with this data folder, and nothing else."""
+    """Stop everything that `helix up` started with this data directory, and nothing else."""
     become(["--down", *given({"--data-dir": data_dir}), *ctx.args])
 
 
 def given(values: dict[str, Any]) -> list[str]:
-    """Return the flags that were given, as arguments."""
+    """Return the given flags as arguments."""
     return [text for flag, value in values.items() if value is not None for text in (flag, str(value))]
 
 
 def become(arguments: list[str], module: str = MODULE) -> None:
-    """Replace this process, so that signals to it reach the supervisor itself."""
+    """Replace this process, so that signals to it reach the launcher itself."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - no shell is wanted

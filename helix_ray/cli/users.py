@@ -50,7 +50,7 @@ def list_users(as_json: Json = False) -> None:
 def roles(
     username: Username, role: Annotated[list[str], typer.Option("--role", help=", ".join(ROLES))]
 ) -> None:
-    """Give a user other roles; the ones that are not named are taken away."""
+    """Set the roles of a user; roles that are not named are removed."""
     with connect() as client:
         user = client.change_roles(username, role)
     say(f"{user['username']}: {', '.join(user['roles'])}")
@@ -66,7 +66,7 @@ def remove(username: Username) -> None:
 
 @app.command()
 def password(password_stdin: PasswordStdin = False) -> None:
-    """Replace your own password: HELIX_PASSWORD and HELIX_NEW_PASSWORD, two lines of input, or prompts."""
+    """Change your own password: HELIX_PASSWORD and HELIX_NEW_PASSWORD, two lines of input, or prompts."""
     current = ask_password("Present password", password_stdin)
     new = ask_password("Other password", password_stdin, "HELIX_NEW_PASSWORD", confirm=True)
     with connect() as client:

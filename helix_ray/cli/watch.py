@@ -1,4 +1,4 @@
-"""helix task watch: a table that keeps itself up to date, or a JSON line for every change."""
+"""helix task watch: a live table, or a JSON line for every change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NEWEST_TASKS_SHOWN = 20
 LOOK_S_MIN = 0.25
-# The rate limit is 1,000 requests an hour by default: a watch for hours must fit into it.
+# A watch may last for hours, so it must stay within the rate limit (1,000 requests an hour by default).
 LOOK_S_MAX = 4.0
 LOOK_GROWTH = 1.25
 
@@ -33,8 +33,8 @@ def watch(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line for every change.")] = False,
 ) -> None:
-    """Follow tasks: until all that are named have ended (exit code 1 if one did
-    not succeed), else until Ctrl-C."""
+    """Follow tasks: named ones until all have ended (exit code 1 if one did not
+    succeed), others until Ctrl-C."""
     with connect(waiting=True) as client:
         looks = _looks(client, task_ids or [])
         tasks = _print_changes(looks) if as_json else _draw(looks)
@@ -43,7 +43,7 @@ def watch(
 
 
 def _looks(client: Client, ids: list[str]) -> Iterator[Tasks]:
-    """Give the tasks as they are, now and again, until all that are named have ended."""
+    """Yield the tasks at intervals, until all named ones have ended."""
     from helix_ray.client.waiting import ENDED, look_up
 
     since: dict[str, float] = {}

@@ -55,7 +55,7 @@ def drain(
     undo: Annotated[bool, typer.Option("--undo", help="Undo the drain.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Give a worker no more tasks; those it has go on."""
+    """Drain a worker: it gets no more tasks, and its running tasks finish."""
     with connect() as client:
         worker = client.drain(worker_id, not undo)
     if as_json:

@@ -1,7 +1,6 @@
 """The REST API from Python: `with Client("http://127.0.0.1:8080") as helix: helix.login("admin", password)`.
 
-Names are imported when they are first used, so that a program which only needs an error
-class does not load httpx.
+Names are imported on first use, so that a program which only needs an error class does not load httpx.
 """
 
 from __future__ import annotations

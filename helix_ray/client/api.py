@@ -1,4 +1,4 @@
-"""The client: one method a thing that users do. Tasks, workers and users are the dicts of docs/api.md."""
+"""The client: one method for each call. Tasks, workers and users are the dicts of docs/api.md."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ BATCH_TASKS_MAX = 10_000
 TASK_TYPE = "building"
 
 Task = dict[str, Any]
-# Named here because the class below has a method called list.
+# An alias, because the class below has a method called list.
 Tasks = list[Task]
 Workers = list[dict[str, Any]]
 
 
 class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, TokenCalls):
-    """A user of one Helix Ray; safe to share between threads, to be closed at the end (or used with `with`).
+    """A client of one Helix Ray server; safe to share between threads; close it, or use it with `with`.
 
     Every method raises HelixError (helix_ray/client/errors.py draws the tree). `verify` is True, or the path
-    of a file with certificates to trust.
+    of a file with CA certificates to trust.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
 
     @classmethod
     def from_environment(cls, **options: Any) -> Client:
-        """Return a client of HELIX_URL (the default is http://127.0.0.1:8080) with HELIX_TOKEN, for programs.
+        """Return a client for programs, from HELIX_URL (default http://127.0.0.1:8080) and HELIX_TOKEN.
 
         Raises NotSignedIn when there is no token in the environment.
         """
@@ -87,7 +87,8 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
     # ------------------------------------------------------------------------------------ the session
 
     def login(self, username: str, password: str) -> dict[str, Any]:
-        """Open a session and use it from now on; returns the user. Its token is exchanged before it ends."""
+        """Open a session and use it for all calls; returns the user. Its token is
+        refreshed before it expires."""
         user: dict[str, Any] = self._session.login(username, password)["user"]
         return user
 
@@ -101,7 +102,7 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
         return answer
 
     def change_password(self, current: str, new: str) -> None:
-        """Replace one's own password; every other session of the user ends."""
+        """Change one's own password; all other sessions of the user end."""
         self._call("PUT", "/auth/password", {"current_password": current, "new_password": new})
 
     # ------------------------------------------------------------------------------------------ tasks
@@ -127,9 +128,9 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
     def submit_batch(
         self, tasks: Iterable[Mapping[str, Any]], *, idempotency_key: str | None = None
     ) -> Tasks:
-        """Submit many tasks; returns for each, in order, the task or `{"error": {...}}`.
+        """Submit many tasks; returns the task or `{"error": {...}}` for each, in order.
 
-        More than BATCH_TASKS_MAX go out as several requests; `#3` in depends_on means
+        More than BATCH_TASKS_MAX are sent in several requests; `#3` in depends_on means
         number 3 of its request.
         """
         every = [*tasks]
@@ -155,9 +156,9 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
         return page
 
     def list(self, *, page_tasks: int = PAGE_TASKS_MAX, **filters: Any) -> Iterator[Task]:
-        """Go through all tasks that the filters leave, newest first, a page at a time.
+        """Iterate over all tasks that match the filters, newest first, a page at a time.
 
-        Tasks submitted meanwhile move the pages; one that was seen is not given twice.
+        Tasks submitted meanwhile shift the pages; no task is returned twice.
         """
         offset, seen = 0, set[str]()
         while True:
@@ -176,12 +177,12 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
         return task
 
     def cancel(self, task_id: str) -> Task:
-        """End a task that is not finished."""
+        """Cancel an unfinished task."""
         task: Task = self._call("POST", f"/tasks/{task_id}/cancel")
         return task
 
     def retry(self, task_id: str, *, dependants: bool = False) -> Task:
-        """Queue a failed or cancelled task again; with `dependants` also what failed because of it.
+        """Queue a failed or cancelled task again; with `dependants` also the tasks that failed because of it.
 
         The answer then has `queued` (ids, the nearest first) and `not_queued` (`{"id", "error"}` each).
         """
@@ -190,11 +191,11 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
         return task
 
     def delete(self, task_id: str) -> None:
-        """Forget a task; a running attempt of it is ended."""
+        """Delete a task; a running attempt is ended."""
         try:
             self._call("DELETE", f"/tasks/{task_id}")
         except NotFound as error:
-            # A try whose answer was lost may have deleted it.
+            # An earlier try may have deleted it, though its response was lost.
             if error.attempts == 1:
                 raise
 
@@ -209,15 +210,14 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
         return dict(wait_for_tasks(self, ids, timeout_s))
 
     def as_completed(self, task_ids: Iterable[str], timeout_s: float | None = None) -> Iterator[Task]:
-        """Give each of the tasks as it ends; raises WaitTimeout, NotFound."""
+        """Yield each task as it ends; raises WaitTimeout, NotFound."""
         for _, task in wait_for_tasks(self, [*task_ids], timeout_s):
             yield task
 
     def logs(
         self, task_id: str, *, follow: bool = False, attempt: int | None = None, offset: int = 0
     ) -> Iterator[str]:
-        """Give the output of a task's attempt (the newest unless named) in pieces; `follow`
-        waits for more of it."""
+        """Yield the output of a task's attempt (default: the newest) in pieces; `follow` waits for more."""
         params = {"follow": "true" if follow else None, "attempt": attempt, "offset": offset or None}
         request = Request("GET", f"/tasks/{task_id}/logs", params, headers={"Accept": "text/plain"})
         with self._session.stream(request) as pieces:
@@ -236,15 +236,15 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
         return worker
 
     def remove_worker(self, worker_id: str) -> None:
-        """Forget a worker; raises Conflict for a node that is up and not drained."""
+        """Remove a worker; raises Conflict for a live node that is not drained."""
         try:
             self._call("DELETE", f"/workers/{worker_id}")
         except NotFound as error:
-            # A try whose answer was lost may have removed it.
+            # An earlier try may have removed it, though its response was lost.
             if error.attempts == 1:
                 raise
 
     def drain(self, worker_id: str, draining: bool = True) -> dict[str, Any]:
-        """Give a worker no more tasks, or tasks again."""
+        """Drain a worker, or undrain it."""
         worker: dict[str, Any] = self._call("POST", f"/workers/{worker_id}/drain", {"draining": draining})
         return worker

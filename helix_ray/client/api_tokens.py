@@ -9,7 +9,7 @@ from helix_ray.client.session import ClientSession
 
 
 class TokenCalls:
-    """The part of the client that is about API tokens; answers are the dicts of docs/api.md."""
+    """The client's methods for API tokens; answers are the dicts of docs/api.md."""
 
     _session: ClientSession
 
@@ -21,7 +21,8 @@ class TokenCalls:
         projects: Iterable[str] | None = None,
         expires_in_s: int | None = None,
     ) -> dict[str, Any]:
-        """Make an API token; its `token` is in this answer only. Without roles it has all of one's own."""
+        """Create an API token; only this answer contains its `token`. Without roles
+        it has all of one's own."""
         body: dict[str, Any] = {"name": name}
         if roles is not None:
             body["roles"] = [*roles]
@@ -33,10 +34,10 @@ class TokenCalls:
         return made
 
     def tokens(self, user: str | None = None) -> list[dict[str, Any]]:
-        """Return one's own API tokens; to an administrator, those of everybody or of one user."""
+        """Return one's own API tokens; for administrators, those of all users or of one."""
         tokens: list[dict[str, Any]] = self._session.call("GET", "/auth/tokens", user=user)["tokens"]
         return tokens
 
     def revoke_token(self, token_id: str) -> None:
-        """End an API token."""
+        """Revoke an API token."""
         self._session.call("DELETE", f"/auth/tokens/{token_id}")

@@ -1,17 +1,17 @@
-"""What a call to the API can end in, as exceptions. Constructors are positional, so
-all of them survive pickling.
+"""The exceptions of calls to the API. Constructors are positional, so they survive pickling.
 
 HelixError            code, message, details, request_id
   +-- NotSignedIn     UNAUTHORIZED: no token, a bad one, or a session that ended
   +-- Forbidden       FORBIDDEN: the role does not allow it
-  +-- NotFound        NOT_FOUND: it is not there, or not yours to see
-  +-- Invalid         VALIDATION_ERROR, PAYLOAD_TOO_LARGE, METHOD_NOT_ALLOWED, HEADERS_TOO_LARGE: the request is wrong as it stands
-  +-- Conflict        CONFLICT: the present state contradicts the request
-  +-- RateLimited     RATE_LIMIT_EXCEEDED: later, and not before `retry_after_s`
-  +-- ServerFault     INTERNAL_ERROR: a bug on the other side; give its request id to the operator
-  +-- Unavailable     SERVICE_UNAVAILABLE: the service answers that it cannot, for now
-        +-- Unreachable   UNREACHABLE: nothing answered at all
-  +-- WaitTimeout     TIMEOUT: what was waited for did not come in time
+  +-- NotFound        NOT_FOUND: it does not exist, or you may not see it
+  +-- Invalid         VALIDATION_ERROR, PAYLOAD_TOO_LARGE, METHOD_NOT_ALLOWED,
+      |                   HEADERS_TOO_LARGE: not a valid request
+  +-- Conflict        CONFLICT: the current state does not allow the request
+  +-- RateLimited     RATE_LIMIT_EXCEEDED: try again after `retry_after_s`
+  +-- ServerFault     INTERNAL_ERROR: a bug in the server; give its request id to the operator
+  +-- Unavailable     SERVICE_UNAVAILABLE: the service responds that it cannot serve at the moment
+        +-- Unreachable   UNREACHABLE: nothing responded
+  +-- WaitTimeout     TIMEOUT: a wait took too long
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BODY_SHOWN_CHARS_MAX = 200
 class HelixError(Exception):
     """A call was refused or failed; `code` is the API's stable code, `details` is for programs."""
 
-    # How often the request went out; an earlier try may have been carried out without its answer coming back.
+    # How often the request was sent; an earlier try may have been carried out although its response was lost.
     attempts = 1
 
     def __init__(
@@ -55,37 +55,37 @@ class NotFound(HelixError):
 
 
 class Invalid(HelixError):
-    """The request is wrong as it stands; `details["field"]` names where."""
+    """The request is not valid; `details["field"]` names the field."""
 
 
 class Conflict(HelixError):
-    """The request contradicts the present state."""
+    """The current state does not allow the request."""
 
 
 class RateLimited(HelixError):
-    """Too many requests; `retry_after_s` says when the next one may pass."""
+    """Too many requests; `retry_after_s` says when to try again."""
 
     @property
     def retry_after_s(self) -> float | None:
-        """Seconds until the next request may pass; None where the server did not say."""
+        """Seconds until the next request is allowed; None where the server did not say."""
         value = self.details.get("retry_after_s")
         return None if value is None else float(value)
 
 
 class ServerFault(HelixError):
-    """The server failed on the request."""
+    """The request failed because of a bug in the server."""
 
 
 class Unavailable(HelixError):
-    """The service cannot answer for now."""
+    """The service is not available at the moment."""
 
 
 class Unreachable(Unavailable):
-    """Nothing answered at the address."""
+    """Nothing responded at the address."""
 
 
 class WaitTimeout(HelixError):
-    """What was waited for did not come in time; `details["open"]` holds the ids of unfinished tasks."""
+    """A wait took too long; `details["open"]` lists the ids of unfinished tasks."""
 
 
 KINDS: dict[str, type[HelixError]] = {
@@ -104,7 +104,7 @@ KINDS: dict[str, type[HelixError]] = {
     "UNREACHABLE": Unreachable,
     "TIMEOUT": WaitTimeout,
 }
-# For answers that are not ours: a proxy's page, or an error of the serving layer.
+# For responses that are not ours: a proxy's page, or an error of Serve.
 CODES = {
     400: "VALIDATION_ERROR",
     401: "UNAUTHORIZED",
@@ -132,7 +132,7 @@ def error_of(
 def error_from_answer(
     status: int, body: bytes, request_id: str | None, retry_after_s: float | None = None
 ) -> HelixError:
-    """Return the exception that a non-2xx answer stands for, whoever wrote its body."""
+    """Return the exception for a non-2xx response, whether we or a proxy wrote its body."""
     code, message, details = CODES.get(status, "INTERNAL_ERROR"), "", {}
     try:
         envelope = orjson.loads(body)

@@ -10,17 +10,17 @@ Nodes = list[dict[str, Any]]
 
 
 class NodeCalls:
-    """The part of the client that is about the nodes of the cluster; answers are the dicts of docs/api.md."""
+    """The client's methods for nodes; answers are the dicts of docs/api.md."""
 
     _session: ClientSession
 
     def cluster_status(self) -> dict[str, Any]:
-        """Return the master and all nodes in short."""
+        """Return a summary of the master and all nodes."""
         status: dict[str, Any] = self._session.call("GET", "/harmony/cluster/status")
         return status
 
     def nodes(self) -> Nodes:
-        """Return all nodes, whole: what each has, what is free, and who uses the rest."""
+        """Return all nodes: the resources of each, what is free, and what uses the rest."""
         nodes: Nodes = self._session.call("GET", "/harmony/nodes")["nodes"]
         return nodes
 
@@ -30,11 +30,11 @@ class NodeCalls:
         return node
 
     def drain_node(self, node_id: str) -> dict[str, Any]:
-        """Give a node no more tasks; what it runs, it finishes."""
+        """Drain a node: it gets no more tasks, and its running tasks finish."""
         node: dict[str, Any] = self._session.call("POST", f"/harmony/nodes/{node_id}/drain")
         return node
 
     def undrain_node(self, node_id: str) -> dict[str, Any]:
-        """Give a node tasks again."""
+        """Undrain a node: it gets tasks again."""
         node: dict[str, Any] = self._session.call("POST", f"/harmony/nodes/{node_id}/undrain")
         return node

@@ -1,4 +1,4 @@
-"""The client's calls about where tasks go, and why."""
+"""The client's calls about the placement of tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from helix_ray.client.transport import Request
 
 
 class PlacementCalls:
-    """The part of the client that is about placement; answers are the dicts of docs/api.md."""
+    """The client's methods for placement; answers are the dicts of docs/api.md."""
 
     _session: ClientSession
 
@@ -24,11 +24,12 @@ class PlacementCalls:
         *,
         idempotency_key: str | None = None,
     ) -> dict[str, Any]:
-        """Start a pending task now, its shards on several nodes; with `dry_run`, only say where it would go.
+        """Start a pending task now, its shards on several nodes; with `dry_run`, only
+        return where it would go.
 
-        Where nothing fits, `distributed` is False and the answer says why and what would help. One that runs
-        where it is wanted is left there: `already_running` is True. Raises Conflict for one that runs
-        elsewhere, waits or has ended.
+        Where nothing fits, `distributed` is False and the answer says why and what would help. A task that
+        already runs on suitable nodes stays there: `already_running` is True. Raises Conflict for a task that
+        runs elsewhere, waits or has ended.
         """
         wanted = {
             "task_id": task_id,
@@ -43,6 +44,6 @@ class PlacementCalls:
         return answer
 
     def explain(self, task_id: str) -> dict[str, Any]:
-        """Return why a task is where it is, node by node and in sum, and what would place it now."""
+        """Explain the placement of a task, for each node and in sum, and what would place it now."""
         answer: dict[str, Any] = self._session.call("GET", f"/tasks/{task_id}/explain")
         return answer

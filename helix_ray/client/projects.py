@@ -12,12 +12,12 @@ Project = dict[str, Any]
 
 
 class ProjectCalls:
-    """The part of the client that is about projects; answers are the dicts of docs/api.md."""
+    """The client's methods for projects; answers are the dicts of docs/api.md."""
 
     _session: ClientSession
 
     def projects(self) -> list[Project]:
-        """Return the projects that the user is a member of; all of them for administrators and viewers."""
+        """Return the user's projects; all projects for administrators and viewers."""
         projects: list[Project] = self._session.call("GET", "/projects")["projects"]
         return projects
 
@@ -27,7 +27,7 @@ class ProjectCalls:
         return project
 
     def create_project(self, project_id: str, name: str = "", members: Iterable[str] = ()) -> Project:
-        """Define a project with its members, by username (administrators)."""
+        """Create a project with its members, by username (administrators)."""
         body = {"id": project_id, "name": name, "members": [*members]}
         project: Project = self._session.call("POST", "/projects", body)
         return project
@@ -35,23 +35,23 @@ class ProjectCalls:
     def change_project(
         self, project_id: str, name: str | None = None, members: Iterable[str] | None = None
     ) -> Project:
-        """Change the name of a project, or all its members."""
+        """Change the name of a project, or replace its members."""
         wanted = {"name": name, "members": None if members is None else [*members]}
         body = {key: value for key, value in wanted.items() if value is not None}
         project: Project = self._session.call("PUT", _path(project_id), body)
         return project
 
     def delete_project(self, project_id: str) -> None:
-        """Define a project no longer; its tasks go on."""
+        """Delete a project; its tasks continue."""
         self._session.call("DELETE", _path(project_id))
 
     def add_member(self, project_id: str, username: str) -> Project:
-        """Let a user submit to a project."""
+        """Add a user to a project."""
         project: Project = self._session.call("PUT", _path(project_id, username))
         return project
 
     def remove_member(self, project_id: str, username: str) -> None:
-        """Let a user submit to a project no longer."""
+        """Remove a user from a project."""
         self._session.call("DELETE", _path(project_id, username))
 
 

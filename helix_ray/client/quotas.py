@@ -12,23 +12,23 @@ Quotas = list[dict[str, Any]]
 
 
 class QuotaCalls:
-    """The part of the client that is about quotas; answers are the dicts of docs/api.md."""
+    """The client's methods for quotas; answers are the dicts of docs/api.md."""
 
     _session: ClientSession
 
     def quotas(self) -> Quotas:
-        """Return what projects may hold and what they use."""
+        """Return the quotas of projects and their use."""
         quotas: Quotas = self._session.call("GET", "/harmony/quotas")["quotas"]
         return quotas
 
     def set_quota(self, project_id: str, limits: Mapping[str, float], weight: float = 1.0) -> dict[str, Any]:
-        """Bound what a project may hold at once, and weigh its fair share; replaces what was set before.
+        """Set the quota of a project and the weight of its fair share; replaces the present quota.
 
-        Limits are by resource name (`cpu`, `gpu`, ...), `tasks` that run at
-        once and `queued` unfinished ones.
+        Limits are by resource name (`cpu`, `gpu`, ...), and for `tasks` running at a time and
+        `queued` unfinished ones.
         """
         body = {"limits": dict(limits), "weight": weight}
-        # Project ids are free text: one may hold a question mark.
+        # Project ids are free text, and may contain a question mark.
         path = f"/harmony/quotas/{quote(project_id, safe='')}"
         quota: dict[str, Any] = self._session.call("PUT", path, body)
         return quota

@@ -1,4 +1,4 @@
-"""Run objects: what a task does, as the API takes it."""
+"""Run objects: what a task does, in the API's form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def command(
     working_dir: str | None = None,
     timeout_s: float | None = None,
 ) -> Run:
-    """Run a program: a list is its arguments, a text is a line for /bin/sh."""
+    """Run a program: a list is its arguments, a string is a line for /bin/sh."""
     run: Run = {"kind": "command"}
     if isinstance(line, str):
         run["shell"] = line
@@ -33,12 +33,12 @@ def command(
 
 
 def function(name: str, *args: Any, **kwargs: Any) -> Run:
-    """Call `package.module:name` with JSON arguments; the server's allow-list decides."""
+    """Call `package.module:name` with JSON arguments, if the server's allow-list contains it."""
     return {"kind": "function", "function": name, "args": list(args), "kwargs": kwargs}
 
 
 def inference(model: str, inputs: Any, outputs: Sequence[str] = ()) -> Run:
-    """Run a model the server knows. Inputs: nested lists, a numpy array, or those by input name."""
+    """Run a model known to the server. Inputs: nested lists, a numpy array, or either by input name."""
     run: Run = {"kind": "inference", "model": model, "inputs": encoded(inputs)}
     if outputs:
         run["outputs"] = list(outputs)
@@ -51,7 +51,7 @@ def encoded(inputs: Any) -> Any:
     if isinstance(inputs, Mapping):
         return {str(name): encoded(value) for name, value in inputs.items()}
     if hasattr(inputs, "__array_interface__"):
-        # Only who has an array gets here, so numpy is loaded already.
+        # A caller with an array has imported numpy already.
         import numpy as np
 
         file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Calls with a login: the token is put on, exchanged before it ends, and once more
+"""Calls with a login: adds the token, refreshes it before it expires, and once more
 when the server refuses it."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from helix_ray.client.errors import NotSignedIn
 from helix_ray.client.tokens import SessionTokens, TokenStore
 from helix_ray.client.transport import Reply, Request, Transport
 
-# A token that ends sooner is exchanged first: it has to outlive the request's way.
+# A token that expires sooner is refreshed first: it must still be valid when the request arrives.
 REFRESH_MARGIN_S = 30.0
 
 
@@ -25,11 +25,11 @@ class ClientSession:
         self.store = store
 
     def call(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
-        """Send a request as the user who is logged in; return the JSON values of its answer."""
+        """Send a request as the logged-in user; return the JSON value of the response."""
         return self.send(Request(method, path, params, body)).data
 
     def send(self, request: Request) -> Reply:
-        """Send a request with the token; raise NotSignedIn when there is none that works."""
+        """Send a request with the token; raise NotSignedIn when there is no valid one."""
         tokens = self._fresh()
         try:
             return self.transport.send(_signed(request, tokens))
@@ -40,7 +40,7 @@ class ClientSession:
 
     @contextmanager
     def stream(self, request: Request) -> Iterator[Iterator[str]]:
-        """Open an answer that comes in pieces, as the user who is logged in."""
+        """Open a streamed response as the logged-in user."""
         with ExitStack() as stack:
             yield self._open(stack, request)
 
@@ -54,14 +54,15 @@ class ClientSession:
         return stack.enter_context(self.transport.stream(_signed(request, self._exchange(tokens))))
 
     def login(self, username: str, password: str) -> dict[str, Any]:
-        """Open a session; return the answer with the user, and keep the tokens."""
+        """Open a session; return the answer with the user, and store the tokens."""
         body = {"username": username, "password": password}
         answer: dict[str, Any] = self.transport.send(Request("POST", "/auth/login", body=body)).data
         self.store.save(SessionTokens.from_answer(answer))
         return answer
 
     def logout(self) -> None:
-        """End the session on the server and forget its tokens; one that has ended already is no error."""
+        """End the session on the server and delete its tokens; a session that has ended
+        already is not an error."""
         tokens = self.store.load()
         try:
             if tokens is not None:

@@ -1,5 +1,5 @@
-"""Tokens of a session, and where they are stored. A refresh token works once: the process that
-uses it takes the lock."""
+"""Tokens of a session, and where they are stored. A refresh token works once, so it
+is exchanged under a lock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class SessionTokens:
-    """What a login gave. `expires_at` is ISO 8601; both refresh fields are None for a bare token."""
+    """The tokens of a login. `expires_at` is ISO 8601; both refresh fields are None for a bare token."""
 
     token: str = field(repr=False)
     expires_at: str | None = None
@@ -21,7 +21,7 @@ class SessionTokens:
 
     @classmethod
     def from_answer(cls, answer: dict[str, Any]) -> SessionTokens:
-        """Take the tokens out of the answer to a login or refresh."""
+        """Return the tokens in the answer to a login or refresh."""
         return cls(
             answer["token"],
             answer.get("expires_at"),
@@ -30,30 +30,30 @@ class SessionTokens:
         )
 
     def stale(self, now: float, margin_s: float) -> bool:
-        """Say whether the token ends within `margin_s` of `now` (epoch seconds)."""
+        """Say whether the token expires within `margin_s` of `now` (epoch seconds)."""
         return self.expires_at is not None and epoch(self.expires_at) - now < margin_s
 
 
 class TokenStore(Protocol):
-    """Where the tokens of one session are kept."""
+    """Stores the tokens of one session."""
 
     def load(self) -> SessionTokens | None:
         """Return the tokens, or None when nobody is logged in."""
         ...
 
     def save(self, tokens: SessionTokens | None) -> None:
-        """Keep tokens; None forgets them."""
+        """Store tokens; None deletes them."""
         ...
 
     def exchange(
         self, stale: SessionTokens, refresh: Callable[[SessionTokens], SessionTokens]
     ) -> SessionTokens:
-        """Replace stale tokens, once even if many ask: who comes second gets what the first one got."""
+        """Refresh stale tokens, only once even if many ask: later callers get the first one's result."""
         ...
 
 
 class MemoryTokens:
-    """Tokens that live as long as the client."""
+    """Stores tokens in memory, as long as the client exists."""
 
     def __init__(self, tokens: SessionTokens | None = None) -> None:
         self._tokens = tokens
@@ -64,13 +64,13 @@ class MemoryTokens:
         return self._tokens
 
     def save(self, tokens: SessionTokens | None) -> None:
-        """Keep tokens."""
+        """Store tokens."""
         self._tokens = tokens
 
     def exchange(
         self, stale: SessionTokens, refresh: Callable[[SessionTokens], SessionTokens]
     ) -> SessionTokens:
-        """Replace stale tokens, once even if many threads ask."""
+        """Refresh stale tokens, only once even if many threads ask."""
         with self._lock:
             if self._tokens is None or self._tokens == stale:
                 self._tokens = refresh(stale)

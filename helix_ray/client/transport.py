@@ -1,7 +1,7 @@
-"""One verb, `send`: a request goes out until it is answered for good, or its time is over.
+"""Sends requests: each is repeated until there is a final response or its time is over.
 
-Every POST carries an Idempotency-Key that is made once a call, PUT and DELETE are idempotent by themselves,
-so anything may be sent again after a broken connection.
+Every POST carries an Idempotency-Key, one for each call; PUT and DELETE are idempotent anyway. So any request
+may be sent again after a broken connection.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from helix_ray.client.errors import HelixError, Invalid, Unreachable, error_from
 from helix_ray.core.values import shown_text
 
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
-# Sending these again cannot help: the address or the answer is wrong, not the moment.
+# Sending again does not help: the address or the response is wrong.
 HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRedirects, httpx.DecodingError)
 CONNECTIONS_MAX = 16
-# What the journal says that a request came from.
+# The user agent in the journal's facts.
 AGENT = f"helix-ray/{__version__}"
 
 
@@ -43,10 +43,10 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How long a call is tried: at most `total_s_max` seconds, with pauses that double up to `pause_s_max`.
+    """How long a call is repeated: at most `total_s_max` seconds, with pauses that
+    double up to `pause_s_max`.
 
-    A pause is drawn between half of it and all of it ("equal jitter"); a Retry-After of
-    the server is kept to.
+    Each pause has "equal jitter": a random value between half of it and all of it. A Retry-After is honoured.
     """
 
     total_s_max: float = 60.0
@@ -105,7 +105,7 @@ class Transport:
         self._clock = clock
 
     def send(self, request: Request) -> Reply:
-        """Return the answer; raise HelixError for a refusal, Unreachable when nothing answers in time."""
+        """Return the reply; raise HelixError for a refusal, Unreachable when nothing responds in time."""
         built = self._build(request, self._timeout(self.timeouts.read_s))
         start = self._clock()
         attempt = 0
@@ -128,7 +128,7 @@ class Transport:
 
     @contextmanager
     def stream(self, request: Request) -> Iterator[Iterator[str]]:
-        """Open an answer that comes in pieces and give its text; only the opening is tried again."""
+        """Open a streamed response and yield its text; only the opening is repeated."""
         built = self._build(request, self._timeout(self.timeouts.stream_s))
         start, attempt = self._clock(), 0
         while True:
@@ -198,7 +198,7 @@ class Transport:
         return error
 
     def _pause_or_raise(self, error: HelixError, attempt: int, start: float) -> None:
-        """Wait before the next attempt, or raise where another one cannot help or the time is over."""
+        """Wait before the next attempt, or raise where it cannot help or the time is over."""
         error.attempts = attempt
         hopeless = error.details.pop("hopeless")
         pause = self.retries.pause(attempt, random.random())
@@ -209,7 +209,7 @@ class Transport:
 
 
 def _written(body: Any) -> bytes:
-    """Return a body as JSON; raise Invalid for what the server would get otherwise than it was given."""
+    """Return a body as JSON; raise Invalid for a value that JSON would change."""
     try:
         return plain.write(body)
     except plain.NotPlain as found:
@@ -217,7 +217,7 @@ def _written(body: Any) -> bytes:
 
 
 def _trust(verify: bool | str) -> bool | ssl.SSLContext:
-    """Return what httpx checks certificates with: a path adds its certificates to the usual ones."""
+    """Return httpx's `verify`: a path adds its certificates to the usual ones."""
     if isinstance(verify, bool):
         return verify
     context = ssl.create_default_context()
@@ -226,8 +226,7 @@ def _trust(verify: bool | str) -> bool | ssl.SSLContext:
 
 
 def retry_after(value: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for: it holds seconds or
-    a date (RFC 9110, 10.2.3)."""
+    """Return the seconds of a Retry-After header, which may be a number or a date (RFC 9110, 10.2.3)."""
     if value is None:
         return None
     if value.strip().isdecimal():

@@ -9,7 +9,7 @@ from helix_ray.client.session import ClientSession
 
 
 class UserCalls:
-    """The part of the client that is about users; answers are the dicts of docs/api.md."""
+    """The client's methods for users; answers are the dicts of docs/api.md."""
 
     _session: ClientSession
 
@@ -25,7 +25,7 @@ class UserCalls:
         return user
 
     def change_roles(self, username: str, roles: Iterable[str]) -> dict[str, Any]:
-        """Give a user other roles."""
+        """Set the roles of a user."""
         user: dict[str, Any] = self._session.call("PUT", f"/users/{username}/roles", {"roles": [*roles]})
         return user
 

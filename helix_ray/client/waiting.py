@@ -1,7 +1,6 @@
-"""Waiting over REST: polls that get rarer, and that stay within what the rate limit leaves.
+"""Waits over REST: polls at growing intervals, which stay within the rate limit.
 
-A few tasks are asked for one by one; many are looked up in listings, newest first, down
-to the oldest of them.
+A few tasks are read one by one; many are looked up in listings, newest first, down to the oldest of them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from helix_ray.client.errors import WaitTimeout
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 POLL_S_MIN = 0.02
-# 1,000 requests an hour are one in 3.6 s: a wait alone never uses the limit up.
+# 1,000 requests an hour are one in 3.6 s: a single wait never uses up the limit.
 POLL_S_MAX = 4.0
 POLL_GROWTH = 1.3
 SINGLE_TASKS_MAX = 5
@@ -37,7 +36,7 @@ class Reader(Protocol):
 
 
 def wait_for_tasks(reader: Reader, ids: Iterable[str], timeout_s: float | None) -> Iterator[tuple[str, Task]]:
-    """Give (id, task) for each task as it ends; raise WaitTimeout with the ids that are left."""
+    """Yield (id, task) for each task as it ends; raise WaitTimeout with the ids that are left."""
     started = time.monotonic()
     open_ids = dict.fromkeys(ids)
     since: dict[str, float] = {}
@@ -61,11 +60,10 @@ def wait_for_tasks(reader: Reader, ids: Iterable[str], timeout_s: float | None) 
 
 
 def look_up(reader: Reader, ids: Iterable[str], since: dict[str, float]) -> dict[str, Task]:
-    """Return the tasks by id; `since` remembers, from call to call, when
-    they were created. Raises NotFound."""
+    """Return the tasks by id; `since` caches their creation times between calls. Raises NotFound."""
     wanted = dict.fromkeys(ids)
     found = _listed(reader, wanted, since) if len(wanted) > SINGLE_TASKS_MAX else {}
-    # One that no listing shows is looked up by itself, and raises NotFound if it is not there.
+    # A task that no listing shows is read separately, which raises NotFound if it does not exist.
     found |= {task_id: reader.get(task_id) for task_id in wanted if task_id not in found}
     for task_id, task in found.items():
         since[task_id] = datetime.fromisoformat(task["created_at"]).timestamp()
@@ -73,7 +71,7 @@ def look_up(reader: Reader, ids: Iterable[str], since: dict[str, float]) -> dict
 
 
 def _listed(reader: Reader, wanted: dict[str, None], since: dict[str, float]) -> dict[str, Task]:
-    """Return the tasks as listings have them."""
+    """Return the tasks from listings."""
     known = all(task_id in since for task_id in wanted)
     oldest = min(since[task_id] for task_id in wanted) if known else None
     found: dict[str, Task] = {}

@@ -1,6 +1,6 @@
 """The Python API inside Ray jobs: `import helix_ray as hx; cluster = hx.connect()`.
 
-Ray is imported once `connect` is called, by helix_ray/plane/ray_links.py.
+`connect` imports Ray, in helix_ray/plane/ray_links.py.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ __all__ = [
 
 
 def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
-    """Connect to the Helix Ray of the Ray cluster that this process belongs to, or of the one at `address`.
+    """Connect to Helix Ray on the Ray cluster of this process, or on the one at `address`.
 
-    Outside of a Ray cluster that is the one of `helix up` on this machine (HELIX_DATA_DIR, else
-    ~/.helix-ray). Raises ClusterUnavailable where there is no Ray cluster, or no Helix Ray in it.
+    A process outside a Ray cluster is connected to the cluster of `helix up` on this machine (HELIX_DATA_DIR,
+    else ~/.helix-ray). Raises ClusterUnavailable without a Ray cluster, or without Helix Ray on it.
     """
     if address is None and "ray" not in sys.modules:
         os.environ |= local.ray_environment(os.environ)
-    # Only now: Ray reads its environment when it is imported.
+    # Imported here: Ray reads its environment when it is imported.
     from helix_ray.plane.ray_links import job_id, join
 
     try:

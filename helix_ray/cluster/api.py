@@ -32,19 +32,18 @@ from helix_ray.wire.ids import new_seed
 
 R = TypeVar("R")
 
-# What is not said by a Ray job, but by a program that was given a plane.
+# The actor of a program that has a plane but is not a Ray job.
 NO_JOB = "none"
 
 
 class Cluster:
-    """A Helix Ray, from inside its Ray cluster. Safe to share between threads; `close` it
-    or use it with `with`."""
+    """Helix Ray from inside its Ray cluster. Safe to share between threads; `close`
+    it or use it with `with`."""
 
     def __init__(self, plane: Plane, job_id: str = NO_JOB) -> None:
-        """Everything that is asked of the plane is asked on the cluster's own thread,
-        as the Ray job `job_id`."""
+        """All calls to the plane run on the background thread, as the Ray job `job_id`."""
         self._plane = plane
-        # Whoever can start a Ray job may run any code on the cluster: there is nothing left to deny.
+        # A user who can start a Ray job can run any code on the cluster, so there is nothing to deny.
         self._by = inside(f"job:{job_id}")
         self.background = Background("helix-cluster")
         self.watcher = Watcher(self._ask, self.background)
@@ -59,7 +58,7 @@ class Cluster:
         self.close()
 
     def close(self) -> None:
-        """Stop waiting for tasks, which go on; safe to call twice."""
+        """Stop waiting for tasks, which continue; safe to call twice."""
         current.closed(self)
         self.watcher.stop(ClusterUnavailable("the connection was closed"))
         if self.background.running:
@@ -77,8 +76,8 @@ class Cluster:
     ) -> Handle:
         """Run `function(*args, **kwargs)` on the cluster; the task is durable when this returns.
 
-        Options given here go before those of @helix_ray.function.
-        Raises Refused, PayloadTooLarge, ClusterUnavailable.
+        Options given here override those of @helix_ray.function. Raises Refused,
+        PayloadTooLarge, ClusterUnavailable.
         """
         return self._accepted(self.submit_specs([self.function_spec(function, args, kwargs, options)]))
 
@@ -89,7 +88,7 @@ class Cluster:
         kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[Options],
     ) -> Handle:
-        """Do what `submit` does, without blocking the event loop of the caller."""
+        """Like `submit`, without blocking the caller's event loop."""
         spec = self.function_spec(function, args, kwargs, options)
         return self._accepted(await asyncio.wrap_future(self.background.start(self._submit([spec]))))
 
@@ -101,7 +100,7 @@ class Cluster:
         working_dir: str | None = None,
         **options: Unpack[Options],
     ) -> Handle:
-        """Run a program: a list is its arguments, a text a line for /bin/sh.
+        """Run a program: a list is its arguments, a string a line for /bin/sh.
 
         Its value is {"success": True, "output": last 4 KiB, "exit_code": 0, "log_bytes": n}; another exit
         code raises TaskFailedError, whose `result` has the same fields.
@@ -115,14 +114,14 @@ class Cluster:
             run["env"] = {str(name): str(value) for name, value in env.items()}
         if working_dir is not None:
             run["working_dir"] = str(working_dir)
-        # What is wrong with a text is said of the command, not of the title that is made from it.
+        # Errors in a text must name the command, not the title that is made from it.
         title = shown_text(line if isinstance(line, str) else " ".join(run["argv"]))
         return self._accepted(self.submit_specs([spec_of(run, title, options)]))
 
     def inference(
         self, model: str, inputs: Any, outputs: Sequence[str] = (), **options: Unpack[Options]
     ) -> Handle:
-        """Run a model on numpy arrays or nested lists (or those by input name).
+        """Run a model on numpy arrays or nested lists (or either by input name).
 
         Its value is a dict with `outputs`, `shapes`, `precision`, `provider`, `duration_ms`.
         """
@@ -139,11 +138,11 @@ class Cluster:
         timeout: float | None = None,
         **options: Unpack[Options],
     ) -> Mapped[R]:
-        """Run a function for every item (or for items side by side) and iterate over the values in order.
+        """Run a function for every item (of one or several iterables) and iterate over the values in order.
 
-        Tasks go out in batches, a bounded number ahead of what was read, so the iterables may be endless. An
-        item that failed raises at its turn; ending the iteration early cancels what has not ended. `timeout`
-        is in seconds, for all of it.
+        Tasks are submitted in batches, a bounded number ahead of the reader, so the iterables may be endless.
+        A failed item raises when it is reached; ending the iteration early cancels unfinished tasks.
+        `timeout` is in seconds, for the whole iteration.
         """
         frozen = Frozen(function)
         title = name_of(function)
@@ -155,7 +154,7 @@ class Cluster:
         return Mapped(self.submit_specs, self.cancel, map(spec, zip(*iterables, strict=False)), timeout)
 
     def cancel(self, handles: Iterable[Handle]) -> None:
-        """End all of these tasks that have not ended, in one go."""
+        """Cancel those of the tasks that have not ended, in one order."""
 
         async def cancel_all() -> None:
             orders = (self._execute(CancelTask(handle.id), new_seed()) for handle in handles)
@@ -174,10 +173,11 @@ class Cluster:
         max_nodes: int | None = None,
         dry_run: bool = False,
     ) -> dict[str, Any]:
-        """Start a pending task now, its shards on several nodes, as `POST
-        /harmony/distribute` does; return its answer.
+        """Start a pending task now, its shards on several nodes; return the answer of
+        `POST /harmony/distribute`.
 
-        A task that has no room is answered with `fits` False and why. Raises Refused, ClusterUnavailable.
+        For a task that does not fit, `fits` is False and the answer says why. Raises
+        Refused, ClusterUnavailable.
         """
         task_id = task if isinstance(task, str) else task.id
         wish = PlanTask(task_id, strategy, tuple(required_capabilities), max_nodes)
@@ -188,7 +188,7 @@ class Cluster:
         return answer[0]
 
     def handle(self, task_id: str) -> Handle:
-        """Return a handle of a task that was submitted before, from wherever."""
+        """Return a handle of an existing task."""
         return Handle(self, task_id)
 
     # ------------------------------------------------------------------------- what the handles stand on
@@ -212,7 +212,7 @@ class Cluster:
         return {"kind": "function", "payload": pack(frozen, args, kwargs or {}), "function": title}
 
     def submit_specs(self, specs: Sequence[dict[str, Any]]) -> list[Handle]:
-        """Submit task specs in one order; a refused one gives a handle whose result raises Refused."""
+        """Submit task specs in one order; the handle of a refused one raises Refused."""
         return self.background.run(self._submit(specs))
 
     async def _submit(self, specs: Sequence[dict[str, Any]]) -> list[Handle]:
@@ -228,8 +228,8 @@ class Cluster:
 
     @staticmethod
     def _accepted(handles: list[Handle]) -> Handle:
-        """Return the one handle, or raise why it was refused: a lone task is
-        refused where it was submitted."""
+        """Return the only handle, or raise its refusal: a single refused task
+        raises where it is submitted."""
         handle = handles[0]
         future = handle.settled()
         if future is not None:
@@ -261,23 +261,22 @@ class Cluster:
         return self.background.run(self._ask(question, wait_s))
 
     async def whole(self, outcome: Outcome) -> Outcome:
-        """Return the outcome with what stayed on nodes put in: its result, or the parts of a sharded task."""
+        """Return the outcome with results fetched from nodes: its own, or those of the shards."""
         if not absent(outcome):
             return outcome
         try:
             found = await self._ask(GetResult(outcome["id"]))
         except Refused as refused:
             if refused.rejected.code is ErrorCode.NOT_FOUND:
-                # Its node is gone, or it was deleted meanwhile: whoever reads the value is told
-                # that it is lost.
+                # Its node is gone, or it was deleted meanwhile: reading the value raises ResultLostError.
                 return outcome
             raise
         return {**outcome, "result": found["result"]}
 
 
 def _takeable(specs: Sequence[dict[str, Any]]) -> SubmitTasks:
-    """Return the order for specs, checked here as well: one that is nested too deep
-    could not even be sent."""
+    """Return the order for specs, checked here already: a value that is nested too
+    deep cannot even be sent."""
     checked = admission.check_specs(SubmitTasks(tuple(specs)), plain_bytes)
     if isinstance(checked, Rejected):
         raise Refused(checked)

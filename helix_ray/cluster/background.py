@@ -1,4 +1,4 @@
-"""One thread with an event loop: everything that talks to the control plane runs on it, whoever asked."""
+"""A thread with an event loop, on which all calls to the control plane run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STOP_S_MAX = 5.0
 
 
 class Background:
-    """The loop's life: it runs from the start until `stop`, which is safe to call twice."""
+    """Runs the loop from construction until `stop`, which is safe to call twice."""
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
@@ -23,15 +23,16 @@ class Background:
 
     @property
     def running(self) -> bool:
-        """Say whether calls are taken."""
+        """Say whether calls are accepted."""
         return not self.loop.is_closed()
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run work on the loop."""
+        """Start a coroutine on the loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run work on the loop and wait for its result; raises TimeoutError after `timeout` seconds."""
+        """Run a coroutine on the loop and wait for its result; raises TimeoutError
+        after `timeout` seconds."""
         future = self.start(work)
         try:
             return future.result(timeout)
@@ -40,7 +41,7 @@ class Background:
             raise
 
     def stop(self) -> None:
-        """Cancel what runs and end the thread."""
+        """Cancel everything on the loop and end the thread."""
         if self.running and self._thread.is_alive():
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(STOP_S_MAX)

@@ -1,4 +1,4 @@
-"""The cluster of the last `connect`: what decorated functions are sent to."""
+"""The cluster of the last `connect`, to which decorated functions are submitted."""
 
 from __future__ import annotations
 
@@ -29,19 +29,18 @@ _open: list[Taker] = []
 
 
 def opened(cluster: Taker) -> None:
-    """Note a connection."""
+    """Record an opened connection."""
     _open.append(cluster)
 
 
 def closed(cluster: Taker) -> None:
-    """Forget a connection; safe to call twice."""
+    """Remove a closed connection; safe to call twice."""
     if cluster in _open:
         _open.remove(cluster)
 
 
 def connected() -> Taker:
-    """Return the cluster of the last connection that is open; raises
-    ClusterUnavailable when there is none."""
+    """Return the cluster of the latest open connection; raises ClusterUnavailable when there is none."""
     if not _open:
         raise ClusterUnavailable("not connected: call helix_ray.connect() first")
     return _open[-1]

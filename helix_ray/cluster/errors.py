@@ -1,10 +1,10 @@
-"""What the Python API raises beside the exceptions of the tasks themselves.
-Constructors are positional: they pickle.
+"""The exceptions of the Python API, other than those that tasks raise. Constructors are
+positional: they pickle.
 
 Exception
   +-- Refused              (helix_ray.core.errors) the control plane refused: a code, a message, details
   +-- ClusterError
-        +-- ClusterUnavailable   no control plane answers
+        +-- ClusterUnavailable   the control plane does not respond
         +-- TaskFailedError      a task failed and its exception could not come back as it was raised
         +-- TaskCancelledError   a task was cancelled
         +-- ResultLostError      a large result was kept on a node that is gone
@@ -19,16 +19,16 @@ from helix_ray.core.errors import ErrorCode, Refused, Rejected
 
 
 class ClusterError(Exception):
-    """Something between this process and its tasks went wrong."""
+    """An error between this process and its tasks."""
 
 
 class ClusterUnavailable(ClusterError):
-    """No control plane answers."""
+    """The control plane does not respond."""
 
 
 class TaskFailedError(ClusterError):
-    """A task failed; `error` is what the control plane knows, `result` what a
-    command left (output, exit code)."""
+    """A task failed; `error` is the control plane's record, `result` that of a
+    command (output, exit code)."""
 
     def __init__(self, task_id: str, error: dict[str, Any], result: Any = None) -> None:
         super().__init__(task_id, error, result)
@@ -43,12 +43,12 @@ class TaskFailedError(ClusterError):
 
     @property
     def message(self) -> str:
-        """What the exception said."""
+        """The message of the exception."""
         return str(self.error.get("message") or "")
 
     @property
     def traceback(self) -> str | None:
-        """Where it was raised, as text."""
+        """The traceback of the exception, as text."""
         return self.error.get("traceback")
 
     def __str__(self) -> str:
@@ -57,7 +57,7 @@ class TaskFailedError(ClusterError):
 
 
 class TaskCancelledError(ClusterError):
-    """A task was cancelled before it was done."""
+    """A task was cancelled before it completed."""
 
 
 class ResultLostError(ClusterError):
@@ -69,8 +69,8 @@ class PayloadTooLarge(ClusterError):
 
 
 def raised(refusal: Rejected) -> Exception:
-    """Return the exception of a refusal: whoever does not respond is ClusterUnavailable,
-    a refused order is Refused."""
+    """Return the exception of a refusal: ClusterUnavailable where nothing responds,
+    Refused for a refused order."""
     if refusal.code is not ErrorCode.SERVICE_UNAVAILABLE:
         return Refused(refusal)
     reason = refusal.details.get("reason")

@@ -1,4 +1,4 @@
-"""@helix_ray.function: a function that can be sent to the cluster and still be called here."""
+"""@helix_ray.function: a function that can be submitted to the cluster and still be called locally."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Function(Generic[P, R]):
         self.task_options = options
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call it here."""
+        """Call it in this process."""
         return self.__helix_function__(*args, **kwargs)
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Handle:
-        """Run it on the cluster of the last `connect`; the task is durable when this returns."""
+        """Submit it to the cluster of the last `connect`; the task is durable when this returns."""
         return connected().submit(self, *args, kwargs=kwargs)
 
     def map(self, *iterables: Iterable[Any]) -> Iterator[R]:
-        """Run it for every item; gives the values in order, as Cluster.map does."""
+        """Run it for every item and iterate over the values in order, as Cluster.map does."""
         return connected().map(self, *iterables)
 
     def options(self, **options: Unpack[Options]) -> Function[P, R]:
-        """Return the same function with other options for its tasks."""
+        """Return the same function with additional options for its tasks."""
         return Function(self.__helix_function__, {**self.task_options, **options})
 
     def __repr__(self) -> str:
@@ -51,8 +51,7 @@ def function(**options: Unpack[Options]) -> Callable[[Callable[P, R]], Function[
 def function(
     inner: Callable[..., Any] | None = None, /, **options: Unpack[Options]
 ) -> Function[..., Any] | Callable[[Callable[..., Any]], Function[..., Any]]:
-    """Decorate a function: `@function` or `@function(cpu=2, max_retries=3)`; see Options
-    for what can be set."""
+    """Decorate a function: `@function` or `@function(cpu=2, max_retries=3)`; Options lists the arguments."""
     if inner is not None:
         return Function(inner, options)
     return lambda given: Function(given, options)

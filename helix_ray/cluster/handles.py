@@ -1,4 +1,4 @@
-"""Handles: a task that was submitted, and what comes of it."""
+"""Handles of submitted tasks: their state and their results."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Handle:
         return f"<Handle {self.id}>"
 
     def result(self, timeout: float | None = None) -> Any:
-        """Return the task's value (a sharded one's: the list of its shards' values, in order), or raise what
-        it raised; TimeoutError after `timeout` seconds.
+        """Return the task's value (of a sharded task the list of its shards' values), or raise its exception;
+        TimeoutError after `timeout` seconds.
 
         Also raises TaskFailedError, TaskCancelledError, ResultLostError (helix_ray.cluster.errors).
         """
@@ -51,8 +51,7 @@ class Handle:
         return value_of(outcome)
 
     def exception(self, timeout: float | None = None) -> Exception | None:
-        """Return what `result` would raise, None where it would
-        return; TimeoutError after `timeout` seconds."""
+        """Return the exception that `result` would raise, else None; TimeoutError after `timeout` seconds."""
         self.outcome(timeout)
         try:
             self.result()
@@ -74,7 +73,7 @@ class Handle:
         return self._value().__await__()
 
     async def _value(self) -> Any:
-        # Shielded: whoever stops waiting does not end it for the others.
+        # Shielded: a caller that stops waiting must not cancel it for the others.
         try:
             outcome = await asyncio.shield(asyncio.wrap_future(self.future()))
         except NotCompleted as ended:
@@ -84,17 +83,17 @@ class Handle:
         )
 
     def future(self) -> futures.Future[Outcome]:
-        """Return the future that `wait` and `as_completed` look at."""
+        """Return the future that `wait` and `as_completed` use."""
         if self._watched is None:
             self._watched = self._cluster.watcher.future(self.id)
         return self._watched
 
     def settled(self) -> futures.Future[Outcome] | None:
-        """Return the future if the end of the task is known here already."""
+        """Return the future if the task is known to have ended."""
         return self._watched if self._watched is not None and self._watched.done() else None
 
     def done(self) -> bool:
-        """Say whether the task has ended, in whatever way; asks the control plane where nobody waits yet."""
+        """Say whether the task has ended; asks the control plane unless somebody already waits for it."""
         return self.settled() is not None or Status(self.status()) in TERMINAL
 
     def status(self) -> str:
@@ -102,11 +101,11 @@ class Handle:
         return str(self.view()["status"])
 
     def view(self) -> dict[str, Any]:
-        """Return the task as the control plane has it (times in epoch seconds)."""
+        """Return the control plane's record of the task (times in epoch seconds)."""
         return self._cluster.ask(GetTask(self.id))
 
     def cancel(self) -> bool:
-        """End the task; False when it had ended already."""
+        """Cancel the task; False when it had ended already."""
         try:
             self._cluster.order(CancelTask(self.id))
         except Refused as refused:
@@ -116,15 +115,14 @@ class Handle:
         return True
 
     def retry(self, *, dependants: bool = False) -> dict[str, Any]:
-        """Queue the task again if it failed or was cancelled, however long ago; raises
-        Refused where it did not.
+        """Queue the task again if it failed or was cancelled, however long ago; otherwise raises Refused.
 
-        With `dependants` what failed because of it is queued as well, to wait for it again. Returns
-        where the task stands, and then also `queued` (ids, the nearest first) and `not_queued`
+        With `dependants` the tasks that failed because of it are queued as well, and wait for it again.
+        Returns the task's status; with `dependants` also `queued` (ids, the nearest first) and `not_queued`
         (`id`, `code`, `message`, `details` each).
         """
         receipt = self._cluster.order(RetryTask(self.id, dependants))
-        # It will end once more: what was known of its end is over.
+        # It will end again: the known outcome is out of date.
         self._watched = None
         return receipt.data
 
@@ -133,7 +131,7 @@ class Handle:
         return "".join(self._pieces(follow=False))
 
     def follow(self) -> Iterator[str]:
-        """Give the output of the newest attempt in pieces, until the attempt ends."""
+        """Yield the output of the newest attempt in pieces, until the attempt ends."""
         return self._pieces(follow=True)
 
     def _pieces(self, *, follow: bool) -> Iterator[str]:
@@ -144,22 +142,21 @@ class Handle:
                 yield piece["text"]
             if piece["eof"] or not (follow or piece["text"]):
                 return
-            # From here on named: a retry must not continue another attempt's text.
+            # From here on the attempt is named: the output of a retry must not follow in the same stream.
             offset, attempt = piece["next_offset"], piece["attempt"] or None
 
 
 def wait(
     handles: Iterable[Handle], timeout: float | None = None, return_when: ReturnWhen = "ALL_COMPLETED"
 ) -> tuple[set[Handle], set[Handle]]:
-    """Wait for handles; returns those that have ended and those that
-    have not, as concurrent.futures.wait does."""
+    """Wait for handles; returns finished and unfinished ones, as concurrent.futures.wait does."""
     by_future = _by_future(handles)
     done, not_done = futures.wait(by_future, timeout, return_when)
     return _handles(by_future, done), _handles(by_future, not_done)
 
 
 def as_completed(handles: Iterable[Handle], timeout: float | None = None) -> Iterator[Handle]:
-    """Give each handle as its task ends; raises TimeoutError after `timeout` seconds in all."""
+    """Yield each handle as its task ends; raises TimeoutError after `timeout` seconds in all."""
     by_future = _by_future(handles)
     for future in futures.as_completed(by_future, timeout):
         yield from by_future[future]

@@ -1,4 +1,4 @@
-"""What a program on this machine needs in its environment to join the cluster of `helix up`."""
+"""The environment in which a program on this machine can join the cluster of `helix up`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 DATA_DIR = "~/.helix-ray"
-# Written by launcher/up/data_dir.py, which this ring must not import.
+# Written by launcher/up/data_dir.py, which the library cannot import.
 STATE_FILE = "up.json"
 TOKEN_FILE = "ray.token"
 LOOPBACK = "127.0.0.1:"
 
 
 def ray_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables to set before Ray is imported; none where Ray is told
+    """Return the variables to set before Ray is imported; none where they are set
     already or nothing runs here."""
     if "RAY_ADDRESS" in environment:
         return {}
@@ -27,10 +27,10 @@ def ray_environment(environment: Mapping[str, str]) -> dict[str, str]:
         return {}
     found = {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "token"}
     if not address.startswith(LOOPBACK):
-        # A cluster that `helix up` has joined: the token lies where Ray looks for it.
+        # A cluster that `helix up` has joined: the token is where Ray looks for it.
         return found
     return found | {
         "RAY_AUTH_TOKEN_PATH": str(data_dir / TOKEN_FILE),
-        # Without it Ray takes the machine's outer address for 127.0.0.1, and waits for ever.
+        # Without it Ray replaces 127.0.0.1 by the machine's external address, and waits for ever.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }

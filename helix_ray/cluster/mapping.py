@@ -1,4 +1,4 @@
-"""`map`: values in order, from tasks that go out in batches a bounded number ahead of the reader."""
+"""`map`: yields values in order, and submits tasks in batches, a bounded number ahead of the reader."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helix_ray.cluster.handles import Handle
 R = TypeVar("R", covariant=True)
 
 BATCH_TASKS_MAX = 500
-# Specs of one batch stop here, so that one message to the control plane stays small.
+# Limits the specs of a batch, so that a message to the control plane stays small.
 BATCH_BYTES_MAX = 16 * 1024 * 1024
 IN_FLIGHT_TASKS_MAX = 2000
 
@@ -21,8 +21,7 @@ Cancel = Callable[[Sequence[Handle]], None]
 
 
 class Mapped(Generic[R]):
-    """An iterator over the values; `close` (or leaving a `for` by an exception of
-    an item) cancels the rest."""
+    """An iterator over the values; `close` (or an exception of an item) cancels the rest."""
 
     def __init__(
         self, submit: Submit, cancel: Cancel, specs: Iterator[dict[str, Any]], timeout: float | None
@@ -40,7 +39,7 @@ class Mapped(Generic[R]):
         return self
 
     def __next__(self) -> R:
-        """Return the next value; raises what its task raised, TimeoutError when the time is over."""
+        """Return the next value; raises its task's exception, or TimeoutError when the time is over."""
         left = None if self._ends_at is None else max(0.0, self._ends_at - time.monotonic())
         try:
             self._fill()
@@ -54,7 +53,7 @@ class Mapped(Generic[R]):
         return value
 
     def close(self) -> None:
-        """Cancel what has not ended; the iterator is at its end."""
+        """Cancel unfinished tasks, and end the iterator."""
         self._exhausted = True
         left = [handle for handle in self._handles if handle.settled() is None]
         self._handles.clear()

@@ -1,4 +1,4 @@
-"""Options of a submit, and the task specs they make. They are checked here: nothing checks them later."""
+"""The options of `submit`, and the task specs made from them, which are checked only here."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ AMOUNT_MAX = 2.0**40
 
 
 class Options(TypedDict, total=False):
-    """How a task is run; every one may be left out.
+    """How a task is run; all are optional.
 
-    `cpu`, `gpu`, `npu` are counts (parts allowed), `memory_mb` and `gpu_memory_mb` are in MiB, `custom` names
-    resources of the cluster, `timeout_s` and `retry_backoff_s` are in seconds, `deadline` is a time (with
-    zone) or epoch seconds. `shards` runs it in so many parts (its value is the list of theirs), with `gang`
-    all at once or none.
+    `cpu`, `gpu`, `npu` are counts (fractions allowed), `memory_mb` and `gpu_memory_mb` are in MiB, `custom`
+    names resources of the cluster, `timeout_s` and `retry_backoff_s` are in seconds, `deadline` is a time
+    (with zone) or epoch seconds. `shards` runs it as that many shards (its value is the list of theirs), with
+    `gang` all at once or none.
     """
 
     title: str

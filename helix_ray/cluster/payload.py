@@ -1,7 +1,7 @@
 """Functions, arguments, results and exceptions as bytes.
 
-What comes from the working directory of this program (and from its main module) travels by value, so that
-executors need not be able to import it. What is installed travels by name.
+Modules from the working directory and the main module's folder are pickled by value, so that executors need
+not be able to import them. Installed modules are pickled by name.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from helix_ray.cluster.errors import PayloadTooLarge, ResultLostError, TaskCance
 from helix_ray.core.decide.shards import shard_id
 from helix_ray.wire.task_answers import readable
 
-# A function with its arguments lies in the journal; larger data belongs into a file.
+# A function with its arguments is stored in the journal; larger data belongs in a file.
 PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
 OURS = frozenset({"helix_ray", "actors", "serve_app"})
 
 Call = tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any]]
 
-# cloudpickle's list of modules that travel by value is one for the process.
+# cloudpickle's list of modules to pickle by value is global to the process.
 _registering = RLock()
 
 
 class Frozen:
-    """A function that is pickled already: many calls of it cost one pickling."""
+    """A pickled function: it is pickled once for many calls."""
 
     __slots__ = ("data",)
 
@@ -52,7 +52,7 @@ def plain(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Return "module:name" for people to read."""
+    """Return "module:name", for display."""
     inner = plain(function)
     name = getattr(inner, "__qualname__", type(inner).__qualname__)
     return f"{getattr(inner, '__module__', None) or type(inner).__module__}:{name}"
@@ -69,10 +69,10 @@ def pack(function: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any]) -> st
 
 
 def value_of(outcome: Mapping[str, Any]) -> Any:
-    """Return a finished task's value, or raise what it raised.
+    """Return a finished task's value, or raise its exception.
 
-    A function's value comes back as the object it was; a command or an inference gives its result as a dict;
-    a sharded task gives the values of its shards in order.
+    A function's value is the object that it returned; the value of a command or an inference is its result, a
+    dict; that of a sharded task is the list of its shards' values.
     """
     if outcome["status"] == "cancelled":
         raise TaskCancelledError(f"{outcome['id']} was cancelled")
@@ -95,7 +95,7 @@ def value_of(outcome: Mapping[str, Any]) -> Any:
 
 
 def stored(outcome: Mapping[str, Any]) -> bool:
-    """Say whether a result is not here: it was too large for the journal and stayed on its node."""
+    """Say whether a result was too large for the journal, and is stored on its node."""
     result = outcome["result"]
     if not isinstance(result, dict) or result.get("stored") != "object_store":
         return False
@@ -103,9 +103,9 @@ def stored(outcome: Mapping[str, Any]) -> bool:
 
 
 def parts_of(outcome: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the outcomes of a completed sharded task's shards, in order; None for a task in one piece.
+    """Return the outcomes of a completed task's shards, in order; None for a task without shards.
 
-    Only a parent has no worker of its own and a result of exactly this form.
+    Only a parent has no worker, and a result of exactly this form.
     """
     result = outcome["result"]
     if outcome["assigned_worker"] is not None or not isinstance(result, dict):
@@ -119,12 +119,13 @@ def parts_of(outcome: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def absent(outcome: Mapping[str, Any]) -> bool:
-    """Say whether a result, or a part of it, stayed on a node."""
+    """Say whether a result, or that of a shard, is stored on a node."""
     return stored(outcome) or any(map(stored, parts_of(outcome) or ()))
 
 
 def exception_of(outcome: Mapping[str, Any]) -> Exception:
-    """Return what a failed task raised, with a note of where; TaskFailedError where it cannot come back."""
+    """Return the exception of a failed task, with a note of its traceback; TaskFailedError
+    if it cannot be unpickled."""
     error = outcome.get("error") or {}
     where, cause = outcome["id"], error
     if error.get("reason") == "shard_failed" and isinstance(error.get("cause"), dict):
@@ -143,9 +144,9 @@ def _unpickled(text: str | None) -> Exception | None:
     try:
         raised = cloudpickle.loads(base64.b64decode(text))
     except Exception:
-        # Its class is not importable here, or its constructor takes other arguments.
+        # Its class cannot be imported here, or its constructor takes other arguments.
         return None
-    # SystemExit and the like would end the program that asks for a result.
+    # SystemExit and the like would end the program that reads the result.
     return raised if isinstance(raised, Exception) else None
 
 
@@ -171,7 +172,7 @@ _found: tuple[tuple[int, tuple[str, ...]], list[ModuleType]] = ((0, ()), [])
 
 
 def _local_modules() -> list[ModuleType]:
-    """Return the modules that were loaded from the folders of this program."""
+    """Return the modules that were imported from the folders of this program."""
     global _found
     folders = _program_folders()
     present = (len(sys.modules), folders)

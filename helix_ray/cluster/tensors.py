@@ -9,7 +9,7 @@ from typing import Any
 
 
 def encoded(inputs: Any) -> Any:
-    """Return numpy arrays as {"npy_base64": text}, which keeps their element type; all else as it is."""
+    """Return numpy arrays as {"npy_base64": text}, which keeps their element type; other values unchanged."""
     if isinstance(inputs, Mapping):
         return {str(name): encoded(value) for name, value in inputs.items()}
     if not hasattr(inputs, "__array_interface__"):

@@ -1,4 +1,5 @@
-"""One watcher for all open handles of a cluster: a few long polls over many ids, never one a handle."""
+"""A watcher for all unfinished handles of a cluster: a few long polls over many ids,
+not one for each handle."""
 
 from __future__ import annotations
 
@@ -14,24 +15,24 @@ from helix_ray.core.errors import Refused, not_found
 from helix_ray.core.questions import Question, WaitTasks
 
 POLL_TASKS_MAX = 5000
-# Handles that come while every poll waits are looked at when the first of them returns: at most this late.
+# A handle that comes while all polls wait is included when the first of them returns: at most this late.
 POLL_WAIT_S = 1.0
 POLLS_MAX = 4
 
 Outcome = Mapping[str, Any]
-# Answers a question within the seconds that it may wait for news; raises what the caller is to get.
+# Answers a question within the seconds that it may wait; its exceptions are passed on to the caller.
 Ask = Callable[[Question, float], Awaitable[dict[str, Any]]]
 
 
 class NotCompleted(Exception):
-    """Carries the outcome of a task that failed or was cancelled; never shown."""
+    """Carries the outcome of a failed or cancelled task; internal."""
 
 
 class Watcher:
-    """Resolves a future for every task that somebody waits for.
+    """Resolves a future for every awaited task.
 
-    Ids are in exactly one place: in `_new` (nobody has asked yet) or in a poll that is under way. A future
-    that nobody holds any more drops out by itself.
+    Each id is in exactly one place: in `_new` (not asked for yet) or in a poll under way. A future without
+    other references drops out.
     """
 
     def __init__(self, ask: Ask, background: Background) -> None:
@@ -52,7 +53,7 @@ class Watcher:
             return future
 
     def stop(self, reason: Exception) -> None:
-        """Fail what is still open."""
+        """Fail the unfinished futures."""
         with self._lock:
             for future in list(self._open.values()):
                 _settle(future, reason)
@@ -89,7 +90,7 @@ class Watcher:
         for task_id in reply["unknown"]:
             self._resolve(task_id, Refused(not_found("Task", task_id)))
         if reply.get("unavailable"):
-            # The history does not respond: it is asked again, and not at once.
+            # The history does not respond: it is asked again after a pause.
             await asyncio.sleep(POLL_WAIT_S)
         self._new.update(dict.fromkeys(task_id for task_id in ids if task_id in self._open))
 

@@ -1,1 +1,1 @@
-"""Shapes on the wire: what the server and the client agree on."""
+"""The JSON of requests and responses, shared by the server and the client."""

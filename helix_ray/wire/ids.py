@@ -10,9 +10,9 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_seed() -> str:
-    """Return 20 characters, base 32: 9 of milliseconds since the epoch, 11 (55 bits) of chance.
+    """Return 20 characters, base 32: 9 of milliseconds since the epoch, 11 (55 bits) of randomness.
 
-    Ids made from it sort by time, and a guess hits with a chance of 2^-55 per millisecond.
+    Ids made from it sort by time; the chance of guessing one is 2^-55 for each millisecond.
     """
     value = (int(time.time() * 1000) << 55) | secrets.randbits(55)
     out = []
@@ -23,7 +23,7 @@ def new_seed() -> str:
 
 
 def fingerprint(*parts: bytes) -> str:
-    """Return 16 hex digits that stand for a request: the same key with another fingerprint is a conflict."""
+    """Return 16 hex digits that identify a request: the same key with another fingerprint is a conflict."""
     digest = sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))

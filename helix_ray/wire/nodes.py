@@ -1,4 +1,4 @@
-"""The nodes of the cluster on the wire."""
+"""The cluster's nodes in JSON."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CLOSED = ConfigDict(extra="forbid")
 
 
 class MasterNode(BaseModel):
-    """The control plane; `uptime` in whole seconds since this epoch's master started
-    (a restart begins an epoch)."""
+    """The control plane; `uptime` in whole seconds since the start of this master (a
+    restart begins an epoch)."""
 
     model_config = CLOSED
 
@@ -25,8 +25,8 @@ class MasterNode(BaseModel):
 
 
 class NodeLine(BaseModel):
-    """A node in short; `current_load` is the busy share of its processors, measured, null
-    where it is not known."""
+    """The summary of a node; `current_load` is the measured busy share of its
+    processors, null where unknown."""
 
     model_config = CLOSED
 
@@ -48,8 +48,8 @@ class ClusterStatusOut(BaseModel):
 
 
 class NodeOut(NodeLine):
-    """A node, whole. `allocated` is held by our tasks, `foreign` by others on the Ray cluster; `simulated`
-    names resources that are logical only."""
+    """A node. `allocated` is used by our tasks, `foreign` by other programs on the Ray cluster; `simulated`
+    names resources that are only logical."""
 
     hostname: str
     node_id: str | None
@@ -81,14 +81,14 @@ class NodesOut(BaseModel):
 
 
 def status_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return the cluster's status with times as text."""
+    """Return the cluster's status with ISO times."""
     master = view["master_node"]
     shown = {**master, "uptime": int(master["uptime"]), "started_at": iso(master["started_at"])}
     return {**view, "master_node": shown}
 
 
 def node_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return a node with times as text."""
+    """Return a node with ISO times."""
     return {
         **view,
         "lost_at": [iso(at) for at in view["lost_at"]],

@@ -1,4 +1,4 @@
-"""Where tasks go, on the wire: distributions and explanations."""
+"""Placement in JSON: distributions and explanations."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ NODES_MAX = 100_000
     )
 )
 class DistributeIn(TypedDict, total=False):
-    """A task that is to start now, on nodes chosen by a strategy; with `dry_run` it is only said where."""
+    """A task to start now, on nodes chosen by a strategy; with `dry_run` the answer only says where."""
 
     task_id: Required[Id]
-    # Known names are in the error that an unknown one gets.
+    # The error for an unknown name lists the known ones.
     distribution_strategy: Annotated[str, Field(max_length=64)] | None
     required_capabilities: Annotated[list[Word], Field(max_length=CAPABILITIES_MAX)] | None
     max_nodes: Annotated[int, Field(ge=1, le=NODES_MAX)] | None
@@ -47,7 +47,7 @@ class UnmetConstraintOut(BaseModel):
 
 
 class NodeVerdict(BaseModel):
-    """What is in the way on one node; nothing where it fits."""
+    """The unmet constraints on one node; none where the task fits."""
 
     model_config = CLOSED
 
@@ -57,7 +57,7 @@ class NodeVerdict(BaseModel):
 
 
 class ReasonCount(BaseModel):
-    """How many nodes fail in a dimension."""
+    """How many nodes a constraint excludes."""
 
     model_config = CLOSED
 
@@ -77,7 +77,7 @@ class Change(BaseModel):
 
 
 class ExpectedFree(BaseModel):
-    """Which node is expected to have room first, in how many seconds, and what it lacks until then."""
+    """The node that is expected to have room first, in how many seconds, and what it lacks until then."""
 
     model_config = CLOSED
 
@@ -87,8 +87,8 @@ class ExpectedFree(BaseModel):
 
 
 class DistributeOut(BaseModel):
-    """Where a task went, or runs already, or why it went nowhere. `assigned_nodes` of a dry run
-    are where it would go."""
+    """Where a task was placed or already runs, or why it does not fit. In a dry run
+    `assigned_nodes` is where it would go."""
 
     model_config = CLOSED
 
@@ -101,7 +101,7 @@ class DistributeOut(BaseModel):
     strategy: str
     dry_run: bool
     fits: bool
-    # Shards that have no room yet, and are placed by themselves when there is some.
+    # Shards that do not fit yet; the scheduler places them later.
     shards_waiting: int = 0
     summary: str | None = None
     reasons: list[ReasonCount] | None = None
@@ -112,7 +112,7 @@ class DistributeOut(BaseModel):
 
 
 class Preempts(BaseModel):
-    """Whose place the task would take."""
+    """The tasks that the task would preempt."""
 
     model_config = CLOSED
 
@@ -121,7 +121,7 @@ class Preempts(BaseModel):
 
 
 class WaitOut(BaseModel):
-    """A reason why tasks of this class waited, and when; since the master's last start."""
+    """A reason why tasks of this class have waited, and when, since the master's last start."""
 
     model_config = CLOSED
 
@@ -131,7 +131,7 @@ class WaitOut(BaseModel):
 
 
 class ExplainOut(BaseModel):
-    """Why a task is where it is. Fields about placement are there while it is pending."""
+    """The explanation of a task. Fields about placement are present while it is pending."""
 
     model_config = CLOSED
 
@@ -164,7 +164,7 @@ _EXPLAIN_TIMES = ("estimated_start", "estimated_completion", "estimated_completi
 
 
 def estimates_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return when a distributed task will be done, as an answer says it."""
+    """Return the estimated end of a distributed task, for an answer."""
     return {
         "estimated_completion": iso_or_none(view.get("estimated_completion")),
         "estimated_completion_p90": iso_or_none(view.get("estimated_completion_p90")),
@@ -173,8 +173,8 @@ def estimates_out(view: dict[str, Any]) -> dict[str, Any]:
 
 
 def told_out(plan: dict[str, Any]) -> dict[str, Any]:
-    """Return what an answer says of a plan beside the nodes; a receipt keeps it, so that
-    it is said again alike."""
+    """Return the fields of a plan other than its nodes; a receipt stores them, so that a
+    repeated answer is equal."""
     return {
         **estimates_out(plan),
         "strategy": plan["strategy"],
@@ -183,19 +183,19 @@ def told_out(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def distributed_out(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a receipt's data as the answer to a distribution that was carried out."""
+    """Return the answer to a distribution that was carried out, from its receipt's data."""
     told = {name: value for name, value in data.items() if name not in ("id", "assigned_nodes")}
     return _placed(data["assigned_nodes"], told, distributed=True)
 
 
 def running_out(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
-    """Return where a task runs already."""
+    """Return the answer for a task that already runs."""
     shown = _placed(plan["assigned_nodes"], told_out(plan), distributed=True)
     return {**shown, "already_running": True, "dry_run": dry_run}
 
 
 def planned_out(plan: dict[str, Any]) -> dict[str, Any]:
-    """Return where a task would go."""
+    """Return the answer for a plan: where a task would go."""
     nodes = list(dict.fromkeys(node_id for _, node_id in plan["pairs"]))
     return {**_placed(nodes, told_out(plan), distributed=False), "dry_run": True}
 
@@ -212,7 +212,7 @@ def _placed(nodes: list[str], told: dict[str, Any], *, distributed: bool) -> dic
 
 
 def refused_out(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
-    """Return why a plan has no nodes for a task."""
+    """Return the answer for a task that does not fit, with the reasons."""
     return {
         "distributed": False,
         "already_running": False,
@@ -231,7 +231,7 @@ def refused_out(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
 
 
 def explain_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return an explanation with times as text."""
+    """Return an explanation with ISO times."""
     shown = {**view, **{name: iso_or_none(view[name]) for name in _EXPLAIN_TIMES if name in view}}
     if "history" in view:
         shown["history"] = [

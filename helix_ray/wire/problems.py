@@ -1,4 +1,4 @@
-"""The error envelope of every answer that is not a success, as a model."""
+"""The model of the error envelope of all responses that are not a success."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ErrorBody(BaseModel):
 
 
 class Problem(BaseModel):
-    """What an error looks like, whichever layer it comes from."""
+    """The error envelope, which is the same for all layers."""
 
     model_config = ConfigDict(
         extra="forbid",

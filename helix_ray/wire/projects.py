@@ -1,4 +1,4 @@
-"""Projects on the wire: who may submit to them."""
+"""Projects in JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Name = Annotated[str, Field(max_length=PROJECT_NAME_CHARS_MAX)]
 
 @with_config(strict(id="project-123", name="Vision", members=["ada"]))
 class ProjectIn(TypedDict, total=False):
-    """A project to define; `members` are usernames."""
+    """A project to create; `members` are usernames."""
 
     id: Required[
         Annotated[str, Field(min_length=1, max_length=PROJECT_ID_CHARS_MAX, pattern=PROJECT_ID_PATTERN)]
@@ -34,7 +34,7 @@ class ProjectIn(TypedDict, total=False):
 
 @with_config(strict(name="Vision", members=["ada", "ben"]))
 class ProjectUpdateIn(TypedDict, total=False):
-    """What is to change; `members` are all of them from then on."""
+    """A change of a project; `members` replaces all members."""
 
     name: Name | None
     members: Members | None
@@ -64,5 +64,5 @@ PROJECT_UPDATE = adapter(Annotated[ProjectUpdateIn, AfterValidator(given)])
 
 
 def project_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return a project's view with its time as text."""
+    """Return a project's view with an ISO time."""
     return {**view, "created_at": iso(view["created_at"])}

@@ -1,4 +1,4 @@
-"""Quotas on the wire."""
+"""Quotas in JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ CLOSED = ConfigDict(extra="forbid")
 
 @with_config(strict(limits={"cpu": 16, "gpu": 2, "tasks": 100, "queued": 10_000}, weight=2))
 class QuotaIn(TypedDict, total=False):
-    """What a project may hold at once, by resource name; `tasks` run at once, `queued` are unfinished."""
+    """What a project may use at a time, by resource name; `tasks` limits running tasks,
+    `queued` unfinished ones."""
 
     limits: Annotated[
         dict[Word, Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]], Field(max_length=LIMITS_MAX)
@@ -25,8 +26,7 @@ class QuotaIn(TypedDict, total=False):
 
 
 class QuotaOut(BaseModel):
-    """A project's limits, and what it uses: resources it holds, tasks it has queued, its
-    dominant share of the cluster."""
+    """A project's limits and its use: resources, queued tasks, and its dominant share of the cluster."""
 
     model_config = CLOSED
 
@@ -47,7 +47,7 @@ class QuotasOut(BaseModel):
 
 
 class QuotaSetOut(BaseModel):
-    """What a project may hold from now on."""
+    """The quota that was set."""
 
     model_config = CLOSED
 

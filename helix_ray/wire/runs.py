@@ -24,7 +24,7 @@ TimeoutSeconds = Annotated[float, Field(gt=0, le=TIMEOUT_S_MAX)]
 
 
 def _without_nul(text: str) -> str:
-    """The operating system ends a text at a zero byte: refuse it rather than run something else."""
+    """Refuse a zero byte, at which the operating system would end the string and run something else."""
     if "\0" in text:
         raise ValueError("NUL bytes are not allowed")
     return text
@@ -68,7 +68,8 @@ class FunctionRun(TypedDict, total=False):
 
 @with_config(STRICT)
 class InferenceRun(TypedDict, total=False):
-    """A model that the server knows, on nested lists or .npy files in base64, by input name or alone."""
+    """A model known to the server, with inputs as nested lists or .npy files in base64,
+    single or by input name."""
 
     kind: Required[Literal["inference"]]
     model: Required[Annotated[str, Field(pattern=r"^[a-z0-9_.-]{1,64}$")]]
@@ -83,7 +84,7 @@ class InferenceRun(TypedDict, total=False):
 
 
 def given(value: dict[str, Any]) -> dict[str, Any]:
-    """Drop fields that are null: they mean the same as fields that are not there."""
+    """Drop null fields, which mean the same as missing ones."""
     return (
         {name: item for name, item in value.items() if item is not None} if None in value.values() else value
     )

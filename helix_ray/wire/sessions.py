@@ -1,4 +1,4 @@
-"""Logins and sessions on the wire."""
+"""Logins and sessions in JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REFRESH_CHARS_MAX = 128
 
 @with_config(strict(username="admin", password="your_password"))
 class LoginIn(TypedDict):
-    """A name and a password. Any text is taken as a name: one that cannot exist is
+    """A name and a password. Any text is accepted as a name: an impossible name is
     answered like a wrong one."""
 
     username: Annotated[str, Field(min_length=1, max_length=USERNAME_CHARS_MAX)]
@@ -40,7 +40,7 @@ class SessionEnded(BaseModel):
 
 
 class LoginOut(BaseModel):
-    """Tokens: one for requests, one to get the next ones with."""
+    """The tokens of a session: one for requests, one for the next refresh."""
 
     model_config = ConfigDict(extra="forbid")
 

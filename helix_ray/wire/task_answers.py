@@ -1,7 +1,6 @@
-"""Tasks as answers carry them: functions from views to JSON, and the models that
-document and check their shape.
+"""Tasks in responses: functions from views to JSON, and the models that document and check their shape.
 
-The models are never built while serving; the HTTP tests hold every answer against them.
+The models are never built while serving; the HTTP tests check every response against them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ CLOSED = ConfigDict(extra="forbid")
 
 
 class TaskCreated(BaseModel):
-    """What a submit answers."""
+    """The answer to a submit."""
 
     model_config = CLOSED
 
@@ -31,7 +30,7 @@ class TaskCreated(BaseModel):
 
 
 class TaskRefused(BaseModel):
-    """A task of a batch that was not taken in."""
+    """A refused task of a batch."""
 
     model_config = CLOSED
 
@@ -66,7 +65,7 @@ class TaskLine(BaseModel):
 
 
 class TaskPage(BaseModel):
-    """Tasks, newest first; `total` counts all that the filters leave."""
+    """Tasks, newest first; `total` counts all that match the filters."""
 
     model_config = CLOSED
 
@@ -77,7 +76,8 @@ class TaskPage(BaseModel):
 
 
 class ShardsOut(BaseModel):
-    """How many shards a task has, and how many of them are completed; their tasks are `<id>-s0` and so on."""
+    """The numbers of a task's shards, and of those that completed; the shards are the
+    tasks `<id>-s0` and so on."""
 
     model_config = CLOSED
 
@@ -87,7 +87,7 @@ class ShardsOut(BaseModel):
 
 
 class ShardOut(BaseModel):
-    """Which part of which task this one is; `index` counts from 0."""
+    """The parent of a shard, and its `index` from 0."""
 
     model_config = CLOSED
 
@@ -98,8 +98,8 @@ class ShardOut(BaseModel):
 
 
 class TaskOut(BaseModel):
-    """A task, whole. `attempt` counts its runs; `failures` and `losses` those since it
-    was last queued by hand."""
+    """A task. `attempt` is the number of its attempts; `failures` and `losses` count those
+    since a user last queued it."""
 
     model_config = CLOSED
 
@@ -141,7 +141,7 @@ class TaskOut(BaseModel):
 
 
 class TaskUpdated(BaseModel):
-    """Where a task stands after a change."""
+    """The status of a task after a change."""
 
     model_config = CLOSED
 
@@ -152,7 +152,7 @@ class TaskUpdated(BaseModel):
 
 
 class NotQueued(BaseModel):
-    """A task that failed because of a retried one and was not queued again with it, and why."""
+    """A task that failed because of a retried task but was not queued again, and the reason."""
 
     model_config = CLOSED
 
@@ -161,15 +161,15 @@ class NotQueued(BaseModel):
 
 
 class TaskRetried(TaskUpdated):
-    """Where a retried task stands; where its dependants were asked for also what was queued, the nearest
-    first, and what was not."""
+    """The status of a retried task; with `dependants` also which tasks were queued, the nearest
+    first, and which were not."""
 
     queued: list[str] | None = None
     not_queued: list[NotQueued] | None = None
 
 
 class ResultOut(BaseModel):
-    """How a task ended."""
+    """The outcome of a task."""
 
     model_config = CLOSED
 
@@ -183,7 +183,7 @@ class ResultOut(BaseModel):
 
 
 class LogOut(BaseModel):
-    """A piece of an attempt's output. `eof`: the attempt has ended and all was read."""
+    """A piece of an attempt's output. `eof`: the attempt has ended and this is the end of its output."""
 
     model_config = CLOSED
 
@@ -197,7 +197,7 @@ class LogOut(BaseModel):
 
 
 def created(task_id: str, spec: dict[str, Any], waiting: bool, created_at: str) -> dict[str, Any]:
-    """Return what a submit answers for one task; `created_at` is text already, the same for a whole batch."""
+    """Return the answer to a submit; `created_at` is an ISO time already, the same for a whole batch."""
     return {
         "id": task_id,
         "title": spec["title"],
@@ -209,8 +209,8 @@ def created(task_id: str, spec: dict[str, Any], waiting: bool, created_at: str) 
 
 
 def task_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return a task's view with times as text, and without who else sees it; the view itself may be
-    shared and is left alone."""
+    """Return a task's view with ISO times, without the field for visibility. The view may be
+    shared and is not changed."""
     answer = {
         **view,
         "progress": percent(view["progress"]),
@@ -228,7 +228,7 @@ def task_out(view: dict[str, Any]) -> dict[str, Any]:
 
 
 def line_out(line: dict[str, Any]) -> dict[str, Any]:
-    """Return a line of a listing with times as text, without the journal's position."""
+    """Return a line of a listing with ISO times, without the journal's position."""
     answer = {
         **line,
         "progress": percent(line["progress"]),
@@ -240,7 +240,7 @@ def line_out(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def page_out(page: dict[str, Any]) -> dict[str, Any]:
-    """Return a listing; what it says for the history stays inside."""
+    """Return a listing, without the fields that only the history needs."""
     return {
         "tasks": [line_out(line) for line in page["tasks"]],
         "total": page["total"],
@@ -250,7 +250,7 @@ def page_out(page: dict[str, Any]) -> dict[str, Any]:
 
 
 def updated(data: dict[str, Any]) -> dict[str, Any]:
-    """Return where a task stands after an order."""
+    """Return the status of a task after an order."""
     return {
         "id": data["id"],
         "status": data["status"],
@@ -260,7 +260,7 @@ def updated(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def retried(data: dict[str, Any]) -> dict[str, Any]:
-    """Return where a retried task stands, and what was queued with it."""
+    """Return the status of a retried task, and which tasks were queued with it."""
     answer = updated(data)
     if "queued" in data:
         answer["queued"] = data["queued"]
@@ -272,7 +272,7 @@ def retried(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def result_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return how a task ended."""
+    """Return the outcome of a task."""
     return {
         "id": view["id"],
         "status": view["status"],
@@ -285,7 +285,7 @@ def result_out(view: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_pickled(view: dict[str, Any]) -> bool:
-    """Say whether a result is a Python object, which JSON cannot carry."""
+    """Say whether a result is a pickled Python object, which JSON cannot represent."""
     result = view["result"]
     if isinstance(result, dict) and isinstance(result.get("shards"), list):
         return any(isinstance(part, dict) and PICKLED in part for part in result["shards"])
@@ -293,7 +293,7 @@ def is_pickled(view: dict[str, Any]) -> bool:
 
 
 def readable(error: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return an error without the exception's pickled form, and so its cause, where it was a shard's."""
+    """Return an error without the pickled exception, also in its cause, the error of a shard."""
     if error is None or (PICKLED not in error and "cause" not in error):
         return error
     shown = {name: value for name, value in error.items() if name != PICKLED}

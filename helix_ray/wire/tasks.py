@@ -1,5 +1,4 @@
-"""Tasks as requests carry them. What validates is a plain dict of the given fields:
-the spec that orders take."""
+"""Tasks in requests. Validation returns a plain dict of the given fields, the spec in orders."""
 
 from __future__ import annotations
 
@@ -43,7 +42,7 @@ LISTED_TASKS_MAX = 1_000
 LISTED_TASKS = 50
 RESULT_WAIT_S_MAX = 25.0
 OFFSET_MAX = 2**53
-# The field of results and errors that is a Python object.
+# The field of results and errors that contains a pickled Python object.
 PICKLED = "pickled"
 
 Title = Annotated[str, Field(min_length=1, max_length=TITLE_CHARS_MAX)]
@@ -51,7 +50,7 @@ Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX)]
 TaskType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Priority = Literal["low", "normal", "high", "critical"]
 TaskStatus = Literal["waiting", "pending", "running", "completed", "failed", "cancelled"]
-# What a PUT may ask for; a task becomes `waiting` by its dependencies only.
+# The statuses that a PUT may set; only dependencies make a task `waiting`.
 SettableStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 Capabilities = Annotated[list[Word], Field(max_length=CAPABILITIES_MAX)]
 Labels = Annotated[
@@ -67,12 +66,12 @@ Dependency = Annotated[str, Field(min_length=1, max_length=TASK_ID_CHARS_MAX)]
 
 @with_config(STRICT)
 class ResourcesIn(TypedDict, total=False):
-    """What a task holds while it runs: cores, MiB, whole or shared devices, and what nodes call their own."""
+    """The resources of a running task: cores, MiB, whole or shared devices, and custom resources of nodes."""
 
     cpu: Annotated[float, Field(ge=0, le=CPU_MAX)]
     memory_mb: Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]
     gpu: Devices
-    # Over all GPUs of a node; only nodes whose driver tells how much there is have any.
+    # The sum over all GPUs of a node; only nodes whose driver reports it have any.
     gpu_memory_mb: Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]
     npu: Devices
     custom: Annotated[
@@ -82,14 +81,14 @@ class ResourcesIn(TypedDict, total=False):
 
 @with_config(STRICT)
 class ShardsIn(TypedDict, total=False):
-    """How many parts a task is run in; `gang`: all of them start together, or none."""
+    """The number of shards; `gang`: all of them start together, or none."""
 
     count: Required[Annotated[int, Field(ge=1, le=SHARDS_MAX)]]
     gang: bool
 
 
 def _shards(value: Any) -> Any:
-    """Take a bare number for a count."""
+    """Accept a bare number as the count."""
     return {"count": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -125,8 +124,8 @@ Shards = Annotated[
     )
 )
 class TaskIn(TypedDict, total=False):
-    """A task to be done. Without `run` it is for external workers and people. A null
-    field is one not given."""
+    """A task to submit. Without `run` it is for external workers and people. A null
+    field counts as missing."""
 
     title: Required[Title]
     type: Required[TaskType]
@@ -143,7 +142,7 @@ class TaskIn(TypedDict, total=False):
     retry_backoff_s: BackoffSeconds | None
     timeout_s: TimeoutSeconds | None
     deadline: Time | None
-    # How nodes are chosen, whether it may be stopped for more urgent work, and into how many parts it goes.
+    # How nodes are chosen, whether it may be preempted, and its number of shards.
     strategy: Strategy | None
     preemptible: bool | None
     shards: Shards | None
@@ -151,7 +150,7 @@ class TaskIn(TypedDict, total=False):
 
 @with_config(ConfigDict(extra="allow", strict=True))
 class ErrorIn(TypedDict, total=False):
-    """Why a task failed, as its worker says it; other fields may stand beside these."""
+    """Why a task failed, as reported by its worker; other fields are allowed."""
 
     reason: Message
     type: Message
@@ -159,8 +158,8 @@ class ErrorIn(TypedDict, total=False):
 
 
 def _foreign(value: Any) -> Any:
-    """Return what a worker outside of the cluster reports; raise ValueError for what
-    Python inside it would unpickle."""
+    """Return the result of an external worker; raise ValueError for a value that the
+    Python API would unpickle."""
     if isinstance(value, dict):
         parts = value.get("shards")
         inner = [value, value.get("cause"), *(parts if isinstance(parts, list) else ())]
@@ -170,7 +169,7 @@ def _foreign(value: Any) -> Any:
 
 
 def _error(value: dict[str, Any] | str | None) -> dict[str, Any] | None:
-    """Bring an error to the form {"reason", "message", ...}; a bare sentence is its message."""
+    """Convert an error to {"reason", "message", ...}; a bare string is its message."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -182,8 +181,8 @@ def _error(value: dict[str, Any] | str | None) -> dict[str, Any] | None:
 
 @with_config(strict(status="completed", progress=100))
 class TaskUpdateIn(TypedDict, total=False):
-    """A worker's report, or a person's change. Edits of what runs are refused;
-    null clears an optional field."""
+    """A worker's report, or a user's change. Fields of a running task cannot be edited; null
+    clears an optional field."""
 
     status: SettableStatus | None
     progress: Annotated[float, Field(ge=0, le=100)] | None
@@ -217,13 +216,13 @@ EDITABLE = frozenset(
 
 @with_config(STRICT)
 class RetryIn(TypedDict, total=False):
-    """Whether what failed because of the task is queued again with it."""
+    """Whether the tasks that failed because of it are queued again as well."""
 
     dependants: bool
 
 
 class TaskFilters(BaseModel):
-    """The query of a listing. Times are ISO 8601; `created_until` is not included."""
+    """The query of a listing. Times are ISO 8601; `created_until` is exclusive."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -247,7 +246,7 @@ class ResultQuery(BaseModel):
 
 
 class LogQuery(BaseModel):
-    """The query of a log: from byte `offset` of an attempt (the newest unless named)."""
+    """The query of a log: from byte `offset` of an attempt (default: the newest)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -258,12 +257,12 @@ class LogQuery(BaseModel):
 
 @with_config(STRICT)
 class BatchIn(TypedDict):
-    """Tasks that are accepted or refused one by one."""
+    """Tasks that are accepted or refused separately."""
 
     tasks: list[TaskIn]
 
 
-# Both give specs: the fields that were given, without those that are null.
+# Both return specs: the given fields without null ones.
 Spec = Annotated[TaskIn, AfterValidator(given)]
 TASK = adapter(Spec)
 TASK_UPDATE = adapter(TaskUpdateIn)

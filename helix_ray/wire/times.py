@@ -1,4 +1,5 @@
-"""Times on the wire: ISO 8601 in UTC with milliseconds out, ISO 8601 in; epoch seconds everywhere else."""
+"""Times in JSON: ISO 8601 in requests, ISO 8601 in UTC with milliseconds in responses;
+epoch seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -7,18 +8,19 @@ from functools import lru_cache
 
 SECONDS_CACHED_MAX = 4_096
 TEXT_CHARS_MAX = 40
-# 1970 to the end of 9999: what every language's date type can hold.
+# 1970 to the end of 9999: the range of every language's date type.
 EPOCH_MAX = 253_402_300_799.0
 
 
 def iso(epoch: float) -> str:
-    """Return `2025-11-07T10:00:00.123Z`; milliseconds are cut, so the text is never after the moment."""
+    """Return `2025-11-07T10:00:00.123Z`; truncated to milliseconds, so it is never
+    later than the given time."""
     seconds = int(epoch)
     return f"{_to_second(seconds)}.{int((epoch - seconds) * 1000):03d}Z"
 
 
 def iso_or_none(epoch: float | None) -> str | None:
-    """Return a time as text, or None for a moment that has not come."""
+    """Return a time in ISO form, or None."""
     return None if epoch is None else iso(epoch)
 
 

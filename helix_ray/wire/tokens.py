@@ -1,4 +1,4 @@
-"""API tokens on the wire."""
+"""API tokens in JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ USER_CHARS_MAX = 128
 
 
 class TokensQuery(BaseModel):
-    """The query of a listing of API tokens: whose, by id or name."""
+    """The query of a listing of API tokens: their user, by id or name."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,7 +30,8 @@ class TokensQuery(BaseModel):
 
 @with_config(STRICT)
 class TokenIn(TypedDict):
-    """An API token to make. No roles: all of one's own. No projects: not bound to any."""
+    """An API token to create. Without roles it has all of the user's; without projects it
+    is not restricted to any."""
 
     name: Annotated[str, Field(min_length=1, max_length=TOKEN_NAME_CHARS_MAX, examples=["nightly build"])]
     roles: NotRequired[Roles]
@@ -44,7 +45,7 @@ class TokenIn(TypedDict):
 
 
 class TokenOut(BaseModel):
-    """An API token, without its secret. `prefix` is what it begins with."""
+    """An API token without its secret. `prefix` is its first characters."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,7 +61,7 @@ class TokenOut(BaseModel):
 
 
 class TokenMadeOut(TokenOut):
-    """An API token that was just made: the one time that it is shown whole."""
+    """A created API token: the only answer that contains its secret."""
 
     token: str
 
@@ -74,7 +75,7 @@ class TokensOut(BaseModel):
 
 
 def token_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return an API token's view as it goes over the wire."""
+    """Return an API token's view with ISO times."""
     return {
         "id": view["id"],
         "name": view["name"],

@@ -1,4 +1,4 @@
-"""Users on the wire."""
+"""Users in JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helix_ray.core.usernames import USERNAME_CHARS_MAX, USERNAME_PATTERN
 from helix_ray.wire.times import iso
 from helix_ray.wire.values import STRICT, adapter
 
-# Longer than any password that is allowed; what is longer is refused before it is hashed.
+# Longer than any allowed password; longer input is refused before it is hashed.
 PASSWORD_CHARS_MAX = 1_024
 
 Username = Annotated[str, Field(max_length=USERNAME_CHARS_MAX, pattern=USERNAME_PATTERN, examples=["admin"])]
@@ -43,13 +43,13 @@ class UserIn(TypedDict):
 
 @with_config(STRICT)
 class RolesIn(TypedDict):
-    """What a user may do from now on."""
+    """The roles to set."""
 
     roles: Roles
 
 
 class UserBrief(BaseModel):
-    """Who is logged in."""
+    """The user who is logged in."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -59,7 +59,7 @@ class UserBrief(BaseModel):
 
 
 class UserOut(UserBrief):
-    """A user, without anything secret."""
+    """A user without secrets."""
 
     created_at: str
 
@@ -73,7 +73,7 @@ class UsersOut(BaseModel):
 
 
 def user_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return a user's view, without its password hash, whoever asked for it."""
+    """Return a user's view, always without its password hash."""
     return {
         "id": view["id"],
         "username": view["username"],

@@ -1,4 +1,4 @@
-"""The building blocks of requests: bounded texts, numbers and JSON values that are sure to be storable."""
+"""The field types of requests: bounded strings, numbers and JSON values that can be stored."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def strict(**example: Any) -> ConfigDict:
-    """Return the configuration of a request: unknown fields are refused, nothing
-    is converted, and an example."""
+    """Return the configuration of a request model: unknown fields are refused, nothing is
+    converted, and an example."""
     return {**STRICT, "json_schema_extra": {"examples": [example]}}
 
 
 def adapter(form: Any) -> TypeAdapter[dict[str, Any]]:
-    """Return what validates a form (a TypedDict, or one annotated) to a plain dict of the given fields."""
+    """Return an adapter that validates a TypedDict to a plain dict of the given fields."""
     made: TypeAdapter[dict[str, Any]] = TypeAdapter(form)
     return made
 
@@ -46,6 +46,5 @@ JsonValue = Annotated[Any, AfterValidator(storable)]
 Time = Annotated[float, BeforeValidator(_to_epoch), WithJsonSchema({"type": "string", "format": "date-time"})]
 Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX, pattern=TERM_PATTERN)]
 Id = Annotated[str, Field(min_length=1, max_length=128)]
-# What people call a project: on one line, so that no control character reaches the terminal
-# of whoever lists it.
+# A project's name: one line, so that listings send no control characters to a terminal.
 ProjectId = Annotated[str, Field(min_length=1, max_length=PROJECT_ID_CHARS_MAX, pattern=LINE_PATTERN)]

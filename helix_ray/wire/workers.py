@@ -1,4 +1,4 @@
-"""Workers on the wire: what external workers send, and what is told about all workers."""
+"""Workers in JSON: requests of external workers, and responses about all workers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from helix_ray.wire.times import iso
 from helix_ray.wire.values import STRICT, Id, Word, adapter, strict
 
 RESOURCES_MAX = 64
-# Amounts are floats: a larger integer could be rounded to one that is allowed.
+# Amounts are floats: a larger integer could be rounded to an allowed one.
 AMOUNT_MAX = 2**53 - 1
 
 Amount = Annotated[float, Field(ge=0, le=AMOUNT_MAX)]
-# `true` says that there is one, as the API reference has it for GPUs.
+# `true` means one, as in the API reference for GPUs.
 Resource = bool | Amount | None
 Resources = Annotated[dict[Word, Resource], Field(max_length=RESOURCES_MAX)]
-# What a worker measures may be below zero (a temperature) or a text (a device's name).
+# A measured value may be negative (a temperature) or a string (a device's name).
 Usage = Annotated[
     dict[Word, bool | Annotated[float, Field(ge=-AMOUNT_MAX, le=AMOUNT_MAX)] | Id | None],
     Field(max_length=RESOURCES_MAX),
@@ -39,7 +39,7 @@ Usage = Annotated[
     )
 )
 class WorkerIn(TypedDict, total=False):
-    """An external worker that comes up; `worker_id` and `boot` let one come back as itself."""
+    """An external worker to register; with `worker_id` and `boot` it returns as the same worker."""
 
     hostname: Required[Annotated[str, Field(max_length=HOSTNAME_CHARS_MAX, pattern=WORD_PATTERN)]]
     capabilities: Required[Annotated[list[Word], Field(max_length=CAPABILITIES_MAX)]]
@@ -58,7 +58,7 @@ class WorkerIn(TypedDict, total=False):
     )
 )
 class HeartbeatIn(TypedDict, total=False):
-    """A worker's sign of life. One that says `idle`, and names no current task, may be given a task."""
+    """A worker's heartbeat. One that is `idle` and names no current task may be assigned a task."""
 
     worker_id: Required[Id]
     status: Annotated[str, Field(pattern=r"^[a-z][a-z_-]{0,31}$")] | None
@@ -69,13 +69,13 @@ class HeartbeatIn(TypedDict, total=False):
 
 @with_config(STRICT)
 class DrainIn(TypedDict, total=False):
-    """Whether a worker is to get no more tasks."""
+    """Whether to drain a worker."""
 
     draining: bool
 
 
 class WorkerRegisteredOut(BaseModel):
-    """A worker is known."""
+    """The answer to a registration."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -84,8 +84,8 @@ class WorkerRegisteredOut(BaseModel):
 
 
 class HeartbeatOut(BaseModel):
-    """What the worker is to do, and in how many seconds it should come again; the lease ends at
-    `lease_expires_at` unless it sends another heartbeat."""
+    """What the worker must do, and in how many seconds its next heartbeat is due; the lease ends at
+    `lease_expires_at` unless another heartbeat comes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -127,7 +127,7 @@ class WorkersOut(BaseModel):
 
 
 class DrainOut(BaseModel):
-    """Whether a worker gets tasks."""
+    """Whether a worker is draining."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -141,7 +141,7 @@ DRAIN = adapter(DrainIn)
 
 
 def worker_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return a worker's view with times as text."""
+    """Return a worker's view with ISO times."""
     return {
         **view,
         "last_heartbeat": iso(view["last_heartbeat"]),
@@ -150,12 +150,11 @@ def worker_out(view: dict[str, Any]) -> dict[str, Any]:
 
 
 def heartbeat_out(data: dict[str, Any], lease_s: float, allowance: Allowance) -> dict[str, Any]:
-    """Return the answer to a heartbeat with times as text, its pace fitted to what
-    the caller may still ask."""
+    """Return the answer to a heartbeat with ISO times, its pace reduced to the caller's rate limit."""
     answer = dict(data)
     if "lease_expires_at" in data:
         answer["lease_expires_at"] = iso(data["lease_expires_at"])
-    # Only the cluster's own workers are told no pace.
+    # Only answers to the cluster's own workers have no pace.
     pace_s = answer.pop("next_heartbeat_s", lease_s * LEASE_FRACTION)
     sharers = answer.pop("sharers", 1)
     return {**answer, "next_heartbeat_s": stretched(pace_s, lease_s, allowance, sharers)}
