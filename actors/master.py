@@ -279,6 +279,8 @@ class Master(LivingActor):
                 # What the followers would order on a full disk is refused. They see all of it later.
                 if (self._keeping.hindrance() is None and self._commits.react()) or self._commits:
                     self._arrived.set()
+                if not self._arrived.is_set():
+                    self._engine.publish()
                 self._wake()
                 await asyncio.sleep(0)
         finally:

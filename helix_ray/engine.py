@@ -39,6 +39,7 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.questions import Question
 from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
 from helix_ray.core.state import State
+from helix_ray.core.views import task_view
 from helix_ray.plain import plain_bytes
 from helix_ray.ports import Batch, Clock, Journal, Snapshot
 
@@ -50,6 +51,9 @@ REPLAY_FACTS_PER_READ = 20_000
 RECENT_FACTS_MAX = 50_000
 # Nodes that questions about nodes look at in one step where none was looked at before.
 NEW_NODES_MAX = 2500
+# Views that are published when the engine has nothing else to do. Where more tasks have changed at once there is a
+# load, under which readers ask for many in one call: to publish all would cost the writers, and most are not read.
+PUBLISHED_TASKS_MAX = 8
 # A snapshot is due when the tail is this long and longer than what the snapshot would hold.
 SNAPSHOT_TAIL_FACTS_MIN = 50_000
 
@@ -67,6 +71,10 @@ class Board(Protocol):
 
     def note(self, task_ids: Iterable[str], seq: int) -> None:
         """Note that tasks have changed in a commit that ends at `seq`."""
+        ...
+
+    def publish(self, view: dict[str, Any], seq: int) -> None:
+        """Let readers have the view of a task as of `seq`."""
         ...
 
 
@@ -96,6 +104,7 @@ class Engine:
         """`room` says why facts cannot be recorded now; it is asked once a commit."""
         self._room = room
         self.board: Board | None = None
+        self._unpublished: set[str] = set()
         self.journal = journal
         self.policy = policy
         self.clock = clock
@@ -159,7 +168,19 @@ class Engine:
         changed = self.state.changed
         if self.board is not None:
             self.board.note(changed, self.state.seq)
+            if len(self._unpublished) <= PUBLISHED_TASKS_MAX:
+                self._unpublished.update(changed[: PUBLISHED_TASKS_MAX + 1])
         changed.clear()
+
+    def publish(self) -> None:
+        """Let readers have the tasks that have changed since the last call, where they are few; to be called when
+        nothing else waits."""
+        tasks, board = self.state.tasks, self.board
+        if board is not None and len(self._unpublished) <= PUBLISHED_TASKS_MAX:
+            for task_id in self._unpublished:
+                if task_id in tasks:
+                    board.publish(task_view(tasks[task_id]), self.state.seq)
+        self._unpublished.clear()
 
     def take(self, journal: Journal) -> None:
         """Go on with another journal of the same facts, and with what it has beyond them."""

@@ -2,6 +2,7 @@
 replica may answer from what it keeps.
 
     word 0            the master's generation: every start of a master adds one before it answers anybody
+    words 1 ... 3     where the master publishes views (published_views.py): its life, process id and descriptor
     words 8 ...       for each slot the journal's seq at which a task of that slot changed last
 
 A task's slot is a hash of its id; two tasks of one slot cost a needless question, never a stale answer. The
@@ -16,16 +17,23 @@ A word is written and read in one piece: it is aligned, and memoryview copies ei
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from zlib import crc32
+
+from helix_ray.plane.published_views import Published, ViewsReader, ViewsWriter
+
+log = logging.getLogger(__name__)
 
 FILE_NAME = "reads.board"
 SLOTS = 1 << 16
 WORD_BYTES = 8
-GENERATION = 0
+GENERATION, LIFE, PROCESS, DESCRIPTOR = range(4)
 FIRST_SLOT = 8
 SIZE_BYTES = (FIRST_SLOT + SLOTS) * WORD_BYTES
 
@@ -60,12 +68,26 @@ class BoardWriter(_Board):
     def __init__(self, data_dir: Path) -> None:
         self.path = str(data_dir / FILE_NAME)
         super().__init__(self.path, os.O_RDWR | os.O_CREAT, mmap.ACCESS_WRITE)
+        life = secrets.randbits(63)
         self._words[GENERATION] += 1
+        self._views = ViewsWriter(life, self._words[GENERATION])
+        where = {PROCESS: os.getpid(), DESCRIPTOR: self._views.descriptor, LIFE: life}
+        for word, value in where.items():
+            self._words[word] = value
 
     def note(self, task_ids: Iterable[str], seq: int) -> None:
         """Note that tasks have changed in a commit that ends at `seq`."""
         for task_id in task_ids:
             self._words[_slot(task_id)] = seq
+
+    def publish(self, view: dict[str, Any], seq: int) -> None:
+        """Let readers have the view of a task as of `seq`, where it is small enough."""
+        self._views.publish(view, seq)
+
+    def close(self) -> None:
+        """Let go of the memory; safe to call twice."""
+        self._views.close()
+        super().close()
 
 
 class BoardReader(_Board):
@@ -73,6 +95,14 @@ class BoardReader(_Board):
 
     def __init__(self, path: str) -> None:
         super().__init__(path, os.O_RDONLY, mmap.ACCESS_READ)
+        self._views = self._found_views()
+
+    def _found_views(self) -> ViewsReader | None:
+        try:
+            return ViewsReader(self._words[PROCESS], self._words[DESCRIPTOR], self._words[LIFE])
+        except (OSError, ValueError) as error:
+            log.warning("the first read of a task after each change asks the master: %s", error)
+            return None
 
     def generation(self) -> int:
         """Return which master's life this is."""
@@ -81,3 +111,18 @@ class BoardReader(_Board):
     def changed_at(self, task_id: str) -> int:
         """Return the seq at which the task, or another one of its slot, changed last."""
         return self._words[_slot(task_id)]
+
+    def published(self, task_id: str) -> Published | None:
+        """Return a task's view that is current; None where the master did not publish it, or something
+        has changed since."""
+        views = self._views
+        if views is None or views.generation != self.generation():
+            return None
+        found = views.find(task_id)
+        return None if found is None or self.changed_at(task_id) > found.seq else found
+
+    def close(self) -> None:
+        """Let go of the memory; safe to call twice."""
+        if self._views is not None:
+            self._views.close()
+        super().close()

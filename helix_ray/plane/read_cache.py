@@ -1,5 +1,5 @@
-"""Tasks as an API replica last saw them: an answer from here is the one that the
-master would give now (read_board.py).
+"""Tasks as an API replica last saw them, or as the master published them: an answer from here is the one that the
+master would give now (read_board.py, published_views.py).
 
 What is not known to be current is asked for. A replica that cannot see the master's board (on another host,
 or while the master has none) keeps nothing.
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any
 
 from helix_ray.core.access import Principal
 from helix_ray.core.visibility import record_of_view, sees
+from helix_ray.plane.published_views import Published
 from helix_ray.plane.read_board import BoardReader
 
 log = logging.getLogger(__name__)
@@ -22,17 +23,12 @@ TASKS_MAX = 20_000
 UNSEEN = -1
 
 
-class _Kept(NamedTuple):
-    view: dict[str, Any]
-    seq: int
-
-
 class ReadCache:
     """A bounded map from task id to view, all of one generation of the board."""
 
     def __init__(self) -> None:
         self._board: BoardReader | None = None
-        self._tasks: OrderedDict[str, _Kept] = OrderedDict()
+        self._tasks: OrderedDict[str, Published] = OrderedDict()
         self._generation = UNSEEN
 
     def attach(self, path: str | None) -> None:
@@ -57,11 +53,12 @@ class ReadCache:
         if self.generation() == UNSEEN or self._board is None:
             return None
         kept = self._tasks.get(task_id)
-        if kept is None:
-            return None
-        if self._board.changed_at(task_id) > kept.seq:
-            del self._tasks[task_id]
-            return None
+        if kept is None or self._board.changed_at(task_id) > kept.seq:
+            kept = self._board.published(task_id)
+            if kept is None:
+                self._tasks.pop(task_id, None)
+                return None
+            self._put(task_id, kept)
         view = kept.view
         return view if sees(by, record_of_view(view)) else None
 
@@ -80,7 +77,10 @@ class ReadCache:
         """Keep an answer that is as of `seq` and was asked for under `generation`."""
         if generation == UNSEEN or generation != self.generation():
             return
-        self._tasks[task_id] = _Kept(view, seq)
+        self._put(task_id, Published(view, seq))
+
+    def _put(self, task_id: str, kept: Published) -> None:
+        self._tasks[task_id] = kept
         self._tasks.move_to_end(task_id)
         if len(self._tasks) > TASKS_MAX:
             self._tasks.popitem(last=False)

@@ -38,6 +38,8 @@ class Faults:
     away_s: float = 2.0
 
 
+# How often the master finds time to publish views (helix_ray/plane/published_views.py).
+PUBLISHES = 0.7
 NONE = Faults(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -180,6 +182,8 @@ class MasterLink:
         plane = self._world.plane
         answers = plane.engine.execute(orders)
         plane.react()
+        if self._world.chance.random() < PUBLISHES:
+            plane.engine.publish()
         return answers
 
     async def query(self, question: Question, by: Principal, wait_s: float) -> Answer:

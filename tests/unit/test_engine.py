@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,36 @@ def test_a_key_survives_a_restart() -> None:
     assert isinstance(first, Receipt)
     assert isinstance(second, Receipt)
     assert (second.data, second.replayed, journal.head()) == (first.data, True, 2)
+
+
+class Published:
+    """A board that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.views: list[tuple[str, str, int]] = []
+
+    def note(self, task_ids: Iterable[str], seq: int) -> None:
+        """Note nothing."""
+
+    def publish(self, view: dict[str, Any], seq: int) -> None:
+        """Keep a view."""
+        self.views.append((view["id"], view["status"], seq))
+
+
+def test_few_changes_are_published_when_there_is_time() -> None:
+    """As they are then, and once; of many at once none, and what is gone is not there to publish."""
+    engine = engine_over(MemoryJournal())
+    engine.board = board = Published()
+    engine.execute([submit("a"), submit("b")])
+    engine.execute([order(o.CancelTask("task-a"), "c"), order(o.DeleteTask("task-b"), "d")])
+    assert board.views == []
+    engine.publish()
+    engine.publish()
+    assert board.views == [("task-a", "cancelled", engine.state.seq)]
+    engine.execute([submit(f"many-{n}") for n in range(engine_module.PUBLISHED_TASKS_MAX + 1)])
+    engine.execute([order(o.RetryTask("task-a"), "e")])
+    engine.publish()
+    assert len(board.views) == 1
 
 
 def test_events_come_from_memory_or_from_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from helix_ray.core.access import Principal
+from helix_ray.plane.published_views import SIZE_BYTES as VIEWS_BYTES
+from helix_ray.plane.published_views import VIEW_BYTES_MAX, ViewsReader, slot_of
 from helix_ray.plane.read_board import (
     FILE_NAME,
     FIRST_SLOT,
@@ -91,6 +94,63 @@ def test_another_master_makes_everything_unknown(
     keep(cache, 9)
     assert cache.task("task-1", OWNER) == view()
     second.close()
+
+
+def test_what_the_master_publishes_is_read_here(board: BoardWriter, cache: ReadCache) -> None:
+    """The first read after a change asks nobody, and the view is kept when its slot goes to another task."""
+    keep(cache, 7)
+    board.note(["task-1"], 8)
+    board.publish(view(status="running"), 9)
+    assert cache.task("task-1", OWNER) == view(status="running")
+    assert cache.task("task-1", STRANGER) is None
+    board.publish(view(other_of_slot("task-1")), 10)
+    assert cache.task("task-1", OWNER) == view(status="running")
+
+
+def test_a_published_view_of_before_is_not_used(board: BoardWriter, cache: ReadCache) -> None:
+    """What has changed since, another task of the slot, and what is too large or no JSON are asked for."""
+    board.publish(view(), 8)
+    board.note(["task-1"], 9)
+    assert cache.task("task-1", OWNER) is None
+    board.publish(view(other_of_slot("task-1")), 10)
+    assert cache.task("task-1", OWNER) is None
+    board.publish({**view("task-2"), "title": "t" * VIEW_BYTES_MAX}, 10)
+    board.publish({**view("task-2"), "title": "\ud800"}, 10)
+    assert cache.task("task-2", OWNER) is None
+
+
+def other_of_slot(task_id: str) -> str:
+    """Return another task whose view goes where this one's does."""
+    names = (f"task-other-{number}" for number in range(10**6))
+    return next(name for name in names if slot_of(name) == slot_of(task_id))
+
+
+def test_views_of_another_master_are_not_used(tmp_path: Path, board: BoardWriter, cache: ReadCache) -> None:
+    """What was published by the first is unknown under the second, whose views are used from the next link on."""
+    board.publish(view(), 7)
+    second = BoardWriter(tmp_path)
+    assert cache.task("task-1", OWNER) is None
+    second.publish(view(status="running"), 9)
+    cache.attach(second.path)
+    assert cache.task("task-1", OWNER) == view(status="running")
+    second.close()
+
+
+def test_without_published_views_the_board_is_of_use(
+    tmp_path: Path, cache: ReadCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Memory that cannot be reached, or has become another process's, costs the first reads only."""
+    gone = BoardWriter(tmp_path)
+    gone.close()
+    cache.attach(gone.path)
+    assert "asks the master" in caplog.text
+    keep(cache, 7)
+    assert cache.task("task-1", OWNER) == view()
+    handle = os.memfd_create("of-another-life")
+    os.ftruncate(handle, VIEWS_BYTES)
+    with pytest.raises(ValueError, match="another master"):
+        ViewsReader(os.getpid(), handle, 1)
+    os.close(handle)
 
 
 def test_without_a_board_nothing_is_kept(tmp_path: Path) -> None:
