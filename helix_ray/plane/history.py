@@ -126,13 +126,16 @@ def _needed(order: Order, answer: Receipt | Rejected) -> tuple[tuple[str, ...], 
     if isinstance(answer, NotInMemory):
         return answer.task_ids, answer.causes
     body = order.body
-    if (
-        not isinstance(answer, Rejected)
-        or answer.code is not ErrorCode.NOT_FOUND
-        or order.recalled is not None
-    ):
+    if not isinstance(answer, Rejected) or answer.code is not ErrorCode.NOT_FOUND:
         return None
-    return ((body.task_id,), ()) if isinstance(body, CHANGES_ONE_TASK) else None
+    if not isinstance(body, CHANGES_ONE_TASK):
+        return None
+    recalled = order.recalled
+    if recalled is None:
+        return (body.task_id,), ()
+    # It was in memory at first, and left while the history was asked about others.
+    left = body.task_id not in recalled.tasks
+    return ((body.task_id, *recalled.tasks), tuple(recalled.causes)) if left else None
 
 
 def dependencies(body: SubmitTasks) -> tuple[str, ...]:

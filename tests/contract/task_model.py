@@ -51,9 +51,7 @@ Steps = Iterator[tuple[str, Family]]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`retiring` says that ended tasks may have left memory, of which some orders are refused."""
-
-    retiring: bool = False
+    """What is promised, whether tasks are in memory or have left it."""
 
     def step(self, family: Family, operation: Operation) -> Steps:
         """Give the ways in which an operation may go."""
@@ -87,8 +85,6 @@ class Model:
     def _put(self, family: Family, index: int, status: str, wanted: str) -> Steps:
         if wanted == status:
             yield "ok", family
-            if self.retiring and status in ENDED:
-                yield "conflict", family
         elif status in ENDED or status == "waiting":
             yield "conflict", family
         else:
@@ -97,8 +93,6 @@ class Model:
     def _cancel(self, family: Family, index: int, status: str) -> Steps:
         if status == "cancelled":
             yield "ok", family
-            if self.retiring:
-                yield "conflict", family
         elif status in ENDED:
             yield "conflict", family
         else:

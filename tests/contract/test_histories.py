@@ -19,7 +19,6 @@ from helix_ray.views.history import History
 from tests.contract.crowd import Crowd, by_door
 from tests.contract.doors import PortDoor
 from tests.contract.faulty_links import NONE, FaultyLinks, World
-from tests.contract.task_model import Model
 from tests.contract.virtual_time import run
 from tests.contract.worlds import memory
 
@@ -42,7 +41,7 @@ async def crowd_over(world: World, seed: int, *, retiring: bool, rounds: int) ->
     loop = asyncio.get_running_loop()
     planes = [Plane(FaultyLinks(world), cached=True) for _ in range(CALLERS)]
     doors = [PortDoor(f"plane{number}", plane) for number, plane in enumerate(planes)]
-    crowd = Crowd(doors, loop.time, Random(seed), Model(retiring))
+    crowd = Crowd(doors, loop.time, Random(seed))
     over = False
     aging = loop.create_task(world.age(lambda: over)) if retiring else None
     await crowd.run(CLIENTS, rounds)

@@ -16,7 +16,6 @@ import httpx
 from tests.contract.crowd import Crowd
 from tests.contract.doors import Door, HttpDoor
 from tests.contract.hx_door import hx_door
-from tests.contract.task_model import Model
 from tests.e2e.live import REQUEST_S_MAX, Live
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +40,7 @@ async def crowd_over(live: Live, seconds: float, kills: Kills, seed: int) -> Cro
             )
             doors.append(HttpDoor(f"http{number}", await stack.enter_async_context(client)))
         end = time.monotonic() + seconds
-        crowd = Crowd(doors, time.monotonic, Random(seed), Model(retiring=True), project=f"crowd-{seed}")
+        crowd = Crowd(doors, time.monotonic, Random(seed), project=f"crowd-{seed}")
         crowd.stop = lambda: time.monotonic() > end
         killing = asyncio.create_task(_kill(live, kills))
         await crowd.run(CLIENTS, ROUNDS_MAX)

@@ -1,4 +1,4 @@
-"""A task that comes back into memory between the master's answer and the history's."""
+"""Tasks that come back into memory, or leave it, between the answers of the master and the history."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 from typing import Any, cast
 
 from helix_ray.core.access import SYSTEM
-from helix_ray.core.errors import ErrorCode, Rejected, not_found
+from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected, not_found
+from helix_ray.core.orders import Order, Recalled, Receipt, RetryTask
 from helix_ray.core.questions import GetTask, WaitTasks
 from helix_ray.plane.calls import Calls
 from helix_ray.plane.history import Retired
@@ -48,3 +49,26 @@ def test_whoever_waits_for_it_waits_on() -> None:
     reply = {"done": [{"id": "task-2"}], "unknown": [TASK], "open": 0}
     found = asyncio.run(retired.completed(WaitTasks((TASK, "task-2")), SYSTEM, reply))
     assert found == {"done": [{"id": "task-2"}], "unknown": [], "open": 1}
+
+
+def test_a_task_that_left_memory_while_others_were_recalled_is_recalled_too() -> None:
+    """An order found its task in memory, and lacked another: when it comes again, both have left."""
+    order = Order(RetryTask(TASK), SYSTEM, "req-1", "seed")
+    asked: list[tuple[str, ...]] = []
+
+    class History:
+        async def recall(self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool) -> Recalled:
+            asked.append(task_ids)
+            return Recalled(1, dict.fromkeys(task_ids, cast(Any, "a record")), frozenset(causes))
+
+    async def execute(given: Order) -> Receipt | Rejected:
+        if given.recalled is None:
+            return NotInMemory(ErrorCode.CONFLICT, "", {}, ("task-2",), (TASK,))
+        if TASK not in given.recalled.tasks:
+            return not_found("Task", TASK)
+        assert given.recalled.causes == {TASK}
+        return Receipt(7, {})
+
+    found = asyncio.run(Retired(cast(Calls, History())).carried_out(order, execute))
+    assert found == Receipt(7, {})
+    assert asked == [("task-2",), (TASK, "task-2")]
