@@ -83,14 +83,12 @@ def packed(execution: Execution) -> dict[str, Any]:
     return {**made, "status": execution.status.value, "leases": [list(lease) for lease in execution.leases]}
 
 
-def unpacked(values: dict[str, Any]) -> dict[str, Any]:
-    """Return fields as Execution takes them, from JSON values by name; not all fields need be there."""
-    made = dict(values)
-    if "status" in made:
-        made["status"] = Status(made["status"])
-    if "leases" in made:
-        made["leases"] = [Lease(*lease) for lease in made["leases"]]
-    return made
+def unpack(values: dict[str, Any]) -> None:
+    """Turn fields that are JSON values by name into what Execution takes, in place; not all fields need be there."""
+    if "status" in values:
+        values["status"] = Status(values["status"])
+    if values.get("leases"):
+        values["leases"] = [Lease(*lease) for lease in values["leases"]]
 
 
 def _end_lease(execution: Execution, how: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from helix_ray.core.changes import DirtyLog
 from helix_ray.core.durations import Durations
-from helix_ray.core.execution import Execution, unpacked
+from helix_ray.core.execution import Execution, unpack
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.secrets import conceal
 
@@ -338,10 +338,13 @@ def task_of(task_id: str, seq: int, owner: str, spec: dict[str, Any], created_at
 
 
 def task_again(values: dict[str, Any]) -> Task:
-    """Return a task of JSON values by field, as a snapshot and the history have them; what follows from its spec is added."""
+    """Return a task of JSON values by field, as a snapshot and the history have them, which are used up; what follows from its
+    spec is added."""
     spec = values["spec"]
-    level, task_class = LEVELS[spec.get("priority", "normal")], class_of(spec, values["owner"])
-    return Task(level=level, task_class=task_class, **unpacked(values))
+    unpack(values)
+    values["level"] = LEVELS[spec.get("priority", "normal")]
+    values["task_class"] = class_of(spec, values["owner"])
+    return Task(**values)
 
 
 # Equal classes are one object: a million tasks share it, and so does what travels to a node about them.

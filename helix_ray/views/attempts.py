@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from helix_ray.core import events as ev
-from helix_ray.core.execution import EXECUTION_FACTS, Execution, fold, lease_to, lose_holder, packed, unpacked
+from helix_ray.core.execution import EXECUTION_FACTS, Execution, fold, lease_to, lose_holder, packed, unpack
 
 _BEGINS = (ev.TaskAssigned, ev.TaskRequeued, ev.TaskRestored)
 _ENDS = (ev.TaskCompleted, ev.TaskFailed, ev.TaskCancelled)
@@ -112,7 +112,8 @@ class Attempts:
         """Build what dump described."""
         made = cls()
         for task_id, values in body.get("tasks", {}).items():
-            execution = made._tasks[task_id] = Execution(**unpacked(values))
+            unpack(values)
+            execution = made._tasks[task_id] = Execution(**values)
             if execution.holder is not None and execution.worker is not None:
                 made._workers.held.setdefault(execution.worker, set()).add(task_id)
         made._workers.known = {

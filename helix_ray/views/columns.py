@@ -7,7 +7,8 @@ type that follows from its own. Tables, batches, inserts and reads are made of t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple, get_type_hints
 
 import orjson
@@ -61,6 +62,10 @@ _TYPES = {
 }
 EXECUTION = tuple(Column(name, *_TYPES.get(kind, _JSON)) for name, kind in get_type_hints(Execution).items())
 BULK = frozenset(name for name, kind in get_type_hints(Execution).items() if kind not in _TYPES)
+_all_of = attrgetter(*(column.name for column in EXECUTION))
+_STATUS = [column.name for column in EXECUTION].index("status")
+_BULK_AT = [index for index, column in enumerate(EXECUTION) if column.name in BULK]
+_FACET_NAMES = tuple(facet.column.name for facet in FACETS)
 
 # The first characters of the id as a number, for zone maps (keys.py); the id; epoch seconds as all times.
 KEY = (Column("key", "UBIGINT NOT NULL", "uint64"), _text("id", null=False))
@@ -83,9 +88,10 @@ ENDED = (*KEY, *EXECUTION, *_CAUSE)
 EDITED = (*KEY, *_SPEC, _WHOLE[0])
 GONE = (*KEY, _seq("seq"))
 
-# Columns of `tasks` that a listing reads, and those that a whole task or its result does.
+# What is read of `tasks`: for a line of a listing, for a result, and for a whole task, whose spec is read beside it.
 LINE = tuple(column.name for column in (*KEY[1:], *_SUBMIT, *EXECUTION) if column.name not in BULK)
-RECORD = tuple(column.name for column in (*KEY[1:], *_SUBMIT, *EXECUTION))
+RESULT = tuple(column.name for column in (*KEY[1:], *_SUBMIT, *EXECUTION))
+RECORD = tuple(name for name in RESULT if name not in _FACET_NAMES)
 
 
 def table(name: str, columns: tuple[Column, ...]) -> str:
@@ -100,24 +106,23 @@ def facets(spec: dict[str, Any]) -> tuple[str | None, ...]:
 
 def values(execution: Execution) -> tuple[Any, ...]:
     """Return the values of an execution's columns."""
-    found = (getattr(execution, name) for name, _, _ in EXECUTION)
-    return tuple(
-        text_of(value) if name in BULK else _plain(value)
-        for (name, _, _), value in zip(EXECUTION, found, strict=True)
-    )
+    found = list(_all_of(execution))
+    found[_STATUS] = execution.status.value
+    for index in _BULK_AT:
+        found[index] = text_of(found[index])
+    return tuple(found)
 
 
-def task(names: tuple[str, ...], row: tuple[Any, ...], spec: dict[str, Any] | None = None) -> Task:
+def task(names: tuple[str, ...], row: Sequence[Any], spec: dict[str, Any] | None = None) -> Task:
     """Return a task as memory had it, of the columns that were read; without a `spec`, with what the columns have of one."""
     found = dict(zip(names, row, strict=True))
-    shown = {facet.column.name: found.pop(facet.column.name) for facet in FACETS}
-    for name in BULK & found.keys():
-        found[name] = stored(found[name])
-    return task_again({**found, "spec": shown if spec is None else spec})
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Status) else value
+    if spec is None:
+        spec = {name: found.pop(name) for name in _FACET_NAMES}
+    found["spec"] = spec
+    for name in BULK:
+        if name in found:
+            found[name] = stored(found[name])
+    return task_again(found)
 
 
 def text_of(value: Any) -> str:

@@ -15,7 +15,7 @@ from helix_ray.core.state import Task
 from helix_ray.core.views import result_view, task_line, task_view
 from helix_ray.core.visibility import TaskScope
 from helix_ray.plain import stored
-from helix_ray.views.columns import LINE, RECORD, task
+from helix_ray.views.columns import LINE, RECORD, RESULT, task
 from helix_ray.views.keys import key_of
 
 # Newest finished tasks that quantiles of durations are taken over.
@@ -154,11 +154,11 @@ def results(
 ) -> dict[str, dict[str, Any]]:
     """Return the outcomes of those of these tasks that the history has, as core.views.result_view does."""
     rows = con.execute(
-        f"""SELECT {", ".join(RECORD)}
+        f"""SELECT {", ".join(RESULT)}
             FROM tasks SEMI JOIN {_WANTED} USING (key, id) WHERE true{_retired(retired_through)} ORDER BY seq""",
         _wanted(task_ids),
     ).fetchall()
-    return {row[0]: result_view(task(RECORD, row)) for row in rows}
+    return {row[0]: result_view(task(RESULT, row)) for row in rows}
 
 
 def statuses(con: duckdb.DuckDBPyConnection, task_ids: Sequence[str]) -> dict[str, str]:
