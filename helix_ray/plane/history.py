@@ -114,8 +114,7 @@ class Retired:
             found = await self._calls.recall(*needed, isinstance(order.body, RetryTask))
             if isinstance(found, SourceUnavailable):
                 return found.rejected()
-            if not isinstance(answer, NotInMemory) and not any(found.tasks.values()):
-                return answer
+            # Also where the history knows nothing of them: what was restored meanwhile is in memory.
             order = replace(order, recalled=found)
             answer = await execute(order)
         return CHANGING if _needed(order, answer) is not None else answer

@@ -72,3 +72,18 @@ def test_a_task_that_left_memory_while_others_were_recalled_is_recalled_too() ->
     found = asyncio.run(Retired(cast(Calls, History())).carried_out(order, execute))
     assert found == Receipt(7, {})
     assert asked == [("task-2",), (TASK, "task-2")]
+
+
+def test_an_order_finds_what_was_restored_meanwhile() -> None:
+    """Memory had let the task go, and the history knows by now that it is back: the order is given again."""
+    order = Order(RetryTask(TASK), SYSTEM, "req-1", "seed")
+
+    class History:
+        async def recall(self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool) -> Recalled:
+            return Recalled(1, dict.fromkeys(task_ids))
+
+    async def execute(given: Order) -> Receipt | Rejected:
+        return not_found("Task", TASK) if given.recalled is None else Receipt(7, {})
+
+    found = asyncio.run(Retired(cast(Calls, History())).carried_out(order, execute))
+    assert found == Receipt(7, {})
