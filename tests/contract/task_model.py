@@ -133,14 +133,12 @@ class Model:
         status = family.members[0]
         if status == GONE:
             yield "missing", family
-            # Who held it is told that its attempt is over.
-            yield "conflict", family
         elif status == "running" and (family.worker, family.attempt) == argument:
             yield "ok", replace(family, members=("completed",))
+        elif status == "completed" and (family.worker, family.attempt) == argument:
+            yield "ok", family
         else:
             yield "conflict", family
-            if status == "completed" and (family.worker, family.attempt) == argument:
-                yield "ok", family
 
 
 def _moved(family: Family, index: int, to: str) -> Family:
