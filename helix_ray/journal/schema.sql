@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS facts (
 -- What rows would repeat.
 CREATE TABLE IF NOT EXISTS kinds (
     id      INTEGER PRIMARY KEY,
-    name    TEXT NOT NULL,    -- what happened: a class of core/events.py
+    name    TEXT NOT NULL,    -- what happened: a class of core/events/
     version INTEGER NOT NULL, -- the shape of the body
     outcome TEXT NOT NULL     -- how the order ended: ok, refused
 );

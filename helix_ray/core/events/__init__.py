@@ -1,0 +1,75 @@
+"""Facts: what has happened. Past tense, JSON values only, each kind with a version.
+
+The classes are not frozen: building them is on the hottest path there is (three a task), and a frozen
+dataclass costs four times as much to build. Nobody changes a fact after decide has made it.
+A kind's name is data in journals for ever: never rename one; change its shape with a new version and an
+upcaster in core/codec.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from helix_ray.core.compact import compact
+from helix_ray.core.events.attempts import TaskAssigned, TaskOutlasted, TaskProgressed, TaskRequeued
+from helix_ray.core.events.projects import MemberAdded, MemberRemoved, ProjectRemoved, ProjectSet
+from helix_ray.core.events.quotas import QuotaSet
+from helix_ray.core.events.receipts import ReceiptKept
+from helix_ray.core.events.record import Erased, FactsErased
+from helix_ray.core.events.refusals import LoginRefused, RequestsRefused
+from helix_ray.core.events.sessions import SessionClosed, SessionOpened, SessionRefreshed
+from helix_ray.core.events.tasks import (
+    TaskCancelled,
+    TaskCompleted,
+    TaskDeferred,
+    TaskDeleted,
+    TaskEdited,
+    TaskFailed,
+    TaskReleased,
+    TaskRestored,
+    TasksRetired,
+    TaskSubmitted,
+)
+from helix_ray.core.events.tokens import TokenCreated, TokenRevoked, TokenUsed
+from helix_ray.core.events.users import PasswordChanged, RolesChanged, UserCreated, UserRemoved
+from helix_ray.core.events.workers import WorkerDrained, WorkerLost, WorkerRegistered, WorkerRetired
+from helix_ray.core.origin import NOWHERE, OK, Origin, Outcome
+from helix_ray.core.secrets import conceal
+
+Event = (
+    TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskOutlasted | TaskRequeued | TaskCompleted | TaskFailed
+    | TaskDeferred | TaskRestored
+    | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost | WorkerRetired
+    | QuotaSet | UserCreated | UserRemoved | RolesChanged | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
+    | TokenCreated | TokenRevoked | TokenUsed
+    | LoginRefused | RequestsRefused | ReceiptKept | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved | FactsErased
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Fact:
+    """An event with its place in the journal: `seq` counts from 1, `at` is epoch seconds."""
+
+    seq: int
+    at: float
+    actor: str
+    request_id: str
+    event: Event | Erased
+    origin: Origin = NOWHERE
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the order ended: it follows from the kind of the event."""
+        found: Outcome = getattr(self.event, "outcome", OK)
+        return found
+
+
+for _kind in (Fact, Erased, *get_args(Event)):
+    compact(_kind)
+    conceal(_kind)
+
+
+def subject_of(event: Event | Erased) -> str:
+    """Return the id of the thing a fact is about (empty for a fact about many)."""
+    return getattr(event, "id", "")

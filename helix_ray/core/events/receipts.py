@@ -1,0 +1,18 @@
+"""Facts about receipts that are kept for idempotency keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(slots=True)
+class ReceiptKept:
+    """The answer to an order with an idempotency key, so that the same key gets it again until `until`."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ("fingerprint", "data")
+
+    id: str
+    fingerprint: str
+    data: dict[str, Any]
+    until: float
