@@ -23,7 +23,7 @@ from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import Recalled
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated
 from helix_ray.core.visibility import record_of_view, sees, task_scope
-from helix_ray.plane.told import SourceUnavailable
+from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.ports import ControlPlane
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
 from helix_ray.derived import set_aside
 from helix_ray.execution.log import log_path
 from helix_ray.journal.room import DiskRoom
-from helix_ray.plane.told import SourceUnavailable
+from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.wire.ids import new_seed
 
 if TYPE_CHECKING:

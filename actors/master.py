@@ -48,7 +48,7 @@ from helix_ray.core.questions import (
     Question,
     WaitTasks,
 )
-from helix_ray.core.turns import TurnsTold
+from helix_ray.core.turns import TurnReports
 from helix_ray.engine import Engine, JournalFailed
 from helix_ray.followers import in_master
 from helix_ray.journal.errors import JournalDamaged, JournalTooNew
@@ -88,7 +88,7 @@ class Master(LivingActor):
         self._first = first
         self._keeping = Keeping(settings.data_dir, settings.disk_reserve_bytes)
         self._meter = TurnMeter("master")
-        self._told = TurnsTold()
+        self._turn_reports = TurnReports()
         self._board: BoardWriter | None = None
         # One long answer at a time: a second one would only make both later.
         self._long_answer = asyncio.Lock()
@@ -211,7 +211,7 @@ class Master(LivingActor):
 
     async def take_turns(self, kind: str, process: str, report: dict[str, Any]) -> None:
         """Take what a process of this cluster tells of its loop's turns."""
-        self._told.take(kind, process, report, time.monotonic())
+        self._turn_reports.take(kind, process, report, time.monotonic())
 
     async def events(
         self, after: int, limit: int, by: Principal, wait_s: float = 0.0
@@ -358,9 +358,9 @@ class Master(LivingActor):
 
     def _metrics(self, question: Metrics, by: Principal) -> Answer:
         now = self._engine.clock.monotonic()
-        self._told.take(self._meter.kind, "", self._meter.report(), now)
+        self._turn_reports.take(self._meter.kind, "", self._meter.report(), now)
         reply = self._engine.query(question, by)
-        return reply if isinstance(reply, Rejected) else {**reply, "loops": self._told.by_kind(now)}
+        return reply if isinstance(reply, Rejected) else {**reply, "loops": self._turn_reports.by_kind(now)}
 
 
 def _board_of(data_dir: Path) -> BoardWriter | None:

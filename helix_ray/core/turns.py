@@ -1,8 +1,8 @@
-"""How long an event loop was busy at a time: its turns in buckets, and the longest of the
+"""How long the turns of an event loop take: counts in buckets, and the longest of the
 last minute with what ran.
 
-Pure: the shell (actors/turn_meter.py) says when a turn was over and how long it took. What ran is told by
-kinds, such as names of orders, never by ids: the figures are for /metrics, which anybody may read.
+Pure: actors/turn_meter.py measures the turns. What ran is described by kinds, such as names of orders, never
+by ids: the figures are for /metrics, which anybody may read.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-# Upper bounds in seconds; one more bucket has what is longer.
+# Upper bounds in seconds; one more bucket counts longer turns.
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 SLICE_S = 10.0
 SLICES = 6
-KINDS_TOLD_MAX = 3
+KINDS_SHOWN_MAX = 3
 IDLE = "other"
-# A process that has not told its turns for this long is gone.
-TOLD_S_MAX = 30.0
+# A process that has not reported for this long is gone.
+REPORT_S_MAX = 30.0
 
 
 class Turn(NamedTuple):
@@ -40,18 +40,18 @@ class Turns:
         self._slices: deque[tuple[int, Turn]] = deque(maxlen=SLICES)
 
     def ran(self, kind: str, count: int = 1) -> None:
-        """Note that so many of a kind were worked on since the last turn ended."""
+        """Record that `count` of a kind were processed in the current turn."""
         self._ran[kind] += count
 
     def over(self, seconds: float, now: float) -> None:
-        """Note that a turn is over."""
+        """Record the end of a turn."""
         self.counts[bisect_left(BUCKETS_S, seconds)] += 1
         self.seconds += seconds
         number = int(now / SLICE_S)
         if not self._slices or self._slices[-1][0] != number:
-            self._slices.append((number, Turn(seconds, self._told())))
+            self._slices.append((number, Turn(seconds, self._kinds())))
         elif seconds > self._slices[-1][1].seconds:
-            self._slices[-1] = (number, Turn(seconds, self._told()))
+            self._slices[-1] = (number, Turn(seconds, self._kinds()))
         self._ran.clear()
 
     def longest(self, now: float) -> Turn:
@@ -70,24 +70,25 @@ class Turns:
             "seconds": self.seconds,
         }
 
-    def _told(self) -> str:
-        return "+".join(kind for kind, _ in self._ran.most_common(KINDS_TOLD_MAX)) or IDLE
+    def _kinds(self) -> str:
+        return "+".join(kind for kind, _ in self._ran.most_common(KINDS_SHOWN_MAX)) or IDLE
 
 
-class TurnsTold:
-    """The newest report of every process, and what they come to by kind of process."""
+class TurnReports:
+    """The latest report of every process, and the sums by kind of process."""
 
     def __init__(self) -> None:
         self._reports: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
 
     def take(self, kind: str, process: str, report: dict[str, Any], now: float) -> None:
-        """Keep a process's report in place of its last one."""
+        """Store a process's report in place of its previous one."""
         self._reports[kind, process] = (now, report)
 
     def by_kind(self, now: float) -> dict[str, dict[str, Any]]:
-        """Return for every kind of process the figures of all, and how many there
-        are; forget who fell silent."""
-        self._reports = {key: told for key, told in self._reports.items() if now - told[0] <= TOLD_S_MAX}
+        """Return the sums for every kind of process, and the number of processes; silent ones are dropped."""
+        self._reports = {
+            key: report for key, report in self._reports.items() if now - report[0] <= REPORT_S_MAX
+        }
         kinds = sorted({kind for kind, _ in self._reports})
         return {
             kind: together(report for (each, _), (_, report) in self._reports.items() if each == kind)
@@ -96,7 +97,7 @@ class TurnsTold:
 
 
 def together(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Return the figures of several loops as one: the longest of all, and the sums."""
+    """Return the longest turn of several loops, and the sums of their figures."""
     each = list(reports)
     longest = max(each, key=lambda report: float(report["longest_s"]))
     return {

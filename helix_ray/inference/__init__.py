@@ -1,1 +1,1 @@
-"""Run ONNX models; importing the package costs nothing, ONNX Runtime is loaded with the first model."""
+"""Runs ONNX models; importing the package is cheap, because ONNX Runtime is loaded with the first model."""

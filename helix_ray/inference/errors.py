@@ -1,4 +1,4 @@
-"""What can be wrong with an inference request.
+"""The errors of inference requests.
 
 InferenceRefused (ValueError)
 |- BadInput        an input is missing, unknown, or of the wrong type or shape
@@ -16,7 +16,7 @@ class BadInput(InferenceRefused):
 
 
 class ModelNotFound(InferenceRefused):
-    """No model of this name is there."""
+    """There is no model with this name."""
 
 
 class BadModelFile(InferenceRefused):

@@ -1,4 +1,4 @@
-"""Find, load and run ONNX models; the one place where sessions get their options."""
+"""Finds, loads and runs ONNX models; sessions get their options here and nowhere else."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class Model:
 
 
 class ModelStore:
-    """The models under `root`, one `<name>.onnx` each; a file that changes is loaded again.
+    """The models in the folder `root`, `<name>.onnx` each; a file that changes is loaded again.
 
-    `cpus` is how many CPUs the process was given, None for as many as it may use.
+    `cpus` is how many CPUs the process was assigned, None for all that it may use.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ModelStore:
         self._known: dict[str, tuple[_Stamp, ModelInfo]] = {}
 
     def list(self) -> list[ModelInfo]:
-        """Return what is there, by name; a file that is no model of ours is left out."""
+        """Return all models by name; files that cannot be used are left out."""
         names = sorted(path.stem for path in self._root.glob("*.onnx") if _NAME.fullmatch(path.stem))
         return [info for name in names if (info := self._info(name)) is not None]
 
@@ -108,9 +108,9 @@ class ModelStore:
     def infer(self, run: dict[str, Any]) -> dict[str, Any]:
         """Run a model once and return JSON: outputs by name as nested lists, their shapes, and how it ran.
 
-        `run` has `model`, `inputs` (see `tensors.decode`) and optionally `outputs`, the names wanted. In the
-        result, `precision` is how the weights are stored, null where unknown; `duration_ms` is the session's
-        own time. Raises InferenceRefused; its message is for the caller.
+        `run` has `model`, `inputs` (see `tensors.decode`) and optionally `outputs`, the names of the
+        requested outputs. In the result, `precision` is how the weights are stored, null where unknown;
+        `duration_ms` is the time in the session. Raises InferenceRefused with a message for the caller.
         """
         from helix_ray.inference.tensors import decode, encode
 
@@ -124,7 +124,7 @@ class ModelStore:
         started = time.perf_counter()
         try:
             arrays = model.session.run(wanted, feed)
-        except Exception as error:  # ONNX Runtime's exceptions are no common tree
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise InferenceRefused(f"model {model.info.name!r} rejected the inputs: {error}") from error
         duration_ms = (time.perf_counter() - started) * 1000
         named = dict(zip(wanted, arrays, strict=True))
@@ -176,8 +176,8 @@ class ModelStore:
 
 
 def _session(name: str, data: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """Return a session; threads do not spin, since other work shares the node (costs 1 % of speed, saves a
-    quarter of the CPU time: microsoft/onnxruntime, session option session.intra_op.allow_spinning)."""
+    """Return a session; its threads do not spin, since other work shares the node
+    (session.intra_op.allow_spinning: that costs 1 % of speed and saves a quarter of the CPU time)."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -189,7 +189,7 @@ def _session(name: str, data: bytes, threads: int) -> onnxruntime.InferenceSessi
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(data, options, providers=list(PROVIDERS))
-    except Exception as error:  # ONNX Runtime's exceptions are no common tree
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
         raise BadModelFile(f"model {name!r} cannot be loaded: {error}") from error
 
 

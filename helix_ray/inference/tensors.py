@@ -1,5 +1,5 @@
-"""Request values to the arrays that a model takes, and back; every refusal names what
-came and what is wanted."""
+"""Converts request values to the arrays of a model, and back; every refusal names what
+came and what is expected."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _DTYPES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """An input or output: numpy's name of the element type, and the shape, where a text
-    or None is any size."""
+    """An input or output: numpy's name of the element type, and the shape, where a
+    string or None means any size."""
 
     name: str
     dtype: str
@@ -49,7 +49,7 @@ class TensorSpec:
 
 
 def dtype_of(onnx_type: str) -> str:
-    """Return numpy's name of an ONNX Runtime type; one that numpy lacks keeps its name."""
+    """Return numpy's name of an ONNX Runtime type; a type that numpy lacks keeps its name."""
     return _DTYPES.get(onnx_type, onnx_type)
 
 
@@ -57,8 +57,8 @@ def decode(inputs: Any, specs: Sequence[TensorSpec]) -> dict[str, Array]:
     """Return an array for each input of the model; raises BadInput.
 
     `inputs` is {name: value}, or a bare value for a model with one input. A value is nested lists or
-    {"npy_base64": text} with a .npy file. Lists take the model's element type where that loses nothing; a
-    .npy must have it already. Dimensions that share a symbolic name must agree.
+    {"npy_base64": text} with a .npy file. Lists are converted to the model's element type where that is
+    exact; a .npy must have it already. Dimensions that share a symbolic name must agree.
     """
     named = _by_name(inputs, specs)
     sizes: dict[str, int] = {}
@@ -126,8 +126,7 @@ def _strings(array: Array, spec: TensorSpec) -> Array:
 
 
 def _fits(array: Array, wanted: np.dtype[Any]) -> bool:
-    """Tell whether JSON values may become the wanted type: integers widen to floats,
-    and keep within their range."""
+    """Say whether JSON values can be converted to a type: integers in its range, or integers to floats."""
     if array.size == 0:
         return True
     given = array.dtype.kind
@@ -140,7 +139,7 @@ def _fits(array: Array, wanted: np.dtype[Any]) -> bool:
 
 
 def _kind(array: Array) -> str:
-    """Return what JSON values came, in words."""
+    """Describe the type of JSON values for a message."""
     words = {"f": "fractions", "b": "true/false", "U": "text"}
     if array.dtype.kind in "iu":
         return f"integers {int(array.min())} to {int(array.max())}"
@@ -161,8 +160,8 @@ def _from_npy(text: Any, spec: TensorSpec) -> Array:
 
 
 def _read_npy(data: bytes, spec: TensorSpec) -> Array:
-    """Return the array of a .npy file; its claimed size is compared with what is
-    there before memory is taken."""
+    """Return the array of a .npy file; its declared size is compared with the data
+    before memory is allocated."""
     if not data.startswith(NPY_MAGIC):
         raise BadInput(f"input {spec.name!r}: not a .npy file")
     file = io.BytesIO(data)

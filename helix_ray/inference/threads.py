@@ -1,4 +1,4 @@
-"""How many threads a model may use: what this process is allowed, not what the host has.
+"""How many threads a model may use: by the limits of this process, not by the host's cores.
 
 ONNX Runtime sizes its pool by the host's cores and ignores affinity
 and cgroups (microsoft/onnxruntime#29510, #8313).
@@ -14,7 +14,8 @@ CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 def usable_threads(cpus_given: float | None = None, cgroup_root: Path = CGROUP_ROOT) -> int:
-    """Return the thread count: the least of affinity, cgroup quota and the CPUs given to us, at least 1."""
+    """Return the thread count: the minimum of affinity, cgroup quota and the CPUs assigned
+    to the task, at least 1."""
     limits: list[float] = [len(os.sched_getaffinity(0))]
     quota = cgroup_cpus(Path("/proc/self/cgroup").read_text(), cgroup_root)
     limits += [limit for limit in (quota, cpus_given) if limit is not None]
@@ -24,7 +25,7 @@ def usable_threads(cpus_given: float | None = None, cgroup_root: Path = CGROUP_R
 def cgroup_cpus(membership: str, root: Path) -> float | None:
     """Return the CPUs that the cgroup and its parents allow, None for no limit.
 
-    `membership` is the text of /proc/self/cgroup. cpu.max holds "quota period" in microseconds, or "max
+    `membership` is the text of /proc/self/cgroup. cpu.max contains "quota period" in microseconds, or "max
     period" (kernel documentation, cgroup v2, CPU interface files).
     """
     path = next((line[3:] for line in membership.splitlines() if line.startswith("0::")), "/")

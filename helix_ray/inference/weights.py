@@ -1,4 +1,4 @@
-"""What a model file says of its weights, read from the protobuf without loading the model.
+"""Reads what a model file says about its weights from the protobuf, without loading the model.
 
 Field numbers are those of onnx.proto: ModelProto.graph = 7; GraphProto.initializer = 5; TensorProto.dims = 1,
 data_type = 2, name = 8, data_location = 14 (1 is EXTERNAL).
@@ -27,15 +27,15 @@ _NOTHING = memoryview(b"")
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """`precision` is how most of the weights (by size) are stored, None for a model without; `external` are
-    the names of tensors that live in other files."""
+    """`precision` is how most of the weights (by size) are stored, None for a model without weights;
+    `external` are the names of tensors in other files."""
 
     precision: str | None
     external: tuple[str, ...]
 
 
 def scan(model: bytes) -> Weights:
-    """Return what the model's initialisers are; raises BadModelFile."""
+    """Return a summary of the model's initialisers; raises BadModelFile."""
     bits: Counter[str] = Counter()
     external: list[str] = []
     for graph in _messages(memoryview(model), 7):

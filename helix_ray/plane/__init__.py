@@ -1,4 +1,4 @@
-"""The control plane as its callers hold it: one way to the master, whichever door the caller came through.
+"""The control plane for its callers: one way to the master for all interfaces.
 
     HTTP replica, node worker, historian (actors/gateway.py)      Python API (helix_ray/cluster)
                              |                                             |
@@ -10,7 +10,6 @@
                                                 Links                               links.py
                                     (call the master, call an actor)
 
-Two modules know how to reach an actor: `ray_links.py` (Ray, and the master's socket on its own
-host), and whatever a test puts in its place. Everything above them is the same for all callers, so
-answers and errors are too.
+Only `ray_links.py` knows how to reach an actor (through Ray, or the master's socket on its own host); tests
+replace it. Everything above is the same for all callers, so answers and errors are the same too.
 """

@@ -1,4 +1,4 @@
-"""Orders and questions that come while a call is under way travel together in the next one."""
+"""Sends orders and questions in batches: those that come while a call is under way share the next one."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ log = logging.getLogger(__name__)
 Asked = TypeVar("Asked")
 Got = TypeVar("Got")
 
-# Calls of a line on their way to the master at once; more than that waits and travels together.
+# How many calls of a queue are under way at a time; what comes meanwhile waits and shares the next one.
 CALLS_UNDER_WAY_MAX = 2
 # In weight (helix_ray/core/weight.py).
 CALL_TASKS_MAX = 500
 INTERNAL = Rejected(ErrorCode.INTERNAL_ERROR, "Internal error")
 
-# Something asked, and who waits for what comes of it.
+# A request, and the future of its answer.
 Waiting = tuple[Asked, "asyncio.Future[Got]"]
 
 
 class MasterCalls(Protocol):
-    """What batches need of the way to the master; `helix_ray.plane.calls.Calls` is it."""
+    """The calls to the master that batches use; `helix_ray.plane.calls.Calls` implements them."""
 
     def begin(self, method: str, *arguments: Any, take: Callable[[Any], None]) -> bool:
-        """Send a call without waiting; False: that takes patience, and nothing was sent."""
+        """Send a call without waiting; False where that is not possible and nothing was sent."""
         ...
 
     async def master(self, method: str, *arguments: Any) -> Any:
@@ -44,9 +44,9 @@ class MasterCalls(Protocol):
 
 
 class _Batches(Generic[Asked, Got]):
-    """Lines before the master; lives on one event loop.
+    """A queue of requests to the master; for use on one event loop.
 
-    `method` is the master's, which takes a batch.
+    `method` is the master's method for a batch.
     """
 
     method: str
@@ -57,15 +57,15 @@ class _Batches(Generic[Asked, Got]):
         self._running: set[asyncio.Task[None]] = set()
 
     def _take(self) -> list[Waiting[Asked, Got]]:
-        """Take what goes into one call; nothing when nobody waits."""
+        """Take the requests of one call from the queue; none when it is empty."""
         raise NotImplementedError
 
-    def _parted(self, told: Any, count: int) -> list[Got]:
-        """Return the answers to a batch, one each, of what the master told; a Rejected is everybody's."""
+    def _parted(self, response: Any, count: int) -> list[Got]:
+        """Split the master's response into the answers to a batch; a Rejected is the answer to each."""
         raise NotImplementedError
 
     def _failed(self) -> Got:
-        """Return what somebody gets whose message cannot be sent at all."""
+        """Return the answer to a request that cannot be sent at all."""
         raise NotImplementedError
 
     def _send(self) -> None:
@@ -75,12 +75,12 @@ class _Batches(Generic[Asked, Got]):
             if not self._calls.begin(self.method, asked, take=partial(self._arrived, batch)):
                 self._spawn(self._travel(batch))
 
-    def _arrived(self, batch: list[Waiting[Asked, Got]], told: Any) -> None:
-        if told is AGAIN:
+    def _arrived(self, batch: list[Waiting[Asked, Got]], response: Any) -> None:
+        if response is AGAIN:
             self._spawn(self._travel(batch))
         else:
             self._under_way -= 1
-            self._give_out(batch, self._parted(told, len(batch)))
+            self._give_out(batch, self._parted(response, len(batch)))
 
     async def _travel(self, batch: list[Waiting[Asked, Got]]) -> None:
         try:
@@ -99,7 +99,7 @@ class _Batches(Generic[Asked, Got]):
         try:
             return self._parted(await self._calls.master(self.method, batch), len(batch))
         except Exception:
-            # What cannot be made a message fails by itself, and not those that travel with it.
+            # A request that cannot be encoded must fail alone, without the others of its batch.
             if len(batch) > 1:
                 return [answer for asked in batch for answer in await self._carried([asked])]
             log.exception("could not send a message to the master")
@@ -112,7 +112,7 @@ class _Batches(Generic[Asked, Got]):
 
 
 class _OrderLine(_Batches[Order, "Receipt | Rejected"]):
-    """Orders that travel in calls of their own."""
+    """A queue of orders, which are sent in separate calls."""
 
     method = "execute_batch"
 
@@ -128,7 +128,7 @@ class _OrderLine(_Batches[Order, "Receipt | Rejected"]):
         return await future
 
     def _take(self) -> list[Waiting[Order, Receipt | Rejected]]:
-        """Take the orders of one call: the first one, and more while there is room."""
+        """Take the orders of one call: the first one, and more up to the maximum weight."""
         count, room = 0, CALL_TASKS_MAX
         while count < len(self._line) and room > 0:
             room -= self._line[count][1]
@@ -137,16 +137,16 @@ class _OrderLine(_Batches[Order, "Receipt | Rejected"]):
         del self._line[:count]
         return taken
 
-    def _parted(self, told: list[Receipt | Rejected] | Rejected, count: int) -> list[Receipt | Rejected]:
-        return [told] * count if isinstance(told, Rejected) else told
+    def _parted(self, response: list[Receipt | Rejected] | Rejected, count: int) -> list[Receipt | Rejected]:
+        return [response] * count if isinstance(response, Rejected) else response
 
     def _failed(self) -> Receipt | Rejected:
         return INTERNAL
 
 
 class OrderBatches:
-    """Orders that touch few tasks do not wait behind those that may touch many, nor for their answers:
-    each kind has its line."""
+    """Two queues, so that orders about few tasks do not wait behind orders that may affect
+    many, or for their answers."""
 
     def __init__(self, calls: MasterCalls) -> None:
         self._light, self._heavy = _OrderLine(calls), _OrderLine(calls)
@@ -159,7 +159,7 @@ class OrderBatches:
 
 
 class QuestionBatches(_Batches[tuple[Question, Principal], tuple[int, Answer]]):
-    """Questions whose answers are short and do not wait for news."""
+    """A queue of questions whose answers are short and do not wait for changes."""
 
     method = "query_batch"
 
@@ -168,7 +168,7 @@ class QuestionBatches(_Batches[tuple[Question, Principal], tuple[int, Answer]]):
         self._asked: list[Waiting[tuple[Question, Principal], tuple[int, Answer]]] = []
 
     async def ask(self, question: Question, by: Principal) -> tuple[int, Answer]:
-        """Return the answer, and the seq that it is at least as of."""
+        """Return the answer, and a seq that it reflects."""
         future: asyncio.Future[tuple[int, Answer]] = asyncio.get_running_loop().create_future()
         self._asked.append(((question, by), future))
         self._send()
@@ -178,10 +178,10 @@ class QuestionBatches(_Batches[tuple[Question, Principal], tuple[int, Answer]]):
         taken, self._asked = self._asked, []
         return taken
 
-    def _parted(self, told: tuple[int, list[Answer]] | Rejected, count: int) -> list[tuple[int, Answer]]:
-        if isinstance(told, Rejected):
-            return [(0, told)] * count
-        seq, answers = told
+    def _parted(self, response: tuple[int, list[Answer]] | Rejected, count: int) -> list[tuple[int, Answer]]:
+        if isinstance(response, Rejected):
+            return [(0, response)] * count
+        seq, answers = response
         return [(seq, answer) for answer in answers]
 
     def _failed(self) -> tuple[int, Answer]:

@@ -1,8 +1,8 @@
-"""Calls that outlive a restart of the other end: the one loop that asks again, and the link to the master.
+"""Calls that survive a restart of the other end: the only retry loop, and the link to the master.
 
-An actor that dies is back within seconds. So a call that found nobody, or lost its link, is sent again until
-patience has run out; ids and keys are made once by the caller, so what was carried out before is recognised
-(keys.py). Links say what happened (links.py); this file says for how long it is endured.
+An actor that dies is restarted within seconds. So a call that could not connect, or lost its link, is sent
+again until its patience has run out; the caller makes ids and keys once, so a repeated order is recognised
+(keys.py). Links report what happened to a call (links.py); this file decides for how long to retry.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from helix_ray.plane import names
 from helix_ray.plane.links import CallFailed, LinkLost, Links, MasterLink
 from helix_ray.plane.local_link import LocalLink
 from helix_ray.plane.read_cache import ReadCache
-from helix_ray.plane.told import RecallReply, Reply, SourceUnavailable, Who
+from helix_ray.plane.responses import RecallReply, Reply, SourceUnavailable, Who
 from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
@@ -31,26 +31,26 @@ UNAVAILABLE = Rejected(
     ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not respond", {"retry_after_s": 5}
 )
 NOT_READY_AGAIN_S = 2
-# In place of an answer: it has to be asked for with patience.
+# In place of a response: the call must be repeated by `master`, which retries.
 AGAIN = object()
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerTimeouts:
-    """How long answers are waited for, beside the time that a question waits by its own will.
+    """How long to wait for responses, in addition to the time that a question itself may wait.
 
-    The master is waited for longest: whoever asks it sees its restart as latency, and only then a refusal.
+    The patience for the master is the longest, so that callers see its restart only as latency.
     """
 
     master_s: float = 60.0
-    # The last call that is sent to the master is given at least this long.
+    # The last call to the master may take at least this long.
     master_answer_s_min: float = 5.0
-    # One that is started again takes about as long.
+    # About the time that a restart of an actor takes.
     actor_s: float = 4.0
 
 
 class Away(Exception):
-    """Nobody answered in time; says what was met last."""
+    """Nothing responded in time; its message is the last error."""
 
 
 async def until_answered(
@@ -61,11 +61,12 @@ async def until_answered(
     wait_s: float = 0.0,
     lost: Callable[[], None] = lambda: None,
 ) -> T | NotReady:
-    """Ask until there is an answer; raises Away when there was none for `patience_s`, or CallFailed.
+    """Repeat a call until there is a response; raises Away when there was none for
+    `patience_s`, or CallFailed.
 
-    NotReady comes back when it says why the other end cannot live, or when patience has run out. Each
-    try may take what is left, `answer_s_min` at least, and `wait_s` beside. `lost` is called when a
-    try found nobody, or hung.
+    NotReady is returned when it contains a fatal reason, or when the patience has run out. Each try may
+    take the time that is left, at least `answer_s_min`, plus `wait_s`. `lost` is called when a try
+    could not connect, or hung.
     """
     clock = asyncio.get_running_loop().time
     end = clock() + patience_s
@@ -84,7 +85,7 @@ async def until_answered(
 
 
 class Calls:
-    """How the plane reaches the master and the other actors; lives on one event loop."""
+    """The plane's calls of the master and the other actors; for use on one event loop."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class Calls:
         patience: AnswerTimeouts | None = None,
         linked: Callable[[], None] = lambda: None,
     ) -> None:
-        """`cache` is told where each master's board is, and that a master is gone; `linked`
+        """`cache` is attached to each master's board, and detached when the master is gone; `linked`
         is called with every link."""
         self._links = links
         self._cache = cache
@@ -105,9 +106,10 @@ class Calls:
     async def master(
         self, method: str, *arguments: Any, wait_s: float = 0.0, patience_s: float | None = None
     ) -> Any:
-        """Return the master's answer, or a Rejected (SERVICE_UNAVAILABLE) when it stays away or cannot live.
+        """Return the master's response, or a Rejected (SERVICE_UNAVAILABLE) when it
+        stays away or cannot start.
 
-        One that hangs is waited for as long as one that is away.
+        The patience is the same for a master that hangs.
         """
         tried: MasterLink | None = None
 
@@ -136,11 +138,11 @@ class Calls:
         return _not_ready(answer) if isinstance(answer, NotReady) else answer
 
     def begin(self, method: str, *arguments: Any, take: Callable[[Any], None]) -> bool:
-        """Send a call to a master that is reached already, over its socket; False: nothing was sent.
+        """Send a call to a connected master over its socket; False where nothing was sent.
 
-        `take` gets what `master` would return, or AGAIN where that takes patience: the link is lost,
-        or the master does not live. A call of every request goes this way, so it costs no task and
-        no turn of the loop.
+        `take` gets what `master` would return, or AGAIN where the call must be retried: the link is
+        lost, or the master is not ready. Every request makes such a call, so it costs no asyncio task
+        and no iteration of the loop.
         """
         link = self._link
         if not isinstance(link, LocalLink):
@@ -166,7 +168,7 @@ class Calls:
         try:
             number = link.begin(method, arguments, taken)
         except Exception:
-            # Also what cannot be pickled: whoever asks with patience meets it again, and says so.
+            # Pickling errors too: `master` raises them again, and reports them.
             return False
         timer = asyncio.get_running_loop().call_later(self._patience.master_s, hung)
         return True
@@ -176,12 +178,12 @@ class Calls:
         return await self._actor("history", names.HISTORIAN, method, arguments)
 
     async def recall(self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool) -> RecallReply:
-        """Have the historian recall tasks (helix_ray/plane/history.py)."""
+        """Ask the historian for tasks that have left memory (helix_ray/plane/history.py)."""
         reply: Any = await self.history("recall", task_ids, causes, to_run)
         return reply if isinstance(reply, Recalled) else reply or Recalled(0, dict.fromkeys(task_ids))
 
     async def node(self, node_id: str, method: str, *arguments: Any, wait_s: float = 0.0) -> Reply:
-        """Call a node's worker, which may take `wait_s` seconds of its own."""
+        """Call a node's worker, which may itself wait `wait_s` seconds."""
         return await self._actor("node", names.node_worker(node_id), method, arguments, wait_s)
 
     async def _actor(
@@ -200,7 +202,7 @@ class Calls:
         return SourceUnavailable(who, reply.reason or STARTING) if isinstance(reply, NotReady) else reply
 
     def close(self) -> None:
-        """Let go of the master; what is under way is not waited for. Safe to call twice."""
+        """Close the link to the master without waiting for calls under way; safe to call twice."""
         self._let_go(self._link)
 
     async def _link_up(self) -> MasterLink:
@@ -213,7 +215,7 @@ class Calls:
             return self._link
 
     def _let_go(self, link: MasterLink | None) -> None:
-        """Forget a master that does not respond, and all that is only known to be current through it."""
+        """Close the link to a master that does not respond, and detach the cache, which depends on it."""
         if self._link is link:
             self._link = None
             if self._cache is not None:
@@ -223,7 +225,7 @@ class Calls:
 
 
 def _not_ready(said: NotReady) -> Rejected:
-    """Return the refusal of a master that does not live yet."""
+    """Return the refusal for a master that is not ready."""
     reason = said.reason or STARTING
     details = {"retry_after_s": NOT_READY_AGAIN_S, "reason": reason}
     return Rejected(ErrorCode.SERVICE_UNAVAILABLE, f"The control plane is not ready: {reason}", details)

@@ -1,4 +1,4 @@
-"""The plane: ports.ControlPlane for everybody who is not the master, over whatever links there are."""
+"""The plane: ports.ControlPlane for all processes but the master's, over the given links."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from helix_ray.ports import Batch
 
 
 class Plane:
-    """One caller's control plane; it lives on the event loop that uses it first."""
+    """One caller's control plane; bound to the event loop that uses it first."""
 
     def __init__(
         self,
@@ -37,8 +37,8 @@ class Plane:
         patience: AnswerTimeouts | None = None,
         linked: Callable[[], None] = lambda: None,
     ) -> None:
-        """`cached` keeps tasks that were read, and answers from them while they are known to be current;
-        `linked` is called before every attempt to reach the master anew."""
+        """`cached`: answer reads of tasks from a cache while the entries are known to be current; `linked` is
+        called before every attempt to connect to the master."""
         self._cache = ReadCache() if cached else None
         self.calls = Calls(links, self._cache, patience, linked)
         self._orders = OrderBatches(self.calls)
@@ -59,7 +59,8 @@ class Plane:
         return await self._retired.carried_out(order, self._orders.execute)
 
     async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
-        """Answer a question from the master, the history or the node that knows: as of now, or of later."""
+        """Answer a question from the master, the history or a node; the answer is
+        as of the call, or later."""
         if isinstance(question, ReadLog):
             return await self._on_nodes.read_log(question, by, wait_s)
         if self._cache is not None and isinstance(question, GetTask):
@@ -86,7 +87,7 @@ class Plane:
         return reply
 
     async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
-        """Return what somebody sees of the facts after a cursor; raises Refused when they are gone
+        """Return the facts after a cursor that `by` may see; raises Refused when `by` does not exist any more
         (UNAUTHORIZED), or when the master stays away (SERVICE_UNAVAILABLE)."""
         batch: Batch | Rejected = await self.calls.master("events", after, limit, by, wait_s, wait_s=wait_s)
         if isinstance(batch, Rejected):
@@ -94,7 +95,7 @@ class Plane:
         return batch
 
     async def aclose(self) -> None:
-        """Let go of the master; what is under way is not waited for. Safe to call twice."""
+        """Close the link to the master without waiting for calls under way; safe to call twice."""
         self.calls.close()
-        # The loop closes the socket in its next turn.
+        # The loop closes the socket in its next iteration.
         await asyncio.sleep(0)

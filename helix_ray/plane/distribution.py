@@ -1,7 +1,7 @@
-"""Start a task now, or say why it has no room: a plan, then an order that carries it out.
+"""Starts a task now, or explains why it does not fit: a plan, then an order that carries it out.
 
-Between the two the cluster may change. The order says what it was planned with, so one that no longer fits is
-refused as `stale`, and the plan is made anew (ADR 17).
+The cluster may change between the two. The order contains what the plan was based on, so an outdated plan is
+refused as `stale` and made again (ADR 17).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from helix_ray.wire import placement as shapes
 
 PLANS_MAX = 5
 
-# Puts the order into its envelope: who asks, and with which key.
+# Puts the order into its envelope with the caller and the key.
 Envelope = Callable[[DistributeTask], Order]
-# What is answered, and the receipt where something was carried out.
+# The answer, and the receipt where something was carried out.
 Distributed = tuple[dict[str, Any], Receipt | None]
 
 
@@ -30,7 +30,7 @@ async def distribute(
     """Start a pending task, its shards on several nodes, and return the
     answer as wire.placement.DistributeOut has it.
 
-    A task that has no room, or runs already, is answered and not refused. With `dry_run` nothing is started.
+    A task that does not fit, or runs already, is answered, not refused. With `dry_run` nothing is started.
     """
     before = await _carried_out_before(plane, wish, envelope)
     if before is not None:
@@ -56,10 +56,9 @@ async def distribute(
 async def _carried_out_before(
     plane: ControlPlane, wish: PlanTask, envelope: Envelope
 ) -> Receipt | Rejected | None:
-    """Return the receipt that a caller's key is kept with, whatever has become of the task
-    and of its room since.
+    """Return the receipt of a caller's key, even if the task or the cluster has changed since.
 
-    None for a key that is not known, or without one; a Rejected when the key was another request's.
+    None without a key or for an unknown one; a Rejected when the key belongs to another request.
     """
     # Without pairs it starts nothing, and is refused unless the key is known.
     probe = envelope(DistributeTask(wish.task_id, ()))
@@ -73,4 +72,4 @@ async def _carried_out_before(
 
 def _order(wish: PlanTask, plan: dict[str, Any]) -> DistributeTask:
     pairs = tuple((task_id, node_id) for task_id, node_id in plan["pairs"])
-    return DistributeTask(wish.task_id, pairs, wish.strategy, wish.capabilities, shapes.told_out(plan))
+    return DistributeTask(wish.task_id, pairs, wish.strategy, wish.capabilities, shapes.plan_fields(plan))

@@ -1,7 +1,7 @@
-"""Tasks that have left the master's memory: the history knows them, and no caller can tell the difference.
+"""Tasks that have left the master's memory: they are read from the history, and no caller sees a difference.
 
-What memory does not know (NOT_FOUND, `retired`, `unknown`) is asked of the history before anybody concludes
-from it. An order about such a task is given again with the history's record of it, and decided by the same
+When the master does not have a task (NOT_FOUND, `retired`, `unknown`), the history is asked before the caller
+gets an answer. An order about such a task is sent again with the history's record, and decided by the same
 code as any other (helix_ray/core/decide).
 """
 
@@ -35,13 +35,13 @@ from helix_ray.core.questions import (
     WaitTasks,
 )
 from helix_ray.plane.calls import Calls
-from helix_ray.plane.told import UNKNOWN, SourceUnavailable, as_answer, told
+from helix_ray.plane.responses import UNKNOWN, SourceUnavailable, as_answer, response_of
 
 Execute = Callable[[Order], Awaitable[Receipt | Rejected]]
 
 ABOUT_ONE_TASK = (GetTask, GetResult, ExplainTask, PlanTask)
 CHANGES_ONE_TASK = (UpdateTask, CancelTask, RetryTask, DeleteTask, DistributeTask)
-# Rounds of one order: what is recalled may show what else is needed, or may have changed meanwhile.
+# Rounds for one order: recalled tasks may need further ones, or may have changed meanwhile.
 RECALLS_MAX = 8
 CHANGING = Rejected(
     ErrorCode.SERVICE_UNAVAILABLE, "The task is being changed by others: try again", {"retry_after_s": 1}
@@ -49,7 +49,7 @@ CHANGING = Rejected(
 
 
 class Retired:
-    """Completes what the master says with what the history knows."""
+    """Completes the master's answers with the history."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -62,18 +62,18 @@ class Retired:
             found = await self._found(question, by, reply)
             return found if found is not reply else await self._asked_again(question, by)
         if isinstance(question, ListTasks) and question.seqs is None and reply["retired"]:
-            return as_answer(told(await self._calls.history("list", question, by, reply)))
+            return as_answer(response_of(await self._calls.history("list", question, by, reply)))
         if isinstance(question, WaitTasks) and reply["unknown"]:
-            older = told(await self._calls.history("wait", by, reply))
+            older = response_of(await self._calls.history("wait", by, reply))
             if isinstance(older, SourceUnavailable):
-                # What is known stays known; the rest is neither done nor unknown.
+                # Known outcomes are returned; the other tasks are neither finished nor unknown.
                 return {**reply, "unknown": [], "unavailable": reply["unknown"], "why": older.rejected()}
             return await self._with_restored(by, as_answer(older))
         return reply
 
     async def _asked_again(self, question: Question, by: Principal) -> Answer:
-        """Ask the master about what neither it nor the history knew: a task that was restored between their
-        answers was in neither, and is in memory."""
+        """Ask the master again about tasks that neither knew: a task restored to memory between
+        both answers was in neither."""
         answer: Answer = await self._calls.master("query", question, by, 0.0)
         return answer
 
@@ -99,13 +99,13 @@ class Retired:
         return refused_by_status(question, task)
 
     async def _task(self, question: GetTask | GetResult, by: Principal, refusal: Rejected) -> Answer:
-        """Return what the history has of a task; `refusal` where it knows of none."""
-        found = told(await self._calls.history("find", question, by))
+        """Return the history's answer about a task; `refusal` where it has none."""
+        found = response_of(await self._calls.history("find", question, by))
         return refusal if found is UNKNOWN else as_answer(found)
 
     async def carried_out(self, order: Order, execute: Execute) -> Receipt | Rejected:
-        """Carry an order out; where it needs tasks that have left memory, with what
-        the history knows of them."""
+        """Carry out an order; where it needs tasks that have left memory, with the
+        history's records of them."""
         answer = await execute(order)
         for _ in range(RECALLS_MAX):
             needed = _needed(order, answer)
@@ -121,7 +121,7 @@ class Retired:
 
 
 def _needed(order: Order, answer: Receipt | Rejected) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Return the tasks that an order was refused for the lack of, and those whose dependants it lacks."""
+    """Return the missing tasks for which an order was refused, and those whose dependants are missing."""
     if isinstance(answer, NotInMemory):
         return answer.task_ids, answer.causes
     body = order.body
@@ -138,14 +138,14 @@ def _needed(order: Order, answer: Receipt | Rejected) -> tuple[tuple[str, ...], 
 
 
 def dependencies(body: SubmitTasks) -> tuple[str, ...]:
-    """Return the tasks of before that the tasks of a submit wait for."""
+    """Return the existing tasks on which the tasks of a submit depend."""
     return tuple({n for spec in body.specs for n in spec.get("depends_on") or () if not n.startswith("#")})
 
 
 def settled_by(order: Order, body: SubmitTasks, reply: Answer) -> Order | Rejected:
-    """Say how the dependencies of a submit have ended, by what WaitTasks says of them."""
+    """Return how the dependencies of a submit have ended, from the answer to WaitTasks."""
     if isinstance(reply, Rejected):
-        # Who may not ask may not submit either: the order says so.
+        # A caller who may not ask may not submit either: the order will be refused.
         return reply if reply.code is ErrorCode.SERVICE_UNAVAILABLE else order
     if reply.get("unavailable"):
         why: Rejected = reply["why"]

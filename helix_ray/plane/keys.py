@@ -1,8 +1,8 @@
-"""Orders may be sent twice: the master's answer can be lost after it has carried an order out.
+"""Makes orders safe to send twice: the master's response may be lost after an order was carried out.
 
-A kind of order says whether it needs a key for that (core/orders/kind.py). One that does gets a key of
-ours, which the state keeps with the receipt: the second time it has the first answer. The others are
-recognised by what they say themselves.
+Each kind of order declares whether it needs a key for that (core/orders/kind.py). If it does, it gets a
+generated key, which the state stores with the receipt: a repeated order gets the first answer. The others are
+recognised by their content.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from helix_ray.core.orders import Order
 
 
 def keyed(order: Order) -> Order:
-    """Return an order that may be sent twice."""
+    """Return the order with a key, so that it may be sent twice."""
     if order.key is None and order.body.needs_key:
         return replace(order, key=f"~{order.seed}", fingerprint=order.seed)
     return order

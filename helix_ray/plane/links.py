@@ -1,9 +1,9 @@
-"""What the plane needs of the world: a link to the master, and calls of other actors by name.
+"""The plane's connections: a link to the master, and calls of other actors by name.
 
-A link does not retry and has no patience of its own: it says in one of two ways what became of a call.
+A link does not retry; a failed call ends in one of two ways.
 
-    LinkLost      the other end is not there, or went away; what was asked may or may not have been done
-    CallFailed    the other end raised: a bug, and asking again would meet it again
+    LinkLost      there is no connection, or it broke; the call may or may not have been carried out
+    CallFailed    the other end raised an exception: a bug, so a retry does not help
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any, Protocol
 
 
 class LinkLost(ConnectionError):
-    """The other end is gone; what was asked may or may not have been done."""
+    """The connection is gone; the call may or may not have been carried out."""
 
 
 class CallFailed(Exception):
-    """The other end failed on a call: a bug of ours, told in its log."""
+    """The other end raised an exception: a bug of ours, described in its log."""
 
 
 class MasterLink(Protocol):
-    """One connection to one life of the master."""
+    """A connection to one process of the master."""
 
     @property
     def board(self) -> str | None:
-        """Where the master's read board can be mapped from here (read_board.py); None where it cannot."""
+        """The path of the master's read board (read_board.py); None where it cannot be mapped here."""
         ...
 
     async def call(self, method: str, *arguments: Any) -> Any:
@@ -32,12 +32,12 @@ class MasterLink(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of it; safe to call twice."""
+        """Close the connection; safe to call twice."""
         ...
 
 
 class Links(Protocol):
-    """How this process reaches the actors."""
+    """Connects this process to the actors."""
 
     async def master(self) -> MasterLink:
         """Connect to the master. Raises LinkLost where there is none."""

@@ -1,8 +1,8 @@
-"""Calls to the master from processes of its own host, over a Unix socket: a tenth of what a Ray call costs.
+"""Calls to the master from processes of its own host, over a Unix socket: ten times cheaper than a Ray call.
 
-The socket lies in a folder that only this user may enter, and each end asks the kernel whose process the
-other is, so pickles come from our own processes only. Frames are a little-endian u32 length and a pickle.
-The master's end is actors/local_server.py.
+The socket is in a folder that only this user can enter, and each end asks the kernel for the user of the
+other, so pickles come from our own processes only. A frame is a little-endian u32 length and a pickle. The
+master's end is actors/local_server.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PEER = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED in unix(7)
 
 
 class Frames(asyncio.Protocol):
-    """Cuts the stream into pickled messages, both ways."""
+    """Sends and receives pickled messages over the stream."""
 
     def __init__(self, take: Callable[[Frames, Any], None], lost: Callable[[Frames], None]) -> None:
         self._take = take
@@ -33,7 +33,7 @@ class Frames(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none by type.
+        # uvloop's transports do not inherit from asyncio.Transport.
         connected = cast(asyncio.Transport, transport)
         if _peer_uid(connected) != os.geteuid():
             connected.abort()
@@ -73,19 +73,19 @@ class Frames(asyncio.Protocol):
 
 
 def _peer_uid(transport: asyncio.Transport) -> int:
-    # What a transport gives out is no real socket: it has a descriptor and little else.
+    # A transport's socket object has little more than a file descriptor.
     with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as peer:
         _, uid, _ = PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
     return int(uid)
 
 
-# Takes what became of a call: True and the answer, or False and the error.
+# Takes the outcome of a call: True and the response, or False and the error.
 Take = Callable[[bool, Any], None]
 
 
 class LocalLink:
-    """A caller's end; `board` is where the master says what has changed (helix_ray/plane/read_board.py),
-    None where it does not."""
+    """A caller's end; `board` is the path of the master's read board
+    (helix_ray/plane/read_board.py), or None."""
 
     def __init__(self) -> None:
         self.board: str | None = None
@@ -103,7 +103,7 @@ class LocalLink:
         return link
 
     async def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the master. Raises LinkLost, or CallFailed when the master did."""
+        """Call a method of the master. Raises LinkLost, or CallFailed when the method raised."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         number = self.begin(method, arguments, partial(_settle, future))
         try:
@@ -112,9 +112,9 @@ class LocalLink:
             self.forget(number)
 
     def begin(self, method: str, arguments: tuple[Any, ...], take: Take) -> int:
-        """Send a call, and return its number at once. Raises LinkLost, or what pickle does.
+        """Send a call and return its number at once. Raises LinkLost, or pickle's errors.
 
-        `take` is called when it is known what became of it, with the error that `call` would raise.
+        `take` is called with the outcome; an error is the one that `call` would raise.
         """
         if self._connection is None:
             raise LinkLost("the connection is closed")
@@ -124,7 +124,7 @@ class LocalLink:
         return number
 
     def forget(self, number: int) -> None:
-        """Take no answer to a call any more."""
+        """Ignore the response to a call."""
         self._waiting.pop(number, None)
 
     def close(self) -> None:

@@ -1,11 +1,11 @@
-"""Names of the actors: data that other processes find them by, so never rename one."""
+"""Names of the actors. Other processes find the actors by them, so never rename one."""
 
 from __future__ import annotations
 
 NAMESPACE = "helix"
 MASTER = "helix-master"
 HISTORIAN = "helix-historian"
-# It keeps the name of what it has grown from.
+# The supervisor keeps the name of its predecessor, so that a cluster has only one of them.
 SUPERVISOR = "helix-reconciler"
 NODE_ID_CHARACTERS = 12
 

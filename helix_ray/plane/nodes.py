@@ -1,4 +1,4 @@
-"""What stayed on nodes: large results, and the output of attempts."""
+"""Reads large results and the output of attempts, which stay on nodes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.questions import GetResult, GetTask, GetWorker, Question, ReadLog
 from helix_ray.execution.log_reading import read_log
 from helix_ray.plane.calls import Calls
-from helix_ray.plane.told import UNKNOWN, SourceUnavailable, Told, as_answer, told
+from helix_ray.plane.responses import UNKNOWN, Response, SourceUnavailable, as_answer, response_of
 
-# Asks the control plane as a whole, so that what has left memory is found as well.
+# Asks the whole control plane, so that tasks that have left memory are found as well.
 Ask = Callable[[Question, Principal], Awaitable[Answer]]
 
 
-# Shards' results that are fetched side by side.
+# How many shards' results are fetched at a time.
 PARTS_AT_ONCE_MAX = 16
 
 
 class OnNodes:
-    """Fetches from the nodes what only they have."""
+    """Fetches results and output from nodes."""
 
     def __init__(self, ask: Ask, calls: Calls) -> None:
         self._ask = ask
         self._calls = calls
 
     async def with_kept(self, reply: dict[str, Any]) -> Answer:
-        """Put into a result what of it stayed on nodes."""
+        """Complete a result with the values stored on nodes."""
         result = reply.get("result")
         if not isinstance(result, dict):
             return reply
@@ -49,7 +49,7 @@ class OnNodes:
         return found if isinstance(found, Rejected) else {**reply, "result": {**result, **found}}
 
     async def _with_kept_parts(self, reply: dict[str, Any], shards: Sequence[Any]) -> Answer:
-        """Put the shards' results in; what is lost stays what says where it was."""
+        """Insert the shards' results; a lost one remains a reference to its node."""
         at_once = asyncio.Semaphore(PARTS_AT_ONCE_MAX)
 
         async def fetched(index: int, part: Any) -> Answer | Any:
@@ -66,8 +66,7 @@ class OnNodes:
         return away or {**reply, "result": {**reply["result"], "shards": parts}}
 
     async def read_log(self, question: ReadLog, by: Principal, wait_s: float) -> Answer:
-        """Return a piece of a task's log from its node, or from what a node of
-        the head's machine has left."""
+        """Return a piece of a task's log from its node, or from files on the head's machine."""
         task = await self._ask(GetTask(question.task_id), by)
         if isinstance(task, Rejected):
             return task
@@ -78,22 +77,22 @@ class OnNodes:
                 str(task["assigned_worker"]), "read_log", *pieces, wait_s, wait_s=wait_s
             )
             if found is UNKNOWN:
-                # A cluster that was started again has other nodes, but their machine has the same files.
-                found = told(await self._calls.history("read_log", *pieces))
+                # After a restart the cluster has other nodes, but the machine has the same files.
+                found = response_of(await self._calls.history("read_log", *pieces))
             return None if found is UNKNOWN else as_answer(found)
 
         return await read_log(question, task, read, wait_s)
 
-    async def _on_node(self, worker_id: str, method: str, *arguments: Any, wait_s: float = 0.0) -> Told:
-        """Ask the actor that a worker is now: its id outlives its node's actor,
-        and not everything outlives that."""
+    async def _on_node(self, worker_id: str, method: str, *arguments: Any, wait_s: float = 0.0) -> Response:
+        """Call the actor that is the worker's at the moment: the worker's id survives its actor,
+        but stored results may not."""
         worker = await self._ask(GetWorker(worker_id), SYSTEM)
         if isinstance(worker, Rejected):
             gone = worker.code is ErrorCode.NOT_FOUND
             return UNKNOWN if gone else SourceUnavailable("node", "its node is unknown")
         if worker["status"] == "lost":
             return UNKNOWN
-        return told(await self._calls.node(str(worker["node_id"]), method, *arguments, wait_s=wait_s))
+        return response_of(await self._calls.node(str(worker["node_id"]), method, *arguments, wait_s=wait_s))
 
 
 def _stayed(result: dict[str, Any]) -> bool:

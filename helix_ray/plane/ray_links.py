@@ -1,8 +1,8 @@
-"""Links over Ray: the one file of helix_ray that imports Ray, so it is itself imported only
-by those who have it.
+"""Links over Ray. The only module of helix_ray that imports Ray, so it is imported
+only where Ray is installed.
 
-The master is called over its Unix socket where that can be reached (ADR 13), else through
-Ray. Ray's errors end here.
+The master is called over its Unix socket where that can be reached (ADR 13), else through Ray. Ray's
+exceptions do not leave this module.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class RayLinks:
 
     def __init__(self, namespace: str = NAMESPACE) -> None:
         self._namespace = namespace
-        # A handle outlives restarts of its actor; one that is lost is found anew.
+        # A handle survives restarts of its actor; a lost one is looked up again.
         self._handles: dict[str, Any] = {}
 
     async def master(self) -> MasterLink:
-        """Connect to the master: to its socket where that can be reached,
-        else through Ray. Raises LinkLost."""
+        """Connect to the master over its socket where that can be reached, else
+        through Ray. Raises LinkLost."""
         info = await self.call(MASTER, "info")
         try:
             link = await LocalLink.connect(info["socket"])
@@ -45,7 +45,7 @@ class RayLinks:
         try:
             return await getattr(handle, method).remote(*arguments)
         except RayTaskError as error:
-            # Told in the actor's own log; what matters here is that it was no accident of the way.
+            # The actor's log has the details; here it matters only that the connection was not the cause.
             raise CallFailed(str(error)) from error
         except RayError as error:
             self._handles.pop(actor, None)
@@ -59,7 +59,7 @@ class RayLinks:
 
 
 class _ThroughRay:
-    """The master through Ray, for processes of other hosts, which cannot see its board either."""
+    """The master through Ray, for processes on other hosts, which cannot map its board either."""
 
     board = None
 
@@ -71,7 +71,7 @@ class _ThroughRay:
         return await self._links.call(MASTER, method, *arguments)
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: there is no connection to close."""
 
 
 def job_id() -> str:
@@ -81,10 +81,9 @@ def job_id() -> str:
 
 
 def join(address: str | None, namespace: str = NAMESPACE) -> RayLinks:
-    """Connect this process to a Ray cluster, where it is not yet, and return the links to
-    the Helix Ray in it.
+    """Connect this process to a Ray cluster, unless it is connected, and return the links to Helix Ray on it.
 
-    Raises ConnectionError where there is no Ray cluster, and LookupError where there is no Helix Ray in it.
+    Raises ConnectionError without a Ray cluster, and LookupError without Helix Ray on it.
     """
     if not ray.is_initialized():
         ray.init(address=address or "auto")

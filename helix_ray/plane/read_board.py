@@ -1,18 +1,18 @@
-"""When each task changed last: memory that the master writes and the API replicas of its host read, so that a
-replica may answer from what it keeps.
+"""When each task last changed: shared memory that the master writes and the API replicas of its host read, so
+that a replica can answer from its cache.
 
-    word 0            the master's generation: every start of a master adds one before it answers anybody
+    word 0            the master's generation: every start of a master adds one before its first response
     words 1 ... 3     where the master publishes views (published_views.py): its life, process id and descriptor
-    words 8 ...       for each slot the journal's seq at which a task of that slot changed last
+    words 8 ...       for each slot the journal's seq at which a task of that slot last changed
 
-A task's slot is a hash of its id; two tasks of one slot cost a needless question, never a stale answer. The
-rule that makes an answer from memory as good as the master's: *a view that is as of seq S is current while
-its slot says S or less and the generation is the one that S was asked under*. The master writes the slots
-of a commit before anybody hears of the commit, so a reader that began after an answer finds them. What a
-master committed and could not announce before it died is covered by the generation of the next one; until
-that lives, nobody was answered.
+A task's slot is a hash of its id; two tasks in the same slot can cause a needless question, but never a stale
+answer. The rule that makes an answer from the cache as good as the master's: *a view as of seq S is current
+while its slot is S or less and the generation is the one under which it was read*. The master writes the
+slots of a commit before it responds to any order in it, so a read that begins after a response sees them. A
+commit that a master could not announce before it died is covered by the generation of the next master; before
+that, no order in it was answered.
 
-A word is written and read in one piece: it is aligned, and memoryview copies eight bytes at once.
+Words are read and written atomically: they are aligned, and memoryview copies eight bytes at once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class _Board:
         handle = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             if flags & os.O_CREAT:
-                # Room for all of it now: a page that could not be written later would end the process.
+                # Allocate all pages now: a page that cannot be allocated later would
+                # kill the process (SIGBUS).
                 os.posix_fallocate(handle, 0, SIZE_BYTES)
             self._memory = mmap.mmap(handle, SIZE_BYTES, access=access)
         finally:
@@ -76,7 +77,7 @@ class BoardWriter(_Board):
             self._words[word] = value
 
     def note(self, task_ids: Iterable[str], seq: int) -> None:
-        """Note that tasks have changed in a commit that ends at `seq`."""
+        """Record that tasks have changed in a commit that ends at `seq`."""
         for task_id in task_ids:
             self._words[_slot(task_id)] = seq
 
@@ -105,11 +106,11 @@ class BoardReader(_Board):
             return None
 
     def generation(self) -> int:
-        """Return which master's life this is."""
+        """Return the master's generation."""
         return self._words[GENERATION]
 
     def changed_at(self, task_id: str) -> int:
-        """Return the seq at which the task, or another one of its slot, changed last."""
+        """Return the seq at which the task, or another one in its slot, last changed."""
         return self._words[_slot(task_id)]
 
     def published(self, task_id: str) -> Published | None:

@@ -1,8 +1,8 @@
-"""Tasks as an API replica last saw them, or as the master published them: an answer from here is the one that the
-master would give now (read_board.py, published_views.py).
+"""Tasks as an API replica last saw them, or as the master published them: an answer from here is the one that
+the master would give now (read_board.py, published_views.py).
 
-What is not known to be current is asked for. A replica that cannot see the master's board (on another host,
-or while the master has none) keeps nothing.
+An entry that is not known to be current is not used. A replica without access to the master's board (on
+another host, or while the master has none) caches nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from helix_ray.plane.read_board import BoardReader
 log = logging.getLogger(__name__)
 
 TASKS_MAX = 20_000
-# No generation of any master.
+# Not a generation of any master.
 UNSEEN = -1
 
 
@@ -32,8 +32,7 @@ class ReadCache:
         self._generation = UNSEEN
 
     def attach(self, path: str | None) -> None:
-        """Look at the board of a master that was just reached; None: it has none that
-        can be seen from here."""
+        """Use the board of a newly connected master; None where it has none that can be mapped here."""
         self.detach()
         if path:
             try:
@@ -42,14 +41,14 @@ class ReadCache:
                 log.warning("the read cache is off, every read asks the master: %s", error)
 
     def detach(self) -> None:
-        """Forget everything; safe to call twice."""
+        """Clear the cache and close the board; safe to call twice."""
         self._tasks.clear()
         if self._board is not None:
             self._board.close()
             self._board = None
 
     def task(self, task_id: str, by: Principal) -> dict[str, Any] | None:
-        """Return a task that is known to be current and that the asker may see."""
+        """Return a task if its entry is current and the caller may see it."""
         if self.generation() == UNSEEN or self._board is None:
             return None
         kept = self._tasks.get(task_id)
@@ -63,18 +62,18 @@ class ReadCache:
         return view if sees(by, record_of_view(view)) else None
 
     def generation(self) -> int:
-        """Return the board's generation, to be taken before a question that `keep` gets the answer of."""
+        """Return the board's generation; read it before asking the question whose answer goes to `keep`."""
         if self._board is None:
             return UNSEEN
         found = self._board.generation()
         if found != self._generation:
-            # Another master: what its predecessor could not announce any more is unknown here.
+            # A new master: commits that its predecessor could not announce are unknown here.
             self._tasks.clear()
             self._generation = found
         return found
 
     def keep(self, task_id: str, view: dict[str, Any], seq: int, generation: int) -> None:
-        """Keep an answer that is as of `seq` and was asked for under `generation`."""
+        """Cache an answer as of `seq` that was asked for under `generation`."""
         if generation == UNSEEN or generation != self.generation():
             return
         self._put(task_id, Published(view, seq))

@@ -1,1 +1,1 @@
-"""Who is calling: password hashes and signed tokens. What they may do is core/access.py."""
+"""Authentication: password hashes and signed tokens. Authorisation is in core/access.py."""

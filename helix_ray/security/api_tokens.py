@@ -1,8 +1,8 @@
-"""API tokens as text: `helix_pat_`, 30 characters of chance, 6 of checksum.
+"""API tokens: `helix_pat_`, 30 random characters, 6 of checksum.
 
-The prefix is for secret scanners; the checksum (CRC32 of the 30, in base 62, as GitHub's tokens have it) lets
-a mistyped or made-up one be refused without asking anybody. 30 characters of base 62 are 178 random bits, so
-a plain SHA-256 is what is stored: there is nothing to guess.
+The prefix is for secret scanners; with the checksum (CRC32 of the 30 in base 62, as in GitHub's tokens) a
+mistyped or invented token is refused without a look-up. 30 characters in base 62 are 178 random bits, so
+storing a plain SHA-256 is safe: it cannot be guessed.
 """
 
 from __future__ import annotations
@@ -25,20 +25,19 @@ _CHARS: Final = frozenset(_ALPHABET)
 
 
 def make_api_token() -> str:
-    """Make a token by chance."""
+    """Make a random token."""
     return _whole("".join(secrets.choice(_ALPHABET) for _ in range(SECRET_CHARS)))
 
 
 def derive_api_token(secret: bytes, *told: str) -> str:
-    """Make the token that follows from a secret and what is told: the same each
-    time the same request asks."""
+    """Derive a token from a secret and the given strings: the same request gets the same token."""
     seed = hmac.digest(secret, b"api-token\0" + "\0".join(told).encode(), hashlib.sha256)
     number = int.from_bytes(seed)
     return _whole(_base62(number % 62**SECRET_CHARS, SECRET_CHARS))
 
 
 def is_api_token(token: str) -> bool:
-    """Say whether a bearer token means to be one of these."""
+    """Say whether a bearer token has the form of an API token."""
     return token.startswith(TOKEN_PREFIX)
 
 
@@ -52,7 +51,7 @@ def hash_api_token(token: str) -> str:
 
 
 def shown_of(token: str) -> str:
-    """Return the characters that a token is told by in listings."""
+    """Return the first characters, which identify a token in listings."""
     return token[len(TOKEN_PREFIX) : len(TOKEN_PREFIX) + SHOWN_CHARS]
 
 

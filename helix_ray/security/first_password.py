@@ -1,4 +1,4 @@
-"""The first administrator's password as the operator gives it: a variable, or a file that holds it."""
+"""The first administrator's password, which the operator gives in a variable or a file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FILE_BYTES_MAX = 4096
 
 
 class BadPassword(Exception):
-    """The password cannot be used; the message names where it came from, never the password."""
+    """The password is not usable; the message names its source, never the password."""
 
 
 def first_password(settings: Settings) -> str | None:
-    """Return the password that was given, None where none was. Raises BadPassword."""
+    """Return the password, or None where none was given. Raises BadPassword."""
     if settings.admin_password is not None and settings.admin_password_file is not None:
         raise BadPassword(f"{VARIABLE} and {FILE_VARIABLE} are both set: set only one of them")
     if settings.admin_password_file is not None:
@@ -40,7 +40,7 @@ def _from_file(settings: Settings) -> str:
     if len(body) > FILE_BYTES_MAX:
         raise BadPassword(f"{FILE_VARIABLE}: {path} is larger than {FILE_BYTES_MAX} bytes")
     if mode & OTHERS:
-        # Not refused: container platforms mount secrets so.
+        # A file that others can read is not refused: container platforms mount secrets that way.
         print(
             f"{FILE_VARIABLE}: {path} can be read by other users; fix it with: chmod go= {path}",
             file=sys.stderr,

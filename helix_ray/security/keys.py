@@ -1,7 +1,7 @@
-"""The keys that sign tokens: a small ring, kept in one file that only its owner can read.
+"""The keys that sign tokens: a small ring in a file that only its owner can read.
 
-File format: JSON {"current": kid, "keys": {kid: base64url secret}}. A retired key stays in the ring as long
-as the tokens that it signed may live.
+File format: JSON {"current": kid, "keys": {kid: base64url secret}}. An old key stays in the ring until the
+tokens that it signed have expired.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ KEY_FILE_BYTES_MAX = 64 * 1024
 
 
 class KeyFileUnsafe(Exception):
-    """The key file can be read by others, is not ours, or does not hold keys."""
+    """The key file can be read by others, belongs to another user, or does not contain keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """Secrets by key id, and the id that signs; secrets never show in a repr."""
+    """Secrets by key id, and the id that signs; secrets are not shown in the repr."""
 
     current: str
     secrets: dict[str, bytes] = field(repr=False)
@@ -40,21 +40,21 @@ class KeyRing:
 
     @classmethod
     def fresh(cls) -> KeyRing:
-        """Make a ring of one random key."""
+        """Make a ring with one random key."""
         kid = secrets.token_hex(4)
         return cls(kid, {kid: secrets.token_bytes(SECRET_BYTES)})
 
     def rotated(self) -> KeyRing:
-        """Return a ring that signs with a fresh key and still verifies what the others signed."""
+        """Return a ring that signs with a new key and still verifies what the present keys signed."""
         fresh = KeyRing.fresh()
         return KeyRing(fresh.current, {**self.secrets, **fresh.secrets})
 
 
 def load_or_create_key(data_dir: Path, file: str = KEY_FILE) -> KeyRing:
-    """Read a ring of a data directory, or make it at the first start (mode 0600).
+    """Read a key ring in a data directory, or make it at the first start (mode 0600).
 
-    The tokens' ring may be rotated or deleted; the journal's has a file of its own because it must be
-    neither. Raises KeyFileUnsafe, with what to do, when others can read the file or it does not hold keys.
+    The ring for tokens may be rotated or deleted; the journal's must not, so it has a separate file. Raises
+    KeyFileUnsafe, with instructions, when others can read the file or it does not contain keys.
     """
     path = data_dir / file
     if not path.exists():
@@ -64,7 +64,8 @@ def load_or_create_key(data_dir: Path, file: str = KEY_FILE) -> KeyRing:
 
 
 def _create(path: Path, ring: KeyRing) -> None:
-    """Write the file whole, then give it its name: whoever comes second finds the first one's keys."""
+    """Create the file atomically: a second process that starts at the same time
+    uses the keys of the first."""
     named = {kid: base64.urlsafe_b64encode(secret).decode() for kid, secret in ring.secrets.items()}
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

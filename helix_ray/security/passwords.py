@@ -1,8 +1,8 @@
-"""Passwords: argon2id, the same time for an unknown user, and a gate that keeps
-logins from eating the machine.
+"""Passwords: argon2id, equal time for unknown users, and a gate that bounds the CPU time of logins.
 
-Parameters: OWASP Password Storage Cheat Sheet, the argon2id row of 19 MiB, 2 passes, 1 lane (about 20 ms a
-check). Length rules: NIST SP 800-63B-4, section 3.1.1.2, at the minimum for a password beside another factor.
+Parameters: OWASP Password Storage Cheat Sheet, the argon2id row of 19 MiB, 2 passes, 1 lane (about
+20 ms a check). Length rules: NIST SP 800-63B-4, section 3.1.1.2, with the minimum for a password
+used with another factor.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HASHER = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=L
 
 
 def check_rules(password: str) -> Rejected | None:
-    """Say what is wrong with a password that someone wants to set; None when it may be used."""
+    """Return what is wrong with a new password; None when it is acceptable."""
     if not PASSWORD_CHARS_MIN <= len(password) <= PASSWORD_CHARS_MAX:
         return invalid(
             "Invalid password length",
@@ -57,7 +57,7 @@ def hash_password(password: str) -> str:
 
 
 def verify_password(hashed: str | None, password: str) -> bool:
-    """Say whether the password belongs to the hash; None (no such user) takes as long and is never right."""
+    """Say whether the password matches the hash; None (no such user) takes as long and never matches."""
     secret = _to_bytes(password[: PASSWORD_CHARS_MAX + 1])
     if secret is None or len(password) > PASSWORD_CHARS_MAX:
         hashed, secret = None, b"never right"
@@ -69,12 +69,13 @@ def verify_password(hashed: str | None, password: str) -> bool:
 
 
 def is_outdated(hashed: str) -> bool:
-    """Say whether a hash was made with other parameters and should be made again at the next login."""
+    """Say whether a hash has other parameters, and should be replaced at the next login."""
     return _HASHER.check_needs_rehash(hashed)
 
 
 class PasswordGate:
-    """Runs password work in a few threads, lets a bounded number wait, and refuses the rest at once."""
+    """Hashes passwords in a few threads; a bounded number of requests waits, and the
+    rest are refused at once."""
 
     def __init__(self, workers: int = WORKERS_MAX, queue_max: int = QUEUE_MAX) -> None:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="password")
@@ -83,17 +84,17 @@ class PasswordGate:
         _dummy_hash()
 
     async def verify(self, hashed: str | None, password: str) -> bool:
-        """Do verify_password off the event loop; raise Refused (SERVICE_UNAVAILABLE)
-        when the queue is full."""
+        """Run verify_password off the event loop; raise Refused
+        (SERVICE_UNAVAILABLE) when the queue is full."""
         return await self._run(lambda: verify_password(hashed, password))
 
     async def hash(self, password: str) -> str:
-        """Do hash_password off the event loop; raise Refused when the queue is full
+        """Run hash_password off the event loop; raise Refused when the queue is full
         or the rules are broken."""
         return await self._run(lambda: hash_password(password))
 
     def close(self) -> None:
-        """Let running work end and take no more; safe to call twice."""
+        """Finish running work and accept no more; safe to call twice."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
@@ -102,7 +103,7 @@ class PasswordGate:
             raise Refused(Rejected(ErrorCode.SERVICE_UNAVAILABLE, "Too many logins at the same time", busy))
         self._inside += 1
         work_in_thread = self._threads.submit(work)
-        # A caller who goes away does not make room: the thread is still busy until its own work ends.
+        # A cancelled caller does not free a place: the thread stays busy until its work ends.
         loop = asyncio.get_running_loop()
         work_in_thread.add_done_callback(lambda _: _call_if_open(loop, self._leave))
         return await asyncio.wrap_future(work_in_thread)
@@ -117,7 +118,7 @@ def _call_if_open(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> 
 
 
 def _to_bytes(password: str) -> bytes | None:
-    """Bring a password to one form (NFKC) whatever keyboard it came from; None for lone surrogates."""
+    """Normalise a password (NFKC), so that it does not depend on the keyboard; None for lone surrogates."""
     try:
         return unicodedata.normalize("NFKC", password).encode()
     except UnicodeEncodeError:

@@ -2,7 +2,7 @@
 
 The rules are those of RFC 8725: one algorithm, the key named by `kid` from our own ring only, no header that
 brings a key or an extension along, every claim required and checked. Whether the session still exists is not
-asked here: the caller compares `session_id` with the sessions that it follows.
+checked here: the caller looks up `session_id`.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ TOKEN_CHARS_MAX = 4_096
 CLOCK_SKEW_S_MAX = 60
 REFRESH_BYTES = 32
 
-# Signature and audience are PyJWT's to check; times are checked here, against the clock that was given.
+# PyJWT checks signature and audience; times are checked here, against the given clock.
 _OPTIONS: Final[Any] = {"require": CLAIMS, "strict_aud": True, "verify_exp": False, "verify_iat": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says; times are epoch seconds."""
+    """The claims of a verified token; times are epoch seconds."""
 
     user_id: str
     name: str
@@ -58,12 +58,12 @@ class Claims:
     token_id: str
     issued_at: int
     expires_at: int
-    # Of an API token (helix_ray/security/api_tokens.py): its hash. It has no session.
+    # The hash of an API token (helix_ray/security/api_tokens.py), which has no session.
     token_hash: str = field(default="", repr=False)
 
 
 class TokenIssuer:
-    """Issues and verifies access tokens, and remembers the last few thousand that it verified."""
+    """Issues and verifies access tokens, and caches the last few thousand that it verified."""
 
     def __init__(
         self,
@@ -88,9 +88,9 @@ class TokenIssuer:
         token_id: str | None = None,
         issued_at: float | None = None,
     ) -> tuple[str, Claims]:
-        """Sign a token that lives for ttl_s seconds from now, or from when it is said to be issued.
+        """Sign a token that is valid for ttl_s seconds from now, or from issued_at.
 
-        token_id (jti) is made when none is given; with both given, the same token comes out each time.
+        Without token_id (jti) one is generated; with both given, the token is always the same.
         """
         issued_at = int(self._clock() if issued_at is None else issued_at)
         token_id = token_id or secrets.token_urlsafe(12)
@@ -110,8 +110,8 @@ class TokenIssuer:
         return jwt.encode(payload, self._keys.secrets[kid], ALGORITHM, headers={"kid": kid}), claims
 
     def verify(self, token: str) -> Claims:
-        """Return what the token says; raise Refused (UNAUTHORIZED) unless every rule
-        holds and it still lives."""
+        """Return the token's claims; raise Refused (UNAUTHORIZED) unless it meets every
+        rule and has not expired."""
         claims = self._verified.get(token)
         if claims is None:
             claims = self._decode(token)
@@ -179,13 +179,13 @@ def make_refresh() -> str:
 
 
 def next_refresh(secret: bytes, present: str) -> str:
-    """Return the refresh token after `present`: the same each time, and unknown without the secret."""
+    """Return the refresh token after `present`: always the same, and unpredictable without the secret."""
     told = hmac.digest(secret, b"refresh\0" + present.encode("utf-8", "surrogatepass"), hashlib.sha256)
     return base64.urlsafe_b64encode(told).rstrip(b"=").decode()
 
 
 def hash_refresh(token: str) -> str:
-    """SHA-256 in hex: enough for 256 random bits, which no one can guess from the hash."""
+    """Return the SHA-256 in hex, which is safe for a token of 256 random bits."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 

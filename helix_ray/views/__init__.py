@@ -1,1 +1,1 @@
-"""Followers of the journal that are built for scans: what has left memory is read here."""
+"""The task history in DuckDB, folded from the journal: tasks that have left memory are read from it."""

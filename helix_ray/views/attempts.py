@@ -1,7 +1,7 @@
-"""What the facts say of tasks between submit and end: who holds them and how far they are.
+"""Folds facts about tasks between submit and end: their workers and their progress.
 
-How a fact changes a task's record is core/execution.py's to say. Only tasks that were assigned or requeued and are not finished
-have one here, so memory is bounded by work under way, not by the queue or the past.
+core/execution.py defines how a fact changes a task's record. Only unfinished tasks that were assigned or
+queued again have a record here, so memory is bounded by the work under way, not by the queue or the past.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _LETS_GO = (ev.TaskRequeued, *_ENDS)
 
 @dataclass(slots=True)
 class _External:
-    """External workers: owner and boot, and which tasks each of them holds."""
+    """External workers: owner and boot, and the tasks that each of them runs."""
 
     known: dict[str, tuple[str, str]] = field(default_factory=dict)
     held: dict[str, set[str]] = field(default_factory=dict)
 
 
 class Attempts:
-    """Folds facts of tasks; `fold` returns the execution that one ends."""
+    """Folds facts about tasks; `fold` returns the execution that a fact ends."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, Execution] = {}
@@ -37,7 +37,7 @@ class Attempts:
         return len(self._tasks)
 
     def fold(self, fact: ev.Fact) -> Execution | None:
-        """Take a fact in; facts of other kinds change nothing."""
+        """Fold a fact; facts of other kinds change nothing."""
         event = fact.event
         kind = type(event)
         if kind in EXECUTION_FACTS:
@@ -69,7 +69,7 @@ class Attempts:
         return None
 
     def _hold(self, task_id: str, execution: Execution) -> None:
-        """Note whose a task is while it runs at an external worker."""
+        """Record the external worker that runs a task."""
         worker_id = execution.worker or ""
         known = self._workers.known.get(worker_id)
         if known is not None:
@@ -81,7 +81,7 @@ class Attempts:
             self._workers.held[execution.worker].discard(task_id)
 
     def _lose(self, worker_id: str) -> None:
-        """Note that a worker holds none of its tasks any more."""
+        """Record that a worker has lost all its tasks."""
         for task_id in self._workers.held.pop(worker_id, ()):
             lose_holder(self._tasks[task_id])
 
@@ -101,7 +101,7 @@ class Attempts:
         self._workers.known.pop(event.id, None)
 
     def dump(self) -> dict[str, Any]:
-        """Return what is known as JSON values."""
+        """Return the records as JSON values."""
         return {
             "tasks": {task_id: packed(execution) for task_id, execution in self._tasks.items()},
             "external": {name: list(known) for name, known in self._workers.known.items()},
@@ -109,7 +109,7 @@ class Attempts:
 
     @classmethod
     def load(cls, body: dict[str, Any]) -> Attempts:
-        """Build what dump described."""
+        """Build it from the values of dump."""
         made = cls()
         for task_id, values in body.get("tasks", {}).items():
             unpack(values)

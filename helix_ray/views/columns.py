@@ -1,7 +1,8 @@
-"""The history's tables, column by column: what a spec gives, and what a task's execution is when it has ended.
+"""The columns of the history's tables: those of a task's spec, and those of its execution when it has ended.
 
-A spec's columns are named in FACETS; those of an execution are the fields of core/execution.py's Execution, each with the SQL
-type that follows from its own. Tables, batches, inserts and reads are made of these two lists (file.py, write.py, read.py).
+A spec's columns are named in FACETS; those of an execution are the fields of core/execution.py's Execution,
+each with the SQL type that follows from its own. Tables, batches, inserts and reads are generated from these
+two lists (file.py, write.py, read.py).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Column(NamedTuple):
 
 
 class Facet(NamedTuple):
-    """What of a spec has a column of its own, because listings filter by it or show it."""
+    """A value of a spec with a column of its own, because listings filter by it or show it."""
 
     column: Column
     value: Callable[[dict[str, Any]], str | None]
@@ -50,7 +51,7 @@ FACETS = (
     # command, function, inference; NULL for work of people and external workers
     Facet(_text("run_kind"), lambda spec: spec["run"]["kind"] if spec.get("run") else None),
 )
-# Stored as text: what JSON spells.
+# Stored as JSON text.
 _JSON = ("VARCHAR NOT NULL", "object")
 _TYPES = {
     Status: ("VARCHAR NOT NULL", "object"),
@@ -67,7 +68,7 @@ _STATUS = [column.name for column in EXECUTION].index("status")
 _BULK_AT = [index for index, column in enumerate(EXECUTION) if column.name in BULK]
 _FACET_NAMES = tuple(facet.column.name for facet in FACETS)
 
-# The first characters of the id as a number, for zone maps (keys.py); the id; epoch seconds as all times.
+# The first characters of the id as a number, for zone maps (keys.py); the id; a time in epoch seconds.
 KEY = (Column("key", "UBIGINT NOT NULL", "uint64"), _text("id", null=False))
 _SPEC = tuple(facet.column for facet in FACETS)
 _SUBMIT = (
@@ -76,14 +77,15 @@ _SUBMIT = (
     *_SPEC,
     Column("created_at", "DOUBLE NOT NULL", "float64"),
 )
-# The spec as last edited, without pickled payloads, inference inputs and secrets; `cut`: it had any, and the journal has them.
+# The current spec without pickled payloads, inference inputs and secrets; `cut`: it had some,
+# which only the journal has.
 _WHOLE = (_text("spec", null=False), Column("cut", "BOOLEAN NOT NULL", "bool"))
-# The task that it failed because of.
+# The task because of which it failed.
 _CAUSE = (_text("cause"),)
 
 SUBMITTED = (*KEY, *_SUBMIT, *_WHOLE)
 TASKS = (*KEY, *_SUBMIT, *EXECUTION, *_CAUSE)
-# What a batch brings into the tables: a task that ended, an edited spec, a task that is gone from them.
+# The rows of a batch: finished tasks, edited specs, and tasks to remove.
 ENDED = (*KEY, *EXECUTION, *_CAUSE)
 EDITED = (*KEY, *_SPEC, _WHOLE[0])
 GONE = (*KEY, _seq("seq"))
@@ -114,7 +116,8 @@ def values(execution: Execution) -> tuple[Any, ...]:
 
 
 def task(names: tuple[str, ...], row: Sequence[Any], spec: dict[str, Any] | None = None) -> Task:
-    """Return a task as memory had it, of the columns that were read; without a `spec`, with what the columns have of one."""
+    """Return a task from the columns that were read, in the form of memory; without `spec`,
+    from the spec's columns."""
     found = dict(zip(names, row, strict=True))
     if spec is None:
         spec = {name: found.pop(name) for name in _FACET_NAMES}
@@ -126,7 +129,7 @@ def task(names: tuple[str, ...], row: Sequence[Any], spec: dict[str, Any] | None
 
 
 def text_of(value: Any) -> str:
-    """Return a value as JSON spells it."""
+    """Return a value as JSON text."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:

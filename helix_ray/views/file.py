@@ -1,4 +1,4 @@
-"""Opening the history's file: made where there is none, set aside where it cannot be used."""
+"""Opens the history's file: a missing file is created, an unusable one is set aside."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ import duckdb
 from helix_ray.derived import names_passing_cause, set_aside
 from helix_ray.views.columns import SUBMITTED, TASKS, table
 
-# One row: how far the history is.
+# One row: the position of the history.
 _POSITION = """CREATE TABLE IF NOT EXISTS position (
     layout   BIGINT  NOT NULL, -- another than this release's: the file is built anew
     ingested BIGINT  NOT NULL, -- facts up to this seq are in the tables
     resumed  BIGINT  NOT NULL, -- facts after this seq are read again at the start, for what `attempts` lacks
     attempts VARCHAR NOT NULL  -- JSON: what is known of unfinished tasks as of `resumed` (views/attempts.py)
 );"""
-# One row a task; of what was submitted, and of how it ended. A task that is queued again or deleted loses the second. There are
-# no indexes: rows come in the order of time, so DuckDB's zone maps find them by key and seq.
+# One row for each task: its spec, and its execution. A task that is queued again or deleted loses the second.
+# There are no indexes: rows are in the order of time, so DuckDB's zone maps find them by key and seq.
 _TABLES = "\n".join((table("submitted", SUBMITTED), table("tasks", TASKS), _POSITION))
-# Follows from the tables, so a file of others is never half understood.
+# A hash of the tables, so a file with other tables is never misread.
 LAYOUT = crc32(_TABLES.encode())
 MEMORY_MAX = "512MB"
 THREADS = 2
-# Of DuckDB's messages: "Could not set lock on file ...", "Corrupt database file: computed checksum ...".
+# In DuckDB's messages: "Could not set lock on file ...", "Corrupt database file: computed checksum ...".
 LOCKED = "set lock on file"
 CORRUPT = "Corrupt database file"
 
 
 def open_history(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open the file, with its tables; one that is damaged is set aside and made again.
+    """Open the file and its tables; a damaged file is set aside and made again.
 
-    Raises duckdb.Error where it cannot be opened for now: another process has it, or the
-    disk or the system refuses.
+    Raises duckdb.Error where it cannot be opened at the moment: another process uses it, or an I/O error.
     """
     try:
         return _connect(path)
@@ -45,14 +44,13 @@ def open_history(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def says_damaged(error: duckdb.Error) -> bool:
-    """Say whether what DuckDB met in an open file means that the file is damaged."""
+    """Say whether DuckDB's error on an open file means that the file is damaged."""
     broken = (duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
     return isinstance(error, broken) or CORRUPT in str(error)
 
 
 def _passes(error: duckdb.Error) -> bool:
-    """Say whether the file may be sound: DuckDB has one class for a damaged file and
-    for a disk that refuses."""
+    """Say whether the file may be intact: DuckDB has one class for a damaged file and for I/O errors."""
     if isinstance(error, duckdb.OutOfMemoryException):
         return True
     return LOCKED in str(error) or names_passing_cause(str(error))
@@ -61,7 +59,7 @@ def _passes(error: duckdb.Error) -> bool:
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(str(path), config={"memory_limit": MEMORY_MAX, "threads": THREADS})
     try:
-        # Object columns of a batch are strings, whatever a sample of them looks like (views/batch.py).
+        # Object columns of a batch are strings; DuckDB must not guess types from a sample (views/batch.py).
         con.execute("SET GLOBAL pandas_analyze_sample = 0")
         con.execute(_TABLES)
         con.execute("INSERT INTO position SELECT ?, 0, 0, '{}' WHERE NOT EXISTS (FROM position)", [LAYOUT])

@@ -1,9 +1,8 @@
-"""The history of finished tasks in a DuckDB file, fed with the journal's facts and rebuilt from
-them if it is gone.
+"""The history of finished tasks in a DuckDB file, folded from the journal and rebuilt from it when lost.
 
-One call of `ingest` is one transaction: rows and position together, so a kill in the middle repeats facts
-without doubling rows. What is known of unfinished tasks is memory; it is kept in the file every
-RESUME_EVERY_FACTS, and the facts after that are asked for again at the start (`cursor` says from where).
+A call of `ingest` is one transaction with rows and position, so after a kill facts are read again without
+doubling rows. The records of unfinished tasks are in memory. They are saved to the file every
+RESUME_EVERY_FACTS, and the facts after that are read again at the start (`cursor` says from where).
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ class History:
     """One history file. One thread ingests; any thread may ask."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file or make it; one that cannot be read is set aside and begun again.
+        """Open the file or make it; an unreadable file is set aside and made again.
 
-        Raises duckdb.IOException when another process has it.
+        Raises duckdb.IOException when another process uses it.
         """
         self._root = open_history(path)
         self._con = self._root.cursor()
@@ -49,17 +48,17 @@ class History:
 
     @property
     def restored_through(self) -> int:
-        """After which seq no task has gone back to memory that the tables had."""
+        """The seq after which no task was restored from the tables to memory."""
         return self._restored
 
     @property
     def cursor(self) -> int:
-        """The seq after which `ingest` wants facts; they must come without a gap."""
+        """The seq after which `ingest` needs facts, without a gap."""
         return self._folded
 
     @property
     def through(self) -> int:
-        """Up to which seq the tables have what has happened."""
+        """The seq up to which the tables reflect the journal."""
         return self._ingested
 
     def close(self) -> None:
@@ -76,7 +75,7 @@ class History:
     # ------------------------------------------------------------------------------------------ following
 
     def ingest(self, facts: Sequence[Fact]) -> None:
-        """Take facts in, in one transaction. Those up to the cursor are passed over;
+        """Ingest facts in one transaction. Those up to the cursor are skipped;
         raises ValueError for a gap."""
         fresh = [fact for fact in facts if fact.seq > self._folded]
         if not fresh:
@@ -124,7 +123,7 @@ class History:
         return orjson.dumps(self._attempts.dump()).decode()
 
     def _resume(self) -> None:
-        # Fetched whole: a result that is half read keeps its transaction, and with it the log, open.
+        # Fetch all rows: a half-read result keeps its transaction, and with it the WAL, open.
         rows = self._con.execute("SELECT ingested, resumed, attempts FROM position").fetchall()
         self._ingested, self._resumed, attempts = rows[0]
         self._folded = self._resumed
@@ -143,17 +142,17 @@ class History:
 
     def get_task(self, task_id: str, retired_through: int | None = None) -> dict[str, Any] | None:
         """Return a finished task as core.views.task_view does; None when there is none, or when it finished
-        after `retired_through` (memory knows better then)."""
+        after `retired_through` (it is then still in memory)."""
         with self._asking() as con:
             return read.get_task(con, task_id, retired_through)
 
     def records(self, task_ids: Sequence[str], retired_through: int) -> dict[str, read.Record]:
-        """Return those of these tasks that finished up to `retired_through` as memory had them, by id."""
+        """Return those of the tasks that finished up to `retired_through`, in the form of memory, by id."""
         with self._asking() as con:
             return read.records(con, task_ids, retired_through)
 
     def failed_because_of(self, task_ids: Sequence[str], retired_through: int, limit: int) -> list[str]:
-        """Return about `limit` tasks at most that failed because of one of these, directly
+        """Return at most about `limit` tasks that failed because of one of these, directly
         or not, the nearest first."""
         with self._asking() as con:
             return read.failed_because_of(con, task_ids, retired_through, limit)
@@ -183,7 +182,7 @@ class History:
         limit: int,
         without: Sequence[str] = (),
     ) -> tuple[int, ...]:
-        """Return the seqs of what `list` would return."""
+        """Return the seqs of the lines that `list` would return."""
         with self._asking() as con:
             return read.list_seqs(con, question, scope, retired_through, limit, without)
 
@@ -194,12 +193,12 @@ class History:
     def results(
         self, task_ids: Sequence[str], retired_through: int | None = None
     ) -> dict[str, dict[str, Any]]:
-        """Return the outcomes of those of these tasks that are finished, by id."""
+        """Return the outcomes of the finished ones of these tasks, by id."""
         with self._asking() as con:
             return read.results(con, task_ids, retired_through)
 
     def statuses(self, task_ids: Sequence[str]) -> dict[str, str]:
-        """Return the statuses of those of these tasks that are finished, by id."""
+        """Return the statuses of the finished ones of these tasks, by id."""
         with self._asking() as con:
             return read.statuses(con, task_ids)
 

@@ -1,4 +1,5 @@
-"""A number for an id that sorts like it, because DuckDB prunes by numbers and hardly by long strings."""
+"""A number that sorts like an id, because DuckDB's zone maps prune well by numbers
+but not by long strings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions to the history's tables. Answers have the shape that core/views.py gives tasks in memory."""
+"""Queries of the history's tables. Results have the form that core/views.py gives tasks in memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from helix_ray.plain import stored
 from helix_ray.views.columns import LINE, RECORD, RESULT, task
 from helix_ray.views.keys import key_of
 
-# Newest finished tasks that quantiles of durations are taken over.
+# Quantiles of durations are taken over this many of the newest finished tasks.
 DURATION_TASKS_MAX = 200_000
 EVERY_SEQ = (0, 2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class DurationQuantiles:
-    """How long completed tasks of one sort took, in seconds."""
+    """How long completed tasks of one type and run kind took, in seconds."""
 
     tasks: int
     p50_s: float
@@ -35,7 +35,8 @@ class DurationQuantiles:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A finished task as memory had it; `cut`: without the bulk of its run, which the journal has."""
+    """A finished task in the form of memory; `cut`: without large parts of its run,
+    which only the journal has."""
 
     task: Task
     cut: bool
@@ -44,7 +45,7 @@ class Record:
 def records(
     con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_through: int | None
 ) -> dict[str, Record]:
-    """Return those of these tasks that the history has, by id."""
+    """Return those of the tasks that the history has, by id."""
     rows = con.execute(
         f"""SELECT {", ".join(f"t.{name}" for name in RECORD)}, s.spec, s.cut
             FROM tasks t SEMI JOIN {_WANTED} w ON t.key = w.key AND t.id = w.id
@@ -101,8 +102,8 @@ def list_tasks(
     without: Sequence[str] = (),
     seqs: tuple[int, int] | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return up to `limit` lines as core.views.task_line does, newest first, and how
-    many there are in all."""
+    """Return up to `limit` lines as core.views.task_line does, newest first, and the
+    total number of matches."""
     where, values = _conditions(question, scope, retired_through, without)
     counted = con.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
     assert counted is not None

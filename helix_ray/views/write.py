@@ -1,4 +1,4 @@
-"""Facts to rows, and the statements that bring a batch of rows into the history's tables."""
+"""Converts facts to rows, and writes a batch of rows into the history's tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from helix_ray.views.keys import key_of
 
 Row = tuple[Any, ...]
 
-# A resent submit can take a retired id a second time: the newest one is meant.
+# A resent submit can use an archived id a second time: the newest row counts.
 _INSERT_ENDED = """
 INSERT INTO tasks
 SELECT s.* EXCLUDE (spec, cut), b.* EXCLUDE (key, id)
@@ -29,7 +29,7 @@ QUALIFY row_number() OVER (PARTITION BY b.finished_seq ORDER BY s.seq DESC) = 1
 
 @dataclass(slots=True)
 class Changes:
-    """What a batch of facts changes in the tables."""
+    """The changes of a batch of facts in the tables."""
 
     submitted: list[Row] = field(default_factory=list)
     edited: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Changes:
     erased: list[int] = field(default_factory=list)
 
     def note(self, fact: ev.Fact, ended: Execution | None) -> None:
-        """Note a fact, and the execution that it ended."""
+        """Add a fact, and the execution that it ended."""
         event = fact.event
         if isinstance(event, ev.TaskSubmitted):
             self.submitted.append(_submitted(fact, event))
@@ -55,7 +55,7 @@ class Changes:
             self.erased += event.seqs
 
     def write(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Bring the changes into the tables, within the caller's transaction."""
+        """Write the changes to the tables, in the caller's transaction."""
         _write(con, SUBMITTED, self.submitted, "INSERT INTO submitted SELECT * FROM batch")
         if self.edited:
             _edit(con, self.edited)
@@ -104,7 +104,7 @@ def _cause(error: dict[str, Any] | None) -> str | None:
 
 
 def _edit(con: duckdb.DuckDBPyConnection, edited: dict[str, dict[str, Any]]) -> None:
-    """Merge edits into the specs they are about; tasks that are gone by now have none."""
+    """Merge edits into their specs; tasks that are gone have none."""
     wanted = [(key_of(task_id), task_id, 0) for task_id in edited]
     with as_table(con, GONE, wanted):
         found = con.execute(

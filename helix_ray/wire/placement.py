@@ -172,7 +172,7 @@ def estimates_out(view: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def told_out(plan: dict[str, Any]) -> dict[str, Any]:
+def plan_fields(plan: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a plan other than its nodes; a receipt stores them, so that a
     repeated answer is equal."""
     return {
@@ -184,28 +184,28 @@ def told_out(plan: dict[str, Any]) -> dict[str, Any]:
 
 def distributed_out(data: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to a distribution that was carried out, from its receipt's data."""
-    told = {name: value for name, value in data.items() if name not in ("id", "assigned_nodes")}
-    return _placed(data["assigned_nodes"], told, distributed=True)
+    rest = {name: value for name, value in data.items() if name not in ("id", "assigned_nodes")}
+    return _placed(data["assigned_nodes"], rest, distributed=True)
 
 
 def running_out(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
     """Return the answer for a task that already runs."""
-    shown = _placed(plan["assigned_nodes"], told_out(plan), distributed=True)
+    shown = _placed(plan["assigned_nodes"], plan_fields(plan), distributed=True)
     return {**shown, "already_running": True, "dry_run": dry_run}
 
 
 def planned_out(plan: dict[str, Any]) -> dict[str, Any]:
     """Return the answer for a plan: where a task would go."""
     nodes = list(dict.fromkeys(node_id for _, node_id in plan["pairs"]))
-    return {**_placed(nodes, told_out(plan), distributed=False), "dry_run": True}
+    return {**_placed(nodes, plan_fields(plan), distributed=False), "dry_run": True}
 
 
-def _placed(nodes: list[str], told: dict[str, Any], *, distributed: bool) -> dict[str, Any]:
+def _placed(nodes: list[str], rest: dict[str, Any], *, distributed: bool) -> dict[str, Any]:
     return {
         "distributed": distributed,
         "already_running": False,
         "assigned_nodes": nodes,
-        **told,
+        **rest,
         "dry_run": False,
         "fits": True,
     }

@@ -60,7 +60,7 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     edited: list[Event] = [TaskEdited(each.id, changes) for each in _edited(task, shards) if changes]
     events = [*edited, *assignments(body.pairs, ctx)]
     nodes = list(dict.fromkeys(node_id for _, node_id in body.pairs))
-    return Decision(events, {**body.told, "id": task.id, "assigned_nodes": nodes})
+    return Decision(events, {**body.plan, "id": task.id, "assigned_nodes": nodes})
 
 
 def _over_quota(task_class: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context) -> Rejected | None:

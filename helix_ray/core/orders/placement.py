@@ -15,7 +15,7 @@ class DistributeTask(OrderKind):
     pairs as PlanTask gave them.
 
     From then on `strategy` and `capabilities` (beside those that it asks for already) hold for it. What is
-    `told` comes back in the receipt, so that a repeated request has the first answer.
+    `plan` is returned in the receipt, so that a repeated request gets the first answer.
     """
 
     allowed = WRITERS
@@ -26,4 +26,4 @@ class DistributeTask(OrderKind):
     pairs: tuple[tuple[str, str], ...]
     strategy: str | None = None
     capabilities: tuple[str, ...] = ()
-    told: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)

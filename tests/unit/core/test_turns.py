@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helix_ray.core.turns import BUCKETS_S, TOLD_S_MAX, Turns, TurnsTold
+from helix_ray.core.turns import BUCKETS_S, REPORT_S_MAX, TurnReports, Turns
 
 
 def test_the_longest_turn_of_the_last_minute_is_told_with_what_ran() -> None:
@@ -28,13 +28,13 @@ def test_every_turn_is_in_one_bucket() -> None:
 
 def test_processes_of_a_kind_are_told_together_and_forgotten_when_silent() -> None:
     """However many replicas there were, there is one row a kind."""
-    told = TurnsTold()
+    told = TurnReports()
     for i in range(50):
         turns = Turns()
         turns.over(i / 100, now=1.0)
         told.take("api", str(i), turns.report(1.0), now=float(i))
     loops = told.by_kind(49.0)
     assert list(loops) == ["api"]
-    assert loops["api"]["processes"] == TOLD_S_MAX + 1
+    assert loops["api"]["processes"] == REPORT_S_MAX + 1
     assert loops["api"]["longest_s"] == 0.49
     assert told.by_kind(1000.0) == {}

@@ -16,7 +16,7 @@ from helix_ray.plane.batching import CALLS_UNDER_WAY_MAX, OrderBatches
 from helix_ray.plane.calls import UNAVAILABLE, AnswerTimeouts, Calls
 from helix_ray.plane.control import Plane
 from helix_ray.plane.links import CallFailed, LinkLost
-from helix_ray.plane.told import SourceUnavailable
+from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.ports import NotReady
 from tests.contract.virtual_time import run
 

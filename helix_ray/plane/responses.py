@@ -1,11 +1,10 @@
-"""What comes back from those who know what the master does not.
+"""Responses of the sources of what the master does not have: the history and the nodes.
 
-Whoever knows may be asked and not answer, which is neither yes nor no. So all that is asked
-comes back as one of
+A source may be down, which is neither yes nor no. So its response is one of
 
-    an answer       whoever knows has said it
-    UNKNOWN         whoever knows has said that there is no such thing
-    SourceUnavailable     whoever knows does not respond: the asker gets SERVICE_UNAVAILABLE, and nothing is concluded from it
+    an answer           the source has it
+    UNKNOWN             the source responds that no such thing exists
+    SourceUnavailable   the source does not respond: the caller gets SERVICE_UNAVAILABLE, and nothing is concluded
 """
 
 from __future__ import annotations
@@ -38,14 +37,13 @@ UNKNOWN: Final = Unknown.UNKNOWN
 
 @dataclass(frozen=True, slots=True)
 class SourceUnavailable:
-    """The source of an answer does not respond now: `who` says which one, `why` is safe
-    to show to any caller."""
+    """The source does not respond at the moment: `who` names it, `why` may be shown to any caller."""
 
     who: Who
     why: str = ""
 
     def rejected(self) -> Rejected:
-        """Return it as the refusal that an asker gets."""
+        """Return the refusal for the caller."""
         details: dict[str, Any] = {"unavailable": self.who, "retry_after_s": RETRY_AFTER_S}
         message = f"{WHERE[self.who]} does not respond. Try again"
         return Rejected(
@@ -53,22 +51,22 @@ class SourceUnavailable:
         )
 
 
-# What an actor returns: None says that it knows of no such thing.
+# What an actor returns: None means that no such thing exists.
 Reply = dict[str, Any] | SourceUnavailable | None
-# What the historian returns where orders are about tasks that have left memory.
+# What the historian returns for an order about tasks that have left memory.
 RecallReply = Recalled | SourceUnavailable
-Told = dict[str, Any] | Unknown | SourceUnavailable
+Response = dict[str, Any] | Unknown | SourceUnavailable
 
 
-def told(reply: Reply) -> Told:
-    """Return an actor's reply by its three cases."""
+def response_of(reply: Reply) -> Response:
+    """Return an actor's reply as one of the three cases."""
     return UNKNOWN if reply is None else reply
 
 
-def as_answer(found: Told) -> Answer:
-    """Return what was told as an answer; UNKNOWN has to be dealt with before."""
+def as_answer(found: Response) -> Answer:
+    """Return a response as an answer; the caller must have handled UNKNOWN before."""
     if isinstance(found, SourceUnavailable):
         return found.rejected()
     if isinstance(found, Unknown):
-        raise TypeError("whoever keeps it always knows an answer")
+        raise TypeError("this source always has an answer")
     return found
