@@ -1,7 +1,7 @@
 """Helix Ray: a secured, audited control plane for distributed AI work on a Ray cluster.
 
-Names are imported when they are first used, so that `import helix_ray` costs nothing and the core stays free
-of what the client and the cluster API need.
+Names are imported on first use, so that `import helix_ray` is cheap and the core does not load what the
+client and the cluster API need.
 """
 
 from __future__ import annotations

@@ -1,20 +1,19 @@
-"""Copies of a data directory that can be trusted: made while the server runs, checked
-before they are called good.
+"""Backups of a data directory: made while the server runs, and verified before they get their name.
 
 A backup is a folder with
 
-    journal.sqlite   the journal, complete up to a seq, and its newest snapshot of that, in one file without a log
-    segments/        the files that its older facts have moved to, where there are any
-    HEAD             signed anew for that seq: what came later is no gap of this copy
-    *.key            the keys that verify it and go on: signatures of HEAD and snapshots, tokens
+    journal.sqlite   the journal up to a seq, with its newest snapshot, in one file without a WAL
+    segments/        the files with its older facts, if any
+    HEAD             signed for that seq, so that later facts do not count as missing
+    *.key            the keys for signatures of HEAD and snapshots, and for tokens
     backup.json      seq, hash and epoch; written last
 
-History, rate limits and locks are derived or of the moment; outputs of attempts and large results
-are not part of it.
+History and rate limits are derived or temporary. Output of attempts and large results
+are not part of a backup.
 
-It is made in `.NAME.partial` beside its place and gets its name when every row's hash has been checked, so a
-copy that was cut short has no name that anybody would take for a backup. A restore puts HEAD in place first
-and the journal last: what was cut short there is refused by the start.
+A backup is written to `.NAME.partial` and renamed when every row's hash has been verified, so an interrupted
+copy does not look like a backup. A restore writes HEAD first and the journal last: after an interrupted
+restore the server refuses to start.
 """
 
 from __future__ import annotations
@@ -49,21 +48,21 @@ HEAD, HEAD_KEY, MANIFEST, LOCK = "HEAD", "journal.key", "backup.json", "journal.
 KEYS = "*.key"
 FORMAT = 1
 PAGES_PER_STEP = 2000
-# Held by whatever runs on a data directory.
+# Locks of the processes that run on a data directory.
 LOCKS = ("up.lock", "node.lock", LOCK)
 NOT_OURS = frozenset({"lost+found"})
 
-# Hears what is being done and how much of it, 0 to 1.
+# Called with the current step and its progress, 0 to 1.
 Progress = Callable[[str, float], None]
 
 
 class BackupFailed(Exception):
-    """It was not done; the message says why, in one line."""
+    """The backup or restore failed; the message says why, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds: facts 1 to `seq`, of which the last has this hash (hex)."""
+    """The content of a backup: facts 1 to `seq`, and the hash of the last (hex)."""
 
     format: int
     seq: int
@@ -73,8 +72,7 @@ class Manifest:
 
 
 def back_up(data_dir: Path, target: Path, progress: Progress) -> Manifest:
-    """Copy a data directory, in use or not, to a folder that is not there
-    yet or empty. Raises BackupFailed."""
+    """Copy a data directory, which may be in use, to a missing or empty folder. Raises BackupFailed."""
     with _plainly(f"{data_dir} could not be backed up"):
         if not (data_dir / FILE_NAME).is_file():
             raise BackupFailed(f"{data_dir} does not contain a journal")
@@ -88,7 +86,7 @@ def back_up(data_dir: Path, target: Path, progress: Progress) -> Manifest:
 
 
 def restore(source: Path, data_dir: Path, progress: Progress) -> Manifest:
-    """Put a backup in place as a data directory that is not there yet or empty. Raises BackupFailed."""
+    """Restore a backup to a missing or empty data directory. Raises BackupFailed."""
     with _plainly(f"{source} could not be restored"):
         manifest = verify(source, progress)
         _must_not_run(data_dir)
@@ -129,9 +127,9 @@ def verify(folder: Path, progress: Progress, manifest: Manifest | None = None) -
 
 
 def _copy(data_dir: Path, draft: Path, progress: Progress) -> Manifest:
-    """Copy everything into an empty folder and check it; return what it holds."""
+    """Copy everything into an empty folder and verify it; return the manifest."""
     key = _signing_key(data_dir)
-    # Read before the copy begins: what it names was durable then, so the copy must have it.
+    # HEAD is read before the copy begins: the fact that it names was durable then, so the copy must have it.
     acknowledged = HeadFile(data_dir / HEAD, key).read()
     _copy_journal(data_dir / FILE_NAME, draft / FILE_NAME, progress)
     if (draft / SEGMENTS).is_dir():
@@ -151,7 +149,7 @@ def _copy(data_dir: Path, draft: Path, progress: Progress) -> Manifest:
 
 
 def _copy_journal(source: Path, target: Path, progress: Progress) -> None:
-    """Copy a journal up to its newest fact; neither waits for the other, reader or writer."""
+    """Copy a journal up to its newest fact; copy and writer do not block each other."""
     if _is_present(source):
         Copying(source, target, _copy_file, lambda done, of: progress("copying", done / max(1, of))).run()
     else:
@@ -165,14 +163,13 @@ def _is_present(journal: Path) -> bool:
 
 
 def _copy_pages(source: Path, target: Path, progress: Progress) -> None:
-    """Copy one moment of a journal of an older format, which nobody writes any
-    more, by SQLite's online backup."""
+    """Copy a journal in an older format, which has no writer, with SQLite's online backup."""
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     with (
         contextlib.closing(connect(source, "ro")) as reading,
         contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy,
     ):
-        copy.execute("PRAGMA synchronous = OFF")  # made durable as a whole, by the caller
+        copy.execute("PRAGMA synchronous = OFF")  # the caller makes it durable as a whole
         reading.backup(
             copy,
             pages=PAGES_PER_STEP,
@@ -230,8 +227,8 @@ def _sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def _draft_of(target: Path) -> Iterator[Path]:
-    """Give an empty folder beside the target, for one at a time; what one that was killed
-    has left there goes first."""
+    """Yield an empty draft folder beside the target, under a lock; the draft of a
+    killed run is removed first."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.partial")
     draft.mkdir(mode=0o700, exist_ok=True)
@@ -255,7 +252,7 @@ def _draft_of(target: Path) -> Iterator[Path]:
 
 
 def _check(path: Path, claim: Claim | None, progress: Progress) -> tuple[int, str]:
-    """Check every fact of a journal's file; return the newest one's seq and what HEAD says of it (hex)."""
+    """Verify every fact of a journal's file; return the newest one's seq and its hash as in HEAD (hex)."""
     with contextlib.closing(connect(path, "ro")) as con:
         if not has_tables(con):
             raise JournalDamaged(f"{path} does not contain a journal")
@@ -314,7 +311,7 @@ def _empty(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _plainly(what: str) -> Iterator[None]:
-    """Turn whatever goes wrong with files into BackupFailed, one line."""
+    """Turn errors of the file system into BackupFailed, with a message of one line."""
     try:
         yield
     except (JournalError, KeyFileUnsafe, TooWide) as error:

@@ -1,8 +1,9 @@
 """Settings: frozen values, each with its unit, its default and its
 limits; helix_ray/environment.py reads them.
 
-Lists are comma-separated. `policy()` is the part that decisions depend on. Every process of a server has
-them, and most are given them: so this is plain dataclass, and pydantic's 8 MiB are where variables are read.
+Lists are comma-separated. `policy()` is the part on which decisions depend. Every process of a server needs
+the settings and most are passed them, so this is a plain dataclass, and only the process that reads
+variables loads pydantic (8 MiB).
 """
 
 from __future__ import annotations
@@ -17,24 +18,23 @@ from helix_ray.core import limits
 from helix_ray.core.placement import strategies
 from helix_ray.core.policy import TASK_TYPES, Policy
 
-# Ray's names of what tasks ask for by another.
+# Ray's names for resources that tasks call by another name.
 RAY_NAMES = {"CPU": "cpu", "GPU": "gpu", "NPU": "npu"}
 
-# No setting means more than this; beyond it arithmetic on times and sizes is no longer exact.
+# No setting is useful beyond this; arithmetic on larger times and sizes would not be exact.
 NUMBER_MAX = 2**53
 
 
 def bounded(default: Any, **limits: Any) -> Any:
-    """Make a field whose values have limits (`ge`, `gt`, `le`, `pattern`), which
-    hold where settings are read."""
+    """Return a field with limits (`ge`, `gt`, `le`, `pattern`), which are checked where settings are read."""
     return field(default=default, metadata=limits)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of the server side; see docs/settings.md."""
+    """All settings of the server; see docs/settings.md."""
 
-    # Where it listens and keeps things.
+    # Addresses and folders.
     host: str = "127.0.0.1"
     port: int = bounded(8080, ge=0, le=65535)
     data_dir: Path = Path("~/.helix-ray")
@@ -45,7 +45,7 @@ class Settings:
     tls_key: Path | None = None
     models_dir: Path | None = None
 
-    # Who may come in.
+    # Authentication.
     admin_password: str | None = field(default=None, repr=False)
     admin_password_file: Path | None = None
     token_ttl_s: int = bounded(3600, ge=60, le=86_400)
@@ -58,7 +58,7 @@ class Settings:
     docs_open: bool = True
     metrics_open: bool = True
 
-    # How much: requests an hour, bytes, tasks.
+    # Limits: requests an hour, bytes, tasks.
     rate_limit_authenticated: int = bounded(1000, ge=1, le=100_000_000)
     rate_limit_unauthenticated: int = bounded(100, ge=1, le=100_000_000)
     rate_limit_workers: int = bounded(limits.WORKERS.limit, ge=1, le=100_000_000)
@@ -89,23 +89,23 @@ class Settings:
     queue_tasks_max: int = bounded(2_000_000, ge=1)
     retry_tasks_max: int = bounded(1000, ge=1, le=5000)
 
-    # What tasks may do.
+    # Tasks.
     task_types: str = ",".join(TASK_TYPES)
     command_roles: str = "admin,developer"
     function_allow: str = "helix_ray.samples:*"
     result_inline_bytes_max: int = bounded(65_536, ge=1024)
 
-    # Who runs where.
+    # Placement.
     strategy: strategies.Name = strategies.DEFAULT
     preempt_from: Literal["normal", "high", "critical", "none"] = "critical"
     preemptions_max: int = bounded(3, ge=0)
     reserve_after_s: float = bounded(60.0, ge=0)
     shards_max: int = bounded(1000, ge=1, le=100_000)
     node_types: str = ""
-    # Of nodes that are started here: `helix up`'s, or this host's with `helix node start`.
+    # Nodes started on this machine, by `helix up` or `helix node start`.
     node_capabilities: str = bounded("", pattern=r"^([a-z0-9][a-z0-9.-]*(,[a-z0-9][a-z0-9.-]*)*)?$")
 
-    # How long things take.
+    # Times.
     lease_s: float = bounded(30.0, ge=1)
     node_lease_s: float = bounded(10.0, ge=2)
     node_fence_s: float = bounded(30.0, ge=2)
@@ -121,16 +121,15 @@ class Settings:
     journal_keep_s: float = bounded(7 * 86_400.0, ge=0)
 
     def without_password(self) -> Settings:
-        """Return the same without what only the first start needs: for processes
-        that run other people's code."""
+        """Return the settings without the administrator's password, for processes that run users' code."""
         return dataclasses.replace(self, admin_password=None, admin_password_file=None)
 
     def capabilities(self) -> tuple[str, ...]:
-        """Return what nodes that are started here can do beside what is found."""
+        """Return the declared capabilities of nodes started on this machine, beside the detected ones."""
         return _names(self.node_capabilities)
 
     def rate_limits(self) -> tuple[limits.RateLimitPolicy, ...]:
-        """Return how many requests each class of callers may send."""
+        """Return the number of requests that each class allows."""
         numbers = {
             limits.AUTHENTICATED: self.rate_limit_authenticated,
             limits.ANONYMOUS: self.rate_limit_unauthenticated,
@@ -144,7 +143,7 @@ class Settings:
         return (*hourly, limits.LOGIN._replace(limit=self.login_limit_per_minute))
 
     def policy(self) -> Policy:
-        """Return what decisions depend on."""
+        """Return the settings on which decisions depend."""
         return Policy(
             task_types=_names(self.task_types),
             command_roles=_names(self.command_roles),
@@ -187,8 +186,8 @@ def _capacities(text: str) -> tuple[tuple[tuple[str, float], ...], ...]:
 
 
 def parse_node_resources(text: str) -> list[dict[str, float]]:
-    """Read `[{},{"GPU":1}]`: one object of logical resources a node. Raises
-    ValueError with a plain sentence."""
+    """Read `[{},{"GPU":1}]`: an object of logical resources for each node. Raises
+    ValueError with a message."""
     try:
         nodes: Any = json.loads(text)
     except json.JSONDecodeError as error:

@@ -1,8 +1,7 @@
-"""Files that can be made again from something else: one that is damaged is set aside, never mended
-and never in the way.
+"""Handles damaged files that can be rebuilt from other data: they are renamed and never repaired.
 
-A file that merely cannot be opened for now (a full disk, no permission, no descriptors)
-is not damaged: it stays.
+A file that cannot be opened at the moment (full disk, no permission, no descriptors)
+is not damaged, and stays.
 """
 
 from __future__ import annotations
@@ -17,35 +16,34 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-# limits.sqlite becomes limits.sqlite.unusable-20261126T084249 (UTC); the newest few are kept, for whoever
-# wants to know why.
+# limits.sqlite becomes limits.sqlite.unusable-20261126T084249 (UTC); the newest few are kept for an analysis.
 ASIDE_SUFFIX = ".unusable"
 ASIDE_KEPT_MAX = 3
-# What belongs to a database's file: its log and its index go where it goes.
+# Files that belong to a database: the WAL and its index are renamed with it.
 COMPANIONS = ("-wal", "-shm", ".wal")
 
-# What the system says of a file that may be as sound as ever.
+# System errors that do not mean damage.
 PASSING = (
     errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE,
     errno.ENOMEM, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EBUSY, errno.ESTALE, errno.ETXTBSY,
 )  # fmt: skip
-# SQLite's result codes for a file that is not what it was: "no such column" of a foreign layout is an ERROR.
+# SQLite's result codes for a damaged file; "no such column", of another layout, is an ERROR.
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
 _PRIMARY = 0xFF
 
 
 def sqlite_says_damaged(error: sqlite3.Error) -> bool:
-    """Say whether an error means that the file is damaged, and not that it cannot be reached for now."""
+    """Say whether an error means that the file is damaged, and not just inaccessible at the moment."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY in _DAMAGED
 
 
 def names_passing_cause(message: str) -> bool:
-    """Say whether a library's message ends in what the system says of a file that may be sound."""
+    """Say whether a library's message ends with a system error that does not mean damage."""
     return any(os.strerror(code) in message for code in PASSING)
 
 
 def set_aside(path: Path, why: object) -> Path:
-    """Give a damaged file and what belongs to it another name, say so in the log, and return that name."""
+    """Rename a damaged file and the files that belong to it, log it, and return the new name."""
     aside = path.with_name(f"{path.name}{ASIDE_SUFFIX}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
     log.warning("%s cannot be used; moved it to %s and creating it again: %s", path, aside.name, why)
     path.replace(aside)

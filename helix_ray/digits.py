@@ -1,7 +1,6 @@
-"""The 497 held-out handwritten digits that ship with the models, in the forms that the models take.
+"""The 497 held-out handwritten digits that come with the models, converted to the models' inputs.
 
-Where the data comes from and under which licence: helix_ray/models/NOTICE.
-How they were made: tools/build_heldout.py.
+Source and licence of the data: helix_ray/models/NOTICE. Built by tools/build_heldout.py.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ def as_image(images: Pixels) -> Tensor:
 def bilinear_weights(size_in: int, size_out: int) -> NDArray[np.float64]:
     """Return the matrix [size_out, size_in] that enlarges one axis bilinearly.
 
-    Pixel centres lie at half integers and the border repeats: what PyTorch calls bilinear with
-    align_corners=False. Two-dimensional enlargement is `weights @ image @ weights.T`.
+    Pixel centres are at half integers and the border repeats, as in PyTorch's bilinear mode with
+    align_corners=False. In two dimensions: `weights @ image @ weights.T`.
     """
     position = np.maximum((np.arange(size_out) + 0.5) * size_in / size_out - 0.5, 0.0)
     left = position.astype(np.intp)

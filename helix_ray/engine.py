@@ -1,18 +1,18 @@
-"""The heart: orders in, durable facts, receipts out.
+"""Carries out orders: decides them, makes their facts durable, and returns receipts.
 
-`execute` runs to completion, with no await in it, so nobody sees a state between its steps:
+`execute` runs to completion without an await, so no other code sees a state between its steps:
 
-    0. admit    nothing that is not plain goes further (core/admission.py), whatever door it came through
-    1. decide   each order against the state as the orders before it in the batch leave it; where there is no room to
-                record its facts it is refused here, before anything has changed
+    0. admit    refuse values that are not plain (core/admission.py), from whichever interface they came
+    1. decide   decide each order against the state after the orders before it in the batch; where there is no
+                disk space for its facts it is refused here, before anything has changed
     2. evolve   fold its facts, so that the next order of the batch sees them
-    3. append   all facts of the batch to the journal, in one durable commit; then announce which tasks have changed,
-                so that nobody who keeps views of them answers with one of before
-    4. answer   only now does anybody get a receipt, and only now may a reader look at the state
-    5. wake     whoever calls execute tells the followers that there is news
+    3. append   append all facts of the batch to the journal in one durable commit; then announce the changed
+                tasks, so that no cache answers with their old views
+    4. answer   only now are receipts returned, and only now may a reader look at the state
+    5. wake     the caller wakes the followers
 
-Folding before appending is safe because nobody can look in between and because a failed append ends the
-process (JournalFailed is not caught): the next one folds what the disk has. There is no repair in place.
+Folding before appending is safe because no reader runs in between, and because a failed append ends the
+process (JournalFailed is not caught): the next process folds what is on disk. Nothing is repaired in place.
 """
 
 from __future__ import annotations
@@ -45,41 +45,42 @@ from helix_ray.ports import Batch, Clock, Journal, Snapshot
 
 log = logging.getLogger(__name__)
 
-# Bounds the memory of a replay, whatever the length of the journal.
+# Bounds the memory of a replay, however long the journal is.
 REPLAY_FACTS_PER_READ = 20_000
-# Facts kept in memory for followers (up to twice as many); one that is further behind reads the journal.
+# Facts kept in memory for followers (up to twice as many); a follower that is further
+# behind reads the journal.
 RECENT_FACTS_MAX = 50_000
-# Nodes that questions about nodes look at in one step where none was looked at before.
+# How many nodes a question about nodes examines in one step when none were examined before.
 NEW_NODES_MAX = 2500
-# Views that are published when the engine has nothing else to do. Where more tasks have changed at once there is a
-# load, under which readers ask for many in one call: to publish all would cost the writers, and most are not read.
+# How many views are published when the engine is idle. More changed tasks mean load, under which readers
+# batch their calls anyway: publishing all would slow down writers, and most views are never read.
 PUBLISHED_TASKS_MAX = 8
-# A snapshot is due when the tail is this long and longer than what the snapshot would hold.
+# A snapshot is due when the tail is this long and longer than the snapshot itself.
 SNAPSHOT_TAIL_FACTS_MIN = 50_000
 
 
 class SpaceCheck(Protocol):
-    """Why facts cannot be recorded now, as the refusal of the orders that they come from."""
+    """Checks for disk space before orders are decided."""
 
     def __call__(self, *, vital: bool) -> Rejected | None:
-        """Return the refusal; None when there is room."""
+        """Return the refusal of the order; None when there is space."""
         ...
 
 
 class Board(Protocol):
-    """Where those who keep views of tasks look whether they are current."""
+    """Announces changes of tasks to caches (helix_ray/plane/read_board.py)."""
 
     def note(self, task_ids: Iterable[str], seq: int) -> None:
-        """Note that tasks have changed in a commit that ends at `seq`."""
+        """Record that tasks have changed in a commit that ends at `seq`."""
         ...
 
     def publish(self, view: dict[str, Any], seq: int) -> None:
-        """Let readers have the view of a task as of `seq`."""
+        """Publish the view of a task as of `seq` for readers."""
         ...
 
 
 class _Asked:
-    """One answer a commit for each kind of order."""
+    """Caches the space check: one answer in a commit for each kind of order."""
 
     def __init__(self, room: SpaceCheck) -> None:
         self._room = room
@@ -96,12 +97,12 @@ class JournalFailed(Exception):
 
 
 class Engine:
-    """One control plane's state and the only writer of its journal."""
+    """The state of a control plane, and the only writer of its journal."""
 
     def __init__(
         self, journal: Journal, policy: Policy, clock: Clock, room: SpaceCheck = lambda *, vital: None
     ) -> None:
-        """`room` says why facts cannot be recorded now; it is asked once a commit."""
+        """`room` checks for disk space, once in each commit."""
         self._room = room
         self.board: Board | None = None
         self._unpublished: set[str] = set()
@@ -112,7 +113,7 @@ class Engine:
         self.refusals = Tally()
         self.state = State()
         self._started_at = clock.wall()
-        # For questions: what they try out on it is undone. The scheduler keeps one of its own.
+        # A fleet for questions, which undo what they try on it. The scheduler has its own.
         self._tracked = TrackedFleet()
         # A list, not a deque: followers read slices at its end many times a second.
         self._recent: list[Fact] = []
@@ -134,11 +135,11 @@ class Engine:
         return folded
 
     def execute(self, orders: Sequence[Order], facts_max: int | None = None) -> list[Receipt | Rejected]:
-        """Carry out orders in one commit; see the steps above. Raises JournalFailed,
+        """Carry out orders in one commit, as described above. Raises JournalFailed,
         which must end the process.
 
-        With `facts_max` no further order is begun once so many facts are made: there are answers for those
-        that were carried out, at least for the first. What one order makes is bounded by decide.
+        With `facts_max` no further order is started once there are this many facts; the answers are those of
+        the orders that were carried out, at least the first. decide limits the facts of a single order.
         """
         facts: list[Fact] = []
         now = self.clock.wall()
@@ -146,8 +147,8 @@ class Engine:
         answers: list[Receipt | Rejected] = []
         for order in orders:
             answers.append(self._decide_and_fold(order, now, facts, room))
-            # Checked after an order, so the first one is always carried out and a caller that resends
-            # the rest gets on.
+            # Checked after an order: the first one is always carried out, so a caller that resends
+            # the rest makes progress.
             if facts_max is not None and len(facts) >= facts_max:
                 break
         self._keep_refusals(now, facts, room)
@@ -155,11 +156,10 @@ class Engine:
             try:
                 self.journal.append(facts)
             except Exception as error:
-                # Memory is ahead of the disk now. To undo the fold would take an inverse of every kind of
-                # fact; to end the process takes none, and the next one folds what is durable.
+                # Memory is ahead of the disk now. Undoing the fold would need an inverse of every kind of
+                # fact; ending the process needs none, and the next one folds what is durable.
                 raise JournalFailed(f"append of {len(facts)} facts failed: {error}") from error
-            # Before the answers: whoever has a receipt must find no replica that still serves
-            # the task of before.
+            # Before the answers: after a receipt no replica may serve the old view of the task.
             self._announce()
             self._remember(facts)
         return answers
@@ -173,8 +173,8 @@ class Engine:
         changed.clear()
 
     def publish(self) -> None:
-        """Let readers have the tasks that have changed since the last call, where they are few; to be called when
-        nothing else waits."""
+        """Publish the tasks that have changed since the last call, unless there are many; for
+        when the engine is idle."""
         tasks, board = self.state.tasks, self.board
         if board is not None and len(self._unpublished) <= PUBLISHED_TASKS_MAX:
             for task_id in self._unpublished:
@@ -183,7 +183,7 @@ class Engine:
         self._unpublished.clear()
 
     def take(self, journal: Journal) -> None:
-        """Go on with another journal of the same facts, and with what it has beyond them."""
+        """Continue with another journal that begins with the same facts, and fold its further facts."""
         self.journal = journal
         while facts := journal.read_after(self.state.seq, REPLAY_FACTS_PER_READ):
             for fact in facts:
@@ -201,7 +201,7 @@ class Engine:
             order = admitted
             decided = decide(self.state, order, now, self.policy)
         except Exception:
-            # decide changes nothing, so an order that trips over a bug harms nobody else.
+            # decide changes nothing, so an order that raises because of a bug does not affect others.
             log.exception("order failed", extra={"request_id": order.request_id})
             return Rejected(ErrorCode.INTERNAL_ERROR, "Internal error")
         if isinstance(decided, Receipt):
@@ -210,10 +210,10 @@ class Engine:
             self._note(refusal_of_order(order, refused), now)
         if isinstance(decided, Rejected):
             return decided
-        # Asked only here: an order that makes no facts needs no space, and is answered on a
-        # full disk as well.
+        # Space is checked only here: an order without facts needs none, and is answered
+        # on a full disk as well.
         if decided.events and (refusal := room(vital=order.body.vital)) is not None:
-            # Who was heard of was heard of all the same: a full disk loses no worker.
+            # The worker was heard of all the same: on a full disk no worker counts as lost.
             self._note_signs([sign for sign in decided.signs if isinstance(sign, Heard)], now)
             return refusal
         author = order.by.id if decided.author is None else decided.author
@@ -231,7 +231,7 @@ class Engine:
             self.refusals.note(refusal, now)
 
     def _keep_refusals(self, now: float, facts: list[Fact], room: _Asked) -> None:
-        """Make facts of the refusals that are due; they may not use the last room up."""
+        """Make facts of the refusals that are due, unless they would use the reserved disk space."""
         if not self.refusals.due(now) or room(vital=False) is not None:
             return
         for row in self.refusals.take(now):
@@ -244,7 +244,7 @@ class Engine:
             self.liveness.note(sign, self.clock.monotonic(), now)
 
     def query(self, question: Question, by: Principal) -> dict[str, Any] | Rejected:
-        """Answer a question from the present state, for whom the asker is in it."""
+        """Answer a question from the current state, with the caller's current roles."""
         reply = self._answered(question, by)
         if isinstance(reply, Rejected):
             self._note(refusal_of_question(type(question).__name__, by, reply), self.clock.wall())
@@ -257,27 +257,27 @@ class Engine:
         return answer(self.picture(), question, admitted)
 
     def steps(self, question: Question, by: Principal) -> Generator[None, None, dict[str, Any] | Rejected]:
-        """Answer a question as query does, in steps: between two of them the state may change."""
+        """Like query, but in steps; the state may change between two steps."""
         admitted = admit(self.state, by, type(question), self.clock.wall())
         if isinstance(admitted, Rejected):
             return self.query(question, by)
         return (yield from steps(self.picture(), question, admitted))
 
     def look_on(self) -> bool:
-        """Look at some of the nodes that no question was about yet; say whether there are more."""
+        """Examine some nodes in advance for questions; say whether there are more."""
         self._tracked.refreshed(self.state, self.liveness, self.clock.wall(), NEW_NODES_MAX)
         return not self._tracked.whole
 
     def picture(self) -> Picture:
-        """Return what questions are answered from, as it is now."""
+        """Return the picture from which questions are answered."""
         now = self.clock.wall()
         return Picture(
             self.state, self.liveness, self.policy, now, self.journal.epoch, self._started_at, self._tracked
         )
 
     def events(self, after: int, limit: int, by: Principal) -> Batch | Rejected:
-        """Return what somebody sees of up to `limit` facts after a cursor, which moves past
-        what they do not see."""
+        """Return those of up to `limit` facts after a cursor that `by` may see; the cursor
+        also moves past the others."""
         present = as_of(self.state, by, self.clock.wall())
         if isinstance(present, Rejected):
             return present
@@ -307,17 +307,16 @@ class Engine:
         return tail >= max(SNAPSHOT_TAIL_FACTS_MIN, 2 * len(self.state.tasks))
 
     def save_snapshot(self) -> None:
-        """Keep the present state, so that the next start folds a short tail."""
+        """Save a snapshot of the state, so that the next start folds a short tail."""
         self.journal.save_snapshot(Snapshot(self.state.seq, snapshot.FOLD_VERSION, snapshot.dump(self.state)))
         self.snapshot_kept(self.state.seq)
 
     def end(self) -> None:
-        """Record what is only counted so far, where there is room; the last thing
-        before the journal is closed."""
+        """Record aggregated refusals, if there is space; the last step before the journal is closed."""
         self.refusals.end()
         while self.refusals.due(self.clock.wall()) and self._room(vital=False) is None:
             self.execute([])
 
     def snapshot_kept(self, seq: int) -> None:
-        """Note that the journal has a snapshot as of a fact."""
+        """Record that the journal has a snapshot as of a fact."""
         self._snapshot_seq = seq

@@ -1,7 +1,7 @@
-"""Reads the settings from HELIX_* variables. The only file that knows pydantic-settings.
+"""Reads the settings from HELIX_* variables. The only module that imports pydantic-settings.
 
-The fields, their defaults and their limits are those of helix_ray/config.py. A process that is given its
-settings does not come here.
+The fields, their defaults and their limits are those of helix_ray/config.py. A process that is passed its
+settings does not import this module.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Variables(BaseSettings):
     @field_validator("data_dir", mode="before", check_fields=False)
     @classmethod
     def _named(cls, value: Any) -> Any:
-        # An empty path is the current folder, which would be made the server's alone.
+        # An empty path means the current folder, which would be made private to the server.
         if value == "":
             raise ValueError("must name a folder")
         return value
@@ -68,7 +68,7 @@ _MODEL = _model()
 
 
 def read_settings(**given: Any) -> Settings:
-    """Return what the variables say, and the defaults; what is given comes before both.
+    """Return the settings from arguments, variables and defaults, in this order of precedence.
 
     Raises pydantic's ValidationError, whose first error names the setting and says what is wrong with it.
     """

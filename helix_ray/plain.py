@@ -1,8 +1,8 @@
-"""JSON by orjson, held to what core/values.py calls plain: a quick check, and
-reading without a silent change.
+"""JSON with orjson, restricted to plain values (core/values.py): a fast check, and
+reading without silent changes.
 
-orjson is quick and has habits that must not leak: it reads an integer does not fit in 64 bits as a rounded
-float, writes what is no number as null, and refuses to write 255 levels though it reads 1,024.
+orjson is fast, but reads an integer beyond 64 bits as a rounded float, writes NaN as null, and cannot write
+255 levels although it reads 1,024. None of that may show.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import orjson
 
 from helix_ray.core.values import INTEGER_MAX, INTEGER_MIN, STORED_DEPTH_MAX, VALUE_DEPTH_MAX, fault, shown
 
-# How deep orjson writes; documented at its dumps().
+# The maximum depth that orjson writes, from the documentation of dumps().
 _WRITER_LEVELS_MAX = 254
-# The shortest integer beyond 64 bits has so many digits.
+# The shortest integer beyond 64 bits has this many digits.
 _LONG_DIGITS = 19
 _DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
-# No integer of so many characters fits into 64 bits, and Python takes long for thousands of digits.
+# No integer with this many characters fits in 64 bits, and Python is slow for thousands of digits.
 _INTEGER_CHARS_MAX = 24
 
 
 def plain_bytes(value: Any) -> int | None:
-    """Return the size of a plain value as JSON; None for one that may not
-    be plain: core/values.fault looks closely.
+    """Return the size of a plain value as JSON; None for one that may not be plain, which
+    core/values.fault examines.
 
-    A null in it hides what is no number, so it takes the close look as well.
+    A null may have been NaN, so a value with null needs that examination as well.
     """
     try:
         text = orjson.dumps(value, default=_as_list, option=orjson.OPT_PASSTHROUGH_DATETIME)
@@ -43,7 +43,7 @@ def is_deep(text: bytes, value: Any, depth_max: int = VALUE_DEPTH_MAX) -> bool:
     if text.count(b"[") + text.count(b"{") <= depth_max:
         return False
     wrapped = value
-    # The writer knows how deep it went: leave it `depth_max` levels of its own.
+    # orjson itself counts levels: wrap the value so that only `depth_max` levels are left.
     for _ in range(_WRITER_LEVELS_MAX - depth_max):
         wrapped = [wrapped]
     try:
@@ -60,7 +60,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 class NotPlain(ValueError):
-    """A value that cannot be written without a change; `field` is where."""
+    """A value cannot be written without a change; `field` says where."""
 
     def __init__(self, field: str, why: str) -> None:
         super().__init__(field, why)
@@ -72,7 +72,7 @@ class NotPlain(ValueError):
 
 
 def write(value: Any) -> bytes:
-    """Return a value as JSON; raise NotPlain where that would be another value, or none."""
+    """Return a value as JSON; raise NotPlain where that would change the value, or fail."""
     try:
         text = orjson.dumps(value)
     except TypeError as error:
@@ -84,9 +84,9 @@ def write(value: Any) -> bytes:
 
 
 def read(raw: bytes) -> Any:
-    """Return the value of a JSON text, its integers exact and its floats, should they be too large, infinite.
+    """Return the value of a JSON text with exact integers; floats that are too large become infinite.
 
-    Both are not plain then, so the gate names the field that has them. Raises json.JSONDecodeError.
+    Such values are not plain, so the gate (core/admission.py) names their field. Raises json.JSONDecodeError.
     """
     try:
         value = orjson.loads(raw)
@@ -113,8 +113,7 @@ def _no_constant(name: str) -> Any:
 
 
 def stored(text: bytes | str) -> Any:
-    """Return a value that was written before; one that no answer
-    could show comes escaped (core/values.shown)."""
+    """Return a stored value; one that no answer can show is escaped (core/values.shown)."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -124,7 +123,7 @@ def stored(text: bytes | str) -> Any:
 
 
 def _loads_odd(text: bytes | str) -> Any:
-    """Return what orjson cannot read: lone surrogates, 1,025 levels and more."""
+    """Read JSON that orjson refuses: lone surrogates, 1,025 levels and more."""
     try:
         return json.loads(text)
     except RecursionError:

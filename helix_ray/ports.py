@@ -1,6 +1,7 @@
-"""The seams: what the engine, the actors and the HTTP routes know of each other.
+"""The interfaces between the engine, the actors and the HTTP routes.
 
-ControlPlane is the one door (three verbs). Journal is the one store of truth. Clock is time as an argument.
+ControlPlane is the only way to the control plane (three verbs). Journal is the store.
+Clock is time as an argument.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from helix_ray.core.questions import Question
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Facts after a cursor. `head` is the newest seq there is."""
+    """Facts after a cursor. `head` is the newest seq."""
 
     facts: tuple[Fact, ...]
     cursor: int
@@ -30,13 +31,13 @@ STARTING = "it is still starting"
 
 @dataclass(frozen=True, slots=True)
 class NotReady:
-    """The answer of an actor that does not live yet; `reason` is None while its first try is under way."""
+    """The response of an actor that is not ready; `reason` is None during its first try."""
 
     reason: str | None
 
 
 class ControlPlane(Protocol):
-    """The one door: HTTP routes, workers, devices, the Python API and the followers all use these verbs."""
+    """The control plane for all its users: HTTP routes, workers, devices, the Python API and followers."""
 
     async def execute(self, order: Order) -> Receipt | Rejected:
         """Carry out an order; when a Receipt comes back, its facts are durable."""
@@ -45,23 +46,22 @@ class ControlPlane(Protocol):
     async def query(
         self, question: Question, by: Principal, wait_s: float = 0.0
     ) -> dict[str, Any] | Rejected:
-        """Answer a question; one that can wait for news is answered at the latest after `wait_s`."""
+        """Answer a question; one that waits for a change is answered after at most `wait_s`."""
         ...
 
     async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
-        """Return what somebody sees of the facts after a cursor (core/feeds.py), waiting
-        up to `wait_s` for news.
+        """Return the facts after a cursor that `by` may see (core/feeds.py), waiting up to `wait_s` for some.
 
-        The cursor moves past what they do not see, so that a batch may be empty and its cursor
-        a later one. Raises Refused (UNAUTHORIZED) when they are gone, and where the control
-        plane does not answer (SERVICE_UNAVAILABLE).
+        The cursor also moves past other facts, so a batch may be empty with a later cursor. Raises
+        Refused when `by` does not exist any more (UNAUTHORIZED), or the control plane does not
+        respond (SERVICE_UNAVAILABLE).
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A folded state as JSON values. One of another `fold_version` is thrown away and the journal folded."""
+    """A folded state as JSON values. With another `fold_version` it is ignored, and the journal is folded."""
 
     seq: int
     fold_version: int
@@ -69,7 +69,7 @@ class Snapshot:
 
 
 class Journal(Protocol):
-    """The append-only truth. One writer; every method is synchronous."""
+    """The append-only store of facts. One writer; every method is synchronous."""
 
     epoch: int
 
@@ -86,7 +86,7 @@ class Journal(Protocol):
         ...
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
-        """Keep a snapshot; older ones may be dropped."""
+        """Store a snapshot; older ones may be dropped."""
         ...
 
     def load_snapshot(self) -> Snapshot | None:
@@ -94,12 +94,11 @@ class Journal(Protocol):
         ...
 
     def erase(self, fact: Fact) -> None:
-        """Make a FactsErased durable and take what the facts that it names said away; all
-        proofs stay as they are."""
+        """Append a FactsErased and erase the bodies of the facts that it names; all proofs stay valid."""
         ...
 
     def root(self, size: int | None = None) -> bytes:
-        """Return the root of the Merkle tree over the first `size` facts, over all without one."""
+        """Return the root of the Merkle tree over the first `size` facts (default: all)."""
         ...
 
     def leaf(self, seq: int) -> bytes:
@@ -120,7 +119,7 @@ class Journal(Protocol):
 
 
 class Clock(Protocol):
-    """Time for the shells; the core gets it as arguments."""
+    """The clock of the actors; the core takes times as arguments."""
 
     def wall(self) -> float:
         """Return epoch seconds."""

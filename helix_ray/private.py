@@ -1,8 +1,8 @@
-"""Files for their own user alone: the umask of our processes, and the narrowing of what was there before.
+"""Keeps files private to their user: the umask of our processes, and the permissions of existing files.
 
-Everything below a data directory is 0700 (folders) or 0600 (files): the journal holds password hashes,
-the logs whatever tasks print. Processes that write there begin with `keep_private`, and whoever takes a
-data directory narrows it first.
+Everything below a data directory is 0700 (folders) or 0600 (files): the journal contains password hashes, the
+logs whatever tasks print. Processes that write there call `keep_private` first, and a process that takes a
+data directory restricts its permissions first.
 """
 
 from __future__ import annotations
@@ -15,30 +15,29 @@ from pathlib import Path
 
 UMASK = 0o077
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
-# A folder with one of these is a data directory; without one, somebody else's files would be changed.
+# A folder with one of these is a data directory; in any other folder permissions are left alone.
 LANDMARKS = ("journal.sqlite", "up.lock", "node.lock", "jwt.key")
 
 
 class TooWide(Exception):
-    """A folder that others can enter and that cannot be narrowed; the message ends with
-    the command that does it."""
+    """Others can enter a folder, and its permissions cannot be restricted; the message ends
+    with the command to do it."""
 
 
 def keep_private() -> None:
-    """Make what this process and its children create readable by their user only."""
+    """Make files that this process and its children create readable by their user only."""
     os.umask(UMASK)
 
 
 def make_file(path: Path) -> None:
-    """Make an empty file of mode 0600 where there is none, for a library that would ask the umask."""
+    """Create an empty file with mode 0600 unless it exists, for a library that would use the umask."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def narrow_folder(folder: Path) -> None:
-    """Take a data directory that is there away from others; with the folder closed,
-    nobody reaches what is below.
+    """Make an existing data directory private; that protects everything below it at once.
 
-    Raises TooWide for one that belongs to another user, or that holds other things than ours.
+    Raises TooWide for a folder that belongs to another user, or that has other content than ours.
     """
     try:
         found = folder.stat()
@@ -63,21 +62,20 @@ def _is_ours(folder: Path) -> bool:
 
 
 def narrow_below(folder: Path) -> None:
-    """Take every file and folder below away from others, where it is this user's and
-    on the same file system."""
+    """Make every file and folder below private, if it belongs to this user and is on the same file system."""
     user, device = os.geteuid(), folder.stat().st_dev
     waiting = [str(folder)]
     while waiting:
         with contextlib.suppress(FileNotFoundError, PermissionError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
-                # Files come and go while a server runs.
+                # Files may disappear meanwhile, because a server runs.
                 with contextlib.suppress(FileNotFoundError, PermissionError):
                     if _narrow(entry, user, device):
                         waiting.append(entry.path)
 
 
 def _narrow(entry: os.DirEntry[str], user: int, device: int) -> bool:
-    """Narrow one entry; say whether it is a folder to look into."""
+    """Make one entry private; say whether it is a folder to descend into."""
     found = entry.stat(follow_symlinks=False)
     if stat.S_ISLNK(found.st_mode) or found.st_dev != device:
         return False

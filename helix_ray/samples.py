@@ -1,8 +1,6 @@
-"""Functions to try a cluster with: the default allow-list (`helix_ray.samples:*`)
-lets REST callers run these.
+"""Sample functions: the default allow-list (`helix_ray.samples:*`) lets REST callers run them.
 
-Arguments and results are JSON. Each does what it says and nothing else, so tests and benchmarks can tell from
-the result that the work was really done.
+Arguments and results are JSON. The result of each shows tests and benchmarks that the work was really done.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ SLEEP_STEP_S = 0.05
 
 
 def noop() -> None:
-    """Do nothing: what is left is the cost of the control plane."""
+    """Do nothing, which measures the cost of the control plane."""
 
 
 def add(a: float, b: float) -> float:
@@ -43,13 +41,12 @@ def add(a: float, b: float) -> float:
 
 
 def echo(value: Any) -> Any:
-    """Return the value as it came."""
+    """Return the value unchanged."""
     return value
 
 
 def count_primes(limit: int) -> int:
-    """Return how many primes are below limit (sieve of Eratosthenes): pure Python work
-    that keeps one core busy.
+    """Return how many primes are below limit (sieve of Eratosthenes): pure Python that keeps one core busy.
 
     Raises ValueError where limit is above PRIMES_LIMIT_MAX.
     """
@@ -73,23 +70,22 @@ def mean_of(values: list[float]) -> float:
 
 
 def word_count(text: str) -> int:
-    """Return how many words, kept apart by white space, the text has."""
+    """Return the number of words in the text, separated by white space."""
     return len(text.split())
 
 
 def fail(message: str) -> NoReturn:
-    """Raise ValueError with the message: shows how an exception comes back."""
+    """Raise ValueError with the message: shows how an exception is reported."""
     raise ValueError(message)
 
 
 def crash() -> NoReturn:
-    """End the process that runs this with exit status 1, at once: shows what a lost executor looks like."""
+    """End the executor's process at once with exit status 1: shows the loss of an executor."""
     os._exit(1)
 
 
 def sleep_until_cancelled(seconds: float) -> float:
-    """Wait, tell the progress in seconds, and return how long it took; a
-    cancelled attempt ends within SLEEP_STEP_S.
+    """Sleep, report progress, and return the seconds slept; a cancelled attempt ends within SLEEP_STEP_S.
 
     `progress` raises helix_ray.execution.progress.Cancelled here once the attempt is cancelled.
     """

@@ -1,7 +1,7 @@
-"""The control plane in memory: the real engine and followers on a journal that lives as long as the object.
+"""The control plane in memory: the real engine and followers on a journal in memory.
 
-For tests of what stands on the port, and for trying the API out without Ray. There are no nodes here: tasks
-with a `run` stay pending until whoever holds the object reports on them, as a node worker would.
+For tests of code above the port, and for trials of the API without Ray. There are no nodes: tasks with a
+`run` stay pending until the test reports on them, as a node worker would.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class RealClock:
 
 @dataclass
 class ManualClock:
-    """Time that passes when it is told to; starts at `now`, in epoch seconds."""
+    """A clock that moves only with `advance`; starts at `now`, in epoch seconds."""
 
     now: float = 1_762_509_600.0
     passed: float = 0.0
@@ -71,7 +71,7 @@ class ManualClock:
 
 @dataclass
 class _Waiter:
-    """Who waits for news, on which event loop."""
+    """A caller that waits for news, and its event loop."""
 
     loop: asyncio.AbstractEventLoop
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,7 +86,7 @@ class MemoryControlPlane:
         self.engine = Engine(MemoryJournal(), self.policy, self.clock)
         self._followers = in_master(self.policy)
         self._cursor = 0
-        # What a test lets be missing, by part, with the reason.
+        # Parts that a test makes unavailable, with the reason.
         self.missing: dict[str, str] = {}
         self._logs: dict[tuple[str, int], str] = {}
         self._waiting: dict[int, _Waiter] = {}
@@ -99,7 +99,7 @@ class MemoryControlPlane:
         return self.carry_out(order)
 
     async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
-        """Answer a question, waiting for news where it can wait for some."""
+        """Answer a question, waiting for news if the question allows it."""
         if isinstance(question, ReadLog):
             return await self._until(lambda: self._read_log(question, by), _has_text, wait_s)
         if isinstance(question, Readiness):
@@ -107,7 +107,7 @@ class MemoryControlPlane:
         return await self._until(lambda: self.ask(question, by), lambda a: has_news(question, a), wait_s)
 
     async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
-        """Return what somebody sees of the facts after a cursor, waiting up to `wait_s` for news."""
+        """Return the facts after a cursor that `by` may see, waiting up to `wait_s` for some."""
 
         def read() -> Batch | Rejected:
             with self._lock:
@@ -121,26 +121,26 @@ class MemoryControlPlane:
     # ------------------------------------------------------------------------------- without a loop
 
     def carry_out(self, order: Order) -> Receipt | Rejected:
-        """Carry out an order, and what the followers make of it."""
+        """Carry out an order, and the followers' orders that result from it."""
         with self._lock:
             (answer,) = self.engine.execute([order])
             self.react()
             return answer
 
     def give(self, body: OrderBody, by: Principal = SYSTEM) -> Receipt:
-        """Carry out an order that must not be refused; raise Refused when it is."""
+        """Carry out an order; raise Refused when it is refused."""
         answer = self.carry_out(Order(body, by, TEST_REQUEST, new_seed()))
         if isinstance(answer, Rejected):
             raise Refused(answer)
         return answer
 
     def ask(self, question: Question, by: Principal = SYSTEM) -> Answer:
-        """Answer a question from the present state."""
+        """Answer a question from the current state."""
         with self._lock:
             return self.engine.query(question, by)
 
     def react(self) -> None:
-        """Have the followers react to what is new, and to the time, until they are done."""
+        """Let the followers react to new facts and to the time until they are done."""
         with self._lock:
             for _ in range(REACTIONS_MAX):
                 batch = self.engine.facts(self._cursor, FACTS_PER_REACTION)
@@ -181,7 +181,7 @@ class MemoryControlPlane:
         }
 
     def _wake(self) -> None:
-        # Under the lock a waiter cannot leave, so its event loop is still open.
+        # Under the lock a waiter cannot be removed, so its event loop is still open.
         with self._lock:
             for waiter in self._waiting.values():
                 waiter.loop.call_soon_threadsafe(waiter.news.set)

@@ -1,7 +1,7 @@
-"""Followers: each reads facts and answers with orders. No loop and no I/O in here; shells drive them.
+"""Followers: each reads facts and returns orders. They have no loop and no I/O; actors drive them.
 
-`in_master` lists those that run beside the engine because they need its state at hand. A follower that can
-live with facts alone runs in an actor of its own.
+`in_master` lists those that run in the engine's process because they need its state. A follower that only
+needs facts runs in a separate actor.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a follower in the master is: news in, orders out."""
+"""The interface of followers in the master: news in, orders out."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ class News:
 
 
 class Follower(Protocol):
-    """Reacts to news with orders, which may be refused as stale.
+    """Reacts to news with orders, which decide may refuse as stale.
 
-    A follower that is `busy` has more to do than fits in one call: it is called again at
-    once, with news or without.
+    A `busy` follower has more to do than fits in one call: it is called again at once, even without news.
     """
 
     busy: bool

@@ -1,5 +1,5 @@
-"""Carries endings on to the tasks that wait, and losses to a worker's tasks, where one order
-could not tell them all."""
+"""Propagates endings to dependent tasks, and losses to a worker's tasks, where one order
+cannot cover all of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from helix_ray.followers.base import News
 
 
 class Cascade:
-    """Continues until every ending is propagated: each order is a commit of its
-    own, with others in between."""
+    """Continues until every ending is propagated, with an order and a commit for each part."""
 
     busy = False
 
@@ -18,6 +17,6 @@ class Cascade:
         self._tasks_max = policy.spread_tasks_max
 
     def react(self, news: News) -> list[OrderBody]:
-        """Return one order while there is something left."""
+        """Return an order while something is left."""
         state = news.state
         return [SpreadEndings(self._tasks_max)] if state.orphans or state.freed or state.doomed else []

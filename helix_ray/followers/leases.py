@@ -1,4 +1,4 @@
-"""Ends the leases of workers that fell silent."""
+"""Ends the leases of silent workers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ JUDGE_EVERY_S = 0.5
 
 
 class LeaseKeeper:
-    """Finds workers without a heartbeat for a whole lease; a node worker's lease is
-    shorter than an external one's."""
+    """Finds workers without a heartbeat for a whole lease, which is shorter for node
+    workers than for external ones."""
 
     busy = False
 
@@ -20,7 +20,7 @@ class LeaseKeeper:
         self._next = 0.0
 
     def react(self, news: News) -> list[OrderBody]:
-        """Return a LoseWorker for every silent worker, twice a second; more often while they have too
+        """Return a LoseWorker for every silent worker, twice a second; at once again while one has too
         many tasks for one order."""
         if news.mono < self._next:
             return []
@@ -34,7 +34,7 @@ class LeaseKeeper:
         room = self._policy.spread_tasks_max
         for worker_id in news.liveness.judge(leases, news.mono):
             if room <= 0:
-                # There are more: go on as soon as these are dealt with.
+                # There are more: continue as soon as these are processed.
                 self._next = news.mono
                 break
             room -= 1 + len(news.state.workers[worker_id].running)

@@ -1,7 +1,7 @@
-"""Gives pending tasks to node workers: facts in, StartAttempts out.
+"""Assigns pending tasks to node workers: facts in, StartAttempts out.
 
-It keeps a fleet beside the state (core/placement/tracked.py). A plan is only a proposal: what decide refuses
-as stale is put right in the fleet at the next look.
+It keeps a fleet beside the state (core/placement/tracked.py). A plan is only a proposal: where decide refuses
+a part as stale, the fleet is corrected at the next update.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.state import EXTERNAL, LEVELS, SHARDED, TaskClass
 from helix_ray.followers.base import News
 
-# Tasks of one plan, which is one turn of the master's loop: planned and committed in about 15 ms, and twice
+# Tasks of one plan, which is one turn of the master's loop: about 15 ms to plan and commit, twice
 # that with cold queues.
 ASSIGN_TASKS_MAX = 500
-# Nodes of one reaction that nothing is known of yet, as after a start: some fifteen milliseconds' worth.
+# New nodes that are added to the fleet in one reaction, as after a start: about 15 ms.
 NEW_NODES_MAX = 2500
 # Seconds between searches for nodes to reserve, and between searches for the same class after a failed one.
 SEARCH_EVERY_S = 1.0
@@ -29,7 +29,7 @@ _NOT_FOR_NODES = (EXTERNAL, SHARDED)
 
 
 class Scheduler:
-    """Places what is ready, as often as there is news."""
+    """Places ready tasks whenever there is news."""
 
     busy = False
 
@@ -38,11 +38,11 @@ class Scheduler:
         self._preempt_level = LEVELS.get(policy.preempt_from)
         self._tracked = TrackedFleet()
         self._search_at = 0.0
-        # Classes for which nodes were searched in vain, and until when that is not tried again.
+        # Task classes for which no node could be reserved, and until when that is not tried again.
         self._unreservable: dict[TaskClass, float] = {}
 
     def react(self, news: News) -> list[OrderBody]:
-        """Place what fits now."""
+        """Return orders that place the tasks that fit now."""
         ready = news.state.ready
         self.busy = False
         if not any(task_class.kind not in _NOT_FOR_NODES for task_class in ready):
@@ -59,7 +59,7 @@ class Scheduler:
         self._note_reservations(plan, news)
         if not plan.pairs:
             return []
-        # Decide may leave some of it out.
+        # decide may leave out some of it.
         self._tracked.invalidate(node_id for _, node_id in plan.pairs)
         return [StartAttempts(tuple(plan.pairs), tuple(plan.preempted))]
 

@@ -1,5 +1,5 @@
-"""Does what time asks for: delayed tasks come back, deadlines and timeouts pass, workers
-lost long ago are forgotten."""
+"""Returns orders that are due: delayed tasks, deadlines, timeouts, and the removal
+of workers lost long ago."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from helix_ray.followers.base import News
 
 CHECK_EVERY_S = 0.1
 RETIRE_EVERY_S = 60.0
-# Tasks of one order, and entries of a table examined in one call: a few milliseconds' worth.
+# Tasks of one order, and entries of a table examined in one call: a few milliseconds of work.
 DUE_TASKS_MAX = 500
 LOOKED_AT_MAX = 50_000
 _END = ("", math.inf)
 
 
 class _Clock:
-    """Looks through a table of times, a part at each look where it is long."""
+    """Searches a table of times for due ids, a part in each call where the table is long."""
 
     def __init__(self) -> None:
         self._rest: Iterator[tuple[str, float]] | None = None
 
     def due(self, table: Mapping[str, float], now: float) -> tuple[str, ...]:
-        """Return ids whose time has come, DUE_TASKS_MAX at most; some of them may have left the table."""
+        """Return due ids, at most DUE_TASKS_MAX; some of them may have left the table."""
         if self._rest is None:
             self._rest = iter(list(table.items()))
         due: list[str] = []
@@ -45,7 +45,7 @@ class _Clock:
 
 
 class Timekeeper:
-    """Looks at the clocks of tasks ten times a second."""
+    """Checks the times of tasks ten times a second."""
 
     busy = False
 
@@ -55,7 +55,7 @@ class Timekeeper:
         self._delays, self._deadlines = _Clock(), _Clock()
 
     def react(self, news: News) -> list[OrderBody]:
-        """Return what is due now."""
+        """Return the orders that are due."""
         if news.mono < self._next:
             return []
         self._next = news.mono + CHECK_EVERY_S
@@ -70,7 +70,7 @@ class Timekeeper:
         if overdue:
             orders.append(ExpireTasks(overdue, "timeout"))
         if max(map(len, (due, late, overdue))) >= DUE_TASKS_MAX:
-            # There is more: go on as soon as these are dealt with.
+            # There is more: continue as soon as these are processed.
             self._next = news.mono
         if news.mono >= self._retire_next:
             self._retire_next = news.mono + RETIRE_EVERY_S
@@ -81,8 +81,7 @@ class Timekeeper:
 
 
 def _external_timeouts(state: State, now: float) -> tuple[str, ...]:
-    """Return attempts that outlived their timeout at external workers; nodes
-    enforce theirs where they run."""
+    """Return attempts of external workers that exceeded their timeout; nodes enforce timeouts themselves."""
     overdue = []
     for worker in state.workers.values():
         if worker.kind == "external":

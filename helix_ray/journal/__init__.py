@@ -1,1 +1,2 @@
-"""The append-only truth: one SQLite file, its lock, and a signed note of how far it was acknowledged."""
+"""The append-only journal: a SQLite file, its lock, and a signed note (HEAD) of
+the last acknowledged fact."""

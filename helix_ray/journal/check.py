@@ -1,5 +1,4 @@
-"""Whether a journal's file holds what was acknowledged: read-only, for its owner's start
-and for copies of it."""
+"""Checks that a journal's file has all acknowledged facts; read-only, at the start and for copies."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ ROWS_PER_STEP = 10_000
 
 
 def missing(first: int, claim: Claim) -> JournalDamaged:
-    """Return the error for rows that HEAD vouches for and that are not there."""
+    """Return the error for missing rows that HEAD says were acknowledged."""
     return JournalDamaged(
         f"facts {first} to {claim.seq} were acknowledged but are missing (to continue without them, "
         "remove HEAD)"
@@ -26,7 +25,7 @@ def missing(first: int, claim: Claim) -> JournalDamaged:
 
 
 def check_start(con: sqlite3.Connection, claim: Claim | None) -> Frontier:
-    """Check the facts since the newest snapshot, and the root that HEAD names; return the tree's frontier."""
+    """Check the facts since the newest snapshot, and the root in HEAD; return the tree's frontier."""
     tree = StoredTree(con)
     check_files(con, tree.folder)
     newest = tree.newest()
@@ -40,8 +39,7 @@ def check_start(con: sqlite3.Connection, claim: Claim | None) -> Frontier:
 def check_all(
     con: sqlite3.Connection, claim: Claim | None, on_facts: Callable[[int], None] = lambda seq: None
 ) -> tuple[int, str]:
-    """Check every fact of a file of any format; return the newest one's seq and what
-    HEAD says of it (hex)."""
+    """Check every fact of a file of any format; return the newest one's seq and its hash as in HEAD (hex)."""
     if format_of(con) == former.FORMAT:
         return check_format1(con, claim, on_facts)
     tree = StoredTree(con)
@@ -73,13 +71,13 @@ def check_format1(
 
 
 def _check_root(con: sqlite3.Connection, tree: StoredTree, claim: Claim | None, frontier: Frontier) -> None:
-    """Raise JournalDamaged unless the facts up to the one that HEAD names have the root that it names."""
+    """Raise JournalDamaged unless the facts up to HEAD's seq have HEAD's root."""
     if claim is None:
         return
     root = frontier.root() if claim.seq == frontier.size else tree.root(claim.seq)
     if root.hex() == claim.hash:
         return
-    # A kill between an upgrade and the next HEAD: this one still names the last hash of format 1.
+    # After a kill between an upgrade and the next HEAD, HEAD still has the last hash of format 1.
     upgraded = con.execute("SELECT value FROM meta WHERE name = 'format1'").fetchone()
     if upgraded is None or upgraded[0] != f"{claim.seq} {claim.hash}":
         raise JournalDamaged(

@@ -1,11 +1,10 @@
-"""A copy of a journal's file as of one seq, made beside its writer without ever
-keeping a read transaction open.
+"""Copies a journal's file up to a seq while it is written, without keeping a read transaction open.
 
-Facts are only ever added, so a copy needs no single moment: facts up to the newest one of its beginning, some
-at a time, and the nodes over them. Each piece is read in a transaction of its own; the write-ahead log is
-folded in as if nobody read. What an erasure takes away meanwhile may still be in the copy, as in one that was
-made a minute before. Rows that move to a segment meanwhile are copied as that segment. Whoever copies checks
-all of the copy afterwards.
+Facts are only ever appended, so the copy does not need one consistent moment: it takes the facts up to the
+newest one at its beginning, in pieces, and the tree nodes over them. Each piece is read in a separate
+transaction, so the WAL can be checkpointed meanwhile. Facts that are erased meanwhile may still be in the
+copy, as in any older copy. Rows that move to a segment meanwhile are copied as that segment. The caller must
+verify the whole copy afterwards.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from helix_ray.journal.stored import FOLDER
 from helix_ray.journal.tree import StoredTree
 
 FACTS_PER_STEP = 5_000
-# How often what has just moved, or was just written anew, is looked for again.
+# How often to look again for rows that were just moved, or a segment that was just rewritten.
 TRIES = 5
 
 _ROWS = "SELECT * FROM facts WHERE seq > ? AND seq <= ? ORDER BY seq"
 
 
 class Copying:
-    """Copies a journal's file and its segments to a folder that has neither."""
+    """Copies a journal's file and its segments to a folder without either."""
 
     def __init__(
         self,
@@ -38,14 +37,15 @@ class Copying:
         copy_file: Callable[[Path, Path], None],
         on_facts: Callable[[int, int], None],
     ) -> None:
-        """`copy_file` copies a segment, durably; `on_facts` hears how many facts of how many are there."""
+        """`copy_file` copies a segment durably; `on_facts` is called with the number of
+        copied facts and the total."""
         self._source = source
         self._target = target
         self._copy_file = copy_file
         self._on_facts = on_facts
 
     def run(self) -> int:
-        """Copy it; return the newest seq. The file has no log beside it, and is not durable yet."""
+        """Copy everything; return the newest seq. The file has no WAL, and is not durable yet."""
         with contextlib.closing(layout.connect(self._source, "ro")) as reading, self._made() as copy:
             through = StoredTree(reading).newest()
             done = tries = 0
@@ -55,7 +55,7 @@ class Copying:
                 tries = 0 if done > before else tries + 1
                 if tries == TRIES:
                     raise JournalDamaged(f"facts from {done + 1} on are missing from the journal")
-                # A segment may end beyond what was the newest fact.
+                # A segment may end after the fact that was the newest at the beginning.
                 through = max(through, done)
             self._on_facts(through, through)
             _copy_rest(reading, copy, through)
@@ -68,14 +68,14 @@ class Copying:
             layout.settle(copy)
             copy.execute("PRAGMA synchronous = OFF")
             yield copy
-            # One file without a log beside it: it can be moved, and read from a disk that cannot be written.
+            # A single file without a WAL can be moved, and read from a read-only disk.
             copy.execute("PRAGMA journal_mode = DELETE")
 
     def _segment_or_rows(
         self, reading: sqlite3.Connection, copy: sqlite3.Connection, done: int, through: int
     ) -> int:
-        """Copy what comes after fact `done`; return the seq that is reached, `done` itself where it has
-        to be looked for again."""
+        """Copy facts after `done`; return the last seq that was copied, `done` itself where
+        the caller must look again."""
         segment = next((s for s in sealing.listed(reading) if s.first <= done + 1 <= s.last), None)
         copy.execute("BEGIN")
         if segment is None:
@@ -83,10 +83,10 @@ class Copying:
             rows = copy.executemany(
                 "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", reading.execute(_ROWS, (done, last))
             ).rowcount
-            # Rows that a segment holds by now have gone meanwhile, from the first one on.
+            # Rows have moved to a segment meanwhile, beginning with the first one.
             copy.execute("COMMIT" if rows == last - done else "ROLLBACK")
             return last if rows == last - done else done
-        # It may hold rows that were copied before they moved.
+        # The segment may contain rows that were copied before they moved.
         copy.execute("DELETE FROM facts WHERE seq >= ?", (segment.first,))
         sealing.adopt(copy, segment)
         copy.execute("COMMIT")
@@ -95,12 +95,12 @@ class Copying:
         with contextlib.suppress(FileNotFoundError):
             self._copy_file(self._source.with_name(FOLDER) / segment.file, target / segment.file)
             return segment.last
-        # An erasure has just written it anew, under another name.
+        # An erasure has just rewritten it under another name.
         return done
 
 
 def _copy_rest(reading: sqlite3.Connection, copy: sqlite3.Connection, through: int) -> None:
-    """Copy what rows name, the nodes over them, their newest snapshot, and the epoch."""
+    """Copy the side tables of the rows, the tree nodes, the newest snapshot, and the epoch."""
     copy.execute("BEGIN")
     for table, columns, where in (
         ("kinds", 4, ""),

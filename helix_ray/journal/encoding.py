@@ -1,8 +1,7 @@
-"""Values to JSON bytes and back, never refusing what JSON can say.
+"""Converts values to JSON bytes and back, without refusing any valid JSON.
 
-The gate (core/admission.py) lets nothing in that orjson refuses. Should something come
-past it, it must not stop the writer: it takes the slow way through the standard library,
-and comes back escaped (helix_ray/plain.py).
+core/admission.py refuses everything that orjson cannot write. Should such a value get past it, it must not
+stop the writer: it is written with the standard library, and read back escaped (helix_ray/plain.py).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import orjson
 
 
 def to_json(value: Any) -> bytes:
-    """Return a value (or a dataclass of values) as JSON; raise TypeError for what is not JSON at all."""
+    """Return a value (or a dataclass of values) as JSON; raise TypeError for a value that is not JSON."""
     try:
         return orjson.dumps(value)
     except TypeError:

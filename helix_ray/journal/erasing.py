@@ -1,13 +1,13 @@
-"""Erasing what facts say, so that everything stays verifiable: salt and body go, their digest stays,
-and so does every proof.
+"""Erases the bodies of facts and keeps everything verifiable: salt and body are removed, their digest stays,
+and all proofs remain valid.
 
-What may be erased: facts up to the newest snapshot, since a start folds what comes after it; never a
-FactsErased, which says who erased what and why. Whoever erases names all facts of a thing (a task,
-say) that left the state before the newest snapshot was made: folded from the very beginning, the state
-then never had that thing.
+Only facts up to the newest snapshot may be erased, since a start folds those after it, and never a
+FactsErased, which records who erased what and why. The caller must name all facts about an object
+(such as a task) that left the state before the newest snapshot: folded from the beginning, the state
+then never has that object.
 
-Older snapshots go as well, since they may hold what is erased. Outside the journal it may still be in
-backups, in logs of attempts and in the copy that an upgrade kept: those are their owner's to remove.
+Older snapshots are removed as well, since they may contain erased values. Backups, logs of attempts and the
+copy that an upgrade kept may still contain them: their owner must remove those.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ERASE = "UPDATE facts SET content = NULL, digest = ? WHERE seq = ?"
 
 
 def asked(fact: Fact, snapshot_seq: int) -> Sequence[int]:
-    """Return the seqs that a FactsErased names. Raises EraseRefused for what may not be erased."""
+    """Return the seqs that a FactsErased names. Raises EraseRefused for facts that may not be erased."""
     event = fact.event
     if not isinstance(event, FactsErased):
         raise EraseRefused(f"fact {fact.seq} is not a FactsErased fact, so it cannot list what to erase")
@@ -43,7 +43,7 @@ def asked(fact: Fact, snapshot_seq: int) -> Sequence[int]:
 
 
 def erase_rows(con: sqlite3.Connection, seqs: Sequence[int]) -> None:
-    """Erase rows of the file within the open transaction; those that are erased already stay so."""
+    """Erase rows of the file in the open transaction; rows that are erased already stay as they are."""
     for seq in seqs:
         row = con.execute("SELECT content FROM facts WHERE seq = ?", (seq,)).fetchone()
         if row is not None and row[0] is not None:

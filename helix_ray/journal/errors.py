@@ -1,12 +1,12 @@
-"""What can be wrong with a journal; none of it is mended in place.
+"""The errors of a journal; none is repaired in place.
 
 JournalError
   +-- JournalLocked   another process has it open
   +-- JournalDamaged  acknowledged facts are missing or changed; says what to do
   +-- JournalTooNew   a later release wrote it
-  +-- StaleWriter     somebody opened it after this writer, which may not append any more
+  +-- StaleWriter     another process opened it after this writer, which may not append any more
   +-- SeqGap          a fact does not follow the one before it: a bug in the caller
-  +-- EraseRefused    a fact that was named cannot be erased; nothing was
+  +-- EraseRefused    a named fact cannot be erased; nothing was erased
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class JournalLocked(JournalError):
 
 
 class JournalDamaged(JournalError):
-    """Facts that were acknowledged are missing, or are not what was written."""
+    """Acknowledged facts are missing, or differ from what was written."""
 
 
 class JournalTooNew(JournalError):
@@ -33,8 +33,8 @@ class StaleWriter(JournalError):
 
 
 class SeqGap(JournalError):
-    """A fact's seq is not the one that comes next."""
+    """A fact's seq does not follow the previous one."""
 
 
 class EraseRefused(JournalError):
-    """What was named cannot be erased."""
+    """A named fact cannot be erased."""

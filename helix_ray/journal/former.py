@@ -28,12 +28,12 @@ Row = tuple[int, int, float, str, int, str, str, str, bytes, bytes]
 
 
 def rows_of(con: sqlite3.Connection) -> Iterator[Row]:
-    """Return all rows, oldest first."""
+    """Return all rows, the oldest first."""
     return con.execute(f"SELECT {COLUMNS} FROM facts ORDER BY seq")
 
 
 def checked(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield rows from the first one on, each when its hash fits. Raises JournalDamaged."""
+    """Yield all rows, each after its hash was verified. Raises JournalDamaged."""
     dumps, seq, previous = orjson.dumps, 0, GENESIS
     for row in rows:
         if row[0] != seq + 1:
@@ -42,7 +42,7 @@ def checked(rows: Iterable[Row]) -> Iterator[Row]:
         try:
             expected = sha256(previous + dumps(row[:8]) + row[8]).digest()
         except TypeError:
-            # A damaged row can hold text where bytes belong.
+            # A damaged row can contain text where bytes belong.
             expected = b""
         if row[9] != expected:
             raise JournalDamaged(f"fact {seq} was changed after it was written: its hash does not match")
@@ -51,7 +51,7 @@ def checked(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def hash_at(con: sqlite3.Connection, seq: int) -> bytes | None:
-    """Return the hash of row `seq` (of the empty journal for 0), or None where there is no such row."""
+    """Return the hash of row `seq` (for 0 that of the empty journal), or None where there is no such row."""
     if seq == 0:
         return GENESIS
     row = con.execute("SELECT hash FROM facts WHERE seq = ?", (seq,)).fetchone()

@@ -1,12 +1,12 @@
-"""HEAD: a signed note of the last fact that was acknowledged, kept beside the journal.
+"""HEAD: a signed note of the last acknowledged fact, in a file beside the journal.
 
-A journal whose newest rows are gone (a write-ahead log cut short, an old copy put back) looks sound to
-SQLite. HEAD is how a start notices: it names the seq and hash that the journal must have.
+A journal that lost its newest rows (a truncated WAL, an old copy restored) looks intact to SQLite. A start
+notices it by HEAD, which contains the seq and hash that the journal must have.
 
-The file has two slots, a page each, written in turn: a write that power loss tears leaves the other one. A
-slot is one line, `{"seq":..,"hash":"..","epoch":..,"saved_at":..} <HMAC-SHA256, hex>`. `note` writes a slot
-after each commit and leaves it to the kernel, so it outlives a killed process; `sync` makes it outlive power
-loss. It is written after the commit is durable, so whatever HEAD says was acknowledged.
+The file has two slots, a page each, written in turn, so that a write torn by a power loss leaves the other
+slot. A slot is one line, `{"seq":..,"hash":"..","epoch":..,"saved_at":..} <HMAC-SHA256, hex>`. `note` writes
+a slot after each commit without fsync, so it survives a killed process; `sync` makes it survive power loss.
+It is written after the commit is durable, so HEAD never names a fact that is not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SLOTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Fact `seq` has this hash (hex) and was acknowledged. `saved_at` is epoch seconds."""
+    """Says that fact `seq` has this hash (hex) and was acknowledged. `saved_at` is epoch seconds."""
 
     seq: int
     hash: str
@@ -49,8 +49,8 @@ class HeadFile:
         self._owed: Claim | None = None
 
     def read(self) -> Claim | None:
-        """Return the farthest claim, or None without a file. Raises JournalDamaged
-        when no slot's signature fits."""
+        """Return the claim with the highest seq, or None without a file. Raises JournalDamaged when no
+        slot's signature is valid."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -65,7 +65,7 @@ class HeadFile:
         return max(claims, key=lambda claim: (claim.seq, claim.epoch))
 
     def start(self, claim: Claim) -> None:
-        """Write a whole file with this claim, durable, and keep it open for notes."""
+        """Write a new file with this claim durably, and keep it open for notes."""
         draft = self._path.with_name(f".{self._path.name}.draft")
         handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         os.pwrite(handle, self._slot(claim) * SLOTS, 0)
@@ -77,10 +77,10 @@ class HeadFile:
         self._handle = handle
 
     def note(self, claim: Claim) -> None:
-        """Write a claim whose fact is durable, into the slot that is not the newest.
+        """Write a claim, whose fact must be durable, into the older slot.
 
-        The fact is recorded whether or not this works, so a failure is left for `sync` to mend: until then a
-        lost end of the journal would go unnoticed, which is no reason to end.
+        The fact is recorded even if this fails, so a failure is left for `sync`: until then a truncated
+        journal would not be noticed, which is no reason to end the process.
         """
         try:
             self._write(claim)
@@ -109,7 +109,7 @@ class HeadFile:
             self._handle = -1
 
     def abandon(self) -> None:
-        """Close without a word: what could not be opened must not be vouched for."""
+        """Close without writing: HEAD must not vouch for a journal that could not be opened."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1

@@ -1,7 +1,7 @@
-"""What facts repeat, as small integers: kinds, and authors with where they came from.
+"""Stores repeated parts of facts as small integers: kinds, and authors with their origin.
 
-The integers are rows of two side tables of the file (or lists of a segment). A row of the journal is hashed
-with what they stand for, so a changed side table is noticed like a changed row.
+The integers are rows of two side tables of the file (or lists of a segment). The hash of a row covers the
+values behind the integers, so a changed side table is noticed like a changed row.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import NamedTuple, Protocol
 
 from helix_ray.core.origin import Origin
 
-# How many authors are remembered; one that comes back after it was forgotten gets a row
-# again, which harms nobody.
+# How many authors are cached; an author that comes back after its eviction gets another
+# row, which is harmless.
 AUTHORS_REMEMBERED_MAX = 10_000
 
 
 class Kind(NamedTuple):
-    """What happened, the shape of its body, and how the order ended."""
+    """The kind of an event, the version of its body, and the outcome of its order."""
 
     name: str
     version: int
@@ -25,7 +25,7 @@ class Kind(NamedTuple):
 
 
 class Author(NamedTuple):
-    """Who asked, from where, and in which opening of the journal."""
+    """The author of facts, the origin, and the epoch."""
 
     epoch: int
     actor: str
@@ -39,12 +39,12 @@ class Author(NamedTuple):
         return cls(epoch, actor, origin.address, origin.credential, origin.user_agent)
 
     def origin(self) -> Origin:
-        """Return where an order of this author came from."""
+        """Return the origin of this author's orders."""
         return Origin(self.address, self.credential, self.user_agent)
 
 
 class Words(Protocol):
-    """What integers in rows stand for; each raises KeyError for one that stands for nothing."""
+    """Looks up the integers in rows; raises KeyError for an unknown one."""
 
     def kind(self, number: int) -> Kind:
         """Return a kind."""
@@ -56,14 +56,14 @@ class Words(Protocol):
 
 
 class Interned:
-    """The side tables of one file, through one connection."""
+    """The side tables of a file, through one connection."""
 
     def __init__(self, con: sqlite3.Connection) -> None:
         self._con = con
         self.forget()
 
     def forget(self) -> None:
-        """Forget what was looked up or added: after a roll-back it may not be in the file."""
+        """Clear the cache: after a rollback its entries may not be in the file."""
         self._kinds: dict[int, Kind] = {}
         self._kind_numbers: dict[Kind, int] = {}
         self._authors: dict[int, Author] = {}
@@ -93,7 +93,7 @@ class Interned:
         return found
 
     def number_of_kind(self, kind: Kind) -> int:
-        """Return a kind's number, adding it to the open transaction where it is the first of its sort."""
+        """Return a kind's number; a new kind is added in the open transaction."""
         number = self._kind_numbers.get(kind)
         if number is None:
             self._load_kinds()
@@ -104,7 +104,7 @@ class Interned:
         return number
 
     def number_of_author(self, author: Author) -> int:
-        """Return an author's number, adding a row to the open transaction for one that is not remembered."""
+        """Return an author's number; an author that is not cached is added in the open transaction."""
         number = self._author_numbers.get(author)
         if number is None:
             if len(self._author_numbers) >= AUTHORS_REMEMBERED_MAX:

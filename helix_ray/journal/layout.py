@@ -1,4 +1,4 @@
-"""How a journal's file is laid out (pages, write-ahead log, tables), and connections to it."""
+"""The layout of a journal's file (pages, WAL, tables), and connections to it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from helix_ray.journal.errors import JournalTooNew
 
 FORMAT = 2
 PAGE_BYTES = 8192
-# The write-ahead log is folded into the file when it has this many pages (8 MiB).
+# The WAL is checkpointed when it has this many pages (8 MiB).
 CHECKPOINT_PAGES = 1000
-# A log that had to grow beyond this (a reader held it up) is cut back to it when it is folded in.
+# A WAL that grew beyond this (because of a reader) is truncated to it at the next checkpoint.
 LOG_KEPT_BYTES_MAX = 64 << 20
 
 INSERT_FACT = "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, NULL)"
 INSERT_NODE = "INSERT INTO nodes VALUES (?, ?, ?)"
-# How long another connection (a backup, a person with sqlite3) may keep a commit waiting.
+# How long another connection (a backup, a user's sqlite3) may delay a commit.
 BUSY_WAIT_S = 5.0
 
 
 def settle(con: sqlite3.Connection) -> None:
-    """Give a connection that writes its settings, and a file that has none its tables."""
+    """Configure a writing connection, and create the tables in an empty file."""
     con.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    # Before there are tables; later it says nothing. Pages of what is taken out are given back step by step.
+    # Only effective before there are tables. Pages of deleted rows are released step by step.
     con.execute("PRAGMA auto_vacuum = INCREMENTAL")
     con.execute("PRAGMA journal_mode = WAL")
     con.execute("PRAGMA synchronous = FULL")
     con.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     con.execute(f"PRAGMA journal_size_limit = {LOG_KEPT_BYTES_MAX}")
-    # What is erased is overwritten, not only unlinked.
+    # Erased bytes are overwritten, not only unlinked.
     con.execute("PRAGMA secure_delete = ON")
     con.execute("BEGIN IMMEDIATE")
     for statement in _statements():
@@ -50,8 +50,8 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     try:
         con, version = _connected(path, f"mode={mode}")
     except sqlite3.OperationalError:
-        # To read a file with a log, SQLite makes an index beside it. Where it cannot and there is no
-        # log, none is needed.
+        # To read a file with a WAL, SQLite creates an index file. Where it cannot and there is
+        # no WAL, none is needed.
         if mode != "ro" or path.with_name(f"{path.name}-wal").exists():
             raise
         con, version = _connected(path, "mode=ro&immutable=1")
@@ -62,12 +62,12 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _connected(path: Path, options: str) -> tuple[sqlite3.Connection, int]:
-    # An actor opens on one thread and works on another, one after the other.
+    # An actor opens it on one thread and uses it on another, never at the same time.
     con = sqlite3.connect(
         f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, timeout=BUSY_WAIT_S, check_same_thread=False
     )  # fmt: skip
     try:
-        # The version stands in the file's header; a table's row needs the log as well.
+        # The version is in the file's header; reading it from a table would need the WAL as well.
         con.execute("SELECT count(*) FROM sqlite_master").fetchone()
         return con, int(con.execute("PRAGMA user_version").fetchone()[0])
     except BaseException:
@@ -76,11 +76,11 @@ def _connected(path: Path, options: str) -> tuple[sqlite3.Connection, int]:
 
 
 def has_tables(con: sqlite3.Connection) -> bool:
-    """Say whether the file holds a journal at all."""
+    """Say whether the file contains a journal."""
     names = con.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('facts', 'snapshots', 'meta')")
     return bool(names.fetchone()[0] == 3)
 
 
 def format_of(con: sqlite3.Connection) -> int:
-    """Return the format of a journal's file; 0 for one that has none yet."""
+    """Return the format of a journal's file; 0 for an empty file."""
     return int(con.execute("PRAGMA user_version").fetchone()[0])

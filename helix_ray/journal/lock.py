@@ -1,5 +1,4 @@
-"""One writer a data directory: an advisory lock that the kernel lets go of when its
-process ends, however it ends."""
+"""One writer for each data directory: an advisory lock, which the kernel releases when the process ends."""
 
 from __future__ import annotations
 
@@ -14,11 +13,11 @@ RETRY_S = 0.02
 
 
 class FileLock:
-    """An exclusive flock on a file that names its holder's process id."""
+    """An exclusive flock on a file that contains the process id of its owner."""
 
     def __init__(self, path: Path, wait_s: float = 0.0) -> None:
-        """Take the lock, waiting up to `wait_s` seconds for a holder that is on
-        its way out. Raises JournalLocked."""
+        """Take the lock, waiting up to `wait_s` seconds for a process that is
+        ending. Raises JournalLocked."""
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         end = time.monotonic() + wait_s
         while not self._try():
@@ -38,7 +37,7 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Let go; safe to call twice."""
+        """Release the lock; safe to call twice."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1

@@ -1,4 +1,4 @@
-"""The journal's promises without a disk, for tests and trials; the same contract suite as the SQLite one."""
+"""The journal in memory, for tests and trials; it passes the same contract suite as the SQLite one."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from helix_ray.ports import Snapshot
 
 
 class MemoryJournal:
-    """Facts in a list. What "durable" means here: as long as some journal over the list lives."""
+    """Facts in a list; they exist as long as a journal over the list does."""
 
     def __init__(self, previous: MemoryJournal | None = None) -> None:
-        """Start empty, or take over from another journal, which may not append any more."""
+        """Start empty, or take over from another journal, which can then no longer append."""
         self.epoch = 1
         self._facts: list[Fact] = []
-        # Made when somebody asks for a root or a proof, and kept: a leaf's salt is random.
+        # Made at the first request of a root or proof, and kept, because a leaf's salt is random.
         self._leaves: list[bytes] = []
         self._snapshot: Snapshot | None = None
         self._stale = False
@@ -36,8 +36,8 @@ class MemoryJournal:
             previous._stale = True
 
     def append(self, facts: Sequence[Fact]) -> None:
-        """Add facts, all or none. Raises SeqGap when they do not follow on from the
-        head, StaleWriter after a takeover."""
+        """Append facts, all or none. Raises SeqGap when they do not follow the head,
+        StaleWriter after a takeover."""
         if self._stale:
             raise StaleWriter(f"epoch {self.epoch} has ended")
         for seq, fact in enumerate(facts, len(self._facts) + 1):
@@ -46,7 +46,8 @@ class MemoryJournal:
         self._facts.extend(facts)
 
     def erase(self, fact: Fact) -> None:
-        """Add a FactsErased and take what those facts said away. Raises EraseRefused, SeqGap, StaleWriter."""
+        """Append a FactsErased and erase the facts that it names. Raises
+        EraseRefused, SeqGap, StaleWriter."""
         seqs = asked(fact, self._snapshot.seq if self._snapshot is not None else 0)
         for seq in seqs:
             if isinstance(self._facts[seq - 1].event, FactsErased):
@@ -70,7 +71,7 @@ class MemoryJournal:
         return self._facts[seq : seq + limit]
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
-        """Keep the newest snapshot."""
+        """Store the newest snapshot."""
         self._snapshot = snapshot
 
     def load_snapshot(self) -> Snapshot | None:
@@ -80,8 +81,8 @@ class MemoryJournal:
     # ------------------------------------------------------------------------------------------ proofs
 
     def root(self, size: int | None = None) -> bytes:
-        """Return the root of the tree of the first `size` facts, of all without one.
-        Raises ValueError beyond the head."""
+        """Return the root of the tree of the first `size` facts (default: all). Raises
+        ValueError beyond the head."""
         return root_of(self._node, self._grow(size))
 
     def leaf(self, seq: int) -> bytes:
@@ -98,18 +99,18 @@ class MemoryJournal:
         return consistency_path(self._node, old, self._grow(new))
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""
 
     def _node(self, level: int, place: int) -> bytes:
         return subtree_of(self._leaves[place << level : (place + 1) << level])
 
     def _grow(self, size: int | None) -> int:
-        """Make the leaves of the first `size` facts; return how many that are."""
+        """Make the leaves of the first `size` facts; return their number."""
         size = self.head() if size is None else size
         if not 0 <= size <= self.head():
             raise ValueError(f"the journal has facts 1 to {self.head()}, not {size}")
         for fact in self._facts[len(self._leaves) : size]:
-            assert not isinstance(fact.event, Erased)  # all leaves are made before anything is erased
+            assert not isinstance(fact.event, Erased)  # make all leaves before anything is erased
             name, version = kind_of(fact.event)
             order = header_of_order(Author.of(self.epoch, fact.actor, fact.origin), fact.at, fact.request_id)
             kind = header_of_kind(Kind(name, version, fact.outcome))

@@ -1,10 +1,9 @@
 """The Merkle tree of RFC 6962 over a journal's facts: growing it, its roots, and its
 proofs. Pure: nodes are arguments.
 
-Leaf i (from 0) is fact i + 1. A node of level L and index i stands over the 2**L leaves from i * 2**L on,
-all of which are there: only such complete subtrees have nodes, and they never change. The root of any
-size, and any proof, is made of O(log n) of them. A parent is SHA-256(0x01 || left || right); what a leaf
-is made of stands in proofs.py.
+Leaf i (from 0) is fact i + 1. The node at level L and index i covers the 2**L leaves from i * 2**L on. Only
+complete subtrees have nodes, so nodes never change. The root of any size, and any proof, is computed from
+O(log n) of them. A parent is SHA-256(0x01 || left || right); proofs.py defines the leaf.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
-# The root of no leaves.
+# The root of an empty tree.
 EMPTY_ROOT = sha256(b"").digest()
 _PARENT = b"\x01"
 
@@ -43,13 +42,12 @@ class Frontier:
         return cls(size, (nodes(level, index) for level, index in _peaks(size)))
 
     def extended(self, leaves: Sequence[bytes], kept_from: int) -> tuple[Frontier, list[Node]]:
-        """Return the frontier with more leaves, and the nodes of level `kept_from`
-        and above that were completed."""
+        """Return the frontier after more leaves, and the completed nodes of level `kept_from` and above."""
         size, peaks, completed = self.size, self.peaks.copy(), list[Node]()
         start, count = 0, len(leaves)
         while start < count:
-            # The largest complete subtree that begins here: what is left, and where the tree's
-            # edge is, bound it.
+            # The largest complete subtree that begins here is limited by the remaining leaves
+            # and by the tree's edge.
             level = min((count - start).bit_length() - 1, (size & -size).bit_length() - 1 if size else 64)
             row = leaves[start : start + (1 << level)]
             for above in range(1, level + 1):
@@ -87,7 +85,7 @@ def _peaks(size: int) -> list[tuple[int, int]]:
 
 
 def subtree_of(leaves: Sequence[bytes]) -> bytes:
-    """Return the root over leaves that are at hand."""
+    """Return the root over the given leaves."""
     return Frontier().extended(leaves, 64)[0].root()
 
 
@@ -97,8 +95,7 @@ def root_of(nodes: Nodes, size: int) -> bytes:
 
 
 def inclusion_path(nodes: Nodes, index: int, size: int) -> list[bytes]:
-    """Return the audit path of a leaf (RFC 6962, 2.1.1). Raises ValueError for a leaf that
-    the tree does not have."""
+    """Return the audit path of a leaf (RFC 6962, 2.1.1). Raises ValueError for a leaf outside the tree."""
     if not 0 <= index < size:
         raise ValueError(f"leaf {index} is not in a tree of size {size}")
     path: list[bytes] = []
@@ -116,7 +113,8 @@ def inclusion_path(nodes: Nodes, index: int, size: int) -> list[bytes]:
 
 
 def consistency_path(nodes: Nodes, old: int, new: int) -> list[bytes]:
-    """Return the proof that the first `old` leaves of a tree of `new` are those of then (RFC 6962, 2.1.2).
+    """Return the proof that the tree of `old` leaves is a prefix of the tree of `new`
+    leaves (RFC 6962, 2.1.2).
 
     It is empty where there is nothing to prove: old is 0, or equal to new. Raises ValueError unless
     0 <= old <= new.
@@ -127,8 +125,8 @@ def consistency_path(nodes: Nodes, old: int, new: int) -> list[bytes]:
         return []
     path: list[bytes] = []
     first, last = 0, new
-    # Down to the subtree that ends where the old tree did; the verifier has its hash only if it is
-    # the whole old tree.
+    # Descend to the subtree that ends where the old tree ends; the verifier knows its hash only if it
+    # is the whole old tree.
     while last != old:
         middle = first + _split(last - first)
         if old <= middle:
@@ -144,15 +142,15 @@ def consistency_path(nodes: Nodes, old: int, new: int) -> list[bytes]:
 
 
 def _split(count: int) -> int:
-    """Return the largest power of two below a count of leaves."""
+    """Return the largest power of two below a number of leaves."""
     return 1 << (count - 1).bit_length() - 1
 
 
 def _over(nodes: Nodes, first: int, last: int) -> bytes:
-    """Return the hash over leaves `first` to `last` - 1 of a subtree that the splitting led to."""
+    """Return the hash over leaves `first` to `last` - 1 of a subtree reached by splitting."""
     hashes: list[bytes] = []
     while first < last:
-        # `first` is a multiple of the split that it came from, so each step down is a complete subtree.
+        # `first` is a multiple of the split before, so each step takes a complete subtree.
         level = (last - first).bit_length() - 1
         hashes.append(nodes(level, first >> level))
         first += 1 << level

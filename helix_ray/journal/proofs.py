@@ -1,13 +1,13 @@
-"""What an auditor needs to check a fact or a history against a signed root, and nothing
-else: pure, standard library only.
+"""Verifies facts and consistency against a signed root. Pure and standard library only, so that an auditor
+can run this file alone.
 
     leaf   = SHA-256(0x00 || header || SHA-256(salt || body))
     parent = SHA-256(0x01 || left || right)
 
-`header` is three JSON lists, one behind the other, in UTF-8 without spaces: [epoch, at, actor, request id,
+`header` is the concatenation of three JSON lists in UTF-8 without spaces: [epoch, at, actor, request id,
 address, credential, user agent], [seq, subject] and [kind, version, outcome]. `body` is the JSON list of the
-event's other fields, `salt` are 16 random bytes that are kept beside it. Where a body was erased, salt and
-body are gone, and SHA-256(salt || body) is kept: the leaf is the same, and says nothing of what the body was.
+event's other fields, `salt` is 16 random bytes stored with it. Where a body was erased, salt and body are
+gone, and SHA-256(salt || body) is stored: the leaf is unchanged, and reveals nothing about the body.
 
 Paths are those of RFC 6962; fact n is leaf n - 1 of a tree of `size` facts.
 """
@@ -21,8 +21,7 @@ _LEAF, _PARENT = b"\x00", b"\x01"
 
 
 def leaf_of(header: bytes, salted_body: bytes | None, digest: bytes | None = None) -> bytes:
-    """Return a fact's leaf from its header and its salt and body; where these
-    were erased, from their digest."""
+    """Return a fact's leaf from its header, salt and body; where these were erased, from their digest."""
     if salted_body is not None:
         digest = sha256(salted_body).digest()
     if digest is None:
@@ -51,8 +50,8 @@ def verify_inclusion(leaf: bytes, seq: int, size: int, path: Sequence[bytes], ro
 
 
 def verify_consistency(old: int, new: int, path: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
-    """Say whether the tree of `new` facts begins with the tree of `old` facts: nothing
-    was changed or taken away."""
+    """Say whether the tree of `new` facts begins with the tree of `old` facts:
+    nothing was changed or removed."""
     if not 0 <= old <= new:
         return False
     if old == 0:

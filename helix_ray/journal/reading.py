@@ -1,7 +1,7 @@
-"""The journal of a disk that cannot be written: checked as at every start, read, and never changed.
+"""The read-only journal, for a disk that cannot be written: checked as at every start, and never changed.
 
-It takes no lock and begins no epoch. Whoever has it goes on trying to open the real one
-(SqliteJournal), which checks everything again.
+It takes no lock and begins no epoch. Its user keeps trying to open the writable one (SqliteJournal), which
+checks everything again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from helix_ray.ports import Snapshot
 
 
 class ReadingJournal(SqliteJournal):
-    """What can be read of a data directory's journal; an append raises StaleWriter."""
+    """Reads a data directory's journal; an append raises StaleWriter."""
 
     def __init__(self, data_dir: Path, key: bytes) -> None:
         """Open for reading. Raises JournalDamaged, JournalTooNew, sqlite3.OperationalError or OSError."""
@@ -42,14 +42,14 @@ class ReadingJournal(SqliteJournal):
         self._tree = StoredTree(self._con)
 
     def append(self, facts: Sequence[Fact]) -> None:
-        """Raise: nothing may be asked of it that would be recorded."""
+        """Raise StaleWriter: this journal is read-only."""
         raise StaleWriter("the journal is open read-only")
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def mark_head(self) -> None:
-        """Mark nothing: no fact was acknowledged."""
+        """Do nothing: no fact was acknowledged."""
 
     def close(self) -> None:
         """Close the file; safe to call twice."""

@@ -1,13 +1,13 @@
-"""Is there room to record anything? Asked before a commit decides, so that an append does not fail after it.
+"""Checks for disk space before a commit is decided, so that its append does not fail.
 
-The kernel is asked each time (statvfs, microseconds): free bytes and inodes for which there is a reserve, and
-whether the file system can be written at all. What must go on while the reserve is used up (sessions, so that
-somebody can log in and look) is recorded in the space of a file that is kept for that, the ballast: it is
-made when there is room, and cut shorter when there is none.
+Each check asks the kernel (statvfs, microseconds) for free bytes and inodes, of which a reserve must remain,
+and whether the file system is writable. Vital orders must work even below the reserve (sessions, so that an
+operator can log in). Their space comes from a file kept for that, the ballast: it is created while there is
+space, and truncated piece by piece when there is none.
 
-statvfs does not know every limit: a user's quota, or a limit of a file's size, shows in a write
-that fails, which ends the master. Its next life tries to take a commit's space before it serves,
-and is hindered until that works.
+statvfs does not know every limit: a user's quota or a limit of the file size shows only as a failed write,
+which ends the master. After its restart the master tries to allocate the space of a commit, and does not
+serve writes until that works.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 
 BALLAST_FILE = "journal.ballast"
 BALLAST_BYTES = 8 << 20
-# What a commit of a few facts may take at most, with all that SQLite does besides; the ballast is
-# cut in such pieces.
+# The maximum space of a commit of a few facts, with SQLite's overhead; the ballast is
+# truncated in such pieces.
 COMMIT_BYTES = 512 << 10
 INODES_MIN = 64
 RETRY_AFTER_S = 5
 PROBE_FILE = "journal.probe"
 PROBE_EVERY_S = 1.0
-# What a write is refused with where statvfs may say that there is room.
+# Errors of a failed write where statvfs may still report free space.
 _LIMITS = (errno.EDQUOT, errno.EFBIG, errno.ENOSPC)
 
 Reason = Literal["disk_full", "no_inodes", "read_only", "quota", "unreachable"]
@@ -49,7 +49,7 @@ _WORDS: dict[Reason, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Hindrance:
-    """Why nothing can be recorded; `figures` say how much is there and how much must be."""
+    """Why nothing can be recorded; `figures` give the available and the required space."""
 
     reason: Reason
     figures: dict[str, int]
@@ -58,15 +58,14 @@ class Hindrance:
         return _WORDS[self.reason]
 
     def rejected(self) -> Rejected:
-        """Return it as the refusal of an order."""
+        """Return the refusal of an order."""
         details: dict[str, Any] = {"reason": self.reason, **self.figures, "retry_after_s": RETRY_AFTER_S}
         message = f"The change was not made because it cannot be recorded: {self}"
         return Rejected(ErrorCode.SERVICE_UNAVAILABLE, message, details)
 
 
 class DiskRoom:
-    """The room of one folder's file system. One that keeps a ballast is for the
-    process that writes the journal."""
+    """The space on a folder's file system. Only the process that writes the journal keeps a ballast."""
 
     def __init__(self, folder: Path, reserve_bytes: int, *, ballast: bool = False) -> None:
         self._folder = folder
@@ -78,9 +77,9 @@ class DiskRoom:
         self._limited = False
 
     def look(self, *, probe: bool = False) -> Hindrance | None:
-        """Return why nothing should be written; None when there is room. Says a change in the log, once.
+        """Return why nothing should be written; None when there is space. A change is logged once.
 
-        `probe` takes a commit's space for a moment, to find out whether it can be had.
+        `probe` briefly allocates the space of a commit, to find out whether that is possible.
         """
         found, free_bytes = self._look()
         if found is None and (probe or self._limited):
@@ -97,7 +96,7 @@ class DiskRoom:
         return found
 
     def refusal(self, *, vital: bool = False) -> Rejected | None:
-        """Return the refusal of an order that would be recorded; a vital one may use the ballast up."""
+        """Return the refusal of an order with facts; a vital order may use up the ballast."""
         found = self.look()
         if found is None or (vital and found.reason in ("disk_full", "no_inodes") and self._make_room()):
             return None
@@ -114,7 +113,7 @@ class DiskRoom:
         if free_bytes < self._reserve_bytes:
             figures = {"free_bytes": free_bytes, "reserve_bytes": self._reserve_bytes}
             return Hindrance("disk_full", figures), free_bytes
-        # A file system that makes inodes as they are needed says that it has none at all.
+        # A file system with dynamic inodes reports a total of 0.
         if seen.f_files and seen.f_favail < INODES_MIN:
             return Hindrance(
                 "no_inodes", {"free_inodes": seen.f_favail, "reserve_inodes": INODES_MIN}
@@ -122,7 +121,7 @@ class DiskRoom:
         return None, free_bytes
 
     def _probe(self, now: float) -> Hindrance | None:
-        """Try to take space; where a limit was met, not more often than every PROBE_EVERY_S."""
+        """Try to allocate space; after a failure at most every PROBE_EVERY_S."""
         if not self._limited or now - self._probed_at >= PROBE_EVERY_S:
             self._probed_at = now
             self._limited = not self._can_take(COMMIT_BYTES)
@@ -153,7 +152,7 @@ class DiskRoom:
                 os.close(handle)
 
     def _make_room(self) -> bool:
-        """Cut the ballast until a commit has room; say whether it has."""
+        """Truncate the ballast until there is space for a commit; say whether there is."""
         with contextlib.suppress(OSError):
             while self._free_bytes() < COMMIT_BYTES:
                 left = self._ballast.stat().st_size if self._ballast is not None else 0

@@ -1,7 +1,8 @@
-"""Facts to rows of format 2 and back, and the leaf of each (journal/proofs.py says what a leaf is made of).
+"""Converts facts to rows of format 2 and back, and computes their leaves (journal/proofs.py defines a leaf).
 
-A row leaves out what the row before says (`at`, `author`, `request`), but for the first of a commit and of a
-tile of 256 facts: so whoever reads from somewhere looks back 255 rows at most. `RowReader` fills them in.
+A row omits values that are equal in the row before (`at`, `author`, `request`), except the first row of a
+commit and of a tile of 256 facts. So a reader that starts anywhere looks back at most 255 rows. `RowReader`
+fills in the omitted values.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from helix_ray.journal.interned import Author, Interned, Kind, Words
 from helix_ray.journal.proofs import leaf_of
 from helix_ray.plain import stored
 
-# Nodes of the tree are stored from this level on: what stands over a tile is computed from its rows.
+# Tree nodes are stored from this level on; those within a tile are computed from its rows.
 TILE_LEVEL = 8
 TILE_FACTS = 1 << TILE_LEVEL
 SALT_BYTES = 16
 SALTS_AHEAD_BYTES = 4096
 
 COLUMNS = "seq, kind, subject, content, at, author, request, digest"
-# As written: (seq, kind, subject, content, at, author, request); a row is read with its digest behind them.
+# As written: (seq, kind, subject, content, at, author, request); when read, its digest follows.
 Row = tuple[int, int, str, bytes | None, float | None, int | None, str | None]
 ReadRow = tuple[int, int, str, bytes | None, float | None, int | None, str | None, bytes | None]
 
@@ -37,7 +38,7 @@ _LEAF = b"\x00"
 
 
 class _Written(NamedTuple):
-    """How facts of a kind of event are written."""
+    """How facts of one event class are written."""
 
     header: bytes
     with_subject: bool
@@ -52,7 +53,7 @@ def _written(made: type[Any]) -> _Written:
 
 
 def header_of_kind(kind: Kind) -> bytes:
-    """Return the part of a fact's header that its kind makes up."""
+    """Return the part of a fact's header that depends on its kind."""
     return orjson.dumps(tuple(kind))
 
 
@@ -71,7 +72,7 @@ _WRITTEN = {made: _written(made) for made in KINDS.values()}
 
 
 class Shared(NamedTuple):
-    """What a row may leave to the one before it."""
+    """The values that a row may omit when they are equal in the row before."""
 
     at: float | None = None
     author: int | None = None
@@ -82,7 +83,7 @@ ALONE = Shared()
 
 
 def _unsaid(said: Shared, shared: Shared) -> tuple[float | None, int | None, str | None]:
-    """Return what a row has to say itself after one that has `said` so much."""
+    """Return the values that a row must contain after a row with the values `said`."""
     return (
         None if said.at == shared.at else shared.at,
         None if said.author == shared.author else shared.author,
@@ -91,15 +92,15 @@ def _unsaid(said: Shared, shared: Shared) -> tuple[float | None, int | None, str
 
 
 class Salts:
-    """Random bytes, fetched from the kernel in advance: a call for each commit would cost as much as
-    the rest of its encoding."""
+    """Random bytes, fetched from the kernel in advance: a system call for each commit would cost as much as
+    the rest of the encoding."""
 
     def __init__(self) -> None:
         self._left = b""
         self._place = 0
 
     def take(self, count: int) -> bytes:
-        """Return the bytes of so many salts; none of them is given twice."""
+        """Return the bytes of `count` salts, each used once."""
         size = SALT_BYTES * count
         if self._place + size > len(self._left):
             self._left, self._place = os.urandom(max(size, SALTS_AHEAD_BYTES)), 0
@@ -110,10 +111,10 @@ class Salts:
 def encode(
     facts: Sequence[Fact], seq: int, epoch: int, words: Interned, salt: Salts
 ) -> tuple[list[Row], list[bytes]]:
-    """Return rows and leaves of facts that follow row `seq`, adding what is new to
-    the side tables. Raises SeqGap.
+    """Return rows and leaves of facts that follow row `seq`, adding new kinds and authors to the
+    side tables. Raises SeqGap.
 
-    Every fact passes here: it takes no more calls than it must.
+    This is the hot path of every fact, so it makes as few calls as possible.
     """
     rows: list[Row] = []
     leaves: list[bytes] = []
@@ -157,16 +158,16 @@ def encode(
 
 
 class RowReader:
-    """Turns rows into facts and leaves; `words` says what the integers in them stand for."""
+    """Turns rows into facts and leaves; `words` resolves their integers."""
 
     def __init__(self, words: Words) -> None:
         self._words = words
 
     def facts(self, rows: Iterable[ReadRow], shared: Shared = ALONE) -> list[Fact]:
-        """Return the facts of rows, of which the first follows one that
-        said `shared`. Raises UnknownKind, JournalDamaged.
+        """Return the facts of rows; `shared` has the values of the row before the first. Raises
+        UnknownKind, JournalDamaged.
 
-        What an older release took in, and no answer could show, comes escaped (helix_ray/plain.py).
+        Values that an older release accepted and no answer can show are escaped (helix_ray/plain.py).
         """
         found: list[Fact] = []
         at, author, request = shared
@@ -197,8 +198,8 @@ class RowReader:
         return found
 
     def leaves(self, rows: Iterable[ReadRow], seq: int, shared: Shared = ALONE) -> Iterator[bytes]:
-        """Yield the leaves of rows that should follow row `seq`. Raises JournalDamaged for a gap,
-        or what is no row."""
+        """Yield the leaves of rows that must follow row `seq`. Raises JournalDamaged for
+        a gap or an invalid row."""
         at, author, request = shared
         order, known = b"", ALONE
         kinds: dict[int, bytes] = {}
@@ -220,5 +221,5 @@ class RowReader:
                     kinds[kind] = header_of_kind(self._words.kind(kind))
                 yield leaf_of(header_of(order, seq, subject, kinds[kind]), content, digest)
             except (KeyError, TypeError, ValueError) as error:
-                # A damaged row can hold text where bytes belong, or integers that stand for nothing.
+                # A damaged row can contain text where bytes belong, or unknown integers.
                 raise JournalDamaged(f"fact {seq} was changed after it was written") from error

@@ -1,14 +1,14 @@
-"""Old facts leave the journal's file for segments, while it is served; a kill between
-any two steps loses nothing.
+"""Moves old facts from the journal's file to segments while the journal is in use; a kill between any
+two steps loses nothing.
 
     1. write    a segment in a draft, read back and compared with the tree, durable; then it gets its name    (beside the writer)
     2. adopt    the file names it, in one commit: from here on these facts are read from the segment
     3. clear    the rows that it holds go, some at a time                                                      (between commits)
     4. shrink   pages that they left are given back to the disk, some at a time
 
-A segment that was written and not adopted is written again. Only whole segments move, and only up to the
-newest snapshot, so a start folds nothing from segments; the oldest facts first, when they are older than
-`keep_s` or the file is larger than `keep_bytes`.
+A segment that was written but not adopted is written again. Only full segments move, the oldest facts first,
+when they are older than `keep_s` or the file is larger than `keep_bytes`. They move only up to the newest
+snapshot, so that a start never has to fold facts from segments.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from helix_ray.journal.rows import ReadRow, RowReader
 from helix_ray.journal.segment import BLOCK_FACTS, Segment, SegmentWriter
 from helix_ray.journal.tree import StoredTree
 
-# A segment holds the facts under one node of this level: 16,384.
+# A segment has the facts under one node of this level: 16,384.
 SEGMENT_LEVEL = 14
 SEGMENT_FACTS = 1 << SEGMENT_LEVEL
 DRAFT_SUFFIX = ".draft"
@@ -40,7 +40,7 @@ _NAME = re.compile(r"\d{12}-\d{12}[\w.-]*\.facts")
 
 
 class Sealed(NamedTuple):
-    """A segment that is written, and that the file may name."""
+    """A written segment, ready to be adopted."""
 
     first: int
     last: int
@@ -49,7 +49,7 @@ class Sealed(NamedTuple):
 
 
 def due(con: sqlite3.Connection, keep_s: float, keep_bytes: int, now: float) -> int | None:
-    """Return the first seq of the segment that should be written; None when there is none to write."""
+    """Return the first seq of the next segment to write; None when none is due."""
     first = StoredTree(con).sealed() + 1
     last = first + SEGMENT_FACTS - 1
     newest_snapshot = con.execute("SELECT coalesce(max(seq), 0) FROM snapshots").fetchone()[0]
@@ -64,7 +64,7 @@ def due(con: sqlite3.Connection, keep_s: float, keep_bytes: int, now: float) -> 
 
 
 def bytes_used(con: sqlite3.Connection) -> int:
-    """Return how much of the file holds something."""
+    """Return the size of the file without its free pages."""
     pages, free, size = (
         con.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
@@ -72,11 +72,11 @@ def bytes_used(con: sqlite3.Connection) -> int:
 
 
 def write_segment(path: Path, first: int) -> Sealed:
-    """Write the segment that begins with fact `first`, through a connection of its own;
+    """Write the segment that begins with fact `first`, over a separate connection;
     `path` is the journal's file.
 
-    Each block is read in a transaction of its own, so the write-ahead log is not held up. Raises
-    JournalDamaged where the facts do not fit the tree.
+    Each block is read in a separate transaction, so that the WAL can be checkpointed. Raises JournalDamaged
+    where the facts do not match the tree.
     """
     with contextlib.closing(connect(path, "ro")) as con:
         tree = StoredTree(con)
@@ -87,7 +87,7 @@ def write_segment(path: Path, first: int) -> Sealed:
 
 
 def without(folder: Path, sealed: Sealed, seqs: Sequence[int], mark: str) -> Sealed:
-    """Write a segment anew without what some of its facts said, beside it under a name with `mark`."""
+    """Rewrite a segment without the bodies of some facts, in a new file with `mark` in its name."""
     old = Segment(folder / sealed.file)
     gone = frozenset(seqs)
     starts = range(old.first, old.last + 1, BLOCK_FACTS)
@@ -112,8 +112,7 @@ def _erased(row: ReadRow) -> ReadRow:
 def _write(
     folder: Path, first: int, blocks: Iterable[list[ReadRow]], words: Words, root: bytes, mark: str
 ) -> Sealed:
-    """Write a segment, check what can be read of it against the tree, and give it its
-    name, all of it durable."""
+    """Write a segment, read it back and verify it against the tree, and rename it; all steps are durable."""
     folder.mkdir(mode=0o700, exist_ok=True)
     draft = folder / f".{first:012d}{mark}{DRAFT_SUFFIX}"
     writer = SegmentWriter(draft, words)
@@ -134,7 +133,7 @@ def _write(
 
 
 def check_segment(segment: Segment, path: Path, root: bytes) -> None:
-    """Check every fact of a segment against the hash of the node over it. Raises JournalDamaged."""
+    """Verify every fact of a segment against the hash of its node. Raises JournalDamaged."""
     leaves: list[bytes] = []
     while len(leaves) < segment.last - segment.first + 1:
         seq = segment.first + len(leaves)
@@ -147,7 +146,7 @@ def check_segment(segment: Segment, path: Path, root: bytes) -> None:
 
 
 def adopt(con: sqlite3.Connection, sealed: Sealed) -> None:
-    """Have the file name a segment, in the open transaction; it takes the place of one for the same facts."""
+    """Register a segment in the file, in the open transaction; it replaces one for the same facts."""
     con.execute(
         "INSERT OR REPLACE INTO segments (last, first, file, bytes) VALUES (?, ?, ?, ?)",
         (sealed.last, sealed.first, sealed.file, sealed.bytes),
@@ -155,7 +154,8 @@ def adopt(con: sqlite3.Connection, sealed: Sealed) -> None:
 
 
 def has_erased(con: sqlite3.Connection, folder: Path, sealed: Sealed) -> bool:
-    """Say whether a segment still has what was erased in the file after the segment was read from it."""
+    """Say whether a segment contains bodies that were erased in the file after the
+    segment was read from it."""
     erased = con.execute(
         "SELECT seq FROM facts WHERE seq BETWEEN ? AND ? AND content IS NULL", (sealed.first, sealed.last)
     ).fetchall()
@@ -166,7 +166,7 @@ def has_erased(con: sqlite3.Connection, folder: Path, sealed: Sealed) -> bool:
 
 
 def clear_some(con: sqlite3.Connection) -> bool:
-    """Take some of the rows out that segments hold, in the open transaction; say
+    """Delete some of the rows that segments contain, in the open transaction; say
     whether there may be more."""
     sealed = con.execute("SELECT coalesce(max(last), 0) FROM segments").fetchone()[0]
     oldest = con.execute("SELECT min(seq) FROM facts").fetchone()[0]
@@ -177,26 +177,27 @@ def clear_some(con: sqlite3.Connection) -> bool:
 
 
 def shrink_some(con: sqlite3.Connection) -> bool:
-    """Give some free pages back to the disk; say whether there are more."""
+    """Release some free pages to the disk; say whether there are more."""
     con.execute(f"PRAGMA incremental_vacuum({PAGES_PER_SHRINKING})").fetchall()
     return bool(con.execute("PRAGMA freelist_count").fetchone()[0])
 
 
 def listed(con: sqlite3.Connection) -> list[Sealed]:
-    """Return the segments that the file names, oldest first."""
+    """Return the segments that are registered in the file, the oldest first."""
     found = [
         Sealed(*row)
         for row in con.execute("SELECT first, last, file, bytes FROM segments ORDER BY last").fetchall()
     ]
     for sealed in found:
-        # A journal may come from elsewhere (a backup); files are made and removed by these names.
+        # A journal may come from elsewhere (a backup), and files are created and removed by these
+        # names: so they are checked.
         if _NAME.fullmatch(sealed.file) is None:
             raise JournalDamaged(f"{sealed.file!r} is not a valid name of a segment")
     return found
 
 
 def check_files(con: sqlite3.Connection, folder: Path) -> None:
-    """Raise JournalDamaged unless every segment is there in its size."""
+    """Raise JournalDamaged unless every segment exists with its size."""
     for sealed in listed(con):
         path = folder / sealed.file
         try:
@@ -210,26 +211,26 @@ def check_files(con: sqlite3.Connection, folder: Path) -> None:
 
 
 def tidy(con: sqlite3.Connection, folder: Path, erased: Sequence[int] = ()) -> None:
-    """Remove files whose facts the journal has in another, or that have what was erased; what it
-    does not know else stays."""
+    """Remove files whose facts are in another segment, or that contain erased bodies;
+    other unknown files stay."""
     current = {(sealed.first, sealed.last): sealed.file for sealed in listed(con)}
     for path in folder.glob("*.facts"):
         first, _, last = path.name[:25].partition("-")
         named = current.get((int(first), int(last)))
-        # One that no journal names was written just before a kill, or is being adopted.
+        # A file that is not registered was written just before a kill, or is being adopted.
         orphaned = named is None and any(int(first) <= seq <= int(last) for seq in erased)
         if orphaned or named not in (None, path.name):
             path.unlink()
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what a kill has left half-written; for a start, when nobody writes."""
+    """Remove incomplete files after a kill; only at a start, when nothing else writes."""
     for draft in folder.glob(f".*{DRAFT_SUFFIX}"):
         draft.unlink()
 
 
 def sync(folder: Path) -> None:
-    """Make what a folder lists durable."""
+    """Make the entries of a folder durable."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

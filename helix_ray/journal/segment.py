@@ -1,5 +1,5 @@
-"""A segment: old facts in a file of their own, compressed, in blocks, and verifiable
-by itself against the tree.
+"""A segment: a file of old facts in compressed blocks, which can be verified against the
+tree without the journal.
 
     block...   zlib of one JSON list of columns and of the bodies, a line each; behind it the salts, which are random and stay as
                they are (32 bytes of digest for a fact that is erased)
@@ -7,8 +7,8 @@ by itself against the tree.
     end        length of the index (8 bytes) and a mark
 
 Its facts are those under one node of the tree (a whole number of tiles), so its root is that node's hash:
-with the path from there to a signed root, a segment is proven without any other. A segment is written once
-and never changed: an erasure writes another one.
+with the path from there to a signed root, a segment is verified without any other. A segment is never
+changed: an erasure writes a new one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MARK = b"HELIXSEG"
 
 
 class Block(NamedTuple):
-    """Where a block lies: its first seq, its place in the file, and the bytes of its two parts."""
+    """The position of a block: its first seq, its offset in the file, and the sizes of its two parts."""
 
     first: int
     offset: int
@@ -43,7 +43,7 @@ class Block(NamedTuple):
 
 
 class SegmentWriter:
-    """Writes one segment; whoever makes it gives it its name when `finish` has returned."""
+    """Writes one segment; the caller renames the file when `finish` has returned."""
 
     def __init__(self, path: Path, words: Words) -> None:
         self._file = os.fdopen(
@@ -56,11 +56,11 @@ class SegmentWriter:
         self._last = 0
 
     def add(self, rows: Sequence[ReadRow]) -> None:
-        """Add the next block; its first row leaves nothing to the row before."""
+        """Add the next block; its first row must not omit values."""
         _, kinds, subjects, contents, ats, authors, requests, digests = zip(*rows, strict=True)
         self._kinds.update((number, self._words.kind(number)) for number in set(kinds))
         self._authors.update((n, self._words.author(n)) for n in set(authors) if n is not None)
-        # A line each: JSON that is written without spaces has none in it.
+        # One line for each body: JSON without spaces contains no line breaks.
         bodies = b"\n".join(b"" if content is None else content[SALT_BYTES:] for content in contents)
         packed = zlib.compress(
             orjson.dumps((kinds, subjects, ats, authors, requests)) + b"\n" + bodies, ZLIB_LEVEL
@@ -92,13 +92,12 @@ class SegmentWriter:
         return size
 
     def abandon(self) -> None:
-        """Close what was not finished."""
+        """Close an unfinished file."""
         self._file.close()
 
 
 class Segment:
-    """Reads one segment; as `words`, what the integers in its rows stand for. Raises
-    JournalDamaged for what is none."""
+    """Reads one segment, and resolves the integers in its rows. Raises JournalDamaged for an invalid file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -131,8 +130,7 @@ class Segment:
         return self._authors[number]
 
     def rows_from(self, seq: int) -> list[ReadRow]:
-        """Return the rows of the block that has fact `seq`; the first of them leaves
-        nothing to the row before."""
+        """Return the rows of the block with fact `seq`; the first row omits no values."""
         place = (seq - self.first) // BLOCK_FACTS
         if self._unpacked[0] != place:
             try:

@@ -1,4 +1,4 @@
-"""Snapshots in the journal's file: kept small, signed, and used only where they fit the facts beside them."""
+"""Snapshots in the journal's file: compressed, signed, and used only if they match the facts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ZLIB_LEVEL = 1
 
 
 def pack(body: dict[str, Any]) -> bytes:
-    """Return a snapshot's body as it is stored."""
+    """Return a snapshot's body in its stored form."""
     return zlib.compress(to_json(body), ZLIB_LEVEL)
 
 
@@ -44,7 +44,7 @@ def save(
 
 
 def load(con: sqlite3.Connection, tree: StoredTree, key: bytes) -> Snapshot | None:
-    """Return the newest snapshot that is whole and fits the facts."""
+    """Return the newest intact snapshot that matches the facts."""
     rows = con.execute(
         "SELECT seq, fold_version, hash, mac, body FROM snapshots ORDER BY seq DESC"
     ).fetchall()
@@ -60,7 +60,7 @@ def load(con: sqlite3.Connection, tree: StoredTree, key: bytes) -> Snapshot | No
 
 
 def newest_fitting(con: sqlite3.Connection, tree: StoredTree) -> int:
-    """Return the seq of the newest snapshot that fits the facts, 0 without one."""
+    """Return the seq of the newest snapshot that matches the facts, 0 without one."""
     for seq, root in con.execute("SELECT seq, hash FROM snapshots ORDER BY seq DESC").fetchall():
         if _fits(tree, seq, root):
             return int(seq)

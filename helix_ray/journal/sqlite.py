@@ -1,13 +1,14 @@
-"""The journal in one SQLite file (WAL, synchronous=FULL): ports.Journal, plus what its owner does about HEAD.
+"""The journal in one SQLite file (WAL, synchronous=FULL): ports.Journal, and the methods of its
+owner for HEAD and segments.
 
-Opening, in this order, each step before the next one writes anything:
+A start opens it in these steps; the order matters, because a damaged file must not be written to:
 
-    1. lock     one process a data directory (journal.lock)
-    2. upgrade  a file of an older format is checked and written anew in this one (journal/upgrade.py)
+    1. lock     one process for each data directory (journal.lock)
+    2. upgrade  a file of an older format is verified and rewritten in this one (journal/upgrade.py)
     3. check    through a read-only connection, so that a damaged file and its log stay as they are for rescue: the facts
                 since the newest snapshot fit the tree, and the tree has the root that HEAD names
-    4. epoch    one more than any before, durable: whoever wrote under an earlier one can append no more
-    5. HEAD     written anew
+    4. epoch    one more than any before, durable: writers of earlier epochs can no longer append
+    5. HEAD     rewritten
 
 An append is one transaction: the epoch is still ours, rows and completed nodes of the tree go in, commit,
 HEAD notes size and root.
@@ -42,14 +43,13 @@ FILE_NAME = "journal.sqlite"
 
 
 class SqliteJournal:
-    """The one writer of a data directory's journal; not for concurrent calls from several threads."""
+    """The only writer of a data directory's journal; not for concurrent calls from several threads."""
 
     def __init__(self, data_dir: Path, key: bytes, lock_wait_s: float = 0.0) -> None:
-        """Open the journal, making it if there is none. `key` signs HEAD and snapshots
-        and must stay the same.
+        """Open the journal, creating it if there is none. `key` signs HEAD and snapshots and must not change.
 
-        Waits up to `lock_wait_s` seconds for another process to let go of it. Raises JournalLocked,
-        JournalDamaged or JournalTooNew, each with what to do.
+        Waits up to `lock_wait_s` seconds for another process to release the lock. Raises JournalLocked,
+        JournalDamaged or JournalTooNew, each with instructions.
         """
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = data_dir / FILE_NAME
@@ -68,7 +68,7 @@ class SqliteJournal:
             sealing.tidy(self._con, self._tree.folder)
             sealing.remove_drafts(self._tree.folder)
             self.epoch = self._next_epoch(claim.epoch if claim is not None else 0)
-            # Last: a start that fails on the way leaves the claim of the one before as it was.
+            # Last: a start that fails before must leave the present claim as it is.
             self._head_file.start(self._claim())
         except BaseException:
             self._head_file.abandon()
@@ -80,14 +80,14 @@ class SqliteJournal:
     # ------------------------------------------------------------------------------------------ port
 
     def append(self, facts: Sequence[Fact]) -> None:
-        """Make facts durable in one commit. Raises SeqGap, StaleWriter, or what SQLite raises;
-        then nothing of it stays."""
+        """Make facts durable in one commit. Raises SeqGap, StaleWriter, or SQLite's errors;
+        then nothing was appended."""
         if not facts:
             return
         with self._transaction() as con:
             frontier = self._insert(con, facts)
-        # After the commit: HEAD must not claim a fact that a crash could still take back, or the next start
-        # would refuse to serve for a fact that nobody had an answer for.
+        # After the commit: HEAD must not claim a fact that a crash could still undo, or the next start would
+        # refuse to serve because of a fact that was never acknowledged.
         self._frontier = frontier
         self._head_file.note(self._claim())
 
@@ -100,11 +100,11 @@ class SqliteJournal:
         return frontier
 
     def erase(self, fact: Fact) -> None:
-        """Make a FactsErased durable and take what those facts said away, in one
-        commit. Raises EraseRefused, SeqGap, StaleWriter.
+        """Append a FactsErased and erase the facts that it names, in one commit. Raises
+        EraseRefused, SeqGap, StaleWriter.
 
-        journal/erasing.py says what may be erased. Afterwards it is in no file of the journal, unless another
-        process reads just then: in that case the log is cut at a later commit.
+        journal/erasing.py says what may be erased. Afterwards no file of the journal contains the bodies,
+        unless another process is reading: then the WAL is truncated at a later commit.
         """
         con = self._connection()
         newest = con.execute("SELECT coalesce(max(seq), 0) FROM snapshots").fetchone()[0]
@@ -120,7 +120,7 @@ class SqliteJournal:
             erase_rows(con, seqs)
             for sealed in replaced:
                 sealing.adopt(con, sealed)
-            # They contain what is erased, and a start from one of them would have to
+            # Older snapshots contain erased values, and a start from one would have to
             # fold facts without bodies.
             con.execute("DELETE FROM snapshots WHERE seq < ?", (newest,))
         self._frontier = frontier
@@ -128,11 +128,11 @@ class SqliteJournal:
         sealing.tidy(con, self._tree.folder, seqs)
         while sealing.shrink_some(con):
             pass
-        # The log still has the pages of before: what is erased must leave the disk, not only the tables.
+        # The WAL still has the old pages: erased bodies must leave the disk, not only the tables.
         con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _erased_segments(self, seqs: Sequence[int], by_seq: int) -> list[sealing.Sealed]:
-        """Write the segments anew that hold any of these facts; a kill before they are
+        """Rewrite the segments that contain any of these facts; a kill before they are
         adopted leaves the old ones."""
         mark, folder = f"-{by_seq}", self._tree.folder
         return [
@@ -150,20 +150,20 @@ class SqliteJournal:
         return self._stored().facts(seq, limit)
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
-        """Keep a snapshot and the one before it."""
+        """Store a snapshot, and keep the one before it."""
         self.save_packed_snapshot(snapshot.seq, snapshot.fold_version, snapshots.pack(snapshot.body))
 
     def save_packed_snapshot(self, seq: int, fold_version: int, packed: bytes) -> None:
-        """Keep a snapshot that snapshots.pack made, and the one before it."""
+        """Store a snapshot packed by snapshots.pack, and keep the one before it."""
         with self._transaction() as con:
             snapshots.save(con, self._tree, self._key, seq, fold_version, packed)
 
     def load_snapshot(self) -> Snapshot | None:
-        """Return the newest snapshot that is whole and fits the facts."""
+        """Return the newest intact snapshot that matches the facts."""
         return snapshots.load(self._connection(), self._stored(), self._key)
 
     def close(self) -> None:
-        """Sync HEAD, fold the log into the file, let go of the lock; safe to call twice."""
+        """Sync HEAD, checkpoint the WAL, release the lock; safe to call twice."""
         if self._con is None:
             return
         self._head_file.close()
@@ -178,8 +178,8 @@ class SqliteJournal:
         self._head_file.sync()
 
     def verify(self, from_seq: int = 1) -> int:
-        """Check the facts from that one's tile on against the tree; return how many there
-        are from it. Raises JournalDamaged."""
+        """Verify the facts from the given one's tile on against the tree; return their
+        number. Raises JournalDamaged."""
         frontier = self._stored().check(from_seq - 1, self.head())
         if frontier.root() != self._frontier.root():
             raise JournalDamaged(
@@ -191,19 +191,18 @@ class SqliteJournal:
     # ------------------------------------------------------------------------------------------ segments
 
     def sealing_due(self, keep_s: float, keep_bytes: int, now: float) -> int | None:
-        """Return the first seq of the segment that old facts should move to; None when none should."""
+        """Return the first seq of the next segment to write; None when none is due."""
         return sealing.due(self._connection(), keep_s, keep_bytes, now)
 
     def seal(self, first: int) -> sealing.Sealed:
-        """Write a segment, through a connection of its own: this may run on
-        a thread, beside everything else."""
+        """Write a segment over a separate connection; this may run on another thread."""
         return sealing.write_segment(self._path, first)
 
     def adopt(self, sealed: sealing.Sealed) -> bool:
-        """Read these facts from their segment from here on; say whether it is so.
+        """Adopt a segment, from which its facts are then read; say whether it was adopted.
 
-        It is not where some of them were erased while the segment was written: it goes,
-        and another must be written.
+        It is not adopted where some of its facts were erased while it was written: it is removed,
+        and must be written again.
         """
         folder = self._tree.folder
         if not (folder / sealed.file).exists() or sealing.has_erased(self._connection(), folder, sealed):
@@ -214,8 +213,8 @@ class SqliteJournal:
         return True
 
     def clear_some(self) -> bool:
-        """Take some rows out that segments hold, or give some pages back to the disk; say whether
-        there is more to do."""
+        """Delete some rows that segments contain, or release some pages to the disk; say
+        whether there is more to do."""
         con = self._connection()
         with self._transaction():
             cleared = sealing.clear_some(con)
@@ -224,8 +223,8 @@ class SqliteJournal:
     # ------------------------------------------------------------------------------------------ proofs
 
     def root(self, size: int | None = None) -> bytes:
-        """Return the root of the tree of the first `size` facts, of all without one.
-        Raises ValueError beyond the head."""
+        """Return the root of the tree of the first `size` facts (default: all). Raises
+        ValueError beyond the head."""
         if size is None or size == self.head():
             return self._frontier.root()
         self._must_have(size)
@@ -269,8 +268,8 @@ class SqliteJournal:
         con = self._connection()
         con.execute("BEGIN IMMEDIATE")
         try:
-            # Read under the write lock: a master that was paused since its last commit is fenced
-            # off here, however late.
+            # Read under the write lock: this fences off a master that was paused since its
+            # last commit, however long.
             stored = con.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
             if stored != self.epoch:
                 raise StaleWriter(
@@ -279,9 +278,9 @@ class SqliteJournal:
             yield con
             con.execute("COMMIT")
         except BaseException:
-            # Kinds and authors that this transaction has numbered are rolled back with it.
+            # Kinds and authors that this transaction has added are rolled back with it.
             self._words.forget()
-            # SQLite has rolled back by itself after some errors (a full disk, for one).
+            # SQLite has already rolled back after some errors, such as a full disk.
             if con.in_transaction:
                 con.execute("ROLLBACK")
             raise
@@ -291,10 +290,9 @@ class SqliteJournal:
 
     @contextlib.contextmanager
     def _advised(self) -> Iterator[None]:
-        """Turn what says that the file is damaged into JournalDamaged with what to do about it.
+        """Turn errors that mean a damaged file into JournalDamaged, with instructions.
 
-        What only says that the file cannot be reached for now (no permission, no room, busy)
-        is raised as it is.
+        Errors of an inaccessible file (no permission, no space, busy) are raised unchanged.
         """
         advice = f"Restore a backup of {self._path.parent}"
         try:
@@ -317,7 +315,7 @@ class SqliteJournal:
         return Frontier()
 
     def _open(self) -> sqlite3.Connection:
-        make_file(self._path)  # SQLite gives the log beside it the same mode
+        make_file(self._path)  # SQLite gives the WAL the same mode
         con = connect(self._path, "rwc")
         layout.settle(con)
         return con

@@ -1,4 +1,4 @@
-"""The facts of a journal, wherever they lie: in its file, or in the segments that old ones have moved to."""
+"""Reads the facts of a journal, from its file or from segments."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from helix_ray.journal.rows import COLUMNS, TILE_FACTS, ReadRow, RowReader, Shar
 from helix_ray.journal.segment import Segment
 
 FOLDER = "segments"
-# A row that has just moved to a segment is looked for again.
+# How often to look again for a row that has just moved to a segment.
 TRIES = 3
 
 _SHARED = "SELECT {0} FROM facts WHERE seq <= ? AND seq > ? AND {0} IS NOT NULL ORDER BY seq DESC LIMIT 1"
 
 
 class StoredFacts:
-    """Facts and leaves through one connection; what is missing or changed raises JournalDamaged."""
+    """Reads facts and leaves over one connection; raises JournalDamaged for missing or changed ones."""
 
     def __init__(self, con: sqlite3.Connection, words: Interned | None = None) -> None:
         self._con = con
@@ -37,7 +37,7 @@ class StoredFacts:
         return int(row.fetchone()[0])
 
     def sealed(self) -> int:
-        """Return the seq up to which facts lie in segments."""
+        """Return the seq up to which facts are in segments."""
         return int(self._con.execute("SELECT coalesce(max(last), 0) FROM segments").fetchone()[0])
 
     def facts(self, after: int, limit: int) -> list[Fact]:
@@ -64,14 +64,14 @@ class StoredFacts:
 
     def file_rows(self, after: int, through: int) -> list[ReadRow]:
         """Return the rows of the file itself after one seq and up to another."""
-        # Fetched whole: a statement that is half read keeps its transaction, and with it
-        # the write-ahead log, open.
+        # Fetch all rows: a half-read statement keeps its transaction open, and the WAL
+        # could not be checkpointed.
         return self._con.execute(
             f"SELECT {COLUMNS} FROM facts WHERE seq > ? AND seq <= ? ORDER BY seq", (after, through)
         ).fetchall()
 
     def _rows(self, after: int, through: int) -> tuple[RowReader, list[ReadRow], Shared]:
-        """Return the next rows after a seq, none only where there are none, and what reads them."""
+        """Return the next rows after a seq (empty only at the end), and their reader."""
         for _ in range(TRIES):
             segment = self._segment_of(after + 1)
             if segment is not None:
@@ -98,7 +98,7 @@ class StoredFacts:
         return self._opened[1]
 
     def _shared(self, seq: int) -> Shared:
-        """Return what the row after `seq` may leave to those before it."""
+        """Return the values that the row after `seq` may omit."""
         tile = seq // TILE_FACTS * TILE_FACTS
         if seq == tile:
             return Shared()
@@ -107,7 +107,7 @@ class StoredFacts:
 
 
 def _said(rows: list[ReadRow]) -> Shared:
-    """Return what rows that begin a block have said."""
+    """Return the values after the last of a block's rows."""
     at, author, request = Shared()
     for row in rows:
         at = row[4] if row[4] is not None else at

@@ -1,5 +1,4 @@
-"""The Merkle tree over a journal's facts, as its file has it: read through
-one connection, never written here."""
+"""Reads the Merkle tree over a journal's facts from its file."""
 
 from __future__ import annotations
 
@@ -19,13 +18,12 @@ from helix_ray.journal.merkle import (
 from helix_ray.journal.rows import TILE_FACTS, TILE_LEVEL
 from helix_ray.journal.stored import StoredFacts
 
-# How many facts are read at a time where all are checked.
+# How many facts are read at a time when all are verified.
 TILES_PER_STEP = 40
 
 
 class StoredTree(StoredFacts):
-    """Facts, leaves, nodes, roots and proofs of one file; what is
-    missing or changed raises JournalDamaged."""
+    """Leaves, nodes, roots and proofs of one file; raises JournalDamaged for missing or changed facts."""
 
     def __init__(self, con: sqlite3.Connection, words: Interned | None = None) -> None:
         super().__init__(con, words)
@@ -44,8 +42,8 @@ class StoredTree(StoredFacts):
         return row[0]
 
     def _within_tile(self, first: int, count: int) -> list[bytes]:
-        """Return leaves of one tile; the last tile that was asked for is remembered, since a proof asks
-        for its parts in turn."""
+        """Return leaves of one tile; the last tile is cached, since a proof reads its
+        parts one after the other."""
         tile = first // TILE_FACTS * TILE_FACTS
         end = first - tile + count
         if self._tile != tile or len(self._tile_leaves) < end:
@@ -78,11 +76,11 @@ class StoredTree(StoredFacts):
     # ------------------------------------------------------------------------------------------ checking
 
     def check(self, after: int, size: int, on_facts: Callable[[int], None] = lambda seq: None) -> Frontier:
-        """Check the facts of the tiles from that of fact `after` + 1 on, and all nodes
-        over them; return the frontier.
+        """Verify the facts from the tile of fact `after` + 1 on, and all nodes over
+        them; return the frontier.
 
-        What does not yet fill a tile has no node of its own: the caller compares the root. `on_facts`
-        hears how far it is.
+        An incomplete tile at the end has no node: the caller compares the root. `on_facts` is
+        called with the progress.
         """
         first = after // TILE_FACTS * TILE_FACTS
         frontier = self.frontier(first)

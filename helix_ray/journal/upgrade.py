@@ -1,15 +1,15 @@
-"""A journal of format 1 becomes one of format 2, at a start, whatever kills it in between.
+"""Upgrades a journal of format 1 to format 2 at a start; a kill at any step is safe.
 
-    1. check   every row against its hash, and the one that HEAD names, before anything is written
+    1. check   verify every row against its hash, and the last against HEAD, before anything is written
     2. draft   all facts and snapshots again in format 2, in `.journal.sqlite.upgrade`; its `meta` row 'format1' has the seq and
                hash that HEAD names, so that a start knows this HEAD until there is one of the new format
     3. settle  the old write-ahead log is folded into the old file, which is given a second name, `journal.sqlite.format1`: the
                copy that is kept
     4. switch  the draft, durable, is renamed to `journal.sqlite`: the one step that counts
 
-A kill before 4 leaves the old journal as it was, and the next start begins anew. The copy is for whoever has
-to go back to an older release: that one says JournalTooNew of format 2. It holds everything of before; remove
-it when it is not needed.
+A kill before step 4 leaves the old journal as it was, and the next start begins again. The copy is for a
+return to an older release, which cannot read format 2 (JournalTooNew). It contains everything up to the
+upgrade; remove it when it is not needed.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ FACTS_PER_COMMIT = 10_000
 
 
 def upgrade(path: Path, key: bytes, claim: Claim | None) -> None:
-    """Bring a journal's file to the present format where it has an
-    older one. Raises JournalDamaged, JournalTooNew."""
+    """Upgrade a journal's file to the current format if it has an older one. Raises
+    JournalDamaged, JournalTooNew."""
     if not is_format1(path):
         return
     log.warning("%s has format 1; checking it and rewriting it in format %d", path, layout.FORMAT)
@@ -71,8 +71,7 @@ def is_format1(path: Path) -> bool:
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raise OSError for a journal of format 1 on a disk that cannot be written: it
-    is upgraded when that works."""
+    """Raise OSError for a journal of format 1 on a read-only disk, where it cannot be upgraded."""
     if is_format1(path):
         raise OSError(
             errno.EROFS,
@@ -82,20 +81,20 @@ def refuse_unwritable(path: Path) -> None:
 
 
 def _write(old: sqlite3.Connection, draft: Path, key: bytes, claim: Claim | None) -> int:
-    """Write all that a file of format 1 holds to a draft; return how many facts."""
+    """Copy everything in a file of format 1 to a draft; return the number of facts."""
     for left in (draft, *(draft.with_name(draft.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
         left.unlink(missing_ok=True)
     make_file(draft)
     with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as new:
         layout.settle(new)
-        new.execute("PRAGMA synchronous = OFF")  # made durable as a whole, before it gets its name
+        new.execute("PRAGMA synchronous = OFF")  # made durable as a whole before it is renamed
         size = _write_facts(old, new)
         _write_snapshots(old, new, key)
         epoch = old.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
         new.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
         if claim is not None:
             new.execute("INSERT INTO meta VALUES ('format1', ?)", (f"{claim.seq} {claim.hash}",))
-        # One file without a log beside it can be renamed.
+        # A single file without a WAL can be renamed.
         new.execute("PRAGMA journal_mode = DELETE")
     return size
 
@@ -116,7 +115,7 @@ def _write_facts(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
 
 
 def _write_snapshots(old: sqlite3.Connection, new: sqlite3.Connection, key: bytes) -> None:
-    """Sign the snapshots that fit the old rows anew, for the root at their place."""
+    """Sign the snapshots that match the old rows again, for the root at their seq."""
     tree = StoredTree(new)
     rows = old.execute("SELECT seq, fold_version, hash, mac, body FROM snapshots ORDER BY seq").fetchall()
     for seq, fold_version, fact_hash, mac, body in rows:
@@ -129,8 +128,8 @@ def _write_snapshots(old: sqlite3.Connection, new: sqlite3.Connection, key: byte
 
 
 def _settle(path: Path) -> None:
-    """Fold the old file's write-ahead log into it, so that it is one file;
-    raises sqlite3.OperationalError while others read."""
+    """Checkpoint the old file's WAL, so that it is a single file; raises
+    sqlite3.OperationalError while others read."""
     with contextlib.closing(connect(path, "rw")) as con:
         mode = con.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
     if mode != "delete" or path.with_name(f"{path.name}-wal").exists():
@@ -138,7 +137,7 @@ def _settle(path: Path) -> None:
 
 
 def _keep(path: Path) -> None:
-    """Give the old file its second name; one that a killed upgrade has left there is of the same journal."""
+    """Link the old file under its second name; a file left there by a killed upgrade is the same journal."""
     copy = path.with_name(path.name + COPY_SUFFIX)
     copy.unlink(missing_ok=True)
     os.link(path, copy)
