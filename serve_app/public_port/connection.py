@@ -10,26 +10,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
 import httptools
 
 from helix_ray.core.errors import ErrorCode, Rejected, invalid
-from serve_app.edge.request_id import choose
-from serve_app.edge.unparsed import headers_for
-from serve_app.problems import STATUS, answer_headers, envelope
 from serve_app.public_port.connections import CHECK_EVERY_S, Connections, Waits
 from serve_app.public_port.exchange import Exchange
 from serve_app.public_port.limits import ConnectionLimits
+from serve_app.public_port.refused import busy, head_too_large, malformed, written
 from serve_app.public_port.uvicorn_seams import HttpToolsProtocol
 
 # A client that is still sending when it is refused would not see the response if the socket closed at once.
 LINGER_S_MAX = 2.0
 LINGER_BYTES_MAX = 256 * 1024
 CLOSE_S_MAX = 5.0
-RETRY_AFTER_S = 1
 # Pipelined requests behind the one being answered: each stays in memory until its turn.
 PIPELINED_REQUESTS_MAX = 100
 # Versions of HTTP in which the Host header is optional.
@@ -69,7 +65,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._since = self.loop.time()
         if not self._table.admit(self, self._host()):
-            self._refuse(_busy())
+            self._refuse(busy())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection, and cancel its requests."""
@@ -95,7 +91,7 @@ class Connection(HttpToolsProtocol):
             if self._reading == "body" and self._ends_at is None:
                 self._look_at_body()
             if self._reading == "head" and self._head_bytes >= self._limits.header_bytes_max:
-                self._refuse(_head_too_large("header_bytes_max", self._limits.header_bytes_max))
+                self._refuse(head_too_large("header_bytes_max", self._limits.header_bytes_max))
         if data:
             self._discard(len(data))
 
@@ -129,7 +125,7 @@ class Connection(HttpToolsProtocol):
             return
         self._header_count += 1
         if self._header_count > self._limits.header_count_max:
-            self._refuse(_head_too_large("header_count_max", self._limits.header_count_max))
+            self._refuse(head_too_large("header_count_max", self._limits.header_count_max))
         elif self._reading == "head":
             super().on_header(name, value)
 
@@ -138,12 +134,12 @@ class Connection(HttpToolsProtocol):
         if self._ends_at is not None:
             return
         target = self._target()
-        refusal = _malformed() if target is None else self._wrong_with_head()
+        refusal = malformed() if target is None else self._wrong_with_head()
         if refusal is None and len(self.pipeline) >= PIPELINED_REQUESTS_MAX:
             # The queued requests are answered; the last of them closes the connection.
-            refusal = _busy()
+            refusal = busy()
         if refusal is not None or target is None:
-            self._refuse(refusal or _malformed())
+            self._refuse(refusal or malformed())
             return
         self._reading, self._since = "body", self.loop.time()
         self._body_bytes = self._wire_bytes = self._unread_bytes = 0
@@ -195,7 +191,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer a request that the parser refuses."""
-        self._refuse(_malformed())
+        self._refuse(malformed())
 
     def _should_upgrade(self) -> bool:
         return False
@@ -250,7 +246,7 @@ class Connection(HttpToolsProtocol):
         cycle: Any = self.cycle
         half_body = self._reading == "body" and not cycle.response_started
         if half_body or (self._reading == "head" and self._head_bytes):
-            self._refuse(_busy())
+            self._refuse(busy())
         else:
             self._close()
 
@@ -278,7 +274,7 @@ class Connection(HttpToolsProtocol):
     def _look_at_body(self) -> None:
         """Note that the connection waits for its client, when part of a body has come and more is due."""
         if self._is_mostly_framing():
-            self._refuse(_head_too_large("header_bytes_max", self._limits.header_bytes_max))
+            self._refuse(head_too_large("header_bytes_max", self._limits.header_bytes_max))
         elif not self._awaits_body and not self.pipeline:
             self._awaits_body = True
             self._table.now_waits(self, Waits.REST_OF_BODY)
@@ -307,7 +303,7 @@ class Connection(HttpToolsProtocol):
     def _wrong_with_head(self) -> Rejected | None:
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self._limits.header_bytes_max:
-            return _head_too_large("header_bytes_max", self._limits.header_bytes_max)
+            return head_too_large("header_bytes_max", self._limits.header_bytes_max)
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() not in WITHOUT_HOST):
             return invalid("A request must have one Host header", field="Host")
@@ -346,7 +342,7 @@ class Connection(HttpToolsProtocol):
         if self._reading == "head" or not cycle.response_complete:
             # The request may have been answered before its slow body ended: a second response would be taken
             # for the next request's.
-            self.transport.write(_written(rejected, self._host()))
+            self.transport.write(written(rejected, self._host()))
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
@@ -380,35 +376,6 @@ class Connection(HttpToolsProtocol):
 
     def _host(self) -> str:
         return self.client[0] if self.client else ""
-
-
-def _malformed() -> Rejected:
-    return Rejected(ErrorCode.VALIDATION_ERROR, "Malformed HTTP request")
-
-
-def _busy() -> Rejected:
-    details = {"retry_after_s": RETRY_AFTER_S}
-    return Rejected(ErrorCode.SERVICE_UNAVAILABLE, "Too many connections are open", details)
-
-
-def _head_too_large(limit: str, value: int) -> Rejected:
-    return Rejected(ErrorCode.HEADERS_TOO_LARGE, "The request headers are too large", {limit: value})
-
-
-def _written(rejected: Rejected, host: str) -> bytes:
-    request_id = choose(None)
-    body = envelope(rejected, request_id)
-    status = HTTPStatus(STATUS[rejected.code])
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"connection", b"close"),
-        (b"x-request-id", request_id.encode()),
-        *answer_headers(rejected),
-        *headers_for(host),
-    ]
-    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, status.phrase.encode(), lines, body)
 
 
 def protocol(limits: ConnectionLimits) -> Callable[..., asyncio.Protocol]:
