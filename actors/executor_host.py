@@ -1,6 +1,6 @@
 """The node's executors as processes: started as Ray actors, spoken to over a Unix socket, ended by us.
 
-It reports through four callbacks and decides nothing: helix_ray/execution/dispatch.py does.
+It reports through four callbacks and decides nothing: helix_ray/execution/node_state.py does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,8 @@ from helix_ray.execution.assignment import (
     Run,
     Started,
 )
-from helix_ray.execution.dispatch import Key
+from helix_ray.execution.effects import Key
 from helix_ray.execution.frames import FrameError, FrameReader, encode
-from helix_ray.execution.process_group import end_orphans
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,6 @@ class _Link:
     actor: Any
     pid: int | None = None
     writer: asyncio.StreamWriter | None = None
-    groups: dict[Key, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +109,9 @@ class ExecutorHost:
             log.info("executor %s ended: %s", slot_id, str(error).splitlines()[0])
         self._lost(slot_id)
 
-    def run(self, slot_id: str, batch: list[Assignment]) -> None:
+    def run(self, slot_id: str, batch: tuple[Assignment, ...]) -> None:
         """Send attempts to an executor."""
-        self._send(slot_id, Run(tuple(batch)))
+        self._send(slot_id, Run(batch))
 
     def cancel(self, slot_id: str, key: Key) -> None:
         """Ask an executor to end an attempt."""
@@ -130,21 +128,14 @@ class ExecutorHost:
             _release(link)
 
     def kill(self, slot_id: str) -> None:
-        """End an executor that does not listen any more; `gone` is called for it."""
+        """End an executor that does not listen any more; `gone` is called for it.
+
+        Ray is not asked: a node that is cut off does not reach it.
+        """
         link = self._links.get(slot_id)
         if link is not None and link.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(link.pid, signal.SIGKILL)
-
-    def kill_all(self) -> None:
-        """End every executor and what it runs with nobody's help; `gone` is called for each.
-
-        Ray is not asked: a node that is cut off does not reach it.
-        """
-        for slot_id, link in list(self._links.items()):
-            self.kill(slot_id)
-            for (task_id, attempt), pgid in link.groups.items():
-                end_orphans(pgid, task_id, attempt)
 
     def close(self) -> None:
         """End every executor and the socket."""
@@ -182,16 +173,10 @@ class ExecutorHost:
             link.pid, link.writer = message.pid, writer
             self._callbacks.ready(message.executor_id)
             return message.executor_id
-        link = self._links.get(slot_id)
         if isinstance(message, Returned):
             self._callbacks.returned(slot_id, message.attempts)
-        if isinstance(message, Report) and link is not None:
+        if isinstance(message, Report):
             for item in message.items:
-                key = (item.task_id, item.attempt)
-                if isinstance(item, Started) and item.pgid is not None:
-                    link.groups[key] = item.pgid
-                elif isinstance(item, Finished):
-                    link.groups.pop(key, None)
                 self._callbacks.said(slot_id, item)
         return slot_id
 
@@ -203,12 +188,7 @@ class ExecutorHost:
 
 
 def _release(link: _Link) -> None:
-    """End what is left of an executor: groups of commands that it cannot end any more, and its process.
-
-    The process may live on without its connection: it must not, it holds resources.
-    """
-    for (task_id, attempt), pgid in link.groups.items():
-        end_orphans(pgid, task_id, attempt)
+    """End an executor's process: it may live on without its connection, and must not, it holds resources."""
     if link.writer is not None:
         link.writer.close()
     with contextlib.suppress(ray.exceptions.RayError, ValueError):

@@ -19,6 +19,7 @@ from helix_ray.core.durations import moved
 from helix_ray.core.placement.room import Room
 from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import Assignment
+from helix_ray.execution.effects import Key
 
 BATCH_S = 0.02
 BATCH_TASKS_MAX = 128
@@ -27,12 +28,10 @@ GROUPS_REMEMBERED_MAX = 10_000
 # Many times what may be queued on a node (PREFETCH_S): who waits for that long waits behind a surprise.
 STUCK_S = 1.0
 
-Key = tuple[str, int]  # task id, attempt
-
 
 @dataclass(slots=True)
 class Item:
-    """An attempt on this node. `group` stands for tasks of like duration."""
+    """An attempt on this node. `group` stands for tasks of like duration; `pgid` is a command's group."""
 
     assignment: Assignment
     demand: Demand
@@ -41,6 +40,7 @@ class Item:
     queued_at: float = 0.0
     # It is being stopped: its slot will soon be free.
     ending: bool = False
+    pgid: int | None = None
 
     @property
     def key(self) -> Key:
@@ -52,18 +52,24 @@ class Item:
 class Slot:
     """One executor. `outstanding` are the attempts it was given, in the order in which it runs them.
 
-    `since`: when it began the first of them, or became idle, or was opened.
+    `since`: when it began the first of them, or became idle, or was opened. `doomed`: it is being killed, and
+    gets nothing any more.
     """
 
     id: str
     demand: Demand
     ready: bool = False
     since: float = 0.0
+    doomed: bool = False
     outstanding: OrderedDict[Key, Item] = field(default_factory=OrderedDict)
 
     def running(self) -> Item | None:
         """Return the attempt that it runs now."""
         return next(iter(self.outstanding.values()), None)
+
+    def runs(self, key: Key) -> bool:
+        """Say whether it runs this attempt now."""
+        return next(iter(self.outstanding), None) == key
 
     def slow(self, now: float) -> bool:
         """Say whether it has been running one attempt for STUCK_S, with no end in sight."""
@@ -115,6 +121,11 @@ class Dispatch:
         """Return the slot that an attempt is assigned to; None if it is queued or unknown."""
         return self._where.get(key)
 
+    def item_of(self, slot_id: str, key: Key) -> Item | None:
+        """Return an attempt that a slot was assigned and that has not ended."""
+        slot = self.slots.get(slot_id)
+        return slot.outstanding.get(key) if slot is not None else None
+
     def drop(self, key: Key) -> Slot | None:
         """Remove an attempt that must stop from its queue; return its slot if it is assigned already."""
         slot = self._where.get(key)
@@ -152,7 +163,7 @@ class Dispatch:
         for demand, queue in self._queues.items():
             if not queue:
                 continue
-            slots = [slot for slot in self.slots.values() if slot.ready and slot.demand == demand]
+            slots = [slot for slot in self._slots_of(demand) if slot.ready and not slot.doomed]
             slots.sort(key=lambda slot: len(slot.outstanding))
             for position, slot in enumerate(slots):
                 share = -(-len(queue) // (len(slots) - position))
@@ -197,16 +208,16 @@ class Dispatch:
         return slot
 
     def close_slot(self, slot_id: str) -> Item | None:
-        """Forget an executor that is gone; return the attempt that it was running. Those
-        behind it are queued again."""
+        """Forget an executor that is gone; return the attempt that it was running. Those behind it are queued
+        again, but for those that were to end."""
         slot = self.slots.pop(slot_id, None)
         if slot is None or not slot.outstanding:
             return None
-        items = list(slot.outstanding.values())
-        running, behind = items[0], items[1:]
-        del self._where[running.key]
+        running, *behind = slot.outstanding.values()
+        for item in slot.outstanding.values():
+            del self._where[item.key]
         queue = self._queues.setdefault(slot.demand, deque())
-        for item in reversed(behind):
+        for item in reversed([item for item in behind if not item.ending]):
             item.alone = True
             self._where[item.key] = None
             queue.appendleft(item)

@@ -1,0 +1,240 @@
+"""The inside of a node, without I/O or a clock: its attempts, its executors, and what is to be done about them.
+
+`NodeState` is the one owner of this state. Whoever holds the processes (actors/node_worker.py) tells it what
+happened, with the monotonic time, and carries out the effects that it returns, in order:
+
+    from the control plane    assign
+    from executors            ready, said, returned, gone, start_refused
+    from the clock            tick
+    of the node               cut_off
+
+dispatch.py decides which slot gets which attempt; this module decides how an attempt ends:
+
+1. It reports that it has finished.
+2. It was cancelled, or its time is over. Its executor is asked to end it; one that does not within
+   STOP_GRACE_S is killed, and its end is the attempt's.
+3. Its executor is gone for a reason of its own: the attempt is lost. What was behind it goes out again.
+
+Of an attempt that was cancelled nobody wants to hear any more. Every other one that was assigned is reported
+exactly once as ended: finished, failed, lost or returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from helix_ray.core.orders import AttemptReport
+from helix_ray.core.state import Demand
+from helix_ray.execution.assignment import Finished, Progressed, Started
+from helix_ray.execution.dispatch import Dispatch, Item, Slot
+from helix_ray.execution.effects import (
+    AskBack,
+    CancelAttempt,
+    Effect,
+    EndGroup,
+    GiveAttempts,
+    Key,
+    KillExecutor,
+    ReleaseExecutor,
+    Say,
+    SayFinished,
+    StartExecutor,
+)
+
+# An attempt that was told to stop, or whose time is over, may take this long before its executor is killed.
+STOP_GRACE_S = 5.0
+# Ray gives the resources of an executor to whoever asked first; after this long its tasks go
+# back to the queue.
+EXECUTOR_START_S_MAX = 60.0
+
+
+@dataclass(slots=True)
+class _Stop:
+    """Why an attempt must end, and when its executor is killed if it has not ended."""
+
+    why: Literal["cancelled", "timeout"]
+    kill_at: float
+    killed: bool = False
+
+
+class NodeState:
+    """What one node runs; `name` begins the ids of its slots, and must be another one after `cut_off`."""
+
+    def __init__(self, capacity: Mapping[str, float], name: str, executor_idle_s: float) -> None:
+        self._dispatch = Dispatch(capacity)
+        self._name = name
+        self._executor_idle_s = executor_idle_s
+        self._slots_made = 0
+        self._stops: dict[Key, _Stop] = {}
+
+    # ------------------------------------------------------------------------------------- questions
+
+    def holds(self, key: Key) -> bool:
+        """Say whether an attempt is queued or assigned to a slot here."""
+        return self._dispatch.holds(key)
+
+    def attempts(self) -> list[Key]:
+        """Return every attempt that is queued or assigned to a slot here."""
+        return self._dispatch.attempts()
+
+    def slots(self) -> list[Slot]:
+        """Return the slots, those whose executor is starting included."""
+        return list(self._dispatch.slots.values())
+
+    # ------------------------------------------------------------------------------------- events
+
+    def open(self, demand: Demand, now: float) -> list[Effect]:
+        """Start an executor before there is work for it."""
+        self._slots_made += 1
+        slot_id = f"{self._name}-{self._slots_made}"
+        self._dispatch.open_slot(slot_id, demand, now)
+        return [StartExecutor(slot_id, demand)]
+
+    def assign(self, items: Iterable[Item], revoked: Iterable[Key], now: float) -> list[Effect]:
+        """Take attempts that the control plane assigns, and stop those that it revokes."""
+        effects: list[Effect] = []
+        for key in revoked:
+            slot = self._dispatch.drop(key)
+            if slot is not None:
+                self._stops[key] = _Stop("cancelled", now + STOP_GRACE_S)
+                effects.append(CancelAttempt(slot.id, key))
+        self._dispatch.add(items, now)
+        return [*effects, *self._pump(now)]
+
+    def ready(self, slot_id: str, now: float) -> list[Effect]:
+        """Note that an executor has said hello; one that was given up meanwhile is ended."""
+        given_up = self._dispatch.slot_ready(slot_id, now) is None
+        return [ReleaseExecutor(slot_id)] if given_up else self._pump(now)
+
+    def said(self, slot_id: str, said: Started | Progressed | Finished, now: float) -> list[Effect]:
+        """Note what an executor says of an attempt."""
+        key = (said.task_id, said.attempt)
+        if isinstance(said, Finished):
+            return self._finished(slot_id, key, said, now)
+        item = self._dispatch.item_of(slot_id, key)
+        if item is None:
+            return []
+        if isinstance(said, Started):
+            item.pgid = said.pgid
+            if item.assignment.timeout_s is not None and not item.ending:
+                self._stops[key] = _Stop("timeout", now + item.assignment.timeout_s + STOP_GRACE_S)
+        elif not item.ending:
+            return [Say(AttemptReport(*key, "progressed", progress=said.percent, note=said.note))]
+        return []
+
+    def returned(self, slot_id: str, keys: Sequence[Key]) -> list[Effect]:
+        """Note attempts that an executor was asked back for and has not begun."""
+        items = self._dispatch.returned(slot_id, keys)
+        self._forget_stops()
+        return _give_back(item for item in items if not item.ending)
+
+    def gone(self, slot_id: str, now: float) -> list[Effect]:
+        """Note that an executor is gone: what it ran has ended, what was behind that is queued again."""
+        groups = self._groups_of(slot_id)
+        running = self._dispatch.close_slot(slot_id)
+        said = self._lost(running) if running is not None else []
+        self._forget_stops()
+        return [*groups, *said, *self._pump(now)]
+
+    def start_refused(self, slot_id: str, message: str) -> list[Effect]:
+        """Note that Ray has rules of its own for this demand: no later try would end otherwise."""
+        slot = self._dispatch.slots[slot_id]
+        self._dispatch.close_slot(slot_id)
+        error = {"reason": "bad_spec", "type": "ValueError", "message": message}
+        return [
+            Say(AttemptReport(*item.key, "failed", error=error, retryable=False))
+            for item in self._dispatch.hand_back(slot.demand)
+        ]
+
+    def tick(self, external_usage: Demand, now: float) -> list[Effect]:
+        """Look after what should have happened by now; `external_usage` is what others use of the node."""
+        self._dispatch.external_usage = external_usage
+        kills = self._overdue_stops(now)
+        releases = self._releases(now)
+        return [*kills, *releases, *self._pump(now), *self._unstick(now)]
+
+    def cut_off(self) -> list[Effect]:
+        """End everything; what ran here was given to others. This state is not to be used after it."""
+        return [
+            effect for slot in self.slots() for effect in (KillExecutor(slot.id), *self._groups_of(slot.id))
+        ]
+
+    # ------------------------------------------------------------------------------------- how attempts end
+
+    def _finished(self, slot_id: str, key: Key, finished: Finished, now: float) -> list[Effect]:
+        duration_s = max(0.0, finished.ended_at - finished.started_at)
+        item = self._dispatch.ended(slot_id, key, duration_s, now)
+        if item is None:
+            return []
+        self._stops.pop(key, None)
+        said: list[Effect] = [] if item.ending else [SayFinished(finished, item.assignment)]
+        return said + self._pump(now)
+
+    def _lost(self, running: Item) -> list[Effect]:
+        """Say what came of an attempt whose executor is gone."""
+        stop = self._stops.get(running.key)
+        if running.ending:
+            return []
+        if stop is not None and stop.killed:
+            message = f"timed out after {running.assignment.timeout_s} s"
+            error = {"reason": "timeout", "type": "TimedOut", "message": message}
+            return [Say(AttemptReport(*running.key, "failed", error=error))]
+        error = {"reason": "lost", "type": "ExecutorDied", "message": "the executor process died"}
+        return [Say(AttemptReport(*running.key, "lost", error=error))]
+
+    def _groups_of(self, slot_id: str) -> list[Effect]:
+        slot = self._dispatch.slots.get(slot_id)
+        items = slot.outstanding.values() if slot is not None else ()
+        return [EndGroup(item.pgid, item.key) for item in items if item.pgid is not None]
+
+    def _forget_stops(self) -> None:
+        self._stops = {key: stop for key, stop in self._stops.items() if self._dispatch.holds(key)}
+
+    # ------------------------------------------------------------------------------------- what time brings
+
+    def _overdue_stops(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for key, stop in self._stops.items():
+            slot = self._dispatch.slot_of(key)
+            # Killing it while another attempt runs there would cost that one its life: its turn comes.
+            if now >= stop.kill_at and slot is not None and slot.runs(key) and not slot.doomed:
+                stop.killed = slot.doomed = True
+                effects.append(KillExecutor(slot.id))
+        return effects
+
+    def _releases(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for slot in self._dispatch.surplus(now, self._executor_idle_s):
+            self._dispatch.close_slot(slot.id)
+            effects.append(ReleaseExecutor(slot.id))
+        for slot in self._dispatch.overdue(now, EXECUTOR_START_S_MAX):
+            self._dispatch.close_slot(slot.id)
+            effects += [ReleaseExecutor(slot.id), *_give_back(self._dispatch.hand_back(slot.demand))]
+        return effects
+
+    def _unstick(self, now: float) -> list[Effect]:
+        """Give back what waits behind attempts that run for longer than was thought, and say which these are."""
+        stuck = self._dispatch.stuck(now)
+        return [
+            *(
+                Say(AttemptReport(*item.key, "outlasted", duration_s=ran_s))
+                for item, ran_s in stuck.outlasting
+            ),
+            *_give_back(stuck.items),
+            *(AskBack(slot.id) for slot in stuck.slots),
+        ]
+
+    def _pump(self, now: float) -> list[Effect]:
+        """Give out what is queued, and start executors where more of them would help."""
+        effects: list[Effect] = [
+            GiveAttempts(slot.id, tuple(batch)) for slot, batch in self._dispatch.batches(now)
+        ]
+        for demand in self._dispatch.wanted():
+            effects += self.open(demand, now)
+        return effects
+
+
+def _give_back(items: Iterable[Item]) -> list[Effect]:
+    return [Say(AttemptReport(*item.key, "returned")) for item in items]

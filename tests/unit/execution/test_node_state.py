@@ -1,0 +1,158 @@
+"""What a node does about its attempts: events in, effects out."""
+
+from __future__ import annotations
+
+import pytest
+
+from helix_ray.core.orders import AttemptReport
+from helix_ray.execution.assignment import Assignment, Finished, Outcome, Progressed, Started
+from helix_ray.execution.dispatch import Item
+from helix_ray.execution.effects import (
+    CancelAttempt,
+    Effect,
+    EndGroup,
+    GiveAttempts,
+    KillExecutor,
+    ReleaseExecutor,
+    Say,
+    SayFinished,
+    StartExecutor,
+)
+from helix_ray.execution.node_state import EXECUTOR_START_S_MAX, STOP_GRACE_S, NodeState
+
+ONE = (("cpu", 1.0),)
+IDLE_S = 30.0
+
+
+def item(name: str, timeout_s: float | None = None) -> Item:
+    """Return an attempt of a task by name; all are of one class."""
+    return Item(Assignment(name, 1, {"kind": "function"}, timeout_s, "/logs"), ONE, "g")
+
+
+def finished(name: str, took_s: float = 0.0) -> Finished:
+    """Return what an executor says of an attempt that has ended well."""
+    return Finished(name, 1, Outcome(True), 0.0, took_s)
+
+
+def said_of(effects: list[Effect]) -> list[tuple[str, str]]:
+    """Return (task, outcome) of what the control plane is told."""
+    said = [(effect.report.task_id, effect.report.outcome) for effect in effects if isinstance(effect, Say)]
+    return said + [
+        (effect.finished.task_id, "finished") for effect in effects if isinstance(effect, SayFinished)
+    ]
+
+
+@pytest.fixture
+def node() -> NodeState:
+    """A node of one CPU whose executor n-1 is ready."""
+    state = NodeState({"cpu": 1.0}, "n", IDLE_S)
+    assert state.open(ONE, 0.0) == [StartExecutor("n-1", ONE)]
+    assert state.ready("n-1", 0.0) == []
+    return state
+
+
+def test_an_attempt_is_given_out_and_its_end_is_reported(node: NodeState) -> None:
+    """What runs is held until it has finished; progress is passed on."""
+    first = item("a")
+    assert node.assign([first], (), 0.0) == [GiveAttempts("n-1", (first.assignment,))]
+    assert node.said("n-1", Started("a", 1), 0.0) == []
+    said = Say(AttemptReport("a", 1, "progressed", progress=50.0, note="half"))
+    assert node.said("n-1", Progressed("a", 1, 50.0, "half"), 0.0) == [said]
+    assert node.attempts() == [("a", 1)]
+    assert node.said("n-1", finished("a"), 1.0) == [SayFinished(finished("a"), first.assignment)]
+    assert node.attempts() == []
+    assert node.said("n-1", finished("a"), 1.0) == []
+
+
+def test_a_cancelled_attempt_is_asked_to_end_and_then_its_executor_is_killed(node: NodeState) -> None:
+    """Nobody hears of it any more, whether it ends by itself or is killed; it is killed once."""
+    node.assign([item("a")], (), 0.0)
+    assert node.assign((), [("a", 1)], 1.0) == [CancelAttempt("n-1", ("a", 1))]
+    assert node.tick((), 1.0 + STOP_GRACE_S / 2) == []
+    assert node.said("n-1", Progressed("a", 1, 50.0), 2.0) == []
+    assert node.tick((), 1.0 + STOP_GRACE_S) == [KillExecutor("n-1")]
+    assert node.tick((), 2.0 + STOP_GRACE_S) == []
+    assert node.gone("n-1", 8.0) == []
+    assert node.attempts() == []
+
+
+def test_a_cancelled_attempt_that_ends_is_not_reported(node: NodeState) -> None:
+    """Its executor goes on with the next one."""
+    node.assign([item("a")], (), 0.0)
+    node.assign([item("b")], [("a", 1)], 1.0)
+    (given,) = node.said("n-1", finished("a"), 2.0)
+    assert isinstance(given, GiveAttempts)
+    assert node.tick((), 60.0) == []
+
+
+def test_an_attempt_whose_time_is_over_has_timed_out_and_is_not_lost(node: NodeState) -> None:
+    """The executor ends it at its timeout; one that cannot is killed from outside after the grace."""
+    node.assign([item("a", timeout_s=2.0)], (), 0.0)
+    node.said("n-1", Started("a", 1), 0.0)
+    assert node.tick((), 2.0) == []
+    assert node.tick((), 2.0 + STOP_GRACE_S) == [KillExecutor("n-1")]
+    (said,) = node.gone("n-1", 8.0)
+    assert isinstance(said, Say)
+    assert said.report.outcome == "failed"
+    assert said.report.error == {
+        "reason": "timeout",
+        "type": "TimedOut",
+        "message": "timed out after 2.0 s",
+    }
+
+
+def test_a_killed_executor_gets_nothing_any_more(node: NodeState) -> None:
+    """What finishes after all is reported; what comes meanwhile waits for the next executor."""
+    node.assign([item("a", timeout_s=2.0)], (), 0.0)
+    node.said("n-1", Started("a", 1), 0.0)
+    node.tick((), 2.0 + STOP_GRACE_S)
+    assert said_of(node.said("n-1", finished("a"), 7.5)) == [("a", "finished")]
+    assert node.assign([item("b")], (), 7.6) == []
+    assert node.gone("n-1", 8.0) == [StartExecutor("n-2", ONE)]
+
+
+def test_an_executor_that_dies_loses_what_it_ran_and_ends_its_group(node: NodeState) -> None:
+    """Those behind it go out again, those that were cancelled do not."""
+    node.assign([item("first")], (), 0.0)
+    node.said("n-1", finished("first", 0.00001), 0.0)
+    node.assign([item(name) for name in "abc"], (), 1.0)
+    node.said("n-1", Started("a", 1, pgid=77), 1.0)
+    node.assign((), [("b", 1)], 1.0)
+    group, lost, start = node.gone("n-1", 2.0)
+    assert group == EndGroup(77, ("a", 1))
+    assert said_of([lost]) == [("a", "lost")]
+    assert start == StartExecutor("n-2", ONE)
+    assert node.attempts() == [("c", 1)]
+
+
+def test_an_executor_that_never_comes_hands_its_tasks_back(node: NodeState) -> None:
+    """Ray has given its resources to others."""
+    node.gone("n-1", 0.0)
+    assert node.assign([item("a")], (), 0.0) == [StartExecutor("n-2", ONE)]
+    effects = node.tick((), EXECUTOR_START_S_MAX + 1)
+    assert effects[0] == ReleaseExecutor("n-2")
+    assert said_of(effects) == [("a", "returned")]
+    assert node.ready("n-2", 99.0) == [ReleaseExecutor("n-2")]
+
+
+def test_what_ray_rejects_is_a_bad_spec(node: NodeState) -> None:
+    """No later try would end otherwise: the tasks fail for good."""
+    node.gone("n-1", 0.0)
+    node.assign([item("a")], (), 0.0)
+    (said,) = node.start_refused("n-2", "Ray rejected these resources: no")
+    assert isinstance(said, Say)
+    assert (said.report.outcome, said.report.retryable) == ("failed", False)
+    assert node.attempts() == []
+
+
+def test_a_node_that_is_cut_off_ends_everything(node: NodeState) -> None:
+    """Executors, and the groups of their commands."""
+    node.assign([item("a")], (), 0.0)
+    node.said("n-1", Started("a", 1, pgid=77), 0.0)
+    assert node.cut_off() == [KillExecutor("n-1"), EndGroup(77, ("a", 1))]
+
+
+def test_an_idle_executor_is_released(node: NodeState) -> None:
+    """After the idle time its resources are others'."""
+    assert node.tick((), IDLE_S / 2) == []
+    assert node.tick((), IDLE_S + 1) == [ReleaseExecutor("n-1")]
