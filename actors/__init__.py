@@ -1,1 +1,2 @@
-"""Ray shells round the library: thin, and the only place beside serve_app that imports Ray."""
+"""Ray actors, which are thin shells around the library; apart from serve_app the only
+package that imports Ray."""

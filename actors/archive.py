@@ -1,12 +1,11 @@
-"""What the history says of tasks that have left the master's memory, or why it cannot say it now.
+"""Answers about tasks that have left the master's memory, or the reason why the history cannot answer now.
 
-What finished after `retired_through` is memory's to answer for; what the tables do not have yet up
-to there (a file that was lost is made again from the journal) nobody can answer for, and "no such
-task" would be a lie.
+Tasks that finished after `retired_through` are answered from memory. While the tables do not reach up to
+there (a lost file is rebuilt from the journal), the history cannot answer, and "no such task" would be wrong.
 
-The tables follow the journal, so they are behind it. An end that they have does not change any more, unless
-somebody deletes the task or queues it again: of those the master remembers the newest, and is asked with
-every answer which of them the tables do not know of yet.
+The tables follow the journal with a delay. A finished task in them does not change any more, unless it is
+deleted or queued again: the master remembers the newest such tasks, and is asked for each answer which of
+them the tables do not reflect yet.
 """
 
 from __future__ import annotations
@@ -33,20 +32,20 @@ EVERY_SEQ = (0, 1 << 62)
 NO_MASTER = SourceUnavailable("history", "the control plane does not respond")
 BEHIND = SourceUnavailable("history", "the history is being rebuilt")
 
-# Runs a call of the history on a thread: (function, arguments) -> its result.
+# Runs a method of the history on a thread: (function, arguments) -> its result.
 OnThread = Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Bounds:
-    """What of the tables counts: ends up to `retired_through`, but those of `outdated`."""
+    """The rows of the tables that count: endings up to `retired_through`, without the tasks in `outdated`."""
 
     retired_through: int
     outdated: frozenset[str]
 
 
 class Archive:
-    """Answers from one history."""
+    """Answers questions from one history."""
 
     def __init__(
         self, history: History, plane: ControlPlane, on_thread: OnThread = asyncio.to_thread
@@ -58,7 +57,7 @@ class Archive:
     async def find(
         self, question: GetTask | GetResult, by: Principal
     ) -> dict[str, Any] | SourceUnavailable | None:
-        """Return a retired task or its result; None when there is none that the asker may see."""
+        """Return an archived task or its result; None when there is none that the caller may see."""
         bounds = await self._bounds(task_ids=(question.task_id,))
         if isinstance(bounds, SourceUnavailable):
             return bounds
@@ -74,8 +73,8 @@ class Archive:
     async def recall(
         self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool
     ) -> Recalled | SourceUnavailable:
-        """Return retired tasks as records, with those that failed because of `causes`;
-        `to_run`: whole, to be restored."""
+        """Return archived tasks as records, with those that failed because of `causes`; those in `to_run`
+        completely, to be restored."""
         through = self._history.through
         bounds = await self._bounds(task_ids=())
         if isinstance(bounds, SourceUnavailable):
@@ -93,7 +92,7 @@ class Archive:
     async def list(
         self, question: ListTasks, by: Principal, live: dict[str, Any]
     ) -> dict[str, Any] | SourceUnavailable:
-        """Complete a listing of what is in memory with the retired tasks behind it."""
+        """Complete a listing of tasks in memory with archived tasks."""
         if self._history.through < live["retired_through"]:
             return BEHIND
         bounds = await self._bounds(until=live["seq"])
@@ -102,15 +101,14 @@ class Archive:
         page = await self._page(question, by, live, sorted(bounds.outdated))
         if self._history.restored_through <= live["seq"]:
             return page
-        # A task has gone back to memory since memory was asked, and may be in neither answer.
+        # A task was restored to memory since memory was asked, and may be in neither answer.
         again = await self._plane.query(replace(question, seqs=EVERY_SEQ), by)
         return NO_MASTER if isinstance(again, Rejected) else await self.list(question, by, again)
 
     async def _page(
         self, question: ListTasks, by: Principal, live: dict[str, Any], without: Sequence[str]
     ) -> dict[str, Any] | SourceUnavailable:
-        """Return a page of both, newest first by submit: a young task may be retired
-        while older ones are not."""
+        """Return a page of both, newest first by submit: a young task may be archived before older ones."""
         end, through, scope = question.offset + question.limit, live["retired_through"], task_scope(by)
         asked = question, scope, through
         seqs = await self._on_thread(self._history.seqs, *asked, end, without)
@@ -119,12 +117,13 @@ class Archive:
         lines = {line["seq"]: line for line in live["tasks"]}
         bounds = (page[-1], page[0]) if page else (0, 0)
         if not lines.keys() >= set(page).intersection(in_memory):
-            # Older tasks of the history stand before the page, so it has tasks that memory did not tell.
+            # Archived tasks come before the page, so it needs tasks in memory that the
+            # answer did not include.
             found = await self._plane.query(replace(question, offset=0, seqs=bounds), by)
             if isinstance(found, Rejected):
                 return NO_MASTER
             lines |= {line["seq"]: line for line in found["tasks"]}
-            # What has left memory meanwhile is among what the history tells now.
+            # Tasks that have left memory meanwhile are among the archived ones.
             through = found["retired_through"]
             if self._history.through < through:
                 return BEHIND
@@ -136,7 +135,7 @@ class Archive:
         return {**live, "tasks": tasks[: question.limit], "total": live["total"] + total}
 
     async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | SourceUnavailable:
-        """Complete a WaitTasks answer with the outcomes of retired tasks."""
+        """Complete a WaitTasks answer with the outcomes of archived tasks."""
         bounds = await self._bounds(task_ids=tuple(live["unknown"]))
         if isinstance(bounds, SourceUnavailable):
             return bounds
@@ -152,7 +151,7 @@ class Archive:
     async def _bounds(
         self, task_ids: tuple[str, ...] | None = None, until: int = 0
     ) -> _Bounds | SourceUnavailable:
-        """Return what counts of what is read from the tables after this call."""
+        """Return the bounds for reads of the tables after this call."""
         told = await self._plane.query(Outdated(self._history.through, task_ids, until), SYSTEM)
         if isinstance(told, Rejected):
             return NO_MASTER

@@ -1,4 +1,4 @@
-"""Pieces of an attempt's log by offset into its whole output, also where old output was cut."""
+"""Reads pieces of an attempt's log by offset in its whole output, even after old output was dropped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MARKER_BYTES_MAX = 100
 
 
 def read_piece(folder: Path, task_id: str, attempt: int, offset: int, limit_bytes: int) -> dict[str, Any]:
-    """Return text from `offset` on, the next offset, how much was cut, and whether there is more already."""
+    """Return text from `offset` on, the next offset, how much was dropped, and whether more is available."""
     piece: dict[str, Any] = {
         "text": "",
         "offset": offset,
@@ -46,7 +46,7 @@ def sweep(folder: Path, keep_s: float, now: float) -> int:
 
 
 def _whole_characters(data: bytes) -> bytes:
-    """Leave a character that the limit cut in two for the next piece."""
+    """Leave a character that crosses the limit for the next piece."""
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
         if byte & 0xC0 == 0xC0:

@@ -1,5 +1,5 @@
-"""Brings the actors up, all at once, and down again in order. Safe to call where some
-or all are there already."""
+"""Starts the actors, all at the same time, and stops them in order. Safe to call when
+some or all run already."""
 
 from __future__ import annotations
 
@@ -51,21 +51,21 @@ def start(
     waiting: Waiting | None = None,
     nodes_come: Callable[[], None] = lambda: None,
 ) -> str | None:
-    """Start what actors/roster.py lists, all at once, and wait for it and for workers of the
+    """Start the actors of actors/roster.py, and wait for them and for workers of the
     nodes; Ray must be connected.
 
-    `head` is the Ray node whose machine has the data directory; the calling process's own where it is not
-    given. `all_nodes` waits for the workers of all nodes that are alive now; where nodes come and go, one
-    that does not get ready must not keep the rest from serving; `nodes_come` returns when all that are
-    expected are there. `waiting` says what is waited for, and why; where it is not given, to the log.
+    `head` is the Ray node whose machine has the data directory; by default the calling process's node.
+    `all_nodes` waits for the workers of all live nodes; leave it off where nodes come and go, so that a
+    broken node does not delay the others; `nodes_come` returns when all expected nodes have joined. `waiting`
+    reports what is waited for and why; by default to the log.
 
-    Returns the administrator's password when it was made here, to be shown once; None when it was given or
-    the administrator exists. Raises BadPassword, TimeoutError with what is missing where nobody says why, or
-    Fatal when it never will be there.
+    Returns the administrator's password when it was generated, to be shown once; None when it was given or
+    the administrator exists. Raises BadPassword, TimeoutError with the missing parts when they give no
+    reason, or Fatal when they can never start.
     """
     waiting = waiting or Waiting(log.info)
     given = first_password(settings)
-    # What actors get is kept by the cluster, so the password stays out.
+    # The cluster stores the arguments of actors, so they must not contain the password.
     settings = settings.without_password()
     head = head or ray.get_runtime_context().get_node_id()
     made = {name: roster.make(name, settings, head, first=True) for name in roster.CLASSES}
@@ -79,7 +79,7 @@ def start(
 
 
 async def _wait_for(ask: Callable[[], Awaitable[Missing]], waiting: Waiting) -> None:
-    """Ask until nothing is missing."""
+    """Ask until no part is missing."""
     waiting.begin()
     while True:
         missing = Missing()
@@ -109,7 +109,7 @@ async def _rest_missing(supervisor: Any, nodes: set[str]) -> Missing:
 
 
 class Watch:
-    """The supervisor's own supervisor: the process that started everything looks once a second."""
+    """Watches the supervisor; used once a second by the process that started everything."""
 
     def __init__(self, settings: Settings, head: str | None = None) -> None:
         self._settings = settings
@@ -119,8 +119,7 @@ class Watch:
         self._stopped = StoppedWatch(settings.stopped_s_max)
 
     def look(self) -> None:
-        """Make the supervisor where Ray has none, end one that hangs; raises Fatal with
-        a reason that ends everything."""
+        """Start the supervisor where Ray has none, kill one that hangs; raises Fatal with a fatal reason."""
         try:
             said = self._ask(names.find(names.SUPERVISOR))
         except (ValueError, ray.exceptions.ActorDiedError):
@@ -177,11 +176,9 @@ async def _make_admin(plane: RayControlPlane, given: str | None) -> str | None:
 
 
 def stop() -> None:
-    """End the actors: workers first, the master last, so that what they still report is kept.
-    Workers end side by side.
+    """Stop the actors: workers first and in parallel, the master last, so that it records their last reports.
 
-    The supervisor ends looking before all, and its process after all: requests under
-    way need their rate limits.
+    The supervisor stops watching first and ends last, because requests under way need their rate limits.
     """
     prefix = names.node_worker("")
     found = [

@@ -1,4 +1,4 @@
-"""Python's garbage collector beside a large heap that hardly has any garbage."""
+"""Adjusts Python's garbage collector to a large heap with hardly any garbage."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ NEVER = 1_000_000_000
 
 
 def without_collector(recover: Callable[[], int]) -> int:
-    """Fold with the collector off: it would look at a growing heap again and again, and there is no garbage.
+    """Run a fold with the collector off, which would scan the growing heap again and again
+    without finding garbage.
 
-    What was folded is then left out of later collections, which come less often: commits make no cycles.
+    The folded state is then excluded from later collections, which also become rarer: commits make no cycles.
     """
     gc.disable()
     try:
@@ -24,9 +25,10 @@ def without_collector(recover: Callable[[], int]) -> int:
 
 
 def leave_out_of_collections() -> None:
-    """Leave what has lived for a second out of later collections: one of the whole heap takes seconds.
+    """Exclude objects older than a second from later collections: a collection of the
+    whole heap takes seconds.
 
-    What is dead by now is collected first; cycles that die later are few, and are kept.
+    Garbage is collected first; cycles that become garbage later are few, and are never freed.
     """
     if gc.get_count()[1]:
         gc.collect(1)

@@ -1,8 +1,7 @@
-"""What the master does in a turn of its loop: one commit, of what callers ordered or
-of what the followers did.
+"""The commits of the master: each turn of its loop commits orders of callers or of followers.
 
-Each is bounded twice: by the weight of its orders, which is known before, and by the facts that they make,
-which decide tells. What a commit has no room for waits for the next turn, with turns for others in between.
+Each commit is limited twice: by the weight of its orders, which is known before, and by the number of their
+facts, which only decide knows. The rest waits for the next commit, and other work runs in between.
 """
 
 from __future__ import annotations
@@ -20,27 +19,26 @@ from helix_ray.engine import Engine
 from helix_ray.followers.base import Follower, News
 from helix_ray.wire.ids import new_seed
 
-# No further order of a commit is begun after so many facts: some twenty milliseconds' worth.
+# After this many facts no further order of a commit is started: about 20 ms.
 COMMIT_FACTS_MAX = 1000
 FACTS_PER_REACTION = 100_000
 
 
 class Commits:
-    """Orders on their way into the journal. Nothing here waits, and nothing is carried out
-    but by `commit` and `react`."""
+    """Queues orders and commits them. Only `commit` and `react` carry out orders; no method waits."""
 
     def __init__(self, engine: Engine, followers: Sequence[Follower], ran: Callable[[str], None]) -> None:
-        """`ran` is told the kind of each order that is carried out."""
+        """`ran` is called with the kind of each order that is carried out."""
         self._engine = engine
         self._followers = followers
         self._ran = ran
         self._inbox = Inbox(lambda order: weight_in(engine.state, order))
-        # What the followers have ordered; they look at the state again when all of it is carried out.
+        # Orders of the followers, which react again only when all of them are carried out.
         self._ordered: deque[Order] = deque()
         self._cursor = engine.state.seq
 
     def __bool__(self) -> bool:
-        """Say whether a caller waits for something to be carried out."""
+        """Say whether orders of callers are waiting."""
         return bool(self._inbox)
 
     def put(self, orders: Sequence[Order], future: asyncio.Future[Answers]) -> None:
@@ -48,14 +46,14 @@ class Commits:
         self._inbox.put(orders, future)
 
     def commit(self) -> None:
-        """Carry out what callers have ordered, as much as one commit may have."""
+        """Carry out orders of callers, up to the limits of one commit."""
         calls = self._inbox.next()
         if calls:
             self._inbox.answer(calls, self._execute([order for call in calls for order in call.left()]))
 
     def react(self) -> bool:
-        """Carry out what the followers order, as much as one commit may have; say whether they may have
-        more to do at once."""
+        """Carry out orders of the followers, up to the limits of one commit; say whether they may
+        have more to do at once."""
         if not self._ordered:
             self._look()
         if not self._ordered:

@@ -1,5 +1,4 @@
-"""The real NVIDIA devices of this host, as their driver (NVML) describes them; nothing
-where there is no driver."""
+"""Reads the NVIDIA devices of this host from their driver (NVML); without a driver there are none."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ BYTES_PER_MB = 1024 * 1024
 
 
 class Devices:
-    """Opened once; `read` may be called from any thread, by one at a time."""
+    """Opens NVML once; `read` may be called from any thread, but not concurrently."""
 
     def __init__(self) -> None:
         self._handles: list[Any] = []
@@ -23,13 +22,13 @@ class Devices:
             self._handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
 
     def read(self) -> list[dict[str, Any]]:
-        """Return index, kind, name, utilization (percent) and memory (MiB) of each; what
-        a driver refuses is None."""
+        """Return index, kind, name, utilization (percent) and memory (MiB) of each; values that the driver
+        does not report are None."""
         return [_describe(index, handle) for index, handle in enumerate(self._handles)]
 
 
 def gpu_memory_mb() -> float:
-    """Return what all GPUs of this host have together, in MiB; 0 where no driver tells."""
+    """Return the total memory of all GPUs of this host in MiB; 0 where no driver reports it."""
     return float(sum(device["memory_total_mb"] or 0 for device in Devices().read()))
 
 

@@ -1,7 +1,7 @@
-"""An executor as a Ray actor: a warm process that holds CPUs, GPUs or NPUs, so that
-Ray enforces what we place.
+"""An executor as a Ray actor: a warm process with CPUs, GPUs or NPUs from Ray, so that
+Ray enforces our placement.
 
-It is not detached: it ends with the node worker that made it, which also owns the socket it serves.
+It is not detached: it ends with the node worker that started it and owns its socket.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ NICENESS = 10
 
 
 class ExecutorActor:
-    """Runs attempts that come over a Unix socket; `serve` blocks for the executor's life."""
+    """Runs attempts that it gets over a Unix socket; `serve` blocks as long as the executor exists."""
 
     def serve(
         self, connect_path: str, executor_id: str, allow: tuple[str, ...], models_dir: str, cpus: float
     ) -> int:
         """Serve the node worker at `connect_path`; return this process's id when the connection has ended."""
-        # Work yields to the control plane that has to hear of it.
+        # The control plane has priority over the tasks.
         os.nice(max(0, NICENESS - os.nice(0)))
         models = ModelStore(Path(models_dir), cpus=cpus)
         Executor(connect_path, executor_id, Allow.parse(",".join(allow)), models).serve()

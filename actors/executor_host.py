@@ -1,4 +1,5 @@
-"""The node's executors as processes: started as Ray actors, spoken to over a Unix socket, ended by us.
+"""The processes of a node's executors: Ray starts them as actors, and we talk to them over a
+Unix socket and end them.
 
 It reports through four callbacks and decides nothing: helix_ray/execution/node_state.py does.
 """
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 _EXECUTOR: Any = ray.remote(ExecutorActor)
 
 RECEIVE_BYTES = 256 * 1024
-# Demands that Ray knows by a name of its own.
+# Resources for which Ray has separate arguments.
 RAY_OPTIONS = {"cpu": "num_cpus", "gpu": "num_gpus"}
 BYTES_PER_MB = 1024 * 1024
 
@@ -57,7 +58,7 @@ class _Link:
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """What the host tells its owner: an executor is there, said something, returned attempts, or is gone."""
+    """The callbacks of the host: an executor is ready, sent a message, returned attempts, or is gone."""
 
     ready: Callable[[str], None]
     said: Callable[[str, Started | Progressed | Finished], None]
@@ -79,12 +80,11 @@ class ExecutorHost:
         self._folder: Path | None = None
 
     async def listen(self) -> None:
-        """Open the socket; safe to call twice. Raises OSError, and leaves nothing then that the
-        next call does not clear."""
+        """Open the socket; safe to call twice. Raises OSError; the next call then starts afresh."""
         if self._server is None:
             prefix = f"helix-{self._node_id[:12]}-"
             for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-                # Of a node worker of this node that was killed.
+                # Left by a killed node worker of this node.
                 shutil.rmtree(left, ignore_errors=True)
             # mkdtemp makes it 0700: only this user's processes may connect.
             self._folder = Path(tempfile.mkdtemp(prefix=prefix))
@@ -92,7 +92,7 @@ class ExecutorHost:
             self._server = await asyncio.start_unix_server(self._serve, self._path, limit=RECEIVE_BYTES)
 
     def start(self, slot_id: str, demand: Demand) -> None:
-        """Ask Ray for an executor that holds the demand on this node; `ready` is
+        """Ask Ray for an executor with these resources on this node; `ready` is
         called when it has connected."""
         cpus = dict(demand).get("cpu", 0.0)
         actor = _EXECUTOR.options(**_options(demand, self._node_id)).remote()
@@ -118,19 +118,19 @@ class ExecutorHost:
         self._send(slot_id, Cancel(*key))
 
     def ask_back(self, slot_id: str) -> None:
-        """Ask an executor for what it has not begun; `returned` is called with that."""
+        """Ask an executor for the attempts that it has not started; `returned` is called with them."""
         self._send(slot_id, GiveBack())
 
     def end(self, slot_id: str) -> None:
-        """End an executor's process now and give its resources back; `gone` is not called for it."""
+        """Kill an executor's process and release its resources; `gone` is not called for it."""
         link = self._links.pop(slot_id, None)
         if link is not None:
             _release(link)
 
     def kill(self, slot_id: str) -> None:
-        """End an executor that does not listen any more; `gone` is called for it.
+        """Kill an executor that does not respond; `gone` is called for it.
 
-        Ray is not asked: a node that is cut off does not reach it.
+        A node that is cut off cannot reach Ray.
         """
         link = self._links.get(slot_id)
         if link is not None and link.pid is not None:
@@ -138,7 +138,7 @@ class ExecutorHost:
                 os.kill(link.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """End every executor and the socket."""
+        """Kill every executor and close the socket."""
         for slot_id in list(self._links):
             self.end(slot_id)
         if self._server is not None:

@@ -1,11 +1,10 @@
-"""Follows the journal into the DuckDB history, answers for what has left memory, and
-lets finished tasks leave it.
+"""Folds the journal into the DuckDB history, answers from it, and archives finished tasks.
 
-Effect, then cursor: the history's file holds facts and cursor in one transaction, and tasks are retired only
-up to what it holds. Deleting the file loses nothing that a restart does not rebuild from the journal.
+The history's file stores facts and cursor in one transaction, and tasks leave memory only up to that cursor.
+If the file is deleted, a restart rebuilds it from the journal.
 
-DuckDB is loaded by the opening, not by this module: Ray loads an actor's class in every process that finds
-the actor by its name, and those have no use for 13 MiB of it.
+DuckDB is imported when the file is opened, not by this module: Ray loads an actor's class in every process
+that looks up the actor, and those do not need its 13 MiB.
 """
 
 from __future__ import annotations
@@ -42,12 +41,12 @@ FILE_NAME = "history.duckdb"
 NICENESS = 5
 FACTS_PER_INGEST_MAX = 5_000
 WAIT_S = 5.0
-# Facts are taken in batches this far apart: the history may lag, and small batches cost the most.
+# The pause between batches of facts: the history may lag, and small batches are the most expensive.
 PAUSE_S = 0.5
 RETIRE_TASKS_PER_ORDER = 5000
-# More finished tasks than this do not stay in the master's memory, however young they are.
+# The maximum of finished tasks in the master's memory, however young they are.
 FINISHED_TASKS_MAX = 100_000
-# Less than a caller waits for the whole: see Patience in helix_ray/plane/calls.py.
+# Less than the callers' patience, see AnswerTimeouts in helix_ray/plane/calls.py.
 FIRST_TRY_S_MAX = 3.0
 
 T = TypeVar("T")
@@ -61,11 +60,11 @@ class Historian(LivingActor):
         self._log_dir = settings.data_dir / "logs"
         self._room = DiskRoom(settings.data_dir, settings.disk_reserve_bytes)
         super().__init__()
-        # It may lag: what it follows is on the disk already.
+        # It may lag: the facts that it reads are on disk already.
         os.nice(max(0, NICENESS - os.nice(0)))
 
     async def opening(self) -> None:
-        """Open the file; a damaged one is set aside and made again from the journal."""
+        """Open the file; a damaged one is set aside and rebuilt from the journal."""
         from helix_ray.views.history import History
 
         self._path = self._settings.data_dir / FILE_NAME
@@ -78,7 +77,7 @@ class Historian(LivingActor):
         return (self._follow,)
 
     async def stop(self) -> None:
-        """End following and close the file."""
+        """Stop following the journal and close the file."""
         lived = self._life.lives
         self._life.stop()
         if lived:
@@ -87,23 +86,23 @@ class Historian(LivingActor):
     async def find(
         self, question: GetTask | GetResult, by: Principal
     ) -> dict[str, Any] | SourceUnavailable | None:
-        """Return a retired task or its result; None when there is none that the asker may see."""
+        """Return an archived task or its result; None when there is none that the caller may see."""
         return await self._away() or await self._archive.find(question, by)
 
     async def recall(
         self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool
     ) -> Recalled | SourceUnavailable:
-        """Return retired tasks as records that orders about them carry (helix_ray/plane/history.py)."""
+        """Return archived tasks as records, which orders about them contain (helix_ray/plane/history.py)."""
         return await self._away() or await self._archive.recall(task_ids, causes, to_run)
 
     async def list(
         self, question: ListTasks, by: Principal, live: dict[str, Any]
     ) -> dict[str, Any] | SourceUnavailable:
-        """Complete a listing of what is in memory with the retired tasks behind it."""
+        """Complete a listing of tasks in memory with archived tasks."""
         return await self._away() or await self._archive.list(question, by, live)
 
     async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | SourceUnavailable:
-        """Complete a WaitTasks answer with the outcomes of retired tasks."""
+        """Complete a WaitTasks answer with the outcomes of archived tasks."""
         return await self._away() or await self._archive.wait(by, live)
 
     async def _away(self) -> SourceUnavailable | None:
@@ -117,8 +116,7 @@ class Historian(LivingActor):
     async def read_log(
         self, task_id: str, attempt: int, offset: int, limit_bytes: int
     ) -> dict[str, Any] | None:
-        """Return a piece of the log that a node of this machine, gone since, has left;
-        None where there is none."""
+        """Return a piece of a log left by a former node of this machine; None where there is none."""
         if not log_path(str(self._log_dir), task_id, attempt).exists():
             return None
         piece = await asyncio.to_thread(read_piece, self._log_dir, task_id, attempt, offset, limit_bytes)
@@ -126,8 +124,7 @@ class Historian(LivingActor):
         return piece
 
     async def _on_file(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Call the history on a thread; one that turns out to be damaged is set aside, and a
-        next life makes it again."""
+        """Call the history on a thread; a damaged file is set aside, and the restarted actor rebuilds it."""
         import duckdb
 
         from helix_ray.views.file import says_damaged
@@ -149,7 +146,7 @@ class Historian(LivingActor):
 
     async def _follow(self) -> None:
         if self._room.look() is not None:
-            # The history may lag: a write that fails on a full disk would cost it more than that.
+            # The history may lag; a failed write on a full disk would cost it more.
             await asyncio.sleep(PAUSE_S)
             return
         try:
@@ -165,7 +162,7 @@ class Historian(LivingActor):
             await asyncio.sleep(PAUSE_S)
 
     async def _retire(self) -> None:
-        """Let go of what finished long enough ago, and of the oldest of what is too much to keep."""
+        """Archive tasks that finished long enough ago, and the oldest where there are too many."""
         now = time.time()
         while (
             await self._retire_some(now - self._settings.retention_s, RETIRE_TASKS_PER_ORDER)

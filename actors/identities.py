@@ -1,8 +1,8 @@
-"""Which node goes by which worker id: a name belongs to one live node at a time.
+"""Assigns worker ids to nodes: a name belongs to one live node at a time.
 
-A host whose raylet was killed is back as another Ray node before Ray has declared the old one dead. The new
-one waits and takes the name over. When both are still alive after HELD_S_MAX, two hosts were given the same
-name: the later one gets an id of its own and keeps it, so neither changes its id again while it lives.
+A host whose raylet was killed returns as another Ray node before Ray has declared the old one dead. The new
+node waits and takes over the name. When both are still alive after HELD_S_MAX, two hosts have the same name:
+the later one gets another id and keeps it, so neither changes its id while it is alive.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Mapping
 
 from actors import names
 
-# Longer than any raylet takes to be declared dead (15 s as `helix node start` and `helix up` configure it).
+# Longer than Ray needs to declare any raylet dead (15 s as configured by `helix node start` and `helix up`).
 HELD_S_MAX = 60.0
 
 
 class Identities:
-    """Worker ids by Ray node id, as they were given out."""
+    """The assigned worker ids by Ray node id."""
 
     def __init__(self) -> None:
         self._ids: dict[str, str] = {}
@@ -25,10 +25,10 @@ class Identities:
     def assign(
         self, labels: Mapping[str, str | None], registered: Mapping[str, str], now: float
     ) -> dict[str, str]:
-        """Return the worker ids of the live nodes, those left out that have to wait for their name.
+        """Return the worker ids of the live nodes, without those that must wait for their name.
 
-        `labels` has every live node's name or None, `registered` the worker ids that the control plane knows,
-        by node: whoever asks may be new, and must not take from a node what it has.
+        `labels` has every live node's name or None, `registered` the registered worker ids by node: a
+        restarted supervisor must not change them.
         """
         self._ids = {node: given for node, given in self._ids.items() if node in labels}
         self._ids.update({node: known for node, known in registered.items() if node in labels})

@@ -1,9 +1,9 @@
-"""Orders that wait for a commit, and which of them go into the next one.
+"""The queue of orders before a commit, and the choice of those for the next one.
 
-A commit is bounded by weight (helix_ray/core/weight.py), not by the number of orders: one heavy call, and
-light ones, which do not wait behind other heavy calls. A commit that has made enough facts ends before all of
-its orders are carried out. So that neither kind waits for ever, they take turns in going first; what a commit
-left is the first of its kind.
+A commit is limited by weight (helix_ray/core/weight.py), not by the number of orders: it takes one heavy
+call, and light ones, which do not wait behind other heavy calls. A commit with enough facts ends before all
+of its orders are carried out. Light and heavy calls alternate in going first, so that neither kind starves;
+the rest of a commit comes first in the next one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.weight import LIGHT_TASKS_MAX, weight_of
 
-# Bounds how long the loop is busy before it looks at anything else.
+# Limits how long the loop is busy with one commit.
 COMMIT_TASKS_MAX = 1000
 
 Answers = list[Receipt | Rejected]
@@ -24,8 +24,7 @@ Answers = list[Receipt | Rejected]
 
 @dataclass(slots=True)
 class Call:
-    """Orders that came in one message, and who waits for their answers; `answers` are
-    those of the first orders."""
+    """The orders of one message, and the future of their answers; `answers` are those so far."""
 
     orders: Sequence[Order]
     future: asyncio.Future[Answers]
@@ -33,7 +32,7 @@ class Call:
     answers: Answers = field(default_factory=list)
 
     def left(self) -> Sequence[Order]:
-        """Return the orders that are still to be carried out."""
+        """Return the orders that are not carried out yet."""
         return self.orders[len(self.answers) :]
 
 
@@ -57,11 +56,11 @@ class Inbox:
     def next(self) -> list[Call]:
         """Return the calls of the next commit: up to COMMIT_TASKS_MAX of weight, and at least one call.
 
-        They stay until they are answered.
+        They stay in the queue until they are answered.
         """
         heavy = self._heavy[:1]
         weight = sum(call.weight for call in heavy)
-        # Not less than a call's worth of light ones, beside whatever heavy call there is.
+        # At least one full call of light orders, beside any heavy call.
         light = _first(self._light, max(COMMIT_TASKS_MAX - weight, COMMIT_TASKS_MAX // 2))
         weight += sum(call.weight for call in light)
         heavy += _first(self._heavy[1:], COMMIT_TASKS_MAX - weight)
@@ -69,7 +68,7 @@ class Inbox:
         return [*heavy, *light] if self._heavy_first else [*light, *heavy]
 
     def answer(self, calls: Sequence[Call], answers: Answers) -> None:
-        """Give out the answers of the first orders of the calls that were next."""
+        """Assign answers to the first orders of the calls that `next` returned."""
         start = 0
         for call in calls:
             some = answers[start : start + len(call.left())]
@@ -89,7 +88,7 @@ def _drop_answered(line: list[Call]) -> None:
 
 
 def _first(line: Sequence[Call], room: int) -> list[Call]:
-    """Return the first calls of a line that have room together."""
+    """Return the first calls of a queue that fit in one commit."""
     count = 0
     for call in line:
         room -= call.weight

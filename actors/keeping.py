@@ -1,7 +1,7 @@
-"""The master's journal as long as it lives: open whole, or for reading only while its disk cannot be written.
+"""The master's journal: open for writing, or read-only while its disk cannot be written.
 
-whole          orders are recorded while there is room (helix_ray/journal/room.py)
-for reading    questions are answered, every order that would be recorded is refused, and `reopened` tries again
+for writing    orders are recorded while there is disk space (helix_ray/journal/room.py)
+read-only      questions are answered, orders that would be recorded are refused, and `reopened` tries again
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from helix_ray.journal.sqlite import SqliteJournal
 log = logging.getLogger(__name__)
 
 LOCK_WAIT_S = 2.0
-# There is room again, and the journal has not been opened whole yet.
+# There is space again, but the journal is not open for writing yet.
 REOPENING = Hindrance("read_only", {})
-# What opening and writing raise for the machine's sake.
+# Errors of opening and writing that are caused by the machine.
 Trouble = (OSError, sqlite3.Error, JournalLocked)
 
 
 class Keeping:
-    """One data directory's journal and room."""
+    """A data directory's journal and its disk space."""
 
     def __init__(self, data_dir: Path, reserve_bytes: int) -> None:
         self._data_dir = data_dir
@@ -37,7 +37,7 @@ class Keeping:
         self.journal: SqliteJournal
 
     def open(self, secret: bytes) -> SqliteJournal:
-        """Open the journal; where the disk cannot be written, for reading. Raises what opening raises."""
+        """Open the journal, read-only where the disk cannot be written. Raises the errors of opening."""
         self._secret = secret
         hindrance = self._room.look(probe=self._data_dir.is_dir())
         try:
@@ -51,7 +51,7 @@ class Keeping:
         return self.journal
 
     def _whole(self) -> SqliteJournal:
-        # A master that Ray starts again may meet its predecessor's last moments.
+        # The predecessor of a restarted master may still be ending.
         return SqliteJournal(self._data_dir, self._secret, LOCK_WAIT_S)
 
     def hindrance(self) -> Hindrance | None:
@@ -60,19 +60,17 @@ class Keeping:
         return REOPENING if found is None and isinstance(self.journal, ReadingJournal) else found
 
     def no_room(self, *, vital: bool = False) -> Rejected | None:
-        """Return the refusal of an order that would be recorded: engine.Room."""
+        """Return the refusal of an order that would be recorded (engine.SpaceCheck)."""
         if isinstance(self.journal, ReadingJournal):
             return (self.hindrance() or REOPENING).rejected()
         return self._room.refusal(vital=vital)
 
     def reopened(self) -> SqliteJournal | None:
-        """Open the journal whole where it is open for reading and there is room; blocks for as
-        long as a start does."""
+        """Open a read-only journal for writing, if there is space; blocks as long as a start does."""
         reading = self.journal
         if not isinstance(reading, ReadingJournal) or self._room.look() is not None:
             return None
-        # SQLite shares what it knows of a file in a process: a log's index that is mapped
-        # read-only would stay so.
+        # SQLite shares a file's state within a process: a WAL index that is mapped read-only would stay so.
         reading.close()
         try:
             return self._whole()
@@ -82,13 +80,14 @@ class Keeping:
             return None
 
     def take(self, journal: SqliteJournal, engine: Engine) -> None:
-        """Go on with a journal that was opened whole."""
+        """Continue with a journal that was opened for writing."""
         engine.take(journal)
         self.journal = journal
         log.info("epoch %d: the journal is open for writing again", journal.epoch)
 
     def mark_head(self) -> None:
-        """Make HEAD durable: it makes the next start safer, so a failure is said once, and tried again."""
+        """Make HEAD durable; a failure is logged once and tried again, since HEAD only
+        protects the next start."""
         try:
             self.journal.mark_head()
             self._said = False

@@ -1,15 +1,15 @@
-"""Labels of Ray nodes that mean something here; without Ray, so that whoever starts a node can read them."""
+"""The labels of Ray nodes that we use; without Ray, so that the launcher can import it."""
 
 from __future__ import annotations
 
 from helix_ray.core.answers.nodes import SIMULATED_LABEL
 
-# By its name a node keeps its worker id when its raylet, or the whole cluster, starts again.
+# With a name a node keeps its worker id when its raylet, or the whole cluster, is restarted.
 NODE = "helix-node"
-# What tasks may require of it, joined by underscores: a label's value takes no comma.
+# Capabilities, joined by underscores: a label's value must not contain a comma.
 CAPABILITIES = "helix-capabilities"
 CAPABILITY_SEPARATOR = "_"
-# Names of accelerators that `--node-resources` made up, joined by dots.
+# Names of logical accelerators from `--node-resources`, joined by dots.
 SIMULATED = SIMULATED_LABEL
-# A resource, in MiB over all GPUs of a node, where their driver tells of it.
+# A resource: the memory of all GPUs of a node in MiB, where their driver reports it.
 GPU_MEMORY = "gpu_memory_mb"

@@ -1,14 +1,13 @@
-"""The life of a system actor: it begins by itself, in every start, and opens what it
-needs however often that takes.
+"""The life of a system actor: it begins by itself at every start, and retries to open what it needs.
 
-To Ray a constructor that raises is final, and nobody is told that an actor was started again. So a
-constructor here touches no file and no network, and has the actor call its own `begin` (LivingActor). That
+Ray never retries an actor whose constructor raised, and tells nobody when it restarts an actor. So a
+constructor here touches no file and no network, and makes the actor call its own `begin` (LivingActor). That
 opens what the actor needs:
 
     beginning --> living             `open` returned: the loops run, calls are answered
         |  ^
-        |  +-- again, with backoff   `open` raised: NotReady with the reason, one line in the log per reason
-        +----> fatal                 `open` raised Fatal: no later try would end otherwise, and `helix up` ends with the reason
+        |  +-- again, with backoff   `open` raised: NotReady with the reason, one line in the log for each reason
+        +----> fatal                 `open` raised Fatal: a retry cannot help, and `helix up` ends with the reason
 """
 
 from __future__ import annotations
@@ -28,74 +27,73 @@ from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
 
-# Between two tries to open. The longest is well below what a client is ready to wait for after
-# the cause is gone.
+# Pauses between tries to open. The longest is well below a client's patience after the cause is gone.
 AGAIN_S_MIN = 0.2
 AGAIN_S_MAX = 3.0
-# A loop that failed goes on after this long.
+# The pause before a failed loop is restarted.
 GO_ON_S = 0.2
-# A call of `begin` that Ray does not deliver (the actor is not known to be alive yet) is repeated.
+# How often to repeat a call of `begin` that Ray does not deliver, because the actor does
+# not count as alive yet.
 CALL_S_MAX = 10.0
 CALL_AGAIN_S = 0.05
 REASON_CHARS_MAX = 300
 NO_ANSWER = "it does not respond"
-# The folders of a path inside a library's message.
+# The folders of a path in a library's message.
 FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/:\"']+/)+")
 
 Work = Callable[[], Awaitable[None]]
 
 
 class Fatal(Exception):
-    """What keeps an actor from living will not go away by itself; the message says what it
-    is and what to do."""
+    """An actor can never start; the message says why and what to do."""
 
 
 class Life:
-    """One life; make it anywhere, begin it on the event loop that it is to run on."""
+    """The life of one actor; construct it anywhere, begin it on the event loop where it runs."""
 
     def __init__(self, name: str, open_: Work, loops: Sequence[Work] = ()) -> None:
-        """`open_` may be called many times and must leave nothing open when it raises; `loops`
-        run after it, for ever."""
+        """`open_` may be called many times and must leave nothing open when it raises;
+        afterwards `loops` run for ever."""
         self._name = name
         self._open = open_
         self._works = loops
         self._reason: str | None = None
         self._fatal = False
         self._opened = asyncio.Event()
-        # Set as soon as the first try has ended, either way: callers that came before are answered then.
+        # Set when the first try has ended: early callers are answered then.
         self._known = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = False
 
     def begin(self) -> None:
-        """Begin, where that has not happened; returns at once."""
+        """Begin, unless it has begun; returns at once."""
         if not self._tasks and not self._stopped:
             self._tasks.append(asyncio.get_running_loop().create_task(self._live()))
 
     def stop(self) -> None:
-        """End the loops and every further try; safe to call twice."""
+        """Stop the loops and further tries; safe to call twice."""
         self._stopped = True
         for task in self._tasks:
             task.cancel()
 
     @property
     def lives(self) -> bool:
-        """Whether `open` has returned and nothing was stopped since."""
+        """Whether `open` has returned and `stop` was not called."""
         return self._opened.is_set() and not self._stopped
 
     @property
     def reason(self) -> str | None:
-        """Why it does not live; None when it does, or when its first try is under way."""
+        """Why it does not run; None when it does, or during its first try."""
         return self._reason
 
     @property
     def fatal(self) -> bool:
-        """Whether no later try will be made."""
+        """Whether there will be no further try."""
         return self._fatal
 
     async def not_ready(self, wait_s: float) -> NotReady | None:
-        """Return None as soon as it lives; else why it does not, waiting up to `wait_s` for the
-        end of its first try."""
+        """Return None when it runs; else why it does not, after waiting up to `wait_s` for
+        the end of the first try."""
         if not self._opened.is_set() and self._reason is None and not self._stopped:
             try:
                 async with asyncio.timeout(wait_s):
@@ -105,9 +103,8 @@ class Life:
         return None if self.lives else NotReady("it is stopping" if self._stopped else self._reason)
 
     async def _live(self) -> None:
-        # What is missing (space on the disk, the lock of a predecessor that is still ending)
-        # mostly comes within seconds, so the first tries are close together; later ones must not
-        # keep a struggling disk busy.
+        # Causes such as a full disk or the lock of an ending predecessor mostly pass within seconds, so the
+        # first tries are close together; later ones must not keep a struggling disk busy.
         pause_s, tries = AGAIN_S_MIN, 1
         while not await self._try_to_open(pause_s):
             if self._fatal:
@@ -136,7 +133,7 @@ class Life:
         return True
 
     def _note(self, error: Exception, pause_s: float) -> None:
-        """Say a reason once, however many tries end with it."""
+        """Log a reason once, however many tries fail with it."""
         reason = reason_of(error)
         if reason != self._reason:
             surprise = None if isinstance(error, OSError) else error
@@ -149,14 +146,14 @@ class Life:
             try:
                 await work()
             except Exception:
-                # A loop that ended would be missed by nobody: the actor would answer its health
-                # check and do nothing.
+                # Nobody would notice a loop that ended: the actor would pass its health
+                # checks and do nothing.
                 log.exception("%s of %s failed; continuing", getattr(work, "__name__", "a loop"), self._name)
                 await asyncio.sleep(GO_ON_S)
 
 
 class LivingActor:
-    """What all system actors are: `opening` and `loops` are theirs, the life is the same."""
+    """The base of all system actors, which define `opening` and `loops`."""
 
     def __init__(self) -> None:
         set_up()
@@ -164,28 +161,29 @@ class LivingActor:
         _call_from_thread(ray.get_runtime_context().current_actor)
 
     async def opening(self) -> None:
-        """Open what is needed; called again after it raised, so it must leave nothing open then."""
+        """Open what the actor needs; it is called again after an error, so it must
+        leave nothing open then."""
 
     def loops(self) -> Sequence[Work]:
-        """Return what runs for ever once it is open."""
+        """Return the loops that run for ever after `opening`."""
         return ()
 
     def hindrance(self) -> str | None:
-        """Return what keeps an actor that lives from doing its work; None when nothing does."""
+        """Return what keeps a running actor from doing its work; None when nothing does."""
         return None
 
     async def begin(self) -> None:
-        """Begin to live: the actor calls this itself, in every start."""
+        """Begin the actor's life: it calls this itself at every start."""
         self._life.begin()
 
     async def health(self) -> dict[str, Any]:
-        """Return the process id, whether it can do its work, why not, and whether that stays so."""
+        """Return the process id, whether it can do its work, why not, and whether that is fatal."""
         reason = self.hindrance() if self._life.lives else self._life.reason or STARTING
         return {"pid": os.getpid(), "ready": reason is None, "reason": reason, "fatal": self._life.fatal}
 
 
 def reason_of(error: BaseException) -> str:
-    """Return an error in one short line that may be shown to anybody: no path but a file's own name."""
+    """Return an error as one short line that may be shown to anybody: with file names but without paths."""
     if isinstance(error, OSError) and error.strerror:
         name = os.path.basename(str(error.filename)) if error.filename is not None else ""
         return f"{name}: {error.strerror}" if name else error.strerror
@@ -195,8 +193,8 @@ def reason_of(error: BaseException) -> str:
 
 
 def _call_from_thread(me: Any) -> None:
-    """Call `begin` until it was taken: the event loop does not run yet, and Ray does not know
-    yet that the actor lives."""
+    """Call `begin` until it succeeds: at first the event loop does not run, and the actor does
+    not count as alive for Ray."""
     taken = threading.Event()
 
     def call() -> None:

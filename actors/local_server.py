@@ -18,12 +18,12 @@ from helix_ray.plane.local_link import Frames
 log = logging.getLogger(__name__)
 
 Methods = Mapping[str, Callable[..., Awaitable[Any]]]
-# Answer in the turn that a call comes in, or return None for one that has to wait.
+# Answers a call immediately, or returns None for a call that must wait.
 AtOnce = Mapping[str, Callable[..., Any]]
 
 
 class LocalServer:
-    """The master's end: answers the methods that it is given."""
+    """The master's end: serves the given methods."""
 
     def __init__(self, methods: Methods, at_once: AtOnce | None = None) -> None:
         self._methods = methods
@@ -36,10 +36,10 @@ class LocalServer:
 
     async def listen(self) -> str:
         """Open the socket at the first call; return its path."""
-        # Whoever asks second must not hear of a path before the socket is there: it would settle for Ray.
+        # A second caller must not get the path before the socket exists: it would fall back to Ray.
         async with self._opening:
             if self._server is None:
-                # mkdtemp makes it 0700.
+                # mkdtemp creates it with mode 0700.
                 self._folder = Path(tempfile.mkdtemp(prefix="helix-master-"))
                 loop = asyncio.get_running_loop()
                 self._server = await loop.create_unix_server(self._accept, self._path())
@@ -80,7 +80,7 @@ class LocalServer:
                 return False
             connection.send((number, True, answer))
         except Exception:
-            # It is met again, and told, by the call that may wait.
+            # The slow path raises it again and reports it.
             return False
         return True
 
@@ -95,6 +95,6 @@ class LocalServer:
         try:
             connection.send(answer)
         except Exception as error:
-            # An answer that cannot be a message: whoever waits for it must hear that there is none.
+            # The answer cannot be pickled: the caller must get an error instead.
             log.exception("cannot send the answer to %s", method)
             connection.send((number, False, repr(error)))

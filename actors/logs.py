@@ -1,7 +1,7 @@
-"""How a process in the cluster begins: what it writes is its user's alone, and it logs to stderr, a line an event.
+"""Sets up a process in the cluster: private files, and a log on stderr with a line for each event.
 
-Ray keeps stderr in the session's logs. In a replica Serve takes the place of sys.stderr and drops what it gets there below
-its own level, errors of ours with it: so the stream that the process began with is written to.
+Ray keeps stderr in the session's logs. In a replica Serve replaces sys.stderr and drops lines below its own
+level, our errors included, so the log is written to the original stream.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from helix_ray.private import keep_private
 
 
 def set_up() -> None:
-    """Make files that only their user may read, and send warnings and our own information to stderr."""
+    """Make files private to their user, and log warnings and our own information to stderr."""
     keep_private()
     form = "%(asctime)s %(levelname)s %(name)s %(message)s"
     logging.basicConfig(level=logging.WARNING, format=form, stream=sys.__stderr__)

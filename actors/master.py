@@ -1,16 +1,16 @@
-"""The master: a Ray shell round the engine. It is the one process that writes the journal.
+"""The master: a Ray actor around the engine. It is the only process that writes the journal.
 
-Calls put orders into an inbox; one loop takes what is there, as much as a commit may have
-(actors/commits.py), and has the engine carry it out in one commit, so commits group by themselves while the
-disk is busy. After each commit (and at least every TICK_S) the followers react, their orders go through the
-same engine, and whoever waits for news is woken.
+Calls put orders into an inbox. One loop takes waiting orders up to the limits of a commit
+(actors/commits.py), and the engine carries them out in one commit, so group commit happens by itself while
+the disk is busy. After each commit (and at least every TICK_S) the followers react, their orders go through
+the same engine, and callers that wait for news are woken.
 
-Nothing keeps the loop for long: commits and reactions are bounded, long answers are made in steps, a snapshot
-is made by a child process, and the turn meter tells what took longest.
+Nothing blocks the loop for long: commits and reactions are limited, long answers are made in steps, a child
+process makes snapshots, and the turn meter reports what took longest.
 
-When an append fails the process ends: Ray starts it again, and it folds what the disk has. A journal
-that cannot be opened for now is tried again (actors/life.py); one that is damaged is never mended:
-that is a fatal reason.
+When an append fails the process ends: Ray restarts it, and it folds what is on disk. A journal
+that cannot be opened at the moment is tried again (actors/life.py). A damaged journal is never
+repaired: that is a fatal reason.
 """
 
 from __future__ import annotations
@@ -60,18 +60,18 @@ from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
 log = logging.getLogger(__name__)
 
 HEAD_KEY_FILE = "journal.key"
-# Callers send again what a master that is still folding did not take.
+# Callers resend orders that a master did not accept because it was still folding.
 FIRST_TRY_S_MAX = 10.0
 TICK_S = 0.1
 HEAD_EVERY_S = 1.0
 REOPEN_EVERY_S = 1.0
-# Questions that came together are answered for so long before others have their turn.
+# How long the questions of a batch are answered before other work may run.
 ANSWER_S = 0.005
-# Short questions that are answered in one call with no turn of their own.
+# How many short questions are answered in the turn in which they arrive.
 SHORT_QUESTIONS_MAX = 100
-# Who waits for many tasks is told less often: to look at a thousand takes a millisecond.
+# A wait for many tasks is checked less often: a thousand tasks take a millisecond.
 PAUSE_S_PER_TASK = 0.00001
-# Facts of one answer, whatever the asker's limit.
+# The maximum of facts in an answer, whatever the caller's limit.
 EVENTS_MAX = 5000
 WAIT_S_MAX = 30.0
 
@@ -83,14 +83,14 @@ class Master(LivingActor):
     """Owns the journal, the state and the followers that need both."""
 
     def __init__(self, settings: Settings, *, first: bool = True) -> None:
-        """`first` allows to make the journal; to one that lived before it is something that must be there."""
+        """`first` allows creating the journal; a restarted master must find it."""
         self._settings = settings
         self._first = first
         self._keeping = Keeping(settings.data_dir, settings.disk_reserve_bytes)
         self._meter = TurnMeter("master")
         self._turn_reports = TurnReports()
         self._board: BoardWriter | None = None
-        # One long answer at a time: a second one would only make both later.
+        # One long answer at a time: a second one would only delay both.
         self._long_answer = asyncio.Lock()
         self._arrived = asyncio.Event()
         self._news = asyncio.Event()
@@ -101,7 +101,7 @@ class Master(LivingActor):
         super().__init__()
 
     async def opening(self) -> None:
-        """Open the journal and fold it, on a thread: whoever asks how it goes is answered meanwhile."""
+        """Open and fold the journal on a thread, so that health checks are answered meanwhile."""
         self._meter.start()
         try:
             await asyncio.to_thread(self._open)
@@ -111,11 +111,10 @@ class Master(LivingActor):
     def _open(self) -> None:
         settings = self._settings
         if not self._first or ray.get_runtime_context().was_current_actor_reconstructed:
-            # A volume that is not there looks like a first start: an empty journal in its
-            # place would be served.
+            # A volume that is not mounted looks like a first start, and an empty journal would be served.
             (settings.data_dir / JOURNAL_FILE).stat()
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # The key of tokens is made, or refused where others could read it, before anything is served.
+        # Create the tokens' key, or refuse one that others can read, before anything is served.
         load_or_create_key(settings.data_dir)
         head_key = load_or_create_key(settings.data_dir, HEAD_KEY_FILE)
         journal = self._keeping.open(head_key.secrets[head_key.current])
@@ -133,8 +132,8 @@ class Master(LivingActor):
         self._woken = engine.state.seq
 
     def loops(self) -> Sequence[Work]:
-        """Commit what arrives, keep HEAD, snapshots and segments, and open a journal whole that
-        is open for reading only."""
+        """The loops that commit orders, maintain HEAD, snapshots and segments, and reopen a
+        read-only journal for writing."""
         works = (
             self._commit_loop, self._head_loop, self._snapshot_loop, self._seal_loop, self._reopen_loop,
         )  # fmt: skip
@@ -157,7 +156,7 @@ class Master(LivingActor):
         return await future
 
     async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer | NotReady:
-        """Answer a question, waiting for news up to `wait_s` seconds where it can wait for some."""
+        """Answer a question, waiting for news up to `wait_s` seconds if the question allows it."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
         return await self._answer(question, by, wait_s)
@@ -185,7 +184,7 @@ class Master(LivingActor):
         """Answer questions that do not wait; also returns the seq that the answers are as of."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
-        # Taken first: every answer is at least as new.
+        # Read the seq first: every answer is at least as new.
         seq, clock = self._engine.state.seq, self._engine.clock
         answers: list[Answer] = []
         began = clock.monotonic()
@@ -210,27 +209,27 @@ class Master(LivingActor):
         return seq, [self._engine.query(question, by) for question, by in questions]
 
     async def take_turns(self, kind: str, process: str, report: dict[str, Any]) -> None:
-        """Take what a process of this cluster tells of its loop's turns."""
+        """Take a process's report about the turns of its event loop."""
         self._turn_reports.take(kind, process, report, time.monotonic())
 
     async def events(
         self, after: int, limit: int, by: Principal, wait_s: float = 0.0
     ) -> Batch | Rejected | NotReady:
-        """Return what somebody sees of the facts after a cursor, waiting up to `wait_s` seconds for news."""
+        """Return the facts after a cursor that `by` may see, waiting up to `wait_s` seconds for some."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
         ask = partial(self._engine.events, after, min(limit, EVENTS_MAX), by)
         return await self._until(ask, partial(_moved, after), wait_s)
 
     async def info(self) -> dict[str, Any]:
-        """Return the process id, the epoch, how far the journal is, and the socket for callers of this host.
+        """Return the process id, the epoch, the journal's seq, and the socket for callers on this host.
 
-        Epoch and seq are None while it does not live; the socket takes calls then, too, and says why.
+        Epoch and seq are None while it does not run; calls over the socket are then answered with the reason.
         """
         try:
             path = await self._local.listen()
         except OSError as error:
-            # Callers of this host come through Ray then, as those of others do.
+            # Callers on this host then call through Ray, as others do.
             log.warning("no Unix socket for callers on this host: %s", error)
             path = ""
         lives = self._life.lives
@@ -243,7 +242,7 @@ class Master(LivingActor):
         }
 
     async def stop(self) -> None:
-        """Keep a snapshot and close the journal; the actor is of no use afterwards."""
+        """Save a snapshot and close the journal; the actor cannot be used afterwards."""
         lived = self._life.lives
         self._life.stop()
         self._meter.close()
@@ -262,7 +261,7 @@ class Master(LivingActor):
         except asyncio.CancelledError:
             raise
         except BaseException:
-            # Memory may be ahead of the disk: end at once, with no clean-up that could write.
+            # Memory may be ahead of the disk: exit at once, without any cleanup that could write.
             log.critical("the master exits and will be restarted", exc_info=True)
             logging.shutdown()
             os._exit(70)
@@ -274,9 +273,9 @@ class Master(LivingActor):
                 await self._arrived.wait()
                 self._arrived.clear()
                 self._commits.commit()
-                # Answers go out before the followers work on what they were about.
+                # Answers are sent before the followers react to them.
                 await asyncio.sleep(0)
-                # What the followers would order on a full disk is refused. They see all of it later.
+                # On a full disk the followers' orders would be refused. They see all facts later.
                 if (self._keeping.hindrance() is None and self._commits.react()) or self._commits:
                     self._arrived.set()
                 if not self._arrived.is_set():
@@ -287,7 +286,7 @@ class Master(LivingActor):
             ticker.cancel()
 
     async def _tick(self) -> None:
-        """Let the followers look at the clock when no orders arrive."""
+        """Wake the followers for the time when no orders arrive."""
         while True:
             await asyncio.sleep(TICK_S)
             self._arrived.set()
@@ -329,7 +328,7 @@ class Master(LivingActor):
     async def _until(
         self, ask: Callable[[], T], good: Callable[[T], bool], wait_s: float, pause_s: float = 0.0
     ) -> T:
-        """Ask again after every news, but not more often than every `pause_s`."""
+        """Repeat a question after news, but at most every `pause_s`."""
         loop = asyncio.get_running_loop()
         end = loop.time() + min(wait_s, WAIT_S_MAX)
         while True:
@@ -344,7 +343,7 @@ class Master(LivingActor):
                 await asyncio.sleep(min(pause_s, left))
 
     async def _in_steps(self, question: Question, by: Principal) -> Answer:
-        """Answer a question that may look at every task, with turns for others in between."""
+        """Answer a question that may scan all tasks, in steps with other work in between."""
         async with self._long_answer:
             steps = self._engine.steps(question, by)
             while True:
@@ -364,8 +363,7 @@ class Master(LivingActor):
 
 
 def _board_of(data_dir: Path) -> BoardWriter | None:
-    """Return what replicas see changes by; without it, on a disk that cannot be written,
-    each read asks the master."""
+    """Return the read board for replicas; without one, on a read-only disk, each read asks the master."""
     try:
         return BoardWriter(data_dir)
     except OSError as error:
@@ -374,5 +372,5 @@ def _board_of(data_dir: Path) -> BoardWriter | None:
 
 
 def _moved(after: int, batch: Batch | Rejected) -> bool:
-    """Say whether an answer is news to who has come as far as `after`."""
+    """Say whether an answer is news for a caller whose cursor is `after`."""
     return isinstance(batch, Rejected) or batch.cursor > after

@@ -1,4 +1,4 @@
-"""Names and options of the actors; the names themselves are the plane's, which finds the actors by them."""
+"""Names and options of the actors. helix_ray/plane/names.py has the names that the plane looks up."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CALLS_AT_ONCE_MAX = 10_000
 
 
 def worker_id(node_id: str, name: str | None = None) -> str:
-    """Return the id under which a node's worker is registered: by the node's name where it has
-    one that can be used."""
+    """Return the id under which a node's worker is registered: by the node's name
+    where it has a valid one."""
     return f"{WORKER_PREFIX}{name if name and is_node_name(name) else node_id[:12]}"
 
 
 def detached(name: str, node_id: str) -> dict[str, Any]:
     """Return the options of a system actor: it outlives its creator, stays on its node
-    and takes no CPU there."""
+    and uses no CPU resource."""
     return {
         "name": name,
         "namespace": NAMESPACE,

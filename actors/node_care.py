@@ -1,7 +1,7 @@
-"""Keeps one node worker on every live node, and tells the control plane of nodes that are gone.
+"""Keeps a node worker on every live node, and reports nodes that are gone to the control plane.
 
-Every look at a node carries what Ray has free there: one question to Ray a second for the whole cluster,
-where each node asking for itself would get the figures of all.
+Every ping of a node contains Ray's free resources there: one call to Ray each second for the whole cluster.
+If each node asked, it would get the figures of all nodes.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ EVERY_S = 1.0
 FIRST_S = 0.1
 PING_S_MAX = 30.0
 BYTES_PER_MB = 1024 * 1024
-# Every node runs these kinds of work; more capabilities come from its resources and labels.
+# Every node has these capabilities; more come from its resources and labels.
 CAPABILITIES = ("command", "function", "inference")
 GENERAL = ("cpu", "memory_mb", known_labels.GPU_MEMORY)
-# Ray's own names, and what it adds for itself.
+# Ray's own resource names, and those that it adds for internal use.
 OURS = {"CPU": "cpu", "GPU": "gpu", "NPU": "npu"}
 NOT_RESOURCES = ("node:", "accelerator_type:", "object_store_memory", "bundle", "memory")
 
 
 class NodeCare:
-    """Compares Ray's nodes with the workers there are; `look` is called again and again."""
+    """Reconciles node workers with Ray's nodes; `look` is called repeatedly."""
 
     def __init__(self, settings: Settings, plane: RayControlPlane) -> None:
         self._settings = settings
@@ -54,7 +54,7 @@ class NodeCare:
         self._cares: dict[str, asyncio.Task[None]] = {}
 
     def registered(self) -> list[str]:
-        """Return the nodes whose worker is registered."""
+        """Return the nodes with a registered worker."""
         return sorted(self._handles)
 
     def waiting(self) -> dict[str, str]:
@@ -62,12 +62,12 @@ class NodeCare:
         return dict(self._waiting)
 
     def stop(self) -> None:
-        """Let go of what is under way; node workers stay."""
+        """Cancel calls under way; node workers stay."""
         for care in self._cares.values():
             care.cancel()
 
     async def look(self) -> None:
-        """Look once, and return when the next look is due."""
+        """Reconcile once, and return when the next time is due."""
         await self._reconcile()
         await asyncio.sleep(EVERY_S if self._handles else FIRST_S)
 
@@ -86,12 +86,12 @@ class NodeCare:
             self._cares[node_id] = asyncio.get_running_loop().create_task(care)
             self._cares[node_id].add_done_callback(partial(self._cared, node_id))
         if self._cares:
-            # One that does not respond, because its link is cut, keeps nobody else waiting.
+            # A node that does not respond, because its link is cut, does not delay the others.
             await asyncio.wait(list(self._cares.values()), timeout=EVERY_S)
         for node_id in (set(self._handles) | set(self._waiting)) - set(alive):
             self._handles.pop(node_id, None)
             self._waiting.pop(node_id, None)
-        # A worker whose id has gone to another node takes away from its old self when it registers.
+        # When a worker registers, an older worker with the same id on another node loses its tasks.
         left = [w for w in workers if w["node_id"] not in alive and w["id"] not in ids.values()]
         await self._lose(left, set(nodes))
 
@@ -110,7 +110,7 @@ class NodeCare:
             log.error("reconciling node %s failed; continuing", node_id[:12], exc_info=care.exception())
 
     async def _care_for(self, node: dict[str, Any], worker_id: str, free: dict[str, float] | None) -> None:
-        """Make the node's worker if there is none; it says itself when it is registered."""
+        """Start the node's worker if there is none; it reports when it is registered."""
         node_id = node["NodeID"]
         try:
             handle: Any = self._handles.get(node_id)
@@ -128,7 +128,7 @@ class NodeCare:
                 self._waiting[node_id] = said["refused"] or said["reason"] or STARTING
         except (ray.exceptions.RayError, ValueError, TimeoutError) as error:
             if isinstance(error, ray.exceptions.ActorDiedError):
-                # Ray has given it up: a handle of the dead one would be asked for ever.
+                # Ray has given it up: drop the handle, which would never respond again.
                 self._handles.pop(node_id, None)
             self._waiting[node_id] = reason_of(error)
             log.info("the worker of node %s does not respond yet: %s", node_id[:12], self._waiting[node_id])
@@ -146,13 +146,13 @@ def _labels(node: dict[str, Any]) -> dict[str, str]:
 
 
 def _free_by_node() -> dict[str, dict[str, float]]:
-    """Return what Ray has not given out, by node, in our names."""
+    """Return Ray's free resources by node, under our names."""
     return {node_id: in_our_names(amounts) for node_id, amounts in ray_seams.free_by_node().items()}
 
 
 def in_our_names(amounts: dict[str, float]) -> dict[str, float]:
-    """Return Ray's resources as tasks ask for them: cpu, memory_mb (whole MiB), gpu, npu, and
-    custom names as they are."""
+    """Return Ray's resources under our names: cpu, memory_mb (whole MiB), gpu, npu,
+    and custom names unchanged."""
     resources = {"cpu": 0.0, "memory_mb": float(int(amounts.get("memory", 0.0) // BYTES_PER_MB))}
     resources |= {"gpu": 0.0, "npu": 0.0}
     resources |= {OURS.get(n, n): amount for n, amount in amounts.items() if not n.startswith(NOT_RESOURCES)}
@@ -160,11 +160,11 @@ def in_our_names(amounts: dict[str, float]) -> dict[str, float]:
 
 
 def offer_of(node: dict[str, Any], worker_id: str) -> dict[str, Any]:
-    """Return what a node's worker registers: resources in our names, labels, capabilities."""
+    """Return the offer of a node's worker: resources under our names, labels, capabilities."""
     labels = _labels(node)
     resources = in_our_names(node["Resources"])
     capabilities = set(CAPABILITIES)
-    # Whatever is counted beside CPUs and memory is something that a task may need to be there at all.
+    # Each resource other than CPUs and memory is also a capability that tasks may require.
     capabilities.update(n.lower() for n, amount in resources.items() if amount > 0 and n not in GENERAL)
     capabilities.update(
         name

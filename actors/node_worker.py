@@ -1,11 +1,12 @@
-"""A node's worker: leases attempts from the control plane, has executors run them, reports what came of it.
+"""A node's worker: leases attempts from the control plane, runs them in executors,
+and reports their outcomes.
 
 What its attempts and executors are, and what is to be done about them, is NodeState's
 (helix_ray/execution/node_state.py): this tells it what happened and carries out what it returns.
 
-Assignments are state, not calls: the worker asks for what it holds since the last answer, so a
-lost answer or a master that starts again costs nothing. Reports go out as orders and are
-repeated until they are acknowledged.
+Assignments are state, not calls: the worker asks for the changes of its assignments since the last
+answer, so a lost answer or a restart of the master costs nothing. Reports are orders, and are repeated
+until they are acknowledged.
 """
 
 from __future__ import annotations
@@ -68,12 +69,13 @@ AGAIN_S = 0.2
 CHECK_EVERY_S = 0.25
 SWEEP_EVERY_S = 3600.0
 DEFAULT_DEMAND = (("cpu", 1.0),)
-# A node may keep its things elsewhere than the head does: `helix node start` says where, as a whole path.
+# A node may have another data directory than the head: `helix node start` sets its absolute path.
 NODE_DATA_DIR = "HELIX_NODE_DATA_DIR"
 
 
 class NodeWorker(LivingActor):
-    """One per live Ray node; `offer` has worker_id, node_id, hostname, resources, labels and capabilities."""
+    """The worker of one live Ray node; `offer` has worker_id, node_id, hostname, resources,
+    labels and capabilities."""
 
     def __init__(self, settings: Settings, offer: dict[str, Any]) -> None:
         self._settings = settings
@@ -93,25 +95,25 @@ class NodeWorker(LivingActor):
         self._outgoing: list[AttemptReport] = []
         self._to_report = asyncio.Event()
         self._registered = False
-        # What the control plane said to its last registration, where that was refused.
+        # The refusal of its last registration, if it was refused.
         self._refused: str | None = None
         super().__init__()
 
     async def opening(self) -> None:
-        """Make the folder of logs and the executors' socket."""
+        """Create the folder for logs and the executors' socket."""
         self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         await self._host.listen()
         self._plane = RayControlPlane(process="node_worker")
         self._do(self._state.open(DEFAULT_DEMAND, time.monotonic()))
 
     def loops(self) -> Sequence[Work]:
-        """Take work, be heard, report, look after what runs, and throw old logs away."""
+        """The loops for assignments, heartbeats, reports, running attempts, and old logs."""
         return (self._work_loop, self._heartbeat_loop, self._report_loop, self._check_loop, self._sweep_loop)
 
     # ------------------------------------------------------------------------------------------ calls
 
     async def ping(self, free: dict[str, float] | None = None) -> dict[str, Any]:
-        """Say who this is; `free` is what Ray has free on this node."""
+        """Return this worker's identity; `free` is what Ray has free on this node."""
         if free is not None:
             self._usage.sample(free, [slot.demand for slot in self._state.slots()])
         slots = {slot.id: len(slot.outstanding) for slot in self._state.slots()}
@@ -126,7 +128,7 @@ class NodeWorker(LivingActor):
         }
 
     async def fetch_result(self, task_id: str, attempt: int) -> dict[str, Any] | None:
-        """Return a result that was too large for the journal."""
+        """Return a result that is stored on this node because it was too large for the journal."""
         return await self._shelf.fetch((task_id, attempt))
 
     async def read_log(
@@ -143,7 +145,7 @@ class NodeWorker(LivingActor):
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
-        """End the loops and every executor."""
+        """Stop the loops and end every executor."""
         self._life.stop()
         self._do(self._state.cut_off())
         self._host.close()
@@ -238,8 +240,8 @@ class NodeWorker(LivingActor):
                 del self._outgoing[:taken]
 
     async def _report_one_by_one(self, reports: Sequence[AttemptReport]) -> None:
-        """Report again what was refused together, and in place of what is refused by
-        itself that its attempt failed."""
+        """Repeat refused reports one by one; for a report that is refused alone, report
+        that its attempt failed."""
         for report in reports:
             told: AttemptReport | None = report
             while told is not None:
@@ -267,8 +269,7 @@ class NodeWorker(LivingActor):
             self._do(self._state.tick(self._usage.external_usage(), now))
 
     def _cut_off(self) -> None:
-        """End all that runs here, and be another worker's life from now on: what it
-        held was given to others."""
+        """End all attempts, and begin another boot: the old one's tasks were assigned to others."""
         log.error(
             "no contact with the master for %g s: stopping everything that runs here",
             self._settings.node_fence_s,

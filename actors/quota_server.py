@@ -1,10 +1,10 @@
-"""The one place where rate limits are counted: core/limits.QuotaServer with a life and a
-file, in the supervisor's process.
+"""Counts all requests for rate limits: core/limits.QuotaServer with a life and a file, in
+the supervisor's process.
 
-Every grant is in a small SQLite file before it is answered, so a killed quota server forgets nothing. The
-file is not the journal: it survives a crash of the process, and a power loss costs at most the last moments
-(synchronous=OFF). While it cannot be written, counting goes on in memory (actors/uses.py): a full disk is no
-reason to refuse a request.
+Every grant is written to a small SQLite file before it is answered, so a killed quota server forgets nothing.
+Unlike the journal the file survives only a crash of the process; a power loss can cost the last moments
+(synchronous=OFF). While it cannot be written, counting continues in memory (actors/uses.py): a full disk is
+not a reason to refuse requests.
 """
 
 from __future__ import annotations
@@ -25,30 +25,29 @@ from helix_ray.ports import STARTING, NotReady
 
 FILE_NAME = "limits.sqlite"
 SWEEP_EVERY_S = 60.0
-# Less than a caller waits for the whole: see QuotaServerLink.
+# Less than the patience of a caller, see QuotaServerLink.
 FIRST_TRY_S_MAX = 2.0
 RESEND_S = 4.0
 
 
 class QuotaService:
-    """Grants token leases to API replicas. It starts on its own: if its file cannot be
-    opened, the supervisor works anyway."""
+    """Grants token leases to API replicas. Its life is separate: if its file cannot be opened, the
+    supervisor works anyway."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._life = Life("the quota server", self._opening)
 
     def begin(self) -> None:
-        """Begin to live, on the event loop that calls this."""
+        """Begin its life on the calling event loop."""
         self._life.begin()
 
     def hindrance(self) -> str | None:
-        """Return why no lease can be granted; None if leases can be granted."""
+        """Return why leases cannot be granted; None if they can."""
         return None if self._life.lives else self._life.reason or STARTING
 
     async def _opening(self) -> None:
-        """Take the counts from the file; one that is damaged is set aside, and one that cannot
-        be written is waited for."""
+        """Load the counts from the file; a damaged file is set aside, an unwritable one is tried again."""
         self._store = UseStore(self._settings.data_dir / FILE_NAME)
         rows = await asyncio.to_thread(self._store.load)
         self._quota_server = QuotaServer(self._settings.rate_limits())
@@ -57,8 +56,7 @@ class QuotaService:
         self._save()
 
     async def grant(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> list[TokenLease] | NotReady:
-        """Take back what was not spent and grant leases; they are saved before this
-        returns, where they can be."""
+        """Take back unspent leases and grant new ones; they are saved before this returns, if possible."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
         now = time.time()
@@ -77,7 +75,7 @@ class QuotaService:
 
 
 class QuotaServerAway(Exception):
-    """The quota server does not live; the message is its reason."""
+    """The quota server does not run; the message is its reason."""
 
 
 class QuotaServerLink:
@@ -87,10 +85,10 @@ class QuotaServerLink:
         self._links = links or RayLinks()
 
     async def __call__(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> Sequence[TokenLease]:
-        """Ask until the quota server answers, for RESEND_S at most; asking twice counts more, never less.
+        """Repeat the call until the quota server responds, for at most RESEND_S; a repeated
+        call can only count more.
 
-        What is given back goes out once only. Raises Away, CallFailed or QuotaServerAway when
-        it does not come back.
+        Leases are given back only once. Raises Away, CallFailed or QuotaServerAway when it does not respond.
         """
         left = list(backs)
 

@@ -1,8 +1,8 @@
-"""Ray's agent of a node, without the dashboard's modules: nothing here asks them, and they are
-25 MiB on every node.
+"""Ray's agent of a node without the dashboard's modules, which we do not use and which
+take 25 MiB on every node.
 
-The raylet wants an agent and starts `python -m actors.ray_agent .../ray/dashboard/agent.py FLAGS`
-(actors/ray_seams.py); what runs is Ray's own program, as it is where no module can be loaded.
+The raylet requires an agent and starts `python -m actors.ray_agent .../ray/dashboard/agent.py FLAGS`
+(actors/ray_seams.py). This runs Ray's own program with an empty list of modules.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from actors.seams import SeamMoved
 
 
 def main() -> None:
-    """Become Ray's program, whose path and flags are the arguments."""
+    """Run Ray's program, whose path and flags are the arguments."""
     del sys.argv[0]
-    # As Python does for a program that is named by its path.
+    # As Python does for a program started by its path.
     sys.path[0] = os.path.dirname(sys.argv[0])
     try:
         ray_seams.leave_out_agent_modules()

@@ -1,4 +1,4 @@
-"""What we use of Ray that is not its public API: processes of a node, free resources by
+"""What we use of Ray beyond its public API: a node's processes, free resources by
 node, and its NVML binding."""
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ AGENT_COMMAND = Seam(
     "_build_python_executable_command_memory_profileable",
     ("component", "session_dir", "unbuffered"),
 )
-# Of the agent's own process (actors/ray_agent.py), which does without where it does not fit.
+# Used in the agent's process (actors/ray_agent.py), which loads all modules where the seam does not fit.
 AGENT_MODULES = Seam("ray", "ray.dashboard.utils", "get_all_modules", ("module_type",))
 
 AGENT, AGENT_PROGRAM = "dashboard_agent", "actors.ray_agent"
@@ -47,10 +47,9 @@ SEAMS = (AGENT_COMMAND, API_SERVER, LACKS_DASHBOARD, NODE, NODE_LIVES, NODE_END,
 
 
 def start_node(params: dict[str, Any], *, head: bool) -> Node:
-    """Start the processes of one Ray node, children of this process that ask the kernel
-    for their end with ours.
+    """Start the processes of one Ray node as children of this process, which the kernel kills when it ends.
 
-    It is what `ray start` and ray.cluster_utils are made of, and knows every process that it starts.
+    `ray start` and ray.cluster_utils use the same class, which knows every process that it starts.
     """
     NODE_LIVES.find()
     _without_dashboard()
@@ -62,15 +61,15 @@ def start_node(params: dict[str, Any], *, head: bool) -> Node:
 
 
 def end_node(node: Node) -> None:
-    """Kill what is left of a node of which a process has ended: it keeps ports and shared memory."""
+    """Kill the remaining processes of a node that has lost one: they occupy ports and shared memory."""
     NODE_END.find()(node, check_alive=False, allow_graceful=False)
 
 
 def _without_dashboard() -> None:
-    """Have Ray start as it does where the dashboard's packages are not installed: no API
-    server, agents that serve nothing.
+    """Make Ray start as it does without the dashboard's packages: no API server, and
+    agents that serve nothing.
 
-    Nothing here asks them, and the API server alone costs 70 MiB and most of a second of CPU.
+    We do not use them, and the API server alone costs 70 MiB and most of a second of CPU time.
     """
 
     def lacks_dashboard() -> ImportError:
@@ -89,7 +88,7 @@ def _without_dashboard() -> None:
 
 
 def leave_out_agent_modules() -> None:
-    """Have the agent in this process load no module of the dashboard. Raises SeamMoved."""
+    """Make the agent in this process load no dashboard modules. Raises SeamMoved."""
 
     def none_of_them(module_type: type[Any]) -> list[type[Any]]:
         return []
@@ -98,14 +97,13 @@ def leave_out_agent_modules() -> None:
 
 
 def free_by_node() -> dict[str, dict[str, float]]:
-    """Return what Ray has not given out, by node id and Ray's resource names; one
-    question for the whole cluster."""
+    """Return Ray's free resources by node id and Ray's names, with one call for the whole cluster."""
     free: dict[str, dict[str, float]] = FREE.find()()
     return free
 
 
 def nvml() -> Any:
-    """Return the NVML binding that Ray itself finds GPUs with."""
+    """Return the NVML binding with which Ray itself detects GPUs."""
     import ray._private.thirdparty.pynvml as binding
 
     NVML.find()

@@ -1,4 +1,5 @@
-"""What a request needs, asked all at once: who does not respond, or says why not, is missing."""
+"""Checks all parts that a request needs at the same time; parts that do not respond, or
+report a reason, are missing."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from actors import names, roster
 from actors.life import NO_ANSWER
 from helix_ray.core.errors import Rejected
 
-# Less than /readyz has in all: what is missing must still be said.
+# Less than the time limit of /readyz, which must still report the missing parts.
 ANSWER_S_MAX = 0.8
 KEEP_S = 0.25
 WORKERS = "node_workers"
@@ -21,7 +22,7 @@ ListThem = Callable[[], Awaitable[dict[str, Any] | Rejected]]
 
 
 class Readings:
-    """Asks at most once in KEEP_S, however many want to know: /readyz is open to everybody."""
+    """Checks at most once in KEEP_S, however many requests come: /readyz is open to everybody."""
 
     def __init__(self, list_workers: ListThem) -> None:
         self._list_workers = list_workers
@@ -33,7 +34,7 @@ class Readings:
         now = asyncio.get_running_loop().time()
         if self._reading is None or (self._reading.done() and now - self._read_at > KEEP_S):
             self._reading = asyncio.get_running_loop().create_task(self._read())
-        # One who gives up does not take the reading away from the others.
+        # A caller that gives up must not cancel the check for the others.
         return await asyncio.shield(self._reading)
 
     async def _read(self) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""Tasks that have left memory as records, for orders about them: what the history has, and from the
-journal what it left out."""
+"""Reads records of archived tasks for orders about them, from the history and, for large
+parts, from the journal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from helix_ray.views.history import History
     from helix_ray.views.read import Record
 
-# Tasks that one recall finds by what they failed because of, and bytes of what they run.
+# Limits of one recall: tasks found by the task because of which they failed, and bytes of their runs.
 RECALLED_TASKS_MAX = 5000
 RUNS_BYTES_MAX = 32 * 1024 * 1024
 READS_AT_ONCE_MAX = 16
@@ -32,9 +32,9 @@ Records = dict[str, "Record"]
 def read(
     history: History, retired_through: int, task_ids: Iterable[str], causes: Iterable[str], *, to_run: bool
 ) -> Records:
-    """Return the records of tasks, and of those that failed because of `causes`.
+    """Return the records of tasks, and of tasks that failed because of `causes`.
 
-    With `to_run` also those of their shards, and of what they depend on: what a retry has to know.
+    With `to_run` also those of their shards and dependencies, which a retry needs.
     """
     causes = list(causes)
     found = history.failed_because_of(causes, retired_through, RECALLED_TASKS_MAX) if causes else []
@@ -56,7 +56,7 @@ def _shard_ids(task: Task) -> list[str]:
 
 
 def _parts(parent: Task, records: Records) -> dict[str, Any]:
-    """Return the results of the shards that are completed, by index."""
+    """Return the results of completed shards by index."""
     shards = ((i, records.get(name)) for i, name in enumerate(_shard_ids(parent)))
     return {
         str(i): shard.task.result
@@ -68,9 +68,9 @@ def _parts(parent: Task, records: Records) -> dict[str, Any]:
 async def recalled(
     plane: ControlPlane, records: Records, through: int, task_ids: Iterable[str], causes: Iterable[str], *, to_run: bool
 ) -> Recalled:  # fmt: skip
-    """Return records as an order carries them, with what they run where they are `to_run`.
+    """Return records for an order, with the runs of those in `to_run`.
 
-    Raises Refused (SERVICE_UNAVAILABLE) when the master does not answer.
+    Raises Refused (SERVICE_UNAVAILABLE) when the master does not respond.
     """
     tasks: dict[str, Task | None] = dict.fromkeys(task_ids)
     lost: dict[str, Lost] = {}
@@ -81,7 +81,7 @@ async def recalled(
         runs = await _runs(plane, cut)
         left = RUNS_BYTES_MAX
         for task, run in zip(cut, runs, strict=True):
-            # One with a null in it has no quick size.
+            # plain_bytes gives no size for a value with null.
             left -= plain_bytes(run) or len(repr(run))
             if run is None or left < 0:
                 lost[task.id] = "gone" if run is None else "too_large"
@@ -91,7 +91,7 @@ async def recalled(
 
 
 async def _runs(plane: ControlPlane, tasks: list[Task]) -> list[dict[str, Any] | None]:
-    """Return what tasks run as their submits said it; None where the facts are gone."""
+    """Return the runs of tasks from their submits; None where the facts are gone."""
     at_once = asyncio.Semaphore(READS_AT_ONCE_MAX)
 
     async def run_of(task: Task) -> dict[str, Any] | None:

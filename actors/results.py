@@ -1,4 +1,4 @@
-"""Outcomes of executors as attempt reports, and large results kept in the object store."""
+"""Converts outcomes of executors to attempt reports, and stores large results in the object store."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from helix_ray.core.weight import weight_of_report
 from helix_ray.execution.assignment import Assignment, Finished, Outcome
 from helix_ray.plain import plain_bytes
 
-# Large results that a node keeps; the oldest go first.
+# How many large results a node keeps; the oldest are dropped first.
 STORED_BYTES_MAX = 512 * 1024 * 1024
-# Reports of one order, in weight (helix_ray/core/weight.py).
+# The weight of the reports in one order (helix_ray/core/weight.py).
 REPORTS_TASKS_MAX = 1000
 RETRYABLE = frozenset({"failed", "timeout"})
 
@@ -27,7 +27,8 @@ Key = tuple[str, int]
 
 
 class ResultShelf:
-    """Results that are too large for the journal: in Ray's object store, owned by this node worker."""
+    """Results that are too large for the journal: they are in Ray's object store,
+    owned by this node worker."""
 
     def __init__(self, inline_bytes_max: int) -> None:
         self._inline_bytes_max = inline_bytes_max
@@ -35,8 +36,8 @@ class ResultShelf:
         self._bytes = 0
 
     def shelve(self, key: Key, result: dict[str, Any]) -> dict[str, Any]:
-        """Return the result itself when it is small, else what says where it is; raise ValueError for one
-        that no answer could show."""
+        """Return a small result itself, a large one as a reference; raise ValueError for one
+        that no answer can show."""
         size = plain_bytes(result)
         if size is None:
             found = fault(result["value"], "result") if "value" in result else fault(result)
@@ -53,7 +54,7 @@ class ResultShelf:
         return {"success": True, "stored": "object_store", "bytes": size}
 
     async def fetch(self, key: Key) -> dict[str, Any] | None:
-        """Return a shelved result, or None when it is not here any more."""
+        """Return a stored result, or None when it has been dropped."""
         kept = self._refs.get(key)
         if kept is None:
             return None
@@ -65,7 +66,7 @@ class ResultShelf:
 
 
 def reports_of_one_order(outgoing: Sequence[AttemptReport]) -> tuple[AttemptReport, ...]:
-    """Return the first reports, as many as one commit may have, and at least one."""
+    """Return the first reports, up to the limit of one commit, but at least one."""
     count = weight = 0
     for report in outgoing:
         weight += weight_of_report(report)
@@ -76,14 +77,16 @@ def reports_of_one_order(outgoing: Sequence[AttemptReport]) -> tuple[AttemptRepo
 
 
 def to_report(item: Finished, assignment: Assignment, shelf: ResultShelf) -> AttemptReport:
-    """Turn what an executor says into what the control plane is told."""
+    """Convert an executor's outcome to a report for the control plane."""
     outcome = item.outcome
     duration = max(0.0, item.ended_at - item.started_at)
     key = (item.task_id, item.attempt)
     if outcome.ok:
         try:
             result = shelf.shelve(key, _success(assignment, outcome))
-        except Exception as problem:  # the object store may be full, too: the attempt has ended all the same
+        except (
+            Exception
+        ) as problem:  # the object store may be full as well: the attempt has ended all the same
             return _untakeable(item, duration, problem)
         return AttemptReport(item.task_id, item.attempt, "completed", result, duration_s=duration)
     error = _error(outcome)
@@ -95,7 +98,7 @@ def to_report(item: Finished, assignment: Assignment, shelf: ResultShelf) -> Att
 
 
 def _untakeable(item: Finished, duration_s: float, problem: Exception) -> AttemptReport:
-    """Return the report of an attempt that did its work, and whose result cannot be kept."""
+    """Return the report of a successful attempt whose result cannot be stored."""
     reason = "not_serialisable" if isinstance(problem, ValueError) else "not_stored"
     error = {"reason": reason, "type": type(problem).__name__, "message": str(problem)}
     return AttemptReport(
@@ -104,10 +107,9 @@ def _untakeable(item: Finished, duration_s: float, problem: Exception) -> Attemp
 
 
 def refused(report: AttemptReport, why: Rejected) -> AttemptReport | None:
-    """Return what is reported in place of a report that was refused: its attempt has failed. None:
-    it need not be known.
+    """Return the report that replaces a refused one: its attempt failed. None where no report is needed.
 
-    A lone attempt that nobody reports on would be running for ever.
+    An attempt without any report would stay running for ever.
     """
     if why.code is ErrorCode.NOT_FOUND or report.outcome not in ("completed", "failed"):
         return None

@@ -1,7 +1,8 @@
-"""What must live on the head, and how each is made: the supervisor sees to the others, whoever
-started all sees to it.
+"""The actors of the head, and how to start each. The supervisor watches the others; the process that started
+everything watches the supervisor.
 
-Classes are imported where one is made: the supervisor needs no DuckDB as long as the historian lives.
+A class is imported when its actor is started: the supervisor does not need DuckDB
+while the historian is alive.
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ import ray
 from actors import names
 from helix_ray.config import Settings
 
-# In the order in which a start needs them.
+# In the order of the start.
 CLASSES = {
     names.MASTER: "actors.master:Master",
     names.SUPERVISOR: "actors.supervisor:Supervisor",
     names.HISTORIAN: "actors.historian:Historian",
 }
-# What each is to a request, in the words of /readyz.
+# Their names in the answers of /readyz.
 PARTS = {names.MASTER: "master", names.HISTORIAN: "history", names.SUPERVISOR: "supervisor"}
-# What the supervisor's process does beside looking: see actors/quota_server.py.
+# The second service in the supervisor's process, see actors/quota_server.py.
 RATE_LIMITS = "rate_limits"
 TITLE = "ray::"
 
 
 def make(name: str, settings: Settings, head: str, *, first: bool = False) -> Any:
-    """Return the handle of an actor of the head node, made where Ray has none or has given it up.
+    """Return the handle of an actor on the head node; start it where Ray has none or has given it up.
 
-    `first` is for the start of a cluster: only then the master may make a journal where there is none.
+    `first` is for the start of a cluster: only then may the master create a journal.
     """
     module, _, cls = CLASSES[name].partition(":")
     actor: Any = ray.remote(getattr(import_module(module), cls))
@@ -45,10 +46,9 @@ def make(name: str, settings: Settings, head: str, *, first: bool = False) -> An
 
 
 def end(name: str, pid: int) -> bool:
-    """Kill the process of one of these actors on this host, for Ray to start it again;
-    say whether it was there.
+    """Kill the process of an actor on this host, so that Ray restarts it; say whether it existed.
 
-    Whoever asks may be on another host than the actor, where the process id is somebody else's or nobody's.
+    The caller may be on another host than the actor, where the process id means nothing.
     """
     title = f"{TITLE}{CLASSES[name].partition(':')[2]}"
     with contextlib.suppress(OSError):

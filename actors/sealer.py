@@ -1,7 +1,7 @@
-"""Old facts move to segments while the master serves: written on a thread, taken out of the
-file some at a time.
+"""Moves old facts to segments while the master serves: writes them on a thread, and
+deletes rows a few at a time.
 
-helix_ray/journal/sealing.py says in which steps, and what a kill leaves.
+helix_ray/journal/sealing.py describes the steps, and what happens after a kill.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from helix_ray.journal.sqlite import SqliteJournal
 
 log = logging.getLogger(__name__)
 
-# Between two pieces of work that the commits wait for.
+# The pause between two pieces of work that delay commits.
 PAUSE_S = 0.05
-# After a segment that could not be written, the next one is tried so much later.
+# The pause after a segment that could not be written.
 TRY_AGAIN_S = 60.0
 
 
 class Sealer:
-    """Keeps the file of one journal within its limits."""
+    """Keeps a journal's file within its limits."""
 
     def __init__(self, journal: Callable[[], SqliteJournal], keep_s: float, keep_bytes: int) -> None:
-        """`journal` gives the one of now: it may be opened anew meanwhile."""
+        """`journal` returns the current journal, which may be reopened meanwhile."""
         self._journal = journal
         self._keep_s = keep_s
         self._keep_bytes = keep_bytes
         self._not_before = 0.0
 
     async def move_if_due(self) -> None:
-        """Move all that is due, oldest first, and give back the room; what fails is
+        """Move all facts that are due, the oldest first, and release the space; failures are
         logged and tried again later."""
         if time.monotonic() < self._not_before:
             return

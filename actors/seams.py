@@ -1,8 +1,8 @@
-"""Seams: names inside other packages that we use or replace although they are not theirs to promise.
+"""Seams: internal names of other packages that we use or replace although they may change in any release.
 
-Every such name stands in a file called *_seams.py (tests/unit/test_seams.py looks for others), as a
-Seam that says what is expected of it. A release that moves one is met at the start, with one sentence,
-and not by serving wrongly.
+Every such name is listed in a file called *_seams.py (tests/unit/test_seams.py looks for others) as a
+Seam with what we expect of it. So a release that moves one fails at the start with a clear message,
+and does not serve wrongly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 
 class SeamMoved(RuntimeError):
-    """A package no longer has what we need of it; the message is one sentence for whoever installed it."""
+    """A package lacks what we need of it; the message is one sentence for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Seam:
     attributes: tuple[str, ...] = ()
 
     def find(self) -> Any:
-        """Return what is there now. Raises SeamMoved where it is missing or takes other parameters."""
+        """Return the present value. Raises SeamMoved where it is missing or takes other parameters."""
         owner, last = self._owner()
-        # Its own, not what it inherits: asyncio's protocol has most of the names of uvicorn's.
+        # Its own attributes, not inherited ones: asyncio's protocol has most of the names of uvicorn's.
         found = getattr(owner, last) if last in getattr(owner, "__dict__", ()) else self
         if found is self:
             raise self._moved("is missing")
@@ -50,7 +50,7 @@ class Seam:
         return found
 
     def replace(self, value: Any) -> Any:
-        """Put `value` there and return what was there before. Raises SeamMoved as find does."""
+        """Replace the value and return the previous one. Raises SeamMoved as find does."""
         before = self.find()
         owner, last = self._owner()
         setattr(owner, last, value)

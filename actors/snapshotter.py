@@ -1,9 +1,8 @@
-"""Snapshots of a large state without stopping its owner: a child process, forked at one moment, has the
-state as it was then.
+"""Makes snapshots of a large state without stopping its owner: a forked child process has
+the state as of the fork.
 
-The child turns it into bytes and dies; the parent only puts them into the journal. The child holds
-nothing that others would wait for: it closes no socket and writes to no file but the one in memory, and
-it dies with its parent.
+The child serialises it and exits; the parent only writes the bytes to the journal. The child must not affect
+others: it closes no sockets, writes only to a memory file (memfd), and dies with its parent.
 """
 
 from __future__ import annotations
@@ -30,23 +29,23 @@ log = logging.getLogger(__name__)
 LENGTH = struct.Struct("<Q")
 LOOK_EVERY_S = 0.05
 CHILD_S_MAX = 600.0
-# After a snapshot that failed, the next one is tried so much later.
+# The pause after a failed snapshot.
 TRY_AGAIN_S = 60.0
 PR_SET_PDEATHSIG = 1
 CHILD_NICENESS = 5
 
 
 class Snapshotter:
-    """Keeps snapshots of one engine in its journal, one at a time."""
+    """Saves snapshots of one engine in its journal, one at a time."""
 
     def __init__(self, engine: Engine, journal: Callable[[], SqliteJournal]) -> None:
-        """`journal` gives the one of now: it may be opened anew while a snapshot is made."""
+        """`journal` returns the current journal, which may be reopened while a snapshot is made."""
         self._engine = engine
         self._journal = journal
         self._not_before = 0.0
 
     async def keep_if_due(self) -> None:
-        """Keep a snapshot where one is due; one that fails is logged and tried again later."""
+        """Save a snapshot when one is due; a failure is logged and tried again later."""
         if not self._engine.snapshot_due() or time.monotonic() < self._not_before:
             return
         if not await self.keep():
@@ -54,7 +53,7 @@ class Snapshotter:
             self._not_before = time.monotonic() + TRY_AGAIN_S
 
     async def keep(self) -> bool:
-        """Keep a snapshot of the state as it is now; say whether that succeeded."""
+        """Save a snapshot of the current state; say whether that succeeded."""
         seq = self._engine.state.seq
         file = os.memfd_create("helix-snapshot", os.MFD_CLOEXEC)
         try:
@@ -81,8 +80,7 @@ class Snapshotter:
 
 
 def _dump_and_die(engine: Engine, file: int) -> None:
-    """In the child: write the packed state, its length last, and end without any
-    clean-up of the parent's things."""
+    """In the child: write the packed state, its length last, and exit without the parent's cleanup."""
     code = 1
     try:
         gc.disable()
@@ -93,7 +91,7 @@ def _dump_and_die(engine: Engine, file: int) -> None:
             done = 0
             while done < len(rest):
                 done += os.pwrite(file, rest[done:], LENGTH.size + done)
-        # The length goes in when all else is there.
+        # The length is written last: it marks the content as complete.
         os.pwrite(file, LENGTH.pack(len(packed)), 0)
         code = 0
     finally:
@@ -108,7 +106,7 @@ async def _ended(child: int) -> None:
                 os.kill(child, signal.SIGKILL)
             await asyncio.sleep(LOOK_EVERY_S)
     except ChildProcessError:
-        # Somebody else in this process has waited for it.
+        # Other code in this process has reaped it.
         return
     except asyncio.CancelledError:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):

@@ -1,12 +1,13 @@
-"""Processes that are stopped (SIGSTOP, a suspended job): the kernel says so, and one that stays so is ended.
+"""Processes that are stopped (SIGSTOP, a suspended job): finds them, so that those that
+stay stopped can be killed.
 
-A stopped process keeps its connections, its locks and its name, and does nothing. Whoever waits for it cannot
-tell it from one that is busy, and must be patient; /proc can: its state is T. One that a debugger holds has
-the state t, and is left alone. One that is only slow because the machine is overloaded is never T.
+A stopped process keeps its connections, its locks and its name, but does nothing. Its callers cannot
+distinguish it from a busy one, for which they must have patience, but /proc can: its state is T. A
+process under a debugger has the state t, and is left alone. A process that is only slow because the
+machine is overloaded is never T.
 
-Nothing counts but what was seen: a look adds the time since the last one, LOOK_S_MAX at most. So
-nobody is ended for time in which the one who looks did not run itself: a machine that was paused,
-a session that was stopped.
+Only observed time counts: each look adds the time since the last one, at most LOOK_S_MAX. So time in which
+the observer itself did not run (a paused machine, a stopped session) does not count.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ LOOK_S_MAX = 2.0
 
 
 class StoppedWatch:
-    """Knows how long processes have been stopped; `look` is called about every LOOK_EVERY_S."""
+    """Measures how long processes have been stopped; `look` is called about every LOOK_EVERY_S."""
 
     def __init__(self, stopped_s_max: float) -> None:
         self._stopped_s_max = stopped_s_max
         self._looked_at = 0.0
-        # By process id and stop: one that went on meanwhile is in another stop.
+        # By process id and stop: a process that ran in between is in another stop.
         self._seen_s: dict[tuple[int, int], float] = {}
 
     def look(self, pids: Iterable[int], now: float) -> list[int]:
@@ -39,11 +40,9 @@ class StoppedWatch:
 
 
 def stop_of(pid: int) -> int | None:
-    """Return a number that tells this stop of a process from its others; None where it is
-    not stopped, or is gone.
+    """Return a number that identifies a stop of a process; None where it is not stopped, or is gone.
 
-    It is how often the process was switched to and from: that grows when it goes on, and
-    not while it is stopped.
+    It is the number of context switches, which grows when the process runs, and not while it is stopped.
     """
     try:
         lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()

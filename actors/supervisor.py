@@ -1,15 +1,14 @@
-"""The supervisor: the one who knows what must live, sees that it does, and makes again what Ray has given up.
+"""The supervisor: keeps the actors of the head alive, and starts again what Ray has given up.
 
-Ray starts an actor again whose process ended. What it does not: an actor whose constructor raised, or that
-somebody ended for good, stays dead (its name is gone then), and one that hangs, hangs. The supervisor asks
-each of actors/roster.py for its health once a second and keeps what they said; node workers are in
-actors/node_care.py. It is watched in turn by whoever started it (actors/boot.py: Watch).
+Ray restarts an actor whose process ended. But an actor whose constructor raised, or that was killed without
+restart, stays dead and loses its name, and an actor that hangs stays so. The supervisor asks each actor of
+actors/roster.py for its health once a second and keeps the answers; actors/node_care.py has the node workers.
+The supervisor itself is watched by the process that started it (actors/boot.py: Watch).
 
-One that is silent may be busy, on a machine that is, so it has a minute; one that is stopped is
-not, and has seconds (actors/stopped.py).
+A silent actor may be busy, so it has a minute; a stopped one is not, and has seconds (actors/stopped.py).
 
-Rate limits are counted in the same process (actors/quota_server.py): looking is waiting, so a process of its
-own would cost 50 MiB and gain nothing. Neither needs the other's opening.
+Rate limits are counted in the same process (actors/quota_server.py): the supervisor mostly waits, so a
+separate process would cost 50 MiB and gain nothing. Each of the two starts without the other.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ log = logging.getLogger(__name__)
 
 FIRST_S = 0.1
 HEALTH_S_MAX = 2.0
-# One that answers nothing for so long hangs: no turn of any loop takes as long, and a stall of
-# some seconds kills nobody.
+# An actor that is silent for this long hangs: no turn of a loop takes as long. It is long enough that a stall
+# of some seconds kills nothing.
 HUNG_S_MAX = 60.0
 
 
 class Supervisor(LivingActor):
-    """Looks once a second at every actor of the head, and at every node."""
+    """Checks every actor of the head, and every node, once a second."""
 
     def __init__(self, settings: Settings, head: str) -> None:
         self._settings = settings
@@ -55,23 +54,22 @@ class Supervisor(LivingActor):
         super().__init__()
 
     async def opening(self) -> None:
-        """Make the way to the master, and load what node workers are made of:
-        only this process makes them."""
+        """Connect to the master, and import the classes of node workers, which only this process starts."""
         from actors.node_care import NodeCare
 
         self._care = NodeCare(self._settings, RayControlPlane(process="supervisor"))
 
     def loops(self) -> Sequence[Work]:
-        """Look at the actors, at their processes, and at the nodes: none waits for another."""
+        """The loops that check the actors, their processes, and the nodes, independently of each other."""
         return (self._look, self._look_at_processes, self._look_at_nodes)
 
     async def begin(self) -> None:
-        """Begin both lives: the actor calls this itself, in every start."""
+        """Begin both lives: the actor calls this itself at every start."""
         self._quota_service.begin()
         await super().begin()
 
     async def grant(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> list[TokenLease] | NotReady:
-        """Grant token leases of rate limits, see actors/quota_server.py."""
+        """Grant token leases for rate limits, see actors/quota_server.py."""
         return await self._quota_service.grant(asks, backs)
 
     async def lending_hindrance(self) -> str | None:
@@ -79,8 +77,8 @@ class Supervisor(LivingActor):
         return self._quota_service.hindrance()
 
     async def status(self) -> dict[str, Any]:
-        """Return why parts are missing, in the words of /readyz; a reason that ends everything, or None;
-        which nodes have workers, and why others wait for theirs."""
+        """Return the reasons of missing parts as in /readyz; a fatal reason or None; the nodes with workers,
+        and why others wait for theirs."""
         lives = self._life.lives
         missing = {
             roster.PARTS[name]: said["reason"]
@@ -100,8 +98,7 @@ class Supervisor(LivingActor):
         }
 
     async def stop(self) -> None:
-        """End looking; what it looked after stays, and rate limits are counted as
-        long as the process lives."""
+        """Stop checking; the actors stay, and rate limits are counted as long as the process lives."""
         lived = self._life.lives
         self._life.stop()
         if lived:
@@ -111,7 +108,7 @@ class Supervisor(LivingActor):
 
     async def _look(self) -> None:
         await asyncio.gather(*(self._look_at(name) for name in self._others))
-        # More often while something is missing: somebody waits for a start, and nobody for a steady state.
+        # More often while a part is missing, because somebody waits for the start.
         settled = all(self._said[name]["ready"] for name in self._others)
         await asyncio.sleep(LOOK_EVERY_S if settled else FIRST_S)
 
@@ -128,13 +125,13 @@ class Supervisor(LivingActor):
         now = time.monotonic()
         self._heard_at.setdefault(name, now)
         try:
-            # On a thread: the lookup of a name blocks on the GCS, and rate limits are counted on this loop.
+            # On a thread: looking up a name blocks on the GCS, and rate limits are counted on this loop.
             handle = await asyncio.to_thread(names.find, name)
             said: dict[str, Any] = await asyncio.wait_for(handle.health.remote(), HEALTH_S_MAX)
         except (ValueError, ray.exceptions.ActorDiedError):
             await self._make(name)
         except (ray.exceptions.RayError, TimeoutError):
-            # Nobody has heard of a pid yet: its process is on its way.
+            # The pid is not known yet: the process is starting.
             reason = NO_ANSWER if self._said.get(name, {}).get("pid") else STARTING
             self._note(name, {"ready": False, "reason": reason, "fatal": False})
             if now - self._heard_at[name] > HUNG_S_MAX:
@@ -145,7 +142,7 @@ class Supervisor(LivingActor):
             self._note(name, said)
 
     def _note(self, name: str, said: dict[str, Any]) -> None:
-        """Keep what was said, and the process id of before where there is no answer."""
+        """Store an actor's answer; without one keep its last process id."""
         before = self._said.get(name, {})
         if said["reason"] != before.get("reason"):
             log.info("%s: %s", name, said["reason"] or "ready")
@@ -157,8 +154,7 @@ class Supervisor(LivingActor):
         try:
             await asyncio.to_thread(roster.make, name, self._settings, self._head)
         except (ray.exceptions.RayError, ValueError) as error:
-            # The next look tries again: the GCS may be restarting, or the name of the dead actor
-            # is not free yet.
+            # The next check tries again: the GCS may be restarting, or the dead actor's name is not free yet.
             log.warning("cannot create %s: %s", name, error)
 
     def _end(self, name: str, pid: int | None, why: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What a node worker's heartbeat says of its host and node."""
+"""The figures of host and node in a node worker's heartbeat."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ BYTES_PER_MB = 1024 * 1024
 
 
 class NodeUsage:
-    """Figures of one node: the host's own, and what others on the cluster use of it."""
+    """The figures of one node: those of its host, and its external usage."""
 
     def __init__(self, offer: Mapping[str, Any]) -> None:
         self._external_usage = ExternalUsage(offer["resources"])
-        # Of several nodes of one host only the one that offers the real GPUs tells of them.
+        # Of several nodes on one host only the one with the real GPUs reports them.
         real = offer["resources"].get("gpu", 0.0) > 0 and labels.SIMULATED not in offer["labels"]
         self._devices = Devices() if real else None
 
     def sample(self, free: Mapping[str, float], own: Iterable[Demand]) -> None:
-        """Note what Ray has free on the node, and what our executors hold or have asked for."""
+        """Record what Ray has free on the node, and what our executors use or have requested."""
         self._external_usage.sample(free, own, time.monotonic())
 
     def external_usage(self) -> Demand:
-        """Return what others on the cluster use; nothing where that is not known."""
+        """Return what other programs on the cluster use; empty where that is unknown."""
         return tuple((self._external_usage.amounts(time.monotonic()) or {}).items())
 
     async def read(self) -> dict[str, Any]:
@@ -46,6 +46,6 @@ class NodeUsage:
         external_usage = self._external_usage.amounts(time.monotonic())
         if external_usage is not None:
             usage["foreign"] = external_usage
-        # A driver may take its time.
+        # A driver may be slow.
         devices = await asyncio.to_thread(self._devices.read) if self._devices is not None else []
         return usage | ({"devices": devices} if devices else {})

@@ -1,8 +1,8 @@
-"""The file of the rate limits' counts. Counting goes on in memory while it cannot be written,
-and nobody waits for it.
+"""The file with the counts of rate limits. While it cannot be written, counting continues
+in memory without delay.
 
-What could not be saved is saved as soon as that works again; how that changes is said in the log, once each
-time. A file that is damaged is set aside and begun anew: the counts are worth less than an answer.
+Counts that could not be saved are saved as soon as that works again; each change is logged once. A damaged
+file is set aside and made again: losing counts is better than refusing requests.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from helix_ray.private import make_file
 
 log = logging.getLogger(__name__)
 
-# Between two tries to write a file that could not be written.
+# The pause between two tries to write the file.
 AGAIN_S = 1.0
-# For another program that has the file open; requests wait behind it.
+# How long to wait for another program that uses the file; requests wait as well.
 BUSY_WAIT_S = 0.05
 
 _MAKE = (
@@ -33,7 +33,7 @@ _KEEP = "INSERT INTO uses VALUES (?, ?, ?) ON CONFLICT (key, stamp) DO UPDATE SE
 
 
 class UseStore:
-    """Rows of one file, and those that are still owed to it. For one thread at a time."""
+    """The rows of the file, and those that are not saved yet. For one thread at a time."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
@@ -46,11 +46,11 @@ class UseStore:
 
     @property
     def hindrance(self) -> str | None:
-        """Why the file is not written for now; None when it is."""
+        """Why the file is not written at the moment; None when it is."""
         return self._said
 
     def load(self) -> list[UsageRow]:
-        """Open the file and return its rows; those that can be read where it cannot be written."""
+        """Open the file and return its rows, even where it can only be read."""
         try:
             self._con = self._connected()
             return _rows(self._con)
@@ -61,8 +61,8 @@ class UseStore:
         return []
 
     def save(self, rows: Sequence[UsageRow], before: float | None = None) -> None:
-        """Save rows (no units: not any more), and forget those before an epoch second. Never
-        raises for the file's sake."""
+        """Save rows (without units: delete them), and delete those before an epoch second. Never
+        raises for errors of the file."""
         self._owed.update({(row.key, row.stamp): row.units for row in rows})
         if before is not None:
             self._before = before
@@ -98,7 +98,8 @@ class UseStore:
         con.execute("COMMIT")
 
     def _failed(self, error: Exception) -> None:
-        """Let go of a file that failed, so that the next try opens it; set it aside where it is damaged."""
+        """Close a file after an error, so that the next try opens it again; set it
+        aside where it is damaged."""
         self._again_at = self._clock() + AGAIN_S
         with contextlib.suppress(sqlite3.Error):
             self.close()
@@ -124,9 +125,9 @@ class UseStore:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    """Open the file and read it whole, which finds most of what can be wrong with it."""
+    """Open the file and read all of it, which finds most kinds of damage."""
     make_file(path)
-    # Opened on a thread beside the actor's event loop, used on the loop.
+    # Opened on another thread, used on the actor's event loop.
     con = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_WAIT_S)
     try:
         con.execute("PRAGMA journal_mode=WAL")

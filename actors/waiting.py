@@ -1,4 +1,5 @@
-"""The patience of a start: it waits for as long as somebody says why, and tells what it waits for."""
+"""The patience of a start: it waits as long as the missing parts give reasons, and
+reports what it waits for."""
 
 from __future__ import annotations
 
@@ -9,34 +10,35 @@ from actors.life import NO_ANSWER
 from helix_ray.ports import STARTING
 
 SILENT_S_MAX = 60.0
-# What is said of one who says nothing.
+# The reason of a part that gives none.
 SILENCE = frozenset((STARTING, NO_ANSWER))
-# What takes longer is named again, each time after twice as long.
+# A part that takes longer is reported again, each time after twice the interval.
 SAY_S_MIN = 5.0
 SAY_S_MAX = 300.0
 
 
 class Waiting:
-    """What a start waits for, in one wait after the other. A cause may pass, like a full disk: to end would
-    leave that to others."""
+    """The waits of a start, one after the other. A cause such as a full disk may pass, so a start with a
+    reason does not give up."""
 
     def __init__(self, say: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic) -> None:
-        """`say` gets a sentence for each reason, and now and then one for all that is still missing."""
+        """`say` is called with a sentence for each reason, and at intervals with
+        one for all missing parts."""
         self._say = say
         self._monotonic = monotonic
         self._said: dict[str, str] = {}
         self.begin()
 
     def begin(self) -> None:
-        """Begin a wait, with patience of its own; what an earlier one has said is not said again."""
+        """Begin a wait with new patience; reasons that were reported before are not repeated."""
         self._reason_at = self._monotonic()
         self._pause_s = SAY_S_MIN
         self._say_at = self._reason_at + SAY_S_MIN
 
     def hear(self, missing: Mapping[str, str]) -> None:
-        """Take what is missing, with its reasons; nothing at all is known where it is empty.
+        """Take the missing parts with their reasons; empty where nothing is known.
 
-        Raises TimeoutError with what is missing when nobody has given a reason for SILENT_S_MAX.
+        Raises TimeoutError with the missing parts when none has given a reason for SILENT_S_MAX.
         """
         now = self._monotonic()
         for name, reason in missing.items():

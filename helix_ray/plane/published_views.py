@@ -1,5 +1,5 @@
-"""Views of tasks in memory that the master writes and the API replicas of its host read, so that the first read
-after somebody else's write needs no call of the master either.
+"""Views of tasks in shared memory, which the master writes and the API replicas of its host read, so that the
+first read after a write by somebody else needs no call of the master either.
 
     bytes 0 ... 15     the master's life, a random number that its board says as well (read_board.py), and its
                        generation: under any other, nothing of this is current
@@ -7,13 +7,13 @@ after somebody else's write needs no call of the master either.
 
     a slot             seq that the view is as of (8 bytes), length (4), checksum (4), the view as JSON
 
-A slot has the task that was written to it last, so what is found may be another task's, older than the task, or half
-written. The writer takes the seq away, writes the view, and writes seq, length and checksum. The reader copies
-all of it, and uses the copy only if seq, length and checksum were the same afterwards and the checksum is that of
-the copy. On processors that keep the order of writes (x86) the comparison alone proves that the copy is whole; on
-others (ARM) the checksum does. Whether a whole view is current is the board's to say.
+A slot has the task that was written to it last, so a reader may find another task, an old view, or a
+half-written one. The writer clears the seq, writes the view, and then writes seq, length and checksum. The
+reader copies the slot, and uses the copy only if seq, length and checksum are unchanged afterwards and the
+checksum matches the copy. On processors that keep the order of writes (x86) the comparison alone proves that
+the copy is intact; on others (ARM) the checksum does. The board decides whether an intact view is current.
 
-The memory has no name on any disk: what it holds is gone with the processes that map it.
+The memory has no name in a file system: it is gone when no process maps it.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ SIZE_BYTES = FIRST_SLOT_BYTE + SLOTS * SLOT_BYTES
 _MASTER = struct.Struct("<QQ")
 _HEADER = struct.Struct("<QII")
 _NOBODYS = bytes(_HEADER.size)
-# Larger views are asked for.
+# Larger views are not published.
 VIEW_BYTES_MAX = SLOT_BYTES - _HEADER.size
 
 
 class Published(NamedTuple):
-    """A view, and the journal's seq that it is as of."""
+    """A view as of a seq of the journal."""
 
     view: dict[str, Any]
     seq: int
 
 
 def slot_of(task_id: str) -> int:
-    """Return where the slot of a task begins."""
+    """Return the offset of a task's slot."""
     return FIRST_SLOT_BYTE + (crc32(task_id.encode()) & (SLOTS - 1)) * SLOT_BYTES
 
 
@@ -55,19 +55,19 @@ def _checksum(seq: int, text: bytes) -> int:
 
 
 class Memory(Protocol):
-    """Bytes that another process may write while they are read."""
+    """Memory that another process may write while it is read."""
 
     def __getitem__(self, part: slice, /) -> bytes:
         """Return a copy."""
         ...
 
     def __setitem__(self, part: slice, value: bytes, /) -> None:
-        """Write over as many bytes."""
+        """Overwrite bytes."""
         ...
 
 
 def write(memory: Memory, start: int, seq: int, text: bytes) -> None:
-    """Write a slot, so that whoever reads meanwhile finds nothing, or what is whole."""
+    """Write a slot; a concurrent reader finds nothing or an intact view."""
     body = start + _HEADER.size
     memory[start:body] = _NOBODYS
     memory[body : body + len(text)] = text
@@ -75,7 +75,7 @@ def write(memory: Memory, start: int, seq: int, text: bytes) -> None:
 
 
 def read(memory: Memory, start: int) -> tuple[int, bytes] | None:
-    """Return what was written last to a slot, with its seq; None where that is being written, or was never."""
+    """Return the view in a slot with its seq; None while it is being written, or when it is empty."""
     body = start + _HEADER.size
     header = memory[start:body]
     seq, length, checksum = _HEADER.unpack(header)
@@ -100,8 +100,7 @@ class ViewsWriter:
         self._memory[: _MASTER.size] = _MASTER.pack(life, generation)
 
     def publish(self, view: dict[str, Any], seq: int) -> None:
-        """Write a view that is as of `seq`, in place of what its slot had; leave out one that is too large
-        or has no JSON form."""
+        """Write a view as of `seq` to its slot, unless it is too large or has no JSON form."""
         try:
             text = orjson.dumps(view)
         except TypeError:
@@ -117,7 +116,8 @@ class ViewsWriter:
 
 
 class ViewsReader:
-    """A replica's side; raises OSError or ValueError where there is no such memory, or it is of another life."""
+    """A replica's side; raises OSError or ValueError where there is no such memory,
+    or it is of another life."""
 
     def __init__(self, process: int, descriptor: int, life: int) -> None:
         handle = os.open(f"/proc/{process}/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
@@ -127,12 +127,12 @@ class ViewsReader:
             os.close(handle)
         found, self.generation = _MASTER.unpack(self._memory[: _MASTER.size])
         if found != life:
-            # Another process has the number by now, or it is one of another namespace of processes.
+            # The process id was reused, or belongs to another PID namespace.
             self._memory.close()
             raise ValueError("the views are of another master")
 
     def find(self, task_id: str) -> Published | None:
-        """Return the view of a task, if it was written last to its slot and is whole."""
+        """Return the view of a task, if its slot has it intact."""
         found = read(self._memory, slot_of(task_id))
         if found is None:
             return None
