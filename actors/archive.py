@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors import recall
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import Recalled
+from helix_ray.core.orders.kind import Detail
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated
 from helix_ray.core.visibility import record_of_view, sees, task_scope
 from helix_ray.plane.responses import SourceUnavailable
@@ -71,10 +71,9 @@ class Archive:
         return view if view is not None and sees(by, record_of_view(view)) else None
 
     async def recall(
-        self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool
+        self, task_ids: tuple[str, ...], causes: tuple[str, ...], detail: Detail
     ) -> Recalled | SourceUnavailable:
-        """Return archived tasks as records, with those that failed because of `causes`; those in `to_run`
-        completely, to be restored."""
+        """Return archived tasks as records, with those that failed because of `causes`."""
         through = self._history.through
         bounds = await self._bounds(task_ids=())
         if isinstance(bounds, SourceUnavailable):
@@ -82,10 +81,10 @@ class Archive:
         if through < bounds.retired_through:
             return BEHIND
         found = await self._on_thread(
-            partial(recall.read, self._history, bounds.retired_through, task_ids, causes, to_run=to_run)
+            recall.read, self._history, bounds.retired_through, task_ids, causes, detail
         )
         try:
-            return await recall.recalled(self._plane, found, through, task_ids, causes, to_run=to_run)
+            return await recall.recalled(self._plane, found, through, task_ids, causes, detail)
         except Refused:
             return NO_MASTER
 

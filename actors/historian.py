@@ -25,6 +25,7 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import Order, Recalled, Receipt, RetireTasks
+from helix_ray.core.orders.kind import Detail
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
 from helix_ray.derived import set_aside
 from helix_ray.execution.log import log_path
@@ -90,10 +91,10 @@ class Historian(LivingActor):
         return await self._away() or await self._archive.find(question, by)
 
     async def recall(
-        self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool
+        self, task_ids: tuple[str, ...], causes: tuple[str, ...], detail: Detail
     ) -> Recalled | SourceUnavailable:
         """Return archived tasks as records, which orders about them contain (helix_ray/plane/history.py)."""
-        return await self._away() or await self._archive.recall(task_ids, causes, to_run)
+        return await self._away() or await self._archive.recall(task_ids, causes, detail)
 
     async def list(
         self, question: ListTasks, by: Principal, live: dict[str, Any]

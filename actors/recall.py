@@ -4,7 +4,7 @@ parts, from the journal."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.decide.shards import is_sharded, shard_id
 from helix_ray.core.events import TaskSubmitted
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.orders.kind import Detail
 from helix_ray.core.orders.recalled import Lost, Recalled
 from helix_ray.core.state import Task
 from helix_ray.plain import plain_bytes
@@ -30,16 +31,16 @@ Records = dict[str, "Record"]
 
 
 def read(
-    history: History, retired_through: int, task_ids: Iterable[str], causes: Iterable[str], *, to_run: bool
+    history: History, retired_through: int, task_ids: Sequence[str], causes: Iterable[str], detail: Detail
 ) -> Records:
-    """Return the records of tasks, and of tasks that failed because of `causes`.
-
-    With `to_run` also those of their shards and dependencies, which a retry needs.
-    """
+    """Return the records of tasks, and of tasks that failed because of `causes`: with the
+    `detail` that an order needs."""
+    if detail == "line":
+        return history.lines(task_ids, retired_through)
     causes = list(causes)
     found = history.failed_because_of(causes, retired_through, RECALLED_TASKS_MAX) if causes else []
     records = history.records(list(dict.fromkeys((*task_ids, *found))), retired_through)
-    if not to_run:
+    if detail != "run":
         return records
     related: dict[str, None] = {}
     for record in records.values():
@@ -66,9 +67,9 @@ def _parts(parent: Task, records: Records) -> dict[str, Any]:
 
 
 async def recalled(
-    plane: ControlPlane, records: Records, through: int, task_ids: Iterable[str], causes: Iterable[str], *, to_run: bool
+    plane: ControlPlane, records: Records, through: int, task_ids: Iterable[str], causes: Iterable[str], detail: Detail
 ) -> Recalled:  # fmt: skip
-    """Return records for an order, with the runs of those in `to_run`.
+    """Return records for an order, with the runs where it needs them.
 
     Raises Refused (SERVICE_UNAVAILABLE) when the master does not respond.
     """
@@ -76,7 +77,7 @@ async def recalled(
     lost: dict[str, Lost] = {}
     for record in records.values():
         tasks[record.task.id] = replace(record.task, result=None)
-    if to_run:
+    if detail == "run":
         cut = [r.task for r in records.values() if r.cut and r.task.status is not Status.COMPLETED]
         runs = await _runs(plane, cut)
         left = RUNS_BYTES_MAX

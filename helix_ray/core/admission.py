@@ -131,9 +131,6 @@ _DEPTH_MAX = VALUE_DEPTH_MAX + _WRAPPING_LEVELS
 
 def check_specs(body: SubmitTasks, quick: Quick) -> SubmitTasks | Rejected:
     """Return an order with those of its specs that can be taken; the others are among `refused`."""
-    found = fault(body.settled, "settled")
-    if found is not None:
-        return refusal(found)
     refused = {i: why for i, spec in enumerate(body.specs) if (why := _spec_refusal(spec, quick)) is not None}
     if not refused:
         return body

@@ -3,7 +3,7 @@ number 3 of the batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,15 +22,15 @@ def resolve(
     state: State,
     specs: Sequence[dict[str, Any]],
     ids: Sequence[str],
+    task_of: Callable[[str], Task | None],
     may_name: Callable[[Task], bool],
     refused: Sequence[Rejected | None],
-    settled: Mapping[str, str],
     dependents_max: int,
 ) -> Resolved:
     """Return what each spec waits for. Unknown ids, failed tasks and cycles refuse the spec, and so does a
     dependency on a refused spec; `refused` holds what is refused already. Tasks that the asker `may_name` not
-    count as unknown. `settled` has the status of ended tasks that are not in the state any more. A task for
-    which `dependents_max` others wait takes no more of them."""
+    count as unknown; `task_of` knows tasks of memory and of the history. A task for which `dependents_max` others
+    wait takes no more of them."""
     resolved: Resolved = []
     inner: dict[int, list[int]] = {}
     for i, (spec, refusal) in enumerate(zip(specs, refused, strict=True)):
@@ -40,7 +40,7 @@ def resolve(
             continue
         siblings, others = _split(names)
         waits = _unknown_sibling(siblings, len(ids)) or _known(
-            state, others, may_name, settled, dependents_max
+            state, others, task_of, may_name, dependents_max
         )
         resolved.append(waits)
         if siblings and not isinstance(waits, Rejected):
@@ -95,32 +95,30 @@ def _split(names: Sequence[str]) -> tuple[dict[int, str], list[str]]:
 def _unknown_sibling(siblings: dict[int, str], count: int) -> Rejected | None:
     for number, name in siblings.items():
         if not 0 <= number < count:
-            return _unknown(name)
+            return unknown_dependency(name)
     return None
 
 
-def _unknown(name: str) -> Rejected:
+def unknown_dependency(name: str) -> Rejected:
+    """Refuse a dependency that does not exist, or that the asker may not see."""
     return invalid(f"Unknown dependency {name}", field="depends_on", unknown=[name])
 
 
 def _known(
     state: State,
     names: Sequence[str],
+    task_of: Callable[[str], Task | None],
     may_name: Callable[[Task], bool],
-    settled: Mapping[str, str],
     dependents_max: int,
 ) -> list[str] | Rejected:
     waits: list[str] = []
     for name in names:
-        task = state.tasks.get(name)
-        known = settled.get(name) if task is None and name not in state.rewritten else None
-        if known is None and (task is None or not may_name(task)):
-            return _unknown(name)
-        status = known if task is None else task.status
+        task = task_of(name)
+        if task is None or not may_name(task):
+            return unknown_dependency(name)
+        status = task.status
         if status in (Status.FAILED, Status.CANCELLED):
             return conflict(f"Dependency {name} is {status}", field="depends_on", id=name, status=status)
-        if task is None:
-            continue
         if len(state.dependents.get(name, ())) >= dependents_max:
             return conflict(
                 f"Too many tasks depend on {name}", field="depends_on", id=name, dependents_max=dependents_max

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import Recalled
+from helix_ray.core.orders.kind import Detail
 from helix_ray.plane import names
 from helix_ray.plane.links import CallFailed, LinkLost, Links, MasterLink
 from helix_ray.plane.local_link import LocalLink
@@ -177,9 +178,9 @@ class Calls:
         """Call the historian."""
         return await self._actor("history", names.HISTORIAN, method, arguments)
 
-    async def recall(self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool) -> RecallReply:
+    async def recall(self, task_ids: tuple[str, ...], causes: tuple[str, ...], detail: Detail) -> RecallReply:
         """Ask the historian for tasks that have left memory (helix_ray/plane/history.py)."""
-        reply: Any = await self.history("recall", task_ids, causes, to_run)
+        reply: Any = await self.history("recall", task_ids, causes, detail)
         return reply if isinstance(reply, Recalled) else reply or Recalled(0, dict.fromkeys(task_ids))
 
     async def node(self, node_id: str, method: str, *arguments: Any, wait_s: float = 0.0) -> Reply:

@@ -8,17 +8,16 @@ from collections.abc import Callable
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import Answer
 from helix_ray.core.errors import Refused, Rejected
-from helix_ray.core.orders import Order, Receipt, SubmitTasks
+from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.questions import (
     GetResult,
     GetTask,
     Question,
     ReadLog,
-    WaitTasks,
 )
 from helix_ray.plane.batching import OrderBatches, QuestionBatches
 from helix_ray.plane.calls import AnswerTimeouts, Calls
-from helix_ray.plane.history import Retired, dependencies, settled_by
+from helix_ray.plane.history import Retired
 from helix_ray.plane.keys import keyed
 from helix_ray.plane.links import Links
 from helix_ray.plane.nodes import OnNodes
@@ -48,15 +47,7 @@ class Plane:
 
     async def execute(self, order: Order) -> Receipt | Rejected:
         """Carry out an order; it is durable when a Receipt comes back."""
-        order = keyed(order)
-        body = order.body
-        if isinstance(body, SubmitTasks) and (needed := dependencies(body)):
-            reply = await self.query(WaitTasks(needed), order.by)
-            settled = settled_by(order, body, reply)
-            if isinstance(settled, Rejected):
-                return settled
-            order = settled
-        return await self._retired.carried_out(order, self._orders.execute)
+        return await self._retired.carried_out(keyed(order), self._orders.execute)
 
     async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
         """Answer a question from the master, the history or a node; the answer is

@@ -15,16 +15,7 @@ from helix_ray.core.answers import Answer
 from helix_ray.core.answers.distribution import refused_by_status
 from helix_ray.core.answers.explanation import ended_view
 from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected
-from helix_ray.core.orders import (
-    CancelTask,
-    DeleteTask,
-    DistributeTask,
-    Order,
-    Receipt,
-    RetryTask,
-    SubmitTasks,
-    UpdateTask,
-)
+from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.questions import (
     ExplainTask,
     GetResult,
@@ -40,7 +31,6 @@ from helix_ray.plane.responses import UNKNOWN, SourceUnavailable, as_answer, res
 Execute = Callable[[Order], Awaitable[Receipt | Rejected]]
 
 ABOUT_ONE_TASK = (GetTask, GetResult, ExplainTask, PlanTask)
-CHANGES_ONE_TASK = (UpdateTask, CancelTask, RetryTask, DeleteTask, DistributeTask)
 # Rounds for one order: recalled tasks may need further ones, or may have changed meanwhile.
 RECALLS_MAX = 8
 CHANGING = Rejected(
@@ -104,51 +94,16 @@ class Retired:
         return refusal if found is UNKNOWN else as_answer(found)
 
     async def carried_out(self, order: Order, execute: Execute) -> Receipt | Rejected:
-        """Carry out an order; where it needs tasks that have left memory, with the
-        history's records of them."""
+        """Carry an order out; where it needs tasks that have left memory, with what
+        the history knows of them."""
         answer = await execute(order)
         for _ in range(RECALLS_MAX):
-            needed = _needed(order, answer)
-            if needed is None:
+            if not isinstance(answer, NotInMemory):
                 return answer
-            found = await self._calls.recall(*needed, isinstance(order.body, RetryTask))
+            found = await self._calls.recall(answer.task_ids, answer.causes, order.body.recalled_as)
             if isinstance(found, SourceUnavailable):
                 return found.rejected()
             # Also where the history knows nothing of them: what was restored meanwhile is in memory.
             order = replace(order, recalled=found)
             answer = await execute(order)
-        return CHANGING if _needed(order, answer) is not None else answer
-
-
-def _needed(order: Order, answer: Receipt | Rejected) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Return the missing tasks for which an order was refused, and those whose dependants are missing."""
-    if isinstance(answer, NotInMemory):
-        return answer.task_ids, answer.causes
-    body = order.body
-    if not isinstance(answer, Rejected) or answer.code is not ErrorCode.NOT_FOUND:
-        return None
-    if not isinstance(body, CHANGES_ONE_TASK):
-        return None
-    recalled = order.recalled
-    if recalled is None:
-        return (body.task_id,), ()
-    # It was in memory at first, and left while the history was asked about others.
-    left = body.task_id not in recalled.tasks
-    return ((body.task_id, *recalled.tasks), tuple(recalled.causes)) if left else None
-
-
-def dependencies(body: SubmitTasks) -> tuple[str, ...]:
-    """Return the existing tasks on which the tasks of a submit depend."""
-    return tuple({n for spec in body.specs for n in spec.get("depends_on") or () if not n.startswith("#")})
-
-
-def settled_by(order: Order, body: SubmitTasks, reply: Answer) -> Order | Rejected:
-    """Return how the dependencies of a submit have ended, from the answer to WaitTasks."""
-    if isinstance(reply, Rejected):
-        # A caller who may not ask may not submit either: the order will be refused.
-        return reply if reply.code is ErrorCode.SERVICE_UNAVAILABLE else order
-    if reply.get("unavailable"):
-        why: Rejected = reply["why"]
-        return why
-    ended = {outcome["id"]: outcome["status"] for outcome in reply["done"]}
-    return replace(order, body=replace(body, settled=ended))
+        return CHANGING if isinstance(answer, NotInMemory) else answer

@@ -151,6 +151,11 @@ class History:
         with self._asking() as con:
             return read.records(con, task_ids, retired_through)
 
+    def lines(self, task_ids: Sequence[str], retired_through: int) -> dict[str, read.Record]:
+        """Return those of these tasks that finished up to `retired_through`, by id, with what a listing shows."""
+        with self._asking() as con:
+            return read.lines(con, task_ids, retired_through)
+
     def failed_because_of(self, task_ids: Sequence[str], retired_through: int, limit: int) -> list[str]:
         """Return at most about `limit` tasks that failed because of one of these, directly
         or not, the nearest first."""

@@ -56,6 +56,16 @@ def records(
     return {row[0]: Record(task(RECORD, row[:-2], stored(row[-2])), row[-1]) for row in rows}
 
 
+def lines(con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_through: int) -> dict[str, Record]:
+    """Return those of these tasks that the history has, by id, with what a listing shows of them."""
+    rows = con.execute(
+        f"""SELECT {", ".join(LINE)}
+            FROM tasks SEMI JOIN {_WANTED} USING (key, id) WHERE true{_retired(retired_through)} ORDER BY seq""",
+        _wanted(task_ids),
+    ).fetchall()
+    return {row[0]: Record(task(LINE, row), True) for row in rows}
+
+
 def failed_because_of(
     con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_through: int, limit: int
 ) -> list[str]:

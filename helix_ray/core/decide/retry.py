@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from helix_ray.core.decide.outcome import Context, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
+from helix_ray.core.decide.recalling import not_in_memory, unasked
 from helix_ray.core.decide.shards import is_sharded, shard_id
 from helix_ray.core.decide.standing import standing
 from helix_ray.core.decide.visible import changeable
@@ -111,26 +112,23 @@ def _because_of(root: Task, ctx: Context) -> dict[str, Task]:
 
 def _missing(found: dict[str, Task], dependants: bool, ctx: Context) -> NotInMemory | None:
     """Return which tasks the history has to be asked for before anything can be decided."""
-    state, recalled = ctx.state, ctx.order.recalled
-    if not state.retired:
-        return None
-    asked = recalled.tasks.keys() if recalled is not None else frozenset[str]()
     needed: dict[str, None] = {}
     for task in found.values():
         needed |= dict.fromkeys(task.spec.get("depends_on") or ())
         needed |= dict.fromkeys(shard_id(task.id, i) for i in _shards_not_done(task))
-    ids = [name for name in needed if name not in state.tasks and name not in asked]
-    causes = [name for name in found if recalled is None or name not in recalled.causes] if dependants else []
-    if not ids and not causes:
+    ids = unasked(ctx, needed)
+    if not ids and not (dependants and _unasked_causes(found, ctx)):
         return None
-    # Whatever was recalled before is needed still.
-    return NotInMemory(
-        ErrorCode.CONFLICT,
-        "What it depends on has left memory, and there is no history to ask",
-        {},
-        (*asked, *ids),
-        tuple(found) if dependants else (),
-    )
+    refusal = conflict("What it depends on has left memory, and there is no history to ask")
+    return not_in_memory(ctx, refusal, ids, found if dependants else ())
+
+
+def _unasked_causes(found: dict[str, Task], ctx: Context) -> list[str]:
+    """Return the tasks whose dependants the history may have, and was not asked for yet."""
+    if not ctx.state.retired_through:
+        return []
+    recalled = ctx.order.recalled
+    return [name for name in found if recalled is None or name not in recalled.causes]
 
 
 def _shards_not_done(task: Task) -> list[int]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from helix_ray.core.access import in_scope
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
+from helix_ray.core.decide.recalling import not_in_memory, unasked
 from helix_ray.core.decide.shards import shard_specs
-from helix_ray.core.dependencies import Resolved, resolve, with_ids
+from helix_ray.core.dependencies import Resolved, resolve, unknown_dependency, with_ids
 from helix_ray.core.errors import ErrorCode, Rejected, forbidden, invalid
 from helix_ray.core.events import TaskSubmitted
 from helix_ray.core.membership import refuse_use
@@ -45,6 +46,8 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
         return refusal
     check = _Checks(ctx)
     refused = [body.refused.get(i) or check.refusal(spec) for i, spec in enumerate(specs)]
+    if absent := unasked(ctx, _dependencies(specs, refused)):
+        return not_in_memory(ctx, unknown_dependency(absent[0]), absent)
     waits = _waits(body, ids, refused, ctx)
     decision = Decision(data={"seed": ctx.order.seed, "created_at": ctx.now, "waiting": [], "rejected": {}})
     for i, (spec, waits_for) in enumerate(zip(specs, waits, strict=True)):
@@ -92,7 +95,14 @@ def _waits(body: SubmitTasks, ids: list[str], refused: list[Rejected | None], ct
     def may_name(task: Task) -> bool:
         return scope.has(*record_of(task))
 
-    return resolve(ctx.state, body.specs, ids, may_name, refused, body.settled, ctx.policy.dependents_max)
+    return resolve(ctx.state, body.specs, ids, ctx.task, may_name, refused, ctx.policy.dependents_max)
+
+
+def _dependencies(specs: Sequence[dict[str, Any]], refused: Sequence[Rejected | None]) -> Iterator[str]:
+    """Give the tasks of before that specs wait for."""
+    for spec, refusal in zip(specs, refused, strict=True):
+        if refusal is None:
+            yield from (name for name in spec.get("depends_on") or () if not name.startswith("#"))
 
 
 def _again(ids: list[str], ctx: Context) -> Decision:

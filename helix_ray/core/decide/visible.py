@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from helix_ray.core.decide.outcome import Context
+from helix_ray.core.decide.recalling import not_in_memory, unasked
 from helix_ray.core.decide.shards import refused_for_shard
 from helix_ray.core.errors import Rejected, forbidden, not_found
 from helix_ray.core.state import Task
@@ -10,11 +11,16 @@ from helix_ray.core.visibility import changes, record_of, sees
 
 
 def visible(ctx: Context, task_id: str) -> Task | Rejected:
-    """Return a task the asker may know of; for everybody else it does not exist."""
+    """Return a task the asker may know of; for everybody else it does not exist.
+
+    One that may have left memory is NotInMemory until the history was asked for it.
+    """
     task = ctx.task(task_id)
-    if task is None or not sees(ctx.order.by, record_of(task)):
-        return not_found("Task", task_id)
-    return task
+    if task is not None and sees(ctx.order.by, record_of(task)):
+        return task
+    refusal = not_found("Task", task_id)
+    absent = unasked(ctx, (task_id,))
+    return not_in_memory(ctx, refusal, absent) if absent else refusal
 
 
 def changeable(ctx: Context, task_id: str) -> Task | Rejected:

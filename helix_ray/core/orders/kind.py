@@ -6,6 +6,9 @@ from typing import ClassVar, Literal
 
 from helix_ray.core.access import Verb
 
+# How much of a task an order brings: what a listing shows of it; its record; its record with what it runs, and those
+# of its shards and of what it depends on, so that it may be queued again.
+Detail = Literal["line", "record", "run"]
 RefusalKind = Literal["login", "token", "forbidden", "late_report"]
 
 
@@ -21,6 +24,8 @@ class OrderKind(Verb):
     # Whether it may use the last room on the disk up: somebody must be able to log in and look, and
     # to end a session.
     vital: ClassVar[bool] = False
+    # How much it has to know of tasks that have left memory.
+    recalled_as: ClassVar[Detail] = "record"
     # As what a refusal because of the present state (CONFLICT) is kept for the audit; None:
     # it is not (core/refusals.py).
     conflict_kept_as: ClassVar[RefusalKind | None] = None

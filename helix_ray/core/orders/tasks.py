@@ -15,18 +15,17 @@ from helix_ray.core.orders.kind import OrderKind
 class SubmitTasks(OrderKind):
     """Take tasks in; each spec is accepted or refused by itself. A spec holds the fields that were given.
 
-    `settled` are dependencies that have left memory, with the status that the history knows, as far as the
-    asker sees them. `refused` are the specs that the gate did not take (core/admission.py), by index; an
-    empty one stands in for each.
+    `refused` are the specs that the gate did not take (core/admission.py), by index; an empty one stands in
+    for each.
     """
 
     allowed = WRITERS
     secret_fields = ("specs.*.run.env.*", "specs.*.run.payload")
     tokens = Tokens.ALL
     needs_key = False  # by its seed: the same ids
+    recalled_as = "line"
 
     specs: tuple[dict[str, Any], ...]
-    settled: dict[str, str] = field(default_factory=dict)
     refused: dict[int, Rejected] = field(default_factory=dict)
 
 
@@ -70,6 +69,7 @@ class RetryTask(OrderKind):
     allowed = WRITERS
     tokens = Tokens.ALL
     needs_key = True
+    recalled_as = "run"
 
     task_id: str
     dependants: bool = False

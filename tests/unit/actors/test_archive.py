@@ -138,7 +138,7 @@ def test_a_deleted_task_of_the_history_is_gone_at_once(links: Links) -> None:
 def test_a_task_of_the_history_is_deleted_once(links: Links) -> None:
     """Two who delete it at once have both heard whose it was; one of them is told that it is gone."""
     task_id = ended(links)
-    known = asyncio.run(Archive(links.history, links.plane).recall((task_id,), (), False))
+    known = asyncio.run(Archive(links.history, links.plane).recall((task_id,), (), "record"))
     assert isinstance(known, Recalled)
     links.do(DeleteTask(task_id))
     second = links.plane.carry_out(Order(DeleteTask(task_id), SYSTEM, "req-t", new_seed(), recalled=known))

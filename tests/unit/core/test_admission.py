@@ -104,7 +104,7 @@ def _with(field: Field[Any], value: Any) -> Any:
     kind = str(field.type)
     if "tuple[dict" in kind:
         return ({"title": value},)
-    if field.name in ("settled", "refused"):
+    if field.name == "refused":
         return _filled(field)
     return (value,) if "tuple" in kind else {"a": value} if "dict" in kind else value
 

@@ -11,70 +11,18 @@ import pytest
 
 from helix_ray.core import orders as o
 from helix_ray.core import snapshot
-from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.access import Principal
 from helix_ray.core.answers import answer
-from helix_ray.core.decide.outcome import Decision
 from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected
 from helix_ray.core.events import TaskRestored
 from helix_ray.core.evolve import evolve
-from helix_ray.core.orders import Recalled
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import ListTasks
-from helix_ray.core.state import State, Task
+from helix_ray.core.state import State
 from helix_ray.core.views import task_view
 from tests.cast import slot
+from tests.unit.core.past import Past
 from tests.unit.core.stage import ADMIN, BOT, CAST, COMMAND, DEV, OTHER, VIEWER, Stage, spec
-
-
-class Past:
-    """The records of what has left a stage's memory, as the history has them."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.records: dict[str, Task] = {}
-
-    def retire(self, limit: int = 1000) -> None:
-        """Let what has ended leave memory, the oldest ends first."""
-        ended = {i: self.stage.task(i) for i in self.stage.state.finished}
-        self.stage.give(o.RetireTasks(self.stage.state.seq, self.stage.now, limit), SYSTEM)
-        self.records |= {
-            i: replace(task, result=None) for i, task in ended.items() if i not in self.stage.state.tasks
-        }
-
-    def recall(self, task_ids: Iterable[str], causes: Iterable[str] = (), **more: Any) -> Recalled:
-        """Return what the history says of tasks, with what failed because of `causes`."""
-        tasks: dict[str, Task | None] = {i: self.records.get(i) for i in task_ids}
-        searched = list(causes)
-        for cause in searched:
-            for task in self.records.values():
-                if (task.error or {}).get("dependency") == cause and task.id not in searched:
-                    tasks[task.id] = task
-                    searched.append(task.id)
-        return Recalled(self.stage.state.seq, tasks, frozenset(searched), **more)
-
-    def decide(
-        self, body: o.OrderBody, by: Principal = DEV, recalled: Recalled | None = None
-    ) -> Decision | Rejected:
-        """Give an order as the plane does: again, with what it lacks."""
-        for _ in range(4):
-            decided = self.stage.decide(body, by, recalled=recalled)
-            if isinstance(decided, NotInMemory):
-                recalled = self.recall(decided.task_ids, decided.causes)
-            elif isinstance(decided, Rejected) and decided.code is ErrorCode.NOT_FOUND and recalled is None:
-                recalled = self.recall((body.task_id,))  # type: ignore[union-attr]
-            else:
-                assert isinstance(decided, (Decision, Rejected))
-                return decided
-        raise AssertionError("it is never satisfied")
-
-    def give(self, body: o.OrderBody, by: Principal = DEV) -> dict[str, Any]:
-        """Carry an order out."""
-        decided = self.decide(body, by)
-        assert isinstance(decided, Decision), decided
-        for event in decided.events:
-            self.stage.fold(event, by)
-        assert self.stage.sound()
-        return decided.data
 
 
 @pytest.fixture
@@ -286,3 +234,15 @@ def test_the_facts_alone_give_the_same_state(past: Past) -> None:
     for fact in past.stage.facts:
         evolve(state, fact)
     assert snapshot.dump(state) == snapshot.dump(past.stage.state)
+
+
+def test_what_left_memory_while_others_were_recalled_is_recalled_too(past: Past) -> None:
+    """An order found its task in memory and lacked another one: when it comes again, both have left."""
+    first, second = chain(past.stage, 2)
+    past.retire()
+    lacking = past.stage.decide(o.RetryTask(second), recalled=past.recall((first,), ("task-x",)))
+    assert isinstance(lacking, NotInMemory)
+    assert (lacking.task_ids, lacking.causes) == ((first, second), ("task-x",))
+    never = past.stage.refuse(o.DeleteTask("task-never"), recalled=past.recall(("task-never",)))
+    assert not isinstance(never, NotInMemory)
+    assert never.code is ErrorCode.NOT_FOUND

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected, not_found
-from helix_ray.core.orders import Order, Recalled, Receipt, RetryTask
+from helix_ray.core.orders import Order, Recalled, Receipt, RetryTask, SubmitTasks
 from helix_ray.core.questions import GetTask, WaitTasks
 from helix_ray.plane.calls import Calls
-from helix_ray.plane.history import Retired
+from helix_ray.plane.history import CHANGING, RECALLS_MAX, Retired
 
 TASK = "task-1"
 
@@ -51,27 +51,26 @@ def test_whoever_waits_for_it_waits_on() -> None:
     assert found == {"done": [{"id": "task-2"}], "unknown": [], "open": 1}
 
 
-def test_a_task_that_left_memory_while_others_were_recalled_is_recalled_too() -> None:
-    """An order found its task in memory, and lacked another: when it comes again, both have left."""
-    order = Order(RetryTask(TASK), SYSTEM, "req-1", "seed")
-    asked: list[tuple[str, ...]] = []
+def test_an_order_is_given_again_until_it_lacks_nothing() -> None:
+    """With what the history knows, in the detail that the order needs; one that lacks more at every turn is refused."""
+    asked: list[tuple[tuple[str, ...], str]] = []
 
     class History:
-        async def recall(self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool) -> Recalled:
-            asked.append(task_ids)
-            return Recalled(1, dict.fromkeys(task_ids, cast(Any, "a record")), frozenset(causes))
+        async def recall(self, task_ids: tuple[str, ...], causes: tuple[str, ...], detail: str) -> Recalled:
+            asked.append((task_ids, detail))
+            return Recalled(1, dict.fromkeys(task_ids), frozenset(causes))
 
-    async def execute(given: Order) -> Receipt | Rejected:
-        if given.recalled is None:
-            return NotInMemory(ErrorCode.CONFLICT, "", {}, ("task-2",), (TASK,))
-        if TASK not in given.recalled.tasks:
-            return not_found("Task", TASK)
-        assert given.recalled.causes == {TASK}
-        return Receipt(7, {})
+    async def insatiable(given: Order) -> Receipt | Rejected:
+        return lacking(f"task-{len(asked)}")
 
-    found = asyncio.run(Retired(cast(Calls, History())).carried_out(order, execute))
-    assert found == Receipt(7, {})
-    assert asked == [("task-2",), (TASK, "task-2")]
+    retired = Retired(cast(Calls, History()))
+    order = Order(SubmitTasks(()), SYSTEM, "req-1", "seed")
+    assert asyncio.run(retired.carried_out(order, insatiable)) == CHANGING
+    assert asked == [((f"task-{turn}",), "line") for turn in range(RECALLS_MAX)]
+
+
+def lacking(*task_ids: str) -> Rejected:
+    return NotInMemory(ErrorCode.NOT_FOUND, "Task not found", {}, task_ids)
 
 
 def test_an_order_finds_what_was_restored_meanwhile() -> None:
@@ -79,11 +78,11 @@ def test_an_order_finds_what_was_restored_meanwhile() -> None:
     order = Order(RetryTask(TASK), SYSTEM, "req-1", "seed")
 
     class History:
-        async def recall(self, task_ids: tuple[str, ...], causes: tuple[str, ...], to_run: bool) -> Recalled:
+        async def recall(self, task_ids: tuple[str, ...], causes: tuple[str, ...], detail: str) -> Recalled:
             return Recalled(1, dict.fromkeys(task_ids))
 
     async def execute(given: Order) -> Receipt | Rejected:
-        return not_found("Task", TASK) if given.recalled is None else Receipt(7, {})
+        return lacking(TASK) if given.recalled is None else Receipt(7, {})
 
     found = asyncio.run(Retired(cast(Calls, History())).carried_out(order, execute))
     assert found == Receipt(7, {})
