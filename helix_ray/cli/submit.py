@@ -3,79 +3,55 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from helix_ray.cli import spec
+from helix_ray.cli import submit_options as options
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
 from helix_ray.cli.output import Json, print_json, print_table, say
 from helix_ray.cli.task_tables import line_of, show_outcome
-from helix_ray.core.placement.strategies import OfTask as Strategy
 from helix_ray.core.values import shown_text
 
 if TYPE_CHECKING:
     from helix_ray.client.api import Client
 
-Priority = Literal["low", "normal", "high", "critical"]
 TITLE_CHARS_MAX = 100
 
 
 def submit(
-    argv: Annotated[
-        list[str] | None, typer.Argument(help="Program and its arguments, after `--`.", show_default=False)
-    ] = None,
-    title: Annotated[
-        str | None, typer.Option("--title", "-t", help="Title; default: what the task runs.")
-    ] = None,
-    task_type: Annotated[str, typer.Option("--type", help="planning, building, testing, ...")] = "building",
-    priority: Annotated[Priority | None, typer.Option(show_default="normal")] = None,
-    description: Annotated[str | None, typer.Option()] = None,
-    project: Annotated[str | None, typer.Option(help="Project id.")] = None,
-    command: Annotated[str | None, typer.Option(help="Command line for /bin/sh.")] = None,
-    env: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Environment variable of the command.")
-    ] = None,
-    working_dir: Annotated[str | None, typer.Option(help="Working directory on the node.")] = None,
-    function: Annotated[str | None, typer.Option(metavar="MODULE:NAME", help="Function to call.")] = None,
-    arg: Annotated[list[str] | None, typer.Option(metavar="JSON", help="Positional argument.")] = None,
-    kwarg: Annotated[list[str] | None, typer.Option(metavar="NAME=JSON", help="Keyword argument.")] = None,
-    inference: Annotated[str | None, typer.Option(metavar="MODEL", help="Model to run.")] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[NAME=]FILE|JSON", help="Model input: a .npy file, a .json file or JSON."),
-    ] = None,
-    output: Annotated[list[str] | None, typer.Option(help="Model output to return.")] = None,
-    resources: Annotated[
-        list[str] | None, typer.Option(metavar="cpu=1,gpu=1", help="Resources that the task needs.")
-    ] = None,
-    capability: Annotated[
-        list[str] | None, typer.Option(help="Capability that the worker must have.")
-    ] = None,
-    label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE")] = None,
-    depends_on: Annotated[
-        list[str] | None, typer.Option(metavar="TASK", help="Task that must complete first.")
-    ] = None,
-    strategy: Annotated[
-        Strategy | None, typer.Option(help="Placement strategy; manual: wait for `helix task distribute`.")
-    ] = None,
-    shards: Annotated[int | None, typer.Option(min=1, help="Number of shards.")] = None,
-    gang: Annotated[bool, typer.Option("--gang", help="Start all shards together.")] = False,
-    not_preemptible: Annotated[bool, typer.Option("--not-preemptible", help="Never preempt it.")] = False,
-    max_retries: Annotated[int | None, typer.Option(min=0)] = None,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0.001)] = None,
-    deadline: Annotated[
-        str | None, typer.Option(metavar="ISO-8601", help="Time after which an unfinished task fails.")
-    ] = None,
-    file: Annotated[str | None, typer.Option(help="File of tasks as JSON (- for standard input).")] = None,
-    idempotency_key: Annotated[
-        str | None, typer.Option(help="Key that makes a repeated submit harmless.")
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until it ends; exit code 1 if it fails.")
-    ] = False,
-    wait_timeout: Annotated[float | None, typer.Option(metavar="SECONDS")] = None,
+    argv: options.Argv = None,
+    title: options.Title = None,
+    task_type: options.TaskType = "building",
+    priority: options.PriorityOf = None,
+    description: options.Description = None,
+    project: options.Project = None,
+    command: options.Command = None,
+    env: options.Env = None,
+    working_dir: options.WorkingDir = None,
+    function: options.Function = None,
+    arg: options.Args = None,
+    kwarg: options.Kwargs = None,
+    inference: options.Inference = None,
+    inputs: options.Inputs = None,
+    output: options.Outputs = None,
+    resources: options.Resources = None,
+    capability: options.Capabilities = None,
+    label: options.Labels = None,
+    depends_on: options.DependsOn = None,
+    strategy: options.StrategyOf = None,
+    shards: options.Shards = None,
+    gang: options.Gang = False,
+    not_preemptible: options.NotPreemptible = False,
+    max_retries: options.MaxRetries = None,
+    timeout: options.Timeout = None,
+    deadline: options.Deadline = None,
+    file: options.TasksFile = None,
+    idempotency_key: options.IdempotencyKey = None,
+    wait: options.Wait = False,
+    wait_timeout: options.WaitTimeout = None,
     as_json: Json = False,
 ) -> None:
     """Submit a task: a command, a function, an inference, or one for external workers. Or a file of tasks."""

@@ -11,7 +11,8 @@ from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
 from helix_ray.cli.output import Json, print_json, print_table, say
 from helix_ray.cli.placement import distribute, explain
-from helix_ray.cli.submit import Priority, submit
+from helix_ray.cli.submit import submit
+from helix_ray.cli.submit_options import Priority
 from helix_ray.cli.task_tables import COLUMNS, row_of, show_outcome, show_task
 from helix_ray.cli.watch import watch
 

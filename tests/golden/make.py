@@ -1,12 +1,12 @@
-"""Write a golden journal: `python tests/golden/make.py NAME` makes NAME.jsonl and NAME.state.json beside this file.
+"""Write a golden journal: `python -m tests.golden.make NAME` makes NAME.jsonl and NAME.state.json beside this file.
 
-`python tests/golden/make.py --disk FOLDER` writes journal-1 as a data directory in the present format of the disk, with a
+`python -m tests.golden.make --disk FOLDER` writes journal-1 as a data directory in the present format of the disk, with a
 snapshot and with the facts of a task that left the state erased. format1/ was written by the last release of format 1.
 
 A golden journal is replayed for ever, so one that exists is not written again: a later format or fold gets a
 journal of its own under another name. Times and ids are fixed; every kind of fact occurs in one of them.
 
-What a state's dump looks like is no format: when it gains fields, `python tests/golden/make.py --fold NAME` writes
+What a state's dump looks like is no format: when it gains fields, `python -m tests.golden.make --fold NAME` writes
 NAME.state.json anew, and the difference is to be read before it is committed.
 """
 
@@ -19,268 +19,22 @@ from pathlib import Path
 
 import orjson
 
-from helix_ray.core import events as ev
-from helix_ray.core import orders as o
 from helix_ray.core import snapshot
-from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.codec import from_body, kind_of, to_body
-from helix_ray.core.errors import Rejected
-from helix_ray.core.events import Event, Fact, FactsErased, subject_of
+from helix_ray.core.events import Fact, FactsErased, subject_of
 from helix_ray.core.evolve import evolve
-from helix_ray.core.orders import AttemptReport, Order, OrderBody
 from helix_ray.core.origin import Origin
-from helix_ray.core.policy import Policy
-from helix_ray.core.state import State, Task
-from helix_ray.engine import Engine
+from helix_ray.core.state import State
 from helix_ray.journal.encoding import to_json
-from helix_ray.journal.memory import MemoryJournal
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.plain import stored
 from helix_ray.ports import Snapshot
+from tests.golden.stories import ADMIN, STORIES, Story
 
 FOLDER = Path(__file__).parent
 # What the golden data directories are signed with, and the task of journal-1 that leaves the state.
 DISK_KEY = b"k" * 32
 RETIRED = "task-0000000018-0"
-START = 1_790_000_000.0
-ADMIN = Principal("user-0000000001", "admin", ("admin",), "sess-1")
-ADA = Principal("user-0000000003", "ada", ("developer",), "sess-2")
-BOT = Principal("user-bot", "bot", ("worker",))
-
-
-class FixedClock:
-    """A quarter of a second a look."""
-
-    now = START
-
-    def wall(self) -> float:
-        self.now += 0.25
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-class Story:
-    """An engine that is told what happens."""
-
-    def __init__(self) -> None:
-        self.journal = MemoryJournal()
-        self.clock = FixedClock()
-        self.engine = Engine(self.journal, Policy(losses_max=1), self.clock)
-        self._count = 0
-
-    def tell(
-        self, body: OrderBody, by: Principal, key: str | None = None, recalled: o.Recalled | None = None
-    ) -> None:
-        """Carry out one order, which must not be refused; number n makes ids from n."""
-        self._count += 1
-        order = Order(
-            body, by, f"req-{self._count:010d}", f"{self._count:010d}", key, "f" * 16, recalled=recalled
-        )
-        (answer,) = self.engine.execute([order])
-        assert not isinstance(answer, Rejected), answer
-
-    def report(self, number: str, attempt: int, outcome: str, **more: object) -> None:
-        """Let the node worker report on a task."""
-        item = AttemptReport(f"task-{number}", attempt, outcome, **more)  # type: ignore[arg-type]
-        self.tell(o.ReportAttempts("worker-node", "boot-1", (item,)), SYSTEM)
-
-    def start(self, *numbers: str) -> None:
-        """Lease tasks to the node worker."""
-        self.tell(o.StartAttempts(tuple((f"task-{n}", "worker-node") for n in numbers)), SYSTEM)
-
-
-def accounts(story: Story) -> None:
-    """Users and sessions come and go (orders 1 to 13)."""
-    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
-    story.tell(o.OpenSession(ADMIN.id, "sess-1", "aa", START + 9e5, "::1"), SYSTEM)
-    story.tell(o.CreateUser("ada", "$argon2id$2", ("developer",)), ADMIN)
-    story.tell(o.CreateUser("zoë", "$argon2id$3", ("viewer", "worker")), ADMIN)
-    story.tell(o.OpenSession(ADA.id, "sess-2", "bb", START + 9e5), SYSTEM)
-    story.tell(o.OpenSession(ADA.id, "sess-3", "cc", START + 9e5), SYSTEM)
-    story.tell(o.RefreshSession("bb", "dd", START + 1e6), SYSTEM)
-    # Older releases kept one refused login as a fact here.
-    story.tell(o.NoteRefusals(()), SYSTEM)
-    story.tell(o.ChangePassword(ADA.id, "$argon2id$4"), ADA)
-    story.tell(o.OpenSession(ADA.id, "sess-4", "ee", START + 9e5), SYSTEM)
-    story.tell(o.CloseSession("sess-4"), ADA)
-    story.tell(o.RefreshSession("bb", "ff", START + 1e6), SYSTEM)
-    story.tell(o.RemoveUser("zoë"), ADMIN)
-
-
-def workers(story: Story) -> None:
-    """A node worker, an external one, and one that is lost (orders 14 to 17)."""
-    node = {"cpu": 8, "memory_mb": 16000, "gpu": 1}
-    story.tell(o.RegisterWorker("host-1", ("gpu",), node, "worker-node", "node", "node-1", "boot-1"), SYSTEM)
-    story.tell(o.RegisterWorker("laptop", ("testing",), {"cpu": 2}, labels={"zone": "b"}), BOT)
-    story.tell(o.RegisterWorker("gone", ("building",), {}, "worker_gone"), BOT)
-    story.tell(o.DrainWorker("worker-0000000015", True), ADMIN)
-
-
-def tasks(story: Story) -> None:
-    """Tasks in every way to end, and some that have not (orders 18 on; ids are of their order)."""
-    run = {"kind": "function", "function": "helix_ray.samples:noop", "args": [1, None], "kwargs": {"ü": 2.5}}
-    plain = {
-        "title": "first ✓",
-        "type": "testing",
-        "run": run,
-        "max_retries": 1,
-        "labels": {"b": "2", "a": "1"},
-    }
-    story.tell(
-        o.SubmitTasks((plain, plain, {**plain, "depends_on": ["#0"]}, {**plain, "depends_on": ["#1"]})),
-        ADA,
-        "k:1",
-    )
-    story.start("0000000018-0", "0000000018-1")
-    story.report("0000000018-0", 1, "progressed", progress=40.5, note="half way")
-    story.report("0000000018-1", 1, "failed", error={"reason": "exit", "message": "1"}, duration_s=0.5)
-    story.report("0000000018-0", 1, "completed", result={"success": True, "value": [1, "x"]}, duration_s=1.5)
-    story.clock.now += 60
-    story.tell(o.ReleaseTasks(("task-0000000018-1",)), SYSTEM)
-    story.start("0000000018-1")
-    story.report(
-        "0000000018-1", 2, "failed", error={"reason": "exit", "message": "2"}, result={"exit_code": 2}
-    )
-    story.tell(o.RetryTask("task-0000000018-1"), ADA)
-    person = {
-        "title": "by hand",
-        "type": "design",
-        "priority": "low",
-        "project_id": "p-1",
-        "deadline": START + 5e3,
-    }
-    story.tell(o.SubmitTasks((person,)), ADA, "~g:1")
-    story.tell(o.UpdateTask("task-0000000027", edits={"title": "by hand!", "priority": "high"}), ADA)
-    story.tell(o.UpdateTask("task-0000000027", progress=30.0), ADA)
-    story.tell(o.SubmitTasks((person, person, {**plain, "priority": "critical"})), ADA)
-    story.tell(o.CancelTask("task-0000000030-0"), ADA)
-    story.tell(o.DeleteTask("task-0000000030-1"), ADA)
-    story.start("0000000030-2", "0000000018-2")
-    story.report("0000000030-2", 1, "returned")
-    building = {"title": "for the lost one", "type": "building"}
-    story.tell(o.SubmitTasks((building,)), ADA)
-    story.tell(o.Heartbeat("worker_gone", "idle"), BOT)
-    story.tell(o.LoseWorker("worker_gone", "silent"), SYSTEM)
-    story.tell(o.RetireTasks(story.engine.state.finished["task-0000000018-0"], story.clock.now), SYSTEM)
-
-
-def harmony(story: Story) -> None:
-    """A quota, a sharded task that is preempted and completed, one that fails, one that is distributed (journal-2)."""
-    node = {"cpu": 4.0, "npu": 1.0}
-    for name in ("a", "b"):
-        story.tell(
-            o.RegisterWorker(f"host-{name}", ("npu",), node, f"worker-{name}", "node", name, "boot-1"), SYSTEM
-        )
-    story.tell(o.SetQuota("p-1", {"cpu": 3.0, "tasks": 2.0}, 2.0), ADMIN)
-    story.tell(o.SetQuota("p-2", {"cpu": 1.0}), ADMIN)
-    story.tell(o.SetQuota("p-2"), ADMIN)
-    run = {"kind": "function", "function": "helix_ray.samples:noop"}
-    shards = {"title": "in two", "type": "testing", "run": run, "shards": {"count": 2, "gang": True}}
-    story.tell(o.SubmitTasks((shards,)), ADA)
-    story.tell(
-        o.StartAttempts((("task-0000000006-s0", "worker-a"), ("task-0000000006-s1", "worker-b"))), SYSTEM
-    )
-    urgent = {"title": "urgent", "type": "testing", "run": run, "priority": "critical", "project_id": "p-1"}
-    story.tell(o.SubmitTasks((urgent,)), ADA)
-    preempt = (("task-0000000006-s1", 1),)
-    story.tell(o.StartAttempts((("task-0000000008", "worker-b"),), preempt), SYSTEM)
-    story.tell(o.StartAttempts((("task-0000000006-s1", "worker-b"),)), SYSTEM)
-    for number, attempt, worker in (("s0", 1, "a"), ("s1", 2, "b")):
-        item = AttemptReport(
-            f"task-0000000006-{number}", attempt, "completed", {"value": number}, duration_s=0.5
-        )
-        story.tell(o.ReportAttempts(f"worker-{worker}", "boot-1", (item,)), SYSTEM)
-    story.tell(o.SubmitTasks(({**shards, "shards": {"count": 3}},)), ADA)
-    pairs = tuple((f"task-0000000013-s{i}", "worker-a") for i in range(3))
-    story.tell(o.DistributeTask("task-0000000013", pairs, "pack", ("npu",)), ADA)
-    item = AttemptReport("task-0000000013-s1", 1, "failed", error={"reason": "exit", "message": "1"})
-    story.tell(o.ReportAttempts("worker-a", "boot-1", (item,)), SYSTEM)
-    story.tell(o.LoseWorker("worker-b", "silent"), SYSTEM)
-
-
-def surprise(story: Story) -> None:
-    """A task that runs longer than was known, and one that was queued behind it (journal-2, order 17 on)."""
-    run = {"kind": "command", "argv": ["true"]}
-    story.tell(o.SubmitTasks(({"title": "long", "type": "testing", "run": run},) * 2), ADA)
-    tasks = tuple(f"task-0000000017-{i}" for i in range(2))
-    story.tell(o.StartAttempts(tuple((task_id, "worker-a") for task_id in tasks)), SYSTEM)
-    reports = (
-        AttemptReport(tasks[0], 1, "outlasted", duration_s=1.25),
-        AttemptReport(tasks[1], 1, "returned"),
-    )
-    story.tell(o.ReportAttempts("worker-a", "boot-1", reports), SYSTEM)
-    # worker-b was lost before.
-    story.clock.now += 8 * 86_400
-    story.tell(o.RetireWorkers(("worker-b", "worker-a")), SYSTEM)
-
-
-def access(story: Story) -> None:
-    """Roles that change, and what else accounts do (journal-accounts)."""
-    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
-    story.tell(o.CreateUser("Ben", "$argon2id$2", ("developer",)), SYSTEM)
-    story.tell(o.ChangeRoles("ben", ("viewer", "worker")), SYSTEM)
-    ben = Principal("user-0000000002", "Ben", ("viewer", "worker"))
-    for number, projects in enumerate((None, ("p-1", "p-2"), None), 4):
-        token = o.CreateToken(f"program {number}", f"h{number}", "a1B2", 3600.0, ("worker",), projects)
-        story.tell(token, ben)
-    story.tell(o.NoteTokenUse("token-0000000004"), SYSTEM)
-    story.tell(o.RevokeToken("token-0000000005"), ben)
-    for number in range(2):
-        story.tell(o.OpenSession(ADMIN.id, f"sess-{number}", f"r{number}", START + 9e5), SYSTEM)
-    story.tell(o.RefreshSession("r0", "r0b", START + 1e6), SYSTEM)
-    story.clock.now += 60
-    story.tell(o.RefreshSession("r0", "r0c", START + 1e6), SYSTEM)
-
-
-def projects(story: Story) -> None:
-    """A project with members who come and go, one that is removed, and a user who goes (journal-projects)."""
-    for name, roles in (("ada", ("developer",)), ("ben", ("developer",)), ("cy", ("viewer",))):
-        story.tell(o.CreateUser(name, f"$argon2id${name}", roles), SYSTEM)
-    story.tell(o.CreateProject("team-a", "Team A", ("ada",)), SYSTEM)
-    story.tell(o.AddMember("team-a", "ben"), SYSTEM)
-    story.tell(o.AddMember("team-a", "cy"), SYSTEM)
-    story.tell(o.RemoveMember("team-a", "ada"), SYSTEM)
-    story.tell(o.ChangeProject("team-a", "Team B"), SYSTEM)
-    story.tell(o.CreateProject("team-c"), SYSTEM)
-    story.tell(o.RemoveProject("team-c"), SYSTEM)
-    story.tell(o.RemoveUser("ben"), SYSTEM)
-
-
-def odd(story: Story) -> None:
-    """What releases before the gate took in: lone surrogates, results nested deeper than an answer can (journal-odd)."""
-    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
-    deep: list[object] = []
-    for _ in range(400):
-        deep = [deep]
-    argv = {"kind": "command", "argv": ["wc", "caf\udce9.txt"], "env": {"\udce9": "a"}}
-    spec = {"title": "caf\udce9", "type": "building", "labels": {"caf\udce9": "\udce9"}, "run": argv}
-    failed = {"reason": "failed", "message": "no such file: caf\udce9", "traceback": "\ud800"}
-    named = (
-        "worker-node",
-        "node",
-        SYSTEM.id,
-        "h\udce9",
-        [],
-        {"cpu": 4.0},
-        {"zone": "\udce9"},
-        "n-1",
-        "boot-1",
-    )
-    events: list[Event] = [
-        ev.WorkerRegistered(*named),
-        *(ev.TaskSubmitted(f"task-odd{i}", ADMIN.id, spec) for i in range(4)),
-        *(ev.TaskAssigned(f"task-odd{i}", 1, "worker-node") for i in range(3)),
-        ev.TaskProgressed("task-odd0", 1, 10.0, "\udce9"),
-        ev.TaskCompleted("task-odd0", 1, {"success": True, "value": [deep, 2**53 + 1]}, 0.5),
-        ev.TaskFailed("task-odd1", 1, failed, {"output": "caf\udce9"}),
-        ev.TaskEdited("task-odd3", {"description": "\udce9"}),
-    ]
-    first = story.engine.state.seq + 1
-    facts = [Fact(n, START + 600, ADMIN.id, "req-odd", event) for n, event in enumerate(events, first)]
-    story.journal.append(facts)
-    story.engine.recover()
 
 
 def as_lines(facts: list[Fact]) -> bytes:
@@ -324,57 +78,6 @@ def write_disk(folder: Path) -> None:
     journal.erase(Fact(len(facts) + 1, facts[-1].at + 1, ADMIN.id, "req-erase", erasure))
     journal.close()
     (folder / "journal.lock").unlink()
-
-
-def refusals(story: Story) -> None:
-    """Logins that fail, one after the other, and what no role allows (journal-refusals)."""
-    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
-    origin = Origin("192.0.2.7", "", "curl/8")
-    for name in ("root", "admin", "roott"):
-        refusal = o.Refusal("login", "credentials", name, "anonymous", f"req-{name}", origin)
-        story.tell(o.NoteRefusals((refusal,)), SYSTEM)
-    forbidden = o.Refusal(
-        "forbidden", "RemoveUser", "RemoveUser", ADA.id, "req-ada", Origin(credential="sess-2")
-    )
-    story.tell(o.NoteRefusals((forbidden,)), SYSTEM)
-    story.clock.now += 90
-    story.tell(o.NoteRefusals(()), SYSTEM)
-
-
-def restored(story: Story) -> None:
-    """What failed yesterday is queued again, with what failed because of it: all of it had left memory (journal-restored)."""
-    story.tell(o.CreateUser("ada", "$argon2id$2", ("developer",)), SYSTEM)
-    story.tell(o.CreateUser("bot", "$argon2id$2", ("worker",)), SYSTEM)
-    ada = Principal("user-0000000001", "ada", ("developer",))
-    bot = Principal("user-0000000002", "bot", ("worker",))
-    story.tell(o.RegisterWorker("laptop", ("building",), {}, "worker_bot"), bot)
-    spec = {"title": "t", "type": "building"}
-    sharded = {
-        **spec,
-        "run": {"kind": "command", "argv": ["true"]},
-        "shards": {"count": 2},
-        "depends_on": ["#0"],
-    }
-    story.tell(o.SubmitTasks((spec, sharded, {**spec, "depends_on": ["#0"]})), ada)
-    story.tell(o.Heartbeat("worker_bot"), bot)
-    failed = {"reason": "exit", "message": "1"}
-    story.tell(o.UpdateTask("task-0000000004-0", "failed", attempt=1, error=failed), bot)
-    state = story.engine.state
-    records: dict[str, Task | None] = dict(state.tasks)
-    story.tell(o.RetireTasks(state.seq, story.clock.now + 60), SYSTEM)
-    recalled = o.Recalled(story.engine.state.seq, records, frozenset(records))
-    story.tell(o.RetryTask("task-0000000004-0", dependants=True), ada, "k:1", recalled)
-
-
-STORIES = {
-    "journal-1": (accounts, workers, tasks),
-    "journal-2": (harmony, surprise),
-    "journal-accounts": (access,),
-    "journal-projects": (projects,),
-    "journal-odd": (odd,),
-    "journal-refusals": (refusals,),
-    "journal-restored": (restored,),
-}
 
 
 def main(name: str) -> None:

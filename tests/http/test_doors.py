@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import httpx
 import orjson
@@ -35,145 +35,14 @@ from helix_ray.plane.control import Plane
 from helix_ray.testing import MemoryControlPlane, RealClock, add_user
 from helix_ray.wire.ids import new_seed
 from tests.http.api_server import PASSWORD, Api, serving_api
+from tests.http.odd_values import DOORS, HERE, TASK, Door, Raw, a_command, a_function
 
 KEY = b"k" * 32
 NODE = "worker-odd"
-TASK = {"title": "t", "type": "planning"}
 LISTINGS = (
     "/tasks", "/workers", "/harmony/nodes", "/harmony/cluster/status", "/harmony/quotas", "/users", "/projects",
     "/auth/tokens", "/auth/me",
 )  # fmt: skip
-
-
-class Raw(NamedTuple):
-    """A JSON text that is sent as it stands; `value` is what it says."""
-
-    text: str
-    value: Any
-
-
-def raw(value: Any) -> Raw:
-    return Raw(json.dumps(value), value)
-
-
-def deep(levels: int) -> Raw:
-    return Raw("[" * levels + "]" * levels, f"{levels} levels")
-
-
-TEXTS = {
-    "lone surrogate": raw("caf\udce9"),
-    "nul": raw("a\0b"),
-    "control characters": raw("\x1b[31m\x07\x85"),
-    "empty": raw(""),
-    "1 MB": raw("x" * 1_000_000),
-}
-VALUES = {
-    **TEXTS,
-    "lone surrogate in a key": raw({"caf\udce9": 1}),
-    "empty key": raw({"": {"": 1}}),
-    "depth 100": Raw("[" * 99 + "1" + "]" * 99, None),
-    "depth 200": deep(200),
-    "depth 1,000": deep(1_000),
-    "depth 100,000": deep(100_000),
-    "2^53+1": raw(2**53 + 1),
-    "2^63": raw(2**63),
-    "2^64": raw(2**64),
-    "10^400": raw(10**400),
-    "1e400": Raw("1e400", None),
-    "-1e400": Raw("[-1e400]", None),
-    "nan": Raw("NaN", None),
-    "infinity": Raw("[Infinity]", None),
-    "-0.0": raw(-0.0),
-}
-
-
-class Door(NamedTuple):
-    """A field of a request: where it is sent, the body with HERE for the value, and what reads it again."""
-
-    method: str
-    path: str
-    body: Any
-    read: Callable[[dict[str, Any], Api], Any] | None = None
-
-
-HERE = "\u2603"
-
-
-def _task(*names: str) -> Callable[[dict[str, Any], Api], Any]:
-    def read(answer: dict[str, Any], api: Api) -> Any:
-        found = api.plane.engine.state.tasks[answer["tasks"][0]["id"] if "tasks" in answer else answer["id"]]
-        value: Any = {**found.spec, "result": found.result, "error": found.error}
-        for name in names:
-            value = value[int(name) if name.isdigit() else name]
-        return value
-
-    return read
-
-
-def _run(**run: Any) -> dict[str, Any]:
-    return {**TASK, "run": {"kind": "command", "argv": ["true"], **run}}
-
-
-def _function(**run: Any) -> dict[str, Any]:
-    return {**TASK, "run": {"kind": "function", "function": "helix_ray.samples:add", **run}}
-
-
-TEXT_DOORS = {
-    "title": Door("POST", "/tasks", {**TASK, "title": HERE}, _task("title")),
-    "description": Door("POST", "/tasks", {**TASK, "description": HERE}, _task("description")),
-    "project_id": Door("POST", "/tasks", {**TASK, "project_id": HERE}, _task("project_id")),
-    "label": Door("POST", "/tasks", {**TASK, "labels": {"a": HERE}}, _task("labels", "a")),
-    "label name": Door("POST", "/tasks", {**TASK, "labels": {HERE: "a"}}),
-    "capability": Door("POST", "/tasks", {**TASK, "required_capabilities": [HERE]}),
-    "depends_on": Door("POST", "/tasks", {**TASK, "depends_on": [HERE]}),
-    "unknown field": Door("POST", "/tasks", {**TASK, HERE: 1}),
-    "argv": Door("POST", "/tasks", _run(argv=["true", HERE]), _task("run", "argv", "1")),
-    "env": Door("POST", "/tasks", _run(env={"A": HERE}), _task("run", "env", "A")),
-    "env name": Door("POST", "/tasks", _run(env={HERE: "a"})),
-    "working_dir": Door("POST", "/tasks", _run(working_dir=HERE), _task("run", "working_dir")),
-    "function": Door("POST", "/tasks", _function(function=HERE)),
-    "batch title": Door("POST", "/tasks/batch", {"tasks": [{**TASK, "title": HERE}]}, _task("title")),
-    "edited title": Door("PUT", "/tasks/{task}", {"title": HERE}, _task("title")),
-    "edited label": Door("PUT", "/tasks/{task}", {"labels": {"a": HERE}}, _task("labels", "a")),
-    "error": Door("PUT", "/tasks/{task}", {"status": "failed", "error": HERE}, _task("error", "message")),
-    "hostname": Door("POST", "/workers/register", {"hostname": HERE, "capabilities": ["planning"]}),
-    "worker capability": Door("POST", "/workers/register", {"hostname": "h", "capabilities": [HERE]}),
-    "worker_id": Door("POST", "/workers/register", {"hostname": "h", "capabilities": [], "worker_id": HERE}),
-    "worker label": Door("POST", "/workers/register", {"hostname": "h", "capabilities": [], "labels": {"a": HERE}}),
-    "boot": Door("POST", "/workers/register", {"hostname": "h", "capabilities": [], "boot": HERE}),
-    "heartbeat worker_id": Door("POST", "/workers/heartbeat", {"worker_id": HERE}),
-    "heartbeat status": Door("POST", "/workers/heartbeat", {"worker_id": "worker_x", "status": HERE}),
-    "heartbeat current_task": Door("POST", "/workers/heartbeat", {"worker_id": "worker_x", "current_task": HERE}),
-    "heartbeat usage": Door("POST", "/workers/heartbeat", {"worker_id": "worker_x", "resources": {"gpu_name": HERE}}),
-    "username": Door("POST", "/users", {"username": HERE, "password": PASSWORD, "roles": ["viewer"]}),
-    "login": Door("POST", "/auth/login", {"username": HERE, "password": "wrong password"}),
-    "project": Door("POST", "/projects", {"id": HERE, "name": "n"}),
-    "project name": Door("POST", "/projects", {"id": "p-odd", "name": HERE}),
-    "member": Door("POST", "/projects", {"id": "p-odd2", "name": "n", "members": [HERE]}),
-    "token name": Door("POST", "/auth/tokens", {"name": HERE}),
-    "distribute": Door("POST", "/harmony/distribute", {"task_id": HERE}),
-}  # fmt: skip
-VALUE_DOORS = {
-    "args": Door("POST", "/tasks", _function(args=[HERE]), _task("run", "args", "0")),
-    "kwargs": Door("POST", "/tasks", _function(kwargs={"a": HERE}), _task("run", "kwargs", "a")),
-    "batch args": Door("POST", "/tasks/batch", {"tasks": [_function(args=[HERE])]}, _task("run", "args", "0")),
-    "inputs": Door(
-        "POST", "/tasks", {**TASK, "run": {"kind": "inference", "model": "m", "inputs": {"a": HERE}}},
-        _task("run", "inputs", "a"),
-    ),
-    "result": Door("PUT", "/tasks/{task}", {"status": "completed", "result": {"a": HERE}}, _task("result", "a")),
-    "error field": Door("PUT", "/tasks/{task}", {"status": "failed", "error": {"a": HERE}}, _task("error", "a")),
-    "progress": Door("PUT", "/tasks/{task}", {"progress": HERE}),
-    "attempt": Door("PUT", "/tasks/{task}", {"progress": 5, "attempt": HERE}),
-    "cpu": Door("POST", "/tasks", {**TASK, "resources": {"cpu": HERE}}),
-    "max_retries": Door("POST", "/tasks", {**TASK, "max_retries": HERE}),
-    "deadline": Door("POST", "/tasks", {**TASK, "deadline": HERE}),
-    "shards": Door("POST", "/tasks", {**_function(), "shards": HERE}),
-    "worker resource": Door("POST", "/workers/register", {"hostname": "h", "capabilities": [], "resources": {"a": HERE}}),
-    "worker usage": Door("POST", "/workers/heartbeat", {"worker_id": "worker_x", "resources": {"a": HERE}}),
-    "quota": Door("PUT", "/harmony/quotas/p-1", {"limits": {"cpu": HERE}}),
-    "whole body": Door("POST", "/tasks", HERE),
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -245,12 +114,6 @@ def check(door: Door, value: Raw, answer: httpx.Response, api: Api) -> None:
     assert answer.is_success or answer.status_code in (400, 401, 403, 404, 409, 413), answer.text
     if error["code"] == "VALIDATION_ERROR":
         assert error["details"]["field"] is not None, error
-
-
-DOORS = [
-    *((name, door, VALUES) for name, door in VALUE_DOORS.items()),
-    *((name, door, TEXTS) for name, door in TEXT_DOORS.items()),
-]
 
 
 @pytest.mark.parametrize(("door", "values"), [row[1:] for row in DOORS], ids=[row[0] for row in DOORS])
@@ -374,7 +237,7 @@ for _ in range(200):
 @pytest.mark.parametrize("value", NODE_VALUES.values(), ids=NODE_VALUES)
 def test_a_node(value: Any, api: Api, admin: httpx.Client) -> None:
     """Results, errors, progress, heartbeats and registrations of a node worker: no attempt stays running for ever."""
-    tasks = [api.submit(admin, **_run()) for _ in range(3)]
+    tasks = [api.submit(admin, **a_command()) for _ in range(3)]
     _order(api, StartAttempts(tuple((task_id, NODE) for task_id in tasks)))
     reports = (
         AttemptReport(tasks[0], 1, "completed", {"success": True, "value": value}),
@@ -405,9 +268,9 @@ def test_the_client(api: Api, admin: httpx.Client) -> None:
     with Client(api.url, token=str(admin.headers["Authorization"]).removeprefix("Bearer ")) as client:
         for fields, field in (
             ({"labels": {"a": "\udce9"}}, "labels.a"),
-            ({"run": _function(args=[2**64])["run"]}, "run.args.0"),
-            ({"run": _function(args=[float("nan")])["run"]}, "run.args.0"),
-            ({"run": _function(kwargs={"a": {1: 2}})["run"]}, "run.kwargs.a"),
+            ({"run": a_function(args=[2**64])["run"]}, "run.args.0"),
+            ({"run": a_function(args=[float("nan")])["run"]}, "run.args.0"),
+            ({"run": a_function(kwargs={"a": {1: 2}})["run"]}, "run.kwargs.a"),
         ):
             with pytest.raises(HelixError) as refused:
                 client.submit("t", type="planning", **fields)
@@ -419,8 +282,8 @@ def test_the_client(api: Api, admin: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        (_function(args=[1, {"a": 2**64}]), "run.args.1.a"),
-        (_function(kwargs={"a": 10**400}), "run.kwargs.a"),
+        (a_function(args=[1, {"a": 2**64}]), "run.args.1.a"),
+        (a_function(kwargs={"a": 10**400}), "run.kwargs.a"),
         ({**TASK, "run": {"kind": "inference", "model": "m", "inputs": [[2**64]]}}, "run.inputs.0.0"),
     ],
 )
@@ -437,7 +300,7 @@ def test_two_numbers_are_two_requests(api: Api, admin: httpx.Client) -> None:
     """An Idempotency-Key tells integers apart however near they are, also in a batch where they are refused."""
     for near in ((2**53, 2**53 + 1), (2**64, 2**64 + 1), (10**400, 10**400 + 1)):
         key = new_seed()
-        bodies = [{"tasks": [TASK, _function(args=[number])]} for number in near]
+        bodies = [{"tasks": [TASK, a_function(args=[number])]} for number in near]
         answers = [
             admin.post(
                 "/tasks/batch", content=json.dumps(body), headers={"Idempotency-Key": key, "Content-Type": "application/json"}

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from helix_ray.core.placement import Fleet, Node, Rules, RunningAttempt, place
-from helix_ray.core.placement.plan import NO_ROOM, RESERVED, Plan
+from helix_ray.core.placement import Fleet, Node, RunningAttempt
+from helix_ray.core.placement.plan import NO_ROOM, RESERVED
 from helix_ray.core.placement.reservation import AHEAD_S_MAX, PATIENCE_S_MIN, Ending, make_reservation
 from helix_ray.core.placement.reservations import SEARCHES_MAX
-from helix_ray.core.state import Quota, ReadyQueue, TaskClass, class_of
+from helix_ray.core.state import Quota, TaskClass, class_of
 from helix_ray.core.waits import Reservation
+from tests.unit.core.reserving import (
+    FOUR,
+    LARGE,
+    NOW,
+    OLD,
+    ONE,
+    SMALL,
+    after_plans,
+    asks,
+    busy,
+    ending,
+    many_nodes,
+    plan_of,
+    three_of_four,
+)
 from tests.unit.core.stage import COMMAND, spec
 
-NOW = 1_000.0
-RESERVE_AFTER_S = 60.0
-
-
-def asks(cpu: float = 1.0, **fields: Any) -> TaskClass:
-    return class_of(spec(run=COMMAND, resources={"cpu": cpu}, **fields))
-
-
-ONE, FOUR = asks(), asks(4.0)
 HALF = class_of(spec(run=COMMAND, resources={"cpu": 1, "gpu": 0.5}))
-
-
-def busy(name: str, slots: int = 4, **more: Any) -> Node:
-    """Return a node of four CPUs that runs so many tasks of one."""
-    return Node(name, {"cpu": 4.0}, load={ONE: slots} if slots else {}, **more)
-
-
-def ending(*in_s: float) -> list[Ending]:
-    """Return when lanes of one CPU end."""
-    return [(at, ONE.demand) for at in in_s]
 
 
 def hold_on(
@@ -75,32 +71,6 @@ def test_a_gang_is_held_as_many_nodes_as_it_needs() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ in a plan
-
-
-def waiting(*lines: tuple[TaskClass, str, int, float]) -> dict[TaskClass, ReadyQueue]:
-    """Return queues of (class, task, level, created at)."""
-    ready: dict[TaskClass, ReadyQueue] = {}
-    for task_class, task_id, level, created_at in lines:
-        ready.setdefault(task_class, ReadyQueue()).add(task_id, level, created_at, first=False)
-    return ready
-
-
-OLD = NOW - RESERVE_AFTER_S
-LARGE = (FOUR, "large", 1, OLD)
-SMALL = (ONE, "small", 1, NOW)
-
-
-def plan_of(fleet: Fleet, *lines: tuple[TaskClass, str, int, float], limit: int = 100, **rules: Any) -> Plan:
-    ends = {"a": ending(10, 10, 10), "b": ending(20, 20, 20)}
-    known: dict[str, Any] = {
-        "reserve_after_s": RESERVE_AFTER_S,
-        "endings": lambda node_id: ends.get(node_id, []),
-    }
-    return place(fleet, waiting(*lines), Rules(**(known | rules)), NOW, limit)
-
-
-def three_of_four() -> Fleet:
-    return Fleet([busy("a", 3), busy("b", 3)], lambda task_class: 1)
 
 
 def test_small_ones_are_kept_out_of_the_held_node_only() -> None:
@@ -343,22 +313,6 @@ def test_a_plan_that_is_full_before_its_turn_keeps_it() -> None:
     assert plan_of(three_of_four(), LARGE, *urgent, limit=1, reservations=(running,)).reservations == (
         running,
     )
-
-
-def many_nodes(count: int) -> Fleet:
-    """Return nodes with one CPU free each."""
-    return Fleet([busy(f"n{i:02}", 3) for i in range(count)], lambda task_class: 1)
-
-
-def after_plans(
-    fleet: Fleet, plans: int, *lines: tuple[TaskClass, str, int, float]
-) -> tuple[Reservation, ...]:
-    """Return the holds after some plans of the same queues; every third lane ends in a minute, the others sooner."""
-    reservations: tuple[Reservation, ...] = ()
-    for _ in range(plans):
-        plan = plan_of(fleet, *lines, reservations=reservations, endings=lambda node_id: ending(1, 2, 60))
-        reservations = plan.reservations
-    return reservations
 
 
 def test_one_node_in_twenty_may_be_held() -> None:

@@ -1,0 +1,55 @@
+"""Options of `helix task submit`, one type each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from helix_ray.core.placement.strategies import OfTask as Strategy
+
+Priority = Literal["low", "normal", "high", "critical"]
+
+Argv = Annotated[
+    list[str] | None, typer.Argument(help="Program and its arguments, after `--`.", show_default=False)
+]
+Title = Annotated[str | None, typer.Option("--title", "-t", help="Title; default: what the task runs.")]
+TaskType = Annotated[str, typer.Option("--type", help="planning, building, testing, ...")]
+PriorityOf = Annotated[Priority | None, typer.Option(show_default="normal")]
+Description = Annotated[str | None, typer.Option()]
+Project = Annotated[str | None, typer.Option(help="Project id.")]
+Command = Annotated[str | None, typer.Option(help="Command line for /bin/sh.")]
+Env = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="Environment variable of the command.")
+]
+WorkingDir = Annotated[str | None, typer.Option(help="Working directory on the node.")]
+Function = Annotated[str | None, typer.Option(metavar="MODULE:NAME", help="Function to call.")]
+Args = Annotated[list[str] | None, typer.Option(metavar="JSON", help="Positional argument.")]
+Kwargs = Annotated[list[str] | None, typer.Option(metavar="NAME=JSON", help="Keyword argument.")]
+Inference = Annotated[str | None, typer.Option(metavar="MODEL", help="Model to run.")]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(metavar="[NAME=]FILE|JSON", help="Model input: a .npy file, a .json file or JSON."),
+]
+Outputs = Annotated[list[str] | None, typer.Option(help="Model output to return.")]
+Resources = Annotated[
+    list[str] | None, typer.Option(metavar="cpu=1,gpu=1", help="Resources that the task needs.")
+]
+Capabilities = Annotated[list[str] | None, typer.Option(help="Capability that the worker must have.")]
+Labels = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE")]
+DependsOn = Annotated[list[str] | None, typer.Option(metavar="TASK", help="Task that must complete first.")]
+StrategyOf = Annotated[
+    Strategy | None, typer.Option(help="Placement strategy; manual: wait for `helix task distribute`.")
+]
+Shards = Annotated[int | None, typer.Option(min=1, help="Number of shards.")]
+Gang = Annotated[bool, typer.Option("--gang", help="Start all shards together.")]
+NotPreemptible = Annotated[bool, typer.Option("--not-preemptible", help="Never preempt it.")]
+MaxRetries = Annotated[int | None, typer.Option(min=0)]
+Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", min=0.001)]
+Deadline = Annotated[
+    str | None, typer.Option(metavar="ISO-8601", help="Time after which an unfinished task fails.")
+]
+TasksFile = Annotated[str | None, typer.Option(help="File of tasks as JSON (- for standard input).")]
+IdempotencyKey = Annotated[str | None, typer.Option(help="Key that makes a repeated submit harmless.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until it ends; exit code 1 if it fails.")]
+WaitTimeout = Annotated[float | None, typer.Option(metavar="SECONDS")]

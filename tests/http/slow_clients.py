@@ -1,0 +1,69 @@
+"""Clients on bare sockets that are slow, and a server with short limits for them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+from serve_app.public_port.limits import ConnectionLimits
+from tests.http.edge_server import (
+    Answer,
+    Server,
+    assert_envelope,
+    read_answer,
+    written,
+)
+
+SHORT = ConnectionLimits(
+    header_bytes_max=8_192,
+    header_count_max=10,
+    header_read_s_max=0.4,
+    body_read_s_max=0.6,
+    body_bytes_per_s_min=100_000,
+    answer_stalled_s_max=0.5,
+    connection_idle_s_max=0.8,
+    connections_max=12,
+    connections_per_address_max=8,
+)
+
+GET = written("GET", "/api/v1/tasks")
+
+HALF = b"POST /api/v1/tasks HTTP/1.1\r\nhost: test\r\nx-a: "
+
+
+@contextlib.contextmanager
+def connected(server: Server, sent: bytes = b"", source: str = "127.0.0.1") -> Iterator[socket.socket]:
+    place = ("127.0.0.1", server.port)
+    with socket.create_connection(place, timeout=10, source_address=(source, 0)) as client:
+        client.sendall(sent)
+        yield client
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Read to the end; say whether there was one within the socket's timeout."""
+    try:
+        while client.recv(65_536):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def refused(client: socket.socket, status: int, code: str) -> Answer:
+    answer = read_answer(client, "GET")
+    assert_envelope(answer, status, code)
+    assert answer.headers["connection"] == "close"
+    assert is_closed(client)
+    return answer
+
+
+def everything(client: socket.socket) -> bytes:
+    """Return all that comes until the server closes."""
+    got = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := client.recv(65_536):
+            got += piece
+    return got
