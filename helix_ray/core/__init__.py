@@ -1,1 +1,1 @@
-"""The pure centre: orders become facts, facts become state. No clock, ids, chance or I/O in here."""
+"""The pure core: orders become facts, facts become state. It has no clock, ids, randomness or I/O."""

@@ -1,8 +1,7 @@
-"""Who may do what: every kind of order and question names the roles that may use it; who has
-none of them is denied.
+"""The access table: every kind of order and question names the roles that may use it; all others are denied.
 
-Ownership is checked beside it (core/visibility.py): what a principal may not see does not exist
-for them (NOT_FOUND, never FORBIDDEN).
+core/visibility.py checks ownership: what a principal may not see does not exist for them
+(NOT_FOUND, never FORBIDDEN).
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from helix_ray.core.compact import compact
 @compact
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a user with a session or an API token, or the system itself.
+    """The caller: a user with a session or an API token, or the system itself.
 
-    `token` is the id of an API token; `projects` are those that it is bound to (None: not bound).
+    `token` is the id of an API token; `projects` are those to which it is restricted (None: not restricted).
     """
 
     id: str
@@ -30,15 +29,16 @@ class Principal:
     projects: tuple[str, ...] | None = None
 
 
-# What the system decides by itself. Whoever else is inside the cluster has an id of their own
-# and the same rights.
+# The author of the system's own decisions. Other callers inside the cluster have their own
+# id and the same rights.
 SYSTEM = Principal("system", "system", ("system",))
-# The author of what somebody did who did not say who they are, or could not prove it.
+# The author of requests without a valid identity.
 ANONYMOUS_ID = "anonymous"
 
 
 def inside(author: str) -> Principal:
-    """Return a part of the cluster as who it is, with the rights of the system: a node worker, a Ray job."""
+    """Return the principal of a part of the cluster (a node worker, a Ray job), with
+    the rights of the system."""
     return Principal(author, author, SYSTEM.roles)
 
 
@@ -46,7 +46,7 @@ ROLES = ("admin", "developer", "viewer", "worker")
 
 Roles = frozenset[str]
 
-# Who may, as orders and questions say it of themselves.
+# The roles that orders and questions declare.
 SYSTEM_ONLY: Roles = frozenset()
 ADMINS: Roles = frozenset({"admin"})
 WORKERS: Roles = frozenset({"admin", "worker"})
@@ -56,24 +56,24 @@ EVERYBODY: Roles = frozenset(ROLES)
 
 
 class Tokens(Enum):
-    """Which API tokens may do what a role of theirs allows."""
+    """Which API tokens may use what their role allows."""
 
-    # It takes a person who is signed in: a token that leaked must not make others, or outlive itself.
+    # Requires a session: a leaked token must not be able to create other tokens, or extend its life.
     NONE = "none"
-    # It reaches beyond projects, so a token that is bound to some may not.
+    # Affects more than projects, so a token that is restricted to some may not.
     UNBOUND = "unbound"
     ALL = "all"
 
 
 class Verb:
-    """What orders and questions have in common: each kind says in its class who may use it."""
+    """The base of orders and questions: each kind declares in its class who may use it."""
 
     __slots__ = ()
 
-    # Roles that it is allowed to; to the system everything is.
+    # Roles that may use it; the system may use everything.
     allowed: ClassVar[Roles]
     tokens: ClassVar[Tokens] = Tokens.UNBOUND
-    # The ways to what nobody may see of one (core/secrets.py).
+    # The paths of its secret fields (core/secrets.py).
     secret_fields: ClassVar[tuple[str, ...]] = ()
 
 
@@ -89,11 +89,11 @@ def may(principal: Principal, verb: type[Verb]) -> bool:
 
 
 def may_lend(roles: tuple[str, ...], role: str) -> bool:
-    """Say whether somebody with these roles may give a role to a token:
-    their own; an administrator's, each."""
+    """Say whether a user with these roles may give a role to a token: one of their
+    own; any for administrators."""
     return role in roles or ("admin" in roles and role in ROLES)
 
 
 def in_scope(principal: Principal, project_id: str | None) -> bool:
-    """Say whether a project is within what the principal's token is bound to."""
+    """Say whether a project is within the scope of the principal's token."""
     return principal.projects is None or project_id in principal.projects

@@ -1,16 +1,16 @@
-"""The gate: what every order passes before it is decided, whatever door it came through.
+"""The gate: every order is checked here before it is decided, from whichever interface it came.
 
-An order is admitted when all that its author chose is plain (core/values.py) and of a bounded size. So no
-fact holds a value that the journal, a snapshot, a follower or an answer could not take. Three kinds of orders
-are not refused as a whole:
+An order is admitted when all values in it are plain (core/values.py) and of limited size. So no fact
+contains a value that the journal, a snapshot, a follower or an answer cannot represent. Three kinds of
+orders are not refused as a whole:
 
     SubmitTasks      each spec is refused by itself; the others are taken in
     ReportAttempts   a report whose result cannot be taken ends its attempt as failed, with the reason: a refused report would
                      leave the task running for ever
     Heartbeat        what a node measured is shown escaped: a node is not lost for the name of a device
 
-`quick` says the size of a value as JSON, or None where it may not be plain (helix_ray/plain.py): it costs
-about a microsecond an order, and only what it does not vouch for is looked at closely.
+`quick` returns the size of a value as JSON, or None where it may not be plain (helix_ray/plain.py). It costs
+about a microsecond for each order; only values for which it returns None are examined in detail.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from helix_ray.core.values import VALUE_DEPTH_MAX, Fault, fault, shown
 
 # Largest spec of a task, in bytes of JSON: a pickled call of cluster/payload.py fits, in base64.
 SPEC_BYTES_MAX = 16 * 1024 * 1024
-# Levels that a spec or a report has round a value.
+# Levels that a spec or a report adds around a value.
 _WRAPPING_LEVELS = 2
 
 Quick = Callable[[Any], int | None]
@@ -45,8 +45,7 @@ Checked = Order | Rejected
 
 
 def check(order: Order, quick: Quick) -> Checked:
-    """Return the order as it may be decided, or why it is refused: a
-    VALIDATION_ERROR that names the field."""
+    """Return the order that may be decided, or its refusal: a VALIDATION_ERROR that names the field."""
     size = quick(
         [order.by.id, order.request_id, order.seed, order.key or "", order.fingerprint, *_chosen(order.body)]
     )
@@ -67,8 +66,7 @@ def check(order: Order, quick: Quick) -> Checked:
 
 
 def _broken_record(recalled: Recalled, quick: Quick) -> Rejected | None:
-    """Refuse records of the history that are not plain: only something else than the
-    history can have made them."""
+    """Refuse records that are not plain: they cannot come from the history."""
     for task in recalled.tasks.values():
         if task is not None:
             values = [task.id, task.owner, task.spec, task.parts, [list(lease) for lease in task.leases]]
@@ -79,7 +77,7 @@ def _broken_record(recalled: Recalled, quick: Quick) -> Rejected | None:
 
 
 def refusal(found: Fault, subject: str = "") -> Rejected:
-    """Return the refusal of a value; `subject` is what it belongs to ("task")."""
+    """Return the refusal of a value; `subject` is the noun for messages ("task")."""
     about = f"{subject} {found.field}" if subject else found.field
     return invalid(f"Invalid {about}: {found.why}", field=found.field)
 
@@ -96,7 +94,7 @@ _FIELDS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
 
 
 def _chosen(body: OrderBody) -> list[Any]:
-    """Return what an order says, without the fields that say nothing: a null hides what is no number."""
+    """Return an order's values without null fields: `quick` cannot distinguish null from NaN."""
     if isinstance(body, ReportAttempts):
         return [body.worker_id, body.boot, [_of_report(report) for report in body.reports]]
     return [value for value in _FIELDS[type(body)](body) if value is not None]
@@ -130,7 +128,7 @@ _DEPTH_MAX = VALUE_DEPTH_MAX + _WRAPPING_LEVELS
 
 
 def check_specs(body: SubmitTasks, quick: Quick) -> SubmitTasks | Rejected:
-    """Return an order with those of its specs that can be taken; the others are among `refused`."""
+    """Return an order with its admissible specs; the others are moved to `refused`."""
     refused = {i: why for i, spec in enumerate(body.specs) if (why := _spec_refusal(spec, quick)) is not None}
     if not refused:
         return body
@@ -172,8 +170,7 @@ def _report(body: ReportAttempts, quick: Quick) -> ReportAttempts | Rejected:
 
 
 def _takeable(report: AttemptReport, quick: Quick) -> AttemptReport:
-    """Return a report that can be taken: its result as it is or refused, its texts and figures
-    as they can be shown."""
+    """Return an admissible report: an invalid result is refused, texts and figures are escaped."""
     if quick(_of_report(report)) is not None:
         return report
     found = _fault(report.result, "result")
@@ -190,7 +187,7 @@ def _takeable(report: AttemptReport, quick: Quick) -> AttemptReport:
 
 
 def without_result(report: AttemptReport, found: Fault) -> AttemptReport:
-    """Return the report of an attempt whose result cannot be taken: it has failed, and says why."""
+    """Return the report of an attempt with an invalid result: it has failed, with the reason."""
     if report.outcome != "completed":
         return replace(report, result=None)
     message = f"{found.field}: {found.why}"

@@ -1,14 +1,13 @@
-"""Who an author is as the state has it: the one check that every order and
-question passes before anything else.
+"""Authorises the author of every order and question by the current state, before anything else.
 
-A replica knows its callers from a moment ago; in between they may have been removed, logged out or
-given other roles. So what a caller says of themselves is their id and session only; name and roles
-are those of the state.
+A replica's knowledge of its callers is slightly old; meanwhile they may have been removed,
+logged out or given other roles. So only the id and the session are taken from the caller; name
+and roles come from the state.
 
-    the system itself            stays as it is: followers, node workers, boot, programs inside the cluster
-    a user with a session        must exist, and the session must be theirs and alive
-    a user with an API token     must exist, and the token be alive: some of its owner's roles, perhaps some projects only
-    a user without either        must exist (whoever holds the port speaks for them: tests, embedded use)
+    the system itself            is accepted: followers, node workers, boot, programs inside the cluster
+    a user with a session        must exist, and the session must be theirs and valid
+    a user with an API token     must exist, and the token be valid; it has some of its owner's roles, perhaps for some projects
+    a user without either        must exist (code that uses the port directly: tests, embedding)
 
 A user without a role that the table knows may do nothing.
 """
@@ -24,7 +23,7 @@ from helix_ray.core.state import ApiToken, State, User
 
 
 def admit(state: State, by: Principal, verb: type[Verb], now: float) -> Principal | Rejected:
-    """Return the author with the name and roles of now, if they may give this order or ask this question.
+    """Return the author with the current name and roles, if they may give this order or ask this question.
 
     Rejected: UNAUTHORIZED when the user or the session is gone, FORBIDDEN when no role allows the verb.
     """
@@ -35,7 +34,7 @@ def admit(state: State, by: Principal, verb: type[Verb], now: float) -> Principa
 
 
 def as_of(state: State, by: Principal, now: float) -> Principal | Rejected:
-    """Return the author with the name and roles of now, or UNAUTHORIZED when they are gone."""
+    """Return the author with the current name and roles, or UNAUTHORIZED when they do not exist any more."""
     if "system" in by.roles:
         return by
     user = state.users.get(by.id)
@@ -68,5 +67,5 @@ def _by_token(state: State, by: Principal, user: User, token_id: str, now: float
 
 
 def roles_of(token: ApiToken, user: User) -> tuple[str, ...]:
-    """Return the roles that a token has: those of its own that its owner may lend now."""
+    """Return the roles of a token: those that its owner may still give to a token."""
     return tuple(role for role in token.roles if may_lend(user.roles, role))

@@ -1,5 +1,5 @@
-"""Which of many things have changed since somebody looked last: a look costs what has changed,
-not how many there are."""
+"""Records which of many things have changed since a reader last looked; reading costs in
+proportion to the changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 
 class DirtyLog:
-    """Names in the order of their last change. Each reader keeps the `count` at which it looked."""
+    """Names in the order of their last change. Each reader remembers the `count` at its last look."""
 
     __slots__ = ("_at", "count")
 
@@ -16,13 +16,13 @@ class DirtyLog:
         self.count = 0
 
     def note(self, name: str) -> None:
-        """Note that something has changed."""
+        """Record a change."""
         self.count += 1
         self._at[name] = self.count
         self._at.move_to_end(name)
 
     def since(self, count: int) -> list[str]:
-        """Return what has changed after a count, the newest first; after 0: everything that ever changed."""
+        """Return what has changed since a count, the newest first; since 0 everything."""
         names: list[str] = []
         for name in reversed(self._at):
             if self._at[name] <= count:

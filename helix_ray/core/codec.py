@@ -18,9 +18,9 @@ from typing import Any, get_args
 from helix_ray.core.events import Event
 
 KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
-# Kinds whose shape has changed since 1; all others are at version 1.
+# Kinds whose shape has changed; all others are at version 1.
 VERSIONS: dict[str, int] = {}
-# (kind, old version) -> lift the body to the next version.
+# (kind, old version) -> converts the body to the next version.
 UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 # (kind, old version) -> the names of its fields, in order.
 FORMER_FIELDS: dict[tuple[str, int], tuple[str, ...]] = {}
@@ -33,7 +33,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 
 
 class UnknownKind(Exception):
-    """The journal holds a kind or version of fact that this release does not know."""
+    """The journal contains a kind or version of fact that this release does not know."""
 
 
 def kind_of(event: Event) -> tuple[str, int]:
@@ -48,7 +48,7 @@ def to_body(event: Event) -> dict[str, Any]:
 
 
 def from_body(kind: str, version: int, body: dict[str, Any]) -> Event:
-    """Build the event that a journal row holds; raise UnknownKind where this release cannot."""
+    """Build the event of a journal row; raise UnknownKind where this release cannot."""
     made = KINDS.get(kind)
     if made is None or version > VERSIONS.get(kind, 1):
         raise UnknownKind(f"{kind} version {version}")
@@ -60,7 +60,7 @@ def from_body(kind: str, version: int, body: dict[str, Any]) -> Event:
 
 
 def values_of(kind: str) -> Callable[[Any], tuple[Any, ...]]:
-    """Return what gives the values of a kind's events as the journal keeps them: the fields
+    """Return a function for the values of a kind's events as stored in the journal: the fields
     in order, without the id."""
     names = [name for name in FIELDS[kind] if name != SUBJECT]
     if not names:
@@ -72,7 +72,7 @@ def values_of(kind: str) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def from_values(kind: str, version: int, subject: str, values: list[Any]) -> Event:
-    """Build the event that values_of took apart; raise UnknownKind where this release cannot."""
+    """Build an event from the values of values_of; raise UnknownKind where this release cannot."""
     if version != VERSIONS.get(kind, 1) or kind not in KINDS:
         names = FORMER_FIELDS.get((kind, version), ())
         return from_body(kind, version, named(names, subject, values))
@@ -81,8 +81,8 @@ def from_values(kind: str, version: int, subject: str, values: list[Any]) -> Eve
 
 
 def named(names: tuple[str, ...], subject: str, values: list[Any]) -> dict[str, Any]:
-    """Return an event's fields by name; fields that were added later are not among the
-    values and keep their defaults."""
+    """Return an event's fields by name; fields that were added later are missing from the values
+    and have their defaults."""
     body: dict[str, Any] = {SUBJECT: subject} if SUBJECT in names else {}
     body.update(zip((name for name in names if name != SUBJECT), values, strict=False))
     return body

@@ -1,5 +1,5 @@
-"""Dependencies of tasks that come in together: `depends_on` names known tasks, or `#3` for
-number 3 of the batch."""
+"""Resolves the dependencies of a batch: `depends_on` names existing tasks, or `#3`
+for number 3 of the batch."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from helix_ray.core.errors import Rejected, conflict, invalid
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.state import State, Task
 
-# For each spec: the ids it waits for, or why it is refused.
+# For each spec: the ids for which it waits, or its refusal.
 Resolved = list[list[str] | Rejected]
-# Longer `#` references than any batch has tasks for.
+# Longer `#` references than any batch needs.
 BATCH_DIGITS_MAX = 9
 NAMES_SHARED_MAX = 16_384
 
@@ -29,8 +29,8 @@ def resolve(
 ) -> Resolved:
     """Return what each spec waits for. Unknown ids, failed tasks and cycles refuse the spec, and so does a
     dependency on a refused spec; `refused` holds what is refused already. Tasks that the asker `may_name` not
-    count as unknown; `task_of` knows tasks of memory and of the history. A task for which `dependents_max` others
-    wait takes no more of them."""
+    count as unknown; `task_of` knows tasks of memory and of the history. A task for which `dependents_max`
+    others wait takes no more of them."""
     resolved: Resolved = []
     inner: dict[int, list[int]] = {}
     for i, (spec, refusal) in enumerate(zip(specs, refused, strict=True)):
@@ -60,19 +60,18 @@ def resolve(
 
 
 def with_ids(spec: dict[str, Any], ids: Sequence[str]) -> dict[str, Any]:
-    """Return a spec whose `#i` references are the ids they stand for."""
+    """Return a spec with ids in place of its `#i` references."""
     names = spec.get("depends_on") or ()
     known = [name if (i := _number(name)) is None else ids[i] for name in names]
     return {**spec, "depends_on": known if len(known) < 2 else list(dict.fromkeys(known))}
 
 
 def _number(name: str) -> int | None:
-    """Return the batch number that a name refers to, None for an id; -1 for a
-    `#` without a sensible number."""
+    """Return the batch number that a name refers to, None for an id; -1 for a `#` without a valid number."""
     return _number_of(name) if name[:1] == "#" else None
 
 
-# Names of one batch are mostly the same few, and each is looked up more than once.
+# A batch mostly refers to a few names, each more than once.
 @lru_cache(maxsize=NAMES_SHARED_MAX)
 def _number_of(name: str) -> int:
     digits = name[1:]
@@ -80,7 +79,7 @@ def _number_of(name: str) -> int:
 
 
 def _split(names: Sequence[str]) -> tuple[dict[int, str], list[str]]:
-    """Return the numbers of the batch, with how they were written, and the ids; each once."""
+    """Return the batch numbers with their original text, and the ids; each once."""
     siblings: dict[int, str] = {}
     others: dict[str, None] = {}
     for name in names:

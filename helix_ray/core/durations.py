@@ -1,7 +1,7 @@
-"""How long attempts took, by kind of work: folded from facts, so a restart forgets nothing.
+"""Measured durations of attempts by kind of work, folded from facts, so they survive a restart.
 
-A kind is what is run, and with which demand: the first three fields of a TaskClass. Who asked for it, and
-where it may run, does not change how long it takes.
+A kind is a run with its demand: the first three fields of a TaskClass. The project and the constraints do not
+change how long it takes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any
 KINDS_MAX = 2_000
 RECENT_MAX = 32
 WEIGHT = 0.2
-# One run this much longer than the average counts at once: holding too much hurts more
-# than holding too little.
+# A run this much longer than the average raises it at once: too much prefetch is worse than too little.
 JUMP = 4.0
 
 Kind = tuple[str, str, tuple[tuple[str, float], ...]]
@@ -30,16 +29,14 @@ def moved(average_s: float | None, duration_s: float) -> float:
 
 @dataclass(slots=True)
 class Measured:
-    """What is known of one kind: how many ended, a moving average, and the
-    newest durations, all in seconds."""
+    """The durations of one kind: how many ended, a moving average, and the newest durations, in seconds."""
 
     ended: int = 0
     average_s: float | None = None
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
 
     def quantile(self, share: float) -> float | None:
-        """Return the duration that a share (0 to 1) of the newest runs stayed within;
-        None when there are none."""
+        """Return a quantile (0 to 1) of the newest durations; None when there are none."""
         if not self.recent:
             return None
         ordered = sorted(self.recent)
@@ -47,20 +44,20 @@ class Measured:
 
 
 class Durations:
-    """The kinds that ended lately, the least recent first."""
+    """The kinds that ended recently, the least recent first."""
 
     def __init__(self) -> None:
         self._kinds: OrderedDict[Kind, Measured] = OrderedDict()
 
     def note(self, kind: Kind, duration_s: float) -> None:
-        """Take in how long one attempt took."""
+        """Record the duration of an attempt."""
         known = self._known(kind)
         known.ended += 1
         known.average_s = moved(known.average_s, duration_s)
         known.recent.append(duration_s)
 
     def outlasted(self, kind: Kind, ran_s: float) -> None:
-        """Take in that an attempt has run for so long and has not ended: the average is no shorter."""
+        """Record that an attempt has run this long without ending: the average is at least as long."""
         known = self._known(kind)
         known.average_s = max(ran_s, known.average_s or 0.0)
 
@@ -73,7 +70,7 @@ class Durations:
         return known
 
     def of(self, kind: Kind) -> Measured | None:
-        """Return what is known of a kind."""
+        """Return the durations of a kind."""
         return self._kinds.get(kind)
 
     def average_s(self, kind: Kind) -> float | None:
@@ -82,14 +79,14 @@ class Durations:
         return None if known is None else known.average_s
 
     def dump(self) -> list[list[Any]]:
-        """Return all of it as JSON values."""
+        """Return everything as JSON values."""
         return [
             [*kind, known.ended, known.average_s, list(known.recent)] for kind, known in self._kinds.items()
         ]
 
     @classmethod
     def load(cls, rows: Sequence[Sequence[Any]]) -> Durations:
-        """Build what dump described."""
+        """Build it from the values of dump."""
         made = cls()
         for kind, signature, demand, ended, average_s, recent in rows:
             key = (kind, signature, tuple((name, amount) for name, amount in demand))

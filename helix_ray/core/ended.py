@@ -1,7 +1,7 @@
-"""Sessions and API tokens that ended, and why: so that whoever still uses one is told.
+"""Sessions and API tokens that ended, and why, so that a client which still uses one gets the reason.
 
-Remembered for ENDED_KEEP_S, and at most ENDED_MAX of them: the oldest are forgotten first. That is longer
-than any access token lives, so `unknown` is said only when far more than is usual ended in a week.
+They are remembered for ENDED_KEEP_S, at most ENDED_MAX of them; the oldest are forgotten first. No access
+token is valid for longer, so the reason is `unknown` only when unusually many ended in a week.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from helix_ray.core.state import Ended, State
 
 ENDED_MAX = 10_000
 ENDED_KEEP_S = 7 * 86_400.0
-# Hashes of its newest refresh tokens by which an ended session is still found.
+# How many of its newest refresh tokens identify an ended session.
 ENDED_HASHES_MAX = 3
 
 MESSAGES = {
@@ -30,12 +30,12 @@ MESSAGES = {
     ),
     "unknown": "The session or token does not exist or has expired",
 }
-# What journals of before had as reasons.
+# Reasons in older journals.
 _OLD_REASONS = {"refresh token reused": "refresh_reused"}
 
 
 def refusal(reason: str, at: float | None) -> Rejected:
-    """Refuse whoever comes with something that ended: `at` is when, in epoch seconds."""
+    """Return the refusal for a session or token that ended at `at` (epoch seconds)."""
     details = {"reason": reason, "ended_at": None if at is None else moment(at)}
     return Rejected(ErrorCode.UNAUTHORIZED, MESSAGES[reason], details)
 
@@ -47,7 +47,7 @@ def why_gone(state: State, identifier: str | None) -> Rejected:
 
 
 def remember(state: State, identifier: str, ended: Ended) -> None:
-    """Note what ended, and forget what is too old or too much."""
+    """Record an ended session or token, and drop those that are too old or too many."""
     ended.reason = _OLD_REASONS.get(ended.reason, ended.reason)
     if ended.reason not in MESSAGES:
         ended.reason = "revoked"

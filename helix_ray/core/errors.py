@@ -1,7 +1,7 @@
 """Refusals as values, and the one exception that carries a refusal across a call stack.
 
 Rejected            a value: a stable code, a sentence for people, details for programs
-  +-- NotInMemory   the same, and which tasks of the history would have to be known to say more
+  +-- NotInMemory   the same, with the archived tasks that are needed for a decision
 Exception
   +-- Refused       raised where a value cannot be returned (dependencies, clients); wraps a Rejected
   +-- IllegalMove   a fact that the lifecycle table forbids: a bug, never shown to a user
@@ -42,10 +42,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class NotInMemory(Rejected):
-    """A refusal of the master's that the history may turn: an order needs tasks that have left memory.
+    """A refusal because an order needs tasks that have left memory; the plane retries with their records.
 
-    `task_ids` are those tasks; `causes` are tasks whose dependants are asked for as well. The plane recalls
-    both, and gives the order again; who has no history shows it as the conflict that it is.
+    `task_ids` are those tasks; `causes` are tasks whose dependants are needed as well. The plane recalls both
+    and sends the order again; without a history it is shown as a conflict.
     """
 
     task_ids: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class NotInMemory(Rejected):
 
 
 class Refused(Exception):
-    """A Rejected travelling as an exception; the constructor is positional so that pickling works."""
+    """A Rejected as an exception; its constructor is positional so that it can be pickled."""
 
     def __init__(self, rejected: Rejected) -> None:
         super().__init__(rejected)
@@ -73,12 +73,12 @@ def invalid(message: str, **details: Any) -> Rejected:
 
 
 def conflict(message: str, **details: Any) -> Rejected:
-    """Refuse an order that contradicts the present state."""
+    """Refuse an order that the current state does not allow."""
     return Rejected(ErrorCode.CONFLICT, message, details)
 
 
 def not_found(what: str, identifier: str) -> Rejected:
-    """Refuse an id that does not exist, or that the asker may not see: the answer is the same."""
+    """Refuse an id that does not exist, or that the caller may not see: the answer is the same."""
     return Rejected(ErrorCode.NOT_FOUND, f"{what} not found", {"id": identifier})
 
 

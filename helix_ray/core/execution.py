@@ -1,10 +1,11 @@
-"""How a task stands between its submit and its end, and how it ended: the one fold of a task's record.
+"""The record of a task's execution: its status from submit to end, and its outcome. The only fold of it.
 
-The state folds facts with it (core/evolve/), the history does for what it keeps (views/attempts.py), and a receipt tells with
-it where a task will stand (core/decide/standing.py). So the three cannot differ, and a field that facts carry is added here:
-to Execution, and to the functions of the facts that change it. The spec is not part of it: a spec is given, not folded.
+The state (core/evolve/), the history (views/attempts.py) and receipts (core/decide/standing.py) all use it,
+so they cannot differ. A new field of facts is added here: to Execution, and to the functions of the facts
+that change it. The spec is not part of it: it is given, not folded.
 
-core/lifecycle.py says which status a fact leads to; whether a fact is allowed is for evolve to check, which has the whole state.
+core/lifecycle.py says which status a fact leads to; evolve, which has the whole state, checks
+whether a fact is allowed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from helix_ray.core.lifecycle import TERMINAL, Status, after
 
 @dataclass(slots=True, kw_only=True)
 class Execution:
-    """Status, attempts and outcome of a task. `attempt` is the fencing number of the newest attempt (0: none yet).
+    """Status, attempts and outcome of a task. `attempt` is the fencing number of the
+    newest attempt (0: none yet).
 
     Times are epoch seconds. Every field is a column of the history (views/columns.py).
     """
@@ -31,7 +33,8 @@ class Execution:
     progress: float = 0.0
     note: str | None = None
     worker: str | None = None
-    # Whose external worker runs it, or ran it when it ended; None: nobody's, or a node of the cluster.
+    # The owner of the external worker that runs it, or ran it when it ended; None for a
+    # node, or without a worker.
     holder: str | None = None
     attempt: int = 0
     # Since the last manual retry; failures + losses <= attempt.
@@ -42,17 +45,18 @@ class Execution:
     finished_at: float | None = None
     # Seq of the fact that ended it; 0 exactly while it has not ended.
     finished_seq: int = 0
-    # As measured where the last attempt ran.
+    # Measured where the last attempt ran.
     duration_s: float | None = None
     not_before: float = 0.0
     result: Any = None
     error: dict[str, Any] | None = None
-    # Of external workers, the newest last: who has had it, and hears why they come too late.
+    # Leases of external workers, the newest last: a late report gets the reason from its lease.
     leases: list[Lease] = field(default_factory=list)
 
 
 def fold(execution: Execution, fact: ev.Fact) -> None:
-    """Take a fact about a task into its record; raises KeyError for a fact that is about no task's execution."""
+    """Fold a fact about a task into its record; raises KeyError for a fact that is not
+    about a task's execution."""
     status, ends, change = _FOLDS[type(fact.event)]
     execution.updated_at = fact.at
     if status is not None:
@@ -66,14 +70,14 @@ def fold(execution: Execution, fact: ev.Fact) -> None:
 
 
 def lease_to(execution: Execution, owner: str) -> None:
-    """Note that the worker of a task that was just assigned is an external one, and whose it is."""
+    """Record that the worker of a newly assigned task is an external one, and its owner."""
     execution.holder = owner
     lease = Lease(execution.attempt, execution.worker or "", owner)
     execution.leases = leases.begin(execution.leases, lease)
 
 
 def lose_holder(execution: Execution) -> None:
-    """Note that the external worker that ran a task is gone; a fact of the task's own follows."""
+    """Record that the external worker of a task is gone; a fact about the task follows."""
     execution.holder = None
 
 
@@ -84,7 +88,7 @@ def packed(execution: Execution) -> dict[str, Any]:
 
 
 def unpack(values: dict[str, Any]) -> None:
-    """Turn fields that are JSON values by name into what Execution takes, in place; not all fields need be there."""
+    """Convert JSON values by name to Execution's arguments, in place; fields may be missing."""
     if "status" in values:
         values["status"] = Status(values["status"])
     if values.get("leases"):
@@ -93,7 +97,7 @@ def unpack(values: dict[str, Any]) -> None:
 
 def _end_lease(execution: Execution, how: str) -> None:
     if execution.leases:
-        # Not in place: a snapshot may hold the old ones.
+        # Not in place: a snapshot may refer to the old ones.
         execution.leases = leases.end(execution.leases, how)
 
 
@@ -126,7 +130,7 @@ def _requeued(execution: Execution, event: ev.TaskRequeued, fact: ev.Fact) -> No
 
 
 def _count(execution: Execution, cause: str) -> None:
-    """Count why a task was queued again (TaskRequeued's `cause`); by hand, it begins anew."""
+    """Count why a task was queued again (TaskRequeued's `cause`); a manual retry resets the counts."""
     if cause == "retry":
         execution.failures += 1
     elif cause == "lost":
@@ -178,7 +182,7 @@ _CHANGES: dict[type[Any], Callable[[Execution, Any, ev.Fact], None] | None] = {
     ev.TaskFailed: _failed,
     ev.TaskCancelled: _cancelled,
 }
-# The status after a fact, and whether that is an end: worked out once, since this is on the way of every task.
+# The status after a fact, and whether it is final; computed once, since this is the hot path of every task.
 _FOLDS = {
     kind: (status := after(kind.__name__), status in TERMINAL, change) for kind, change in _CHANGES.items()
 }

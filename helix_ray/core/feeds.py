@@ -1,12 +1,13 @@
-"""Facts as somebody may see them: those about what they see (core/visibility.py), with MASK
+"""Facts as a principal may see them: those about objects that they see (core/visibility.py), with MASK
 in place of every secret.
 
-    the system itself          all facts as they are: its followers rebuild from them what they keep
-    everybody else             facts about things that they see, masked; where a fact came from, only of what they did
-                               themselves; who administers sees where from of all
-    facts about what is gone   whoever sees all things of that sort, and who saw it, while the state still knows of it
+    the system itself          all facts unmasked: its followers fold them
+    everybody else             facts about objects that they see, masked; the origin only of their own facts, or of
+                               all for administrators
+    facts about what is gone   those who see all objects of that kind, and those who saw the object, as long as
+                               the state remembers it
 
-Kept receipts are the system's own. Refusals and erasures are for those who administer.
+Only the system sees receipts, and only administrators see refusals and erasures.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Rule = Callable[[State, Principal, Any], bool]
 
 
 def shown_to(by: Principal, facts: tuple[ev.Fact, ...], state: State) -> tuple[ev.Fact, ...]:
-    """Return the facts that somebody sees, as they may see them. `by` is as the state has them now."""
+    """Return the facts that `by` may see, masked. `by` must have the current roles."""
     if by == SYSTEM:
         return facts
     return tuple(_shown(fact, by) for fact in facts if _RULES[type(fact.event)](state, by, fact.event))
@@ -77,7 +78,7 @@ def _about_project(state: State, by: Principal, event: Any) -> bool:
 
 
 def _about_quota(state: State, by: Principal, event: ev.QuotaSet) -> bool:
-    """A quota may be a user's own, who has no project."""
+    """Say whether a principal may see a quota, which may be a project's or a single user's."""
     return may(by, ListQuotas) and (event.id == by.id or _about_project(state, by, event))
 
 
@@ -90,7 +91,7 @@ def _of_user(state: State, by: Principal, event: Any) -> bool:
 
 
 def _about_session(state: State, by: Principal, event: Any) -> bool:
-    """Sessions and API tokens, which have one space of ids."""
+    """Say whether a principal may see a session or an API token; both have the same space of ids."""
     thing = state.sessions.get(event.id) or state.tokens.get(event.id) or state.ended.get(event.id)
     return administers(by) or (thing is not None and thing.user_id == by.id)
 

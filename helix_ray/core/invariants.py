@@ -1,7 +1,7 @@
-"""What must hold of every state that a journal folds into: `check(state)`, empty when all does.
+"""The invariants of every folded state: `check(state)` returns violations, empty when there are none.
 
-For tests and for a doctor's visit: it looks at everything, so it takes time in proportion to the state.
-Each law is one generator of the sentences that say where it is broken.
+For tests and for diagnosis: it examines everything, so it takes time in proportion to the state. Each
+invariant is a generator of sentences that describe its violations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Broken = Iterator[str]
 
 
 def check(state: State) -> list[str]:
-    """Return a sentence for every place where a law is broken."""
+    """Return a sentence for every violation of an invariant."""
     return [sentence for law in LAWS for sentence in law(state)]
 
 
@@ -95,7 +95,7 @@ def _loads_match(state: State) -> Broken:
 
 
 def _waiting_tasks_wait(state: State) -> Broken:
-    """What is still to be told of endings is listed: then a task waits for nothing, or for what is over."""
+    """Waiting tasks wait for unfinished ones, except where an ending is still to be propagated."""
     dependents: dict[str, set[str]] = {}
     freed: set[str] = set()
     doomed: set[str] = set()

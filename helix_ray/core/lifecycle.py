@@ -1,14 +1,14 @@
-"""The law of task statuses: one table, and nothing else may change a status.
+"""The lifecycle of tasks: one table of all legal transitions; nothing else may change a status.
 
-A task is *waiting* while a task it depends on is unfinished, *pending* while it waits for a worker,
-*running* while an attempt of it is leased to a worker (or taken by a person), and then ends once:
-*completed*, *failed* or *cancelled*. The last three are terminal. Two facts lead out of an end, both asked
-for by a person: TaskRequeued after a failure or a cancel (`POST /tasks/{id}/retry`), and TaskDeleted.
+A task is *waiting* while a task it depends on is unfinished, *pending* while it waits for a worker, *running*
+while an attempt is leased to a worker (or taken by a user), and then ends once: *completed*, *failed* or
+*cancelled*. The last three are terminal. Only two facts lead out of a terminal status, both requested by a
+user: TaskRequeued after a failure or a cancel (`POST /tasks/{id}/retry`), and TaskDeleted.
 
-Every assignment is an attempt with its own fencing number. A fact about an attempt names the number; decide
-refuses a report whose number is not the current one, so the table never has to know about numbers.
+Every assignment is an attempt with its own fencing number. A fact about an attempt contains the number, and
+decide refuses a report with another number than the current one, so the table does not need numbers.
 
-A fact that the table does not list raises IllegalMove and moves nothing: decide must not have emitted it.
+A fact that the table does not list raises IllegalMove and changes nothing: decide must not emit it.
 docs/state_machine.md is drawn from this table.
 """
 
@@ -20,7 +20,7 @@ from helix_ray.core.errors import IllegalMove
 
 
 class Status(StrEnum):
-    """Where a task stands."""
+    """The status of a task."""
 
     WAITING = "waiting"
     PENDING = "pending"
@@ -42,23 +42,24 @@ W, P, R, C, F, X = (
 )
 
 MOVES: dict[str, dict[Status, Status]] = {
-    # The tasks it depends on are done, or its retry delay is over.
+    # Its dependencies have completed, or its retry delay is over.
     "TaskReleased": {W: P, P: P},
-    # A worker holds a new attempt.
+    # A worker has a new attempt.
     "TaskAssigned": {P: R},
     "TaskProgressed": {R: R},
     "TaskOutlasted": {R: R},
     "TaskEdited": {W: W, P: P, R: R},
-    # Back to the queue: a retry after a failure, a lost worker, work handed back unstarted, a person's retry.
+    # Back to the queue: a retry after a failure, a lost worker, an attempt returned
+    # unstarted, a manual retry.
     "TaskRequeued": {R: P, F: P, X: P},
-    # Queued again together with tasks that it depends on.
+    # Queued again together with its dependencies.
     "TaskDeferred": {P: W},
-    # People complete or fail tasks that no worker ran.
+    # Users complete or fail tasks without a worker.
     "TaskCompleted": {R: C, P: C},
     "TaskFailed": {R: F, P: F, W: F},
     "TaskCancelled": {R: X, P: X, W: X},
 }
-# Statuses that TaskDeleted leads out of, to nowhere.
+# Statuses in which a task can be deleted.
 DELETABLE = frozenset({W, P, R, C, F, X})
 
 
@@ -71,6 +72,6 @@ def move(status: Status, fact: str) -> Status:
 
 
 def after(fact: str) -> Status | None:
-    """Return the status that a fact leads to from wherever it is possible; None where it moves nothing."""
+    """Return the status after a fact, which is the same from all statuses; None where it changes none."""
     targets = set(MOVES.get(fact, {}).values())
     return targets.pop() if len(targets) == 1 else None

@@ -1,7 +1,8 @@
-"""Who was heard of last, by monotonic time: memory, not fact. Losing it costs one lease time of patience.
+"""The last signs of life of workers, by monotonic time. They live in memory only: a
+restart costs one lease time.
 
-A control loop that stalls must kill nobody: the one who judges silence calls `judge`, and when its own last
-call is longer ago than it should be, everybody gets that stall as extra time.
+A stall of the control loop must not end leases: when the last call of `judge` was too long ago, all
+workers get that time added.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from helix_ray.core.changes import DirtyLog
 from helix_ray.core.state import TaskClass
 from helix_ray.core.waits import Reservation, WaitLog
 
-# A judge that is later than this was stalled itself.
+# A longer pause between calls of `judge` counts as a stall.
 STALL_S = 1.0
 
 
@@ -26,15 +27,15 @@ class Pulse:
     status: str | None = None
     current_task: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
-    # Extra time for stalls of the judge since then, in seconds.
+    # Extra time for stalls since then, in seconds.
     grace_s: float = 0.0
-    # Which heartbeat of its life it was; None for one that is not numbered.
+    # The number of the heartbeat in this boot; None where it is not numbered.
     number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A worker gave a sign of life; `number` says which of its life it was."""
+    """A worker gave a sign of life; `number` counts them in its boot."""
 
     worker_id: str
     status: str | None = None
@@ -52,7 +53,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A worker is known no more."""
+    """A worker was removed."""
 
     worker_id: str
 
@@ -65,21 +66,21 @@ def _overtaken(number: int | None, newest: int | None) -> bool:
 
 
 class Liveness:
-    """Pulses by worker id, and why work waited."""
+    """Pulses by worker id, and why tasks waited."""
 
     def __init__(self) -> None:
         self.pulses: dict[str, Pulse] = {}
-        # Workers that were heard of.
+        # Workers with a sign of life.
         self.dirty = DirtyLog()
         self.waits = WaitLog()
         # The reservations of the last plan.
         self.reservations: tuple[Reservation, ...] = ()
-        # Nodes that classes would have got in the last plan if they were not reserved for other tasks.
+        # Nodes that classes did not get in the last plan because they are reserved for other tasks.
         self.kept_out: dict[TaskClass, tuple[str, ...]] = {}
         self._judged: float | None = None
 
     def note(self, sign: Sign, mono: float, wall: float) -> None:
-        """Note what an order says of a worker."""
+        """Record a sign of life from an order."""
         if isinstance(sign, Heard):
             pulse = Pulse(mono, wall, sign.status, sign.current_task, sign.usage, number=sign.number)
             self.heard(sign.worker_id, pulse)
@@ -89,7 +90,7 @@ class Liveness:
             self.forget(sign.worker_id)
 
     def heard(self, worker_id: str, pulse: Pulse) -> None:
-        """Note a sign of life; one that is older than the last known, or that was
+        """Record a sign of life; one that is older than the last one, or was
         overtaken by it, changes nothing."""
         known = self.pulses.get(worker_id)
         if known is not None and (pulse.mono < known.mono or _overtaken(pulse.number, known.number)):
@@ -97,18 +98,18 @@ class Liveness:
         self.begin(worker_id, pulse)
 
     def begin(self, worker_id: str, pulse: Pulse) -> None:
-        """Note that a worker has registered: its heartbeats are numbered anew."""
+        """Record that a worker has registered: its heartbeats are numbered from the start."""
         self.pulses[worker_id] = pulse
         self.dirty.note(worker_id)
 
     def forget(self, worker_id: str) -> None:
-        """Note that a worker is known no more."""
+        """Remove a worker."""
         self.pulses.pop(worker_id, None)
 
     def judge(self, lease_s: dict[str, float], now: float) -> list[str]:
         """Return the workers, of those in `lease_s`, that were silent for longer than their lease.
 
-        One that was never heard of (the judge has just started) is heard of now.
+        A worker without a pulse (after a restart) gets one now.
         """
         stall = 0.0 if self._judged is None else max(0.0, now - self._judged - STALL_S)
         self._judged = now

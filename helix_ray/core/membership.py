@@ -1,13 +1,12 @@
-"""Who may put work into a project: the one rule that submit, edit, retry and distribute ask,
-by the state of now.
+"""Who may use a project: the rule for submit, edit, retry and distribute, by the current state.
 
-A task counts against its project's quota and fair share, else against its owner's. So whoever could name any
-project could fill the queue of others, or leave limits of their own behind.
+A task counts against its project's quota and fair share, else against its owner's. A user who could name any
+project could fill the queue of others, or evade their own limits.
 
-    no project, or one's own user id     one's own, always
+    no project, or one's own user id     always, it is one's own
     another user's id                    never
     a defined project                    its members
-    an id that nobody defined            everybody as long as no project is defined at all, then nobody
+    an undefined id                      everybody while no project exists at all, otherwise nobody
 
 Administrators and the system may use all of them. The refusal does not tell whether a project exists.
 """
@@ -21,7 +20,7 @@ from helix_ray.core.visibility import administers
 
 
 def refuse_use(state: State, by: Principal, project_id: str | None) -> Rejected | None:
-    """Return why somebody may not put work into a project; None when they may."""
+    """Return why a principal may not use a project; None when they may."""
     if project_id is None or project_id == by.id or administers(by):
         return None
     project = state.projects.get(project_id)

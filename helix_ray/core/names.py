@@ -1,8 +1,8 @@
-"""What names are made of, at every door: ids, hostnames, capabilities, labels, and the names of nodes.
+"""The rules for names in all interfaces: ids, hostnames, capabilities, labels, and names of nodes.
 
-A *word* begins with a letter or a digit and has no blank, slash or control character: it can stand in a path,
-in a table on a terminal and in a log. A *term* may have slashes beside that, as `example.com/zone`. A worker
-id that is `worker-` and a node's name belongs to that node (docs/adr/0033-names-of-workers.md).
+A *word* begins with a letter or a digit and has no blank, slash or control character: it is safe in a path,
+in a table on a terminal and in a log. A *term* may also have slashes, as `example.com/zone`. A worker id of
+`worker-` and a node's name belongs to that node (docs/adr/0033-names-of-workers.md).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import re
 
 WORD_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
 TERM_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$"
-# A text of one line: no control characters, which would reach the terminal of whoever lists it.
+# A single line: without control characters, which listings would send to a terminal.
 LINE_PATTERN = r"^[^\x00-\x1f\x7f]*$"
 WORKER_ID_CHARS_MAX = 128
 HOSTNAME_CHARS_MAX = 253  # RFC 1035, 2.3.4
 WORKER_PREFIX = "worker-"
-# No node's name has an underscore.
+# A node's name never has an underscore.
 EXTERNAL_PREFIX = "worker-ext_"
 
 _WORD = re.compile(WORD_PATTERN.removesuffix("$") + r"\Z")
@@ -24,21 +24,21 @@ _NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
 
 def is_word(text: str, chars_max: int) -> bool:
-    """Say whether a text is a word of at most so many characters."""
+    """Say whether a string is a word of at most `chars_max` characters."""
     return len(text) <= chars_max and _WORD.match(text) is not None
 
 
 def is_node_name(text: str) -> bool:
-    """Say whether a node can go by this name."""
+    """Say whether a string is a valid name of a node."""
     return _NODE_NAME.fullmatch(text) is not None
 
 
 def is_node_worker_id(worker_id: str) -> bool:
-    """Say whether a worker id is of the form that the cluster gives to its nodes, in whatever case."""
+    """Say whether a worker id has the form of node workers' ids, ignoring case."""
     lower = worker_id.lower()
     return lower.startswith(WORKER_PREFIX) and is_node_name(lower.removeprefix(WORKER_PREFIX))
 
 
 def external_worker_id(seed: str) -> str:
-    """Return the id of an external worker that names none: one that no node can have."""
+    """Return a generated id for an external worker, which no node can have."""
     return f"{EXTERNAL_PREFIX}{seed}"

@@ -1,7 +1,7 @@
-"""Where an order came from, and how it ended: what the header of every fact says beside its author.
+"""The origin and the outcome of an order, which stand in the header of every fact with its author.
 
-A header is kept for as long as the journal is, also where the body is erased. So an origin is small and
-bounded, and what is too long for it is cut.
+A header is kept as long as the journal, even when the body is erased. So an origin is small, and values
+that are too long are cut.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ADDRESS_CHARS_MAX = 64
 CREDENTIAL_CHARS_MAX = 64
 USER_AGENT_CHARS_MAX = 160
 
-# How an order ended: it was carried out, or it was refused and the refusal is on record.
+# The outcome of an order: carried out, or refused and recorded.
 Outcome = Literal["ok", "refused"]
 OK: Final = "ok"
 REFUSED: Final = "refused"
@@ -24,10 +24,10 @@ REFUSED: Final = "refused"
 @compact
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an order came from. Each part may be empty, and all are for what comes from inside the cluster.
+    """The origin of an order. Each part may be empty; all are for orders from inside the cluster.
 
-    `address` is the client's as the edge keys it (an IPv4 address, an IPv6 /64), `credential` the id of the
-    session or API token that was used, `user_agent` what the client calls itself.
+    `address` is the client's (an IPv4 address, an IPv6 /64), `credential` the id of the session or API token,
+    `user_agent` the name that the client sent.
     """
 
     address: str = ""
@@ -42,7 +42,7 @@ class Origin:
 
 
 def printable(text: str) -> str:
-    """Return text from outside with "?" for what a terminal obeys and what is no UTF-8."""
+    """Return a client's text with "?" for control characters and for bytes that are not UTF-8."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

@@ -1,9 +1,9 @@
-"""When an external worker should come again: soon enough to get work and to keep its lease,
-within what it may ask.
+"""When the next heartbeat of an external worker is due: soon enough to get work and keep its
+lease, within its rate limit.
 
-An idle worker's heartbeat is how it gets work, so it comes often; a busy one's only renews its lease.
-Many workers share what the control plane takes, and workers of one user share that user's allowance:
-both make the pace slower.
+An idle worker gets work by its heartbeat, so it is frequent; a busy one's only renews the lease.
+Many workers share the control plane's capacity, and workers of one user share that user's rate
+limit: both slow down the pace.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 from helix_ray.core.limits import Allowance
 
 IDLE_S = 1.0
-# Together, workers are asked to send about this many heartbeats a second.
+# The target of heartbeats per second, over all workers.
 HEARTBEATS_PER_S = 100.0
 LEASE_FRACTION = 1 / 3
-# Never later than this share of the lease: a late or lost heartbeat would end it.
+# At most this share of the lease: otherwise one lost heartbeat would end it.
 LEASE_FRACTION_MAX = 2 / 3
 
 
 def next_heartbeat_s(lease_s: float, workers: int, *, has_task: bool, work_waits: bool) -> float:
-    """Return the seconds until the next heartbeat, as far as work and lease say.
+    """Return the seconds until the next heartbeat, by work and lease.
 
-    workers: how many are known; work_waits: there is a task that this worker was not given only because it
-    did not say that it is idle.
+    workers: the number of workers; work_waits: a task waits for this worker, which did
+    not say that it is idle.
     """
     longest_s = lease_s * LEASE_FRACTION
     if has_task:
@@ -35,9 +35,9 @@ def next_heartbeat_s(lease_s: float, workers: int, *, has_task: bool, work_waits
 def stretched(pace_s: float, lease_s: float, allowance: Allowance, sharers: int) -> float:
     """Return the pace for one of `sharers` workers of a user, in seconds with three decimals.
 
-    What remains is spread over a whole window, during which nothing that was used may free up. So heartbeats
-    alone never use the allowance up, and settle at half of it: the rest is for reports. A pace that would end
-    leases is not asked for; what then goes beyond the limit is refused.
+    The remaining units are spread over a whole window, in which no used unit may free up. So heartbeats alone
+    never use up the limit, and settle at half of it: the rest is for reports. The pace never becomes so slow
+    that leases would end; heartbeats beyond the limit are then refused.
     """
     fitting_s = max(sharers, 1) * allowance.window_s / max(allowance.remaining, 1)
     return round(min(max(pace_s, fitting_s), max(pace_s, lease_s * LEASE_FRACTION_MAX)), 3)

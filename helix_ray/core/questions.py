@@ -1,4 +1,4 @@
-"""Questions: what somebody wants to know. Answers are plain JSON values (times in epoch seconds)."""
+"""Questions: requests to read something. Answers are plain JSON values (times in epoch seconds)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ class QuestionKind(Verb):
 
     __slots__ = ()
 
-    # Whether its answer may take long: it travels alone to the master, so that nobody's short
-    # one waits for it.
+    # Whether its answer may take long: it is sent to the master alone, so that short ones do not wait for it.
     travels_alone: ClassVar[bool] = False
-    # Whether its answer takes some ten microseconds: a few of them need no turn of their own.
+    # Whether its answer takes about ten microseconds: a few of them are answered in one turn of the loop.
     short: ClassVar[bool] = False
-    # Whether its answer takes tens of milliseconds on large clusters: each has a turn of its own.
+    # Whether its answer takes tens of milliseconds on large clusters: each gets its own turn of the loop.
     one_at_a_time: ClassVar[bool] = False
-    # Whether its answer looks at every task, and is made in steps with turns for others between them.
+    # Whether its answer scans all tasks: it is made in steps, with other work in between.
     in_steps: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
 class GetTask(QuestionKind):
-    """One task, whole."""
+    """One task with all its fields."""
 
     allowed = EVERYBODY
     tokens = Tokens.ALL
@@ -38,7 +37,7 @@ class GetTask(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class ListTasks(QuestionKind):
-    """Tasks, newest first. `since` and `until` bound created_at: half open, epoch seconds."""
+    """Tasks, newest first. `since` and `until` limit created_at: half open, epoch seconds."""
 
     allowed = READERS
     tokens = Tokens.ALL
@@ -54,8 +53,7 @@ class ListTasks(QuestionKind):
     until: float | None = None
     limit: int = 50
     offset: int = 0
-    # Of those in memory, the ones that were submitted by facts from the first to the second of
-    # these; for the history.
+    # Only tasks in memory whose submit has a seq in this range; for the history.
     seqs: tuple[int, int] | None = None
 
 
@@ -71,7 +69,7 @@ class GetResult(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class ReadLog(QuestionKind):
-    """Output of a task's attempt (the newest one unless named) from a byte offset."""
+    """The output of a task's attempt (default: the newest) from a byte offset."""
 
     allowed = READERS
     tokens = Tokens.ALL
@@ -84,7 +82,7 @@ class ReadLog(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class WaitTasks(QuestionKind):
-    """Which of these tasks are finished, with their results; waits until one is."""
+    """The finished ones of these tasks with their results; waits until there is one."""
 
     allowed = READERS
     tokens = Tokens.ALL
@@ -95,7 +93,7 @@ class WaitTasks(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class WorkFor(QuestionKind):
-    """What a node worker has to start and stop since `after`; all that it holds when `epoch` is another."""
+    """The changes of a node worker's assignments since `after`; all assignments when `epoch` differs."""
 
     allowed = SYSTEM_ONLY
 
@@ -156,7 +154,7 @@ class GetSession(QuestionKind):
 @conceal
 @dataclass(frozen=True, slots=True)
 class Identify(QuestionKind):
-    """Who is behind a session id, or behind the hash of an API token; for API replicas only."""
+    """The user of a session id, or of the hash of an API token; for API replicas only."""
 
     allowed = SYSTEM_ONLY
     short = True
@@ -168,7 +166,7 @@ class Identify(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class ListTokens(QuestionKind):
-    """One's own API tokens; an administrator's: those of all users, or of one."""
+    """The caller's API tokens; for administrators those of all users, or of one."""
 
     allowed = EVERYBODY
 
@@ -177,7 +175,7 @@ class ListTokens(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus(QuestionKind):
-    """The master and all nodes in short."""
+    """A summary of the master and all nodes."""
 
     allowed = READERS
     tokens = Tokens.ALL
@@ -185,7 +183,7 @@ class ClusterStatus(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class ListNodes(QuestionKind):
-    """All nodes, whole."""
+    """All nodes."""
 
     allowed = READERS
     tokens = Tokens.ALL
@@ -205,7 +203,7 @@ class GetNode(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class ExplainTask(QuestionKind):
-    """Why a task is where it is, and what would help."""
+    """The explanation of a task's placement, and what would help."""
 
     allowed = READERS
     tokens = Tokens.ALL
@@ -217,7 +215,8 @@ class ExplainTask(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class PlanTask(QuestionKind):
-    """Where a pending task, or its shards, would go now. `capabilities` are asked for beside its own."""
+    """Where a pending task, or its shards, would go now. `capabilities` are
+    required in addition to its own."""
 
     allowed = READERS
     tokens = Tokens.ALL
@@ -232,14 +231,14 @@ class PlanTask(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class ListQuotas(QuestionKind):
-    """The quotas of all projects, and what each uses."""
+    """The quotas of all projects, and their use."""
 
     allowed = READERS
 
 
 @dataclass(frozen=True, slots=True)
 class ListProjects(QuestionKind):
-    """Projects with their members: all of them for those who see all tasks, else the asker's own."""
+    """Projects with their members: all for callers who see all tasks, else the caller's own."""
 
     allowed = READERS
     tokens = Tokens.ALL
@@ -257,7 +256,7 @@ class GetProject(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class Counts(QuestionKind):
-    """How many tasks stand where, and how far the journal is."""
+    """The number of tasks by status, and the journal's seq."""
 
     allowed = READERS
     tokens = Tokens.ALL
@@ -265,10 +264,10 @@ class Counts(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class Outdated(QuestionKind):
-    """What a history that has followed up to `after` says wrong; for the system only.
+    """What is out of date in a history that has folded up to `after`; for the system only.
 
-    With `task_ids`: which of these were deleted since. Without: which ended tasks were deleted or queued
-    again, the first time by the fact `until`.
+    With `task_ids`: those of them that were deleted since. Without: the finished tasks that were deleted or
+    queued again, first at or before the fact `until`.
     """
 
     allowed = SYSTEM_ONLY
@@ -280,14 +279,14 @@ class Outdated(QuestionKind):
 
 @dataclass(frozen=True, slots=True)
 class Metrics(QuestionKind):
-    """Figures for /metrics: no id, no name and no text of anybody's is among them."""
+    """Figures for /metrics, without ids, names or users' text."""
 
     allowed = SYSTEM_ONLY
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness(QuestionKind):
-    """What requests need and is not there: `missing` has the reason by part. For the system only."""
+    """The parts that are not ready: `missing` has the reason by part. For the system only."""
 
     allowed = SYSTEM_ONLY
 

@@ -1,4 +1,4 @@
-"""Refusals that are kept for the audit: which ones, and how a flood of them stays a few facts.
+"""Refusals for the audit: which are recorded, and how a flood of them becomes a few facts.
 
     kind          what was refused                                           who notes it
     login         a wrong name or password                                   the login routes
@@ -6,16 +6,16 @@
     forbidden     what no role of the asker allows                           routes; the engine
     late_report   an external worker's report on an attempt that is over     the engine
 
-Left out is what happens to everybody all the time: no token at all, and one that has expired. So are
-malformed requests, and those over a rate limit: figures of the server count them.
+Everyday refusals are not recorded: no token, and an expired one. Malformed requests and those over a rate
+limit are not recorded either: metrics count them.
 
 The first refusal of a source (kind, author, client address) is a fact in the commit that refuses it. Those
 that follow within WINDOW_S are counted, and the count becomes one more fact when that time is over. So a
-crash loses counts, and never a source. The facts' counts add up to the number of refusals.
+crash loses counts, but never a source. The facts' counts add up to the number of refusals.
 
 A flood from many sources must not fill the disk either. New sources of a kind draw on a budget:
-SOURCES_BURST_MAX at once, and SOURCES_PER_MINUTE from then on. What comes when it is used up counts for the
-source OTHERS. Each kind has a budget of its own, so that failed logins hide no late report.
+SOURCES_BURST_MAX at once, and SOURCES_PER_MINUTE from then on. When it is used up, further refusals count for
+the source OTHERS. Each kind has its own budget, so that failed logins cannot hide late reports.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from helix_ray.core.origin import NOWHERE, Origin
 WINDOW_S = 60.0
 SOURCES_BURST_MAX = 12_000
 SOURCES_PER_MINUTE = 30
-# Facts of counts that one commit takes, so that the end of a flood stops nobody.
+# The maximum of count facts in one commit, so that the end of a flood does not block others.
 ROWS_PER_COMMIT_MAX = 200
-# Sources under watch, of all kinds together: what cannot be recorded for now does not fill the memory either.
+# The maximum of watched sources, of all kinds: refusals that cannot be recorded must not fill the memory.
 SOURCES_MAX = 4 * SOURCES_BURST_MAX
 SUBJECTS_MAX = 5
 OTHERS: Final = "others"
 
-# Reasons of UNAUTHORIZED that are no sign of anything.
+# Everyday reasons of UNAUTHORIZED.
 USUAL = frozenset({"missing", "expired"})
-# What the refusal of a late report says and no other does (core/decide/late.py).
+# A detail that only refusals of late reports have (core/decide/late.py).
 LATE: Final = "current_attempt"
 
 
 def kind_of(rejected: Rejected, conflict: RefusalKind | None = None) -> RefusalKind | None:
-    """Return what kind of refusal it is that is kept; None for one that is not.
+    """Return the audit kind of a refusal; None for one that is not recorded.
 
-    `conflict` is what the order says that late ones of its kind are kept as.
+    `conflict` is the audit kind that the order declares for CONFLICT.
     """
     reason = rejected.details.get("reason")
     if rejected.code is ErrorCode.FORBIDDEN:
@@ -72,8 +72,7 @@ def refusal_of(
     subject: str = "",
     conflict: RefusalKind | None = None,
 ) -> Refusal | None:
-    """Return a refusal as it is noted; None for one that is not kept. `subject` is the
-    verb where there is none."""
+    """Return the record of a refusal; None for one that is not recorded. `subject` defaults to the verb."""
     kind = kind_of(rejected, conflict)
     if kind is None:
         return None
@@ -84,9 +83,9 @@ def refusal_of(
 
 
 def refusal_of_order(order: Order, rejected: Rejected) -> Refusal | None:
-    """Return the refusal of an order as it is noted; None for one that is not kept."""
+    """Return the record of an order's refusal; None for one that is not recorded."""
     subject = getattr(order.body, "task_id", "")
-    # What a replica asks for somebody who is not signed in.
+    # Orders of replicas for users who are not signed in.
     author = ANONYMOUS_ID if order.by.id == SYSTEM.id else order.by.id
     return refusal_of(
         type(order.body).__name__, rejected, author=author, request_id=order.request_id,
@@ -95,10 +94,10 @@ def refusal_of_order(order: Order, rejected: Rejected) -> Refusal | None:
 
 
 def refusal_of_question(verb: str, by: Principal, rejected: Rejected) -> Refusal | None:
-    """Return the refusal of a question as it is noted; None for one that is not kept.
+    """Return the record of a question's refusal; None for one that is not recorded.
 
-    Questions have no envelope: of where they come from only the session or token is known here. The system's
-    own are about others: that there is no such session is an answer to it.
+    Questions have no envelope: of their origin only the session or token is known here. The system's own
+    questions are about others: for it, "no such session" is an answer.
     """
     if "system" in by.roles:
         return None
@@ -107,7 +106,7 @@ def refusal_of_question(verb: str, by: Principal, rejected: Rejected) -> Refusal
 
 
 class Row(NamedTuple):
-    """A fact to be: its event and what its header says."""
+    """A fact to append: its event and its header."""
 
     event: RequestsRefused
     author: str
@@ -117,7 +116,7 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class _Source:
-    """What came from one source since its first refusal, which is a fact already."""
+    """The refusals of one source since its first one, which is recorded already."""
 
     first: Refusal
     since: float
@@ -135,7 +134,7 @@ class _Source:
 
 
 class _Budget:
-    """How many new sources a kind may have."""
+    """The budget of new sources of a kind."""
 
     __slots__ = ("_left", "_seen_at")
 
@@ -144,7 +143,7 @@ class _Budget:
         self._seen_at = now
 
     def draw(self, now: float) -> bool:
-        """Take one, if there is one left."""
+        """Use one unit, if there is one left."""
         gained = max(0.0, now - self._seen_at) * SOURCES_PER_MINUTE / 60.0
         self._seen_at = now
         self._left = min(float(SOURCES_BURST_MAX), self._left + gained)
@@ -155,17 +154,17 @@ class _Budget:
 
 
 class Tally:
-    """Counts refusals, and says which of them become facts. Memory only; `now` is in epoch seconds."""
+    """Counts refusals, and decides which become facts. In memory only; `now` is in epoch seconds."""
 
     def __init__(self) -> None:
-        # The oldest first; those whose time is over leave at the front.
+        # The oldest first; those whose time is over are at the front.
         self._sources: OrderedDict[tuple[str, ...], _Source] = OrderedDict()
         self._budgets: dict[str, _Budget] = {}
         self._firsts: list[Row] = []
         self._window_s = WINDOW_S
 
     def note(self, refusal: Refusal, now: float) -> None:
-        """Count a refusal; the first of its source waits to be taken."""
+        """Count a refusal; the first of its source becomes due at once."""
         key: tuple[str, ...] = (refusal.kind, refusal.author, refusal.origin.address)
         source = self._sources.get(key)
         if source is None:
@@ -186,18 +185,18 @@ class Tally:
         self._firsts.append(_row(refusal, refusal.count, None, ()))
 
     def end(self) -> None:
-        """Let every count be due at once: its process ends in order."""
+        """Make every count due at once: the process is shutting down."""
         self._window_s = 0.0
 
     def due(self, now: float) -> bool:
-        """Say whether there is something to take."""
+        """Say whether facts are due."""
         if self._firsts:
             return True
         oldest = next(iter(self._sources.values()), None)
         return oldest is not None and oldest.since <= now - self._window_s
 
     def take(self, now: float) -> list[Row]:
-        """Return the facts that are due: all that are the first of their source, and some
+        """Return the facts that are due: all first refusals of a source, and some of the
         counts whose time is over."""
         rows, self._firsts = self._firsts, []
         end = now - self._window_s

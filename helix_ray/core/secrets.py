@@ -1,8 +1,8 @@
-"""Which fields of orders, facts and things are secret, and what is shown in their place.
+"""Secret fields of orders, facts and objects, and how they are masked.
 
-A class says so itself: `secret_fields: ClassVar[tuple[str, ...]] = ("password_hash",)`. A secret is named by
-the way to it, in steps that are parted by dots: a field, then keys of what is in it, and `*` for everything
-that a list or an object has. Where a way ends, MASK stands instead of the value, unless it is null.
+A class declares them: `secret_fields: ClassVar[tuple[str, ...]] = ("password_hash",)`. A secret is named by a
+path with dots: a field, then keys of its value, and `*` for all items of a list or an object. The value at
+the end of a path is replaced by MASK, unless it is null.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ MASK: Final = "***"
 
 
 def secrets_of(kind: type[Any]) -> tuple[str, ...]:
-    """Return the ways to the secrets of a class."""
+    """Return the paths of the secrets of a class."""
     found: tuple[str, ...] = getattr(kind, "secret_fields", ())
     return found
 
 
 def masked(thing: T) -> T:
-    """Return a dataclass with MASK in place of its secrets; itself where it has none."""
+    """Return a dataclass with masked secrets; itself where it has none."""
     changed: dict[str, Any] = {}
     for way in secrets_of(type(thing)):
         name, _, rest = way.partition(".")
@@ -48,7 +48,7 @@ def _mask(value: Any, steps: list[str]) -> Any:
 
 
 def conceal(kind: type[T]) -> type[T]:
-    """Give a dataclass that has secrets a repr without them: tracebacks and log lines show reprs."""
+    """Give a dataclass with secrets a masked repr, because tracebacks and log lines show reprs."""
     if not secrets_of(kind):
         return kind
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""State to JSON values and back. Indexes are rebuilt, so a snapshot holds each thing once.
+"""Converts the state to JSON values and back. Indexes are rebuilt, so a snapshot has each object once.
 
-FOLD_VERSION changes whenever evolve would fold the same journal into something else: a snapshot of another
-version is thrown away and the journal folded from its start.
+FOLD_VERSION changes whenever evolve would fold the same journal into another state: a snapshot of another
+version is ignored, and the journal is folded from its start.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def dump(state: State) -> dict[str, Any]:
         "seq": state.seq,
         "at": state.at,
         "tasks": [_row(task, _TASK_FIELDS) for task in _in_order(state)],
-        # The order within a level is the order of the queues, which requeued tasks enter at the front.
+        # The order within a level is that of the queues: requeued tasks are at the front.
         "ready": [[list(line) for line in queue.levels] for queue in state.ready.values()],
         "finished": list(state.finished),
         "orphans": dict(state.orphans),
@@ -77,14 +77,15 @@ def dump(state: State) -> dict[str, Any]:
 
 
 def _in_order(state: State) -> Iterable[Task]:
-    """Return the tasks in the order of their submits: those that came back from the history stand behind."""
+    """Return the tasks in the order of their submits; tasks restored from the history are
+    at the end of the table."""
     tasks = state.tasks.values()
     return sorted(tasks, key=lambda task: task.seq) if state.restored else tasks
 
 
 def _out_of_order(state: State, waiting: Iterable[str]) -> bool:
-    """Say whether tasks wait in another order than that of their submits: one that was retried waits behind
-    those that came after it."""
+    """Say whether tasks wait in another order than that of their submits: a retried task
+    waits behind later ones."""
     seqs = [state.tasks[task_id].seq for task_id in waiting]
     return any(later < earlier for earlier, later in pairwise(seqs))
 
@@ -98,7 +99,7 @@ def _plain(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, list) and value and type(value[0]) is Lease:
         return [list(lease) for lease in value]
-    # What evolve changes in place must not change under a snapshot.
+    # Copy what evolve changes in place: it must not change in the snapshot.
     return list(value) if isinstance(value, list) else value
 
 
@@ -107,7 +108,7 @@ def _receipts(shelf: OrderedDict[str, KeptReceipt]) -> list[list[Any]]:
 
 
 def load(body: dict[str, Any]) -> State:
-    """Build the state that dump described, with its indexes."""
+    """Build the state from the values of dump, with its indexes."""
     state = State(seq=body["seq"], at=body["at"])
     state.retired_through = body["retired_through"]
     state.retired = dict(body["retired"])
@@ -159,8 +160,7 @@ def _load_task(state: State, row: dict[str, Any]) -> None:
 
 
 def _load_held(state: State) -> None:
-    """Fill the workers' inboxes in the order of assignment: whoever reads one stops
-    at the first older entry."""
+    """Fill the workers' inboxes in the order of assignment: reading one stops at the first older entry."""
     running = [
         task
         for task in state.tasks.values()
@@ -189,7 +189,7 @@ def _load_accounts(state: State, body: dict[str, Any]) -> None:
         index_user(state, user)
     for row in body["sessions"]:
         session = Session(**dict(zip(_SESSION_FIELDS, row, strict=True)))
-        session.spent = dict(session.spent)  # evolve adds to it: the snapshot must stay as it is
+        session.spent = dict(session.spent)  # a copy: evolve changes it, and the snapshot must not change
         state.sessions[session.id] = session
         index_session(state, session)
     for row in body["tokens"]:

@@ -1,7 +1,7 @@
-"""Is a task spec of the shape that evolve and the followers rely on? The last check before a fact.
+"""Checks that a task spec has the shape that evolve and the followers rely on; the last check before a fact.
 
-The edge checks specs with more words; this one also stands behind the in-cluster API. A spec that evolve
-cannot fold would stop every start from then on, so it must never become a fact.
+The edge checks specs with better messages; this check also covers the in-cluster API. A spec that evolve
+cannot fold would prevent every later start, so it must never become a fact.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ CAPABILITIES_MAX = 64
 
 
 def malformed(spec: dict[str, Any]) -> str | None:
-    """Return the name of the first field that is missing, too long or of the wrong shape,
-    None when all are right."""
+    """Return the first field that is missing, too long or of the wrong shape; None when all are valid."""
     for name in ("title", "type"):
         if not isinstance(spec.get(name), str):
             return name
@@ -99,7 +98,7 @@ def _run(value: Any) -> bool:
 
 
 def _part_of_run(run: Any) -> str:
-    """Return the part of a command that no program could be started with; `run` where it is none of these."""
+    """Return the invalid part of a command; `run` where it is none of these."""
     if not isinstance(run, dict) or run.get("kind") != "command":
         return "run"
     for name in ("shell", "working_dir"):
@@ -120,7 +119,7 @@ def _part_of_run(run: Any) -> str:
 
 
 def _for_the_system(text: Any) -> bool:
-    """Say whether the operating system takes a text whole: it ends one at a zero byte."""
+    """Say whether the operating system takes a string completely: it must not contain a zero byte."""
     return text is None or (isinstance(text, str) and "\0" not in text)
 
 
@@ -142,7 +141,7 @@ def _flag(value: Any) -> bool:
 
 
 def _nothing(value: Any) -> bool:
-    """Only decide makes shards."""
+    """Refuse the field: only decide makes shards."""
     return False
 
 

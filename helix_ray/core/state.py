@@ -20,13 +20,13 @@ from helix_ray.core.secrets import conceal
 PRIORITIES = ("low", "normal", "high", "critical")
 LEVELS = {name: level for level, name in enumerate(PRIORITIES)}
 DEFAULT_CPU = 1.0
-# Assignments and revocations a node worker may still have to hear about; one that fell behind by more gets
-# the parent list of its attempts instead.
+# How many assignments and revocations are kept for a node worker; one that is further behind gets the
+# list of all its attempts.
 INBOX_ENTRIES_MAX = 20_000
 CLASSES_SHARED_MAX = 4096
-# The strategy of tasks that nobody places until somebody distributes them.
+# The strategy of tasks that are placed only by `distribute`.
 MANUAL = "manual"
-# Kinds of classes that no node runs: external workers and people do the one, shards the other.
+# Kinds of classes that no node runs: for external workers and users, and for parents of shards.
 EXTERNAL, SHARDED = "external", "sharded"
 # The rate at which tasks end is computed over this many periods of so many seconds.
 DRAIN_SLICES = 6
@@ -35,7 +35,7 @@ LOSSES_REMEMBERED = 8
 GONE_REMEMBERED = 20_000
 
 
-# What a task uses while it runs: amounts above zero, sorted by name.
+# The resources of a running task: amounts above zero, sorted by name.
 Demand = tuple[tuple[str, float], ...]
 
 
@@ -47,18 +47,18 @@ class TaskClass(NamedTuple):
     demand: Demand
     capabilities: tuple[str, ...]
     labels: tuple[tuple[str, str], ...]
-    # Whose share of the cluster it counts against: the task's project_id, else its owner.
+    # The project for fair shares and quotas: the task's project_id, else its owner.
     project: str = ""
-    # Empty: the cluster's own.
+    # Empty: the cluster's default.
     strategy: str = ""
-    # Id of the sharded task whose shards start all together or not at all.
+    # The id of the parent whose shards start all together or not at all.
     gang: str = ""
 
 
 @conceal
 @dataclass(slots=True, kw_only=True)
 class Task(Execution):
-    """One task: what was submitted, and how it stands (core/execution.py)."""
+    """A task: its spec, and its execution (core/execution.py)."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("spec.run.env.*", "spec.run.payload")
 
@@ -77,7 +77,7 @@ class Task(Execution):
 
     @property
     def run(self) -> dict[str, Any] | None:
-        """What the task does, or None for a task that external workers or people do."""
+        """The task's run, or None for a task of external workers or users."""
         run: dict[str, Any] | None = self.spec.get("run")
         return run
 
@@ -100,7 +100,7 @@ class Worker:
     lost: bool = False
     completed: int = 0
     failed: int = 0
-    # When it was lost lately, epoch seconds, oldest first: one that keeps going away is trusted less.
+    # When it was lost recently, epoch seconds, oldest first: a flapping node is quarantined.
     lost_at: list[float] = field(default_factory=list)
     # Seq of its newest assignment.
     turn: int = 0
@@ -115,7 +115,7 @@ class Worker:
 @conceal
 @dataclass(slots=True)
 class User:
-    """Somebody who may log in."""
+    """A user who may log in."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("password_hash",)
 
@@ -129,8 +129,8 @@ class User:
 @conceal
 @dataclass(slots=True)
 class Session:
-    """A login. `spent` holds hashes of refresh tokens that were exchanged, and when, the newest last: one
-    that is seen again much later is a theft."""
+    """A login. `spent` has the hashes of exchanged refresh tokens, and when, the newest last: one that is
+    used again much later was stolen."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("refresh_hash", "spent")
 
@@ -145,8 +145,8 @@ class Session:
 @conceal
 @dataclass(slots=True)
 class ApiToken:
-    """A long-lived credential of a program. `shown` are the first characters of its secret, for
-    people to tell it by."""
+    """A long-lived credential of a program. `shown` are the first characters of its secret, which
+    identify it in listings."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("token_hash",)
 
@@ -156,7 +156,7 @@ class ApiToken:
     token_hash: str
     shown: str
     roles: tuple[str, ...]
-    # None: not bound to projects.
+    # None: not restricted to projects.
     projects: tuple[str, ...] | None
     created_at: float
     expires_at: float
@@ -167,7 +167,7 @@ class ApiToken:
 @dataclass(slots=True)
 class Ended:
     """A session or API token that ended: why (core/ended.py), when, and the hashes that
-    somebody may still come with."""
+    a client may still send."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("hashes",)
 
@@ -180,7 +180,7 @@ class Ended:
 @conceal
 @dataclass(slots=True)
 class KeptReceipt:
-    """The answer that an idempotency key gets again."""
+    """The answer for repeated requests with an idempotency key."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("fingerprint", "data")
 
@@ -200,7 +200,7 @@ class Quota:
 
 @dataclass(slots=True)
 class Project:
-    """Who may submit to a project: user ids, in the order in which they came."""
+    """A project with its members: user ids, in the order in which they were added."""
 
     id: str
     name: str
@@ -209,7 +209,7 @@ class Project:
 
 
 class ReadyQueue:
-    """Pending tasks of one class by priority; within one, those that were running before,
+    """The pending tasks of one class by priority; within a priority, those that ran before come first,
     then in order of arrival."""
 
     __slots__ = ("levels", "size")
@@ -219,7 +219,7 @@ class ReadyQueue:
         self.size = 0
 
     def add(self, task_id: str, level: int, created_at: float, *, first: bool) -> None:
-        """Put a task at the end of its level, or at its front when it was there before."""
+        """Add a task at the end of its level, or at the front when it was queued before."""
         line = self.levels[level]
         line[task_id] = created_at
         if first:
@@ -227,7 +227,7 @@ class ReadyQueue:
         self.size += 1
 
     def discard(self, task_id: str, level: int) -> None:
-        """Take a task out, if it is there."""
+        """Remove a task, if it is there."""
         if self.levels[level].pop(task_id, None) is not None:
             self.size -= 1
 
@@ -248,7 +248,7 @@ class ReadyQueue:
 
 @dataclass(slots=True)
 class State:
-    """Everything the journal says, as of `seq`."""
+    """The folded state of the journal as of `seq`."""
 
     seq: int = 0
     at: float = 0.0
@@ -261,57 +261,57 @@ class State:
     ended: OrderedDict[str, Ended] = field(default_factory=OrderedDict)
     client_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
     internal_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
-    # Finish seq of the newest retired task, and how many were retired by status.
+    # The seq at which the newest archived task finished, and the number of archived tasks by status.
     retired_through: int = 0
     retired: dict[str, int] = field(default_factory=dict)
-    # Ended tasks that were deleted (those not in `tasks`) or queued again, with the seqs of the first and the
-    # last time since they were in memory, by the last: what the history says of them is out of date until it
-    # has followed so far. The newest are kept; `rewritten_dropped` is the seq of the newest that is not.
+    # Finished tasks that were deleted (those not in `tasks`) or queued again, with the seqs of the first and
+    # the last such fact, ordered by the last: their rows in the history are out of date until it has folded
+    # that fact. The newest are kept; `rewritten_dropped` is the seq of the newest dropped one.
     rewritten: OrderedDict[str, tuple[int, int]] = field(default_factory=OrderedDict)
     rewritten_dropped: int = 0
     durations: Durations = field(default_factory=Durations)
-    # How many tasks ended in each of the newest DRAIN_SLICES slices of time: (slice, count), oldest first.
+    # How many tasks ended in each of the last DRAIN_SLICES periods: (period, count), oldest first.
     endings: list[list[int]] = field(default_factory=list)
     quotas: dict[str, Quota] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
-    # Tasks whose views have changed since whoever folds took them away (Engine.execute).
+    # Tasks whose views have changed since Engine.execute last took this set.
     changed: list[str] = field(default_factory=list, compare=False)
-    # Owner, holder and project of tasks that left memory lately, the oldest first: who may hear of their last
-    # facts. Not in a snapshot: it is about facts that are just being told.
+    # Owner, holder and project of tasks that recently left memory, the oldest first, for the visibility of
+    # their last facts. Not in a snapshot, because it only concerns facts that are being delivered.
     gone: OrderedDict[str, tuple[str, str | None, str | None]] = field(
         default_factory=OrderedDict, compare=False
     )
     # indexes
     ready: dict[TaskClass, ReadyQueue] = field(default_factory=dict)
-    unfinished: dict[str, int] = field(default_factory=dict)  # project -> tasks that are not finished
-    # How many node workers were registered with each capacity: what a task could ever get.
+    unfinished: dict[str, int] = field(default_factory=dict)  # project -> number of unfinished tasks
+    # How many node workers were registered with each capacity, to reject tasks that can never run.
     node_types: dict[tuple[tuple[str, float], ...], int] = field(default_factory=dict)
-    # Workers that the scheduler has to recompute: their load, and whether they are schedulable.
+    # Workers that the scheduler must recompute because their load, or whether they are
+    # schedulable, has changed.
     dirty: DirtyLog = field(default_factory=DirtyLog)
     by_status: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     delayed: dict[str, float] = field(default_factory=dict)  # task id -> not before
     deadlines: dict[str, float] = field(default_factory=dict)  # unfinished task id -> deadline
     dependents: dict[str, dict[str, None]] = field(
         default_factory=dict
-    )  # unfinished id -> who waits, in order
-    # Failed tasks by the dependency that they failed because of, in order.
+    )  # unfinished id -> waiting tasks, in order
+    # Failed tasks by the dependency because of which they failed, in order.
     failed_by: dict[str, dict[str, None]] = field(default_factory=dict)
-    # Tasks that came back from the history: they stand behind younger ones in `tasks`, which
-    # listings make up for.
+    # Tasks restored from the history: in `tasks` they are after younger ones, so listings sort them.
     restored: dict[str, None] = field(default_factory=dict, compare=False)
-    # What is still to be told of endings, where one order had too many to tell (core/decide/endings.py):
-    # waiting tasks whose dependencies are all completed, and ids that will not be completed and are waited
-    # for, with what to tell of them.
+    # Endings that are still to be propagated, where one order had too many (core/decide/endings.py):
+    # waiting tasks whose dependencies have all completed, and ids of tasks that will not complete, with the
+    # error for their dependents.
     freed: dict[str, None] = field(default_factory=dict)
     doomed: dict[str, str] = field(default_factory=dict)
-    # Running tasks whose worker is gone (lost, removed or started again), which are still to be
-    # queued again, and why.
+    # Running tasks whose worker is gone (lost, removed or restarted) and that must still be queued
+    # again, with the reason.
     orphans: dict[str, str] = field(default_factory=dict)
     finished: OrderedDict[str, int] = field(default_factory=OrderedDict)  # task id -> finish seq
     users_by_name: dict[str, str] = field(default_factory=dict)
-    # core/usernames.py: what spellings of one name have in common -> ids, in order of creation.
+    # The normalised name (core/usernames.py) -> ids, in order of creation.
     users_by_key: dict[str, list[str]] = field(default_factory=dict)
-    admins: set[str] = field(default_factory=set)  # ids of users with that role
+    admins: set[str] = field(default_factory=set)  # ids of users with the role
     sessions_by_refresh: dict[str, str] = field(default_factory=dict, repr=False)
     sessions_of: dict[str, dict[str, None]] = field(default_factory=dict)  # user id -> ids, the oldest first
     tokens_by_hash: dict[str, str] = field(default_factory=dict, repr=False)
@@ -319,18 +319,18 @@ class State:
     ended_by_hash: dict[str, str] = field(default_factory=dict, repr=False)
 
     def receipts(self, key: str) -> OrderedDict[str, KeptReceipt]:
-        """Return the shelf that a key belongs to: keys our own plane made begin with `~`."""
+        """Return the table of a key: keys of our own plane begin with `~`."""
         return self.internal_receipts if key.startswith("~") else self.client_receipts
 
 
 def project_of(task: Task) -> str | None:
-    """Return the project that a task was submitted to; None: its owner's own."""
+    """Return the project of a task; None: its owner's own."""
     project: str | None = task.spec.get("project_id")
     return project
 
 
 def task_of(task_id: str, seq: int, owner: str, spec: dict[str, Any], created_at: float) -> Task:
-    """Return a task as it is submitted, with what follows from its spec."""
+    """Return a newly submitted task, with the values derived from its spec."""
     return Task(
         id=task_id, seq=seq, owner=owner, spec=spec, level=LEVELS[spec.get("priority", "normal")],
         task_class=class_of(spec, owner), created_at=created_at, updated_at=created_at,
@@ -338,8 +338,8 @@ def task_of(task_id: str, seq: int, owner: str, spec: dict[str, Any], created_at
 
 
 def task_again(values: dict[str, Any]) -> Task:
-    """Return a task of JSON values by field, as a snapshot and the history have them, which are used up; what follows from its
-    spec is added."""
+    """Return a task from JSON values by field, as in a snapshot or the history; the values are consumed, and
+    those derived from its spec are added."""
     spec = values["spec"]
     unpack(values)
     values["level"] = LEVELS[spec.get("priority", "normal")]
@@ -347,13 +347,12 @@ def task_again(values: dict[str, Any]) -> Task:
     return Task(**values)
 
 
-# Equal classes are one object: a million tasks share it, and so does what travels to a node about them.
+# Equal classes are one object, which saves memory with a million tasks, and bytes in messages to nodes.
 _one_class = lru_cache(maxsize=CLASSES_SHARED_MAX)(TaskClass)
 
 
 def class_of(spec: dict[str, Any], owner: str = "") -> TaskClass:
-    """Return the scheduler's class of a task spec. A sharded task is of a class of its
-    own: its shards are placed."""
+    """Return the task class of a spec. A parent has a class of its own: only its shards are placed."""
     run = spec.get("run")
     kind = run["kind"] if run else EXTERNAL
     if "shards" in spec:
@@ -384,7 +383,7 @@ _DEFAULT_DEMAND = (("cpu", DEFAULT_CPU),)
 
 
 def demand_of(resources: dict[str, Any] | None) -> Demand:
-    """Return the non-zero demands of a task, sorted by name; `cpu` is DEFAULT_CPU unless given."""
+    """Return the non-zero resources of a task, sorted by name; `cpu` is DEFAULT_CPU unless given."""
     if not resources:
         return _DEFAULT_DEMAND
     demand = {name: float(amount) for name, amount in resources.items() if name != "custom" and amount}

@@ -1,13 +1,11 @@
-"""Names of users: which are allowed, and when two of them are one.
+"""Usernames: which are valid, and when two of them are equal.
 
-The rule for a name that is given: 1 to USERNAME_CHARS_MAX characters, a letter or digit of ASCII
-first, then letters, digits and `. _ @ + -`. The spelling that was given is kept and shown. Names are
-compared without case and in compatibility form (NFKC, then casefold), so `Admin`, `admin` and a
-full-width `admin` are one name.
+A valid name has 1 to USERNAME_CHARS_MAX characters: an ASCII letter or digit first, then letters, digits and
+`. _ @ + -`. Its spelling is kept and shown. Names are compared without case and in compatibility form (NFKC,
+then casefold), so `Admin`, `admin` and a full-width `admin` are equal.
 
-Journals from before this rule may hold users whose names differ in case only. All of them stay and
-can log in: a name that is spelt exactly like one of them is that one; any other spelling is the
-one that was created first.
+Older journals may have users whose names differ only in case. All of them stay and can log in: a name with
+the exact spelling of one of them means that one; any other spelling means the one that was created first.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ _USERNAME = re.compile(USERNAME_PATTERN[1:-1])
 
 
 def check_username(name: str) -> Rejected | None:
-    """Say what is wrong with a name for a user; None when it may be used."""
+    """Return what is wrong with a username; None when it is valid."""
     if len(name) <= USERNAME_CHARS_MAX and _USERNAME.fullmatch(name) is not None:
         return None
     return invalid(
@@ -38,13 +36,12 @@ def check_username(name: str) -> Rejected | None:
 
 
 def name_key(name: str) -> str:
-    """Return what two spellings of one name have in common."""
+    """Return the normalised form of a name, which is equal for equal names."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def find_user_id(state: State, name: str) -> str | None:
-    """Return the id of the user that a name means: spelt exactly, else the first of those that
-    are one name with it."""
+    """Return the id of the user with a name: with the exact spelling, else the first with an equal name."""
     exact = state.users_by_name.get(name)
     if exact is not None:
         return exact

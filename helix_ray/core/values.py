@@ -1,14 +1,13 @@
-"""JSON values as the journal keeps them and answers show them: what is one, what is not and why,
-and how to show it.
+"""Plain JSON values, which the journal can store and answers can show: checks them, and escapes others.
 
-A *value* is what a client, a task's code or a program on the cluster chooses: a result, an argument, a label.
-It is plain when every text is valid Unicode, every integer fits into 64 bits, every float is finite, every
-key is a text, and lists and objects are at most VALUE_DEPTH_MAX levels deep. What is plain comes back from
-the journal, from a snapshot and in an answer as it went in. Everything else is refused at the gate
-(core/admission.py): a value that is taken must never make an answer fail later.
+A *value* is chosen by a client, a task's code or a program on the cluster: a result, an argument, a label. It
+is plain when every string is valid Unicode, every integer fits in 64 bits, every float is finite, every key
+is a string, and lists and objects are at most VALUE_DEPTH_MAX levels deep. A plain value is read from the
+journal, from a snapshot and from an answer exactly as it was given. Everything else is refused at the gate
+(core/admission.py): an accepted value must never make an answer fail later.
 
-Integers between 2^53 and 2^64 are plain. They are kept exactly here, and are legal JSON; whoever reads them
-with a parser that has doubles only has to read them as text.
+Integers between 2^53 and 2^64 are plain. They are stored exactly and are legal JSON, but clients whose parser
+has only doubles must read them in another way.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 VALUE_DEPTH_MAX = 100
-# What is stored has a value within a spec or a report, and an answer has levels of its own round that.
+# A stored value is nested in a spec or a report, and an answer adds levels of its own.
 STORED_DEPTH_MAX = VALUE_DEPTH_MAX + 50
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
-# A path that is shown: so many names, of so many characters each.
+# The limits of a shown path: names, and characters of each name.
 PATH_NAMES_MAX = 12
 PATH_NAME_CHARS_MAX = 64
 
@@ -30,29 +29,29 @@ _SIMPLE = frozenset({str, int, float, bool, type(None)})
 
 
 class Fault(NamedTuple):
-    """Where a value is not plain, as names from the outside inwards, and why."""
+    """Where a value is not plain, as names from the outermost to the innermost, and why."""
 
     path: tuple[str, ...]
     why: str
 
     @property
     def field(self) -> str:
-        """The path as it is shown: `run.args.0`."""
+        """The path in its shown form: `run.args.0`."""
         names = [shown_text(name)[:PATH_NAME_CHARS_MAX] for name in self.path[:PATH_NAMES_MAX]]
         return ".".join([*names, "..."] if len(self.path) > PATH_NAMES_MAX else names)
 
 
 def fault(value: Any, *path: str, depth_max: int = VALUE_DEPTH_MAX) -> Fault | None:
-    """Return the first place where a value is not plain; None for one that is.
+    """Return the first place where a value is not plain; None if it is plain.
 
-    It goes no deeper than `depth_max` levels, so a value of any depth may be given.
+    It descends at most `depth_max` levels, so any value may be passed.
     """
     if type(value) in _SIMPLE:
         why = _why_not(value)
         return None if why is None else Fault(path, why)
     if isinstance(value, str):
         return fault(str(value), *path)
-    # A named tuple is a tuple that the writer does not take.
+    # A named tuple is a tuple that the writer does not accept.
     if type(value) is not tuple and not isinstance(value, (list, dict)):
         return Fault(path, f"a value of type {type(value).__qualname__} cannot be represented in JSON")
     if depth_max < 1:
@@ -77,7 +76,7 @@ def _fault_of_key(name: Any, path: tuple[str, ...]) -> Fault | None:
 
 
 def _are_plain(items: list[Any] | tuple[Any, ...]) -> bool:
-    """Say whether all items of a list are plain and simple: most lists are long and of one kind."""
+    """Say whether all items of a list are plain and simple: most long lists have items of one type."""
     kinds = set(map(type, items))
     if not kinds <= _SIMPLE:
         return False
@@ -100,7 +99,7 @@ def _why_not(value: Any) -> str | None:
 
 
 def is_unicode(text: str) -> bool:
-    """Say whether a text can be written as UTF-8: one with lone surrogates cannot."""
+    """Say whether a string can be encoded as UTF-8, which is impossible with lone surrogates."""
     if text.isascii():
         return True
     try:
@@ -111,15 +110,15 @@ def is_unicode(text: str) -> bool:
 
 
 def shown_text(text: str) -> str:
-    """Return a text with its lone surrogates escaped, as `caf\\udce9`."""
+    """Return a string with its lone surrogates escaped, as `caf\\udce9`."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def shown(value: Any, depth_max: int = STORED_DEPTH_MAX) -> Any:
-    """Return the plain value that stands for one that is not: for what an older release has taken and stored.
+    """Return a plain value in place of one that is not plain, which an older release accepted and stored.
 
-    Lone surrogates are escaped, integers beyond 64 bits become text, what is no number becomes null, and what
-    is deeper than `depth_max` levels, or has no JSON form, becomes text.
+    Lone surrogates are escaped, integers beyond 64 bits become strings, NaN and infinity become null, and
+    parts that are deeper than `depth_max` levels, or have no JSON form, become strings.
     """
     if isinstance(value, str):
         return shown_text(value)

@@ -1,5 +1,4 @@
-"""All kinds of orders and questions by name, for those who get the name from outside:
-a route's verb, a report."""
+"""All kinds of orders and questions by name, for code that gets a name: a route's verb, a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Things of the state as plain JSON values: what questions are answered with. Times are epoch seconds."""
+"""Objects of the state as plain JSON values, for answers. Times are epoch seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from helix_ray.core.liveness import Pulse
 from helix_ray.core.secrets import MASK
 from helix_ray.core.state import ApiToken, Project, Session, State, Task, User, Worker
 
-# Fields of a spec that a task's view shows as they were given.
+# Fields of a spec that a task's view shows unchanged.
 SPEC_FIELDS = (
     "resources", "required_capabilities", "labels", "depends_on", "max_retries", "retry_backoff_s", "timeout_s",
     "deadline", "strategy", "preemptible", "shard",
@@ -17,7 +17,7 @@ SPEC_FIELDS = (
 
 
 def task_view(task: Task) -> dict[str, Any]:
-    """Return one task, whole."""
+    """Return one task."""
     spec = task.spec
     view: dict[str, Any] = {
         "id": task.id,
@@ -56,8 +56,8 @@ def task_view(task: Task) -> dict[str, Any]:
 
 
 def shown_run(run: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a run as anybody may see it: without its bulk (pickled payloads, inference inputs), and with
-    MASK for the values of its environment."""
+    """Return a run for display: without large parts (pickled payloads, inference inputs), and with
+    masked environment values."""
     if run is None or run.keys().isdisjoint(("payload", "inputs", "env")):
         return run
     shown = {name: value for name, value in run.items() if name not in ("payload", "inputs")}

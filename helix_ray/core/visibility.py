@@ -1,14 +1,15 @@
-"""Who sees what, and who may change it: the one rule, for memory and history, caches and feeds.
+"""Visibility: who sees what, and who may change it. The only rule, for memory, history, caches and feeds.
 
-    a task                       its owner; whose external worker runs it, or ran it when it ended; who sees all tasks
-    a project                    its members; who sees all tasks
-    a worker                     its owner; who may list workers
+    a task                       its owner; the owner of the external worker that runs it, or ran it when it ended; those who see all tasks
+    a project                    its members; those who see all tasks
+    a worker                     its owner; those who may list workers
     a user, session, API token   the user; administrators
 
-Administrators and viewers see all tasks, and so does the system. An API token that is bound to projects sees
-these, and tasks of these, whoever its owner is. What somebody does not see does not exist for them.
+Administrators and viewers see all tasks, and so does the system. An API token that is restricted to
+projects sees only these and their tasks, whatever its owner sees. What a principal does not see
+does not exist for them.
 
-Which tasks somebody sees is a value (TaskScope), so that a table can be asked for them as well as memory.
+The set of visible tasks is a value (TaskScope), so that it can filter tables as well as memory.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from helix_ray.core.state import ApiToken, Project, Session, Task, User, Worker,
 
 
 class TaskRecord(NamedTuple):
-    """What the rule looks at of a task. `holder` is the user whose external worker runs it, or
-    ran it when it ended."""
+    """The fields of a task that the rule needs. `holder` is the owner of the external worker that runs it,
+    or ran it when it ended."""
 
     owner: str
     holder: str | None
@@ -31,8 +32,8 @@ class TaskRecord(NamedTuple):
 
 
 class TaskScope(NamedTuple):
-    """The tasks that somebody sees: those of `user` (None: of everybody) in `projects` (None:
-    in all, and in none)."""
+    """The tasks that a principal sees: those of `user` (None: of all) in `projects`
+    (None: in all, and in none)."""
 
     user: str | None
     projects: tuple[str, ...] | None
@@ -50,14 +51,14 @@ Thing = TaskRecord | Project | Worker | User | Session | ApiToken
 
 
 def task_scope(by: Principal) -> TaskScope:
-    """Return which tasks somebody sees."""
+    """Return the scope of the tasks that a principal sees."""
     if sees_all_tasks(by):
         return EVERY_TASK if by.projects is None else TaskScope(None, by.projects)
     return TaskScope(by.id, by.projects)
 
 
 def sees(by: Principal, thing: Thing) -> bool:
-    """Say whether a thing exists for somebody."""
+    """Say whether an object exists for a principal."""
     if isinstance(thing, TaskRecord):
         return task_scope(by).has(*thing)
     if isinstance(thing, Project):
@@ -68,25 +69,25 @@ def sees(by: Principal, thing: Thing) -> bool:
 
 
 def changes(by: Principal, task: TaskRecord) -> bool:
-    """Say whether somebody may change a task that they see: its owner, and who administers."""
+    """Say whether a principal may change a task that they see: its owner and administrators may."""
     return task.owner == by.id or administers(by)
 
 
 def record_of(task: Task) -> TaskRecord:
-    """Return what the rule looks at of a task in memory."""
+    """Return the fields that the rule needs, of a task in memory."""
     return TaskRecord(task.owner, task.holder, project_of(task))
 
 
 def record_of_view(view: Mapping[str, Any]) -> TaskRecord:
-    """Return what the rule looks at of a task, or of its result, as core/views.py shows it."""
+    """Return the fields that the rule needs, from core/views.py's view of a task or its result."""
     return TaskRecord(view["owner"], view["holder"], view["project_id"])
 
 
 def sees_all_tasks(by: Principal) -> bool:
-    """Say whether somebody sees tasks of others by their role."""
+    """Say whether a principal sees all tasks because of their role."""
     return not {"system", "admin", "viewer"}.isdisjoint(by.roles)
 
 
 def administers(by: Principal) -> bool:
-    """Say whether somebody may see all users, and change what belongs to others."""
+    """Say whether a principal may see all users, and change objects of others."""
     return not {"system", "admin"}.isdisjoint(by.roles)

@@ -1,5 +1,4 @@
-"""How much work an order is, in tasks that it touches: what bounds one commit, and
-one message to the master."""
+"""The weight of an order in tasks that it affects, which limits a commit and a message to the master."""
 
 from __future__ import annotations
 
@@ -27,43 +26,43 @@ from helix_ray.core.orders import (
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
 
-# A dependency costs about a fifth of a task, and letting a finished task go a tenth.
+# A dependency costs about a fifth of a task, and archiving a finished task a tenth.
 DEPENDENCIES_PER_TASK = 5
 RETIRED_PER_TASK = 10
-# To write so much into the journal takes as long as to take a task in.
+# Writing this many bytes to the journal takes as long as submitting a task.
 BYTES_PER_TASK = 2000
-# Of every task or report.
+# The overhead of every task or report.
 BYTES_FREE = 200
-# To count a refusal costs less again.
+# Counting a refusal costs even less.
 REFUSALS_PER_TASK = 20
-# To take a link between two tasks away costs less than to make it.
+# Removing a link between two tasks costs less than adding it.
 LINKS_PER_TASK = 40
-# What a worker that starts again, or is removed, may hold is known to the state only; one order takes away
-# so many at most.
+# Only the state knows how many tasks a restarted or removed worker has; one order takes
+# away at most this many.
 TAKEN_AWAY_TASKS = Policy().spread_tasks_max
 # Orders up to this weight do not wait behind heavier ones.
 LIGHT_TASKS_MAX = 20
-# What ends a task, or begins it again, may have to do so to hundreds of others: only whoever
-# has the state knows.
+# Ending or retrying a task may affect hundreds of others: only the state knows how many.
 ENDING_TASKS = LIGHT_TASKS_MAX + 1
 ENDING_STATUSES = frozenset({"completed", "failed", "cancelled"})
 
 
 def tasks_of(spec: dict[str, Any]) -> int:
-    """Return how many tasks a spec becomes: one, and one for each shard; a malformed one is refused later."""
+    """Return how many tasks a spec creates: one, and one for each shard; a
+    malformed spec is refused later."""
     shards = spec.get("shards")
     count = shards.get("count") if isinstance(shards, dict) else None
     return 1 + count if type(count) is int and count > 0 else 1
 
 
 def links_of(spec: dict[str, Any]) -> int:
-    """Return how many dependencies a spec comes to: each of its shards has them as well."""
+    """Return how many dependencies a spec creates: each of its shards has them as well."""
     depends_on = spec.get("depends_on")
     return tasks_of(spec) * len(depends_on) if isinstance(depends_on, list) else 0
 
 
 def tasks_and_bytes_of(spec: dict[str, Any]) -> int:
-    """Return how many tasks a spec becomes, where the bytes of a long one count as further tasks."""
+    """Return how many tasks a spec creates; the bytes of a long spec count as further tasks."""
     count = tasks_of(spec)
     size = _size_of(spec) + _size_of(spec.get("run")) - BYTES_FREE
     return count + count * size // BYTES_PER_TASK if size > 0 else count
@@ -81,15 +80,15 @@ def weight_of_report(report: AttemptReport) -> int:
 
 
 def _size_of(values: Any) -> int:
-    """Return about how many bytes a JSON object is long: texts count, and how much there
-    is in lists and objects."""
+    """Return the approximate size of a JSON object in bytes: strings, and the number of
+    items in lists and objects."""
     if not isinstance(values, dict):
         return 0
     return sum(len(value) for value in values.values() if isinstance(value, (str, list, tuple, dict)))
 
 
 def weight_of(order: Order) -> int:
-    """Return the weight of an order for whoever does not have the state."""
+    """Return the weight of an order without the state."""
     body = order.body
     if isinstance(body, SubmitTasks):
         return sum(map(weight_of_spec, body.specs))
@@ -111,7 +110,7 @@ def weight_of(order: Order) -> int:
 
 
 def _recalled_weight(order: Order) -> int:
-    """Return the weight of what comes back from the history: it is written into the journal once more."""
+    """Return the weight of restored tasks, which are written to the journal again."""
     if order.recalled is None or not isinstance(order.body, RetryTask):
         return 0
     return sum(tasks_and_bytes_of(task.spec) for task in order.recalled.tasks.values() if task is not None)
@@ -124,8 +123,8 @@ def _may_reach_others(body: OrderBody) -> TypeGuard[UpdateTask | CancelTask | Re
 
 
 def weight_in(state: State, order: Order) -> int:
-    """Return the weight of an order for whoever has the state: what a task's end, or a
-    worker's, takes along counts, too."""
+    """Return the weight of an order with the state: other tasks that end with a task
+    or a worker count as well."""
     body = order.body
     if _may_reach_others(body):
         task = state.tasks.get(body.task_id)

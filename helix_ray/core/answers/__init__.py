@@ -1,6 +1,6 @@
-"""Questions into answers, pure: one function a question, joined to one table.
+"""Questions into answers, pure: one function for each question, collected in one table.
 
-Questions that the state cannot answer (logs, readiness) are answered by whoever can; asking here is a bug.
+Questions that the state cannot answer (logs, readiness) are answered elsewhere; asking them here is a bug.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NEWS: Tellers = {**TASK_NEWS, **ATTEMPT_NEWS}
 
 
 def answer(picture: Picture, question: Question, by: Principal) -> Answer:
-    """Answer a question, or refuse it."""
+    """Answer or refuse a question."""
     kind = type(question)
     if not may(by, kind):
         return forbidden("Your role does not allow this", roles=list(by.roles), action=kind.__name__)
@@ -62,7 +62,7 @@ def steps(picture: Picture, question: Question, by: Principal) -> Generator[None
 
 
 def has_news(question: Question, reply: Answer) -> bool:
-    """Say whether an answer is worth sending before its wait is over."""
+    """Say whether an answer has news, and should be sent before its wait is over."""
     if isinstance(reply, Rejected):
         return True
     tells = NEWS.get(type(question))

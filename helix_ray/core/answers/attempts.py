@@ -1,4 +1,4 @@
-"""Questions of node workers about the attempts that they are to run, into answers."""
+"""Answers questions of node workers about their attempts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helix_ray.core.state import State, Task, Worker
 
 
 def _work_for(picture: Picture, question: q.WorkFor, by: Principal) -> Answer:
-    """Revocations are not kept over a restart: a node worker of another epoch gets all that it holds."""
+    """Revocations do not survive a restart: a node worker from another epoch gets all its assignments."""
     state, epoch = picture.state, picture.epoch
     worker = state.workers.get(question.worker_id)
     if worker is None or worker.boot != question.boot:

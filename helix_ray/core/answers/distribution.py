@@ -1,4 +1,4 @@
-"""Where a task would go if it were distributed now: the answer to PlanTask. It changes nothing."""
+"""Plans where a task would go if it were distributed now: the answer to PlanTask. It changes nothing."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, class_of
 from helix_ray.core.views import task_view
 
 OVER_MAX_NODES = "max_nodes"
-# Nodes that a sentence names.
+# How many nodes a sentence names.
 NODES_NAMED_MAX = 3
 BEGUN = (Status.RUNNING, Status.COMPLETED)
-# What to do with a task that cannot be distributed as it stands.
+# What to do with a task that cannot be distributed in its status.
 INSTEAD = {
     Status.WAITING: ": it can be distributed once the tasks it depends on complete",
     Status.COMPLETED: ": submit it again to run it again",
@@ -42,7 +42,7 @@ INSTEAD = {
 
 def plan_task(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
     """Return `pairs` and when they will be done, or why there are none and what would help; for a task that
-    runs where it is wanted `already_running`, and its `assigned_nodes`."""
+    already runs on suitable nodes, `already_running` and its `assigned_nodes`."""
     refused = _refused(picture, question, task)
     if refused is not None:
         return refused
@@ -61,7 +61,7 @@ def plan_task(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any
             "strategy": strategy.name,
             **_why_not(picture, question, task_class, len(nodes), len(shards), fleet),
         }
-    # Without a gang the shards that have no room now are placed later, by the same strategy.
+    # Without a gang the shards that do not fit now are placed later, by the same strategy.
     pairs = [(shard.id, node.id) for shard, node in zip(shards, nodes, strict=False)]
     waves = -(-(len(shards) - len(nodes)) // len(nodes))
     return {
@@ -126,8 +126,8 @@ def refused_by_status(question: PlanTask, task: dict[str, Any]) -> Rejected:
 
 
 def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
-    """Return where a running task is, if that is where it is wanted; which strategy chose
-    its nodes does not matter."""
+    """Return the nodes of a running task, if they are suitable; it does not matter
+    which strategy chose them."""
     shards = shards_of(picture.state, task)
     begun = [shard for shard in shards or [task] if shard.worker is not None and shard.status in BEGUN]
     nodes = list(dict.fromkeys(shard.worker for shard in begun if shard.worker is not None))
@@ -166,8 +166,8 @@ def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> dict[str
 
 
 def _over_at(picture: Picture, begun: list[Task], waves: int) -> dict[str, Any]:
-    """Return when the last of running shards will be done, and then so many that go after it;
-    none ends in the past."""
+    """Return when the last of the running shards will end, and then a number of others
+    after it; never in the past."""
     running = [shard.started_at for shard in begun if shard.status is Status.RUNNING and shard.started_at]
     measured = picture.state.durations.of(begun[0].task_class[:3]) if begun else None
     average = (measured.average_s if measured is not None else None) or 0.0
@@ -187,7 +187,7 @@ def _asked(question: PlanTask, shard: Task) -> TaskClass:
 def _choose(
     fleet: Fleet, task_class: TaskClass, strategy: Strategy, wanted: int, max_nodes: int | None
 ) -> list[Node]:
-    """Return a node for each shard, on at most `max_nodes` different ones, as the strategy orders them."""
+    """Return a node for each shard in the strategy's order, on at most `max_nodes` different nodes."""
     chosen: dict[str, Node] = {}
     nodes: list[Node] = []
     heap = fleet.heap(task_class, strategy)

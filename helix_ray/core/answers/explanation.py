@@ -1,5 +1,5 @@
-"""Why a task is where it is: the answer to ExplainTask, per node and in sum, with what would
-help and what went before."""
+"""Explains the placement of a task (ExplainTask): for each node and in sum, what
+would help, and past waits."""
 
 from __future__ import annotations
 
@@ -27,17 +27,16 @@ from helix_ray.core.placement.unmet_constraints import (
 )
 from helix_ray.core.state import EXTERNAL, LEVELS, MANUAL, SHARDED, Task, TaskClass, Worker
 
-# Nodes that an answer lists one by one; the others are in its counts.
+# How many nodes an answer lists; the others are only counted.
 NODES_LISTED_MAX = 100
-# Tasks that a sentence names.
+# How many tasks a sentence names.
 TASKS_NAMED_MAX = 3
 BUSY = "busy"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Where a class stands: `placeable`, `waiting`, `never`, `quota` or `no_nodes`,
-    with all that was found."""
+    """The verdict on a class: `placeable`, `waiting`, `never`, `quota` or `no_nodes`, with the findings."""
 
     verdict: str
     found: list[tuple[Node, list[UnmetConstraint]]]
@@ -47,8 +46,7 @@ class Verdict:
 
 
 def candidates(picture: Picture, task_class: TaskClass) -> Fleet:
-    """Return those that could run tasks of a class: nodes, or for tasks without
-    a run the external workers."""
+    """Return the candidates for a class: nodes, or external workers for tasks without a run."""
     if task_class.kind != EXTERNAL:
         return picture.fleet()
     workers = [w for w in picture.state.workers.values() if w.kind == "external" and not w.lost]
@@ -56,7 +54,8 @@ def candidates(picture: Picture, task_class: TaskClass) -> Fleet:
 
 
 def _external_node(picture: Picture, worker: Worker, task_class: TaskClass) -> Node:
-    """An external worker as a node: it does one task at a time, and what it does not state is not checked."""
+    """Return an external worker as a node: it runs one task at a time; resources that it does
+    not state are not checked."""
     offers = {"memory_mb": worker.resources.get("memory"), **worker.resources}
     stated = {name: float(amount) for name, amount in offers.items() if amount is not None}
     capacity = {name: stated.get(name, amount) for name, amount in task_class.demand}
@@ -67,15 +66,14 @@ def _external_node(picture: Picture, worker: Worker, task_class: TaskClass) -> N
 
 
 def as_asked_of(task_class: TaskClass) -> TaskClass:
-    """Return a class with all that its worker must be capable of: external workers name the types they do."""
+    """Return a class with all required capabilities: for external workers the task's type is one."""
     if task_class.kind != EXTERNAL or task_class.signature in task_class.capabilities:
         return task_class
     return task_class._replace(capabilities=(*task_class.capabilities, task_class.signature))
 
 
 def judge(picture: Picture, task_class: TaskClass, wanted: int = 1, fleet: Fleet | None = None) -> Verdict:
-    """Look at every node for a class, of which `wanted` have to start together. `fleet`:
-    candidates not yet used up."""
+    """Examine every node for a class, of which `wanted` must start together. `fleet` is used up."""
     if fleet is None:
         fleet = candidates(picture, task_class)
     asked = as_asked_of(task_class)
@@ -112,7 +110,7 @@ def _verdict(found: Sequence[tuple[Node, Sequence[UnmetConstraint]]]) -> str:
 
 
 def _together(fleet: Fleet, task_class: TaskClass, wanted: int) -> int:
-    """Return how many of a class fit at the same time, up to `wanted`; the fleet is used up by it."""
+    """Return how many of a class fit at the same time, up to `wanted`; the fleet is used up."""
     strategy = STRATEGIES.get(task_class.strategy) or STRATEGIES[DEFAULT]
     return len(fit_together(fleet, fleet.heap(task_class, strategy), task_class, wanted))
 
@@ -131,7 +129,7 @@ def _quota_changes(shares: Shares, task_class: TaskClass, wanted: int) -> list[d
 def _soonest(
     picture: Picture, task_class: TaskClass, found: Iterable[tuple[Node, list[UnmetConstraint]]]
 ) -> Freeing | None:
-    """Return the node that is expected to have room first, of those that lack nothing but room."""
+    """Return the node that is expected to have room first, among those that lack only room."""
     state = picture.state
     soonest: Freeing | None = None
     for node, each in found:
@@ -186,7 +184,7 @@ def _as_it_stands(picture: Picture, task_class: TaskClass) -> Fleet:
 
 
 def _placed_as(picture: Picture, task: Task) -> tuple[TaskClass, int]:
-    """Return the class that the scheduler places for a task, and how many of them together."""
+    """Return the class that the scheduler places for a task, and how many tasks of it together."""
     if task.task_class.kind == SHARDED:
         first = picture.state.tasks.get(shard_id(task.id, 0))
         if first is not None:
@@ -199,7 +197,7 @@ def _placed_as(picture: Picture, task: Task) -> tuple[TaskClass, int]:
 
 
 def ended_view(task: dict[str, Any]) -> dict[str, Any]:
-    """Return what is left to say of a task that runs or is over, given its view (core/views.py)."""
+    """Return the explanation of a task that runs or has ended, given its view (core/views.py)."""
     status = task["status"]
     view = {name: task[name] for name in ("id", "status", "assigned_worker")}
     return {**view, **_plain(status, f"it is {status}")}
@@ -217,7 +215,7 @@ def _plain(verdict: str, summary: str) -> dict[str, Any]:
 
 
 def verdict_view(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as JSON values, with the queue before the task and the reasons of before."""
+    """Return a verdict as JSON values, with the queue ahead of the task and the reasons of past waits."""
     ahead = queued_ahead(picture.state, task)
     listed = sorted(verdict.found, key=lambda pair: (len(pair[1]), pair[0].id))[:NODES_LISTED_MAX]
     return {
@@ -241,13 +239,13 @@ def verdict_view(picture: Picture, task: Task, task_class: TaskClass, verdict: V
 
 
 def node_verdict(node: Node, found: Sequence[UnmetConstraint]) -> dict[str, Any]:
-    """Return what is in the way on one node, and what would have to change there."""
+    """Return the unmet constraints on one node, and the changes that would meet them."""
     kind = "fits" if not found else "never" if any(unmet.never for unmet in found) else "waiting"
     return {"node": node.id, "verdict": kind, "failing": [unmet.view() for unmet in found]}
 
 
 def reason_counts(found: Iterable[tuple[Node, Sequence[UnmetConstraint]]]) -> list[dict[str, Any]]:
-    """Return how many nodes fail in each dimension, those that most fail in first."""
+    """Return how many nodes fail in each dimension, the most frequent first."""
     counts = Counter(
         (unmet.dimension, "never" if unmet.never else "waiting") for _, each in found for unmet in each
     )
@@ -256,7 +254,7 @@ def reason_counts(found: Iterable[tuple[Node, Sequence[UnmetConstraint]]]) -> li
 
 
 def freeing_view(freeing: Freeing | None) -> dict[str, Any] | None:
-    """Return when which node is expected to have room for what."""
+    """Return which node is expected to have room, when, and what it lacks until then."""
     if freeing is None:
         return None
     return {"node": freeing.node_id, "in_s": round(freeing.in_s, 3), "missing": freeing.missing}
@@ -293,7 +291,7 @@ def summary(verdict: Verdict, task_class: TaskClass, ahead: int) -> str:
 
 
 def _nowhere(verdict: Verdict, task_class: TaskClass) -> str:
-    """Name the capabilities that are asked for and that no node has."""
+    """Name the required capabilities that no node has."""
     missing = [{unmet.dimension for unmet in each} for _, each in verdict.found]
     names = sorted(
         name for name in task_class.capabilities if all(f"capabilities.{name}" in m for m in missing)
@@ -303,7 +301,7 @@ def _nowhere(verdict: Verdict, task_class: TaskClass) -> str:
 
 
 def _preempts(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any] | None:
-    """Return whose place it would take, for a task that may."""
+    """Return the tasks that it would preempt, if it may preempt."""
     level = LEVELS.get(picture.policy.preempt_from)
     if (
         verdict.verdict != "waiting"

@@ -1,4 +1,4 @@
-"""Questions about how many there are of everything, into answers."""
+"""Answers questions about counts and metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _counts(picture: Picture, question: q.Counts, by: Principal) -> Answer:
 
 
 def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> Answer:
-    """`loops` is filled in by the process whose loops there are to measure."""
+    """The master's process adds `loops`."""
     workers = Counter(
         (worker.kind, "lost" if worker.lost else "draining" if worker.draining else "live")
         for worker in picture.state.workers.values()

@@ -1,4 +1,4 @@
-"""Questions of those who keep what has left memory, into answers."""
+"""Answers questions of the history about archived tasks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from helix_ray.core.answers.picture import Answer, Answerers, Picture
 
 
 def _outdated(picture: Picture, question: q.Outdated, by: Principal) -> Answer:
-    """`complete` is False for a history that is further behind than what is remembered here."""
+    """`complete` is False for a history that is further behind than the changes remembered here."""
     ids: list[str] = []
     if question.task_ids is None:
         for task_id, (first, last) in reversed(picture.state.rewritten.items()):
             if last <= question.after:
                 break
-            # What was first touched later was as the history says when the asker's part was read.
+            # A task that first changed later was still as the history has it when the caller read it.
             if first <= question.until:
                 ids.append(task_id)
     else:

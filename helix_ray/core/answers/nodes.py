@@ -1,4 +1,4 @@
-"""Questions about the nodes of the cluster, into answers."""
+"""Answers questions about the nodes of the cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MASTER_ID = "helix-master"
 
 
 def status_view(picture: Picture) -> dict[str, Any]:
-    """Return the master and every node in short."""
+    """Return a summary of the master and every node."""
     nodes = [node_line(picture, worker) for worker in picture.nodes()]
     return {
         "master_node": {
@@ -43,26 +43,25 @@ def status_of(picture: Picture, worker: Worker) -> str:
 
 
 def current_load(pulse: Pulse | None) -> float | None:
-    """Return the share of a node's processors that was busy when it measured last, 0
-    to 1; None before that."""
+    """Return the busy share of a node's processors at its last measurement, 0 to 1; None before the first."""
     usage = pulse.usage.get("cpu_usage") if pulse is not None else None
     return None if usage is None else round(min(100.0, max(0.0, float(usage))) / 100.0, 4)
 
 
 def node_line(picture: Picture, worker: Worker) -> dict[str, Any]:
-    """Return one node in short."""
+    """Return a summary of one node."""
     status = status_of(picture, worker)
     return {
         "id": worker.id,
         "status": status,
         "tasks_completed": worker.completed,
-        # What a lost node measured last says nothing about now.
+        # The last measurement of a lost node is out of date.
         "current_load": None if status == LOST else current_load(picture.pulse(worker)),
     }
 
 
 def node_view(picture: Picture, worker: Worker, held_for: Mapping[str, str]) -> dict[str, Any]:
-    """Return one node, whole; amounts by resource name, times in epoch seconds. `held_for`: tasks by node."""
+    """Return one node; amounts by resource name, times in epoch seconds. `held_for`: tasks by node."""
     pulse = picture.pulse(worker)
     node = node_of(worker, pulse)
     node.recompute(picture.prefetch)

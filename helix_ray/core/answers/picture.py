@@ -1,4 +1,4 @@
-"""What questions are answered from: a picture of state and pulses at one moment."""
+"""The input of answers: state and pulses at one moment."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Answer = dict[str, Any] | Rejected
 
 @dataclass(slots=True)
 class Picture:
-    """What answers about nodes are computed from. `now` and `started_at` (of this
-    epoch's master) in epoch seconds."""
+    """State, pulses and policy for answers. `now` and `started_at` (of this epoch's
+    master) in epoch seconds."""
 
     state: State
     liveness: Liveness
@@ -30,7 +30,7 @@ class Picture:
     now: float
     epoch: int = 0
     started_at: float = 0.0
-    # The nodes, carried from one question to the next so that each costs only what has changed.
+    # The nodes, kept from one question to the next so that each question costs only what has changed.
     tracked: TrackedFleet = field(default_factory=TrackedFleet)
 
     def nodes(self) -> list[Worker]:
@@ -68,12 +68,12 @@ class Picture:
         return sorted(node_id for reservation in mine for node_id in reservation.nodes)
 
     def running(self, node_id: str) -> Sequence[RunningAttempt]:
-        """Return what of a node may be stopped for more urgent work."""
+        """Return the attempts of a node that may be preempted."""
         return tuple(preemptible(self.state, node_id, self.prefetch, self.policy.preemptions_max))
 
 
 Answerers = dict[type, Callable[[Picture, Any, Principal], Answer]]
-# Those of questions whose answers are made in steps: the state may change between two.
+# For questions that are answered in steps: the state may change between two steps.
 Steppers = dict[type, Callable[[Picture, Any, Principal], Generator[None, None, Answer]]]
-# They say whether an answer is worth sending before its wait is over.
+# Says whether an answer has news, and should be sent before its wait is over.
 Tellers = dict[type, Callable[[Any], bool]]

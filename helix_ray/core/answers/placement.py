@@ -1,4 +1,4 @@
-"""Questions about where tasks go, into answers."""
+"""Answers questions about placement."""
 
 from __future__ import annotations
 

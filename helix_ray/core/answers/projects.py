@@ -1,4 +1,4 @@
-"""Questions about projects, into answers."""
+"""Answers questions about projects."""
 
 from __future__ import annotations
 

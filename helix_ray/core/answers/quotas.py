@@ -1,4 +1,4 @@
-"""Questions about quotas, into answers."""
+"""Answers questions about quotas."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from helix_ray.core.visibility import sees_all_tasks
 
 
 def _quotas(picture: Picture, question: q.ListQuotas, by: Principal) -> Answer:
-    """Everybody's projects for those who see all tasks; else the ones that the asker belongs
-    to or has tasks in."""
+    """All projects for callers who see all tasks; for others those of which they are members or
+    in which they have tasks."""
     state = picture.state
     fleet = picture.fleet()
     shares = Shares(fleet.slots, fleet.totals, state.quotas)

@@ -1,4 +1,4 @@
-"""Questions about sessions, and about who is behind a session or an API token, into answers."""
+"""Answers questions about sessions, and about the user of a session or API token."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from helix_ray.core.views import session_view
 
 
 def _identify(picture: Picture, question: q.Identify, by: Principal) -> Answer:
-    """Say who it is, and until when that holds; UNAUTHORIZED, with the reason, when it has ended."""
+    """Return the user, and when the session or token expires; UNAUTHORIZED with the
+    reason when it has ended."""
     state = picture.state
     if question.token_hash is not None:
         return _by_token(state, question.token_hash)

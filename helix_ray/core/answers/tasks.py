@@ -1,4 +1,4 @@
-"""Questions about tasks, into answers."""
+"""Answers questions about tasks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from helix_ray.core.state import State, Task
 from helix_ray.core.views import result_view, task_line, task_view
 from helix_ray.core.visibility import EVERY_TASK, TaskScope, record_of, sees, task_scope
 
-# A listing with filters looks at every task: so many at a time, a few milliseconds' worth.
+# A listing with filters scans all tasks, this many in each step: a few milliseconds.
 SCAN_TASKS_PER_STEP = 5000
 
 
 def find_task(state: State, task_id: str, by: Principal) -> Task | Rejected:
-    """Return a task that the asker may see; for everybody else it does not exist."""
+    """Return a task that the caller may see; for others it does not exist."""
     task = state.tasks.get(task_id)
     if task is None or not sees(by, record_of(task)):
         return not_found("Task", task_id)
@@ -53,9 +53,9 @@ def _list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Answe
 
 
 def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Generator[None, None, Answer]:
-    """Give a page, newest first, in steps: the state may change between two, and each task is told as it is
-    when its step comes. `retired_through`, `retired` and `seq` tell the history where its part begins, and as
-    of when; `before` has the seqs of those before the page, where a history may have some among them."""
+    """Make a page, newest first, in steps: the state may change between two steps, and each task is listed as
+    of its step. `retired_through`, `retired` and `seq` tell the history where its part begins, and as of
+    when; `before` has the seqs of tasks before the page, if archived tasks may be among them."""
     state = picture.state
     seq = state.seq
     scope = task_scope(by)
@@ -74,7 +74,7 @@ def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Genera
         if known_total is not None and total >= end:
             break
         yield
-    # What has left memory between two steps is the history's to tell.
+    # Tasks that have left memory between two steps are listed by the history.
     lines = [
         line for task, line in shown if task.id in state.tasks or task.finished_seq > state.retired_through
     ]
@@ -91,10 +91,10 @@ def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Genera
 
 
 def _newest_first(state: State) -> Iterator[Sequence[Task]]:
-    """Give all tasks there were at the first step, but those that are gone since,
-    about SCAN_TASKS_PER_STEP at a time.
+    """Yield the tasks that existed at the first step, without those that are gone since, about
+    SCAN_TASKS_PER_STEP at a time.
 
-    Tasks that came back from the history go where they were submitted.
+    Tasks restored from the history are sorted by their submit.
     """
     if not state.restored:
         yield from _in_steps(state)

@@ -1,4 +1,4 @@
-"""Questions about API tokens, into answers."""
+"""Answers questions about API tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helix_ray.core.visibility import administers
 
 
 def _list_tokens(picture: Picture, question: q.ListTokens, by: Principal) -> Answer:
-    """One's own; an administrator's, all or those of one user."""
+    """The caller's own; for administrators all, or those of one user."""
     wanted: str | None = by.id
     if administers(by):
         wanted = None if question.username is None else find_user_id(picture.state, question.username) or ""

@@ -1,4 +1,4 @@
-"""Questions about users, into answers."""
+"""Answers questions about users."""
 
 from __future__ import annotations
 

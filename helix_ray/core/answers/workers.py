@@ -1,4 +1,4 @@
-"""Questions about workers, into answers."""
+"""Answers questions about workers."""
 
 from __future__ import annotations
 

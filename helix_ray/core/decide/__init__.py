@@ -1,11 +1,12 @@
-"""Orders into facts: `decide(state, order, now, policy)`, pure. One function an order, one table.
+"""Orders into facts: `decide(state, order, now, policy)`, pure. One function for each
+order, collected in one table.
 
-Steps: the author must be there and be allowed (core/authority.py); a key that was seen gets its first
-receipt again; the order's own function decides; a keyed order leaves its receipt beside its facts.
+Steps: the author must exist and be authorised (core/authority.py); a known key gets its first receipt
+again; the order's own function decides; the receipt of an order with a key is recorded with its facts.
 Nothing here changes the state.
 
-A key of our own plane comes before the author: it is sent again when the master's answer was lost, and the
-order that was carried out may have been the author's own logout.
+A key of our own plane is checked before the author: the plane resends an order when the master's response was
+lost, and that order may have been the author's own logout.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ DECIDERS: dict[type, Decider] = {
 
 
 def decide(state: State, order: Order, now: float, policy: Policy) -> Decision | Rejected | Receipt:
-    """Return the facts that an order leads to, why it is refused, or the receipt it had before."""
+    """Return the facts of an order, its refusal, or the receipt that it had before."""
     if order.key is not None and order.key.startswith("~"):
         kept = _kept(state, order, now)
         if kept is not None:
@@ -71,8 +72,8 @@ def decide(state: State, order: Order, now: float, policy: Policy) -> Decision |
 
 
 def _behind(state: State, recalled: Recalled) -> NotInMemory | None:
-    """Return what has to be recalled anew: more has left memory since, or was deleted,
-    than can be told apart."""
+    """Return what must be recalled again: since then more tasks were archived or deleted
+    than the state remembers."""
     if recalled.through >= max(state.retired_through, state.rewritten_dropped):
         return None
     message = "The task was changed at the same time: try again"
@@ -80,7 +81,7 @@ def _behind(state: State, recalled: Recalled) -> NotInMemory | None:
 
 
 def _kept(state: State, order: Order, now: float) -> Receipt | Rejected | None:
-    """Return the receipt that a key has already, or the conflict when it was used with another request."""
+    """Return the receipt of a key, or the conflict when it was used with another request."""
     key = order.key or ""
     kept = state.receipts(key).get(key)
     if kept is None or kept.until < now:

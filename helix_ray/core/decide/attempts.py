@@ -1,5 +1,5 @@
-"""What happens to attempts: started, reported on, lost, expired. Every report
-is checked against the fence."""
+"""Decides about attempts: starts, reports, losses, timeouts. Every report is checked
+against the fencing number."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
 
 
 def start(body: StartAttempts, ctx: Context) -> Decision:
-    """Start attempts; pairs that are not valid now are left out and counted in `stale`, together with
-    the rest of a gang."""
+    """Start attempts; pairs that are not valid any more are left out and counted in `stale`,
+    with the rest of their gang."""
     pairs = _without_broken_gangs(body.pairs, [_startable(pair, ctx) for pair in body.pairs], ctx)
     decision = Decision(data={"stale": len(body.pairs) - len(pairs)})
     if pairs:
@@ -44,7 +44,7 @@ def start(body: StartAttempts, ctx: Context) -> Decision:
 
 
 def assignments(pairs: Sequence[tuple[str, str]], ctx: Context) -> list[Event]:
-    """Return the starts of tasks on workers, and of the tasks that they are shards of."""
+    """Return the assignments of tasks to workers, and of the parents of shards."""
     events = parents_started(ctx.state, [task_id for task_id, _ in pairs])
     tasks = ctx.state.tasks
     events += [TaskAssigned(task_id, tasks[task_id].attempt + 1, worker_id) for task_id, worker_id in pairs]
@@ -97,8 +97,7 @@ def _preempted(victims: Sequence[tuple[str, int]], ctx: Context) -> list[Event]:
 def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
     """Take a node worker's reports; the receipt lists in `stale` the indexes that came too late.
 
-    `taken` is how many it has dealt with: fewer than there are where what hangs on them is more
-    than one order may do.
+    `taken` is how many were processed: not all where their effects exceed the limit of one order.
     """
     worker = ctx.state.workers.get(body.worker_id)
     if worker is None:
@@ -134,8 +133,8 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
 
 
 def _ended_with(task: Task, item: AttemptReport, ctx: Context) -> int:
-    """Return how much a report does to other tasks: to those that wait for one that is completed, or to all
-    shards of a parent where one fails for good; in tasks."""
+    """Return how many other tasks a report affects: dependents of a completed task, or all shards of a parent
+    when one fails for good."""
     if item.outcome == "completed":
         return len(ctx.state.dependents.get(task.id, ())) // LINKS_PER_TASK
     parent = parent_of(ctx.state, task) if _is_final(task, item, ctx) else None
@@ -159,12 +158,12 @@ def _current(task: Task, attempt: int, worker_id: str, ctx: Context) -> bool:
 
 
 def _told_before(task: Task | None, item: AttemptReport) -> bool:
-    """A report repeated because its acknowledgement was lost is no news and no error."""
+    """Say whether a report was processed before: its acknowledgement was lost, which is not an error."""
     return task is not None and task.status == item.outcome and task.attempt == item.attempt
 
 
 def progress(task: Task, percent: float, note: str | None) -> list[Event]:
-    """Record progress, from 0 to 100; within one attempt it never goes back."""
+    """Record progress, from 0 to 100; within one attempt it never decreases."""
     percent = clamp(percent)
     if percent <= task.progress and (note is None or note == task.note):
         return []
@@ -177,7 +176,7 @@ def clamp(percent: float) -> float:
 
 
 def conclude(task: Task, item: AttemptReport, ctx: Context, endings: Endings) -> None:
-    """End the current attempt as its report says: done, failed for good, or queued again."""
+    """End the current attempt by its report: completed, failed for good, or queued again."""
     if item.outcome == "completed":
         endings.complete(task, item.result, item.duration_s)
         return
@@ -200,7 +199,8 @@ def _lost(task: Task, error: dict[str, Any], ctx: Context, endings: Endings) -> 
         message = f"{error.get('message', 'lost')}; gave up after {task.losses + 1} lost attempts"
         endings.fail(task, {**error, "reason": "lost", "message": message})
         return
-    # The first loss is most likely a node's; a task that keeps killing its executors comes back ever later.
+    # The first loss is most likely caused by the node; a task that keeps killing its executors is
+    # delayed more and more.
     delay = (
         0.0 if task.losses == 0 else retry_delay_s(None, task.losses, ctx.policy, ctx.order.seed + task.id)
     )
@@ -209,8 +209,8 @@ def _lost(task: Task, error: dict[str, Any], ctx: Context, endings: Endings) -> 
 
 
 def lose_attempts(running: Iterable[tuple[str, str]], ctx: Context, endings: Endings) -> None:
-    """Queue again (or, after too many losses, fail) tasks whose worker is gone, as (task id,
-    why), while there is room."""
+    """Queue again (or, after too many losses, fail) tasks whose worker is gone, given as (task id, why),
+    up to the order's limit."""
     for task_id, why in running:
         task = ctx.state.tasks[task_id]
         if not endings.spend(_tasks_lost_with(task, ctx)):
@@ -221,7 +221,7 @@ def lose_attempts(running: Iterable[tuple[str, str]], ctx: Context, endings: End
 
 
 def _tasks_lost_with(task: Task, ctx: Context) -> int:
-    """Return how many tasks end with one more loss of this one: its parent takes all shards along."""
+    """Return how many tasks end if this one is lost once more: its parent fails with all shards."""
     parent = parent_of(ctx.state, task) if task.losses >= ctx.policy.losses_max else None
     return 1 if parent is None else tasks_of(parent.spec)
 
@@ -235,22 +235,22 @@ def release(body: ReleaseTasks, ctx: Context) -> Decision:
 
 
 def expire(body: ExpireTasks, ctx: Context) -> Decision:
-    """Fail tasks whose time is over, as many as one order may; those that ended, or got
-    more time, are left alone."""
+    """Fail tasks whose time is over, up to the order's limit; those that have ended or got
+    more time are left alone."""
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     for task_id in dict.fromkeys(body.task_ids):
         task = ctx.state.tasks.get(task_id)
         if task is None or endings.over(task) or not _over(task, body.reason, ctx):
             continue
         if not endings.spend(tasks_of(task.spec)):
-            # Whoever asked sees that there are more.
+            # The caller sees that there are more.
             break
         endings.fail(task, {"reason": body.reason, "message": f"the task exceeded its {body.reason}"})
     return Decision(endings.events)
 
 
 def spread(body: SpreadEndings, ctx: Context) -> Decision:
-    """Go on telling of endings, and of workers that are gone, where earlier orders stopped."""
+    """Continue to propagate endings and lost workers where earlier orders stopped."""
     endings = Endings(ctx.state, ctx.now, body.tasks_max)
     lose_attempts(ctx.state.orphans.items(), ctx, endings)
     endings.carry_on()

@@ -1,17 +1,17 @@
-"""Every ending of a task goes through here, and with it what the ending means for others.
+"""Decides every ending of a task, and its effects on other tasks.
 
-A task that is completed releases what waits for nothing else, and a shard hands in its part: the last one
-completes the parent. A task that will not be completed (failed, cancelled, deleted) fails everything that
-waits for it, directly or not; a parent takes its shards along, and a shard that fails takes its parent
-along. So nothing waits for what is over, whatever ended it: a report, a person, a deadline, a lost worker,
-or the ending of another task.
+A completed task releases dependents that wait for nothing else; a completed shard passes its result to the
+parent, and the last one completes the parent. A task that will not complete (failed, cancelled, deleted)
+fails all its dependents, directly or not; a parent ends together with its shards, and a failed shard fails
+its parent. So no task waits for one that has ended, whatever ended it: a report, a user, a deadline, a lost
+worker, or the ending of another task.
 
 An order propagates endings to up to `spread_tasks_max` tasks; a task counts with its shards, which end with
 it. With more, what is left shows in `state.freed` and `state.doomed`, and the order SpreadEndings goes on
 from there, in commits of its own: also after a restart, because both follow from the tasks.
 
-One `Endings` is made for an order. It knows what the order has ended already, so a task ends once
-however many causes the order has for it. Only `_end` makes an ending's fact, and only `_spread` goes
+Each order has one `Endings`, which knows which tasks the order has ended already, so a task ends once even
+if the order has several causes for it. Only `_end` makes the fact of an ending, and only `_spread` goes
 from one ending to the next.
 """
 
@@ -37,23 +37,23 @@ from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
 
 Ending = TaskCompleted | TaskFailed | TaskCancelled | TaskDeleted
 PARENT_FAILED = "its parent task failed"
-# What a parent has reached at most while a shard of it is left.
+# The maximum progress of a parent while a shard is unfinished.
 UNFINISHED_PERCENT_MAX = 99.0
 
 
 class _Owed(NamedTuple):
-    """A task that will not complete, and the error that its shards and dependents have yet to get."""
+    """A task that will not complete, and the error for its shards and dependents."""
 
     task: Task
-    # The reason in the error of a task that waited for it: how the first one of the chain ended.
+    # The reason in the error of a dependent: how the first task of the chain ended.
     reason: str
     to_shards: str
 
 
 class Endings:
-    """The facts of one order that ends tasks, in `events`; facts that end nothing may be added to them.
+    """Collects the facts of one order that ends tasks, in `events`; other facts may be added to them.
 
-    `tasks_max` bounds to how many tasks the endings of others are propagated.
+    `tasks_max` limits to how many tasks endings of others are propagated.
     """
 
     def __init__(self, state: State, now: float, tasks_max: int) -> None:
@@ -69,15 +69,14 @@ class Endings:
         self._left = tasks_max
 
     def spend(self, tasks: int) -> bool:
-        """Count tasks that this order works on for other reasons; False when there is
-        no room left for any."""
+        """Count tasks that this order processes for other reasons; False when its limit is reached."""
         if tasks and self._left <= 0:
             return False
         self._left -= tasks
         return True
 
     def over(self, task: Task) -> bool:
-        """Say whether a task has ended, before this order or by it."""
+        """Say whether a task has ended, before this order or because of it."""
         return task.id in self._ended or task.status in TERMINAL
 
     def complete(self, task: Task, result: Any = None, duration_s: float | None = None) -> None:
@@ -108,7 +107,7 @@ class Endings:
         self._spread()
 
     def delete(self, task: Task) -> None:
-        """Forget a task and its shards, whether they had ended or not."""
+        """Delete a task and its shards, whether they had ended or not."""
         for each in (*shards_of(self._state, task), task):
             self._end(each, TaskDeleted(each.id), _Owed(each, "dependency_deleted", ""))
         self._spread()
@@ -135,7 +134,7 @@ class Endings:
             self._release(task.id)
 
     def _release(self, task_id: str) -> None:
-        """Queue the tasks that wait for this one and for nothing else that is unfinished."""
+        """Queue the tasks that wait only for this one."""
         for other_id in self._state.dependents.get(task_id, ()):
             if self._left <= 0:
                 break
@@ -147,7 +146,7 @@ class Endings:
                 self.events.append(TaskReleased(other_id))
 
     def _hand_in(self, shard: Task, result: Any) -> None:
-        """Note a completed shard with its parent: progress, or its own completion."""
+        """Pass a completed shard to its parent: progress, or the parent's completion."""
         parent = parent_of(self._state, shard)
         if parent is None or self.over(parent):
             return
@@ -165,7 +164,7 @@ class Endings:
             self.events.append(TaskProgressed(parent.id, parent.attempt, percent))
 
     def _spread(self) -> None:
-        """Fail the tasks that depend on what will not complete, until none is left or the bound is reached.
+        """Fail the dependents of tasks that will not complete, until none is left or the limit is reached.
 
         Facts come in the order in which the causes ended, the nearest first. Shards end with
         their parent in any case.
@@ -187,7 +186,7 @@ class Endings:
     def _fail_dependent(self, task: Task, cause: str, reason: str) -> None:
         parent = parent_of(self._state, task)
         if parent is not None and parent.status not in TERMINAL:
-            # A parent waits for what its shards wait for, and takes them with it.
+            # A parent has the dependencies of its shards, and ends together with them.
             task = parent
         if self.over(task):
             return

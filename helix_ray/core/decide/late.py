@@ -1,15 +1,14 @@
-"""Late reports: which attempt a report is about, whether that is the present one, and why not.
+"""Late reports: which attempt a report is about, and why it is refused if that is not the current one.
 
-    names `attempt`         it must be the attempt that runs (or the one that has just ended, said twice)
-    names `worker_id`       that worker must have the task
-    names neither           it counts where it can be about one attempt only: one worker of the asker's has had the task
+    names `attempt`         it must be the attempt that runs (or the one that has just ended, for a repeated report)
+    names `worker_id`       that worker must run the task
+    names neither           it counts if it can be about one attempt only: a single worker of the user has run the task
 
-Heartbeats give a worker its task with the `attempt`, so a worker can always name it. One that does
-not, and shares its user with another worker that has had the task, might be either of them: its
-report is refused as `ambiguous`.
+A heartbeat gives a worker its task with the `attempt`, so it can always name it. If it does not, and another
+worker of the same user has run the task, the report is refused as `ambiguous`.
 
-A person's word on a queued task is no report, unless their own worker has had it: then they name the next
-attempt to be told from that worker.
+A user's change of a queued task is not a report, unless a worker of theirs has run it: then they must name
+the next attempt, to be distinguished from that worker.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from helix_ray.core.orders import UpdateTask
 from helix_ray.core.state import Task
 
 AMBIGUOUS = "ambiguous"
-# What is said of an attempt that nobody remembers, or that never was.
+# The reason for an unknown or forgotten attempt.
 OVER = "over"
 _MESSAGES = {
     LEASE_EXPIRED: "The lease of this attempt has expired",
@@ -38,7 +37,7 @@ _REPORTED_STATUSES = frozenset({"completed", "failed", "running", "pending"})
 
 
 def refuse_late(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None:
-    """Return why a report does not count for a task that its author sees; None where it may."""
+    """Return why a report does not count for a task that its author may see; None where it counts."""
     if body.attempt is not None and not _is_present(task, body.attempt, ctx):
         return _refusal(
             task, body, ctx, _how(lease for lease in task.leases if lease.attempt == body.attempt)
@@ -57,8 +56,8 @@ def refuse_late(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None:
 
 
 def refuse_unseen(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None:
-    """Return what a worker hears that has had a task which it does not see any more; None
-    for who never had it."""
+    """Return the refusal for a worker that has run a task which its user may not see any
+    more; None for any other."""
     mine = [lease for lease in task.leases if lease.owner == ctx.order.by.id]
     if not mine:
         return None
@@ -68,8 +67,7 @@ def refuse_unseen(task: Task, body: UpdateTask, ctx: Context) -> Rejected | None
 
 
 def over(task: Task) -> dict[str, Any]:
-    """Return what a refusal says of a task that has ended: its status, and the
-    reason why nothing more counts."""
+    """Return the details of a refusal for a task that has ended: its status, and the reason."""
     return {
         "status": task.status,
         "reason": ended_by_end(task.status, task.error),
@@ -83,19 +81,19 @@ def _is_report(body: UpdateTask) -> bool:
 
 
 def _is_orphan(task: Task, ctx: Context) -> bool:
-    """Say whether the lease has ended, and the task is only still to be queued again."""
+    """Say whether the lease has ended and the task is about to be queued again."""
     return task.id in ctx.state.orphans
 
 
 def _is_present(task: Task, attempt: int, ctx: Context) -> bool:
     if task.status in TERMINAL or task.status is Status.RUNNING:
         return attempt == task.attempt and not _is_orphan(task, ctx)
-    # A task in line has no present attempt, only a next one.
+    # A queued task has no current attempt, only a next one.
     return attempt == task.attempt + 1
 
 
 def _unnamed(task: Task, mine: list[Lease], ctx: Context) -> str | None:
-    """Return why a report that names nothing is refused, given the leases of its author's workers."""
+    """Return the refusal of a report that names neither, given the leases of its author's workers."""
     if not mine:
         return None
     is_ours = task.worker == mine[-1].worker and mine[-1].attempt == task.attempt
@@ -107,8 +105,7 @@ def _unnamed(task: Task, mine: list[Lease], ctx: Context) -> str | None:
 
 
 def _how(leases: Any) -> str:
-    """Return how the newest of some leases ended; one that is not marked as ended belongs to
-    a worker that is gone."""
+    """Return how the newest of some leases ended; an open one belongs to a worker that is gone."""
     found = list(leases)
     return (found[-1].ended or LEASE_EXPIRED) if found else OVER
 

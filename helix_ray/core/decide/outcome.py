@@ -1,4 +1,4 @@
-"""What decide gives back."""
+"""The result of decide."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from helix_ray.core.state import State, Task
 
 @dataclass(slots=True)
 class Decision:
-    """Facts to append, and what the receipt says.
+    """Facts to append, and the data of the receipt.
 
-    `author` is whose the facts are where the order comes from somebody else: a login is its user's, though a
-    replica of the API gives the order. None: whoever gave it.
+    `author` is the author of the facts where that is not the order's: a login belongs to its user, although
+    an API replica gives the order. None: the order's author.
     """
 
     events: list[Event] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     author: str | None = None
-    # Parts of the order that were refused while it was carried out.
+    # Refused parts of an order that was carried out.
     refused: list[Rejected] = field(default_factory=list)
-    # What was refused elsewhere, and is to be counted here.
+    # Refusals of replicas, to be counted here.
     noted: Sequence[Refusal] = ()
-    # What it says of who is alive.
+    # Its signs of life.
     signs: Sequence[Sign] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """All that a decision may look at. `now` is epoch seconds."""
+    """The input of a decision. `now` is epoch seconds."""
 
     state: State
     order: Order
@@ -43,11 +43,10 @@ class Context:
     policy: Policy
 
     def task(self, task_id: str) -> Task | None:
-        """Return a task of memory, or one that the history knows and that the order
-        brings; None: there is none."""
+        """Return a task in memory, or from the records in the order; None where there is none."""
         task = self.state.tasks.get(task_id)
         recalled = self.order.recalled
-        # What is noted as rewritten and not in memory was deleted.
+        # A rewritten task that is not in memory was deleted.
         if task is not None or recalled is None or task_id in self.state.rewritten:
             return task
         return recalled.tasks.get(task_id)

@@ -33,7 +33,7 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     if refused is not None:
         return refused
     if task.status is not Status.PENDING:
-        # One that was started meanwhile may run where it is wanted: a fresh plan says.
+        # It was started meanwhile, perhaps on suitable nodes: a new plan will tell.
         stale = task.status is Status.RUNNING
         return conflict(
             f"A {task.status} task cannot be distributed",
@@ -52,7 +52,7 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     if shards[0].task_class.gang and len(body.pairs) < len(shards):
         return conflict("All shards of a gang must start together", shards=len(shards), stale=True)
     changes = _changes(task, body, ctx)
-    # Shards are all of one class.
+    # All shards have the same class.
     task_class = class_of({**shards[0].spec, **changes}, shards[0].owner)
     refused = _no_longer_fits(task_class, body.pairs, ctx) or _over_quota(task_class, body.pairs, ctx)
     if refused is not None:
@@ -64,7 +64,7 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
 
 
 def _over_quota(task_class: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context) -> Rejected | None:
-    """Refuse what its project's quota has no room for any more: somebody else's distribution came first."""
+    """Refuse a plan that exceeds the project's quota, because another distribution came first."""
     if task_class.kind == EXTERNAL or task_class.project not in ctx.state.quotas:
         return None
     given = Counter(node_id for _, node_id in pairs)
@@ -95,7 +95,7 @@ def _changes(task: Task, body: DistributeTask, ctx: Context) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     strategy = body.strategy
     if strategy is None and task.spec.get("strategy") == MANUAL:
-        # Should an attempt of it be lost, it is placed again without being asked for.
+        # If its attempt is lost, the scheduler places it again.
         strategy = ctx.policy.strategy
     if strategy is not None and strategy != task.spec.get("strategy"):
         changes["strategy"] = strategy
@@ -107,7 +107,7 @@ def _changes(task: Task, body: DistributeTask, ctx: Context) -> dict[str, Any]:
 
 
 def _no_longer_fits(task_class: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context) -> Rejected | None:
-    """Check each node against the state, once: what others on the cluster use meanwhile, Ray will say."""
+    """Check each node against the state once; external usage may still delay the start."""
     first = {node_id: task_id for task_id, node_id in reversed(pairs)}
     for node_id, here in Counter(node_id for _, node_id in pairs).items():
         worker = ctx.state.workers.get(node_id)

@@ -16,14 +16,14 @@ PROJECT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 PROJECT_NAME_CHARS_MAX = 200
 MEMBERS_MAX = 1_000
 PROJECTS_MAX = 10_000
-# The ids of users name the projects that are their own.
+# A user's id is also the id of their own project.
 RESERVED = "user-"
 
 _PROJECT_ID = re.compile(PROJECT_ID_PATTERN[1:-1])
 
 
 def create(body: CreateProject, ctx: Context) -> Decision | Rejected:
-    """Define a project; from the first on, ids that nobody defined are closed to all but administrators."""
+    """Create a project. Once a project exists, only administrators can use ids of undefined projects."""
     refusal = _check_id(body.project_id) or _check_name(body.name)
     if refusal is not None:
         return refusal
@@ -38,7 +38,7 @@ def create(body: CreateProject, ctx: Context) -> Decision | Rejected:
 
 
 def change(body: ChangeProject, ctx: Context) -> Decision | Rejected:
-    """Give a project another name, or all its members anew."""
+    """Change the name of a project, or replace its members."""
     project = _find(body.project_id, ctx)
     if isinstance(project, Rejected):
         return project
@@ -54,7 +54,7 @@ def change(body: ChangeProject, ctx: Context) -> Decision | Rejected:
 
 
 def remove(body: RemoveProject, ctx: Context) -> Decision | Rejected:
-    """Define a project no longer; its tasks and its quota stay."""
+    """Remove a project; its tasks and its quota stay."""
     project = _find(body.project_id, ctx)
     if isinstance(project, Rejected):
         return project
@@ -62,7 +62,7 @@ def remove(body: RemoveProject, ctx: Context) -> Decision | Rejected:
 
 
 def add_member(body: AddMember, ctx: Context) -> Decision | Rejected:
-    """Let a user in; one who is in already is no news."""
+    """Add a member; adding one again changes nothing."""
     project = _find(body.project_id, ctx)
     if isinstance(project, Rejected):
         return project
@@ -77,7 +77,7 @@ def add_member(body: AddMember, ctx: Context) -> Decision | Rejected:
 
 
 def remove_member(body: RemoveMember, ctx: Context) -> Decision | Rejected:
-    """Let a user out; what they submitted goes on."""
+    """Remove a member; the tasks that they submitted continue."""
     project = _find(body.project_id, ctx)
     if isinstance(project, Rejected):
         return project
@@ -92,7 +92,7 @@ def _find(project_id: str, ctx: Context) -> Project | Rejected:
 
 
 def _members(usernames: tuple[str, ...], ctx: Context) -> list[str] | Rejected:
-    """Return the ids of users, each once; refuse a name that nobody has."""
+    """Return the ids of users, each once; refuse an unknown name."""
     if len(usernames) > MEMBERS_MAX:
         return invalid("Too many members", field="members", members_max=MEMBERS_MAX)
     ids: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""Orders about quotas; and what a quota, or a full queue, refuses at once: at submit, and where a task
+"""Orders about quotas, and refusals because of a quota or a full queue: at submit, and when a task
 is moved or queued again."""
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def set_quota(body: SetQuota, ctx: Context) -> Decision | Rejected:
 
 
 def refuse_over_quota(ctx: Context, task_class: TaskClass, more: int) -> Rejected | None:
-    """Return why a project takes no `more` unfinished tasks of a class; None when it does.
+    """Return why a project cannot have `more` unfinished tasks of a class; None when it can.
 
-    An amount above a limit could never run; beyond `queued` there is no room for now.
+    An amount above a limit could never run; above `queued` there is no room at the moment.
     """
     quota = ctx.state.quotas.get(task_class.project)
     if quota is None:
@@ -57,7 +57,7 @@ def refuse_over_quota(ctx: Context, task_class: TaskClass, more: int) -> Rejecte
 
 
 def refuse_edited(ctx: Context, task: Task, edits: dict[str, Any]) -> Rejected | None:
-    """Return why the quota of the project that an edited task is then in has no room for it."""
+    """Return why an edited task exceeds the quota of its project after the edit."""
     if not ctx.state.quotas or edits.keys().isdisjoint({"project_id", "resources"}):
         return None
     spec = {name: value for name, value in {**task.spec, **edits}.items() if value is not None}
@@ -66,7 +66,7 @@ def refuse_edited(ctx: Context, task: Task, edits: dict[str, Any]) -> Rejected |
 
 
 def refuse_full_queue(ctx: Context, more: int) -> Rejected | None:
-    """Return why there is no room for `more` unfinished tasks, whoever's they are; None when there is."""
+    """Return why the queue has no room for `more` unfinished tasks of any user; None when it has."""
     limit = ctx.policy.queue_tasks_max
     unfinished = sum(n for status, n in ctx.state.by_status.items() if status not in TERMINAL)
     if unfinished + more <= limit:
@@ -76,7 +76,7 @@ def refuse_full_queue(ctx: Context, more: int) -> Rejected | None:
 
 
 def _queue_full(ctx: Context, message: str, details: dict[str, Any], tasks: int) -> Rejected:
-    """Refuse for now; `tasks` are too many, and how long those take to end is when to come again."""
+    """Refuse for now: there are `tasks` too many, and Retry-After is the time until that many have ended."""
     wait_s = retry_after_s(ctx.state, ctx.now, tasks)
     return Rejected(ErrorCode.RATE_LIMIT_EXCEEDED, message, {**details, "retry_after_s": wait_s})
 

@@ -1,4 +1,4 @@
-"""Orders about refusals that are kept for the audit."""
+"""Orders about refusals recorded for the audit."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from helix_ray.core.orders.kind import RefusalKind
 
 
 def note_refusals(body: NoteRefusals, ctx: Context) -> Decision | Rejected:
-    """Take note of what was refused elsewhere; which of it becomes facts is
-    the tally's to say (core/refusals.py)."""
+    """Record refusals of replicas; the tally decides which become facts (core/refusals.py)."""
     for noted in body.refusals:
         if not isinstance(noted, Refusal) or noted.kind not in get_args(RefusalKind) or noted.count < 1:
             return invalid("Invalid refusal", field="refusals", allowed_values=[*get_args(RefusalKind)])

@@ -1,14 +1,15 @@
-"""RetryTask: queue a failed or cancelled task again, alone or with what failed because of it.
+"""RetryTask: queues a failed or cancelled task again, alone or with the tasks that failed because of it.
 
-Memory or history makes no difference. What has left memory comes with the order (Order.recalled); where something is missing,
-the answer is NotInMemory with its ids, and the plane comes again with it. So a retry goes in rounds:
+It works the same for archived tasks: the order contains their records (Order.recalled). Where a
+record is missing, the answer is NotInMemory with the ids, and the plane sends the order again with
+them. So a retry takes rounds:
 
-    1. the task itself, where memory does not have it
+    1. the task itself, where it is not in memory
     2. what it depends on and its shards; the tasks that failed because of it, those because of them, and so on
-    3. all is known: one commit restores, queues again and defers
+    3. everything is known: one commit restores, queues again and defers
 
-A dependant is queued again together with everything that it depends on, or not at all: the receipt says why. The order of the
-receipt is the order in which they were found, the nearest first.
+A dependant is queued again together with all its dependencies, or not at all: the receipt says why. The
+receipt lists tasks in the order in which they were found, the nearest first.
 """
 
 from __future__ import annotations
@@ -43,14 +44,15 @@ RETRIED = (Status.FAILED, Status.CANCELLED)
 
 @dataclass(slots=True)
 class _Plan:
-    """What one order queues again: by task its shards that go with it, and what it waits for."""
+    """What an order queues again: for each task its shards, and the tasks for which it waits."""
 
     shards: dict[str, list[Task]] = field(default_factory=dict)
     waits: dict[str, list[str]] = field(default_factory=dict)
 
 
 def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
-    """Queue a task again, with its retries counted afresh. With `dependants` the receipt has `queued` and `not_queued`."""
+    """Queue a task again with a new count of retries. With `dependants` the receipt has
+    `queued` and `not_queued`."""
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
@@ -71,7 +73,7 @@ def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
     while (refused := _next_refused(wanted, plan, ctx)) is not None:
         if refused[0] == task.id:
             return refused[1]
-        # What depends on it is looked at anew without it.
+        # Its dependants are examined again without it.
         del wanted[refused[0]]
         left_out[refused[0]] = refused[1]
         plan = _Plan()
@@ -111,7 +113,7 @@ def _because_of(root: Task, ctx: Context) -> dict[str, Task]:
 
 
 def _missing(found: dict[str, Task], dependants: bool, ctx: Context) -> NotInMemory | None:
-    """Return which tasks the history has to be asked for before anything can be decided."""
+    """Return the tasks that must be recalled from the history before a decision."""
     needed: dict[str, None] = {}
     for task in found.values():
         needed |= dict.fromkeys(task.spec.get("depends_on") or ())
@@ -137,8 +139,8 @@ def _shards_not_done(task: Task) -> list[int]:
 
 
 def _allowed(root: Task, found: dict[str, Task], ctx: Context) -> tuple[dict[str, Task], dict[str, Rejected]]:
-    """Return which tasks the asker may queue again within the limit, and why the others not; what they do not see is
-    not mentioned."""
+    """Return the tasks that the caller may queue again within the limit, and why not the others; tasks that
+    they may not see are not mentioned."""
     wanted: dict[str, Task] = {}
     left_out: dict[str, Rejected] = {}
     room = ctx.policy.retry_tasks_max
@@ -181,7 +183,7 @@ def _next_refused(wanted: dict[str, Task], plan: _Plan, ctx: Context) -> tuple[s
 
 
 def _unrestorable(tasks: Iterable[Task], ctx: Context) -> str | None:
-    """Return why tasks that the history knows cannot come back; None where they can, or are in memory."""
+    """Return why archived tasks cannot be restored; None where they can, or are in memory."""
     recalled = ctx.order.recalled
     for task in tasks:
         if recalled is None or task.id in ctx.state.tasks:
@@ -195,11 +197,12 @@ def _unrestorable(tasks: Iterable[Task], ctx: Context) -> str | None:
 
 
 def _waits_of(task: Task, wanted: dict[str, Task], ctx: Context) -> list[str] | Rejected:
-    """Return what a task waits for when it is queued again: what is queued with it, and what is unfinished."""
+    """Return the tasks for which a task waits when it is queued again: those queued with
+    it, and unfinished ones."""
     waits: list[str] = []
     for name in task.spec.get("depends_on") or ():
         other = ctx.task(name)
-        # One that nobody knows was deleted, by somebody who asked for it.
+        # An unknown task was deleted on request.
         if other is None or other.status is Status.COMPLETED:
             continue
         if name not in wanted and other.status in TERMINAL:
@@ -226,7 +229,7 @@ def _shards_again(task: Task, ctx: Context) -> list[Task] | Rejected:
 
 
 def _no_room(wanted: Iterable[Task], plan: _Plan, ctx: Context) -> Rejected | None:
-    """Refuse the whole where the queue, or a project's quota, has no room for all of it."""
+    """Refuse everything where the queue, or a project's quota, has no room for all of it."""
     more: dict[str, int] = {}
     refusal = refuse_full_queue(ctx, sum(1 + len(shards) for shards in plan.shards.values()))
     for task in wanted:
@@ -237,7 +240,7 @@ def _no_room(wanted: Iterable[Task], plan: _Plan, ctx: Context) -> Rejected | No
 
 
 def _events(wanted: Iterable[Task], plan: _Plan, ctx: Context) -> list[Event]:
-    """Return the facts: all are queued again before any of them waits for another."""
+    """Return the facts: all tasks are queued again before any of them waits for another."""
     requeued: list[Event] = []
     deferred: list[Event] = []
     for task in wanted:

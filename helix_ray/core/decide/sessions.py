@@ -1,4 +1,4 @@
-"""Orders about sessions. Tokens never come in here: only their hashes do."""
+"""Orders about sessions. They contain only hashes of tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token", {"re
 
 
 def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
-    """Log in; the oldest session makes room when a user has too many."""
+    """Log in; the oldest session is ended when a user has too many."""
     if body.user_id not in ctx.state.users:
         return not_found("User", body.user_id)
     known = ctx.state.sessions.get(body.session_id)
@@ -49,10 +49,10 @@ def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
 
 
 def refresh_session(body: RefreshSession, ctx: Context) -> Decision | Rejected:
-    """Exchange a refresh token; within the policy's `refresh_replay_s` the same one gets the same answer.
+    """Exchange a refresh token; within the policy's `refresh_replay_s` it gets the same answer again.
 
-    Two tabs of a page refresh at once, and an answer can be lost. One that comes later
-    was stolen: the session ends.
+    Two tabs may refresh at the same time, and an answer can be lost. A later repetition means
+    theft, and ends the session.
     """
     hashed = body.refresh_hash
     session_id = ctx.state.sessions_by_refresh.get(hashed)
@@ -89,7 +89,7 @@ def _refreshed(ctx: Context, session: Session, next_hash: str, at: float, ends: 
 
 
 def _after(session: Session, spent_hash: str) -> str:
-    """Return the hash of the token that a spent one was exchanged for: the next of the row."""
+    """Return the hash of the token for which a spent one was exchanged: the next in the row."""
     following = session.refresh_hash
     for other in reversed(session.spent):
         if other == spent_hash:
@@ -99,7 +99,7 @@ def _after(session: Session, spent_hash: str) -> str:
 
 
 def close_session(body: CloseSession, ctx: Context) -> Decision | Rejected:
-    """Log out; a session that is gone already is no error."""
+    """Log out; a session that has ended already is not an error."""
     session = ctx.state.sessions.get(body.session_id)
     by = ctx.order.by
     if session is None:

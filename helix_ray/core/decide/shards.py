@@ -1,9 +1,9 @@
 """Sharded tasks: one task for its owner, many for the scheduler.
 
-A task with `shards` is taken in together with a task for each shard. The shards are placed, retried and
-replaced as any task is; the parent is running from the first start on, is completed with their results
-in order when the last is done, and fails with the first shard that fails for good. Nobody changes a
-shard but through the parent.
+A task with `shards` is submitted together with a task for each shard. The shards are placed and retried
+like any task. The parent is running from the first start of a shard, completes with the results in
+order when the last one completes, and fails with the first shard that fails for good. Shards are
+changed only through their parent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from helix_ray.core.events import Event, TaskAssigned
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.state import State, Task
 
-# Of the parent alone: the end of its time ends the shards with it.
+# Only for the parent: its timeout ends the shards as well.
 NOT_FOR_SHARDS = frozenset({"shards", "deadline"})
 
 
@@ -26,7 +26,7 @@ def shard_id(parent_id: str, index: int) -> str:
 
 
 def shard_specs(task_id: str, spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give id and spec of every shard of a task; nothing for a task without shards."""
+    """Yield id and spec of every shard of a task; nothing for a task without shards."""
     shards = spec.get("shards")
     if shards is None:
         return
@@ -44,8 +44,7 @@ def is_sharded(task: Task) -> bool:
 
 
 def parent_of(state: State, task: Task) -> Task | None:
-    """Return the task that a shard is a part of; None for what is no shard, and for
-    one whose parent is gone."""
+    """Return the parent of a shard; None for a task that is not a shard, or whose parent is gone."""
     shard = task.spec.get("shard")
     return state.tasks.get(shard["of"]) if shard else None
 
@@ -59,12 +58,12 @@ def shards_of(state: State, parent: Task) -> list[Task]:
 
 
 def waiting_shards(state: State, task: Task) -> list[Task]:
-    """Return what would be placed for a pending task: its pending shards, or itself."""
+    """Return the tasks to place for a pending task: its pending shards, or itself."""
     return [shard for shard in shards_of(state, task) if shard.status is Status.PENDING] or [task]
 
 
 def refused_for_shard(task: Task) -> Rejected | None:
-    """Refuse what somebody wants of a shard alone."""
+    """Refuse an order about a single shard."""
     shard = task.spec.get("shard")
     if shard is None:
         return None
@@ -76,7 +75,7 @@ def refused_for_shard(task: Task) -> Rejected | None:
 
 
 def parents_started(state: State, started: list[str]) -> list[Event]:
-    """Return the starts of the tasks whose first shards are among those that start now."""
+    """Return the assignments of parents whose first shards start now."""
     parents: dict[str, Event] = {}
     for task_id in started:
         parent = parent_of(state, state.tasks[task_id])
@@ -86,5 +85,5 @@ def parents_started(state: State, started: list[str]) -> list[Event]:
 
 
 def gathered(parts: dict[str, Any], count: int) -> dict[str, Any]:
-    """Return the result of a parent: those of its shards in order, from results by index as text."""
+    """Return the result of a parent: the results of its shards in order, given by index as a string."""
     return {"success": True, "shards": [parts[str(index)] for index in range(count)]}

@@ -1,4 +1,4 @@
-"""Where a task stands after a decision that is not folded yet: what the receipt tells, and tells again."""
+"""The status of a task after a decision that is not folded yet, for the receipt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helix_ray.core.state import Task
 
 
 def standing(task: Task, events: Sequence[Event], now: float) -> dict[str, Any]:
-    """Return id, status, progress and updated_at as evolve will have them after the facts."""
+    """Return id, status, progress and updated_at as they will be after the facts are folded."""
     then = Execution(status=task.status, progress=task.progress, updated_at=task.updated_at)
     for event in events:
         if subject_of(event) != task.id or isinstance(event, TaskRestored):

@@ -1,4 +1,4 @@
-"""SubmitTasks: each spec is taken in or refused by itself, in order."""
+"""SubmitTasks: each spec is accepted or refused separately, in order."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from helix_ray.core.weight import BYTES_PER_TASK, links_of, tasks_and_bytes_of, 
 
 
 def task_ids(seed: str, count: int) -> list[str]:
-    """Return the ids of a submit's tasks: they follow from its seed, so a resent
-    order makes the same ones."""
+    """Return the ids of a submit's tasks, which are derived from its seed, so a
+    resent order has the same ids."""
     return [f"task-{seed}"] if count == 1 else [f"task-{seed}-{i}" for i in range(count)]
 
 
 def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
-    """Take specs in. The receipt's data: `seed`, `created_at`, `waiting` (indexes that wait for dependencies)
-    and `rejected` (index -> code, message, details); ids follow from task_ids and the seed of the order that
-    was carried out, which is another one than the asker's where a key gets its first receipt again."""
+    """Submit specs. The receipt's data: `seed`, `created_at`, `waiting` (indexes that wait for dependencies)
+    and `rejected` (index -> code, message, details); ids come from task_ids and the seed of the order that
+    was carried out, which differs from the caller's where a key gets its first receipt again."""
     specs = body.specs
     if not specs:
         return invalid("The request contains no tasks", field="tasks")
@@ -69,7 +69,7 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
 
 
 def _too_much(specs: Sequence[dict[str, Any]], policy: Policy) -> Rejected | None:
-    """Refuse what one commit cannot take in; a task alone may have as many shards as a task may have."""
+    """Refuse an order that is too large for one commit; a single task may have the maximum of shards."""
     count = sum(map(tasks_and_bytes_of, specs))
     if count > policy.batch_linked_tasks_max and len(specs) > 1:
         details = {
@@ -106,7 +106,7 @@ def _dependencies(specs: Sequence[dict[str, Any]], refused: Sequence[Rejected | 
 
 
 def _again(ids: list[str], ctx: Context) -> Decision:
-    """Answer a resent order from the tasks that it made."""
+    """Answer a resent order from the tasks that it created."""
     known = [ctx.state.tasks.get(task_id) for task_id in ids]
     refused = {
         str(i): [ErrorCode.VALIDATION_ERROR.value, "Refused before", {}]
@@ -121,17 +121,17 @@ def _again(ids: list[str], ctx: Context) -> Decision:
 
 
 class _Checks:
-    """Refuses specs one by one, and counts those of a project that go in together."""
+    """Checks specs one by one, and counts the accepted ones by project."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._policy = ctx.policy
         self._accepted: dict[str, int] = {}
-        # Demands that were judged already: specs of one order are mostly alike.
+        # Demands that were checked already: specs of one order are mostly alike.
         self._demands: dict[Demand, Rejected | None] = {}
 
     def refusal(self, spec: dict[str, Any]) -> Rejected | None:
-        """Return why a spec is not taken in, None when it is."""
+        """Return why a spec is refused, None when it is accepted."""
         return (
             self._scope(spec)
             or self._shape(spec)
@@ -142,7 +142,7 @@ class _Checks:
         )
 
     def _scope(self, spec: dict[str, Any]) -> Rejected | None:
-        """A token that is bound to projects submits to those only."""
+        """Refuse a project outside the scope of the caller's token."""
         by = self._ctx.order.by
         if in_scope(by, spec.get("project_id")):
             return None
@@ -182,8 +182,8 @@ class _Checks:
         return None
 
     def _placement(self, spec: dict[str, Any]) -> Rejected | None:
-        """Reject what no node could ever run, and what exceeds the project's quota."""
-        # The class is worked out only where it is needed: this is on the way of every task.
+        """Reject a task that no node could ever run, or that exceeds the project's quota."""
+        # The class is computed only where it is needed: this is the hot path of every task.
         if spec.get("run") and (refusal := self._demand(demand_of(spec.get("resources")))) is not None:
             return refusal
         if not self._ctx.state.quotas:

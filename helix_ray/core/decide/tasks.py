@@ -1,4 +1,4 @@
-"""Orders about one task by people and external workers: update, cancel, delete; and retirement."""
+"""Orders about one task by users and external workers: update, cancel, delete; and archiving."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from helix_ray.core.state import Task, demand_of
 
 EDITABLE_WHILE_RUNNING = frozenset({"title", "description", "priority", "project_id", "labels"})
 EDITABLE_WITH_SHARDS = frozenset({"title", "description"})
-# What a task does, and what it waits for, are fixed when it is taken in: they were checked then.
+# A task's run and its dependencies cannot be edited: they were checked at the submit.
 EDITABLE = EDITABLE_WHILE_RUNNING | {
     "type", "resources", "required_capabilities", "max_retries", "retry_backoff_s", "timeout_s", "deadline",
 }  # fmt: skip
 
 
 def holds(ctx: Context, task: Task) -> bool:
-    """Say whether the asker is the external worker that the task is leased to."""
+    """Say whether the caller owns the external worker that has leased the task."""
     worker = ctx.state.workers.get(task.worker or "")
     if worker is None or task.id in ctx.state.orphans:
         return False
@@ -118,7 +118,7 @@ def _progress(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[
     if task.status in TERMINAL:
         return conflict(f"Progress cannot be set on a {task.status} task", **over(task))
     if body.status == "running" or (task.status is Status.PENDING and body.status is None):
-        # Somebody who reports progress on a pending task has taken it.
+        # A user who reports progress on a pending task has taken it.
         taken: list[Event] = [TaskAssigned(task.id, task.attempt + 1, None)]
         if body.progress > 0:
             taken.append(TaskProgressed(task.id, task.attempt + 1, clamp(body.progress)))
@@ -152,7 +152,8 @@ def _status(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Ev
 
 
 def _may_repeat(task: Task, holder: bool) -> bool:
-    """Setting the status that a task has is no news; but what a worker ended, others come too late for."""
+    """Say whether the task has the status already; a repeated report of another
+    worker's ending is too late."""
     return task.status not in (Status.COMPLETED, Status.FAILED) or holder or task.worker is None
 
 
@@ -203,7 +204,7 @@ def _cancel_events(task: Task, reason: str, ctx: Context) -> list[Event] | Rejec
 
 
 def cancel(body: CancelTask, ctx: Context) -> Decision | Rejected:
-    """End a task now: its attempt number is void at once, and its worker gets the order to stop."""
+    """Cancel a task: its attempt number becomes invalid at once, and its worker is told to stop."""
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
@@ -225,13 +226,13 @@ def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
 
 
 def _shards_elsewhere(parent_id: str, count: int, ctx: Context) -> list[Event]:
-    """Return the deletions of a task's shards that have left memory before it."""
+    """Return the deletions of shards that were archived before their parent."""
     ids = (shard_id(parent_id, index) for index in range(count))
     return [TaskDeleted(each) for each in ids if each not in ctx.state.tasks]
 
 
 def retire(body: RetireTasks, ctx: Context) -> Decision:
-    """Let the oldest finished tasks go, in the order they finished, up to both bounds."""
+    """Archive the oldest finished tasks in the order in which they finished, up to both limits."""
     ids: list[str] = []
     through = 0
     for task_id, seq in ctx.state.finished.items():

@@ -1,7 +1,6 @@
-"""Orders about API tokens: long-lived credentials of programs, each a part of what its owner may do.
+"""Orders about API tokens: long-lived credentials of programs, each with a part of its owner's rights.
 
-The token itself never comes in here, only its SHA-256: it has 178 random bits, so nobody
-finds it from the hash.
+Orders contain only the SHA-256 of a token: it has 178 random bits, so it cannot be found from its hash.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from helix_ray.core.orders import CreateToken, NoteTokenUse, RevokeToken
 from helix_ray.core.state import ApiToken
 from helix_ray.core.visibility import sees
 
-# What a token begins with, for secret scanners.
+# The prefix of all tokens, for secret scanners.
 TOKEN_PREFIX = "helix_pat_"
 TOKEN_NAME_CHARS_MAX = 128
 TOKEN_PROJECTS_MAX = 100
 TOKEN_TTL_S_MIN = 60
-# A use is noted when the one noted before is this old.
+# A use is recorded only if the last recorded one is this old.
 USE_NOTED_EVERY_S = 300.0
 
 
 def create_token(body: CreateToken, ctx: Context) -> Decision | Rejected:
-    """Give the asker a token with some of their roles; expired ones of theirs make room."""
+    """Create a token with some of the caller's roles; expired tokens of theirs are removed first."""
     by = ctx.order.by
     if by.id not in ctx.state.users:
         return not_found("User", by.id)
@@ -74,9 +73,9 @@ def tokens_of(ctx: Context, user_id: str) -> list[ApiToken]:
 
 
 def revoke_token(body: RevokeToken, ctx: Context) -> Decision | Rejected:
-    """End a token: one's own, or as an administrator anybody's; for others it does not exist.
+    """Revoke a token: one's own, or any as an administrator; for others it does not exist.
 
-    One that is bound to projects ends itself only: others reach beyond them.
+    A token that is restricted to projects can only revoke itself: others may have a wider scope.
     """
     token, by = ctx.state.tokens.get(body.token_id), ctx.order.by
     if token is None or not sees(by, token):
@@ -87,7 +86,7 @@ def revoke_token(body: RevokeToken, ctx: Context) -> Decision | Rejected:
 
 
 def note_token_use(body: NoteTokenUse, ctx: Context) -> Decision:
-    """Note that a token is in use, unless that was noted lately: every replica tells of it."""
+    """Record that a token is in use, unless that was recorded recently: every replica reports it."""
     token = ctx.state.tokens.get(body.token_id)
     if token is None or (token.last_used_at or 0.0) > ctx.now - USE_NOTED_EVERY_S:
         return Decision()

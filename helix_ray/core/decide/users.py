@@ -1,4 +1,4 @@
-"""Orders about users. Passwords never come in here: only their hashes do."""
+"""Orders about users. They contain only hashes of passwords."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from helix_ray.core.visibility import administers
 
 
 def create_user(body: CreateUser, ctx: Context) -> Decision | Rejected:
-    """Add a user with known roles and a free name; names that differ in case only are one."""
+    """Add a user with known roles and an unused name; names that differ only in case are equal."""
     refusal = _check_roles(body.roles) or check_username(body.username)
     if refusal is not None:
         return refusal
@@ -39,7 +39,7 @@ def create_user(body: CreateUser, ctx: Context) -> Decision | Rejected:
 
 
 def remove_user(body: RemoveUser, ctx: Context) -> Decision | Rejected:
-    """Remove a user; nobody removes themselves or the last administrator."""
+    """Remove a user; oneself and the last administrator cannot be removed."""
     user_id = find_user_id(ctx.state, body.username)
     if user_id is None:
         return not_found("User", body.username)
@@ -51,7 +51,7 @@ def remove_user(body: RemoveUser, ctx: Context) -> Decision | Rejected:
 
 
 def change_roles(body: ChangeRoles, ctx: Context) -> Decision | Rejected:
-    """Give a user other roles; the last administrator stays one."""
+    """Set a user's roles; the last administrator cannot lose that role."""
     user_id = find_user_id(ctx.state, body.username)
     if user_id is None:
         return not_found("User", body.username)
@@ -81,7 +81,7 @@ def _last_admin(ctx: Context, user_id: str) -> Rejected:
 
 
 def change_password(body: ChangePassword, ctx: Context) -> Decision | Rejected:
-    """Replace one's own password, or as an administrator anybody's; other sessions end."""
+    """Change one's own password, or any as an administrator; other sessions end."""
     by = ctx.order.by
     if body.user_id not in ctx.state.users:
         return not_found("User", body.user_id)

@@ -1,4 +1,4 @@
-"""Which task an order is about, and whether its author may change it."""
+"""Finds the task of an order, and checks whether its author may change it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helix_ray.core.visibility import changes, record_of, sees
 
 
 def visible(ctx: Context, task_id: str) -> Task | Rejected:
-    """Return a task the asker may know of; for everybody else it does not exist.
+    """Return a task that the caller may see; for others it does not exist.
 
     One that may have left memory is NotInMemory until the history was asked for it.
     """
@@ -24,7 +24,7 @@ def visible(ctx: Context, task_id: str) -> Task | Rejected:
 
 
 def changeable(ctx: Context, task_id: str) -> Task | Rejected:
-    """Return a task that the asker may change; a shard is changed through its parent."""
+    """Return a task that the caller may change; a shard is changed through its parent."""
     task = visible(ctx, task_id)
     if isinstance(task, Rejected):
         return task

@@ -54,7 +54,7 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
     if isinstance(events, Rejected):
         return events
     if known is not None and known.kind != body.kind:
-        # An older journal may have an external worker by the name of a node: the node's claim wins.
+        # An older journal may have an external worker with a node's name: the node takes the name.
         events.extend(_take_away(known, "a node of the cluster has taken over its id", ctx))
         events.append(WorkerRetired(worker_id))
     elif known is not None and another and known.kind != "node":
@@ -76,8 +76,7 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
 def _not_its_name(
     body: RegisterWorker, worker_id: str, known: Worker | None, ctx: Context
 ) -> Rejected | None:
-    """Refuse an external worker's names: what is no word, a node's id, and the
-    id of somebody else's worker."""
+    """Refuse an invalid name of an external worker, the id of a node, and the id of another user's worker."""
     for field, text, chars_max in (
         ("hostname", body.hostname, HOSTNAME_CHARS_MAX),
         ("worker_id", worker_id, WORKER_ID_CHARS_MAX),
@@ -100,16 +99,16 @@ def _not_its_name(
 
 
 def _is_left_behind(worker: Worker, ctx: Context) -> bool:
-    """Say whether an external worker's user was removed: nobody else could ever use its id again."""
+    """Say whether an external worker's user was removed: otherwise nobody could ever use its id again."""
     return worker.kind == "external" and worker.owner not in ctx.state.users and worker.owner != SYSTEM.id
 
 
 def _room_for_one_more(ctx: Context) -> list[Event] | Rejected:
-    """Forget the longest lost worker of a user who has as many as are allowed; refuse where
-    none of theirs is lost.
+    """Remove the longest lost worker of a user with the maximum of workers; refuse
+    where none of theirs is lost.
 
-    A program that registers under another id at each start would otherwise fill the memory of the master, and
-    every listing and judgement of leases goes through all workers.
+    Otherwise a program that registers under another id at each start would fill the master's memory and slow
+    down everything that goes through all workers.
     """
     limit = ctx.policy.workers_per_user_max
     if len(ctx.state.workers) < limit:
@@ -126,7 +125,7 @@ def _room_for_one_more(ctx: Context) -> list[Event] | Rejected:
 
 
 def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
-    """Requeue (or, after too many losses, fail) the tasks of a worker, as many as one order may.
+    """Queue again (or, after too many losses, fail) the tasks of a worker, up to the order's limit.
 
     The rest is orphaned by the fact that follows, and handled by SpreadEndings in commits of its own.
     """
@@ -136,11 +135,11 @@ def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
 
 
 def heartbeat(body: Heartbeat, ctx: Context) -> Decision | Rejected:
-    """Note a worker's pulse; hand an idle external worker the best pending task it can do."""
+    """Record a worker's pulse; assign an idle external worker the best pending task that it can run."""
     worker = ctx.state.workers.get(body.worker_id)
-    # Only whoever registered it: a sign of life by others would keep a dead worker's lease.
+    # Only from the user who registered it: another's heartbeat would keep a dead worker's lease.
     known = worker is not None and worker.owner == ctx.order.by.id
-    # A process that was replaced must not keep its successor's lease alive.
+    # A replaced process must not extend its successor's lease.
     if worker is None or not known or body.boot not in (None, worker.boot):
         message = "Worker not found. Register it first (POST /api/v1/workers/register)"
         return Rejected(ErrorCode.NOT_FOUND, message, {"id": body.worker_id})
@@ -170,7 +169,7 @@ def heartbeat(body: Heartbeat, ctx: Context) -> Decision | Rejected:
         has_task=running is not None,
         work_waits=running is None and not worker.draining and _claim(worker, ctx) is not None,
     )
-    # Who shares the caller's allowance.
+    # The workers that share the caller's rate limit.
     decision.data["sharers"] = sum(
         other.owner == worker.owner and not other.lost for other in ctx.state.workers.values()
     )
@@ -199,15 +198,15 @@ def _claim(worker: Worker, ctx: Context) -> Task | None:
 
 
 def can_do(worker: Worker, task_class: TaskClass) -> bool:
-    """Say whether an external worker can do a task of a class."""
+    """Say whether an external worker can run a task of a class."""
     if task_class.signature not in worker.capabilities or not worker.capabilities.issuperset(
         task_class.capabilities
     ):
         return False
     if any(worker.labels.get(name) != value for name, value in task_class.labels):
         return False
-    # The reference's workers say `memory`, tasks say `memory_mb`; what a worker does not
-    # state is not checked.
+    # Workers in the API reference have `memory`, tasks `memory_mb`; resources that a worker does not
+    # state are not checked.
     offers = {"memory_mb": worker.resources.get("memory"), **worker.resources}
     return all(
         offers.get(name) is None or float(offers[name]) >= amount for name, amount in task_class.demand
@@ -215,7 +214,7 @@ def can_do(worker: Worker, task_class: TaskClass) -> bool:
 
 
 def drain(body: DrainWorker, ctx: Context) -> Decision | Rejected:
-    """Stop (or start again) giving a worker work; what it runs, it finishes."""
+    """Drain or undrain a worker; its running tasks finish."""
     worker = ctx.state.workers.get(body.worker_id)
     if worker is None:
         return not_found("Worker", body.worker_id)
@@ -236,7 +235,7 @@ def lose(body: LoseWorker, ctx: Context) -> Decision | Rejected:
 
 
 def remove(body: RemoveWorker, ctx: Context) -> Decision | Rejected:
-    """Forget a worker now; a node that is up is drained first, so that nobody ends its work by mistake."""
+    """Remove a worker; a live node must be drained first, so that nobody ends its tasks by mistake."""
     worker = ctx.state.workers.get(body.worker_id)
     if worker is None:
         return not_found("Worker", body.worker_id)
@@ -253,8 +252,7 @@ def remove(body: RemoveWorker, ctx: Context) -> Decision | Rejected:
 
 
 def retire_workers(body: RetireWorkers, ctx: Context) -> Decision:
-    """Forget those that are still lost, and have been for long enough; one that
-    comes back later registers anew."""
+    """Remove workers that have been lost for long enough; a worker that comes back later registers again."""
     retired: list[Event] = []
     signs: list[Gone] = []
     for worker_id in dict.fromkeys(body.worker_ids):
@@ -268,7 +266,7 @@ def retire_workers(body: RetireWorkers, ctx: Context) -> Decision:
 
 
 def lost_for_s(worker: Worker, now: float) -> float:
-    """Return for how many seconds a worker has been lost; 0 for one that is not."""
+    """Return for how many seconds a worker has been lost; 0 if it is not lost."""
     return now - worker.lost_at[-1] if worker.lost and not worker.running else 0.0
 
 

@@ -1,8 +1,8 @@
 """Facts: what has happened. Past tense, JSON values only, each kind with a version.
 
-The classes are not frozen: building them is on the hottest path there is (three a task), and a frozen
-dataclass costs four times as much to build. Nobody changes a fact after decide has made it.
-A kind's name is data in journals for ever: never rename one; change its shape with a new version and an
+The classes are not frozen: they are built on the hottest path (three for each task), and a frozen
+dataclass takes four times as long to build. No code changes a fact after decide has made it. The name of a
+kind is stored in journals for ever, so never rename one. Change its shape with a new version and an
 upcaster in core/codec.py.
 """
 
@@ -60,7 +60,7 @@ class Fact:
 
     @property
     def outcome(self) -> Outcome:
-        """How the order ended: it follows from the kind of the event."""
+        """The outcome of the order, which depends only on the kind of the event."""
         found: Outcome = getattr(self.event, "outcome", OK)
         return found
 
@@ -71,5 +71,5 @@ for _kind in (Fact, Erased, *get_args(Event)):
 
 
 def subject_of(event: Event | Erased) -> str:
-    """Return the id of the thing a fact is about (empty for a fact about many)."""
+    """Return the id of the subject of a fact (empty for a fact about many)."""
     return getattr(event, "id", "")

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class TaskAssigned:
-    """A worker (or, without one, a person) holds attempt number `attempt`."""
+    """A worker (or, without one, a user) has got attempt number `attempt`."""
 
     id: str
     attempt: int
@@ -27,7 +27,8 @@ class TaskProgressed:
 
 @dataclass(slots=True)
 class TaskOutlasted:
-    """An attempt still runs after `ran_s` seconds, and others waited behind it: its kind takes longer than was known."""
+    """An attempt still runs after `ran_s` seconds, and others waited behind it: its kind
+    takes longer than estimated."""
 
     id: str
     attempt: int
@@ -36,8 +37,9 @@ class TaskOutlasted:
 
 @dataclass(slots=True)
 class TaskRequeued:
-    """A task waits for a worker again. `cause`: retry, lost, returned, preempted or manual; `not_before` in epoch
-    seconds. `leases` (core/leases.py) are on record where a person asked for it: followers know of no task that has ended."""
+    """A task waits for a worker again. `cause`: retry, lost, returned, preempted or manual; `not_before`
+    in epoch seconds. `leases` (core/leases.py) are included for a manual retry: followers have no
+    records of finished tasks."""
 
     id: str
     attempt: int

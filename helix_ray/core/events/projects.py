@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class ProjectSet:
-    """A project is defined, or defined anew: its name, and the ids of its members."""
+    """A project was created or replaced: its name, and the ids of its members."""
 
     id: str
     name: str
@@ -16,14 +16,14 @@ class ProjectSet:
 
 @dataclass(slots=True)
 class ProjectRemoved:
-    """A project is defined no longer."""
+    """A project was removed."""
 
     id: str
 
 
 @dataclass(slots=True)
 class MemberAdded:
-    """A user belongs to a project (`id`)."""
+    """A user was added to a project (`id`)."""
 
     id: str
     user_id: str
@@ -31,7 +31,7 @@ class MemberAdded:
 
 @dataclass(slots=True)
 class MemberRemoved:
-    """A user belongs to a project (`id`) no longer."""
+    """A user was removed from a project (`id`)."""
 
     id: str
     user_id: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class QuotaSet:
-    """A project (`id`) may hold so much at once, and has so much weight; no limits and a weight of 1: as all others."""
+    """The quota and the weight of a project (`id`) were set; no limits and a weight of 1 are the default."""
 
     id: str
     limits: dict[str, float]

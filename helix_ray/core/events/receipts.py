@@ -1,4 +1,4 @@
-"""Facts about receipts that are kept for idempotency keys."""
+"""Facts about receipts that are stored for idempotency keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts about the record itself: what was erased of it."""
+"""Facts about the journal itself: erasures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class FactsErased:
-    """What facts with these seqs said was erased, and why; that they happened, when and by whom stays on record."""
+    """The bodies of the facts with these seqs were erased, and why; their kinds, times
+    and authors stay on record."""
 
     seqs: list[int]
     reason: str
@@ -15,7 +16,7 @@ class FactsErased:
 
 @dataclass(slots=True)
 class Erased:
-    """What an erased fact reads as: its kind, and what it was about. No fact is ever written with it."""
+    """The form in which an erased fact is read: its kind and its subject. It is never written."""
 
     id: str
     kind: str

@@ -10,7 +10,7 @@ from helix_ray.core.origin import REFUSED, Outcome
 
 @dataclass(slots=True)
 class LoginRefused:
-    """Somebody gave a wrong name or password; in journals that have no RequestsRefused."""
+    """A wrong name or password was given; only in journals before RequestsRefused existed."""
 
     outcome: ClassVar[Outcome] = REFUSED
 
@@ -20,10 +20,11 @@ class LoginRefused:
 
 @dataclass(slots=True)
 class RequestsRefused:
-    """Requests of one author and address were refused (core/refusals.py): the first, at once, or those that followed it.
+    """Requests of one author and address were refused (core/refusals.py): the first, at once,
+    or those that followed it.
 
-    `count` says how many this fact stands for, `since` when the first was refused (None: this is the first), and
-    `subjects` some of what those that followed were about, beside `id`, which is what the first was about.
+    `count` is the number of requests, `since` the time of the first refusal (None: this is the first), `id`
+    the subject of the first, and `subjects` some subjects of those that followed.
     """
 
     outcome: ClassVar[Outcome] = REFUSED

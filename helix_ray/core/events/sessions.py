@@ -1,4 +1,4 @@
-"""Facts about logins."""
+"""Facts about sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts about tasks, from their first to their last."""
+"""Facts about tasks, from submit to deletion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 @dataclass(slots=True)
 class TaskSubmitted:
-    """A task was taken in. `waits_for` are the tasks it depends on that were unfinished then."""
+    """A task was submitted. `waits_for` are its dependencies that were unfinished then."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("spec.run.env.*", "spec.run.payload")
 
@@ -20,14 +20,14 @@ class TaskSubmitted:
 
 @dataclass(slots=True)
 class TaskReleased:
-    """A task may be placed now."""
+    """A task has become pending: its dependencies have completed, or its delay is over."""
 
     id: str
 
 
 @dataclass(slots=True)
 class TaskCompleted:
-    """A task is done; `result` is JSON, `duration_s` as measured where it ran."""
+    """A task has completed; `result` is JSON, `duration_s` is measured where it ran."""
 
     id: str
     attempt: int
@@ -48,7 +48,7 @@ class TaskFailed:
 
 @dataclass(slots=True)
 class TaskCancelled:
-    """A task was ended before it was done."""
+    """A task was cancelled."""
 
     id: str
     attempt: int
@@ -67,14 +67,14 @@ class TaskEdited:
 
 @dataclass(slots=True)
 class TaskDeleted:
-    """A task is forgotten."""
+    """A task was deleted."""
 
     id: str
 
 
 @dataclass(slots=True)
 class TaskDeferred:
-    """A task that was queued again waits for others, which were queued again with it or are unfinished."""
+    """A task that was queued again waits for others, which are unfinished or were queued again with it."""
 
     id: str
     waits_for: list[str]
@@ -82,10 +82,11 @@ class TaskDeferred:
 
 @dataclass(slots=True)
 class TaskRestored:
-    """A task that had left memory is back in it as it ended; the next fact about it queues it again.
+    """An archived task was restored to memory as it ended; the next fact about it queues it again.
 
-    What that fact takes away (result, error, worker and times of the attempt) is not repeated. `submitted_seq` is the seq of
-    its TaskSubmitted, `leases` are those of external workers (core/leases.py), `parts` the results of completed shards.
+    Values that the next fact clears (result, error, worker and times of the attempt) are not included.
+    `submitted_seq` is the seq of its TaskSubmitted, `leases` are those of external workers (core/leases.py),
+    `parts` the results of completed shards.
     """
 
     secret_fields: ClassVar[tuple[str, ...]] = ("spec.run.env.*", "spec.run.payload")
@@ -105,7 +106,8 @@ class TaskRestored:
 
 @dataclass(slots=True)
 class TasksRetired:
-    """Finished tasks left memory; the history answers for them. `through_seq` is the last one's finish."""
+    """Finished tasks were archived: they left memory, and are read from the history. `through_seq` is the seq
+    at which the last one finished."""
 
     ids: list[str]
     through_seq: int

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 @dataclass(slots=True)
 class TokenCreated:
-    """A user has an API token. `shown` are its first characters; `projects` None: not bound to any."""
+    """An API token was created. `shown` are its first characters; `projects` None: not restricted to any."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("token_hash",)
 
@@ -24,7 +24,7 @@ class TokenCreated:
 
 @dataclass(slots=True)
 class TokenRevoked:
-    """An API token ended: it was revoked, or cleared away after it expired."""
+    """An API token was revoked, or removed after it expired."""
 
     id: str
     reason: str
@@ -32,6 +32,6 @@ class TokenRevoked:
 
 @dataclass(slots=True)
 class TokenUsed:
-    """An API token is in use; noted now and then, not at every use."""
+    """An API token is in use; recorded at intervals, not at every use."""
 
     id: str

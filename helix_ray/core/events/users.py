@@ -8,7 +8,7 @@ from typing import ClassVar
 
 @dataclass(slots=True)
 class UserCreated:
-    """A user exists."""
+    """A user was added."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("password_hash",)
 
@@ -20,14 +20,14 @@ class UserCreated:
 
 @dataclass(slots=True)
 class UserRemoved:
-    """A user is gone, with every session."""
+    """A user was removed with every session."""
 
     id: str
 
 
 @dataclass(slots=True)
 class RolesChanged:
-    """A user has other roles."""
+    """The roles of a user were changed."""
 
     id: str
     roles: list[str]
@@ -35,7 +35,7 @@ class RolesChanged:
 
 @dataclass(slots=True)
 class PasswordChanged:
-    """A user has another password; sessions other than `kept_session` ended."""
+    """The password of a user was changed; sessions other than `kept_session` ended."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("password_hash",)
 

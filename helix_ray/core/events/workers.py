@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class WorkerRegistered:
-    """A worker is known, with what it offers."""
+    """A worker registered with its offer."""
 
     id: str
     kind: str
@@ -23,7 +23,7 @@ class WorkerRegistered:
 
 @dataclass(slots=True)
 class WorkerDrained:
-    """A worker gets no more work (or does again)."""
+    """A worker was drained or undrained."""
 
     id: str
     draining: bool
@@ -31,7 +31,7 @@ class WorkerDrained:
 
 @dataclass(slots=True)
 class WorkerLost:
-    """A worker is gone; its attempts were taken away by facts beside this one."""
+    """A worker was lost; other facts of the same order requeue its tasks."""
 
     id: str
     reason: str
@@ -39,6 +39,6 @@ class WorkerLost:
 
 @dataclass(slots=True)
 class WorkerRetired:
-    """A worker that was lost long ago is forgotten."""
+    """A worker that was lost long ago was removed."""
 
     id: str

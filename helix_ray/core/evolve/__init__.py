@@ -1,6 +1,7 @@
-"""Facts into state: total, boring, no policy. One function a kind; the lifecycle table has the last word.
+"""Folds facts into the state: total and without policy. One function for each kind; the lifecycle
+table decides about statuses.
 
-Policy belongs to decide: were it here, tomorrow's policy would rewrite yesterday.
+Policy belongs to decide: if it were here, a changed policy would change the past.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ APPLY: Appliers = {
     **RECORD_FACTS,
 }
 
-# Their `id` is a task's; TasksRetired is about many, and notes them itself.
+# Their `id` is a task's; TasksRetired is about many tasks and marks them itself.
 ABOUT_A_TASK = frozenset({*TASK_FACTS, *ATTEMPT_FACTS, *RETRY_FACTS} - {ev.TasksRetired})
 
 
 def evolve(state: State, fact: ev.Fact) -> None:
-    """Fold one fact into the state. Raises IllegalMove, and changes nothing, for a move the table lacks."""
+    """Fold one fact into the state. Raises IllegalMove and changes nothing for a
+    move that the table lacks."""
     event = fact.event
     APPLY[type(event)](state, event, fact)
     if type(event) in ABOUT_A_TASK:

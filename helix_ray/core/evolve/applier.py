@@ -1,4 +1,4 @@
-"""What folds one fact."""
+"""The type of functions that fold one fact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts about attempts of tasks, into state."""
+"""Folds facts about attempts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
     shift(state, task, fact)
     if event.cause == "manual":
         rewrite(state, task.id, fact.seq)
-    # Retried before all that wait for it were told: they wait for it again.
+    # Retried before all dependents were failed: the rest wait for it again.
     state.doomed.pop(task.id, None)
     index_unfinished(state, task)
     if event.not_before > fact.at:

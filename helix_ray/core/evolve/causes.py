@@ -1,4 +1,4 @@
-"""Which task a failed one failed because of, and the index from that task to all of them."""
+"""The index from a task to the tasks that failed because of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from helix_ray.core.state import State, Task
 
 
 def cause_of(task: Task) -> str | None:
-    """Return the dependency that a task failed because of; None for every other end."""
+    """Return the dependency because of which a task failed; None for any other ending."""
     if task.status is not Status.FAILED or task.error is None:
         return None
     cause = task.error.get("dependency")
@@ -15,14 +15,14 @@ def cause_of(task: Task) -> str | None:
 
 
 def index_failed(state: State, task: Task) -> None:
-    """Note a failed task beside the task that it failed because of."""
+    """Add a failed task to the index."""
     cause = cause_of(task)
     if cause is not None:
         state.failed_by.setdefault(cause, {})[task.id] = None
 
 
 def unindex_failed(state: State, task: Task) -> None:
-    """Take back what index_failed noted: the task is queued again, or leaves."""
+    """Remove a task from the index: it is queued again, or leaves memory."""
     cause = cause_of(task)
     if cause is None:
         return

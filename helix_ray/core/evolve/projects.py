@@ -1,4 +1,4 @@
-"""Facts about projects and their members, into state."""
+"""Folds facts about projects and their members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts about quotas, into state."""
+"""Folds facts about quotas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts about receipts that are kept for idempotency keys, into state."""
+"""Folds facts about receipts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.state import KeptReceipt, State
 
-# Receipts of keys that clients sent, and of keys our own plane made (needed only while it may resend).
+# How long receipts are kept for clients' keys, and for our own plane's keys (only while it may resend).
 CLIENT_RECEIPTS_MAX = 200_000
 INTERNAL_RECEIPTS_MAX = 10_000
 

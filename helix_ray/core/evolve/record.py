@@ -1,4 +1,4 @@
-"""Facts that are on record only: nothing of the state follows from them."""
+"""Facts that do not affect the state."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from helix_ray.core.state import State
 
 
 def _refused(state: State, event: ev.LoginRefused | ev.RequestsRefused, fact: ev.Fact) -> None:
-    """Kept for the audit only."""
+    """Do nothing: for the audit only."""
 
 
 def _on_record_only(state: State, event: ev.FactsErased | ev.Erased, fact: ev.Fact) -> None:
-    """What was erased had left the state before, so nothing of it changes."""
+    """Do nothing: erased facts are about objects that had left the state before."""
 
 
 RECORD_FACTS: Appliers = {

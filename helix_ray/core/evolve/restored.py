@@ -1,4 +1,4 @@
-"""Facts about tasks that are retried from the history, or together with what they wait for, into state."""
+"""Folds facts about tasks that are restored from the history, or retried together with their dependencies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from helix_ray.core.state import State, task_of
 
 
 def _restored(state: State, event: ev.TaskRestored, fact: ev.Fact) -> None:
-    """Put a task back as it ended: it counts as retired no longer."""
+    """Restore a task as it ended; it is not archived any more."""
     task = task_of(event.id, event.submitted_seq, event.owner, event.spec, event.created_at)
     task.parts = event.parts
     fold(task, fact)
@@ -23,12 +23,12 @@ def _restored(state: State, event: ev.TaskRestored, fact: ev.Fact) -> None:
     if left > 0:
         state.retired[status.value] = left
     else:
-        # A journal without the facts of some of them, which were erased, may count fewer.
+        # In a journal with erased facts the count may be too low.
         state.retired.pop(status.value, None)
 
 
 def _deferred(state: State, event: ev.TaskDeferred, fact: ev.Fact) -> None:
-    """Have a task that was queued again wait for others."""
+    """Make a task that was queued again wait for others."""
     task = state.tasks[event.id]
     shift(state, task, fact)
     task.waits_for.update(event.waits_for)

@@ -1,4 +1,4 @@
-"""Facts about sessions, into state."""
+"""Folds facts about sessions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from helix_ray.core.ended import ENDED_HASHES_MAX, remember
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.state import Ended, Session, State
 
-# Exchanged refresh tokens by which a session still knows a thief; older ones are unknown,
-# and refused as such.
+# How many exchanged refresh tokens a session remembers, to detect theft; older ones are
+# unknown and refused as such.
 SPENT_MAX = 1000
 
 
@@ -28,14 +28,14 @@ def _end_session(state: State, session_id: str, reason: str, at: float) -> None:
 
 
 def drop_from(index: dict[str, dict[str, None]], user_id: str, identifier: str) -> None:
-    """Take an id out of a user's, and the user out of the index with the last of them."""
+    """Remove an id from a user's ids, and the user from the index with the last one."""
     del index[user_id][identifier]
     if not index[user_id]:
         del index[user_id]
 
 
 def index_session(state: State, session: Session) -> None:
-    """Have a session found by its user and by its refresh tokens."""
+    """Index a session by its user and its refresh tokens."""
     state.sessions_of.setdefault(session.user_id, {})[session.id] = None
     for refresh_hash in (*session.spent, session.refresh_hash):
         state.sessions_by_refresh[refresh_hash] = session.id

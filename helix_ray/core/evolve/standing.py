@@ -1,4 +1,4 @@
-"""Where a task stands: its status, and the queues, counts and indexes that follow from it."""
+"""Changes the status of a task, and the queues, counts and indexes that depend on it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from helix_ray.core.state import (
     project_of,
 )
 
-# Ends that a history which is behind still tells; one that is further behind than that does not respond.
+# How many rewritten endings are remembered; a history that is further behind cannot answer.
 REWRITTEN_MAX = 10_000
-# What a task is told when one that it waits for will not be completed; it tells the same to those
-# that wait for it.
+# The error for the dependents of a task that will not complete; they pass it on to their own dependents.
 DOOMS = frozenset({"dependency_failed", "dependency_cancelled", "dependency_deleted"})
 
 
 def enqueue(state: State, task: Task, *, first: bool = False) -> None:
-    """Put a pending task where the scheduler (or an external worker's heartbeat) finds it."""
+    """Add a pending task to its queue, for the scheduler or an external worker's heartbeat."""
     queue = state.ready.get(task.task_class)
     if queue is None:
         queue = state.ready[task.task_class] = ReadyQueue()
@@ -33,7 +32,7 @@ def enqueue(state: State, task: Task, *, first: bool = False) -> None:
 
 
 def dequeue(state: State, task: Task) -> None:
-    """Take a task out of where the scheduler finds it."""
+    """Remove a task from its queue."""
     state.delayed.pop(task.id, None)
     queue = state.ready.get(task.task_class)
     if queue is not None:
@@ -43,7 +42,7 @@ def dequeue(state: State, task: Task) -> None:
 
 
 def shift(state: State, task: Task, fact: ev.Fact) -> None:
-    """Take a fact into a task's record, and keep the counts and queues that follow from its status.
+    """Fold a fact into a task's record, and update the counts and queues that depend on its status.
 
     Raises IllegalMove where the task's status does not allow the fact.
     """
@@ -67,7 +66,7 @@ def shift(state: State, task: Task, fact: ev.Fact) -> None:
 
 
 def count_unfinished(state: State, task: Task, change: int) -> None:
-    """Keep how many tasks of a project are not finished."""
+    """Count the unfinished tasks of a project."""
     project = task.task_class.project
     left = state.unfinished.get(project, 0) + change
     if left:
@@ -88,13 +87,13 @@ def _count_ending(state: State, at: float) -> None:
 
 
 def index_waiting(state: State, task: Task) -> None:
-    """Note a waiting task beside every task that it waits for."""
+    """Index a waiting task by its dependencies."""
     for name in task.waits_for:
         state.dependents.setdefault(name, {})[task.id] = None
 
 
 def wait_no_more(state: State, task: Task) -> None:
-    """Have a task wait for nothing."""
+    """Remove a task from the index of waiting tasks."""
     state.freed.pop(task.id, None)
     for name in task.waits_for:
         waiting = state.dependents[name]
@@ -106,7 +105,7 @@ def wait_no_more(state: State, task: Task) -> None:
 
 
 def doom(state: State, task_id: str) -> None:
-    """Note what others wait for though it will not be completed, and how they will be told."""
+    """Record a task with dependents that will not complete, and the error for them."""
     if task_id in state.dependents:
         state.doomed[task_id] = _doom_of(state.tasks.get(task_id))
 
@@ -121,14 +120,14 @@ def _doom_of(task: Task | None) -> str:
 
 
 def index_unfinished(state: State, task: Task) -> None:
-    """Note a task's deadline, if it has one."""
+    """Index a task's deadline, if it has one."""
     deadline = task.spec.get("deadline")
     if deadline is not None:
         state.deadlines[task.id] = deadline
 
 
 def drop(state: State, task: Task) -> None:
-    """Take a task out of memory and out of the counts."""
+    """Remove a task from memory and from the counts."""
     unindex_failed(state, task)
     del state.tasks[task.id]
     state.restored.pop(task.id, None)
@@ -143,7 +142,7 @@ def drop(state: State, task: Task) -> None:
 
 
 def rewrite(state: State, task_id: str, seq: int) -> None:
-    """Note that the history, which may have the task's end, follows later."""
+    """Record that the task's ending in the history is out of date."""
     first, _ = state.rewritten.get(task_id, (seq, seq))
     state.rewritten[task_id] = (first, seq)
     state.rewritten.move_to_end(task_id)

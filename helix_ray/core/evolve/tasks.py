@@ -1,4 +1,4 @@
-"""Facts about tasks, from their first to their last, into state."""
+"""Folds facts about tasks."""
 
 from __future__ import annotations
 
@@ -67,12 +67,11 @@ def _learn(state: State, task: Task, duration_s: float | None) -> None:
 
 
 def _hand_in(state: State, task: Task) -> None:
-    """Keep a shard's result with the task that it is a shard of: the shard itself may
-    leave memory before that ends."""
+    """Store a shard's result in its parent: the shard may leave memory before the parent ends."""
     shard = task.spec["shard"]
     parent = state.tasks.get(shard["of"])
     if parent is not None:
-        # Not in place: a snapshot may hold the old one.
+        # Not in place: a snapshot may refer to the old one.
         parent.parts = {**parent.parts, str(shard["index"]): task.result}
         state.changed.append(parent.id)
 
@@ -126,7 +125,7 @@ def _deleted(state: State, event: ev.TaskDeleted, fact: ev.Fact) -> None:
     if task is None or task.status in TERMINAL or event.id in state.rewritten:
         rewrite(state, event.id, fact.seq)
     if task is None:
-        # It was retired: only the history holds it, and follows this fact.
+        # It is archived: only the history has it, and will fold this fact.
         return
     if task.status is Status.PENDING:
         dequeue(state, task)
@@ -146,7 +145,7 @@ def _retired(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:
             continue
         status = task.status.value  # a plain string: a snapshot's keys are JSON
         state.retired[status] = state.retired.get(status, 0) + 1
-        # The history has its newest end, or it would not leave: what is noted here and not
+        # The history has its latest ending, or it would not be archived: a task recorded here that is not
         # in memory was deleted.
         state.rewritten.pop(task_id, None)
         drop(state, task)

@@ -1,4 +1,4 @@
-"""Facts about API tokens, into state."""
+"""Folds facts about API tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _end_token(state: State, token_id: str, reason: str, at: float) -> None:
 
 
 def index_token(state: State, token: ApiToken) -> None:
-    """Have a token found by its user and by its hash."""
+    """Index a token by its user and its hash."""
     state.tokens_of.setdefault(token.user_id, {})[token.id] = None
     state.tokens_by_hash[token.token_hash] = token.id
 

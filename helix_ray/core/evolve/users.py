@@ -1,4 +1,4 @@
-"""Facts about users, into state."""
+"""Folds facts about users."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _user_created(state: State, event: ev.UserCreated, fact: ev.Fact) -> None:
 
 
 def index_user(state: State, user: User) -> None:
-    """Have a user found by name."""
+    """Index a user by name."""
     state.users_by_name[user.username] = user.id
     state.users_by_key.setdefault(name_key(user.username), []).append(user.id)
     if "admin" in user.roles:

@@ -1,4 +1,4 @@
-"""Facts about workers into state, and what a worker holds."""
+"""Folds facts about workers, and updates the tasks of a worker."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.execution import lose_holder
 from helix_ray.core.state import LOSSES_REMEMBERED, State, Task, TaskClass, Worker
 
-# Why tasks lost their worker, where the fact itself does not say.
+# Why tasks lost their worker, where the fact has no reason.
 STARTED_AGAIN = "the worker restarted"
 REMOVED = "its worker was removed"
 
 
 def hold(state: State, worker: Worker, task: Task) -> None:
-    """Note that a worker holds a task's current attempt."""
+    """Record that a worker has a task's current attempt."""
     worker.running[task.id] = task.attempt
     worker.load[task.task_class] = worker.load.get(task.task_class, 0) + 1
     worker.turn = max(worker.turn, task.assigned_seq)
@@ -22,18 +22,18 @@ def hold(state: State, worker: Worker, task: Task) -> None:
 
 
 def let_go(state: State, task: Task, seq: int) -> None:
-    """Note that a worker does not hold a task any more."""
+    """Record that a worker does not have a task any more."""
     state.orphans.pop(task.id, None)
     worker = state.workers.get(task.worker) if task.worker else None
     if worker is None or worker.running.pop(task.id, None) is None:
         return
     _lighten(state, worker, task.task_class)
-    # A node worker that still runs the attempt hears of the revocation; one that reported it ignores it.
+    # A node worker that still runs the attempt gets the revocation; one that has reported it ignores it.
     worker.inbox.append((seq, task.id, task.attempt, False))
 
 
 def _orphan(state: State, worker: Worker, why: str, seq: int) -> None:
-    """Take from a worker all that it holds, at once; each task is told by a fact of its own."""
+    """Remove all tasks from a worker at once; each task then gets a fact of its own."""
     for task_id, attempt in worker.running.items():
         state.orphans[task_id] = why
         if worker.kind == "external":
@@ -44,7 +44,7 @@ def _orphan(state: State, worker: Worker, why: str, seq: int) -> None:
 
 
 def reload(state: State, worker: Worker, before: TaskClass, after: TaskClass) -> None:
-    """Move a held task's weight when its class changes under it."""
+    """Update the load of a worker when the class of its task changes."""
     _lighten(state, worker, before)
     worker.load[after] = worker.load.get(after, 0) + 1
 
@@ -59,13 +59,13 @@ def _lighten(state: State, worker: Worker, task_class: TaskClass) -> None:
 
 
 def capacity_of(worker: Worker) -> tuple[tuple[str, float], ...]:
-    """Return what a node offers, as a key: amounts above zero by name."""
+    """Return a node's resources as a key: amounts above zero by name."""
     amounts = ((name, float(amount)) for name, amount in worker.resources.items())
     return tuple(sorted(pair for pair in amounts if pair[1] > 0))
 
 
 def index_node_type(state: State, worker: Worker, change: int) -> None:
-    """Keep how many nodes were registered with each capacity."""
+    """Count how many nodes were registered with each capacity."""
     if worker.kind != "node":
         return
     capacity = capacity_of(worker)

@@ -1,7 +1,7 @@
 """Rate limits that are exact with any number of API replicas: a sliding window, a
 quota server and its clients.
 
-    request -> QuotaClient (one a replica) --Ask--> QuotaServer (one a cluster) -> SlidingWindow (one a key)
+    request -> QuotaClient (one per replica) --Ask--> QuotaServer (one per cluster) -> SlidingWindow (one per key)
                                         <-TokenLease--
 
 A quota client spends units that the quota server has granted it in token leases, so most requests need no

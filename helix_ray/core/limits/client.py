@@ -1,4 +1,4 @@
-"""A quota client's side: units that were granted are spent without a call."""
+"""The quota client: spends granted units without a call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from helix_ray.core.limits.policies import RateLimitPolicy
 
 @dataclass(slots=True)
 class _Holding:
-    """What a quota client knows of one key; times are by its own clock, but for reset_epoch_s."""
+    """A quota client's state of one key; times are by its own clock, except reset_epoch_s."""
 
     left: int
     expires_at: float
@@ -34,7 +34,7 @@ class _Holding:
 
 @dataclass(slots=True)
 class QuotaClient:
-    """Spends granted units on behalf of one replica, and says when it must ask for more.
+    """Spends granted units for one replica, and reports when it must ask for more.
 
     A lease ends `ttl_s` after the moment *before* asking, by this side's clock, so it never outlives the
     time for which the quota server counts it. The lease wanted doubles while leases are used up and is 1 for
@@ -47,7 +47,7 @@ class QuotaClient:
     _unspent: list[UnspentUnits] = field(default_factory=list)
 
     def spend(self, policy: str, name: str, now: float) -> Allowance | None:
-        """Admit or deny one request from what is known here; None: ask the quota server first."""
+        """Admit or deny a request with the units granted so far; None: ask the quota server first."""
         held = self._held.get(name)
         if held is None:
             return None
@@ -59,8 +59,7 @@ class QuotaClient:
         return None
 
     def peek(self, policy: str, name: str, now: float) -> Allowance:
-        """What the headers of a request that is not counted should say; a key unknown
-        here has its whole limit."""
+        """Return the headers for a request that is not counted; an unknown key has its whole limit."""
         held = self._held.get(name)
         if held is not None:
             return self._allowance(True, policy, held, now)
@@ -68,8 +67,7 @@ class QuotaClient:
         return Allowance(True, limit, limit, 0, 0, int(window_s))
 
     def ask(self, name: str, waiting: int, now: float) -> Ask:
-        """Say what to ask the quota server for. The moment before each asking is
-        what `receive` needs as asked_at."""
+        """Return the request to the quota server. `receive` needs the time before the call as asked_at."""
         held = self._held.get(name)
         busy = held is not None and not held.left and now < held.expires_at
         appetite = min(held.appetite * 2, LEASE_UNITS_MAX) if held is not None and busy else 1
@@ -98,7 +96,7 @@ class QuotaClient:
         heapq.heappush(self._ends, (max(expires_at, denied_until), lease.name))
 
     def unspent(self, now: float) -> list[UnspentUnits]:
-        """Drop what has ended and hand over the give-backs due; each is handed over once."""
+        """Drop expired leases and return the give-backs that are due; each is returned once."""
         while self._ends and self._ends[0][0] <= now:
             _, name = heapq.heappop(self._ends)
             held = self._held.get(name)
@@ -109,7 +107,8 @@ class QuotaClient:
         return due
 
     def next_end(self) -> float | None:
-        """When `unspent` next has something to do, by this side's clock; None when nothing is held."""
+        """Return when `unspent` next has something to do, by this side's clock;
+        None when there is no lease."""
         return self._ends[0][0] if self._ends else None
 
     def _drop(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What quota clients and the quota server send each other, and what a request is answered."""
+"""The messages between quota clients and the quota server, and the answer to a request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DENIAL_S_MAX = 1.0
 
 
 class Allowance(NamedTuple):
-    """The answer to one request: what the rate-limit headers say.
+    """The answer to a request, shown in the rate-limit headers.
 
     reset_epoch_s is when the next used unit frees up, retry_after_s the same as whole seconds from now.
     """

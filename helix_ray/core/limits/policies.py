@@ -1,4 +1,4 @@
-"""Classes of callers, and what each of them may use."""
+"""The rate-limit policies of classes of callers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ KEYS_PER_POLICY_MAX = 250_000
 
 
 class RateLimitPolicy(NamedTuple):
-    """A class of callers and what each of them may use: `limit` units in any `window_s` seconds.
+    """The limit of each caller of a class: `limit` units in any `window_s` seconds.
 
-    ttl_s is how long a replica may use a granted unit; keys_max bounds the quota server's memory.
+    ttl_s is how long a replica may use a granted unit; keys_max limits the quota server's memory.
     """
 
     name: str
@@ -23,7 +23,7 @@ class RateLimitPolicy(NamedTuple):
 AUTHENTICATED = RateLimitPolicy("authenticated", 1_000, 3_600.0)
 ANONYMOUS = RateLimitPolicy("anonymous", 100, 3_600.0)
 LOGIN = RateLimitPolicy("login", 20, 60.0, ttl_s=0.5)
-# Classes of a user's requests that have a limit of their own beside AUTHENTICATED.
+# Classes of a user's requests with their own limit, besides AUTHENTICATED.
 WORKERS = RateLimitPolicy("workers", 100_000, 3_600.0)
 DEVICES = RateLimitPolicy("devices", 10_000, 3_600.0)
 STREAMS = RateLimitPolicy("streams", 3_600, 3_600.0)

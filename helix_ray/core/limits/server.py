@@ -1,4 +1,4 @@
-"""The quota server's side: the true count of every key."""
+"""The quota server: the true count of every key."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ KEYS_SWEPT_PER_LOAN = 2
 class QuotaServer:
     """Counts every key of every policy and grants token leases; the only place that knows the true count.
 
-    The shell round it makes `changes()` durable before a lease is answered, gives them to `restore` after a
-    restart, and may delete rows stamped before `rows_end_before(now)`. Give-backs need no such care.
+    Its actor makes `changes()` durable before a lease is returned, passes them to `restore` after a restart,
+    and may delete rows stamped before `rows_end_before(now)`. Give-backs need not be durable.
     """
 
     def __init__(self, policies: Iterable[RateLimitPolicy]) -> None:
@@ -38,7 +38,7 @@ class QuotaServer:
         self._changes: dict[tuple[str, float], int] = {}
 
     def grant(self, ask: Ask, now: float) -> TokenLease:
-        """Grant what is free, in leases of a size that suits the limit; raise
+        """Grant free units, in leases of a size that suits the limit; raise
         KeyError for an unknown policy."""
         policy = self._policies[ask.name.partition("/")[0]]
         window = self._window(ask.name, policy, now)
@@ -54,22 +54,22 @@ class QuotaServer:
         )
 
     def give_back(self, back: UnspentUnits) -> None:
-        """Free the units of a lease that its quota client has dropped."""
+        """Free the unspent units of a lease."""
         windows = self._windows.get(back.name.partition("/")[0])
         window = windows.get(back.name) if windows is not None else None
         if window is not None and back.units > 0:
             self._changes[back.name, back.stamp] = window.give_back(back.units, back.stamp).units
 
     def changes(self) -> list[UsageRow]:
-        """Hand over the rows that changed since the last call."""
+        """Return the rows that changed since the last call."""
         changed, self._changes = self._changes, {}
         return [UsageRow(key, stamp, count) for (key, stamp), count in changed.items()]
 
     def restore(self, rows: Iterable[UsageRow], now: float) -> None:
-        """Take up the counts of an earlier life; rows of policies that are gone are left out.
+        """Load the counts of an earlier process; rows of unknown policies are ignored.
 
-        A stamp later than any that could be made now comes from a clock that was set back: it is brought down
-        to the latest possible one, which still counts it for a whole window.
+        A stamp later than any that is possible now comes from a clock that was set back: it is reduced to the
+        latest possible one, which still counts it for a whole window.
         """
         for key, stamp, units in sorted(rows, key=lambda row: row[1]):
             policy = self._policies.get(key.partition("/")[0])
@@ -89,8 +89,8 @@ class QuotaServer:
         return sum(map(len, self._windows.values()))
 
     def _window(self, name: str, policy: RateLimitPolicy, now: float) -> SlidingWindow | None:
-        """Find or make a key's window, and drop idle ones; None where the policy has as
-        many keys as it may."""
+        """Return a key's window, creating it and dropping idle ones; None where the policy
+        has its maximum of keys."""
         windows = self._windows[policy.name]
         window = windows.get(name)
         if window is None:
@@ -111,8 +111,8 @@ class QuotaServer:
 
 
 def lease_units(limit: int, remaining: int, ask: Ask) -> int:
-    """Return how many units to grant: 1 % of the limit at most, and only what waits once less
-    than 5 % is left."""
+    """Return how many units to grant: at most 1 % of the limit, and only for waiting requests
+    when less than 5 % is left."""
     waiting = min(ask.waiting, LEASE_UNITS_MAX)
     if remaining < limit * SCARCE_FRACTION:
         return waiting

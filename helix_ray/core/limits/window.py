@@ -14,9 +14,9 @@ RUNS_PER_WINDOW_MAX = 1_000
 class SlidingWindow:
     """At most `limit` units in any half-open interval of `window_s` seconds.
 
-    Used units are kept as runs (stamp, count). A stamp is rounded up to a thousandth of the window
-    and never goes down, so a unit is held a little too long, never too short, and there are at
-    most about a thousand runs.
+    Used units are stored as runs (stamp, count). A stamp is rounded up to a thousandth of the
+    window and never decreases, so a unit counts slightly too long, never too short, and there are
+    at most about a thousand runs.
     """
 
     __slots__ = ("_counts", "_stamps", "limit", "used", "window_s")
@@ -33,11 +33,11 @@ class SlidingWindow:
         self._counts = array("q")
 
     def take(self, n: int, now: float) -> int:
-        """Use up to n units at once, and say how many were granted."""
+        """Use up to n units now; return how many were granted."""
         return self.grant(n, now, 0.0)[0]
 
     def grant(self, n: int, now: float, ttl_s: float) -> tuple[int, UsageRow]:
-        """Lend up to n units to be spent within ttl_s: they count from now until a
+        """Grant up to n units to be spent within ttl_s: they count from now until a
         window after now + ttl_s."""
         granted = max(min(n, self.remaining(now)), 0)
         if not granted:
@@ -67,12 +67,12 @@ class SlidingWindow:
         return UsageRow("", stamp, self._counts[at])
 
     def remaining(self, now: float) -> int:
-        """How many units are free now; negative when a limit was lowered under what is in use."""
+        """Return how many units are free now; negative when the limit was lowered below the units in use."""
         self._expire(now)
         return self.limit - self.used
 
     def reset_at(self, now: float) -> float:
-        """When the next used unit frees up; `now` when none is in use."""
+        """Return when the next used unit frees up; `now` when none is in use."""
         self._expire(now)
         for stamp, count in zip(self._stamps, self._counts, strict=True):
             if count:

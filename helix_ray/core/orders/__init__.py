@@ -1,9 +1,9 @@
-"""Orders: what somebody wants changed. Each becomes facts or a Rejected, by one function in core/decide.
+"""Orders: requests to change something. A function in core/decide turns each into facts or a Rejected.
 
-A kind says what is known of it in its class: who may give it, whether it needs a key to be sent again, and so
-on (kind.py). An order travels in an Order envelope that says who asks, under which request, and with which
-idempotency key. `seed` is the source of new ids: the caller makes it once, so an order that is sent again
-after a master's crash makes the same ids and is recognised.
+Each kind declares its properties in its class: the roles, whether it needs a key to be resent, and so on
+(kind.py). The Order envelope contains the caller, the request id and the idempotency key. `seed` is the
+source of new ids: the caller makes it once, so an order that is resent after a crash of the master makes the
+same ids and is recognised.
 """
 
 from __future__ import annotations
@@ -66,8 +66,7 @@ OrderBody = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order's envelope. `key` is scoped to the principal by whoever fills it
-    in; `recalled` is the plane's."""
+    """An order's envelope. The caller scopes `key` to the principal; the plane fills in `recalled`."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("fingerprint",)
 
@@ -83,7 +82,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """An order that was carried out: durable up to `seq`. `replayed` says it was carried out before."""
+    """The receipt of an order: it is durable up to `seq`. `replayed`: it was carried out before."""
 
     seq: int
     data: dict[str, Any]

@@ -11,13 +11,13 @@ from helix_ray.core.orders.kind import OrderKind
 
 @dataclass(frozen=True, slots=True)
 class StartAttempts(OrderKind):
-    """Lease attempts to workers: (task id, worker id) pairs. Pairs that no longer hold are left out.
+    """Lease attempts to workers: (task id, worker id) pairs. Pairs that are not valid any more are left out.
 
-    `preempt` are attempts, (task id, attempt), that stop so that there is room for them.
+    `preempt` are attempts, (task id, attempt), to preempt for them.
     """
 
     allowed = SYSTEM_ONLY
-    needs_key = False  # what is done is left out
+    needs_key = False  # repeated pairs are left out
 
     pairs: tuple[tuple[str, str], ...]
     preempt: tuple[tuple[str, int], ...] = ()
@@ -25,11 +25,11 @@ class StartAttempts(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class AttemptReport:
-    """What a node worker says of one attempt.
+    """A node worker's report about one attempt.
 
-    `outcome`: completed, failed, progressed, outlasted (it still runs, after `duration_s`, and others wait
-    behind it that were not meant to), returned (handed back unstarted) or lost (its executor died).
-    `retryable` is False where another try cannot help (a refused function name, a bad spec).
+    `outcome`: completed, failed, progressed, outlasted (it still runs after `duration_s`, and others wait
+    behind it), returned (unstarted) or lost (its executor died). `retryable` is False where a retry cannot
+    help (a refused function name, an invalid spec).
     """
 
     task_id: str
@@ -45,10 +45,10 @@ class AttemptReport:
 
 @dataclass(frozen=True, slots=True)
 class ReportAttempts(OrderKind):
-    """A node worker's reports, in order; each is answered by itself."""
+    """A node worker's reports, in order; each is answered separately."""
 
     allowed = SYSTEM_ONLY
-    needs_key = False  # by attempt and boot
+    needs_key = False  # recognised by attempt and boot
 
     worker_id: str
     boot: str

@@ -1,4 +1,4 @@
-"""What is known of every kind of order, beside who may give it (core/access.py)."""
+"""The properties of every kind of order, besides its roles (core/access.py)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ RefusalKind = Literal["login", "token", "forbidden", "late_report"]
 
 
 class OrderKind(Verb):
-    """A kind of order; what has no default here is said by each kind, and a test reminds of it."""
+    """A kind of order. Each kind must set the properties without a default; a test checks that."""
 
     __slots__ = ()
 
-    # The master's answer can be lost after it has carried an order out. One that is sent again then is
-    # recognised by a key of ours that the state keeps with the receipt; False only where it is recognised by
-    # what it says itself.
+    # The master's response can be lost after it has carried out an order. The resent order is then
+    # recognised by a key of ours, which the state stores with the receipt; False only where its content is
+    # enough to recognise it.
     needs_key: ClassVar[bool]
-    # Whether it may use the last room on the disk up: somebody must be able to log in and look, and
-    # to end a session.
+    # Whether it may use the reserved disk space: an operator must be able to log in, and to end sessions.
     vital: ClassVar[bool] = False
     # How much it has to know of tasks that have left memory.
     recalled_as: ClassVar[Detail] = "record"
-    # As what a refusal because of the present state (CONFLICT) is kept for the audit; None:
-    # it is not (core/refusals.py).
+    # The audit kind of refusals with CONFLICT; None: they are not recorded (core/refusals.py).
     conflict_kept_as: ClassVar[RefusalKind | None] = None

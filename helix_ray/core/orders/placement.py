@@ -1,4 +1,4 @@
-"""Orders about where work goes."""
+"""Orders about placement."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from helix_ray.core.orders.kind import OrderKind
 
 @dataclass(frozen=True, slots=True)
 class DistributeTask(OrderKind):
-    """Start a task (or its shards) on nodes that somebody chose: (task id, worker id)
-    pairs as PlanTask gave them.
+    """Start a task (or its shards) on given nodes: (task id, worker id) pairs from PlanTask.
 
-    From then on `strategy` and `capabilities` (beside those that it asks for already) hold for it. What is
-    `plan` is returned in the receipt, so that a repeated request gets the first answer.
+    The task then keeps `strategy` and the additional `capabilities`. `plan` is returned in the receipt, so
+    that a repeated request gets the first answer.
     """
 
     allowed = WRITERS

@@ -10,7 +10,7 @@ from helix_ray.core.orders.kind import OrderKind
 
 @dataclass(frozen=True, slots=True)
 class CreateProject(OrderKind):
-    """Define a project with its members, by username."""
+    """Create a project with its members, by username."""
 
     allowed = ADMINS
     needs_key = True
@@ -22,7 +22,7 @@ class CreateProject(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class ChangeProject(OrderKind):
-    """Give a project another name or other members; None leaves them as they are."""
+    """Change the name or the members of a project; None leaves them unchanged."""
 
     allowed = ADMINS
     needs_key = True
@@ -34,7 +34,7 @@ class ChangeProject(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class RemoveProject(OrderKind):
-    """Define a project no longer; its tasks go on."""
+    """Remove a project; its tasks continue."""
 
     allowed = ADMINS
     needs_key = True
@@ -44,7 +44,7 @@ class RemoveProject(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class AddMember(OrderKind):
-    """Let a user submit to a project."""
+    """Add a user to a project."""
 
     allowed = ADMINS
     needs_key = True
@@ -55,7 +55,7 @@ class AddMember(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class RemoveMember(OrderKind):
-    """Let a user submit to a project no longer; their tasks go on."""
+    """Remove a user from a project; their tasks continue."""
 
     allowed = ADMINS
     needs_key = True

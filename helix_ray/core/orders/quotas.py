@@ -1,4 +1,4 @@
-"""Orders about what a project may hold."""
+"""Orders about quotas."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from helix_ray.core.orders.kind import OrderKind
 
 @dataclass(frozen=True, slots=True)
 class SetQuota(OrderKind):
-    """Bound what a project may hold at once (resource name, `tasks` or `queued` ->
-    amount), and weigh its share."""
+    """Set the quota of a project (resource name, `tasks` or `queued` -> amount), and
+    the weight of its share."""
 
     allowed = ADMINS
     needs_key = True

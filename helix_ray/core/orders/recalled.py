@@ -1,5 +1,4 @@
-"""What an order brings of tasks that have left memory: the plane asks the history,
-nobody else fills it in."""
+"""Records of archived tasks in an order; only the plane adds them, from the history."""
 
 from __future__ import annotations
 
@@ -8,17 +7,16 @@ from typing import Literal
 
 from helix_ray.core.state import Task
 
-# The facts that say what it runs are gone; or it is more than one order carries.
+# Why a run is missing: its facts are gone, or it is too large for one order.
 Lost = Literal["gone", "too_large"]
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What the history knows of tasks that have left memory, as of the fact `through`.
+    """The history's records of archived tasks, as of the fact `through`.
 
-    `tasks` has every task that was asked for, None where the history has none. Of those in `causes` the
-    history was also asked for the tasks that failed because of them. What those in `lost` run does not
-    come with them, and why.
+    `tasks` has every requested task, None where the history has no record. For those in `causes` it also has
+    the tasks that failed because of them. `lost` says why runs are missing.
     """
 
     through: int

@@ -1,4 +1,4 @@
-"""Orders about refusals that are kept for the audit."""
+"""Orders about refusals recorded for the audit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ REFUSED_SUBJECT_CHARS_MAX = 128
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`count` requests of one author and origin that were refused alike
-    (core/refusals.py), as somebody noted them.
+    """`count` requests of one author and origin that were refused for the same reason (core/refusals.py).
 
-    `subject` is what the first was about: a username, a task's id, else the verb. It is cut and cleaned here,
-    for it comes from outside and must not make the note of it be refused.
+    `subject` is the subject of the first: a username, a task's id, else the verb. It comes from a client, so
+    it is shortened and cleaned here; otherwise it could make this order inadmissible.
     """
 
     kind: RefusalKind
@@ -35,9 +34,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class NoteRefusals(OrderKind):
-    """Keep for the audit what was refused before it became an order: logins, tokens, what no role allows."""
+    """Record requests that were refused before they became orders: logins, tokens, missing roles."""
 
     allowed = SYSTEM_ONLY
-    needs_key = False  # one more count does no harm
+    needs_key = False  # an additional count is harmless
 
     refusals: tuple[Refusal, ...]

@@ -1,4 +1,4 @@
-"""Orders about sessions. Refresh tokens never come in here: only their hashes do."""
+"""Orders about sessions. They contain only hashes of refresh tokens."""
 
 from __future__ import annotations
 

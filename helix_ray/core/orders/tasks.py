@@ -1,5 +1,4 @@
-"""Orders about tasks: take them in, report on them, edit, cancel, retry, delete; and
-what time does to them."""
+"""Orders about tasks: submit, report, edit, cancel, retry, delete; and those that become due with time."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from helix_ray.core.orders.kind import OrderKind
 
 @dataclass(frozen=True, slots=True)
 class SubmitTasks(OrderKind):
-    """Take tasks in; each spec is accepted or refused by itself. A spec holds the fields that were given.
+    """Submit tasks; each spec is accepted or refused separately. A spec has only the given fields.
 
     `refused` are the specs that the gate did not take (core/admission.py), by index; an empty one stands in
     for each.
@@ -22,7 +21,7 @@ class SubmitTasks(OrderKind):
     allowed = WRITERS
     secret_fields = ("specs.*.run.env.*", "specs.*.run.payload")
     tokens = Tokens.ALL
-    needs_key = False  # by its seed: the same ids
+    needs_key = False  # recognised by its seed: the same ids
     recalled_as = "line"
 
     specs: tuple[dict[str, Any], ...]
@@ -31,7 +30,7 @@ class SubmitTasks(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class UpdateTask(OrderKind):
-    """Report on a task or edit it: by the worker that holds it, or by a person who may change it."""
+    """Report on a task or edit it: by the worker that runs it, or by a user who may change it."""
 
     allowed = WRITERS | WORKERS
     secret_fields = ("edits.run.env.*", "edits.run.payload")
@@ -51,7 +50,7 @@ class UpdateTask(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class CancelTask(OrderKind):
-    """End a task that is not finished."""
+    """Cancel an unfinished task."""
 
     allowed = WRITERS
     tokens = Tokens.ALL
@@ -63,8 +62,8 @@ class CancelTask(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class RetryTask(OrderKind):
-    """Queue a failed or cancelled task again; with `dependants` also what failed because of it,
-    to wait for it again."""
+    """Queue a failed or cancelled task again; with `dependants` also the tasks that failed because of it,
+    which then wait for it again."""
 
     allowed = WRITERS
     tokens = Tokens.ALL
@@ -77,7 +76,7 @@ class RetryTask(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class DeleteTask(OrderKind):
-    """Forget a task with its shards; a running attempt of it is revoked."""
+    """Delete a task with its shards; a running attempt is revoked."""
 
     allowed = WRITERS
     tokens = Tokens.ALL
@@ -91,18 +90,17 @@ class ReleaseTasks(OrderKind):
     """Queue tasks whose retry delay is over."""
 
     allowed = SYSTEM_ONLY
-    needs_key = False  # what is done is left out
+    needs_key = False  # repeated ids are left out
 
     task_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ExpireTasks(OrderKind):
-    """Fail tasks whose deadline has passed, and attempts that outlived their
-    timeout at an external worker."""
+    """Fail tasks whose deadline has passed, and attempts of external workers that exceeded their timeout."""
 
     allowed = SYSTEM_ONLY
-    needs_key = False  # what is done is left out
+    needs_key = False  # repeated ids are left out
 
     task_ids: tuple[str, ...]
     reason: str
@@ -110,21 +108,20 @@ class ExpireTasks(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class SpreadEndings(OrderKind):
-    """Tell up to `tasks_max` more tasks of endings that one order could not tell to
-    all that wait for them."""
+    """Propagate endings to up to `tasks_max` more tasks, where one order could not reach all dependents."""
 
     allowed = SYSTEM_ONLY
-    needs_key = False  # what is done is left out
+    needs_key = False  # repeated ids are left out
 
     tasks_max: int
 
 
 @dataclass(frozen=True, slots=True)
 class RetireTasks(OrderKind):
-    """Let finished tasks leave memory once the history has them: those finished at or before both bounds."""
+    """Archive finished tasks that the history has: those that finished at or before both limits."""
 
     allowed = SYSTEM_ONLY
-    needs_key = False  # what is done is left out
+    needs_key = False  # repeated ids are left out
 
     through_seq: int
     finished_before: float

@@ -1,4 +1,4 @@
-"""Orders about API tokens, of which only hashes come in here."""
+"""Orders about API tokens. They contain only hashes of tokens."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from helix_ray.core.orders.kind import OrderKind
 
 @dataclass(frozen=True, slots=True)
 class CreateToken(OrderKind):
-    """Give the asker an API token. `token_hash` is its SHA-256, hex; `shown` its first characters.
+    """Create an API token for the caller. `token_hash` is its SHA-256, hex; `shown` its first characters.
 
-    No roles: all that the asker has now. `projects` None: not bound to any.
+    Without roles it has all current roles of the caller. `projects` None: not restricted to any.
     """
 
     allowed = EVERYBODY
@@ -30,7 +30,7 @@ class CreateToken(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class RevokeToken(OrderKind):
-    """End an API token."""
+    """Revoke an API token."""
 
     allowed = EVERYBODY
     tokens = Tokens.ALL
@@ -41,9 +41,9 @@ class RevokeToken(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class NoteTokenUse(OrderKind):
-    """A replica saw an API token in use."""
+    """Record that an API token is in use."""
 
     allowed = SYSTEM_ONLY
-    needs_key = False  # one more note does no harm
+    needs_key = False  # an additional record is harmless
 
     token_id: str

@@ -1,4 +1,4 @@
-"""Orders about users. Passwords never come in here: only their hashes do."""
+"""Orders about users. They contain only hashes of passwords."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from helix_ray.core.orders.kind import OrderKind
 
 @dataclass(frozen=True, slots=True)
 class CreateUser(OrderKind):
-    """Add a user. `only_if_missing` answers with the present one instead of a conflict (first start)."""
+    """Add a user. `only_if_missing` returns an existing user instead of a conflict (first start)."""
 
     allowed = ADMINS
     secret_fields = ("password_hash",)
@@ -34,7 +34,7 @@ class RemoveUser(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class ChangeRoles(OrderKind):
-    """Give a user other roles; they count from the next order on, in sessions that are open, too."""
+    """Set the roles of a user; they apply from the next order on, also in open sessions."""
 
     allowed = ADMINS
     needs_key = True
@@ -45,7 +45,7 @@ class ChangeRoles(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class ChangePassword(OrderKind):
-    """Replace a password; every session of the user but the asker's ends."""
+    """Change a password; every session of the user but the caller's ends."""
 
     allowed = EVERYBODY
     secret_fields = ("password_hash",)

@@ -1,4 +1,4 @@
-"""Orders about workers, those of nodes among them."""
+"""Orders about workers, both node workers and external ones."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from helix_ray.core.orders.kind import OrderKind
 
 @dataclass(frozen=True, slots=True)
 class RegisterWorker(OrderKind):
-    """A worker comes up. A node worker names its node; the same id with another
-    boot revokes its old leases."""
+    """Register a worker. A node worker names its node; the same id with another
+    boot revokes the old leases."""
 
     allowed = WORKERS
     needs_key = True
@@ -29,23 +29,23 @@ class RegisterWorker(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat(OrderKind):
-    """A worker is alive. For an external worker the receipt carries the task it should do, if any."""
+    """Record a heartbeat. For an external worker the receipt contains its assigned task, if any."""
 
     allowed = WORKERS
-    needs_key = False  # a worker that has a task is given the same one again
+    needs_key = False  # a worker that has a task gets the same one again
 
     worker_id: str
     status: str | None = None
     current_task: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
     boot: str | None = None
-    # Counts up in one life of a worker: an older one that comes late is no sign of life.
+    # Counts heartbeats in one boot of a worker: an older one that comes late is ignored.
     number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DrainWorker(OrderKind):
-    """Give a worker no more work, or give it work again."""
+    """Drain or undrain a worker."""
 
     allowed = ADMINS
     needs_key = True
@@ -56,17 +56,17 @@ class DrainWorker(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class RetireWorkers(OrderKind):
-    """Forget workers that have been lost for longer than the policy keeps them."""
+    """Remove workers that have been lost for longer than the policy's limit."""
 
     allowed = SYSTEM_ONLY
-    needs_key = False  # who is gone is gone
+    needs_key = False  # workers that are gone are left out
 
     worker_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveWorker(OrderKind):
-    """Forget an external worker, or a node that is lost or drained; what it holds is queued again."""
+    """Remove an external worker, or a lost or drained node; its tasks are queued again."""
 
     allowed = ADMINS
     needs_key = True
@@ -76,7 +76,7 @@ class RemoveWorker(OrderKind):
 
 @dataclass(frozen=True, slots=True)
 class LoseWorker(OrderKind):
-    """Take a silent or dead worker's attempts away from it."""
+    """Declare a silent or dead worker lost, and revoke its attempts."""
 
     allowed = SYSTEM_ONLY
     needs_key = True
