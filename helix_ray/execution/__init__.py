@@ -1,5 +1,5 @@
-"""Run one attempt of a task inside a warm executor process: commands, functions, inference.
+"""Runs attempts of tasks in warm executor processes: commands, functions, inference.
 
-Knows neither Ray nor HTTP. A node worker listens on a Unix domain socket; executors connect to it and speak
-`assignment` messages in `frames`.
+It imports neither Ray nor HTTP. A node worker listens on a Unix domain socket; executors connect to it and
+exchange the messages of `assignment` in `frames`.
 """

@@ -1,5 +1,5 @@
-"""Which functions may be run by name: an allow-list of exact modules, read
-once, checked before any import."""
+"""The allow-list of functions that may be run by name: exact modules, parsed once,
+checked before any import."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NotThere(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """The allow-list: exact names, and modules of which every public function of their own may run."""
+    """The allow-list: exact names, and modules all of whose own public functions may run."""
 
     names: frozenset[str]
     modules: frozenset[str]
@@ -31,7 +31,7 @@ class Allow:
 
     @classmethod
     def parse(cls, text: str) -> Allow:
-        """Return the list that "mod:name,mod2:*" describes; raises ValueError for any other form.
+        """Parse "mod:name,mod2:*"; raises ValueError for any other form.
 
         Names and module segments that start with an underscore are refused, here as in calls.
         """
@@ -43,16 +43,16 @@ class Allow:
         return cls(frozenset(entry for entry in entries if not entry.endswith(":*")), modules)
 
     def allows(self, name: str) -> bool:
-        """Tell whether "pkg.mod:name" may run: module and attribute are compared whole, nothing is walked."""
+        """Say whether "pkg.mod:name" may run: module and attribute are compared exactly,
+        without attribute paths."""
         match = _NAME.fullmatch(name)
         return match is not None and (name in self.names or match["module"] in self.modules)
 
     def resolve(self, name: str) -> Callable[..., Any]:
         """Return the function, imported once; one that a decorator wraps is unwrapped.
 
-        Raises NotAllowed before anything is imported, NotThere where the import or the attribute
-        fails. Under `module:*` only what the module itself defines counts, so that a name it
-        imported does not slip through.
+        Raises NotAllowed before anything is imported, NotThere where the import or the attribute fails. Under
+        `module:*` only functions defined in the module itself count, not imported ones.
         """
         function = self._resolved.get(name)
         if function is None:

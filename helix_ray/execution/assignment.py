@@ -1,8 +1,8 @@
-"""What a node worker and its executors say to each other.
+"""The messages between a node worker and its executors.
 
-Node worker -> executor: `Run`, `Cancel`, `GiveBack`. Executor -> node worker: `Hello`, `Report`, `Returned`.
-Every message turns into a tuple of plain values (`to_plain`) and back (`from_plain`), so that a frame never
-has to name a class.
+Node worker -> executor: `Run`, `Cancel`, `GiveBack`. Executor -> node worker: `Hello`, `Report`,
+`Returned`. Every message is converted to a tuple of plain values (`to_plain`) and back (`from_plain`), so
+that a frame never names a class.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class ErrorInfo:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an attempt.
+    """The outcome of an attempt.
 
     `result` is a JSON value; `pickled` is the cloudpickled result of a function that came as a payload.
-    `output_tail` is the last 4 KiB of a command's output. `log_bytes` counts all output written, that
-    which was cut again included.
+    `output_tail` is the last 4 KiB of a command's output. `log_bytes` counts all written output,
+    including dropped parts.
     """
 
     ok: bool
@@ -68,8 +68,8 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The attempt runs now; `pgid` is the process group of a command, which the node
-    worker ends if we die."""
+    """The attempt has started; `pgid` is the process group of a command, which the node worker
+    kills if this process dies."""
 
     task_id: str
     attempt: int
@@ -78,7 +78,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """The running code says how far it is, in percent (0 to 100)."""
+    """The progress of the running code in percent (0 to 100)."""
 
     task_id: str
     attempt: int
@@ -88,7 +88,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The attempt is over; times are epoch seconds by this host's clock."""
+    """The attempt has ended; times are epoch seconds by this host's clock."""
 
     task_id: str
     attempt: int
@@ -102,14 +102,14 @@ ReportItem: TypeAlias = Started | Progressed | Finished
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run these, in this order, after what is already queued."""
+    """Run these attempts in this order, after those already queued."""
 
     assignments: tuple[Assignment, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """End this attempt; one that is not started is answered at once, an unknown one is ignored."""
+    """Cancel this attempt; one that has not started is answered at once, an unknown one is ignored."""
 
     task_id: str
     attempt: int
@@ -117,7 +117,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """Hand back what is not started yet."""
+    """Give back attempts that have not started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What happened since the last report, in order."""
+    """The events since the last report, in order."""
 
     items: tuple[ReportItem, ...]
 

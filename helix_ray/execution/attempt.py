@@ -1,4 +1,4 @@
-"""One attempt from start to outcome, whatever its kind."""
+"""Runs one attempt of any kind from start to outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from helix_ray.inference.onnx import InferenceRefused, ModelStore
 
 
 class Running:
-    """An attempt that was taken from the queue, and the one handle to cancel it."""
+    """A running attempt, and the handle to cancel it."""
 
     def __init__(self, assignment: Assignment, emit: Callable[[ReportItem], None]) -> None:
         self.assignment = assignment
@@ -35,14 +35,14 @@ class Running:
         self._at_once = False
 
     def attach(self, command: CommandProcess) -> None:
-        """Name the command that a cancel ends; one that came before ends it now."""
+        """Set the command that a cancel ends; after an earlier cancel, end it now."""
         self._command = command
         if self.sink.cancelled is not None:
             command.cancel(self.sink.cancelled, at_once=self._at_once)
 
     def cancel(self, reason: str, *, at_once: bool = False) -> None:
-        """End the attempt: a command's group is ended, a function's next call
-        of `progress` raises. Thread safe."""
+        """Cancel the attempt: a command's group is ended, a function's next call of
+        `progress` raises. Thread safe."""
         self._at_once = self._at_once or at_once
         self.sink.cancelled = self.sink.cancelled or reason
         if self._command is not None:
@@ -70,7 +70,7 @@ class AttemptRunner:
 
     def run(self, running: Running) -> None:
         """Run the attempt to its end and emit Started, Progressed and Finished; never
-        raises for what it does."""
+        raises the attempt's errors."""
         task = running.assignment
         started_at = time.time()
         try:
@@ -81,11 +81,11 @@ class AttemptRunner:
         self._emit(Finished(task.task_id, task.attempt, outcome, started_at, time.time()))
 
     def interrupt(self) -> None:
-        """Raise in the Python code that runs now. Thread safe."""
+        """Interrupt the running Python code. Thread safe."""
         self._deadline.interrupt()
 
     def close(self) -> None:
-        """Give stdout and stderr back and end the deadline's thread; safe to call twice."""
+        """Restore stdout and stderr and end the deadline's thread; safe to call twice."""
         self._output.uninstall()
         self._deadline.close()
 

@@ -1,12 +1,12 @@
-"""Run one command in its own session and process group, its output in the attempt's log.
+"""Runs one command in its own session and process group, with its output in the attempt's log.
 
-The life of a run, all of it in one select loop (output, exit, cancel, deadlines), with no polling:
+The steps of a run, in a single select loop (output, exit, cancel, deadlines) without polling:
 1. start: scrubbed environment, own session, killed by the kernel if the executor dies;
 2. stop, on timeout or cancel: SIGTERM to the group, `grace_s`, SIGKILL to the group;
 3. the leader's exit ends the task: what is left of its group is killed (after a stop: once the grace is over);
 4. only when the whole group is gone is the leader reaped and the outcome returned. Until then the group's id is ours,
    so a signal can never reach a stranger.
-A process that leaves the group (setsid) is out of reach; nothing waits for it.
+A process that leaves the group (setsid) cannot be reached; nothing waits for it.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def _no_callback(pgid: int) -> None:
 
 
 class CommandProcess:
-    """One run of one command: `run` once, on the thread that lives as long as the
-    executor; `cancel` from any thread.
+    """One run of a command: call `run` once, on a thread that lives as long as the executor;
+    `cancel` from any thread.
 
     `on_start` gets the process group's id as soon as it exists.
     """
@@ -71,8 +71,8 @@ class CommandProcess:
         self._at_once = False
 
     def cancel(self, reason: str = "cancelled", *, at_once: bool = False) -> None:
-        """End the group; `reason` becomes the error's message, at_once leaves out
-        SIGTERM and grace. Thread safe."""
+        """End the group; `reason` becomes the error's message, at_once skips SIGTERM and the
+        grace period. Thread safe."""
         with self._lock:
             self._cancelled = self._cancelled or reason
             self._at_once = self._at_once or at_once
@@ -80,7 +80,7 @@ class CommandProcess:
                 os.eventfd_write(self._wake, 1)
 
     def run(self) -> Outcome:
-        """Run to the end and return what came of it; never raises for what the command does."""
+        """Run to the end and return the outcome; never raises the command's errors."""
         if self._cancelled is not None:
             return Outcome(False, error=ErrorInfo("cancelled", "Cancelled", self._cancelled))
         try:
@@ -155,7 +155,7 @@ class CommandProcess:
 
 
 def describe_exit(exit_code: int) -> str:
-    """Return an exit code in words; a negative one is the signal that ended the process."""
+    """Describe an exit code; a negative one is the signal that ended the process."""
     if exit_code >= 0:
         return f"exit code {exit_code}"
     with contextlib.suppress(ValueError):
@@ -164,7 +164,7 @@ def describe_exit(exit_code: int) -> str:
 
 
 class _Watch:
-    """Follows one process group from start to gone; see the module's numbered life."""
+    """Follows a process group until it is gone; see the steps in the module's docstring."""
 
     def __init__(
         self, pgid: int, output: int, log: AttemptLog, timeout_s: float | None, grace_s: float
@@ -186,8 +186,7 @@ class _Watch:
         self._watch(leader, partial(self._on_leader_exit, leader))
 
     def until_gone(self, wake: int, take_cancel: Callable[[], bool]) -> None:
-        """Return when the group is gone; `wake` becoming readable is a cancel, whose
-        take says whether at once."""
+        """Return when the group is gone; a readable `wake` means a cancel."""
         self._watch(wake, lambda: self._on_cancel(take_cancel()))
         while self._living:
             left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
@@ -198,7 +197,7 @@ class _Watch:
         self._drain()
 
     def close(self) -> None:
-        """Close what the watch holds."""
+        """Close the file descriptors."""
         self._selector.close()
         for handle in (self._output, *self._living):
             os.close(handle)
@@ -207,7 +206,7 @@ class _Watch:
         self._selector.register(descriptor, selectors.EVENT_READ, then)
 
     def _read(self) -> int:
-        """Move what is there to the log and return how many bytes it was; at the end of
+        """Copy available output to the log and return the number of bytes; at the end of
         the pipe stop watching it."""
         try:
             data = os.read(self._output, READ_BYTES_MAX)
@@ -231,7 +230,7 @@ class _Watch:
             self._kill()
 
     def _on_deadline(self) -> bool:
-        """Take the next step whose time has come; False when there is none left."""
+        """Take the next step that is due; False when none is left."""
         if self._killed:
             return False
         if self.stopped is None:
@@ -252,7 +251,7 @@ class _Watch:
         self._deadline = time.monotonic() + KILL_WAIT_S
         signal_group(self._pgid, signal.SIGKILL)
         if self._leader_gone:
-            self._watch_members()  # those that were forked since the last look
+            self._watch_members()  # processes forked since the last look
 
     def _on_leader_exit(self, leader: int) -> None:
         self._leader_gone = True
@@ -270,7 +269,7 @@ class _Watch:
     def _on_member_exit(self, handle: int) -> None:
         self._forget(handle)
         if not self._living and not self._killed:
-            self._watch_members()  # a member may have forked before it went
+            self._watch_members()  # a member may have forked before it ended
 
     def _forget(self, handle: int) -> None:
         self._selector.unregister(handle)

@@ -1,4 +1,4 @@
-"""What a `run` object of kind `command` asks for, checked before anything starts."""
+"""Parses a `run` object of kind `command`, before anything starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BadCommand(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec:
-    """A command ready to start: argv[0] still as given, working_dir None for the executor's own."""
+    """A valid command: argv[0] is not resolved yet; working_dir None means the executor's own."""
 
     argv: tuple[str, ...]
     env: dict[str, str] = field(repr=False)
@@ -27,7 +27,7 @@ class CommandSpec:
 
 
 def parse(run: dict[str, Any]) -> CommandSpec:
-    """Return the command that a run object describes; raises BadCommand.
+    """Parse a run object; raises BadCommand.
 
     Exactly one of `argv` (list of text) and `shell` (a line for /bin/sh -c) is given.
     """
@@ -38,7 +38,7 @@ def parse(run: dict[str, Any]) -> CommandSpec:
 
 
 def timeout_s(run: dict[str, Any]) -> float | None:
-    """Return the run object's own timeout in seconds; raises BadCommand where it is no positive number."""
+    """Return the run object's own timeout in seconds; raises BadCommand where it is not a positive number."""
     value = run.get("timeout_s")
     if value is None:
         return None
@@ -48,7 +48,7 @@ def timeout_s(run: dict[str, Any]) -> float | None:
 
 
 def find_program(argv: tuple[str, ...], path: str, working_dir: str | None) -> str:
-    """Return the file that argv[0] names in the command's own PATH and folder; raises BadCommand."""
+    """Return the path of argv[0], by the command's own PATH and folder; raises BadCommand."""
     program = argv[0]
     if "/" in program:
         program = os.path.join(working_dir or os.getcwd(), program)

@@ -1,9 +1,9 @@
-"""Interrupt Python code that runs too long, or whose node worker is gone, without ending the process.
+"""Interrupts Python code that runs too long, or whose node worker is gone, without ending the process.
 
-One thread waits for the deadline of what runs now. It raises in the running thread with
-PyThreadState_SetAsyncExc (docs.python.org, C API) and then sends that thread a signal, because an exception
-set so is seen only between bytecodes: the signal wakes a sleep or a read. Code that stays inside C sees
-neither; then only ending the process helps, and that is the node worker's part.
+A thread waits for the deadline of the running call. It raises in the running thread with
+PyThreadState_SetAsyncExc (docs.python.org, C API) and then sends that thread a signal, because such an
+exception is noticed only between bytecodes, and the signal interrupts a sleep or a read. Code that stays in C
+notices neither; then the node worker must kill the process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Interrupted(BaseException):
 
 
 class Deadline:
-    """Runs calls on the thread that made it, each with a time limit."""
+    """Runs calls on the thread that constructed it, each with a time limit."""
 
     def __init__(self) -> None:
         self._thread = threading.get_ident()
@@ -61,11 +61,11 @@ class Deadline:
 
     @property
     def fired(self) -> bool:
-        """Whether the last call was interrupted, whatever it raised instead."""
+        """Whether the last call was interrupted, even if it raised another exception."""
         return self._fired
 
     def interrupt(self) -> None:
-        """Raise Interrupted in what runs now and in every call that comes. Thread safe."""
+        """Raise Interrupted in the running call and in every later one. Thread safe."""
         with self._condition:
             self._refuses = True
             self._fire()
@@ -93,7 +93,7 @@ class Deadline:
                     self._condition.notify()
 
     def _disarm(self) -> bool:
-        """Return whether the call was interrupted; after it no exception is on its way any more."""
+        """Return whether the call was interrupted; afterwards no exception is pending."""
         while True:
             try:
                 with self._condition:
@@ -102,7 +102,7 @@ class Deadline:
                     if self._fired:
                         _clear_exception(self._thread, None)
                     return self._fired
-            except Interrupted:  # arrived between the call's end and the lock
+            except Interrupted:  # raised between the call's end and the lock
                 continue
 
     def _fire(self) -> None:
@@ -119,7 +119,7 @@ class Deadline:
                 if self._due_at is not None and self._due_at <= now:
                     self._fire()
                     self._due_at = None
-                # After a call has ended its wake-up stays: equal limits then cost no wake-up a call.
+                # A wake-up stays after its call has ended: calls with equal limits then need no wake-up each.
                 if self._due_at is not None:
                     self._wakes_at = self._due_at
                 elif self._wakes_at is not None and self._wakes_at <= now:

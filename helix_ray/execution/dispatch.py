@@ -25,7 +25,7 @@ BATCH_S = 0.02
 BATCH_TASKS_MAX = 128
 SLOTS_WITHOUT_DEMAND_MAX = 32
 GROUPS_REMEMBERED_MAX = 10_000
-# Many times what may be queued on a node (PREFETCH_S): who waits for that long waits behind a surprise.
+# Many times the work that may be queued on a node (PREFETCH_S): such a wait means a wrong estimate.
 STUCK_S = 1.0
 
 
@@ -38,7 +38,7 @@ class Item:
     group: Any
     alone: bool = False
     queued_at: float = 0.0
-    # It is being stopped: its slot will soon be free.
+    # It is being stopped, so its slot will soon be free.
     ending: bool = False
     pgid: int | None = None
 
@@ -50,10 +50,10 @@ class Item:
 
 @dataclass(slots=True)
 class Slot:
-    """One executor. `outstanding` are the attempts it was given, in the order in which it runs them.
+    """One executor. `outstanding` are its assigned attempts, in the order in which it runs them.
 
-    `since`: when it began the first of them, or became idle, or was opened. `doomed`: it is being killed, and
-    gets nothing any more.
+    `since`: when it started the first of them, or became idle, or was opened. `doomed`: it is being killed,
+    and gets no more attempts.
     """
 
     id: str
@@ -72,15 +72,15 @@ class Slot:
         return next(iter(self.outstanding), None) == key
 
     def slow(self, now: float) -> bool:
-        """Say whether it has been running one attempt for STUCK_S, with no end in sight."""
+        """Say whether it has been running one attempt for STUCK_S without being stopped."""
         running = self.running()
         return running is not None and not running.ending and now - self.since >= STUCK_S
 
 
 @dataclass(slots=True)
 class Stuck:
-    """What waits behind attempts that run for long: `items` queued here, `slots` that were assigned more than
-    one, and `outlasting`: those long attempts, with the seconds that they have run so far."""
+    """Attempts that wait behind long ones: `items` are queued here, `slots` were assigned more than one;
+    `outlasting` are the long attempts with their seconds so far."""
 
     items: list[Item] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
@@ -92,7 +92,7 @@ class Dispatch:
 
     def __init__(self, capacity: Mapping[str, float]) -> None:
         self._capacity = dict(capacity)
-        # What others on the cluster use of the node, as it was measured last.
+        # The external usage of the node, as last measured.
         self.external_usage: Demand = ()
         self._queues: dict[Demand, deque[Item]] = {}
         self._durations: OrderedDict[Any, float] = OrderedDict()
@@ -102,15 +102,15 @@ class Dispatch:
     # ------------------------------------------------------------------------------------- attempts
 
     def holds(self, key: Key) -> bool:
-        """Say whether an attempt is queued or given out here."""
+        """Say whether an attempt is queued or assigned to a slot here."""
         return key in self._where
 
     def attempts(self) -> list[Key]:
-        """Return every attempt that is queued or given out here."""
+        """Return every attempt that is queued or assigned to a slot here."""
         return list(self._where)
 
     def add(self, items: Iterable[Item], now: float) -> None:
-        """Queue attempts; one that is here already is left as it is."""
+        """Queue attempts; known ones are left as they are."""
         for item in items:
             if item.key not in self._where:
                 item.queued_at = now
@@ -122,7 +122,7 @@ class Dispatch:
         return self._where.get(key)
 
     def item_of(self, slot_id: str, key: Key) -> Item | None:
-        """Return an attempt that a slot was assigned and that has not ended."""
+        """Return an unfinished attempt of a slot."""
         slot = self.slots.get(slot_id)
         return slot.outstanding.get(key) if slot is not None else None
 
@@ -139,7 +139,7 @@ class Dispatch:
         return None
 
     def ended(self, slot_id: str, key: Key, duration_s: float | None, now: float) -> Item | None:
-        """Note that an attempt of a slot has ended; return it, or None if the slot does not have it."""
+        """Record that an attempt of a slot has ended; return it, or None if the slot does not have it."""
         slot = self.slots.get(slot_id)
         running = slot.running() if slot is not None else None
         item = slot.outstanding.pop(key, None) if slot is not None else None
@@ -197,19 +197,19 @@ class Dispatch:
     # ------------------------------------------------------------------------------------- slots
 
     def open_slot(self, slot_id: str, demand: Demand, now: float) -> None:
-        """Note an executor that is starting."""
+        """Record an executor that is starting."""
         self.slots[slot_id] = Slot(slot_id, demand, since=now)
 
     def slot_ready(self, slot_id: str, now: float) -> Slot | None:
-        """Note that an executor has said hello; None for one that was given up meanwhile."""
+        """Record that an executor is ready; None for one that was given up meanwhile."""
         slot = self.slots.get(slot_id)
         if slot is not None:
             slot.ready, slot.since = True, now
         return slot
 
     def close_slot(self, slot_id: str) -> Item | None:
-        """Forget an executor that is gone; return the attempt that it was running. Those behind it are queued
-        again, but for those that were to end."""
+        """Remove an executor that is gone; return the attempt that it was running. Those behind it are queued
+        again, except those to be stopped."""
         slot = self.slots.pop(slot_id, None)
         if slot is None or not slot.outstanding:
             return None
@@ -224,10 +224,10 @@ class Dispatch:
         return running
 
     def wanted(self) -> list[Demand]:
-        """Return the demands of executors worth starting now: there is work for them, and they fit.
+        """Return the demands of executors to start now: there is work for them, and they fit.
 
-        The first one for a demand may wait until others on the cluster leave it room; a further one would
-        only wait, and what was asked for counts as ours.
+        The first one for a demand may wait for external usage to end; a further one would only wait, and
+        requested resources count as ours.
         """
         room: Room | None = None
         wanted: list[Demand] = []
@@ -244,7 +244,7 @@ class Dispatch:
         return wanted
 
     def _would_wait(self, demand: Demand, slots: list[Slot], wanted: list[Demand]) -> bool:
-        """Say whether a further executor for a demand would wait for room that others on the cluster use."""
+        """Say whether a further executor for a demand would wait for resources in external use."""
         if not self.external_usage or not (slots or demand in wanted):
             return False
         room = self._room(self.external_usage)
@@ -284,10 +284,10 @@ class Dispatch:
     def _slots_of(self, demand: Demand) -> list[Slot]:
         return [slot for slot in self.slots.values() if slot.demand == demand]
 
-    # ------------------------------------------------------------------------------------- surprises
+    # ------------------------------------------------------------------------------------- wrong estimates
 
     def stuck(self, now: float) -> Stuck:
-        """Return what waits behind long attempts; queued ones are removed, those assigned to
+        """Return attempts that wait behind long ones; queued ones are removed, those assigned to
         slots must be asked back."""
         slow = [slot for slot in self.slots.values() if slot.slow(now)]
         if not slow:
@@ -311,7 +311,7 @@ class Dispatch:
         return not coming and not self._room().fits(demand)
 
     def _outlasting(self, slots: Iterable[Slot], now: float) -> list[tuple[Item, float]]:
-        """Return the longest running attempt of each group, and remember what it taught."""
+        """Return the longest running attempt of each group, and update the estimate of the group."""
         longest: dict[Any, tuple[Item, float]] = {}
         for slot in sorted(slots, key=lambda slot: slot.since, reverse=True):
             running = slot.running()
@@ -322,7 +322,7 @@ class Dispatch:
         return list(longest.values())
 
     def returned(self, slot_id: str, keys: Iterable[Key]) -> list[Item]:
-        """Remove attempts that a slot was assigned and has not begun; return those that it had."""
+        """Remove attempts that a slot has not started; return those that it had."""
         slot = self.slots.get(slot_id)
         items = [item for key in keys if slot is not None and (item := slot.outstanding.pop(key, None))]
         for item in items:

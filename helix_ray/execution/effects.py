@@ -1,6 +1,6 @@
-"""What the state of a node (node_state.py) asks of whoever holds its processes and its link to the master.
+"""The effects that the state of a node (node_state.py) requests from the node worker.
 
-Effects are values: the node worker carries them out in order, a test compares them.
+Effects are values: the node worker carries them out in order, and tests compare them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class StartExecutor:
 
 @dataclass(frozen=True, slots=True)
 class GiveAttempts:
-    """Send attempts to an executor, which runs them in this order after what it has."""
+    """Send attempts to an executor, which runs them in this order after those that it has."""
 
     slot_id: str
     batch: tuple[Assignment, ...] = field(repr=False)
@@ -33,7 +33,7 @@ class GiveAttempts:
 
 @dataclass(frozen=True, slots=True)
 class CancelAttempt:
-    """Ask an executor to end an attempt."""
+    """Ask an executor to cancel an attempt."""
 
     slot_id: str
     attempt: Key
@@ -41,28 +41,28 @@ class CancelAttempt:
 
 @dataclass(frozen=True, slots=True)
 class AskBack:
-    """Ask an executor for what it has not begun; `returned` follows."""
+    """Ask an executor for the attempts that it has not started; `returned` follows."""
 
     slot_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseExecutor:
-    """End an executor and give its resources back; nothing follows."""
+    """End an executor and release its resources; nothing follows."""
 
     slot_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class KillExecutor:
-    """Kill an executor that does not listen; `gone` follows."""
+    """Kill an executor that does not respond; `gone` follows."""
 
     slot_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class EndGroup:
-    """End what is left of a command whose executor is gone."""
+    """Kill what is left of a command whose executor is gone."""
 
     pgid: int
     attempt: Key
@@ -70,14 +70,14 @@ class EndGroup:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Tell the control plane about an attempt."""
+    """Report an attempt to the control plane."""
 
     report: AttemptReport
 
 
 @dataclass(frozen=True, slots=True)
 class SayFinished:
-    """Tell the control plane how an attempt ended, its result first put where it belongs."""
+    """Report the end of an attempt to the control plane, after storing its result."""
 
     finished: Finished
     assignment: Assignment

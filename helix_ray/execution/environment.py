@@ -1,4 +1,4 @@
-"""The environment a command sees, and how it is started so that it cannot outlive its executor."""
+"""The environment of a command, and a prefix so that it cannot outlive its executor."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def command_environment(
     inherited: Mapping[str, str],
     shard: tuple[int, int] | None = None,
 ) -> dict[str, str]:
-    """Return a command's whole environment: the few kept variables, what the task gives, and its own id.
+    """Return a command's whole environment: a few kept variables, those of the task, and its id.
 
-    Nothing else of the executor comes through, so no setting, RAY_* or token variable leaks.
+    Nothing else of the executor's environment is passed on, so no setting, RAY_* or token variable leaks.
     """
     environment = {"PATH": PATH_DEFAULT}
     environment |= {name: inherited[name] for name in KEPT + ACCELERATORS if name in inherited}
@@ -59,7 +59,8 @@ def command_environment(
 
 
 def launch_prefix(parent_pid: int) -> list[str]:
-    """Return the argv prefix that has the kernel SIGKILL the process when the thread that started it dies.
+    """Return an argv prefix with which the kernel sends SIGKILL to the process when the
+    thread that started it dies.
 
     A set-user-id program clears the setting again (prctl(2), PR_SET_PDEATHSIG).
     """

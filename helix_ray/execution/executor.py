@@ -1,9 +1,8 @@
 """The warm process that runs attempts: a reader thread takes orders, the calling thread runs them one by one.
 
-What it does on its own: on end of the connection it kills the running command's group, interrupts the
-running Python code and returns. What the node worker does: end this process where a cancelled or
-timed-out function stays inside C and does not stop within the grace, and end a command's group
-(`Started.pgid`) where this process died.
+At the end of the connection it kills the running command's group, interrupts the running Python code and
+returns. The node worker kills this process when a cancelled or timed-out function stays in C beyond the grace
+period, and kills a command's group (`Started.pgid`) when this process died.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ CONNECTION_LOST = "the executor lost the connection to its node worker"
 class Executor:
     """Serves one node worker over its Unix domain socket at `connect_path`, once.
 
-    Make and serve it on the process's main thread: then sleeping functions can be interrupted and what
-    functions print goes to their logs.
+    Construct and serve it on the process's main thread: only then can sleeping functions be interrupted, and
+    output of functions goes to their logs.
     """
 
     def __init__(self, connect_path: str, executor_id: str, allow: Allow, models: ModelStore) -> None:
@@ -58,7 +57,7 @@ class Executor:
         self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def serve(self) -> None:
-        """Run what arrives until the connection ends; raises OSError where it cannot be made."""
+        """Run attempts until the connection ends; raises OSError where it cannot connect."""
         with self._connection:
             self._connection.connect(self._connect_path)
             self._outbox = Outbox(self._connection)

@@ -1,9 +1,7 @@
-"""What others on the cluster use of a node: Ray's count less our own, without the moments
-in which the two disagree.
+"""The external usage of a node: Ray's count minus our own, without short disagreements of the two.
 
-An executor counts as ours from the moment it is asked for until it is let go; Ray gives and takes a
-little later. What looks like external usage only because of that disappears within SETTLE_S, so only
-usage that lasts longer counts.
+An executor counts as ours from its request to its release; Ray's count follows a little later. Apparent
+external usage because of that disappears within SETTLE_S, so only usage that lasts longer counts.
 """
 
 from __future__ import annotations
@@ -12,9 +10,9 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 SETTLE_S = 3.0
-# Figures that nobody has renewed for so long are not known any more.
+# Figures older than this are unknown.
 STALE_S = 15.0
-# Ray counts in ten-thousandths, memory is rounded to MiB on its way here.
+# Ray counts in ten-thousandths, and memory is rounded to MiB.
 AMOUNT_MIN = {"memory_mb": 2.0}
 AMOUNT_MIN_OTHERWISE = 0.001
 
@@ -29,7 +27,7 @@ class ExternalUsage:
     def sample(
         self, free: Mapping[str, float], own: Iterable[Iterable[tuple[str, float]]], now: float
     ) -> None:
-        """Note what Ray has free, and the demands of our executors, running or requested."""
+        """Record what Ray has free, and the demands of our executors, running or requested."""
         used = {name: amount - free.get(name, 0.0) for name, amount in self._total.items()}
         for demand in own:
             for name, amount in demand:
@@ -39,7 +37,7 @@ class ExternalUsage:
             self._samples.popleft()
 
     def amounts(self, now: float) -> dict[str, float] | None:
-        """Return what others use, only amounts above zero; None where it is not known."""
+        """Return the external usage, only amounts above zero; None where it is unknown."""
         if not self._samples or now - self._samples[-1][0] > STALE_S:
             return None
         if self._samples[-1][0] - self._samples[0][0] < SETTLE_S:

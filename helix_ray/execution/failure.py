@@ -1,5 +1,5 @@
-"""An exception of the user's code, as data that travels: type, message, traceback,
-and itself where it can."""
+"""Converts an exception of the user's code to data: type, message, traceback, and the pickled
+exception where possible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OURS = str(Path(__file__).parent)
 
 
 def describe(error: BaseException, reason: Reason = "failed") -> ErrorInfo:
-    """Return the exception as data; never raises, whatever its __str__ or __reduce__ do."""
+    """Return the exception as data; never raises, even if its __str__ or __reduce__ do."""
     return ErrorInfo(reason, type_name(error), _message(error), _traceback(error), _pickled(error))
 
 
@@ -58,7 +58,7 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _pickled(error: BaseException) -> bytes | None:
-    """Return the pickled exception only if it comes back: keyword-only constructors do not."""
+    """Return the pickled exception only if it can be unpickled: keyword-only constructors cannot."""
     try:
         data: bytes = cloudpickle.dumps(error)
         if len(data) <= EXCEPTION_BYTES_MAX and type(cloudpickle.loads(data)) is not None:

@@ -1,22 +1,22 @@
-"""When a node that is cut off ends what it runs: its attempts run elsewhere by then, and must
-not go on for ever.
+"""Decides when a node that is cut off ends its attempts: by then they run elsewhere,
+and must not run for ever.
 
-Silence is judged from the last acknowledged heartbeat's *sending*: a lease is renewed no later than that. The
-limit is several leases long, so a master that stalls or starts again ends nothing.
+The silence begins when the last acknowledged heartbeat was *sent*: its lease was renewed after that. The
+limit is several leases long, so a stall or restart of the master does not end attempts.
 """
 
 from __future__ import annotations
 
 
 class Fence:
-    """One node's patience, by monotonic time."""
+    """The time limit of one node, by monotonic time."""
 
     def __init__(self, patience_s: float, now: float) -> None:
         self._patience_s = patience_s
         self._heard = now
 
     def acknowledged(self, sent_at: float) -> None:
-        """Note that a heartbeat was acknowledged, by the time at which it was sent."""
+        """Record an acknowledged heartbeat by the time at which it was sent."""
         self._heard = max(self._heard, sent_at)
 
     def due(self, now: float) -> bool:

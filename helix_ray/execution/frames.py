@@ -1,7 +1,7 @@
 """Frames on the socket between node worker and executors: a little-endian u32 length, then the body.
 
 The body is a pickle (protocol 5) of plain values only; the reader refuses every pickle that names
-a class or function, so no frame can run code here. `FrameReader` does no I/O: feed it from a
+a class or function, so no frame can execute code. `FrameReader` does no I/O: feed it from a
 blocking socket or from asyncio.
 """
 
@@ -21,7 +21,7 @@ HEADER = struct.Struct("<I")
 
 
 class FrameError(ValueError):
-    """A frame that is too large, or whose body is no message."""
+    """A frame is too large, or its body is not a message."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -45,10 +45,10 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
-        """Take what arrived and return the messages that are now complete.
+        """Take received bytes and return the messages that are complete.
 
-        Raises FrameError for a frame above frame_bytes_max or one that does not contain a
-        message: drop the connection then.
+        Raises FrameError for a frame above frame_bytes_max or one that does not contain a message:
+        then drop the connection.
         """
         buffer = self._buffer
         buffer += data

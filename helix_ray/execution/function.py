@@ -1,4 +1,4 @@
-"""Run one function: by an allowed name with JSON in and out, or as a payload from inside the cluster."""
+"""Runs one function: by an allowed name with JSON in and out, or as a payload from inside the cluster."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _KEYS = {"kind", "function", "args", "kwargs", "timeout_s"}
 
 
 class BadCall(ValueError):
-    """The run object does not describe a call; the message says which field and why."""
+    """The run object is not a valid call; the message says which field and why."""
 
 
 class FunctionRunner:
-    """Runs functions on the thread that made `deadline`."""
+    """Runs functions on the thread that constructed `deadline`."""
 
     def __init__(self, allow: Allow, deadline: Deadline, result_bytes_max: int = RESULT_BYTES_MAX) -> None:
         self._allow = allow
@@ -33,7 +33,7 @@ class FunctionRunner:
         self._result_bytes_max = result_bytes_max
 
     def run(self, assignment: Assignment) -> Outcome:
-        """Return what came of the call; never raises for what the function does."""
+        """Return the outcome of the call; never raises the function's errors."""
         try:
             call = (
                 self._named(assignment.run) if assignment.payload is None else _unpickled(assignment.payload)
@@ -48,7 +48,7 @@ class FunctionRunner:
     def guard(
         self, call: Callable[[], Any], timeout_s: float | None, encode: Callable[[Any], Outcome]
     ) -> Outcome:
-        """Return encode(call()), or the outcome that the exception stands for."""
+        """Return encode(call()), or the outcome of its exception."""
         try:
             value = self._deadline.call(call, timeout_s)
         except BaseException as error:

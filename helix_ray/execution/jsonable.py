@@ -1,4 +1,5 @@
-"""Results as JSON: numpy is taken, NaN and infinity are refused, and a refusal says where the culprit is."""
+"""Converts results to JSON: numpy is accepted, NaN and infinity are refused, and a
+refusal names the place."""
 
 from __future__ import annotations
 
@@ -17,14 +18,14 @@ _SIMPLE = (type(None), bool)
 
 
 class NotSerialisable(ValueError):
-    """The value has no faithful JSON form; the message names the type and the path to it."""
+    """The value has no exact JSON form; the message names the type and its path."""
 
 
 def to_json(value: Any, bytes_max: int = RESULT_BYTES_MAX) -> Any:
     """Return the value as plain JSON (tuples become lists, numpy arrays nested lists).
 
-    Raises NotSerialisable for a type JSON has no form for, a key that is no text, NaN, infinity, an integer
-    beyond 64 bits, more than VALUE_DEPTH_MAX levels, and above bytes_max.
+    Raises NotSerialisable for a type without a JSON form, a key that is not a string, NaN, infinity, an
+    integer beyond 64 bits, more than VALUE_DEPTH_MAX levels, or more than bytes_max.
     """
     if type(value) in _SIMPLE:
         return value
@@ -34,7 +35,7 @@ def to_json(value: Any, bytes_max: int = RESULT_BYTES_MAX) -> Any:
         raise NotSerialisable(_fault(value, "result", 0) or f"result: {error}") from error
     if len(text) > bytes_max:
         raise NotSerialisable(f"result: {len(text)} bytes of JSON; the limit is {bytes_max}")
-    # orjson writes NaN and infinity as null: only a text with a null in it can hide one.
+    # orjson writes NaN and infinity as null, so only JSON with a null can contain one.
     if b"null" in text and (fault := _fault(value, "result", 0)):
         raise NotSerialisable(fault)
     made = orjson.loads(text)
@@ -46,14 +47,15 @@ def to_json(value: Any, bytes_max: int = RESULT_BYTES_MAX) -> Any:
 
 
 def _array(value: Any) -> Any:
-    """Return what orjson cannot write of numpy (strided arrays, exotic scalars) as lists; refuse all else."""
+    """Return numpy values that orjson cannot write (strided arrays, exotic scalars) as
+    lists; refuse other types."""
     if type(value).__module__ == "numpy":
         return value.tolist()
     raise TypeError
 
 
 def _fault(value: Any, path: str, depth: int) -> str | None:
-    """Return where and why the value is no JSON, None where this walk finds nothing."""
+    """Return where and why the value is not JSON, None where this walk finds nothing."""
     if value is None or isinstance(value, bool | str):
         return _text_fault(value, path)
     if isinstance(value, float):

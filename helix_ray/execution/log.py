@@ -1,4 +1,4 @@
-"""The log file of one attempt: made by the first byte written, capped in size, old output cut first."""
+"""The log file of one attempt: created at the first write, limited in size; old output is dropped first."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 def log_path(log_dir: str, task_id: str, attempt: int) -> Path:
-    """Return the file of an attempt's log; raises ValueError for an id that is no plain file name."""
+    """Return the file of an attempt's log; raises ValueError for an id that is not a plain file name."""
     if not _TASK_ID.fullmatch(task_id):
         raise ValueError(f"task id {task_id!r} is not a valid name")
     return Path(log_dir) / f"{task_id}.{attempt}.log"
 
 
 def marker(cut_bytes: int) -> bytes:
-    """Return the first line of a log whose old output was cut."""
+    """Return the first line of a log whose old output was dropped."""
     return f"[helix: {cut_bytes} bytes of older output were removed here]\n".encode()
 
 
 class AttemptLog:
-    """Takes an attempt's output and keeps its newest bytes.
+    """Writes an attempt's output and keeps its newest bytes.
 
-    When the file would pass log_bytes_max, its newer half is kept under a marker line that says how many
-    bytes were cut so far; the file is replaced in one step, so a reader sees either form whole. A full disk
-    stops the file, not the attempt: `failure` says why, and the tail stays.
+    When the file would exceed log_bytes_max, its newer half is kept after a marker line with the number of
+    dropped bytes. The file is replaced atomically. On a full disk the file ends but the attempt continues:
+    `failure` says why, and the tail is kept.
     """
 
     def __init__(self, path: Path, log_bytes_max: int = LOG_BYTES_MAX) -> None:
@@ -45,7 +45,7 @@ class AttemptLog:
         self._kept_bytes = 0
 
     def write(self, data: bytes) -> None:
-        """Append the bytes; never raises for trouble with the file."""
+        """Append bytes; never raises errors of the file."""
         self.written_bytes += len(data)
         self._tail += data[-OUTPUT_TAIL_BYTES_MAX:]
         del self._tail[:-OUTPUT_TAIL_BYTES_MAX]
@@ -58,8 +58,8 @@ class AttemptLog:
             self.close()
 
     def tail(self) -> str:
-        """Return the last OUTPUT_TAIL_BYTES_MAX bytes written, as text; bytes that
-        are no UTF-8 become U+FFFD."""
+        """Return the last OUTPUT_TAIL_BYTES_MAX bytes written, as text; bytes that are
+        not UTF-8 become U+FFFD."""
         return self._tail.decode("utf-8", errors="replace")
 
     def close(self) -> None:

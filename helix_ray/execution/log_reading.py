@@ -1,4 +1,4 @@
-"""The output of an attempt for its reader: the node has what was written, the control plane
+"""Reads the output of an attempt: the node has the output, and the control plane
 knows whether more will come."""
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Read = Callable[[int], Awaitable[Answer | None]]
 
 
 async def read_log(question: ReadLog, task: dict[str, Any], read: Read, wait_s: float) -> Answer:
-    """Return a piece of the log of a task, whose view was read before; `read` asks
-    whoever keeps an attempt's output.
+    """Return a piece of the log of a task, whose view was read before; `read` asks the
+    node that stores the output.
 
-    `eof` is true once the attempt is over and all of it was read. Without text the
-    answer may take `wait_s` seconds.
+    `eof` is true when the attempt has ended and this is the end of its output. Without new output the answer
+    may take `wait_s` seconds.
     """
     finished = task["finished_at"] is not None
     if task["run"] is None or task["assigned_worker"] is None:
@@ -38,19 +38,18 @@ async def read_log(question: ReadLog, task: dict[str, Any], read: Read, wait_s: 
     if isinstance(piece, Rejected) or finished or attempt < task["attempt"]:
         return piece
     if piece["eof"] and not piece["text"] and not question.offset:
-        # Nothing was ever written: perhaps the node has not begun the attempt.
+        # Nothing was written: perhaps the node has not started the attempt.
         await _pause(min(wait_s, AGAIN_S))
         return {**piece, "eof": False}
     return piece
 
 
 async def _of_no_node(question: ReadLog, task: dict[str, Any], wait_s: float, *, finished: bool) -> Answer:
-    """Say that there is nothing to read; an attempt that was asked for is over where its task is
-    on no node any more."""
+    """Return an empty piece; a named attempt has ended if its task is not on a node any more."""
     gone = task["assigned_worker"] is None and 0 < (question.attempt or 0) <= task["attempt"]
     over = finished or gone
     await _pause(0.0 if over else min(wait_s, UNASSIGNED_WAIT_S))
-    # Whoever asked for the newest attempt must not stay with one that is over.
+    # A reader of the newest attempt must not stay with one that has ended.
     attempt = question.attempt or (task["attempt"] if finished else 0)
     nothing = {"text": "", "offset": question.offset, "next_offset": question.offset}
     return {**nothing, "attempt": attempt, "eof": over, "cut_bytes": 0}

@@ -1,7 +1,8 @@
-"""The inside of a node, without I/O or a clock: its attempts, its executors, and what is to be done about them.
+"""The state of a node, without I/O or a clock: its attempts, its executors, and the
+effects of events on them.
 
-`NodeState` is the one owner of this state. Whoever holds the processes (actors/node_worker.py) tells it what
-happened, with the monotonic time, and carries out the effects that it returns, in order:
+`NodeState` is the only owner of this state. The node worker (actors/node_worker.py) passes it events with the
+monotonic time, and carries out the effects that it returns, in order:
 
     from the control plane    assign
     from executors            ready, said, returned, gone, start_refused
@@ -15,8 +16,8 @@ dispatch.py decides which slot gets which attempt; this module decides how an at
    STOP_GRACE_S is killed, and its end is the attempt's.
 3. Its executor is gone for a reason of its own: the attempt is lost. What was behind it goes out again.
 
-Of an attempt that was cancelled nobody wants to hear any more. Every other one that was assigned is reported
-exactly once as ended: finished, failed, lost or returned.
+A cancelled attempt is not reported. Every other assigned attempt is reported exactly once as ended: finished,
+failed, lost or returned.
 """
 
 from __future__ import annotations
@@ -43,10 +44,9 @@ from helix_ray.execution.effects import (
     StartExecutor,
 )
 
-# An attempt that was told to stop, or whose time is over, may take this long before its executor is killed.
+# How long an attempt may take to end after a cancel or its timeout, before its executor is killed.
 STOP_GRACE_S = 5.0
-# Ray gives the resources of an executor to whoever asked first; after this long its tasks go
-# back to the queue.
+# Another program on the Ray cluster may get the resources first; after this time the tasks are queued again.
 EXECUTOR_START_S_MAX = 60.0
 
 
@@ -60,7 +60,7 @@ class _Stop:
 
 
 class NodeState:
-    """What one node runs; `name` begins the ids of its slots, and must be another one after `cut_off`."""
+    """The state of one node; `name` is the prefix of slot ids, and must differ after `cut_off`."""
 
     def __init__(self, capacity: Mapping[str, float], name: str, executor_idle_s: float) -> None:
         self._dispatch = Dispatch(capacity)
@@ -86,14 +86,14 @@ class NodeState:
     # ------------------------------------------------------------------------------------- events
 
     def open(self, demand: Demand, now: float) -> list[Effect]:
-        """Start an executor before there is work for it."""
+        """Start an executor in advance."""
         self._slots_made += 1
         slot_id = f"{self._name}-{self._slots_made}"
         self._dispatch.open_slot(slot_id, demand, now)
         return [StartExecutor(slot_id, demand)]
 
     def assign(self, items: Iterable[Item], revoked: Iterable[Key], now: float) -> list[Effect]:
-        """Take attempts that the control plane assigns, and stop those that it revokes."""
+        """Add newly assigned attempts, and stop revoked ones."""
         effects: list[Effect] = []
         for key in revoked:
             slot = self._dispatch.drop(key)
@@ -104,12 +104,12 @@ class NodeState:
         return [*effects, *self._pump(now)]
 
     def ready(self, slot_id: str, now: float) -> list[Effect]:
-        """Note that an executor has said hello; one that was given up meanwhile is ended."""
+        """Record that an executor is ready; one that was given up meanwhile is ended."""
         given_up = self._dispatch.slot_ready(slot_id, now) is None
         return [ReleaseExecutor(slot_id)] if given_up else self._pump(now)
 
     def said(self, slot_id: str, said: Started | Progressed | Finished, now: float) -> list[Effect]:
-        """Note what an executor says of an attempt."""
+        """Record an executor's report about an attempt."""
         key = (said.task_id, said.attempt)
         if isinstance(said, Finished):
             return self._finished(slot_id, key, said, now)
@@ -125,13 +125,14 @@ class NodeState:
         return []
 
     def returned(self, slot_id: str, keys: Sequence[Key]) -> list[Effect]:
-        """Note attempts that an executor was asked back for and has not begun."""
+        """Record attempts that an executor has returned unstarted."""
         items = self._dispatch.returned(slot_id, keys)
         self._forget_stops()
         return _give_back(item for item in items if not item.ending)
 
     def gone(self, slot_id: str, now: float) -> list[Effect]:
-        """Note that an executor is gone: what it ran has ended, what was behind that is queued again."""
+        """Record that an executor is gone: its running attempt has ended, those
+        behind it are queued again."""
         groups = self._groups_of(slot_id)
         running = self._dispatch.close_slot(slot_id)
         said = self._lost(running) if running is not None else []
@@ -139,7 +140,7 @@ class NodeState:
         return [*groups, *said, *self._pump(now)]
 
     def start_refused(self, slot_id: str, message: str) -> list[Effect]:
-        """Note that Ray has rules of its own for this demand: no later try would end otherwise."""
+        """Record that Ray refuses this demand: a retry would fail in the same way."""
         slot = self._dispatch.slots[slot_id]
         self._dispatch.close_slot(slot_id)
         error = {"reason": "bad_spec", "type": "ValueError", "message": message}
@@ -149,14 +150,14 @@ class NodeState:
         ]
 
     def tick(self, external_usage: Demand, now: float) -> list[Effect]:
-        """Look after what should have happened by now; `external_usage` is what others use of the node."""
+        """Handle everything that is due by now."""
         self._dispatch.external_usage = external_usage
         kills = self._overdue_stops(now)
         releases = self._releases(now)
         return [*kills, *releases, *self._pump(now), *self._unstick(now)]
 
     def cut_off(self) -> list[Effect]:
-        """End everything; what ran here was given to others. This state is not to be used after it."""
+        """End everything, since the tasks were assigned to others. This state must not be used afterwards."""
         return [
             effect for slot in self.slots() for effect in (KillExecutor(slot.id), *self._groups_of(slot.id))
         ]
@@ -173,7 +174,7 @@ class NodeState:
         return said + self._pump(now)
 
     def _lost(self, running: Item) -> list[Effect]:
-        """Say what came of an attempt whose executor is gone."""
+        """Return the outcome of an attempt whose executor is gone."""
         stop = self._stops.get(running.key)
         if running.ending:
             return []
@@ -192,13 +193,13 @@ class NodeState:
     def _forget_stops(self) -> None:
         self._stops = {key: stop for key, stop in self._stops.items() if self._dispatch.holds(key)}
 
-    # ------------------------------------------------------------------------------------- what time brings
+    # ------------------------------------------------------------------------------------- what is due
 
     def _overdue_stops(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
         for key, stop in self._stops.items():
             slot = self._dispatch.slot_of(key)
-            # Killing it while another attempt runs there would cost that one its life: its turn comes.
+            # Killing it now would also end another attempt that runs there: wait for this one's turn.
             if now >= stop.kill_at and slot is not None and slot.runs(key) and not slot.doomed:
                 stop.killed = slot.doomed = True
                 effects.append(KillExecutor(slot.id))
@@ -215,7 +216,7 @@ class NodeState:
         return effects
 
     def _unstick(self, now: float) -> list[Effect]:
-        """Give back what waits behind attempts that run for longer than was thought, and say which these are."""
+        """Give back attempts that wait behind others which run longer than estimated, and report those."""
         stuck = self._dispatch.stuck(now)
         return [
             *(
@@ -227,7 +228,7 @@ class NodeState:
         ]
 
     def _pump(self, now: float) -> list[Effect]:
-        """Give out what is queued, and start executors where more of them would help."""
+        """Dispatch queued attempts, and start executors where more are needed."""
         effects: list[Effect] = [
             GiveAttempts(slot.id, tuple(batch)) for slot, batch in self._dispatch.batches(now)
         ]

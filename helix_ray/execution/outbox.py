@@ -1,4 +1,4 @@
-"""Reports on their way to the node worker: batched, sent in order, never delayed for long."""
+"""Sends reports to the node worker: in batches, in order, without long delays."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ REPORT_AGE_S_MAX = 0.002
 
 
 class Outbox:
-    """Sends from any thread; a broken connection swallows what is sent, its reader notices the end."""
+    """Sends from any thread; errors of a broken connection are ignored, because
+    its reader notices the end."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._sending = (
             threading.Lock()
-        )  # taken while collecting and sending, so that reports keep their order
+        )  # held while collecting and sending, so that reports keep their order
         self._condition = threading.Condition(threading.Lock())  # guards all below
         self._items: list[ReportItem] = []
         self._oldest_at = 0.0
@@ -34,7 +35,7 @@ class Outbox:
         self._flusher.start()
 
     def put(self, item: ReportItem) -> None:
-        """Add the item to the next report, and send that where it is full."""
+        """Add an item to the next report, and send a full report."""
         with self._condition:
             if not self._items:
                 self._oldest_at = time.monotonic()
@@ -47,7 +48,7 @@ class Outbox:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is there."""
+        """Send the collected items."""
         with self._sending:
             with self._condition:
                 items, self._items = self._items, []
@@ -55,13 +56,13 @@ class Outbox:
                 self._send_report(tuple(items))
 
     def send(self, message: Message) -> None:
-        """Send another message, after the items that came before it."""
+        """Send another message after the items before it."""
         self.flush()
         with self._sending:
             self._send(encode(message))
 
     def close(self) -> None:
-        """Send what is there and stop; safe to call twice."""
+        """Send the collected items and stop; safe to call twice."""
         self.flush()
         with self._condition:
             self._closed = True
@@ -74,7 +75,7 @@ class Outbox:
         except FrameError:
             if len(items) == 1:
                 raise
-            for item in items:  # each alone fits: a result's size is limited far below a frame's
+            for item in items:  # each item fits alone: the limit of a result is far below that of a frame
                 self._send(encode(Report((item,))))
 
     def _send(self, frame: bytes) -> None:

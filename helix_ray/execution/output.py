@@ -1,7 +1,7 @@
-"""What a function prints goes to its attempt's log; a function that prints nothing costs nothing.
+"""Captures what functions print in the attempt's log; a function that prints nothing costs nothing.
 
-Only Python's sys.stdout and sys.stderr are taken. What C code or a child process writes to the file
-descriptors goes where the executor's own output goes.
+Only Python's sys.stdout and sys.stderr are captured. Output of C code or child processes on the file
+descriptors goes to the executor's own output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BUFFER_CHARS_MAX = 8 * 1024
 
 
 class OutputCapture:
-    """Stands in for stdout and stderr of an executor; `begin` and `end` frame each attempt."""
+    """Replaces stdout and stderr of an executor; call `begin` and `end` around each attempt."""
 
     def __init__(self, log_bytes_max: int = LOG_BYTES_MAX) -> None:
         self._log_bytes_max = log_bytes_max
@@ -27,27 +27,27 @@ class OutputCapture:
         self._log: AttemptLog | None = None
         self._pending: list[str] = []
         self._pending_chars = 0
-        self._lock = threading.RLock()  # guards all above: threads of the user's code print too
+        self._lock = threading.RLock()  # guards all above: threads of the user's code may print too
         self._originals: tuple[TextIO, TextIO] | None = None
 
     def install(self) -> None:
-        """Put the stand-ins in place of sys.stdout and sys.stderr."""
+        """Replace sys.stdout and sys.stderr."""
         self._originals = (sys.stdout, sys.stderr)
         sys.stdout = _Stream(self, sys.stdout)
         sys.stderr = _Stream(self, sys.stderr)
 
     def uninstall(self) -> None:
-        """Give sys.stdout and sys.stderr back; safe to call twice."""
+        """Restore sys.stdout and sys.stderr; safe to call twice."""
         if self._originals is not None:
             sys.stdout, sys.stderr = self._originals
             self._originals = None
 
     def begin(self, assignment: Assignment) -> None:
-        """From now on what is printed belongs to this attempt; no file is made yet."""
+        """Start to capture output for this attempt; no file is created yet."""
         self._assignment = assignment
 
     def end(self) -> tuple[int, str | None]:
-        """Return (bytes written, tail of the output or None) of the attempt that ends here."""
+        """Stop capturing; return (bytes written, tail of the output or None)."""
         self._assignment = None
         if self._log is None and not self._pending:
             return 0, None

@@ -1,4 +1,4 @@
-"""Signals to a process group, handles that tell when its members are gone, and the end of orphans."""
+"""Signals process groups, watches their members, and kills orphans."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DEAD_STATES = ("Z", "X")
 
 
 def signal_group(pgid: int, number: signal.Signals) -> None:
-    """Send the signal to every process of the group; a group that is gone is fine.
+    """Send a signal to every process of the group; a missing group is not an error.
 
     Call it only while the group's leader is not reaped yet: until then its id cannot
     be given to another group.
@@ -31,11 +31,10 @@ def member_handles(pgid: int) -> list[int]:
 
 
 def end_orphans(pgid: int, task_id: str, attempt: int) -> int:
-    """SIGKILL what is left of a command whose executor died, and return how many processes that were.
+    """Kill what is left of a command whose executor died; return the number of processes.
 
-    For the node worker, with `Started.pgid`. Nobody kept the leader's id for us, so the group may be
-    another's by now: only processes whose environment carries the attempt's own HELIX_TASK_ID and
-    HELIX_ATTEMPT are ended, by pidfd.
+    For the node worker, with `Started.pgid`. The leader's id may have been reused, so only processes whose
+    environment has the attempt's HELIX_TASK_ID and HELIX_ATTEMPT are killed, by pidfd.
     """
     marks = {f"HELIX_TASK_ID={task_id}".encode(), f"HELIX_ATTEMPT={attempt}".encode()}
     ended = 0
@@ -45,7 +44,7 @@ def end_orphans(pgid: int, task_id: str, attempt: int) -> int:
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
                 ended += 1
         except OSError:
-            continue  # gone meanwhile, or of another user
+            continue  # gone meanwhile, or another user's
         finally:
             os.close(handle)
     return ended
@@ -54,9 +53,8 @@ def end_orphans(pgid: int, task_id: str, attempt: int) -> int:
 def _members(pgid: int) -> Iterator[tuple[int, int]]:
     """Yield (pid, pidfd) of the group's living processes.
 
-    Linux has no call that lists a group: the fields of /proc/PID/stat are read
-    (proc_pid_stat(5): 3 is the state, 5 the group). They are read again after the pidfd is open,
-    so they are of the process that it names.
+    Linux has no call that lists a group, so the fields of /proc/PID/stat are read (proc_pid_stat(5): 3 is the
+    state, 5 the group). They are read again after the pidfd is open, so they belong to its process.
     """
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or not _is_member(entry, pgid):

@@ -1,7 +1,7 @@
-"""How far the running code is, and what it is part of: the calls that user code may make inside a task.
+"""The calls that user code may make in a task: its progress, and its identity.
 
-An executor runs one attempt at a time, so what runs is a fact of the process, not of a thread or context:
-threads that the user's function starts can report too.
+An executor runs one attempt at a time, so the running attempt is a global of the process, and threads that
+the user's function starts can report too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NOTE_CHARS_MAX = 512
 
 
 class Cancelled(BaseException):
-    """The attempt was cancelled: raised out of `progress`.
+    """Raised by `progress` when the attempt was cancelled.
 
     A BaseException, as asyncio.CancelledError is, so that an `except Exception` in the task's
     code does not swallow it.
@@ -30,7 +30,7 @@ class Cancelled(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
-    """Which attempt of which task is running; `shard` is (index, count) of a shard of a larger task."""
+    """The running attempt and its task; `shard` is (index, count) of a shard of a larger task."""
 
     task_id: str
     attempt: int
@@ -38,7 +38,7 @@ class TaskInfo:
 
 
 class Sink:
-    """Where the running attempt's progress goes; throttled, the newest wins."""
+    """Receives the running attempt's progress; throttled, the newest wins."""
 
     def __init__(self, info: TaskInfo, emit: Callable[[Progressed], None]) -> None:
         self.info = info
@@ -49,7 +49,8 @@ class Sink:
         self._lock = threading.Lock()
 
     def put(self, percent: float, note: str | None) -> None:
-        """Send the progress now, or delay it if one was sent less than 1 / REPORTS_PER_S_MAX seconds ago."""
+        """Send the progress now, or delay it if the last one was sent less than 1 /
+        REPORTS_PER_S_MAX seconds ago."""
         report = Progressed(self.info.task_id, self.info.attempt, percent, note)
         now = time.monotonic()
         with self._lock:
@@ -73,18 +74,17 @@ _sink: Sink | None = None
 
 
 def install(sink: Sink | None) -> None:
-    """Name the attempt that this process runs from now on; None for no attempt."""
+    """Set the running attempt of this process; None for no attempt."""
     global _sink
     _sink = sink
 
 
 def progress(n: float, total: float | None = None, note: str | None = None) -> None:
-    """Tell how far the task is: n of total, or n percent where no total is given. Outside
-    a task it does nothing.
+    """Report the task's progress: n of total, or n percent without a total. Outside a task it does nothing.
 
     Cheap to call in a loop: at most REPORTS_PER_S_MAX reports a second leave the process. Raises
-    Cancelled when the attempt was cancelled, ValueError for a NaN or a negative total. The percentage is
-    kept within 0 to 100.
+    Cancelled when the attempt was cancelled, ValueError for a NaN or a negative total. The
+    percentage is limited to 0 to 100.
     """
     sink = _sink
     if sink is None:
