@@ -14,14 +14,13 @@ from typing import Any
 from tests.contract.doors import Door, Json
 from tests.contract.linearizability import Operation, stuck_at
 from tests.contract.task_model import FIRST, WITH_SHARDS, Kind, Model, absent
+from tests.ray.signals import until_answered
 
 # A family is let go after so many operations: a checker's work grows with what overlaps.
 OPERATIONS_MAX = 40
 FAMILIES_MAX = 5
 WAIT_S = 0.05
-AGAIN_S = 0.05
 TICK_S = 1e-9
-TRIES_MAX = 2000
 LEASED_TYPE = "design"
 READ_KINDS = frozenset({"get", "result", "log"})
 READS = ("get", "get", "get", "result", "wait", "log")
@@ -112,7 +111,7 @@ class Crowd:
         key = f"{self.project}-family-{next(self._numbers)}"
         began, specs, door = self._now(), specs_of(kind, self.project), self._door()
         # The same key: an answer that was lost is given again, through this door.
-        ids = await _until_answered(lambda: door.create(specs, key))
+        ids = await until_answered(lambda: door.create(specs, key))
         if kind in WITH_SHARDS:
             ids += [f"{ids[0]}-s0", f"{ids[0]}-s1"]
         known = Known(kind, tuple(ids), self._early.pop(ids[0], []))
@@ -185,7 +184,7 @@ class Crowd:
         if not worker.id:
             door = self._door()
             worker.author = door.author
-            worker.id = await _until_answered(lambda: door.register(worker.hostname, LEASED_TYPE))
+            worker.id = await until_answered(lambda: door.register(worker.hostname, LEASED_TYPE))
         door, began = self._door(worker.author), self._now()
         given = await door.heartbeat(worker.id)
         # It is sent again where its answer was lost: it may have been given any of them, and lose it before it hears of it.
@@ -221,15 +220,6 @@ class _Worker:
     id: str = ""
     author: str = ""
     held: tuple[str, int] | None = None
-
-
-async def _until_answered(call: Callable[[], Any]) -> Any:
-    for _ in range(TRIES_MAX):
-        answer = await call()
-        if answer is not None:
-            return answer
-        await asyncio.sleep(AGAIN_S)
-    raise AssertionError("never answered")
 
 
 def _told(known: Known, longest: Sequence[Operation]) -> str:
