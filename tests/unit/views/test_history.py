@@ -18,7 +18,7 @@ from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.state import State, Task
 from helix_ray.core.views import result_view, task_line, task_view
-from helix_ray.core.visibility import EVERY_TASK, TaskScope
+from helix_ray.core.visibility import EVERY_TASK, TaskScope, record_of
 from helix_ray.views.history import History
 from helix_ray.views.write import Changes
 from tests.unit.views.journals import ADA, BOT, RandomEngine
@@ -43,6 +43,10 @@ def judge(history: History, state: State) -> None:
     for task_id, task in ended.items():
         assert history.get_task(task_id) == task_view(task)
     assert history.results(list(state.tasks)) == {i: result_view(task) for i, task in ended.items()}
+    shown = history.lines(list(state.tasks), EVERYTHING)
+    assert {i: (record_of(each.task), each.task.status) for i, each in shown.items()} == {
+        i: (record_of(task), task.status) for i, task in ended.items()
+    }
     lines, total = history.list(ListTasks(), EVERY_TASK, EVERYTHING, 100_000)
     newest_first = sorted(ended.values(), key=lambda task: -task.seq)
     assert lines == [task_line(task) for task in newest_first]
