@@ -21,7 +21,6 @@ from helix_ray.wire.ids import new_seed
 
 # After this many facts no further order of a commit is started: about 20 ms.
 COMMIT_FACTS_MAX = 1000
-FACTS_PER_REACTION = 100_000
 
 
 class Commits:
@@ -35,7 +34,6 @@ class Commits:
         self._inbox = Inbox(lambda order: weight_in(engine.state, order))
         # Orders of the followers, which react again only when all of them are carried out.
         self._ordered: deque[Order] = deque()
-        self._cursor = engine.state.seq
 
     def __bool__(self) -> bool:
         """Say whether orders of callers are waiting."""
@@ -63,10 +61,8 @@ class Commits:
         return True
 
     def _look(self) -> None:
-        batch = self._engine.facts(self._cursor, FACTS_PER_REACTION)
-        self._cursor = batch.cursor
         clock = self._engine.clock
-        news = News(self._engine.state, self._engine.liveness, batch.facts, clock.wall(), clock.monotonic())
+        news = News(self._engine.state, self._engine.liveness, clock.wall(), clock.monotonic())
         for follower in self._followers:
             for body in follower.react(news):
                 self._ordered.append(Order(body, SYSTEM, f"req-{type(body).__name__.lower()}", new_seed()))

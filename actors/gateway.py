@@ -7,6 +7,7 @@ parts, and reports about this process's event loop for the master.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from actors.readiness import Readings
@@ -14,6 +15,7 @@ from actors.turn_meter import TurnMeter
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import Answer
 from helix_ray.core.questions import ListWorkers, Question, Readiness
+from helix_ray.followers.lag import Lag
 from helix_ray.plane.control import Plane
 from helix_ray.plane.ray_links import RayLinks
 
@@ -40,6 +42,11 @@ class RayControlPlane(Plane):
         if self._meter is not None:
             self._meter.close()
         await super().aclose()
+
+    def report_lag(self, lag: Callable[[], Lag]) -> None:
+        """Report how far behind a follower of this process is, along with the turns of its loop."""
+        if self._meter is not None:
+            self._meter.lags.append(lag)
 
     def _measure(self) -> None:
         if self._meter is not None:

@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from actors.archive import Archive
 from actors.attempt_log import read_piece
@@ -22,26 +22,26 @@ from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.errors import Rejected
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import Order, Recalled, Receipt, RetireTasks
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
 from helix_ray.derived import set_aside
 from helix_ray.execution.log import log_path
+from helix_ray.followers.feed import BatchLimits, HeadFeed, PlaneFeed
+from helix_ray.followers.following import Following
+from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.room import DiskRoom
 from helix_ray.plane.responses import SourceUnavailable
+from helix_ray.ports import Batch
 from helix_ray.wire.ids import new_seed
-
-if TYPE_CHECKING:
-    import duckdb
 
 log = logging.getLogger(__name__)
 
 FILE_NAME = "history.duckdb"
 NICENESS = 5
-FACTS_PER_INGEST_MAX = 5_000
-WAIT_S = 5.0
+FACTS_PER_INGEST_MAX = 2_000
 # The pause between batches of facts: the history may lag, and small batches are the most expensive.
 PAUSE_S = 0.5
 RETIRE_TASKS_PER_ORDER = 5000
@@ -72,6 +72,9 @@ class Historian(LivingActor):
         self._history = await asyncio.to_thread(History, self._path)
         self._plane = RayControlPlane(process="historian")
         self._archive = Archive(self._history, self._plane, self._on_file)
+        feed = HeadFeed(PlaneFeed(self._plane), FactReader(self._settings.data_dir))
+        self._following = Following("history", self, feed, BatchLimits(FACTS_PER_INGEST_MAX))
+        self._plane.report_lag(self._following.lag)
 
     def loops(self) -> Sequence[Work]:
         """Follow the journal."""
@@ -137,9 +140,9 @@ class Historian(LivingActor):
                 self._end(error)
             raise
 
-    def _end(self, error: duckdb.Error) -> NoReturn:
+    def _end(self, why: object) -> NoReturn:
         try:
-            set_aside(self._path, error)
+            set_aside(self._path, why)
         finally:
             log.critical("the historian is restarting")
             logging.shutdown()
@@ -150,17 +153,22 @@ class Historian(LivingActor):
             # The history may lag; a failed write on a full disk would cost it more.
             await asyncio.sleep(PAUSE_S)
             return
-        try:
-            batch = await self._plane.events(self._history.cursor, FACTS_PER_INGEST_MAX, SYSTEM, WAIT_S)
-        except Refused as refused:
-            log.info("cannot follow the journal: %s", refused)
-            await asyncio.sleep(PAUSE_S)
-            return
-        if batch.facts:
-            await self._on_file(self._history.ingest, batch.facts)
-        if batch.cursor == batch.head:
+        if await self._following.step():
             await self._retire()
             await asyncio.sleep(PAUSE_S)
+
+    @property
+    def cursor(self) -> int:
+        """The seq after which the history wants facts: followers.following.Consumer."""
+        return self._history.cursor
+
+    async def take(self, batch: Batch) -> None:
+        """Take facts into the tables; the cursor is in the same transaction."""
+        await self._on_file(self._history.ingest, batch.facts)
+
+    async def beyond(self, head: int) -> None:
+        """Make the history again from the journal that is there."""
+        self._end(f"it has facts up to {self._history.cursor}, and the journal ends at {head}")
 
     async def _retire(self) -> None:
         """Archive tasks that finished long enough ago, and the oldest where there are too many."""

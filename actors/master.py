@@ -50,7 +50,7 @@ from helix_ray.core.questions import (
 )
 from helix_ray.core.turns import TurnReports
 from helix_ray.engine import Engine, JournalFailed
-from helix_ray.followers import in_master
+from helix_ray.followers.in_master import in_master
 from helix_ray.journal.errors import JournalDamaged, JournalTooNew
 from helix_ray.journal.sqlite import FILE_NAME as JOURNAL_FILE
 from helix_ray.plane.read_board import BoardWriter
@@ -359,7 +359,11 @@ class Master(LivingActor):
         now = self._engine.clock.monotonic()
         self._turn_reports.take(self._meter.kind, "", self._meter.report(), now)
         reply = self._engine.query(question, by)
-        return reply if isinstance(reply, Rejected) else {**reply, "loops": self._turn_reports.by_kind(now)}
+        if isinstance(reply, Rejected):
+            return reply
+        log_bytes = self._keeping.journal.log_bytes()
+        loops, followers = self._turn_reports.by_kind(now), self._turn_reports.lags(now)
+        return {**reply, "loops": loops, "followers": followers, "log_bytes": log_bytes}
 
 
 def _board_of(data_dir: Path) -> BoardWriter | None:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from helix_ray.core.turns import Turns
+from helix_ray.followers.lag import Lag
 
 BEAT_S = 0.02
 REPORT_EVERY_S = 5.0
@@ -28,6 +29,8 @@ class TurnMeter:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.turns = Turns()
+        # How far behind the followers of this process are.
+        self.lags: list[Callable[[], Lag]] = []
         # Distinguishes processes of a kind while they run; not an id of anything else.
         self._process = secrets.token_hex(8)
         self._tasks: list[asyncio.Task[None]] = []
@@ -48,7 +51,8 @@ class TurnMeter:
 
     def report(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
-        return self.turns.report(time.monotonic())
+        lags = [lag() for lag in self.lags]
+        return {**self.turns.report(time.monotonic()), "lags": {lag.name: lag.facts for lag in lags}}
 
     async def _beat(self) -> None:
         clock = time.monotonic

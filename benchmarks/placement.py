@@ -256,7 +256,6 @@ def _life(journal: Journal, nodes: int) -> dict[str, float]:
     """Fill the nodes with tasks, let many end and as many come, and then one at a time."""
     cluster = Simulated(journal, offers(nodes))
     cluster.submit(specs(nodes * TASKS_PER_NODE))
-    cluster.catch_up()
     filled, seconds = placed_by(cluster)
     gc.collect()
     gc.freeze()

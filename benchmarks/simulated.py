@@ -50,7 +50,6 @@ class Simulated:
         self.engine.recover()
         self.scheduler = Scheduler(policy)
         self.placed: list[str] = []
-        self._cursor = 0
         self._serial = 0
         self._execute([self._registration(offer) for offer in offers])
 
@@ -80,11 +79,7 @@ class Simulated:
 
     def react(self) -> int:
         """Let the scheduler react once, as the master does after a commit; return how many tasks were started."""
-        batch = self.engine.facts(self._cursor, 100_000)
-        self._cursor = batch.cursor
-        news = News(
-            self.engine.state, self.engine.liveness, batch.facts, self.clock.wall(), self.clock.monotonic()
-        )
+        news = News(self.engine.state, self.engine.liveness, self.clock.wall(), self.clock.monotonic())
         bodies = self.scheduler.react(news)
         while self.scheduler.busy:
             bodies = self.scheduler.react(news)
@@ -94,10 +89,6 @@ class Simulated:
         pairs = [pair for body in bodies if isinstance(body, StartAttempts) for pair in body.pairs]
         self.placed.extend(task_id for task_id, _ in pairs)
         return len(pairs)
-
-    def catch_up(self) -> None:
-        """Read facts up to the head, as the scheduler would have while they came."""
-        self._cursor = self.engine.state.seq
 
     def end(self, count: int) -> int:
         """Report the tasks that were started first as completed, each node its own; return how many there were."""

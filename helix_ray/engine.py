@@ -40,6 +40,7 @@ from helix_ray.core.questions import Question
 from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
 from helix_ray.core.state import State
 from helix_ray.core.views import task_view
+from helix_ray.journal.encoding import reaching
 from helix_ray.plain import plain_bytes
 from helix_ray.ports import Batch, Clock, Journal, Snapshot
 
@@ -50,6 +51,10 @@ REPLAY_FACTS_PER_READ = 20_000
 # Facts kept in memory for followers (up to twice as many); a follower that is further
 # behind reads the journal.
 RECENT_FACTS_MAX = 50_000
+# Bytes of one batch of facts for a follower, as JSON; a single fact may be larger.
+BATCH_BYTES_MAX = 8 << 20
+# Facts read from the disk for one batch: about ten milliseconds' worth.
+OLD_FACTS_MAX = 1000
 # How many nodes a question about nodes examines in one step when none were examined before.
 NEW_NODES_MAX = 2500
 # How many views are published when the engine is idle. More changed tasks mean load, under which readers
@@ -291,9 +296,10 @@ class Engine:
             return Batch((), after, head)
         oldest = self._recent[0].seq if self._recent else head + 1
         if after + 1 >= oldest:
-            facts = tuple(self._recent[after + 1 - oldest : after + 1 - oldest + limit])
+            recent = self._recent[after + 1 - oldest : after + 1 - oldest + limit]
+            facts = tuple(recent[: reaching(recent, BATCH_BYTES_MAX)])
         else:
-            facts = tuple(self.journal.read_after(after, limit))
+            facts = tuple(self.journal.read_after(after, min(limit, OLD_FACTS_MAX), BATCH_BYTES_MAX))
         return Batch(facts, facts[-1].seq if facts else after, head)
 
     def _remember(self, facts: list[Fact]) -> None:

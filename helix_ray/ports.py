@@ -81,8 +81,9 @@ class Journal(Protocol):
         """Return the seq of the newest fact (0 when empty)."""
         ...
 
-    def read_after(self, seq: int, limit: int) -> list[Fact]:
-        """Return up to `limit` facts after `seq`, in order."""
+    def read_after(self, seq: int, limit: int, bytes_max: int | None = None) -> list[Fact]:
+        """Return up to `limit` facts after `seq`, in order; they end with the one whose body
+        reaches `bytes_max`, if that is given."""
         ...
 
     def save_snapshot(self, snapshot: Snapshot) -> None:

@@ -22,8 +22,8 @@ from helix_ray.core.orders import CreateUser, Order, OrderBody, Receipt
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import GetTask, Question, Readiness, ReadLog
 from helix_ray.engine import Engine
-from helix_ray.followers import in_master
 from helix_ray.followers.base import News
+from helix_ray.followers.in_master import in_master
 from helix_ray.journal.memory import MemoryJournal
 from helix_ray.ports import Batch, Clock
 from helix_ray.security.passwords import hash_password
@@ -34,7 +34,6 @@ Answer = dict[str, Any] | Rejected
 
 TEST_REQUEST = "req-testing"
 REACTIONS_MAX = 100
-FACTS_PER_REACTION = 100_000
 
 
 class RealClock:
@@ -85,7 +84,6 @@ class MemoryControlPlane:
         self.clock: Clock = clock or RealClock()
         self.engine = Engine(MemoryJournal(), self.policy, self.clock)
         self._followers = in_master(self.policy)
-        self._cursor = 0
         # Parts that a test makes unavailable, with the reason.
         self.missing: dict[str, str] = {}
         self._logs: dict[tuple[str, int], str] = {}
@@ -143,10 +141,8 @@ class MemoryControlPlane:
         """Let the followers react to new facts and to the time until they are done."""
         with self._lock:
             for _ in range(REACTIONS_MAX):
-                batch = self.engine.facts(self._cursor, FACTS_PER_REACTION)
-                self._cursor = batch.cursor
                 state, liveness = self.engine.state, self.engine.liveness
-                news = News(state, liveness, batch.facts, self.clock.wall(), self.clock.monotonic())
+                news = News(state, liveness, self.clock.wall(), self.clock.monotonic())
                 bodies = [body for follower in self._followers for body in follower.react(news)]
                 if not bodies and not any(follower.busy for follower in self._followers):
                     break

@@ -95,6 +95,15 @@ class TurnReports:
             for kind in kinds
         }
 
+    def lags(self, now: float) -> dict[str, int]:
+        """Return how many facts each follower is behind; of several of a name, the one that is furthest."""
+        found: dict[str, int] = {}
+        for at, report in self._reports.values():
+            if now - at <= REPORT_S_MAX:
+                for name, behind in report.get("lags", {}).items():
+                    found[name] = max(behind, found.get(name, 0))
+        return dict(sorted(found.items()))
+
 
 def together(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Return the longest turn of several loops, and the sums of their figures."""

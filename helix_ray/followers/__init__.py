@@ -1,19 +1,5 @@
-"""Followers: each reads facts and returns orders. They have no loop and no I/O; actors drive them.
+"""Followers: parts that react to facts.
 
-`in_master` lists those that run in the engine's process because they need its state. A follower that only
-needs facts runs in a separate actor.
+in_master    in the engine's process, because they need its state; each returns orders (base.py)
+following    all others: named, with a cursor that survives the process (following.py has the rules)
 """
-
-from __future__ import annotations
-
-from helix_ray.core.policy import Policy
-from helix_ray.followers.base import Follower
-from helix_ray.followers.cascades import Cascade
-from helix_ray.followers.leases import LeaseKeeper
-from helix_ray.followers.scheduler import Scheduler
-from helix_ray.followers.timers import Timekeeper
-
-
-def in_master(policy: Policy) -> list[Follower]:
-    """Return the followers that share the engine's process, in the order they react."""
-    return [LeaseKeeper(policy), Timekeeper(policy), Cascade(policy), Scheduler(policy)]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from helix_ray.core.events import Fact
 from helix_ray.core.liveness import Liveness
 from helix_ray.core.orders import OrderBody
 from helix_ray.core.state import State
@@ -14,14 +12,11 @@ from helix_ray.core.state import State
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The state after a commit (or a tick), and the facts since the follower was last called.
-
-    `now` is epoch seconds, `mono` monotonic seconds. The state is read only.
-    """
+    """The state after a commit (or a tick). `now` is epoch seconds, `mono` monotonic seconds. The state is
+    read only."""
 
     state: State
     liveness: Liveness
-    facts: Sequence[Fact]
     now: float
     mono: float
 

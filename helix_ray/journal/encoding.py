@@ -7,10 +7,13 @@ stop the writer: it is written with the standard library, and read back escaped 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import orjson
+
+from helix_ray.core.events import Fact
 
 
 def to_json(value: Any) -> bytes:
@@ -28,3 +31,12 @@ def from_json(data: bytes) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         return json.loads(data)
+
+
+def reaching(facts: Sequence[Fact], bytes_max: int) -> int:
+    """Return how many facts there are up to the one whose body, as JSON, reaches `bytes_max`."""
+    for count, fact in enumerate(facts, 1):
+        bytes_max -= len(to_json(fact.event))
+        if bytes_max <= 0:
+            return count
+    return len(facts)

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from helix_ray.core.codec import kind_of, values_of
 from helix_ray.core.events import Erased, Fact, FactsErased, subject_of
-from helix_ray.journal.encoding import to_json
+from helix_ray.journal.encoding import reaching, to_json
 from helix_ray.journal.erasing import asked
 from helix_ray.journal.errors import EraseRefused, SeqGap, StaleWriter
 from helix_ray.journal.interned import Author, Kind
@@ -66,9 +66,10 @@ class MemoryJournal:
         """Return the newest seq."""
         return len(self._facts)
 
-    def read_after(self, seq: int, limit: int) -> list[Fact]:
-        """Return up to `limit` facts after `seq`."""
-        return self._facts[seq : seq + limit]
+    def read_after(self, seq: int, limit: int, bytes_max: int | None = None) -> list[Fact]:
+        """Return up to `limit` facts after `seq`, up to the one whose body reaches `bytes_max`."""
+        facts = self._facts[seq : seq + limit]
+        return facts if bytes_max is None else facts[: reaching(facts, bytes_max)]
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Store the newest snapshot."""

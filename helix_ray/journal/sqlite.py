@@ -145,9 +145,9 @@ class SqliteJournal:
         """Return the seq of the newest fact (0 when empty)."""
         return self._frontier.size
 
-    def read_after(self, seq: int, limit: int) -> list[Fact]:
-        """Return up to `limit` facts after `seq`, in order."""
-        return self._stored().facts(seq, limit)
+    def read_after(self, seq: int, limit: int, bytes_max: int | None = None) -> list[Fact]:
+        """Return up to `limit` facts after `seq`, in order, up to the one whose body reaches `bytes_max`."""
+        return self._stored().facts(seq, limit, bytes_max)
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Store a snapshot, and keep the one before it."""
@@ -176,6 +176,13 @@ class SqliteJournal:
     def mark_head(self) -> None:
         """Make HEAD durable; call it at least once a second while facts come in."""
         self._head_file.sync()
+
+    def log_bytes(self) -> int:
+        """Return the size of the write-ahead log: large where a reader holds it up."""
+        try:
+            return self._path.with_name(f"{self._path.name}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def verify(self, from_seq: int = 1) -> int:
         """Verify the facts from the given one's tile on against the tree; return their

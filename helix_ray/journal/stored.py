@@ -40,13 +40,17 @@ class StoredFacts:
         """Return the seq up to which facts are in segments."""
         return int(self._con.execute("SELECT coalesce(max(last), 0) FROM segments").fetchone()[0])
 
-    def facts(self, after: int, limit: int) -> list[Fact]:
-        """Return up to `limit` facts after a seq, in order."""
+    def facts(self, after: int, limit: int, bytes_max: int | None = None) -> list[Fact]:
+        """Return up to `limit` facts after a seq, in order; they end with the one whose body reaches
+        `bytes_max`, if that is given."""
         found: list[Fact] = []
-        while len(found) < limit:
-            reader, rows, shared = self._rows(after, after + min(limit - len(found), 1 << 40))
+        left = bytes_max
+        while len(found) < limit and (left is None or left > 0):
+            reader, rows, shared = self._rows(after, after + min(limit - len(found), 1 << 40), left)
             if not rows:
                 break
+            if left is not None:
+                rows, left = _within(rows, left)
             found += reader.facts(rows, shared)
             after = rows[-1][0]
         return found
@@ -70,7 +74,22 @@ class StoredFacts:
             f"SELECT {COLUMNS} FROM facts WHERE seq > ? AND seq <= ? ORDER BY seq", (after, through)
         ).fetchall()
 
-    def _rows(self, after: int, through: int) -> tuple[RowReader, list[ReadRow], Shared]:
+    def _reaching(self, after: int, through: int, bytes_max: int) -> int:
+        """Return the seq of the fact of the file whose body reaches `bytes_max`, or `through`: bodies that are
+        not wanted are not read into memory."""
+        sizes = self._con.execute(
+            "SELECT seq, coalesce(length(content), 0) FROM facts WHERE seq > ? AND seq <= ? ORDER BY seq",
+            (after, through),
+        ).fetchall()
+        for seq, size in sizes:
+            bytes_max -= size
+            if bytes_max <= 0:
+                return int(seq)
+        return through
+
+    def _rows(
+        self, after: int, through: int, bytes_max: int | None = None
+    ) -> tuple[RowReader, list[ReadRow], Shared]:
         """Return the next rows after a seq (empty only at the end), and their reader."""
         for _ in range(TRIES):
             segment = self._segment_of(after + 1)
@@ -78,7 +97,8 @@ class StoredFacts:
                 rows = [row for row in segment.rows_from(after + 1) if row[0] <= through]
                 start = after + 1 - rows[0][0]
                 return RowReader(segment), rows[start:], _said(rows[:start])
-            rows = self.file_rows(after, through)
+            end = through if bytes_max is None else self._reaching(after, through, bytes_max)
+            rows = self.file_rows(after, end)
             if not rows or rows[0][0] == after + 1:
                 return self._reader, rows, self._shared(after) if rows else Shared()
         raise JournalDamaged(f"facts {after + 1} to {rows[0][0] - 1} are missing from the journal")
@@ -104,6 +124,15 @@ class StoredFacts:
             return Shared()
         found = [self._con.execute(_SHARED.format(name), (seq, tile)).fetchone() for name in Shared._fields]
         return Shared(*(row[0] if row is not None else None for row in found))
+
+
+def _within(rows: list[ReadRow], bytes_max: int) -> tuple[list[ReadRow], int]:
+    """Return the rows up to the one whose body reaches `bytes_max`, and how many bytes are left then."""
+    for count, row in enumerate(rows, 1):
+        bytes_max -= len(row[3] or b"")
+        if bytes_max <= 0:
+            return rows[:count], bytes_max
+    return rows, bytes_max
 
 
 def _said(rows: list[ReadRow]) -> Shared:

@@ -56,6 +56,15 @@ class _Figures(Collector):
         yield GaugeMetricFamily(
             "helix_tasks_retired", "Tasks archived to the history.", value=figures["retired"]
         )
+        yield GaugeMetricFamily(
+            "helix_journal_log_bytes",
+            "Size of the journal's write-ahead log.",
+            value=figures["log_bytes"],
+        )
+        yield _gauge(
+            "helix_follower_lag_facts", "Facts that a follower of the journal is behind.", ["follower"],
+            [[name, behind] for name, behind in figures["followers"].items()],
+        )  # fmt: skip
         yield from _loops(figures["loops"])
 
 

@@ -31,6 +31,13 @@ def test_figures_are_told_without_a_token_and_without_an_id(api: Api, admin: htt
     assert "admin" not in text
 
 
+def test_the_lag_of_followers_and_the_size_of_the_log_are_told(api: Api) -> None:
+    """A family for each, also before a follower has said anything."""
+    text, samples = figures(api.url)
+    assert samples["helix_journal_log_bytes",] >= 0
+    assert "# TYPE helix_follower_lag_facts gauge" in text
+
+
 def test_an_operator_may_close_them() -> None:
     """Then they need a session, and any one will do."""
     with serving_api(Settings(metrics_open=False)) as closed:

@@ -298,7 +298,7 @@ class CoreMachine(RuleBasedStateMachine):
     def news(self) -> News:
         """Return what followers see."""
         state, now = self.engine.state, self.clock.now
-        return News(state, self.engine.liveness, self.journal.read_after(max(0, state.seq - 5), 5), now, now)
+        return News(state, self.engine.liveness, now, now)
 
     # ------------------------------------------------------------------------------------------ again
 

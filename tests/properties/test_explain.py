@@ -57,7 +57,7 @@ class World:
     def schedule(self) -> None:
         """Let a scheduler that has seen nothing yet place what fits."""
         now = self.engine.clock.wall()
-        news = News(self.engine.state, self.engine.liveness, (), now, now)
+        news = News(self.engine.state, self.engine.liveness, now, now)
         for body in Scheduler(POLICY).react(news):
             self.give(body)
 

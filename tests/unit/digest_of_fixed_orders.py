@@ -17,8 +17,8 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.orders import AttemptReport, Order, OrderBody
 from helix_ray.core.policy import Policy
 from helix_ray.engine import Engine
-from helix_ray.followers import in_master
 from helix_ray.followers.base import News
+from helix_ray.followers.in_master import in_master
 from helix_ray.journal.memory import MemoryJournal
 from tests.cast import slot
 
@@ -93,7 +93,7 @@ class Play:
         """Let followers react, nodes report, the external worker work, and now and then a node die."""
         for follower in self.followers:
             state, now = self.engine.state, self.clock.now
-            for body in follower.react(News(state, self.engine.liveness, (), now, now)):
+            for body in follower.react(News(state, self.engine.liveness, now, now)):
                 self.give(body)
         for i in range(3):
             running = list(self.engine.state.workers[f"worker-{i}"].running.items())

@@ -22,7 +22,7 @@ from helix_ray.core.orders import Order, OrderBody
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import ListTasks, Question
 from helix_ray.engine import Engine
-from helix_ray.followers import in_master
+from helix_ray.followers.in_master import in_master
 from helix_ray.journal.sqlite import SqliteJournal
 
 KEY = b"k" * 32

@@ -21,7 +21,7 @@ def _counts(picture: Picture, question: q.Counts, by: Principal) -> Answer:
 
 
 def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> Answer:
-    """The master's process adds `loops`."""
+    """The master's process adds `loops`, `followers` and `log_bytes`."""
     workers = Counter(
         (worker.kind, "lost" if worker.lost else "draining" if worker.draining else "live")
         for worker in picture.state.workers.values()
@@ -33,6 +33,8 @@ def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> Answer:
         "workers": [[kind, standing, count] for (kind, standing), count in sorted(workers.items())],
         "sessions": len(picture.state.sessions),
         "loops": {},
+        "followers": {},
+        "log_bytes": 0,
     }
 
 

@@ -34,7 +34,7 @@ class Harmony(Stage):
 
     def schedule(self) -> None:
         """Place what fits."""
-        for body in self.scheduler.react(News(self.state, self.liveness, (), self.now, self.now)):
+        for body in self.scheduler.react(News(self.state, self.liveness, self.now, self.now)):
             self.give(body, SYSTEM)
 
     def pulse(self, worker_id: str = NODE, **usage: Any) -> None:

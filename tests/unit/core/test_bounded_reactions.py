@@ -16,7 +16,7 @@ from tests.unit.core.stage import COMMAND, NODE, Stage, spec
 
 def react(follower: Follower, stage: Stage, liveness: Liveness, mono: float) -> list[OrderBody]:
     """Have a follower look at the state."""
-    return follower.react(News(stage.state, liveness, (), stage.now, mono))
+    return follower.react(News(stage.state, liveness, stage.now, mono))
 
 
 def test_the_scheduler_starts_some_of_thousands_at_a_time() -> None:

@@ -59,7 +59,7 @@ def test_a_shape_that_nobody_asks_for_any_more_is_forgotten() -> None:
 
 
 def react(scheduler: Scheduler, stage: Stage, liveness: Liveness) -> list[OrderBody]:
-    return scheduler.react(News(stage.state, liveness, (), stage.now, stage.now))
+    return scheduler.react(News(stage.state, liveness, stage.now, stage.now))
 
 
 def test_the_scheduler_plans_when_it_has_looked_at_every_node(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,7 @@ def test_the_scheduler_sees_nodes_come_go_and_drain() -> None:
     sched = Scheduler(Policy())
 
     def place_all() -> None:
-        news = News(stage.state, Liveness(), (), stage.now, stage.now)
+        news = News(stage.state, Liveness(), stage.now, stage.now)
         for body in sched.react(news):
             stage.give(body, SYSTEM)
 

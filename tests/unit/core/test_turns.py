@@ -38,3 +38,13 @@ def test_processes_of_a_kind_are_told_together_and_forgotten_when_silent() -> No
     assert loops["api"]["processes"] == REPORT_S_MAX + 1
     assert loops["api"]["longest_s"] == 0.49
     assert told.by_kind(1000.0) == {}
+
+
+def test_the_furthest_follower_of_a_name_counts_and_silence_ends_it() -> None:
+    """Lags come with the turns; who fell silent is not shown, and reports without lags are fine."""
+    reports = TurnReports()
+    for process, lags in (("a", {"history": 7}), ("b", {"history": 30, "audit": 2})):
+        reports.take("historian", process, {**Turns().report(0.0), "lags": lags}, 10.0)
+    reports.take("api", "c", Turns().report(0.0), 10.0)
+    assert reports.lags(11.0) == {"audit": 2, "history": 30}
+    assert reports.lags(11.0 + REPORT_S_MAX) == {}

@@ -183,7 +183,7 @@ def test_a_worker_that_was_lost_long_ago_is_forgotten(stage: Stage) -> None:
     keeper, keep_s = Timekeeper(stage.policy), stage.policy.lost_worker_keep_s
 
     def orders() -> list[o.OrderBody]:
-        return keeper.react(News(stage.state, Liveness(), (), stage.now, stage.now))
+        return keeper.react(News(stage.state, Liveness(), stage.now, stage.now))
 
     stage.give(o.LoseWorker("gone", "silent"), SYSTEM)
     stage.give(o.LoseWorker("back", "silent"), SYSTEM)

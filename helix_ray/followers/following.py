@@ -1,0 +1,169 @@
+"""What holds for every follower that reads facts after a cursor of its own.
+
+    1. ask     the feed for the facts after the cursor; the answer is the wake-up, and a wake-up has no content
+    2. effect  the consumer does what the facts call for
+    3. cursor  moves past them, durably: in the same transaction as the effect where the effect's store can, else after it
+
+A kill between 2 and 3 repeats a batch, and none is skipped: an effect outside of a transaction happens at least
+once, and its receivers tell repeats by the seq. Wake-ups may be lost, repeated or out of order; what is read depends on
+the cursor alone.
+
+Batches are bounded by facts and bytes (feed.py). Nothing is read while the consumer works, so a slow one holds
+neither facts nor a transaction but those of its batch. What fails is tried again with backoff, for ever, with one
+line in the log for each reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Protocol
+
+from helix_ray.core.errors import Refused
+from helix_ray.followers.cursor import CursorFile
+from helix_ray.followers.feed import BatchLimits, Feed
+from helix_ray.followers.lag import Lag
+from helix_ray.ports import Batch
+
+log = logging.getLogger(__name__)
+
+WAIT_S = 5.0
+AGAIN_S_MIN = 0.2
+AGAIN_S_MAX = 3.0
+# What feeds and effects raise for the machine's or the network's sake; everything else is a surprise.
+Trouble = (Refused, OSError, sqlite3.Error)
+
+
+class Consumer(Protocol):
+    """What one follower does with facts, and how far it is."""
+
+    @property
+    def cursor(self) -> int:
+        """The seq after which facts are wanted."""
+        ...
+
+    async def take(self, batch: Batch) -> None:
+        """Do what the batch calls for and move the cursor to the batch's; raises what keeps it from it, and the
+        batch is given again."""
+        ...
+
+    async def beyond(self, head: int) -> None:
+        """The journal ends at `head`, before the cursor: it is another one, as after a restore. Begin anew."""
+        ...
+
+
+class Effect(Protocol):
+    """What a follower does whose effect has no transaction with a cursor in it: calls, messages, files."""
+
+    async def __call__(self, batch: Batch) -> None:
+        """Do what the facts call for; may be called again with the same ones."""
+        ...
+
+
+class WithCursor:
+    """A consumer of an effect and a cursor in a file: effect, then cursor."""
+
+    def __init__(self, effect: Effect, cursor: CursorFile) -> None:
+        self._effect = effect
+        self._file = cursor
+
+    @property
+    def cursor(self) -> int:
+        """The seq after which facts are wanted."""
+        return self._file.cursor
+
+    async def take(self, batch: Batch) -> None:
+        """Have the effect done, then move the cursor."""
+        if batch.facts:
+            await self._effect(batch)
+        await asyncio.to_thread(self._file.save, batch.cursor)
+
+    async def beyond(self, head: int) -> None:
+        """Go on with what comes: the effects of these facts were not asked for."""
+        await asyncio.to_thread(self._file.save, head)
+
+
+class Following:
+    """One follower at work: several of them may share a process and a feed."""
+
+    def __init__(
+        self,
+        name: str,
+        consumer: Consumer,
+        feed: Feed,
+        limits: BatchLimits | None = None,
+        *,
+        wait_s: float = WAIT_S,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        """`wait_s` is how long one ask waits for news; `sleep` waits between two tries."""
+        self.name = name
+        self._consumer = consumer
+        self._feed = feed
+        self._limits = limits or BatchLimits()
+        self._wait_s = wait_s
+        self._sleep = sleep
+        self._head = consumer.cursor
+        self._reason: str | None = None
+        self._again_s = AGAIN_S_MIN
+
+    def lag(self) -> Lag:
+        """Return how far it is."""
+        return Lag(self.name, self._consumer.cursor, self._head)
+
+    async def run(self) -> None:
+        """Follow for ever; cancel it to end it."""
+        while True:
+            await self.step()
+
+    async def step(self) -> bool:
+        """Ask once and take what comes; say whether it has all there is. What fails is waited for."""
+        try:
+            at_head = await self._step()
+        except Trouble as error:
+            await self._back_off(error, f"{type(error).__name__}: {error}")
+            return False
+        except Exception as error:
+            await self._back_off(error, repr(error), surprise=True)
+            return False
+        if self._reason is not None:
+            log.info("%s follows the journal again, from fact %d", self.name, self._consumer.cursor)
+        self._reason, self._again_s = None, AGAIN_S_MIN
+        return at_head
+
+    async def _step(self) -> bool:
+        consumer = self._consumer
+        batch = await self._feed.after(consumer.cursor, self._limits, self._wait_s)
+        self._head = batch.head
+        if batch.head < consumer.cursor:
+            log.warning(
+                "%s is at fact %d, and the journal ends at %d: it is another journal",
+                self.name, consumer.cursor, batch.head,
+            )  # fmt: skip
+            await consumer.beyond(batch.head)
+            return False
+        if batch.cursor > consumer.cursor:
+            await consumer.take(_after(batch, consumer.cursor))
+        return consumer.cursor >= batch.head
+
+    async def _back_off(self, error: Exception, reason: str, *, surprise: bool = False) -> None:
+        if reason != self._reason:
+            log.warning(
+                "%s cannot follow the journal, retrying: %s",
+                self.name,
+                reason,
+                exc_info=error if surprise else None,
+            )
+        self._reason = reason
+        await self._sleep(self._again_s)
+        self._again_s = min(2 * self._again_s, AGAIN_S_MAX)
+
+
+def _after(batch: Batch, cursor: int) -> Batch:
+    """Return a batch without the facts that were taken before."""
+    if not batch.facts or batch.facts[0].seq > cursor:
+        return batch
+    return replace(batch, facts=tuple(fact for fact in batch.facts if fact.seq > cursor))
