@@ -14,7 +14,7 @@ from helix_ray.core.events import TaskSubmitted
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.orders.recalled import Lost, Recalled
-from helix_ray.core.state import Task
+from helix_ray.core.state import NO_PARTS, Task
 from helix_ray.plain import plain_bytes
 from helix_ray.ports import ControlPlane
 
@@ -47,7 +47,7 @@ def read(
         related |= dict.fromkeys((*(record.task.spec.get("depends_on") or ()), *_shard_ids(record.task)))
     records |= history.records([name for name in related if name not in records], retired_through)
     for record in records.values():
-        record.task.parts.update(_parts(record.task, records))
+        record.task.parts = _parts(record.task, records) or NO_PARTS
     return records
 
 

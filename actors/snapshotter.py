@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 from helix_ray.core import snapshot
 from helix_ray.engine import Engine
-from helix_ray.journal import snapshots
+from helix_ray.journal import pages
 from helix_ray.journal.sqlite import SqliteJournal
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def _dump_and_die(engine: Engine, file: int) -> None:
         gc.disable()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.nice(CHILD_NICENESS)
-        packed = snapshots.pack(snapshot.dump(engine.state))
+        packed = pages.pack(snapshot.parts(engine.state))
         with memoryview(packed) as rest:
             done = 0
             while done < len(rest):

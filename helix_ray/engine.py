@@ -126,10 +126,7 @@ class Engine:
 
     def recover(self) -> int:
         """Fold the newest usable snapshot and the journal's tail; return how many facts were folded."""
-        kept = self.journal.load_snapshot()
-        if kept is not None and kept.fold_version == snapshot.FOLD_VERSION:
-            self.state = snapshot.load(kept.body)
-            self._snapshot_seq = kept.seq
+        self._load_snapshot()
         folded = 0
         while facts := self.journal.read_after(self.state.seq, REPLAY_FACTS_PER_READ):
             for fact in facts:
@@ -138,6 +135,12 @@ class Engine:
             self.state.changed.clear()
             folded += len(facts)
         return folded
+
+    def _load_snapshot(self) -> None:
+        kept = self.journal.load_snapshot()
+        if kept is not None and kept.fold_version == snapshot.FOLD_VERSION:
+            self.state = snapshot.load(kept.body)
+            self._snapshot_seq = kept.seq
 
     def execute(self, orders: Sequence[Order], facts_max: int | None = None) -> list[Receipt | Rejected]:
         """Carry out orders in one commit, as described above. Raises JournalFailed,
@@ -314,7 +317,8 @@ class Engine:
 
     def save_snapshot(self) -> None:
         """Save a snapshot of the state, so that the next start folds a short tail."""
-        self.journal.save_snapshot(Snapshot(self.state.seq, snapshot.FOLD_VERSION, snapshot.dump(self.state)))
+        body = snapshot.parts(self.state)
+        self.journal.save_snapshot(Snapshot(self.state.seq, snapshot.FOLD_VERSION, body))
         self.snapshot_kept(self.state.seq)
 
     def end(self) -> None:

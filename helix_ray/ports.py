@@ -61,7 +61,10 @@ class ControlPlane(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A folded state as JSON values. With another `fold_version` it is ignored, and the journal is folded."""
+    """A folded state as JSON values. With another `fold_version` it is ignored, and the journal is folded.
+
+    A long list of the body may be an iterable of rows instead.
+    """
 
     seq: int
     fold_version: int

@@ -11,7 +11,7 @@ whether a fact is allowed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from helix_ray.core import events as ev
@@ -51,7 +51,7 @@ class Execution:
     result: Any = None
     error: dict[str, Any] | None = None
     # Leases of external workers, the newest last: a late report gets the reason from its lease.
-    leases: list[Lease] = field(default_factory=list)
+    leases: tuple[Lease, ...] = ()
 
 
 def fold(execution: Execution, fact: ev.Fact) -> None:
@@ -91,8 +91,8 @@ def unpack(values: dict[str, Any]) -> None:
     """Convert JSON values by name to Execution's arguments, in place; fields may be missing."""
     if "status" in values:
         values["status"] = Status(values["status"])
-    if values.get("leases"):
-        values["leases"] = [Lease(*lease) for lease in values["leases"]]
+    if "leases" in values:
+        values["leases"] = tuple(Lease(*lease) for lease in values["leases"])
 
 
 def _end_lease(execution: Execution, how: str) -> None:
@@ -119,7 +119,7 @@ def _progressed(execution: Execution, event: ev.TaskProgressed, fact: ev.Fact) -
 def _requeued(execution: Execution, event: ev.TaskRequeued, fact: ev.Fact) -> None:
     execution.attempt = event.attempt
     if event.leases is not None:
-        execution.leases = [Lease(*lease) for lease in event.leases]
+        execution.leases = tuple(Lease(*lease) for lease in event.leases)
     _end_lease(execution, leases.ended_by_requeue(event.cause))
     _count(execution, event.cause)
     execution.error = event.error
@@ -146,7 +146,7 @@ def _restored(execution: Execution, event: ev.TaskRestored, fact: ev.Fact) -> No
     execution.updated_at = execution.finished_at = event.finished_at
     execution.finished_seq = event.finished_seq
     execution.attempt = event.attempt
-    execution.leases = [Lease(*lease) for lease in event.leases]
+    execution.leases = tuple(Lease(*lease) for lease in event.leases)
 
 
 def _completed(execution: Execution, event: ev.TaskCompleted, fact: ev.Fact) -> None:

@@ -33,14 +33,14 @@ class Lease(NamedTuple):
     ended: str = ""
 
 
-def begin(leases: Sequence[Lease], lease: Lease) -> list[Lease]:
+def begin(leases: Sequence[Lease], lease: Lease) -> tuple[Lease, ...]:
     """Return the leases with a new one, without the oldest where there are too many."""
-    return [*leases, lease][-LEASES_REMEMBERED:]
+    return (*leases, lease)[-LEASES_REMEMBERED:]
 
 
-def end(leases: Sequence[Lease], how: str) -> list[Lease]:
+def end(leases: Sequence[Lease], how: str) -> tuple[Lease, ...]:
     """Return the leases with the open one ended."""
-    return [lease if lease.ended else lease._replace(ended=how) for lease in leases]
+    return tuple(lease if lease.ended else lease._replace(ended=how) for lease in leases)
 
 
 def ended_by_requeue(cause: str) -> str:

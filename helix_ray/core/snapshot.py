@@ -23,6 +23,8 @@ from helix_ray.core.evolve.workers import hold, index_node_type
 from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.state import (
+    NO_PARTS,
+    NOTHING,
     ApiToken,
     Ended,
     KeptReceipt,
@@ -36,7 +38,7 @@ from helix_ray.core.state import (
     task_again,
 )
 
-FOLD_VERSION = 11
+FOLD_VERSION = 12
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name not in ("level", "task_class")]
 _WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("running", "load", "inbox")]
@@ -48,10 +50,17 @@ _ENDED_FIELDS = [f.name for f in fields(Ended)]
 
 def dump(state: State) -> dict[str, Any]:
     """Return the state as JSON values."""
+    body = parts(state)
+    return {**body, "tasks": list(body["tasks"])}
+
+
+def parts(state: State) -> dict[str, Any]:
+    """Return what `dump` does, the tasks row by row as they are gone through: for a state that does not change
+    meanwhile."""
     return {
         "seq": state.seq,
         "at": state.at,
-        "tasks": [_row(task, _TASK_FIELDS) for task in _in_order(state)],
+        "tasks": (_row(task, _TASK_FIELDS) for task in _in_order(state)),
         # The order within a level is that of the queues: requeued tasks are at the front.
         "ready": [[list(line) for line in queue.levels] for queue in state.ready.values()],
         "finished": list(state.finished),
@@ -97,7 +106,7 @@ def _row(thing: Any, names: list[str]) -> list[Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(value)
-    if isinstance(value, list) and value and type(value[0]) is Lease:
+    if isinstance(value, tuple) and value and type(value[0]) is Lease:
         return [list(lease) for lease in value]
     # Copy what evolve changes in place: it must not change in the snapshot.
     return list(value) if isinstance(value, list) else value
@@ -131,7 +140,9 @@ def load(body: dict[str, Any]) -> State:
     state.orphans = dict(body["orphans"])
     _load_held(state)
     _load_queues(state, body["ready"])
-    state.finished = OrderedDict((i, state.tasks[i].finished_seq) for i in body["finished"])
+    ended = (state.tasks[task_id] for task_id in body["finished"])
+    # The task's own string, not an equal one.
+    state.finished = OrderedDict((task.id, task.finished_seq) for task in ended)
     _load_accounts(state, body)
     return state
 
@@ -145,7 +156,8 @@ def _load_worker(state: State, row: dict[str, Any]) -> None:
 
 
 def _load_task(state: State, row: dict[str, Any]) -> None:
-    row["waits_for"] = set(row["waits_for"])
+    row["waits_for"] = set(row["waits_for"]) or NOTHING
+    row["parts"] = row["parts"] or NO_PARTS
     task = task_again(row)
     state.tasks[task.id] = task
     state.by_status[task.status] += 1

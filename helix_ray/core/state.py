@@ -7,15 +7,17 @@ not part of a snapshot (core/snapshot.py).
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from helix_ray.core.changes import DirtyLog
 from helix_ray.core.durations import Durations
 from helix_ray.core.execution import Execution, unpack
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.secrets import conceal
+from helix_ray.core.sharing import share_words, shared
 
 PRIORITIES = ("low", "normal", "high", "critical")
 LEVELS = {name: level for level, name in enumerate(PRIORITIES)}
@@ -34,6 +36,11 @@ DRAIN_SLICE_S = 10.0
 LOSSES_REMEMBERED = 8
 GONE_REMEMBERED = 20_000
 
+
+# Shared by all tasks that have none of these, which are most: a set and a dict of their own would be a fifth
+# of a task. They are never changed in place.
+NOTHING: Final[frozenset[str]] = frozenset()
+NO_PARTS: Final[Mapping[str, Any]] = {}
 
 # The resources of a running task: amounts above zero, sorted by name.
 Demand = tuple[tuple[str, float], ...]
@@ -71,9 +78,9 @@ class Task(Execution):
     created_at: float
     assigned_seq: int = 0
     # Non-empty exactly while the status is waiting.
-    waits_for: set[str] = field(default_factory=set)
+    waits_for: set[str] | frozenset[str] = NOTHING
     # Of a sharded task: results of the shards that are done, by index as text.
-    parts: dict[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Any] = field(default_factory=lambda: NO_PARTS)
 
     @property
     def run(self) -> dict[str, Any] | None:
@@ -331,6 +338,7 @@ def project_of(task: Task) -> str | None:
 
 def task_of(task_id: str, seq: int, owner: str, spec: dict[str, Any], created_at: float) -> Task:
     """Return a newly submitted task, with the values derived from its spec."""
+    share_words(spec)
     return Task(
         id=task_id, seq=seq, owner=owner, spec=spec, level=LEVELS[spec.get("priority", "normal")],
         task_class=class_of(spec, owner), created_at=created_at, updated_at=created_at,
@@ -342,6 +350,9 @@ def task_again(values: dict[str, Any]) -> Task:
     those derived from its spec are added."""
     spec = values["spec"]
     unpack(values)
+    share_words(spec)
+    for name in ("owner", "worker", "holder"):
+        values[name] = shared(values.get(name))
     values["level"] = LEVELS[spec.get("priority", "normal")]
     values["task_class"] = class_of(spec, values["owner"])
     return Task(**values)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 from helix_ray.core.codec import kind_of, values_of
@@ -73,7 +74,11 @@ class MemoryJournal:
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Store the newest snapshot."""
-        self._snapshot = snapshot
+        body = {
+            name: list(value) if isinstance(value, Iterator) else value
+            for name, value in snapshot.body.items()
+        }
+        self._snapshot = replace(snapshot, body=body)
 
     def load_snapshot(self) -> Snapshot | None:
         """Return the newest snapshot."""

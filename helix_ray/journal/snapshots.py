@@ -6,25 +6,17 @@ import hmac
 import logging
 import sqlite3
 import time
-import zlib
-from typing import Any
 
 import orjson
 
-from helix_ray.journal.encoding import from_json, to_json
 from helix_ray.journal.errors import JournalDamaged
+from helix_ray.journal.pages import unpack
 from helix_ray.journal.tree import StoredTree
 from helix_ray.ports import Snapshot
 
 log = logging.getLogger(__name__)
 
 SNAPSHOTS_KEPT = 2
-ZLIB_LEVEL = 1
-
-
-def pack(body: dict[str, Any]) -> bytes:
-    """Return a snapshot's body in its stored form."""
-    return zlib.compress(to_json(body), ZLIB_LEVEL)
 
 
 def save(
@@ -55,7 +47,7 @@ def load(con: sqlite3.Connection, tree: StoredTree, key: bytes) -> Snapshot | No
         if not hmac.compare_digest(mac, mac_of(key, seq, fold_version, root, body)):
             log.warning("ignoring the snapshot at %d: it was changed or signed with another key", seq)
             continue
-        return Snapshot(seq, fold_version, from_json(zlib.decompress(body)))
+        return Snapshot(seq, fold_version, unpack(body))
     return None
 
 

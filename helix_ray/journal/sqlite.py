@@ -24,7 +24,7 @@ from pathlib import Path
 
 from helix_ray.core.events import Fact, FactsErased
 from helix_ray.derived import sqlite_says_damaged
-from helix_ray.journal import layout, sealing, snapshots
+from helix_ray.journal import layout, pages, sealing, snapshots
 from helix_ray.journal.check import check_start, missing
 from helix_ray.journal.erasing import asked, erase_rows
 from helix_ray.journal.errors import EraseRefused, JournalDamaged, StaleWriter
@@ -151,10 +151,10 @@ class SqliteJournal:
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Store a snapshot, and keep the one before it."""
-        self.save_packed_snapshot(snapshot.seq, snapshot.fold_version, snapshots.pack(snapshot.body))
+        self.save_packed_snapshot(snapshot.seq, snapshot.fold_version, pages.pack(snapshot.body))
 
     def save_packed_snapshot(self, seq: int, fold_version: int, packed: bytes) -> None:
-        """Store a snapshot packed by snapshots.pack, and keep the one before it."""
+        """Store a snapshot packed by pages.pack, and keep the one before it."""
         with self._transaction() as con:
             snapshots.save(con, self._tree, self._key, seq, fold_version, packed)
 

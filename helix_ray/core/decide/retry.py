@@ -258,5 +258,5 @@ def _events(wanted: Iterable[Task], plan: _Plan, ctx: Context) -> list[Event]:
 def _restored(task: Task) -> TaskRestored:
     return TaskRestored(
         task.id, task.owner, task.spec, task.status.value, task.seq, task.created_at, task.finished_seq,
-        task.finished_at or task.updated_at, task.attempt, [list(lease) for lease in task.leases], task.parts,
+        task.finished_at or task.updated_at, task.attempt, [list(lease) for lease in task.leases], dict(task.parts),
     )  # fmt: skip

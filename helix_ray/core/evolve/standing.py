@@ -11,6 +11,7 @@ from helix_ray.core.state import (
     DRAIN_SLICE_S,
     DRAIN_SLICES,
     GONE_REMEMBERED,
+    NOTHING,
     ReadyQueue,
     State,
     Task,
@@ -101,7 +102,7 @@ def wait_no_more(state: State, task: Task) -> None:
         if not waiting:
             del state.dependents[name]
             state.doomed.pop(name, None)
-    task.waits_for.clear()
+    task.waits_for = NOTHING
 
 
 def doom(state: State, task_id: str) -> None:

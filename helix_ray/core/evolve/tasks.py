@@ -31,7 +31,7 @@ def _submitted(state: State, event: ev.TaskSubmitted, fact: ev.Fact) -> None:
     state.by_status[task.status] += 1
     index_unfinished(state, task)
     if event.waits_for:
-        task.waits_for.update(event.waits_for)
+        task.waits_for = set(event.waits_for)
         index_waiting(state, task)
     else:
         enqueue(state, task)
@@ -52,7 +52,7 @@ def _completed(state: State, event: ev.TaskCompleted, fact: ev.Fact) -> None:
         _hand_in(state, task)
     for other_id in state.dependents.pop(task.id, ()):
         other = state.tasks[other_id]
-        other.waits_for.discard(task.id)
+        other.waits_for -= {task.id}
         state.changed.append(other_id)
         if not other.waits_for:
             state.freed[other_id] = None

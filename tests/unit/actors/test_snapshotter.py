@@ -14,7 +14,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.orders import Order, SubmitTasks
 from helix_ray.core.policy import Policy
 from helix_ray.engine import Engine
-from helix_ray.journal import snapshots
+from helix_ray.journal import pages
 from helix_ray.journal.sqlite import SqliteJournal
 
 KEY = bytes(32)
@@ -60,7 +60,7 @@ def test_a_child_that_dies_leaves_no_snapshot(tmp_path: Path, monkeypatch: pytes
     engine, journal = started(tmp_path)
     submit(engine, "one")
     with monkeypatch.context() as patch:
-        patch.setattr(snapshots, "pack", lambda body: 1 / 0)
+        patch.setattr(pages, "pack", lambda body: 1 / 0)
         assert not asyncio.run(Snapshotter(engine, lambda: journal).keep())
     assert journal.load_snapshot() is None
     assert asyncio.run(Snapshotter(engine, lambda: journal).keep())
