@@ -42,11 +42,6 @@ def kind_of(event: Event) -> tuple[str, int]:
     return kind, VERSIONS.get(kind, 1)
 
 
-def to_body(event: Event) -> dict[str, Any]:
-    """Return an event as JSON values; the same as what orjson writes for the dataclass."""
-    return {f.name: getattr(event, f.name) for f in fields(event)}
-
-
 def from_body(kind: str, version: int, body: dict[str, Any]) -> Event:
     """Build the event of a journal row; raise UnknownKind where this release cannot."""
     made = KINDS.get(kind)

@@ -45,8 +45,6 @@ class Execution:
     finished_at: float | None = None
     # Seq of the fact that ended it; 0 exactly while it has not ended.
     finished_seq: int = 0
-    # Measured where the last attempt ran.
-    duration_s: float | None = None
     not_before: float = 0.0
     result: Any = None
     error: dict[str, Any] | None = None
@@ -123,7 +121,7 @@ def _requeued(execution: Execution, event: ev.TaskRequeued, fact: ev.Fact) -> No
     _end_lease(execution, leases.ended_by_requeue(event.cause))
     _count(execution, event.cause)
     execution.error = event.error
-    execution.result = execution.duration_s = None
+    execution.result = None
     execution.worker = execution.holder = execution.started_at = execution.note = None
     execution.progress = 0.0
     execution.not_before = event.not_before
@@ -153,7 +151,6 @@ def _completed(execution: Execution, event: ev.TaskCompleted, fact: ev.Fact) -> 
     _end_lease(execution, leases.REPORTED)
     execution.result = event.result
     execution.error = None
-    execution.duration_s = event.duration_s
     execution.progress = 100.0
 
 
@@ -161,7 +158,6 @@ def _failed(execution: Execution, event: ev.TaskFailed, fact: ev.Fact) -> None:
     _end_lease(execution, leases.ended_by_end(Status.FAILED, event.error))
     execution.result = event.result
     execution.error = event.error
-    execution.duration_s = event.duration_s
 
 
 def _cancelled(execution: Execution, event: ev.TaskCancelled, fact: ev.Fact) -> None:

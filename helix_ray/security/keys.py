@@ -44,11 +44,6 @@ class KeyRing:
         kid = secrets.token_hex(4)
         return cls(kid, {kid: secrets.token_bytes(SECRET_BYTES)})
 
-    def rotated(self) -> KeyRing:
-        """Return a ring that signs with a new key and still verifies what the present keys signed."""
-        fresh = KeyRing.fresh()
-        return KeyRing(fresh.current, {**self.secrets, **fresh.secrets})
-
 
 def load_or_create_key(data_dir: Path, file: str = KEY_FILE) -> KeyRing:
     """Read a key ring in a data directory, or make it at the first start (mode 0600).

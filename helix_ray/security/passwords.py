@@ -68,11 +68,6 @@ def verify_password(hashed: str | None, password: str) -> bool:
     return hashed is not None
 
 
-def is_outdated(hashed: str) -> bool:
-    """Say whether a hash has other parameters, and should be replaced at the next login."""
-    return _HASHER.check_needs_rehash(hashed)
-
-
 class PasswordGate:
     """Hashes passwords in a few threads; a bounded number of requests waits, and the
     rest are refused at once."""

@@ -48,8 +48,6 @@ FACETS = (
     Facet(_text("type", null=False), lambda spec: spec["type"]),
     Facet(_text("priority", null=False), lambda spec: spec.get("priority", "normal")),
     Facet(_text("project_id"), lambda spec: spec.get("project_id")),
-    # command, function, inference; NULL for work of people and external workers
-    Facet(_text("run_kind"), lambda spec: spec["run"]["kind"] if spec.get("run") else None),
 )
 # Stored as JSON text.
 _JSON = ("VARCHAR NOT NULL", "object")

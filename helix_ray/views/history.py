@@ -201,13 +201,3 @@ class History:
         """Return the outcomes of the finished ones of these tasks, by id."""
         with self._asking() as con:
             return read.results(con, task_ids, retired_through)
-
-    def statuses(self, task_ids: Sequence[str]) -> dict[str, str]:
-        """Return the statuses of the finished ones of these tasks, by id."""
-        with self._asking() as con:
-            return read.statuses(con, task_ids)
-
-    def durations(self) -> dict[tuple[str, str | None], read.DurationQuantiles]:
-        """Return how long completed tasks took, by (type, run kind)."""
-        with self._asking() as con:
-            return read.durations(con)

@@ -24,16 +24,6 @@ EVERY_SEQ = (0, 2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class DurationQuantiles:
-    """How long completed tasks of one type and run kind took, in seconds."""
-
-    tasks: int
-    p50_s: float
-    p90_s: float
-    p99_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Record:
     """A finished task in the form of memory; `cut`: without large parts of its run,
     which only the journal has."""
@@ -176,19 +166,6 @@ def statuses(con: duckdb.DuckDBPyConnection, task_ids: Sequence[str]) -> dict[st
     """Return the statuses of those of these tasks that the history has."""
     statement = f"SELECT id, status FROM tasks SEMI JOIN {_WANTED} USING (key, id) ORDER BY seq"
     return dict(con.execute(statement, _wanted(task_ids)).fetchall())
-
-
-def durations(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str | None], DurationQuantiles]:
-    """Return quantiles by (type, run kind) over the newest completed tasks."""
-    rows = con.execute(
-        """SELECT type, run_kind, count(*), quantile_cont(coalesce(duration_s, finished_at - started_at), [0.5, 0.9, 0.99])
-           FROM (FROM tasks WHERE status = 'completed' AND started_at IS NOT NULL ORDER BY finished_seq DESC LIMIT ?)
-           GROUP BY ALL""",
-        [DURATION_TASKS_MAX],
-    ).fetchall()
-    return {
-        (kind, run_kind): DurationQuantiles(count, *quantiles) for kind, run_kind, count, quantiles in rows
-    }
 
 
 _WANTED = "(SELECT unnest(?::UBIGINT[]) AS key, unnest(?::VARCHAR[]) AS id)"

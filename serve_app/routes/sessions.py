@@ -41,7 +41,7 @@ from helix_ray.wire.ids import fingerprint, new_seed
 from helix_ray.wire.times import iso
 from serve_app.answers import json_answer, no_content
 from serve_app.bodies import read
-from serve_app.deps import Services, SignedIn, address_of, key_of, origin_of, services_of
+from serve_app.deps import Services, SignedIn, key_of, origin_of, services_of
 from serve_app.openapi import public, verb
 from serve_app.problems import request_id_of
 
@@ -64,7 +64,7 @@ async def login(request: Request) -> Response:
     refresh, now = make_refresh(), time.time()
     refresh_ends = now + services.settings.refresh_ttl_s
     session_id = f"session-{new_seed()}"
-    body = OpenSession(user["id"], session_id, hash_refresh(refresh), refresh_ends, address_of(request))
+    body = OpenSession(user["id"], session_id, hash_refresh(refresh), refresh_ends)
     origin = replace(origin_of(request), credential=session_id)
     receipt = await services.execute(_order(request, body, origin))
     answer = _tokens(services, user, session_id, refresh, refresh_ends)

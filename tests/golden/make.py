@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from helix_ray.core import snapshot
-from helix_ray.core.codec import from_body, kind_of, to_body
-from helix_ray.core.events import Fact, FactsErased, subject_of
+from helix_ray.core.codec import from_body, kind_of
+from helix_ray.core.events import Erased, Event, Fact, FactsErased, subject_of
 from helix_ray.core.evolve import evolve
 from helix_ray.core.origin import Origin
 from helix_ray.core.state import State
@@ -43,8 +44,13 @@ def as_lines(facts: list[Fact]) -> bytes:
     for fact in facts:
         kind, version = kind_of(fact.event)
         row = {"seq": fact.seq, "at": fact.at, "actor": fact.actor, "request_id": fact.request_id}
-        lines.append(to_json({**row, "kind": kind, "version": version, "body": to_body(fact.event)}))
+        lines.append(to_json({**row, "kind": kind, "version": version, "body": named(fact.event)}))
     return b"\n".join(lines) + b"\n"
+
+
+def named(event: Event | Erased) -> dict[str, Any]:
+    """Return an event as JSON values by name."""
+    return {field.name: getattr(event, field.name) for field in fields(event)}
 
 
 def read(name: str) -> list[Fact]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -12,7 +13,6 @@ from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import Order, OrderBody, Receipt
-from helix_ray.core.placement.unmet_constraints import applied
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import ExplainTask
 from helix_ray.engine import Engine
@@ -31,6 +31,31 @@ EXAMPLES = settings(
 )
 # No node has less than this of anything when it is empty, so it is sure to be taken in.
 AMPLE = {"cpu": 64.0, "gpu": 64.0, "npu": 64.0, "memory_mb": 65536.0, "licence": 64.0}
+
+
+def applied(spec: Mapping[str, Any], changes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the spec of a task after these changes; changes that do not concern the task
+    leave it as it is."""
+    changed = dict(spec)
+    for change in changes:
+        if change["change"] == "drop_capability":
+            kept = [name for name in changed.get("required_capabilities") or () if name != change["name"]]
+            changed["required_capabilities"] = kept
+        elif change["change"] == "drop_label":
+            labels = changed.get("labels") or {}
+            changed["labels"] = {name: value for name, value in labels.items() if name != change["name"]}
+        elif change["change"] == "reduce":
+            changed["resources"] = _reduced(changed.get("resources") or {}, change["resource"], change["to"])
+        elif change["change"] == "fewer_shards":
+            changed["shards"] = {**changed["shards"], "count": change["to"]}
+    return changed
+
+
+def _reduced(resources: Mapping[str, Any], name: str, to: float) -> dict[str, Any]:
+    custom = resources.get("custom") or {}
+    if name in custom:
+        return {**resources, "custom": {**custom, name: to}}
+    return {**resources, name: to}
 
 
 class World:

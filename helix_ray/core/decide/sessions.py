@@ -39,9 +39,7 @@ def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
     live = [s for s in mine if s.expires_at > ctx.now]
     evicted = live[: max(0, len(live) - room)]
     events.extend(SessionClosed(s.id, "evicted") for s in evicted)
-    events.append(
-        SessionOpened(body.session_id, body.user_id, body.refresh_hash, body.expires_at, body.address)
-    )
+    events.append(SessionOpened(body.session_id, body.user_id, body.refresh_hash, body.expires_at))
     data: dict[str, Any] = {"session_id": body.session_id}
     if evicted:
         data["evicted"] = [s.opened_at for s in evicted]

@@ -21,7 +21,6 @@ class OpenSession(OrderKind):
     session_id: str
     refresh_hash: str
     expires_at: float
-    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,24 +139,6 @@ def _weight(changes: Sequence[Mapping[str, Any]], found: Sequence[UnmetConstrain
     )
 
 
-def applied(spec: Mapping[str, Any], changes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the spec of a task after these changes; changes that do not concern the task
-    leave it as it is."""
-    changed = dict(spec)
-    for change in changes:
-        if change["change"] == "drop_capability":
-            kept = [name for name in changed.get("required_capabilities") or () if name != change["name"]]
-            changed["required_capabilities"] = kept
-        elif change["change"] == "drop_label":
-            labels = changed.get("labels") or {}
-            changed["labels"] = {name: value for name, value in labels.items() if name != change["name"]}
-        elif change["change"] == "reduce":
-            changed["resources"] = _reduced(changed.get("resources") or {}, change["resource"], change["to"])
-        elif change["change"] == "fewer_shards":
-            changed["shards"] = {**changed["shards"], "count": change["to"]}
-    return changed
-
-
 def changed_class(task_class: TaskClass, changes: Iterable[Mapping[str, Any]]) -> TaskClass:
     """Return the class of a task after these changes."""
     demand, capabilities, labels = (
@@ -176,10 +158,3 @@ def changed_class(task_class: TaskClass, changes: Iterable[Mapping[str, Any]]) -
         capabilities=tuple(capabilities),
         labels=tuple(sorted(labels.items())),
     )
-
-
-def _reduced(resources: Mapping[str, Any], name: str, to: float) -> dict[str, Any]:
-    custom = resources.get("custom") or {}
-    if name in custom:
-        return {**resources, "custom": {**custom, name: to}}
-    return {**resources, name: to}

@@ -19,7 +19,7 @@ from tests.unit.core.stage import ADMIN, DEV, Stage, add_user, spec
 
 def log_in(stage: Stage, user: Principal, number: int, lasts_s: float = 100.0) -> None:
     """Open session number `number` of a user."""
-    body = o.OpenSession(user.id, f"sess-{number}", f"hash-{number}", stage.now + lasts_s, "10.0.0.1")
+    body = o.OpenSession(user.id, f"sess-{number}", f"hash-{number}", stage.now + lasts_s)
     assert stage.give(body, SYSTEM)["session_id"] == f"sess-{number}"
 
 

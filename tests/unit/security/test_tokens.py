@@ -229,7 +229,8 @@ class TestKeys:
 
     def test_after_a_rotation_both_keys_verify_and_the_fresh_one_signs(self, clock: Clock) -> None:
         token, _ = issue(TokenIssuer(RING, clock=clock))
-        rotated = RING.rotated()
+        fresh = KeyRing.fresh()
+        rotated = KeyRing(fresh.current, {**RING.secrets, **fresh.secrets})
         later = TokenIssuer(rotated, clock=clock)
         later.verify(token)
         assert jwt.get_unverified_header(issue(later)[0])["kid"] == rotated.current != "k1"

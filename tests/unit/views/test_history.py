@@ -213,7 +213,6 @@ def test_what_finished_later_than_asked_is_not_told(tmp_path: Path) -> None:
     assert history.result(task.id, task.finished_seq) == result_view(task)
     assert history.result(task.id, task.finished_seq - 1) is None
     assert history.get_task("task-none") is None
-    assert history.statuses([task.id, "task-none", ""]) == {task.id: task.status.value}
     history.close()
 
 
@@ -238,17 +237,6 @@ def test_odd_values_do_not_stop_it(tmp_path: Path) -> None:
     assert view is not None
     assert view["run"] == {"kind": "function", "function": "f"}
     assert history.list(ListTasks(), EVERY_TASK, EVERYTHING, 1)[0][0]["title"] == "t?"
-    history.close()
-
-
-def test_durations_by_type_and_kind(tmp_path: Path) -> None:
-    """Quantiles are over measured times, or over start to finish where none was measured."""
-    history = History(tmp_path / "h.duckdb")
-    history.ingest(one_task({"kind": "command", "argv": ["true"]}, None))
-    (sort, found), *others = history.durations().items()
-    assert sort == ("testing", "command")
-    assert (found.tasks, found.p50_s, found.p99_s) == (1, 2.0, 2.0)
-    assert not others
     history.close()
 
 
