@@ -154,6 +154,8 @@ class Historian(LivingActor):
             await asyncio.sleep(PAUSE_S)
             return
         if await self._following.step():
+            if self._history.has_erased:
+                await self._on_file(self._history.write_anew)
             await self._retire()
             await asyncio.sleep(PAUSE_S)
 

@@ -31,6 +31,7 @@ import ray
 from actors.clock import SystemClock
 from actors.collector import leave_out_of_collections, without_collector
 from actors.commits import Commits
+from actors.eraser import Eraser
 from actors.keeping import Keeping
 from actors.life import Fatal, LivingActor, Work
 from actors.local_server import LocalServer
@@ -53,6 +54,7 @@ from helix_ray.engine import Engine, JournalFailed
 from helix_ray.followers.in_master import in_master
 from helix_ray.journal.errors import JournalDamaged, JournalTooNew
 from helix_ray.journal.sqlite import FILE_NAME as JOURNAL_FILE
+from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.plane.read_board import BoardWriter
 from helix_ray.ports import Batch, NotReady
 from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
@@ -135,7 +137,7 @@ class Master(LivingActor):
         """The loops that commit orders, maintain HEAD, snapshots and segments, and reopen a
         read-only journal for writing."""
         works = (
-            self._commit_loop, self._head_loop, self._snapshot_loop, self._seal_loop, self._reopen_loop,
+            self._commit_loop, self._head_loop, self._keep_loop, self._seal_loop, self._reopen_loop,
         )  # fmt: skip
         return tuple(partial(self._or_end, work) for work in works)
 
@@ -303,16 +305,22 @@ class Master(LivingActor):
             self._keeping.mark_head()
             leave_out_of_collections()
 
-    async def _snapshot_loop(self) -> None:
-        snapshotter = Snapshotter(self._engine, lambda: self._keeping.journal)
+    async def _keep_loop(self) -> None:
+        """Keep snapshots, and carry out erasures, which take one."""
+        snapshotter = Snapshotter(self._engine, self._journal)
+        eraser = Eraser(self._engine, self._journal, self._settings.data_dir, snapshotter, self._arrived.set)
         while True:
             await asyncio.sleep(HEAD_EVERY_S)
             if self._keeping.hindrance() is None:
                 await snapshotter.keep_if_due()
+                await eraser.carry_out_due()
+
+    def _journal(self) -> SqliteJournal:
+        return self._keeping.journal
 
     async def _seal_loop(self) -> None:
         settings = self._settings
-        sealer = Sealer(lambda: self._keeping.journal, settings.journal_keep_s, settings.journal_keep_bytes)
+        sealer = Sealer(self._journal, settings.journal_keep_s, settings.journal_keep_bytes)
         while True:
             await asyncio.sleep(HEAD_EVERY_S)
             if self._keeping.hindrance() is None:

@@ -23,6 +23,7 @@ from typing import Any
 from uuid import uuid4
 
 from actors.attempt_log import read_piece, sweep
+from actors.erased_here import keep_erased_away
 from actors.executor_host import Callbacks, ExecutorHost
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work
@@ -107,8 +108,15 @@ class NodeWorker(LivingActor):
         self._do(self._state.open(DEFAULT_DEMAND, time.monotonic()))
 
     def loops(self) -> Sequence[Work]:
-        """The loops for assignments, heartbeats, reports, running attempts, and old logs."""
-        return (self._work_loop, self._heartbeat_loop, self._report_loop, self._check_loop, self._sweep_loop)
+        """The loops for assignments, heartbeats, reports, running attempts, old logs and erased tasks."""
+        return (
+            self._work_loop,
+            self._heartbeat_loop,
+            self._report_loop,
+            self._check_loop,
+            self._sweep_loop,
+            self._erased_loop,
+        )
 
     # ------------------------------------------------------------------------------------------ calls
 
@@ -259,6 +267,9 @@ class NodeWorker(LivingActor):
         while True:
             await asyncio.to_thread(sweep, self._log_dir, self._settings.log_keep_s, time.time())
             await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def _erased_loop(self) -> None:
+        await keep_erased_away(self._plane, self._by, self._log_dir, self._shelf)
 
     async def _check_loop(self) -> None:
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
@@ -52,6 +52,12 @@ class ResultShelf:
             _, (_, freed) = self._refs.popitem(last=False)
             self._bytes -= freed
         return {"success": True, "stored": "object_store", "bytes": size}
+
+    def remove(self, task_ids: Collection[str]) -> None:
+        """Let the results of all attempts of these tasks go."""
+        for key in [key for key in self._refs if key[0] in task_ids]:
+            _, size = self._refs.pop(key)
+            self._bytes -= size
 
     async def fetch(self, key: Key) -> dict[str, Any] | None:
         """Return a stored result, or None when it has been dropped."""

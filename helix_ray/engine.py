@@ -18,7 +18,7 @@ process (JournalFailed is not caught): the next process folds what is on disk. N
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ from helix_ray.core.answers.picture import Picture
 from helix_ray.core.authority import admit, as_of
 from helix_ray.core.decide import decide
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.events import Fact
+from helix_ray.core.events import Erased, Fact, FactsErased, subject_of
 from helix_ray.core.evolve import evolve
 from helix_ray.core.feeds import shown_to
 from helix_ray.core.liveness import Heard, Liveness, Sign
@@ -38,9 +38,10 @@ from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import Question
 from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
-from helix_ray.core.state import State
+from helix_ray.core.state import Erasure, State
 from helix_ray.core.views import task_view
 from helix_ray.journal.encoding import reaching
+from helix_ray.journal.errors import EraseRefused
 from helix_ray.plain import plain_bytes
 from helix_ray.ports import Batch, Clock, Journal, Snapshot
 
@@ -171,6 +172,34 @@ class Engine:
             self._announce()
             self._remember(facts)
         return answers
+
+    def erase(self, erasure: Erasure, wanted: FactsErased, commit: Callable[[Fact], None]) -> None:
+        """Erase what some facts say, for whoever requested it; `commit` makes the given fact durable and erases.
+
+        Raises EraseRefused where it may not be; JournalFailed, which must end the process, for all else.
+        """
+        fact = Fact(self.state.seq + 1, self.clock.wall(), erasure.by, erasure.request_id, wanted)
+        try:
+            commit(fact)
+        except EraseRefused:
+            raise
+        except Exception as error:
+            raise JournalFailed(f"erasing {len(wanted.seqs)} facts failed: {error}") from error
+        # One fact, and nobody looks in between: it is folded when it is durable.
+        evolve(self.state, fact)
+        self._forget(wanted.seqs)
+        self._remember([fact])
+
+    def _forget(self, seqs: Sequence[int]) -> None:
+        """Take what was erased out of the facts that are kept for followers."""
+        first = self._recent[0].seq if self._recent else 0
+        for seq in seqs:
+            place = seq - first
+            if 0 <= place < len(self._recent) and not isinstance(self._recent[place].event, Erased):
+                fact = self._recent[place]
+                self._recent[place] = replace(
+                    fact, event=Erased(subject_of(fact.event), type(fact.event).__name__)
+                )
 
     def _announce(self) -> None:
         changed = self.state.changed

@@ -25,6 +25,7 @@ from serve_app.refusals import RefusalDesk
 from serve_app.routes import (
     batch,
     docs,
+    erasures,
     health,
     logs,
     metrics,
@@ -46,7 +47,7 @@ BATCH_PATH = f"{PREFIX}/tasks/batch"
 ROUTERS = (
     *((PREFIX, router) for router in (
         tasks.router, batch.router, logs.router, workers.router, nodes.router, placement.router, quotas.router, sessions.router, tokens.router,
-        users.router, projects.router,
+        users.router, projects.router, erasures.router,
     )),
     ("", health.router),
     ("", metrics.router),

@@ -14,7 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
 from helix_ray.core.verbs import VERBS
-from helix_ray.wire import placement, projects, quotas, sessions, tasks, tokens, users, workers
+from helix_ray.wire import erasures, placement, projects, quotas, sessions, tasks, tokens, users, workers
 from helix_ray.wire.problems import Problem
 from serve_app.deps import KEY_CHARS_MAX, VERB
 
@@ -22,6 +22,7 @@ from serve_app.deps import KEY_CHARS_MAX, VERB
 BODIES: Final[tuple[Any, ...]] = (
     tasks.TaskIn, tasks.TaskUpdateIn, tasks.RetryIn, tasks.BatchIn, workers.WorkerIn, workers.HeartbeatIn, workers.DrainIn,
     placement.DistributeIn, quotas.QuotaIn, projects.ProjectIn, projects.ProjectUpdateIn, sessions.LoginIn, sessions.RefreshIn, users.PasswordIn, users.UserIn, users.RolesIn, tokens.TokenIn,
+    erasures.ErasureIn,
 )  # fmt: skip
 REF: Final = "#/components/schemas/{model}"
 METHODS: Final = frozenset({"get", "put", "post", "delete"})

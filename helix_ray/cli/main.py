@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from helix_ray.cli import backup, cluster, login, node, projects, quotas, tasks, tokens, up, users, workers
+from helix_ray.cli import (
+    backup,
+    cluster,
+    erasures,
+    login,
+    node,
+    projects,
+    quotas,
+    tasks,
+    tokens,
+    up,
+    users,
+    workers,
+)
 from helix_ray.cli.exits import HelixGroup
 
 app = typer.Typer(
@@ -56,6 +69,7 @@ app.add_typer(projects.app, name="project")
 app.add_typer(quotas.app, name="quota")
 app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
+app.add_typer(erasures.app, name="erase")
 
 if __name__ == "__main__":
     app()

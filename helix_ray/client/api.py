@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from helix_ray.client.api_tokens import TokenCalls
+from helix_ray.client.erasures import ErasureCalls
 from helix_ray.client.errors import NotFound, NotSignedIn
 from helix_ray.client.nodes import NodeCalls
 from helix_ray.client.placement import PlacementCalls
@@ -33,7 +34,7 @@ Tasks = list[Task]
 Workers = list[dict[str, Any]]
 
 
-class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, TokenCalls):
+class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, TokenCalls, ErasureCalls):
     """A client of one Helix Ray server; safe to share between threads; close it, or use it with `with`.
 
     Every method raises HelixError (helix_ray/client/errors.py draws the tree). `verify` is True, or the path

@@ -120,7 +120,9 @@ _RULES: dict[type[Any], Rule] = {
     **dict.fromkeys((ev.SessionOpened, ev.TokenCreated), _of_user),
     **dict.fromkeys((ev.SessionRefreshed, ev.SessionClosed, ev.TokenRevoked, ev.TokenUsed), _about_session),
     **dict.fromkeys(
-        (ev.TasksRetired, ev.LoginRefused, ev.RequestsRefused, ev.FactsErased, ev.Erased), _for_administrators
+        (ev.TasksRetired, ev.LoginRefused, ev.RequestsRefused, ev.FactsErased, ev.Erased, ev.ErasureRequested,
+            ev.ErasureCompleted),
+        _for_administrators,
     ),
     ev.ReceiptKept: _for_nobody,
 }  # fmt: skip

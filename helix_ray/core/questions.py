@@ -255,6 +255,31 @@ class GetProject(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
+class ListErasures(QuestionKind):
+    """Requests to erase what concerns somebody or a task, and how far they are."""
+
+    allowed = ADMINS
+
+
+@dataclass(frozen=True, slots=True)
+class GetErasure(QuestionKind):
+    """One request to erase."""
+
+    allowed = ADMINS
+
+    erasure_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedTasks(QuestionKind):
+    """Tasks that were erased since `after`: whoever keeps something of them (logs, results) removes it."""
+
+    allowed = SYSTEM_ONLY
+
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counts(QuestionKind):
     """The number of tasks by status, and the journal's seq."""
 
@@ -295,4 +320,5 @@ Question = (
     GetTask | ListTasks | GetResult | ReadLog | WaitTasks | WorkFor | ListWorkers | GetWorker | GetUser
     | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode | ExplainTask | PlanTask
     | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
+    | ListErasures | GetErasure | ErasedTasks
 )  # fmt: skip

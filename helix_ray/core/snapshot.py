@@ -27,6 +27,7 @@ from helix_ray.core.state import (
     NOTHING,
     ApiToken,
     Ended,
+    Erasure,
     KeptReceipt,
     Project,
     Quota,
@@ -45,6 +46,7 @@ _WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("running", "l
 _USER_FIELDS = [f.name for f in fields(User)]
 _SESSION_FIELDS = [f.name for f in fields(Session)]
 _TOKEN_FIELDS = [f.name for f in fields(ApiToken)]
+_ERASURE_FIELDS = [f.name for f in fields(Erasure)]
 _ENDED_FIELDS = [f.name for f in fields(Ended)]
 
 
@@ -81,6 +83,8 @@ def parts(state: State) -> dict[str, Any]:
         "durations": state.durations.dump(),
         "endings": [list(slice_) for slice_ in state.endings],
         "projects": [[p.id, p.name, p.created_at, list(p.members)] for p in state.projects.values()],
+        "erasures": [_row(erasure, _ERASURE_FIELDS) for erasure in state.erasures.values()],
+        "erased_tasks": [[task_id, seq] for task_id, seq in state.erased_tasks.items()],
         "quotas": {name: [dict(quota.limits), quota.weight] for name, quota in state.quotas.items()},
     }
 
@@ -126,6 +130,10 @@ def load(body: dict[str, Any]) -> State:
     state.durations = Durations.load(body["durations"])
     state.endings = [list(slice_) for slice_ in body["endings"]]
     state.quotas = {name: Quota(dict(limits), weight) for name, (limits, weight) in body["quotas"].items()}
+    for row in body["erasures"]:
+        erasure = Erasure(**dict(zip(_ERASURE_FIELDS, row, strict=True)))
+        state.erasures[erasure.id] = erasure
+    state.erased_tasks = OrderedDict((task_id, seq) for task_id, seq in body["erased_tasks"])
     for project_id, name, created_at, members in body["projects"]:
         state.projects[project_id] = Project(project_id, name, created_at, dict.fromkeys(members))
     for row in body["workers"]:

@@ -197,6 +197,25 @@ class KeptReceipt:
 
 
 @dataclass(slots=True)
+class Erasure:
+    """A request to erase what concerns some tasks and users. `seq` is the request's, `by` and `request_id` are
+    those of whoever made it, `facts` how many lost their bodies so far."""
+
+    id: str
+    tasks: list[str]
+    users: list[str]
+    reason: str
+    seq: int
+    by: str
+    request_id: str
+    requested_at: float
+    facts: int = 0
+    kept: int = 0
+    copies: list[str] = field(default_factory=list)
+    completed_at: float | None = None
+
+
+@dataclass(slots=True)
 class Quota:
     """What a project may use at a time, by resource name (`tasks`: attempts; `queued`: unfinished tasks), and
     the weight of its fair share."""
@@ -281,6 +300,14 @@ class State:
     endings: list[list[int]] = field(default_factory=list)
     quotas: dict[str, Quota] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
+    # By id, the oldest first; those that are completed are forgotten when there are too many.
+    erasures: dict[str, Erasure] = field(default_factory=dict)
+    # Tasks that were erased, the newest last, and the seq of the FactsErased that says so: nodes remove what
+    # they keep of them. The newest are remembered.
+    erased_tasks: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    # Only while a journal is folded from its beginning: things whose first facts are erased, and that have not
+    # ended yet. What the rest of their facts say is passed over (core/evolve/erasures.py).
+    absent: set[str] = field(default_factory=set, compare=False)
     # Tasks whose views have changed since Engine.execute last took this set.
     changed: list[str] = field(default_factory=list, compare=False)
     # Owner, holder and project of tasks that recently left memory, the oldest first, for the visibility of

@@ -17,6 +17,7 @@ from helix_ray.core.orders import (
     ReleaseTasks,
     RemoveWorker,
     ReportAttempts,
+    RequestErasure,
     RetireTasks,
     RetryTask,
     StartAttempts,
@@ -104,6 +105,9 @@ def weight_of(order: Order) -> int:
         return TAKEN_AWAY_TASKS
     if _may_reach_others(body):
         return ENDING_TASKS + _recalled_weight(order)
+    if isinstance(body, RequestErasure):
+        # Each task is deleted; how many a user has is known to the state only.
+        return ENDING_TASKS + len(body.task_ids) + (TAKEN_AWAY_TASKS if body.user_ids else 0)
     if isinstance(body, RetireTasks):
         return 1 + body.limit // RETIRED_PER_TASK
     return 1

@@ -8,10 +8,10 @@ from dataclasses import replace
 from hashlib import sha256
 
 from helix_ray.core.codec import kind_of, values_of
-from helix_ray.core.events import Erased, Fact, FactsErased, subject_of
+from helix_ray.core.events import Erased, Fact, subject_of
 from helix_ray.journal.encoding import reaching, to_json
-from helix_ray.journal.erasing import asked
-from helix_ray.journal.errors import EraseRefused, SeqGap, StaleWriter
+from helix_ray.journal.erasing import asked, refuse_record
+from helix_ray.journal.errors import SeqGap, StaleWriter
 from helix_ray.journal.interned import Author, Kind
 from helix_ray.journal.merkle import consistency_path, inclusion_path, root_of, subtree_of
 from helix_ray.journal.proofs import leaf_of
@@ -51,10 +51,7 @@ class MemoryJournal:
         EraseRefused, SeqGap, StaleWriter."""
         seqs = asked(fact, self._snapshot.seq if self._snapshot is not None else 0)
         for seq in seqs:
-            if isinstance(self._facts[seq - 1].event, FactsErased):
-                raise EraseRefused(
-                    f"fact {seq} cannot be erased: it records what was erased, by whom and why"
-                )
+            refuse_record(self._facts[seq - 1])
         self._grow(self.head())
         self.append([fact])
         for seq in seqs:

@@ -22,11 +22,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from helix_ray.core.events import Fact, FactsErased
+from helix_ray.core.events import Fact
 from helix_ray.derived import sqlite_says_damaged
-from helix_ray.journal import layout, pages, sealing, snapshots
+from helix_ray.journal import erasing, layout, pages, sealing, snapshots
 from helix_ray.journal.check import check_start, missing
-from helix_ray.journal.erasing import asked, erase_rows
+from helix_ray.journal.erasing import asked
 from helix_ray.journal.errors import EraseRefused, JournalDamaged, StaleWriter
 from helix_ray.journal.head import Claim, HeadFile
 from helix_ray.journal.interned import Interned
@@ -100,46 +100,40 @@ class SqliteJournal:
         return frontier
 
     def erase(self, fact: Fact) -> None:
-        """Append a FactsErased and erase the facts that it names, in one commit. Raises
-        EraseRefused, SeqGap, StaleWriter.
+        """Make a FactsErased durable and take what those facts said away. Raises EraseRefused, SeqGap, StaleWriter.
 
         journal/erasing.py says what may be erased. Afterwards no file of the journal contains the bodies,
         unless another process is reading: then the WAL is truncated at a later commit.
         """
-        con = self._connection()
-        newest = con.execute("SELECT coalesce(max(seq), 0) FROM snapshots").fetchone()[0]
-        seqs = asked(fact, newest)
-        for seq in seqs:
-            if isinstance(self.read_after(seq - 1, 1)[0].event, FactsErased):
-                raise EraseRefused(
-                    f"fact {seq} cannot be erased: it records what was erased, by whom and why"
-                )
-        replaced = self._erased_segments(seqs, fact.seq)
+        seqs = asked(fact, self.snapshot_seq())
+        self.commit_erasure(fact, erasing.prepare(self._path, seqs))
+        while sealing.shrink_some(self._connection()):
+            pass
+        self.cut_log()
+
+    def prepare_erasure(self, seqs: Sequence[int]) -> erasing.Prepared:
+        """Do what takes long of an erasure, through a connection of its own: this may run on a thread."""
+        return erasing.prepare(self._path, seqs)
+
+    def commit_erasure(self, fact: Fact, prepared: erasing.Prepared) -> None:
+        """Make a FactsErased durable and take what its facts said away, in one commit. Raises as erase does."""
+        newest = self.snapshot_seq()
+        if not set(asked(fact, newest)) <= set(prepared.seqs):
+            raise EraseRefused("the erasure of other facts was prepared")
         with self._transaction() as con:
             frontier = self._insert(con, [fact])
-            erase_rows(con, seqs)
-            for sealed in replaced:
-                sealing.adopt(con, sealed)
-            # Older snapshots contain erased values, and a start from one would have to
+            erasing.erase_rows(con, prepared)
+            # They contain what is erased, and a start from one of them would have to
             # fold facts without bodies.
             con.execute("DELETE FROM snapshots WHERE seq < ?", (newest,))
         self._frontier = frontier
         self._head_file.note(self._claim())
-        sealing.tidy(con, self._tree.folder, seqs)
-        while sealing.shrink_some(con):
-            pass
-        # The WAL still has the old pages: erased bodies must leave the disk, not only the tables.
-        con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        sealing.tidy(self._connection(), self._tree.folder, prepared.seqs)
 
-    def _erased_segments(self, seqs: Sequence[int], by_seq: int) -> list[sealing.Sealed]:
-        """Rewrite the segments that contain any of these facts; a kill before they are
-        adopted leaves the old ones."""
-        mark, folder = f"-{by_seq}", self._tree.folder
-        return [
-            sealing.without(folder, sealed, seqs, mark)
-            for sealed in sealing.listed(self._connection())
-            if any(sealed.first <= seq <= sealed.last for seq in seqs)
-        ]
+    def cut_log(self) -> bool:
+        """Cut the write-ahead log: what is erased must leave the disk, not only the tables. False while
+        somebody reads. This may run on a thread."""
+        return erasing.cut_log(self._path)
 
     def head(self) -> int:
         """Return the seq of the newest fact (0 when empty)."""
@@ -157,6 +151,10 @@ class SqliteJournal:
         """Store a snapshot packed by pages.pack, and keep the one before it."""
         with self._transaction() as con:
             snapshots.save(con, self._tree, self._key, seq, fold_version, packed)
+
+    def snapshot_seq(self) -> int:
+        """Return up to which fact the newest snapshot goes, 0 without one."""
+        return int(self._connection().execute("SELECT coalesce(max(seq), 0) FROM snapshots").fetchone()[0])
 
     def load_snapshot(self) -> Snapshot | None:
         """Return the newest intact snapshot that matches the facts."""

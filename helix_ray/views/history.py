@@ -22,6 +22,7 @@ from helix_ray.core.visibility import TaskScope
 from helix_ray.views import read
 from helix_ray.views.attempts import Attempts
 from helix_ray.views.file import open_history
+from helix_ray.views.rewriting import write_anew
 from helix_ray.views.write import Changes
 
 RESUME_EVERY_FACTS = 50_000
@@ -35,9 +36,13 @@ class History:
 
         Raises duckdb.IOException when another process uses it.
         """
+        self._path = path
         self._root = open_history(path)
         self._con = self._root.cursor()
-        self._handing_out = threading.Lock()
+        # Whoever asks has the file open; to write it anew, nobody may.
+        self._gate = threading.Condition()
+        self._asking_now = 0
+        self._shut = False
         self._closed = False
         # Facts up to `ingested` are in the tables, those up to `resumed` in the file's copy of `attempts`,
         # and those up to `folded` in the one in memory.
@@ -69,7 +74,7 @@ class History:
         if self._folded == self._ingested:
             self._con.execute("UPDATE position SET resumed = ?, attempts = ?", [self._folded, self._dump()])
         self._con.close()
-        with self._handing_out:
+        with self._gate:
             self._root.close()
 
     # ------------------------------------------------------------------------------------------ following
@@ -103,6 +108,29 @@ class History:
             self._write(changes, last)
         self._folded = last
 
+    @property
+    def has_erased(self) -> bool:
+        """Say whether the file still has rows of facts that were erased, and must be written anew."""
+        return bool(self._con.execute("SELECT count(*) FROM erased").fetchall()[0][0])
+
+    def write_anew(self) -> None:
+        """Write the file anew, without what was deleted; whoever asks waits meanwhile."""
+        with self._gate:
+            self._shut = True
+            self._gate.wait_for(lambda: not self._asking_now)
+        try:
+            self._con.close()
+            self._root.close()
+            try:
+                write_anew(self._path)
+            finally:
+                self._root = open_history(self._path)
+                self._con = self._root.cursor()
+        finally:
+            with self._gate:
+                self._shut = False
+                self._gate.notify_all()
+
     def _write(self, changes: Changes, last: int) -> None:
         keep = last - self._resumed >= RESUME_EVERY_FACTS
         con = self._con
@@ -133,12 +161,17 @@ class History:
 
     @contextmanager
     def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._handing_out:
+        with self._gate:
+            self._gate.wait_for(lambda: not self._shut)
             con = self._root.cursor()
+            self._asking_now += 1
         try:
             yield con
         finally:
             con.close()
+            with self._gate:
+                self._asking_now -= 1
+                self._gate.notify_all()
 
     def get_task(self, task_id: str, retired_through: int | None = None) -> dict[str, Any] | None:
         """Return a finished task as core.views.task_view does; None when there is none, or when it finished

@@ -37,6 +37,7 @@ class Changes:
     requeued: list[Row] = field(default_factory=list)
     deleted: list[Row] = field(default_factory=list)
     erased: list[int] = field(default_factory=list)
+    erased_by: int = 0
 
     def note(self, fact: ev.Fact, ended: Execution | None) -> None:
         """Add a fact, and the execution that it ended."""
@@ -53,6 +54,7 @@ class Changes:
             self.requeued.append((key_of(event.id), event.id, fact.seq))
         elif isinstance(event, ev.FactsErased):
             self.erased += event.seqs
+            self.erased_by = fact.seq
 
     def write(self, con: duckdb.DuckDBPyConnection) -> None:
         """Write the changes to the tables, in the caller's transaction."""
@@ -63,6 +65,7 @@ class Changes:
         _write(con, GONE, [*self.requeued, *self.deleted], _delete("tasks", "finished_seq"))
         _write(con, GONE, self.deleted, _delete("submitted", "seq"))
         if self.erased:
+            con.execute("INSERT INTO erased VALUES (?)", [self.erased_by])
             con.execute("DELETE FROM submitted WHERE list_contains(?, seq)", [self.erased])
             con.execute("DELETE FROM tasks WHERE list_contains(?, finished_seq)", [self.erased])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -181,6 +181,46 @@ def test_a_retired_task_can_be_deleted(kept: Kept) -> None:
     assert count(kept.admin) == before - 1
     assert task_id not in {task["id"] for task in listed(kept.admin)}
     del kept.tasks[task_id], kept.results[task_id]
+
+
+MARK = "erase-me-4711"
+
+
+def with_mark(data_dir: Path) -> list[str]:
+    """Return the files of a data directory that have the mark."""
+    found = []
+    for path in data_dir.rglob("*"):
+        # What is there now may be gone the next moment.
+        with suppress(OSError):
+            if path.is_file() and MARK.encode() in path.read_bytes():
+                found.append(path.name)
+    return found
+
+
+def test_what_is_erased_is_in_no_file(kept: Kept, data_dir: Path) -> None:
+    """Title, environment, output, result and a large result of a task that had left memory; all others read as before."""
+    admin = kept.admin
+    said, large = submit(
+        admin,
+        shell(f"echo {MARK}", title=MARK, description=MARK),
+        function("echo", MARK * 10_000, title=MARK),
+    )
+    assert ended(admin, said)["status"] == ended(admin, large)["status"] == "completed"
+    until(lambda: retired(kept.live) >= {said, large}, GONE_S_MAX)
+    until(lambda: {"journal.sqlite", "history.duckdb", f"{said}.1.log"} <= {
+        name.removesuffix(".wal").removesuffix("-wal") for name in with_mark(data_dir)
+    }, GONE_S_MAX)  # fmt: skip
+    body = {"tasks": [said, large], "reason": "asked for by their author"}
+    answer = admin.post("/aurora/erasures", json=body)
+    assert answer.status_code == 202
+    erasure = f"/aurora/erasures/{answer.json()['id']}"
+    until(lambda: admin.get(erasure).json()["status"] == "completed", GONE_S_MAX)
+    assert not [name for name in with_mark(data_dir) if name.startswith("journal")]
+    until(lambda: with_mark(data_dir) == [], GONE_S_MAX)
+    for task_id in (said, large):
+        error_of(admin.get(f"/tasks/{task_id}"), 404, "NOT_FOUND")
+    check_readable(admin, kept)
+    assert with_mark(data_dir) == []
 
 
 def test_after_restarts_everything_is_there(kept: Kept, data_dir: Path, tmp_path: Path) -> None:

@@ -298,6 +298,23 @@ def restored(story: Story) -> None:
     story.tell(o.RetryTask("task-0000000004-0", dependants=True), ada, "k:1", recalled)
 
 
+def erasures(story: Story) -> None:
+    """What concerns a user who was removed and a task is erased on request (journal-erasures)."""
+    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",)), SYSTEM)
+    story.tell(o.CreateUser("ada", "$argon2id$2", ("developer",)), SYSTEM)
+    admin = Principal("user-0000000001", "admin", ("admin",))
+    ada = Principal("user-0000000002", "ada", ("developer",))
+    story.tell(o.SubmitTasks(({"title": "t", "type": "building"},)), ada, f"{ada.id}:1")
+    story.tell(o.CancelTask("task-0000000003"), ada)
+    story.tell(o.RemoveUser("ada"), admin)
+    story.tell(o.RequestErasure(("task-0000000001-0",), (ada.id,), "she asked for it"), admin)
+    seq = story.engine.state.seq + 1
+    erased = ev.FactsErased([2, 3], "she asked for it", "erasure-0000000006", ["task-0000000003"], [ada.id])
+    story.journal.append([Fact(seq, story.clock.wall(), admin.id, "req-0000000006", erased)])
+    story.engine.recover()
+    story.tell(o.CompleteErasure("erasure-0000000006", 0, ("journal.sqlite.format1",)), SYSTEM)
+
+
 STORIES = {
     "journal-1": (accounts, workers, tasks),
     "journal-2": (harmony, surprise),
@@ -306,4 +323,5 @@ STORIES = {
     "journal-odd": (odd,),
     "journal-refusals": (refusals,),
     "journal-restored": (restored,),
+    "journal-erasures": (erasures,),
 }

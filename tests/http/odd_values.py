@@ -118,6 +118,9 @@ TEXT_DOORS = {
     "project name": Door("POST", "/projects", {"id": "p-odd", "name": HERE}),
     "member": Door("POST", "/projects", {"id": "p-odd2", "name": "n", "members": [HERE]}),
     "token name": Door("POST", "/auth/tokens", {"name": HERE}),
+    "erasure reason": Door("POST", "/aurora/erasures", {"tasks": ["task-x"], "reason": HERE}),
+    "erased task": Door("POST", "/aurora/erasures", {"tasks": [HERE], "reason": "r"}),
+    "erased user": Door("POST", "/aurora/erasures", {"users": [HERE], "reason": "r"}),
     "distribute": Door("POST", "/harmony/distribute", {"task_id": HERE}),
 }  # fmt: skip
 

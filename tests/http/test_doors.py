@@ -41,7 +41,7 @@ KEY = b"k" * 32
 NODE = "worker-odd"
 LISTINGS = (
     "/tasks", "/workers", "/harmony/nodes", "/harmony/cluster/status", "/harmony/quotas", "/users", "/projects",
-    "/auth/tokens", "/auth/me",
+    "/auth/tokens", "/auth/me", "/aurora/erasures",
 )  # fmt: skip
 
 

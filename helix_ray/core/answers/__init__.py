@@ -9,6 +9,7 @@ from collections.abc import Generator
 
 from helix_ray.core.access import Principal, may
 from helix_ray.core.answers.attempts import ATTEMPT_ANSWERS, ATTEMPT_NEWS
+from helix_ray.core.answers.erasures import ERASURE_ANSWERS
 from helix_ray.core.answers.figures import FIGURE_ANSWERS
 from helix_ray.core.answers.history import HISTORY_ANSWERS
 from helix_ray.core.answers.nodes import NODE_ANSWERS
@@ -37,6 +38,7 @@ ANSWERERS: Answerers = {
     **TOKEN_ANSWERS,
     **FIGURE_ANSWERS,
     **HISTORY_ANSWERS,
+    **ERASURE_ANSWERS,
 }
 STEPPERS: Steppers = {**TASK_STEPS}
 NEWS: Tellers = {**TASK_NEWS, **ATTEMPT_NEWS}

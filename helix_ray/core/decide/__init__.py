@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from helix_ray.core.authority import admit
 from helix_ray.core.decide.attempts import ATTEMPT_ORDERS
+from helix_ray.core.decide.erasures import ERASURE_ORDERS
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.placement import PLACEMENT_ORDERS
 from helix_ray.core.decide.projects import PROJECT_ORDERS
@@ -44,6 +45,7 @@ DECIDERS: dict[type, Decider] = {
     **SESSION_ORDERS,
     **TOKEN_ORDERS,
     **REFUSAL_ORDERS,
+    **ERASURE_ORDERS,
 }
 
 

@@ -13,10 +13,10 @@ from typing import get_args
 
 from helix_ray.core.compact import compact
 from helix_ray.core.events.attempts import TaskAssigned, TaskOutlasted, TaskProgressed, TaskRequeued
+from helix_ray.core.events.erasures import Erased, ErasureCompleted, ErasureRequested, FactsErased
 from helix_ray.core.events.projects import MemberAdded, MemberRemoved, ProjectRemoved, ProjectSet
 from helix_ray.core.events.quotas import QuotaSet
 from helix_ray.core.events.receipts import ReceiptKept
-from helix_ray.core.events.record import Erased, FactsErased
 from helix_ray.core.events.refusals import LoginRefused, RequestsRefused
 from helix_ray.core.events.sessions import SessionClosed, SessionOpened, SessionRefreshed
 from helix_ray.core.events.tasks import (
@@ -44,6 +44,7 @@ Event = (
     | QuotaSet | UserCreated | UserRemoved | RolesChanged | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
     | TokenCreated | TokenRevoked | TokenUsed
     | LoginRefused | RequestsRefused | ReceiptKept | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved | FactsErased
+    | ErasureRequested | ErasureCompleted
 )  # fmt: skip
 
 

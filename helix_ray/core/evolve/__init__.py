@@ -9,6 +9,7 @@ from __future__ import annotations
 from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.attempts import ATTEMPT_FACTS
+from helix_ray.core.evolve.erasures import ERASURE_FACTS, is_passed_over, pass_over
 from helix_ray.core.evolve.projects import PROJECT_FACTS
 from helix_ray.core.evolve.quotas import QUOTA_FACTS
 from helix_ray.core.evolve.receipts import RECEIPT_FACTS
@@ -33,6 +34,7 @@ APPLY: Appliers = {
     **TOKEN_FACTS,
     **RECEIPT_FACTS,
     **RECORD_FACTS,
+    **ERASURE_FACTS,
 }
 
 # Their `id` is a task's; TasksRetired is about many tasks and marks them itself.
@@ -43,8 +45,15 @@ def evolve(state: State, fact: ev.Fact) -> None:
     """Fold one fact into the state. Raises IllegalMove and changes nothing for a
     move that the table lacks."""
     event = fact.event
+    if state.absent and is_passed_over(state, event):
+        pass_over(state, ev.subject_of(event), type(event).__name__, fact)
+    else:
+        _apply(state, event, fact)
+    state.seq = fact.seq
+    state.at = fact.at
+
+
+def _apply(state: State, event: ev.Event | ev.Erased, fact: ev.Fact) -> None:
     APPLY[type(event)](state, event, fact)
     if type(event) in ABOUT_A_TASK:
         state.changed.append(event.id)  # type: ignore[union-attr]  # each of them has one
-    state.seq = fact.seq
-    state.at = fact.at

@@ -17,7 +17,10 @@ def _assigned(state: State, event: ev.TaskAssigned, fact: ev.Fact) -> None:
     shift(state, task, fact)
     task.assigned_seq = fact.seq
     if event.worker is not None:
-        worker = state.workers[event.worker]
+        worker = state.workers.get(event.worker)
+        if worker is None:
+            # Its facts were erased, which takes that it is gone: a later fact takes the task from it.
+            return
         hold(state, worker, task)
         if worker.kind == "external":
             lease_to(task, worker.owner)

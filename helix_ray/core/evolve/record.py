@@ -11,13 +11,7 @@ def _refused(state: State, event: ev.LoginRefused | ev.RequestsRefused, fact: ev
     """Do nothing: for the audit only."""
 
 
-def _on_record_only(state: State, event: ev.FactsErased | ev.Erased, fact: ev.Fact) -> None:
-    """Do nothing: erased facts are about objects that had left the state before."""
-
-
 RECORD_FACTS: Appliers = {
     ev.LoginRefused: _refused,
     ev.RequestsRefused: _refused,
-    ev.FactsErased: _on_record_only,
-    ev.Erased: _on_record_only,
 }

@@ -142,6 +142,7 @@ def _retired(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:
         task = state.tasks.get(task_id)
         if task is None:
             # Its facts were erased: folded from the beginning, the state never had it.
+            state.absent.discard(task_id)
             continue
         status = task.status.value  # a plain string: a snapshot's keys are JSON
         state.retired[status] = state.retired.get(status, 0) + 1

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, get_args
 from helix_ray.core.access import Principal
 from helix_ray.core.compact import compact
 from helix_ray.core.orders.attempts import AttemptReport, ReportAttempts, StartAttempts
+from helix_ray.core.orders.erasures import CompleteErasure, RequestErasure
 from helix_ray.core.orders.placement import DistributeTask
 from helix_ray.core.orders.projects import (
     AddMember,
@@ -61,6 +62,7 @@ OrderBody = (
     | OpenSession | RefreshSession | CloseSession
     | CreateToken | RevokeToken | NoteTokenUse
     | NoteRefusals
+    | RequestErasure | CompleteErasure
 )  # fmt: skip
 
 

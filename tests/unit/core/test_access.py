@@ -70,6 +70,11 @@ TABLE = {
     "ExplainTask": "adv",
     "PlanTask": "adv",
     "ListQuotas": "adv",
+    "RequestErasure": "a",
+    "CompleteErasure": "",
+    "ListErasures": "a",
+    "GetErasure": "a",
+    "ErasedTasks": "",
     "Metrics": "",
     "Readiness": "",
 }

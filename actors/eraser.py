@@ -1,0 +1,148 @@
+"""Carries out what administrators ask to have erased (core/decide/erasures.py), while the master serves.
+
+    1. snapshot   one that covers the request: the things it names have left the state, so what is erased is folded no more
+    2. find       all facts are read in order, some at a time, on a thread
+    3. erase      some facts a commit; segments are written anew on a thread (journal/erasing.py)
+    4. cut        the write-ahead log goes, so that nothing of it is on the disk
+    5. complete   the request is noted as carried out
+
+A kill at any step leaves the request pending: the next life begins again, and finds what is left. The history follows
+the FactsErased (views/history.py), and nodes remove logs and results (actors/erased_here.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from actors.snapshotter import Snapshotter
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.erasure import Concerned, is_in_use
+from helix_ray.core.events import Fact, FactsErased, subject_of
+from helix_ray.core.orders import CompleteErasure, Order
+from helix_ray.core.state import Erasure
+from helix_ray.engine import Engine
+from helix_ray.journal.erasing import copies_beside
+from helix_ray.journal.errors import EraseRefused, JournalDamaged
+from helix_ray.journal.layout import connect
+from helix_ray.journal.sqlite import FILE_NAME, SqliteJournal
+from helix_ray.journal.tree import StoredTree
+from helix_ray.wire.ids import new_seed
+
+log = logging.getLogger(__name__)
+
+FACTS_PER_READ = 1_000
+# What one commit erases: some ten milliseconds' worth.
+FACTS_PER_COMMIT = 500
+# Between two pieces of work that the commits wait for.
+PAUSE_S = 0.005
+CUT_AGAIN_S = 0.2
+# After an erasure that could not go on, it is tried so much later.
+TRY_AGAIN_S = 30.0
+
+
+class Eraser:
+    """Carries out the erasures of one engine, one at a time, the oldest first."""
+
+    def __init__(
+        self, engine: Engine, journal: Callable[[], SqliteJournal], folder: Path, snapshotter: Snapshotter,
+        moved: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """`journal` gives the one of now: it may be opened anew meanwhile. `moved` is called after a commit."""
+        self._engine = engine
+        self._journal = journal
+        self._path = folder / FILE_NAME
+        self._snapshotter = snapshotter
+        self._moved = moved
+        self._not_before = 0.0
+
+    async def carry_out_due(self) -> None:
+        """Carry out all that is pending; what fails is logged and tried again later."""
+        while time.monotonic() >= self._not_before:
+            pending = (e for e in self._engine.state.erasures.values() if e.completed_at is None)
+            erasure = next(pending, None)
+            if erasure is None:
+                return
+            try:
+                await self._carry_out(erasure)
+            except (OSError, sqlite3.Error, JournalDamaged, EraseRefused) as error:
+                log.error("cannot carry out %s, retrying later: %s", erasure.id, error)
+                self._not_before = time.monotonic() + TRY_AGAIN_S
+
+    async def _carry_out(self, erasure: Erasure) -> None:
+        if self._journal().snapshot_seq() < erasure.seq and not await self._snapshotter.keep():
+            raise OSError("no snapshot could be made")
+        concerned = Concerned(erasure.tasks, erasure.users)
+        found = await self._find(erasure, concerned)
+        kept = 0
+        for start in range(0, len(found), FACTS_PER_COMMIT):
+            kept += await self._erase(erasure, concerned, found[start : start + FACTS_PER_COMMIT])
+            await asyncio.sleep(PAUSE_S)
+        while not await asyncio.to_thread(self._journal().cut_log):
+            await asyncio.sleep(CUT_AGAIN_S)
+        order = CompleteErasure(erasure.id, kept, tuple(copies_beside(self._path)))
+        self._engine.execute([Order(order, SYSTEM, erasure.request_id, new_seed())])
+        self._moved()
+        log.info("%s: %d facts erased, %d kept", erasure.id, erasure.facts, kept)
+
+    # ------------------------------------------------------------------------------------------ finding
+
+    async def _find(self, erasure: Erasure, concerned: Concerned) -> Sequence[int]:
+        """Return the seqs of all facts up to the request that concern what it names."""
+        found = array("q")
+        with contextlib.closing(connect(self._path, "ro")) as con:
+            tree = StoredTree(con)
+            for after in self._reads(erasure.seq, self._engine.state.seq):
+                facts = await asyncio.to_thread(tree.facts, after, FACTS_PER_READ)
+                concerned.resume(facts, erasure.id)
+                await asyncio.sleep(PAUSE_S)
+            for after in self._reads(0, erasure.seq):
+                facts = await asyncio.to_thread(tree.facts, after, min(FACTS_PER_READ, erasure.seq - after))
+                found.extend(fact.seq for fact in facts if concerned.has(fact))
+                await asyncio.sleep(PAUSE_S)
+        return found
+
+    def _reads(self, after: int, through: int) -> Iterator[int]:
+        yield from range(after, through, FACTS_PER_READ)
+
+    # ------------------------------------------------------------------------------------------ erasing
+
+    async def _erase(self, erasure: Erasure, concerned: Concerned, seqs: Sequence[int]) -> int:
+        """Erase facts in one commit; return how many are kept, since what they are about exists."""
+        facts = await asyncio.to_thread(self._read, seqs)
+        gone = self._gone(facts)
+        if gone:
+            prepared = await asyncio.to_thread(self._journal().prepare_erasure, [fact.seq for fact in gone])
+            # A task that came back meanwhile keeps its facts: it is found again at the next try.
+            if len(self._gone(gone)) < len(gone):
+                raise EraseRefused("something that is to be erased was made again meanwhile")
+            wanted = _event(erasure, gone, concerned)
+            self._engine.erase(erasure, wanted, lambda fact: self._journal().commit_erasure(fact, prepared))
+            self._moved()
+        return len(facts) - len(gone)
+
+    def _read(self, seqs: Sequence[int]) -> list[Fact]:
+        with contextlib.closing(connect(self._path, "ro")) as con:
+            tree = StoredTree(con)
+            return [tree.facts(seq - 1, 1)[0] for seq in seqs]
+
+    def _gone(self, facts: Sequence[Fact]) -> list[Fact]:
+        return [fact for fact in facts if not is_in_use(self._engine.state, fact)]
+
+
+def _event(erasure: Erasure, gone: Sequence[Fact], concerned: Concerned) -> FactsErased:
+    subjects = dict.fromkeys(subject_of(fact.event) for fact in gone)
+    things = [subject for subject in subjects if subject in concerned.things]
+    return FactsErased(
+        [fact.seq for fact in gone],
+        erasure.reason,
+        erasure.id,
+        [thing for thing in things if thing in concerned.tasks],
+        [thing for thing in things if thing not in concerned.tasks],
+    )

@@ -1,0 +1,125 @@
+"""Facts about erasing into state, and what folds in place of what was erased.
+
+Only what has left the state is erased, and only facts that a snapshot covers, so a start from that snapshot never
+meets one. A journal that is folded from its beginning does (a release that folds in another way does so): there
+
+    a thing whose first fact is erased   is absent until it ends; what is left of its facts is passed over
+    what its facts did to others         is done: tasks that waited for it go on, members of projects are removed
+    what was only counted                is counted no more: tasks that left memory, durations, a worker's totals
+
+So the state is that of a journal that never had the thing, also where a kill came between the erasures of one request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from helix_ray.core import events as ev
+from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.evolve.sessions import end_sessions
+from helix_ray.core.evolve.standing import doom
+from helix_ray.core.evolve.tokens import end_tokens
+from helix_ray.core.state import Erasure, State
+
+# Completed ones that are remembered; the journal has them all.
+ERASURES_REMEMBERED = 1_000
+# A node that was away for longer removes logs by their age (HELIX_LOG_KEEP_S).
+ERASED_TASKS_REMEMBERED = 20_000
+
+_BEGINNINGS = frozenset({"TaskSubmitted", "WorkerRegistered", "UserCreated", "SessionOpened", "TokenCreated"})
+_ENDS = frozenset({"TaskDeleted", "WorkerRetired", "UserRemoved", "SessionClosed", "TokenRevoked"})
+
+
+def _requested(state: State, event: ev.ErasureRequested, fact: ev.Fact) -> None:
+    state.erasures[event.id] = Erasure(
+        event.id, event.tasks, event.users, event.reason, fact.seq, fact.actor, fact.request_id, fact.at
+    )
+    for shelf in (state.client_receipts, state.internal_receipts):
+        for key in [
+            key for key in shelf if event.users and key.startswith(tuple(f"{u}:" for u in event.users))
+        ]:
+            del shelf[key]
+    while len(state.erasures) > ERASURES_REMEMBERED:
+        oldest = next((e.id for e in state.erasures.values() if e.completed_at is not None), None)
+        if oldest is None:
+            return
+        del state.erasures[oldest]
+
+
+def _facts_erased(state: State, event: ev.FactsErased, fact: ev.Fact) -> None:
+    for task_id in event.tasks:
+        state.erased_tasks[task_id] = fact.seq
+        state.erased_tasks.move_to_end(task_id)
+    while len(state.erased_tasks) > ERASED_TASKS_REMEMBERED:
+        state.erased_tasks.popitem(last=False)
+    # All their facts come before this one.
+    state.absent.difference_update(event.tasks, event.others)
+    erasure = state.erasures.get(event.erasure)
+    if erasure is not None:
+        erasure.facts += len(event.seqs)
+
+
+def _completed(state: State, event: ev.ErasureCompleted, fact: ev.Fact) -> None:
+    erasure = state.erasures[event.id]
+    erasure.kept, erasure.copies, erasure.completed_at = event.kept, event.copies, fact.at
+
+
+def _erased(state: State, event: ev.Erased, fact: ev.Fact) -> None:
+    if event.kind in _BEGINNINGS:
+        state.absent.add(event.id)
+    pass_over(state, event.id, event.kind, fact)
+
+
+def is_passed_over(state: State, event: ev.Event | ev.Erased) -> bool:
+    """Say whether a fact is about a thing whose beginning is erased; one that begins it anew is folded."""
+    subject = ev.subject_of(event)
+    if subject not in state.absent or isinstance(event, ev.Erased):
+        return False
+    if type(event).__name__ in _BEGINNINGS or isinstance(event, ev.TaskRestored):
+        state.absent.discard(subject)
+        return False
+    return True
+
+
+def pass_over(state: State, subject: str, kind: str, fact: ev.Fact) -> None:
+    """Fold what a fact about an absent thing means for others."""
+    effect = _ON_OTHERS.get(kind)
+    if effect is not None:
+        effect(state, subject, fact)
+    if kind in _ENDS:
+        state.absent.discard(subject)
+
+
+def _free_dependents(state: State, task_id: str, fact: ev.Fact) -> None:
+    for other_id in state.dependents.pop(task_id, ()):
+        other = state.tasks[other_id]
+        other.waits_for.discard(task_id)
+        if not other.waits_for:
+            state.freed[other_id] = None
+
+
+def _doom_dependents(state: State, task_id: str, fact: ev.Fact) -> None:
+    doom(state, task_id)
+
+
+def _end_user(state: State, user_id: str, fact: ev.Fact) -> None:
+    for project in state.projects.values():
+        project.members.pop(user_id, None)
+    end_sessions(state, user_id, None, "user_removed", fact.at)
+    end_tokens(state, user_id, "user_removed", fact.at)
+
+
+_ON_OTHERS: dict[str, Callable[[State, str, ev.Fact], None]] = {
+    "TaskCompleted": _free_dependents,
+    "TaskFailed": _doom_dependents,
+    "TaskCancelled": _doom_dependents,
+    "TaskDeleted": _doom_dependents,
+    "UserRemoved": _end_user,
+}
+
+ERASURE_FACTS: Appliers = {
+    ev.ErasureRequested: _requested,
+    ev.FactsErased: _facts_erased,
+    ev.ErasureCompleted: _completed,
+    ev.Erased: _erased,
+}

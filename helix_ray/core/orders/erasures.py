@@ -1,0 +1,32 @@
+"""Orders about erasing what concerns somebody, or a task, from the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from helix_ray.core.access import ADMINS, SYSTEM_ONLY
+from helix_ray.core.orders.kind import OrderKind
+
+
+@dataclass(frozen=True, slots=True)
+class RequestErasure(OrderKind):
+    """Erase what concerns these tasks and users, by id; `reason` is kept for good."""
+
+    allowed = ADMINS
+    needs_key = True
+
+    task_ids: tuple[str, ...]
+    user_ids: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteErasure(OrderKind):
+    """Note that the journal has nothing left of what a request names."""
+
+    allowed = SYSTEM_ONLY
+    needs_key = False  # one that is completed is not completed again
+
+    erasure_id: str
+    kept: int
+    copies: tuple[str, ...]
