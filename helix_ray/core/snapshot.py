@@ -39,7 +39,7 @@ from helix_ray.core.state import (
     task_again,
 )
 
-FOLD_VERSION = 12
+FOLD_VERSION = 13
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name not in ("level", "task_class")]
 _WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("running", "load", "inbox")]

@@ -93,7 +93,7 @@ def pass_over(state: State, subject: str, kind: str, fact: ev.Fact) -> None:
 def _free_dependents(state: State, task_id: str, fact: ev.Fact) -> None:
     for other_id in state.dependents.pop(task_id, ()):
         other = state.tasks[other_id]
-        other.waits_for.discard(task_id)
+        other.waits_for -= {task_id}
         if not other.waits_for:
             state.freed[other_id] = None
 
