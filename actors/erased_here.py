@@ -1,7 +1,8 @@
-"""What a node keeps of tasks that were erased goes: logs of their attempts, and results too large for the journal.
+"""What a node keeps of tasks that were erased goes: logs of their attempts, and results
+too large for the journal.
 
-The node asks; it is not told: one that was away catches up when it is back, with its newest logs at least. What is
-older than the master remembers goes by its age (HELIX_LOG_KEEP_S).
+The node asks; it is not told: one that was away catches up when it is back, with its newest logs at least.
+What is older than the master remembers goes by its age (HELIX_LOG_KEEP_S).
 """
 
 from __future__ import annotations

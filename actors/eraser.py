@@ -1,13 +1,14 @@
-"""Carries out what administrators ask to have erased (core/decide/erasures.py), while the master serves.
+"""Carries out administrators' erasure requests (core/decide/erasures.py) while the master serves.
 
-    1. snapshot   one that covers the request: the things it names have left the state, so what is erased is folded no more
-    2. find       all facts are read in order, some at a time, on a thread
-    3. erase      some facts a commit; segments are written anew on a thread (journal/erasing.py)
-    4. cut        the write-ahead log goes, so that nothing of it is on the disk
-    5. complete   the request is noted as carried out
+    1. snapshot   save one that covers the request: the named objects have left the state, so no start folds
+                  the facts to erase
+    2. find       read all facts in order, some at a time, on a thread
+    3. erase      erase some facts in each commit; segments are rewritten on a thread (journal/erasing.py)
+    4. cut        truncate the WAL, so that it has no erased bytes
+    5. complete   record that the request was carried out
 
-A kill at any step leaves the request pending: the next life begins again, and finds what is left. The history follows
-the FactsErased (views/history.py), and nodes remove logs and results (actors/erased_here.py).
+A kill at any step leaves the request pending: the restarted master begins again and finds what is left. The
+history folds FactsErased (views/history.py), and nodes remove logs and results (actors/erased_here.py).
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Eraser:
         self, engine: Engine, journal: Callable[[], SqliteJournal], folder: Path, snapshotter: Snapshotter,
         moved: Callable[[], None],
     ) -> None:  # fmt: skip
-        """`journal` gives the one of now: it may be opened anew meanwhile. `moved` is called after a commit."""
+        """`journal` gives the one of now: it may be opened anew meanwhile. `moved`
+        is called after a commit."""
         self._engine = engine
         self._journal = journal
         self._path = folder / FILE_NAME

@@ -6,8 +6,8 @@ opens what the actor needs:
 
     beginning --> living             `open` returned: the loops run, calls are answered
         |  ^
-        |  +-- again, with backoff   `open` raised: NotReady with the reason, one line in the log for each reason
-        +----> fatal                 `open` raised Fatal: a retry cannot help, and `helix up` ends with the reason
+        |  +-- again, with backoff   `open` raised: NotReady with the reason, which is logged once
+        +----> fatal                 `open` raised Fatal: no retry; `helix up` ends with the reason
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ NODE = Seam(
     "ray._private.node",
     "Node",
     (
-        "ray_params", "head", "shutdown_at_exit", "spawn_reaper", "connect_only", "default_worker", "ray_init_cluster",
+        "ray_params", "head", "shutdown_at_exit", "spawn_reaper", "connect_only", "default_worker",
+        "ray_init_cluster",
     ),
 )  # fmt: skip
 NODE_LIVES = Seam("ray", "ray._private.node", "Node.remaining_processes_alive", ())

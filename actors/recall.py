@@ -67,7 +67,8 @@ def _parts(parent: Task, records: Records) -> dict[str, Any]:
 
 
 async def recalled(
-    plane: ControlPlane, records: Records, through: int, task_ids: Iterable[str], causes: Iterable[str], detail: Detail
+    plane: ControlPlane, records: Records, through: int, task_ids: Iterable[str], causes: Iterable[str],
+    detail: Detail
 ) -> Recalled:  # fmt: skip
     """Return records for an order, with the runs where it needs them.
 

@@ -55,7 +55,8 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
-    """Run the benchmarks that were named, or all; 0 unless one could not run: they report, they never assert."""
+    """Run the benchmarks that were named, or all; 0 unless one could not run: they
+    report, they never assert."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure Helix Ray beside its anchors."
     )

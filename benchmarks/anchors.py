@@ -1,4 +1,5 @@
-"""What else runs no-op tasks: raw Ray, Celery with Redis, Dask. Each with two workers and its faster settings.
+"""What else runs no-op tasks: raw Ray, Celery with Redis, Dask. Each with two workers
+and its faster settings.
 
 All are measured in the way that suits them best: submit everything, then collect everything.
 """
@@ -150,7 +151,8 @@ def raw_ray() -> Iterator[Anchor]:
 
 @contextmanager
 def celery_redis() -> Iterator[Anchor]:
-    """Start Redis on a free port without persistence, and a Celery worker; raises DidNotStart without redis-server."""
+    """Start Redis on a free port without persistence, and a Celery worker; raises
+    DidNotStart without redis-server."""
     if shutil.which("redis-server") is None:
         raise DidNotStart("redis-server is not installed (Debian: redis-server)")
     port = free_port()

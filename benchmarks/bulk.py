@@ -1,4 +1,5 @@
-"""POST /tasks/batch of tasks that nobody runs: how fast tasks are taken in, each of them durable when it is answered."""
+"""POST /tasks/batch of tasks that nobody runs: how fast tasks are taken in, each of them
+durable when it is answered."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def run(scale: Scale) -> Report:
         Line("2 connections", double, goal=at_least(TASKS_PER_S_MIN, "tasks/s", double)),
     )
     notes = (
-        f"{BATCH_TASKS:,} tasks a request; the bodies are made before the clock runs, the answers are checked after",
+        f"{BATCH_TASKS:,} tasks a request; the bodies are made before the clock runs, the answers are "
+        "checked after",
     )
     return Report(NAME, "bulk submit over REST, durable", lines, notes)
 

@@ -1,4 +1,5 @@
-"""The Celery anchor's application. `python -m benchmarks.celery_app REDIS_PORT` runs its worker of two processes."""
+"""The Celery anchor's application. `python -m benchmarks.celery_app REDIS_PORT` runs its
+worker of two processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Several raylets on one machine: functions from a REST batch to completed, beside Ray tasks on the same raylets."""
+"""Several raylets on one machine: functions from a REST batch to completed, beside Ray
+tasks on the same raylets."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ WAITING: Work = {
 EXECUTOR_IDLE_S = 1.0
 FREE_S_MAX = 60.0
 ASK_EVERY_S = 0.2
-# The executors start, and the scheduler starts carefully with a class of task whose duration it does not know yet.
+# The executors start, and the scheduler starts carefully with a class of task whose
+# duration it does not know yet.
 WARM_UP_TASKS = 300
 
 
@@ -49,9 +51,11 @@ def run(scale: Scale) -> Report:
         for what, found in _measured(nodes, scale).items():
             lines += _lines(f"{nodes} x {NODE_CPUS} CPUs, {what}", nodes, found)
     notes = (
-        f"one machine of {len(os.sched_getaffinity(0))} cores: every raylet is given {NODE_CPUS} logical CPUs, so that waiting scales with "
+        f"one machine of {len(os.sched_getaffinity(0))} cores: every raylet is given {NODE_CPUS} logical "
+        "CPUs, so that waiting scales with "
         "the raylets; what needs a core does not",
-        f"ours: REST batches, durable, to the last task completed; a raylet runs {NODE_CPUS} at a time, so at most "
+        f"ours: REST batches, durable, to the last task completed; a raylet runs {NODE_CPUS} at a "
+        "time, so at most "
         f"{NODE_CPUS / WAIT_S:.0f} tasks/s of those that wait",
         "Ray: the same raylets in the same run, in turn; num_cpus=1, submit all, get all; not durable",
         "evenness: what the least busy raylet ran, of an even share",

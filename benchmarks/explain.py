@@ -1,4 +1,5 @@
-"""Questions of an operator on a large cluster that is in use: why a task waits, where it would go, what nodes there are."""
+"""Questions of an operator on a large cluster that is in use: why a task waits, where it would
+go, what nodes there are."""
 
 from __future__ import annotations
 
@@ -38,15 +39,18 @@ def run(scale: Scale) -> Report:
         verdict = cluster.ask(ExplainTask(task_id))["verdict"]
         if verdict != VERDICTS[what]:
             raise AssertionError(f"the task that {what} is {verdict}")
-        lines.append(_line(f"ExplainTask, {nodes:,} nodes, a task that {what}", cluster, ExplainTask(task_id), scale, EXPLAIN_MS_MAX))  # fmt: skip
-        lines.append(_line(f"PlanTask, {nodes:,} nodes, a task that {what}", cluster, PlanTask(task_id), scale, EXPLAIN_MS_MAX))  # fmt: skip
+        for question in (ExplainTask(task_id), PlanTask(task_id)):
+            name = f"{type(question).__name__}, {nodes:,} nodes, a task that {what}"
+            lines.append(_line(name, cluster, question, scale, EXPLAIN_MS_MAX))
     [whole] = cluster.submit([{**TASK, "shards": {"count": SHARDS}}])
     lines.append(_line(f"PlanTask, {nodes:,} nodes, {SHARDS} shards", cluster, PlanTask(whole), scale))
     many = busy(scale.list_nodes) if scale.list_nodes != nodes else cluster
     lines.append(_line(f"ListNodes, {scale.list_nodes:,} nodes", many, ListNodes(), scale))
     notes = (
-        f"in the engine, without HTTP and JSON; CPU time of its thread; {TASKS_PER_NODE} tasks a node run; medians of {ASKED} a round",
-        "every node has been heard of between two questions, as it is in a second: all of them are looked at again",
+        f"in the engine, without HTTP and JSON; CPU time of its thread; {TASKS_PER_NODE} tasks a node run; "
+        f"medians of {ASKED} a round",
+        "every node has been heard of between two questions, as it is in a second: all of them are "
+        "looked at again",
     )
     return Report(NAME, "questions about a large cluster", tuple(lines), notes)
 

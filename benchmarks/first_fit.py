@@ -1,4 +1,5 @@
-"""The naive scheduler beside ours: for each task it looks at the nodes in their order and takes the first that fits."""
+"""The naive scheduler beside ours: for each task it looks at the nodes in their order and
+takes the first that fits."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class FirstFit:
         return placed
 
     def fill(self, tasks: Iterable[Waiting]) -> list[tuple[Waiting, Node]]:
-        """Place what fits while nothing ends: as `place` would, but no node that was full is looked at again."""
+        """Place what fits while nothing ends: as `place` would, but no node that was
+        full is looked at again."""
         placed = []
         first: dict[tuple[object, ...], int] = {}
         for task in tasks:

@@ -1,6 +1,7 @@
 """The anchor of HTTP: FastAPI's hello world on bare Ray Serve, in the serving mode that `helix up` uses.
 
-`python -m benchmarks.hello PORT FOLDER` keeps what Ray writes in the folder and prints `ready` when requests are served; SIGTERM ends it.
+`python -m benchmarks.hello PORT FOLDER` keeps what Ray writes in the folder and prints `ready` when requests
+are served; SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def application() -> serve.Application:
     class Hello:
         """One replica."""
 
-    bound: serve.Application = Hello.bind()  # type: ignore[attr-defined]  # the decorator's type is the plain class
+    # The decorator's type is the plain class.
+    bound: serve.Application = Hello.bind()  # type: ignore[attr-defined]
     return bound
 
 

@@ -1,8 +1,9 @@
-"""Fills a data directory with the facts that a long life leaves there: the engine's own orders, in a process of its own.
+"""Fills a data directory with the facts that a long life leaves there: the engine's own orders,
+in a process of its own.
 
-Nothing is made up: tasks are submitted, assigned to a node worker and reported completed through the engine and the
-SQLite journal that the master uses; the history follows, finished tasks leave memory after the retention time, and
-snapshots are kept, all when the actors would do it.
+Nothing is made up: tasks are submitted, assigned to a node worker and reported completed through the engine
+and the SQLite journal that the master uses; the history follows, finished tasks leave memory after the
+retention time, and snapshots are kept, all when the actors would do it.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def write(
 ) -> None:
     """Write a past into a data directory, in a process of its own: memory and DuckDB's last words stay there.
 
-    `finished` tasks ended over the last `over_s` seconds, those older than `retention_s` have left memory, and `live`
-    tasks wait for somebody to do them. Raises RuntimeError with what the process said.
+    `finished` tasks ended over the last `over_s` seconds, those older than `retention_s` have left memory,
+    and `live` tasks wait for somebody to do them. Raises RuntimeError with what the process said.
     """
     options = {"finished": finished, "over-s": over_s, "retention-s": retention_s, "live": live}
     flags = [f"--{name}={value}" for name, value in options.items()]

@@ -1,7 +1,9 @@
 """What durability costs: `python -m benchmarks.journal [FACTS]` prints one JSON object a line.
 
-append    microseconds a fact at several batch sizes, JSON, hash, tree, insert and fsync included (goals: 6 at 500, and 20,000 facts/s)
-read      facts read back a second; verify: facts checked against the tree a second; size: bytes a task (goal: 440)
+append    microseconds per fact at several batch sizes, with JSON, hash, tree, insert and fsync
+          (goals: 6 at 500, and 20,000 facts/s)
+read      facts read back per second; verify: facts verified against the tree per second;
+          size: bytes per task (goal: 440)
 proof     milliseconds of an inclusion and a consistency proof of the whole journal (goal: 2)
 history   facts ingested a second into DuckDB (goal: 60,000), and milliseconds of a lookup and a listing
 """

@@ -1,4 +1,5 @@
-"""One no-op function from its submit over REST to the answer that shows it completed, beside Celery, Dask and Ray."""
+"""One no-op function from its submit over REST to the answer that shows it completed,
+beside Celery, Dask and Ray."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def run(scale: Scale) -> Report:
     lines = (*_against("p50", p50, P50_MS_MAX), *_against("p95", p95, P95_MS_MAX))
     notes = (
         f"ours: POST /tasks, then GET /tasks/{{id}}/result?wait_s={WAIT_S} on the same connection",
-        "anchors: ray.get of one remote task, Celery's delay().get(), Dask's submit().result(): each waits to be told",
+        "anchors: ray.get of one remote task, Celery's delay().get(), Dask's submit().result(): "
+        "each waits to be told",
         *missing,
     )
     return Report(NAME, "one task, submit to completed seen", lines, notes)

@@ -1,7 +1,7 @@
 """An HTTP/1.1 client that costs little: keep-alive connections, each with one request under way at a time.
 
-Requests are whole byte strings made before the clock runs; answers are parsed by httptools on uvloop. One request at a
-time costs this side 40-60 us of CPU, so it measures latency; for throughput there is wrk.py.
+Requests are whole byte strings made before the clock runs; answers are parsed by httptools on uvloop. One
+request at a time costs this side 40-60 us of CPU, so it measures latency; for throughput there is wrk.py.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def one_by_one(port: int, requests: Sequence[bytes], wanted: range = SUCCESS) ->
 def interleaved(
     port: int, steps: Sequence[tuple[bytes, Sequence[bytes]]], wanted: range = SUCCESS
 ) -> list[list[Answer]]:
-    """For each step, send one request over a connection and, after its answer, the others over another one, each after
-    the answer to the one before; return the answers to these others."""
+    """For each step, send one request over a connection and, after its answer, the others over another one,
+    each after the answer to the one before; return the answers to these others."""
 
     async def drive() -> list[list[Answer]]:
         writer, reader = await Connection.open(port), await Connection.open(port)

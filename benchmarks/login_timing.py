@@ -1,7 +1,9 @@
-"""Can a failed login's time tell whether the user exists? N of each, in random order: medians, and the AUC of telling them apart.
+"""Can a failed login's time tell whether the user exists? N of each, in random order: medians, and the
+AUC of telling them apart.
 
-`python -m benchmarks.login_timing [--logins N]` starts a server of its own and asks it one login at a time. An AUC of 0.5
-is a coin; 1.0 (or 0.0) tells every single one. Beside it: what the same number of equal logins gives, cut in two at random.
+`python -m benchmarks.login_timing [--logins N]` starts a server of its own and asks it one login at a time.
+An AUC of 0.5 is a coin; 1.0 (or 0.0) tells every single one. Beside it: what the same number of equal logins
+gives, cut in two at random.
 """
 
 from __future__ import annotations
@@ -65,7 +67,8 @@ def main() -> int:
     for name, seconds in (("known user", known), ("unknown user", unknown)):
         print(f"{name:14} {len(seconds)} logins, median {statistics.median(seconds) * 1e3:.2f} ms")
     print(
-        f"AUC known/unknown {auc(known, unknown):.3f}; equal logins {auc(halves[:middle], halves[middle:]):.3f}"
+        f"AUC known/unknown {auc(known, unknown):.3f}; equal logins "
+        f"{auc(halves[:middle], halves[middle:]):.3f}"
     )
     return 0
 

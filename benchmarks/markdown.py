@@ -1,4 +1,5 @@
-"""`python -m benchmarks.markdown FILE ...` prints runs that were kept as JSON as the Markdown table of docs/benchmarks.md."""
+"""`python -m benchmarks.markdown FILE ...` prints runs that were kept as JSON as the Markdown
+table of docs/benchmarks.md."""
 
 from __future__ import annotations
 

@@ -82,12 +82,14 @@ class Outcome:
         return 100.0 * self._used_seconds[name] / (self.totals[name] * self.makespan)
 
     def fairness(self) -> float:
-        """Return the mean of Jain's index over the dominant shares of the projects that wanted more, while several did."""
+        """Return the mean of Jain's index over the dominant shares of the projects that wanted
+        more, while several did."""
         return self._fair_seconds / self._contended_s if self._contended_s else 1.0
 
 
 def out_of_turn(started: Sequence[tuple[Waiting, Node]], left: Queues) -> int:
-    """Return how many tasks were started on a node where a more urgent one that still waits would have fitted."""
+    """Return how many tasks were started on a node where a more urgent one that still
+    waits would have fitted."""
     most_urgent = {
         task_class: max(level for level, line in enumerate(queue.levels) if line)
         for task_class, queue in left.ready.items()

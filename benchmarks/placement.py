@@ -1,4 +1,5 @@
-"""Placements a second: `place` alone beside a scan of the nodes, and through scheduler, engine and journal."""
+"""Placements a second: `place` alone beside a scan of the nodes, and through
+scheduler, engine and journal."""
 
 from __future__ import annotations
 
@@ -50,12 +51,17 @@ def run(scale: Scale) -> Report:
         lines += _through_the_engine(journal, sizes[-1], scale.placement_rounds)
     _assert_same_plan(sizes[0])
     notes = (
-        f"{TASKS_PER_NODE} tasks a node of 8 shapes, 5 projects and 4 priorities (benchmarks/trace.py), one core, fixed seeds; "
+        f"{TASKS_PER_NODE} tasks a node of 8 shapes, 5 projects and 4 priorities (benchmarks/trace.py), one "
+        "core, fixed seeds; "
         "the same run gave the same plan",
-        f"filling: empty nodes, {ASSIGN_TASKS_MAX:,} tasks a plan; churn: random tasks end, as many new ones come, and are placed",
-        f"first-fit looks at the nodes in their order for each task; {SCANNED_TASKS} tasks after its own filling of the same nodes",
-        "`place` alone in CPU seconds of its one thread, so that others on the machine do not count; the engine in seconds of the clock",
-        "engine: Scheduler, StartAttempts, decide, evolve, append; nodes are registered, what they would report is reported",
+        f"filling: empty nodes, {ASSIGN_TASKS_MAX:,} tasks a plan; churn: random tasks end, as many new ones "
+        "come, and are placed",
+        f"first-fit looks at the nodes in their order for each task; {SCANNED_TASKS} tasks after its own "
+        "filling of the same nodes",
+        "`place` alone in CPU seconds of its one thread, so that others on the machine do not count; the "
+        "engine in seconds of the clock",
+        "engine: Scheduler, StartAttempts, decide, evolve, append; nodes are registered, what they would "
+        "report is reported",
         PUBLISHED,
     )  # fmt: skip
     return Report(NAME, "which node runs what", tuple(lines), notes)
@@ -65,7 +71,8 @@ def run(scale: Scale) -> Report:
 
 
 class Planner:
-    """A fleet, what waits for it and what it runs: `place` is timed, the bookkeeping of the benchmark is not."""
+    """A fleet, what waits for it and what it runs: `place` is timed, the bookkeeping
+    of the benchmark is not."""
 
     def __init__(self, nodes: int, strategy: str = DEFAULT) -> None:
         self.fleet = Fleet([offer.node() for offer in offers(nodes)], one_a_slot)
@@ -109,7 +116,8 @@ class Planner:
         return total / seconds
 
     def churn(self, batches: Sequence[Sequence[Waiting]]) -> float:
-        """For each batch end as many tasks, and place it; return placements a second, the ends' cost included."""
+        """For each batch end as many tasks, and place it; return placements a second,
+        the ends' cost included."""
         total, seconds = 0, 0.0
         for batch in batches:
             seconds += self.end(len(batch))

@@ -50,7 +50,8 @@ def _is_free(port: int) -> bool:
 def process(
     command: list[str], environment: Mapping[str, str], ready: str, log: Path
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a server between its line that has `ready` in it and SIGTERM; raise DidNotStart with its last words."""
+    """Run a server between its line that has `ready` in it and SIGTERM; raise
+    DidNotStart with its last words."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HELIX_"))}
     with log.open("w") as errors:
         started = subprocess.Popen(
@@ -102,7 +103,8 @@ class Server:
         self.pid = pid
 
     def actor(self, name: str) -> psutil.Process:
-        """Return the process of an actor, by what Ray calls it (`Master`, `ServeReplica:helix`); raises LookupError."""
+        """Return the process of an actor, by what Ray calls it (`Master`,
+        `ServeReplica:helix`); raises LookupError."""
         for child in psutil.Process(self.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error, IndexError):
                 if re.match(rf"ray::{name}\b", child.cmdline()[0]):
@@ -133,7 +135,8 @@ def cpu_s(process: psutil.Process) -> float:
 
 @contextmanager
 def helix(data_dir: Path | None = None, **settings: str) -> Iterator[Helix]:
-    """Run `helix up` with the rate limits out of the way, in a data directory of its own unless one is given."""
+    """Run `helix up` with the rate limits out of the way, in a data directory of its
+    own unless one is given."""
     port = free_port()
     environment = {
         "HELIX_ADMIN_PASSWORD": PASSWORD,

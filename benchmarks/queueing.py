@@ -1,8 +1,8 @@
 """Waits, shares and use of a busy cluster, beside first-fit on the same trace.
 
-A discrete-event simulation: what is measured is the order and the place that the scheduler chooses, and for that time
-may be a number. A task that has started ends after its duration, in whole seconds; the scheduler is asked in every
-second in which something came or ended.
+A discrete-event simulation: what is measured is the order and the place that the scheduler chooses, and for
+that time may be a number. A task that has started ends after its duration, in whole seconds; the scheduler is
+asked in every second in which something came or ended.
 """
 
 from __future__ import annotations
@@ -116,11 +116,15 @@ def run(scale: Scale) -> Report:
         lines += [_line(f"{strategy}: {what}", unit, read, outcome) for what, unit, read in FIGURES[1:4]]
     shares = ", ".join(f"{name} {weight} %" for name, weight in PROJECTS.items())
     notes = (
-        f"{tasks:,} tasks on {nodes} nodes, durations of {DURATION_S_MIN} to {DURATION_S_MAX} s, simulated time: it is the scheduler's choices that are measured",
+        f"{tasks:,} tasks on {nodes} nodes, durations of {DURATION_S_MIN} to {DURATION_S_MAX} s, simulated "
+        "time: it is the scheduler's choices that are measured",
         f"submitted by {shares}; half of what {FLOOD} submits comes at once at the start; weights are equal",
-        "Jain's index: of the dominant shares of the projects that want more than they have, over the time in which several do",
-        "levels of priority come before shares: with one level for all the index says what the shares alone do",
-        "started out of turn: a more urgent task that went on waiting would have fitted in its place; after 600 s of waiting a task may overtake a level",
+        "Jain's index: of the dominant shares of the projects that want more than they have, over the time "
+        "in which several do",
+        "levels of priority come before shares: with one level for all the index says what the "
+        "shares alone do",
+        "started out of turn: a more urgent task that went on waiting would have fitted in its place; after "
+        "600 s of waiting a task may overtake a level",
     )  # fmt: skip
     return Report(NAME, "waits, shares and use, in simulated time", tuple(lines), notes)
 
@@ -185,7 +189,8 @@ def _line(
 
 
 def _with_one_priority(nodes: int, trace: list[tuple[Waiting, float]]) -> Line:
-    """Return how evenly projects share when no task is more urgent than another: levels come before shares."""
+    """Return how evenly projects share when no task is more urgent than another:
+    levels come before shares."""
     even = [(replace(task, level=1), duration) for task, duration in trace]
     ours, fifo = simulated(Ours(nodes), even), simulated(InOrder(nodes, urgent_first=False), even)
     return _line("Jain's index, one priority for all", "", Outcome.fairness, ours, "first-fit", fifo)

@@ -1,6 +1,7 @@
 """Ray tasks on a cluster that `helix up` runs: a driver of its own, asked over a pipe.
 
-python -m benchmarks.raw_ray ADDRESS     # reads {"wait_s", "count"} a line, answers {"tasks_per_s", "by_node"}
+python -m benchmarks.raw_ray ADDRESS     # reads {"wait_s", "count"} a line, answers
+{"tasks_per_s", "by_node"}
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from benchmarks.processes import ROOT, DidNotStart
 from launcher.up.data_dir import DATA_DIR
 from launcher.up.environment import ray as ray_environment
 
-# Executors of ours that nobody needs give their CPUs back; until then Ray's tasks would have to wait for them.
+# Executors of ours that nobody needs give their CPUs back; until then Ray's tasks would
+# have to wait for them.
 FREE_S_MAX = 60.0
 ASK_EVERY_S = 0.1
 

@@ -1,8 +1,10 @@
-"""What a flood of failed logins costs: `python -m benchmarks.refusals [LOGINS]` prints one JSON object a line.
+"""What a flood of failed logins costs: `python -m benchmarks.refusals [LOGINS]`
+prints one JSON object a line.
 
-1,000,000 failed logins from 10,000 addresses, in simulated time, at three paces: within minutes, at what argon2 lets through
-on two cores, and spread over a day. For each: facts and bytes of the journal (goal: under 50 MB), CPU microseconds of the
-master a refusal, and the same for a heartbeat as an anchor. A login that succeeds in the middle has to be a fact of its own.
+1,000,000 failed logins from 10,000 addresses, in simulated time, at three paces: within minutes, at what
+argon2 lets through on two cores, and spread over a day. For each: facts and bytes of the journal (goal: under
+50 MB), CPU microseconds of the master a refusal, and the same for a heartbeat as an anchor. A login that
+succeeds in the middle has to be a fact of its own.
 """
 
 from __future__ import annotations
@@ -96,7 +98,8 @@ def measure(pace: str, lasts_s: float, logins: int, folder: Path) -> None:
     master.journal.close()
     size = sum(path.stat().st_size for path in folder.glob("journal.sqlite*"))
     report = {
-        "bench": "refusals", "pace": pace, "logins": logins, "facts": len(refused), "mb": round(size / 1e6, 1),
+        "bench": "refusals", "pace": pace, "logins": logins, "facts": len(refused),
+        "mb": round(size / 1e6, 1),
         "bytes_a_fact": round(size / len(refused)), "us_a_refusal": round(spent / logins * 1e6, 1),
         "us_a_heartbeat": round(anchor_us, 1),
     }  # fmt: skip

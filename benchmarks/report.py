@@ -62,7 +62,8 @@ class Line:
 
     @property
     def ratio(self) -> float | None:
-        """Return ours over the anchor: the median of the rounds' ratios, so that a slow minute counts for both.
+        """Return ours over the anchor: the median of the rounds' ratios, so that a
+        slow minute counts for both.
 
         None without an anchor, and beside one that is 0.
         """

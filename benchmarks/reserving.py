@@ -1,7 +1,8 @@
-"""A few large tasks among many small ones: how long they wait with room held for them, without, and in strict order.
+"""A few large tasks among many small ones: how long they wait with room held for them,
+without, and in strict order.
 
-A discrete-event simulation as in benchmarks/queueing.py. All tasks are of one project and priority. A node is never empty
-by itself, so a task that needs a whole one depends on what the scheduler does for it.
+A discrete-event simulation as in benchmarks/queueing.py. All tasks are of one project and priority. A node is
+never empty by itself, so a task that needs a whole one depends on what the scheduler does for it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def empty(count: int) -> list[Node]:
 
 
 class Ours:
-    """`place` with a hold after so long (None: never); durations are known by their mean, as in a real cluster."""
+    """`place` with a hold after so long (None: never); durations are known by their
+    mean, as in a real cluster."""
 
     def __init__(self, nodes: int, reserve_after_s: float | None) -> None:
         self._fleet = Fleet(empty(nodes), one_a_slot)
@@ -118,8 +120,10 @@ def run(scale: Scale) -> Report:
     ]
     lines = [line for name, chooser in others for line in _lines(reserving, name, simulated(chooser, trace))]
     notes = (
-        f"{len(trace):,} tasks on {nodes} nodes of {CPUS} CPUs, {DURATION_S_MIN} to {DURATION_S_MAX} s each, in simulated time; one in {round(len(trace) / _larges(trace))} needs all CPUs of a node",
-        f"small tasks ask for {SMALL_LOAD:.0%} of all CPUs, large ones for {LARGE_LOAD:.0%}; room is held after {after_s:g} s",
+        f"{len(trace):,} tasks on {nodes} nodes of {CPUS} CPUs, {DURATION_S_MIN} to {DURATION_S_MAX} s each, "
+        f"in simulated time; one in {round(len(trace) / _larges(trace))} needs all CPUs of a node",
+        f"small tasks ask for {SMALL_LOAD:.0%} of all CPUs, large ones for {LARGE_LOAD:.0%}; room is held "
+        f"after {after_s:g} s",
         "strict order: nobody passes one that has no room",
     )  # fmt: skip
     return Report(NAME, "large tasks among small ones, in simulated time", tuple(lines), notes)

@@ -1,4 +1,5 @@
-"""kill -9 of the master on a data directory with a long past: how long until it answers, and how much memory it takes."""
+"""kill -9 of the master on a data directory with a long past: how long until it answers, and
+how much memory it takes."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ ROUNDS_SLOW = 3
 
 
 def run(scale: Scale) -> Report:
-    """Prepare two data directories, one with its finished tasks retired and one without; kill each master some times."""
+    """Prepare two data directories, one with its finished tasks retired and one without;
+    kill each master some times."""
     lines: list[Line] = []
     with scratch() as folder:
         for which, retention_s in (("", RETENTION_S), (", none retired", NEVER_S)):
@@ -40,11 +42,16 @@ def run(scale: Scale) -> Report:
                 live=scale.live_tasks,
             )
             lines += _lines(home, scale, which, retention_s)
-    title = f"{scale.finished_tasks:,} finished and {scale.live_tasks:,} live tasks, the master killed with kill -9"
+    title = (
+        f"{scale.finished_tasks:,} finished and {scale.live_tasks:,} live tasks, master killed with kill -9"
+    )
     notes = (
-        "prepared through the engine: every task submitted, assigned and completed; snapshots as the master keeps them",
-        f"finished over a day; those older than {RETENTION_S:g} s have left memory for the history, as by default",
-        "to the first answer: a POST /tasks sent at once, which the replica repeats until the new master has carried it out",
+        "prepared through the engine: every task submitted, assigned and completed; snapshots as "
+        "the master keeps them",
+        f"finished over a day; those older than {RETENTION_S:g} s have left memory for the history, "
+        "as by default",
+        "to the first answer: a POST /tasks sent at once, which the replica repeats until the new master has "
+        "carried it out",
     )
     return Report(NAME, title, tuple(lines), notes)
 

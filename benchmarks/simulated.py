@@ -1,7 +1,7 @@
 """The control plane without processes: engine, journal and scheduler, with nodes that are only registered.
 
-What a node worker would report is reported here. Nothing waits for anything, so what is measured is the cost of
-deciding: place, decide, evolve, append.
+What a node worker would report is reported here. Nothing waits for anything, so what is measured is the cost
+of deciding: place, decide, evolve, append.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Simulated:
 
     def _registration(self, offer: Offer) -> RegisterWorker:
         return RegisterWorker(
-            offer.id, offer.capabilities, dict(offer.resources), offer.id, "node", offer.id, BOOT, dict(offer.labels)
+            offer.id, offer.capabilities, dict(offer.resources), offer.id, "node", offer.id, BOOT,
+            dict(offer.labels)
         )  # fmt: skip
 
     def _execute(self, bodies: Sequence[OrderBody], seed: str = "") -> None:
@@ -78,7 +79,8 @@ class Simulated:
         return ids
 
     def react(self) -> int:
-        """Let the scheduler react once, as the master does after a commit; return how many tasks were started."""
+        """Let the scheduler react once, as the master does after a commit; return how
+        many tasks were started."""
         news = News(self.engine.state, self.engine.liveness, self.clock.wall(), self.clock.monotonic())
         bodies = self.scheduler.react(news)
         while self.scheduler.busy:
@@ -91,7 +93,8 @@ class Simulated:
         return len(pairs)
 
     def end(self, count: int) -> int:
-        """Report the tasks that were started first as completed, each node its own; return how many there were."""
+        """Report the tasks that were started first as completed, each node its own;
+        return how many there were."""
         by_worker: dict[str, list[AttemptReport]] = {}
         ending, self.placed = self.placed[:count], self.placed[count:]
         for task_id in ending:

@@ -19,7 +19,8 @@ NAME = "single"
 TASK = {"title": "Test Task", "type": "planning", "priority": "high"}
 # Tasks that somebody else changes before they are read.
 READ_TASKS = 500
-# Tasks that are written for a load of reads, for each second of it; each is read twice, so that no read comes round again.
+# Tasks that are written for a load of reads, for each second of it; each is read twice, so that no
+# read comes round again.
 FRESH_TASKS_PER_S = 5_000
 BATCH_TASKS = 1_000
 POST_MS_MAX = 3.0
@@ -78,7 +79,8 @@ def _round(servers: _Servers, scale: Scale) -> dict[str, float]:
 
 
 def _reads(ours: Helix, ids: Sequence[str]) -> dict[str, float]:
-    """Have one connection change each task, and another one read it twice: half of the reads come after its write."""
+    """Have one connection change each task, and another one read it twice: half of the
+    reads come after its write."""
     steps = []
     for task_id in ids:
         get = ours.request("GET", f"/tasks/{task_id}")
@@ -160,7 +162,9 @@ def _report(found: dict[str, list[float]]) -> Report:
     )
     notes = (
         f"{wrk.generator()}; one connection by benchmarks/load.py",
-        "half of all reads are the first after somebody else's write: the master's; the others are the replica's own",
-        "CPU time of the processes while the 64 connections load them: what other programs on the machine do to it is little",
+        "half of all reads are the first after somebody else's write: the master's; the others are the "
+        "replica's own",
+        "CPU time of the processes while the 64 connections load them: what other programs on the machine do "
+        "to it is little",
     )
     return Report(NAME, "one task a request, beside bare Serve's hello world", lines, notes)

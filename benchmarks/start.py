@@ -1,4 +1,5 @@
-"""From the command to `ready`, to the end, and what it holds at rest: `helix up` of several nodes beside bare Serve's hello."""
+"""From the command to `ready`, to the end, and what it holds at rest: `helix up` of several nodes
+beside bare Serve's hello."""
 
 from __future__ import annotations
 
@@ -126,7 +127,8 @@ def _report(
             anchor_of = Series(HELLO, "MiB", tuple(other)) if other else None
             lines.append(Line(f"  PSS of {title}", Series("", "MiB", tuple(by_process[name])), anchor_of))
     notes = (
-        "each is started and ended in turn, on a data directory of its own, with what the disk cache holds by then",
+        "each is started and ended in turn, on a data directory of its own, with what the disk "
+        "cache holds by then",
         "PSS shares what processes have in common among all that map it, other programs on the machine too",
     )
     return Report(NAME, "start, stop and rest, beside bare Serve's hello world", tuple(lines), notes)

@@ -45,15 +45,18 @@ def run(scale: Scale) -> Report:
         for series in (Series(name, "tasks/s", tuple(rounds)) for name, rounds in theirs.items())
     ]
     notes = (
-        f"ours: REST batches of {BATCH_TASKS:,}, to the last task completed; {RESULTS_CHECKED} results a round are checked",
-        f"Ray runs as many, the others {scale.anchor_tasks:,}, from the first submit to the last result; none is durable",
+        f"ours: REST batches of {BATCH_TASKS:,}, to the last task completed; {RESULTS_CHECKED} results a "
+        "round are checked",
+        f"Ray runs as many, the others {scale.anchor_tasks:,}, from the first submit to the last result; "
+        "none is durable",
         *missing,
     )
     return Report(NAME, "bulk submit to completed", tuple(lines) or (Line(what, mine),), notes)
 
 
 def _count(other: Anchor, scale: Scale) -> int:
-    """Return how many tasks an anchor gets: as many as we do where there is a goal, else what takes some seconds."""
+    """Return how many tasks an anchor gets: as many as we do where there is a goal, else
+    what takes some seconds."""
     return scale.noop_tasks if other.name == anchors.RawRay.name else scale.anchor_tasks
 
 

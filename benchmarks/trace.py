@@ -1,7 +1,9 @@
-"""Clusters and tasks of fixed seeds: what placement is measured with. The same numbers give the same trace, always.
+"""Clusters and tasks of fixed seeds: what placement is measured with. The same numbers
+give the same trace, always.
 
-Six in ten nodes have CPUs only, two GPUs, one NPUs, one much memory. Tasks come in eight shapes, from five projects
-that submit unevenly, with four priorities. Ten tasks a node take most of what is there, and all find room.
+Six in ten nodes have CPUs only, two GPUs, one NPUs, one much memory. Tasks come in eight shapes,
+from five projects that submit unevenly, with four priorities. Ten tasks a node take most of what is
+there, and all find room.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ SEED = 20_260_801
 TASKS_PER_NODE = 10
 ZONES = ("a", "b", "c", "d")
 RUN = {"kind": "function", "function": "helix_ray.samples:noop"}
+SPEC = {"title": "Test Task", "type": "building", "run": RUN}
 
 # Share of all nodes in tenths, resources, capabilities.
 KINDS: tuple[tuple[int, dict[str, float], tuple[str, ...]], ...] = (
@@ -73,14 +76,15 @@ def specs(count: int, seed: int = SEED) -> list[dict[str, Any]]:
     projects = chance.choices([*PROJECTS], [*PROJECTS.values()], k=count)
     levels = chance.choices(PRIORITIES, LEVEL_WEIGHTS, k=count)
     return [
-        {"title": "Test Task", "type": "building", "priority": level, "project_id": project, "run": RUN, **shape}
+        SPEC | {"priority": level, "project_id": project, **shape}
         for shape, project, level in zip(shapes, projects, levels, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One task of a trace as the scheduler knows it: its class, its level, when it was submitted (seconds)."""
+    """One task of a trace as the scheduler knows it: its class, its level, when it
+    was submitted (seconds)."""
 
     id: str
     task_class: TaskClass

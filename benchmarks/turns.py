@@ -1,4 +1,5 @@
-"""What others wait while somebody asks for much: ordinary GETs and POSTs beside each heavy request that is allowed."""
+"""What others wait while somebody asks for much: ordinary GETs and POSTs beside each heavy
+request that is allowed."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ def run(scale: Scale) -> Report:
 
 
 NOTES = (
-    f"ordinary: a GET and a POST of one task each, every {1e3 * PAUSE_S:g} ms, on connections of their own; the longest is shown",
+    f"ordinary: a GET and a POST of one task each, every {1e3 * PAUSE_S:g} ms, on connections of their own; "
+    "the longest is shown",
     "client, server and the cluster's other processes share the cores",
 )
 Prepared = tuple[Sequence[bytes], Callable[[], bool]]

@@ -1,4 +1,5 @@
-"""Requests a second against API replicas, beside bare Serve's hello world, and what of a request is the master's."""
+"""Requests a second against API replicas, beside bare Serve's hello world, and what of a
+request is the master's."""
 
 from __future__ import annotations
 
@@ -71,7 +72,8 @@ def _report(found: Found, counts: Sequence[int]) -> Report:
             lines.append(Line("  CPU of the master a request", master))
     notes = (
         f"{_cores()} cores for the replicas, the master, hello (one replica) and the load; {wrk.generator()}",
-        "the master is one core: its microseconds say how many requests a second it lets through, whatever the replicas",
+        "the master is one core: its microseconds say how many requests a second it lets through, whatever "
+        "the replicas",
     )
     return Report(NAME, "requests a second against API replicas", tuple(lines), notes)
 

@@ -1,4 +1,5 @@
-"""Throughput under many connections by wrk (Debian's package): written in C, it leaves the cores to the server.
+"""Throughput under many connections by wrk (Debian's package): written in C, it leaves
+the cores to the server.
 
 Where wrk is not installed, load.py does the same at several times the CPU; the report says which it was.
 """

@@ -1,9 +1,10 @@
 """The main job, end to end, on real parts: `make demo`.
 
-Starts `helix up` with three Ray nodes in a temporary folder and, through the REST API alone, has them classify the 497
-held-out handwritten digits with both digits models, build and test the package in examples/pkg_wordstat, and count primes
-300 times. Checks every result, prints where the work was done and what came of it, stops the server, and looks whether
-any process is left. Exit code 0 when all of that went right, 1 with a line for everything that did not.
+Starts `helix up` with three Ray nodes in a temporary folder and, through the REST API alone, has them
+classify the 497 held-out handwritten digits with both digits models, build and test the package in
+examples/pkg_wordstat, and count primes 300 times. Checks every result, prints where the work was done and
+what came of it, stops the server, and looks whether any process is left. Exit code 0 when all of that went
+right, 1 with a line for everything that did not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The demonstration's jobs: what is submitted, and how a result is checked against what is known without the cluster."""
+"""The demonstration's jobs: what is submitted, and how a result is checked against what is
+known without the cluster."""
 
 from __future__ import annotations
 
@@ -137,7 +138,8 @@ def _count_primes() -> Job:
             if value != right
         ]
         right = len(values) - len(wrong)
-        story = f"{right} of {len(values)} counts agree with another sieve's; their median is {median(values):,.0f} primes"
+        middle = f"their median is {median(values):,.0f} primes"
+        story = f"{right} of {len(values)} counts agree with another sieve's; {middle}"
         return Verdict(story, None, wrong[:3])
 
     return Job("count_primes", "function", tasks, check)

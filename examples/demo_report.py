@@ -1,4 +1,5 @@
-"""What the demonstration prints at its end: who did how much, how each job went, and what is in its results."""
+"""What the demonstration prints at its end: who did how much, how each job went,
+and what is in its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A `helix up` of the demonstration's own: a temporary data directory, a free port, a password nobody needs to know."""
+"""A `helix up` of the demonstration's own: a temporary data directory, a free port, a
+password nobody needs to know."""
 
 from __future__ import annotations
 
@@ -85,7 +86,8 @@ class DemoServer:
             raise ServerFailed(f"helix up did not become ready:\n{said}")
 
     def stop(self) -> None:
-        """Ask it to end and wait until it has; safe to call twice. Raises ServerFailed when it does not, or not well."""
+        """Ask it to end and wait until it has; safe to call twice. Raises ServerFailed when
+        it does not, or not well."""
         if self._process.returncode is not None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -122,7 +124,8 @@ class DemoServer:
 
 
 def free_port() -> int:
-    """Return a port on 127.0.0.1 that is free with its successor, below the range that outgoing connections take."""
+    """Return a port on 127.0.0.1 that is free with its successor, below the range that
+    outgoing connections take."""
     while True:
         port = random.randrange(20_000, 30_000)
         with socket.socket() as first, socket.socket() as second:

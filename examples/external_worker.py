@@ -1,7 +1,8 @@
 """A worker outside the cluster, in any language: this one counts the words of a task's description.
 
 Run: HELIX_TOKEN=helix_pat_... python examples/external_worker.py      (HELIX_URL: http://localhost:8080)
-with a token of the role `worker` (helix token create hands --role worker), or with HELIX_USERNAME and HELIX_PASSWORD. It takes tasks without a `run` object whose type it can do; --once ends it after one.
+with a token of the role `worker` (helix token create hands --role worker), or with HELIX_USERNAME and
+HELIX_PASSWORD. It takes tasks without a `run` object whose type it can do; --once ends it after one.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def log_in() -> None:
 
 
 def work(task_id: str, attempt: int) -> None:
-    """Do one task: read it, count, and tell the progress and the end of the attempt that the heartbeat gave."""
+    """Do one task: read it, count, and report progress and end of the attempt that the heartbeat gave."""
     words = call("GET", f"/tasks/{task_id}")["description"].split()
     call("PUT", f"/tasks/{task_id}", {"progress": 50, "attempt": attempt})
     print(f"{task_id}: {len(words)} words, {len({word.lower() for word in words})} different", flush=True)

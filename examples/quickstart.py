@@ -1,6 +1,7 @@
 """Log in, submit a task that runs on the cluster, wait for it, print its result.
 
-Run: HELIX_PASSWORD=admin123 python examples/quickstart.py      (HELIX_URL: http://localhost:8080, HELIX_USERNAME: admin)
+Run: HELIX_PASSWORD=admin123 python examples/quickstart.py
+(HELIX_URL: http://localhost:8080, HELIX_USERNAME: admin)
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ WAITS_MAX = 3
 
 
 def call(method: str, path: str, **options: Any) -> Any:
-    """Send a request again, ever later, while the answer is to come back; end with a sentence where it is refused."""
+    """Send a request, and again where the server asks for it; exit with a message on a refusal."""
     for attempt in range(TRIES_MAX):
         try:
             response = requests.request(method, URL + path, timeout=WAIT_S + 10, **options)

@@ -174,7 +174,8 @@ class Engine:
         return answers
 
     def erase(self, erasure: Erasure, wanted: FactsErased, commit: Callable[[Fact], None]) -> None:
-        """Erase what some facts say, for whoever requested it; `commit` makes the given fact durable and erases.
+        """Erase what some facts say, for whoever requested it; `commit` makes the given
+        fact durable and erases.
 
         Raises EraseRefused where it may not be; JournalFailed, which must end the process, for all else.
         """

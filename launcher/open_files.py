@@ -25,6 +25,7 @@ def too_few(allowed: int) -> str | None:
     if allowed >= OPEN_FILES_MIN:
         return None
     return (
-        f"a process may have only {allowed} open files, but {OPEN_FILES_MIN} are needed to serve more than a few "
+        f"a process may have only {allowed} open files, but {OPEN_FILES_MIN} are needed to serve more "
+        "than a few "
         f"connections: raise the hard limit (ulimit -Hn {OPEN_FILES}, or LimitNOFILE= of its service)"
     )

@@ -46,7 +46,8 @@ BATCH_PATH = f"{PREFIX}/tasks/batch"
 # The busiest routes come first: paths are matched in order.
 ROUTERS = (
     *((PREFIX, router) for router in (
-        tasks.router, batch.router, logs.router, workers.router, nodes.router, placement.router, quotas.router, sessions.router, tokens.router,
+        tasks.router, batch.router, logs.router, workers.router, nodes.router, placement.router,
+        quotas.router, sessions.router, tokens.router,
         users.router, projects.router, erasures.router,
     )),
     ("", health.router),

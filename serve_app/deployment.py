@@ -124,7 +124,8 @@ def application(
     class Api:
         """One replica: the application, without any state."""
 
-    bound: serve.Application = Api.bind()  # type: ignore[attr-defined]  # the decorator's type is the plain class
+    # The decorator's type is the plain class.
+    bound: serve.Application = Api.bind()  # type: ignore[attr-defined]
     return bound
 
 

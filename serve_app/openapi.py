@@ -20,8 +20,10 @@ from serve_app.deps import KEY_CHARS_MAX, VERB
 
 # Models that routes parse themselves; every "$ref" of a route must name one of these or a response model.
 BODIES: Final[tuple[Any, ...]] = (
-    tasks.TaskIn, tasks.TaskUpdateIn, tasks.RetryIn, tasks.BatchIn, workers.WorkerIn, workers.HeartbeatIn, workers.DrainIn,
-    placement.DistributeIn, quotas.QuotaIn, projects.ProjectIn, projects.ProjectUpdateIn, sessions.LoginIn, sessions.RefreshIn, users.PasswordIn, users.UserIn, users.RolesIn, tokens.TokenIn,
+    tasks.TaskIn, tasks.TaskUpdateIn, tasks.RetryIn, tasks.BatchIn, workers.WorkerIn, workers.HeartbeatIn,
+    workers.DrainIn,
+    placement.DistributeIn, quotas.QuotaIn, projects.ProjectIn, projects.ProjectUpdateIn, sessions.LoginIn,
+    sessions.RefreshIn, users.PasswordIn, users.UserIn, users.RolesIn, tokens.TokenIn,
     erasures.ErasureIn,
 )  # fmt: skip
 REF: Final = "#/components/schemas/{model}"

@@ -9,9 +9,11 @@ from collections.abc import Callable
 
 
 class Asking:
-    """Requests from several threads, each on a connection of its own, until it ends; counts what came of them.
+    """Requests from several threads, each on a connection of its own, until it ends;
+    counts what came of them.
 
-    `ask` opens a connection, asks, closes it, and returns who answered; it raises OSError or HTTPException otherwise.
+    `ask` opens a connection, asks, closes it, and returns who answered; it raises OSError or
+    HTTPException otherwise.
     """
 
     def __init__(self, ask: Callable[[], object], threads: int) -> None:

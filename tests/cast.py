@@ -1,4 +1,5 @@
-"""Principals of tests as users of a state: an order or a question of somebody who is not in the state is refused."""
+"""Principals of tests as users of a state: an order or a question of somebody who is not
+in the state is refused."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What every tier shares: marks by folder, a clean environment, and a policy for tools that are missing.
 
-A tool that a test needs and that is not there skips the test on a laptop and fails it in CI (where CI is set): nothing
-gets green by being left out.
+A tool that a test needs and that is not there skips the test on a laptop and fails it in CI (where CI is
+set): nothing gets green by being left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# How long one example takes says more of the machine than of the code; in CI hypothesis leaves it out by itself.
+# How long one example takes says more of the machine than of the code; in CI hypothesis
+# leaves it out by itself.
 settings.register_profile(
     "unhurried", settings.get_profile(settings.get_current_profile_name()), deadline=None
 )
@@ -74,7 +75,8 @@ def require() -> Callable[[str], str]:
 
 
 def free_port() -> int:
-    """Return a port on 127.0.0.1 that is free with its successor, below the range that outgoing connections take."""
+    """Return a port on 127.0.0.1 that is free with its successor, below the range that
+    outgoing connections take."""
     while True:
         port = random.randrange(20_000, 30_000)
         with socket.socket() as first, socket.socket() as second:
@@ -103,7 +105,8 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Run `helix up` with one node for the whole session; its standard error shows when it does not get ready."""
+    """Run `helix up` with one node for the whole session; its standard error shows
+    when it does not get ready."""
     port, folder = free_port(), tmp_path_factory.mktemp("up")
     environment = {name: value for name, value in os.environ.items() if not _is_ambient(name)}
     environment |= {"HELIX_ADMIN_PASSWORD": ADMIN_PASSWORD, "HELIX_DATA_DIR": str(folder / "data")}

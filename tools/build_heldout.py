@@ -2,8 +2,8 @@
 
 Run: pip install scikit-learn, then `python tools/build_heldout.py helix_ray/models/digits_heldout.npz`.
 
-The split is the one that tools/build_models.py trains on: a permutation seeded with 0 over scikit-learn's 1,797
-digits, of which the first 1,300 are for training and the other 497 are written here.
+The split is the one that tools/build_models.py trains on: a permutation seeded with 0 over scikit-learn's
+1,797 digits, of which the first 1,300 are for training and the other 497 are written here.
 """
 
 from __future__ import annotations

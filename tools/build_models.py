@@ -1,12 +1,14 @@
 """Train the two shipped digits models and export them to ONNX.
 
-Run: pip install torch onnx scikit-learn, then `python tools/build_models.py OUT_DIR` (about a minute on two cores).
+Run: pip install torch onnx scikit-learn, then `python tools/build_models.py OUT_DIR` (about a minute on two
+cores).
 
 digits_resnet20     image f32 [n, 1, 32, 32] -> logits f32 [n, 10]   (pixels / 16, 8x8 -> 32x32 bilinear)
-digits_transformer  rows  f32 [n, 8, 8]      -> logits f32 [n, 10]   (pixels / 16, a token is a row of 8 pixels)
+digits_transformer  rows  f32 [n, 8, 8]      -> logits f32 [n, 10]   (pixels / 16, a row is a token)
 
-The split is that of tools/build_heldout.py. The shipped files score 0.9920 and 0.9899 on its 497 held-out images.
-Training depends on the version of torch and on the order in which threads add: builds differ by up to one point.
+The split is that of tools/build_heldout.py. The shipped files score 0.9920 and 0.9899 on its 497
+held-out images. Training depends on the version of torch and on the order in which threads add: builds
+differ by up to one point.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ def page() -> str:
             "<!-- Drawn by tools/draw_state_machine.py from helix_ray/core/lifecycle.py; do not edit. -->",
             (lifecycle.__doc__ or "").strip(),
             f"```mermaid\n{diagram()}\n```",
-            f"What each fact makes of a task; an empty field means that the fact cannot happen then. Ends: {ends}.",
+            "What each fact makes of a task; an empty field means that the fact cannot happen "
+            f"then. Ends: {ends}.",
             table(),
             "TaskDeleted leads out of every status. TasksRetired takes finished tasks out of memory only: the"
             " history goes on answering for them.\n",

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from helix_ray.client.tokens import TokenStore
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-# Somebody waits at a terminal, so this is shorter than the library's minute. Commands that wait use that minute.
+# Somebody waits at a terminal, so this is shorter than the library's minute. Commands
+# that wait use that minute.
 RETRY_S_DEFAULT = 5.0
 RETRY_S_WAITING = 60.0
 

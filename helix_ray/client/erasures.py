@@ -14,7 +14,8 @@ ASK_EVERY_S = 0.5
 
 
 class ErasureCalls:
-    """The part of the client that is about erasing; answers are the dicts of docs/api.md. For administrators."""
+    """The part of the client that is about erasing; answers are the dicts of
+    docs/api.md. For administrators."""
 
     _session: ClientSession
 

@@ -4,10 +4,10 @@ An order is admitted when all values in it are plain (core/values.py) and of lim
 contains a value that the journal, a snapshot, a follower or an answer cannot represent. Three kinds of
 orders are not refused as a whole:
 
-    SubmitTasks      each spec is refused by itself; the others are taken in
-    ReportAttempts   a report whose result cannot be taken ends its attempt as failed, with the reason: a refused report would
-                     leave the task running for ever
-    Heartbeat        what a node measured is shown escaped: a node is not lost for the name of a device
+    SubmitTasks      each spec is refused separately; the others are accepted
+    ReportAttempts   a report with an invalid result ends its attempt as failed, with the reason: a refused
+                     report would leave the task running for ever
+    Heartbeat        a node's figures are escaped: a node must not be lost because of the name of a device
 
 `quick` returns the size of a value as JSON, or None where it may not be plain (helix_ray/plain.py). It costs
 about a microsecond for each order; only values for which it returns None are examined in detail.

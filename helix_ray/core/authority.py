@@ -6,7 +6,8 @@ and roles come from the state.
 
     the system itself            is accepted: followers, node workers, boot, programs inside the cluster
     a user with a session        must exist, and the session must be theirs and valid
-    a user with an API token     must exist, and the token be valid; it has some of its owner's roles, perhaps for some projects
+    a user with an API token     must exist, and the token be valid; it has some of its owner's roles, perhaps
+                                     for some projects only
     a user without either        must exist (code that uses the port directly: tests, embedding)
 
 A user without a role that the table knows may do nothing.

@@ -1,9 +1,10 @@
 """Which facts say something about tasks and users that are to be erased, and what is never erased.
 
-A fact concerns a task when it is about it, or about one of its shards. It concerns a user when it is about
-their account, a session, an API token, an external worker or a task of theirs, or about requests of theirs that
-were refused; so do the receipts of their idempotency keys. Other facts that name a user do so by id only (members
-of projects, say): they stay, and so do the headers of all facts, which have ids, addresses and times.
+A fact concerns a task when it is about it, or about one of its shards. It concerns a user when it is
+about their account, a session, an API token, an external worker or a task of theirs, or about requests
+of theirs that were refused; so do the receipts of their idempotency keys. Other facts that name a user
+do so by id only (members of projects, say): they stay, and so do the headers of all facts, which have
+ids, addresses and times.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class Concerned:
 
 
 def is_in_use(state: State, fact: ev.Fact) -> bool:
-    """Say whether what a fact is about is in the state, which was folded from it: then it must not be erased."""
+    """Say whether what a fact is about is in the state, which was folded from it:
+    then it must not be erased."""
     if isinstance(fact.event, (*_REFUSALS, ev.ReceiptKept)):
         return False
     subject = ev.subject_of(fact.event)

@@ -2,10 +2,10 @@
 in place of every secret.
 
     the system itself          all facts unmasked: its followers fold them
-    everybody else             facts about objects that they see, masked; the origin only of their own facts, or of
-                               all for administrators
-    facts about what is gone   those who see all objects of that kind, and those who saw the object, as long as
-                               the state remembers it
+    everybody else             facts about objects that they see, masked; the origin only of their own
+                               facts, or of all for administrators
+    facts about what is gone   those who see all objects of that kind, and those who saw the object, as
+                               long as the state remembers it
 
 Only the system sees receipts, and only administrators see refusals and erasures.
 """
@@ -108,7 +108,8 @@ _RULES: dict[type[Any], Rule] = {
     ev.TaskSubmitted: _submitted,
     **dict.fromkeys(
         (
-            ev.TaskReleased, ev.TaskAssigned, ev.TaskProgressed, ev.TaskOutlasted, ev.TaskRequeued, ev.TaskCompleted,
+            ev.TaskReleased, ev.TaskAssigned, ev.TaskProgressed, ev.TaskOutlasted, ev.TaskRequeued,
+            ev.TaskCompleted,
             ev.TaskFailed, ev.TaskCancelled, ev.TaskEdited, ev.TaskDeleted, ev.TaskDeferred, ev.TaskRestored,
         ),
         _about_task,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from helix_ray.core.placement.strategies import DEFAULT
 
 TASK_TYPES = (
-    "planning", "building", "testing", "refactoring", "debugging", "design", "diagram", "deployment", "porting",
+    "planning", "building", "testing", "refactoring", "debugging", "design", "diagram", "deployment",
+    "porting",
 )  # fmt: skip
 
 

@@ -318,7 +318,8 @@ class Readiness(QuestionKind):
 
 Question = (
     GetTask | ListTasks | GetResult | ReadLog | WaitTasks | WorkFor | ListWorkers | GetWorker | GetUser
-    | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode | ExplainTask | PlanTask
+    | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode | ExplainTask
+    | PlanTask
     | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
     | ListErasures | GetErasure | ErasedTasks
 )  # fmt: skip

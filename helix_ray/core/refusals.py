@@ -1,10 +1,10 @@
 """Refusals for the audit: which are recorded, and how a flood of them becomes a few facts.
 
-    kind          what was refused                                           who notes it
-    login         a wrong name or password                                   the login routes
-    token         a token or session that is wrong or has ended              the edge; the engine, of who is gone
-    forbidden     what no role of the asker allows                           routes; the engine
-    late_report   an external worker's report on an attempt that is over     the engine
+    kind          what was refused                                         recorded by
+    login         a wrong name or password                                 the login routes
+    token         an invalid or ended token or session                     the edge; the engine
+    forbidden     an action that no role of the caller allows              routes; the engine
+    late_report   an external worker's report on an ended attempt          the engine
 
 Everyday refusals are not recorded: no token, and an expired one. Malformed requests and those over a rate
 limit are not recorded either: metrics count them.

@@ -1,4 +1,5 @@
-"""Equal words of many tasks as one string: what comes from a disk or the network is a string of its own each time.
+"""Equal words of many tasks as one string: what comes from a disk or the network is a
+string of its own each time.
 
 Only words of which there are few: types, functions, owners. Titles and ids are mostly each another's.
 """

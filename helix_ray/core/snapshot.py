@@ -57,8 +57,8 @@ def dump(state: State) -> dict[str, Any]:
 
 
 def parts(state: State) -> dict[str, Any]:
-    """Return what `dump` does, the tasks row by row as they are gone through: for a state that does not change
-    meanwhile."""
+    """Return what `dump` does, the tasks row by row as they are gone through: for a state that
+    does not change meanwhile."""
     return {
         "seq": state.seq,
         "at": state.at,

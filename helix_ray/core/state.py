@@ -198,8 +198,8 @@ class KeptReceipt:
 
 @dataclass(slots=True)
 class Erasure:
-    """A request to erase what concerns some tasks and users. `seq` is the request's, `by` and `request_id` are
-    those of whoever made it, `facts` how many lost their bodies so far."""
+    """A request to erase what concerns some tasks and users. `seq` is the request's, `by` and `request_id`
+    are those of whoever made it, `facts` how many lost their bodies so far."""
 
     id: str
     tasks: list[str]
@@ -305,8 +305,8 @@ class State:
     # Tasks that were erased, the newest last, and the seq of the FactsErased that says so: nodes remove what
     # they keep of them. The newest are remembered.
     erased_tasks: OrderedDict[str, int] = field(default_factory=OrderedDict)
-    # Only while a journal is folded from its beginning: things whose first facts are erased, and that have not
-    # ended yet. What the rest of their facts say is passed over (core/evolve/erasures.py).
+    # Only while a journal is folded from its beginning: things whose first facts are erased, and that have
+    # not ended yet. What the rest of their facts say is passed over (core/evolve/erasures.py).
     absent: set[str] = field(default_factory=set, compare=False)
     # Tasks whose views have changed since Engine.execute last took this set.
     changed: list[str] = field(default_factory=list, compare=False)

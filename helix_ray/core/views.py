@@ -11,7 +11,8 @@ from helix_ray.core.state import ApiToken, Project, Session, State, Task, User, 
 
 # Fields of a spec that a task's view shows unchanged.
 SPEC_FIELDS = (
-    "resources", "required_capabilities", "labels", "depends_on", "max_retries", "retry_backoff_s", "timeout_s",
+    "resources", "required_capabilities", "labels", "depends_on", "max_retries", "retry_backoff_s",
+    "timeout_s",
     "deadline", "strategy", "preemptible", "shard",
 )  # fmt: skip
 

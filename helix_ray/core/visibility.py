@@ -1,6 +1,7 @@
 """Visibility: who sees what, and who may change it. The only rule, for memory, history, caches and feeds.
 
-    a task                       its owner; the owner of the external worker that runs it, or ran it when it ended; those who see all tasks
+    a task                       its owner; the owner of the external worker that runs it, or ran it when it
+                                 ended; those who see all tasks
     a project                    its members; those who see all tasks
     a worker                     its owner; those who may list workers
     a user, session, API token   the user; administrators

@@ -3,9 +3,9 @@
 The steps of a run, in a single select loop (output, exit, cancel, deadlines) without polling:
 1. start: scrubbed environment, own session, killed by the kernel if the executor dies;
 2. stop, on timeout or cancel: SIGTERM to the group, `grace_s`, SIGKILL to the group;
-3. the leader's exit ends the task: what is left of its group is killed (after a stop: once the grace is over);
-4. only when the whole group is gone is the leader reaped and the outcome returned. Until then the group's id is ours,
-   so a signal can never reach a stranger.
+3. exit of the leader: the rest of its group is killed (after a stop, when the grace period is over);
+4. end: only when the whole group is gone is the leader reaped and the outcome returned. Until then the
+   kernel cannot reuse the group's id, so a signal can never reach a foreign process.
 A process that leaves the group (setsid) cannot be reached; nothing waits for it.
 """
 
@@ -32,7 +32,7 @@ GRACE_S = 3.0
 """From SIGTERM to SIGKILL, in seconds."""
 
 KILL_WAIT_S = 5.0
-"""How long a killed group may take to be gone, in seconds; a process in uninterruptible sleep may take for ever."""
+"""How long a killed group may take to end, in seconds; uninterruptible sleep may last for ever."""
 
 READ_BYTES_MAX = 64 * 1024
 DRAIN_BYTES_MAX = 1024 * 1024

@@ -1,8 +1,8 @@
 """A follower's cursor in a file of its own: `cursors/NAME` in the data directory.
 
-The file has two slots, which are written in turn: a kill or a full disk in the middle of one leaves the other, which
-is one batch behind. So a damaged cursor repeats facts and skips none. With both slots damaged the file is
-set aside, and the follower begins where one without a cursor does.
+The file has two slots, which are written in turn: a kill or a full disk in the middle of one leaves the
+other, which is one batch behind. So a damaged cursor repeats facts and skips none. With both slots damaged
+the file is set aside, and the follower begins where one without a cursor does.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Where a follower's facts come from: from the control plane while it is near the head, from the journal's files
-while it is far behind.
+"""Where a follower's facts come from: from the control plane while it is near the head, from the journal's
+files while it is far behind.
 
-The control plane's process has the newest facts in memory, and is asked with patience: its answer is the wake-up.
-Who has a million facts to catch up on must not make it read the disk for them. On the machine that has the
-data directory they are read from there, also from sealed segments, up to the head that it told.
+The control plane's process has the newest facts in memory, and is asked with patience: its answer is the
+wake-up. Who has a million facts to catch up on must not make it read the disk for them. On the machine that
+has the data directory they are read from there, also from sealed segments, up to the head that it told.
 """
 
 from __future__ import annotations

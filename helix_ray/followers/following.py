@@ -1,16 +1,16 @@
-"""What holds for every follower that reads facts after a cursor of its own.
+"""The loop of every follower that reads facts after its own cursor.
 
-    1. ask     the feed for the facts after the cursor; the answer is the wake-up, and a wake-up has no content
-    2. effect  the consumer does what the facts call for
-    3. cursor  moves past them, durably: in the same transaction as the effect where the effect's store can, else after it
+    1. ask     the feed for the facts after the cursor; the answer is the wake-up, which has no content
+    2. effect  the consumer processes the facts
+    3. cursor  the cursor is moved durably: in the same transaction as the effect if possible, else later
 
-A kill between 2 and 3 repeats a batch, and none is skipped: an effect outside of a transaction happens at least
-once, and its receivers tell repeats by the seq. Wake-ups may be lost, repeated or out of order; what is read depends on
-the cursor alone.
+A kill between 2 and 3 repeats a batch, and none is skipped: an effect outside a transaction happens at least
+once, and its receivers recognise repetitions by the seq. Wake-ups may be lost, repeated or out of order; only
+the cursor decides what is read.
 
-Batches are bounded by facts and bytes (feed.py). Nothing is read while the consumer works, so a slow one holds
-neither facts nor a transaction but those of its batch. What fails is tried again with backoff, for ever, with one
-line in the log for each reason.
+Batches are limited by facts and bytes (feed.py). Nothing is read while the consumer works, so a slow consumer
+keeps no facts and no transaction open except those of its batch. Failures are retried with backoff, for ever,
+with one line in the log for each reason.
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ class Consumer(Protocol):
         ...
 
     async def take(self, batch: Batch) -> None:
-        """Do what the batch calls for and move the cursor to the batch's; raises what keeps it from it, and the
-        batch is given again."""
+        """Do what the batch calls for and move the cursor to the batch's; raises what keeps it from it, and
+        the batch is given again."""
         ...
 
     async def beyond(self, head: int) -> None:
-        """The journal ends at `head`, before the cursor: it is another one, as after a restore. Begin anew."""
+        """The journal ends at `head`, before the cursor: it is another one, as
+        after a restore. Begin anew."""
         ...
 
 

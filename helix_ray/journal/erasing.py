@@ -1,17 +1,17 @@
 """Erases the bodies of facts and keeps everything verifiable: salt and body are removed, their digest stays,
 and all proofs remain valid.
 
-    1. prepare   segments that hold any of the facts are written anew, beside the old ones   (beside the writer)
+    1. prepare   rewrite segments with any of the facts to new files, beside the writer of the journal
     2. commit    one transaction: the FactsErased, rows without bodies, the names of the segments of step 1
-    3. tidy      the old segments go
-    4. cut       the write-ahead log is folded into the file and cut: it had the pages of before
+    3. tidy      remove the old segments
+    4. cut       checkpoint and truncate the WAL, which had the old pages
 
-A kill before step 2 erases nothing; after it, the next erasure or start does what is left.
+A kill before step 2 erases nothing; after it, the next erasure or start completes the rest.
 
-What may be erased: facts up to the newest snapshot, since a start folds what comes after it; never one that
-says what was erased, by whom and why. Whoever erases names facts of things that have left the state
-(core/erasure.py). Older snapshots go as well, since they may hold what is erased. Outside the journal it may
-still be in backups and in the copy that an upgrade kept: those are their owner's to remove.
+Only facts up to the newest snapshot may be erased, since a start folds those after it, and never a fact that
+records what was erased, by whom and why. The caller must name facts about objects that have left the state
+(core/erasure.py). Older snapshots are removed as well, since they may contain erased values. Backups and the
+copy that an upgrade kept may still contain them: their owner must remove those.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ _ERASE = "UPDATE facts SET content = NULL, digest = ? WHERE seq = ?"
 
 
 class Prepared(NamedTuple):
-    """What an erasure needs: the seqs, in order, and segments that take the place of others, by their files."""
+    """What an erasure needs: the seqs, in order, and segments that take the place
+    of others, by their files."""
 
     seqs: Sequence[int]
     replaced: dict[str, sealing.Sealed]
@@ -72,7 +73,8 @@ def refuse_record(fact: Fact) -> None:
 
 
 def prepare(path: Path, seqs: Sequence[int]) -> Prepared:
-    """Check facts of a journal's file and write segments without them; a kill leaves the old ones. Raises EraseRefused."""
+    """Check facts of a journal's file and write segments without them; a kill leaves the old
+    ones. Raises EraseRefused."""
     ordered = sorted(set(seqs))
     with contextlib.closing(connect(path, "ro")) as con:
         tree = StoredTree(con)

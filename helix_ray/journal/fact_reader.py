@@ -1,7 +1,8 @@
-"""The facts of a journal as another process than its owner reads them: page by page, in the file and in segments.
+"""The facts of a journal as another process than its owner reads them: page by page, in
+the file and in segments.
 
-Each page is one short read transaction: whoever is slow between two pages keeps no snapshot of the file open, so the
-write-ahead log is folded in as if nobody read.
+Each page is one short read transaction: whoever is slow between two pages keeps no snapshot of the file open,
+so the write-ahead log is folded in as if nobody read.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class FactReader:
         self._stored: StoredFacts
 
     def read(self, after: int, through: int, facts_max: int, bytes_max: int) -> list[Fact]:
-        """Return the facts after a seq and up to another, `facts_max` at most; it ends with the fact whose body
-        reaches `bytes_max`.
+        """Return the facts after a seq and up to another, `facts_max` at most; it ends with the fact whose
+        body reaches `bytes_max`.
 
         Raises OSError, sqlite3.Error, JournalTooNew or JournalDamaged.
         """

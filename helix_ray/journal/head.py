@@ -59,8 +59,10 @@ class HeadFile:
         claims = [claim for slot in slots if (claim := self._parse(slot)) is not None]
         if not claims:
             raise JournalDamaged(
-                f"{self._path} was changed or signed with another key, so it cannot prove which facts were acknowledged. "
-                f"Restore a backup of {self._path.parent}, or remove {self._path} to trust the journal as it is"
+                f"{self._path} was changed or signed with another key, so it cannot prove which facts were "
+                "acknowledged. "
+                f"Restore a backup of {self._path.parent}, or remove {self._path} to trust the journal "
+                "as it is"
             )
         return max(claims, key=lambda claim: (claim.seq, claim.epoch))
 

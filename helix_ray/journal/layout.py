@@ -64,7 +64,8 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 def _connected(path: Path, options: str) -> tuple[sqlite3.Connection, int]:
     # An actor opens it on one thread and uses it on another, never at the same time.
     con = sqlite3.connect(
-        f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, timeout=BUSY_WAIT_S, check_same_thread=False
+        f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, timeout=BUSY_WAIT_S,
+        check_same_thread=False
     )  # fmt: skip
     try:
         # The version is in the file's header; reading it from a table would need the WAL as well.

@@ -1,11 +1,12 @@
-"""The body of a snapshot as it is stored: what is long in pages, so that neither end has all of it in memory twice.
+"""The stored form of a snapshot's body: long lists are split into pages, so that neither writing nor reading
+needs all of it in memory twice.
 
     mark       8 bytes
-    part...    its length (8 bytes) and zlib of lines of JSON: first the body without its long lists and the names of
-               these, then each of these lists, a page a line
+    part...    its length (8 bytes) and zlib of lines of JSON: first the body without its long lists, with
+               their names, then each of these lists, one page on each line
 
-A million tasks are 700 MB as rows of Python values, and half of that as JSON: read by pages, they are what
-the state takes, and one page.
+A million tasks take 700 MB as rows of Python values, and half of that as JSON. Read by pages, they take the
+memory of the state and of one page.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Pages:
 
 
 def pack(body: dict[str, Any]) -> bytes:
-    """Return a body as it is stored. A value may be an iterator: it is gone through once, and stored as a list."""
+    """Return a body as it is stored. A value may be an iterator: it is gone through
+    once, and stored as a list."""
     long = {name: value for name, value in body.items() if _is_long(value)}
     short = {name: value for name, value in body.items() if name not in long}
     parts = [_packed([to_json([short, list(long)])])]
@@ -48,7 +50,8 @@ def pack(body: dict[str, Any]) -> bytes:
 
 
 def unpack(packed: bytes) -> dict[str, Any]:
-    """Return the body that was packed, its long lists as Pages. Raises ValueError or zlib.error for what is none."""
+    """Return the body that was packed, its long lists as Pages. Raises ValueError or
+    zlib.error for what is none."""
     if not packed.startswith(MARK):
         # Of a release before pages: one JSON text.
         body: dict[str, Any] = from_json(zlib.decompress(packed))

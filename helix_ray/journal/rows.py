@@ -182,7 +182,8 @@ class RowReader:
                 if request_ is not None:
                     request = request_
                 if author != known or origin is None:
-                    who = author_of(author)  # type: ignore[arg-type]  # a row without an author raises KeyError
+                    # A row without an author raises KeyError.
+                    who = author_of(author)  # type: ignore[arg-type]
                     actor, origin, known = who.actor, who.origin(), author
                 name, version, _ = kind_of(kind)
                 event = (

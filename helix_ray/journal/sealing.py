@@ -1,10 +1,11 @@
 """Moves old facts from the journal's file to segments while the journal is in use; a kill between any
 two steps loses nothing.
 
-    1. write    a segment in a draft, read back and compared with the tree, durable; then it gets its name    (beside the writer)
-    2. adopt    the file names it, in one commit: from here on these facts are read from the segment
-    3. clear    the rows that it holds go, some at a time                                                      (between commits)
-    4. shrink   pages that they left are given back to the disk, some at a time
+    1. write    write a segment to a draft, read it back, verify it against the tree, make it durable, rename
+                it; this runs beside the writer of the journal
+    2. adopt    register it in the file, in one commit: from here on these facts are read from the segment
+    3. clear    delete the rows that it contains, some at a time, between commits
+    4. shrink   release the free pages to the disk, some at a time
 
 A segment that was written but not adopted is written again. Only full segments move, the oldest facts first,
 when they are older than `keep_s` or the file is larger than `keep_bytes`. They move only up to the newest

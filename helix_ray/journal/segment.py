@@ -1,9 +1,10 @@
 """A segment: a file of old facts in compressed blocks, which can be verified against the
 tree without the journal.
 
-    block...   zlib of one JSON list of columns and of the bodies, a line each; behind it the salts, which are random and stay as
-               they are (32 bytes of digest for a fact that is erased)
-    index      JSON: first and last seq, the root over these facts, what integers of the columns stand for, where blocks begin
+    block...   zlib of one JSON list of columns and of the bodies, a line each; then the salts, random and
+               uncompressed (32 bytes of digest for an erased fact)
+    index      JSON: first and last seq, the root over these facts, the side tables for the integers in the
+               columns, the offsets of blocks
     end        length of the index (8 bytes) and a mark
 
 Its facts are those under one node of the tree (a whole number of tiles), so its root is that node's hash:

@@ -5,8 +5,8 @@ A start opens it in these steps; the order matters, because a damaged file must 
 
     1. lock     one process for each data directory (journal.lock)
     2. upgrade  a file of an older format is verified and rewritten in this one (journal/upgrade.py)
-    3. check    through a read-only connection, so that a damaged file and its log stay as they are for rescue: the facts
-                since the newest snapshot fit the tree, and the tree has the root that HEAD names
+    3. check    over a read-only connection, so that a damaged file and its WAL are left for rescue: the facts
+                since the newest snapshot match the tree, and the tree has the root in HEAD
     4. epoch    one more than any before, durable: writers of earlier epochs can no longer append
     5. HEAD     rewritten
 
@@ -100,7 +100,8 @@ class SqliteJournal:
         return frontier
 
     def erase(self, fact: Fact) -> None:
-        """Make a FactsErased durable and take what those facts said away. Raises EraseRefused, SeqGap, StaleWriter.
+        """Make a FactsErased durable and take what those facts said away. Raises
+        EraseRefused, SeqGap, StaleWriter.
 
         journal/erasing.py says what may be erased. Afterwards no file of the journal contains the bodies,
         unless another process is reading: then the WAL is truncated at a later commit.
@@ -116,7 +117,8 @@ class SqliteJournal:
         return erasing.prepare(self._path, seqs)
 
     def commit_erasure(self, fact: Fact, prepared: erasing.Prepared) -> None:
-        """Make a FactsErased durable and take what its facts said away, in one commit. Raises as erase does."""
+        """Make a FactsErased durable and take what its facts said away, in one
+        commit. Raises as erase does."""
         newest = self.snapshot_seq()
         if not set(asked(fact, newest)) <= set(prepared.seqs):
             raise EraseRefused("the erasure of other facts was prepared")

@@ -75,8 +75,8 @@ class StoredFacts:
         ).fetchall()
 
     def _reaching(self, after: int, through: int, bytes_max: int) -> int:
-        """Return the seq of the fact of the file whose body reaches `bytes_max`, or `through`: bodies that are
-        not wanted are not read into memory."""
+        """Return the seq of the fact of the file whose body reaches `bytes_max`, or `through`: bodies that
+        are not wanted are not read into memory."""
         sizes = self._con.execute(
             "SELECT seq, coalesce(length(content), 0) FROM facts WHERE seq > ? AND seq <= ? ORDER BY seq",
             (after, through),

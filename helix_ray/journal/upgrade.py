@@ -1,11 +1,10 @@
 """Upgrades a journal of format 1 to format 2 at a start; a kill at any step is safe.
 
     1. check   verify every row against its hash, and the last against HEAD, before anything is written
-    2. draft   all facts and snapshots again in format 2, in `.journal.sqlite.upgrade`; its `meta` row 'format1' has the seq and
-               hash that HEAD names, so that a start knows this HEAD until there is one of the new format
-    3. settle  the old write-ahead log is folded into the old file, which is given a second name, `journal.sqlite.format1`: the
-               copy that is kept
-    4. switch  the draft, durable, is renamed to `journal.sqlite`: the one step that counts
+    2. draft   write all facts and snapshots in format 2 to `.journal.sqlite.upgrade`; its `meta` row
+               'format1' has the seq and hash in HEAD, so that a start accepts this HEAD until it is rewritten
+    3. settle  checkpoint the old file's WAL and link the file as `journal.sqlite.format1`: the copy to keep
+    4. switch  rename the durable draft to `journal.sqlite`: the step that makes the upgrade effective
 
 A kill before step 4 leaves the old journal as it was, and the next start begins again. The copy is for a
 return to an older release, which cannot read format 2 (JournalTooNew). It contains everything up to the

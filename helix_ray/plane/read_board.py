@@ -2,7 +2,7 @@
 that a replica can answer from its cache.
 
     word 0            the master's generation: every start of a master adds one before its first response
-    words 1 ... 3     where the master publishes views (published_views.py): its life, process id and descriptor
+    words 1 ... 3     the memory of published views (published_views.py): life, process id, descriptor
     words 8 ...       for each slot the journal's seq at which a task of that slot last changed
 
 A task's slot is a hash of its id; two tasks in the same slot can cause a needless question, but never a stale

@@ -4,7 +4,7 @@ A source may be down, which is neither yes nor no. So its response is one of
 
     an answer           the source has it
     UNKNOWN             the source responds that no such thing exists
-    SourceUnavailable   the source does not respond: the caller gets SERVICE_UNAVAILABLE, and nothing is concluded
+    SourceUnavailable   the source does not respond: the caller gets SERVICE_UNAVAILABLE
 """
 
 from __future__ import annotations

@@ -85,7 +85,8 @@ def _load(path: Path) -> KeyRing:
         found = os.fstat(file.fileno())
         if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise KeyFileUnsafe(
-                f"{path} can be read by other users (mode {stat.S_IMODE(found.st_mode):04o}); run: chmod 600 {path}; "
+                f"{path} can be read by other users (mode {stat.S_IMODE(found.st_mode):04o}); run: "
+                f"chmod 600 {path}; "
                 f"if someone may have read it, delete it instead: all sessions end and a new key is created"
             )
         if found.st_uid != os.geteuid():

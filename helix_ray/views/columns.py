@@ -88,7 +88,8 @@ ENDED = (*KEY, *EXECUTION, *_CAUSE)
 EDITED = (*KEY, *_SPEC, _WHOLE[0])
 GONE = (*KEY, _seq("seq"))
 
-# What is read of `tasks`: for a line of a listing, for a result, and for a whole task, whose spec is read beside it.
+# What is read of `tasks`: for a line of a listing, for a result, and for a whole task, whose
+# spec is read beside it.
 LINE = tuple(column.name for column in (*KEY[1:], *_SUBMIT, *EXECUTION) if column.name not in BULK)
 RESULT = tuple(column.name for column in (*KEY[1:], *_SUBMIT, *EXECUTION))
 RECORD = tuple(name for name in RESULT if name not in _FACET_NAMES)

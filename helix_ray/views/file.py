@@ -17,7 +17,8 @@ _POSITION = """CREATE TABLE IF NOT EXISTS position (
     resumed  BIGINT  NOT NULL, -- facts after this seq are read again at the start, for what `attempts` lacks
     attempts VARCHAR NOT NULL  -- JSON: what is known of unfinished tasks as of `resumed` (views/attempts.py)
 );"""
-# A row for each FactsErased since the file was last written anew: until then, deleted rows are still in its blocks.
+# A row for each FactsErased since the file was last written anew: until then, deleted rows
+# are still in its blocks.
 _ERASED = "CREATE TABLE IF NOT EXISTS erased (seq BIGINT NOT NULL);"
 # One row for each task: its spec, and its execution. A task that is queued again or deleted loses the second.
 # There are no indexes: rows are in the order of time, so DuckDB's zone maps find them by key and seq.

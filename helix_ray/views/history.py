@@ -185,7 +185,8 @@ class History:
             return read.records(con, task_ids, retired_through)
 
     def lines(self, task_ids: Sequence[str], retired_through: int) -> dict[str, read.Record]:
-        """Return those of these tasks that finished up to `retired_through`, by id, with what a listing shows."""
+        """Return those of these tasks that finished up to `retired_through`, by id,
+        with what a listing shows."""
         with self._asking() as con:
             return read.lines(con, task_ids, retired_through)
 

@@ -50,7 +50,8 @@ def lines(con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_throu
     """Return those of these tasks that the history has, by id, with what a listing shows of them."""
     rows = con.execute(
         f"""SELECT {", ".join(LINE)}
-            FROM tasks SEMI JOIN {_WANTED} USING (key, id) WHERE true{_retired(retired_through)} ORDER BY seq""",
+            FROM tasks SEMI JOIN {_WANTED} USING (key, id)
+            WHERE true{_retired(retired_through)} ORDER BY seq""",
         _wanted(task_ids),
     ).fetchall()
     return {row[0]: Record(task(LINE, row), True) for row in rows}
@@ -108,7 +109,8 @@ def list_tasks(
     counted = con.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
     assert counted is not None
     rows = con.execute(
-        f"""SELECT {", ".join(LINE)} FROM tasks WHERE {where} AND seq BETWEEN ? AND ? ORDER BY seq DESC LIMIT ?""",
+        f"""SELECT {", ".join(LINE)} FROM tasks
+            WHERE {where} AND seq BETWEEN ? AND ? ORDER BY seq DESC LIMIT ?""",
         [*values, *(seqs or EVERY_SEQ), limit],
     ).fetchall()
     return [task_line(task(LINE, row)) for row in rows], counted[0]
@@ -156,7 +158,8 @@ def results(
     """Return the outcomes of those of these tasks that the history has, as core.views.result_view does."""
     rows = con.execute(
         f"""SELECT {", ".join(RESULT)}
-            FROM tasks SEMI JOIN {_WANTED} USING (key, id) WHERE true{_retired(retired_through)} ORDER BY seq""",
+            FROM tasks SEMI JOIN {_WANTED} USING (key, id)
+            WHERE true{_retired(retired_through)} ORDER BY seq""",
         _wanted(task_ids),
     ).fetchall()
     return {row[0]: result_view(task(RESULT, row)) for row in rows}

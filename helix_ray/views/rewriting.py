@@ -17,7 +17,8 @@ _DRAFT = ".{}.anew"
 
 
 def write_anew(path: Path) -> None:
-    """Put a file with the rows of this one in its place, which nobody may have open; a kill leaves one or the other."""
+    """Put a file with the rows of this one in its place, which nobody may have open; a kill
+    leaves one or the other."""
     draft = path.with_name(_DRAFT.format(path.name))
     draft.unlink(missing_ok=True)
     try:

@@ -86,7 +86,8 @@ def _submitted(fact: ev.Fact, event: ev.TaskSubmitted) -> Row:
     run = event.spec.get("run")
     cut = shown_run(run) is not run
     return (
-        key_of(event.id), event.id, fact.seq, event.owner, *facets(event.spec), fact.at, _spec_text(event.spec), cut
+        key_of(event.id), event.id, fact.seq, event.owner, *facets(event.spec), fact.at,
+        _spec_text(event.spec), cut
     )  # fmt: skip
 
 

@@ -208,7 +208,8 @@ class TaskUpdateIn(TypedDict, total=False):
 
 EDITABLE = frozenset(
     {
-        "title", "type", "description", "priority", "project_id", "resources", "required_capabilities", "labels",
+        "title", "type", "description", "priority", "project_id", "resources", "required_capabilities",
+        "labels",
         "max_retries", "retry_backoff_s", "timeout_s", "deadline",
     }
 )  # fmt: skip

@@ -159,7 +159,7 @@ def _show(declared: Declaration, *, as_json: bool) -> int:
     return 0
 
 
-# ---------------------------------------------------------------------------------------------- start and stop
+# --------------------------------------------------------------------------------------------- start and stop
 
 
 def _start(
@@ -200,7 +200,8 @@ def _supervisor(
 ) -> NodeSupervisor:
     node_ip = flags.node_ip or _own_address()
     plan = RayStartPlan(
-        flags.address, node_ip, flags.port, flags.api_port, data_dir, flags.autoscaling_config, declared.flags(), more
+        flags.address, node_ip, flags.port, flags.api_port, data_dir, flags.autoscaling_config,
+        declared.flags(), more
     )  # fmt: skip
     api = ["--host", flags.api_host or node_ip, "--port", str(flags.api_port), "--data-dir", str(data_dir)]
     for flag in ("tls_cert", "tls_key"):

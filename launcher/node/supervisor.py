@@ -147,7 +147,7 @@ class NodeSupervisor:
         if now - self._started_at > STEADY_S:
             self._again_s = AGAIN_S_MIN
 
-    # ------------------------------------------------------------------------------------------ Ray and the API
+    # ---------------------------------------------------------------------------------------- Ray and the API
 
     def _start_ray(self, now: float, vital: frozenset[str]) -> None:
         if self._started_at and now - self._started_at < self._again_s:

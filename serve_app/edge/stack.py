@@ -2,11 +2,13 @@
 
 1. The few headers that matter are read once (headers.py).
 2. The request gets its id (request_id.py) and its client address (client_address.py).
-3. A bearer token is verified, or an API token looked up; one that does not verify is noted, not refused: the route decides who may come in.
+3. A bearer token is verified, or an API token looked up. An invalid one is recorded but not refused here:
+   the route decides who may use it.
 4. The request is counted (rate_limit.py); over the limit it is refused with 429.
    A user with too many long responses open is refused with 429 as well (open_streams.py).
 5. A body over its limit is refused with 413 (body_limit.py).
-6. The application answers; every response, the edge's or its own, carries the headers of 2, 4 and security_headers.py.
+6. The application answers; every response, the edge's or its own, has the headers of 2, 4
+   and security_headers.py.
 7. An exception of the application becomes INTERNAL_ERROR (errors.py).
 
 The results are stored in `scope["state"]` under the keys of state.py.

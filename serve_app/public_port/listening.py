@@ -122,7 +122,8 @@ def _config(app: ASGIApp, options: Any, loop: asyncio.AbstractEventLoop) -> uvic
         port=options.port,
         root_path=options.root_path,
         loop=loop,  # type: ignore[arg-type]  # Serve's own way: the loop runs already
-        http=protocol(ConnectionLimits.of(read_settings())),  # type: ignore[arg-type]  # any maker of protocols
+        # uvicorn takes any factory of protocols.
+        http=protocol(ConnectionLimits.of(read_settings())),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         access_log=False,

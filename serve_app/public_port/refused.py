@@ -29,7 +29,8 @@ def head_too_large(limit: str, value: int) -> Rejected:
 
 
 def written(rejected: Rejected, host: str) -> bytes:
-    """Return a refusal as a whole HTTP/1.1 response that closes the connection; `host` is the client's address."""
+    """Return a refusal as a whole HTTP/1.1 response that closes the connection; `host`
+    is the client's address."""
     request_id = choose(None)
     body = envelope(rejected, request_id)
     status = HTTPStatus(STATUS[rejected.code])

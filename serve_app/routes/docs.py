@@ -23,7 +23,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none';
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "summary{cursor:pointer;padding:.3rem 0}code{font-size:14px}b{display:inline-block;width:4.5rem}"
-    "pre{background:#f4f4f6;padding:.7rem;overflow:auto;font-size:13px}td{padding:.1rem .8rem .1rem 0;vertical-align:top}"
+    "pre{background:#f4f4f6;padding:.7rem;overflow:auto;font-size:13px}td{padding:.1rem .8rem .1rem "
+    "0;vertical-align:top}"
     "@media(prefers-color-scheme:dark){body{background:#16161a;color:#ddd}pre{background:#222}a{color:#8bf}}"
 )
 

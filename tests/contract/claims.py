@@ -1,7 +1,7 @@
 """What every ControlPlane promises, as claims that are put to each implementation through a door (doors.py).
 
-test_control_plane.py puts them to memory and to the plane over right and over faulty links; tests/ray/test_contract.py to a live
-cluster, through the gateway and through the Python API.
+test_control_plane.py puts them to memory and to the plane over right and over faulty links;
+tests/ray/test_contract.py to a live cluster, through the gateway and through the Python API.
 """
 
 from __future__ import annotations
@@ -178,7 +178,8 @@ async def what_has_room_is_started_at_once(door: PortDoor) -> None:
 
 
 async def a_key_is_one_request(door: PortDoor) -> None:
-    """The same key has the first answer, whatever has become of the task; another request under it is a conflict."""
+    """The same key has the first answer, whatever has become of the task; another
+    request under it is a conflict."""
     by = door.by
     (task_id,) = await submitted(door, PLACED)
 
@@ -197,7 +198,8 @@ async def a_key_is_one_request(door: PortDoor) -> None:
 
 
 async def facts_come_in_order_and_once(door: PortDoor) -> None:
-    """A reader with a cursor gets every fact, in pieces of the size that it asks for, and waits for the next."""
+    """A reader with a cursor gets every fact, in pieces of the size that it asks
+    for, and waits for the next."""
     plane = door.plane
     start = (await plane.events(1 << 60, 1, SYSTEM)).head
     (task_id,) = await submitted(door, TASK)

@@ -1,4 +1,5 @@
-"""Clients that write and read families of tasks (task_model.py) through many doors at once, and what they saw."""
+"""Clients that write and read families of tasks (task_model.py) through many doors at
+once, and what they saw."""
 
 from __future__ import annotations
 
@@ -187,7 +188,8 @@ class Crowd:
             worker.id = await until_answered(lambda: door.register(worker.hostname, LEASED_TYPE))
         door, began = self._door(worker.author), self._now()
         given = await door.heartbeat(worker.id)
-        # It is sent again where its answer was lost: it may have been given any of them, and lose it before it hears of it.
+        # It is sent again where its answer was lost: it may have been given any of them, and lose it
+        # before it hears of it.
         end = inf if given is None else self._now()
         lost = Operation("given", (worker.id, None), began, end, None, door.name)
         self._lost_beats.append(lost)

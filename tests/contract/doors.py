@@ -1,4 +1,5 @@
-"""The doors to one control plane, with the same operations and answers: the port itself, HTTP, and the Python API.
+"""The doors to one control plane, with the same operations and answers: the port itself,
+HTTP, and the Python API.
 
 Each operation returns the model's word for what was answered (task_model.py), None where nothing was.
 """

@@ -1,5 +1,5 @@
-"""Links to an engine in this process that lose, delay, repeat and reorder calls; the master behind them dies and comes
-back, and the history is behind. All of it by a seed.
+"""Links to an engine in this process that lose, delay, repeat and reorder calls; the master behind them dies
+and comes back, and the history is behind. All of it by a seed.
 """
 
 from __future__ import annotations

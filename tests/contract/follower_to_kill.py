@@ -1,7 +1,8 @@
-"""The far side of test_followers.py: a follower whose effect is a line in a file, killed between effect and cursor.
+"""The far side of test_followers.py: a follower whose effect is a line in a file, killed
+between effect and cursor.
 
-`python follower_to_kill.py DATA_DIR EFFECTS KILL_AFTER`: it ends by SIGKILL when its effect was done KILL_AFTER
-times and its cursor has not moved past the last; with 0 it follows to the head and ends well.
+`python follower_to_kill.py DATA_DIR EFFECTS KILL_AFTER`: it ends by SIGKILL when its effect was done
+KILL_AFTER times and its cursor has not moved past the last; with 0 it follows to the head and ends well.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""The Python API's door in a process of its own, as a Ray job has it: one call a line in, one answer a line out.
+"""The Python API's door in a process of its own, as a Ray job has it: one call a line
+in, one answer a line out.
 
-Ray reads its environment when it is imported, so the process that runs tests cannot join a cluster that it starts.
+Ray reads its environment when it is imported, so the process that runs tests cannot join
+a cluster that it starts.
 """
 
 from __future__ import annotations

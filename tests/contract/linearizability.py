@@ -1,13 +1,14 @@
-"""Can what concurrent clients saw be put into one order? (Wing and Gong's search, with the memory that Lowe added.)
+"""Can what concurrent clients saw be put into one order? (Wing and Gong's search, with the
+memory that Lowe added.)
 
-Every operation took effect at one moment between its beginning and its answer. One without an answer (a broken
-connection, a refusal that says nothing) took effect at some moment after its beginning and before its end, which may
-never come, or not at all. A history is linearizable when there is an order that keeps all of that and in which each
-answer is the one that the model gives.
+Every operation took effect at one moment between its beginning and its answer. One without an answer (a
+broken connection, a refusal that says nothing) took effect at some moment after its beginning and before its
+end, which may never come, or not at all. A history is linearizable when there is an order that keeps all of
+that and in which each answer is the one that the model gives.
 
-The search tries, among what may come next, each operation whose answer fits; a pair of (what is left, state) that has
-failed once is not tried again. A read that fits is taken at once, and nothing else tried: it changes nothing, so whatever
-order there is with the read later is an order with the read now.
+The search tries, among what may come next, each operation whose answer fits; a pair of (what is left, state)
+that has failed once is not tried again. A read that fits is taken at once, and nothing else tried: it changes
+nothing, so whatever order there is with the read later is an order with the read now.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ STATES_MAX = 300_000
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What one client asked, in seconds of one clock; `answer` is None where none came, and `ended` then mostly inf."""
+    """What one client asked, in seconds of one clock; `answer` is None where none came, and
+    `ended` then mostly inf."""
 
     kind: str
     argument: Any
@@ -34,7 +36,8 @@ class Operation:
     door: str = ""
 
 
-# Gives (answer, next state) for every way in which an operation may go in a state; none where it cannot happen.
+# Gives (answer, next state) for every way in which an operation may go in a state; none
+# where it cannot happen.
 Step = Callable[[S, Operation], Iterable[tuple[str, S]]]
 
 
@@ -45,7 +48,8 @@ class TooManyStates(Exception):
 def stuck_at(
     operations: Sequence[Operation], initial: S, step: Step[S], reads: Collection[str] = ()
 ) -> list[Operation] | None:
-    """Return None for a linearizable history; else the longest order that was found, which nothing can follow.
+    """Return None for a linearizable history; else the longest order that was found,
+    which nothing can follow.
 
     `reads` are the kinds of operations that never change a state.
     """
@@ -90,7 +94,8 @@ def _next(
 
 
 def _may_be_next(ordered: Sequence[Operation], left: int) -> list[int]:
-    """Return what began before anything that has to come was answered, and has not ended before what came began."""
+    """Return what began before anything that has to come was answered, and has not
+    ended before what came began."""
     indices = [i for i in range(len(ordered)) if left >> i & 1]
     first_end = min((ordered[i].ended for i in indices if ordered[i].answer is not None), default=inf)
     latest = max((ordered[i].began for i in range(len(ordered)) if not left >> i & 1), default=-inf)

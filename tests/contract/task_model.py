@@ -1,10 +1,12 @@
 """What the API promises of tasks, as a model that takes one operation at a time.
 
-A *family* is what hangs together: a task alone, a task and one that depends on it, a whole and its shards, a task for
-workers outside. Nobody but the clients of a test changes a family: its tasks have no `run`, or one that does not end by
-itself and starts by `distribute` only. So a family is a register whose value is the statuses of its members.
+A *family* is what hangs together: a task alone, a task and one that depends on it, a whole and its shards, a
+task for workers outside. Nobody but the clients of a test changes a family: its tasks have no `run`, or one
+that does not end by itself and starts by `distribute` only. So a family is a register whose value is the
+statuses of its members.
 
-Answers are short words: a status, "ok", "missing" (404), "conflict" (409), "open" (no result yet), "eof" and "more".
+Answers are short words: a status, "ok", "missing" (404), "conflict" (409), "open" (no
+result yet), "eof" and "more".
 """
 
 from __future__ import annotations

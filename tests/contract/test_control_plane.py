@@ -52,6 +52,7 @@ def test_the_plane(claim: Claim, history: History, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("claim", OF_THE_PORT.values(), ids=OF_THE_PORT)
 def test_the_plane_over_faulty_links(claim: Claim, seed: int, history: History, tmp_path: Path) -> None:
-    """A third of all calls is lost, and the master dies again and again: nobody notices but by the time it takes."""
+    """A third of all calls is lost, and the master dies again and again: nobody notices
+    but by the time it takes."""
     faults = Faults(lost_before=0.15, lost_after=0.15, repeated=0.1, refused=0.1, master_dies=0.05)
     run(put(claim, World(memory(), history, tmp_path, Random(seed), faults)))

@@ -71,7 +71,8 @@ class Seen:
         self.seqs: list[int] = []
         self.ends: list[int] = []
         self.fail: Exception | None = None
-        self.inner: Consumer = WithCursor(self.effect, file) if file is not None else inner  # type: ignore[assignment]
+        counted = WithCursor(self.effect, file) if file is not None else inner
+        self.inner: Consumer = counted  # type: ignore[assignment]
         self._with_file = file is not None
 
     async def effect(self, batch: Batch) -> None:
@@ -162,8 +163,10 @@ def test_wake_ups_lost_repeated_or_out_of_order_change_nothing(begin: Callable[[
 
     class Odd(Told):
         answers: ClassVar[list[Batch]] = [
-            Batch((), 0, 30), Batch(tuple(told[:10]), 10, 30), Batch(tuple(told[:10]), 10, 12), Batch((), 10, 30),
-            Batch(tuple(told[5:20]), 20, 30), Batch(tuple(told[20:]), 30, 30), Batch(tuple(told[:10]), 10, 30),
+            Batch((), 0, 30), Batch(tuple(told[:10]), 10, 30), Batch(tuple(told[:10]), 10, 12),
+            Batch((), 10, 30),
+            Batch(tuple(told[5:20]), 20, 30), Batch(tuple(told[20:]), 30, 30),
+            Batch(tuple(told[:10]), 10, 30),
         ]  # fmt: skip
 
         async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
@@ -180,7 +183,8 @@ def test_wake_ups_lost_repeated_or_out_of_order_change_nothing(begin: Callable[[
 def test_what_fails_is_given_again_with_one_line_for_each_reason(
     begin: Callable[[], Seen], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A feed or an effect that fails ten times with one reason is one warning; then it is said that it goes on."""
+    """A feed or an effect that fails ten times with one reason is one warning; then it
+    is said that it goes on."""
     caplog.set_level(logging.INFO, logger="helix_ray.followers.following")
     away = Refused(Rejected(ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not respond"))
     feed = Told(facts(1, 10))
@@ -234,7 +238,8 @@ def test_a_kill_between_effect_and_cursor_repeats_one_batch_and_skips_nothing(
 
 
 def test_a_cursor_in_a_file_outlives_its_process(tmp_path: Path) -> None:
-    """The newest that was saved is read, each follower's under its own name; without a file it is the given one."""
+    """The newest that was saved is read, each follower's under its own name; without a
+    file it is the given one."""
     first, other = CursorFile(tmp_path, "webhooks", 7), CursorFile(tmp_path, "audit-sink", 0)
     assert (first.cursor, other.cursor) == (7, 0)
     for cursor in (8, 21, 34):
@@ -278,7 +283,8 @@ def test_a_cursor_that_cannot_be_read_begins_where_none_does(tmp_path: Path) -> 
 
 
 def test_a_cursor_beyond_the_head_is_of_another_journal(tmp_path: Path) -> None:
-    """After a restore the effects of facts that come are asked for, and nobody waits until there are as many again."""
+    """After a restore the effects of facts that come are asked for, and nobody waits until
+    there are as many again."""
     CursorFile(tmp_path, "trial", 0).save(500)
     consumer = Seen(None, CursorFile(tmp_path, "trial", 0))
     feed = Told(facts(1, 40))
@@ -369,8 +375,8 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_segments")
 def test_far_behind_it_reads_files_and_segments_and_asks_nobody(tmp_path: Path) -> None:
-    """The head is asked for one batch and for the last thousand facts; the rest comes from the disk, while facts move to
-    segments under it, and is what the journal's owner reads."""
+    """The head is asked for one batch and for the last thousand facts; the rest comes from the disk, while
+    facts move to segments under it, and is what the journal's owner reads."""
     journal = SqliteJournal(tmp_path, KEY)
     for first in range(1, 9001, 500):
         journal.append(facts(first, first + 499, "x" * (first % 7)))
@@ -417,7 +423,8 @@ def test_files_that_cannot_be_read_are_left_to_their_owner(tmp_path: Path) -> No
 
 
 def test_a_reader_that_sleeps_holds_no_log_up(tmp_path: Path) -> None:
-    """While a follower sits on its batch, 300 MB are written, and the write-ahead log stays far below 256 MiB."""
+    """While a follower sits on its batch, 300 MB are written, and the write-ahead log
+    stays far below 256 MiB."""
     journal = SqliteJournal(tmp_path, KEY)
     journal.append(facts(1, 20))
 

@@ -1,7 +1,8 @@
-"""What concurrent clients see can be put in one order: over memory, and over links that lose, delay, repeat and reorder.
+"""What concurrent clients see can be put in one order: over memory, and over links that lose,
+delay, repeat and reorder.
 
-tests/ray and tests/e2e have the same clients over a live cluster (test_contract.py, test_replicas.py). A seed that fails
-fails again: time here is virtual. `make chaos` tries many.
+tests/ray and tests/e2e have the same clients over a live cluster (test_contract.py, test_replicas.py). A seed
+that fails fails again: time here is virtual. `make chaos` tries many.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def test_over_links_without_a_fault(tmp_path: Path, history: History) -> None:
 
 
 def test_a_cache_that_is_not_told_is_found(tmp_path: Path, history: History) -> None:
-    """The crowd is no use unless it sees the fault that it is for: a master that notes no change on its board."""
+    """The crowd is no use unless it sees the fault that it is for: a master that
+    notes no change on its board."""
     world = World(memory(), history, tmp_path, Random(1), NONE)
     assert world.board is not None
     world.board.note = lambda task_ids, seq: None  # type: ignore[method-assign]
@@ -84,7 +86,8 @@ def test_a_cache_that_is_not_told_is_found(tmp_path: Path, history: History) -> 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS))
 @pytest.mark.parametrize("retiring", [False, True], ids=["in memory", "leaving memory"])
 def test_over_faulty_links(tmp_path: Path, history: History, seed: int, retiring: bool) -> None:
-    """Calls are lost, late, repeated and out of order, the master dies, the history is behind: no read is stale."""
+    """Calls are lost, late, repeated and out of order, the master dies, the history is
+    behind: no read is stale."""
     world = World(memory(), history, tmp_path, Random(seed))
     crowd = run(crowd_over(world, seed, retiring=retiring, rounds=ROUNDS))
     told = crowd.violations()

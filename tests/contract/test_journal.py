@@ -265,7 +265,8 @@ def test_an_erased_fact_says_nothing_and_proves_everything(store: Store) -> None
 
 
 def test_only_what_the_snapshot_holds_is_erased(store: Store) -> None:
-    """Facts that a start folds, facts that say what was erased, none, and what is no erasure are refused whole."""
+    """Facts that a start folds, facts that say what was erased, none, and what is no
+    erasure are refused whole."""
     journal = store.open()
     journal.append(facts(1, 10))
     with pytest.raises(EraseRefused, match="only facts 1 to 0,"):
@@ -333,7 +334,8 @@ def test_a_fact_of_a_later_release_is_not_half_understood(tmp_path: Path) -> Non
     [(2**70, float(2**70)), ("half \ud83d", "half \\ud83d"), ({"a": [-(2**80)]}, {"a": [-float(2**80)]})],
 )
 def test_odd_but_possible_values_do_not_stop_the_writer(tmp_path: Path, value: Any, read: Any) -> None:
-    """A task's result with a huge integer or a lone surrogate is kept, not raised over, and read escaped; the tree holds."""
+    """A task's result with a huge integer or a lone surrogate is kept, not raised over, and read
+    escaped; the tree holds."""
     journal = SqliteJournal(tmp_path, KEY)
     journal.append([Fact(1, 1.0, "system", "req-1", TaskCompleted("task-1", 1, value))])
     journal.save_snapshot(Snapshot(1, 1, {"value": value}))

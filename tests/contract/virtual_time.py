@@ -1,4 +1,5 @@
-"""An event loop whose time passes only while nothing can run: minutes of waiting cost nothing, and every run is the same.
+"""An event loop whose time passes only while nothing can run: minutes of waiting cost nothing,
+and every run is the same.
 
 For code that waits by the loop's own clock and talks to nothing outside of the process.
 """

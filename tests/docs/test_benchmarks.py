@@ -1,4 +1,5 @@
-"""The benchmarks that need no cluster run, with small counts: that they still can, not how fast anything is."""
+"""The benchmarks that need no cluster run, with small counts: that they still can,
+not how fast anything is."""
 
 from __future__ import annotations
 

@@ -71,7 +71,8 @@ def test_wordstat_cleans_up_its_own_folder(tmp_path: Path) -> None:
 
 
 def test_the_external_worker_is_short() -> None:
-    """It shows that the documented calls are enough: about 60 lines of code, without blank ones and docstrings."""
+    """It shows that the documented calls are enough: about 60 lines of code, without
+    blank ones and docstrings."""
     source = (EXAMPLES / "external_worker.py").read_text()
     code = re.sub(r'^ *""".*?"""$', "", source, flags=re.DOTALL | re.MULTILINE)
     assert len([line for line in code.splitlines() if line.strip()]) <= 65

@@ -25,7 +25,8 @@ def blocks(language: str) -> list[str]:
 
 
 def run_whole(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Run a program in a folder and return its exit code and what it printed; no server of its home outlives it."""
+    """Run a program in a folder and return its exit code and what it printed; no server
+    of its home outlives it."""
     # A file, not a pipe: what `helix up --detach` leaves running must not keep us waiting.
     with (folder / "output").open("w+") as output:
         try:
@@ -60,7 +61,8 @@ def test_make_targets_of_the_readme_exist() -> None:
 
 
 def test_the_code_runs_as_it_stands(tmp_path: Path, require: Callable[[str], str]) -> None:
-    """From `helix up` to `helix down`, in one shell and an empty home; only the port and the place of .venv are ours."""
+    """From `helix up` to `helix down`, in one shell and an empty home; only the port and the
+    place of .venv are ours."""
     require("curl")
     (program,) = blocks("python")
     (tmp_path / "job.py").write_text(program)

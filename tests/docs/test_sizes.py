@@ -1,4 +1,5 @@
-"""A file does one thing and a function fits on a screen: product, tests, benchmarks, examples and tools keep to the bounds."""
+"""A file does one thing and a function fits on a screen: product, tests, benchmarks, examples and
+tools keep to the bounds."""
 
 from __future__ import annotations
 

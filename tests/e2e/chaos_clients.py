@@ -1,4 +1,5 @@
-"""Clients of a chaos run: each writes and reads in a thread of its own and records what it saw (chaos_history.py)."""
+"""Clients of a chaos run: each writes and reads in a thread of its own and records what
+it saw (chaos_history.py)."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class Client:
     def send(
         self, kind: Kind, title: str, method: str, path: str, body: object = None, value: str = ""
     ) -> Json:
-        """Send one operation until it is answered, and record each try; return the answer ({} for a refusal)."""
+        """Send one operation until it is answered, and record each try; return the
+        answer ({} for a refusal)."""
         headers = {"Idempotency-Key": f"{title}-{kind}"} if method == "POST" else {}
         give_up = time.monotonic() + RESEND_S_MAX
         while True:
@@ -120,7 +122,7 @@ def _value(kind: Kind, status: int, answer: Any) -> str:
     return str(answer.get("id" if kind == "create" else "status", ""))
 
 
-# ------------------------------------------------------------------------------------------------- what they do
+# ----------------------------------------------------------------------------------------------- what they do
 
 
 def functions(name: str) -> Rounds:
@@ -159,7 +161,8 @@ def batches(name: str) -> Rounds:
 
 
 def leases(name: str) -> Rounds:
-    """Create tasks for external workers, take what the heartbeat hands out, and report each end under a token."""
+    """Create tasks for external workers, take what the heartbeat hands out, and
+    report each end under a token."""
     worker = ExternalWorker(name)
 
     def rounds(client: Client, number: int) -> None:

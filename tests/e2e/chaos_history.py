@@ -1,16 +1,18 @@
 """What clients saw while processes were killed, and the rules that every such history must keep.
 
-A task is a register that its clients write (create, cancel, delete, report) and read. Each operation has the moments
-at which it began and ended (monotonic seconds of one machine). Two operations that overlap may have happened in either
-order; of two that do not, the later one must see what the earlier one did. From that come the rules:
+A task is a register that its clients write (create, cancel, delete, report) and read. Each operation has
+the moments at which it began and ended (monotonic seconds of one machine). Two operations that overlap
+may have happened in either order; of two that do not, the later one must see what the earlier one did.
+From that come the rules:
 
     one create, one task        the same key gives the same id, and the journal has one submission of it
     read after write            a read that began after a create, cancel or delete was answered sees it
     an end is final             what one read saw as ended, no later read sees otherwise
     one end                     the journal ends no task twice, and every task has an end at last
-    one report counts           of several reports on a task at most one is acknowledged; a refused one leaves nothing
+    one report counts           at most one report on a task is acknowledged; a refused one leaves nothing
 
-An operation without an answer (a broken connection, a 5xx) may have happened or not, at any time from its beginning on.
+An operation without an answer (a broken connection, a 5xx) may have happened or not, at any
+time from its beginning on.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ Outcome = Literal["done", "refused", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One request: `task` is the task's title; `value` the id, the status that was read, or the report's token."""
+    """One request: `task` is the task's title; `value` the id, the status that was
+    read, or the report's token."""
 
     kind: Kind
     task: str
@@ -42,7 +45,8 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """A task when all is over; `status` is "deleted" where there is none. `ends` counts its ends in the journal."""
+    """A task when all is over; `status` is "deleted" where there is none. `ends` counts
+    its ends in the journal."""
 
     status: str
     submissions: int
@@ -93,7 +97,8 @@ def _created(operations: list[Operation], final: Final) -> Iterator[str]:
 
 
 def _reads(operations: list[Operation], final: Final) -> Iterator[str]:
-    """Every read must see each change that was answered before it began, and none that nobody had asked for."""
+    """Every read must see each change that was answered before it began, and none
+    that nobody had asked for."""
     reads = [o for o in operations if o.kind == "read" and o.outcome == "done"]
     for read in reads:
         before = [o for o in operations if o.outcome == "done" and o.ended < read.began]

@@ -1,4 +1,5 @@
-"""A small ASGI application for tests of `helix up` itself: what Serve passes through, without the control plane."""
+"""A small ASGI application for tests of `helix up` itself: what Serve passes through,
+without the control plane."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Hosts on one machine: network, pid, mount and uts namespaces with an sshd each, on a bridge of their own.
 
-Enough for `ray up` over ssh, for killing a machine's processes, and for cutting its link. The root file system is shared
-but for /tmp, /dev/shm and root's home, so a virtual environment is seen by every host at the same path. Needs root, and
-a folder that does not lie under /tmp.
+Enough for `ray up` over ssh, for killing a machine's processes, and for cutting its link. The root file
+system is shared but for /tmp, /dev/shm and root's home, so a virtual environment is seen by every host at the
+same path. Needs root, and a folder that does not lie under /tmp.
 """
 
 from __future__ import annotations
@@ -108,6 +108,7 @@ class Host:
             "PidFile=none",
             f"ListenAddress={self.address}",
         ]
+        flags = " ".join(f"-o {option}" for option in options)
         # The code that is tested may lie under /tmp, which is about to be another.
         keep = (
             f"mkdir -p '{folder}{ROOT}' && mount --bind '{ROOT}' '{folder}{ROOT}'"
@@ -121,7 +122,7 @@ class Host:
             mount --bind '{folder}/passwd' /etc/passwd
             mount -t tmpfs -o size={SHARED_MEMORY} tmpfs /dev/shm
             mount --rbind '{folder}/tmp' /tmp
-            exec {shutil.which("sshd")} -D -e -h '{folder}/key' {" ".join(f"-o {option}" for option in options)}
+            exec {shutil.which("sshd")} -D -e -h '{folder}/key' {flags}
         """
 
     def pid(self) -> int:
@@ -131,7 +132,8 @@ class Host:
         return child.pid
 
     def processes(self, *words: str) -> list[psutil.Process]:
-        """Return the host's processes, sshd and its sessions left out, whose command line has all these words."""
+        """Return the host's processes, sshd and its sessions left out, whose command
+        line has all these words."""
         found = []
         for process in psutil.Process(self.pid()).children(recursive=True):
             with contextlib.suppress(psutil.Error, OSError):

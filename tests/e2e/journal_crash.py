@@ -1,8 +1,8 @@
 """The far side of test_journal_crash.py: engines over a journal, made to be killed.
 
-`python journal_crash.py nest` imports everything once and forks an engine for every line `start DIR SOCKET` that it
-reads. It writes lines: `started PID`, `ready` when the engine has folded its journal, checked itself and listens (a
-killed one may never say so), and `ended CODE`. An engine serves, on its socket:
+`python journal_crash.py nest` imports everything once and forks an engine for every line `start DIR SOCKET`
+that it reads. It writes lines: `started PID`, `ready` when the engine has folded its journal, checked itself
+and listens (a killed one may never say so), and `ended CODE`. An engine serves, on its socket:
 
     {"order": {...}}    -> {"seq": n, ...}         when the order's facts are durable
     {"missing": [...]}  -> {"missing": [...]}      ids of this list that no task has

@@ -1,16 +1,18 @@
-"""The far side of test_stopped_workers.py: a process of external workers that hold their tasks until they are told.
+"""The far side of test_stopped_workers.py: a process of external workers that hold their
+tasks until they are told.
 
-`python lease_holders.py NAME WORKERS BEAT_S` registers the workers NAME-0, NAME-1, and so on, at HELIX_URL, as whom
-HELIX_AUTHORIZATION says. Each of them sends a heartbeat every BEAT_S seconds and holds one task at a time, also one
-that was taken away meanwhile: it does not look, and learns it from the answer to its report. The process reads lines
-of task ids, divided by blanks, and reports each of these that it holds, or comes to hold, as completed. For every
-report that was answered it writes a line
+`python lease_holders.py NAME WORKERS BEAT_S` registers the workers NAME-0, NAME-1, and so on, at HELIX_URL,
+as whom HELIX_AUTHORIZATION says. Each of them sends a heartbeat every BEAT_S seconds and holds one task at a
+time, also one that was taken away meanwhile: it does not look, and learns it from the answer to its report.
+The process reads lines of task ids, divided by blanks, and reports each of these that it holds, or comes to
+hold, as completed. For every report that was answered it writes a line
 
     {"id": of the task, "attempt", "worker", "status": of HTTP, "error": {"code", "details", ...} or null}
 
 and it ends with its input, with 0 if no other call was ever refused.
 
-Only of the standard library and orjson: twenty of these start at once, and httpx alone takes 0.3 s or more to import.
+Only of the standard library and orjson: twenty of these start at once, and httpx alone takes
+0.3 s or more to import.
 """
 
 from __future__ import annotations
@@ -56,7 +58,8 @@ class Api:
         return answer
 
     def _send(self, method: str, path: str, body: bytes) -> tuple[int, Json]:
-        # No timeout: the clock of a stopped process runs on, and what was under way at the stop is answered after it.
+        # No timeout: the clock of a stopped process runs on, and what was under way at the
+        # stop is answered after it.
         connection: HTTPConnection | None = getattr(self._of_thread, "connection", None)
         if connection is not None:
             try:

@@ -1,4 +1,5 @@
-"""A real `helix up` of a test's own: started with settings, spoken to over HTTP, its processes found and killed."""
+"""A real `helix up` of a test's own: started with settings, spoken to over HTTP, its
+processes found and killed."""
 
 from __future__ import annotations
 
@@ -71,7 +72,8 @@ class Live:
         return client
 
     def pids(self, title: str) -> list[int]:
-        """Return the processes below this server whose title begins so; Ray's are named ray::Class or ray::Class.method."""
+        """Return the processes below this server whose title begins so; Ray's are named
+        ray::Class or ray::Class.method."""
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error, OSError):
@@ -81,7 +83,8 @@ class Live:
         return found
 
     def pid(self, title: str, *, other_than: int = 0) -> int:
-        """Wait until there are as many such processes as there should be, without the one of before; return the first."""
+        """Wait until there are as many such processes as there should be, without the one of
+        before; return the first."""
         wanted = REPLICAS if title == REPLICA else 1
         found: list[int] = []
 

@@ -1,4 +1,5 @@
-"""The crowd of tests/contract over a live server: through REST to whichever replica, and through the Python API."""
+"""The crowd of tests/contract over a live server: through REST to whichever replica,
+and through the Python API."""
 
 from __future__ import annotations
 
@@ -61,6 +62,7 @@ async def _kill(live: Live, kills: Kills) -> None:
 
 
 def _environment(live: Live) -> dict[str, str]:
-    """Return what a program on this machine has: the data directory, and nothing of the test's own cluster."""
+    """Return what a program on this machine has: the data directory, and nothing
+    of the test's own cluster."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HELIX_", "RAY_"))}
     return {**kept, "HELIX_DATA_DIR": str(live.data_dir), "PYTHONPATH": str(ROOT)}

@@ -1,4 +1,5 @@
-"""A program: deploys the Serve configuration of deploy/kuberay.yaml on a Ray of its own, as KubeRay's operator has it done.
+"""A program: deploys the Serve configuration of deploy/kuberay.yaml on a Ray of its own, as
+KubeRay's operator has it done.
 
 Arguments: the port. It prints `ready` when the application runs, and ends with its standard input.
 """

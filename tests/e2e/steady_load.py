@@ -11,7 +11,8 @@ from tests.e2e.live import function
 
 
 class Load(threading.Thread):
-    """A client that submits one task after the other, sends again what was not answered, and keeps what was acknowledged."""
+    """A client that submits one task after the other, sends again what was not answered, and
+    keeps what was acknowledged."""
 
     def __init__(self, client: httpx.Client) -> None:
         super().__init__(daemon=True)

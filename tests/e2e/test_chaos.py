@@ -1,6 +1,7 @@
 """Every process of a live server is killed in random order under load; what clients saw must keep the rules.
 
-Short here; `make chaos` runs it for CHAOS_S seconds and prints the figures. CHAOS_SEED repeats an order of kills.
+Short here; `make chaos` runs it for CHAOS_S seconds and prints the figures. CHAOS_SEED
+repeats an order of kills.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ STOPS = 0.2
 STOPPED_S = 3.0
 DRAIN_S_MAX = 120.0
 ENDS = ("TaskCompleted", "TaskFailed", "TaskCancelled")
-# Not met: Ray's processes that wait for work, and its agents, which share the raylet's fate: with the head's, `helix up`
-# says so and ends (test_up.py).
+# Not met: Ray's processes that wait for work, and its agents, which share the raylet's fate: with the head's,
+# `helix up` says so and ends (test_up.py).
 LEFT_ALONE = ("ray::IDLE", "ray::RuntimeEnvAgent", "ray::DashboardAgent")
 
 
@@ -114,7 +115,8 @@ def finals(live: Live) -> dict[str, Final]:
 def test_whatever_is_killed_histories_keep_the_rules(
     live: Live, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing acknowledged is lost, nothing happens twice, reads see what was answered before, and every task ends."""
+    """Nothing acknowledged is lost, nothing happens twice, reads see what was answered
+    before, and every task ends."""
     history, stop = History(), threading.Event()
     clients = crowd(live, history, stop)
     threads = [threading.Thread(target=client.run, args=(rounds,)) for client, rounds in clients]

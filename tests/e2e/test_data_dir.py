@@ -1,4 +1,5 @@
-"""The data directory of a real server: nobody else reads what it keeps, and a copy made under load is a server again."""
+"""The data directory of a real server: nobody else reads what it keeps, and a copy made
+under load is a server again."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def helix(*words: str) -> str:
 
 
 def test_a_backup_under_load_is_a_server_again(live: Live, tmp_path: Path) -> None:
-    """Everything acknowledged up to the seq that it names is served from the copy, to sessions of before too."""
+    """Everything acknowledged up to the seq that it names is served from the copy,
+    to sessions of before too."""
     client, done = live.client(), threading.Event()
     acknowledged = submit(client, *[shell("true") for _ in range(50)])
 

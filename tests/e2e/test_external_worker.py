@@ -80,7 +80,8 @@ def task_of(client: httpx.Client, task_id: str) -> Json:
 
 
 def test_the_example_does_a_whole_job(live: Live, admin: httpx.Client) -> None:
-    """It registers, is handed the task by a heartbeat, reads it, tells its progress and its end, with documented calls."""
+    """It registers, is handed the task by a heartbeat, reads it, tells its progress and its
+    end, with documented calls."""
     (task_id,) = submit(admin, COUNT)
     with program(live, "--once") as worker:
         printed, _ = worker.communicate(timeout=60)
@@ -122,7 +123,8 @@ def workers(client: httpx.Client) -> list[Json]:
 
 
 def test_a_killed_workers_task_goes_to_the_other(live: Live, admin: httpx.Client) -> None:
-    """After its lease the other one gets it; what the dead one's attempt would still say is refused with 409."""
+    """After its lease the other one gets it; what the dead one's attempt would still
+    say is refused with 409."""
     with blocked_pipe() as (pipe, _), program(live, stdout=pipe) as first:
         (task_id,) = submit(admin, COUNT)
         until(lambda: task_of(admin, task_id)["progress"] == HALF)
@@ -147,7 +149,8 @@ def test_a_killed_workers_task_goes_to_the_other(live: Live, admin: httpx.Client
 
 
 def test_a_worker_that_hung_too_long_is_not_heard(live: Live, admin: httpx.Client) -> None:
-    """Users of the role worker: the one that comes back after its lease knows nothing of a fence, and still changes nothing."""
+    """Users of the role worker: the one that comes back after its lease knows nothing of a fence,
+    and still changes nothing."""
     passwords = {name: add_user(admin, name, "worker") for name in ("slow", "quick")}
     with (
         blocked_pipe() as (pipe, empty),

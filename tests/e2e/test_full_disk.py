@@ -1,5 +1,5 @@
-"""A disk that is full, has no inodes, or is read-only under one running server: reads go on, writes are 503 with the
-reason within a second, and all is as before when it is mended, with nothing restarted by hand."""
+"""A disk that is full, has no inodes, or is read-only under one running server: reads go on, writes are 503
+with the reason within a second, and all is as before when it is mended, with nothing restarted by hand."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def disk(tmp_path_factory: pytest.TempPathFactory, require: Callable[[str], str]
 
 @pytest.fixture(scope="module")
 def live(disk: Path) -> Iterator[Live]:
-    """Serve from it, with finished tasks leaving memory at once; the first start finds less room than its reserve."""
+    """Serve from it, with finished tasks leaving memory at once; the first start finds
+    less room than its reserve."""
     filler = disk / "filler"
     filler.write_bytes(b"\0" * ((SIZE_MB << 20) - RESERVE_BYTES // 2))
     room = threading.Thread(target=_make_room, args=(disk / "data.stderr", filler), daemon=True)
@@ -95,7 +96,8 @@ def no_inodes(disk: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def read_only(disk: Path) -> Iterator[None]:
-    """Lay the folder over itself, read-only; what is open already stays open, as after an error of the real disk."""
+    """Lay the folder over itself, read-only; what is open already stays open, as after
+    an error of the real disk."""
     data = str(disk / "data")
     subprocess.run(["mount", "--bind", data, data], check=True)
     try:
@@ -133,7 +135,8 @@ def check_reads(client: httpx.Client, task_id: str) -> None:
 
 
 def check_refused(client: httpx.Client, reason: str, key: str) -> None:
-    """Check that a write is refused in time, with the reason; the first may meet a look at the disk from before."""
+    """Check that a write is refused in time, with the reason; the first may meet a look
+    at the disk from before."""
     answer, took_s = timed(lambda: client.post("/tasks", json=TASK, headers={"Idempotency-Key": key}))
     assert answer.status_code == 503, answer.text
     assert answer.json()["error"]["details"]["reason"] == reason
@@ -149,14 +152,16 @@ def check_login(live: Live, *, goes_on: bool) -> None:
 
 
 def test_a_start_waits_for_room_and_says_so(live: Live, disk: Path) -> None:
-    """With less room than the reserve, `helix up` names the master and the disk, and is ready when there is room."""
+    """With less room than the reserve, `helix up` names the master and the disk, and is
+    ready when there is room."""
     assert (disk / "data.stderr").read_text().count(SAID) == 1
     assert ready(live).status_code == 200
 
 
 @pytest.mark.parametrize("reason", STATES)
 def test_reads_go_on_and_writes_wait(live: Live, disk: Path, reason: str) -> None:
-    """From trouble to trouble: reads, refusals, /readyz; then all is as before, and what ran meanwhile has ended."""
+    """From trouble to trouble: reads, refusals, /readyz; then all is as before, and what
+    ran meanwhile has ended."""
     client = live.client()
     (done,) = submit(client, shell("echo before"))
     assert ended(client, done)
@@ -182,7 +187,8 @@ def test_reads_go_on_and_writes_wait(live: Live, disk: Path, reason: str) -> Non
 
 @pytest.mark.parametrize("reason", ["disk_full", "read_only"])
 def test_a_master_that_comes_up_meanwhile_reads(live: Live, disk: Path, reason: str) -> None:
-    """Killed while nothing can be written, it serves what it can read, and opens its journal whole afterwards."""
+    """Killed while nothing can be written, it serves what it can read, and opens its
+    journal whole afterwards."""
     client = live.client()
     (done,) = submit(client, shell("echo before"))
     assert ended(client, done)

@@ -1,7 +1,9 @@
-"""Thousands of requests made from the live server's own documentation: no fault, every answer in its documented form.
+"""Thousands of requests made from the live server's own documentation: no fault, every
+answer in its documented form.
 
-The checks are those of tests/http/test_fuzz.py, which asks the application alone; here the whole stack answers: direct
-ingress, the plane, the master, the history. HELIX_FUZZ_LIVE_EXAMPLES are drawn for each operation.
+The checks are those of tests/http/test_fuzz.py, which asks the application alone; here the whole
+stack answers: direct ingress, the plane, the master, the history. HELIX_FUZZ_LIVE_EXAMPLES are
+drawn for each operation.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ LIMIT_HEADERS = (
     "ratelimit",
     "ratelimit-policy",
 )
-# Each of these ends or makes a session, with a password's hash to be reckoned: few of them, and never the shared one.
+# Each of these ends or makes a session, with a password's hash to be reckoned: few of them,
+# and never the shared one.
 COSTLY = ("/auth/login", "/auth/logout", "/auth/password", "/users")
 # A made-up shell line must not run on the machine that tests.
 SETTINGS = {"command_roles": "nobody"}
@@ -85,7 +88,8 @@ def limits(context: Any, response: Any, case: Any) -> None:
 
 
 def steer(fuzzed: Fuzzed, case: Any) -> bool:
-    """Turn every second request at something that exists: what is made up alone meets 404 and 409 all the time."""
+    """Turn every second request at something that exists: what is made up alone meets
+    404 and 409 all the time."""
     if fuzzed.statuses.total() % 2:
         return False
     for name in set(fuzzed.known) & set(case.path_parameters or {}):
@@ -117,8 +121,8 @@ def ask(fuzzed: Fuzzed, case: Any) -> None:
     fuzzed.statuses[answer.status_code] += 1
     checks = [*CHECKS, envelope, limits]
     if steered or case.method == "GET" or answer.status_code == 413 or case.path.endswith("/batch"):
-        # A query is text: the number 0 or a list of one where a word belongs is a word on the wire. A size is a refusal
-        # too; and of a batch each task is refused by itself, in the answer.
+        # A query is text: the number 0 or a list of one where a word belongs is a word on the wire. A size is
+        # a refusal too; and of a batch each task is refused by itself, in the answer.
         checks.remove(negative_data_rejection)
     case.validate_response(answer, checks=checks)
 

@@ -214,7 +214,8 @@ def folder() -> Iterator[Path]:
 
 @pytest.mark.timeout(280)
 def test_kill_at_any_moment_loses_nothing_and_doubles_nothing(folder: Path) -> None:
-    """Every acknowledged order has its facts exactly once, over RUNS kills; the tree and the fold hold each time."""
+    """Every acknowledged order has its facts exactly once, over RUNS kills; the tree and
+    the fold hold each time."""
     seed = random.randrange(1 << 30)
     print("chance", seed)
     ledger = asyncio.run(crash_often(folder, RUNS, random.Random(seed)))
@@ -239,11 +240,12 @@ def test_kill_at_any_moment_loses_nothing_and_doubles_nothing(folder: Path) -> N
         assert set(found.values()) <= {1}, kind
     assert len(ledger.submitted) == len(set(ledger.submitted)) > RUNS
     print(
-        f"{len(facts)} facts, {len(ledger.keys)} acknowledged, {ledger.replayed} of the resent ones were there already"
+        f"{len(facts)} facts, {len(ledger.keys)} acknowledged, {ledger.replayed} of the resent ones were "
+        "there already"
     )
 
 
-# ------------------------------------------------------------------------------------------ damage, everywhere
+# ----------------------------------------------------------------------------------------- damage, everywhere
 
 
 def some_facts(first: int, count: int) -> list[Fact]:
@@ -252,7 +254,8 @@ def some_facts(first: int, count: int) -> list[Fact]:
 
 @pytest.fixture
 def crashed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[Fact]]:
-    """What a kill leaves behind: some facts in the file, more in its write-ahead log; small pages, to sweep them all."""
+    """What a kill leaves behind: some facts in the file, more in its write-ahead log; small
+    pages, to sweep them all."""
     monkeypatch.setattr(layout, "PAGE_BYTES", 512)
     live = folder / "live"
     journal = SqliteJournal(live, KEY)
@@ -280,7 +283,8 @@ def damaged_copies(content: bytes, opens: int, chance: random.Random) -> Iterato
 
 @pytest.mark.parametrize("name", SWEEP_OPENS)
 def test_no_damage_is_silent(crashed: tuple[Path, list[Fact]], folder: Path, name: str) -> None:
-    """One byte flipped, or the rest cut off: either every acknowledged fact is there, or the start says what is wrong."""
+    """One byte flipped, or the rest cut off: either every acknowledged fact is there, or the
+    start says what is wrong."""
     left, acknowledged = crashed
     content = (left / name).read_bytes()
     files = {path.name: path.read_bytes() for path in left.iterdir()}

@@ -1,7 +1,9 @@
-"""Every process of a live server comes back: killed, stopped, or failing its next start; or the server ends with a reason.
+"""Every process of a live server comes back: killed, stopped, or failing its next start; or the
+server ends with a reason.
 
-One server for all of it: served again within SERVED_S_MAX of the fault, everything that was acknowledged is there,
-nothing came to two outcomes, every task ends. A part of the matrix is for every day, the whole for `make chaos`.
+One server for all of it: served again within SERVED_S_MAX of the fault, everything that was
+acknowledged is there, nothing came to two outcomes, every task ends. A part of the matrix is for every
+day, the whole for `make chaos`.
 """
 
 from __future__ import annotations
@@ -154,7 +156,8 @@ def all_nodes_there(live: Live, admin: httpx.Client) -> bool:
 
 @contextlib.contextmanager
 def unreachable(path: Path) -> Iterator[None]:
-    """Let the system refuse to open a file for as long as the block lasts, for root too: it is a link to itself."""
+    """Let the system refuse to open a file for as long as the block lasts, for root
+    too: it is a link to itself."""
     kept = path.with_name(f"{path.name}.kept")
     path.rename(kept)
     path.symlink_to(path)
@@ -196,7 +199,8 @@ def stopped(live: Live, admin: httpx.Client, kind: str) -> float:
 
 
 def failing_twice(live: Live, admin: httpx.Client, kind: str) -> float:
-    """Kill all of a kind, or one of the other node's, and the next two as soon as they are there; return when the last was."""
+    """Kill all of a kind, or one of the other node's, and the next two as soon as they are there;
+    return when the last was."""
     if kind in (RAYLET, AGENT):
         first = [one_of(live, admin, kind)]
     else:
@@ -231,7 +235,8 @@ MATRIX = [
 def test_served_again(
     live: Live, admin: httpx.Client, request: pytest.FixtureRequest, fault: str, kind: str, busy: bool
 ) -> None:
-    """A fault of a process of each kind, idle and under load: served again within SERVED_S_MAX, and all nodes are there later."""
+    """A fault of a process of each kind, idle and under load: served again within SERVED_S_MAX, and
+    all nodes are there later."""
     if busy:
         request.getfixturevalue("load")
     at = FAULTS[fault](live, admin, kind)
@@ -278,7 +283,8 @@ STARTS = (
 def test_a_start_that_fails_is_tried_again(
     live: Live, admin: httpx.Client, load: Load, kind: str, file: str, part: str
 ) -> None:
-    """Its file cannot be opened: /readyz has the part and the reason; the file is back: served, and nobody did anything."""
+    """Its file cannot be opened: /readyz has the part and the reason; the file is back: served,
+    and nobody did anything."""
     with unreachable(live.data_dir / file):
         live.kill(kind)
         reasons: list[str] = []
@@ -293,7 +299,8 @@ def test_a_start_that_fails_is_tried_again(
 
 
 def test_counts_whose_file_is_away_go_on_in_memory(live: Live, admin: httpx.Client, load: Load) -> None:
-    """A quota server that cannot open its file is no reason to refuse a request; it writes the file again when it can."""
+    """A quota server that cannot open its file is no reason to refuse a request; it writes
+    the file again when it can."""
     file = live.data_dir / "limits.sqlite"
     with unreachable(file):
         first = live.kill(SUPERVISOR)
@@ -306,7 +313,8 @@ def test_counts_whose_file_is_away_go_on_in_memory(live: Live, admin: httpx.Clie
 
 
 def test_a_journal_that_is_away_is_waited_for(live: Live, admin: httpx.Client, load: Load) -> None:
-    """A volume that is not there does not become an empty journal: the master waits, and has everything afterwards."""
+    """A volume that is not there does not become an empty journal: the master waits, and
+    has everything afterwards."""
     journal = live.data_dir / "journal.sqlite"
     journal.rename(live.data_dir / "journal.kept")
     live.kill(MASTER)
@@ -352,7 +360,8 @@ def test_what_is_derived_and_damaged_is_set_aside(
 def test_without_the_head_the_server_ends_with_the_reason(
     tmp_path: Path, kind: str, fault: signal.Signals
 ) -> None:
-    """The head's raylet and the GCS are the cluster: `helix up` ends within SERVED_S_MAX, and its last line says why."""
+    """The head's raylet and the GCS are the cluster: `helix up` ends within SERVED_S_MAX,
+    and its last line says why."""
     with serving(tmp_path / "data") as server:
         os.kill(all_of(server, kind)[0], fault)
         assert server.process.wait(SERVED_S_MAX) == 1
@@ -362,7 +371,8 @@ def test_without_the_head_the_server_ends_with_the_reason(
 
 
 def test_a_damaged_journal_ends_the_server_with_the_reason(live: Live) -> None:
-    """Nobody mends it: `helix up` ends with exit code 1 and one line that says what to do, and does so at the next start."""
+    """Nobody mends it: `helix up` ends with exit code 1 and one line that says what to do, and
+    does so at the next start."""
     journal = live.data_dir / "journal.sqlite"
     for companion in live.data_dir.glob("journal.sqlite-*"):
         companion.unlink()

@@ -1,4 +1,5 @@
-"""kill -9 of every kind of process of a live server, under HTTP load: nothing is lost, nothing is done twice."""
+"""kill -9 of every kind of process of a live server, under HTTP load: nothing is
+lost, nothing is done twice."""
 
 from __future__ import annotations
 
@@ -92,7 +93,8 @@ class Writer:
         self.edited[title] = plain
 
     def _send(self, method: str, path: str, status: int, key: str | None = None, body: object = None) -> Json:
-        """Send a request, again after a lost connection where this client does that; return the decoded answer."""
+        """Send a request, again after a lost connection where this client does that;
+        return the decoded answer."""
         headers = {"Idempotency-Key": key} if key is not None else {}
         began = time.monotonic()
         while True:
@@ -137,7 +139,8 @@ def wait_for_writes(writers: list[Writer], more: int) -> None:
 
 
 def check_all_there(live: Live, writers: list[Writer]) -> None:
-    """Every acknowledged write is there once, every function task was completed once, in the API and in the journal."""
+    """Every acknowledged write is there once, every function task was completed once, in
+    the API and in the journal."""
     client = live.client()
     functions = {title: task_id for writer in writers for title, task_id in writer.functions.items()}
     edited = {title: task_id for writer in writers for title, task_id in writer.edited.items()}
@@ -183,7 +186,8 @@ def test_twenty_killed_masters_cost_latency_only(
 
 
 def test_a_killed_replica_costs_a_resend(live: Live, record_property: Callable[[str, object], None]) -> None:
-    """The port is away for some seconds; a client that sends its key again has each of its tasks exactly once."""
+    """The port is away for some seconds; a client that sends its key again has each
+    of its tasks exactly once."""
     away_s: list[float] = []
 
     def kill(writers: list[Writer]) -> None:
@@ -209,7 +213,8 @@ def answers(live: Live) -> bool:
 
 
 def test_a_killed_executor_loses_the_attempt_and_not_the_task(live: Live, tmp_path: Path) -> None:
-    """The task is run again at once, its log is that of the second attempt, and the first attempt's command is gone."""
+    """The task is run again at once, its log is that of the second attempt, and the first
+    attempt's command is gone."""
     client, pid_file = live.client(), tmp_path / "pids"
     line = f"if [ -e {pid_file} ]; then echo second; else echo $$ $PPID > {pid_file}; exec sleep 600; fi"
     (task_id,) = submit(client, shell(line))

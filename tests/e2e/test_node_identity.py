@@ -1,4 +1,5 @@
-"""A node keeps its worker id, its counters and its logs when everything starts again; cut off, it ends what it runs."""
+"""A node keeps its worker id, its counters and its logs when everything starts again; cut
+off, it ends what it runs."""
 
 from __future__ import annotations
 
@@ -42,8 +43,9 @@ def journal_of_before(data_dir: Path, *events: Event) -> None:
 def test_a_restart_keeps_workers_counters_and_logs(tmp_path: Path) -> None:
     """Started again on its data directory, the same nodes are there, with what they did.
 
-    So they are beside somebody else's worker that has the id of a node to come, from before such ids were refused: the
-    node has it, what the other held is queued again, and its next heartbeat tells it to register under another.
+    So they are beside somebody else's worker that has the id of a node to come, from before such ids
+    were refused: the node has it, what the other held is queued again, and its next heartbeat tells it
+    to register under another.
     """
     with serving(tmp_path / "data", nodes=2) as live:
         client = live.client()
@@ -82,7 +84,8 @@ def test_a_restart_keeps_workers_counters_and_logs(tmp_path: Path) -> None:
 
 
 def test_a_node_that_is_not_heard_ends_what_it_runs(tmp_path: Path) -> None:
-    """With the master stopped for longer than HELIX_NODE_FENCE_S the command ends; afterwards it runs again, once."""
+    """With the master stopped for longer than HELIX_NODE_FENCE_S the command ends;
+    afterwards it runs again, once."""
     pids = tmp_path / "pids"
     line = f"echo $$ >> {pids}; if [ $(wc -l < {pids}) = 1 ]; then exec sleep 600; fi; echo again"
     with serving(tmp_path / "data", node_fence_s=3, stopped_s_max=60) as live:

@@ -1,4 +1,5 @@
-"""The rate limits of a live server: never one more, whoever the caller says to be and whatever dies meanwhile."""
+"""The rate limits of a live server: never one more, whoever the caller says to be and
+whatever dies meanwhile."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def check_refusal(answer: httpx.Response, policy: str, limit: int) -> None:
 
 
 def test_never_one_more_than_the_limits_allow(tmp_path: Path) -> None:
-    """Exactly the limit is admitted, for an address and for each user; then 429, also after a restart of everything."""
+    """Exactly the limit is admitted, for an address and for each user; then 429, also after
+    a restart of everything."""
     with serving(tmp_path / "data", **SETTINGS) as live:
         admin = live.client()  # one request of this address
         password = add_user(admin, "other", "viewer")  # one of the administrator
@@ -94,7 +96,8 @@ def test_a_killed_quota_server_forgets_nothing(tmp_path: Path) -> None:
             dead = live.pid(SUPERVISOR, other_than=dead)
             os.kill(dead, signal.SIGKILL)
             admitted += flooded.result()
-        # A request that was counted, and whose quota server was killed before it answered, is lost for the window.
+        # A request that was counted, and whose quota server was killed before it answered,
+        # is lost for the window.
         assert UNAUTHENTICATED - 1 - CALLERS <= admitted[401] <= UNAUTHENTICATED - 1
         assert admitted.total() == 10 + 2 * UNAUTHENTICATED
         check_refusal(ask(anonymous), "anonymous", UNAUTHENTICATED)

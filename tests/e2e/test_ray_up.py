@@ -1,6 +1,8 @@
-"""cluster.yaml on machines of one's own: `ray up`, lost and returning nodes, a new one, another head, `ray down`.
+"""cluster.yaml on machines of one's own: `ray up`, lost and returning nodes, a new one,
+another head, `ray down`.
 
-The tests are one story on one cluster, in the order in which they stand here: a head, two workers, a third later.
+The tests are one story on one cluster, in the order in which they stand here: a head,
+two workers, a third later.
 """
 
 from __future__ import annotations
@@ -110,7 +112,8 @@ def cluster(require: Callable[[str], str]) -> Iterator[RayUp]:
 
 def _brought_up(made: Hosts, folder: Path) -> Iterator[RayUp]:
     head = made.hosts[1]
-    live = Live(None, head.folder / "home/.helix-ray", f"http://{head.address}:8080")  # type: ignore[arg-type]
+    home = head.folder / "home/.helix-ray"
+    live = Live(None, home, f"http://{head.address}:8080")  # type: ignore[arg-type]
     up = RayUp(made, folder, [2, 3], live)
     up.write_config()
     up.ray("get-auth-token", "--generate")
@@ -134,7 +137,8 @@ def workers(client: httpx.Client) -> dict[str, Json]:
 
 
 def right_within(client: httpx.Client, wait_s: float = STATUS_S_MAX, **alive: bool) -> None:
-    """Wait until the cluster's status tells of every host what is the case: `host2=False` is one that is lost."""
+    """Wait until the cluster's status tells of every host what is the case:
+    `host2=False` is one that is lost."""
     expected = {f"worker-{name}": "active" if there else "lost" for name, there in alive.items()}
 
     def right() -> bool:
@@ -193,7 +197,8 @@ def test_every_node_runs_what_asks_for_it(cluster: RayUp) -> None:
 
 
 def test_a_program_on_any_node_joins_with_the_token_only(cluster: RayUp) -> None:
-    """`helix_ray.connect()` finds the cluster on the head by itself and elsewhere by address; another token is refused."""
+    """`helix_ray.connect()` finds the cluster on the head by itself and elsewhere by address;
+    another token is refused."""
     program = "import helix_ray as hx; print(list(hx.connect().map(abs, [-7])))"
     address = f"RAY_ADDRESS={cluster.host(1).address}:6379 RAY_AUTH_MODE=token"
     run = f"timeout 180 {BIN}/python -c {shlex.quote(program)}"
@@ -227,7 +232,8 @@ def test_a_killed_raylet_is_back_under_its_name(cluster: RayUp) -> None:
 
 
 def test_a_node_that_was_cut_off_ends_its_work_and_comes_back(cluster: RayUp) -> None:
-    """A link down for a minute: others run what they can, what ran behind the cut ends, and the node is back by itself."""
+    """A link down for a minute: others run what they can, what ran behind the cut ends, and
+    the node is back by itself."""
     client = cluster.live.client()
     host = cluster.host(3)
     # It asks for host 3, so it waits for its return, and tells by the folder that it has been there before.
@@ -263,7 +269,8 @@ def test_a_drained_worker_gets_nothing_more(cluster: RayUp) -> None:
 
 
 def test_another_head_process_goes_on_where_the_last_ended(cluster: RayUp) -> None:
-    """A third worker is added, and the head started again with its data: tasks, counters and logs are there."""
+    """A third worker is added, and the head started again with its data: tasks,
+    counters and logs are there."""
     client = cluster.live.client()
     before = {i: w["tasks_completed"] for i, w in workers(client).items()}
     cluster.hosts.add(4)
@@ -285,7 +292,8 @@ def test_another_head_process_goes_on_where_the_last_ended(cluster: RayUp) -> No
 
 
 def test_ray_down_leaves_nothing_running_anywhere(cluster: RayUp) -> None:
-    """Within a bounded time every process of the cluster has ended on every host, and the journal is whole."""
+    """Within a bounded time every process of the cluster has ended on every host,
+    and the journal is whole."""
     with contextlib.closing(cluster.live.client()) as client:
         nothing_lost_nothing_twice(cluster, client)
     cluster.ray("down", "-y", str(cluster.config))

@@ -89,7 +89,8 @@ def test_a_session_that_ended_has_ended_at_each(live: Live) -> None:
 
 
 def test_what_is_refused_below_the_application_has_all_headers(live: Live) -> None:
-    """An endless header is 431 in the envelope with the address's rate limit, and two Host headers are 400."""
+    """An endless header is 431 in the envelope with the address's rate limit, and
+    two Host headers are 400."""
     url = httpx.URL(live.url)
     for raw, status, code in (
         (b"GET / HTTP/1.1\r\nhost: t\r\nx-a: ".ljust(65_536, b"a"), 431, "HEADERS_TOO_LARGE"),
@@ -138,7 +139,8 @@ KILLS: Kills = ((1.5, REPLICA), (3.5, MASTER), (6.0, REPLICA), (6.5, MASTER))
 
 
 def check_histories(live: Live, seconds: float, kills: Kills, seed: int) -> dict[str, int]:
-    """Run a crowd and check what it saw; return how many answers came through each door, and how many never came."""
+    """Run a crowd and check what it saw; return how many answers came through each door,
+    and how many never came."""
     three(live)
     crowd = asyncio.run(crowd_over(live, seconds, kills, seed))
     told = crowd.violations()
@@ -147,8 +149,8 @@ def check_histories(live: Live, seconds: float, kills: Kills, seed: int) -> dict
 
 
 def test_histories_of_all_doors_are_linearizable(live: Live) -> None:
-    """REST to three replicas and the Python API, while replicas and the master are killed: whoever asks sees every
-    write that was answered before, whoever wrote it, in memory or out of it."""
+    """REST to three replicas and the Python API, while replicas and the master are killed: whoever asks sees
+    every write that was answered before, whoever wrote it, in memory or out of it."""
     answers = check_histories(live, CROWD_S, KILLS, seed=1)
     assert all(answers.get(door, 0) > 10 for door in ("hx", "http0", "http1")), answers
 

@@ -1,4 +1,5 @@
-"""A task that needs a whole node, among small ones that keep coming: on a real server, with real processes."""
+"""A task that needs a whole node, among small ones that keep coming: on a real
+server, with real processes."""
 
 from __future__ import annotations
 

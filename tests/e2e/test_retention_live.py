@@ -1,4 +1,5 @@
-"""Finished tasks leave the master's memory and stay readable; a restart on the same data directory changes nothing."""
+"""Finished tasks leave the master's memory and stay readable; a restart on the same data
+directory changes nothing."""
 
 from __future__ import annotations
 
@@ -142,7 +143,8 @@ def test_a_retired_task_is_finished_for_good(kept: Kept) -> None:
 
 
 def test_a_historian_that_is_silent_is_503(kept: Kept) -> None:
-    """While it hangs, what only it knows is 503 with Retry-After; killed, it is back; at no time is anything less said."""
+    """While it hangs, what only it knows is 503 with Retry-After; killed, it is back; at no
+    time is anything less said."""
     admin, task_id, total = kept.admin, kept.ids[0], count(kept.admin)
     pid = kept.live.pid(HISTORIAN)
     os.kill(pid, signal.SIGSTOP)
@@ -198,7 +200,8 @@ def with_mark(data_dir: Path) -> list[str]:
 
 
 def test_what_is_erased_is_in_no_file(kept: Kept, data_dir: Path) -> None:
-    """Title, environment, output, result and a large result of a task that had left memory; all others read as before."""
+    """Title, environment, output, result and a large result of a task that had left memory;
+    all others read as before."""
     admin = kept.admin
     said, large = submit(
         admin,
@@ -224,7 +227,8 @@ def test_what_is_erased_is_in_no_file(kept: Kept, data_dir: Path) -> None:
 
 
 def test_after_restarts_everything_is_there(kept: Kept, data_dir: Path, tmp_path: Path) -> None:
-    """Ended in order, then killed: history, waiting tasks and sessions as before; what ran is run again and completes."""
+    """Ended in order, then killed: history, waiting tasks and sessions as before; what ran is
+    run again and completes."""
     live, admin = kept.live, kept.admin
     with ExitStack() as stack:
         for how in (signal.SIGTERM, signal.SIGKILL):

@@ -53,7 +53,8 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
 
 
 def test_the_tasks_of_others_do_not_exist_for_a_developer(people: People) -> None:
-    """404 for every verb, whatever runs; not listed, not counted, not to be depended on; the owner is unharmed."""
+    """404 for every verb, whatever runs; not listed, not counted, not to be depended
+    on; the owner is unharmed."""
     running, plain, done = submit(
         people["neighbour"], function("sleep_until_cancelled", 600), PLAIN, function("add", 1, 2)
     )
@@ -87,8 +88,10 @@ def test_a_viewer_sees_all_and_changes_nothing(people: People) -> None:
     assert viewer.get("/workers").status_code == 200
     assert count(viewer) >= 1
     for method, path in (
-        ("POST", "/tasks"), ("POST", "/tasks/batch"), ("PUT", f"/tasks/{task_id}"), ("DELETE", f"/tasks/{task_id}"),
-        ("POST", f"/tasks/{task_id}/cancel"), ("POST", f"/tasks/{task_id}/retry"), ("POST", "/workers/register"),
+        ("POST", "/tasks"), ("POST", "/tasks/batch"), ("PUT", f"/tasks/{task_id}"),
+        ("DELETE", f"/tasks/{task_id}"),
+        ("POST", f"/tasks/{task_id}/cancel"), ("POST", f"/tasks/{task_id}/retry"),
+        ("POST", "/workers/register"),
         ("POST", "/workers/heartbeat"), ("POST", "/users"), ("GET", "/users"), ("DELETE", "/users/developer"),
     ):  # fmt: skip
         details = error_of(viewer.request(method, path), 403, "FORBIDDEN")
@@ -96,7 +99,8 @@ def test_a_viewer_sees_all_and_changes_nothing(people: People) -> None:
 
 
 def test_a_worker_reads_and_reports_what_it_holds_and_nothing_else(people: People) -> None:
-    """Others' tasks do not exist for it until they are handed to it; it cannot edit, list, submit or drain."""
+    """Others' tasks do not exist for it until they are handed to it; it cannot
+    edit, list, submit or drain."""
     worker = people["worker"]
     (task_id,) = submit(people["neighbour"], {**PLAIN, "type": "porting"})
     error_of(worker.get(f"/tasks/{task_id}"), 404, "NOT_FOUND")
@@ -107,7 +111,8 @@ def test_a_worker_reads_and_reports_what_it_holds_and_nothing_else(people: Peopl
     assert worker.get(f"/tasks/{task_id}").json()["title"] == "plain"
     error_of(worker.put(f"/tasks/{task_id}", json={"title": "mine"}), 403, "FORBIDDEN")
     for method, path in (
-        ("GET", "/tasks"), ("POST", "/tasks"), ("DELETE", f"/tasks/{task_id}"), ("POST", f"/tasks/{task_id}/cancel"),
+        ("GET", "/tasks"), ("POST", "/tasks"), ("DELETE", f"/tasks/{task_id}"),
+        ("POST", f"/tasks/{task_id}/cancel"),
         ("GET", "/workers"), ("POST", f"/workers/{worker_id}/drain"),
     ):  # fmt: skip
         error_of(worker.request(method, path), 403, "FORBIDDEN")
@@ -118,7 +123,8 @@ def test_a_worker_reads_and_reports_what_it_holds_and_nothing_else(people: Peopl
 
 
 def test_commands_are_for_the_roles_that_the_setting_names(people: People) -> None:
-    """With HELIX_COMMAND_ROLES=admin a developer runs functions but no shell; in a batch each is refused by itself."""
+    """With HELIX_COMMAND_ROLES=admin a developer runs functions but no shell; in a batch
+    each is refused by itself."""
     developer = people["developer"]
     error_of(developer.post("/tasks", json=shell("echo no")), 403, "FORBIDDEN")
     batch = developer.post("/tasks/batch", json={"tasks": [shell("echo no"), function("add", 1, 2)]}).json()
@@ -141,7 +147,8 @@ def test_functions_off_the_allow_list_are_refused(people: People) -> None:
 
 
 def refused_within(client: httpx.Client) -> float:
-    """Ask until the session counts no more; return the seconds until that question, all answers being 200 or 401."""
+    """Ask until the session counts no more; return the seconds until that question, all
+    answers being 200 or 401."""
     began = time.monotonic()
     while True:
         asked = time.monotonic() - began

@@ -1,4 +1,5 @@
-"""The application as Serve deploys it from a configuration, which is how KubeRay does: the builder starts the actors."""
+"""The application as Serve deploys it from a configuration, which is how KubeRay does: the
+builder starts the actors."""
 
 from __future__ import annotations
 

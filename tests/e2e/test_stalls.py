@@ -1,4 +1,5 @@
-"""Processes that stand still: a control loop that stalls kills nobody, a node that stalls is replaced and comes back."""
+"""Processes that stand still: a control loop that stalls kills nobody, a node that stalls is
+replaced and comes back."""
 
 from __future__ import annotations
 
@@ -82,7 +83,8 @@ def test_a_stall_of_the_control_loop_kills_nobody(live: Live, admin: httpx.Clien
 def test_a_node_that_stalls_is_replaced_and_used_again(
     live: Live, admin: httpx.Client, tmp_path: Path
 ) -> None:
-    """Its attempts run elsewhere after its lease; what it reports when it goes on does not count, and it gets work again."""
+    """Its attempts run elsewhere after its lease; what it reports when it goes on does not
+    count, and it gets work again."""
     mark = tmp_path / "go"
     begun = [tmp_path / f"begun{i}" for i in range(2)]
     ids = submit(admin, *[shell(waiting_for(mark, path)) for path in begun])

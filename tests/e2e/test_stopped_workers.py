@@ -1,4 +1,5 @@
-"""The issue's promise for leases: 1,000 of them, a fifth of the workers stopped past their lease and resumed."""
+"""The issue's promise for leases: 1,000 of them, a fifth of the workers stopped past
+their lease and resumed."""
 
 from __future__ import annotations
 
@@ -23,13 +24,15 @@ from tests.ray.signals import until
 PROGRAM = Path(__file__).with_name("lease_holders.py")
 PROCESSES, STOPPED, WORKERS_EACH = 20, 4, 50
 TASKS, LATE = PROCESSES * WORKERS_EACH, STOPPED * WORKERS_EACH
-# A worker sends its next heartbeat LEASE_S / 3 after the answer to the last: a slow machine makes the rounds longer
-# instead of the queue, and no lease of a running worker ends while TASKS / LEASE_S = 50 requests a second are answered.
+# A worker sends its next heartbeat LEASE_S / 3 after the answer to the last: a slow machine makes the
+# rounds longer instead of the queue, and no lease of a running worker ends while TASKS / LEASE_S = 50
+# requests a second are answered.
 LEASE_S = 20
 BEAT_S = LEASE_S / 3
 # Reports that may be on their way at once: who waits to send one sends no heartbeat.
 REPORTS_AT_ONCE = 100
-# For a machine that is busy with other things; on two shared cores the longest wait, but for the lease's, took 4 s.
+# For a machine that is busy with other things; on two shared cores the longest wait, but for
+# the lease's, took 4 s.
 WAIT_S_MAX = 120.0
 
 Attempt = tuple[str, int, str]
@@ -147,7 +150,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 
 def play(live: Live, admin: httpx.Client, holders: Fleet) -> Story:
-    """Stop a fifth until others hold all that it held and have finished half of it; resume it; finish everything."""
+    """Stop a fifth until others hold all that it held and have finished half of it;
+    resume it; finish everything."""
     stopped = list(holders.processes)[:STOPPED]
     holders.stop(stopped)
     first = live.bodies("TaskAssigned")
@@ -175,7 +179,8 @@ def attempts(facts: Iterable[Json]) -> set[Attempt]:
 
 
 def test_a_stopped_workers_task_goes_to_a_running_one(story: Story) -> None:
-    """Of 1,000 tasks held by as many workers, the 200 of the stopped ones are lost, once each, and no other is."""
+    """Of 1,000 tasks held by as many workers, the 200 of the stopped ones are lost,
+    once each, and no other is."""
     first, second = [*story.frozen, *story.moving], [*story.early, *story.held]
     assert {(attempt["attempt"], attempt["worker"]) for attempt in first} == {
         (1, f"holders-{process}-{worker}") for process in range(PROCESSES) for worker in range(WORKERS_EACH)
@@ -190,7 +195,8 @@ def test_a_stopped_workers_task_goes_to_a_running_one(story: Story) -> None:
 
 
 def test_every_late_report_is_answered_409(story: Story) -> None:
-    """Exactly the 200 reports of resumed workers are refused, be the next attempt over or under way; nothing changes."""
+    """Exactly the 200 reports of resumed workers are refused, be the next attempt over or
+    under way; nothing changes."""
     refused = [report for report in story.reports if report["status"] != 200]
     assert len(refused) == LATE
     assert attempts(refused) == attempts(story.frozen)
@@ -202,7 +208,8 @@ def test_every_late_report_is_answered_409(story: Story) -> None:
 
 
 def test_nothing_is_lost_and_nothing_completed_twice(story: Story) -> None:
-    """All 1,000 tasks are completed, once each, by the attempts whose reports were taken, as the journal has it."""
+    """All 1,000 tasks are completed, once each, by the attempts whose reports were
+    taken, as the journal has it."""
     taken = [report for report in story.reports if report["status"] == 200]
     assert len(taken) == TASKS
     assert attempts(taken) == attempts([*story.moving, *story.early, *story.held])

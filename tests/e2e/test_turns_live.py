@@ -1,4 +1,5 @@
-"""Nobody waits long for what others ask: ordinary requests beside each heavy one that is allowed, on a real server.
+"""Nobody waits long for what others ask: ordinary requests beside each heavy one that is
+allowed, on a real server.
 
 The bounds are generous, for machines that are shared; benchmarks/turns.py tells the figures.
 """
@@ -18,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.live import Live, serving
 from tests.ray.signals import until
 
-# What stopped everybody for 27 s must not stop anybody for as long as this on a machine that others use as well.
+# What stopped everybody for 27 s must not stop anybody for as long as this on a machine
+# that others use as well.
 WAIT_S_MAX = 1.0
 DEPENDENTS = 8_000
 TASK: dict[str, Any] = {"title": "Test Task", "type": "building"}
@@ -74,8 +76,8 @@ def stands(client: httpx.Client, task_id: str, status: str) -> Callable[[], bool
 
 
 def test_nobody_waits_for_large_batches(live: Live) -> None:
-    """A full batch, a chain in one batch, as many dependencies as are allowed, and shards; what is too much is refused at
-    once and names its limit."""
+    """A full batch, a chain in one batch, as many dependencies as are allowed, and shards; what is too much
+    is refused at once and names its limit."""
     client = live.client()
     chain = [TASK, *({**TASK, "depends_on": [f"#{i}"]} for i in range(4_999))]
     names = [f"#{i}" for i in range(20)]
@@ -114,7 +116,8 @@ def test_nobody_waits_for_cascades(live: Live) -> None:
 
 
 def test_nobody_waits_for_listings(live: Live) -> None:
-    """A filter that nothing matches looks at every task; so do reasons for a task that no node has room for."""
+    """A filter that nothing matches looks at every task; so do reasons for a task
+    that no node has room for."""
     client = live.client()
     run = {"kind": "function", "function": "helix_ray.samples:add", "args": [1, 2]}
     shards = {**TASK, "run": run, "shards": 1000, "strategy": "manual"}

@@ -1,4 +1,5 @@
-"""`python -m launcher.up` as its users run it: it starts, passes everything through, and ends without a trace.
+"""`python -m launcher.up` as its users run it: it starts, passes everything through,
+and ends without a trace.
 
 The application served is tests/e2e/hello_app.py: what is tested is the life cycle and the serving layer.
 """
@@ -132,7 +133,7 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-# ------------------------------------------------------------------------------------------- the serving layer
+# ------------------------------------------------------------------------------------------ the serving layer
 
 
 def test_what_the_application_says_is_what_the_caller_gets(running: Up) -> None:
@@ -212,7 +213,8 @@ def test_the_password_is_in_no_environment(running: Up) -> None:
 def test_nodes_say_which_of_their_resources_are_simulated(running: Up) -> None:
     """Each raylet offers what --node-resources asked for, and its label names what is logical."""
     program = (
-        "import os, json, ray; ray.init(address=os.environ['HELIX_RAY'], log_to_driver=False, logging_level='ERROR');"
+        "import os, json, ray; ray.init(address=os.environ['HELIX_RAY'], log_to_driver=False, "
+        "logging_level='ERROR');"
         "print(json.dumps([[n['Resources'], n['Labels']] for n in ray.nodes()]))"
     )
     joined = environment() | {
@@ -248,11 +250,12 @@ def test_a_killed_replica_is_back_on_its_port(running: Up) -> None:
         before = pid()
         assert before is not None
         os.kill(before, signal.SIGKILL)
-        # Seconds on a machine of its own: a replica has to be noticed and started, whoever else uses the cores.
+        # Seconds on a machine of its own: a replica has to be noticed and started,
+        # whoever else uses the cores.
         wait_for(lambda dead=before: pid() not in (None, dead), BACK_S_MAX, "the API did not come back")
 
 
-# --------------------------------------------------------------------------------------------- what is refused
+# -------------------------------------------------------------------------------------------- what is refused
 
 
 def refused(arguments: list[str]) -> str:
@@ -292,14 +295,15 @@ def test_settings_that_cannot_work_are_one_line(tmp_path: Path, flags: list[str]
     assert named in refused(command(tmp_path / "data", free_port(), *flags))
 
 
-# ----------------------------------------------------------------------------------------------------- its end
+# ---------------------------------------------------------------------------------------------------- its end
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_it_ends_with_all_it_started_and_nothing_else(
     tmp_path: Path, bystander: subprocess.Popen[bytes], how: signal.Signals
 ) -> None:
-    """No process is left, daemons of tasks included, and a stranger is untouched; the data directory is free again."""
+    """No process is left, daemons of tasks included, and a stranger is untouched; the data
+    directory is free again."""
     with started(tmp_path / "data") as up:
         marker = up.marker()
         daemon = int(httpx.post(up.url + "/daemon", timeout=ANSWER_S_MAX).text)
@@ -327,7 +331,8 @@ def test_a_killed_keeper_takes_all_with_it(tmp_path: Path) -> None:
 
 
 def test_a_detached_one_is_ended_by_down(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    """--detach shows its stages and returns when it serves HTTPS, on a port that it chose itself with --port 0.
+    """--detach shows its stages and returns when it serves HTTPS, on a port that it
+    chose itself with --port 0.
 
     --down ends it and waits, whoever is connected; a second --down finds nothing.
     """

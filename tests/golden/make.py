@@ -1,13 +1,15 @@
-"""Write a golden journal: `python -m tests.golden.make NAME` makes NAME.jsonl and NAME.state.json beside this file.
+"""Write a golden journal: `python -m tests.golden.make NAME` makes NAME.jsonl and
+NAME.state.json beside this file.
 
-`python -m tests.golden.make --disk FOLDER` writes journal-1 as a data directory in the present format of the disk, with a
-snapshot and with the facts of a task that left the state erased. format1/ was written by the last release of format 1.
+`python -m tests.golden.make --disk FOLDER` writes journal-1 as a data directory in the present format of the
+disk, with a snapshot and with the facts of a task that left the state erased. format1/ was written by the
+last release of format 1.
 
 A golden journal is replayed for ever, so one that exists is not written again: a later format or fold gets a
 journal of its own under another name. Times and ids are fixed; every kind of fact occurs in one of them.
 
-What a state's dump looks like is no format: when it gains fields, `python -m tests.golden.make --fold NAME` writes
-NAME.state.json anew, and the difference is to be read before it is committed.
+What a state's dump looks like is no format: when it gains fields, `python -m tests.golden.make --fold NAME`
+writes NAME.state.json anew, and the difference is to be read before it is committed.
 """
 
 from __future__ import annotations

@@ -142,7 +142,8 @@ def tasks(story: Story) -> None:
 
 
 def harmony(story: Story) -> None:
-    """A quota, a sharded task that is preempted and completed, one that fails, one that is distributed (journal-2)."""
+    """A quota, a sharded task that is preempted and completed, one that fails, one that is
+    distributed (journal-2)."""
     node = {"cpu": 4.0, "npu": 1.0}
     for name in ("a", "b"):
         story.tell(
@@ -224,7 +225,8 @@ def projects(story: Story) -> None:
 
 
 def odd(story: Story) -> None:
-    """What releases before the gate took in: lone surrogates, results nested deeper than an answer can (journal-odd)."""
+    """What releases before the gate took in: lone surrogates, results nested deeper than an
+    answer can (journal-odd)."""
     story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
     deep: list[object] = []
     for _ in range(400):
@@ -274,7 +276,8 @@ def refusals(story: Story) -> None:
 
 
 def restored(story: Story) -> None:
-    """What failed yesterday is queued again, with what failed because of it: all of it had left memory (journal-restored)."""
+    """What failed yesterday is queued again, with what failed because of it: all of it had left
+    memory (journal-restored)."""
     story.tell(o.CreateUser("ada", "$argon2id$2", ("developer",)), SYSTEM)
     story.tell(o.CreateUser("bot", "$argon2id$2", ("worker",)), SYSTEM)
     ada = Principal("user-0000000001", "ada", ("developer",))

@@ -80,7 +80,8 @@ def test_the_journal_on_disk_keeps_it_whole(name: str, tmp_path: Path) -> None:
 
 
 def test_what_no_answer_could_show_is_shown_escaped(tmp_path: Path) -> None:
-    """Older releases stored lone surrogates and values nested too deep: every question is answered, and nothing is lost."""
+    """Older releases stored lone surrogates and values nested too deep: every question is
+    answered, and nothing is lost."""
     journal = SqliteJournal(tmp_path, b"k" * 32)
     rows = (FOLDER / "journal-odd.jsonl").read_bytes().splitlines()
     as_stored = [json.loads(row) for row in rows]
@@ -126,7 +127,7 @@ def test_fields_are_only_added_at_the_end() -> None:
     assert {f"{kind} {VERSIONS.get(kind, 1)}" for kind in KINDS} <= kept.keys()
 
 
-# ------------------------------------------------------------------------------------------ as the disk has them
+# --------------------------------------------------------------------------------------- as the disk has them
 
 
 @pytest.fixture(params=["format1", "format2"])
@@ -185,12 +186,15 @@ def erased(fact: Fact) -> Fact:
 
 @pytest.mark.parametrize("name", JOURNALS)
 def test_whatever_has_left_can_be_erased(name: str) -> None:
-    """Folded from the beginning without the tasks, sessions, tokens, workers and users that are gone, each alone and all
-    together, whole or in part (a kill came between two commits): everything else stands as it did, and no law is broken."""
+    """Folded from the beginning without the tasks, sessions, tokens, workers and users that are gone, each
+    alone and all together, whole or in part (a kill came between two commits): everything else stands as it
+    did, and no law is broken."""
     facts, expected = make.read(name), make.folded(name)
     gone = {
-        subject_of(fact.event) for fact in facts if type(fact.event).__name__ in BEGINNINGS and not is_in_use(expected, fact)
-    }  # fmt: skip
+        subject_of(fact.event)
+        for fact in facts
+        if type(fact.event).__name__ in BEGINNINGS and not is_in_use(expected, fact)
+    }
     choices = [[thing] for thing in sorted(gone)] + [sorted(gone)]
     for things in choices:
         theirs = [fact.seq for fact in facts if subject_of(fact.event) in things]
@@ -209,7 +213,8 @@ TOTALS = ("completed", "failed", "turn")
 
 
 def as_kept(state: State) -> dict[str, object]:
-    """Return a state without what was only counted of things that are gone, and what names a worker that is."""
+    """Return a state without what was only counted of things that are gone, and
+    what names a worker that is."""
     dumped = snapshot.dump(state)
     for name in COUNTED:
         del dumped[name]

@@ -1,4 +1,5 @@
-"""The plane's links to actors of this process: the engine, the history and a node, each well, dead or hanging."""
+"""The plane's links to actors of this process: the engine, the history and a node,
+each well, dead or hanging."""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ def serving_api(
     limiter: LeasingLimiter | None = None,
     tokens: TokenIssuer | None = None,
 ) -> Iterator[Api]:
-    """Serve the application until the block ends; `control` stands before the plane where one is given, `limiter`
-    and `tokens` may have clocks of their own."""
+    """Serve the application until the block ends; `control` stands before the plane where one is given,
+    `limiter` and `tokens` may have clocks of their own."""
     settings = settings or Settings()
     plane = plane or memory_plane(settings, PASSWORD, clock)
     limiter = limiter or LeasingLimiter(policies, grant_here(policies))

@@ -1,4 +1,5 @@
-"""A small application behind the edge, served by uvicorn on a real socket, and a client that sends bytes as they are."""
+"""A small application behind the edge, served by uvicorn on a real socket, and a client that
+sends bytes as they are."""
 
 from __future__ import annotations
 

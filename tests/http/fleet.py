@@ -1,4 +1,5 @@
-"""Nodes for the API in memory: they hold what they are given until a test ends it. Time stands until it is moved."""
+"""Nodes for the API in memory: they hold what they are given until a test ends it. Time
+stands until it is moved."""
 
 from __future__ import annotations
 

@@ -106,12 +106,18 @@ TEXT_DOORS = {
     "hostname": Door("POST", "/workers/register", {"hostname": HERE, "capabilities": ["planning"]}),
     "worker capability": Door("POST", "/workers/register", {"hostname": "h", "capabilities": [HERE]}),
     "worker_id": Door("POST", "/workers/register", {"hostname": "h", "capabilities": [], "worker_id": HERE}),
-    "worker label": Door("POST", "/workers/register", {"hostname": "h", "capabilities": [], "labels": {"a": HERE}}),
+    "worker label": Door(
+        "POST", "/workers/register", {"hostname": "h", "capabilities": [], "labels": {"a": HERE}}
+    ),
     "boot": Door("POST", "/workers/register", {"hostname": "h", "capabilities": [], "boot": HERE}),
     "heartbeat worker_id": Door("POST", "/workers/heartbeat", {"worker_id": HERE}),
     "heartbeat status": Door("POST", "/workers/heartbeat", {"worker_id": "worker_x", "status": HERE}),
-    "heartbeat current_task": Door("POST", "/workers/heartbeat", {"worker_id": "worker_x", "current_task": HERE}),
-    "heartbeat usage": Door("POST", "/workers/heartbeat", {"worker_id": "worker_x", "resources": {"gpu_name": HERE}}),
+    "heartbeat current_task": Door(
+        "POST", "/workers/heartbeat", {"worker_id": "worker_x", "current_task": HERE}
+    ),
+    "heartbeat usage": Door(
+        "POST", "/workers/heartbeat", {"worker_id": "worker_x", "resources": {"gpu_name": HERE}}
+    ),
     "username": Door("POST", "/users", {"username": HERE, "password": PASSWORD, "roles": ["viewer"]}),
     "login": Door("POST", "/auth/login", {"username": HERE, "password": "wrong password"}),
     "project": Door("POST", "/projects", {"id": HERE, "name": "n"}),
@@ -127,20 +133,28 @@ TEXT_DOORS = {
 VALUE_DOORS = {
     "args": Door("POST", "/tasks", a_function(args=[HERE]), _task("run", "args", "0")),
     "kwargs": Door("POST", "/tasks", a_function(kwargs={"a": HERE}), _task("run", "kwargs", "a")),
-    "batch args": Door("POST", "/tasks/batch", {"tasks": [a_function(args=[HERE])]}, _task("run", "args", "0")),
+    "batch args": Door(
+        "POST", "/tasks/batch", {"tasks": [a_function(args=[HERE])]}, _task("run", "args", "0")
+    ),
     "inputs": Door(
         "POST", "/tasks", {**TASK, "run": {"kind": "inference", "model": "m", "inputs": {"a": HERE}}},
         _task("run", "inputs", "a"),
     ),
-    "result": Door("PUT", "/tasks/{task}", {"status": "completed", "result": {"a": HERE}}, _task("result", "a")),
-    "error field": Door("PUT", "/tasks/{task}", {"status": "failed", "error": {"a": HERE}}, _task("error", "a")),
+    "result": Door(
+        "PUT", "/tasks/{task}", {"status": "completed", "result": {"a": HERE}}, _task("result", "a")
+    ),
+    "error field": Door(
+        "PUT", "/tasks/{task}", {"status": "failed", "error": {"a": HERE}}, _task("error", "a")
+    ),
     "progress": Door("PUT", "/tasks/{task}", {"progress": HERE}),
     "attempt": Door("PUT", "/tasks/{task}", {"progress": 5, "attempt": HERE}),
     "cpu": Door("POST", "/tasks", {**TASK, "resources": {"cpu": HERE}}),
     "max_retries": Door("POST", "/tasks", {**TASK, "max_retries": HERE}),
     "deadline": Door("POST", "/tasks", {**TASK, "deadline": HERE}),
     "shards": Door("POST", "/tasks", {**a_function(), "shards": HERE}),
-    "worker resource": Door("POST", "/workers/register", {"hostname": "h", "capabilities": [], "resources": {"a": HERE}}),
+    "worker resource": Door(
+        "POST", "/workers/register", {"hostname": "h", "capabilities": [], "resources": {"a": HERE}}
+    ),
     "worker usage": Door("POST", "/workers/heartbeat", {"worker_id": "worker_x", "resources": {"a": HERE}}),
     "quota": Door("PUT", "/harmony/quotas/p-1", {"limits": {"cpu": HERE}}),
     "whole body": Door("POST", "/tasks", HERE),

@@ -1,4 +1,5 @@
-"""A running API whose tasks leave memory when a test says so, and the stories that a task may have had before."""
+"""A running API whose tasks leave memory when a test says so, and the stories that a
+task may have had before."""
 
 from __future__ import annotations
 
@@ -170,7 +171,8 @@ def told(value: Any, names: list[tuple[str, str]]) -> str:
 
 
 def compared(world: World, story: Callable[[World], str], ask: Callable[[str, str], Any]) -> None:
-    """Ask about one twin in memory and about the other in the history; `ask` has the task's id and its project."""
+    """Ask about one twin in memory and about the other in the history; `ask` has the
+    task's id and its project."""
     told_of: list[str] = []
     for retired in (False, True):
         world.clear()

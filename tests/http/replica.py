@@ -1,4 +1,5 @@
-"""A process that serves as an API replica does, without Ray: it fetches the public socket and answers who asked.
+"""A process that serves as an API replica does, without Ray: it fetches the public
+socket and answers who asked.
 
 `python tests/http/replica.py [CERT KEY]`, with HELIX_PUBLIC_SOCKET in the environment.
 """

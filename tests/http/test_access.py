@@ -63,7 +63,8 @@ def test_every_route_but_the_public_ones_has_a_verb_of_the_access_table() -> Non
 
 
 def test_what_a_role_may_has_a_route() -> None:
-    """An order or question that is allowed to somebody, and that nobody can reach, is a route that was forgotten."""
+    """An order or question that is allowed to somebody, and that nobody can reach, is a
+    route that was forgotten."""
     reached = {verb for _, _, verb in ROUTES}
     assert {name for name, verb in VERBS.items() if verb.allowed} - reached == WITHOUT_ROUTE
 
@@ -102,7 +103,8 @@ def everybody() -> Iterator[tuple[Api, dict[str, httpx.Client]]]:
 def test_a_role_gets_in_exactly_where_the_table_says(
     everybody: tuple[Api, dict[str, httpx.Client]], role: str, method: str, path: str, verb: str
 ) -> None:
-    """What the table denies is FORBIDDEN before the body is looked at; what it allows is never FORBIDDEN by role."""
+    """What the table denies is FORBIDDEN before the body is looked at; what it allows is
+    never FORBIDDEN by role."""
     api, clients = everybody
     # A session that logs out here must not be the one that the other cases use.
     client = api.client(f"the-{role}") if path.endswith("/logout") else clients[role]

@@ -123,7 +123,8 @@ def test_one_of_projects_sees_and_submits_to_those_only(api: Api) -> None:
 
 
 def test_one_of_projects_names_nothing_beyond_them(api: Api) -> None:
-    """What waits for a task of another project is refused as for an unknown one, and no other token can be ended by it."""
+    """What waits for a task of another project is refused as for an unknown one, and no other
+    token can be ended by it."""
     owner = api.add("lead-2", "admin")
     made, other = make(owner, projects=["p-1"]), make(owner)
     client = bearer(api, made["token"])
@@ -141,7 +142,8 @@ def test_one_of_projects_names_nothing_beyond_them(api: Api) -> None:
 
 
 def test_the_name_of_a_project_is_one_line(api: Api) -> None:
-    """Control characters of a project's name would reach the terminal of whoever lists it: refused, wherever it is given."""
+    """Control characters of a project's name would reach the terminal of whoever lists it:
+    refused, wherever it is given."""
     owner = api.add("lead-3", "admin")
     named = "p\x1b[31m"
     error_of(owner.post("/tasks", json={**TASK, "project_id": named}), 400, "VALIDATION_ERROR")

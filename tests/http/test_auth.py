@@ -69,7 +69,8 @@ class TestLogin:
         error_of(api.anonymous().post("/auth/login", json=body), 400, "VALIDATION_ERROR")
 
     def test_an_unknown_user_takes_as_long_as_a_wrong_password(self, api: Api) -> None:
-        """Medians of interleaved tries differ by less than 20 %; the machine gets three chances to be quiet."""
+        """Medians of interleaved tries differ by less than 20 %; the machine gets
+        three chances to be quiet."""
         client = api.anonymous()
 
         def took(username: str) -> float:
@@ -85,7 +86,8 @@ class TestLogin:
         pytest.fail(f"known {known:.4f} s, unknown {unknown:.4f} s")
 
     def test_a_crowd_is_turned_away_with_retry_after(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        """More logins at once than may wait: those get in that may, the others are told when to come again."""
+        """More logins at once than may wait: those get in that may, the others are
+        told when to come again."""
         may_end, verify = threading.Event(), passwords.verify_password
 
         def verify_in_time(hashed: str | None, password: str) -> bool:

@@ -54,7 +54,8 @@ def test_nothing_accepted_is_200_and_changes_nothing(api: Api, admin: httpx.Clie
 
 
 def test_tasks_of_a_batch_may_name_each_other(admin: httpx.Client) -> None:
-    """Numbers count what was sent, also where something before them is refused; what hangs on it falls with it."""
+    """Numbers count what was sent, also where something before them is refused; what
+    hangs on it falls with it."""
     content = send(
         admin,
         [

@@ -1,4 +1,5 @@
-"""The `helix` program and the client against the real application on a socket, with a node that really runs tasks."""
+"""The `helix` program and the client against the real application on a socket, with a
+node that really runs tasks."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def test_login_and_logout(helix: Helix, url: str, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_odd_values_are_refused_by_name(signed_in: Helix, words: tuple[str, ...], field: str) -> None:
-    """One line that names the field or the option, and the exit code of wrong usage: nothing is rounded or replaced."""
+    """One line that names the field or the option, and the exit code of wrong usage:
+    nothing is rounded or replaced."""
     refused = signed_in("task", "submit", *words)
     assert (refused.code, refused.out) == (2, "")
     assert field in refused.err
@@ -61,7 +63,8 @@ def test_odd_values_are_refused_by_name(signed_in: Helix, words: tuple[str, ...]
 
 
 def test_numbers_and_texts_come_through_exactly(signed_in: Helix) -> None:
-    """Integers up to 64 bits, from the command line and from a file, and control characters, which are shown escaped."""
+    """Integers up to 64 bits, from the command line and from a file, and control characters,
+    which are shown escaped."""
     for number in (2**53 + 1, 2**63, 2**64 - 1, -(2**63)):
         call = ("task", "submit", "--function", "helix_ray.samples:echo", "--arg", str(number), "--wait")
         assert signed_in(*call).out == f"{number}\n"

@@ -1,4 +1,5 @@
-"""The `helix` program about the cluster, explanations, distributions, shards and quotas, against a running API."""
+"""The `helix` program about the cluster, explanations, distributions, shards and
+quotas, against a running API."""
 
 from __future__ import annotations
 

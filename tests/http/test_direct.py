@@ -71,7 +71,8 @@ class Both:
         return token
 
     async def token_of(self, who: str) -> str | None:
-        """Return a token: of a user, of a session that has ended, of a program; one that is forged or expired."""
+        """Return a token: of a user, of a session that has ended, of a program; one
+        that is forged or expired."""
         if who in ("admin", "eve"):
             return await self.log_in(who)
         if who == "left":
@@ -167,7 +168,8 @@ REQUESTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("POST", "/tasks", {"json": TASK, "headers": {"Content-Type": "application/merge-patch+json"}}),
     ("POST", "/tasks", {"content": b"[" * 5_000, "headers": {"Content-Type": "application/json"}}),
     ("POST", "/tasks", {"content": b'{"title": 1e999}', "headers": {"Content-Type": "application/json"}}),
-    ("POST", "/tasks", {"content": b'{"title":"a","title":"b"}', "headers": {"Content-Type": "application/json"}}),
+    ("POST", "/tasks",
+     {"content": b'{"title":"a","title":"b"}', "headers": {"Content-Type": "application/json"}}),
     ("POST", "/tasks", {"content": b"x" * 1_100_000, "headers": {"Content-Type": "application/json"}}),
     ("POST", "/tasks/task-none/cancel", {"content": b"x"}),
     ("GET", "/workers", {"content": b"x", "headers": {"X-Request-ID": "of-the-caller"}}),
@@ -176,7 +178,8 @@ REQUESTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 @pytest.mark.parametrize("who", ["admin", "eve", "", "forged", "left", "expired", "program", "revoked"])
 def test_answers_are_the_same(both: Both, who: str) -> None:
-    """Success, refusal, odd paths, odd headers: status, body and headers are those of the framework's way, for everybody."""
+    """Success, refusal, odd paths, odd headers: status, body and headers are those of the
+    framework's way, for everybody."""
 
     async def compare() -> None:
         token = await both.token_of(who)

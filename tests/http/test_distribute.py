@@ -86,7 +86,8 @@ def test_round_robin_goes_round(fleet: Fleet) -> None:
     ],
 )
 def test_strategies_choose(fleet: Fleet, strategy: str, chosen: str) -> None:
-    """The emptiest, the one with the fewest tasks, the fullest, the one with the least that is not asked for."""
+    """The emptiest, the one with the fewest tasks, the fullest, the one with the
+    least that is not asked for."""
     fleet.node("busy", 4)
     fleet.submit()
     fleet.node("large", 32, gpu=1.0)
@@ -133,7 +134,8 @@ def test_max_nodes_keeps_shards_together(fleet: Fleet) -> None:
 
 
 def test_a_gang_starts_whole_or_not_at_all(fleet: Fleet) -> None:
-    """Two lanes for three: nothing starts, and fewer shards are the smallest change; with a third all start."""
+    """Two lanes for three: nothing starts, and fewer shards are the smallest
+    change; with a third all start."""
     for name in "ab":
         fleet.node(name, 1)
     task_id = fleet.manual(shards={"count": 3, "gang": True})
@@ -216,7 +218,8 @@ def test_an_unknown_strategy_is_answered_with_the_known_ones(fleet: Fleet) -> No
 
 
 def test_a_capability_that_no_node_has_is_a_want_that_nothing_meets(fleet: Fleet) -> None:
-    """200 with the reasons, as for any other; the submit takes it, and the explanation names it; a node that has it may come."""
+    """200 with the reasons, as for any other; the submit takes it, and the explanation names it; a
+    node that has it may come."""
     fleet.node("a", capabilities=("cuda", "avx"))
     task_id = fleet.manual()
     answer = fleet.distribute(task_id, required_capabilities=["cuda", "flying"])
@@ -238,7 +241,8 @@ def test_a_capability_that_no_node_has_is_a_want_that_nothing_meets(fleet: Fleet
 
 @pytest.mark.parametrize("device", ["gpu", "npu"])
 def test_the_documented_request_on_a_node_with_an_accelerator(fleet: Fleet, device: str) -> None:
-    """Every node and worker with a GPU or an NPU is capable of `ai_acceleration`, whatever it named when it registered."""
+    """Every node and worker with a GPU or an NPU is capable of `ai_acceleration`, whatever it
+    named when it registered."""
     fleet.node("plain")
     fleet.node("fast", **{device: 1.0})
     fleet.node("none", **{device: 0.0})
@@ -311,7 +315,8 @@ def test_a_key_outlives_the_room(fleet: Fleet) -> None:
 
 
 def test_a_key_gives_the_first_answer_again(fleet: Fleet) -> None:
-    """Word for word, though the task runs by then; another body is a conflict; what did not start is not kept."""
+    """Word for word, though the task runs by then; another body is a conflict; what
+    did not start is not kept."""
     fleet.node("a", 1)
 
     def ask(task_id: str, key: str, **fields: Any) -> httpx.Response:

@@ -1,4 +1,5 @@
-"""Every door and every odd value: it is taken and comes back equal, or it is refused with the envelope and the field's name.
+"""Every door and every odd value: it is taken and comes back equal, or it is refused with the
+envelope and the field's name.
 
 Whatever was tried, every listing still answers, also by an engine that has folded the same journal anew.
 """
@@ -40,7 +41,8 @@ from tests.http.odd_values import DOORS, HERE, TASK, Door, Raw, a_command, a_fun
 KEY = b"k" * 32
 NODE = "worker-odd"
 LISTINGS = (
-    "/tasks", "/workers", "/harmony/nodes", "/harmony/cluster/status", "/harmony/quotas", "/users", "/projects",
+    "/tasks", "/workers", "/harmony/nodes", "/harmony/cluster/status", "/harmony/quotas", "/users",
+    "/projects",
     "/auth/tokens", "/auth/me", "/aurora/erasures",
 )  # fmt: skip
 
@@ -118,7 +120,8 @@ def check(door: Door, value: Raw, answer: httpx.Response, api: Api) -> None:
 
 @pytest.mark.parametrize(("door", "values"), [row[1:] for row in DOORS], ids=[row[0] for row in DOORS])
 def test_rest(door: Door, values: dict[str, Raw], api: Api, admin: httpx.Client) -> None:
-    """REST and its batches: reports of external workers, progress, registrations, heartbeats and names among them."""
+    """REST and its batches: reports of external workers, progress, registrations,
+    heartbeats and names among them."""
     for name, value in values.items():
         answer = send(door, value, api, admin)
         assert answer.status_code < 500, (name, answer.text)
@@ -236,7 +239,8 @@ for _ in range(200):
 
 @pytest.mark.parametrize("value", NODE_VALUES.values(), ids=NODE_VALUES)
 def test_a_node(value: Any, api: Api, admin: httpx.Client) -> None:
-    """Results, errors, progress, heartbeats and registrations of a node worker: no attempt stays running for ever."""
+    """Results, errors, progress, heartbeats and registrations of a node worker: no
+    attempt stays running for ever."""
     tasks = [api.submit(admin, **a_command()) for _ in range(3)]
     _order(api, StartAttempts(tuple((task_id, NODE) for task_id in tasks)))
     reports = (
@@ -297,13 +301,15 @@ def test_a_refusal_names_the_place_within_a_value(body: Any, field: str, admin: 
 
 
 def test_two_numbers_are_two_requests(api: Api, admin: httpx.Client) -> None:
-    """An Idempotency-Key tells integers apart however near they are, also in a batch where they are refused."""
+    """An Idempotency-Key tells integers apart however near they are, also in a
+    batch where they are refused."""
     for near in ((2**53, 2**53 + 1), (2**64, 2**64 + 1), (10**400, 10**400 + 1)):
         key = new_seed()
         bodies = [{"tasks": [TASK, a_function(args=[number])]} for number in near]
         answers = [
             admin.post(
-                "/tasks/batch", content=json.dumps(body), headers={"Idempotency-Key": key, "Content-Type": "application/json"}
+                "/tasks/batch", content=json.dumps(body),
+                headers={"Idempotency-Key": key, "Content-Type": "application/json"},
             )
             for body in (*bodies, bodies[0])
         ]  # fmt: skip

@@ -210,14 +210,16 @@ NOT_HTTP = {
     "a space in a name": b"GET / HTTP/1.1\r\nhost : t\r\n\r\n",
     "a length that is no number": b"POST /api/v1/tasks HTTP/1.1\r\nhost: t\r\ncontent-length: x\r\n\r\n",
     "two lengths": b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
-    "a length and chunks": b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a length and chunks": b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 1\r\n"
+    b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "a zero byte in a header": b"GET / HTTP/1.1\r\nhost: t\r\nx-a: \x00\r\n\r\n",
 }
 
 
 @pytest.mark.parametrize("raw", NOT_HTTP.values(), ids=NOT_HTTP.keys())
 def test_what_is_not_http_gets_the_envelope_too(server: Server, raw: bytes) -> None:
-    """What the parser refuses has the form of every error, rate-limit headers included, and ends the connection."""
+    """What the parser refuses has the form of every error, rate-limit headers included,
+    and ends the connection."""
     answer = server.send(raw)
     assert_envelope(answer, 400, "VALIDATION_ERROR")
     assert answer.headers["connection"] == "close"

@@ -68,7 +68,8 @@ class TestBodies:
 
     @pytest.mark.parametrize("path", ["/api/v1/tasks/batch", "/api/v1/tasks"])
     def test_a_chunked_body_is_counted(self, path: str) -> None:
-        """Refused though it never says its size, and though the framework turns what it is told into a 400."""
+        """Refused though it never says its size, and though the framework turns
+        what it is told into a 400."""
         with serving(body_bytes_max=10_000, body_bytes_max_by_path={}) as server:
             raw = written("POST", path, content_type=JSON, transfer_encoding="chunked")
             answer = server.send(
@@ -185,7 +186,8 @@ class TestRateLimits:
         assert {json.loads(answer.body)["address"] for answer in answers[:10]} == {"127.0.0.1"}
 
     def test_a_server_that_believes_loopback_is_told_not_to(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Ray Serve starts uvicorn with its defaults; FORWARDED_ALLOW_IPS, empty, is the way to reach them."""
+        """Ray Serve starts uvicorn with its defaults; FORWARDED_ALLOW_IPS, empty,
+        is the way to reach them."""
         monkeypatch.setenv("FORWARDED_ALLOW_IPS", "")
         with serving(self.FEW, proxy_headers=True) as server:
             answer = server.ask("GET", "/address", x_forwarded_for="198.51.100.1")
@@ -221,7 +223,8 @@ class TestRateLimits:
                 assert answer.headers["x-ratelimit-remaining"] == "10"
 
     def test_many_at_once_get_exactly_the_limit(self) -> None:
-        """Eight clients, 160 requests, one user: 40 admitted, though slices are cut and returned meanwhile."""
+        """Eight clients, 160 requests, one user: 40 admitted, though slices are
+        cut and returned meanwhile."""
         statuses: list[int] = []
         with serving(self.FEW) as server:
 

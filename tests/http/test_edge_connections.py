@@ -113,7 +113,7 @@ def test_a_request_has_one_host(short: Server, raw: bytes, status: int) -> None:
         assert assert_envelope(answer, 400, "VALIDATION_ERROR") == {"field": "Host"}
 
 
-# ------------------------------------------------------------------------------------------------ bodies and answers
+# ----------------------------------------------------------------------------------------- bodies and answers
 
 
 def test_a_body_that_does_not_come_is_a_timeout(short: Server) -> None:
@@ -124,7 +124,8 @@ def test_a_body_that_does_not_come_is_a_timeout(short: Server) -> None:
 
 
 def test_a_large_body_has_time_by_its_size(short: Server) -> None:
-    """A body that comes at twice the least speed arrives whole, though it takes longer than a small one may."""
+    """A body that comes at twice the least speed arrives whole, though it takes
+    longer than a small one may."""
     body = b'{"title": "t", "type": "planning"}' + b" " * 200_000
     head = written("POST", "/api/v1/tasks", content_type="application/json", content_length=str(len(body)))
     with connected(short, head) as client:
@@ -165,7 +166,8 @@ def _takes_more(client: socket.socket) -> bool:
 
 
 def test_a_second_request_behind_a_first_is_answered(short: Server) -> None:
-    """Requests in one piece are answered in order; where the last of them is bad, the ones before it still are."""
+    """Requests in one piece are answered in order; where the last of them is bad, the
+    ones before it still are."""
     with connected(short, GET + GET) as client:
         assert everything(client).count(b"HTTP/1.1 200 OK") == 2
     with connected(short, GET + b"GET /api/v1/tasks HTTP/1.1\r\n\r\n") as client:
@@ -225,7 +227,8 @@ def test_a_body_that_nobody_reads_has_an_end(short: Server) -> None:
 
 
 def test_a_request_has_one_answer(short: Server) -> None:
-    """What goes wrong in a body whose request was answered ends the connection, and is no answer to the next request."""
+    """What goes wrong in a body whose request was answered ends the connection, and is no
+    answer to the next request."""
     early = written("GET", "/api/v1/tasks", transfer_encoding="chunked")
     for rest in (b"", b"not a size\r\n"):
         with connected(short, early) as client:

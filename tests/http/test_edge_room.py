@@ -40,7 +40,8 @@ def test_an_idle_connection_is_closed(short: Server) -> None:
 
 
 def test_an_address_makes_room_among_its_own(short: Server) -> None:
-    """Beyond its share, the oldest waiting connection of an address goes; those of others stay, and requests are served."""
+    """Beyond its share, the oldest waiting connection of an address goes; those of others stay,
+    and requests are served."""
     with contextlib.ExitStack() as open_ones:
         other = open_ones.enter_context(connected(short, GET, "127.0.0.9"))
         assert read_answer(other, "GET").status == 200
@@ -68,7 +69,8 @@ def test_when_all_places_are_taken_the_idle_ones_go_first(short: Server) -> None
 
 
 def test_a_thousand_slow_clients_do_not_delay_a_login() -> None:
-    """With more half-sent requests from one address than its share, a login from there is answered as ever."""
+    """With more half-sent requests from one address than its share, a login from
+    there is answered as ever."""
     login = written(
         "POST",
         "/api/v1/auth/login",
@@ -84,7 +86,8 @@ def test_a_thousand_slow_clients_do_not_delay_a_login() -> None:
 
 
 def test_clients_that_do_not_close_use_no_file_handles_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of those who were told to end so many are waited for, then the oldest is cut off: who comes next is served at once."""
+    """Of those who were told to end so many are waited for, then the oldest is cut off: who
+    comes next is served at once."""
     monkeypatch.setattr(connection, "LINGER_S_MAX", 60.0)
     limits = ConnectionLimits(connections_max=20, connections_per_address_max=20, connections_ending_max=5)
     with serving(connection_limits=limits) as server, contextlib.ExitStack() as slow:

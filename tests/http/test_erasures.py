@@ -1,4 +1,5 @@
-"""Erasures over HTTP and by the `helix` program: who may ask for one, what is refused and why, and how far it is."""
+"""Erasures over HTTP and by the `helix` program: who may ask for one, what is refused
+and why, and how far it is."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def complete(api: Api, erasure_id: str, kept: int = 0, copies: tuple[str, ...] =
 
 
 def test_an_erasure_from_its_request_to_its_end() -> None:
-    """A finished task is gone for its owner at once; the request is pending until the journal has nothing of it left."""
+    """A finished task is gone for its owner at once; the request is pending until the
+    journal has nothing of it left."""
     with serving_api() as api:
         admin, ada = api.client(), api.add("ada", "developer")
         task_id, other = api.submit(ada), api.submit(ada)

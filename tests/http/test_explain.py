@@ -19,7 +19,8 @@ def test_no_node_is_there(fleet: Fleet) -> None:
 
 
 def test_a_task_that_waits_for_room(fleet: Fleet) -> None:
-    """What it lacks where, who goes before it, when it is expected to start and to end, and since when it waits."""
+    """What it lacks where, who goes before it, when it is expected to start and to end,
+    and since when it waits."""
     fleet.node("a", 2)
     fleet.end(fleet.submit(resources={"cpu": 2}), duration_s=30.0)
     running = fleet.submit(resources={"cpu": 2})

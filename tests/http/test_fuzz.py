@@ -1,6 +1,7 @@
 """Thousands of requests made from the documentation: no fault, and every answer in its documented form.
 
-Each operation gets every boundary of its schema (coverage), and HELIX_FUZZ_EXAMPLES drawn at random beside them.
+Each operation gets every boundary of its schema (coverage), and HELIX_FUZZ_EXAMPLES
+drawn at random beside them.
 """
 
 from __future__ import annotations

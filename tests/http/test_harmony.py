@@ -14,7 +14,8 @@ from tests.http.fleet import COMMAND, Fleet, serving_fleet
 
 
 def test_the_status_counts_the_master_and_every_node(fleet: Fleet) -> None:
-    """All documented fields: load as measured, null where it was not; a drained, resting or lost node is not active."""
+    """All documented fields: load as measured, null where it was not; a drained, resting or
+    lost node is not active."""
     first, second, third = (fleet.node(name) for name in ("a", "b", "c"))
     fleet.beat(first, cpu_usage=65.0)
     task_id = fleet.submit()
@@ -99,7 +100,8 @@ def test_a_node_that_keeps_going_away_rests(fleet: Fleet) -> None:
 
 
 def test_who_may_what(fleet: Fleet) -> None:
-    """Viewers and developers read; developers distribute; administrators drain and set quotas; workers do neither."""
+    """Viewers and developers read; developers distribute; administrators drain and set
+    quotas; workers do neither."""
     node_id = fleet.node("a")
     task_id = fleet.manual()
     reads = (
@@ -194,7 +196,8 @@ def test_a_developer_sees_quotas_of_their_own_projects(fleet: Fleet) -> None:
 
 
 def test_a_full_queue_says_when_to_come_back() -> None:
-    """429; while nothing has ended nobody knows and it is half a minute, then it follows from the rate of endings."""
+    """429; while nothing has ended nobody knows and it is half a minute, then it follows
+    from the rate of endings."""
     task = {"title": "t", "type": "building", "run": COMMAND}
     with serving_fleet(Settings(queue_tasks_max=4)) as fleet:
         fleet.node("a", 4)

@@ -1,4 +1,5 @@
-"""Idempotency-Key on every POST: the same key and body get the first answer again, another body a conflict."""
+"""Idempotency-Key on every POST: the same key and body get the first answer again,
+another body a conflict."""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ class Talkative:
 
 @pytest.mark.parametrize("loss", ["logout", "removed"])
 def test_a_log_is_followed_no_further(loss: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The connection breaks off within the second that what a replica knows of a session is used; that is no failure."""
+    """The connection breaks off within the second that what a replica knows of a session is
+    used; that is no failure."""
     plane = memory_plane(Settings(), PASSWORD, None)
     with serving_api(plane=plane, control=Talkative(plane)) as api:
         admin, reader = api.client(), api.add("reader", "viewer")

@@ -1,4 +1,5 @@
-"""What a request asks for is read once: no other spelling of a path or of a query gets round what the edge decides by it."""
+"""What a request asks for is read once: no other spelling of a path or of a query gets round
+what the edge decides by it."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ LOGIN_LIMIT = 3
 
 
 def test_no_other_spelling_of_a_path_gets_round_its_limit() -> None:
-    """A login under a path that ends in an escaped newline is no login; one with escaped letters counts as one."""
+    """A login under a path that ends in an escaped newline is no login; one with
+    escaped letters counts as one."""
     policies = [policy._replace(limit=LOGIN_LIMIT) if policy.name == "login" else policy for policy in PLENTY]
     with serving_api(policies=policies) as api:
         client, guess = api.anonymous(), {"username": "admin", "password": "guess"}
@@ -26,7 +28,8 @@ def test_no_other_spelling_of_a_path_gets_round_its_limit() -> None:
 
 @pytest.mark.parametrize("query", ["=false", "users=admin", "wait=5", "limit=1", "%00=1"])
 def test_a_route_with_a_query_refuses_unknown_names(query: str) -> None:
-    """A name that is misspelt would otherwise be answered as if it were not there: with everybody's tokens, or at once."""
+    """A name that is misspelt would otherwise be answered as if it were not there: with
+    everybody's tokens, or at once."""
     with serving_api() as api:
         client = api.client()
         task_id = api.submit(client)

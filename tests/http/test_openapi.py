@@ -1,4 +1,5 @@
-"""The documentation is the application: every route is in it, every reference leads somewhere, answers have its form."""
+"""The documentation is the application: every route is in it, every reference leads
+somewhere, answers have its form."""
 
 from __future__ import annotations
 

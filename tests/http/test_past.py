@@ -1,8 +1,8 @@
-"""Memory or history shows nowhere: through every door, every question and order about a task is answered as before after the
-task has left memory, word for word.
+"""Memory or history shows nowhere: through every door, every question and order about a task is answered as
+before after the task has left memory, word for word.
 
-Two tasks with the same story stand for one: the first is asked about while it is in memory, the second when only the history
-has it. Time stands still, so that nothing else tells them apart.
+Two tasks with the same story stand for one: the first is asked about while it is in memory, the second when
+only the history has it. Time stands still, so that nothing else tells them apart.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     history.close()
 
 
-# ------------------------------------------------------------------------------------------------------------ doors
+# ------------------------------------------------------------------------------------------------------ doors
 
 Verb = Callable[[httpx.Client, str, str], httpx.Response]
 REST: dict[str, Verb] = {
@@ -130,7 +130,8 @@ def plain(answer: httpx.Response) -> Any:
 
 @pytest.mark.parametrize("story", STORIES)
 def test_rest_leaves_it_as_it_is(world: World, story: Callable[[World], str]) -> None:
-    """Questions, and orders that are refused: for a stranger, for the user whose worker had it, for the administrator."""
+    """Questions, and orders that are refused: for a stranger, for the user whose worker had
+    it, for the administrator."""
 
     def ask(task_id: str, project: str) -> Any:
         verbs = {name: verb for name, verb in REST.items() if name not in CHANGES}
@@ -188,7 +189,10 @@ def test_python(world: World, story: Callable[[World], str]) -> None:
     """The Python API of a Ray job; the last of its verbs changes the task."""
 
     def ask(task_id: str, project: str) -> Any:
-        return {name: _raised(lambda: verb(world.cluster, task_id)) for name, verb in PYTHON.items()}  # noqa: B023
+        return {
+            name: _raised(lambda: verb(world.cluster, task_id))  # noqa: B023
+            for name, verb in PYTHON.items()
+        }
 
     compared(world, story, ask)
 
@@ -225,11 +229,12 @@ def test_program(
     compared(world, story, ask)
 
 
-# ---------------------------------------------------------------------------------------------- what is worth a word
+# --------------------------------------------------------------------------------------- what is worth a word
 
 
 def test_last_nights_failures_are_retried_in_one_call(world: World) -> None:
-    """The client's call queues a chain that only the history has; the program says what was queued and what was not."""
+    """The client's call queues a chain that only the history has; the program says what was
+    queued and what was not."""
     root = world.submit(run=RUN)
     middle = world.submit(run=RUN, depends_on=[root])
     last = world.submit(run=RUN, depends_on=[middle])
@@ -288,7 +293,8 @@ def test_pages_go_over_the_border_in_the_order_of_submits(world: World) -> None:
 def test_a_history_made_anew_says_the_same(
     world: World, story: Callable[[World], str], tmp_path: Any
 ) -> None:
-    """Every field of a task that was retried from the history and ended again, from the journal's facts alone."""
+    """Every field of a task that was retried from the history and ended again, from
+    the journal's facts alone."""
     world.clear()
     task_id = story(world)
     world.retire()
@@ -308,7 +314,8 @@ def test_a_history_made_anew_says_the_same(
 
 
 def test_what_the_history_leaves_out_comes_back_from_the_journal(world: World) -> None:
-    """A pickled call, a program's secrets: the retried task runs what was submitted, and nobody is shown more than before."""
+    """A pickled call, a program's secrets: the retried task runs what was submitted, and nobody
+    is shown more than before."""
     handles = [
         world.cluster.submit(sum, [1, 2]),
         world.cluster.command(["true"], env={"TOKEN": "s3cret"}),

@@ -1,4 +1,5 @@
-"""The programs that end the API reference run as they stand; where port 8080 is taken, only the port is ours."""
+"""The programs that end the API reference run as they stand; where port 8080 is
+taken, only the port is ours."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def test_the_example_worker_does_its_job(api: Api, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_example_worker_needs_no_more_than_a_token(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With HELIX_TOKEN, of the role `worker` and nothing else, it does a task to its end; revoked, it says so and ends."""
+    """With HELIX_TOKEN, of the role `worker` and nothing else, it does a task to its end;
+    revoked, it says so and ends."""
     admin = api.client()
     task_id = api.submit(admin, type="design", description="not to be")
     made = admin.post("/auth/tokens", json={"name": "counter", "roles": ["worker"]}).json()

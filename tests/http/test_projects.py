@@ -48,7 +48,8 @@ def test_a_project_from_its_definition_to_its_end() -> None:
 
 
 def test_without_projects_any_id_is_taken() -> None:
-    """As the reference has it: at submit, in a batch, in an edit, and at a retry, by whoever may submit at all."""
+    """As the reference has it: at submit, in a batch, in an edit, and at a retry, by
+    whoever may submit at all."""
     ids = ("project-123", "team-a", "Any text, with spaces", "ünï", "x" * 100)
     with serving_api() as api:
         admin, ada, ben = api.client(), api.add("ada", "developer"), api.add("ben", "developer")

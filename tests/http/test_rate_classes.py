@@ -108,7 +108,8 @@ def test_a_worker_reads_and_reports_in_its_own_class(limited: Api) -> None:
 
 
 def test_a_user_has_so_many_streams_open_and_no_more(limited: Api) -> None:
-    """The third is refused with 429; one that its reader leaves, before or after the first byte, makes room."""
+    """The third is refused with 429; one that its reader leaves, before or after
+    the first byte, makes room."""
     boss = limited.add("boss", "admin")
     task_id = limited.submit(boss)
     path = f"/tasks/{task_id}/logs?follow=true"

@@ -1,4 +1,5 @@
-"""Every call of the API reference that belongs to tasks, workers, logins and the cluster, in its order, field by field."""
+"""Every call of the API reference that belongs to tasks, workers, logins and the cluster, in
+its order, field by field."""
 
 from __future__ import annotations
 

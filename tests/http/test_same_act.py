@@ -1,4 +1,5 @@
-"""The same act leaves the same facts through every door; who did it and where from is what tells the doors apart."""
+"""The same act leaves the same facts through every door; who did it and where from is
+what tells the doors apart."""
 
 from __future__ import annotations
 
@@ -83,7 +84,8 @@ def told(fact: Fact) -> tuple[Any, ...]:
 
 
 def test_a_task_is_submitted_and_cancelled(api: Api, doors: dict[str, Act]) -> None:
-    """Every row has time, author, outcome and request; the origin names address, session and program where there are any."""
+    """Every row has time, author, outcome and request; the origin names address, session and
+    program where there are any."""
     rows = {door: facts_about(api, act()) for door, act in doors.items()}
     expected = [("TaskSubmitted", "ok", ("true", "testing", ["true"])), ("TaskCancelled", "ok", None)]
     assert {door: [told(fact) for fact in facts] for door, facts in rows.items()} == dict.fromkeys(

@@ -1,4 +1,5 @@
-"""Secrets that go in over HTTP come out nowhere: not in answers, logs, facts that somebody sees, or the history's file."""
+"""Secrets that go in over HTTP come out nowhere: not in answers, logs, facts that somebody
+sees, or the history's file."""
 
 from __future__ import annotations
 

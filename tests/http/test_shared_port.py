@@ -1,4 +1,5 @@
-"""Several processes share the public port: one socket is held by the launcher's part, and replicas accept from it."""
+"""Several processes share the public port: one socket is held by the launcher's part, and
+replicas accept from it."""
 
 from __future__ import annotations
 
@@ -254,7 +255,8 @@ def test_handshakes_that_are_not_finished_keep_nobody_out(
 
 
 def test_without_file_handles_unfinished_handshakes_make_room(certificate: tuple[Path, Path]) -> None:
-    """With no handle left for whoever comes next, half of those who have not finished their handshake end at once."""
+    """With no handle left for whoever comes next, half of those who have not finished
+    their handshake end at once."""
     cert, key = certificate
     server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server_side.load_cert_chain(cert, key)
@@ -303,7 +305,8 @@ def test_without_file_handles_unfinished_handshakes_make_room(certificate: tuple
 
 
 def test_the_port_is_kept_from_the_start_and_early_callers_wait(tmp_path: Path) -> None:
-    """Nobody else can have the port once it is bound; who connects before the first replica is answered by it."""
+    """Nobody else can have the port once it is bound; who connects before the first
+    replica is answered by it."""
     with port(tmp_path) as early:
         with pytest.raises(OSError, match="Address already in use"):
             PublicSocket("127.0.0.1", early.public.port)
@@ -315,7 +318,8 @@ def test_the_port_is_kept_from_the_start_and_early_callers_wait(tmp_path: Path) 
 
 
 def test_at_the_end_nobody_is_let_in_and_those_who_are_in_are_answered(tmp_path: Path) -> None:
-    """Idle connections do not keep anybody, a request under way is answered first, and the replicas end by themselves."""
+    """Idle connections do not keep anybody, a request under way is answered first, and the
+    replicas end by themselves."""
     with port(tmp_path) as ending:
         ending.start()
         ending.start()

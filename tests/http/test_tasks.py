@@ -187,7 +187,8 @@ class TestChange:
         "change",
         [
             {"status": "waiting"}, {"status": "done"}, {"progress": 101}, {"progress": -1}, {"progress": "5"},
-            {"attempt": 0}, {"title": None}, {"max_retries": None}, {"id": "task-1"}, {"run": None}, {"depends_on": []},
+            {"attempt": 0}, {"title": None}, {"max_retries": None}, {"id": "task-1"}, {"run": None},
+            {"depends_on": []},
             {"error": 5}, {"error": {"message": 5}}, {"type": "cooking"},
         ],
         ids=str,
@@ -241,8 +242,8 @@ class TestChange:
 
     @pytest.mark.parametrize(
         ("method", "path"),
-        [("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/cancel"), ("POST", "/retry"), ("GET", "/result"),
-         ("GET", "/logs")],
+        [("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/cancel"), ("POST", "/retry"),
+         ("GET", "/result"), ("GET", "/logs")],
     )  # fmt: skip
     def test_an_unknown_task_is_not_found(self, admin: httpx.Client, method: str, path: str) -> None:
         body = {} if method == "PUT" else None

@@ -1,7 +1,8 @@
-"""Whoever knows does not respond: that is 503 with Retry-After over every verb, never 404, 400 or a shorter list.
+"""Whoever knows does not respond: that is 503 with Retry-After over every verb, never
+404, 400 or a shorter list.
 
-The real plane, engine and history behind the real application; only the links to the actors are the test's, so that
-each of them can be dead, hang, or be away.
+The real plane, engine and history behind the real application; only the links to the actors are the test's,
+so that each of them can be dead, hang, or be away.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ OF_THE_HISTORY: dict[str, tuple[Ask, int]] = {
         lambda w: w.client.post("/tasks/batch", json={"tasks": [{**TASK, "depends_on": [w.retired]}]}),
         201,
     ),
-    # Last: with a well historian it forgets the task. Another id of no task is as unknown to a silent history.
+    # Last: with a well historian it forgets the task. Another id of no task is as
+    # unknown to a silent history.
     "delete": (lambda w: w.client.delete("/tasks/task-of-old-times"), 404),
 }
 OF_THE_NODE: dict[str, tuple[Ask, int]] = {
@@ -146,7 +148,8 @@ def check_unavailable(answer: httpx.Response) -> dict[str, Any]:
 @pytest.mark.parametrize("way", ["dead", "hanging"])
 @pytest.mark.parametrize("name", OF_THE_HISTORY)
 def test_what_only_the_history_knows_is_503_while_it_is_silent(world: World, name: str, way: str) -> None:
-    """Every verb on a retired task is 503 while the historian is dead or hangs, and answered as ever after."""
+    """Every verb on a retired task is 503 while the historian is dead or hangs,
+    and answered as ever after."""
     ask, status = OF_THE_HISTORY[name]
     world.ways.historian = way
     assert check_unavailable(ask(world))["unavailable"] == "history"

@@ -1,4 +1,5 @@
-"""The shipped external worker over hours: it paces itself by what the answers say, and outlives limits and tokens."""
+"""The shipped external worker over hours: it paces itself by what the answers say, and
+outlives limits and tokens."""
 
 from __future__ import annotations
 
@@ -31,8 +32,8 @@ class Over(Exception):
 def worker_at(
     limit: int, hours: float, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Api, ModuleType, Counter[int], ManualClock]]:
-    """An API whose workers may ask `limit` times an hour, and the example loaded as a module; its sleeps are the only
-    time that passes, and after `hours` of it they raise Over."""
+    """An API whose workers may ask `limit` times an hour, and the example loaded as a module; its sleeps are
+    the only time that passes, and after `hours` of it they raise Over."""
     clock = ManualClock()
     keys = KeyRing.fresh()
     policies = [policy._replace(limit=limit) if policy is WORKERS else policy for policy in POLICIES]
@@ -71,8 +72,8 @@ def worker_at(
 
 
 def test_the_example_worker_fits_an_hour_into_its_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 500 requests an hour it is never refused for asking too often, logs in again when its token ends, and does
-    the work of the whole hour."""
+    """With 500 requests an hour it is never refused for asking too often, logs in again when its token ends,
+    and does the work of the whole hour."""
     with worker_at(500, 2.0, monkeypatch) as (api, example, answers, _):
         owner = api.add("owner", "developer")
         tasks = [api.submit(owner, type="design", description="to be") for _ in range(20)]
@@ -88,7 +89,8 @@ def test_the_example_worker_fits_an_hour_into_its_allowance(monkeypatch: pytest.
 
 
 def test_the_example_worker_outlives_a_limit_that_is_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the limit does not even keep a lease, it waits as Retry-After says and goes on, without a traceback."""
+    """Where the limit does not even keep a lease, it waits as Retry-After says and goes
+    on, without a traceback."""
     with worker_at(40, 3.0, monkeypatch) as (_, example, answers, clock):
         with pytest.raises(Over):
             example.main()

@@ -58,7 +58,8 @@ def test_a_worker_does_a_whole_job_with_the_documented_calls_alone() -> None:
 def while_only_one_is_heard(
     api: Api, clock: ManualClock, lease_s: float, client: httpx.Client, worker_id: str
 ) -> None:
-    """Let leases end but one worker's. The judge must not have been stalled itself: it looks on while time passes."""
+    """Let leases end but one worker's. The judge must not have been stalled itself: it
+    looks on while time passes."""
     api.plane.react()
     clock.advance(lease_s / 2)
     for _ in range(int(lease_s)):
@@ -87,8 +88,8 @@ def test_a_late_worker_is_fenced_off() -> None:
 
 
 def test_the_late_report_of_one_worker_is_not_the_next_ones() -> None:
-    """Two workers of one user, and calls of the documented client, which names no attempt: refused as ambiguous, and told who
-    has the task. With the heartbeat's attempt each is heard for itself."""
+    """Two workers of one user, and calls of the documented client, which names no attempt: refused as
+    ambiguous, and told who has the task. With the heartbeat's attempt each is heard for itself."""
     clock, settings = ManualClock(), Settings()
     with serving_api(clock=clock) as api:
         owner, worker = api.client(), api.add("twins", "worker")
@@ -168,7 +169,8 @@ def test_an_id_of_a_node_is_refused_to_everybody_else(api: Api, admin: httpx.Cli
 
 
 def test_an_administrator_removes_a_worker(api: Api, admin: httpx.Client) -> None:
-    """What it held is queued again, and it hears what to do; nobody else may; a node that is up has to be drained."""
+    """What it held is queued again, and it hears what to do; nobody else may; a node that
+    is up has to be drained."""
     worker = api.add("leaver", "worker")
     worker_id = register(worker, capabilities=["diagram"])
     task_id = api.submit(admin, type="diagram")

@@ -1,4 +1,5 @@
-"""The pieces of the core's state machine test: a clock moved by hand, the cast, and the reference it is judged by."""
+"""The pieces of the core's state machine test: a clock moved by hand, the cast, and the
+reference it is judged by."""
 
 from __future__ import annotations
 
@@ -84,7 +85,8 @@ def views(state: State) -> dict[str, bytes]:
 
 
 def whole(state: State) -> dict[str, Any]:
-    """Return everything a state holds, indexes and their order included; the inboxes are memory of a process."""
+    """Return everything a state holds, indexes and their order included; the inboxes
+    are memory of a process."""
     return {
         "snapshot": snapshot.dump(state),
         "by_status": dict(state.by_status),

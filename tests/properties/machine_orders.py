@@ -36,7 +36,8 @@ FIRST_TASKS: tuple[dict[str, Any], ...] = (
 
 
 def after_shards(whole: str) -> tuple[dict[str, Any], ...]:
-    """Return tasks that wait for shards of a whole of two: one for both, a whole for one, and one for a shard's wait."""
+    """Return tasks that wait for shards of a whole of two: one for both, a whole for one,
+    and one for a shard's wait."""
     first, second = f"{whole}-s0", f"{whole}-s1"
     return (
         {"title": "g", "type": TYPES[0], "depends_on": [first, second]},
@@ -50,7 +51,8 @@ SHARDS: tuple[dict[str, Any], ...] = ({"count": 2}, {"count": 3, "gang": True}, 
 
 
 def specs(state: State, now: float) -> st.SearchStrategy[dict[str, Any]]:
-    """Return task specs, some of them refused: a wrong type, unknown or circular dependencies, a forbidden run."""
+    """Return task specs, some of them refused: a wrong type, unknown or circular
+    dependencies, a forbidden run."""
     shards = [
         task.id for task in state.tasks.values() if "shard" in task.spec and task.status not in TERMINAL
     ]

@@ -1,4 +1,5 @@
-"""Random small clusters and queues, and the brute force that placement is judged by: it looks at everything."""
+"""Random small clusters and queues, and the brute force that placement is judged
+by: it looks at everything."""
 
 from __future__ import annotations
 
@@ -141,7 +142,8 @@ def fits(node: Node, running: dict[TaskClass, int], task_class: TaskClass, prefe
 
 
 def has_devices(node: Node, running: dict[TaskClass, int], prefetch: int, name: str, amount: float) -> bool:
-    """Say whether whole devices, or a share of one, can be had: the largest users first, each on the fullest device."""
+    """Say whether whole devices, or a share of one, can be had: the largest users first,
+    each on the fullest device."""
     uses = [node.external_usage.get(name, 0.0) % 1] + [1.0] * int(node.external_usage.get(name, 0.0))
     for task_class, count in running.items():
         mine = dict(task_class.demand).get(name, 0.0)

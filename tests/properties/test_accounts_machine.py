@@ -1,4 +1,5 @@
-"""Users that come, go, act and remove each other in any order: nobody acts after their removal, an administrator stays."""
+"""Users that come, go, act and remove each other in any order: nobody acts after their
+removal, an administrator stays."""
 
 from __future__ import annotations
 

@@ -171,7 +171,8 @@ class CoreMachine(RuleBasedStateMachine):
         """Shards of a whole are placed, and some of them end, in whatever way."""
         self.schedule()
         tasks = self.engine.state.tasks.values()
-        # What a node held that was forgotten meanwhile is running until it is told: nobody is there to report on it.
+        # What a node held that was forgotten meanwhile is running until it is told: nobody is
+        # there to report on it.
         there = self.engine.state.workers.keys() & set(mo.NODES)
         running = [t for t in tasks if "shard" in t.spec and t.status == "running" and t.worker in there]
         for task in running:
@@ -342,11 +343,12 @@ class CoreMachine(RuleBasedStateMachine):
     def _submitted_after(self, head: int) -> list[Any]:
         return [f.event for f in self.journal.read_after(head, 100_000) if isinstance(f.event, TaskSubmitted)]
 
-    # ------------------------------------------------------------------------------------------ crash and look
+    # ----------------------------------------------------------------------------------------- crash and look
 
     @rule(keep=st.booleans())
     def restart(self, keep: bool) -> None:
-        """A snapshot is kept, or an engine that folds the last one and the tail goes on from where the old stopped."""
+        """A snapshot is kept, or an engine that folds the last one and the tail goes on
+        from where the old stopped."""
         if keep:
             self.engine.save_snapshot()
             return
@@ -367,8 +369,8 @@ class CoreMachine(RuleBasedStateMachine):
         assert check(self.engine.state) == []
 
     def teardown(self) -> None:
-        """The whole journal, and a snapshot from a disk, both fold into the state that is there; and whatever is left to
-        tell of endings is told by as many orders as there are tasks."""
+        """The whole journal, and a snapshot from a disk, both fold into the state that is there; and whatever
+        is left to tell of endings is told by as many orders as there are tasks."""
         state = self.engine.state
         for _ in range(len(state.tasks)):
             for body in self.cascade.react(self.news()):

@@ -1,4 +1,5 @@
-"""The promise of the limiter under chance: many replicas, slow messages, crashes, restarts, one virtual clock."""
+"""The promise of the limiter under chance: many replicas, slow messages, crashes,
+restarts, one virtual clock."""
 
 from __future__ import annotations
 
@@ -144,8 +145,8 @@ CHAOS = ("burst", "burst", "burst", "burst", "pause", "crash", "restart")
 def test_no_window_ever_holds_more_than_the_limit(
     limit: int, replicas: int, slowest_s: float, seed: int, steps: int
 ) -> None:
-    """Whatever the delays, and though replicas and the quota server die: never more than the limit in any window, for each
-    of three classes of one caller's requests."""
+    """Whatever the delays, and though replicas and the quota server die: never more than the limit in any
+    window, for each of three classes of one caller's requests."""
     others = (RateLimitPolicy("q", limit + 7, 60.0, ttl_s=1.0), RateLimitPolicy("r", 2, 60.0, ttl_s=1.0))
     cluster = Cluster(RateLimitPolicy("p", limit, 60.0, ttl_s=1.0), replicas, seed, slowest_s, others)
     for step in cluster.chance.choices(CHAOS, k=steps):
@@ -173,7 +174,8 @@ def test_no_window_ever_holds_more_than_the_limit(
 def test_a_caller_who_asks_for_more_than_the_limit_gets_at_least_99_percent_of_it(
     seed: int, replicas: int, per_window: int
 ) -> None:
-    """Five windows of pressure on the documented policy, beside an exact window fed with the same arrivals."""
+    """Five windows of pressure on the documented policy, beside an exact window
+    fed with the same arrivals."""
     cluster = Cluster(RateLimitPolicy("p", 1_000, 3_600.0), replicas, seed, slowest_s=0.01)
     exact, recent = 0, deque[float]()
     while cluster.now < EPOCH + 5 * 3_600:
@@ -193,7 +195,8 @@ def test_a_caller_who_asks_for_more_than_the_limit_gets_at_least_99_percent_of_i
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**32), replicas=st.sampled_from([1, 3, 8]))
 def test_a_caller_under_the_limit_is_never_denied(seed: int, replicas: int) -> None:
-    """900 requests an hour, spread over replicas, for two hours: leases left behind do not eat the allowance."""
+    """900 requests an hour, spread over replicas, for two hours: leases left behind
+    do not eat the allowance."""
     cluster = Cluster(RateLimitPolicy("p", 1_000, 3_600.0), replicas, seed, slowest_s=0.01)
     denied = 0
     for i in range(1_800):
@@ -213,7 +216,8 @@ def test_a_caller_under_the_limit_is_never_denied(seed: int, replicas: int) -> N
 def test_one_window_agrees_with_counting_and_loses_under_a_thousandth(
     limit: int, steps: list[tuple[float, int]]
 ) -> None:
-    """Against the list of all admissions: never over the limit, nor under what a window 0.1 % longer allows."""
+    """Against the list of all admissions: never over the limit, nor under what a
+    window 0.1 % longer allows."""
     window, now, admitted = SlidingWindow(limit, 10.0), EPOCH, deque[float]()
     for wait, wanted in steps:
         now += wait

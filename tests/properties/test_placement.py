@@ -1,4 +1,5 @@
-"""Placement on random small clusters against brute force: legal, complete, replayable, and true to its strategy."""
+"""Placement on random small clusters against brute force: legal, complete, replayable,
+and true to its strategy."""
 
 from __future__ import annotations
 
@@ -41,8 +42,8 @@ def class_by_task(ready: dict[TaskClass, ReadyQueue]) -> dict[str, TaskClass]:
 def test_every_placement_is_legal_and_none_is_missed(
     nodes: list[Node], waiting: sc.Waiting, strategy: str, prefetch: int, reserve_after_s: float | None
 ) -> None:
-    """Each pair fits where it goes when it goes there and within the quota; afterwards nothing that waits fits anywhere,
-    but for what is told to wait because a node is held for another."""
+    """Each pair fits where it goes when it goes there and within the quota; afterwards nothing that waits
+    fits anywhere, but for what is told to wait because a node is held for another."""
     holding = {node.id: dict(node.load) for node in nodes}
     by_id = {node.id: node for node in sc.copy_of(nodes)}
     rules = Rules(
@@ -130,7 +131,8 @@ def missed(
 @EXAMPLES
 @given(sc.nodes(), sc.waiting(gangs=False), st.sampled_from((*STRATEGIES,)))
 def test_a_strategy_does_what_its_name_says(nodes: list[Node], waiting: sc.Waiting, strategy: str) -> None:
-    """Every task went to a node that no other node that had room for it beats, by the strategy's own words."""
+    """Every task went to a node that no other node that had room for it beats, by
+    the strategy's own words."""
     again = {node.id: node for node in sc.copy_of(nodes)}
     for node in again.values():
         node.recompute(prefetch_of(1))
@@ -156,7 +158,8 @@ def busiest_share(node: Node) -> float:
 
 
 def surplus(node: Node, task_class: TaskClass, sought: set[tuple[str, str]]) -> int:
-    """Return how many capabilities, special resources and labels that others ask for a node has beyond the asked."""
+    """Return how many capabilities, special resources and labels that others ask for a
+    node has beyond the asked."""
     labels = (sought & set(node.labels.items())) - set(task_class.labels)
     special = {name for name, amount in node.capacity.items() if amount and name not in ("cpu", "memory_mb")}
     unasked = special - {name for name, _ in task_class.demand}
@@ -164,7 +167,8 @@ def surplus(node: Node, task_class: TaskClass, sought: set[tuple[str, str]]) -> 
 
 
 class Told(NamedTuple):
-    """What a choice may depend on beside the node: when nodes were given something, and the labels that are asked for."""
+    """What a choice may depend on beside the node: when nodes were given something, and the
+    labels that are asked for."""
 
     turns: dict[str, int]
     sought: set[tuple[str, str]]
@@ -190,7 +194,8 @@ def test_every_strategy_has_words() -> None:
 def test_an_index_that_was_kept_plans_as_a_fresh_one(
     nodes: list[Node], waiting: sc.Waiting, strategy: str, data: st.DataObject
 ) -> None:
-    """After any changes of the nodes, a fleet that lived through them and one made of the outcome give the same plan."""
+    """After any changes of the nodes, a fleet that lived through them and one made of the
+    outcome give the same plan."""
     kept = Fleet(sc.copy_of(nodes), prefetch_of(1))
     rules = Rules(strategy=strategy, quotas=waiting.quotas)
     place(kept, waiting.ready, rules, NOW, data.draw(st.integers(0, 6)))
@@ -254,7 +259,8 @@ def test_preemption_stops_only_what_it_must(
 
 
 def test_room_is_made_where_more_of_a_device_is_in_use_than_there_is() -> None:
-    """A share of a GPU that is promised twice leaves a gap in name only: room comes of stopping what is promised."""
+    """A share of a GPU that is promised twice leaves a gap in name only: room comes of
+    stopping what is promised."""
 
     def asking(gpu: float) -> TaskClass:
         return sc.class_of({"type": "testing", "run": sc.RUN, "resources": {"cpu": 0, "gpu": gpu}})

@@ -38,7 +38,8 @@ class Running(NamedTuple):
 
 
 class Simulation:
-    """A cluster in whole seconds, full of small tasks; a large one comes after the first second and is older than all that wait."""
+    """A cluster in whole seconds, full of small tasks; a large one comes after the first second and is
+    older than all that wait."""
 
     def __init__(
         self, nodes: list[Node], large: TaskClass, wanted: int, reserve_after_s: float | None

@@ -16,7 +16,8 @@ from tests.ray.signals import until
 
 @contextlib.contextmanager
 def node_with(cluster: LiveCluster, resource: str, **offer: Any) -> Iterator[None]:
-    """Add a node that offers something, and take it away again: until it is lost, others would still ask it."""
+    """Add a node that offers something, and take it away again: until it is lost,
+    others would still ask it."""
 
     def is_there() -> bool:
         workers = cluster.ask(ListWorkers())["workers"]
@@ -39,7 +40,8 @@ def gpus(cluster: LiveCluster) -> Iterator[None]:
 
 
 def test_shares_of_devices_make_no_whole_one(cluster: LiveCluster, gpus: None, tmp_path: Path) -> None:
-    """With three of four GPUs shared one more is had whole: the next task waits in the queue, and small ones pass it."""
+    """With three of four GPUs shared one more is had whole: the next task waits in the
+    queue, and small ones pass it."""
     go = tmp_path / "go"
 
     def wants(gpu: float) -> dict[str, Any]:

@@ -127,7 +127,8 @@ def test_a_killed_master_loses_and_doubles_nothing(cluster: LiveCluster) -> None
 
 
 def test_what_ray_has_given_up_is_made_again(cluster: LiveCluster) -> None:
-    """An actor that is dead for good to Ray is made again by the supervisor, and that one by whoever watches it."""
+    """An actor that is dead for good to Ray is made again by the supervisor, and that
+    one by whoever watches it."""
 
     def ready(name: str) -> bool:
         with contextlib.suppress(ray.exceptions.RayError, ValueError):
@@ -178,7 +179,8 @@ def test_what_is_stopped_is_ended_where_nobody_has_ray_below(cluster: LiveCluste
 
 
 def test_a_lost_node_gives_its_tasks_to_the_others(cluster: LiveCluster, tmp_path: Path) -> None:
-    """A raylet killed with SIGKILL takes its tasks' attempts with it, and they run elsewhere within seconds."""
+    """A raylet killed with SIGKILL takes its tasks' attempts with it, and they run
+    elsewhere within seconds."""
     old = [w["id"] for w in cluster.ask(ListWorkers())["workers"]]
     extra = cluster.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
     until(lambda: len(cluster.ask(ListWorkers())["workers"]) > len(old))

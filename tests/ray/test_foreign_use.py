@@ -21,7 +21,8 @@ class Bystander:
 
 
 def test_what_another_job_holds_is_in_the_heartbeat_until_it_lets_go(cluster: LiveCluster) -> None:
-    """One CPU of an actor that is not ours shows up on its node within seconds, beside tasks of ours, and goes again."""
+    """One CPU of an actor that is not ours shows up on its node within seconds, beside tasks
+    of ours, and goes again."""
     worker = next(w for w in cluster.ask(ListWorkers())["workers"] if w["status"] != "lost")
 
     def foreign() -> Any:

@@ -202,8 +202,8 @@ def speaks_oddly(_: int) -> str:
 
 
 def test_odd_values_are_refused_or_end_their_task(cluster: LiveCluster, helix: Cluster) -> None:
-    """What is no Unicode is refused by its field; what a task says of it comes escaped; deep objects come back. No task runs
-    for ever, and every listing can be written."""
+    """What is no Unicode is refused by its field; what a task says of it comes escaped; deep objects come
+    back. No task runs for ever, and every listing can be written."""
     with pytest.raises(Refused, match=r"run\.argv\.2"):
         helix.command(["wc", "-l", "caf\udce9.txt"])
     with pytest.raises(Refused, match="title"):

@@ -32,7 +32,8 @@ def wait_for(mark: str, go: str) -> str:
 
 
 def test_short_work_that_turns_out_long_keeps_nobody_waiting(cluster: LiveCluster, tmp_path: Path) -> None:
-    """A kind known as short is queued ahead on nodes; when it runs on, what is behind it runs wherever there is room."""
+    """A kind known as short is queued ahead on nodes; when it runs on, what is behind it
+    runs wherever there is room."""
     until(cluster.idle)
     cluster.outcomes(cluster.submit(*[call(len, ()) for _ in range(200)]))
     go = tmp_path / "go"

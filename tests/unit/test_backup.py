@@ -1,4 +1,5 @@
-"""Backups are whole up to a seq, made beside a writer, checked before they are called good, and never half there."""
+"""Backups are whole up to a seq, made beside a writer, checked before they are called
+good, and never half there."""
 
 from __future__ import annotations
 
@@ -67,7 +68,8 @@ def copy(data: Path, tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def under_load(data_dir: Path) -> Iterator[list[tuple[int, float]]]:
-    """Append batches one after the other until the block ends; gives (newest acknowledged seq, seconds) of each."""
+    """Append batches one after the other until the block ends; gives (newest
+    acknowledged seq, seconds) of each."""
     journal, done = opened(data_dir), threading.Event()
     acknowledged: list[tuple[int, float]] = []
 
@@ -88,7 +90,8 @@ def under_load(data_dir: Path) -> Iterator[list[tuple[int, float]]]:
 
 
 def test_a_backup_beside_a_writer_is_a_whole_prefix(data: Path, tmp_path: Path) -> None:
-    """It has everything acknowledged before it began, in order and without a gap, and the writer goes on meanwhile."""
+    """It has everything acknowledged before it began, in order and without a gap, and the
+    writer goes on meanwhile."""
     with under_load(data) as acknowledged:
         while not acknowledged:
             time.sleep(0.001)
@@ -111,7 +114,8 @@ def test_a_backup_beside_a_writer_is_a_whole_prefix(data: Path, tmp_path: Path) 
 def test_a_slow_backup_does_not_hold_the_log_up(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While it reads, 60 MB are written: the write-ahead log is folded in all along, and the copy is whole."""
+    """While it reads, 60 MB are written: the write-ahead log is folded in all
+    along, and the copy is whole."""
     monkeypatch.setattr(copying, "FACTS_PER_STEP", 300)
     journal, sizes = opened(data), []
     large = TaskCompleted("task-1", 1, "x" * 50_000)
@@ -174,7 +178,7 @@ def test_all_of_it_is_its_users_alone(copy: Path, tmp_path: Path) -> None:
     assert kept == {"journal.sqlite", "HEAD", "jwt.key", "journal.key", "backup.json"}
 
 
-# ------------------------------------------------------------------------------------------------ what is refused
+# -------------------------------------------------------------------------------------------- what is refused
 
 
 def spoil_a_row(folder: Path) -> None:
@@ -306,7 +310,8 @@ def killed_after(calls: int, work: str, source: Path, target: Path) -> bool:
 
 
 def test_a_killed_backup_leaves_nothing_that_looks_good(data: Path, tmp_path: Path) -> None:
-    """Killed at every step: there is a whole backup or no folder of that name; the next one takes what was left away."""
+    """Killed at every step: there is a whole backup or no folder of that name; the next one
+    takes what was left away."""
     target = tmp_path / "copy"
     calls = 0
     while not killed_after(calls, "back_up", data, target):
@@ -325,7 +330,8 @@ def test_a_killed_backup_leaves_nothing_that_looks_good(data: Path, tmp_path: Pa
 
 
 def test_a_killed_restore_is_refused_by_the_start(copy: Path, tmp_path: Path) -> None:
-    """Killed at every step: the folder is missing, or a start on it says that facts are missing, or it is whole."""
+    """Killed at every step: the folder is missing, or a start on it says that facts are
+    missing, or it is whole."""
     calls, seen = 0, set()
     while not killed_after(calls, "restore", copy, tmp_path / f"again-{calls}"):
         seen.add(_started(tmp_path / f"again-{calls}"))

@@ -39,7 +39,8 @@ def broken(*operations: Operation, final: Final = DONE) -> list[str]:
     ],
 )
 def test_a_history_that_can_be_put_in_order_is_right(operations: tuple[Operation, ...], final: Final) -> None:
-    """Overlapping operations may be seen in either order, and unanswered ones may or may not have happened."""
+    """Overlapping operations may be seen in either order, and unanswered ones may
+    or may not have happened."""
     assert broken(*operations, final=final) == []
 
 

@@ -19,7 +19,8 @@ from launcher.node.cli import _parser
 
 ROOT = Path(__file__).parents[2]
 LAUNCHED = ("cluster.yaml", "deploy/aws.yaml", "deploy/gcp.yaml")
-# Fields of ray.io/v1 RayService and what is in it, from KubeRay's API reference; None: a Kubernetes type, or free.
+# Fields of ray.io/v1 RayService and what is in it, from KubeRay's API reference; None: a
+# Kubernetes type, or free.
 RAY_SERVICE: dict[str, Any] = {
     "upgradeStrategy": {"type": None},
     "serveConfigV2": None,
@@ -70,7 +71,8 @@ def test_the_local_provider_keeps_every_worker() -> None:
 
 @pytest.mark.parametrize("name", LAUNCHED)
 def test_commands_are_ones_that_we_have(name: str) -> None:
-    """Flags of `helix node start` are known to it, the head gets the launcher's file, and the token is shipped."""
+    """Flags of `helix node start` are known to it, the head gets the launcher's file,
+    and the token is shipped."""
     config = load(name)
     assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
     assert any("RAY_AUTH_MODE=token" in line for line in config["setup_commands"])

@@ -1,4 +1,5 @@
-"""Further Ray nodes of one machine: one that has ended is started again, however often that takes; the head is not."""
+"""Further Ray nodes of one machine: one that has ended is started again, however often
+that takes; the head is not."""
 
 from __future__ import annotations
 
@@ -110,7 +111,8 @@ def test_a_node_that_ended_is_started_again(machine: Machine) -> None:
 
 
 def test_one_that_does_not_start_is_tried_again(machine: Machine) -> None:
-    """Twice in vain, with a sentence and a pause that doubles; the others stay, and it comes with the third try."""
+    """Twice in vain, with a sentence and a pause that doubles; the others stay, and it
+    comes with the third try."""
     machine.refusals = 2
     machine.started[2].lives = False
     assert machine.tend(10 * AGAIN_S_MIN)

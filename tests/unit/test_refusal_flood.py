@@ -62,7 +62,8 @@ class Flooded:
 
 
 def test_a_flood_is_a_row_for_each_address_and_minute(tmp_path: Path) -> None:
-    """The counts add up, the disk holds it, and a login that succeeds in the middle of it is a row of its own."""
+    """The counts add up, the disk holds it, and a login that succeeds in the middle
+    of it is a row of its own."""
     flooded = Flooded(tmp_path)
     session = "session-1"
     cpu_s = time.process_time()

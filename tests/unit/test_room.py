@@ -1,4 +1,5 @@
-"""Where nothing can be recorded, orders are refused before they change anything; questions and signs of life go on."""
+"""Where nothing can be recorded, orders are refused before they change anything; questions
+and signs of life go on."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ def _do(engine: Engine, *bodies: OrderBody) -> list[Receipt | Rejected]:
 
 
 def test_an_order_without_room_changes_nothing() -> None:
-    """It is refused with the reason; state and journal are as before, and it goes in when there is room again."""
+    """It is refused with the reason; state and journal are as before, and it goes in
+    when there is room again."""
     engine, disk = _engine()
     disk.full = True
     (refused,) = _do(engine, SubmitTasks((TASK,)))

@@ -1,4 +1,5 @@
-"""What is used of other packages beyond their public API: it fits, is noticed when it moves, and stands in few files."""
+"""What is used of other packages beyond their public API: it fits, is noticed when it moves,
+and stands in few files."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ ALL = {
 ROOT = Path(__file__).parents[2]
 # Modules with an underscore, uvicorn's protocols and server, and what Serve calls its own.
 PRIVATE = re.compile(
-    r"^(?!\s*#).*(\b(ray|uvicorn|starlette|httptools)(\.\w+)*\._\w+|uvicorn\.(protocols|server)\b|\bray\.serve\.(constants|context)\b)"
+    r"^(?!\s*#).*(\b(ray|uvicorn|starlette|httptools)(\.\w+)*\._\w+"
+    r"|uvicorn\.(protocols|server)\b|\bray\.serve\.(constants|context)\b)"
 )
 
 
@@ -106,7 +108,8 @@ def test_private_names_stand_in_the_seam_files_only() -> None:
 
 
 def test_helix_up_ends_with_the_sentence(tmp_path: Path) -> None:
-    """`helix up` does not start on a Serve that moved: one sentence, exit code 2, before anything runs on Ray."""
+    """`helix up` does not start on a Serve that moved: one sentence, exit code 2,
+    before anything runs on Ray."""
     (tmp_path / "sitecustomize.py").write_text(
         "import ray.serve._private.replica as r\nr.start_http = r.__dict__.pop('start_asgi_http_server')\n"
     )

@@ -25,16 +25,23 @@ from helix_ray.core.views import shown_run
 
 CANARY = "canary-" + "5ec2e7" * 4
 SUSPICIOUS = re.compile(
-    r"(^|_)(passwords?|secrets?|tokens?|refresh|hash|hashes|env|payload|keys?|credentials?|spent|fingerprint)($|_)"
+    r"(^|_)(passwords?|secrets?|tokens?|refresh|hash|hashes|env|payload|keys?|credentials?|spent|fingerprint)"
+    r"($|_)"
 )
-# Names that sound like secrets and are none: ids, paths, limits, what is public, and what holds things that hide theirs.
+# Names that sound like secrets and are none: ids, paths, limits, what is public, and what holds
+# things that hide theirs.
 HARMLESS = {
-    "Manifest.hash", "Claim.hash", "Login.tokens", "SessionTokens.refresh_expires_at", "Request.idempotency_key",
+    "Manifest.hash", "Claim.hash", "Login.tokens", "SessionTokens.refresh_expires_at",
+    "Request.idempotency_key",
     "Settings.tls_key", "Settings.admin_password_file", "Settings.token_ttl_s", "Settings.refresh_ttl_s",
-    "Settings.api_token_ttl_s", "Settings.api_token_ttl_s_max", "Settings.api_tokens_per_user_max", "Principal.token",
-    "RateLimitPolicy.keys_max", "UsageRow.key", "RevokeToken.token_id", "NoteTokenUse.token_id", "Order.key", "Origin.credential",
-    "Author.credential", "Policy.api_tokens_per_user_max", "Policy.api_token_ttl_s_max", "Policy.refresh_replay_s",
-    "State.tokens", "State.users_by_key", "State.tokens_of", "Claims.token_id", "Services.tokens", "Services.passwords",
+    "Settings.api_token_ttl_s", "Settings.api_token_ttl_s_max", "Settings.api_tokens_per_user_max",
+    "Principal.token",
+    "RateLimitPolicy.keys_max", "UsageRow.key", "RevokeToken.token_id", "NoteTokenUse.token_id", "Order.key",
+    "Origin.credential",
+    "Author.credential", "Policy.api_tokens_per_user_max", "Policy.api_token_ttl_s_max",
+    "Policy.refresh_replay_s",
+    "State.tokens", "State.users_by_key", "State.tokens_of", "Claims.token_id", "Services.tokens",
+    "Services.passwords",
 }  # fmt: skip
 
 
@@ -107,7 +114,8 @@ def test_there_are_some() -> None:
 
 @pytest.mark.parametrize("kind", DECLARING, ids=lambda kind: kind.__name__)
 def test_what_shows_a_thing_hides_its_secrets(kind: type[Any]) -> None:
-    """Masked, and in its repr, the canary is gone and the mark stands in its place; the thing itself is as it was."""
+    """Masked, and in its repr, the canary is gone and the mark stands in its place; the
+    thing itself is as it was."""
     thing = planted(kind)
     for shown in (repr(thing), str(dataclasses.asdict(masked(thing)))):
         assert CANARY not in shown

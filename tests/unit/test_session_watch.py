@@ -1,5 +1,5 @@
-"""What a running session watches and says: a look that hangs hides no end of the cluster, one that raises ends it, and
-standard output has answers only."""
+"""What a running session watches and says: a look that hangs hides no end of the cluster, one that raises
+ends it, and standard output has answers only."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def test_looks_follow_each_other_until_one_raises() -> None:
 
 
 def test_standard_output_has_answers_only(tmp_path: Path) -> None:
-    """What Ray prints is in the log: who reads standard output for `ready` may be gone, and reads nothing else."""
+    """What Ray prints is in the log: who reads standard output for `ready` may be
+    gone, and reads nothing else."""
     speak = (
         "import sys\nfrom launcher.up import session\nfrom launcher.up.saying import tell\n"
         "session._run = lambda *_: (print('a worker died'), tell('ready http://x')) and 0\n"

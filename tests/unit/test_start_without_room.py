@@ -1,4 +1,5 @@
-"""The first file that `helix up` writes: a full disk is waited for, and said once; what will not pass ends the start."""
+"""The first file that `helix up` writes: a full disk is waited for, and said once; what will
+not pass ends the start."""
 
 from __future__ import annotations
 

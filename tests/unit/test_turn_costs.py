@@ -1,5 +1,5 @@
-"""No turn of the master takes more than half of what is promised, whatever is asked for: CPU time, so that the load of the
-machine does not count."""
+"""No turn of the master takes more than half of what is promised, whatever is asked for: CPU time, so that
+the load of the machine does not count."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def check(turns: Turns) -> None:
 
 @pytest.mark.parametrize("case", CASES_OF_SUBMITS)
 def test_submits(turns: Turns, case: Callable[[Turns], None]) -> None:
-    """As much as one order, or many at once, may take in. The best of three: who shares the caches costs CPU time as well."""
+    """As much as one order, or many at once, may take in. The best of three: who shares the
+    caches costs CPU time as well."""
     seconds = []
     for _ in range(3):
         with turns.measured():
@@ -159,7 +160,8 @@ def waiting_classes(turns: Turns) -> None:
 
 
 def test_long_outputs_that_are_reported_at_once(turns: Turns) -> None:
-    """Three hundred results of as many bytes as the journal takes: the bytes bound an order, not only their number."""
+    """Three hundred results of as many bytes as the journal takes: the bytes bound an
+    order, not only their number."""
     turns.add_nodes([node(1)])
     [worker] = turns.engine.state.workers
     ids = turns.submit([spec(run=FUNCTION, resources={"cpu": 0.01})] * 300)

@@ -1,4 +1,5 @@
-"""A master without processes: real engine, followers and SQLite file, and the CPU time of each turn of its loop."""
+"""A master without processes: real engine, followers and SQLite file, and the CPU time
+of each turn of its loop."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def spec(**fields: Any) -> dict[str, Any]:
 
 
 class Turns:
-    """What is carried out between two looks of others: `seconds` of CPU time of each turn, by what ran in it."""
+    """What is carried out between two looks of others: `seconds` of CPU time of each
+    turn, by what ran in it."""
 
     def __init__(self, folder: Path) -> None:
         # No node is lost, though none is heard of.

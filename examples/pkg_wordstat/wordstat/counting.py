@@ -27,7 +27,8 @@ def frequencies(text: str, top: int) -> list[tuple[str, int]]:
 
 
 def syllables(word: str) -> int:
-    """Return about how many syllables an English word has: groups of vowels, less a silent final e, at least one."""
+    """Return about how many syllables an English word has: groups of vowels, less a
+    silent final e, at least one."""
     groups = len(VOWELS.findall(word.lower()))
     if word.lower().endswith("e") and not word.lower().endswith("le") and groups > 1:
         groups -= 1

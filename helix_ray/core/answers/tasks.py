@@ -130,7 +130,8 @@ def _in_steps(state: State) -> Iterator[Sequence[Task]]:
 
 def _indexed_total(state: State, question: q.ListTasks) -> int | None:
     filters = (
-        question.priority, question.type, question.project_id, question.assigned_worker, question.since, question.until,
+        question.priority, question.type, question.project_id, question.assigned_worker, question.since,
+        question.until,
         question.seqs,
     )  # fmt: skip
     if any(value is not None for value in filters):

@@ -40,7 +40,8 @@ def request(body: RequestErasure, ctx: Context) -> Decision | Rejected:
         ended[task.id] = task
     if sum(tasks_of(task.spec) for task in ended.values()) > ERASURE_DELETED_TASKS_MAX:
         return conflict(
-            "Too many of these tasks have ended only lately and are still in memory: try again later, or name fewer",
+            "Too many of these tasks have ended only lately and are still in memory: try again "
+            "later, or name fewer",
             tasks_max=ERASURE_DELETED_TASKS_MAX,
         )  # fmt: skip
     erasure_id = f"erasure-{ctx.order.seed}"
@@ -98,7 +99,8 @@ def _tasks(body: RequestErasure, ctx: Context) -> Iterator[Task]:
 
 
 def _deletions(body: RequestErasure, ended: dict[str, Task], ctx: Context) -> list[Event]:
-    """Delete what is in memory, and of what is named the rest from the history: nobody reads or retries it."""
+    """Delete what is in memory, and of what is named the rest from the history:
+    nobody reads or retries it."""
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     for task in ended.values():
         if "shard" not in task.spec or task.spec["shard"]["of"] not in ended:

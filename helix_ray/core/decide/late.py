@@ -1,8 +1,8 @@
 """Late reports: which attempt a report is about, and why it is refused if that is not the current one.
 
-    names `attempt`         it must be the attempt that runs (or the one that has just ended, for a repeated report)
+    names `attempt`         it must be the running attempt (or the one that has just ended, if repeated)
     names `worker_id`       that worker must run the task
-    names neither           it counts if it can be about one attempt only: a single worker of the user has run the task
+    names neither           it counts if only one worker of the user has run the task
 
 A heartbeat gives a worker its task with the `attempt`, so it can always name it. If it does not, and another
 worker of the same user has run the task, the report is refused as `ambiguous`.

@@ -1,5 +1,5 @@
-"""What an order lacks of tasks that have left memory: the plane asks the history for them, and gives the order again
-with what it knows (Order.recalled)."""
+"""What an order lacks of tasks that have left memory: the plane asks the history for them, and gives the
+order again with what it knows (Order.recalled)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from helix_ray.core.errors import NotInMemory, Rejected
 
 
 def unasked(ctx: Context, task_ids: Iterable[str]) -> list[str]:
-    """Return those of these tasks that are not in memory, that the history may have, and that it was not asked for yet."""
+    """Return those of these tasks that are not in memory, that the history may have, and that
+    it was not asked for yet."""
     state, recalled = ctx.state, ctx.order.recalled
     if not state.retired_through:
         return []
@@ -25,8 +26,8 @@ def unasked(ctx: Context, task_ids: Iterable[str]) -> list[str]:
 def not_in_memory(
     ctx: Context, refusal: Rejected, task_ids: Iterable[str], causes: Iterable[str] = ()
 ) -> NotInMemory:
-    """Ask for more tasks, and for those that failed because of `causes`; `refusal` is what is said where there is no
-    history to ask."""
+    """Ask for more tasks, and for those that failed because of `causes`; `refusal` is what is said where
+    there is no history to ask."""
     recalled = ctx.order.recalled
     # Whatever was recalled before is needed still.
     names = [*(recalled.tasks if recalled is not None else ()), *task_ids]

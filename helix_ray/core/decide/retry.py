@@ -5,7 +5,7 @@ record is missing, the answer is NotInMemory with the ids, and the plane sends t
 them. So a retry takes rounds:
 
     1. the task itself, where it is not in memory
-    2. what it depends on and its shards; the tasks that failed because of it, those because of them, and so on
+    2. its dependencies and its shards; the tasks that failed because of it, those because of them, ...
     3. everything is known: one commit restores, queues again and defers
 
 A dependant is queued again together with all its dependencies, or not at all: the receipt says why. The
@@ -258,5 +258,6 @@ def _events(wanted: Iterable[Task], plan: _Plan, ctx: Context) -> list[Event]:
 def _restored(task: Task) -> TaskRestored:
     return TaskRestored(
         task.id, task.owner, task.spec, task.status.value, task.seq, task.created_at, task.finished_seq,
-        task.finished_at or task.updated_at, task.attempt, [list(lease) for lease in task.leases], dict(task.parts),
+        task.finished_at or task.updated_at, task.attempt, [list(lease) for lease in task.leases],
+        dict(task.parts),
     )  # fmt: skip

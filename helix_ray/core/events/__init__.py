@@ -38,12 +38,16 @@ from helix_ray.core.origin import NOWHERE, OK, Origin, Outcome
 from helix_ray.core.secrets import conceal
 
 Event = (
-    TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskOutlasted | TaskRequeued | TaskCompleted | TaskFailed
+    TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskOutlasted | TaskRequeued
+    | TaskCompleted | TaskFailed
     | TaskDeferred | TaskRestored
-    | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost | WorkerRetired
-    | QuotaSet | UserCreated | UserRemoved | RolesChanged | PasswordChanged | SessionOpened | SessionRefreshed | SessionClosed
+    | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost
+    | WorkerRetired
+    | QuotaSet | UserCreated | UserRemoved | RolesChanged | PasswordChanged | SessionOpened | SessionRefreshed
+    | SessionClosed
     | TokenCreated | TokenRevoked | TokenUsed
-    | LoginRefused | RequestsRefused | ReceiptKept | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved | FactsErased
+    | LoginRefused | RequestsRefused | ReceiptKept | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved
+    | FactsErased
     | ErasureRequested | ErasureCompleted
 )  # fmt: skip
 

@@ -19,8 +19,8 @@ class ErasureRequested:
 class ErasureCompleted:
     """The journal contains nothing of an erasure any more: the bodies of `facts` facts were erased.
 
-    `kept` facts keep theirs, because what they are about exists again. `copies` are files beside the journal that
-    may still contain erased values; only their owner removes them.
+    `kept` facts keep theirs, because what they are about exists again. `copies` are files beside the journal
+    that may still contain erased values; only their owner removes them.
     """
 
     id: str
@@ -31,10 +31,11 @@ class ErasureCompleted:
 
 @dataclass(slots=True)
 class FactsErased:
-    """The bodies of the facts with these seqs were erased, and why; that they happened, when and by whom stays on record.
+    """The bodies of the facts with these seqs were erased, and why; that they happened, when and
+    by whom stays on record.
 
-    `erasure` is the request that it carries out. `tasks` and `others` are the ids of the objects that the facts were
-    about: whoever stores something of these tasks elsewhere (logs, results) removes it.
+    `erasure` is the request that it carries out. `tasks` and `others` are the ids of the objects that the
+    facts were about: whoever stores something of these tasks elsewhere (logs, results) removes it.
     """
 
     seqs: list[int]

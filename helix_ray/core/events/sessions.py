@@ -8,7 +8,8 @@ from typing import ClassVar
 
 @dataclass(slots=True)
 class SessionOpened:
-    """A user logged in. `expires_at` in epoch seconds; `address` only in journals whose headers have no origin."""
+    """A user logged in. `expires_at` in epoch seconds; `address` only in journals
+    whose headers have no origin."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("refresh_hash",)
 

@@ -1,13 +1,15 @@
-"""Facts about erasing into state, and what folds in place of what was erased.
+"""Folds facts about erasures, and erased facts.
 
-Only what has left the state is erased, and only facts that a snapshot covers, so a start from that snapshot never
-meets one. A journal that is folded from its beginning does (a release that folds in another way does so): there
+Only facts about objects that have left the state are erased, and only those that a snapshot covers, so a
+start from that snapshot never meets one. But a journal that is folded from its beginning has them (after an
+update to another FOLD_VERSION). Then
 
-    a thing whose first fact is erased   is absent until it ends; what is left of its facts is passed over
-    what its facts did to others         is done: tasks that waited for it go on, members of projects are removed
-    what was only counted                is counted no more: tasks that left memory, durations, a worker's totals
+    an object whose first fact is erased   is absent; its remaining facts are ignored
+    effects of its facts on others         remain: its dependents continue, members of projects are removed
+    counts                                 are too low: archived tasks, durations, a worker's totals
 
-So the state is that of a journal that never had the thing, also where a kill came between the erasures of one request.
+So the state is that of a journal that never had the object, even after a kill between the erasures of one
+request.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rate limits that are exact with any number of API replicas: a sliding window, a
 quota server and its clients.
 
-    request -> QuotaClient (one per replica) --Ask--> QuotaServer (one per cluster) -> SlidingWindow (one per key)
-                                        <-TokenLease--
+    request -> QuotaClient --Ask--> QuotaServer -> SlidingWindow
+              (replica)  <-TokenLease--  (cluster)      (key)
 
 A quota client spends units that the quota server has granted it in token leases, so most requests need no
 call. The quota server counts the units when it grants them, as if each were spent at the last possible

@@ -52,7 +52,8 @@ from helix_ray.core.origin import NOWHERE, Origin
 from helix_ray.core.secrets import conceal
 
 OrderBody = (
-    SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks | SpreadEndings | RetireTasks
+    SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks
+    | SpreadEndings | RetireTasks
     | StartAttempts | ReportAttempts
     | DistributeTask
     | SetQuota

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 from helix_ray.core.access import Verb
 
-# How much of a task an order brings: what a listing shows of it; its record; its record with what it runs, and those
-# of its shards and of what it depends on, so that it may be queued again.
+# How much of a task an order brings: what a listing shows of it; its record; its record with what it runs,
+# and those of its shards and of what it depends on, so that it may be queued again.
 Detail = Literal["line", "record", "run"]
 RefusalKind = Literal["login", "token", "forbidden", "late_report"]
 

@@ -54,7 +54,7 @@ class Reservations:
         # take what becomes available.
         self._full = False
 
-    # ------------------------------------------------------------------------------------- what happens in a plan
+    # --------------------------------------------------------------------------------- what happens in a plan
 
     def started(self, task_class: TaskClass, node: Node) -> None:
         """Note that a task starts on a node: end its class's reservation there, and reconsider

@@ -1,4 +1,5 @@
-"""The history is behind the journal, and nobody can tell: what was deleted or queued again is so in the next answer."""
+"""The history is behind the journal, and nobody can tell: what was deleted or queued again
+is so in the next answer."""
 
 from __future__ import annotations
 
@@ -155,7 +156,8 @@ def test_a_dependency_that_is_deleted_on_the_way_is_refused(links: Links) -> Non
 
 
 def retired_past(links: Links, status: str, order: type[DeleteTask | RetryTask]) -> tuple[str, str]:
-    """End two tasks, give an order about the first that the history does not follow yet, and retire the second."""
+    """End two tasks, give an order about the first that the history does not follow
+    yet, and retire the second."""
     first, second = links.submit(TASK), links.submit(TASK)
     for each in (first, second):
         links.do(UpdateTask(each, status=status))

@@ -1,4 +1,5 @@
-"""What a start still misses: actors by what they are to a request, and nodes whose workers are not there, with the reasons."""
+"""What a start still misses: actors by what they are to a request, and nodes whose workers are not
+there, with the reasons."""
 
 from __future__ import annotations
 

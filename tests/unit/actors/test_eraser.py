@@ -1,5 +1,5 @@
-"""What administrators ask to have erased is nowhere on the disk afterwards, everything else is as it was, and a kill at
-any step loses nothing of either."""
+"""What administrators ask to have erased is nowhere on the disk afterwards, everything else is as it was, and
+a kill at any step loses nothing of either."""
 
 from __future__ import annotations
 
@@ -125,7 +125,8 @@ class Said:
 
 
 def story(at: Install) -> Said:
-    """Ada and what she did, all of it with a mark; Ben, one of whose tasks has it; a thousand facts of others between."""
+    """Ada and what she did, all of it with a mark; Ben, one of whose tasks has it; a thousand
+    facts of others between."""
     admin = at.give(o.CreateUser("root", "$argon2id$0", ("admin",)))["id"]
     at.admin = Principal(admin, "root", ("admin",))
     ada = at.give(o.CreateUser(f"ada-{MARK}", f"$argon2id${MARK}", ("developer", "worker")))["id"]
@@ -143,7 +144,8 @@ def story(at: Install) -> Said:
         for n, (each, by) in enumerate(((spec, as_ada), (parent, as_ada), (spec, as_ada), (spec, as_ben)))
     )
     done, sharded, failing, theirs = (f"task-{seed}" for seed in (done, sharded, failing, theirs))
-    bens = f"task-{at.give(o.SubmitTasks(({**spec, 'title': BENS, 'run': {'kind': 'command', 'argv': ['true']}},)), as_ben)['seed']}"
+    command = {**spec, "title": BENS, "run": {"kind": "command", "argv": ["true"]}}
+    bens = f"task-{at.give(o.SubmitTasks((command,)), as_ben)['seed']}"
     waits = {"title": "t", "type": "building", "depends_on": [done, bens]}
     waiting = f"task-{at.give(o.SubmitTasks((waits,)), at.admin)['seed']}"
     keys = [done, *(f"{sharded}-s{i}" for i in (0, 1)), failing, theirs]
@@ -200,8 +202,9 @@ def prepared(at: Install) -> tuple[Said, bytes, int, History]:
 
 
 def test_what_concerns_a_user_and_a_task_is_nowhere_afterwards(install: Install) -> None:
-    """Title, environment, result, error, note, name, password, token, labels, refusals, receipts: in no file of the data
-    directory, segments, snapshots, history and logs included. All else is there, and verifies against the root of before."""
+    """Title, environment, result, error, note, name, password, token, labels, refusals, receipts: in no file
+    of the data directory, segments, snapshots, history and logs included. All else is there, and verifies
+    against the root of before."""
     said, root, size, history = prepared(install)
     assert (install.folder / "segments").exists()
     assert len(has(install.folder, MARK)) >= 4
@@ -277,8 +280,9 @@ def folded(journal: SqliteJournal) -> State:
 
 
 def test_a_release_that_folds_anew_gets_the_same(install: Install) -> None:
-    """From the very beginning, with no snapshot: tasks, users and projects stand as they do now, and keep every law. A task
-    that waits for an erased one and for one that is unfinished goes on when that is completed."""
+    """From the very beginning, with no snapshot: tasks, users and projects stand as they do now,
+    and keep every law. A task that waits for an erased one and for one that is unfinished goes
+    on when that is completed."""
     said, _, _, history = prepared(install)
     history.close()
     install.give(o.RequestErasure((), (said.ada,), "asked for"), install.admin)
@@ -299,8 +303,8 @@ class Killed(BaseException):
 def test_a_kill_between_two_commits_loses_nothing(
     install: Install, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is left folds, from the snapshot and from the beginning; the next life finds the rest, also of things whose
-    first facts are erased, and leaves the same."""
+    """What is left folds, from the snapshot and from the beginning; the next life finds the rest, also of
+    things whose first facts are erased, and leaves the same."""
     said, _, _, history = prepared(install)
     history.close()
     data = install.give(o.RequestErasure((said.bens_marked,), (said.ada,), "asked for"), install.admin)
@@ -335,7 +339,8 @@ def test_a_kill_between_two_commits_loses_nothing(
 
 
 def test_what_came_back_keeps_its_facts(install: Install) -> None:
-    """A task that was retried from the history after its owner had gone exists again: its facts are kept, and counted."""
+    """A task that was retried from the history after its owner had gone exists again: its
+    facts are kept, and counted."""
     said, _, _, history = prepared(install)
     history.close()
     data = install.give(o.RequestErasure((), (said.ada,), "asked for"), install.admin)
@@ -358,7 +363,8 @@ def test_what_came_back_keeps_its_facts(install: Install) -> None:
 
 
 def test_a_reader_of_the_log_delays_the_end_of_it(install: Install) -> None:
-    """As long as another process reads what the log has, the request is pending: it is never called done too early."""
+    """As long as another process reads what the log has, the request is pending: it is
+    never called done too early."""
     said, _, _, history = prepared(install)
     history.close()
     data = install.give(o.RequestErasure((said.bens_marked,), (), "asked for"), install.admin)

@@ -1,7 +1,7 @@
 """What a process loads stays in its memory: each has nothing in it that it does not use at rest.
 
-Ray loads the class of every actor that a process finds by its name, so whoever calls the master has loaded its module.
-tests/e2e/test_lives.py looks at the processes of a real cluster.
+Ray loads the class of every actor that a process finds by its name, so whoever calls the master has loaded
+its module. tests/e2e/test_lives.py looks at the processes of a real cluster.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import pytest
 # Of an actor's process, and what it finds by name.
 NAMED = ("actors.master", "actors.supervisor", "actors.historian")
 HEAVY = (
-    "duckdb", "numpy", "onnxruntime", "pydantic", "pydantic_settings", "fastapi", "starlette", "uvicorn", "ray.serve",
+    "duckdb", "numpy", "onnxruntime", "pydantic", "pydantic_settings", "fastapi", "starlette", "uvicorn",
+    "ray.serve",
     "cryptography", "jwt", "argon2", "httpx", "prometheus_client",
 )  # fmt: skip
 PROCESSES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

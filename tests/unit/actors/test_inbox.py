@@ -67,7 +67,8 @@ def test_light_calls_in_any_number_starve_no_heavy_one() -> None:
 
 
 def test_what_a_commit_had_no_room_for_comes_later_in_its_order() -> None:
-    """However few orders a commit carries out, light and heavy calls take turns, and every call gets its answers."""
+    """However few orders a commit carries out, light and heavy calls take turns, and
+    every call gets its answers."""
     taken = commits([submit(500)] * 3, *[[edit()]] * 3, orders_max=1)
     assert taken == [[500], [1], [500], [1], [500], [1]]
 

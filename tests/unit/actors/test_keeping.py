@@ -1,4 +1,5 @@
-"""A journal whose disk says that there is room, and refuses all the same: a quota is waited out, a broken disk is not."""
+"""A journal whose disk says that there is room, and refuses all the same: a quota is waited
+out, a broken disk is not."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ asyncio.run(Master._or_end(None, work))
 
 @contextmanager
 def files_up_to(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond so many bytes: a limit that statvfs knows nothing of, as a quota is."""
+    """Let no file of this process grow beyond so many bytes: a limit that statvfs knows
+    nothing of, as a quota is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -75,7 +77,8 @@ def give(engine: Engine, *tasks: dict[str, str]) -> Receipt | Rejected:
 
 @pytest.mark.parametrize(("left", "journal_is"), [(256 << 10, SqliteJournal), (48 << 10, ReadingJournal)])
 def test_over_a_quota_reads_go_on(tmp_path: Path, left: int, journal_is: type) -> None:
-    """The append that meets it ends the process; the next life reads, refuses with the reason, and records when it may."""
+    """The append that meets it ends the process; the next life reads, refuses with the reason,
+    and records when it may."""
     keeping, engine = life(tmp_path)
     assert isinstance(give(engine, *[LARGE] * 8), Receipt)
     with files_up_to(left):
@@ -119,7 +122,8 @@ def test_a_user_over_quota_is_told_from_a_broken_disk(
 
 
 def test_an_input_output_error_ends_the_master() -> None:
-    """Memory may be ahead of a disk that is broken: the process ends at once, and Ray starts it again from what is there."""
+    """Memory may be ahead of a disk that is broken: the process ends at once, and Ray starts it
+    again from what is there."""
     ended = subprocess.run([sys.executable, "-c", IO_ERROR], capture_output=True, text=True, timeout=60)
     assert ended.returncode == EXIT_OF_MASTER
     assert "disk I/O error" in ended.stderr

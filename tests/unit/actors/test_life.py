@@ -1,4 +1,5 @@
-"""The life of an actor: what it needs is opened again and again, a reason is said once, and what is fatal stays so."""
+"""The life of an actor: what it needs is opened again and again, a reason is said once,
+and what is fatal stays so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Outcomes as reports: whatever a task returned, its attempt ends, and says why where its result cannot be kept."""
+"""Outcomes as reports: whatever a task returned, its attempt ends, and says why where
+its result cannot be kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Processes that are stopped are told from those that are busy, asleep or debugged, and none is ended too soon."""
+"""Processes that are stopped are told from those that are busy, asleep or debugged,
+and none is ended too soon."""
 
 from __future__ import annotations
 

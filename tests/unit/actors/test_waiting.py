@@ -48,7 +48,8 @@ def test_a_node_that_is_missing_is_named_with_its_reason() -> None:
 
 @pytest.mark.parametrize("reason", [STARTING, NO_ANSWER])
 def test_silence_is_not_waited_for(reason: str) -> None:
-    """One that says nothing for a minute ends the start with its name; a reason in between begins the minute anew."""
+    """One that says nothing for a minute ends the start with its name; a reason in
+    between begins the minute anew."""
     start = Start()
     start.hear(SILENT_S_MAX - 1, master=reason)
     start.hear(1, master=FULL)

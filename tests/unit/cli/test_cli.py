@@ -53,7 +53,8 @@ def test_an_error_is_one_line() -> None:
     details = {"field": "priority", "allowed_values": ["low", "high"], "other": 1}
     error = HelixError("VALIDATION_ERROR", "Invalid\n task priority", details, "req-abc")
     assert exits.line_of(error) == (
-        "helix: VALIDATION_ERROR: Invalid task priority [field: priority, allowed_values: low, high] (request req-abc)"
+        "helix: VALIDATION_ERROR: Invalid task priority [field: priority, allowed_values: low, high] "
+        "(request req-abc)"
     )
 
 
@@ -252,7 +253,8 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     script = (
         "import sys\nfrom helix_ray.cli.main import app\n"
         "try: app(['--help'])\nexcept SystemExit: pass\n"
-        "print(sorted({'httpx','numpy','ray','pydantic','fastapi','onnxruntime'} & set(sys.modules)), file=sys.stderr)"
+        "print(sorted({'httpx','numpy','ray','pydantic','fastapi','onnxruntime'} & set(sys.modules)), "
+        "file=sys.stderr)"
     )
     took = []
     for _ in range(3):

@@ -48,7 +48,8 @@ def test_a_node_with_two_misfits_is_named_once() -> None:
 
 
 def test_why_not_says_what_would_help() -> None:
-    """The summary, then how many nodes fail in what, the smallest change, and who is expected to have room first."""
+    """The summary, then how many nodes fail in what, the smallest change, and who is
+    expected to have room first."""
     answer = {
         "summary": "2 of 3 nodes can run it but are busy now",
         "reasons": [

@@ -166,7 +166,8 @@ def test_errors_survive_pickling(code: str) -> None:
 
 @pytest.mark.parametrize("remove", [Client.delete, Client.remove_worker])
 def test_a_repeated_delete_that_finds_nothing_has_deleted(remove: Callable[[Client, str], None]) -> None:
-    """When the answer to a DELETE is lost, the second try's NOT_FOUND means that it is done; the first one's does not."""
+    """When the answer to a DELETE is lost, the second try's NOT_FOUND means that it is done;
+    the first one's does not."""
     wire = Wire(httpx.ReadError("lost"), envelope(404, "NOT_FOUND"), envelope(404, "NOT_FOUND"))
     client = Client("http://h", "token")
     client._session.transport = wire.transport()

@@ -52,8 +52,8 @@ class HandClock:
 
 
 class MemoryLinks:
-    """plane.links.Links and the link to the master; `hold` keeps tasks unfinished, `stored_over` bytes of result stay
-    on the node."""
+    """plane.links.Links and the link to the master; `hold` keeps tasks unfinished, `stored_over` bytes of
+    result stay on the node."""
 
     board = None
 

@@ -386,7 +386,8 @@ def test_a_control_plane_that_does_not_answer_is_one_exception(connect: Connect)
 
 
 def test_distribute_answers_as_the_api_does(connect: Connect) -> None:
-    """A task that waits for somebody is started now; a dry run starts nothing; what is not there is refused."""
+    """A task that waits for somebody is started now; a dry run starts nothing; what
+    is not there is refused."""
     cluster = connect(hold=True)
     handle = cluster.submit(square, 3, strategy="manual")
     assert cluster.distribute(handle, dry_run=True)["assigned_nodes"] == [NODE]

@@ -1,4 +1,5 @@
-"""Nodes, queues and plans for tests of reservations: tasks of one CPU run, and one of four has waited long."""
+"""Nodes, queues and plans for tests of reservations: tasks of one CPU run, and one
+of four has waited long."""
 
 from __future__ import annotations
 
@@ -69,7 +70,8 @@ def many_nodes(count: int) -> Fleet:
 def after_plans(
     fleet: Fleet, plans: int, *lines: tuple[TaskClass, str, int, float]
 ) -> tuple[Reservation, ...]:
-    """Return the holds after some plans of the same queues; every third lane ends in a minute, the others sooner."""
+    """Return the holds after some plans of the same queues; every third lane ends in a
+    minute, the others sooner."""
     reservations: tuple[Reservation, ...] = ()
     for _ in range(plans):
         plan = plan_of(fleet, *lines, reservations=reservations, endings=lambda node_id: ending(1, 2, 60))

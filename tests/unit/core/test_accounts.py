@@ -92,7 +92,8 @@ def test_a_session_is_opened_once(stage: Stage) -> None:
 
 
 def test_a_refresh_token_is_good_once(stage: Stage) -> None:
-    """It is exchanged for another; one that comes again was stolen, and ends the session by a fact of its own."""
+    """It is exchanged for another; one that comes again was stolen, and ends the
+    session by a fact of its own."""
     ann = add_user(stage)
     log_in(stage, ann, 1)
     data = stage.give(o.RefreshSession("hash-1", "hash-1b", stage.now + 500), SYSTEM)

@@ -80,7 +80,8 @@ def admitted(body: Any) -> Any:
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
 def test_no_odd_value_passes_in_any_field_of_any_order(value: Any) -> None:
-    """Every kind of order, every field: refused by name, or (reports, pulses) brought to what can be taken."""
+    """Every kind of order, every field: refused by name, or (reports, pulses)
+    brought to what can be taken."""
     for kind in get_args(OrderBody):
         for field in fields(kind):
             body = kind(**{f.name: _filled(f) for f in fields(kind)})
@@ -171,7 +172,8 @@ def test_the_envelope_is_looked_at_too(name: str) -> None:
 
 
 def test_a_result_that_cannot_be_taken_ends_its_attempt() -> None:
-    """As failed, with the place and the reason, and not to be tried again; reports beside it are left alone."""
+    """As failed, with the place and the reason, and not to be tried again; reports
+    beside it are left alone."""
     good = AttemptReport("t-1", 1, "completed", {"success": True, "value": None}, duration_s=0.5)
     bad = AttemptReport("t-2", 1, "completed", {"success": True, "value": [0, {LONE: 1}]}, duration_s=0.5)
     body = admitted(o.ReportAttempts("w", "b", (good, bad)))

@@ -151,7 +151,7 @@ def test_waiting_for_tasks(stage: Stage) -> None:
     assert not has_news(question, ask(stage, q.WaitTasks((open_id,))))
 
 
-# ---------------------------------------------------------------------------------------------- work for nodes
+# --------------------------------------------------------------------------------------------- work for nodes
 
 
 def work(stage: Stage, after: int, boot: str = "boot-1") -> dict[str, Any]:

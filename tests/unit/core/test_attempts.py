@@ -108,7 +108,8 @@ def test_progress_never_goes_back(stage: Stage) -> None:
 
 
 def test_an_attempt_that_outlasts_its_kind_is_known_as_long_while_it_runs(stage: Stage) -> None:
-    """Lanes of its kind hold one from then on, nothing else changes, and its end is awaited no time that was measured."""
+    """Lanes of its kind hold one from then on, nothing else changes, and its end is awaited
+    no time that was measured."""
     run = {"kind": "function", "function": "helix_ray.samples:noop"}
     first, second = (stage.submit(spec(run=run))[0] for _ in range(2))
     kind = stage.task(first).task_class[:3]

@@ -1,4 +1,5 @@
-"""One reaction of a follower in the master is one turn of its loop: what it orders is bounded by work counted."""
+"""One reaction of a follower in the master is one turn of its loop: what it orders is
+bounded by work counted."""
 
 from __future__ import annotations
 

@@ -58,7 +58,8 @@ def carried_on(stage: Stage) -> list[int]:
     ],
 )
 def test_a_cascade_is_told_in_slices(fan: tuple[Stage, str], ending: object, reason: str) -> None:
-    """No order makes more facts than the policy allows, all are told in the end, and all are told the first cause."""
+    """No order makes more facts than the policy allows, all are told in the end, and all
+    are told the first cause."""
     stage, root = fan
     most = stage.policy.spread_tasks_max
     assert facts_of(stage, ending(root)) == 1 + most  # type: ignore[operator]
@@ -70,7 +71,8 @@ def test_a_cascade_is_told_in_slices(fan: tuple[Stage, str], ending: object, rea
 
 
 def test_a_completed_task_releases_in_slices(fan: tuple[Stage, str]) -> None:
-    """They wait for nothing meanwhile, and are pending in the end; what waits for one of them goes on waiting."""
+    """They wait for nothing meanwhile, and are pending in the end; what waits for one
+    of them goes on waiting."""
     stage, root = fan
     most = stage.policy.spread_tasks_max
     # Taken and completed.

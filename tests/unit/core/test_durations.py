@@ -1,4 +1,5 @@
-"""How long kinds of work take: averages that follow, quantiles of the newest, and nothing forgotten by a snapshot."""
+"""How long kinds of work take: averages that follow, quantiles of the newest, and nothing
+forgotten by a snapshot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A feed shows somebody the facts about what they see, without secrets; the system's followers get all as they are."""
+"""A feed shows somebody the facts about what they see, without secrets; the system's
+followers get all as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Reports that come too late: refused with the reason, to whomever they may be told; what is not late counts."""
+"""Reports that come too late: refused with the reason, to whomever they may be told;
+what is not late counts."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def details(refusal: Rejected) -> dict[str, Any]:
 @pytest.mark.parametrize("wanted", ["completed", "failed", "running", "pending"])
 @pytest.mark.parametrize("by", [DEV, ADMIN])
 def test_an_attempt_that_is_over_says_nothing_of_the_queued_task(by: Principal, wanted: str) -> None:
-    """A report that names a lost attempt is not taken for a person's change, before the next attempt has begun either."""
+    """A report that names a lost attempt is not taken for a person's change, before the next
+    attempt has begun either."""
     stage = Stage()
     task_id = running(stage)
     stage.give(LoseWorker(EXTERNAL, "silent"), SYSTEM)
@@ -65,8 +67,8 @@ def test_an_attempt_that_is_over_says_nothing_of_the_queued_task(by: Principal, 
 
 
 def test_a_worker_that_held_it_hears_that_it_is_over() -> None:
-    """While it is queued, while another user's worker holds it (which it is not told), and after its end; to others the
-    task never existed."""
+    """While it is queued, while another user's worker holds it (which it is not told), and after its end; to
+    others the task never existed."""
     stage = Stage()
     task_id = running(stage)
     late = UpdateTask(task_id, "completed", attempt=1, worker_id=EXTERNAL)
@@ -95,7 +97,8 @@ REPORTS = {
 
 @pytest.mark.parametrize("fields", REPORTS.values(), ids=REPORTS)
 def test_what_two_workers_of_one_user_say_is_told_apart(fields: dict[str, Any]) -> None:
-    """The first one's late report does not count for the second, which has the task now, whatever it names."""
+    """The first one's late report does not count for the second, which has the
+    task now, whatever it names."""
     stage = Stage()
     task_id = running(stage)
     told = given_on(stage)
@@ -123,8 +126,8 @@ def test_the_workers_id_is_enough_for_who_has_the_task() -> None:
 
 
 def test_a_user_with_one_worker_need_not_name_anything() -> None:
-    """The documented client sends a status and nothing else: also where its lease ended and it was given the task again, and
-    where another user's worker has had it in between."""
+    """The documented client sends a status and nothing else: also where its lease ended and it was given the
+    task again, and where another user's worker has had it in between."""
     stage = Stage()
     task_id = running(stage)
     given_on(stage, SECOND, BOT_2)
@@ -153,7 +156,8 @@ def test_a_worker_that_gave_the_task_back_has_no_more_to_say() -> None:
 
 @pytest.mark.parametrize("fields", REPORTS.values(), ids=REPORTS)
 def test_a_late_report_is_not_its_users_word_on_the_queued_task(fields: dict[str, Any]) -> None:
-    """Where one account submits and works: a report without names is refused; a person names the next attempt."""
+    """Where one account submits and works: a report without names is refused; a
+    person names the next attempt."""
     stage = Stage()
     task_id = running(stage, ADMIN)
     stage.give(LoseWorker(EXTERNAL, "silent"), SYSTEM)
@@ -176,7 +180,8 @@ def test_a_failure_that_is_said_twice_is_one() -> None:
 
 
 def test_a_refusal_says_how_the_attempt_ended() -> None:
-    """By a cancel, a report, a deadline, a removed worker or one that started again; and that no worker is running the task now."""
+    """By a cancel, a report, a deadline, a removed worker or one that started again; and that no worker
+    is running the task now."""
     for end, reason in (
         (lambda s, i: s.give(CancelTask(i), DEV), "cancelled"),
         (lambda s, i: s.give(UpdateTask(i, "failed", attempt=1), BOT), "reported"),

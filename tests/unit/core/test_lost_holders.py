@@ -1,4 +1,5 @@
-"""A worker that held thousands of tasks is gone in one order, and they are queued again in slices: by work counted."""
+"""A worker that held thousands of tasks is gone in one order, and they are queued again in
+slices: by work counted."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def carried_on(stage: Stage) -> list[int]:
     [(o.LoseWorker(NODE, "silent"), "silent"), (NEXT_BOOT, "the worker restarted")],
 )
 def test_what_a_worker_held_is_queued_again_in_slices(order: OrderBody, why: str) -> None:
-    """No order makes more facts than the policy allows and its own; each task loses one attempt, for the same reason."""
+    """No order makes more facts than the policy allows and its own; each task loses one
+    attempt, for the same reason."""
     stage, ids = holding(HELD)
     most = stage.policy.spread_tasks_max
     assert facts_of(stage, order) == most + 1
@@ -75,7 +77,8 @@ def test_a_worker_can_be_removed_and_forgotten_while_its_tasks_are_told() -> Non
 
 
 def test_nothing_is_heard_from_an_attempt_whose_worker_is_gone() -> None:
-    """Also before it is queued again, and also when the worker comes back under its boot: it is told to stop it."""
+    """Also before it is queued again, and also when the worker comes back under its
+    boot: it is told to stop it."""
     stage, ids = holding(1200)
     stage.give(o.LoseWorker(NODE, "silent"), SYSTEM)
     stage.give(o.Heartbeat(NODE, boot="boot-1"), SYSTEM)
@@ -109,7 +112,8 @@ def test_an_orphan_that_is_cancelled_or_deleted_is_none_any_more() -> None:
 
 
 def test_shards_that_fail_with_their_worker_count_with_their_whole() -> None:
-    """A last loss fails the whole and all its shards: an order that does so to many would be as long as all of them."""
+    """A last loss fails the whole and all its shards: an order that does so to many would
+    be as long as all of them."""
     stage = Stage()
     stage.add_node()
     for _ in range(4):

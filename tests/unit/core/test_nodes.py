@@ -23,7 +23,8 @@ from tests.unit.core.stage import (
 
 
 def test_the_status_counts_the_master_and_every_node() -> None:
-    """Load is measured, and nothing is said of a node that was not heard of; what a node completed stays its own."""
+    """Load is measured, and nothing is said of a node that was not heard of; what a node
+    completed stays its own."""
     stage = Harmony()
     stage.add_node()
     stage.add_node(NODE_2)
@@ -100,7 +101,8 @@ def test_a_node_that_keeps_going_away_rests() -> None:
 
 
 def test_an_explanation_says_what_would_help_and_when() -> None:
-    """The dimension and the deficit of each node, the soonest room, and where the task stands in the queue."""
+    """The dimension and the deficit of each node, the soonest room, and where the
+    task stands in the queue."""
     stage = Harmony()
     stage.add_node(resources={"cpu": 2.0, "npu": 1.0})
     (quick,) = stage.submit(spec(run=COMMAND, resources={"npu": 1}))

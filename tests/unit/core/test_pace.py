@@ -23,7 +23,8 @@ def test_a_busy_worker_renews_its_lease_three_times() -> None:
 
 
 def test_an_idle_worker_comes_soon_and_many_less_often() -> None:
-    """A second is how long work waits for its worker; a thousand workers together send a hundred heartbeats a second."""
+    """A second is how long work waits for its worker; a thousand workers together send a
+    hundred heartbeats a second."""
     assert next_heartbeat_s(LEASE_S, 1, has_task=False, work_waits=False) == IDLE_S
     assert next_heartbeat_s(LEASE_S, 500, has_task=False, work_waits=False) == pytest.approx(5.0)
     assert next_heartbeat_s(LEASE_S, 50_000, has_task=False, work_waits=False) == pytest.approx(10.0)

@@ -141,7 +141,8 @@ def test_nowhere_to_go() -> None:
 
 
 def test_a_lane_takes_tasks_of_several_levels() -> None:
-    """One lane is all there is: what waits at a lower level of the same class still goes into it, in the same plan."""
+    """One lane is all there is: what waits at a lower level of the same class still goes
+    into it, in the same plan."""
     task_class = class_of_task(resources={"cpu": 4})
     ready = {task_class: queue_of(("urgent", 2, 0.0), ("usual", 1, 0.0), ("later", 0, 0.0))}
     plan = place(Fleet([node()], lambda task_class: 3), ready, Rules(), 0.0, 100)

@@ -83,7 +83,8 @@ def test_no_other_way_leads_in(team: Stage) -> None:
 
 
 def test_members_come_and_go(team: Stage) -> None:
-    """The state of now decides: a member who goes cannot submit or retry, and what they have in line goes on."""
+    """The state of now decides: a member who goes cannot submit or retry, and what
+    they have in line goes on."""
     assert refusal(team, "team-a", OTHER) == NOT_A_MEMBER
     team.give(o.AddMember("team-a", "OTHER"), ADMIN)
     team.give(o.AddMember("team-a", "other"), ADMIN)

@@ -82,7 +82,8 @@ def test_bad_quotas_are_refused(body: o.SetQuota, field: str) -> None:
 
 
 def test_urgent_work_takes_the_place_of_the_least_urgent() -> None:
-    """Of what began last; the victim is queued again, first in its line, and counts as preempted, not as failed."""
+    """Of what began last; the victim is queued again, first in its line, and counts as
+    preempted, not as failed."""
     stage = Harmony()
     stage.add_node(resources={"cpu": 2.0})
     low, normal = stage.submit(spec(run=COMMAND, priority="low"), spec(run=COMMAND))
@@ -173,7 +174,8 @@ def test_endings_are_remembered_for_a_minute() -> None:
 
 
 def test_no_detour_leads_past_a_quota() -> None:
-    """What a submit is refused, neither an edit nor a retry reaches; leaving for a project with room is free."""
+    """What a submit is refused, neither an edit nor a retry reaches; leaving for a
+    project with room is free."""
     stage = Harmony()
     stage.add_node()
     stage.give(o.SetQuota("p", {"cpu": 1.0, "queued": 1.0}), ADMIN)

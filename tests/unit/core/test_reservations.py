@@ -126,7 +126,8 @@ def test_what_asks_for_something_else_passes() -> None:
 
 
 def test_nothing_is_held_where_the_end_of_one_task_makes_the_room() -> None:
-    """A backlog of tasks of one size starts one by one in any case; others may use what is left beside them."""
+    """A backlog of tasks of one size starts one by one in any case; others may use
+    what is left beside them."""
     fleet = Fleet([Node("a", {"cpu": 4.5}, load={ONE: 4})], lambda task_class: 1)
     half = asks(0.5)
     plan = plan_of(
@@ -187,7 +188,8 @@ def test_a_hold_stays_where_it_is() -> None:
 
 
 def test_a_hold_is_thought_over() -> None:
-    """After its time, and at once where a node of it is gone, is drained, or nobody of the class waits any more."""
+    """After its time, and at once where a node of it is gone, is drained, or nobody of
+    the class waits any more."""
     for reservation in (
         Reservation(FOUR, "large", ("b",), NOW),
         Reservation(FOUR, "large", ("gone",), NOW + 1),
@@ -224,7 +226,8 @@ def test_what_is_left_of_a_gangs_hold_is_kept_until_there_is_another() -> None:
 
 
 def test_nobody_renews_a_hold_before_those_who_wait_for_one() -> None:
-    """One that was turned away because enough is held is next, though others of the class with the hold wait, too."""
+    """One that was turned away because enough is held is next, though others of the class
+    with the hold wait, too."""
     three = asks(3.0)
     older = (three, "older", 1, OLD - 1)
     seconds = [(FOUR, f"large-{i}", 1, OLD) for i in range(2)]
@@ -238,8 +241,8 @@ def test_nobody_renews_a_hold_before_those_who_wait_for_one() -> None:
 
 
 def test_a_hold_that_another_class_breaks_into_is_thought_over() -> None:
-    """A more urgent task took the node: it is not the one that has room first any more, perhaps. Unless it asked for
-    something else."""
+    """A more urgent task took the node: it is not the one that has room first any more, perhaps. Unless it
+    asked for something else."""
     running = Reservation(FOUR, "large", ("a",), NOW + 100)
     urgent = (ONE, "urgent", 3, NOW)
     fleet = Fleet([busy("a", 3), busy("b", 4)], lambda task_class: 1)

@@ -25,7 +25,8 @@ ONE = asks(1.0)
 
 
 def stage_with_a_large_task(policy: Policy | None = None) -> tuple[Harmony, str, list[str]]:
-    """Return a stage with a node of two CPUs, one of them in use, and a task for both that has waited long."""
+    """Return a stage with a node of two CPUs, one of them in use, and a task for
+    both that has waited long."""
     stage = Harmony(policy)
     stage.add_node(resources={"cpu": 2.0})
     small = stage.submit(spec(run=COMMAND))
@@ -36,17 +37,16 @@ def stage_with_a_large_task(policy: Policy | None = None) -> tuple[Harmony, str,
 
 
 def test_an_explanation_tells_whom_it_holds_for_and_who_waits_for_that() -> None:
-    """The task says which nodes, the others say for which task, the node says so too; by hand it is still to be had."""
+    """The task says which nodes, the others say for which task, the node says so too; by
+    hand it is still to be had."""
     stage, large, _ = stage_with_a_large_task()
     (small,) = stage.submit(spec(run=COMMAND))
     stage.schedule()
     assert stage.ask(q.ExplainTask(large))["holds"] == [NODE]
     view = stage.ask(q.ExplainTask(small))
     assert (view["verdict"], view["change"], view["holds"]) == ("waiting", None, [])
-    assert (
-        view["summary"]
-        == f"1 of 1 nodes can run it but are busy now; 1 of them reserved for {large}, ahead of it in the queue"
-    )
+    busy = "1 of 1 nodes can run it but are busy now"
+    assert view["summary"] == f"{busy}; 1 of them reserved for {large}, ahead of it in the queue"
     assert view["reasons"] == [{"dimension": "node", "kind": "waiting", "nodes": 1}]
     assert [wait["reason"] for wait in view["history"]] == [RESERVED]
     assert stage.ask(q.GetNode(NODE))["held_for"] == large

@@ -10,8 +10,8 @@ from helix_ray.core.retry import backoff_s, retry_delay_s, unit_chance
 
 @pytest.mark.parametrize(
     ("base", "tries", "low", "high"),
-    [(1.0, 1, 0.5, 1.0), (1.0, 4, 4.0, 8.0), (1.0, 9, 128.0, 256.0), (1.0, 10, 150.0, 300.0), (1.0, 10_000, 150.0, 300.0),
-     (0.0, 5, 0.0, 0.0)],
+    [(1.0, 1, 0.5, 1.0), (1.0, 4, 4.0, 8.0), (1.0, 9, 128.0, 256.0), (1.0, 10, 150.0, 300.0),
+     (1.0, 10_000, 150.0, 300.0), (0.0, 5, 0.0, 0.0)],
 )  # fmt: skip
 def test_delays_double_up_to_a_maximum(base: float, tries: int, low: float, high: float) -> None:
     """Chance spreads them over the upper half, and many tries do not overflow."""
@@ -38,8 +38,9 @@ def test_a_tasks_own_base_goes_before_the_policys() -> None:
 
 @pytest.mark.parametrize(
     ("name", "allowed"),
-    [("helix_ray.samples:add", True), ("my.mod:fn", True), ("my.mod:other", False), ("helix_ray.samples:_x", False),
-     ("helix_ray.samples", False), ("helix_ray.samples:", False), ("", False)],
+    [("helix_ray.samples:add", True), ("my.mod:fn", True), ("my.mod:other", False),
+     ("helix_ray.samples:_x", False), ("helix_ray.samples", False), ("helix_ray.samples:", False),
+     ("", False)],
 )  # fmt: skip
 def test_the_allow_list_of_functions(name: str, allowed: bool) -> None:
     """Whole modules or single names; private names never."""

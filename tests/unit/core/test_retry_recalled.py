@@ -1,4 +1,5 @@
-"""Tasks that have left memory are retried, changed and deleted as those in it are: the order brings what the history knows."""
+"""Tasks that have left memory are retried, changed and deleted as those in it are: the order
+brings what the history knows."""
 
 from __future__ import annotations
 
@@ -119,7 +120,8 @@ def test_a_sharded_task_comes_back_with_its_parts(past: Past) -> None:
 
 
 def test_the_receipt_says_what_was_not_queued_and_why(past: Past) -> None:
-    """What others own, what waits for another failure, and what is over the limit; what cannot be seen is not named."""
+    """What others own, what waits for another failure, and what is over the limit; what
+    cannot be seen is not named."""
     stage = past.stage
     stage.policy = Policy(retry_tasks_max=3)
     (first,) = stage.submit(spec(run=COMMAND))
@@ -148,7 +150,8 @@ def test_the_receipt_says_what_was_not_queued_and_why(past: Past) -> None:
 
 
 def test_what_was_deleted_or_changed_meanwhile_does_not_come_back(past: Past) -> None:
-    """The state knows better than what was recalled: deleted is gone, queued is in memory, more is asked for again."""
+    """The state knows better than what was recalled: deleted is gone, queued is in memory,
+    more is asked for again."""
     stage = past.stage
     ids = [stage.run_to("failed") for _ in range(3)]
     past.retire()

@@ -25,7 +25,8 @@ def sharded(stage: Stage, count: int = 2, *, gang: bool = False, **fields: Any) 
 
 
 def test_it_is_taken_in_with_a_task_for_each_shard() -> None:
-    """The shards carry its fields, their index and a title of their own; its deadline stays with the whole."""
+    """The shards carry its fields, their index and a title of their own; its
+    deadline stays with the whole."""
     stage = Stage()
     whole, shards = sharded(stage, 3, labels={"zone": "a"}, deadline=stage.now + 50)
     assert shards == [f"{whole}-s{i}" for i in range(3)]
@@ -89,7 +90,8 @@ def test_a_lost_shard_is_placed_again_alone() -> None:
 
 
 def test_a_shard_that_fails_for_good_fails_it() -> None:
-    """The other shards are cancelled, also one that reports its end in the same order; the reason names the shard."""
+    """The other shards are cancelled, also one that reports its end in the same order;
+    the reason names the shard."""
     stage = Stage()
     whole, (first, second, third) = sharded(stage, 3)
     (waiting,) = stage.submit(spec(depends_on=[whole]))
@@ -105,7 +107,8 @@ def test_a_shard_that_fails_for_good_fails_it() -> None:
 
 
 def end_whole(stage: Stage, ending: str, whole: str, shard: str, before: str) -> None:
-    """Have a whole end in one of the ways that there are: by itself, by a shard of it, or by what it waits for."""
+    """Have a whole end in one of the ways that there are: by itself, by a shard of it,
+    or by what it waits for."""
     if ending in ("failed", "lost"):
         stage.start(shard)
     if ending == "failed":
@@ -124,7 +127,8 @@ def end_whole(stage: Stage, ending: str, whole: str, shard: str, before: str) ->
 
 @pytest.mark.parametrize("ending", ["cancelled", "deleted", "failed", "deadline", "lost", "dependency"])
 def test_whatever_ends_a_whole_fails_what_waits_for_its_shards(ending: str) -> None:
-    """Directly or not, whether they are tasks or wholes with shards of their own: nothing waits for what is over."""
+    """Directly or not, whether they are tasks or wholes with shards of their own:
+    nothing waits for what is over."""
     stage = Stage(Policy(losses_max=0))
     (before,) = stage.submit(spec())
     fields = {"depends_on": [before]} if ending == "dependency" else {"deadline": stage.now + 50}

@@ -110,8 +110,8 @@ def test_a_task_that_waits_again_stays_behind_those_that_came_before() -> None:
 
 
 def test_finished_tasks_share_what_is_equal() -> None:
-    """Of a plain task that came from a snapshot the state has 1,300 bytes at most: its id, times and spec, and nothing
-    that others have as well."""
+    """Of a plain task that came from a snapshot the state has 1,300 bytes at most: its id, times and spec,
+    and nothing that others have as well."""
     stage = Stage()
     stage.add_node()
     task_ids = [stage.run_to("completed") for _ in range(300)]

@@ -151,7 +151,8 @@ def test_a_resent_order_makes_nothing_twice(stage: Stage, bad: tuple[int, ...]) 
 
 
 def test_a_key_gets_the_first_receipt_again(stage: Stage) -> None:
-    """Same key, same request: no facts and equal data, although the seed is another; until the key expires."""
+    """Same key, same request: no facts and equal data, although the seed is
+    another; until the key expires."""
     first = stage.give(o.SubmitTasks((spec(),)), key="k", fingerprint="f")
     again = stage.decide(o.SubmitTasks((spec(),)), key="k", fingerprint="f")
     assert isinstance(again, Receipt)
@@ -206,7 +207,8 @@ def test_unknown_dependencies_are_refused(stage: Stage, name: str) -> None:
 
 
 def test_other_peoples_tasks_are_unknown(stage: Stage) -> None:
-    """A developer cannot find out by a dependency whether a task exists; an administrator may depend on any."""
+    """A developer cannot find out by a dependency whether a task exists; an
+    administrator may depend on any."""
     (task_id,) = stage.submit(spec(), by=OTHER)
     data = stage.give(o.SubmitTasks((spec(depends_on=[task_id]),)))
     assert data["rejected"]["0"][1] == f"Unknown dependency {task_id}"

@@ -19,14 +19,16 @@ def past(stage: Stage) -> Past:
 
 
 def refusal(past: Past, *names: str, by: Principal = DEV) -> Any:
-    """Submit a task that depends on others that have ended; return why it was refused, None where it was taken."""
+    """Submit a task that depends on others that have ended; return why it was refused,
+    None where it was taken."""
     data = past.give(o.SubmitTasks((spec(depends_on=list(names)),)), by)
     assert not data["waiting"]
     return data["rejected"].get("0")
 
 
 def test_a_completed_dependency_is_no_hindrance(past: Past) -> None:
-    """The task waits for nothing; what is refused anyway asks nobody, and neither does who names tasks of memory."""
+    """The task waits for nothing; what is refused anyway asks nobody, and neither does
+    who names tasks of memory."""
     old, new = past.stage.run_to("completed"), past.stage.run_to("completed")
     past.retire(1)
     assert refusal(past, old, new) is None

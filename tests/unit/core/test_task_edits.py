@@ -26,7 +26,8 @@ CONFLICT, INVALID = ErrorCode.CONFLICT, ErrorCode.VALIDATION_ERROR
     ],
 )
 def test_edits_are_checked_as_submits_are(stage: Stage, edits: dict[str, Any], code: ErrorCode) -> None:
-    """What a task does, what it waits for and whose it is cannot change; the rest must be of the right shape."""
+    """What a task does, what it waits for and whose it is cannot change; the rest
+    must be of the right shape."""
     (task_id,) = stage.submit(spec())
     assert stage.refuse(UpdateTask(task_id, edits=edits)).code is code
 
@@ -55,7 +56,8 @@ def test_a_class_that_changes_under_a_lease_takes_its_weight_along(stage: Stage)
 
 
 def test_edits_in_the_queue(stage: Stage) -> None:
-    """Another title keeps the place in the line; another priority or class goes to the end of its new line."""
+    """Another title keeps the place in the line; another priority or class goes to
+    the end of its new line."""
     first, second, third = stage.submit(spec(), spec(), spec(priority="high"))
     task_class = stage.task(first).task_class
     stage.give(UpdateTask(first, edits={"title": "b"}))

@@ -220,7 +220,8 @@ def test_progress_takes_a_pending_task(stage: Stage) -> None:
 
 
 def test_progress_where_there_is_none(stage: Stage) -> None:
-    """On ended and waiting tasks, on what a node runs, and together with a hand-back of what was not taken."""
+    """On ended and waiting tasks, on what a node runs, and together with a
+    hand-back of what was not taken."""
     first, waiting = stage.submit(spec(), spec(depends_on=["#0"]))
     assert stage.refuse(UpdateTask(waiting, progress=10)).code is CONFLICT
     assert stage.refuse(UpdateTask(waiting, "running", progress=10)).code is CONFLICT
@@ -241,7 +242,7 @@ def test_an_update_happens_whole_or_not_at_all(stage: Stage) -> None:
     assert (task.spec["title"], task.status, task.progress) == ("b", "running", 30)
 
 
-# ---------------------------------------------------------------------------------------------- ends and beyond
+# -------------------------------------------------------------------------------------------- ends and beyond
 
 
 def test_cancel_fences_the_attempt_off_at_once(stage: Stage) -> None:

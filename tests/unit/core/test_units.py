@@ -69,7 +69,8 @@ def test_lanes_and_the_most_there_is() -> None:
     ("name", "amount", "why"),
     [
         ("gpu", 1.5, "whole"), ("npu", 2.5, "whole"), ("TPU", 1.1, "whole"), ("cpu", 0.00005, "at least"),
-        ("gpu", 2.0, None), ("gpu", 0.3333333, None), ("cpu", 1.5, None), ("licence", 2.5, None), ("cpu", 0.0, None),
+        ("gpu", 2.0, None), ("gpu", 0.3333333, None), ("cpu", 1.5, None), ("licence", 2.5, None),
+        ("cpu", 0.0, None),
     ],
 )  # fmt: skip
 def test_amounts_that_ray_refuses(name: str, amount: float, why: str | None) -> None:

@@ -22,12 +22,14 @@ QUESTIONS: tuple[type[QuestionKind], ...] = get_args(Question)
 
 @pytest.mark.parametrize("kind", VERBS.values(), ids=VERBS)
 def test_it_says_who_may_use_it(kind: type[OrderKind | QuestionKind]) -> None:
-    """Roles have no default; what is not for API tokens of projects is closed to them unless it says otherwise."""
+    """Roles have no default; what is not for API tokens of projects is closed to them
+    unless it says otherwise."""
     assert "allowed" in vars(kind)
     assert isinstance(kind.allowed, frozenset)
     assert isinstance(kind.tokens, Tokens)
     said = {"allowed", "tokens", "needs_key", "vital", "conflict_kept_as"}
-    assert said.isdisjoint(field.name for field in fields(kind)), "a field would hide what the kind says"  # type: ignore[arg-type]
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    assert said.isdisjoint(names), "a field would hide what the kind says"
 
 
 @pytest.mark.parametrize("kind", ORDERS, ids=lambda kind: kind.__name__)
@@ -42,7 +44,8 @@ def test_every_kind_of_order_is_decided() -> None:
 
 
 def test_every_kind_of_question_is_answered() -> None:
-    """One function a question; those that the state cannot answer are answered by a node and by the gateway."""
+    """One function a question; those that the state cannot answer are answered by a
+    node and by the gateway."""
     assert set(ANSWERERS) | {ReadLog, Readiness} == set(QUESTIONS)
     assert set(STEPPERS) == {kind for kind in QUESTIONS if kind.in_steps}
     assert set(NEWS) <= set(ANSWERERS)

@@ -49,7 +49,8 @@ def test_an_id_belongs_to_whoever_registered_it(stage: Stage) -> None:
 
 
 def test_the_id_of_a_removed_user_is_free(stage: Stage) -> None:
-    """Whoever takes it over begins empty: a program that is given a user anew keeps the name of its worker."""
+    """Whoever takes it over begins empty: a program that is given a user anew
+    keeps the name of its worker."""
     stage.add_external()
     [task_id] = stage.submit(spec())
     assert beat(stage)["assigned_task"] == task_id
@@ -218,7 +219,8 @@ def test_losing_a_worker_fails_a_dependent_once(stage: Stage) -> None:
 
 
 def test_a_node_takes_its_id_from_an_external_worker_of_an_older_journal(stage: Stage) -> None:
-    """What the other held is queued again, its owner is told to register, and the node has the id for good."""
+    """What the other held is queued again, its owner is told to register, and the
+    node has the id for good."""
     stage.fold(WorkerRegistered("worker-local-2", "external", BOT.id, "h", ["building"], {}))
     (task_id,) = stage.submit(spec())
     assert beat(stage, "worker-local-2")["assigned_task"] == task_id
@@ -247,7 +249,8 @@ def test_names_that_are_no_words_are_refused(stage: Stage, hostname: str, worker
 
 
 def test_a_user_has_so_many_workers_and_lost_ones_make_room() -> None:
-    """One more is refused while all are there; after that the longest lost one goes. Others, and known ids, are not hindered."""
+    """One more is refused while all are there; after that the longest lost one goes. Others, and
+    known ids, are not hindered."""
     stage = Stage(Policy(workers_per_user_max=2))
     for worker_id in ("w-1", "w-2"):
         stage.give(o.RegisterWorker("host", (), {}, worker_id=worker_id), BOT)

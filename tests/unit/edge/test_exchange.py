@@ -1,4 +1,5 @@
-"""An answer as it goes out on the wire: in one piece where that can be, and never with a head that says another thing."""
+"""An answer as it goes out on the wire: in one piece where that can be, and never with a head
+that says another thing."""
 
 from __future__ import annotations
 
@@ -108,7 +109,8 @@ def _written(
     ids=["short", "two-pieces", "stream", "no-content", "head", "close"],
 )
 def test_what_is_written(messages: list[dict[str, Any]], method: str, pieces: list[bytes]) -> None:
-    """A head waits for a body whose length is known; a stream's is written at once, and its pieces as they come."""
+    """A head waits for a body whose length is known; a stream's is written at once, and
+    its pieces as they come."""
     assert _written(messages, method) == pieces
 
 

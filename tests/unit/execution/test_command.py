@@ -219,7 +219,8 @@ def test_a_killed_executor_takes_its_command_along(folder: Path, is_gone: Callab
     program = (
         "from helix_ray.execution.assignment import Assignment\n"
         "from helix_ray.execution.command import CommandProcess\n"
-        f"CommandProcess(Assignment('t', 1, {{'shell': 'echo $$ > {pipe}; exec sleep 1000'}}, None, '{folder}')).run()\n"
+        f"CommandProcess(Assignment('t', 1, {{'shell': 'echo $$ > {pipe}; exec sleep 1000'}}, None, "
+        f"'{folder}')).run()\n"
     )
     owner = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     command_pid = int(pipe.read_text())

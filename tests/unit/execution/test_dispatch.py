@@ -137,7 +137,8 @@ def test_idle_seats_are_given_back_in_time_or_when_they_are_in_the_way() -> None
 
 
 def test_an_idle_seat_is_in_the_way_of_work_that_waits_behind_long_attempts() -> None:
-    """A seat of the demand is no help while what it runs does not end; one that is about to be free is waited for."""
+    """A seat of the demand is no help while what it runs does not end; one that is about
+    to be free is waited for."""
     dispatch = Dispatch({"cpu": 2.0})
     idle = seated(dispatch, "small", (("cpu", 0.5),))
     seated(dispatch, "busy")
@@ -151,7 +152,8 @@ def test_an_idle_seat_is_in_the_way_of_work_that_waits_behind_long_attempts() ->
 
 
 def test_further_seats_are_opened_only_in_what_others_leave() -> None:
-    """One may wait until they let go; a second one would hide what they use, as what is asked for counts as ours."""
+    """One may wait until they let go; a second one would hide what they use, as what is
+    asked for counts as ours."""
     dispatch = Dispatch({"cpu": 2.0, "gpu": 1.0})
     dispatch.external_usage = (("cpu", 1.5),)
     dispatch.add((item(f"t{i}") for i in range(2)), 0.0)

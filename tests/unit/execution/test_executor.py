@@ -152,7 +152,8 @@ def test_cancel_of_a_function(node: Any) -> None:
 
 
 def test_what_is_not_started_can_be_cancelled_or_given_back(node: Any, folder: Path) -> None:
-    """A queued attempt is cancelled at once while another runs; GiveBack returns the rest and runs none of them."""
+    """A queued attempt is cancelled at once while another runs; GiveBack returns the
+    rest and runs none of them."""
     node.submit("busy", sample("until_cancelled"))
     node.started("busy")
     queued = tuple(
@@ -169,7 +170,8 @@ def test_what_is_not_started_can_be_cancelled_or_given_back(node: Any, folder: P
 
 
 def test_timeouts_of_functions(node: Any) -> None:
-    """A sleeping and a stubborn function are interrupted, from the task's limit or the run's own, and work goes on."""
+    """A sleeping and a stubborn function are interrupted, from the task's limit or the
+    run's own, and work goes on."""
     for task_id, run, limit in (
         ("sleeps", sample("nap", 1000), 0.1),
         ("own limit", sample("nap", 1000) | {"timeout_s": 0.1}, 500),

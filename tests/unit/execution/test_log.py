@@ -15,7 +15,8 @@ from helix_ray.execution.log import OUTPUT_TAIL_BYTES_MAX, AttemptLog, log_path,
 def test_the_newest_bytes_are_kept(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], cap: int
 ) -> None:
-    """Whatever is written: the file is the marker and an end of the output, within the cap; the counts agree."""
+    """Whatever is written: the file is the marker and an end of the output, within
+    the cap; the counts agree."""
     log = AttemptLog(tmp_path_factory.mktemp("log") / "t.1.log", cap)
     for part in parts:
         log.write(part)

@@ -62,7 +62,8 @@ def test_the_end_of_what_was_written_is_the_end(text: str) -> None:
 def test_nobody_keeps_a_log_of_what_runs_nowhere(
     task: dict[str, Any], attempt: int | None, over: bool, of: int
 ) -> None:
-    """It ends with the task, or with the attempt that was asked for; a reader of the newest is not bound to that of before."""
+    """It ends with the task, or with the attempt that was asked for; a reader of the newest is not
+    bound to that of before."""
     waiting = task | {"assigned_worker": None}
     assert told(waiting, None, attempt) == {**piece("", eof=over), "attempt": of}
 

@@ -153,7 +153,8 @@ def test_list(store: ModelStore, tmp_path: Path) -> None:
 
 
 def test_sessions_are_kept_and_let_go(tmp_path: Path) -> None:
-    """At most models_loaded_max sessions live, the one used longest ago goes; a changed file is loaded again."""
+    """At most models_loaded_max sessions live, the one used longest ago goes; a
+    changed file is loaded again."""
     for name in "abc":
         shutil.copy(DEFAULT_ROOT / "digits_resnet20.onnx", tmp_path / f"{name}.onnx")
     store = ModelStore(tmp_path, models_loaded_max=2)

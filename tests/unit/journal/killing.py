@@ -18,7 +18,8 @@ CHANGES_MAX = 10_000
 
 
 def killed_at(number: int, work: Callable[[], object], names: frozenset[str] = CHANGING) -> bool:
-    """Do some work in a child that is killed before its `number`th call of these names; say whether it came so far."""
+    """Do some work in a child that is killed before its `number`th call of these names;
+    say whether it came so far."""
     child = os.fork()
     if child == 0:
         left = number

@@ -1,4 +1,5 @@
-"""The tree is RFC 6962's: known vectors, and every proof of every small tree, each of which one flipped bit breaks."""
+"""The tree is RFC 6962's: known vectors, and every proof of every small tree, each of
+which one flipped bit breaks."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from helix_ray.journal.merkle import (
 )
 from helix_ray.journal.proofs import verify_consistency, verify_inclusion
 
-# Certificate Transparency's own test vectors (google/certificate-transparency, merkletree tests): the leaves' data, and the
-# roots of the first 0 to 8 of them.
+# Certificate Transparency's own test vectors (google/certificate-transparency, merkletree tests): the leaves'
+# data, and the roots of the first 0 to 8 of them.
 VECTOR_DATA = [
     bytes.fromhex(text)
     for text in (

@@ -1,4 +1,5 @@
-"""Old facts move to segments: read, proven, erased, backed up as before, and nothing is lost by a kill at any step."""
+"""Old facts move to segments: read, proven, erased, backed up as before, and nothing is
+lost by a kill at any step."""
 
 from __future__ import annotations
 
@@ -146,7 +147,8 @@ def test_proofs_do_not_change(data: Path) -> None:
 
 
 def test_a_segment_is_verified_by_itself(sealed: SqliteJournal, data: Path) -> None:
-    """Its leaves have the root that it names, which is a node of the tree: nothing but the file is needed for it."""
+    """Its leaves have the root that it names, which is a node of the tree: nothing but
+    the file is needed for it."""
     segment = Segment(data / "segments" / "000000002049-000000004096.facts")
     leaves: list[bytes] = []
     for start in (0, BLOCK_FACTS):
@@ -277,7 +279,8 @@ def test_facts_in_segments_are_erased(sealed: SqliteJournal, data: Path) -> None
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_what_is_erased_while_it_moves_does_not_come_back(data: Path, killed: bool) -> None:
-    """A segment that was read before is not adopted, nor left behind by a kill; the next one is written without it."""
+    """A segment that was read before is not adopted, nor left behind by a kill; the next
+    one is written without it."""
     journal = opened(data)
     written = journal.seal(1)
     if killed:
@@ -326,7 +329,8 @@ def test_a_backup_has_the_segments(sealed: SqliteJournal, data: Path, tmp_path: 
 
 
 def test_a_backup_names_no_file_outside_its_folder(sealed: SqliteJournal, data: Path, tmp_path: Path) -> None:
-    """Whoever made a backup signed it too: its names are checked before anything is read or written by them."""
+    """Whoever made a backup signed it too: its names are checked before anything is
+    read or written by them."""
     back_up(data, tmp_path / "copy", lambda what, share: None)
     segments = tmp_path / "copy" / "segments"
     (segments / "000000000001-000000002048.facts").rename(tmp_path / "copy" / "planted.facts")
@@ -339,7 +343,7 @@ def test_a_backup_names_no_file_outside_its_folder(sealed: SqliteJournal, data: 
     assert not (tmp_path / "again" / "planted.facts").exists()
 
 
-# ------------------------------------------------------------------------------------------ kill -9 at every step
+# -------------------------------------------------------------------------------------- kill -9 at every step
 
 
 @pytest.mark.parametrize(("names", "every"), [(CHANGING, 1), (STATEMENTS, 61)])

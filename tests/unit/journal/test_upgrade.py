@@ -1,4 +1,5 @@
-"""A journal of format 1 is checked, kept, and becomes one of the present format, whatever ends the process in between."""
+"""A journal of format 1 is checked, kept, and becomes one of the present format, whatever
+ends the process in between."""
 
 from __future__ import annotations
 
@@ -134,7 +135,7 @@ def test_backups_of_format_1_are_made_and_restored(data: Path, tmp_path: Path) -
         assert journal.head() == made.seq == len(make.read("journal-1"))
 
 
-# ------------------------------------------------------------------------------------------ kill -9 at every step
+# -------------------------------------------------------------------------------------- kill -9 at every step
 
 
 def test_a_kill_at_any_step_loses_nothing(data: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""A worker leaves a cluster that is over, waits for the next one, and gives up; a broken link is not an end."""
+"""A worker leaves a cluster that is over, waits for the next one, and gives up; a
+broken link is not an end."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ def test_a_head_that_is_back_is_joined() -> None:
 
 
 def test_a_silent_head_is_waited_for_much_longer() -> None:
-    """Behind a broken link the cluster may be alive: nothing is left or given up because of a minute of silence."""
+    """Behind a broken link the cluster may be alive: nothing is left or given up
+    because of a minute of silence."""
     silent = Head.SILENT
     advice = looks((0.0, silent), (61.0, silent), (600.0, silent), (600.1, silent))
     assert advice == [Advice.WAIT, Advice.WAIT, Advice.WAIT, Advice.GIVE_UP]

@@ -21,7 +21,8 @@ QUESTION = GetTask("task-1")
 
 
 class Master:
-    """Answers batches of questions, as long as it is not told otherwise; each start has a socket of its own."""
+    """Answers batches of questions, as long as it is not told otherwise; each start
+    has a socket of its own."""
 
     def __init__(self) -> None:
         self.answer: Callable[[], Any] = lambda: None
@@ -99,7 +100,8 @@ def test_a_master_that_dies_is_asked_again() -> None:
 
 
 def test_a_master_that_does_not_live_yet_is_asked_again() -> None:
-    """NotReady without a reason is no answer while there is patience; with one it is a refusal that says it."""
+    """NotReady without a reason is no answer while there is patience; with one it
+    is a refusal that says it."""
 
     async def work(master: Master, batches: QuestionBatches) -> None:
         told = [NotReady(None), NotReady(None)]
@@ -126,7 +128,8 @@ def test_a_master_that_hangs_is_given_up(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_a_master_that_fails_is_not_asked_again() -> None:
-    """A bug is met again by whoever asks again: the question is refused at once, and the next one is asked."""
+    """A bug is met again by whoever asks again: the question is refused at once,
+    and the next one is asked."""
 
     async def work(master: Master, batches: QuestionBatches) -> None:
         def fail() -> Any:

@@ -179,7 +179,8 @@ def test_what_cannot_be_sent_fails_alone() -> None:
 
 
 def test_a_refusal_is_everybodys_of_a_batch() -> None:
-    """While the master is away, orders and questions are refused one by one, and the next ones are tried again."""
+    """While the master is away, orders and questions are refused one by one, and the
+    next ones are tried again."""
 
     async def work() -> list[Any]:
         plane = Plane(Links(LinkLost("gone")), patience=PATIENCE)

@@ -59,7 +59,8 @@ def test_what_did_not_change_is_answered_from_here(board: BoardWriter, cache: Re
 
 
 def test_a_change_is_seen_at_once(board: BoardWriter, cache: ReadCache) -> None:
-    """The next read after the master's note asks the master; so does one whose answer was overtaken on its way."""
+    """The next read after the master's note asks the master; so does one whose answer
+    was overtaken on its way."""
     keep(cache, 7)
     board.note(["task-1"], 8)
     assert cache.task("task-1", OWNER) is None
@@ -84,7 +85,8 @@ def test_only_those_who_may_see_it_get_it(cache: ReadCache) -> None:
 def test_another_master_makes_everything_unknown(
     tmp_path: Path, board: BoardWriter, cache: ReadCache
 ) -> None:
-    """What the first committed and could not note any more is unknown; an answer of the first is not kept either."""
+    """What the first committed and could not note any more is unknown; an answer of the
+    first is not kept either."""
     keep(cache, 7)
     asked_under = cache.generation()
     second = BoardWriter(tmp_path)
@@ -126,7 +128,8 @@ def other_of_slot(task_id: str) -> str:
 
 
 def test_views_of_another_master_are_not_used(tmp_path: Path, board: BoardWriter, cache: ReadCache) -> None:
-    """What was published by the first is unknown under the second, whose views are used from the next link on."""
+    """What was published by the first is unknown under the second, whose views are
+    used from the next link on."""
     board.publish(view(), 7)
     second = BoardWriter(tmp_path)
     assert cache.task("task-1", OWNER) is None

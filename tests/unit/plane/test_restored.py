@@ -52,7 +52,8 @@ def test_whoever_waits_for_it_waits_on() -> None:
 
 
 def test_an_order_is_given_again_until_it_lacks_nothing() -> None:
-    """With what the history knows, in the detail that the order needs; one that lacks more at every turn is refused."""
+    """With what the history knows, in the detail that the order needs; one that lacks more
+    at every turn is refused."""
     asked: list[tuple[tuple[str, ...], str]] = []
 
     class History:

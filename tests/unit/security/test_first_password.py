@@ -17,7 +17,8 @@ from launcher.up import password
 def test_a_file_holds_the_password_and_one_line_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What an editor adds is taken off, and nothing else; a file that others can read is taken with a warning."""
+    """What an editor adds is taken off, and nothing else; a file that others can read
+    is taken with a warning."""
     file = tmp_path / "password"
     file.write_bytes(b" correct horse \r\n")
     file.chmod(0o600)

@@ -84,7 +84,8 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(hashed: str) -> None:
 
 
 def test_two_at_once_then_a_queue_then_a_refusal(gate: PasswordGate, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of ten logins at once two run, three wait, five are told to come back; all that were let in get an answer."""
+    """Of ten logins at once two run, three wait, five are told to come back; all that
+    were let in get an answer."""
     open_gate, at_once, most, lock = threading.Event(), 0, 0, threading.Lock()
     entered = threading.Semaphore(0)
 

@@ -145,7 +145,8 @@ def test_every_changed_character_of_a_token_is_noticed(tokens: TokenIssuer) -> N
     token, _ = issue(tokens)
     for at in range(len(token)):
         changed = token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
-        # The last character of the signature carries two unused bits: a change of those alone is the same token.
+        # The last character of the signature carries two unused bits: a change of those
+        # alone is the same token.
         if at == len(token) - 1:
             continue
         with pytest.raises(Refused):
@@ -172,7 +173,8 @@ def test_only_so_many_tokens_are_remembered_the_least_used_go_first(clock: Clock
 
 
 def test_a_remembered_token_costs_microseconds(tokens: TokenIssuer) -> None:
-    """The goal is 5 microseconds; the bound leaves room for a busy machine, and is far under a signature check."""
+    """The goal is 5 microseconds; the bound leaves room for a busy machine, and is far
+    under a signature check."""
     token, _ = issue(tokens)
     tokens.verify(token)
     best = min(_time_of(tokens, token) for _ in range(5))

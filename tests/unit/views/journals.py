@@ -111,7 +111,8 @@ class RandomEngine:
             return
         outcome = self._chance.choice(["completed", "completed", "failed", "lost", "returned", "progressed"])
         report = AttemptReport(
-            task_id, self.engine.state.tasks[task_id].attempt, outcome, {"value": 1} if outcome == "completed" else None,
+            task_id, self.engine.state.tasks[task_id].attempt, outcome,
+            {"value": 1} if outcome == "completed" else None,
             {"reason": "exit", "message": "ö"} if outcome == "failed" else None, self._chance.uniform(1, 99),
             self._chance.choice([None, "half way"]), self._chance.choice([None, 0.5]),
         )  # fmt: skip

@@ -63,7 +63,8 @@ def feed(history: History, facts: list[Fact], size: int) -> None:
     ("seed", "orders", "size"), [(0, 60, 1), (1, 1200, 60), (2, 1200, 60), (6, 3000, 100_000)]
 )
 def test_it_agrees_with_memory(tmp_path: Path, seed: int, orders: int, size: int) -> None:
-    """Random lives of tasks (retries, losses, edits, deletes, hands), in batches of any size, read as in memory."""
+    """Random lives of tasks (retries, losses, edits, deletes, hands), in batches of any
+    size, read as in memory."""
     state, facts = a_journal(seed, orders)
     history = History(tmp_path / "h.duckdb")
     feed(history, facts, size)
@@ -137,7 +138,8 @@ def test_a_kill_in_the_middle_doubles_nothing(tmp_path: Path) -> None:
 
 
 def test_a_failed_ingest_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a batch cannot be written, neither rows nor memory keep any of it, and the same facts go in later."""
+    """When a batch cannot be written, neither rows nor memory keep any of it, and
+    the same facts go in later."""
     state, facts = a_journal(2)
     history = History(tmp_path / "h.duckdb")
     history.ingest(facts[:200])
@@ -226,7 +228,8 @@ def one_task(run: dict[str, Any], result: Any) -> list[Fact]:
 
 
 def test_odd_values_do_not_stop_it(tmp_path: Path) -> None:
-    """Huge integers and lone surrogates, which an older release took, come through escaped; bulk stays out."""
+    """Huge integers and lone surrogates, which an older release took, come through
+    escaped; bulk stays out."""
     history = History(tmp_path / "h.duckdb")
     history.ingest(
         one_task({"kind": "function", "function": "f", "payload": "x" * 1000}, {"value": [2**70, "\ud83d"]})

@@ -1,4 +1,5 @@
-"""JSON that a client chooses: whatever passes can be written by the journal, inside everything else it writes."""
+"""JSON that a client chooses: whatever passes can be written by the journal, inside
+everything else it writes."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def test_a_valid_task_is_well_formed_for_the_core() -> None:
     whole = {
         "title": "t", "type": "building", "priority": "low", "resources": {"cpu": 0.5, "custom": {"a": 1}},
         "required_capabilities": ["x"], "labels": {"a": "b"}, "depends_on": ["task-1"], "max_retries": 1,
-        "retry_backoff_s": 0, "timeout_s": 1, "deadline": "2100-01-01", "run": {"kind": "command", "shell": "x"},
+        "retry_backoff_s": 0, "timeout_s": 1, "deadline": "2100-01-01",
+        "run": {"kind": "command", "shell": "x"},
     }  # fmt: skip
     assert malformed(TASK.validate_python(whole)) is None
     assert whole.keys() <= TaskIn.__annotations__.keys()
