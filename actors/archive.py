@@ -21,6 +21,7 @@ from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import Recalled
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated
+from helix_ray.core.views.tasks import EndedView, ResultView, TaskPageView, TaskView
 from helix_ray.core.visibility import record_of_view, sees, task_scope
 from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.ports import ControlPlane
@@ -56,7 +57,7 @@ class Archive:
 
     async def find(
         self, question: GetTask | GetResult, by: Principal
-    ) -> dict[str, Any] | SourceUnavailable | None:
+    ) -> TaskView | ResultView | SourceUnavailable | None:
         """Return an archived task or its result; None when there is none that the caller may see."""
         bounds = await self._bounds(task_ids=(question.task_id,))
         if isinstance(bounds, SourceUnavailable):
@@ -65,7 +66,7 @@ class Archive:
             return None
         through = bounds.retired_through
         ask = self._history.get_task if isinstance(question, GetTask) else self._history.result
-        view: dict[str, Any] | None = await self._on_thread(ask, question.task_id, through)
+        view: TaskView | ResultView | None = await self._on_thread(ask, question.task_id, through)
         if view is None and self._history.through < through:
             return BEHIND
         return view if view is not None and sees(by, record_of_view(view)) else None
@@ -89,8 +90,8 @@ class Archive:
             return NO_MASTER
 
     async def list(
-        self, question: ListTasks, by: Principal, live: dict[str, Any]
-    ) -> dict[str, Any] | SourceUnavailable:
+        self, question: ListTasks, by: Principal, live: TaskPageView
+    ) -> TaskPageView | SourceUnavailable:
         """Complete a listing of tasks in memory with archived tasks."""
         if self._history.through < live["retired_through"]:
             return BEHIND
@@ -105,8 +106,8 @@ class Archive:
         return NO_MASTER if isinstance(again, Rejected) else await self.list(question, by, again)
 
     async def _page(
-        self, question: ListTasks, by: Principal, live: dict[str, Any], without: Sequence[str]
-    ) -> dict[str, Any] | SourceUnavailable:
+        self, question: ListTasks, by: Principal, live: TaskPageView, without: Sequence[str]
+    ) -> TaskPageView | SourceUnavailable:
         """Return a page of both, newest first by submit: a young task may be archived before older ones."""
         end, through, scope = question.offset + question.limit, live["retired_through"], task_scope(by)
         asked = question, scope, through
@@ -133,7 +134,7 @@ class Archive:
         tasks = [lines[seq] for seq in sorted(lines, reverse=True) if bounds[0] <= seq <= bounds[1]]
         return {**live, "tasks": tasks[: question.limit], "total": live["total"] + total}
 
-    async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | SourceUnavailable:
+    async def wait(self, by: Principal, live: EndedView) -> EndedView | SourceUnavailable:
         """Complete a WaitTasks answer with the outcomes of archived tasks."""
         bounds = await self._bounds(task_ids=tuple(live["unknown"]))
         if isinstance(bounds, SourceUnavailable):

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
+from helix_ray.core.views.tasks import LogView
 from helix_ray.execution.log import log_path
 
 _MARKER = re.compile(rb"\[helix: (\d+) bytes of older output were removed here\]\n")
 _MARKER_BYTES_MAX = 100
 
 
-def read_piece(folder: Path, task_id: str, attempt: int, offset: int, limit_bytes: int) -> dict[str, Any]:
-    """Return text from `offset` on, the next offset, how much was dropped, and whether more is available."""
-    piece: dict[str, Any] = {
-        "text": "",
-        "offset": offset,
-        "next_offset": offset,
-        "attempt": attempt,
-        "cut_bytes": 0,
-    }
+def read_piece(
+    folder: Path, task_id: str, attempt: int, offset: int, limit_bytes: int, *, over: bool
+) -> LogView:
+    """Return text from `offset` on, the next offset, and how much was dropped.
+
+    `over`: the attempt has ended.
+    """
     try:
         with log_path(str(folder), task_id, attempt).open("rb") as file:
             marker = _MARKER.match(file.read(_MARKER_BYTES_MAX))
@@ -30,11 +28,24 @@ def read_piece(folder: Path, task_id: str, attempt: int, offset: int, limit_byte
             data = file.read(limit_bytes)
             more = bool(file.read(1))
     except FileNotFoundError:
-        return {**piece, "more": False}
+        return {
+            "text": "",
+            "offset": offset,
+            "next_offset": offset,
+            "attempt": attempt,
+            "cut_bytes": 0,
+            "eof": over,
+        }
     if more:
         data = _whole_characters(data)
-    piece.update(text=data.decode("utf-8", errors="replace"), offset=start, next_offset=start + len(data))
-    return {**piece, "cut_bytes": cut, "more": more}
+    return {
+        "text": data.decode("utf-8", errors="replace"),
+        "offset": start,
+        "next_offset": start + len(data),
+        "attempt": attempt,
+        "cut_bytes": cut,
+        "eof": over and not more,
+    }
 
 
 def sweep(folder: Path, keep_s: float, now: float) -> int:

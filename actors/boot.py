@@ -18,6 +18,7 @@ import ray
 from actors import names, roster
 from actors.gateway import RayControlPlane
 from actors.life import Fatal
+from actors.ray_nodes import listed
 from actors.stopped import LOOK_EVERY_S as STOPPED_LOOK_EVERY_S
 from actors.stopped import StoppedWatch
 from actors.supervisor import HUNG_S_MAX
@@ -72,8 +73,7 @@ def start(
     asyncio.run(_wait_for(partial(_master_missing, made[names.MASTER]), waiting))
     password = asyncio.run(_ensure_admin(given, waiting))
     nodes_come()
-    listed: list[dict[str, Any]] = ray.nodes()
-    nodes = {node["NodeID"] for node in listed if node["Alive"]} if all_nodes else {head}
+    nodes = {node["NodeID"] for node in listed() if node["Alive"]} if all_nodes else {head}
     asyncio.run(_wait_for(partial(_rest_missing, made[names.SUPERVISOR], nodes), waiting))
     return password
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from actors import ray_seams
+from helix_ray.core.specs import DeviceUsage
 
 pynvml = ray_seams.nvml()
 BYTES_PER_MB = 1024 * 1024
@@ -21,7 +22,7 @@ class Devices:
             count = pynvml.nvmlDeviceGetCount()
             self._handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
 
-    def read(self) -> list[dict[str, Any]]:
+    def read(self) -> list[DeviceUsage]:
         """Return index, kind, name, utilization (percent) and memory (MiB) of each; values that the driver
         does not report are None."""
         return [_describe(index, handle) for index, handle in enumerate(self._handles)]
@@ -32,7 +33,7 @@ def gpu_memory_mb() -> float:
     return float(sum(device["memory_total_mb"] or 0 for device in Devices().read()))
 
 
-def _describe(index: int, handle: Any) -> dict[str, Any]:
+def _describe(index: int, handle: Any) -> DeviceUsage:
     name = _ask(pynvml.nvmlDeviceGetName, handle)
     rates = _ask(pynvml.nvmlDeviceGetUtilizationRates, handle)
     memory = _ask(pynvml.nvmlDeviceGetMemoryInfo, handle)

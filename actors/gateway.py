@@ -8,13 +8,14 @@ parts, and reports about this process's event loop for the master.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 from actors.readiness import Readings
 from actors.turn_meter import TurnMeter
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.answers import Answer
-from helix_ray.core.questions import ListWorkers, Question, Readiness
+from helix_ray.core.errors import Rejected
+from helix_ray.core.questions import ListWorkers, QuestionKind, Readiness, View
+from helix_ray.core.views.figures import LoopReport
 from helix_ray.followers.lag import Lag
 from helix_ray.plane.control import Plane
 from helix_ray.plane.ray_links import RayLinks
@@ -30,11 +31,13 @@ class RayControlPlane(Plane):
         super().__init__(RayLinks(), cached=cached, linked=self._measure)
         self._readings = Readings(lambda: self.query(ListWorkers(), SYSTEM))
 
-    async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
+    async def query(
+        self, question: QuestionKind[View], by: Principal, wait_s: float = 0.0
+    ) -> View | Rejected:
         """Answer a question from the master, the history or a node; the answer is
         as of the call, or later."""
         if isinstance(question, Readiness):
-            return {"missing": await self._readings.missing()}
+            return cast("View", {"missing": await self._readings.missing()})
         return await super().query(question, by, wait_s)
 
     async def aclose(self) -> None:
@@ -52,5 +55,5 @@ class RayControlPlane(Plane):
         if self._meter is not None:
             self._meter.start(self._tell)
 
-    async def _tell(self, kind: str, process: str, report: dict[str, Any]) -> None:
+    async def _tell(self, kind: str, process: str, report: LoopReport) -> None:
         await self.calls.master("take_turns", kind, process, report, patience_s=0.0)

@@ -14,6 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from actors.archive import Archive
@@ -27,6 +28,7 @@ from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import Order, Recalled, Receipt, RetireTasks
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
+from helix_ray.core.views.tasks import EndedView, LogView, ResultView, TaskPageView, TaskView
 from helix_ray.derived import set_aside
 from helix_ray.execution.log import log_path
 from helix_ray.followers.feed import BatchLimits, HeadFeed, PlaneFeed
@@ -89,7 +91,7 @@ class Historian(LivingActor):
 
     async def find(
         self, question: GetTask | GetResult, by: Principal
-    ) -> dict[str, Any] | SourceUnavailable | None:
+    ) -> TaskView | ResultView | SourceUnavailable | None:
         """Return an archived task or its result; None when there is none that the caller may see."""
         return await self._away() or await self._archive.find(question, by)
 
@@ -100,12 +102,12 @@ class Historian(LivingActor):
         return await self._away() or await self._archive.recall(task_ids, causes, detail)
 
     async def list(
-        self, question: ListTasks, by: Principal, live: dict[str, Any]
-    ) -> dict[str, Any] | SourceUnavailable:
+        self, question: ListTasks, by: Principal, live: TaskPageView
+    ) -> TaskPageView | SourceUnavailable:
         """Complete a listing of tasks in memory with archived tasks."""
         return await self._away() or await self._archive.list(question, by, live)
 
-    async def wait(self, by: Principal, live: dict[str, Any]) -> dict[str, Any] | SourceUnavailable:
+    async def wait(self, by: Principal, live: EndedView) -> EndedView | SourceUnavailable:
         """Complete a WaitTasks answer with the outcomes of archived tasks."""
         return await self._away() or await self._archive.wait(by, live)
 
@@ -117,15 +119,12 @@ class Historian(LivingActor):
             else SourceUnavailable("history", refusal.reason or "it is still starting")
         )
 
-    async def read_log(
-        self, task_id: str, attempt: int, offset: int, limit_bytes: int
-    ) -> dict[str, Any] | None:
+    async def read_log(self, task_id: str, attempt: int, offset: int, limit_bytes: int) -> LogView | None:
         """Return a piece of a log left by a former node of this machine; None where there is none."""
         if not log_path(str(self._log_dir), task_id, attempt).exists():
             return None
-        piece = await asyncio.to_thread(read_piece, self._log_dir, task_id, attempt, offset, limit_bytes)
-        piece["eof"] = not piece.pop("more")
-        return piece
+        read = partial(read_piece, self._log_dir, task_id, attempt, offset, limit_bytes, over=True)
+        return await asyncio.to_thread(read)
 
     async def _on_file(self, call: Callable[..., T], *arguments: Any) -> T:
         """Call the history on a thread; a damaged file is set aside, and the restarted actor rebuilds it."""

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import ray
 
@@ -46,15 +46,19 @@ from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.questions import (
     Metrics,
-    Question,
+    QuestionKind,
+    View,
     WaitTasks,
 )
 from helix_ray.core.turns import TurnReports
+from helix_ray.core.views.figures import LoopReport, MetricsView
 from helix_ray.engine import Engine, JournalFailed
 from helix_ray.followers.in_master import in_master
 from helix_ray.journal.errors import JournalDamaged, JournalTooNew
 from helix_ray.journal.sqlite import FILE_NAME as JOURNAL_FILE
 from helix_ray.journal.sqlite import SqliteJournal
+from helix_ray.plane.batching import Asking
+from helix_ray.plane.links import MasterInfo
 from helix_ray.plane.read_board import BoardWriter
 from helix_ray.ports import Batch, NotReady
 from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
@@ -78,7 +82,6 @@ EVENTS_MAX = 5000
 WAIT_S_MAX = 30.0
 
 T = TypeVar("T")
-Answer = dict[str, Any] | Rejected
 
 
 class Master(LivingActor):
@@ -157,15 +160,17 @@ class Master(LivingActor):
         self._arrived.set()
         return await future
 
-    async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer | NotReady:
+    async def query(
+        self, question: QuestionKind[View], by: Principal, wait_s: float = 0.0
+    ) -> View | Rejected | NotReady:
         """Answer a question, waiting for news up to `wait_s` seconds if the question allows it."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
         return await self._answer(question, by, wait_s)
 
-    async def _answer(self, question: Question, by: Principal, wait_s: float) -> Answer:
+    async def _answer(self, question: QuestionKind[View], by: Principal, wait_s: float) -> View | Rejected:
         if isinstance(question, Metrics):
-            return self._metrics(question, by)
+            return cast("View | Rejected", self._metrics(question, by))
         if question.in_steps:
             return await self._in_steps(question, by)
         if question.one_at_a_time:
@@ -180,15 +185,13 @@ class Master(LivingActor):
         pause_s = len(question.task_ids) * PAUSE_S_PER_TASK if isinstance(question, WaitTasks) else 0.0
         return await self._until(ask, partial(has_news, question), wait_s, pause_s)
 
-    async def query_batch(
-        self, questions: Sequence[tuple[Question, Principal]]
-    ) -> tuple[int, list[Answer]] | NotReady:
+    async def query_batch(self, questions: Sequence[Asking]) -> tuple[int, list[Any]] | NotReady:
         """Answer questions that do not wait; also returns the seq that the answers are as of."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
         # Read the seq first: every answer is at least as new.
         seq, clock = self._engine.state.seq, self._engine.clock
-        answers: list[Answer] = []
+        answers: list[Any] = []
         began = clock.monotonic()
         for question, by in questions:
             answers.append(await self._answer(question, by, 0.0))
@@ -197,9 +200,7 @@ class Master(LivingActor):
                 began = clock.monotonic()
         return seq, answers
 
-    def _short_answers(
-        self, questions: Sequence[tuple[Question, Principal]]
-    ) -> tuple[int, list[Answer]] | None:
+    def _short_answers(self, questions: Sequence[Asking]) -> tuple[int, list[Any]] | None:
         """Answer a few questions that take microseconds, as query_batch does; None for all others."""
         if not self._life.lives or len(questions) > SHORT_QUESTIONS_MAX:
             return None
@@ -210,7 +211,7 @@ class Master(LivingActor):
             self._meter.turns.ran(type(question).__name__)
         return seq, [self._engine.query(question, by) for question, by in questions]
 
-    async def take_turns(self, kind: str, process: str, report: dict[str, Any]) -> None:
+    async def take_turns(self, kind: str, process: str, report: LoopReport) -> None:
         """Take a process's report about the turns of its event loop."""
         self._turn_reports.take(kind, process, report, time.monotonic())
 
@@ -223,7 +224,7 @@ class Master(LivingActor):
         ask = partial(self._engine.events, after, min(limit, EVENTS_MAX), by)
         return await self._until(ask, partial(_moved, after), wait_s)
 
-    async def info(self) -> dict[str, Any]:
+    async def info(self) -> MasterInfo:
         """Return the process id, the epoch, the journal's seq, and the socket for callers on this host.
 
         Epoch and seq are None while it does not run; calls over the socket are then answered with the reason.
@@ -350,7 +351,7 @@ class Master(LivingActor):
             if pause_s:
                 await asyncio.sleep(min(pause_s, left))
 
-    async def _in_steps(self, question: Question, by: Principal) -> Answer:
+    async def _in_steps(self, question: QuestionKind[View], by: Principal) -> View | Rejected:
         """Answer a question that may scan all tasks, in steps with other work in between."""
         async with self._long_answer:
             steps = self._engine.steps(question, by)
@@ -359,11 +360,11 @@ class Master(LivingActor):
                 try:
                     next(steps)
                 except StopIteration as done:
-                    answer: Answer = done.value
+                    answer: View | Rejected = done.value
                     return answer
                 await asyncio.sleep(0)
 
-    def _metrics(self, question: Metrics, by: Principal) -> Answer:
+    def _metrics(self, question: Metrics, by: Principal) -> MetricsView | Rejected:
         now = self._engine.clock.monotonic()
         self._turn_reports.take(self._meter.kind, "", self._meter.report(), now)
         reply = self._engine.query(question, by)

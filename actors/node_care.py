@@ -19,12 +19,15 @@ from actors import names, ray_seams
 from actors.gateway import RayControlPlane
 from actors.identities import Identities
 from actors.life import reason_of
-from actors.node_worker import NodeWorker
+from actors.node_worker import NodeSaid, NodeWorker
+from actors.ray_nodes import RayNode, listed
+from actors.usage import NodeOffer
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import LoseWorker, Order
 from helix_ray.core.questions import ListWorkers
+from helix_ray.core.views.workers import WorkerView
 from helix_ray.ports import STARTING
 from helix_ray.wire.ids import new_seed
 
@@ -72,8 +75,7 @@ class NodeCare:
         await asyncio.sleep(EVERY_S if self._handles else FIRST_S)
 
     async def _reconcile(self) -> None:
-        listed: list[dict[str, Any]] = await asyncio.to_thread(ray.nodes)
-        nodes = {node["NodeID"]: node for node in listed}
+        nodes = {node["NodeID"]: node for node in await asyncio.to_thread(listed)}
         alive = {node_id: node for node_id, node in nodes.items() if node["Alive"]}
         answer = await self._plane.query(ListWorkers(), SYSTEM)
         if isinstance(answer, Rejected):
@@ -95,9 +97,13 @@ class NodeCare:
         left = [w for w in workers if w["node_id"] not in alive and w["id"] not in ids.values()]
         await self._lose(left, set(nodes))
 
-    def _identify(self, alive: dict[str, dict[str, Any]], workers: list[dict[str, Any]]) -> dict[str, str]:
+    def _identify(self, alive: dict[str, RayNode], workers: list[WorkerView]) -> dict[str, str]:
         labels = {node_id: _labels(node).get(known_labels.NODE) for node_id, node in alive.items()}
-        registered = {worker["node_id"]: worker["id"] for worker in workers if worker["status"] != "lost"}
+        registered = {
+            worker["node_id"]: worker["id"]
+            for worker in workers
+            if worker["status"] != "lost" and worker["node_id"] is not None
+        }
         ids = self._identities.assign(labels, registered, time.monotonic())
         for node_id in set(alive) - set(ids):
             self._waiting[node_id] = f"another live node is already named {labels[node_id]}"
@@ -109,7 +115,7 @@ class NodeCare:
         if not care.cancelled() and care.exception() is not None:
             log.error("reconciling node %s failed; continuing", node_id[:12], exc_info=care.exception())
 
-    async def _care_for(self, node: dict[str, Any], worker_id: str, free: dict[str, float] | None) -> None:
+    async def _care_for(self, node: RayNode, worker_id: str, free: dict[str, float] | None) -> None:
         """Start the node's worker if there is none; it reports when it is registered."""
         node_id = node["NodeID"]
         try:
@@ -120,7 +126,7 @@ class NodeCare:
                 handle = await asyncio.to_thread(
                     made.options(**options).remote, self._settings, offer_of(node, worker_id)
                 )
-            said = await asyncio.wait_for(handle.ping.remote(free), PING_S_MAX)
+            said: NodeSaid = await asyncio.wait_for(handle.ping.remote(free), PING_S_MAX)
             if said["registered"]:
                 self._handles[node_id] = handle
                 self._waiting.pop(node_id, None)
@@ -133,7 +139,7 @@ class NodeCare:
             self._waiting[node_id] = reason_of(error)
             log.info("the worker of node %s does not respond yet: %s", node_id[:12], self._waiting[node_id])
 
-    async def _lose(self, workers: list[dict[str, Any]], known: set[str]) -> None:
+    async def _lose(self, workers: list[WorkerView], known: set[str]) -> None:
         for worker in workers:
             if worker["status"] != "lost":
                 why = "its node died" if worker["node_id"] in known else "its node left the cluster"
@@ -141,7 +147,7 @@ class NodeCare:
                 await self._plane.execute(order)
 
 
-def _labels(node: dict[str, Any]) -> dict[str, str]:
+def _labels(node: RayNode) -> dict[str, str]:
     return {str(k): str(v) for k, v in (node.get("Labels") or {}).items()}
 
 
@@ -159,7 +165,7 @@ def in_our_names(amounts: dict[str, float]) -> dict[str, float]:
     return resources
 
 
-def offer_of(node: dict[str, Any], worker_id: str) -> dict[str, Any]:
+def offer_of(node: RayNode, worker_id: str) -> NodeOffer:
     """Return the offer of a node's worker: resources under our names, labels, capabilities."""
     labels = _labels(node)
     resources = in_our_names(node["Resources"])

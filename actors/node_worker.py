@@ -19,7 +19,7 @@ import time
 from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from uuid import uuid4
 
 from actors.attempt_log import read_piece, sweep
@@ -28,7 +28,7 @@ from actors.executor_host import Callbacks, ExecutorHost
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work
 from actors.results import ResultShelf, refused, reports_of_one_order, to_report
-from actors.usage import NodeUsage
+from actors.usage import NodeOffer, NodeUsage
 from helix_ray.config import Settings
 from helix_ray.core.access import inside
 from helix_ray.core.errors import ErrorCode, Rejected
@@ -42,6 +42,9 @@ from helix_ray.core.orders import (
     ReportAttempts,
 )
 from helix_ray.core.questions import WorkFor
+from helix_ray.core.specs import JsonObject
+from helix_ray.core.views.attempts import AssignmentView, WorkView
+from helix_ray.core.views.tasks import LogView
 from helix_ray.execution.assignment import Assignment, Finished, Progressed, Started
 from helix_ray.execution.dispatch import Item
 from helix_ray.execution.effects import (
@@ -74,11 +77,23 @@ DEFAULT_DEMAND = (("cpu", 1.0),)
 NODE_DATA_DIR = "HELIX_NODE_DATA_DIR"
 
 
-class NodeWorker(LivingActor):
-    """The worker of one live Ray node; `offer` has worker_id, node_id, hostname, resources,
-    labels and capabilities."""
+class NodeSaid(TypedDict):
+    """What a node worker says of itself: whether it is registered, or why not, and how many attempts
+    each of its slots has."""
 
-    def __init__(self, settings: Settings, offer: dict[str, Any]) -> None:
+    pid: int
+    boot: str
+    worker_id: str
+    registered: bool
+    refused: str | None
+    reason: str | None
+    seats: dict[str, int]
+
+
+class NodeWorker(LivingActor):
+    """The worker of one live Ray node."""
+
+    def __init__(self, settings: Settings, offer: NodeOffer) -> None:
         self._settings = settings
         self._offer = offer
         self._by = inside(offer["worker_id"])
@@ -120,7 +135,7 @@ class NodeWorker(LivingActor):
 
     # ------------------------------------------------------------------------------------------ calls
 
-    async def ping(self, free: dict[str, float] | None = None) -> dict[str, Any]:
+    async def ping(self, free: dict[str, float] | None = None) -> NodeSaid:
         """Return this worker's identity; `free` is what Ray has free on this node."""
         if free is not None:
             self._usage.sample(free, [slot.demand for slot in self._state.slots()])
@@ -135,19 +150,18 @@ class NodeWorker(LivingActor):
             "seats": slots,
         }
 
-    async def fetch_result(self, task_id: str, attempt: int) -> dict[str, Any] | None:
+    async def fetch_result(self, task_id: str, attempt: int) -> JsonObject | None:
         """Return a result that is stored on this node because it was too large for the journal."""
         return await self._shelf.fetch((task_id, attempt))
 
     async def read_log(
         self, task_id: str, attempt: int, offset: int, limit_bytes: int, wait_s: float
-    ) -> dict[str, Any]:
+    ) -> LogView:
         """Return a piece of an attempt's log, waiting up to `wait_s` seconds for more of a running one."""
         end = time.monotonic() + wait_s
         while True:
             running = self._state.holds((task_id, attempt))
-            piece = read_piece(self._log_dir, task_id, attempt, offset, limit_bytes)
-            piece["eof"] = not running and not piece.pop("more")
+            piece = read_piece(self._log_dir, task_id, attempt, offset, limit_bytes, over=not running)
             if piece["text"] or piece["eof"] or time.monotonic() >= end:
                 return piece
             await asyncio.sleep(0.05)
@@ -163,8 +177,8 @@ class NodeWorker(LivingActor):
     async def _register(self) -> None:
         offer = self._offer
         order = RegisterWorker(
-            offer["hostname"], tuple(offer["capabilities"]), offer["resources"], offer["worker_id"], "node",
-            offer["node_id"], self._boot, offer["labels"],
+            offer["hostname"], tuple(offer["capabilities"]), {**offer["resources"]}, offer["worker_id"],
+            "node", offer["node_id"], self._boot, offer["labels"],
         )  # fmt: skip
         sent_at = time.monotonic()
         answer = await self._order(order)
@@ -192,9 +206,9 @@ class NodeWorker(LivingActor):
             epoch, after = reply["epoch"], reply["seq"]
             self._take_work(reply)
 
-    def _take_work(self, reply: dict[str, Any]) -> None:
+    def _take_work(self, reply: WorkView) -> None:
         assigned = {(work["task_id"], work["attempt"]): work for work in reply["assign"]}
-        revoked = [tuple(key) for key in reply["revoke"]]
+        revoked = [*reply["revoke"]]
         if reply["full"]:
             told = {(report.task_id, report.attempt) for report in self._outgoing}
             revoked += [key for key in self._state.attempts() if key not in assigned]
@@ -202,10 +216,13 @@ class NodeWorker(LivingActor):
         items = [self._item(work) for work in assigned.values()]
         self._do(self._state.assign(items, revoked, time.monotonic()))
 
-    def _item(self, work: dict[str, Any]) -> Item:
-        run = dict(work["run"])
-        payload = run.pop("payload", None)
-        timeout = work["timeout_s"] if work["timeout_s"] is not None else run.get("timeout_s")
+    def _item(self, work: AssignmentView) -> Item:
+        run, timeout, payload = work["run"], work["timeout_s"], None
+        if run["kind"] == "function":
+            run = run.copy()
+            payload = run.pop("payload", None)
+        if timeout is None:
+            timeout = run.get("timeout_s")
         assignment = Assignment(
             work["task_id"],
             work["attempt"],

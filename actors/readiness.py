@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from ray.exceptions import RayError
 
 from actors import names, roster
 from actors.life import NO_ANSWER
 from helix_ray.core.errors import Rejected
+from helix_ray.core.views.workers import WorkersView
 
 # Less than the time limit of /readyz, which must still report the missing parts.
 ANSWER_S_MAX = 0.8
 KEEP_S = 0.25
 WORKERS = "node_workers"
 
-ListThem = Callable[[], Awaitable[dict[str, Any] | Rejected]]
+ListThem = Callable[[], Awaitable[WorkersView | Rejected]]
 
 
 class Readings:

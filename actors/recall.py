@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.decide.shards import is_sharded, shard_id
@@ -14,6 +14,7 @@ from helix_ray.core.events import TaskSubmitted
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.orders.recalled import Lost, Recalled
+from helix_ray.core.specs import JsonObject, Run
 from helix_ray.core.state import NO_PARTS, Task
 from helix_ray.plain import plain_bytes
 from helix_ray.ports import ControlPlane
@@ -56,7 +57,7 @@ def _shard_ids(task: Task) -> list[str]:
     return [shard_id(task.id, index) for index in range(count)]
 
 
-def _parts(parent: Task, records: Records) -> dict[str, Any]:
+def _parts(parent: Task, records: Records) -> JsonObject:
     """Return the results of completed shards by index."""
     shards = ((i, records.get(name)) for i, name in enumerate(_shard_ids(parent)))
     return {
@@ -92,11 +93,11 @@ async def recalled(
     return Recalled(through, tasks, frozenset((*causes, *records)) if causes else frozenset(), lost)
 
 
-async def _runs(plane: ControlPlane, tasks: list[Task]) -> list[dict[str, Any] | None]:
+async def _runs(plane: ControlPlane, tasks: list[Task]) -> list[Run | None]:
     """Return the runs of tasks from their submits; None where the facts are gone."""
     at_once = asyncio.Semaphore(READS_AT_ONCE_MAX)
 
-    async def run_of(task: Task) -> dict[str, Any] | None:
+    async def run_of(task: Task) -> Run | None:
         async with at_once:
             facts = (await plane.events(task.seq - 1, 1, SYSTEM)).facts
         event = facts[0].event if facts and facts[0].seq == task.seq else None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import orjson
 import ray
 
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import AttemptReport
+from helix_ray.core.specs import JsonObject, TaskError
 from helix_ray.core.values import fault
 from helix_ray.core.weight import weight_of_report
 from helix_ray.execution.assignment import Assignment, Finished, Outcome
@@ -26,6 +27,14 @@ RETRYABLE = frozenset({"failed", "timeout"})
 Key = tuple[str, int]
 
 
+class CommandOutput(TypedDict):
+    """What is left of a command: the end of its output, how it ended, and how long its log is."""
+
+    output: str | None
+    exit_code: int | None
+    log_bytes: int
+
+
 class ResultShelf:
     """Results that are too large for the journal: they are in Ray's object store,
     owned by this node worker."""
@@ -35,7 +44,7 @@ class ResultShelf:
         self._refs: OrderedDict[Key, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
 
-    def shelve(self, key: Key, result: dict[str, Any]) -> dict[str, Any]:
+    def shelve(self, key: Key, result: JsonObject) -> JsonObject:
         """Return a small result itself, a large one as a reference; raise ValueError for one
         that no answer can show."""
         size = plain_bytes(result)
@@ -59,13 +68,13 @@ class ResultShelf:
             _, size = self._refs.pop(key)
             self._bytes -= size
 
-    async def fetch(self, key: Key) -> dict[str, Any] | None:
+    async def fetch(self, key: Key) -> JsonObject | None:
         """Return a stored result, or None when it has been dropped."""
         kept = self._refs.get(key)
         if kept is None:
             return None
         try:
-            result: dict[str, Any] = await kept[0]
+            result: JsonObject = await kept[0]
         except ray.exceptions.ObjectLostError:
             return None
         return result
@@ -106,7 +115,7 @@ def to_report(item: Finished, assignment: Assignment, shelf: ResultShelf) -> Att
 def _untakeable(item: Finished, duration_s: float, problem: Exception) -> AttemptReport:
     """Return the report of a successful attempt whose result cannot be stored."""
     reason = "not_serialisable" if isinstance(problem, ValueError) else "not_stored"
-    error = {"reason": reason, "type": type(problem).__name__, "message": str(problem)}
+    error: TaskError = {"reason": reason, "type": type(problem).__name__, "message": str(problem)}
     return AttemptReport(
         item.task_id, item.attempt, "failed", error=error, duration_s=duration_s, retryable=False
     )
@@ -119,13 +128,13 @@ def refused(report: AttemptReport, why: Rejected) -> AttemptReport | None:
     """
     if why.code is ErrorCode.NOT_FOUND or report.outcome not in ("completed", "failed"):
         return None
-    error = {"reason": "report_refused", "type": why.code.value, "message": why.message}
+    error: TaskError = {"reason": "report_refused", "type": why.code.value, "message": why.message}
     if report.error == error:
         return None
     return AttemptReport(report.task_id, report.attempt, "failed", error=error, retryable=False)
 
 
-def _success(assignment: Assignment, outcome: Outcome) -> dict[str, Any]:
+def _success(assignment: Assignment, outcome: Outcome) -> JsonObject:
     kind = assignment.run["kind"]
     if kind == "command":
         return {"success": True, **_output(outcome)}
@@ -136,19 +145,19 @@ def _success(assignment: Assignment, outcome: Outcome) -> dict[str, Any]:
     return {"success": True, "value": outcome.result}
 
 
-def _output(outcome: Outcome) -> dict[str, Any]:
+def _output(outcome: Outcome) -> CommandOutput:
     return {"output": outcome.output_tail, "exit_code": outcome.exit_code, "log_bytes": outcome.log_bytes}
 
 
-def _failure(assignment: Assignment, outcome: Outcome) -> dict[str, Any] | None:
+def _failure(assignment: Assignment, outcome: Outcome) -> JsonObject | None:
     return {"success": False, **_output(outcome)} if assignment.run["kind"] == "command" else None
 
 
-def _error(outcome: Outcome) -> dict[str, Any]:
+def _error(outcome: Outcome) -> TaskError:
     error = outcome.error
     if error is None:
         return {"reason": "failed", "type": "unknown", "message": "the executor did not report a reason"}
-    said: dict[str, Any] = {"reason": error.reason, "type": error.type, "message": error.message}
+    said: TaskError = {"reason": error.reason, "type": error.type, "message": error.message}
     if error.traceback is not None:
         said["traceback"] = error.traceback
     if error.pickled is not None:

@@ -14,13 +14,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from helix_ray.core.turns import Turns
+from helix_ray.core.views.figures import LoopReport
 from helix_ray.followers.lag import Lag
 
 BEAT_S = 0.02
 REPORT_EVERY_S = 5.0
 
 # Takes kind of process, process and report, as the master's `take_turns` does.
-Send = Callable[[str, str, dict[str, Any]], Awaitable[Any]]
+Send = Callable[[str, str, LoopReport], Awaitable[Any]]
 
 
 class TurnMeter:
@@ -49,7 +50,7 @@ class TurnMeter:
             task.cancel()
         self._tasks = []
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> LoopReport:
         """Return the figures as JSON values."""
         lags = [lag() for lag in self.lags]
         return {**self.turns.report(time.monotonic()), "lags": {lag.name: lag.facts for lag in lags}}

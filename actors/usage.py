@@ -5,22 +5,34 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TypedDict
 
 import psutil
 
 from actors import labels
 from actors.devices import Devices
+from helix_ray.core.specs import Usage
 from helix_ray.core.state import Demand
 from helix_ray.execution.external_usage import ExternalUsage
 
 BYTES_PER_MB = 1024 * 1024
 
 
+class NodeOffer(TypedDict):
+    """What a node's worker registers: who it is, its resources in our names, its labels and capabilities."""
+
+    worker_id: str
+    node_id: str
+    hostname: str
+    resources: dict[str, float]
+    labels: dict[str, str]
+    capabilities: list[str]
+
+
 class NodeUsage:
     """The figures of one node: those of its host, and its external usage."""
 
-    def __init__(self, offer: Mapping[str, Any]) -> None:
+    def __init__(self, offer: NodeOffer) -> None:
         self._external_usage = ExternalUsage(offer["resources"])
         # Of several nodes on one host only the one with the real GPUs reports them.
         real = offer["resources"].get("gpu", 0.0) > 0 and labels.SIMULATED not in offer["labels"]
@@ -34,11 +46,11 @@ class NodeUsage:
         """Return what other programs on the cluster use; empty where that is unknown."""
         return tuple((self._external_usage.amounts(time.monotonic()) or {}).items())
 
-    async def read(self) -> dict[str, Any]:
+    async def read(self) -> Usage:
         """Return cpu_usage (percent), memory_usage and memory_total (MiB),
         and where known: foreign, devices."""
         memory = psutil.virtual_memory()
-        usage: dict[str, Any] = {
+        usage: Usage = {
             "cpu_usage": psutil.cpu_percent(None),
             "memory_usage": memory.used // BYTES_PER_MB,
             "memory_total": memory.total // BYTES_PER_MB,
@@ -48,4 +60,6 @@ class NodeUsage:
             usage["foreign"] = external_usage
         # A driver may be slow.
         devices = await asyncio.to_thread(self._devices.read) if self._devices is not None else []
-        return usage | ({"devices": devices} if devices else {})
+        if devices:
+            usage["devices"] = devices
+        return usage

@@ -6,21 +6,21 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from benchmarks.report import Line, Report, Series, at_most
 from benchmarks.scale import Scale
 from benchmarks.simulated import Simulated
 from benchmarks.trace import RUN, TASKS_PER_NODE, offers, specs
 from helix_ray.core.questions import ExplainTask, ListNodes, PlanTask, Question
+from helix_ray.core.specs import TaskSpec
 from helix_ray.journal.memory import MemoryJournal
 
 NAME = "explain"
 EXPLAIN_MS_MAX = 200.0
 ASKED = 5
-TASK: dict[str, Any] = {"title": "Test Task", "type": "building", "run": RUN}
+TASK: TaskSpec = {"title": "Test Task", "type": "building", "run": RUN}
 # A task of each verdict: what it asks for, by what is told of it.
-TASKS: dict[str, dict[str, Any]] = {
+TASKS: dict[str, TaskSpec] = {
     "fits": {"resources": {"cpu": 1}},
     "has no room now": {"resources": {"cpu": 64}, "required_capabilities": ["high_memory"]},
     "could never run": {"resources": {"cpu": 1, "gpu": 2}, "labels": {"zone": "nowhere"}},
@@ -59,7 +59,7 @@ def busy(nodes: int) -> Simulated:
     """Return a cluster whose nodes run what found room; none of those with much memory is empty."""
     cluster = Simulated(MemoryJournal(), offers(nodes))
     cluster.submit(specs(nodes * TASKS_PER_NODE))
-    one_each = {**TASK, "required_capabilities": ["high_memory"], "strategy": "spread"}
+    one_each: TaskSpec = {**TASK, "required_capabilities": ["high_memory"], "strategy": "spread"}
     cluster.submit([one_each] * (nodes // 8))
     while cluster.react():
         pass

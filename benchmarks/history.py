@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from actors.master import HEAD_KEY_FILE
 from benchmarks.processes import ROOT
@@ -34,6 +33,7 @@ from helix_ray.core.orders import (
     StartAttempts,
     SubmitTasks,
 )
+from helix_ray.core.specs import Run, TaskSpec
 from helix_ray.engine import Engine
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.security.keys import load_or_create_key
@@ -46,9 +46,9 @@ FACTS_PER_INGEST = 20_000
 FOLLOW_EVERY_TASKS = 10_000
 WORKER = "worker-of-before"
 BOOT = "before"
-NOOP = {"kind": "function", "function": "helix_ray.samples:noop"}
-RUN_SPEC: dict[str, Any] = {"title": "Test Task", "type": "building", "priority": "normal", "run": NOOP}
-LIVE_SPEC: dict[str, Any] = {"title": "Test Task", "type": "planning", "priority": "high"}
+NOOP: Run = {"kind": "function", "function": "helix_ray.samples:noop"}
+RUN_SPEC: TaskSpec = {"title": "Test Task", "type": "building", "priority": "normal", "run": NOOP}
+LIVE_SPEC: TaskSpec = {"title": "Test Task", "type": "planning", "priority": "high"}
 
 
 def write(
@@ -123,7 +123,7 @@ class Past:
         reports = tuple(AttemptReport(task_id, 1, "completed", result, duration_s=0.0) for task_id in ids)
         self._order(ReportAttempts(WORKER, BOOT, reports))
 
-    def _submit(self, spec: dict[str, Any], count: int) -> Sequence[str]:
+    def _submit(self, spec: TaskSpec, count: int) -> Sequence[str]:
         seed = new_seed()
         self._order(SubmitTasks((spec,) * count), seed)
         return task_ids(seed, count)

@@ -24,12 +24,13 @@ import orjson
 
 from helix_ray.core.events import Event, Fact, TaskAssigned, TaskCompleted, TaskSubmitted
 from helix_ray.core.questions import ListTasks
+from helix_ray.core.specs import TaskSpec
 from helix_ray.core.visibility import TaskScope
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.views.history import History
 from helix_ray.wire.ids import new_seed
 
-SPEC = {
+SPEC: TaskSpec = {
     "title": "no-op",
     "type": "testing",
     "run": {"kind": "function", "function": "helix_ray.samples:noop", "args": [], "kwargs": {}},

@@ -17,6 +17,7 @@ from benchmarks.scale import Scale
 from benchmarks.simulated import Simulated
 from benchmarks.trace import RUN, SEED, TASKS_PER_NODE, Queues, Waiting, offers, specs, waiting
 from helix_ray.core.placement import DEFAULT, STRATEGIES, Fleet, Node, Plan, Rules, place
+from helix_ray.core.specs import TaskSpec
 from helix_ray.followers.scheduler import ASSIGN_TASKS_MAX
 from helix_ray.journal.memory import MemoryJournal
 from helix_ray.journal.sqlite import SqliteJournal
@@ -30,7 +31,7 @@ CHURN_TASKS, CHURN_FEW = ASSIGN_TASKS_MAX, 100
 CHURNS = 10
 SCANNED_TASKS = 500
 ONES = 50
-ONE_TASK = [{"title": "Test Task", "type": "building", "run": RUN}]
+ONE_TASK: list[TaskSpec] = [{"title": "Test Task", "type": "building", "run": RUN}]
 KEY = b"k" * 32
 UNIT = "placements/s"
 PUBLISHED = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any
 
 from benchmarks.history import PastClock
 from benchmarks.trace import Offer
@@ -27,7 +26,8 @@ from helix_ray.core.orders import (
     SubmitTasks,
 )
 from helix_ray.core.policy import Policy
-from helix_ray.core.questions import Question
+from helix_ray.core.questions import QuestionKind, View
+from helix_ray.core.specs import TaskSpec
 from helix_ray.engine import Engine
 from helix_ray.followers.base import News
 from helix_ray.followers.scheduler import Scheduler
@@ -68,7 +68,7 @@ class Simulated:
             if isinstance(answer, Rejected):
                 raise RuntimeError(f"{answer.message} {answer.details}")
 
-    def submit(self, specs: Sequence[dict[str, Any]]) -> list[str]:
+    def submit(self, specs: Sequence[TaskSpec]) -> list[str]:
         """Submit tasks; return their ids."""
         ids: list[str] = []
         rest = iter(specs)
@@ -110,7 +110,7 @@ class Simulated:
         for worker_id in self.engine.state.workers:
             self.engine.liveness.begin(worker_id, Pulse(self.clock.monotonic(), self.clock.wall()))
 
-    def ask(self, question: Question) -> dict[str, Any]:
+    def ask(self, question: QuestionKind[View]) -> View:
         """Answer a question; raises RuntimeError where it is refused."""
         answer = self.engine.query(question, SYSTEM)
         if isinstance(answer, Rejected):

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 from helix_ray.core.placement import Node
+from helix_ray.core.specs import Run, TaskSpec
 from helix_ray.core.state import LEVELS, PRIORITIES, ReadyQueue, TaskClass, class_of
 
 SEED = 20_260_801
 TASKS_PER_NODE = 10
 ZONES = ("a", "b", "c", "d")
-RUN = {"kind": "function", "function": "helix_ray.samples:noop"}
-SPEC = {"title": "Test Task", "type": "building", "run": RUN}
+RUN: Run = {"kind": "function", "function": "helix_ray.samples:noop"}
+SPEC: TaskSpec = {"title": "Test Task", "type": "building", "run": RUN}
 
 # Share of all nodes in tenths, resources, capabilities.
 KINDS: tuple[tuple[int, dict[str, float], tuple[str, ...]], ...] = (
@@ -29,7 +29,7 @@ KINDS: tuple[tuple[int, dict[str, float], tuple[str, ...]], ...] = (
     (1, {"cpu": 64.0, "memory_mb": 524_288.0}, ("high_memory",)),
 )
 # Weight, and what a task of the shape asks for.
-SHAPES: tuple[tuple[int, dict[str, Any]], ...] = (
+SHAPES: tuple[tuple[int, TaskSpec], ...] = (
     (40, {"resources": {"cpu": 1, "memory_mb": 1024}}),
     (10, {"resources": {"cpu": 4, "memory_mb": 8192}}),
     (12, {"resources": {"cpu": 0.5}, "labels": {"zone": "a"}}),
@@ -69,14 +69,14 @@ def offers(count: int) -> list[Offer]:
     return made
 
 
-def specs(count: int, seed: int = SEED) -> list[dict[str, Any]]:
+def specs(count: int, seed: int = SEED) -> list[TaskSpec]:
     """Return what is submitted, in order; tasks of one shape and project share their demands."""
     chance = Random(seed)
     shapes = chance.choices([shape for _, shape in SHAPES], [weight for weight, _ in SHAPES], k=count)
     projects = chance.choices([*PROJECTS], [*PROJECTS.values()], k=count)
     levels = chance.choices(PRIORITIES, LEVEL_WEIGHTS, k=count)
     return [
-        SPEC | {"priority": level, "project_id": project, **shape}
+        {**SPEC, "priority": level, "project_id": project, **shape}
         for shape, project, level in zip(shapes, projects, levels, strict=True)
     ]
 

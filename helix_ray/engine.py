@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from helix_ray.core import admission, snapshot
 from helix_ray.core.access import Principal
@@ -36,10 +36,10 @@ from helix_ray.core.liveness import Heard, Liveness, Sign
 from helix_ray.core.orders import Order, Receipt, Refusal
 from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
-from helix_ray.core.questions import Question
+from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
 from helix_ray.core.state import Erasure, State
-from helix_ray.core.views import task_view
+from helix_ray.core.views.tasks import TaskView, task_view
 from helix_ray.journal.encoding import reaching
 from helix_ray.journal.errors import EraseRefused
 from helix_ray.plain import plain_bytes
@@ -80,7 +80,7 @@ class Board(Protocol):
         """Record that tasks have changed in a commit that ends at `seq`."""
         ...
 
-    def publish(self, view: dict[str, Any], seq: int) -> None:
+    def publish(self, view: TaskView, seq: int) -> None:
         """Publish the view of a task as of `seq` for readers."""
         ...
 
@@ -281,20 +281,20 @@ class Engine:
         for sign in signs:
             self.liveness.note(sign, self.clock.monotonic(), now)
 
-    def query(self, question: Question, by: Principal) -> dict[str, Any] | Rejected:
+    def query(self, question: QuestionKind[View], by: Principal) -> View | Rejected:
         """Answer a question from the current state, with the caller's current roles."""
         reply = self._answered(question, by)
         if isinstance(reply, Rejected):
             self._note(refusal_of_question(type(question).__name__, by, reply), self.clock.wall())
         return reply
 
-    def _answered(self, question: Question, by: Principal) -> dict[str, Any] | Rejected:
+    def _answered(self, question: QuestionKind[View], by: Principal) -> View | Rejected:
         admitted = admit(self.state, by, type(question), self.clock.wall())
         if isinstance(admitted, Rejected):
             return admitted
         return answer(self.picture(), question, admitted)
 
-    def steps(self, question: Question, by: Principal) -> Generator[None, None, dict[str, Any] | Rejected]:
+    def steps(self, question: QuestionKind[View], by: Principal) -> Generator[None, None, View | Rejected]:
         """Like query, but in steps; the state may change between two steps."""
         admitted = admit(self.state, by, type(question), self.clock.wall())
         if isinstance(admitted, Rejected):

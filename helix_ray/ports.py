@@ -14,7 +14,7 @@ from helix_ray.core.access import Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.events import Fact
 from helix_ray.core.orders import Order, Receipt
-from helix_ray.core.questions import Question
+from helix_ray.core.questions import QuestionKind, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class ControlPlane(Protocol):
         ...
 
     async def query(
-        self, question: Question, by: Principal, wait_s: float = 0.0
-    ) -> dict[str, Any] | Rejected:
+        self, question: QuestionKind[View], by: Principal, wait_s: float = 0.0
+    ) -> View | Rejected:
         """Answer a question; one that waits for a change is answered after at most `wait_s`."""
         ...
 

@@ -11,16 +11,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.answers import has_news
+from helix_ray.core.answers import Answer, has_news
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import CreateUser, Order, OrderBody, Receipt
 from helix_ray.core.policy import Policy
-from helix_ray.core.questions import GetTask, Question, Readiness, ReadLog
+from helix_ray.core.questions import GetTask, QuestionKind, Readiness, ReadLog, View
+from helix_ray.core.views.tasks import LogView
 from helix_ray.engine import Engine
 from helix_ray.followers.base import News
 from helix_ray.followers.in_master import in_master
@@ -30,7 +31,6 @@ from helix_ray.security.passwords import hash_password
 from helix_ray.wire.ids import new_seed
 
 T = TypeVar("T")
-Answer = dict[str, Any] | Rejected
 
 TEST_REQUEST = "req-testing"
 REACTIONS_MAX = 100
@@ -96,13 +96,21 @@ class MemoryControlPlane:
         """Carry out an order."""
         return self.carry_out(order)
 
-    async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
+    async def query(
+        self, question: QuestionKind[View], by: Principal, wait_s: float = 0.0
+    ) -> View | Rejected:
         """Answer a question, waiting for news if the question allows it."""
+        return cast("View | Rejected", await self._answer(question, by, wait_s))
+
+    async def _answer(self, question: QuestionKind[Any], by: Principal, wait_s: float) -> Answer:
         if isinstance(question, ReadLog):
             return await self._until(lambda: self._read_log(question, by), _has_text, wait_s)
         if isinstance(question, Readiness):
             return {"missing": dict(self.missing)}
-        return await self._until(lambda: self.ask(question, by), lambda a: has_news(question, a), wait_s)
+        answer: Answer = await self._until(
+            lambda: self.ask(question, by), lambda reply: has_news(question, reply), wait_s
+        )
+        return answer
 
     async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
         """Return the facts after a cursor that `by` may see, waiting up to `wait_s` for some."""
@@ -132,7 +140,7 @@ class MemoryControlPlane:
             raise Refused(answer)
         return answer
 
-    def ask(self, question: Question, by: Principal = SYSTEM) -> Answer:
+    def ask(self, question: QuestionKind[View], by: Principal = SYSTEM) -> View | Rejected:
         """Answer a question from the current state."""
         with self._lock:
             return self.engine.query(question, by)
@@ -157,7 +165,7 @@ class MemoryControlPlane:
 
     # -------------------------------------------------------------------------------------- within
 
-    def _read_log(self, question: ReadLog, by: Principal) -> Answer:
+    def _read_log(self, question: ReadLog, by: Principal) -> LogView | Rejected:
         with self._lock:
             task = self.engine.query(GetTask(question.task_id), by)
             if isinstance(task, Rejected):
@@ -217,5 +225,5 @@ def memory_plane(
     return plane
 
 
-def _has_text(answer: Answer) -> bool:
+def _has_text(answer: LogView | Rejected) -> bool:
     return isinstance(answer, Rejected) or bool(answer["text"]) or bool(answer["eof"])

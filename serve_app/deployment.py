@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 from actors import logs
 from actors.gateway import RayControlPlane
 from actors.quota_server import QuotaServerLink
+from actors.ray_nodes import listed
 from helix_ray.config import Settings
 from helix_ray.environment import read_settings
 from helix_ray.security.keys import load_or_create_key
@@ -157,8 +158,7 @@ def replicas_for(settings: Settings) -> int:
 
 
 def _head_node() -> str:
-    nodes: list[dict[str, Any]] = ray.nodes()
-    return next(str(node["NodeID"]) for node in nodes if node["Alive"] and HEAD_RESOURCE in node["Resources"])
+    return next(node["NodeID"] for node in listed() if node["Alive"] and HEAD_RESOURCE in node["Resources"])
 
 
 def running() -> bool:

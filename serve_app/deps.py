@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -19,7 +19,7 @@ from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, Principal, may
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden, invalid
 from helix_ray.core.orders import Order, OrderBody, Receipt
 from helix_ray.core.origin import Origin
-from helix_ray.core.questions import Question
+from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.refusals import refusal_of
 from helix_ray.core.verbs import VERBS
 from helix_ray.ports import ControlPlane
@@ -100,7 +100,7 @@ class Caller:
         """Carry out one order; raise Refused when it is rejected."""
         return await self.services.execute(self.order(body, sent))
 
-    async def query(self, question: Question, wait_s: float = 0.0) -> dict[str, Any]:
+    async def query(self, question: QuestionKind[View], wait_s: float = 0.0) -> View:
         """Answer a question; raise Refused when it is rejected."""
         answer = await self.services.control.query(question, self.by, wait_s)
         if isinstance(answer, Rejected):
@@ -194,7 +194,7 @@ async def caller_of(request: Request, services: Services, verb: str | None) -> C
     return Caller(request, services, by, verb)
 
 
-async def ask_within(control: ControlPlane, question: Question, limit_s: float) -> dict[str, Any]:
+async def ask_within(control: ControlPlane, question: QuestionKind[View], limit_s: float) -> View:
     """Answer a question as the system; raise Refused (SERVICE_UNAVAILABLE) when
     it takes longer than limit_s."""
     try:

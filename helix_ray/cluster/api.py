@@ -23,12 +23,14 @@ from helix_ray.core.access import inside
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import CancelTask, Order, OrderBody, Receipt, SubmitTasks
-from helix_ray.core.questions import GetResult, PlanTask, Question
+from helix_ray.core.questions import GetResult, PlanTask, QuestionKind, View
+from helix_ray.core.specs import CommandRun, FunctionRun, InferenceRun, TaskSpec
 from helix_ray.core.values import shown_text
 from helix_ray.plain import plain_bytes
 from helix_ray.plane.control import Plane
 from helix_ray.plane.distribution import distribute
 from helix_ray.wire.ids import new_seed
+from helix_ray.wire.placement import DistributeOut
 
 R = TypeVar("R")
 
@@ -105,7 +107,7 @@ class Cluster:
         Its value is {"success": True, "output": last 4 KiB, "exit_code": 0, "log_bytes": n}; another exit
         code raises TaskFailedError, whose `result` has the same fields.
         """
-        run: dict[str, Any] = {"kind": "command"}
+        run: CommandRun = {"kind": "command"}
         if isinstance(line, str):
             run["shell"] = line
         else:
@@ -125,7 +127,7 @@ class Cluster:
 
         Its value is a dict with `outputs`, `shapes`, `precision`, `provider`, `duration_ms`.
         """
-        run: dict[str, Any] = {"kind": "inference", "model": model, "inputs": encoded(inputs)}
+        run: InferenceRun = {"kind": "inference", "model": model, "inputs": encoded(inputs)}
         if outputs:
             run["outputs"] = list(outputs)
         return self._accepted(self.submit_specs([spec_of(run, shown_text(model), options)]))
@@ -148,7 +150,7 @@ class Cluster:
         title = name_of(function)
         merged: Options = {**options_of(function), **options}
 
-        def spec(items: tuple[Any, ...]) -> dict[str, Any]:
+        def spec(items: tuple[Any, ...]) -> TaskSpec:
             return spec_of(self._run(title, frozen, items, kwargs), title, merged)
 
         return Mapped(self.submit_specs, self.cancel, map(spec, zip(*iterables, strict=False)), timeout)
@@ -172,7 +174,7 @@ class Cluster:
         required_capabilities: Sequence[str] = (),
         max_nodes: int | None = None,
         dry_run: bool = False,
-    ) -> dict[str, Any]:
+    ) -> DistributeOut:
         """Start a pending task now, its shards on several nodes; return the answer of
         `POST /harmony/distribute`.
 
@@ -199,7 +201,7 @@ class Cluster:
         args: Sequence[Any],
         kwargs: Mapping[str, Any] | None,
         options: Options,
-    ) -> dict[str, Any]:
+    ) -> TaskSpec:
         """Return the task spec of a call."""
         title = name_of(function)
         run = self._run(title, Frozen(function), args, kwargs)
@@ -208,14 +210,14 @@ class Cluster:
     @staticmethod
     def _run(
         title: str, frozen: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any] | None
-    ) -> dict[str, Any]:
+    ) -> FunctionRun:
         return {"kind": "function", "payload": pack(frozen, args, kwargs or {}), "function": title}
 
-    def submit_specs(self, specs: Sequence[dict[str, Any]]) -> list[Handle]:
+    def submit_specs(self, specs: Sequence[TaskSpec]) -> list[Handle]:
         """Submit task specs in one order; the handle of a refused one raises Refused."""
         return self.background.run(self._submit(specs))
 
-    async def _submit(self, specs: Sequence[dict[str, Any]]) -> list[Handle]:
+    async def _submit(self, specs: Sequence[TaskSpec]) -> list[Handle]:
         seed = new_seed()
         answer = await self._execute(_takeable(specs), seed)
         if isinstance(answer, Rejected):
@@ -250,13 +252,13 @@ class Cluster:
             raise raised(answer)
         return answer
 
-    async def _ask(self, question: Question, wait_s: float = 0.0) -> dict[str, Any]:
+    async def _ask(self, question: QuestionKind[View], wait_s: float = 0.0) -> View:
         answer = await self._plane.query(question, self._by, wait_s)
         if isinstance(answer, Rejected):
             raise raised(answer)
         return answer
 
-    def ask(self, question: Question, wait_s: float = 0.0) -> dict[str, Any]:
+    def ask(self, question: QuestionKind[View], wait_s: float = 0.0) -> View:
         """Answer a question; raises Refused, ClusterUnavailable."""
         return self.background.run(self._ask(question, wait_s))
 
@@ -274,7 +276,7 @@ class Cluster:
         return {**outcome, "result": found["result"]}
 
 
-def _takeable(specs: Sequence[dict[str, Any]]) -> SubmitTasks:
+def _takeable(specs: Sequence[TaskSpec]) -> SubmitTasks:
     """Return the order for specs, checked here already: a value that is nested too
     deep cannot even be sent."""
     checked = admission.check_specs(SubmitTasks(tuple(specs)), plain_bytes)

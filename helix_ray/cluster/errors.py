@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.core.specs import TaskError
 
 
 class ClusterError(Exception):
@@ -30,7 +31,7 @@ class TaskFailedError(ClusterError):
     """A task failed; `error` is the control plane's record, `result` that of a
     command (output, exit code)."""
 
-    def __init__(self, task_id: str, error: dict[str, Any], result: Any = None) -> None:
+    def __init__(self, task_id: str, error: TaskError, result: Any = None) -> None:
         super().__init__(task_id, error, result)
         self.task_id = task_id
         self.error = error

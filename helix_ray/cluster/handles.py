@@ -14,6 +14,7 @@ from helix_ray.core.errors import ErrorCode, Refused
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import CancelTask, RetryTask
 from helix_ray.core.questions import GetTask, ReadLog
+from helix_ray.core.views.tasks import TaskView
 
 if TYPE_CHECKING:
     from helix_ray.cluster.api import Cluster
@@ -100,7 +101,7 @@ class Handle:
         """Return waiting, pending, running, completed, failed or cancelled."""
         return str(self.view()["status"])
 
-    def view(self) -> dict[str, Any]:
+    def view(self) -> TaskView:
         """Return the control plane's record of the task (times in epoch seconds)."""
         return self._cluster.ask(GetTask(self.id))
 

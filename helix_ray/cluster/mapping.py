@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from helix_ray.cluster.handles import Handle
+from helix_ray.core.specs import TaskSpec
 
 R = TypeVar("R", covariant=True)
 
@@ -16,7 +17,7 @@ BATCH_TASKS_MAX = 500
 BATCH_BYTES_MAX = 16 * 1024 * 1024
 IN_FLIGHT_TASKS_MAX = 2000
 
-Submit = Callable[[Sequence[dict[str, Any]]], list[Handle]]
+Submit = Callable[[Sequence[TaskSpec]], list[Handle]]
 Cancel = Callable[[Sequence[Handle]], None]
 
 
@@ -24,14 +25,14 @@ class Mapped(Generic[R]):
     """An iterator over the values; `close` (or an exception of an item) cancels the rest."""
 
     def __init__(
-        self, submit: Submit, cancel: Cancel, specs: Iterator[dict[str, Any]], timeout: float | None
+        self, submit: Submit, cancel: Cancel, specs: Iterator[TaskSpec], timeout: float | None
     ) -> None:
         self._submit = submit
         self._cancel = cancel
         self._specs = specs
         self._ends_at = None if timeout is None else time.monotonic() + timeout
         self._handles: deque[Handle] = deque()
-        self._held: dict[str, Any] | None = None
+        self._held: TaskSpec | None = None
         self._exhausted = False
         self._fill()
 
@@ -68,8 +69,8 @@ class Mapped(Generic[R]):
                     handle.future()
                 self._handles.extend(handles)
 
-    def _batch(self) -> list[dict[str, Any]]:
-        batch: list[dict[str, Any]] = []
+    def _batch(self) -> list[TaskSpec]:
+        batch: list[TaskSpec] = []
         size = 0
         while len(batch) < BATCH_TASKS_MAX:
             spec = self._held if self._held is not None else next(self._specs, None)
@@ -77,7 +78,8 @@ class Mapped(Generic[R]):
             if spec is None:
                 self._exhausted = True
                 break
-            size += len(spec["run"].get("payload") or "")
+            run = spec["run"]
+            size += len(run.get("payload") or "") if run["kind"] == "function" else 0
             if batch and size > BATCH_BYTES_MAX:
                 self._held = spec
                 break

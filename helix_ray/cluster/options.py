@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from helix_ray.core.placement import STRATEGIES
 from helix_ray.core.spec_shape import TITLE_CHARS_MAX
+from helix_ray.core.specs import Priority, Resources, Run, TaskSpec
 from helix_ray.core.state import MANUAL, PRIORITIES
 
 if TYPE_CHECKING:
     from helix_ray.cluster.handles import Handle
 
 TASK_TYPE = "building"
-RESOURCES = ("cpu", "gpu", "npu", "memory_mb", "gpu_memory_mb")
+RESOURCES: tuple[Literal["cpu", "gpu", "npu", "memory_mb", "gpu_memory_mb"], ...] = (
+    "cpu", "gpu", "npu", "memory_mb", "gpu_memory_mb",
+)  # fmt: skip
 AMOUNT_MAX = 2.0**40
 
 
@@ -52,22 +55,24 @@ class Options(TypedDict, total=False):
     preemptible: bool
 
 
-_TEXTS = ("description", "type", "project_id")
+_TEXTS: tuple[Literal["description", "type", "project_id"], ...] = ("description", "type", "project_id")
 
 
-def spec_of(run: dict[str, Any], title: str, options: Options) -> dict[str, Any]:
+def spec_of(run: Run, title: str, options: Options) -> TaskSpec:
     """Return the spec of a task; raises TypeError for an unknown option, ValueError for
     a value out of range."""
     unknown = sorted(set(options) - set(Options.__annotations__))
     if unknown:
         raise TypeError(f"unknown options: {', '.join(unknown)}")
     given: Mapping[str, Any] = {name: value for name, value in options.items() if value is not None}
-    spec: dict[str, Any] = {
+    spec: TaskSpec = {
         "title": str(given.get("title") or title)[:TITLE_CHARS_MAX],
         "type": TASK_TYPE,
         "run": run,
     }
-    spec.update({name: str(given[name]) for name in _TEXTS if name in given})
+    for name in _TEXTS:
+        if name in given:
+            spec[name] = str(given[name])
     if "priority" in given:
         spec["priority"] = _priority(given["priority"])
     resources = _resources(given)
@@ -79,14 +84,17 @@ def spec_of(run: dict[str, Any], title: str, options: Options) -> dict[str, Any]
     return spec
 
 
-def _priority(value: Any) -> str:
+def _priority(value: Any) -> Priority:
     if value not in PRIORITIES:
         raise ValueError(f"priority must be one of {', '.join(PRIORITIES)}, not {value!r}")
-    return str(value)
+    return cast("Priority", str(value))
 
 
-def _resources(given: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {name: _amount(name, given[name]) for name in RESOURCES if name in given}
+def _resources(given: Mapping[str, Any]) -> Resources:
+    found: Resources = {}
+    for name in RESOURCES:
+        if name in given:
+            found[name] = _amount(name, given[name])
     custom = given.get("custom")
     if custom:
         found["custom"] = {str(name): _amount(name, value) for name, value in custom.items()}
@@ -101,8 +109,8 @@ def _amount(name: str, value: Any, least: float = 0.0) -> float:
     return float(value)
 
 
-def _limits(given: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _limits(given: Mapping[str, Any]) -> TaskSpec:
+    found: TaskSpec = {}
     if "max_retries" in given:
         found["max_retries"] = int(_amount("max_retries", given["max_retries"]))
     if "retry_backoff_s" in given:
@@ -122,8 +130,8 @@ def _epoch(value: datetime | float) -> float:
     return _amount("deadline", value)
 
 
-def _placement(given: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _placement(given: Mapping[str, Any]) -> TaskSpec:
+    found: TaskSpec = {}
     if "strategy" in given:
         if given["strategy"] not in (*STRATEGIES, MANUAL):
             raise ValueError(
@@ -145,8 +153,8 @@ def _count(name: str, value: Any) -> int:
     return value
 
 
-def _names(given: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _names(given: Mapping[str, Any]) -> TaskSpec:
+    found: TaskSpec = {}
     if given.get("required_capabilities"):
         found["required_capabilities"] = [str(name) for name in given["required_capabilities"]]
     if given.get("labels"):

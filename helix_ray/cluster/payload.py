@@ -20,6 +20,8 @@ import cloudpickle
 
 from helix_ray.cluster.errors import PayloadTooLarge, ResultLostError, TaskCancelledError, TaskFailedError
 from helix_ray.core.decide.shards import shard_id
+from helix_ray.core.specs import TaskError
+from helix_ray.core.views.tasks import ResultView
 from helix_ray.wire.task_answers import readable
 
 # A function with its arguments is stored in the journal; larger data belongs in a file.
@@ -68,7 +70,7 @@ def pack(function: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any]) -> st
     return base64.b64encode(data).decode()
 
 
-def value_of(outcome: Mapping[str, Any]) -> Any:
+def value_of(outcome: ResultView) -> Any:
     """Return a finished task's value, or raise its exception.
 
     A function's value is the object that it returned; the value of a command or an inference is its result, a
@@ -94,7 +96,7 @@ def value_of(outcome: Mapping[str, Any]) -> Any:
     return result["value"] if set(result) >= {"success", "value"} else result
 
 
-def stored(outcome: Mapping[str, Any]) -> bool:
+def stored(outcome: ResultView) -> bool:
     """Say whether a result was too large for the journal, and is stored on its node."""
     result = outcome["result"]
     if not isinstance(result, dict) or result.get("stored") != "object_store":
@@ -102,7 +104,7 @@ def stored(outcome: Mapping[str, Any]) -> bool:
     return "value" not in result and "pickled" not in result
 
 
-def parts_of(outcome: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+def parts_of(outcome: ResultView) -> list[ResultView] | None:
     """Return the outcomes of a completed task's shards, in order; None for a task without shards.
 
     Only a parent has no worker, and a result of exactly this form.
@@ -118,21 +120,22 @@ def parts_of(outcome: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     ]
 
 
-def absent(outcome: Mapping[str, Any]) -> bool:
+def absent(outcome: ResultView) -> bool:
     """Say whether a result, or that of a shard, is stored on a node."""
     return stored(outcome) or any(map(stored, parts_of(outcome) or ()))
 
 
-def exception_of(outcome: Mapping[str, Any]) -> Exception:
+def exception_of(outcome: ResultView) -> Exception:
     """Return the exception of a failed task, with a note of its traceback; TaskFailedError
     if it cannot be unpickled."""
-    error = outcome.get("error") or {}
+    error: TaskError = outcome["error"] or {}
     where, cause = outcome["id"], error
-    if error.get("reason") == "shard_failed" and isinstance(error.get("cause"), dict):
-        where, cause = str(error.get("shard")), error["cause"]
+    of_shard = error.get("cause")
+    if error.get("reason") == "shard_failed" and isinstance(of_shard, dict):
+        where, cause = str(error.get("shard")), of_shard
     raised = _unpickled(cause.get("pickled"))
     if raised is None:
-        return TaskFailedError(outcome["id"], readable(error) or {}, outcome.get("result"))
+        return TaskFailedError(outcome["id"], readable(error) or {}, outcome["result"])
     trace = cause.get("traceback")
     raised.add_note(f"raised in {where}" + (f", there:\n{trace}" if trace else ""))
     return raised

@@ -4,24 +4,30 @@ not one for each handle."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from threading import Lock
-from typing import Any
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from helix_ray.cluster.background import Background
 from helix_ray.core.errors import Refused, not_found
-from helix_ray.core.questions import Question, WaitTasks
+from helix_ray.core.questions import QuestionKind, View, WaitTasks
+from helix_ray.core.views.tasks import ResultView
 
 POLL_TASKS_MAX = 5000
 # A handle that comes while all polls wait is included when the first of them returns: at most this late.
 POLL_WAIT_S = 1.0
 POLLS_MAX = 4
 
-Outcome = Mapping[str, Any]
-# Answers a question within the seconds that it may wait; its exceptions are passed on to the caller.
-Ask = Callable[[Question, float], Awaitable[dict[str, Any]]]
+Outcome = ResultView
+
+
+class AskWithin(Protocol):
+    """Answers a question within the seconds that it may wait; its exceptions are passed on to the caller."""
+
+    async def __call__(self, question: QuestionKind[View], wait_s: float) -> View:
+        """Answer a question."""
+        ...
 
 
 class NotCompleted(Exception):
@@ -35,7 +41,7 @@ class Watcher:
     other references drops out.
     """
 
-    def __init__(self, ask: Ask, background: Background) -> None:
+    def __init__(self, ask: AskWithin, background: Background) -> None:
         self._ask = ask
         self._background = background
         self._lock = Lock()

@@ -33,6 +33,7 @@ from helix_ray.core.orders import (
     SubmitTasks,
     UpdateTask,
 )
+from helix_ray.core.specs import TaskError, TaskSpec
 from helix_ray.core.values import VALUE_DEPTH_MAX, Fault, fault, shown
 
 # Largest spec of a task, in bytes of JSON: a pickled call of cluster/payload.py fits, in base64.
@@ -132,11 +133,11 @@ def check_specs(body: SubmitTasks, quick: Quick) -> SubmitTasks | Rejected:
     refused = {i: why for i, spec in enumerate(body.specs) if (why := _spec_refusal(spec, quick)) is not None}
     if not refused:
         return body
-    specs = tuple({} if i in refused else spec for i, spec in enumerate(body.specs))
+    specs = tuple(TaskSpec() if i in refused else spec for i, spec in enumerate(body.specs))
     return replace(body, specs=specs, refused={**body.refused, **refused})
 
 
-def _spec_refusal(spec: dict[str, Any], quick: Quick) -> Rejected | None:
+def _spec_refusal(spec: TaskSpec, quick: Quick) -> Rejected | None:
     size = quick(spec)
     if size is None:
         found = _fault(spec)
@@ -191,7 +192,7 @@ def without_result(report: AttemptReport, found: Fault) -> AttemptReport:
     if report.outcome != "completed":
         return replace(report, result=None)
     message = f"{found.field}: {found.why}"
-    error = {"reason": "not_serialisable", "type": "ResultRefused", "message": message}
+    error: TaskError = {"reason": "not_serialisable", "type": "ResultRefused", "message": message}
     return replace(report, outcome="failed", result=None, error=error, retryable=False)
 
 

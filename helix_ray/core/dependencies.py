@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
 
 from helix_ray.core.errors import Rejected, conflict, invalid
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.specs import TaskSpec
 from helix_ray.core.state import State, Task
 
 # For each spec: the ids for which it waits, or its refusal.
@@ -20,7 +20,7 @@ NAMES_SHARED_MAX = 16_384
 
 def resolve(
     state: State,
-    specs: Sequence[dict[str, Any]],
+    specs: Sequence[TaskSpec],
     ids: Sequence[str],
     task_of: Callable[[str], Task | None],
     may_name: Callable[[Task], bool],
@@ -59,7 +59,7 @@ def resolve(
     return resolved
 
 
-def with_ids(spec: dict[str, Any], ids: Sequence[str]) -> dict[str, Any]:
+def with_ids(spec: TaskSpec, ids: Sequence[str]) -> TaskSpec:
     """Return a spec with ids in place of its `#i` references."""
     names = spec.get("depends_on") or ()
     known = [name if (i := _number(name)) is None else ids[i] for name in names]

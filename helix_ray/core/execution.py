@@ -18,6 +18,7 @@ from helix_ray.core import events as ev
 from helix_ray.core import leases
 from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import TERMINAL, Status, after
+from helix_ray.core.specs import TaskError
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Execution:
     finished_seq: int = 0
     not_before: float = 0.0
     result: Any = None
-    error: dict[str, Any] | None = None
+    error: TaskError | None = None
     # Leases of external workers, the newest last: a late report gets the reason from its lease.
     leases: tuple[Lease, ...] = ()
 

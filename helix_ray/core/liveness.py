@@ -8,9 +8,9 @@ workers get that time added.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from helix_ray.core.changes import DirtyLog
+from helix_ray.core.specs import Usage
 from helix_ray.core.state import TaskClass
 from helix_ray.core.waits import Reservation, WaitLog
 
@@ -26,7 +26,7 @@ class Pulse:
     wall: float
     status: str | None = None
     current_task: str | None = None
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
     # Extra time for stalls since then, in seconds.
     grace_s: float = 0.0
     # The number of the heartbeat in this boot; None where it is not numbered.
@@ -40,7 +40,7 @@ class Heard:
     worker_id: str
     status: str | None = None
     current_task: str | None = None
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
     number: int | None = None
 
 

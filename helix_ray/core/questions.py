@@ -1,16 +1,33 @@
-"""Questions: requests to read something. Answers are plain JSON values (times in epoch seconds)."""
+"""Questions: requests to read something. Each names the type of its answer (core/views/)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens, Verb
 from helix_ray.core.secrets import conceal
+from helix_ray.core.views.attempts import WorkView
+from helix_ray.core.views.erasures import ErasedTasksView, ErasuresView, ErasureView
+from helix_ray.core.views.figures import CountsView, MetricsView, ReadinessView
+from helix_ray.core.views.history import OutdatedView
+from helix_ray.core.views.nodes import NodesView, NodeView, StatusView
+from helix_ray.core.views.placement import ExplainView, PlanView
+from helix_ray.core.views.projects import ProjectsView, ProjectView
+from helix_ray.core.views.quotas import QuotasView
+from helix_ray.core.views.sessions import IdentityView, SessionView
+from helix_ray.core.views.tasks import EndedView, LogView, ResultView, TaskPageView, TaskView
+from helix_ray.core.views.tokens import TokensView
+from helix_ray.core.views.users import UsersView, UserView
+from helix_ray.core.views.workers import WorkersView, WorkerView
+
+View = TypeVar("View", bound=Mapping[str, object])
+View_co = TypeVar("View_co", bound=Mapping[str, object], covariant=True)
 
 
-class QuestionKind(Verb):
-    """A kind of question."""
+class QuestionKind(Verb, Generic[View_co]):
+    """A kind of question; `View_co` is what it is answered with."""
 
     __slots__ = ()
 
@@ -25,7 +42,7 @@ class QuestionKind(Verb):
 
 
 @dataclass(frozen=True, slots=True)
-class GetTask(QuestionKind):
+class GetTask(QuestionKind[TaskView]):
     """One task with all its fields."""
 
     allowed = EVERYBODY
@@ -36,7 +53,7 @@ class GetTask(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ListTasks(QuestionKind):
+class ListTasks(QuestionKind[TaskPageView]):
     """Tasks, newest first. `since` and `until` limit created_at: half open, epoch seconds."""
 
     allowed = READERS
@@ -58,7 +75,7 @@ class ListTasks(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class GetResult(QuestionKind):
+class GetResult(QuestionKind[ResultView]):
     """The result of a finished task."""
 
     allowed = READERS
@@ -68,7 +85,7 @@ class GetResult(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ReadLog(QuestionKind):
+class ReadLog(QuestionKind[LogView]):
     """The output of a task's attempt (default: the newest) from a byte offset."""
 
     allowed = READERS
@@ -81,7 +98,7 @@ class ReadLog(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class WaitTasks(QuestionKind):
+class WaitTasks(QuestionKind[EndedView]):
     """The finished ones of these tasks with their results; waits until there is one."""
 
     allowed = READERS
@@ -92,7 +109,7 @@ class WaitTasks(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class WorkFor(QuestionKind):
+class WorkFor(QuestionKind[WorkView]):
     """The changes of a node worker's assignments since `after`; all assignments when `epoch` differs."""
 
     allowed = SYSTEM_ONLY
@@ -104,7 +121,7 @@ class WorkFor(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ListWorkers(QuestionKind):
+class ListWorkers(QuestionKind[WorkersView]):
     """All workers."""
 
     allowed = READERS
@@ -112,7 +129,7 @@ class ListWorkers(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class GetWorker(QuestionKind):
+class GetWorker(QuestionKind[WorkerView]):
     """One worker."""
 
     allowed = READERS
@@ -122,7 +139,7 @@ class GetWorker(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class GetUser(QuestionKind):
+class GetUser(QuestionKind[UserView]):
     """A user by id or by name; the password hash is for the system only."""
 
     allowed = EVERYBODY
@@ -133,7 +150,7 @@ class GetUser(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ListUsers(QuestionKind):
+class ListUsers(QuestionKind[UsersView]):
     """All users."""
 
     allowed = ADMINS
@@ -141,7 +158,7 @@ class ListUsers(QuestionKind):
 
 @conceal
 @dataclass(frozen=True, slots=True)
-class GetSession(QuestionKind):
+class GetSession(QuestionKind[SessionView]):
     """A session by id or by the hash of its refresh token."""
 
     allowed = SYSTEM_ONLY
@@ -153,7 +170,7 @@ class GetSession(QuestionKind):
 
 @conceal
 @dataclass(frozen=True, slots=True)
-class Identify(QuestionKind):
+class Identify(QuestionKind[IdentityView]):
     """The user of a session id, or of the hash of an API token; for API replicas only."""
 
     allowed = SYSTEM_ONLY
@@ -165,7 +182,7 @@ class Identify(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ListTokens(QuestionKind):
+class ListTokens(QuestionKind[TokensView]):
     """The caller's API tokens; for administrators those of all users, or of one."""
 
     allowed = EVERYBODY
@@ -174,7 +191,7 @@ class ListTokens(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterStatus(QuestionKind):
+class ClusterStatus(QuestionKind[StatusView]):
     """A summary of the master and all nodes."""
 
     allowed = READERS
@@ -182,7 +199,7 @@ class ClusterStatus(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ListNodes(QuestionKind):
+class ListNodes(QuestionKind[NodesView]):
     """All nodes."""
 
     allowed = READERS
@@ -192,7 +209,7 @@ class ListNodes(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class GetNode(QuestionKind):
+class GetNode(QuestionKind[NodeView]):
     """One node."""
 
     allowed = READERS
@@ -202,7 +219,7 @@ class GetNode(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ExplainTask(QuestionKind):
+class ExplainTask(QuestionKind[ExplainView]):
     """The explanation of a task's placement, and what would help."""
 
     allowed = READERS
@@ -214,7 +231,7 @@ class ExplainTask(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class PlanTask(QuestionKind):
+class PlanTask(QuestionKind[PlanView]):
     """Where a pending task, or its shards, would go now. `capabilities` are
     required in addition to its own."""
 
@@ -230,14 +247,14 @@ class PlanTask(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ListQuotas(QuestionKind):
+class ListQuotas(QuestionKind[QuotasView]):
     """The quotas of all projects, and their use."""
 
     allowed = READERS
 
 
 @dataclass(frozen=True, slots=True)
-class ListProjects(QuestionKind):
+class ListProjects(QuestionKind[ProjectsView]):
     """Projects with their members: all for callers who see all tasks, else the caller's own."""
 
     allowed = READERS
@@ -245,7 +262,7 @@ class ListProjects(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class GetProject(QuestionKind):
+class GetProject(QuestionKind[ProjectView]):
     """One project."""
 
     allowed = READERS
@@ -255,14 +272,14 @@ class GetProject(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ListErasures(QuestionKind):
+class ListErasures(QuestionKind[ErasuresView]):
     """Requests to erase what concerns somebody or a task, and how far they are."""
 
     allowed = ADMINS
 
 
 @dataclass(frozen=True, slots=True)
-class GetErasure(QuestionKind):
+class GetErasure(QuestionKind[ErasureView]):
     """One request to erase."""
 
     allowed = ADMINS
@@ -271,7 +288,7 @@ class GetErasure(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ErasedTasks(QuestionKind):
+class ErasedTasks(QuestionKind[ErasedTasksView]):
     """Tasks that were erased since `after`: whoever keeps something of them (logs, results) removes it."""
 
     allowed = SYSTEM_ONLY
@@ -280,7 +297,7 @@ class ErasedTasks(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class Counts(QuestionKind):
+class Counts(QuestionKind[CountsView]):
     """The number of tasks by status, and the journal's seq."""
 
     allowed = READERS
@@ -288,7 +305,7 @@ class Counts(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class Outdated(QuestionKind):
+class Outdated(QuestionKind[OutdatedView]):
     """What is out of date in a history that has folded up to `after`; for the system only.
 
     With `task_ids`: those of them that were deleted since. Without: the finished tasks that were deleted or
@@ -303,14 +320,14 @@ class Outdated(QuestionKind):
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics(QuestionKind):
+class Metrics(QuestionKind[MetricsView]):
     """Figures for /metrics, without ids, names or users' text."""
 
     allowed = SYSTEM_ONLY
 
 
 @dataclass(frozen=True, slots=True)
-class Readiness(QuestionKind):
+class Readiness(QuestionKind[ReadinessView]):
     """The parts that are not ready: `missing` has the reason by part. For the system only."""
 
     allowed = SYSTEM_ONLY

@@ -7,7 +7,8 @@ Only words of which there are few: types, functions, owners. Titles and ids are 
 from __future__ import annotations
 
 from sys import intern
-from typing import Any
+
+from helix_ray.core.specs import Run, TaskSpec
 
 _OF_SPEC = ("type", "priority", "project_id", "strategy")
 _OF_RUN = ("kind", "function", "model")
@@ -19,15 +20,16 @@ def shared(word: str | None) -> str | None:
     return intern(word) if type(word) is str else word
 
 
-def share_words(spec: dict[str, Any]) -> None:
+def share_words(spec: TaskSpec) -> None:
     """Put the shared words in place of equal ones of a task spec."""
-    for name in _OF_SPEC:
-        word = spec.get(name)
-        if type(word) is str:
-            spec[name] = intern(word)
+    _share(spec, _OF_SPEC)
     run = spec.get("run")
     if run:
-        for name in _OF_RUN:
-            word = run.get(name)
-            if type(word) is str:
-                run[name] = intern(word)
+        _share(run, _OF_RUN)
+
+
+def _share(fields: TaskSpec | Run, names: tuple[str, ...]) -> None:
+    for name in names:
+        word = fields.get(name)
+        if type(word) is str:
+            fields[name] = intern(word)  # type: ignore[literal-required]

@@ -6,7 +6,7 @@ cannot fold would prevent every later start, so it must never become a fact.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
@@ -24,7 +24,7 @@ LABEL_CHARS_MAX = 256
 CAPABILITIES_MAX = 64
 
 
-def malformed(spec: dict[str, Any]) -> str | None:
+def malformed(spec: Mapping[str, object]) -> str | None:
     """Return the first field that is missing, too long or of the wrong shape; None when all are valid."""
     for name in ("title", "type"):
         if not isinstance(spec.get(name), str):

@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, cast
 
 from helix_ray.core.changes import DirtyLog
 from helix_ray.core.durations import Durations
@@ -18,9 +18,10 @@ from helix_ray.core.execution import Execution, unpack
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.secrets import conceal
 from helix_ray.core.sharing import share_words, shared
+from helix_ray.core.specs import Offer, Priority, Resources, Run, TaskSpec
 
-PRIORITIES = ("low", "normal", "high", "critical")
-LEVELS = {name: level for level, name in enumerate(PRIORITIES)}
+PRIORITIES: tuple[Priority, ...] = ("low", "normal", "high", "critical")
+LEVELS: dict[str, int] = {name: level for level, name in enumerate(PRIORITIES)}
 DEFAULT_CPU = 1.0
 # How many assignments and revocations are kept for a node worker; one that is further behind gets the
 # list of all its attempts.
@@ -72,7 +73,7 @@ class Task(Execution):
     id: str
     seq: int
     owner: str
-    spec: dict[str, Any]
+    spec: TaskSpec
     level: int
     task_class: TaskClass
     created_at: float
@@ -83,10 +84,9 @@ class Task(Execution):
     parts: Mapping[str, Any] = field(default_factory=lambda: NO_PARTS)
 
     @property
-    def run(self) -> dict[str, Any] | None:
+    def run(self) -> Run | None:
         """The task's run, or None for a task of external workers or users."""
-        run: dict[str, Any] | None = self.spec.get("run")
-        return run
+        return self.spec.get("run")
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Worker:
     owner: str
     hostname: str
     capabilities: frozenset[str]
-    resources: dict[str, Any]
+    resources: Offer
     labels: dict[str, str]
     node_id: str | None
     boot: str
@@ -359,11 +359,10 @@ class State:
 
 def project_of(task: Task) -> str | None:
     """Return the project of a task; None: its owner's own."""
-    project: str | None = task.spec.get("project_id")
-    return project
+    return task.spec.get("project_id")
 
 
-def task_of(task_id: str, seq: int, owner: str, spec: dict[str, Any], created_at: float) -> Task:
+def task_of(task_id: str, seq: int, owner: str, spec: TaskSpec, created_at: float) -> Task:
     """Return a newly submitted task, with the values derived from its spec."""
     share_words(spec)
     return Task(
@@ -389,19 +388,20 @@ def task_again(values: dict[str, Any]) -> Task:
 _one_class = lru_cache(maxsize=CLASSES_SHARED_MAX)(TaskClass)
 
 
-def class_of(spec: dict[str, Any], owner: str = "") -> TaskClass:
+def class_of(spec: TaskSpec, owner: str = "") -> TaskClass:
     """Return the task class of a spec. A parent has a class of its own: only its shards are placed."""
     run = spec.get("run")
-    kind = run["kind"] if run else EXTERNAL
-    if "shards" in spec:
-        kind = SHARDED
-    signature = ""
+    kind, signature = EXTERNAL, ""
     if run is None:
         signature = spec["type"]
-    elif kind == "function":
-        signature = run.get("function") or ""
-    elif kind == "inference":
-        signature = run["model"]
+    elif run["kind"] == "function":
+        kind, signature = "function", run.get("function") or ""
+    elif run["kind"] == "inference":
+        kind, signature = "inference", run["model"]
+    else:
+        kind = run["kind"]
+    if "shards" in spec:
+        kind, signature = SHARDED, "" if run is not None else signature
     capabilities = spec.get("required_capabilities")
     labels = spec.get("labels")
     shard = spec.get("shard")
@@ -420,11 +420,13 @@ def class_of(spec: dict[str, Any], owner: str = "") -> TaskClass:
 _DEFAULT_DEMAND = (("cpu", DEFAULT_CPU),)
 
 
-def demand_of(resources: dict[str, Any] | None) -> Demand:
+def demand_of(resources: Resources | None) -> Demand:
     """Return the non-zero resources of a task, sorted by name; `cpu` is DEFAULT_CPU unless given."""
     if not resources:
         return _DEFAULT_DEMAND
-    demand = {name: float(amount) for name, amount in resources.items() if name != "custom" and amount}
+    # Whatever a resource is called, its value is an amount (core/spec_shape.py).
+    amounts = cast("dict[str, float]", resources).items()
+    demand = {name: float(amount) for name, amount in amounts if name != "custom" and amount}
     if "cpu" not in resources:
         demand["cpu"] = DEFAULT_CPU
     demand.update({name: float(amount) for name, amount in (resources.get("custom") or {}).items() if amount})

@@ -10,7 +10,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from helix_ray.core.views.figures import LoopReport, LoopsView
 
 # Upper bounds in seconds; one more bucket counts longer turns.
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -60,7 +62,7 @@ class Turns:
         recent = [turn for number, turn in self._slices if number > oldest]
         return max(recent, default=Turn(0.0, IDLE))
 
-    def report(self, now: float) -> dict[str, Any]:
+    def report(self, now: float) -> LoopReport:
         """Return the figures as JSON values."""
         longest = self.longest(now)
         return {
@@ -78,13 +80,13 @@ class TurnReports:
     """The latest report of every process, and the sums by kind of process."""
 
     def __init__(self) -> None:
-        self._reports: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
+        self._reports: dict[tuple[str, str], tuple[float, LoopReport]] = {}
 
-    def take(self, kind: str, process: str, report: dict[str, Any], now: float) -> None:
+    def take(self, kind: str, process: str, report: LoopReport, now: float) -> None:
         """Store a process's report in place of its previous one."""
         self._reports[kind, process] = (now, report)
 
-    def by_kind(self, now: float) -> dict[str, dict[str, Any]]:
+    def by_kind(self, now: float) -> dict[str, LoopsView]:
         """Return the sums for every kind of process, and the number of processes; silent ones are dropped."""
         self._reports = {
             key: report for key, report in self._reports.items() if now - report[0] <= REPORT_S_MAX
@@ -105,7 +107,7 @@ class TurnReports:
         return dict(sorted(found.items()))
 
 
-def together(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def together(reports: Iterable[LoopReport]) -> LoopsView:
     """Return the longest turn of several loops, and the sums of their figures."""
     each = list(reports)
     longest = max(each, key=lambda report: float(report["longest_s"]))

@@ -15,12 +15,12 @@ The set of visible tasks is a value (TaskScope), so that it can filter tables as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from helix_ray.core.access import Principal, in_scope, may
 from helix_ray.core.questions import ListWorkers
 from helix_ray.core.state import ApiToken, Project, Session, Task, User, Worker, project_of
+from helix_ray.core.views.tasks import ResultView, TaskView
 
 
 class TaskRecord(NamedTuple):
@@ -79,8 +79,8 @@ def record_of(task: Task) -> TaskRecord:
     return TaskRecord(task.owner, task.holder, project_of(task))
 
 
-def record_of_view(view: Mapping[str, Any]) -> TaskRecord:
-    """Return the fields that the rule needs, from core/views.py's view of a task or its result."""
+def record_of_view(view: TaskView | ResultView) -> TaskRecord:
+    """Return the fields that the rule needs, from the view of a task or its result."""
     return TaskRecord(view["owner"], view["holder"], view["project_id"])
 
 

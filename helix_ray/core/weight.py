@@ -25,6 +25,7 @@ from helix_ray.core.orders import (
     UpdateTask,
 )
 from helix_ray.core.policy import Policy
+from helix_ray.core.specs import TaskSpec
 from helix_ray.core.state import State
 
 # A dependency costs about a fifth of a task, and archiving a finished task a tenth.
@@ -48,7 +49,7 @@ ENDING_TASKS = LIGHT_TASKS_MAX + 1
 ENDING_STATUSES = frozenset({"completed", "failed", "cancelled"})
 
 
-def tasks_of(spec: dict[str, Any]) -> int:
+def tasks_of(spec: TaskSpec) -> int:
     """Return how many tasks a spec creates: one, and one for each shard; a
     malformed spec is refused later."""
     shards = spec.get("shards")
@@ -56,20 +57,20 @@ def tasks_of(spec: dict[str, Any]) -> int:
     return 1 + count if type(count) is int and count > 0 else 1
 
 
-def links_of(spec: dict[str, Any]) -> int:
+def links_of(spec: TaskSpec) -> int:
     """Return how many dependencies a spec creates: each of its shards has them as well."""
     depends_on = spec.get("depends_on")
     return tasks_of(spec) * len(depends_on) if isinstance(depends_on, list) else 0
 
 
-def tasks_and_bytes_of(spec: dict[str, Any]) -> int:
+def tasks_and_bytes_of(spec: TaskSpec) -> int:
     """Return how many tasks a spec creates; the bytes of a long spec count as further tasks."""
     count = tasks_of(spec)
     size = _size_of(spec) + _size_of(spec.get("run")) - BYTES_FREE
     return count + count * size // BYTES_PER_TASK if size > 0 else count
 
 
-def weight_of_spec(spec: dict[str, Any]) -> int:
+def weight_of_spec(spec: TaskSpec) -> int:
     """Return the weight of one spec of a submit."""
     return tasks_and_bytes_of(spec) + links_of(spec) // DEPENDENCIES_PER_TASK
 

@@ -7,7 +7,7 @@ that a frame never names a class.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
@@ -59,7 +59,7 @@ class Assignment:
 
     task_id: str
     attempt: int
-    run: dict[str, Any] = field(repr=False)
+    run: Mapping[str, object] = field(repr=False)
     timeout_s: float | None
     log_dir: str
     payload: bytes | None = field(default=None, repr=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,7 @@ class CommandSpec:
     timeout_s: float | None
 
 
-def parse(run: dict[str, Any]) -> CommandSpec:
+def parse(run: Mapping[str, object]) -> CommandSpec:
     """Parse a run object; raises BadCommand.
 
     Exactly one of `argv` (list of text) and `shell` (a line for /bin/sh -c) is given.
@@ -37,7 +38,7 @@ def parse(run: dict[str, Any]) -> CommandSpec:
     return CommandSpec(_argv(run), _env(run), _working_dir(run), timeout_s(run))
 
 
-def timeout_s(run: dict[str, Any]) -> float | None:
+def timeout_s(run: Mapping[str, object]) -> float | None:
     """Return the run object's own timeout in seconds; raises BadCommand where it is not a positive number."""
     value = run.get("timeout_s")
     if value is None:
@@ -58,7 +59,7 @@ def find_program(argv: tuple[str, ...], path: str, working_dir: str | None) -> s
     return os.path.join(working_dir or os.getcwd(), found)
 
 
-def _argv(run: dict[str, Any]) -> tuple[str, ...]:
+def _argv(run: Mapping[str, object]) -> tuple[str, ...]:
     argv, shell = run.get("argv"), run.get("shell")
     if (argv is None) == (shell is None):
         raise BadCommand("a command must have either argv or shell")
@@ -72,7 +73,7 @@ def _argv(run: dict[str, Any]) -> tuple[str, ...]:
     return words
 
 
-def _env(run: dict[str, Any]) -> dict[str, str]:
+def _env(run: Mapping[str, object]) -> dict[str, str]:
     env = run.get("env")
     if env is None:
         return {}
@@ -86,17 +87,18 @@ def _env(run: dict[str, Any]) -> dict[str, str]:
     return dict(env)
 
 
-def _working_dir(run: dict[str, Any]) -> str | None:
+def _working_dir(run: Mapping[str, object]) -> str | None:
     folder = run.get("working_dir")
     if folder is None:
         return None
-    if not os.path.isabs(_text("working_dir", folder)):
+    folder = _text("working_dir", folder)
+    if not os.path.isabs(folder):
         raise BadCommand(f"working_dir must be an absolute path, not {folder!r}")
     if not os.path.isdir(folder):
         raise BadCommand(f"working_dir {folder!r} is not a directory on this node")
     if not os.access(folder, os.X_OK):
         raise BadCommand(f"working_dir {folder!r} cannot be entered by the executor")
-    return str(folder)
+    return folder
 
 
 def _text(field: str, value: Any) -> str:

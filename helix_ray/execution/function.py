@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import CoroutineType
 from typing import Any
 
 import cloudpickle
 
+from helix_ray.core.specs import JsonObject
 from helix_ray.execution.allow import Allow, NotAllowed, NotThere
 from helix_ray.execution.assignment import Assignment, ErrorInfo, Outcome, Reason
 from helix_ray.execution.deadline import Deadline, Interrupted
@@ -61,7 +62,7 @@ class FunctionRunner:
             message = f"result: type {type(value).__qualname__} cannot be pickled: {error}"
             return Outcome(False, error=ErrorInfo("not_serialisable", type_name(error), message))
 
-    def _named(self, run: dict[str, Any]) -> Callable[[], Any]:
+    def _named(self, run: Mapping[str, object]) -> Callable[[], Any]:
         if not run.keys() <= _KEYS:
             raise BadCall(f"unknown fields: {', '.join(sorted(run.keys() - _KEYS))}")
         name, args, kwargs = run.get("function"), run.get("args") or (), run.get("kwargs") or {}
@@ -103,7 +104,7 @@ def _unpickled(payload: bytes) -> Callable[[], Any]:
     return partial(_invoke, getattr(function, "__helix_function__", function), args, kwargs)
 
 
-def _invoke(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+def _invoke(function: Callable[..., Any], args: Any, kwargs: JsonObject) -> Any:
     value = function(*args, **kwargs)
     if type(value) is CoroutineType:
         return asyncio.run(value)

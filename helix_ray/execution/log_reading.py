@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
-from helix_ray.core.answers import Answer
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.questions import ReadLog
+from helix_ray.core.views.tasks import LogView, TaskView
 
 UNASSIGNED_WAIT_S = 0.25
 """How long a follower waits, in seconds, before it looks again for the node of a task that has none."""
@@ -17,10 +16,10 @@ UNASSIGNED_WAIT_S = 0.25
 AGAIN_S = 0.05
 """The same, where the node has no such attempt although it is not over."""
 
-Read = Callable[[int], Awaitable[Answer | None]]
+Read = Callable[[int], Awaitable[LogView | Rejected | None]]
 
 
-async def read_log(question: ReadLog, task: dict[str, Any], read: Read, wait_s: float) -> Answer:
+async def read_log(question: ReadLog, task: TaskView, read: Read, wait_s: float) -> LogView | Rejected:
     """Return a piece of the log of a task, whose view was read before; `read` asks the
     node that stores the output.
 
@@ -44,15 +43,22 @@ async def read_log(question: ReadLog, task: dict[str, Any], read: Read, wait_s: 
     return piece
 
 
-async def _of_no_node(question: ReadLog, task: dict[str, Any], wait_s: float, *, finished: bool) -> Answer:
+async def _of_no_node(question: ReadLog, task: TaskView, wait_s: float, *, finished: bool) -> LogView:
     """Return an empty piece; a named attempt has ended if its task is not on a node any more."""
     gone = task["assigned_worker"] is None and 0 < (question.attempt or 0) <= task["attempt"]
     over = finished or gone
     await _pause(0.0 if over else min(wait_s, UNASSIGNED_WAIT_S))
     # A reader of the newest attempt must not stay with one that has ended.
     attempt = question.attempt or (task["attempt"] if finished else 0)
-    nothing = {"text": "", "offset": question.offset, "next_offset": question.offset}
-    return {**nothing, "attempt": attempt, "eof": over, "cut_bytes": 0}
+    offset = question.offset
+    return {
+        "text": "",
+        "offset": offset,
+        "next_offset": offset,
+        "attempt": attempt,
+        "eof": over,
+        "cut_bytes": 0,
+    }
 
 
 async def _pause(seconds: float) -> None:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from helix_ray.core.orders import AttemptReport
+from helix_ray.core.specs import TaskError
 from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import Finished, Progressed, Started
 from helix_ray.execution.dispatch import Dispatch, Item, Slot
@@ -143,7 +144,7 @@ class NodeState:
         """Record that Ray refuses this demand: a retry would fail in the same way."""
         slot = self._dispatch.slots[slot_id]
         self._dispatch.close_slot(slot_id)
-        error = {"reason": "bad_spec", "type": "ValueError", "message": message}
+        error: TaskError = {"reason": "bad_spec", "type": "ValueError", "message": message}
         return [
             Say(AttemptReport(*item.key, "failed", error=error, retryable=False))
             for item in self._dispatch.hand_back(slot.demand)
@@ -180,7 +181,7 @@ class NodeState:
             return []
         if stop is not None and stop.killed:
             message = f"timed out after {running.assignment.timeout_s} s"
-            error = {"reason": "timeout", "type": "TimedOut", "message": message}
+            error: TaskError = {"reason": "timeout", "type": "TimedOut", "message": message}
             return [Say(AttemptReport(*running.key, "failed", error=error))]
         error = {"reason": "lost", "type": "ExecutorDied", "message": "the executor process died"}
         return [Say(AttemptReport(*running.key, "lost", error=error))]

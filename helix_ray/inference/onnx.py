@@ -7,10 +7,12 @@ import re
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helix_ray.core.specs import JsonObject
 from helix_ray.inference.errors import BadModelFile, InferenceRefused, ModelNotFound
 from helix_ray.inference.threads import usable_threads
 from helix_ray.inference.weights import Weights, scan
@@ -105,7 +107,7 @@ class ModelStore:
         """Return the session of a model; raises ModelNotFound and BadModelFile."""
         return self.model(name).session
 
-    def infer(self, run: dict[str, Any]) -> dict[str, Any]:
+    def infer(self, run: Mapping[str, Any]) -> JsonObject:
         """Run a model once and return JSON: outputs by name as nested lists, their shapes, and how it ran.
 
         `run` has `model`, `inputs` (see `tensors.decode`) and optionally `outputs`, the names of the

@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from helix_ray.core.access import Principal
-from helix_ray.core.answers import Answer
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import Order, Receipt
-from helix_ray.core.questions import Question
+from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.weight import LIGHT_TASKS_MAX, weight_of
 from helix_ray.plane.calls import AGAIN
 
@@ -27,6 +26,8 @@ CALLS_UNDER_WAY_MAX = 2
 CALL_TASKS_MAX = 500
 INTERNAL = Rejected(ErrorCode.INTERNAL_ERROR, "Internal error")
 
+# A question of whatever kind, and who asks; which view it is answered with, the question says.
+Asking = tuple[QuestionKind[Any], Principal]
 # A request, and the future of its answer.
 Waiting = tuple[Asked, "asyncio.Future[Got]"]
 
@@ -158,31 +159,31 @@ class OrderBatches:
         return await line.execute(order, weight)
 
 
-class QuestionBatches(_Batches[tuple[Question, Principal], tuple[int, Answer]]):
+class QuestionBatches(_Batches[Asking, tuple[int, Any]]):
     """A queue of questions whose answers are short and do not wait for changes."""
 
     method = "query_batch"
 
     def __init__(self, calls: MasterCalls) -> None:
         super().__init__(calls)
-        self._asked: list[Waiting[tuple[Question, Principal], tuple[int, Answer]]] = []
+        self._asked: list[Waiting[Asking, tuple[int, Any]]] = []
 
-    async def ask(self, question: Question, by: Principal) -> tuple[int, Answer]:
+    async def ask(self, question: QuestionKind[View], by: Principal) -> tuple[int, View | Rejected]:
         """Return the answer, and a seq that it reflects."""
-        future: asyncio.Future[tuple[int, Answer]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[tuple[int, Any]] = asyncio.get_running_loop().create_future()
         self._asked.append(((question, by), future))
         self._send()
         return await future
 
-    def _take(self) -> list[Waiting[tuple[Question, Principal], tuple[int, Answer]]]:
+    def _take(self) -> list[Waiting[Asking, tuple[int, Any]]]:
         taken, self._asked = self._asked, []
         return taken
 
-    def _parted(self, response: tuple[int, list[Answer]] | Rejected, count: int) -> list[tuple[int, Answer]]:
+    def _parted(self, response: tuple[int, list[Any]] | Rejected, count: int) -> list[tuple[int, Any]]:
         if isinstance(response, Rejected):
             return [(0, response)] * count
         seq, answers = response
         return [(seq, answer) for answer in answers]
 
-    def _failed(self) -> tuple[int, Answer]:
+    def _failed(self) -> tuple[int, Any]:
         return 0, INTERNAL

@@ -174,7 +174,7 @@ class Calls:
         timer = asyncio.get_running_loop().call_later(self._patience.master_s, hung)
         return True
 
-    async def history(self, method: str, *arguments: Any) -> Reply:
+    async def history(self, method: str, *arguments: Any) -> Reply[Any]:
         """Call the historian."""
         return await self._actor("history", names.HISTORIAN, method, arguments)
 
@@ -183,15 +183,15 @@ class Calls:
         reply: Any = await self.history("recall", task_ids, causes, detail)
         return reply if isinstance(reply, Recalled) else reply or Recalled(0, dict.fromkeys(task_ids))
 
-    async def node(self, node_id: str, method: str, *arguments: Any, wait_s: float = 0.0) -> Reply:
+    async def node(self, node_id: str, method: str, *arguments: Any, wait_s: float = 0.0) -> Reply[Any]:
         """Call a node's worker, which may itself wait `wait_s` seconds."""
         return await self._actor("node", names.node_worker(node_id), method, arguments, wait_s)
 
     async def _actor(
         self, who: Who, name: str, method: str, arguments: tuple[Any, ...], wait_s: float = 0.0
-    ) -> Reply:
+    ) -> Reply[Any]:
         try:
-            reply: Reply | NotReady = await until_answered(
+            reply: Reply[Any] | NotReady = await until_answered(
                 lambda: self._links.call(name, method, *arguments), self._patience.actor_s, wait_s=wait_s
             )
         except CallFailed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any, cast
 
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import Answer
@@ -12,9 +13,11 @@ from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.questions import (
     GetResult,
     GetTask,
-    Question,
+    QuestionKind,
     ReadLog,
+    View,
 )
+from helix_ray.core.views.tasks import TaskView
 from helix_ray.plane.batching import OrderBatches, QuestionBatches
 from helix_ray.plane.calls import AnswerTimeouts, Calls
 from helix_ray.plane.history import Retired
@@ -49,14 +52,19 @@ class Plane:
         """Carry out an order; it is durable when a Receipt comes back."""
         return await self._retired.carried_out(keyed(order), self._orders.execute)
 
-    async def query(self, question: Question, by: Principal, wait_s: float = 0.0) -> Answer:
+    async def query(
+        self, question: QuestionKind[View], by: Principal, wait_s: float = 0.0
+    ) -> View | Rejected:
         """Answer a question from the master, the history or a node; the answer is
         as of the call, or later."""
+        return cast("View | Rejected", await self._answer(question, by, wait_s))
+
+    async def _answer(self, question: QuestionKind[Any], by: Principal, wait_s: float) -> Answer:
         if isinstance(question, ReadLog):
             return await self._on_nodes.read_log(question, by, wait_s)
         if self._cache is not None and isinstance(question, GetTask):
             return await self._task(self._cache, question, by)
-        reply: Answer
+        reply: Any
         if wait_s > 0 or question.travels_alone:
             reply = await self.calls.master("query", question, by, wait_s, wait_s=wait_s)
         else:
@@ -64,9 +72,9 @@ class Plane:
         reply = await self._retired.completed(question, by, reply)
         if isinstance(question, GetResult) and not isinstance(reply, Rejected):
             return await self._on_nodes.with_kept(reply)
-        return reply
+        return cast("Answer", reply)
 
-    async def _task(self, cache: ReadCache, question: GetTask, by: Principal) -> Answer:
+    async def _task(self, cache: ReadCache, question: GetTask, by: Principal) -> TaskView | Rejected:
         known = cache.task(question.task_id, by)
         if known is not None:
             return known

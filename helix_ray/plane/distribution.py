@@ -7,12 +7,12 @@ refused as `stale` and made again (ADR 17).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from helix_ray.core.access import Principal
 from helix_ray.core.errors import Rejected, conflict
 from helix_ray.core.orders import DistributeTask, Order, Receipt
 from helix_ray.core.questions import PlanTask
+from helix_ray.core.views.placement import PlannedView
 from helix_ray.ports import ControlPlane
 from helix_ray.wire import placement as shapes
 
@@ -21,7 +21,7 @@ PLANS_MAX = 5
 # Puts the order into its envelope with the caller and the key.
 Envelope = Callable[[DistributeTask], Order]
 # The answer, and the receipt where something was carried out.
-Distributed = tuple[dict[str, Any], Receipt | None]
+Distributed = tuple[shapes.DistributeOut, Receipt | None]
 
 
 async def distribute(
@@ -39,9 +39,9 @@ async def distribute(
         plan = await plane.query(wish, by)
         if isinstance(plan, Rejected):
             return plan
-        if plan.get("already_running"):
+        if plan["kind"] == "runs":
             return shapes.running_out(plan, dry_run=dry_run), None
-        if not plan["pairs"]:
+        if plan["kind"] == "no_place":
             return shapes.refused_out(plan, dry_run=dry_run), None
         if dry_run:
             return shapes.planned_out(plan), None
@@ -70,6 +70,6 @@ async def _carried_out_before(
     return None
 
 
-def _order(wish: PlanTask, plan: dict[str, Any]) -> DistributeTask:
+def _order(wish: PlanTask, plan: PlannedView) -> DistributeTask:
     pairs = tuple((task_id, node_id) for task_id, node_id in plan["pairs"])
     return DistributeTask(wish.task_id, pairs, wish.strategy, wish.capabilities, shapes.plan_fields(plan))

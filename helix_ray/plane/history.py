@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any, cast
 
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import Answer
@@ -22,11 +23,13 @@ from helix_ray.core.questions import (
     GetTask,
     ListTasks,
     PlanTask,
-    Question,
+    QuestionKind,
+    View,
     WaitTasks,
 )
+from helix_ray.core.views.tasks import EndedView, TaskPageView
 from helix_ray.plane.calls import Calls
-from helix_ray.plane.responses import UNKNOWN, SourceUnavailable, as_answer, response_of
+from helix_ray.plane.responses import Response, SourceUnavailable, Unknown, as_answer, response_of
 
 Execute = Callable[[Order], Awaitable[Receipt | Rejected]]
 
@@ -44,30 +47,48 @@ class Retired:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    async def completed(self, question: Question, by: Principal, reply: Answer) -> Answer:
+    async def completed(
+        self, question: QuestionKind[View], by: Principal, reply: View | Rejected
+    ) -> View | Rejected:
         """Complete the master's answer to a question."""
+        return cast("View | Rejected", await self._completed(question, by, reply))
+
+    async def _completed(self, question: QuestionKind[Any], by: Principal, reply: Any) -> Answer:
         if isinstance(reply, Rejected):
             if reply.code is not ErrorCode.NOT_FOUND or not isinstance(question, ABOUT_ONE_TASK):
                 return reply
             found = await self._found(question, by, reply)
             return found if found is not reply else await self._asked_again(question, by)
-        if isinstance(question, ListTasks) and question.seqs is None and reply["retired"]:
-            return as_answer(response_of(await self._calls.history("list", question, by, reply)))
-        if isinstance(question, WaitTasks) and reply["unknown"]:
-            older = response_of(await self._calls.history("wait", by, reply))
-            if isinstance(older, SourceUnavailable):
-                # Known outcomes are returned; the other tasks are neither finished nor unknown.
-                return {**reply, "unknown": [], "unavailable": reply["unknown"], "why": older.rejected()}
-            return await self._with_restored(by, as_answer(older))
-        return reply
+        if isinstance(question, ListTasks) and question.seqs is None:
+            return await self._with_older(question, by, reply)
+        if isinstance(question, WaitTasks):
+            return await self._with_ended(by, reply)
+        return cast("Answer", reply)
 
-    async def _asked_again(self, question: Question, by: Principal) -> Answer:
+    async def _with_older(
+        self, question: ListTasks, by: Principal, reply: TaskPageView
+    ) -> TaskPageView | Rejected:
+        if not reply["retired"]:
+            return reply
+        page: Response[TaskPageView] = response_of(await self._calls.history("list", question, by, reply))
+        return as_answer(page)
+
+    async def _with_ended(self, by: Principal, reply: EndedView) -> EndedView | Rejected:
+        if not reply["unknown"]:
+            return reply
+        older: Response[EndedView] = response_of(await self._calls.history("wait", by, reply))
+        if isinstance(older, SourceUnavailable):
+            # Known outcomes are returned; the other tasks are neither finished nor unknown.
+            return {**reply, "unknown": [], "unavailable": reply["unknown"], "why": older.rejected()}
+        return await self._with_restored(by, as_answer(older))
+
+    async def _asked_again(self, question: QuestionKind[View], by: Principal) -> View | Rejected:
         """Ask the master again about tasks that neither knew: a task restored to memory between
         both answers was in neither."""
-        answer: Answer = await self._calls.master("query", question, by, 0.0)
+        answer: View | Rejected = await self._calls.master("query", question, by, 0.0)
         return answer
 
-    async def _with_restored(self, by: Principal, reply: Answer) -> Answer:
+    async def _with_restored(self, by: Principal, reply: EndedView | Rejected) -> EndedView | Rejected:
         if isinstance(reply, Rejected) or not reply["unknown"]:
             return reply
         again = await self._asked_again(WaitTasks(tuple(reply["unknown"])), by)
@@ -80,18 +101,18 @@ class Retired:
         self, question: GetTask | GetResult | ExplainTask | PlanTask, by: Principal, refusal: Rejected
     ) -> Answer:
         if isinstance(question, GetResult):
-            return await self._task(question, by, refusal)
-        task = await self._task(GetTask(question.task_id), by, refusal)
+            return await self._ended(question, by, refusal)
+        task = await self._ended(GetTask(question.task_id), by, refusal)
         if isinstance(task, Rejected) or isinstance(question, GetTask):
             return task
         if isinstance(question, ExplainTask):
             return ended_view(task)
         return refused_by_status(question, task)
 
-    async def _task(self, question: GetTask | GetResult, by: Principal, refusal: Rejected) -> Answer:
+    async def _ended(self, question: QuestionKind[View], by: Principal, refusal: Rejected) -> View | Rejected:
         """Return the history's answer about a task; `refusal` where it has none."""
-        found = response_of(await self._calls.history("find", question, by))
-        return refusal if found is UNKNOWN else as_answer(found)
+        found: Response[View] = response_of(await self._calls.history("find", question, by))
+        return refusal if isinstance(found, Unknown) else as_answer(found)
 
     async def carried_out(self, order: Order, execute: Execute) -> Receipt | Rejected:
         """Carry an order out; where it needs tasks that have left memory, with what

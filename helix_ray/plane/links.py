@@ -8,7 +8,7 @@ A link does not retry; a failed call ends in one of two ways.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 
 class LinkLost(ConnectionError):
@@ -17,6 +17,17 @@ class LinkLost(ConnectionError):
 
 class CallFailed(Exception):
     """The other end raised an exception: a bug of ours, described in its log."""
+
+
+class MasterInfo(TypedDict):
+    """What a master says of itself: how far its journal is (None while it does not live), the socket for
+    callers of its host ("": there is none), and its read board."""
+
+    pid: int
+    epoch: int | None
+    seq: int | None
+    socket: str
+    board: str | None
 
 
 class MasterLink(Protocol):

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.answers import Answer
 from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.questions import GetResult, GetTask, GetWorker, Question, ReadLog
+from helix_ray.core.questions import GetResult, GetTask, GetWorker, QuestionKind, ReadLog, View
+from helix_ray.core.specs import JsonObject
+from helix_ray.core.views.tasks import LogView, ResultView
 from helix_ray.execution.log_reading import read_log
 from helix_ray.plane.calls import Calls
-from helix_ray.plane.responses import UNKNOWN, Response, SourceUnavailable, as_answer, response_of
+from helix_ray.plane.responses import UNKNOWN, Response, SourceUnavailable, Unknown, as_answer, response_of
 
-# Asks the whole control plane, so that tasks that have left memory are found as well.
-Ask = Callable[[Question, Principal], Awaitable[Answer]]
+
+class Asks(Protocol):
+    """Asks the whole control plane, so that tasks that have left memory are found as well."""
+
+    async def __call__(self, question: QuestionKind[View], by: Principal) -> View | Rejected:
+        """Answer a question."""
+        ...
 
 
 # How many shards' results are fetched at a time.
@@ -26,13 +32,13 @@ PARTS_AT_ONCE_MAX = 16
 class OnNodes:
     """Fetches results and output from nodes."""
 
-    def __init__(self, ask: Ask, calls: Calls) -> None:
+    def __init__(self, ask: Asks, calls: Calls) -> None:
         self._ask = ask
         self._calls = calls
 
-    async def with_kept(self, reply: dict[str, Any]) -> Answer:
+    async def with_kept(self, reply: ResultView) -> ResultView | Rejected:
         """Complete a result with the values stored on nodes."""
-        result = reply.get("result")
+        result = reply["result"]
         if not isinstance(result, dict):
             return reply
         if isinstance(result.get("shards"), list):
@@ -40,19 +46,21 @@ class OnNodes:
         if not _stayed(result):
             return reply
         worker_id = str(reply["assigned_worker"])
-        kept = await self._on_node(worker_id, "fetch_result", reply["id"], reply["attempt"])
-        if kept is UNKNOWN:
+        kept: Response[JsonObject] = await self._on_node(
+            worker_id, "fetch_result", reply["id"], reply["attempt"]
+        )
+        if isinstance(kept, Unknown):
             message = "The result was stored on a node that has left the cluster. Run the task again"
             details = {"id": reply["id"], "worker": reply["assigned_worker"]}
             return Rejected(ErrorCode.NOT_FOUND, message, details)
         found = as_answer(kept)
         return found if isinstance(found, Rejected) else {**reply, "result": {**result, **found}}
 
-    async def _with_kept_parts(self, reply: dict[str, Any], shards: Sequence[Any]) -> Answer:
+    async def _with_kept_parts(self, reply: ResultView, shards: Sequence[Any]) -> ResultView | Rejected:
         """Insert the shards' results; a lost one remains a reference to its node."""
         at_once = asyncio.Semaphore(PARTS_AT_ONCE_MAX)
 
-        async def fetched(index: int, part: Any) -> Answer | Any:
+        async def fetched(index: int, part: Any) -> Any:
             if not isinstance(part, dict) or not _stayed(part):
                 return part
             async with at_once:
@@ -65,25 +73,27 @@ class OnNodes:
         away = next((part for part in parts if isinstance(part, Rejected)), None)
         return away or {**reply, "result": {**reply["result"], "shards": parts}}
 
-    async def read_log(self, question: ReadLog, by: Principal, wait_s: float) -> Answer:
+    async def read_log(self, question: ReadLog, by: Principal, wait_s: float) -> LogView | Rejected:
         """Return a piece of a task's log from its node, or from files on the head's machine."""
         task = await self._ask(GetTask(question.task_id), by)
         if isinstance(task, Rejected):
             return task
 
-        async def read(attempt: int) -> Answer | None:
+        async def read(attempt: int) -> LogView | Rejected | None:
             pieces = (question.task_id, attempt, question.offset, question.limit_bytes)
-            found = await self._on_node(
+            found: Response[LogView] = await self._on_node(
                 str(task["assigned_worker"]), "read_log", *pieces, wait_s, wait_s=wait_s
             )
-            if found is UNKNOWN:
+            if isinstance(found, Unknown):
                 # After a restart the cluster has other nodes, but the machine has the same files.
                 found = response_of(await self._calls.history("read_log", *pieces))
-            return None if found is UNKNOWN else as_answer(found)
+            return None if isinstance(found, Unknown) else as_answer(found)
 
         return await read_log(question, task, read, wait_s)
 
-    async def _on_node(self, worker_id: str, method: str, *arguments: Any, wait_s: float = 0.0) -> Response:
+    async def _on_node(
+        self, worker_id: str, method: str, *arguments: Any, wait_s: float = 0.0
+    ) -> Response[Any]:
         """Call the actor that is the worker's at the moment: the worker's id survives its actor,
         but stored results may not."""
         worker = await self._ask(GetWorker(worker_id), SYSTEM)
@@ -95,5 +105,5 @@ class OnNodes:
         return response_of(await self._calls.node(str(worker["node_id"]), method, *arguments, wait_s=wait_s))
 
 
-def _stayed(result: dict[str, Any]) -> bool:
+def _stayed(result: JsonObject) -> bool:
     return result.get("stored") == "object_store" and "value" not in result and "pickled" not in result

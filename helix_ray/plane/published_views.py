@@ -21,10 +21,12 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from zlib import crc32
 
 import orjson
+
+from helix_ray.core.views.tasks import TaskView
 
 SLOTS = 1 << 12
 SLOT_BYTES = 2048
@@ -41,7 +43,7 @@ VIEW_BYTES_MAX = SLOT_BYTES - _HEADER.size
 class Published(NamedTuple):
     """A view as of a seq of the journal."""
 
-    view: dict[str, Any]
+    view: TaskView
     seq: int
 
 
@@ -99,7 +101,7 @@ class ViewsWriter:
             raise
         self._memory[: _MASTER.size] = _MASTER.pack(life, generation)
 
-    def publish(self, view: dict[str, Any], seq: int) -> None:
+    def publish(self, view: TaskView, seq: int) -> None:
         """Write a view as of `seq` to its slot, unless it is too large or has no JSON form."""
         try:
             text = orjson.dumps(view)

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from helix_ray.plane.links import CallFailed, LinkLost, MasterLink
+from helix_ray.plane.links import CallFailed, LinkLost, MasterInfo, MasterLink
 from helix_ray.plane.local_link import LocalLink
 from helix_ray.plane.names import MASTER, NAMESPACE
 
@@ -29,7 +29,7 @@ class RayLinks:
     async def master(self) -> MasterLink:
         """Connect to the master over its socket where that can be reached, else
         through Ray. Raises LinkLost."""
-        info = await self.call(MASTER, "info")
+        info: MasterInfo = await self.call(MASTER, "info")
         try:
             link = await LocalLink.connect(info["socket"])
         except OSError:

@@ -23,9 +23,9 @@ import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
+from helix_ray.core.views.tasks import TaskView
 from helix_ray.plane.published_views import Published, ViewsReader, ViewsWriter
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class BoardWriter(_Board):
         for task_id in task_ids:
             self._words[_slot(task_id)] = seq
 
-    def publish(self, view: dict[str, Any], seq: int) -> None:
+    def publish(self, view: TaskView, seq: int) -> None:
         """Let readers have the view of a task as of `seq`, where it is small enough."""
         self._views.publish(view, seq)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from typing import Any
 
 from helix_ray.core.access import Principal
+from helix_ray.core.views.tasks import TaskView
 from helix_ray.core.visibility import record_of_view, sees
 from helix_ray.plane.published_views import Published
 from helix_ray.plane.read_board import BoardReader
@@ -47,7 +47,7 @@ class ReadCache:
             self._board.close()
             self._board = None
 
-    def task(self, task_id: str, by: Principal) -> dict[str, Any] | None:
+    def task(self, task_id: str, by: Principal) -> TaskView | None:
         """Return a task if its entry is current and the caller may see it."""
         if self.generation() == UNSEEN or self._board is None:
             return None
@@ -72,7 +72,7 @@ class ReadCache:
             self._generation = found
         return found
 
-    def keep(self, task_id: str, view: dict[str, Any], seq: int, generation: int) -> None:
+    def keep(self, task_id: str, view: TaskView, seq: int, generation: int) -> None:
         """Cache an answer as of `seq` that was asked for under `generation`."""
         if generation == UNSEEN or generation != self.generation():
             return

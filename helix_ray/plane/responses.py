@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Literal
+from typing import Final, Literal, TypeAlias, TypeVar
 
-from helix_ray.core.answers import Answer
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import Recalled
 
@@ -44,26 +43,27 @@ class SourceUnavailable:
 
     def rejected(self) -> Rejected:
         """Return the refusal for the caller."""
-        details: dict[str, Any] = {"unavailable": self.who, "retry_after_s": RETRY_AFTER_S}
+        details: dict[str, object] = {"unavailable": self.who, "retry_after_s": RETRY_AFTER_S}
         message = f"{WHERE[self.who]} does not respond. Try again"
         return Rejected(
             ErrorCode.SERVICE_UNAVAILABLE, message, details | ({"reason": self.why} if self.why else {})
         )
 
 
+T = TypeVar("T")
 # What an actor returns: None means that no such thing exists.
-Reply = dict[str, Any] | SourceUnavailable | None
+Reply: TypeAlias = T | SourceUnavailable | None
 # What the historian returns for an order about tasks that have left memory.
 RecallReply = Recalled | SourceUnavailable
-Response = dict[str, Any] | Unknown | SourceUnavailable
+Response: TypeAlias = T | Unknown | SourceUnavailable
 
 
-def response_of(reply: Reply) -> Response:
+def response_of(reply: Reply[T]) -> Response[T]:
     """Return an actor's reply as one of the three cases."""
     return UNKNOWN if reply is None else reply
 
 
-def as_answer(found: Response) -> Answer:
+def as_answer(found: Response[T]) -> T | Rejected:
     """Return a response as an answer; the caller must have handled UNKNOWN before."""
     if isinstance(found, SourceUnavailable):
         return found.rejected()

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, cast, get_type_hints
 
 import orjson
 
 from helix_ray.core.execution import Execution
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.specs import TaskSpec
 from helix_ray.core.state import Task, task_again
 from helix_ray.plain import stored
 
@@ -32,7 +33,7 @@ class Facet(NamedTuple):
     """A value of a spec with a column of its own, because listings filter by it or show it."""
 
     column: Column
-    value: Callable[[dict[str, Any]], str | None]
+    value: Callable[[TaskSpec], str | None]
 
 
 def _text(name: str, *, null: bool = True) -> Column:
@@ -100,7 +101,7 @@ def table(name: str, columns: tuple[Column, ...]) -> str:
     return f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(f'{c.name} {c.sql}' for c in columns)});"
 
 
-def facets(spec: dict[str, Any]) -> tuple[str | None, ...]:
+def facets(spec: TaskSpec) -> tuple[str | None, ...]:
     """Return the values of a spec's columns."""
     return tuple(facet.value(spec) for facet in FACETS)
 
@@ -114,12 +115,12 @@ def values(execution: Execution) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def task(names: tuple[str, ...], row: Sequence[Any], spec: dict[str, Any] | None = None) -> Task:
+def task(names: tuple[str, ...], row: Sequence[Any], spec: TaskSpec | None = None) -> Task:
     """Return a task from the columns that were read, in the form of memory; without `spec`,
     from the spec's columns."""
     found = dict(zip(names, row, strict=True))
     if spec is None:
-        spec = {name: found.pop(name) for name in _FACET_NAMES}
+        spec = cast("TaskSpec", {name: found.pop(name) for name in _FACET_NAMES})
     found["spec"] = spec
     for name in BULK:
         if name in found:

@@ -11,13 +11,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import orjson
 
 from helix_ray.core.events import Fact, TaskRestored
 from helix_ray.core.questions import ListTasks
+from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskView
 from helix_ray.core.visibility import TaskScope
 from helix_ray.views import read
 from helix_ray.views.attempts import Attempts
@@ -173,8 +173,8 @@ class History:
                 self._asking_now -= 1
                 self._gate.notify_all()
 
-    def get_task(self, task_id: str, retired_through: int | None = None) -> dict[str, Any] | None:
-        """Return a finished task as core.views.task_view does; None when there is none, or when it finished
+    def get_task(self, task_id: str, retired_through: int | None = None) -> TaskView | None:
+        """Return a finished task as views.tasks.task_view does; None when there is none, or when it finished
         after `retired_through` (it is then still in memory)."""
         with self._asking() as con:
             return read.get_task(con, task_id, retired_through)
@@ -204,9 +204,9 @@ class History:
         limit: int,
         without: Sequence[str] = (),
         seqs: tuple[int, int] | None = None,
-    ) -> tuple[list[dict[str, Any]], int]:
+    ) -> tuple[list[TaskLineView], int]:
         """Return up to `limit` tasks that finished up to `retired_through`, newest first by submit, as
-        core.views.task_line does, and how many there are, of those in `scope`; `without` are left out, by
+        views.tasks.task_line does, and how many there are, of those in `scope`; `without` are left out, by
         id. `seqs` are the first and the last that may be among the lines. question.limit and
         question.offset are not looked at.
         """
@@ -225,13 +225,11 @@ class History:
         with self._asking() as con:
             return read.list_seqs(con, question, scope, retired_through, limit, without)
 
-    def result(self, task_id: str, retired_through: int | None = None) -> dict[str, Any] | None:
-        """Return a finished task's outcome as core.views.result_view does, or None."""
+    def result(self, task_id: str, retired_through: int | None = None) -> ResultView | None:
+        """Return a finished task's outcome as views.tasks.result_view does, or None."""
         return self.results((task_id,), retired_through).get(task_id)
 
-    def results(
-        self, task_ids: Sequence[str], retired_through: int | None = None
-    ) -> dict[str, dict[str, Any]]:
+    def results(self, task_ids: Sequence[str], retired_through: int | None = None) -> dict[str, ResultView]:
         """Return the outcomes of the finished ones of these tasks, by id."""
         with self._asking() as con:
             return read.results(con, task_ids, retired_through)

@@ -1,4 +1,4 @@
-"""Queries of the history's tables. Results have the form that core/views.py gives tasks in memory."""
+"""Queries of the history's tables. Results have the form that core/views/tasks.py gives tasks in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.state import Task
-from helix_ray.core.views import result_view, task_line, task_view
+from helix_ray.core.views.tasks import (
+    ResultView,
+    TaskLineView,
+    TaskView,
+    result_view,
+    task_line,
+    task_view,
+)
 from helix_ray.core.visibility import TaskScope
 from helix_ray.plain import stored
 from helix_ray.views.columns import LINE, RECORD, RESULT, task
@@ -75,10 +82,8 @@ def failed_because_of(
     return list(found)
 
 
-def get_task(
-    con: duckdb.DuckDBPyConnection, task_id: str, retired_through: int | None
-) -> dict[str, Any] | None:
-    """Return one task as core.views.task_view does, or None."""
+def get_task(con: duckdb.DuckDBPyConnection, task_id: str, retired_through: int | None) -> TaskView | None:
+    """Return one task as views.tasks.task_view does, or None."""
     found = records(con, [task_id], retired_through).get(task_id)
     if found is None:
         return None
@@ -102,8 +107,8 @@ def list_tasks(
     limit: int,
     without: Sequence[str] = (),
     seqs: tuple[int, int] | None = None,
-) -> tuple[list[dict[str, Any]], int]:
-    """Return up to `limit` lines as core.views.task_line does, newest first, and the
+) -> tuple[list[TaskLineView], int]:
+    """Return up to `limit` lines as views.tasks.task_line does, newest first, and the
     total number of matches."""
     where, values = _conditions(question, scope, retired_through, without)
     counted = con.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
@@ -154,8 +159,8 @@ def _conditions(
 
 def results(
     con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_through: int | None
-) -> dict[str, dict[str, Any]]:
-    """Return the outcomes of those of these tasks that the history has, as core.views.result_view does."""
+) -> dict[str, ResultView]:
+    """Return the outcomes of those of these tasks that the history has, as views.tasks.result_view does."""
     rows = con.execute(
         f"""SELECT {", ".join(RESULT)}
             FROM tasks SEMI JOIN {_WANTED} USING (key, id)

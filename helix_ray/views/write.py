@@ -11,7 +11,8 @@ import orjson
 
 from helix_ray.core import events as ev
 from helix_ray.core.execution import Execution
-from helix_ray.core.views import shown_run
+from helix_ray.core.specs import TaskEdits, TaskError, TaskSpec
+from helix_ray.core.views.tasks import shown_run
 from helix_ray.views.batch import as_table
 from helix_ray.views.columns import EDITED, ENDED, GONE, KEY, SUBMITTED, Column, facets, text_of, values
 from helix_ray.views.keys import key_of
@@ -32,7 +33,7 @@ class Changes:
     """The changes of a batch of facts in the tables."""
 
     submitted: list[Row] = field(default_factory=list)
-    edited: dict[str, dict[str, Any]] = field(default_factory=dict)
+    edited: dict[str, TaskEdits] = field(default_factory=dict)
     ended: list[Row] = field(default_factory=list)
     requeued: list[Row] = field(default_factory=list)
     deleted: list[Row] = field(default_factory=list)
@@ -47,7 +48,7 @@ class Changes:
         elif ended is not None:
             self.ended.append(_ended(ev.subject_of(event), ended))
         elif isinstance(event, ev.TaskEdited):
-            self.edited.setdefault(event.id, {}).update(event.changes)
+            self.edited[event.id] = {**self.edited.get(event.id, {}), **event.changes}
         elif isinstance(event, ev.TaskDeleted):
             self.deleted.append((key_of(event.id), event.id, fact.seq))
         elif isinstance(event, ev.TaskRequeued) and event.cause == "manual":
@@ -91,9 +92,9 @@ def _submitted(fact: ev.Fact, event: ev.TaskSubmitted) -> Row:
     )  # fmt: skip
 
 
-def _spec_text(spec: dict[str, Any]) -> str:
+def _spec_text(spec: TaskSpec) -> str:
     run = spec.get("run")
-    if run and (shown := shown_run(run)) is not run:
+    if run is not None and (shown := shown_run(run)) is not None and shown is not run:
         spec = {**spec, "run": shown}
     return text_of(spec)
 
@@ -102,12 +103,12 @@ def _ended(task_id: str, last: Execution) -> Row:
     return (key_of(task_id), task_id, *values(last), _cause(last.error))
 
 
-def _cause(error: dict[str, Any] | None) -> str | None:
+def _cause(error: TaskError | None) -> str | None:
     cause = (error or {}).get("dependency")
     return cause if isinstance(cause, str) else None
 
 
-def _edit(con: duckdb.DuckDBPyConnection, edited: dict[str, dict[str, Any]]) -> None:
+def _edit(con: duckdb.DuckDBPyConnection, edited: dict[str, TaskEdits]) -> None:
     """Merge edits into their specs; tasks that are gone have none."""
     wanted = [(key_of(task_id), task_id, 0) for task_id in edited]
     with as_table(con, GONE, wanted):
@@ -116,7 +117,8 @@ def _edit(con: duckdb.DuckDBPyConnection, edited: dict[str, dict[str, Any]]) -> 
         ).fetchall()
     rows = []
     for task_id, spec in found:
-        merged = {**orjson.loads(spec), **edited[task_id]}
+        kept: TaskSpec = orjson.loads(spec)
+        merged: TaskSpec = {**kept, **edited[task_id]}
         rows.append((key_of(task_id), task_id, *facets(merged), _spec_text(merged)))
     changed = ", ".join(f"{column.name} = b.{column.name}" for column in EDITED[len(KEY) :])
     _write(

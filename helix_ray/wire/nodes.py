@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
+from helix_ray.core.views.nodes import NodeView, StatusView
 from helix_ray.wire.times import iso, iso_or_none
+from helix_ray.wire.values import CLOSED, UsageJson
 
-CLOSED = ConfigDict(extra="forbid")
 
-
-class MasterNode(BaseModel):
+@with_config(CLOSED)
+class MasterNode(TypedDict):
     """The control plane; `uptime` in whole seconds since the start of this master (a
     restart begins an epoch)."""
 
-    model_config = CLOSED
-
-    id: str = Field(examples=["helix-master"])
-    status: str = Field(examples=["active"])
+    id: Annotated[str, Field(examples=["helix-master"])]
+    status: Annotated[str, Field(examples=["active"])]
     uptime: int
     started_at: str
     epoch: int
 
 
-class NodeLine(BaseModel):
+@with_config(CLOSED)
+class NodeLine(TypedDict):
     """The summary of a node; `current_load` is the measured busy share of its
     processors, null where unknown."""
 
-    model_config = CLOSED
-
-    id: str = Field(examples=["worker-local-1"])
-    status: str = Field(examples=["active", "draining", "resting", "lost"])
+    id: Annotated[str, Field(examples=["worker-local-1"])]
+    status: Annotated[str, Field(examples=["active", "draining", "resting", "lost"])]
     tasks_completed: int
     current_load: float | None
 
 
-class ClusterStatusOut(BaseModel):
+@with_config(CLOSED)
+class ClusterStatusOut(TypedDict):
     """The master and all nodes; the master counts as a node."""
-
-    model_config = CLOSED
 
     master_node: MasterNode
     worker_nodes: list[NodeLine]
@@ -47,6 +45,7 @@ class ClusterStatusOut(BaseModel):
     active_nodes: int
 
 
+@with_config(CLOSED)
 class NodeOut(NodeLine):
     """A node. `allocated` is used by our tasks, `foreign` by other programs on the Ray cluster; `simulated`
     names resources that are only logical."""
@@ -60,7 +59,7 @@ class NodeOut(NodeLine):
     simulated: list[str]
     capabilities: list[str]
     labels: dict[str, str]
-    usage: dict[str, JsonValue]
+    usage: UsageJson
     running: list[str]
     running_total: int
     tasks_failed: int
@@ -72,22 +71,23 @@ class NodeOut(NodeLine):
     registered_at: str
 
 
-class NodesOut(BaseModel):
+@with_config(CLOSED)
+class NodesOut(TypedDict):
     """All nodes."""
-
-    model_config = CLOSED
 
     nodes: list[NodeOut]
 
 
-def status_out(view: dict[str, Any]) -> dict[str, Any]:
+def status_out(view: StatusView) -> ClusterStatusOut:
     """Return the cluster's status with ISO times."""
     master = view["master_node"]
-    shown = {**master, "uptime": int(master["uptime"]), "started_at": iso(master["started_at"])}
+    shown: MasterNode = {
+        **master, "uptime": int(master["uptime"]), "started_at": iso(master["started_at"]),
+    }  # fmt: skip
     return {**view, "master_node": shown}
 
 
-def node_out(view: dict[str, Any]) -> dict[str, Any]:
+def node_out(view: NodeView) -> NodeOut:
     """Return a node with ISO times."""
     return {
         **view,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Required
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Required, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, with_config
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.spec_shape import CAPABILITIES_MAX
+from helix_ray.core.views.placement import ExplainView, NoPlaceView, PlanFields, PlannedView, RunsView
 from helix_ray.wire.runs import given
 from helix_ray.wire.times import iso, iso_or_none
-from helix_ray.wire.values import Id, Word, adapter, strict
+from helix_ray.wire.values import CLOSED, Id, Word, adapter, strict
 
-CLOSED = ConfigDict(extra="forbid")
 NODES_MAX = 100_000
 
 
@@ -34,63 +34,64 @@ class DistributeIn(TypedDict, total=False):
     dry_run: bool | None
 
 
-class UnmetConstraintOut(BaseModel):
+@with_config(CLOSED)
+class UnmetConstraintOut(TypedDict):
     """One dimension in which a task does not fit on a node: for ever (`never`) or for now (`waiting`)."""
 
-    model_config = CLOSED
-
-    dimension: str = Field(examples=["resources.gpu", "labels.zone", "capabilities.npu", "node"])
-    asked: JsonValue
-    has: JsonValue
+    dimension: Annotated[str, Field(examples=["resources.gpu", "labels.zone", "capabilities.npu", "node"])]
+    asked: str | float | bool
+    has: str | float | bool | None
     deficit: float | None
-    kind: str = Field(examples=["never", "waiting"])
+    kind: Annotated[str, Field(examples=["never", "waiting"])]
 
 
-class NodeVerdict(BaseModel):
+@with_config(CLOSED)
+class NodeVerdict(TypedDict):
     """The unmet constraints on one node; none where the task fits."""
 
-    model_config = CLOSED
-
     node: str
-    verdict: str = Field(examples=["fits", "waiting", "never"])
+    verdict: Annotated[str, Field(examples=["fits", "waiting", "never"])]
     failing: list[UnmetConstraintOut]
 
 
-class ReasonCount(BaseModel):
+@with_config(CLOSED)
+class ReasonCount(TypedDict):
     """How many nodes a constraint excludes."""
-
-    model_config = CLOSED
 
     dimension: str
     kind: str
     nodes: int
 
 
-class Change(BaseModel):
-    """One part of the smallest change that would place the task now."""
+if TYPE_CHECKING:
+    from helix_ray.core.placement.changes import Change
+else:
 
-    model_config = ConfigDict(extra="allow")
+    @with_config(ConfigDict(extra="allow"))
+    class Change(TypedDict):
+        """One part of the smallest change that would place the task now."""
 
-    change: str = Field(
-        examples=["reduce", "drop_label", "drop_capability", "fewer_shards", "raise_quota", "undrain"]
-    )
+        change: Annotated[
+            str,
+            Field(
+                examples=["reduce", "drop_label", "drop_capability", "fewer_shards", "raise_quota", "undrain"]
+            ),
+        ]
 
 
-class ExpectedFree(BaseModel):
+@with_config(CLOSED)
+class ExpectedFree(TypedDict):
     """The node that is expected to have room first, in how many seconds, and what it lacks until then."""
-
-    model_config = CLOSED
 
     node: str
     in_s: float
     missing: dict[str, float]
 
 
-class DistributeOut(BaseModel):
+@with_config(CLOSED)
+class DistributeOut(TypedDict):
     """Where a task was placed or already runs, or why it does not fit. In a dry run
     `assigned_nodes` is where it would go."""
-
-    model_config = CLOSED
 
     distributed: bool
     already_running: bool
@@ -102,116 +103,127 @@ class DistributeOut(BaseModel):
     dry_run: bool
     fits: bool
     # Shards that do not fit yet; the scheduler places them later.
-    shards_waiting: int = 0
-    summary: str | None = None
-    reasons: list[ReasonCount] | None = None
-    nodes: list[NodeVerdict] | None = None
-    change: list[Change] | None = None
-    change_node: str | None = None
-    expected_free: ExpectedFree | None = None
+    shards_waiting: NotRequired[int]
+    summary: NotRequired[str | None]
+    reasons: NotRequired[list[ReasonCount] | None]
+    nodes: NotRequired[list[NodeVerdict] | None]
+    change: NotRequired[list[Change] | None]
+    change_node: NotRequired[str | None]
+    expected_free: NotRequired[ExpectedFree | None]
 
 
-class Preempts(BaseModel):
+@with_config(CLOSED)
+class Preempts(TypedDict):
     """The tasks that the task would preempt."""
-
-    model_config = CLOSED
 
     node: str
     tasks: list[str]
 
 
-class WaitOut(BaseModel):
+@with_config(CLOSED)
+class WaitOut(TypedDict):
     """A reason why tasks of this class have waited, and when, since the master's last start."""
 
-    model_config = CLOSED
-
-    reason: str = Field(examples=["no_room", "quota", "held"])
+    reason: Annotated[str, Field(examples=["no_room", "quota", "held"])]
     since: str
     until: str
 
 
-class ExplainOut(BaseModel):
+@with_config(CLOSED)
+class ExplainOut(TypedDict):
     """The explanation of a task. Fields about placement are present while it is pending."""
-
-    model_config = CLOSED
 
     id: str
     status: str
     assigned_worker: str | None
-    verdict: str = Field(
-        examples=["placeable", "waiting", "never", "quota", "no_nodes", "dependencies", "delayed", "running"]
-    )
+    verdict: Annotated[
+        str,
+        Field(
+            examples=[
+                "placeable",
+                "waiting",
+                "never",
+                "quota",
+                "no_nodes",
+                "dependencies",
+                "delayed",
+                "running",
+            ]
+        ),
+    ]
     summary: str
     nodes: list[NodeVerdict]
     nodes_total: int
     reasons: list[ReasonCount]
     change: list[Change] | None
-    change_node: str | None = None
-    expected_free: ExpectedFree | None = None
-    preempts: Preempts | None = None
-    holds: list[str] | None = None
-    queued_ahead: int | None = None
-    estimated_start: str | None = None
-    estimated_completion: str | None = None
-    estimated_completion_p90: str | None = None
-    history: list[WaitOut] | None = None
-    waits_for: list[str] | None = None
-    not_before: str | None = None
+    change_node: NotRequired[str | None]
+    expected_free: NotRequired[ExpectedFree | None]
+    preempts: NotRequired[Preempts | None]
+    holds: NotRequired[list[str] | None]
+    queued_ahead: NotRequired[int | None]
+    estimated_start: NotRequired[str | None]
+    estimated_completion: NotRequired[str | None]
+    estimated_completion_p90: NotRequired[str | None]
+    history: NotRequired[list[WaitOut] | None]
+    waits_for: NotRequired[list[str] | None]
+    not_before: NotRequired[str | None]
 
 
-DISTRIBUTE = adapter(Annotated[DistributeIn, AfterValidator(given)])
-_EXPLAIN_TIMES = ("estimated_start", "estimated_completion", "estimated_completion_p90", "not_before")
+DISTRIBUTE: TypeAdapter[DistributeIn] = adapter(Annotated[DistributeIn, AfterValidator(given)])
+_EXPLAIN_TIMES: tuple[
+    Literal["estimated_start", "estimated_completion", "estimated_completion_p90", "not_before"], ...
+] = ("estimated_start", "estimated_completion", "estimated_completion_p90", "not_before")
 
 
-def estimates_out(view: dict[str, Any]) -> dict[str, Any]:
-    """Return the estimated end of a distributed task, for an answer."""
-    return {
-        "estimated_completion": iso_or_none(view.get("estimated_completion")),
-        "estimated_completion_p90": iso_or_none(view.get("estimated_completion_p90")),
-        "estimated_completion_reason": view.get("estimate_missing") or view.get("estimate_basis"),
-    }
-
-
-def plan_fields(plan: dict[str, Any]) -> dict[str, Any]:
+def plan_fields(plan: PlannedView | RunsView) -> PlanFields:
     """Return the fields of a plan other than its nodes; a receipt stores them, so that a
     repeated answer is equal."""
     return {
-        **estimates_out(plan),
+        "estimated_completion": iso_or_none(plan["estimated_completion"]),
+        "estimated_completion_p90": iso_or_none(plan["estimated_completion_p90"]),
+        "estimated_completion_reason": plan["estimate_missing"] or plan["estimate_basis"],
         "strategy": plan["strategy"],
         "shards_waiting": plan["shards_waiting"],
     }
 
 
-def distributed_out(data: dict[str, Any]) -> dict[str, Any]:
+def distributed_out(data: dict[str, Any]) -> DistributeOut:
     """Return the answer to a distribution that was carried out, from its receipt's data."""
     rest = {name: value for name, value in data.items() if name not in ("id", "assigned_nodes")}
-    return _placed(data["assigned_nodes"], rest, distributed=True)
+    return _placed(data["assigned_nodes"], cast("PlanFields", rest))
 
 
-def running_out(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
+def running_out(plan: RunsView, *, dry_run: bool) -> DistributeOut:
     """Return the answer for a task that already runs."""
-    shown = _placed(plan["assigned_nodes"], plan_fields(plan), distributed=True)
-    return {**shown, "already_running": True, "dry_run": dry_run}
+    answer = _placed(plan["assigned_nodes"], plan_fields(plan))
+    answer["already_running"], answer["dry_run"] = True, dry_run
+    return answer
 
 
-def planned_out(plan: dict[str, Any]) -> dict[str, Any]:
+def planned_out(plan: PlannedView) -> DistributeOut:
     """Return the answer for a plan: where a task would go."""
     nodes = list(dict.fromkeys(node_id for _, node_id in plan["pairs"]))
-    return {**_placed(nodes, plan_fields(plan), distributed=False), "dry_run": True}
+    answer = _placed(nodes, plan_fields(plan))
+    answer["distributed"], answer["dry_run"] = False, True
+    return answer
 
 
-def _placed(nodes: list[str], rest: dict[str, Any], *, distributed: bool) -> dict[str, Any]:
+def _placed(nodes: list[str], rest: PlanFields) -> DistributeOut:
     return {
-        "distributed": distributed,
+        "distributed": True,
         "already_running": False,
         "assigned_nodes": nodes,
-        **rest,
+        "estimated_completion": rest["estimated_completion"],
+        "estimated_completion_p90": rest["estimated_completion_p90"],
+        "estimated_completion_reason": rest["estimated_completion_reason"],
+        "strategy": rest["strategy"],
+        "shards_waiting": rest["shards_waiting"],
         "dry_run": False,
         "fits": True,
     }
 
 
-def refused_out(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
+def refused_out(plan: NoPlaceView, *, dry_run: bool) -> DistributeOut:
     """Return the answer for a task that does not fit, with the reasons."""
     return {
         "distributed": False,
@@ -223,18 +235,23 @@ def refused_out(plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
         "strategy": plan["strategy"],
         "dry_run": dry_run,
         "fits": False,
-        **{
-            name: plan[name]
-            for name in ("summary", "reasons", "nodes", "change", "change_node", "expected_free")
-        },
+        "summary": plan["summary"],
+        "reasons": plan["reasons"],
+        "nodes": plan["nodes"],
+        "change": plan["change"],
+        "change_node": plan["change_node"],
+        "expected_free": plan["expected_free"],
     }
 
 
-def explain_out(view: dict[str, Any]) -> dict[str, Any]:
+def explain_out(view: ExplainView) -> ExplainOut:
     """Return an explanation with ISO times."""
-    shown = {**view, **{name: iso_or_none(view[name]) for name in _EXPLAIN_TIMES if name in view}}
+    shown: dict[str, object] = {**view}
+    for name in _EXPLAIN_TIMES:
+        if name in view:
+            shown[name] = iso_or_none(view[name])
     if "history" in view:
         shown["history"] = [
             {**wait, "since": iso(wait["since"]), "until": iso(wait["until"])} for wait in view["history"]
         ]
-    return shown
+    return cast("ExplainOut", shown)

@@ -1,26 +1,28 @@
-"""The model of the error envelope of all responses that are not a success."""
+"""The error envelope of all responses that are not a success."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, JsonValue, with_config
+from typing_extensions import TypedDict
 
 from helix_ray.core.errors import ErrorCode
 
+CLOSED = ConfigDict(extra="forbid")
 
-class ErrorBody(BaseModel):
+
+@with_config(CLOSED)
+class ErrorBody(TypedDict):
     """A stable code, a sentence for people, details for programs."""
-
-    model_config = ConfigDict(extra="forbid")
 
     code: ErrorCode
     message: str
     details: dict[str, JsonValue]
 
 
-class Problem(BaseModel):
-    """The error envelope, which is the same for all layers."""
-
-    model_config = ConfigDict(
+@with_config(
+    ConfigDict(
         extra="forbid",
         json_schema_extra={
             "examples": [
@@ -38,6 +40,9 @@ class Problem(BaseModel):
             ]
         },
     )
+)
+class Problem(TypedDict):
+    """What an error looks like, whichever layer it comes from."""
 
     error: ErrorBody
-    request_id: str = Field(examples=["req-abc123"])
+    request_id: Annotated[str, Field(examples=["req-abc123"])]

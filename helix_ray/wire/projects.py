@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Required
+from typing import Annotated, Required
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, with_config
+from pydantic import AfterValidator, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.decide.projects import (
@@ -13,9 +13,10 @@ from helix_ray.core.decide.projects import (
     PROJECT_ID_PATTERN,
     PROJECT_NAME_CHARS_MAX,
 )
+from helix_ray.core.views.projects import ProjectView
 from helix_ray.wire.runs import given
 from helix_ray.wire.times import iso
-from helix_ray.wire.values import Id, adapter, strict
+from helix_ray.wire.values import CLOSED, Id, adapter, strict
 
 Members = Annotated[list[Id], Field(max_length=MEMBERS_MAX)]
 Name = Annotated[str, Field(max_length=PROJECT_NAME_CHARS_MAX)]
@@ -40,29 +41,27 @@ class ProjectUpdateIn(TypedDict, total=False):
     members: Members | None
 
 
-class ProjectOut(BaseModel):
+@with_config(CLOSED)
+class ProjectOut(TypedDict):
     """A project and the usernames of its members."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    id: str = Field(examples=["project-123"])
+    id: Annotated[str, Field(examples=["project-123"])]
     name: str
     members: list[str]
     created_at: str
 
 
-class ProjectsOut(BaseModel):
+@with_config(CLOSED)
+class ProjectsOut(TypedDict):
     """Projects."""
-
-    model_config = ConfigDict(extra="forbid")
 
     projects: list[ProjectOut]
 
 
-PROJECT = adapter(Annotated[ProjectIn, AfterValidator(given)])
-PROJECT_UPDATE = adapter(Annotated[ProjectUpdateIn, AfterValidator(given)])
+PROJECT: TypeAdapter[ProjectIn] = adapter(Annotated[ProjectIn, AfterValidator(given)])
+PROJECT_UPDATE: TypeAdapter[ProjectUpdateIn] = adapter(Annotated[ProjectUpdateIn, AfterValidator(given)])
 
 
-def project_out(view: dict[str, Any]) -> dict[str, Any]:
+def project_out(view: ProjectView) -> ProjectOut:
     """Return a project's view with an ISO time."""
     return {**view, "created_at": iso(view["created_at"])}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, with_config
+from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.decide.quotas import LIMITS_MAX, WEIGHT_MAX
 from helix_ray.wire.tasks import MEMORY_MB_MAX
-from helix_ray.wire.values import Word, adapter, strict
-
-CLOSED = ConfigDict(extra="forbid")
+from helix_ray.wire.values import CLOSED, Word, adapter, strict
 
 
 @with_config(strict(limits={"cpu": 16, "gpu": 2, "tasks": 100, "queued": 10_000}, weight=2))
@@ -25,10 +23,9 @@ class QuotaIn(TypedDict, total=False):
     weight: Annotated[float, Field(gt=0, le=WEIGHT_MAX)]
 
 
-class QuotaOut(BaseModel):
+@with_config(CLOSED)
+class QuotaOut(TypedDict):
     """A project's limits and its use: resources, queued tasks, and its dominant share of the cluster."""
-
-    model_config = CLOSED
 
     project_id: str
     limits: dict[str, float]
@@ -38,22 +35,20 @@ class QuotaOut(BaseModel):
     share: float
 
 
-class QuotasOut(BaseModel):
+@with_config(CLOSED)
+class QuotasOut(TypedDict):
     """Quotas and use of projects."""
-
-    model_config = CLOSED
 
     quotas: list[QuotaOut]
 
 
-class QuotaSetOut(BaseModel):
+@with_config(CLOSED)
+class QuotaSetOut(TypedDict):
     """The quota that was set."""
-
-    model_config = CLOSED
 
     project_id: str
     limits: dict[str, float]
     weight: float
 
 
-QUOTA = adapter(QuotaIn)
+QUOTA: TypeAdapter[QuotaIn] = adapter(QuotaIn)

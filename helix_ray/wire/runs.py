@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Required
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Required, TypeVar, cast
 
 from pydantic import AfterValidator, Discriminator, Field, with_config
 from typing_extensions import TypedDict
 
+from helix_ray.core.specs import JsonObject
 from helix_ray.wire.values import STRICT, JsonValue, storable
+
+Form = TypeVar("Form", bound=Mapping[str, object])
 
 ARGV_MAX = 1_024
 ARG_CHARS_MAX = 131_072  # Linux: MAX_ARG_STRLEN
@@ -36,7 +40,7 @@ EnvText = Annotated[str, Field(max_length=ENV_CHARS_MAX), AfterValidator(_withou
 
 
 @with_config(STRICT)
-class CommandRun(TypedDict, total=False):
+class CommandRunIn(TypedDict, total=False):
     """A program in its own process group: exactly one of `argv` and `shell` (a line for /bin/sh)."""
 
     kind: Required[Literal["command"]]
@@ -52,7 +56,7 @@ class CommandRun(TypedDict, total=False):
 
 
 @with_config(STRICT)
-class FunctionRun(TypedDict, total=False):
+class FunctionRunIn(TypedDict, total=False):
     """An importable function that the server's allow-list names, with JSON arguments."""
 
     kind: Required[Literal["function"]]
@@ -63,11 +67,11 @@ class FunctionRun(TypedDict, total=False):
         ]
     ]
     args: Annotated[list[Any], Field(max_length=ARGS_MAX), AfterValidator(storable)] | None
-    kwargs: Annotated[dict[str, Any], Field(max_length=ARGS_MAX), AfterValidator(storable)] | None
+    kwargs: Annotated[JsonObject, Field(max_length=ARGS_MAX), AfterValidator(storable)] | None
 
 
 @with_config(STRICT)
-class InferenceRun(TypedDict, total=False):
+class InferenceRunIn(TypedDict, total=False):
     """A model known to the server, with inputs as nested lists or .npy files in base64,
     single or by input name."""
 
@@ -83,31 +87,32 @@ class InferenceRun(TypedDict, total=False):
     )
 
 
-def given(value: dict[str, Any]) -> dict[str, Any]:
+def given(value: Form) -> Form:
     """Drop null fields, which mean the same as missing ones."""
-    return (
-        {name: item for name, item in value.items() if item is not None} if None in value.values() else value
-    )
+    if None not in value.values():
+        return value
+    return cast("Form", {name: item for name, item in value.items() if item is not None})
 
 
-def _command(run: dict[str, Any]) -> dict[str, Any]:
+def _command(run: CommandRunIn) -> CommandRunIn:
     run = given(run)
     if ("argv" in run) == ("shell" in run):
         raise ValueError("exactly one of argv and shell must be given")
-    if "argv" in run and not run["argv"][0]:
+    argv = run.get("argv")
+    if argv is not None and not argv[0]:
         raise ValueError("argv[0] must be the program to run")
     return run
 
 
-def _inference(run: dict[str, Any]) -> dict[str, Any]:
+def _inference(run: InferenceRunIn) -> InferenceRunIn:
     if run["inputs"] is None:
         raise ValueError("inputs must not be null")
     return given(run)
 
 
 Run = Annotated[
-    Annotated[CommandRun, AfterValidator(_command)]
-    | Annotated[FunctionRun, AfterValidator(given)]
-    | Annotated[InferenceRun, AfterValidator(_inference)],
+    Annotated[CommandRunIn, AfterValidator(_command)]
+    | Annotated[FunctionRunIn, AfterValidator(given)]
+    | Annotated[InferenceRunIn, AfterValidator(_inference)],
     Discriminator("kind"),
 ]

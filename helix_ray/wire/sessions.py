@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field, with_config
+from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.usernames import USERNAME_CHARS_MAX
 from helix_ray.wire.users import Password, UserBrief
-from helix_ray.wire.values import STRICT, adapter, strict
+from helix_ray.wire.values import CLOSED, STRICT, adapter, strict
 
 REFRESH_CHARS_MAX = 128
 
@@ -30,27 +30,25 @@ class RefreshIn(TypedDict):
     refresh_token: Annotated[str, Field(min_length=1, max_length=REFRESH_CHARS_MAX)]
 
 
-class SessionEnded(BaseModel):
+@with_config(CLOSED)
+class SessionEnded(TypedDict):
     """An older session of the user, ended by a login beyond the limit."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    reason: str = Field(examples=["evicted"])
+    reason: Annotated[str, Field(examples=["evicted"])]
     opened_at: str
 
 
-class LoginOut(BaseModel):
+@with_config(CLOSED)
+class LoginOut(TypedDict):
     """The tokens of a session: one for requests, one for the next refresh."""
-
-    model_config = ConfigDict(extra="forbid")
 
     token: str
     expires_at: str
     refresh_token: str
     refresh_expires_at: str
     user: UserBrief
-    sessions_ended: list[SessionEnded] = Field([], description="Only when there are some.")
+    sessions_ended: NotRequired[Annotated[list[SessionEnded], Field(description="Only when there are some.")]]
 
 
-LOGIN = adapter(LoginIn)
-REFRESH = adapter(RefreshIn)
+LOGIN: TypeAdapter[LoginIn] = adapter(LoginIn)
+REFRESH: TypeAdapter[RefreshIn] = adapter(RefreshIn)

@@ -5,52 +5,50 @@ The models are never built while serving; the HTTP tests check every response ag
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, NotRequired, cast
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue, with_config
+from typing_extensions import TypedDict
 
+from helix_ray.core.specs import Priority, TaskError, TaskSpec
+from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskPageView, TaskView
 from helix_ray.wire.problems import ErrorBody
-from helix_ray.wire.tasks import PICKLED, Priority, TaskStatus
+from helix_ray.wire.tasks import PICKLED, TaskStatus
 from helix_ray.wire.times import iso, iso_or_none
+from helix_ray.wire.values import CLOSED, ErrorJson, ResourcesJson, RunJson
 
-CLOSED = ConfigDict(extra="forbid")
 
-
-class TaskCreated(BaseModel):
+@with_config(CLOSED)
+class TaskCreated(TypedDict):
     """The answer to a submit."""
 
-    model_config = CLOSED
-
-    id: str = Field(examples=["task-456"])
-    title: str = Field(examples=["Implement user authentication"])
+    id: Annotated[str, Field(examples=["task-456"])]
+    title: Annotated[str, Field(examples=["Implement user authentication"])]
     status: TaskStatus
     priority: Priority
     type: str
-    created_at: str = Field(examples=["2025-11-07T10:00:00.000Z"])
+    created_at: Annotated[str, Field(examples=["2025-11-07T10:00:00.000Z"])]
 
 
-class TaskRefused(BaseModel):
+@with_config(CLOSED)
+class TaskRefused(TypedDict):
     """A refused task of a batch."""
-
-    model_config = CLOSED
 
     error: ErrorBody
 
 
-class BatchOut(BaseModel):
+@with_config(CLOSED)
+class BatchOut(TypedDict):
     """One entry for each task of the batch, in order."""
-
-    model_config = CLOSED
 
     tasks: list[TaskCreated | TaskRefused]
     accepted: int
     rejected: int
 
 
-class TaskLine(BaseModel):
+@with_config(CLOSED)
+class TaskLine(TypedDict):
     """A task in a listing."""
-
-    model_config = CLOSED
 
     id: str
     title: str
@@ -64,10 +62,9 @@ class TaskLine(BaseModel):
     updated_at: str
 
 
-class TaskPage(BaseModel):
+@with_config(CLOSED)
+class TaskPage(TypedDict):
     """Tasks, newest first; `total` counts all that match the filters."""
-
-    model_config = CLOSED
 
     tasks: list[TaskLine]
     total: int
@@ -75,21 +72,19 @@ class TaskPage(BaseModel):
     offset: int
 
 
-class ShardsOut(BaseModel):
+@with_config(CLOSED)
+class ShardsOut(TypedDict):
     """The numbers of a task's shards, and of those that completed; the shards are the
     tasks `<id>-s0` and so on."""
-
-    model_config = CLOSED
 
     count: int
     gang: bool
     completed: int
 
 
-class ShardOut(BaseModel):
+@with_config(CLOSED)
+class ShardOut(TypedDict):
     """The parent of a shard, and its `index` from 0."""
-
-    model_config = CLOSED
 
     of: str
     index: int
@@ -97,11 +92,10 @@ class ShardOut(BaseModel):
     gang: bool
 
 
-class TaskOut(BaseModel):
+@with_config(CLOSED)
+class TaskOut(TypedDict):
     """A task. `attempt` is the number of its attempts; `failures` and `losses` count those
     since a user last queued it."""
-
-    model_config = CLOSED
 
     id: str
     title: str
@@ -111,7 +105,7 @@ class TaskOut(BaseModel):
     project_id: str | None
     status: TaskStatus
     assigned_worker: str | None
-    progress: float = Field(examples=[45])
+    progress: Annotated[float, Field(examples=[45])]
     progress_note: str | None
     owner: str
     attempt: int
@@ -124,54 +118,52 @@ class TaskOut(BaseModel):
     finished_at: str | None
     not_before: str | None
     waits_for: list[str]
-    error: dict[str, JsonValue] | None
-    run: dict[str, JsonValue] | None
-    resources: dict[str, JsonValue] | None = None
-    required_capabilities: list[str] | None = None
-    labels: dict[str, str] | None = None
-    depends_on: list[str] | None = None
-    max_retries: int | None = None
-    retry_backoff_s: float | None = None
-    timeout_s: float | None = None
-    deadline: str | None = None
-    strategy: str | None = None
-    preemptible: bool | None = None
-    shards: ShardsOut | None = None
-    shard: ShardOut | None = None
+    error: ErrorJson | None
+    run: RunJson | None
+    resources: NotRequired[ResourcesJson | None]
+    required_capabilities: NotRequired[list[str] | None]
+    labels: NotRequired[dict[str, str] | None]
+    depends_on: NotRequired[list[str] | None]
+    max_retries: NotRequired[int | None]
+    retry_backoff_s: NotRequired[float | None]
+    timeout_s: NotRequired[float | None]
+    deadline: NotRequired[str | None]
+    strategy: NotRequired[str | None]
+    preemptible: NotRequired[bool | None]
+    shards: NotRequired[ShardsOut | None]
+    shard: NotRequired[ShardOut | None]
 
 
-class TaskUpdated(BaseModel):
+@with_config(CLOSED)
+class TaskUpdated(TypedDict):
     """The status of a task after a change."""
-
-    model_config = CLOSED
 
     id: str
     status: TaskStatus
-    progress: float = Field(examples=[100])
+    progress: Annotated[float, Field(examples=[100])]
     updated_at: str
 
 
-class NotQueued(BaseModel):
+@with_config(CLOSED)
+class NotQueued(TypedDict):
     """A task that failed because of a retried task but was not queued again, and the reason."""
-
-    model_config = CLOSED
 
     id: str
     error: ErrorBody
 
 
+@with_config(CLOSED)
 class TaskRetried(TaskUpdated):
     """The status of a retried task; with `dependants` also which tasks were queued, the nearest
     first, and which were not."""
 
-    queued: list[str] | None = None
-    not_queued: list[NotQueued] | None = None
+    queued: NotRequired[list[str] | None]
+    not_queued: NotRequired[list[NotQueued] | None]
 
 
-class ResultOut(BaseModel):
+@with_config(CLOSED)
+class ResultOut(TypedDict):
     """The outcome of a task."""
-
-    model_config = CLOSED
 
     id: str
     status: TaskStatus
@@ -179,13 +171,12 @@ class ResultOut(BaseModel):
     assigned_worker: str | None
     finished_at: str | None
     result: JsonValue
-    error: dict[str, JsonValue] | None
+    error: ErrorJson | None
 
 
-class LogOut(BaseModel):
+@with_config(CLOSED)
+class LogOut(TypedDict):
     """A piece of an attempt's output. `eof`: the attempt has ended and this is the end of its output."""
-
-    model_config = CLOSED
 
     id: str
     attempt: int
@@ -196,7 +187,7 @@ class LogOut(BaseModel):
     cut_bytes: int
 
 
-def created(task_id: str, spec: dict[str, Any], waiting: bool, created_at: str) -> dict[str, Any]:
+def created(task_id: str, spec: TaskSpec, waiting: bool, created_at: str) -> TaskCreated:
     """Return the answer to a submit; `created_at` is an ISO time already, the same for a whole batch."""
     return {
         "id": task_id,
@@ -208,7 +199,7 @@ def created(task_id: str, spec: dict[str, Any], waiting: bool, created_at: str) 
     }
 
 
-def task_out(view: dict[str, Any]) -> dict[str, Any]:
+def task_out(view: TaskView) -> TaskOut:
     """Return a task's view with ISO times, without the field for visibility. The view may be
     shared and is not changed."""
     answer = {
@@ -222,12 +213,13 @@ def task_out(view: dict[str, Any]) -> dict[str, Any]:
         "error": readable(view["error"]),
     }
     del answer["holder"]
-    if view.get("deadline") is not None:
-        answer["deadline"] = iso(view["deadline"])
-    return answer
+    deadline = view.get("deadline")
+    if deadline is not None:
+        answer["deadline"] = iso(deadline)
+    return cast("TaskOut", answer)
 
 
-def line_out(line: dict[str, Any]) -> dict[str, Any]:
+def line_out(line: TaskLineView) -> TaskLine:
     """Return a line of a listing with ISO times, without the journal's position."""
     answer = {
         **line,
@@ -236,10 +228,10 @@ def line_out(line: dict[str, Any]) -> dict[str, Any]:
         "updated_at": iso(line["updated_at"]),
     }
     answer.pop("seq", None)
-    return answer
+    return cast("TaskLine", answer)
 
 
-def page_out(page: dict[str, Any]) -> dict[str, Any]:
+def page_out(page: TaskPageView) -> TaskPage:
     """Return a listing, without the fields that only the history needs."""
     return {
         "tasks": [line_out(line) for line in page["tasks"]],
@@ -249,7 +241,7 @@ def page_out(page: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def updated(data: dict[str, Any]) -> dict[str, Any]:
+def updated(data: dict[str, Any]) -> TaskUpdated:
     """Return the status of a task after an order."""
     return {
         "id": data["id"],
@@ -259,23 +251,26 @@ def updated(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def retried(data: dict[str, Any]) -> dict[str, Any]:
+def retried(data: dict[str, Any]) -> TaskRetried:
     """Return the status of a retried task, and which tasks were queued with it."""
-    answer = updated(data)
+    answer = cast("TaskRetried", updated(data))
     if "queued" in data:
         answer["queued"] = data["queued"]
         answer["not_queued"] = [
-            {"id": one["id"], "error": {name: one[name] for name in ("code", "message", "details")}}
+            {
+                "id": one["id"],
+                "error": {"code": one["code"], "message": one["message"], "details": one["details"]},
+            }
             for one in data["not_queued"]
         ]
     return answer
 
 
-def result_out(view: dict[str, Any]) -> dict[str, Any]:
+def result_out(view: ResultView) -> ResultOut:
     """Return the outcome of a task."""
     return {
         "id": view["id"],
-        "status": view["status"],
+        "status": cast("TaskStatus", view["status"]),
         "attempt": view["attempt"],
         "assigned_worker": view["assigned_worker"],
         "finished_at": iso_or_none(view["finished_at"]),
@@ -284,7 +279,7 @@ def result_out(view: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def is_pickled(view: dict[str, Any]) -> bool:
+def is_pickled(view: ResultView) -> bool:
     """Say whether a result is a pickled Python object, which JSON cannot represent."""
     result = view["result"]
     if isinstance(result, dict) and isinstance(result.get("shards"), list):
@@ -292,13 +287,16 @@ def is_pickled(view: dict[str, Any]) -> bool:
     return isinstance(result, dict) and PICKLED in result
 
 
-def readable(error: dict[str, Any] | None) -> dict[str, Any] | None:
+def readable(error: TaskError | None) -> TaskError | None:
     """Return an error without the pickled exception, also in its cause, the error of a shard."""
     if error is None or (PICKLED not in error and "cause" not in error):
         return error
-    shown = {name: value for name, value in error.items() if name != PICKLED}
-    if isinstance(shown.get("cause"), dict):
-        shown["cause"] = readable(shown["cause"])
+    shown = error.copy()
+    shown.pop("pickled", None)
+    cause = shown.get("cause")
+    # A worker may have put anything there.
+    if isinstance(cause, dict):
+        shown["cause"] = readable(cause) or cause
     return shown
 
 

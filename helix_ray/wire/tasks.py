@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Required
 
 from pydantic import (
@@ -10,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
     WithJsonSchema,
     with_config,
 )
@@ -25,6 +27,7 @@ from helix_ray.core.spec_shape import (
     TASK_ID_CHARS_MAX,
     TITLE_CHARS_MAX,
 )
+from helix_ray.core.specs import Priority, TaskSpec
 from helix_ray.wire.runs import Run, TimeoutSeconds, given
 from helix_ray.wire.values import STRICT, Id, JsonValue, ProjectId, Time, Word, adapter, storable, strict
 
@@ -48,7 +51,6 @@ PICKLED = "pickled"
 Title = Annotated[str, Field(min_length=1, max_length=TITLE_CHARS_MAX)]
 Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX)]
 TaskType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
-Priority = Literal["low", "normal", "high", "critical"]
 TaskStatus = Literal["waiting", "pending", "running", "completed", "failed", "cancelled"]
 # The statuses that a PUT may set; only dependencies make a task `waiting`.
 SettableStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
@@ -168,7 +170,7 @@ def _foreign(value: Any) -> Any:
     return value
 
 
-def _error(value: dict[str, Any] | str | None) -> dict[str, Any] | None:
+def _error(value: Mapping[str, Any] | str | None) -> Mapping[str, Any] | None:
     """Convert an error to {"reason", "message", ...}; a bare string is its message."""
     if value is None:
         return None
@@ -265,6 +267,6 @@ class BatchIn(TypedDict):
 
 # Both return specs: the given fields without null ones.
 Spec = Annotated[TaskIn, AfterValidator(given)]
-TASK = adapter(Spec)
-TASK_UPDATE = adapter(TaskUpdateIn)
-RETRY = adapter(RetryIn)
+TASK: TypeAdapter[TaskSpec] = adapter(Spec)
+TASK_UPDATE: TypeAdapter[TaskUpdateIn] = adapter(TaskUpdateIn)
+RETRY: TypeAdapter[RetryIn] = adapter(RetryIn)

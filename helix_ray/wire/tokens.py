@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field, with_config
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.decide.tokens import (
@@ -13,9 +13,10 @@ from helix_ray.core.decide.tokens import (
     TOKEN_PROJECTS_MAX,
     TOKEN_TTL_S_MIN,
 )
+from helix_ray.core.views.tokens import TokenView
 from helix_ray.wire.times import iso, iso_or_none
 from helix_ray.wire.users import Roles
-from helix_ray.wire.values import STRICT, ProjectId, adapter
+from helix_ray.wire.values import CLOSED, STRICT, ProjectId, adapter
 
 USER_CHARS_MAX = 128
 
@@ -44,15 +45,14 @@ class TokenIn(TypedDict):
     expires_in_s: NotRequired[Annotated[int, Field(ge=TOKEN_TTL_S_MIN)]]
 
 
-class TokenOut(BaseModel):
+@with_config(CLOSED)
+class TokenOut(TypedDict):
     """An API token without its secret. `prefix` is its first characters."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    id: str = Field(examples=["token-123"])
+    id: Annotated[str, Field(examples=["token-123"])]
     name: str
-    user: str = Field(examples=["admin"])
-    prefix: str = Field(examples=["helix_pat_a1B2"])
+    user: Annotated[str, Field(examples=["admin"])]
+    prefix: Annotated[str, Field(examples=["helix_pat_a1B2"])]
     roles: list[str]
     projects: list[str] | None
     created_at: str
@@ -60,21 +60,21 @@ class TokenOut(BaseModel):
     last_used_at: str | None
 
 
+@with_config(CLOSED)
 class TokenMadeOut(TokenOut):
     """A created API token: the only answer that contains its secret."""
 
     token: str
 
 
-class TokensOut(BaseModel):
+@with_config(CLOSED)
+class TokensOut(TypedDict):
     """API tokens, the oldest first."""
-
-    model_config = ConfigDict(extra="forbid")
 
     tokens: list[TokenOut]
 
 
-def token_out(view: dict[str, Any]) -> dict[str, Any]:
+def token_out(view: TokenView) -> TokenOut:
     """Return an API token's view with ISO times."""
     return {
         "id": view["id"],
@@ -89,4 +89,4 @@ def token_out(view: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-TOKEN = adapter(TokenIn)
+TOKEN: TypeAdapter[TokenIn] = adapter(TokenIn)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, with_config
+from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.access import ROLES
 from helix_ray.core.usernames import USERNAME_CHARS_MAX, USERNAME_PATTERN
+from helix_ray.core.views.users import UserView
 from helix_ray.wire.times import iso
-from helix_ray.wire.values import STRICT, adapter
+from helix_ray.wire.values import CLOSED, STRICT, adapter
 
 # Longer than any allowed password; longer input is refused before it is hashed.
 PASSWORD_CHARS_MAX = 1_024
@@ -48,31 +49,30 @@ class RolesIn(TypedDict):
     roles: Roles
 
 
-class UserBrief(BaseModel):
+@with_config(CLOSED)
+class UserBrief(TypedDict):
     """The user who is logged in."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    id: str = Field(examples=["user-123"])
-    username: str = Field(examples=["admin"])
-    roles: list[str] = Field(examples=[["admin"]])
+    id: Annotated[str, Field(examples=["user-123"])]
+    username: Annotated[str, Field(examples=["admin"])]
+    roles: Annotated[list[str], Field(examples=[["admin"]])]
 
 
+@with_config(CLOSED)
 class UserOut(UserBrief):
     """A user without secrets."""
 
     created_at: str
 
 
-class UsersOut(BaseModel):
+@with_config(CLOSED)
+class UsersOut(TypedDict):
     """All users."""
-
-    model_config = ConfigDict(extra="forbid")
 
     users: list[UserOut]
 
 
-def user_out(view: dict[str, Any]) -> dict[str, Any]:
+def user_out(view: UserView) -> UserOut:
     """Return a user's view, always without its password hash."""
     return {
         "id": view["id"],
@@ -82,6 +82,6 @@ def user_out(view: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-PASSWORD = adapter(PasswordIn)
-USER = adapter(UserIn)
-ROLES_OF_USER = adapter(RolesIn)
+PASSWORD: TypeAdapter[PasswordIn] = adapter(PasswordIn)
+USER: TypeAdapter[UserIn] = adapter(UserIn)
+ROLES_OF_USER: TypeAdapter[RolesIn] = adapter(RolesIn)

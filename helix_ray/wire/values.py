@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
+from pydantic import JsonValue as AnyJson
 
 from helix_ray.core.names import LINE_PATTERN, TERM_PATTERN
 from helix_ray.core.spec_shape import PROJECT_ID_CHARS_MAX, WORD_CHARS_MAX
@@ -12,6 +13,20 @@ from helix_ray.core.values import fault
 from helix_ray.plain import NotPlain, plain_bytes
 from helix_ray.wire.times import epoch_of
 
+if TYPE_CHECKING:
+    from helix_ray.core.specs import Resources as ResourcesJson
+    from helix_ray.core.specs import Run as RunJson
+    from helix_ray.core.specs import TaskError as ErrorJson
+    from helix_ray.core.specs import Usage as UsageJson
+else:
+    # Fields of these are named in core/specs.py, for whoever reads them in Python. Others may stand
+    # beside them, so the schema promises an object and no more.
+    ResourcesJson = RunJson = ErrorJson = UsageJson = dict[str, AnyJson]
+
+__all__ = ["CLOSED", "STRICT", "ErrorJson", "ResourcesJson", "RunJson", "UsageJson"]
+
+# Of answers: nothing stands in them that their type does not name.
+CLOSED = ConfigDict(extra="forbid")
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
@@ -21,9 +36,9 @@ def strict(**example: Any) -> ConfigDict:
     return {**STRICT, "json_schema_extra": {"examples": [example]}}
 
 
-def adapter(form: Any) -> TypeAdapter[dict[str, Any]]:
+def adapter(form: Any) -> TypeAdapter[Any]:
     """Return an adapter that validates a TypedDict to a plain dict of the given fields."""
-    made: TypeAdapter[dict[str, Any]] = TypeAdapter(form)
+    made: TypeAdapter[Any] = TypeAdapter(form)
     return made
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, NotRequired, Required, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, with_config
+from pydantic import AfterValidator, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.limits import Allowance
 from helix_ray.core.names import HOSTNAME_CHARS_MAX, WORD_PATTERN, WORKER_ID_CHARS_MAX
 from helix_ray.core.pace import LEASE_FRACTION, stretched
 from helix_ray.core.spec_shape import CAPABILITIES_MAX
+from helix_ray.core.views.workers import WorkerView
 from helix_ray.wire.runs import given
 from helix_ray.wire.tasks import Labels
 from helix_ray.wire.times import iso
-from helix_ray.wire.values import STRICT, Id, Word, adapter, strict
+from helix_ray.wire.values import CLOSED, STRICT, Id, UsageJson, Word, adapter, strict
 
 RESOURCES_MAX = 64
 # Amounts are floats: a larger integer could be rounded to an allowed one.
@@ -74,41 +75,38 @@ class DrainIn(TypedDict, total=False):
     draining: bool
 
 
-class WorkerRegisteredOut(BaseModel):
+@with_config(CLOSED)
+class WorkerRegisteredOut(TypedDict):
     """The answer to a registration."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    worker_id: str = Field(examples=["worker-789"])
+    worker_id: Annotated[str, Field(examples=["worker-789"])]
     registered_at: str
 
 
-class HeartbeatOut(BaseModel):
+@with_config(CLOSED)
+class HeartbeatOut(TypedDict):
     """What the worker must do, and in how many seconds its next heartbeat is due; the lease ends at
     `lease_expires_at` unless another heartbeat comes."""
-
-    model_config = ConfigDict(extra="forbid")
 
     acknowledged: bool
     assigned_task: str | None
     next_heartbeat_s: float
-    attempt: int | None = None
-    lease_expires_at: str | None = None
+    attempt: NotRequired[int | None]
+    lease_expires_at: NotRequired[str | None]
 
 
-class WorkerOut(BaseModel):
+@with_config(CLOSED)
+class WorkerOut(TypedDict):
     """A worker: a node of the cluster (`kind` node) or an external one."""
-
-    model_config = ConfigDict(extra="forbid")
 
     id: str
     hostname: str
     kind: str
-    status: str = Field(examples=["idle", "busy", "draining", "lost"])
+    status: Annotated[str, Field(examples=["idle", "busy", "draining", "lost"])]
     last_heartbeat: str
     capabilities: list[str]
-    resources: dict[str, JsonValue]
-    usage: dict[str, JsonValue]
+    resources: dict[str, float | bool | None]
+    usage: UsageJson
     labels: dict[str, str]
     node_id: str | None
     registered_at: str
@@ -118,29 +116,27 @@ class WorkerOut(BaseModel):
     tasks_failed: int
 
 
-class WorkersOut(BaseModel):
+@with_config(CLOSED)
+class WorkersOut(TypedDict):
     """All workers."""
-
-    model_config = ConfigDict(extra="forbid")
 
     workers: list[WorkerOut]
 
 
-class DrainOut(BaseModel):
+@with_config(CLOSED)
+class DrainOut(TypedDict):
     """Whether a worker is draining."""
-
-    model_config = ConfigDict(extra="forbid")
 
     worker_id: str
     draining: bool
 
 
-WORKER = adapter(Annotated[WorkerIn, AfterValidator(given)])
-HEARTBEAT = adapter(Annotated[HeartbeatIn, AfterValidator(given)])
-DRAIN = adapter(DrainIn)
+WORKER: TypeAdapter[WorkerIn] = adapter(Annotated[WorkerIn, AfterValidator(given)])
+HEARTBEAT: TypeAdapter[HeartbeatIn] = adapter(Annotated[HeartbeatIn, AfterValidator(given)])
+DRAIN: TypeAdapter[DrainIn] = adapter(DrainIn)
 
 
-def worker_out(view: dict[str, Any]) -> dict[str, Any]:
+def worker_out(view: WorkerView) -> WorkerOut:
     """Return a worker's view with ISO times."""
     return {
         **view,
@@ -149,7 +145,7 @@ def worker_out(view: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def heartbeat_out(data: dict[str, Any], lease_s: float, allowance: Allowance) -> dict[str, Any]:
+def heartbeat_out(data: dict[str, Any], lease_s: float, allowance: Allowance) -> HeartbeatOut:
     """Return the answer to a heartbeat with ISO times, its pace reduced to the caller's rate limit."""
     answer = dict(data)
     if "lease_expires_at" in data:
@@ -157,4 +153,5 @@ def heartbeat_out(data: dict[str, Any], lease_s: float, allowance: Allowance) ->
     # Only answers to the cluster's own workers have no pace.
     pace_s = answer.pop("next_heartbeat_s", lease_s * LEASE_FRACTION)
     sharers = answer.pop("sharers", 1)
-    return {**answer, "next_heartbeat_s": stretched(pace_s, lease_s, allowance, sharers)}
+    answer["next_heartbeat_s"] = stretched(pace_s, lease_s, allowance, sharers)
+    return cast("HeartbeatOut", answer)

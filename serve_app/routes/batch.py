@@ -22,6 +22,7 @@ from helix_ray.config import Settings
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, invalid
 from helix_ray.core.orders import Order, Receipt, SubmitTasks
+from helix_ray.core.specs import TaskSpec
 from helix_ray.core.weight import BYTES_PER_TASK, links_of, tasks_and_bytes_of, weight_of_spec
 from helix_ray.wire import task_answers as shapes
 from helix_ray.wire.tasks import TASK, BatchIn
@@ -34,11 +35,12 @@ from serve_app.openapi import verb
 ORDER_TASKS_MAX = 500
 SLICE_TASKS = 200
 # Placeholder for a task that failed validation, so that the others keep their numbers; the core refuses it.
-REFUSED_SPEC: dict[str, Any] = {}
+REFUSED_SPEC: TaskSpec = {}
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
-Specs = list[dict[str, Any]]
+Specs = list[TaskSpec]
+Entry = shapes.TaskCreated | shapes.TaskRefused
 
 
 _DESCRIBED = verb("SubmitTasks", body=BatchIn, answers=shapes.BatchOut, status=201)
@@ -57,14 +59,14 @@ async def submit_batch(caller: SignedIn) -> Response:
         for i, chunk in enumerate(chunks)
     ]
     answers = await _carry_out(caller, orders)
-    entries: list[dict[str, Any]] = []
+    entries: list[Entry] = []
     for chunk, answer in zip(chunks, answers, strict=True):
         entries.extend(_entries(chunk, answer))
         await asyncio.sleep(0)
     for i, rejected in refused.items():
         entries[i] = _error(rejected)
     accepted = sum("id" in entry for entry in entries)
-    body = {"tasks": entries, "accepted": accepted, "rejected": len(entries) - accepted}
+    body: shapes.BatchOut = {"tasks": entries, "accepted": accepted, "rejected": len(entries) - accepted}
     receipts = [answer for answer in answers if isinstance(answer, Receipt)]
     last = max(receipts, key=lambda receipt: receipt.seq, default=None)
     return json_answer(body, 201 if accepted else 200, last)
@@ -149,7 +151,7 @@ async def _carry_out(caller: Caller, orders: Sequence[Order]) -> list[Receipt | 
     return answers
 
 
-def _entries(specs: Specs, answer: Receipt | Rejected) -> list[dict[str, Any]]:
+def _entries(specs: Specs, answer: Receipt | Rejected) -> list[Entry]:
     """Return the entries of the answer for the tasks of one order."""
     if isinstance(answer, Rejected):
         return [_error(answer)] * len(specs)
@@ -164,5 +166,5 @@ def _entries(specs: Specs, answer: Receipt | Rejected) -> list[dict[str, Any]]:
     ]
 
 
-def _error(rejected: Rejected) -> dict[str, Any]:
-    return {"error": {"code": rejected.code.value, "message": rejected.message, "details": rejected.details}}
+def _error(rejected: Rejected) -> shapes.TaskRefused:
+    return {"error": {"code": rejected.code, "message": rejected.message, "details": rejected.details}}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
 from helix_ray.core.errors import Refused
 from helix_ray.core.questions import ReadLog
+from helix_ray.core.views.tasks import LogView
 from helix_ray.wire.task_answers import LogOut
 from helix_ray.wire.tasks import LogQuery
 from serve_app.answers import json_answer
@@ -54,9 +55,7 @@ def _wants_json(caller: Caller) -> bool:
     return "application/json" in accept and "text/plain" not in accept
 
 
-async def _pieces(
-    caller: Caller, question: ReadLog, piece: dict[str, Any], *, follow: bool
-) -> AsyncIterator[str]:
+async def _pieces(caller: Caller, question: ReadLog, piece: LogView, *, follow: bool) -> AsyncIterator[str]:
     """Yield pieces until the attempt ends when following, otherwise until the end of the current output.
 
     A user who loses the right to see the task gets no further output: the connection is broken off.

@@ -3,7 +3,7 @@ number of series is bounded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from helix_ray.core.questions import Metrics
 from helix_ray.core.turns import BUCKETS_S
+from helix_ray.core.views.figures import LoopsView, MetricsView
 from serve_app.deps import ask_within, services_of, signed_in
 from serve_app.openapi import public
 
@@ -39,15 +40,13 @@ async def metrics(request: Request) -> Response:
 class _Figures(Collector):
     """The master's figures as metric families."""
 
-    def __init__(self, figures: dict[str, Any]) -> None:
+    def __init__(self, figures: MetricsView) -> None:
         self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
         figures = self._figures
-        yield _gauge(
-            "helix_tasks", "Tasks in memory.", ["status"], [[s, n] for s, n in figures["tasks"].items()]
-        )
+        yield _gauge("helix_tasks", "Tasks in memory.", ["status"], figures["tasks"].items())
         yield _gauge("helix_workers", "Registered workers.", ["kind", "standing"], figures["workers"])
         yield GaugeMetricFamily("helix_sessions", "Open sessions.", value=figures["sessions"])
         yield GaugeMetricFamily(
@@ -68,14 +67,14 @@ class _Figures(Collector):
         yield from _loops(figures["loops"])
 
 
-def _gauge(name: str, text: str, labels: list[str], rows: Iterable[list[Any]]) -> Metric:
+def _gauge(name: str, text: str, labels: list[str], rows: Iterable[Sequence[Any]]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=labels)
     for *values, amount in rows:
         family.add_metric(values, amount)
     return family
 
 
-def _loops(loops: dict[str, dict[str, Any]]) -> Iterator[Metric]:
+def _loops(loops: dict[str, LoopsView]) -> Iterator[Metric]:
     yield _gauge(
         "helix_processes", "Processes whose event loops are measured.", ["process"],
         [[kind, loop["processes"]] for kind, loop in loops.items()],

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -33,6 +32,7 @@ from helix_ray.core.orders import (
 )
 from helix_ray.core.origin import Origin
 from helix_ray.core.questions import GetUser
+from helix_ray.core.views.users import UserView
 from helix_ray.security.passwords import check_rules
 from helix_ray.security.tokens import hash_refresh, make_refresh, next_refresh
 from helix_ray.wire import sessions as shapes
@@ -75,7 +75,7 @@ async def login(request: Request) -> Response:
     return json_answer(answer, 200, receipt)
 
 
-async def _authenticated(services: Services, username: str, password: str) -> dict[str, Any] | None:
+async def _authenticated(services: Services, username: str, password: str) -> UserView | None:
     """Return the user, or None for a wrong name or password, in the same time."""
     user = await services.control.query(GetUser(username=username), SYSTEM)
     if isinstance(user, Rejected) and user.code is not ErrorCode.NOT_FOUND:
@@ -100,12 +100,12 @@ async def _note_refusal(request: Request, username: str, by: Principal | None = 
 
 def _tokens(
     services: Services,
-    user: dict[str, Any],
+    user: users.UserBrief,
     session_id: str,
     refresh: str,
     refresh_ends: float,
     refreshed_at: float | None = None,
-) -> dict[str, Any]:
+) -> shapes.LoginOut:
     """Return the answer with both tokens; after a refresh it is derived from the state and the key alone."""
     token, claims = services.tokens.issue(
         user_id=user["id"],
@@ -148,7 +148,7 @@ async def refresh_tokens(request: Request) -> Response:
         details = {"reason": data["reason"], "ended_at": data["ended_at"]}
         raise Refused(Rejected(ErrorCode.UNAUTHORIZED, MESSAGES[data["reason"]], details))
     following = _as_answered(services, present, data["next_hash"])
-    user = {"id": data["user_id"], **data}
+    user: users.UserBrief = {"id": data["user_id"], "username": data["username"], "roles": data["roles"]}
     answer = _tokens(services, user, data["session_id"], following, data["expires_at"], data["refreshed_at"])
     return json_answer(answer, 200, receipt)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -11,6 +11,8 @@ from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, conflict
 from helix_ray.core.orders import CancelTask, DeleteTask, RetryTask, SubmitTasks, UpdateTask
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, WaitTasks
+from helix_ray.core.specs import TaskEdits, TaskError
+from helix_ray.core.views.tasks import ResultView
 from helix_ray.wire import task_answers as shapes
 from helix_ray.wire.tasks import (
     EDITABLE,
@@ -88,16 +90,17 @@ async def _change(body: UpdateTask | CancelTask, caller: Caller, sent: Body) -> 
     return json_answer(shapes.updated(receipt.data), 200, receipt)
 
 
-def _update(task_id: str, change: dict[str, Any]) -> UpdateTask:
+def _update(task_id: str, change: TaskUpdateIn) -> UpdateTask:
     return UpdateTask(
         task_id,
         status=change.get("status"),
         progress=change.get("progress"),
         result=change.get("result"),
-        error=change.get("error"),
+        # The form has brought a bare sentence to this.
+        error=cast("TaskError | None", change.get("error")),
         attempt=change.get("attempt"),
         worker_id=change.get("worker_id"),
-        edits={name: value for name, value in change.items() if name in EDITABLE},
+        edits=cast("TaskEdits", {name: value for name, value in change.items() if name in EDITABLE}),
     )
 
 
@@ -128,14 +131,13 @@ async def retry_task(task_id: str, caller: SignedIn) -> Response:
     return json_answer(shapes.retried(receipt.data), 200, receipt)
 
 
-async def _ended(task_id: str, caller: Caller, wait_s: float) -> dict[str, Any] | None:
+async def _ended(task_id: str, caller: Caller, wait_s: float) -> ResultView | None:
     """Return the outcome of a task that ends within the wait, unless its node must supply the result."""
     done = (await caller.query(WaitTasks((task_id,)), wait_s))["done"]
     await caller.renew()
     if not done or (isinstance(done[0]["result"], dict) and "stored" in done[0]["result"]):
         return None
-    view: dict[str, Any] = done[0]
-    return view
+    return done[0]
 
 
 @router.get("/{task_id}/result", **verb("GetResult", answers=shapes.ResultOut))

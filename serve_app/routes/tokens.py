@@ -7,13 +7,14 @@ gets the same token within ten minutes; after that it is a CONFLICT, because a t
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from helix_ray.core.orders import CreateToken, RevokeToken
 from helix_ray.core.questions import ListTokens
+from helix_ray.core.views.tokens import TokenView
 from helix_ray.security.api_tokens import derive_api_token, hash_api_token, make_api_token, shown_of
 from helix_ray.wire import tokens as shapes
 from serve_app.answers import json_answer, no_content
@@ -41,7 +42,7 @@ async def create_token(caller: SignedIn) -> Response:
     return json_answer({**shapes.token_out(made), "token": token}, 201, receipt)
 
 
-def _order(sent: dict[str, Any], token: str, ttl_s: int) -> CreateToken:
+def _order(sent: shapes.TokenIn, token: str, ttl_s: int) -> CreateToken:
     roles, projects = sent.get("roles"), sent.get("projects")
     return CreateToken(
         sent["name"],
@@ -53,10 +54,9 @@ def _order(sent: dict[str, Any], token: str, ttl_s: int) -> CreateToken:
     )
 
 
-async def _find(caller: Caller, token_id: str) -> dict[str, Any]:
+async def _find(caller: Caller, token_id: str) -> TokenView:
     listed = (await caller.query(ListTokens()))["tokens"]
-    found: dict[str, Any] = next(token for token in listed if token["id"] == token_id)
-    return found
+    return next(token for token in listed if token["id"] == token_id)
 
 
 @router.get("", **verb("ListTokens", answers=shapes.TokensOut, may_miss=True))

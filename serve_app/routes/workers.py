@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from helix_ray.core.orders import DrainWorker, Heartbeat, RegisterWorker, RemoveWorker
 from helix_ray.core.questions import GetWorker, ListWorkers
+from helix_ray.core.specs import Usage
 from helix_ray.wire import workers as shapes
 from helix_ray.wire.times import iso
 from serve_app.answers import json_answer, no_content
@@ -50,7 +53,7 @@ async def send_heartbeat(caller: SignedIn) -> Response:
         beat["worker_id"],
         beat.get("status"),
         beat.get("current_task"),
-        beat.get("resources") or {},
+        cast("Usage", beat.get("resources") or {}),
         beat.get("boot"),
     )
     receipt = await caller.execute(body, sent)

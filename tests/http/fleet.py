@@ -15,6 +15,7 @@ from helix_ray.core.orders import AttemptReport, Heartbeat, LoseWorker, Register
 from helix_ray.testing import ManualClock
 from helix_ray.wire.placement import DistributeOut, ExplainOut
 from tests.http.api_server import Api, serving_api
+from tests.http.shapes import shaped
 
 BOOT = "boot"
 COMMAND: dict[str, Any] = {"kind": "command", "argv": ["true"]}
@@ -78,7 +79,7 @@ class Fleet:
         answer = self.admin.post("/harmony/distribute", json={"task_id": task_id, **fields})
         assert answer.status_code == 200, answer.text
         content: dict[str, Any] = answer.json()
-        DistributeOut.model_validate(content)
+        shaped(DistributeOut, content)
         return content
 
     def explain(self, task_id: str) -> dict[str, Any]:
@@ -86,7 +87,7 @@ class Fleet:
         answer = self.admin.get(f"/tasks/{task_id}/explain")
         assert answer.status_code == 200, answer.text
         content: dict[str, Any] = answer.json()
-        ExplainOut.model_validate(content)
+        shaped(ExplainOut, content)
         return content
 
 

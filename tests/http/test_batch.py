@@ -14,13 +14,14 @@ from helix_ray.testing import MemoryControlPlane, memory_plane
 from helix_ray.wire.task_answers import BatchOut
 from serve_app.routes.batch import ORDER_TASKS_MAX
 from tests.http.api_server import PASSWORD, TASK, Api, error_of, serving_api
+from tests.http.shapes import shaped
 
 
 def send(client: httpx.Client, tasks: list[Any], **headers: str) -> dict[str, Any]:
     answer = client.post("/tasks/batch", json={"tasks": tasks}, headers=headers)
     assert answer.status_code in (200, 201), answer.text
     content: dict[str, Any] = answer.json()
-    BatchOut.model_validate(content)
+    shaped(BatchOut, content)
     assert len(content["tasks"]) == len(tasks)
     assert content["accepted"] + content["rejected"] == len(tasks)
     return content

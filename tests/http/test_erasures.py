@@ -14,6 +14,7 @@ from helix_ray.core.orders import CompleteErasure, Order
 from helix_ray.wire.erasures import ErasureOut, ErasuresOut
 from tests.http.api_server import Api, error_of, serving_api
 from tests.http.running_node import Helix
+from tests.http.shapes import shaped
 
 PATH = "/aurora/erasures"
 
@@ -33,8 +34,8 @@ def test_an_erasure_from_its_request_to_its_end() -> None:
         body = {"tasks": [task_id, "task-of-last-year"], "reason": "Request 4711"}
         answer = admin.post(PATH, json=body, headers={"Idempotency-Key": "e-1"})
         assert answer.status_code == 202
-        asked = ErasureOut.model_validate(answer.json())
-        assert (asked.status, asked.tasks, asked.users, asked.completed_at) == (
+        asked = shaped(ErasureOut, answer.json())
+        assert (asked["status"], asked["tasks"], asked["users"], asked["completed_at"]) == (
             "pending",
             body["tasks"],
             [],
@@ -43,11 +44,15 @@ def test_an_erasure_from_its_request_to_its_end() -> None:
         error_of(ada.get(f"/tasks/{task_id}"), 404, "NOT_FOUND")
         assert ada.get(f"/tasks/{other}").status_code == 200
         again = admin.post(PATH, json=body, headers={"Idempotency-Key": "e-1"})
-        assert (again.json()["id"], again.headers["Idempotency-Replayed"]) == (asked.id, "true")
-        complete(api, asked.id, 2, ("journal.sqlite.format1",))
-        done = ErasureOut.model_validate(admin.get(f"{PATH}/{asked.id}").json())
-        assert (done.status, done.facts_kept, done.copies) == ("completed", 2, ["journal.sqlite.format1"])
-        assert ErasuresOut.model_validate(admin.get(PATH).json()).erasures == [done]
+        assert (again.json()["id"], again.headers["Idempotency-Replayed"]) == (asked["id"], "true")
+        complete(api, asked["id"], 2, ("journal.sqlite.format1",))
+        done = shaped(ErasureOut, admin.get(f"{PATH}/{asked['id']}").json())
+        assert (done["status"], done["facts_kept"], done["copies"]) == (
+            "completed",
+            2,
+            ["journal.sqlite.format1"],
+        )
+        assert shaped(ErasuresOut, admin.get(PATH).json())["erasures"] == [done]
         error_of(admin.get(f"{PATH}/erasure-unknown"), 404, "NOT_FOUND")
 
 

@@ -11,6 +11,7 @@ from helix_ray.wire.nodes import ClusterStatusOut, NodeOut, NodesOut
 from helix_ray.wire.quotas import QuotaSetOut, QuotasOut
 from tests.http.api_server import error_of
 from tests.http.fleet import COMMAND, Fleet, serving_fleet
+from tests.http.shapes import shaped
 
 
 def test_the_status_counts_the_master_and_every_node(fleet: Fleet) -> None:
@@ -27,7 +28,7 @@ def test_the_status_counts_the_master_and_every_node(fleet: Fleet) -> None:
     answer = fleet.admin.get("/harmony/cluster/status")
     assert answer.status_code == 200
     content = answer.json()
-    ClusterStatusOut.model_validate(content)
+    shaped(ClusterStatusOut, content)
     master = content["master_node"]
     assert (master["id"], master["status"], master["uptime"]) == ("helix-master", "active", 90)
     nodes = {node["id"]: node for node in content["worker_nodes"]}
@@ -52,14 +53,14 @@ def test_a_node_says_who_uses_it(fleet: Fleet) -> None:
     fleet.beat(node_id, cpu_usage=10.0, foreign={"cpu": 1.0})
     task_id = fleet.submit(resources={"cpu": 2})
     node = fleet.admin.get(f"/harmony/nodes/{node_id}").json()
-    NodeOut.model_validate(node)
+    shaped(NodeOut, node)
     assert node["resources"] == {"cpu": 4.0, "gpu": 1.0}
     assert (node["allocated"], node["foreign"]) == ({"cpu": 2.0}, {"cpu": 1.0})
     assert node["free"] == {"cpu": 1.0, "gpu": 1.0}
     assert (node["simulated"], node["capabilities"]) == (["gpu"], ["ai_acceleration", "cuda", "gpu"])
     assert (node["running"], node["running_total"]) == ([task_id], 1)
     listed = fleet.admin.get("/harmony/nodes").json()
-    NodesOut.model_validate(listed)
+    shaped(NodesOut, listed)
     assert listed["nodes"] == [node]
 
 
@@ -134,14 +135,14 @@ def test_a_quota_bounds_what_a_project_holds_at_once(fleet: Fleet) -> None:
     quota = {"limits": {"cpu": 2, "tasks": 5, "queued": 4}, "weight": 2}
     answer = fleet.admin.put("/harmony/quotas/p1", json=quota)
     assert answer.status_code == 200
-    QuotaSetOut.model_validate(answer.json())
+    shaped(QuotaSetOut, answer.json())
     ids = [fleet.submit(project_id="p1") for _ in range(3)]
     assert [fleet.get(task_id)["status"] for task_id in ids] == ["running", "running", "pending"]
     said = fleet.explain(ids[2])
     assert (said["verdict"], said["summary"]) == ("quota", "the quota of project p1 is used up")
     assert said["change"] == [{"change": "raise_quota", "project_id": "p1", "resource": "cpu", "by": 1.0}]
     content = fleet.admin.get("/harmony/quotas").json()
-    QuotasOut.model_validate(content)
+    shaped(QuotasOut, content)
     (line,) = content["quotas"]
     assert (line["used"], line["queued"]) == ({"cpu": 2.0, "tasks": 2.0}, 3)
     # A quarter of the cluster, at twice the weight.

@@ -8,6 +8,7 @@ import pytest
 from helix_ray.wire.projects import ProjectOut, ProjectsOut
 from tests.http.api_server import TASK, error_of, serving_api
 from tests.http.running_node import Helix
+from tests.http.shapes import shaped
 
 
 def test_a_project_from_its_definition_to_its_end() -> None:
@@ -18,8 +19,8 @@ def test_a_project_from_its_definition_to_its_end() -> None:
             api.submit(client, project_id="project-123")
         made = admin.post("/projects", json={"id": "team-a", "name": "Team A", "members": ["ada"]})
         assert made.status_code == 201
-        project = ProjectOut.model_validate(made.json())
-        assert (project.id, project.name, project.members) == ("team-a", "Team A", ["ada"])
+        project = shaped(ProjectOut, made.json())
+        assert (project["id"], project["name"], project["members"]) == ("team-a", "Team A", ["ada"])
         mine = api.submit(ada, project_id="team-a")
         for project_id in ("team-a", "project-123"):
             refused = ben.post("/tasks", json={**TASK, "project_id": project_id})
@@ -33,8 +34,8 @@ def test_a_project_from_its_definition_to_its_end() -> None:
         error_of(ben.get("/projects/team-a"), 404, "NOT_FOUND")
         assert ben.get("/projects").json() == {"projects": []}
         joined = admin.put("/projects/team-a/members/ben")
-        assert ProjectOut.model_validate(joined.json()).members == ["ada", "ben"]
-        ProjectsOut.model_validate(ben.get("/projects").json())
+        assert shaped(ProjectOut, joined.json())["members"] == ["ada", "ben"]
+        shaped(ProjectsOut, ben.get("/projects").json())
         assert ben.put(f"/tasks/{own}", json={"project_id": "team-a"}).status_code == 200
         assert admin.delete("/projects/team-a/members/ben").status_code == 204
         ben.post(f"/tasks/{own}/cancel")

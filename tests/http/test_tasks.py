@@ -16,6 +16,7 @@ from helix_ray.core.questions import GetTask
 from helix_ray.core.values import VALUE_DEPTH_MAX
 from helix_ray.wire.task_answers import ResultOut, TaskCreated, TaskOut, TaskPage, TaskUpdated
 from tests.http.api_server import TASK, Api, error_of, serving_api
+from tests.http.shapes import shaped
 
 WHOLE = {
     **TASK,
@@ -135,9 +136,9 @@ def test_all_fields_but_secrets_come_back(api: Api, admin: httpx.Client) -> None
     answer = admin.post("/tasks", json=WHOLE)
     assert answer.status_code == 201
     assert int(answer.headers["x-helix-seq"]) > 0
-    TaskCreated.model_validate(answer.json(), strict=False)
+    shaped(TaskCreated, answer.json())
     task = admin.get(f"/tasks/{answer.json()['id']}").json()
-    TaskOut.model_validate(task)
+    shaped(TaskOut, task)
     # Values of the environment are secret: they go to the task, and are never shown.
     run = {**WHOLE["run"], "env": {"A": "***"}}
     expected = {**WHOLE, "deadline": "2100-01-01T00:00:00.000Z", "run": run}
@@ -163,7 +164,7 @@ def test_a_worker_result_and_error_of_any_shape_are_kept(api: Api, admin: httpx.
             admin.put(f"/tasks/{task_id}", json={"status": "completed", "result": result}).status_code == 200
         )
         view = admin.get(f"/tasks/{task_id}/result").json()
-        ResultOut.model_validate(view)
+        shaped(ResultOut, view)
         assert (view["result"], view["error"]) == (result, None)
     for error, kept in (
         ("out of paper", {"reason": "failed", "message": "out of paper"}),
@@ -179,7 +180,7 @@ class TestChange:
         task_id = api.submit(admin, description="before", labels={"a": "b"}, deadline="2100-01-01T00:00:00Z")
         change = {"title": "T", "description": None, "labels": None, "deadline": None, "priority": "critical"}
         answer = admin.put(f"/tasks/{task_id}", json=change)
-        TaskUpdated.model_validate(answer.json())
+        shaped(TaskUpdated, answer.json())
         task = admin.get(f"/tasks/{task_id}").json()
         assert {name: task[name] for name in change} == change
 
@@ -272,7 +273,7 @@ class TestList:
 
         def titles(**query: Any) -> list[str]:
             page = client.get("/tasks", params=query).json()
-            TaskPage.model_validate(page)
+            shaped(TaskPage, page)
             return [task["title"] for task in page["tasks"]]
 
         assert titles() == [f"t{i}" for i in range(11, -1, -1)]

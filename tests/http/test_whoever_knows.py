@@ -37,6 +37,7 @@ from helix_ray.views.history import History
 from helix_ray.wire.placement import ExplainOut
 from tests.http.actors_here import Links, Ways
 from tests.http.api_server import PASSWORD, TASK, Api, error_of, serving_api
+from tests.http.shapes import shaped
 
 NODE = "worker-node1"
 STORED = {"success": True, "stored": "object_store", "bytes": 1_000_000}
@@ -213,7 +214,7 @@ def test_a_lost_node_is_404_with_the_reason(world: World) -> None:
 def test_a_task_that_has_left_memory_is_explained_by_its_end(world: World) -> None:
     """Its explanation is its status; distributing it is a conflict; what nobody knows is not found."""
     said = world.client.get(f"/tasks/{world.retired}/explain").json()
-    ExplainOut.model_validate(said)
+    shaped(ExplainOut, said)
     assert (said["status"], said["verdict"], said["summary"]) == ("completed", "completed", "it is completed")
     refused = world.client.post("/harmony/distribute", json={"task_id": world.retired})
     assert error_of(refused, 409, "CONFLICT")["details"]["status"] == "completed"

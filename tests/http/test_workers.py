@@ -10,6 +10,7 @@ from helix_ray.core.orders import RegisterWorker
 from helix_ray.testing import ManualClock
 from helix_ray.wire.workers import HeartbeatOut, WorkerOut, WorkersOut
 from tests.http.api_server import TASK, Api, error_of, serving_api
+from tests.http.shapes import shaped
 
 HELLO = {
     "hostname": "worker-node-1",
@@ -29,7 +30,7 @@ def beat(client: httpx.Client, worker_id: str, **fields: object) -> dict[str, ob
     answer = client.post("/workers/heartbeat", json={"worker_id": worker_id, "status": "idle", **fields})
     assert answer.status_code == 200, answer.text
     content: dict[str, object] = answer.json()
-    HeartbeatOut.model_validate(content)
+    shaped(HeartbeatOut, content)
     return content
 
 
@@ -51,8 +52,8 @@ def test_a_worker_does_a_whole_job_with_the_documented_calls_alone() -> None:
         assert worker.put(f"/tasks/{task_id}", json=done).json()["status"] == "completed"
         assert owner.get(f"/tasks/{task_id}/result").json()["result"]["output"] == "built"
         assert beat(worker, worker_id)["assigned_task"] is None
-        line = WorkerOut.model_validate(owner.get(f"/workers/{worker_id}").json())
-        assert (line.tasks_completed, line.status) == (1, "idle")
+        line = shaped(WorkerOut, owner.get(f"/workers/{worker_id}").json())
+        assert (line["tasks_completed"], line["status"]) == (1, "idle")
 
 
 def while_only_one_is_heard(
@@ -131,7 +132,7 @@ def test_draining_and_back(api: Api, admin: httpx.Client) -> None:
     assert admin.get(f"/workers/{worker_id}").json()["status"] == "draining"
     admin.post(f"/workers/{worker_id}/drain", json={"draining": False})
     assert beat(admin, worker_id)["assigned_task"] == task_id
-    WorkersOut.model_validate(admin.get("/workers").json())
+    shaped(WorkersOut, admin.get("/workers").json())
 
 
 def test_a_worker_that_comes_back_with_another_boot_has_lost_its_task(api: Api, admin: httpx.Client) -> None:

@@ -28,7 +28,7 @@ from helix_ray.core.events import (
 from helix_ray.core.evolve import evolve
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
-from helix_ray.core.views import task_view
+from helix_ray.core.views.tasks import task_view
 
 ADMIN = Principal("user-admin", "admin", ("admin",))
 DEV_1 = Principal("user-dev1", "dev1", ("developer",))

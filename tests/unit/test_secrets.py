@@ -21,7 +21,7 @@ from helix_ray.core import events as ev
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.secrets import MASK, masked, secrets_of
-from helix_ray.core.views import shown_run
+from helix_ray.core.views.tasks import shown_run
 
 CANARY = "canary-" + "5ec2e7" * 4
 SUSPICIOUS = re.compile(

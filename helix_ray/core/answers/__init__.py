@@ -13,7 +13,8 @@ from helix_ray.core.answers.erasures import ERASURE_ANSWERS
 from helix_ray.core.answers.figures import FIGURE_ANSWERS
 from helix_ray.core.answers.history import HISTORY_ANSWERS
 from helix_ray.core.answers.nodes import NODE_ANSWERS
-from helix_ray.core.answers.picture import Answer, Answerers, Picture, Steppers, Tellers
+from helix_ray.core.answers.picture import Answer as Answer
+from helix_ray.core.answers.picture import Answerers, Picture, Steppers, Tellers
 from helix_ray.core.answers.placement import PLACEMENT_ANSWERS
 from helix_ray.core.answers.projects import PROJECT_ANSWERS
 from helix_ray.core.answers.quotas import QUOTA_ANSWERS
@@ -23,7 +24,7 @@ from helix_ray.core.answers.tokens import TOKEN_ANSWERS
 from helix_ray.core.answers.users import USER_ANSWERS
 from helix_ray.core.answers.workers import WORKER_ANSWERS
 from helix_ray.core.errors import ErrorCode, Rejected, forbidden
-from helix_ray.core.questions import Question
+from helix_ray.core.questions import QuestionKind, View
 
 ANSWERERS: Answerers = {
     **TASK_ANSWERS,
@@ -44,7 +45,7 @@ STEPPERS: Steppers = {**TASK_STEPS}
 NEWS: Tellers = {**TASK_NEWS, **ATTEMPT_NEWS}
 
 
-def answer(picture: Picture, question: Question, by: Principal) -> Answer:
+def answer(picture: Picture, question: QuestionKind[View], by: Principal) -> View | Rejected:
     """Answer or refuse a question."""
     kind = type(question)
     if not may(by, kind):
@@ -52,18 +53,22 @@ def answer(picture: Picture, question: Question, by: Principal) -> Answer:
     answerer = ANSWERERS.get(kind)
     if answerer is None:
         return Rejected(ErrorCode.INTERNAL_ERROR, f"{kind.__name__} is not answered here")
-    return answerer(picture, question, by)
+    reply: View | Rejected = answerer(picture, question, by)
+    return reply
 
 
-def steps(picture: Picture, question: Question, by: Principal) -> Generator[None, None, Answer]:
+def steps(
+    picture: Picture, question: QuestionKind[View], by: Principal
+) -> Generator[None, None, View | Rejected]:
     """Answer a question whose kind is answered in steps, as `answer` does: between two of
     them the state may change."""
     if not may(by, type(question)):
         return answer(picture, question, by)
-    return (yield from STEPPERS[type(question)](picture, question, by))
+    reply: View | Rejected = yield from STEPPERS[type(question)](picture, question, by)
+    return reply
 
 
-def has_news(question: Question, reply: Answer) -> bool:
+def has_news(question: QuestionKind[View], reply: View | Rejected) -> bool:
     """Say whether an answer has news, and should be sent before its wait is over."""
     if isinstance(reply, Rejected):
         return True

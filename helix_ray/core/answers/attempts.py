@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.picture import Answer, Answerers, Picture, Tellers
-from helix_ray.core.errors import not_found
+from helix_ray.core.answers.picture import Answerers, Picture, Tellers
+from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.state import State, Task, Worker
+from helix_ray.core.views.attempts import AssignmentView, InboxView, WorkView
 
 
-def _work_for(picture: Picture, question: q.WorkFor, by: Principal) -> Answer:
+def _work_for(picture: Picture, question: q.WorkFor, by: Principal) -> WorkView | Rejected:
     """Revocations do not survive a restart: a node worker from another epoch gets all its assignments."""
     state, epoch = picture.state, picture.epoch
     worker = state.workers.get(question.worker_id)
@@ -25,8 +24,8 @@ def _work_for(picture: Picture, question: q.WorkFor, by: Principal) -> Answer:
     return {"full": False, "seq": state.seq, **_inbox_after(state, worker, after), "epoch": epoch}
 
 
-def _inbox_after(state: State, worker: Worker, after: int) -> dict[str, Any]:
-    assign: list[dict[str, Any]] = []
+def _inbox_after(state: State, worker: Worker, after: int) -> InboxView:
+    assign: list[AssignmentView] = []
     revoke: list[tuple[str, int]] = []
     for seq, task_id, attempt, assigned in reversed(worker.inbox):
         if seq <= after:
@@ -39,7 +38,7 @@ def _inbox_after(state: State, worker: Worker, after: int) -> dict[str, Any]:
     return {"assign": assign, "revoke": revoke}
 
 
-def _assignment(task: Task, attempt: int) -> dict[str, Any]:
+def _assignment(task: Task, attempt: int) -> AssignmentView:
     shard = task.spec.get("shard")
     return {
         "task_id": task.id,
@@ -51,7 +50,7 @@ def _assignment(task: Task, attempt: int) -> dict[str, Any]:
     }
 
 
-def _has_work(reply: dict[str, Any]) -> bool:
+def _has_work(reply: WorkView) -> bool:
     return bool(reply["assign"] or reply["revoke"] or reply["full"])
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from helix_ray.core.answers.explanation import (
     NODES_LISTED_MAX,
     as_asked_of,
@@ -20,12 +18,14 @@ from helix_ray.core.durations import Measured
 from helix_ray.core.errors import Rejected, conflict, invalid
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.placement import Fleet, Node
+from helix_ray.core.placement.changes import Change
 from helix_ray.core.placement.estimate import UNKNOWN, completion
 from helix_ray.core.placement.rules import Shares
 from helix_ray.core.placement.strategies import STRATEGIES, Strategy
 from helix_ray.core.questions import PlanTask
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, class_of
-from helix_ray.core.views import task_view
+from helix_ray.core.views.placement import EstimateBasis, EstimateView, PlanView, RunsView, WhyNotView
+from helix_ray.core.views.tasks import TaskView, task_view
 
 OVER_MAX_NODES = "max_nodes"
 # How many nodes a sentence names.
@@ -40,9 +40,9 @@ INSTEAD = {
 }
 
 
-def plan_task(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
-    """Return `pairs` and when they will be done, or why there are none and what would help; for a task that
-    already runs on suitable nodes, `already_running` and its `assigned_nodes`."""
+def plan_task(picture: Picture, question: PlanTask, task: Task) -> PlanView | Rejected:
+    """Return where a task would go and when it will end, or why it cannot be placed and what would help;
+    for a task that already runs on suitable nodes, which these are."""
     refused = _refused(picture, question, task)
     if refused is not None:
         return refused
@@ -56,15 +56,13 @@ def plan_task(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any
     wanted = len(shards) if allowed is None or task_class.kind == EXTERNAL else min(allowed, len(shards))
     nodes = _choose(fleet, as_asked_of(task_class), strategy, wanted, question.max_nodes)
     if not nodes or (task_class.gang and len(nodes) < len(shards)):
-        return {
-            "id": task.id,
-            "strategy": strategy.name,
-            **_why_not(picture, question, task_class, len(nodes), len(shards), fleet),
-        }
+        why = _why_not(picture, question, task_class, len(nodes), len(shards), fleet)
+        return {"kind": "no_place", "id": task.id, "strategy": strategy.name, "pairs": [], **why}
     # Without a gang the shards that do not fit now are placed later, by the same strategy.
     pairs = [(shard.id, node.id) for shard, node in zip(shards, nodes, strict=False)]
     waves = -(-(len(shards) - len(nodes)) // len(nodes))
     return {
+        "kind": "planned",
         "id": task.id,
         "strategy": strategy.name,
         "pairs": pairs,
@@ -74,16 +72,15 @@ def plan_task(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any
 
 
 def _own(task: Task, picture: Picture) -> str:
-    own: str = task.spec.get("strategy") or MANUAL
+    own = task.spec.get("strategy") or MANUAL
     return picture.policy.strategy if own == MANUAL else own
 
 
 def _why_not(
     picture: Picture, question: PlanTask, task_class: TaskClass, placed: int, wanted: int, fleet: Fleet
-) -> dict[str, Any]:
+) -> WhyNotView:
     verdict = judge(picture, task_class, wanted if task_class.gang else 1, None if placed else fleet)
     return {
-        "pairs": [],
         "summary": _short(placed, wanted, question) or summary(verdict, task_class, 0),
         "reasons": reason_counts(verdict.found),
         "nodes": [node_verdict(node, found) for node, found in verdict.found[:NODES_LISTED_MAX]],
@@ -112,8 +109,8 @@ def _wrong_strategy(question: PlanTask) -> Rejected | None:
     )
 
 
-def refused_by_status(question: PlanTask, task: dict[str, Any]) -> Rejected:
-    """Refuse to plan for a shard, or for a task that waits or has ended, given its view (core/views.py)."""
+def refused_by_status(question: PlanTask, task: TaskView) -> Rejected:
+    """Refuse to plan for a shard, or for a task that waits or has ended, given its view."""
     wrong = _wrong_strategy(question)
     if wrong is not None:
         return wrong
@@ -125,13 +122,17 @@ def refused_by_status(question: PlanTask, task: dict[str, Any]) -> Rejected:
     return conflict(message, status=status.value, assigned_worker=task["assigned_worker"])
 
 
-def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> dict[str, Any] | Rejected:
+def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> RunsView | Rejected:
     """Return the nodes of a running task, if they are suitable; it does not matter
     which strategy chose them."""
     shards = shards_of(picture.state, task)
     begun = [shard for shard in shards or [task] if shard.worker is not None and shard.status in BEGUN]
     nodes = list(dict.fromkeys(shard.worker for shard in begun if shard.worker is not None))
-    told = {"status": task.status.value, "assigned_nodes": nodes, "assigned_worker": task.worker}
+    told: dict[str, object] = {
+        "status": task.status.value,
+        "assigned_nodes": nodes,
+        "assigned_worker": task.worker,
+    }
     if not nodes and not shards:
         return conflict(
             "A user is working on this task: set it to pending before distributing it, or cancel it",
@@ -156,16 +157,16 @@ def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> dict[str
         )
     waiting = sum(1 for shard in shards if shard.status is Status.PENDING)
     return {
+        "kind": "runs",
         "id": task.id,
         "strategy": _own(task, picture),
-        "already_running": True,
         "assigned_nodes": nodes,
         "shards_waiting": waiting,
         **_over_at(picture, begun, -(-waiting // max(1, len(nodes)))),
     }
 
 
-def _over_at(picture: Picture, begun: list[Task], waves: int) -> dict[str, Any]:
+def _over_at(picture: Picture, begun: list[Task], waves: int) -> EstimateView:
     """Return when the last of the running shards will end, and then a number of others
     after it; never in the past."""
     running = [shard.started_at for shard in begun if shard.status is Status.RUNNING and shard.started_at]
@@ -219,7 +220,7 @@ def _short(placed: int, wanted: int, question: PlanTask) -> str | None:
     return f"only {placed} of {wanted} shards fit now{where}"
 
 
-def _fewer(placed: int, wanted: int) -> list[dict[str, Any]] | None:
+def _fewer(placed: int, wanted: int) -> list[Change] | None:
     if 0 < placed < wanted:
         return [{"change": "fewer_shards", "to": placed, "by": wanted - placed}]
     return None
@@ -227,7 +228,7 @@ def _fewer(placed: int, wanted: int) -> list[dict[str, Any]] | None:
 
 def _done_at(
     picture: Picture, task_class: TaskClass, nodes: list[Node], fleet: Fleet, waves: int
-) -> dict[str, Any]:
+) -> EstimateView:
     """Return when the last shard will be done: behind the tasks of its slot and the shards ahead of it."""
     measured = picture.state.durations.of(task_class[:3])
     average = (measured.average_s if measured is not None else None) or 0.0
@@ -240,7 +241,7 @@ def _done_at(
     }
 
 
-def _estimated_from(measured: Measured | None, middle: float | None) -> dict[str, Any]:
+def _estimated_from(measured: Measured | None, middle: float | None) -> EstimateBasis:
     ended = measured.ended if measured is not None else 0
     return {
         "estimate_basis": f"based on {ended} measured runs of this kind" if ended else None,

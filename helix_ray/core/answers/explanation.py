@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from helix_ray.core.answers.picture import Picture
 from helix_ray.core.backpressure import endings_per_s
 from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.placement import Fleet, Node
+from helix_ray.core.placement.changes import Change
 from helix_ray.core.placement.estimate import Freeing, completion, queued_ahead, when_free
 from helix_ray.core.placement.fit import unschedulable_why
 from helix_ray.core.placement.plan import RESERVED, fit_together
@@ -26,6 +26,15 @@ from helix_ray.core.placement.unmet_constraints import (
     unmet_constraints,
 )
 from helix_ray.core.state import EXTERNAL, LEVELS, MANUAL, SHARDED, Task, TaskClass, Worker
+from helix_ray.core.views.placement import (
+    ExplainView,
+    FreeingView,
+    NodeVerdictView,
+    PreemptsView,
+    ReasonView,
+    StartView,
+)
+from helix_ray.core.views.tasks import TaskView
 
 # How many nodes an answer lists; the others are only counted.
 NODES_LISTED_MAX = 100
@@ -40,7 +49,7 @@ class Verdict:
 
     verdict: str
     found: list[tuple[Node, list[UnmetConstraint]]]
-    change: list[dict[str, Any]] | None
+    change: list[Change] | None
     at: str | None
     freeing: Freeing | None
 
@@ -115,7 +124,7 @@ def _together(fleet: Fleet, task_class: TaskClass, wanted: int) -> int:
     return len(fit_together(fleet, fleet.heap(task_class, strategy), task_class, wanted))
 
 
-def _quota_changes(shares: Shares, task_class: TaskClass, wanted: int) -> list[dict[str, Any]]:
+def _quota_changes(shares: Shares, task_class: TaskClass, wanted: int) -> list[Change]:
     if task_class.kind == EXTERNAL:
         return []
     if wanted > 1:
@@ -146,29 +155,24 @@ def _soonest(
 # ------------------------------------------------------------------------------------------ the answer
 
 
-def explain_view(picture: Picture, task: Task) -> dict[str, Any]:
+def explain_view(picture: Picture, task: Task) -> ExplainView:
     """Return the explanation of one task as JSON values; times in epoch seconds."""
-    view: dict[str, Any] = {"id": task.id, "status": task.status.value, "assigned_worker": task.worker}
     if task.status is Status.WAITING:
         waits = sorted(task.waits_for)
-        return {
-            **view,
-            **_plain("dependencies", f"it is waiting for {len(waits)} unfinished tasks"),
-            "waits_for": waits,
-        }
+        view = _plain(task, "dependencies", f"it is waiting for {len(waits)} unfinished tasks")
+        view["waits_for"] = waits
+        return view
     if task.status is not Status.PENDING:
-        return ended_view(view)
+        return _plain(task, task.status.value, f"it is {task.status.value}")
     if task.id in picture.state.delayed:
-        return {
-            **view,
-            **_plain("delayed", "it is waiting for its retry delay"),
-            "not_before": task.not_before,
-        }
+        view = _plain(task, "delayed", "it is waiting for its retry delay")
+        view["not_before"] = task.not_before
+        return view
     task_class, wanted = _placed_as(picture, task)
     verdict = judge(picture, task_class, wanted, _as_it_stands(picture, task_class))
     if task_class.strategy == MANUAL:
         verdict = replace(verdict, verdict="manual")
-    return {**view, **verdict_view(picture, task, task_class, verdict)}
+    return _pending(picture, task, task_class, verdict)
 
 
 def _as_it_stands(picture: Picture, task_class: TaskClass) -> Fleet:
@@ -196,15 +200,21 @@ def _placed_as(picture: Picture, task: Task) -> tuple[TaskClass, int]:
     return task.task_class, 1
 
 
-def ended_view(task: dict[str, Any]) -> dict[str, Any]:
-    """Return the explanation of a task that runs or has ended, given its view (core/views.py)."""
+def ended_view(task: TaskView) -> ExplainView:
+    """Return the explanation of a task that has ended, given its view."""
     status = task["status"]
-    view = {name: task[name] for name in ("id", "status", "assigned_worker")}
-    return {**view, **_plain(status, f"it is {status}")}
+    return _without_nodes(task["id"], status, task["assigned_worker"], status, f"it is {status}")
 
 
-def _plain(verdict: str, summary: str) -> dict[str, Any]:
+def _plain(task: Task, verdict: str, summary: str) -> ExplainView:
+    return _without_nodes(task.id, task.status.value, task.worker, verdict, summary)
+
+
+def _without_nodes(task_id: str, status: str, worker: str | None, verdict: str, summary: str) -> ExplainView:
     return {
+        "id": task_id,
+        "status": status,
+        "assigned_worker": worker,
         "verdict": verdict,
         "summary": summary,
         "nodes": [],
@@ -214,11 +224,15 @@ def _plain(verdict: str, summary: str) -> dict[str, Any]:
     }
 
 
-def verdict_view(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any]:
+def _pending(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdict) -> ExplainView:
     """Return a verdict as JSON values, with the queue ahead of the task and the reasons of past waits."""
     ahead = queued_ahead(picture.state, task)
     listed = sorted(verdict.found, key=lambda pair: (len(pair[1]), pair[0].id))[:NODES_LISTED_MAX]
+    when = _when(picture, task_class, verdict, ahead)
     return {
+        "id": task.id,
+        "status": task.status.value,
+        "assigned_worker": task.worker,
         "verdict": verdict.verdict,
         "summary": summary(verdict, task_class, ahead) + _reserved_for_others(picture, verdict),
         "nodes": [node_verdict(node, each) for node, each in listed],
@@ -230,7 +244,9 @@ def verdict_view(picture: Picture, task: Task, task_class: TaskClass, verdict: V
         "preempts": _preempts(picture, task, task_class, verdict),
         "holds": picture.reservations_of(task.id, task_class),
         "queued_ahead": ahead,
-        **_when(picture, task_class, verdict, ahead),
+        "estimated_start": when["estimated_start"],
+        "estimated_completion": when["estimated_completion"],
+        "estimated_completion_p90": when["estimated_completion_p90"],
         "history": [
             {"reason": wait.reason, "since": wait.since, "until": wait.seen}
             for wait in picture.liveness.waits.of(task_class)
@@ -238,13 +254,13 @@ def verdict_view(picture: Picture, task: Task, task_class: TaskClass, verdict: V
     }
 
 
-def node_verdict(node: Node, found: Sequence[UnmetConstraint]) -> dict[str, Any]:
+def node_verdict(node: Node, found: Sequence[UnmetConstraint]) -> NodeVerdictView:
     """Return the unmet constraints on one node, and the changes that would meet them."""
     kind = "fits" if not found else "never" if any(unmet.never for unmet in found) else "waiting"
     return {"node": node.id, "verdict": kind, "failing": [unmet.view() for unmet in found]}
 
 
-def reason_counts(found: Iterable[tuple[Node, Sequence[UnmetConstraint]]]) -> list[dict[str, Any]]:
+def reason_counts(found: Iterable[tuple[Node, Sequence[UnmetConstraint]]]) -> list[ReasonView]:
     """Return how many nodes fail in each dimension, the most frequent first."""
     counts = Counter(
         (unmet.dimension, "never" if unmet.never else "waiting") for _, each in found for unmet in each
@@ -253,7 +269,7 @@ def reason_counts(found: Iterable[tuple[Node, Sequence[UnmetConstraint]]]) -> li
     return [{"dimension": dimension, "kind": kind, "nodes": count} for (dimension, kind), count in ordered]
 
 
-def freeing_view(freeing: Freeing | None) -> dict[str, Any] | None:
+def freeing_view(freeing: Freeing | None) -> FreeingView | None:
     """Return which node is expected to have room, when, and what it lacks until then."""
     if freeing is None:
         return None
@@ -300,7 +316,7 @@ def _nowhere(verdict: Verdict, task_class: TaskClass) -> str:
     return f": no {kind} has the capability {', '.join(names)}" if names else ""
 
 
-def _preempts(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdict) -> dict[str, Any] | None:
+def _preempts(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdict) -> PreemptsView | None:
     """Return the tasks that it would preempt, if it may preempt."""
     level = LEVELS.get(picture.policy.preempt_from)
     if (
@@ -317,7 +333,7 @@ def _preempts(picture: Picture, task: Task, task_class: TaskClass, verdict: Verd
     return {"node": room[0].id, "tasks": [victim.task_id for victim in room[1]]}
 
 
-def _when(picture: Picture, task_class: TaskClass, verdict: Verdict, ahead: int) -> dict[str, Any]:
+def _when(picture: Picture, task_class: TaskClass, verdict: Verdict, ahead: int) -> StartView:
     rate = endings_per_s(picture.state, picture.now)
     if verdict.verdict == "placeable" and not ahead:
         start: float | None = 0.0

@@ -6,10 +6,11 @@ from collections import Counter
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.picture import Answer, Answerers, Picture
+from helix_ray.core.answers.picture import Answerers, Picture
+from helix_ray.core.views.figures import CountsView, MetricsView
 
 
-def _counts(picture: Picture, question: q.Counts, by: Principal) -> Answer:
+def _counts(picture: Picture, question: q.Counts, by: Principal) -> CountsView:
     return {
         "seq": picture.state.seq,
         "tasks": {status.value: count for status, count in picture.state.by_status.items()},
@@ -20,7 +21,7 @@ def _counts(picture: Picture, question: q.Counts, by: Principal) -> Answer:
     }
 
 
-def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> Answer:
+def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> MetricsView:
     """The master's process adds `loops`, `followers` and `log_bytes`."""
     workers = Counter(
         (worker.kind, "lost" if worker.lost else "draining" if worker.draining else "live")
@@ -30,7 +31,7 @@ def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> Answer:
         "seq": picture.state.seq,
         "tasks": {status.value: count for status, count in picture.state.by_status.items()},
         "retired": sum(picture.state.retired.values()),
-        "workers": [[kind, standing, count] for (kind, standing), count in sorted(workers.items())],
+        "workers": [(kind, standing, count) for (kind, standing), count in sorted(workers.items())],
         "sessions": len(picture.state.sessions),
         "loops": {},
         "followers": {},

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.picture import Answer, Answerers, Picture
+from helix_ray.core.answers.picture import Answerers, Picture
+from helix_ray.core.views.history import OutdatedView
 
 
-def _outdated(picture: Picture, question: q.Outdated, by: Principal) -> Answer:
+def _outdated(picture: Picture, question: q.Outdated, by: Principal) -> OutdatedView:
     """`complete` is False for a history that is further behind than the changes remembered here."""
     ids: list[str] = []
     if question.task_ids is None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.picture import Answer, Answerers, Picture
-from helix_ray.core.errors import not_found
+from helix_ray.core.answers.picture import Answerers, Picture
+from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.liveness import Pulse
 from helix_ray.core.placement import Node
 from helix_ray.core.placement.fit import external_usage_of, node_of, quarantined_until, unschedulable_why
 from helix_ray.core.placement.node import slots_of
+from helix_ray.core.specs import Usage
 from helix_ray.core.state import Worker
+from helix_ray.core.views.nodes import NodeLineView, NodesView, NodeView, StatusView
 
 ACTIVE, LOST = "active", "lost"
 SIMULATED_LABEL = "helix-simulated"
 MASTER_ID = "helix-master"
 
 
-def status_view(picture: Picture) -> dict[str, Any]:
+def status_view(picture: Picture) -> StatusView:
     """Return a summary of the master and every node."""
     nodes = [node_line(picture, worker) for worker in picture.nodes()]
     return {
@@ -48,7 +49,7 @@ def current_load(pulse: Pulse | None) -> float | None:
     return None if usage is None else round(min(100.0, max(0.0, float(usage))) / 100.0, 4)
 
 
-def node_line(picture: Picture, worker: Worker) -> dict[str, Any]:
+def node_line(picture: Picture, worker: Worker) -> NodeLineView:
     """Return a summary of one node."""
     status = status_of(picture, worker)
     return {
@@ -60,7 +61,7 @@ def node_line(picture: Picture, worker: Worker) -> dict[str, Any]:
     }
 
 
-def node_view(picture: Picture, worker: Worker, held_for: Mapping[str, str]) -> dict[str, Any]:
+def node_view(picture: Picture, worker: Worker, held_for: Mapping[str, str]) -> NodeView:
     """Return one node; amounts by resource name, times in epoch seconds. `held_for`: tasks by node."""
     pulse = picture.pulse(worker)
     node = node_of(worker, pulse)
@@ -77,7 +78,7 @@ def node_view(picture: Picture, worker: Worker, held_for: Mapping[str, str]) -> 
         "simulated": [name.lower() for name in simulated.split(".") if name],
         "capabilities": sorted(worker.capabilities),
         "labels": worker.labels,
-        "usage": {name: value for name, value in pulse.usage.items() if name != "foreign"} if pulse else {},
+        "usage": _usage(pulse),
         "running": sorted(worker.running)[:100],
         "running_total": len(worker.running),
         "tasks_failed": worker.failed,
@@ -90,6 +91,15 @@ def node_view(picture: Picture, worker: Worker, held_for: Mapping[str, str]) -> 
     }
 
 
+def _usage(pulse: Pulse | None) -> Usage:
+    """Return what a node measured of itself."""
+    if pulse is None:
+        return {}
+    usage = pulse.usage.copy()
+    usage.pop("foreign", None)
+    return usage
+
+
 def _allocated(node: Node, picture: Picture) -> dict[str, float]:
     """Return what our tasks use: short tasks share a slot, which has the resources of one."""
     used: dict[str, float] = {}
@@ -100,16 +110,16 @@ def _allocated(node: Node, picture: Picture) -> dict[str, float]:
     return used
 
 
-def _status(picture: Picture, question: q.ClusterStatus, by: Principal) -> Answer:
+def _status(picture: Picture, question: q.ClusterStatus, by: Principal) -> StatusView:
     return status_view(picture)
 
 
-def _nodes(picture: Picture, question: q.ListNodes, by: Principal) -> Answer:
+def _nodes(picture: Picture, question: q.ListNodes, by: Principal) -> NodesView:
     reserved_for = picture.reserved_for()
     return {"nodes": [node_view(picture, worker, reserved_for) for worker in picture.nodes()]}
 
 
-def _node(picture: Picture, question: q.GetNode, by: Principal) -> Answer:
+def _node(picture: Picture, question: q.GetNode, by: Principal) -> NodeView | Rejected:
     worker = picture.state.workers.get(question.node_id)
     if worker is None or worker.kind != "node":
         return not_found("Node", question.node_id)

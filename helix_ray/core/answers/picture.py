@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State, TaskClass, Worker
 
-Answer = dict[str, Any] | Rejected
+# The answer to a question of whatever kind: which view it is, the question says (core/questions.py).
+Answer = Mapping[str, object] | Rejected
 
 
 @dataclass(slots=True)
@@ -72,8 +73,10 @@ class Picture:
         return tuple(preemptible(self.state, node_id, self.prefetch, self.policy.preemptions_max))
 
 
-Answerers = dict[type, Callable[[Picture, Any, Principal], Answer]]
+# By kind of question. A table cannot say that each gives the view of its question:
+# tests/unit/core/test_verbs.py does.
+Answerers = dict[type, Callable[[Picture, Any, Principal], Any]]
 # For questions that are answered in steps: the state may change between two steps.
-Steppers = dict[type, Callable[[Picture, Any, Principal], Generator[None, None, Answer]]]
+Steppers = dict[type, Callable[[Picture, Any, Principal], Generator[None, None, Any]]]
 # Says whether an answer has news, and should be sent before its wait is over.
 Tellers = dict[type, Callable[[Any], bool]]

@@ -6,17 +6,18 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
 from helix_ray.core.answers.distribution import plan_task
 from helix_ray.core.answers.explanation import explain_view
-from helix_ray.core.answers.picture import Answer, Answerers, Picture
+from helix_ray.core.answers.picture import Answerers, Picture
 from helix_ray.core.answers.tasks import find_task
 from helix_ray.core.errors import Rejected
+from helix_ray.core.views.placement import ExplainView, PlanView
 
 
-def _explain(picture: Picture, question: q.ExplainTask, by: Principal) -> Answer:
+def _explain(picture: Picture, question: q.ExplainTask, by: Principal) -> ExplainView | Rejected:
     task = find_task(picture.state, question.task_id, by)
     return task if isinstance(task, Rejected) else explain_view(picture, task)
 
 
-def _plan(picture: Picture, question: q.PlanTask, by: Principal) -> Answer:
+def _plan(picture: Picture, question: q.PlanTask, by: Principal) -> PlanView | Rejected:
     task = find_task(picture.state, question.task_id, by)
     return task if isinstance(task, Rejected) else plan_task(picture, question, task)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.picture import Answer, Answerers, Picture
+from helix_ray.core.answers.picture import Answerers, Picture
 from helix_ray.core.placement.rules import Shares
+from helix_ray.core.views.quotas import QuotasView, QuotaView
 from helix_ray.core.visibility import sees_all_tasks
 
 
-def _quotas(picture: Picture, question: q.ListQuotas, by: Principal) -> Answer:
+def _quotas(picture: Picture, question: q.ListQuotas, by: Principal) -> QuotasView:
     """All projects for callers who see all tasks; for others those of which they are members or
     in which they have tasks."""
     state = picture.state
@@ -25,7 +24,7 @@ def _quotas(picture: Picture, question: q.ListQuotas, by: Principal) -> Answer:
     return {"quotas": [_quota_view(picture, project, shares) for project in sorted(projects)]}
 
 
-def _quota_view(picture: Picture, project: str, shares: Shares) -> dict[str, Any]:
+def _quota_view(picture: Picture, project: str, shares: Shares) -> QuotaView:
     quota = picture.state.quotas.get(project)
     return {
         "project_id": project,

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import islice
-from typing import Any
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.picture import Answer, Answerers, Picture, Steppers, Tellers
+from helix_ray.core.answers.picture import Answerers, Picture, Steppers, Tellers
 from helix_ray.core.errors import Rejected, conflict, not_found
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.state import State, Task
-from helix_ray.core.views import result_view, task_line, task_view
+from helix_ray.core.views.tasks import (
+    EndedView,
+    ResultView,
+    TaskLineView,
+    TaskPageView,
+    TaskView,
+    result_view,
+    task_line,
+    task_view,
+)
 from helix_ray.core.visibility import EVERY_TASK, TaskScope, record_of, sees, task_scope
 
 # A listing with filters scans all tasks, this many in each step: a few milliseconds.
@@ -28,12 +36,12 @@ def find_task(state: State, task_id: str, by: Principal) -> Task | Rejected:
     return task
 
 
-def _get_task(picture: Picture, question: q.GetTask, by: Principal) -> Answer:
+def _get_task(picture: Picture, question: q.GetTask, by: Principal) -> TaskView | Rejected:
     task = find_task(picture.state, question.task_id, by)
     return task if isinstance(task, Rejected) else task_view(task)
 
 
-def _get_result(picture: Picture, question: q.GetResult, by: Principal) -> Answer:
+def _get_result(picture: Picture, question: q.GetResult, by: Principal) -> ResultView | Rejected:
     task = find_task(picture.state, question.task_id, by)
     if isinstance(task, Rejected):
         return task
@@ -42,17 +50,17 @@ def _get_result(picture: Picture, question: q.GetResult, by: Principal) -> Answe
     return result_view(task)
 
 
-def _list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Answer:
+def _list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> TaskPageView:
     steps = list_tasks(picture, question, by)
     while True:
         try:
             next(steps)
         except StopIteration as done:
-            found: Answer = done.value
+            found: TaskPageView = done.value
             return found
 
 
-def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Generator[None, None, Answer]:
+def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Generator[None, None, TaskPageView]:
     """Make a page, newest first, in steps: the state may change between two steps, and each task is listed as
     of its step. `retired_through`, `retired` and `seq` tell the history where its part begins, and as of
     when; `before` has the seqs of tasks before the page, if archived tasks may be among them."""
@@ -61,7 +69,7 @@ def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Genera
     scope = task_scope(by)
     end = question.offset + question.limit
     known_total = _indexed_total(state, question) if scope == EVERY_TASK else None
-    shown: list[tuple[Task, dict[str, Any]]] = []
+    shown: list[tuple[Task, TaskLineView]] = []
     before: list[int] = []
     total = 0
     for tasks in _newest_first(state):
@@ -163,7 +171,7 @@ def _matching(tasks: Iterable[Task], question: q.ListTasks, scope: TaskScope) ->
             yield task
 
 
-def _wait_tasks(picture: Picture, question: q.WaitTasks, by: Principal) -> Answer:
+def _wait_tasks(picture: Picture, question: q.WaitTasks, by: Principal) -> EndedView:
     """`done` holds the outcome of every finished one; `unknown` the ids that are not
     (or no longer) in memory."""
     done, unknown, open_count = [], [], 0
@@ -178,7 +186,7 @@ def _wait_tasks(picture: Picture, question: q.WaitTasks, by: Principal) -> Answe
     return {"done": done, "unknown": unknown, "open": open_count}
 
 
-def _finished(reply: dict[str, Any]) -> bool:
+def _finished(reply: EndedView) -> bool:
     return bool(reply["done"] or reply["unknown"])
 
 

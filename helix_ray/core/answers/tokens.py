@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.picture import Answer, Answerers, Picture
-from helix_ray.core.errors import not_found
+from helix_ray.core.answers.picture import Answerers, Picture
+from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.usernames import find_user_id
-from helix_ray.core.views import token_view
+from helix_ray.core.views.tokens import TokensView, token_view
 from helix_ray.core.visibility import administers
 
 
-def _list_tokens(picture: Picture, question: q.ListTokens, by: Principal) -> Answer:
+def _list_tokens(picture: Picture, question: q.ListTokens, by: Principal) -> TokensView | Rejected:
     """The caller's own; for administrators all, or those of one user."""
     wanted: str | None = by.id
     if administers(by):

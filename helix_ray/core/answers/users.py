@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.picture import Answer, Answerers, Picture
-from helix_ray.core.errors import not_found
+from helix_ray.core.answers.picture import Answerers, Picture
+from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.usernames import find_user_id
-from helix_ray.core.views import user_view
+from helix_ray.core.views.users import UsersView, UserView, user_view
 from helix_ray.core.visibility import sees
 
 
-def _get_user(picture: Picture, question: q.GetUser, by: Principal) -> Answer:
+def _get_user(picture: Picture, question: q.GetUser, by: Principal) -> UserView | Rejected:
     user_id = question.user_id or find_user_id(picture.state, question.username or "") or ""
     user = picture.state.users.get(user_id)
     if user is None or not sees(by, user):
@@ -19,7 +19,7 @@ def _get_user(picture: Picture, question: q.GetUser, by: Principal) -> Answer:
     return user_view(user, secret="system" in by.roles)
 
 
-def _list_users(picture: Picture, question: q.ListUsers, by: Principal) -> Answer:
+def _list_users(picture: Picture, question: q.ListUsers, by: Principal) -> UsersView:
     return {"users": [user_view(user, secret=False) for user in picture.state.users.values()]}
 
 

@@ -4,7 +4,6 @@ against the fencing number."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context, Decider, Decision
@@ -28,6 +27,7 @@ from helix_ray.core.orders import (
     StartAttempts,
 )
 from helix_ray.core.retry import retry_delay_s
+from helix_ray.core.specs import TaskError
 from helix_ray.core.state import Task
 from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
 
@@ -85,7 +85,7 @@ def _preempted(victims: Sequence[tuple[str, int]], ctx: Context) -> list[Event]:
             and task.attempt == attempt
             and task.worker is not None
         ):
-            error = {
+            error: TaskError = {
                 "reason": "preempted",
                 "message": "preempted by a more urgent task",
                 "worker": task.worker,
@@ -194,7 +194,7 @@ def conclude(task: Task, item: AttemptReport, ctx: Context, endings: Endings) ->
         endings.fail(task, error, item.result, item.duration_s)
 
 
-def _lost(task: Task, error: dict[str, Any], ctx: Context, endings: Endings) -> None:
+def _lost(task: Task, error: TaskError, ctx: Context, endings: Endings) -> None:
     if task.losses >= ctx.policy.losses_max:
         message = f"{error.get('message', 'lost')}; gave up after {task.losses + 1} lost attempts"
         endings.fail(task, {**error, "reason": "lost", "message": message})
@@ -216,7 +216,7 @@ def lose_attempts(running: Iterable[tuple[str, str]], ctx: Context, endings: End
         if not endings.spend(_tasks_lost_with(task, ctx)):
             break
         if not endings.over(task):
-            error = {"reason": "lost", "message": why, "worker": task.worker}
+            error: TaskError = {"reason": "lost", "message": why, "worker": task.worker}
             conclude(task, AttemptReport(task_id, task.attempt, "lost", error=error), ctx, endings)
 
 

@@ -32,6 +32,7 @@ from helix_ray.core.events import (
     TaskReleased,
 )
 from helix_ray.core.lifecycle import TERMINAL
+from helix_ray.core.specs import JsonObject, TaskError
 from helix_ray.core.state import State, Task
 from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
 
@@ -64,7 +65,7 @@ class Endings:
         self._completed: set[str] = set()
         self._released: set[str] = set()
         # Results of shards that this order completes, by parent and index.
-        self._parts: dict[str, dict[str, Any]] = {}
+        self._parts: dict[str, JsonObject] = {}
         self._owed: deque[_Owed] = deque()
         self._left = tasks_max
 
@@ -85,9 +86,7 @@ class Endings:
         if "shard" in task.spec:
             self._hand_in(task, result)
 
-    def fail(
-        self, task: Task, error: dict[str, Any], result: Any = None, duration_s: float | None = None
-    ) -> None:
+    def fail(self, task: Task, error: TaskError, result: Any = None, duration_s: float | None = None) -> None:
         """Fail a task for good; a shard fails its parent."""
         owed = _Owed(task, "dependency_failed", PARENT_FAILED)
         self._end(task, TaskFailed(task.id, task.attempt, error, result, duration_s), owed)
@@ -95,7 +94,12 @@ class Endings:
         if parent is not None and not self.over(parent):
             index = task.spec["shard"]["index"]
             message = f"shard {index} failed: {error.get('message', '')}"
-            of_parent = {"reason": "shard_failed", "message": message, "shard": task.id, "cause": error}
+            of_parent: TaskError = {
+                "reason": "shard_failed",
+                "message": message,
+                "shard": task.id,
+                "cause": error,
+            }
             self._end(parent, TaskFailed(parent.id, parent.attempt, of_parent), owed._replace(task=parent))
         self._spread()
 
@@ -192,5 +196,5 @@ class Endings:
             return
         self._left -= tasks_of(task.spec) + len(task.waits_for) // LINKS_PER_TASK
         message = f"it depends on {cause}, which will not complete"
-        error = {"reason": reason, "message": message, "dependency": cause}
+        error: TaskError = {"reason": reason, "message": message, "dependency": cause}
         self._end(task, TaskFailed(task.id, task.attempt, error), _Owed(task, reason, PARENT_FAILED))

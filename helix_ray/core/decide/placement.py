@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from helix_ray.core.decide.attempts import assignments
 from helix_ray.core.decide.outcome import Context, Decider, Decision
@@ -20,6 +19,7 @@ from helix_ray.core.placement.fit import node_of
 from helix_ray.core.placement.node import prefetch_by, slots_of
 from helix_ray.core.placement.rules import Shares
 from helix_ray.core.placement.strategies import STRATEGIES
+from helix_ray.core.specs import TaskEdits
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker, class_of
 
 
@@ -60,7 +60,7 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     edited: list[Event] = [TaskEdited(each.id, changes) for each in _edited(task, shards) if changes]
     events = [*edited, *assignments(body.pairs, ctx)]
     nodes = list(dict.fromkeys(node_id for _, node_id in body.pairs))
-    return Decision(events, {**body.plan, "id": task.id, "assigned_nodes": nodes})
+    return Decision(events, {**(body.plan or {}), "id": task.id, "assigned_nodes": nodes})
 
 
 def _over_quota(task_class: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context) -> Rejected | None:
@@ -91,8 +91,8 @@ def _edited(task: Task, shards: list[Task]) -> list[Task]:
     return [task, *shards] if is_sharded(task) else [task]
 
 
-def _changes(task: Task, body: DistributeTask, ctx: Context) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
+def _changes(task: Task, body: DistributeTask, ctx: Context) -> TaskEdits:
+    changes: TaskEdits = {}
     strategy = body.strategy
     if strategy is None and task.spec.get("strategy") == MANUAL:
         # If its attempt is lost, the scheduler places it again.

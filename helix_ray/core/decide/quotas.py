@@ -12,6 +12,7 @@ from helix_ray.core.errors import ErrorCode, Rejected, invalid
 from helix_ray.core.events import Event, QuotaSet
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import SetQuota
+from helix_ray.core.specs import TaskEdits
 from helix_ray.core.state import Task, TaskClass, class_of
 
 WEIGHT_MAX = 1_000_000.0
@@ -56,12 +57,11 @@ def refuse_over_quota(ctx: Context, task_class: TaskClass, more: int) -> Rejecte
     return _queue_full(ctx, "The project's queue is full", details, ceil(queued + more - limit))
 
 
-def refuse_edited(ctx: Context, task: Task, edits: dict[str, Any]) -> Rejected | None:
+def refuse_edited(ctx: Context, task: Task, edits: TaskEdits) -> Rejected | None:
     """Return why an edited task exceeds the quota of its project after the edit."""
     if not ctx.state.quotas or edits.keys().isdisjoint({"project_id", "resources"}):
         return None
-    spec = {name: value for name, value in {**task.spec, **edits}.items() if value is not None}
-    task_class = class_of(spec, task.owner)
+    task_class = class_of({**task.spec, **edits}, task.owner)
     return refuse_over_quota(ctx, task_class, int(task_class.project != task.task_class.project))
 
 

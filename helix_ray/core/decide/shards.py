@@ -14,10 +14,8 @@ from typing import Any
 from helix_ray.core.errors import Rejected, conflict
 from helix_ray.core.events import Event, TaskAssigned
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.specs import Shard, TaskSpec
 from helix_ray.core.state import State, Task
-
-# Only for the parent: its timeout ends the shards as well.
-NOT_FOR_SHARDS = frozenset({"shards", "deadline"})
 
 
 def shard_id(parent_id: str, index: int) -> str:
@@ -25,15 +23,18 @@ def shard_id(parent_id: str, index: int) -> str:
     return f"{parent_id}-s{index}"
 
 
-def shard_specs(task_id: str, spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def shard_specs(task_id: str, spec: TaskSpec) -> Iterator[tuple[str, TaskSpec]]:
     """Yield id and spec of every shard of a task; nothing for a task without shards."""
     shards = spec.get("shards")
     if shards is None:
         return
-    common = {name: value for name, value in spec.items() if name not in NOT_FOR_SHARDS}
+    common = spec.copy()
+    common.pop("shards", None)
+    # The end of the parent's time ends the shards with it.
+    common.pop("deadline", None)
     count, gang = shards["count"], bool(shards.get("gang"))
     for index in range(count):
-        shard = {"of": task_id, "index": index, "count": count, "gang": gang}
+        shard: Shard = {"of": task_id, "index": index, "count": count, "gang": gang}
         title = f"{spec['title']} [{index + 1}/{count}]"
         yield shard_id(task_id, index), {**common, "title": title, "shard": shard}
 

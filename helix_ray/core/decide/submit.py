@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from helix_ray.core.access import in_scope
 from helix_ray.core.decide.demands import unplaceable
@@ -19,6 +18,7 @@ from helix_ray.core.orders import SubmitTasks
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
 from helix_ray.core.spec_shape import malformed
+from helix_ray.core.specs import Run, TaskSpec
 from helix_ray.core.state import MANUAL, Demand, Task, TaskClass, class_of, demand_of
 from helix_ray.core.visibility import record_of, task_scope
 from helix_ray.core.weight import BYTES_PER_TASK, links_of, tasks_and_bytes_of, tasks_of
@@ -68,7 +68,7 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     return decision
 
 
-def _too_much(specs: Sequence[dict[str, Any]], policy: Policy) -> Rejected | None:
+def _too_much(specs: Sequence[TaskSpec], policy: Policy) -> Rejected | None:
     """Refuse an order that is too large for one commit; a single task may have the maximum of shards."""
     count = sum(map(tasks_and_bytes_of, specs))
     if count > policy.batch_linked_tasks_max and len(specs) > 1:
@@ -98,7 +98,7 @@ def _waits(body: SubmitTasks, ids: list[str], refused: list[Rejected | None], ct
     return resolve(ctx.state, body.specs, ids, ctx.task, may_name, refused, ctx.policy.dependents_max)
 
 
-def _dependencies(specs: Sequence[dict[str, Any]], refused: Sequence[Rejected | None]) -> Iterator[str]:
+def _dependencies(specs: Sequence[TaskSpec], refused: Sequence[Rejected | None]) -> Iterator[str]:
     """Give the tasks of before that specs wait for."""
     for spec, refusal in zip(specs, refused, strict=True):
         if refusal is None:
@@ -130,7 +130,7 @@ class _Checks:
         # Demands that were checked already: specs of one order are mostly alike.
         self._demands: dict[Demand, Rejected | None] = {}
 
-    def refusal(self, spec: dict[str, Any]) -> Rejected | None:
+    def refusal(self, spec: TaskSpec) -> Rejected | None:
         """Return why a spec is refused, None when it is accepted."""
         return (
             self._scope(spec)
@@ -141,7 +141,7 @@ class _Checks:
             or self._placement(spec)
         )
 
-    def _scope(self, spec: dict[str, Any]) -> Rejected | None:
+    def _scope(self, spec: TaskSpec) -> Rejected | None:
         """Refuse a project outside the scope of the caller's token."""
         by = self._ctx.order.by
         if in_scope(by, spec.get("project_id")):
@@ -152,7 +152,7 @@ class _Checks:
             projects=list(by.projects or ()),
         )
 
-    def _shape(self, spec: dict[str, Any]) -> Rejected | None:
+    def _shape(self, spec: TaskSpec) -> Rejected | None:
         wrong = malformed(spec)
         if wrong == "strategy":
             return invalid("Invalid task strategy", field=wrong, allowed_values=[*STRATEGIES, MANUAL])
@@ -164,14 +164,14 @@ class _Checks:
             return invalid("Too many dependencies", field="depends_on", limit=self._policy.dependencies_max)
         return None
 
-    def _project(self, spec: dict[str, Any]) -> Rejected | None:
+    def _project(self, spec: TaskSpec) -> Rejected | None:
         return refuse_use(self._ctx.state, self._ctx.order.by, spec.get("project_id"))
 
-    def _run(self, spec: dict[str, Any]) -> Rejected | None:
+    def _run(self, spec: TaskSpec) -> Rejected | None:
         run = spec.get("run")
         return _run_refusal(run, self._ctx, self._policy) if run else None
 
-    def _shards(self, spec: dict[str, Any]) -> Rejected | None:
+    def _shards(self, spec: TaskSpec) -> Rejected | None:
         shards = spec.get("shards")
         if shards is None:
             return None
@@ -181,7 +181,7 @@ class _Checks:
             return invalid("Too many shards", field="shards.count", limit=self._policy.shards_max)
         return None
 
-    def _placement(self, spec: dict[str, Any]) -> Rejected | None:
+    def _placement(self, spec: TaskSpec) -> Rejected | None:
         """Reject a task that no node could ever run, or that exceeds the project's quota."""
         # The class is computed only where it is needed: this is the hot path of every task.
         if spec.get("run") and (refusal := self._demand(demand_of(spec.get("resources")))) is not None:
@@ -190,7 +190,7 @@ class _Checks:
             return None
         return self._quota(self._class_of(spec), tasks_of(spec))
 
-    def _class_of(self, spec: dict[str, Any]) -> TaskClass:
+    def _class_of(self, spec: TaskSpec) -> TaskClass:
         return class_of(spec, self._ctx.order.by.id)
 
     def _demand(self, demand: Demand) -> Rejected | None:
@@ -206,7 +206,7 @@ class _Checks:
         return refusal
 
 
-def _run_refusal(run: dict[str, Any], ctx: Context, policy: Policy) -> Rejected | None:
+def _run_refusal(run: Run, ctx: Context, policy: Policy) -> Rejected | None:
     roles = ctx.order.by.roles
     if run["kind"] == "command" and "system" not in roles and not set(policy.command_roles) & set(roles):
         return forbidden(

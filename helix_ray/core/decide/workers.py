@@ -209,7 +209,7 @@ def can_do(worker: Worker, task_class: TaskClass) -> bool:
     # state are not checked.
     offers = {"memory_mb": worker.resources.get("memory"), **worker.resources}
     return all(
-        offers.get(name) is None or float(offers[name]) >= amount for name, amount in task_class.demand
+        (offer := offers.get(name)) is None or float(offer) >= amount for name, amount in task_class.demand
     )
 
 

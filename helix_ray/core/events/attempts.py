@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from helix_ray.core.specs import TaskError
+
 
 @dataclass(slots=True)
 class TaskAssigned:
@@ -44,6 +46,6 @@ class TaskRequeued:
     id: str
     attempt: int
     cause: str
-    error: dict[str, Any] | None = None
+    error: TaskError | None = None
     not_before: float = 0.0
     leases: list[list[Any]] | None = None

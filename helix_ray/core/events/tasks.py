@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from helix_ray.core.specs import JsonObject, TaskEdits, TaskError, TaskSpec
+
 
 @dataclass(slots=True)
 class TaskSubmitted:
@@ -14,7 +16,7 @@ class TaskSubmitted:
 
     id: str
     owner: str
-    spec: dict[str, Any]
+    spec: TaskSpec
     waits_for: list[str] = field(default_factory=list)
 
 
@@ -41,7 +43,7 @@ class TaskFailed:
 
     id: str
     attempt: int
-    error: dict[str, Any]
+    error: TaskError
     result: Any = None
     duration_s: float | None = None
 
@@ -62,7 +64,7 @@ class TaskEdited:
     secret_fields: ClassVar[tuple[str, ...]] = ("changes.run.env.*", "changes.run.payload")
 
     id: str
-    changes: dict[str, Any]
+    changes: TaskEdits
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ class TaskRestored:
 
     id: str
     owner: str
-    spec: dict[str, Any]
+    spec: TaskSpec
     status: str
     submitted_seq: int
     created_at: float
@@ -101,7 +103,7 @@ class TaskRestored:
     finished_at: float
     attempt: int
     leases: list[list[Any]] = field(default_factory=list)
-    parts: dict[str, Any] = field(default_factory=dict)
+    parts: JsonObject = field(default_factory=dict)
 
 
 @dataclass(slots=True)

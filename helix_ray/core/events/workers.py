@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+
+from helix_ray.core.specs import Offer
 
 
 @dataclass(slots=True)
@@ -15,7 +16,7 @@ class WorkerRegistered:
     owner: str
     hostname: str
     capabilities: list[str]
-    resources: dict[str, Any]
+    resources: Offer
     labels: dict[str, str] = field(default_factory=dict)
     node_id: str | None = None
     boot: str = ""

@@ -20,6 +20,7 @@ from helix_ray.core.evolve.standing import (
 from helix_ray.core.evolve.workers import let_go, reload
 from helix_ray.core.execution import fold
 from helix_ray.core.lifecycle import TERMINAL, Status, move
+from helix_ray.core.specs import TaskSpec
 from helix_ray.core.state import LEVELS, State, Task, class_of, task_of
 
 
@@ -98,7 +99,7 @@ def _cancelled(state: State, event: ev.TaskCancelled, fact: ev.Fact) -> None:
 def _edited(state: State, event: ev.TaskEdited, fact: ev.Fact) -> None:
     task = state.tasks[event.id]
     move(task.status, "TaskEdited")
-    spec = {**task.spec, **event.changes}
+    spec: TaskSpec = {**task.spec, **event.changes}
     level, task_class = LEVELS[spec.get("priority", "normal")], class_of(spec, task.owner)
     queued = task.status is Status.PENDING and task.id not in state.delayed
     # A task whose class and priority stay keeps its place in the queue.

@@ -60,8 +60,7 @@ def _lighten(state: State, worker: Worker, task_class: TaskClass) -> None:
 
 def capacity_of(worker: Worker) -> tuple[tuple[str, float], ...]:
     """Return a node's resources as a key: amounts above zero by name."""
-    amounts = ((name, float(amount)) for name, amount in worker.resources.items())
-    return tuple(sorted(pair for pair in amounts if pair[1] > 0))
+    return tuple(sorted((name, float(amount)) for name, amount in worker.resources.items() if amount))
 
 
 def index_node_type(state: State, worker: Worker, change: int) -> None:

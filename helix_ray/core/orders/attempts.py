@@ -7,6 +7,7 @@ from typing import Any
 
 from helix_ray.core.access import SYSTEM_ONLY
 from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.specs import TaskError
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class AttemptReport:
     attempt: int
     outcome: str
     result: Any = None
-    error: dict[str, Any] | None = None
+    error: TaskError | None = None
     progress: float | None = None
     note: str | None = None
     duration_s: float | None = None

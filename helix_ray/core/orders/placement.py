@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from helix_ray.core.access import WRITERS, Tokens
 from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.views.placement import PlanFields
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +25,4 @@ class DistributeTask(OrderKind):
     pairs: tuple[tuple[str, str], ...]
     strategy: str | None = None
     capabilities: tuple[str, ...] = ()
-    plan: dict[str, Any] = field(default_factory=dict)
+    plan: PlanFields | None = None

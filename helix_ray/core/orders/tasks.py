@@ -8,6 +8,7 @@ from typing import Any
 from helix_ray.core.access import SYSTEM_ONLY, WORKERS, WRITERS, Tokens
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.specs import TaskEdits, TaskError, TaskSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class SubmitTasks(OrderKind):
     needs_key = False  # recognised by its seed: the same ids
     recalled_as = "line"
 
-    specs: tuple[dict[str, Any], ...]
+    specs: tuple[TaskSpec, ...]
     refused: dict[int, Rejected] = field(default_factory=dict)
 
 
@@ -42,10 +43,10 @@ class UpdateTask(OrderKind):
     status: str | None = None
     progress: float | None = None
     result: Any = None
-    error: dict[str, Any] | None = None
+    error: TaskError | None = None
     attempt: int | None = None
     worker_id: str | None = None
-    edits: dict[str, Any] = field(default_factory=dict)
+    edits: TaskEdits = field(default_factory=TaskEdits)
 
 
 @dataclass(frozen=True, slots=True)

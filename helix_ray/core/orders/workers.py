@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from helix_ray.core.access import ADMINS, SYSTEM_ONLY, WORKERS
 from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.specs import Offer, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class RegisterWorker(OrderKind):
 
     hostname: str
     capabilities: tuple[str, ...]
-    resources: dict[str, Any]
+    resources: Offer
     worker_id: str | None = None
     kind: str = "external"
     node_id: str | None = None
@@ -37,7 +37,7 @@ class Heartbeat(OrderKind):
     worker_id: str
     status: str | None = None
     current_task: str | None = None
-    usage: dict[str, Any] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
     boot: str | None = None
     # Counts heartbeats in one boot of a worker: an older one that comes late is ignored.
     number: int | None = None

@@ -8,10 +8,11 @@ that has the fewest: every other node has at least as many, so no part of that c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
+from helix_ray.core.placement.changes import Change, Reduce
 from helix_ray.core.placement.fit import DRAINING
 from helix_ray.core.placement.node import EPSILON, FREE_SLOTS_MAX, Node
 from helix_ray.core.state import TaskClass
@@ -19,6 +20,16 @@ from helix_ray.core.state import TaskClass
 # Decimals of the amounts shown: Ray counts in ten-thousandths.
 DECIMALS = 4
 ROUNDING = 1e-5
+
+
+class UnmetView(TypedDict):
+    """One unmet constraint as JSON values; `kind` is never or waiting."""
+
+    dimension: str
+    asked: str | float | bool
+    has: str | float | bool | None
+    deficit: float | None
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +42,7 @@ class UnmetConstraint:
     deficit: float | None
     never: bool
 
-    def view(self) -> dict[str, Any]:
+    def view(self) -> UnmetView:
         """Return it as JSON values."""
         return {
             "dimension": self.dimension,
@@ -82,11 +93,9 @@ def _rounded(amount: float) -> float:
     return round(amount, DECIMALS)
 
 
-def changes_for(
-    node: Node, task_class: TaskClass, found: Sequence[UnmetConstraint]
-) -> list[dict[str, Any]] | None:
+def changes_for(node: Node, task_class: TaskClass, found: Sequence[UnmetConstraint]) -> list[Change] | None:
     """Return the changes to a task that would make it fit on a node now; None if it can only wait."""
-    changes: list[dict[str, Any]] = []
+    changes: list[Change] = []
     for unmet in found:
         kind, _, name = unmet.dimension.partition(".")
         if kind == "capabilities":
@@ -102,7 +111,7 @@ def changes_for(
     return changes
 
 
-def _reduction(node: Node, name: str, unmet: UnmetConstraint) -> dict[str, Any]:
+def _reduction(node: Node, name: str, unmet: UnmetConstraint) -> Reduce:
     # Rounded down, so that the reduced amount is really free.
     to = max(0.0, int(node.largest(name) * 10**DECIMALS + ROUNDING) / 10**DECIMALS)
     return {"change": "reduce", "resource": name, "to": to, "by": _rounded(unmet.asked - to)}
@@ -110,13 +119,13 @@ def _reduction(node: Node, name: str, unmet: UnmetConstraint) -> dict[str, Any]:
 
 def smallest_change(
     judged: Iterable[tuple[Node, Sequence[UnmetConstraint]]], task_class: TaskClass
-) -> tuple[Node, list[dict[str, Any]]] | None:
+) -> tuple[Node, list[Change]] | None:
     """Return the node that needs the fewest changes (then the smallest ones), and the changes;
     None if there is none.
 
     `judged` are nodes with all their unmet constraints.
     """
-    best: tuple[tuple[int, float, int], Node, list[dict[str, Any]]] | None = None
+    best: tuple[tuple[int, float, int], Node, list[Change]] | None = None
     for node, found in judged:
         if best is not None and len(found) > best[0][0]:
             # Each unmet constraint costs one change: this node cannot be better.
@@ -130,7 +139,7 @@ def smallest_change(
     return None if best is None else (best[1], best[2])
 
 
-def _weight(changes: Sequence[Mapping[str, Any]], found: Sequence[UnmetConstraint]) -> float:
+def _weight(changes: Sequence[Change], found: Sequence[UnmetConstraint]) -> float:
     """Return how much of the request is given up: the sum of fractions, with 1 for
     a constraint without an amount."""
     return sum(
@@ -139,7 +148,7 @@ def _weight(changes: Sequence[Mapping[str, Any]], found: Sequence[UnmetConstrain
     )
 
 
-def changed_class(task_class: TaskClass, changes: Iterable[Mapping[str, Any]]) -> TaskClass:
+def changed_class(task_class: TaskClass, changes: Iterable[Change]) -> TaskClass:
     """Return the class of a task after these changes."""
     demand, capabilities, labels = (
         dict(task_class.demand),

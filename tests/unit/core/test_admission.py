@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import Field, fields
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import orjson
 import pytest
@@ -84,8 +85,9 @@ def test_no_odd_value_passes_in_any_field_of_any_order(value: Any) -> None:
     brought to what can be taken."""
     for kind in get_args(OrderBody):
         for field in fields(kind):
-            body = kind(**{f.name: _filled(f) for f in fields(kind)})
-            object.__setattr__(body, field.name, _with(field, value))
+            kinds = get_type_hints(kind)
+            body = kind(**{f.name: _filled(kinds[f.name]) for f in fields(kind)})
+            object.__setattr__(body, field.name, _with(field, kinds[field.name], value))
             if kind is o.ReportAttempts and field.name == "reports":
                 report = AttemptReport("t", 1, "failed", None, {"message": value})
                 body = o.ReportAttempts("w", "b", (report,))
@@ -96,18 +98,23 @@ def test_no_odd_value_passes_in_any_field_of_any_order(value: Any) -> None:
                 orjson.dumps([checked.message, checked.details])
 
 
-def _filled(field: Field[Any]) -> Any:
-    kind = str(field.type)
-    return () if "tuple" in kind else frozenset() if "frozenset" in kind else {} if "dict" in kind else "x"
+def _made_of(kind: Any, plain: type) -> bool:
+    """Say whether values of a field's type are tuples, frozensets or objects, whatever these are of."""
+    if get_origin(kind) in (Union, UnionType):
+        return any(_made_of(part, plain) for part in get_args(kind))
+    return (get_origin(kind) or kind) is plain or (plain is dict and is_typeddict(kind))
 
 
-def _with(field: Field[Any], value: Any) -> Any:
-    kind = str(field.type)
-    if "tuple[dict" in kind:
-        return ({"title": value},)
+def _filled(kind: Any) -> Any:
+    return next((plain() for plain in (tuple, frozenset, dict) if _made_of(kind, plain)), "x")
+
+
+def _with(field: Field[Any], kind: Any, value: Any) -> Any:
     if field.name == "refused":
-        return _filled(field)
-    return (value,) if "tuple" in kind else {"a": value} if "dict" in kind else value
+        return _filled(kind)
+    if _made_of(kind, tuple):
+        return ({"title": value},) if _made_of(get_args(kind)[0], dict) else (value,)
+    return {"a": value} if _made_of(kind, dict) else value
 
 
 def _is_plain(value: Any) -> bool:

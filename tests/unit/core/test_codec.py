@@ -27,7 +27,12 @@ VALUES: dict[str, Any] = {
     "list[list[Any]]": [[1, "worker", "user", "lost"]],
     "list[str] | None": ["a", "b"],
     "dict[str, Any]": {"name": [1, {"deep": None}]},
-    "dict[str, Any] | None": {"reason": "error"},
+    "JsonObject": {"name": [1, {"deep": None}]},
+    "TaskSpec": {"title": "Words", "type": "building", "run": {"kind": "command", "argv": ["true"]}},
+    "TaskEdits": {"labels": {"zone": "a"}, "deadline": None},
+    "TaskError": {"reason": "error", "cause": {"message": "deep"}},
+    "TaskError | None": {"reason": "error"},
+    "Offer": {"cpu": 4.0, "gpu": None},
     "dict[str, str]": {"zone": "a"},
     "dict[str, float]": {"cpu": 4.0},
 }

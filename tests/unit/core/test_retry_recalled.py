@@ -20,7 +20,7 @@ from helix_ray.core.evolve import evolve
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.state import State
-from helix_ray.core.views import task_view
+from helix_ray.core.views.tasks import task_view
 from tests.cast import slot
 from tests.unit.core.past import Past
 from tests.unit.core.stage import ADMIN, BOT, CAST, COMMAND, DEV, OTHER, VIEWER, Stage, spec

@@ -11,7 +11,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode
 from helix_ray.core.orders import AttemptReport
 from helix_ray.core.policy import Policy
-from helix_ray.core.views import task_view
+from helix_ray.core.views.tasks import task_view
 from tests.unit.core.stage import ADMIN, COMMAND, NODE, NODE_2, OTHER, Stage, spec
 
 

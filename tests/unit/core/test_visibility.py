@@ -12,7 +12,7 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers.tasks import find_task
 from helix_ray.core.errors import Rejected
 from helix_ray.core.state import Project, Session, User, Worker
-from helix_ray.core.views import result_view, task_view
+from helix_ray.core.views.tasks import result_view, task_view
 from helix_ray.core.visibility import TaskRecord, changes, record_of_view, sees
 from tests.unit.core.stage import ADMIN, BOT, BOT_2, CAST, DEV, EXTERNAL, OTHER, VIEWER, Stage, spec
 

@@ -17,7 +17,7 @@ from helix_ray.core.events import Fact, TaskAssigned, TaskCompleted, TaskDeleted
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.state import State, Task
-from helix_ray.core.views import result_view, task_line, task_view
+from helix_ray.core.views.tasks import result_view, task_line, task_view
 from helix_ray.core.visibility import EVERY_TASK, TaskScope, record_of
 from helix_ray.views.history import History
 from helix_ray.views.write import Changes

@@ -1,0 +1,151 @@
+"""What people and workers say, as the state keeps it: a task's spec, run and error; what a worker has.
+
+A spec holds the fields that were given, so every field may be missing. Until decide has taken it in
+(core/spec_shape.py), what it holds may be anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+# JSON of somebody else: results, arguments, metadata. Ours reads no field of it by name.
+JsonObject = dict[str, Any]
+# What a worker has, by resource name; None is what it does not state.
+Offer = dict[str, float | None]
+
+
+class CommandRun(TypedDict, total=False):
+    """A program: exactly one of `argv` and `shell`."""
+
+    kind: Literal["command"]
+    argv: list[str]
+    shell: str
+    env: dict[str, str]
+    working_dir: str
+    timeout_s: float
+
+
+class FunctionRun(TypedDict, total=False):
+    """A function by its name, or pickled with its arguments, in base64."""
+
+    kind: Literal["function"]
+    function: str
+    payload: str | bytes
+    args: list[Any]
+    kwargs: JsonObject
+    timeout_s: float
+
+
+class InferenceRun(TypedDict, total=False):
+    """A model on inputs: nested lists or .npy files in base64, by input name or alone."""
+
+    kind: Literal["inference"]
+    model: str
+    inputs: Any
+    outputs: list[str]
+    timeout_s: float
+
+
+Run = CommandRun | FunctionRun | InferenceRun
+
+
+class Resources(TypedDict, total=False):
+    """What a task uses while it runs: cores, MiB, whole or shared devices, and what nodes call their own."""
+
+    cpu: float
+    memory_mb: float
+    gpu: float
+    gpu_memory_mb: float
+    npu: float
+    custom: dict[str, float]
+
+
+class Shards(TypedDict, total=False):
+    """Into how many parts a task goes; `gang`: all of them start together, or none."""
+
+    count: int
+    gang: bool
+
+
+class Shard(TypedDict):
+    """Which part of which task a task is; `index` counts from 0."""
+
+    of: str
+    index: int
+    count: int
+    gang: bool
+
+
+Priority = Literal["low", "normal", "high", "critical"]
+
+
+class TaskEdits(TypedDict, total=False):
+    """The fields of a spec that may change after the submit; null is a field that was taken away."""
+
+    title: str
+    type: str
+    description: str | None
+    priority: Priority
+    project_id: str | None
+    resources: Resources | None
+    required_capabilities: list[str] | None
+    labels: dict[str, str] | None
+    max_retries: int
+    retry_backoff_s: float | None
+    timeout_s: float | None
+    # Epoch seconds.
+    deadline: float | None
+    # Only distributions change it.
+    strategy: str | None
+
+
+class TaskSpec(TaskEdits, total=False):
+    """A task as it was asked for. Without `run` it is for external workers and people."""
+
+    run: Run
+    # Ids of tasks, or "#3" for number 3 of the same submit until that is taken in.
+    depends_on: list[str]
+    preemptible: bool
+    shards: Shards
+    # Made by the submit of a task with `shards`, for the tasks that are its parts.
+    shard: Shard
+
+
+class TaskError(TypedDict, total=False):
+    """Why a task failed. A worker may put fields of its own beside these."""
+
+    reason: str
+    type: str | None
+    message: str | None
+    traceback: str
+    # Whose attempt it was, where that was lost or stopped.
+    worker: str | None
+    # The exception of a function, in base64.
+    pickled: str
+    # Of a task that failed because of another one.
+    dependency: str
+    # Of a parent: which shard failed, and its error.
+    shard: str
+    cause: TaskError
+
+
+class DeviceUsage(TypedDict):
+    """What a driver says of a device: percent and MiB; what it refuses to say is None."""
+
+    index: int
+    kind: str
+    name: str | None
+    utilization: float | None
+    memory_used_mb: int | None
+    memory_total_mb: int | None
+
+
+class Usage(TypedDict, total=False):
+    """What a worker measured: percent and MiB. An external one may send figures of its own beside these."""
+
+    cpu_usage: float
+    memory_usage: float
+    memory_total: float
+    # By resource name, what others on the Ray cluster use of the node.
+    foreign: dict[str, float]
+    devices: list[DeviceUsage]

@@ -1,0 +1,34 @@
+"""What node workers hear of the attempts that they are to run."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from helix_ray.core.specs import Run
+from helix_ray.core.state import TaskClass
+
+
+class AssignmentView(TypedDict):
+    """An attempt to start; `shard` is (index, count)."""
+
+    task_id: str
+    attempt: int
+    run: Run
+    timeout_s: float | None
+    group: TaskClass
+    shard: tuple[int, int] | None
+
+
+class InboxView(TypedDict):
+    """What is to be started, and what is to be stopped: (task, attempt)."""
+
+    assign: list[AssignmentView]
+    revoke: list[tuple[str, int]]
+
+
+class WorkView(InboxView):
+    """An inbox as of `seq`; `full`: `assign` is all that the node has."""
+
+    full: bool
+    seq: int
+    epoch: int

@@ -1,0 +1,54 @@
+"""How many there are of everything, and what is not there, as questions are answered with it."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+
+class LoopReport(TypedDict):
+    """The turns of an event loop: the longest of the last minute and what ran in it, how many by their
+    length, and the sum in seconds."""
+
+    longest_s: float
+    ran: str
+    counts: list[int]
+    seconds: float
+    # How many facts each follower in the process is behind, by its name.
+    lags: NotRequired[dict[str, int]]
+
+
+class LoopsView(LoopReport):
+    """The turns of the loops of one kind of process."""
+
+    processes: int
+
+
+class CountsView(TypedDict):
+    """How many tasks stand where, and how far the journal is."""
+
+    seq: int
+    tasks: dict[str, int]
+    retired: dict[str, int]
+    retired_through: int
+    workers: int
+    sessions: int
+
+
+class MetricsView(TypedDict):
+    """Figures for /metrics; `workers` are (kind, standing, count), `loops` by kind of process,
+    `followers` how many facts each is behind."""
+
+    seq: int
+    tasks: dict[str, int]
+    retired: int
+    workers: list[tuple[str, str, int]]
+    sessions: int
+    loops: dict[str, LoopsView]
+    followers: dict[str, int]
+    log_bytes: int
+
+
+class ReadinessView(TypedDict):
+    """What requests need and is not there: the reason by part."""
+
+    missing: dict[str, str]

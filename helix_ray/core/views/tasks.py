@@ -1,0 +1,228 @@
+"""Tasks, their results and their output as questions are answered with them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict, cast
+
+from helix_ray.core.errors import Rejected
+from helix_ray.core.lifecycle import Status
+from helix_ray.core.secrets import MASK
+from helix_ray.core.specs import Priority, Resources, Run, Shard, TaskError
+from helix_ray.core.state import Task
+
+SpecField = Literal[
+    "resources", "required_capabilities", "labels", "depends_on", "max_retries", "retry_backoff_s",
+    "timeout_s", "deadline", "strategy", "preemptible", "shard",
+]  # fmt: skip
+# Fields of a spec that a task's view shows unchanged.
+SPEC_FIELDS: tuple[SpecField, ...] = (
+    "resources", "required_capabilities", "labels", "depends_on", "max_retries", "retry_backoff_s",
+    "timeout_s", "deadline", "strategy", "preemptible", "shard",
+)  # fmt: skip
+
+
+class ShardsView(TypedDict):
+    """How many shards a task has, and how many of them are completed."""
+
+    count: int
+    gang: bool
+    completed: int
+
+
+class ShownSpec(TypedDict):
+    """What a task's view shows of its spec: the fields that were given."""
+
+    resources: NotRequired[Resources | None]
+    required_capabilities: NotRequired[list[str] | None]
+    labels: NotRequired[dict[str, str] | None]
+    depends_on: NotRequired[list[str]]
+    max_retries: NotRequired[int]
+    retry_backoff_s: NotRequired[float | None]
+    timeout_s: NotRequired[float | None]
+    strategy: NotRequired[str | None]
+    preemptible: NotRequired[bool]
+    shard: NotRequired[Shard]
+    shards: NotRequired[ShardsView]
+
+
+class TaskView(ShownSpec):
+    """One task, whole."""
+
+    id: str
+    title: str
+    description: str | None
+    type: str
+    priority: Priority
+    project_id: str | None
+    status: str
+    assigned_worker: str | None
+    progress: float
+    progress_note: str | None
+    owner: str
+    holder: str | None
+    attempt: int
+    failures: int
+    losses: int
+    preemptions: int
+    created_at: float
+    updated_at: float
+    started_at: float | None
+    finished_at: float | None
+    not_before: float | None
+    waits_for: list[str]
+    error: TaskError | None
+    run: Run | None
+    deadline: NotRequired[float | None]
+
+
+class TaskLineView(TypedDict):
+    """One task as a line of a listing; `seq` is that of its submit."""
+
+    id: str
+    title: str
+    status: str
+    priority: Priority
+    type: str
+    project_id: str | None
+    assigned_worker: str | None
+    progress: float
+    created_at: float
+    updated_at: float
+    seq: int
+
+
+class TaskPageView(TypedDict):
+    """A page of a listing, and for the history where its part begins, as of when, and the seqs of the tasks
+    before the page."""
+
+    tasks: list[TaskLineView]
+    total: int
+    limit: int
+    offset: int
+    retired: int
+    retired_through: int
+    seq: int
+    before: list[int]
+
+
+class ResultView(TypedDict):
+    """How a task ended. `result` is JSON of whoever ran it."""
+
+    id: str
+    status: str
+    attempt: int
+    assigned_worker: str | None
+    finished_at: float | None
+    result: Any
+    error: TaskError | None
+    owner: str
+    holder: str | None
+    project_id: str | None
+
+
+class EndedView(TypedDict):
+    """Which of some tasks have ended, which are unknown, and how many are neither. `unavailable` are those
+    that only the history can know, which does not respond, `why`."""
+
+    done: list[ResultView]
+    unknown: list[str]
+    open: int
+    unavailable: NotRequired[list[str]]
+    why: NotRequired[Rejected]
+
+
+class LogView(TypedDict):
+    """A piece of an attempt's output. `eof`: the attempt has ended and all was read."""
+
+    attempt: int
+    text: str
+    offset: int
+    next_offset: int
+    eof: bool
+    cut_bytes: int
+
+
+def task_view(task: Task) -> TaskView:
+    """Return one task."""
+    spec = task.spec
+    view: TaskView = {
+        "id": task.id,
+        "title": spec["title"],
+        "description": spec.get("description"),
+        "type": spec["type"],
+        "priority": spec.get("priority", "normal"),
+        "project_id": spec.get("project_id"),
+        "status": task.status.value,
+        "assigned_worker": task.worker,
+        "progress": task.progress,
+        "progress_note": task.note,
+        "owner": task.owner,
+        "holder": task.holder,
+        "attempt": task.attempt,
+        "failures": task.failures,
+        "losses": task.losses,
+        "preemptions": task.preemptions,
+        "created_at": task.created_at,
+        "updated_at": task.updated_at,
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+        "not_before": task.not_before or None,
+        "waits_for": sorted(task.waits_for),
+        "error": task.error,
+        "run": shown_run(task.run),
+    }
+    shards = spec.get("shards")
+    if shards is not None:
+        done = shards["count"] if task.status is Status.COMPLETED else len(task.parts)
+        view["shards"] = {"count": shards["count"], "gang": bool(shards.get("gang")), "completed": done}
+    for name in SPEC_FIELDS:
+        if name in spec:
+            view[name] = spec[name]
+    return view
+
+
+def shown_run(run: Run | None) -> Run | None:
+    """Return a run for display: without large parts (pickled payloads, inference inputs), and with
+    masked environment values."""
+    if run is None or run.keys().isdisjoint(("payload", "inputs", "env")):
+        return run
+    # Whatever its kind: what is secret must not depend on that.
+    shown = {name: value for name, value in run.items() if name not in ("payload", "inputs")}
+    env = shown.get("env")
+    if isinstance(env, dict):
+        shown["env"] = dict.fromkeys(env, MASK)
+    return cast("Run", shown)
+
+
+def task_line(task: Task) -> TaskLineView:
+    """Return one task as a line of a listing."""
+    spec = task.spec
+    return {
+        "id": task.id,
+        "title": spec["title"],
+        "status": task.status.value,
+        "priority": spec.get("priority", "normal"),
+        "type": spec["type"],
+        "project_id": spec.get("project_id"),
+        "assigned_worker": task.worker,
+        "progress": task.progress,
+        "created_at": task.created_at,
+        "updated_at": task.updated_at,
+        "seq": task.seq,
+    }
+
+
+def result_view(task: Task) -> ResultView:
+    """Return a finished task's outcome."""
+    return {
+        "id": task.id,
+        "status": task.status.value,
+        "attempt": task.attempt,
+        "assigned_worker": task.worker,
+        "finished_at": task.finished_at,
+        "result": task.result,
+        "error": task.error,
+        "owner": task.owner,
+        "holder": task.holder,
+        "project_id": task.spec.get("project_id"),
+    }
