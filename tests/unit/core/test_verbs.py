@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
 from dataclasses import fields
-from typing import get_args
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
 from helix_ray.core.access import Tokens
 from helix_ray.core.answers import ANSWERERS, NEWS, STEPPERS
 from helix_ray.core.decide import DECIDERS
+from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import OrderBody
 from helix_ray.core.orders.kind import OrderKind
 from helix_ray.core.questions import Question, QuestionKind, Readiness, ReadLog
 from helix_ray.core.verbs import VERBS
 
 ORDERS: tuple[type[OrderKind], ...] = get_args(OrderBody)
-QUESTIONS: tuple[type[QuestionKind], ...] = get_args(Question)
+QUESTIONS: tuple[type[QuestionKind[Any]], ...] = get_args(Question)
 
 
 @pytest.mark.parametrize("kind", VERBS.values(), ids=VERBS)
-def test_it_says_who_may_use_it(kind: type[OrderKind | QuestionKind]) -> None:
+def test_it_says_who_may_use_it(kind: type[OrderKind | QuestionKind[Any]]) -> None:
     """Roles have no default; what is not for API tokens of projects is closed to them
     unless it says otherwise."""
     assert "allowed" in vars(kind)
@@ -49,6 +51,24 @@ def test_every_kind_of_question_is_answered() -> None:
     assert set(ANSWERERS) | {ReadLog, Readiness} == set(QUESTIONS)
     assert set(STEPPERS) == {kind for kind in QUESTIONS if kind.in_steps}
     assert set(NEWS) <= set(ANSWERERS)
+
+
+def parts_of(kind: Any) -> set[Any]:
+    """Return the types of a union, or the one that it is."""
+    return {kind} if isinstance(kind, type) else set(get_args(kind))
+
+
+@pytest.mark.parametrize("kind", ANSWERERS, ids=lambda kind: kind.__name__)
+def test_an_answer_is_the_view_that_its_question_names(kind: type[QuestionKind[Any]]) -> None:
+    """The table of answerers cannot say it to mypy, which believes the question."""
+    (view,) = get_args(vars(kind)["__orig_bases__"][0])
+    returned = [get_type_hints(ANSWERERS[kind])["return"]]
+    if kind in STEPPERS:
+        steps = get_type_hints(STEPPERS[kind])["return"]
+        assert get_origin(steps) is Generator
+        returned.append(get_args(steps)[2])
+    for answer in returned:
+        assert parts_of(answer) - {Rejected} == parts_of(view)
 
 
 @pytest.mark.parametrize(("base", "kinds"), [(OrderKind, ORDERS), (QuestionKind, QUESTIONS)])
