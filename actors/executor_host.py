@@ -14,7 +14,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class _Link:
     actor: Any
     pid: int | None = None
     writer: asyncio.StreamWriter | None = None
+    devices: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,11 @@ class ExecutorHost:
         """Send attempts to an executor."""
         self._send(slot_id, Run(batch))
 
+    def devices(self, slot_id: str) -> dict[str, str]:
+        """Return the variables that say which accelerators Ray gave to an executor."""
+        link = self._links.get(slot_id)
+        return link.devices if link is not None else {}
+
     def cancel(self, slot_id: str, key: Key) -> None:
         """Ask an executor to end an attempt."""
         self._send(slot_id, Cancel(*key))
@@ -170,7 +176,7 @@ class ExecutorHost:
             if link is None:
                 writer.close()
                 return ""
-            link.pid, link.writer = message.pid, writer
+            link.pid, link.writer, link.devices = message.pid, writer, message.devices
             self._callbacks.ready(message.executor_id)
             return message.executor_id
         if isinstance(message, Returned):

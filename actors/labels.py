@@ -11,5 +11,7 @@ CAPABILITIES = "helix-capabilities"
 CAPABILITY_SEPARATOR = "_"
 # Names of logical accelerators from `--node-resources`, joined by dots.
 SIMULATED = SIMULATED_LABEL
+# What keeps commands of this node apart from the control plane (helix_ray/execution/starter/isolation.py).
+ISOLATION = "helix-isolation"
 # A resource: the memory of all GPUs of a node in MiB, where their driver reports it.
 GPU_MEMORY = "gpu_memory_mb"

@@ -22,12 +22,15 @@ from pathlib import Path
 from typing import TypedDict
 from uuid import uuid4
 
+from actors import labels as known_labels
 from actors.attempt_log import read_piece, sweep
 from actors.erased_here import keep_erased_away
-from actors.executor_host import Callbacks, ExecutorHost
+from actors.executor_host import Callbacks
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work
+from actors.node_processes import NodeProcesses
 from actors.results import ResultShelf, refused, reports_of_one_order, to_report
+from actors.starter_config import starter_config
 from actors.usage import NodeOffer, NodeUsage
 from helix_ray.config import Settings
 from helix_ray.core.access import inside
@@ -46,12 +49,11 @@ from helix_ray.core.specs import JsonObject
 from helix_ray.core.views.attempts import AssignmentView, WorkView
 from helix_ray.core.views.tasks import LogView
 from helix_ray.execution.assignment import Assignment, Finished, Progressed, Started
-from helix_ray.execution.dispatch import Item
+from helix_ray.execution.dispatch import STOP_GRACE_S, Item
 from helix_ray.execution.effects import (
     AskBack,
     CancelAttempt,
     Effect,
-    EndGroup,
     GiveAttempts,
     Key,
     KillExecutor,
@@ -62,7 +64,7 @@ from helix_ray.execution.effects import (
 )
 from helix_ray.execution.fence import Fence
 from helix_ray.execution.node_state import NodeState
-from helix_ray.execution.process_group import end_orphans
+from helix_ray.execution.starter.sweeping import sweep_attempts
 from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
@@ -103,7 +105,11 @@ class NodeWorker(LivingActor):
         callbacks = Callbacks(
             self._executor_ready, self._executor_said, self._executor_returned, self._executor_gone
         )
-        self._host = ExecutorHost(offer["node_id"], settings.policy().function_allow, str(models), callbacks)
+        home = Path(os.environ.get(NODE_DATA_DIR) or settings.data_dir)
+        config = starter_config(settings, home, offer["worker_id"])
+        self._host = NodeProcesses(
+            offer["node_id"], settings.policy().function_allow, str(models), config, callbacks
+        )
         self._state = self._empty()
         self._usage = NodeUsage(offer)
         self._fence = Fence(settings.node_fence_s, time.monotonic())
@@ -118,7 +124,9 @@ class NodeWorker(LivingActor):
     async def opening(self) -> None:
         """Create the folder for logs and the executors' socket."""
         self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        await self._host.listen()
+        ready = await self._host.listen()
+        self._attempts = Path(ready.attempts)
+        self._offer["labels"] = {**self._offer["labels"], known_labels.ISOLATION: ready.isolation}
         self._plane = RayControlPlane(process="node_worker")
         self._do(self._state.open(DEFAULT_DEMAND, time.monotonic()))
 
@@ -232,7 +240,18 @@ class NodeWorker(LivingActor):
             b64decode(payload) if payload else None,
             work["shard"],
         )
-        return Item(assignment, work["group"].demand, work["group"])
+        return Item(
+            assignment, work["group"].demand, work["group"], stop_grace_s=self._stop_grace_s(assignment)
+        )
+
+    def _stop_grace_s(self, assignment: Assignment) -> float:
+        """Return how long an attempt may take to end: for a command, what it has between its two signals
+        comes first."""
+        if not assignment.is_command:
+            return STOP_GRACE_S
+        own = assignment.run.get("kill_grace_s")
+        grace_s = float(own) if isinstance(own, int | float) else self._settings.kill_grace_s
+        return min(grace_s, self._settings.kill_grace_s_max) + STOP_GRACE_S
 
     async def _heartbeat_loop(self) -> None:
         for number in itertools.count(1):
@@ -282,11 +301,14 @@ class NodeWorker(LivingActor):
 
     async def _sweep_loop(self) -> None:
         while True:
-            await asyncio.to_thread(sweep, self._log_dir, self._settings.log_keep_s, time.time())
+            keep_s = self._settings.log_keep_s
+            await asyncio.to_thread(sweep, self._log_dir, keep_s, time.time())
+            bytes_max = self._settings.attempts_keep_bytes
+            await asyncio.to_thread(sweep_attempts, self._attempts, keep_s, bytes_max, time.time())
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def _erased_loop(self) -> None:
-        await keep_erased_away(self._plane, self._by, self._log_dir, self._shelf)
+        await keep_erased_away(self._plane, self._by, self._log_dir, self._attempts, self._shelf)
 
     async def _check_loop(self) -> None:
         while True:
@@ -329,8 +351,6 @@ class NodeWorker(LivingActor):
                     self._host.end(slot_id)
                 case KillExecutor(slot_id):
                     self._host.kill(slot_id)
-                case EndGroup(pgid, (task_id, attempt)):
-                    end_orphans(pgid, task_id, attempt)
                 case Say(report):
                     self._report(report)
                 case SayFinished(finished, assignment):

@@ -26,6 +26,7 @@ NODE_END = Seam(
 )
 RAY_PARAMS = Seam("ray", "ray._private.parameter", "RayParams")
 FREE = Seam("ray", "ray._private.state", "available_resources_per_node", ())
+SESSION = Seam("ray", "ray._private.worker", "_global_node")
 NVML = Seam("ray", "ray._private.thirdparty.pynvml", "nvmlInit", ())
 
 API_SERVER = Seam(
@@ -44,7 +45,18 @@ AGENT_MODULES = Seam("ray", "ray.dashboard.utils", "get_all_modules", ("module_t
 
 AGENT, AGENT_PROGRAM = "dashboard_agent", "actors.ray_agent"
 
-SEAMS = (AGENT_COMMAND, API_SERVER, LACKS_DASHBOARD, NODE, NODE_LIVES, NODE_END, RAY_PARAMS, FREE, NVML)
+SEAMS = (
+    AGENT_COMMAND,
+    API_SERVER,
+    LACKS_DASHBOARD,
+    NODE,
+    NODE_LIVES,
+    NODE_END,
+    RAY_PARAMS,
+    FREE,
+    SESSION,
+    NVML,
+)
 
 
 def start_node(params: dict[str, Any], *, head: bool) -> Node:
@@ -109,3 +121,9 @@ def nvml() -> Any:
 
     NVML.find()
     return binding
+
+
+def session_folder() -> str | None:
+    """Return the folder of Ray's sockets and logs, as this process was told; None where it was not."""
+    node = SESSION.find()
+    return None if node is None else str(node.get_session_dir_path())

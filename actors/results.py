@@ -105,6 +105,8 @@ def to_report(item: Finished, assignment: Assignment, shelf: ResultShelf) -> Att
             return _untakeable(item, duration, problem)
         return AttemptReport(item.task_id, item.attempt, "completed", result, duration_s=duration)
     error = _error(outcome)
+    if error["reason"] == "lost":
+        return AttemptReport(item.task_id, item.attempt, "lost", error=error)
     failed = _failure(assignment, outcome)
     retryable = error["reason"] in RETRYABLE
     return AttemptReport(

@@ -94,6 +94,13 @@ class Settings:
     command_roles: str = "admin,developer"
     function_allow: str = "helix_ray.samples:*"
     result_inline_bytes_max: int = bounded(65_536, ge=1024)
+    isolation: Literal["auto", "namespaces", "user", "none"] = "auto"
+    run_as: str | None = None
+    isolation_writable: str = ""
+    isolation_hidden: str = ""
+    kill_grace_s: float = bounded(3.0, ge=0)
+    kill_grace_s_max: float = bounded(600.0, ge=0)
+    attempts_keep_bytes: int = bounded(10 << 30, ge=0)
 
     # Placement.
     strategy: strategies.Name = strategies.DEFAULT
@@ -127,6 +134,14 @@ class Settings:
     def capabilities(self) -> tuple[str, ...]:
         """Return the declared capabilities of nodes started on this machine, beside the detected ones."""
         return _names(self.node_capabilities)
+
+    def writable_folders(self) -> tuple[str, ...]:
+        """Return folders outside their own that isolated commands may write."""
+        return _names(self.isolation_writable)
+
+    def hidden_paths(self) -> tuple[str, ...]:
+        """Return files and folders that isolated commands do not see, beside the control plane's own."""
+        return _names(self.isolation_hidden)
 
     def rate_limits(self) -> tuple[limits.RateLimitPolicy, ...]:
         """Return the number of requests that each class allows."""

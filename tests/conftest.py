@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 from hypothesis import settings
@@ -111,6 +112,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     environment = {name: value for name, value in os.environ.items() if not _is_ambient(name)}
     environment |= {"HELIX_ADMIN_PASSWORD": ADMIN_PASSWORD, "HELIX_DATA_DIR": str(folder / "data")}
     environment["HELIX_API_REPLICAS"] = str(REPLICAS)
+    environment["HELIX_ISOLATION_WRITABLE"] = gettempdir()  # where tests put what commands read and write
     command = [str(Path(sys.executable).with_name("helix")), "up", "--port", str(port)]
     with (folder / "stderr").open("w+") as stderr:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)

@@ -31,6 +31,8 @@ def submit(
     command: options.Command = None,
     env: options.Env = None,
     working_dir: options.WorkingDir = None,
+    kill_grace: options.KillGrace = None,
+    no_network: options.NoNetwork = False,
     function: options.Function = None,
     arg: options.Args = None,
     kwarg: options.Kwargs = None,
@@ -58,7 +60,8 @@ def submit(
     if file is not None:
         _submit_file(file, idempotency_key, wait, wait_timeout, as_json)
         return
-    run = _run(argv, command, env, working_dir, function, arg, kwarg, inference, inputs, output)
+    how = (kill_grace, no_network)
+    run = _run(argv, command, env, working_dir, *how, function, arg, kwarg, inference, inputs, output)
     fields: dict[str, Any] = {
         "type": task_type,
         "priority": priority,
@@ -105,6 +108,8 @@ def _run(
     command: str | None,
     env: list[str] | None,
     working_dir: str | None,
+    kill_grace: float | None,
+    no_network: bool | None,
     function: str | None,
     arg: list[str] | None,
     kwarg: list[str] | None,
@@ -119,12 +124,18 @@ def _run(
     given = [name for name, value in kinds.items() if value]
     if len(given) > 1:
         raise typer.BadParameter(f"{' and '.join(given)} cannot be used together")
-    _belongs("--command", given, {"--env": env, "--working-dir": working_dir}, ("ARGV", "--command"))
+    of_commands = {
+        "--env": env, "--working-dir": working_dir, "--kill-grace": kill_grace, "--no-network": no_network,
+    }  # fmt: skip
+    _belongs("--command", given, of_commands, ("ARGV", "--command"))
     _belongs("--function", given, {"--arg": arg, "--kwarg": kwarg}, ("--function",))
     _belongs("--inference", given, {"--inputs": inputs, "--output": output}, ("--inference",))
     if argv or command:
+        pairs = spec.pairs("--env", env or ())
+        network = False if no_network else None
+        line = argv or command or ""
         return runs.command(
-            argv or command or "", env=spec.pairs("--env", env or ()), working_dir=working_dir
+            line, env=pairs, working_dir=working_dir, kill_grace_s=kill_grace, network=network
         )
     if function:
         args = [spec.json_value("--arg", text) for text in arg or ()]

@@ -23,6 +23,11 @@ Env = Annotated[
     list[str] | None, typer.Option(metavar="NAME=VALUE", help="Environment variable of the command.")
 ]
 WorkingDir = Annotated[str | None, typer.Option(help="Working directory on the node.")]
+KillGrace = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", min=0, help="From SIGTERM to SIGKILL when the command is stopped."),
+]
+NoNetwork = Annotated[bool, typer.Option("--no-network", help="Take the network from the command.")]
 Function = Annotated[str | None, typer.Option(metavar="MODULE:NAME", help="Function to call.")]
 Args = Annotated[list[str] | None, typer.Option(metavar="JSON", help="Positional argument.")]
 Kwargs = Annotated[list[str] | None, typer.Option(metavar="NAME=JSON", help="Keyword argument.")]

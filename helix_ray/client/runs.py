@@ -16,8 +16,13 @@ def command(
     env: Mapping[str, str] | None = None,
     working_dir: str | None = None,
     timeout_s: float | None = None,
+    kill_grace_s: float | None = None,
+    network: bool | None = None,
 ) -> Run:
-    """Run a program: a list is its arguments, a string is a line for /bin/sh."""
+    """Run a program: a list is its arguments, a string is a line for /bin/sh.
+
+    `kill_grace_s`: from SIGTERM to SIGKILL when it is stopped, in seconds. `network=False`: it gets none.
+    """
     run: Run = {"kind": "command"}
     if isinstance(line, str):
         run["shell"] = line
@@ -29,6 +34,10 @@ def command(
         run["working_dir"] = working_dir
     if timeout_s is not None:
         run["timeout_s"] = timeout_s
+    if kill_grace_s is not None:
+        run["kill_grace_s"] = kill_grace_s
+    if network is not None:
+        run["network"] = network
     return run
 
 

@@ -100,9 +100,13 @@ class Cluster:
         *,
         env: Mapping[str, str] | None = None,
         working_dir: str | None = None,
+        kill_grace_s: float | None = None,
+        network: bool | None = None,
         **options: Unpack[Options],
     ) -> Handle:
         """Run a program: a list is its arguments, a string a line for /bin/sh.
+
+        `kill_grace_s`: from SIGTERM to SIGKILL when it is stopped, in seconds. `network=False`: it gets none.
 
         Its value is {"success": True, "output": last 4 KiB, "exit_code": 0, "log_bytes": n}; another exit
         code raises TaskFailedError, whose `result` has the same fields.
@@ -116,6 +120,10 @@ class Cluster:
             run["env"] = {str(name): str(value) for name, value in env.items()}
         if working_dir is not None:
             run["working_dir"] = str(working_dir)
+        if kill_grace_s is not None:
+            run["kill_grace_s"] = kill_grace_s
+        if network is not None:
+            run["network"] = network
         # Errors in a text must name the command, not the title that is made from it.
         title = shown_text(line if isinstance(line, str) else " ".join(run["argv"]))
         return self._accepted(self.submit_specs([spec_of(run, title, options)]))

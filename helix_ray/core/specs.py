@@ -23,6 +23,8 @@ class CommandRun(TypedDict, total=False):
     env: dict[str, str]
     working_dir: str
     timeout_s: float
+    kill_grace_s: float
+    network: bool
 
 
 class FunctionRun(TypedDict, total=False):

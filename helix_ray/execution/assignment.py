@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
-Reason: TypeAlias = Literal["failed", "timeout", "cancelled", "not_allowed", "not_serialisable", "bad_spec"]
+Reason: TypeAlias = Literal[
+    "failed", "timeout", "cancelled", "memory", "lost", "not_allowed", "not_serialisable", "bad_spec"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +67,18 @@ class Assignment:
     payload: bytes | None = field(default=None, repr=False)
     shard: tuple[int, int] | None = None
 
+    @property
+    def is_command(self) -> bool:
+        """Say whether a starter runs it, and no executor."""
+        return self.payload is None and self.run.get("kind") == "command"
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The attempt has started; `pgid` is the process group of a command, which the node worker
-    kills if this process dies."""
+    """The attempt runs now."""
 
     task_id: str
     attempt: int
-    pgid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +127,11 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """First message of an executor."""
+    """First message of an executor; `devices` are the variables that say which accelerators are its own."""
 
     executor_id: str
     pid: int
+    devices: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +172,7 @@ def _item(item: ReportItem) -> Plain:
     if isinstance(item, Finished):
         return ("F", item.task_id, item.attempt, _outcome(item.outcome), item.started_at, item.ended_at)
     if isinstance(item, Started):
-        return ("S", item.task_id, item.attempt, item.pgid)
+        return ("S", item.task_id, item.attempt)
     return ("P", item.task_id, item.attempt, item.percent, item.note)
 
 
@@ -198,7 +204,7 @@ def to_plain(message: Message) -> Plain:
         case Returned():
             return ("returned", *message.attempts)
         case Hello():
-            return ("hello", message.executor_id, message.pid)
+            return ("hello", message.executor_id, message.pid, message.devices)
 
 
 _FROM: dict[str, Callable[[Plain], Message]] = {

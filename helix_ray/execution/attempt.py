@@ -1,4 +1,4 @@
-"""Runs one attempt of any kind from start to outcome."""
+"""Runs one attempt of a function or an inference from start to outcome; starter/ runs commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from helix_ray.execution.assignment import (
     ReportItem,
     Started,
 )
-from helix_ray.execution.command import CommandProcess
 from helix_ray.execution.command_spec import BadCommand, timeout_s
 from helix_ray.execution.deadline import Deadline
 from helix_ray.execution.failure import describe
@@ -31,22 +30,10 @@ class Running:
     def __init__(self, assignment: Assignment, emit: Callable[[ReportItem], None]) -> None:
         self.assignment = assignment
         self.sink = Sink(TaskInfo(assignment.task_id, assignment.attempt, assignment.shard), emit)
-        self._command: CommandProcess | None = None
-        self._at_once = False
 
-    def attach(self, command: CommandProcess) -> None:
-        """Set the command that a cancel ends; after an earlier cancel, end it now."""
-        self._command = command
-        if self.sink.cancelled is not None:
-            command.cancel(self.sink.cancelled, at_once=self._at_once)
-
-    def cancel(self, reason: str, *, at_once: bool = False) -> None:
-        """Cancel the attempt: a command's group is ended, a function's next call of
-        `progress` raises. Thread safe."""
-        self._at_once = self._at_once or at_once
+    def cancel(self, reason: str) -> None:
+        """End the attempt: the function's next call of `progress` raises. Thread safe."""
         self.sink.cancelled = self.sink.cancelled or reason
-        if self._command is not None:
-            self._command.cancel(reason, at_once=at_once)
 
 
 class AttemptRunner:
@@ -92,20 +79,12 @@ class AttemptRunner:
     def _outcome(self, running: Running) -> Outcome:
         task = running.assignment
         kind = "function" if task.payload is not None else task.run.get("kind")
-        if kind == "command":
-            return self._command(running)
         self._emit(Started(task.task_id, task.attempt))
         if kind == "function":
             return self._in_process(running, self._functions.run)
         if kind == "inference":
             return self._in_process(running, self._infer)
-        return _bad_spec(f"run.kind must be command, function or inference, not {kind!r}")
-
-    def _command(self, running: Running) -> Outcome:
-        task = running.assignment
-        command = CommandProcess(task, lambda pgid: self._emit_now(Started(task.task_id, task.attempt, pgid)))
-        running.attach(command)
-        return command.run()
+        return _bad_spec(f"run.kind must be function or inference, not {kind!r}")
 
     def _in_process(self, running: Running, call: Callable[[Assignment], Outcome]) -> Outcome:
         task = running.assignment

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 SHELL = "/bin/sh"
 
-_KEYS = {"kind", "argv", "shell", "env", "working_dir", "timeout_s"}
+_KEYS = {"kind", "argv", "shell", "env", "working_dir", "timeout_s", "kill_grace_s", "network"}
 
 
 class BadCommand(ValueError):
@@ -19,12 +18,18 @@ class BadCommand(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec:
-    """A valid command: argv[0] is not resolved yet; working_dir None means the executor's own."""
+    """A command ready to start: argv[0] still as given, working_dir None for the attempt's own folder.
+
+    `kill_grace_s`: from SIGTERM to SIGKILL, in seconds; None for the operator's default. `network`:
+    whether it may use the network.
+    """
 
     argv: tuple[str, ...]
     env: dict[str, str] = field(repr=False)
     working_dir: str | None
     timeout_s: float | None
+    kill_grace_s: float | None = None
+    network: bool = True
 
 
 def parse(run: Mapping[str, object]) -> CommandSpec:
@@ -35,7 +40,9 @@ def parse(run: Mapping[str, object]) -> CommandSpec:
     unknown = sorted(set(run) - _KEYS)
     if unknown:
         raise BadCommand(f"unknown fields: {', '.join(unknown)}")
-    return CommandSpec(_argv(run), _env(run), _working_dir(run), timeout_s(run))
+    return CommandSpec(
+        _argv(run), _env(run), _working_dir(run), timeout_s(run), _kill_grace_s(run), _network(run)
+    )
 
 
 def timeout_s(run: Mapping[str, object]) -> float | None:
@@ -48,15 +55,20 @@ def timeout_s(run: Mapping[str, object]) -> float | None:
     return float(value)
 
 
-def find_program(argv: tuple[str, ...], path: str, working_dir: str | None) -> str:
-    """Return the path of argv[0], by the command's own PATH and folder; raises BadCommand."""
-    program = argv[0]
-    if "/" in program:
-        program = os.path.join(working_dir or os.getcwd(), program)
-    found = shutil.which(program, path=path)
-    if found is None:
-        raise BadCommand(f"program {argv[0]!r} does not exist or cannot be executed (PATH is {path})")
-    return os.path.join(working_dir or os.getcwd(), found)
+def _kill_grace_s(run: Mapping[str, object]) -> float | None:
+    value = run.get("kill_grace_s")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise BadCommand(f"kill_grace_s must be a number of at least 0, not {value!r}")
+    return float(value)
+
+
+def _network(run: Mapping[str, object]) -> bool:
+    value = run.get("network")
+    if value is not None and not isinstance(value, bool):
+        raise BadCommand(f"network must be true or false, not {value!r}")
+    return value is not False
 
 
 def _argv(run: Mapping[str, object]) -> tuple[str, ...]:
@@ -94,10 +106,6 @@ def _working_dir(run: Mapping[str, object]) -> str | None:
     folder = _text("working_dir", folder)
     if not os.path.isabs(folder):
         raise BadCommand(f"working_dir must be an absolute path, not {folder!r}")
-    if not os.path.isdir(folder):
-        raise BadCommand(f"working_dir {folder!r} is not a directory on this node")
-    if not os.access(folder, os.X_OK):
-        raise BadCommand(f"working_dir {folder!r} cannot be entered by the executor")
     return folder
 
 

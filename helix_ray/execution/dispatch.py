@@ -27,11 +27,16 @@ SLOTS_WITHOUT_DEMAND_MAX = 32
 GROUPS_REMEMBERED_MAX = 10_000
 # Many times the work that may be queued on a node (PREFETCH_S): such a wait means a wrong estimate.
 STUCK_S = 1.0
+# An attempt that was told to stop, or whose time is over, may take this long before its executor is killed.
+STOP_GRACE_S = 5.0
 
 
 @dataclass(slots=True)
 class Item:
-    """An attempt on this node. `group` stands for tasks of like duration; `pgid` is a command's group."""
+    """An attempt on this node. `group` stands for tasks of like duration.
+
+    `stop_grace_s`: how long it may take to end, once it was told to, in seconds.
+    """
 
     assignment: Assignment
     demand: Demand
@@ -40,7 +45,7 @@ class Item:
     queued_at: float = 0.0
     # It is being stopped, so its slot will soon be free.
     ending: bool = False
-    pgid: int | None = None
+    stop_grace_s: float = STOP_GRACE_S
 
     @property
     def key(self) -> Key:
@@ -62,6 +67,12 @@ class Slot:
     since: float = 0.0
     doomed: bool = False
     outstanding: OrderedDict[Key, Item] = field(default_factory=OrderedDict)
+
+    def takes(self, item: Item) -> bool:
+        """Say whether it may run an attempt after what it has: commands and the rest run in different
+        processes."""
+        last = next(reversed(self.outstanding.values()), None)
+        return last is None or last.assignment.is_command == item.assignment.is_command
 
     def running(self) -> Item | None:
         """Return the attempt that it runs now."""
@@ -182,7 +193,7 @@ class Dispatch:
         while queue and len(batch) < min(share, BATCH_TASKS_MAX):
             item = queue[0]
             cost = BATCH_S if item.alone else self._expected(item)
-            if slot.outstanding and cost > budget:
+            if slot.outstanding and (cost > budget or not slot.takes(item)):
                 break
             budget -= cost
             queue.popleft()

@@ -61,14 +61,6 @@ class KillExecutor:
 
 
 @dataclass(frozen=True, slots=True)
-class EndGroup:
-    """Kill what is left of a command whose executor is gone."""
-
-    pgid: int
-    attempt: Key
-
-
-@dataclass(frozen=True, slots=True)
 class Say:
     """Report an attempt to the control plane."""
 
@@ -90,7 +82,6 @@ Effect: TypeAlias = (
     | AskBack
     | ReleaseExecutor
     | KillExecutor
-    | EndGroup
     | Say
     | SayFinished
 )

@@ -1,13 +1,15 @@
-"""The environment of a command, and a prefix so that it cannot outlive its executor."""
+"""The environment that a command sees: the same each time, whatever ran before it."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from pathlib import Path
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from helix_ray.execution.assignment import Assignment
 
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
-"""Variables of the executor that a command gets."""
+"""Variables of the server that a command gets."""
 
 ACCELERATORS = (
     "CUDA_VISIBLE_DEVICES",
@@ -29,39 +31,70 @@ ACCELERATORS = (
 )
 """Which devices are the executor's: set by Ray (ray/_private/accelerators) when it gives out the resource."""
 
+NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "-1", "ROCR_VISIBLE_DEVICES": "-1"}
+"""What hides every GPU from a program that asks the vendor's library."""
+
 SESSION_MARK = "HELIX_UP_ID"
 """Marks the processes of one `helix up`, no secret: by it they are all found when its parent was killed."""
 
 PATH_DEFAULT = "/usr/local/bin:/usr/bin:/bin"
 
-_LAUNCHER = str(Path(__file__).with_name("launcher.py"))
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an attempt runs: its folder, and whether home and temporary files are its own."""
+
+    folder: str
+    own_home: bool
+    own_tmp: bool
 
 
 def command_environment(
     given: Mapping[str, str],
-    task_id: str,
-    attempt: int,
-    inherited: Mapping[str, str],
-    shard: tuple[int, int] | None = None,
+    assignment: Assignment,
+    slot: Mapping[str, str],
+    place: Place,
+    inherited: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """Return a command's whole environment: a few kept variables, those of the task, and its id.
+    """Return a command's whole environment.
 
-    Nothing else of the executor's environment is passed on, so no setting, RAY_* or token variable leaks.
+    In this order, a later one over an earlier one: the few kept variables, what the task gives, which
+    devices are the slot's, and the attempt's own. So no setting, RAY_* or token variable leaks, and no
+    task takes a device that was not given to it.
     """
-    environment = {"PATH": PATH_DEFAULT}
-    environment |= {name: inherited[name] for name in KEPT + ACCELERATORS if name in inherited}
+    environment = {"PATH": PATH_DEFAULT} | {name: inherited[name] for name in KEPT if name in inherited}
+    if place.own_home:
+        environment["HOME"] = place.folder
+    if place.own_tmp:
+        environment.pop("TMPDIR", None)
     environment |= given
+    environment |= slot
     if SESSION_MARK in inherited:
         environment[SESSION_MARK] = inherited[SESSION_MARK]
-    if shard is not None:
-        environment |= {"HELIX_SHARD_INDEX": str(shard[0]), "HELIX_SHARD_COUNT": str(shard[1])}
-    return environment | {"HELIX_TASK_ID": task_id, "HELIX_ATTEMPT": str(attempt)}
+    if assignment.shard is not None:
+        environment["HELIX_SHARD_INDEX"], environment["HELIX_SHARD_COUNT"] = map(str, assignment.shard)
+    return environment | {
+        "HELIX_TASK_ID": assignment.task_id,
+        "HELIX_ATTEMPT": str(assignment.attempt),
+        "HELIX_ATTEMPT_DIR": place.folder,
+    }
 
 
-def launch_prefix(parent_pid: int) -> list[str]:
-    """Return an argv prefix with which the kernel sends SIGKILL to the process when the
-    thread that started it dies.
+def device_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables that say which accelerators this process may use."""
+    return {name: environment[name] for name in ACCELERATORS if name in environment}
 
-    A set-user-id program clears the setting again (prctl(2), PR_SET_PDEATHSIG).
+
+def slot_variables(executor: Mapping[str, str], resources: Collection[str]) -> dict[str, str]:
+    """Return which devices are a slot's, from its executor's variables and the resources that it holds.
+
+    Without a GPU among these, none is to be seen.
     """
-    return [sys.executable, "-I", "-S", _LAUNCHER, str(parent_pid)]
+    given = device_variables(executor)
+    return given if "gpu" in resources else given | NO_GPU
+
+
+def server_variables(inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment of a starter: what commands are to inherit, and nothing secret."""
+    kept = (*KEPT, SESSION_MARK, "LD_LIBRARY_PATH")
+    return {"PATH": PATH_DEFAULT} | {name: inherited[name] for name in kept if name in inherited}

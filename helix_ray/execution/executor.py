@@ -1,8 +1,7 @@
 """The warm process that runs attempts: a reader thread takes orders, the calling thread runs them one by one.
 
-At the end of the connection it kills the running command's group, interrupts the running Python code and
-returns. The node worker kills this process when a cancelled or timed-out function stays in C beyond the grace
-period, and kills a command's group (`Started.pgid`) when this process died.
+At the end of the connection it interrupts the running Python code and returns. The node worker kills this
+process when a cancelled or timed-out function stays in C beyond the grace period.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from helix_ray.execution.assignment import (
     Run,
 )
 from helix_ray.execution.attempt import AttemptRunner, Running
+from helix_ray.execution.environment import device_variables
 from helix_ray.execution.frames import FrameReader
 from helix_ray.execution.outbox import Outbox
 from helix_ray.inference.onnx import ModelStore
@@ -62,7 +62,7 @@ class Executor:
             self._connection.connect(self._connect_path)
             self._outbox = Outbox(self._connection)
             self._runner = AttemptRunner(self._allow, self._models, self._outbox.put, self._put_now)
-            self._outbox.send(Hello(self._executor_id, os.getpid()))
+            self._outbox.send(Hello(self._executor_id, os.getpid(), device_variables()))
             reader = threading.Thread(target=self._read, name="helix-executor-reader", daemon=True)
             reader.start()
             try:
@@ -118,7 +118,7 @@ class Executor:
             running = self._running
             self._condition.notify()
         if running is not None:
-            running.cancel(CONNECTION_LOST, at_once=True)
+            running.cancel(CONNECTION_LOST)
             self._runner.interrupt()
 
     def _take(self, message: Message) -> None:

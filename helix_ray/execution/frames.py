@@ -10,9 +10,12 @@ from __future__ import annotations
 import io
 import pickle
 import struct
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, Generic, NoReturn, TypeVar
 
-from helix_ray.execution.assignment import Message, from_plain, to_plain
+from helix_ray.execution.assignment import Message, Plain, from_plain, to_plain
+
+M = TypeVar("M")
 
 FRAME_BYTES_MAX = 256 * 1024 * 1024
 """Largest body, in bytes, that is written or read."""
@@ -31,20 +34,26 @@ class _PlainUnpickler(pickle.Unpickler):
 
 def encode(message: Message, frame_bytes_max: int = FRAME_BYTES_MAX) -> bytes:
     """Return the message as one frame; raises FrameError above frame_bytes_max."""
-    body = pickle.dumps(to_plain(message), protocol=5)
+    return encode_plain(to_plain(message), frame_bytes_max)
+
+
+def encode_plain(plain: Plain, frame_bytes_max: int = FRAME_BYTES_MAX) -> bytes:
+    """Return plain values as one frame; raises FrameError above frame_bytes_max."""
+    body = pickle.dumps(plain, protocol=5)
     if len(body) > frame_bytes_max:
         raise FrameError(f"a frame has {len(body)} bytes; the limit is {frame_bytes_max}")
     return HEADER.pack(len(body)) + body
 
 
-class FrameReader:
-    """Cuts a stream of bytes into messages."""
+class MessageReader(Generic[M]):
+    """Cuts a stream of bytes into messages, which `decode` makes of plain values."""
 
-    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+    def __init__(self, decode: Callable[[Any], M], frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self._decode = decode
         self._frame_bytes_max = frame_bytes_max
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[Message]:
+    def feed(self, data: bytes) -> list[M]:
         """Take received bytes and return the messages that are complete.
 
         Raises FrameError for a frame above frame_bytes_max or one that does not contain a message:
@@ -52,7 +61,7 @@ class FrameReader:
         """
         buffer = self._buffer
         buffer += data
-        messages: list[Message] = []
+        messages: list[M] = []
         start = 0
         while len(buffer) - start >= HEADER.size:
             (length,) = HEADER.unpack_from(buffer, start)
@@ -61,17 +70,22 @@ class FrameReader:
             end = start + HEADER.size + length
             if end > len(buffer):
                 break
-            messages.append(_decode(buffer[start + HEADER.size : end]))
+            messages.append(self._message(buffer[start + HEADER.size : end]))
             start = end
         del buffer[:start]
         return messages
 
+    def _message(self, body: bytearray) -> M:
+        try:
+            return self._decode(_PlainUnpickler(io.BytesIO(body)).load())
+        except FrameError:
+            raise
+        except Exception as error:
+            raise FrameError(f"a frame does not contain a message: {error}") from error
 
-def _decode(body: bytearray) -> Message:
-    try:
-        plain: Any = _PlainUnpickler(io.BytesIO(body)).load()
-        return from_plain(plain)
-    except FrameError:
-        raise
-    except Exception as error:
-        raise FrameError(f"a frame does not contain a message: {error}") from error
+
+class FrameReader(MessageReader[Message]):
+    """Cuts a stream of bytes into the messages of executors and node workers."""
+
+    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+        super().__init__(from_plain, frame_bytes_max)

@@ -13,7 +13,7 @@ dispatch.py decides which slot gets which attempt; this module decides how an at
 
 1. It reports that it has finished.
 2. It was cancelled, or its time is over. Its executor is asked to end it; one that does not within
-   STOP_GRACE_S is killed, and its end is the attempt's.
+   its grace is killed, and its end is the attempt's.
 3. Its executor is gone for a reason of its own: the attempt is lost. What was behind it goes out again.
 
 A cancelled attempt is not reported. Every other assigned attempt is reported exactly once as ended: finished,
@@ -35,7 +35,6 @@ from helix_ray.execution.effects import (
     AskBack,
     CancelAttempt,
     Effect,
-    EndGroup,
     GiveAttempts,
     Key,
     KillExecutor,
@@ -45,8 +44,6 @@ from helix_ray.execution.effects import (
     StartExecutor,
 )
 
-# How long an attempt may take to end after a cancel or its timeout, before its executor is killed.
-STOP_GRACE_S = 5.0
 # Another program on the Ray cluster may get the resources first; after this time the tasks are queued again.
 EXECUTOR_START_S_MAX = 60.0
 
@@ -99,7 +96,7 @@ class NodeState:
         for key in revoked:
             slot = self._dispatch.drop(key)
             if slot is not None:
-                self._stops[key] = _Stop("cancelled", now + STOP_GRACE_S)
+                self._stops[key] = _Stop("cancelled", now + slot.outstanding[key].stop_grace_s)
                 effects.append(CancelAttempt(slot.id, key))
         self._dispatch.add(items, now)
         return [*effects, *self._pump(now)]
@@ -118,9 +115,8 @@ class NodeState:
         if item is None:
             return []
         if isinstance(said, Started):
-            item.pgid = said.pgid
             if item.assignment.timeout_s is not None and not item.ending:
-                self._stops[key] = _Stop("timeout", now + item.assignment.timeout_s + STOP_GRACE_S)
+                self._stops[key] = _Stop("timeout", now + item.assignment.timeout_s + item.stop_grace_s)
         elif not item.ending:
             return [Say(AttemptReport(*key, "progressed", progress=said.percent, note=said.note))]
         return []
@@ -134,11 +130,10 @@ class NodeState:
     def gone(self, slot_id: str, now: float) -> list[Effect]:
         """Record that an executor is gone: its running attempt has ended, those
         behind it are queued again."""
-        groups = self._groups_of(slot_id)
         running = self._dispatch.close_slot(slot_id)
         said = self._lost(running) if running is not None else []
         self._forget_stops()
-        return [*groups, *said, *self._pump(now)]
+        return [*said, *self._pump(now)]
 
     def start_refused(self, slot_id: str, message: str) -> list[Effect]:
         """Record that Ray refuses this demand: a retry would fail in the same way."""
@@ -159,9 +154,7 @@ class NodeState:
 
     def cut_off(self) -> list[Effect]:
         """End everything, since the tasks were assigned to others. This state must not be used afterwards."""
-        return [
-            effect for slot in self.slots() for effect in (KillExecutor(slot.id), *self._groups_of(slot.id))
-        ]
+        return [KillExecutor(slot.id) for slot in self.slots()]
 
     # ------------------------------------------------------------------------------------- how attempts end
 
@@ -185,11 +178,6 @@ class NodeState:
             return [Say(AttemptReport(*running.key, "failed", error=error))]
         error = {"reason": "lost", "type": "ExecutorDied", "message": "the executor process died"}
         return [Say(AttemptReport(*running.key, "lost", error=error))]
-
-    def _groups_of(self, slot_id: str) -> list[Effect]:
-        slot = self._dispatch.slots.get(slot_id)
-        items = slot.outstanding.values() if slot is not None else ()
-        return [EndGroup(item.pgid, item.key) for item in items if item.pgid is not None]
 
     def _forget_stops(self) -> None:
         self._stops = {key: stop for key, stop in self._stops.items() if self._dispatch.holds(key)}

@@ -27,6 +27,10 @@ TIMEOUT_S_MAX = 30 * 86_400.0
 TimeoutSeconds = Annotated[float, Field(gt=0, le=TIMEOUT_S_MAX)]
 
 
+KILL_GRACE_S_MAX = 86_400.0
+"""Beyond a day, in seconds, nobody means a grace; what a node grants is the operator's to say."""
+
+
 def _without_nul(text: str) -> str:
     """Refuse a zero byte, at which the operating system would end the string and run something else."""
     if "\0" in text:
@@ -41,7 +45,7 @@ EnvText = Annotated[str, Field(max_length=ENV_CHARS_MAX), AfterValidator(_withou
 
 @with_config(STRICT)
 class CommandRunIn(TypedDict, total=False):
-    """A program in its own process group: exactly one of `argv` and `shell` (a line for /bin/sh)."""
+    """A program with all that it starts: exactly one of `argv` and `shell` (a line for /bin/sh)."""
 
     kind: Required[Literal["command"]]
     argv: Annotated[list[SystemText], Field(min_length=1, max_length=ARGV_MAX)] | None
@@ -53,6 +57,8 @@ class CommandRunIn(TypedDict, total=False):
         Annotated[str, Field(min_length=1, max_length=PATH_CHARS_MAX), AfterValidator(_without_nul)] | None
     )
     timeout_s: TimeoutSeconds | None
+    kill_grace_s: Annotated[float, Field(ge=0, le=KILL_GRACE_S_MAX)] | None
+    network: bool | None
 
 
 @with_config(STRICT)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ import psutil
 from helix_ray.core.codec import FIELDS, named
 from helix_ray.journal.rows import SALT_BYTES
 from tests.conftest import ADMIN_PASSWORD, REPLICAS, STOP_MAX_S
+from tests.processes import command_line
 from tests.ray.signals import until
 
 PLENTY = 100_000_000
@@ -82,6 +84,11 @@ class Live:
                     found.append(process.pid)
         return found
 
+    def starters(self) -> list[int]:
+        """Return the processes below this server that start commands."""
+        below = psutil.Process(self.process.pid).children(recursive=True)
+        return [process.pid for process in below if "starter/program.py" in command_line(process.pid)]
+
     def pid(self, title: str, *, other_than: int = 0) -> int:
         """Wait until there are as many such processes as there should be, without the one of
         before; return the first."""
@@ -125,13 +132,14 @@ class Live:
             return con.execute(statement, values).fetchall()
 
 
+# Tests put what commands read and write where temporary files go.
+OWN = {"api_replicas": REPLICAS, "isolation_writable": gettempdir()}
+
+
 @contextlib.contextmanager
 def serving(data_dir: Path, **settings: object) -> Iterator[Live]:
     """Run `helix up` with these settings (HELIX_* names in lower case) until the block ends."""
-    given = {
-        f"HELIX_{name.upper()}": str(value)
-        for name, value in (UNLIMITED | {"api_replicas": REPLICAS} | settings).items()
-    }
+    given = {f"HELIX_{name.upper()}": str(value) for name, value in (UNLIMITED | OWN | settings).items()}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HELIX_", "RAY_"))}
     environment = {**kept, "HELIX_ADMIN_PASSWORD": ADMIN_PASSWORD, "HELIX_DATA_DIR": str(data_dir), **given}
     command = [sys.executable, "-m", "launcher.up", "--port", "0"]

@@ -31,6 +31,7 @@ from tests.e2e.live import (
     shell,
     submit,
 )
+from tests.processes import parent, processes_with
 from tests.ray.signals import until
 
 WRITERS = 4
@@ -212,16 +213,21 @@ def answers(live: Live) -> bool:
         return False
 
 
-def test_a_killed_executor_loses_the_attempt_and_not_the_task(live: Live, tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", ["cell", "starter", "executors"])
+def test_what_runs_a_command_is_killed_and_the_task_is_not_lost(
+    live: Live, tmp_path: Path, killed: str
+) -> None:
     """The task is run again at once, its log is that of the second attempt, and the first
     attempt's command is gone."""
-    client, pid_file = live.client(), tmp_path / "pids"
-    line = f"if [ -e {pid_file} ]; then echo second; else echo $$ $PPID > {pid_file}; exec sleep 600; fi"
+    client, mark = live.client(), tmp_path / "mark"
+    line = f"if [ -e {mark} ]; then echo second; else touch {mark}; sleep 600; fi"
     (task_id,) = submit(client, shell(line))
-    until(lambda: pid_file.exists() and len(pid_file.read_text().split()) == 2)
-    child, executor = map(int, pid_file.read_text().split())
-    assert executor in live.pids(EXECUTOR)
-    os.kill(executor, signal.SIGKILL)
+    until(mark.exists)
+    (child,) = processes_with(f"sh -c {line}")
+    who = {"cell": [parent(child)], "starter": live.starters(), "executors": live.pids(EXECUTOR)}[killed]
+    assert who
+    for pid in who:
+        os.kill(pid, signal.SIGKILL)
     seen = ended(client, task_id)
     assert (seen["status"], seen["attempt"], seen["losses"]) == ("completed", 2, 1)
     assert client.get(f"/tasks/{task_id}/result").json()["result"]["output"] == "second\n"

@@ -16,6 +16,7 @@ from helix_ray.core.events import Event, Fact, TaskAssigned, WorkerRegistered
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.security.keys import load_or_create_key
 from tests.e2e.live import MASTER, Json, ended, error_of, serving, shell, submit
+from tests.processes import processes_with
 from tests.ray.signals import until
 
 FOREIGN: Json = {"hostname": "laptop", "capabilities": ["design"]}
@@ -86,13 +87,13 @@ def test_a_restart_keeps_workers_counters_and_logs(tmp_path: Path) -> None:
 def test_a_node_that_is_not_heard_ends_what_it_runs(tmp_path: Path) -> None:
     """With the master stopped for longer than HELIX_NODE_FENCE_S the command ends;
     afterwards it runs again, once."""
-    pids = tmp_path / "pids"
-    line = f"echo $$ >> {pids}; if [ $(wc -l < {pids}) = 1 ]; then exec sleep 600; fi; echo again"
+    runs = tmp_path / "runs"
+    line = f"echo run >> {runs}; if [ $(wc -l < {runs}) = 1 ]; then sleep 600; fi; echo again"
     with serving(tmp_path / "data", node_fence_s=3, stopped_s_max=60) as live:
         client = live.client()
         (task_id,) = submit(client, shell(line))
-        until(lambda: pids.exists() and pids.read_text().endswith("\n"))
-        first = int(pids.read_text())
+        until(runs.exists)
+        (first,) = processes_with(f"sh -c {line}")
         master = live.pid(MASTER)
         os.kill(master, signal.SIGSTOP)
         try:

@@ -24,9 +24,9 @@ import httpx
 import pytest
 import yaml
 
-from tests.conftest import ADMIN_PASSWORD, REPLICAS
+from tests.conftest import ADMIN_PASSWORD
 from tests.e2e.hosts import ROOT, TOOLS, Host, Hosts, hosts
-from tests.e2e.live import UNLIMITED, Json, Live, ended, function, shell, submit
+from tests.e2e.live import OWN, UNLIMITED, Json, Live, ended, function, shell, submit
 from tests.ray.signals import until
 
 BIN = Path(sys.executable).parent
@@ -80,7 +80,7 @@ class RayUp:
         config["auth"] = {"ssh_user": "root", "ssh_private_key": str(self.hosts.key)}
         setup = config["setup_commands"]
         setup[:] = [line.replace("/opt/helix-ray/.venv/bin", str(BIN)) for line in setup]
-        settings = {**UNLIMITED, "api_replicas": REPLICAS, "admin_password": ADMIN_PASSWORD}
+        settings = {**UNLIMITED, **OWN, "admin_password": ADMIN_PASSWORD}
         given = " ".join(f"HELIX_{name.upper()}={value}" for name, value in settings.items())
         head, worker = config["head_start_ray_commands"], config["worker_start_ray_commands"]
         head[-1] = f"{given} {head[-1]} {SMALL} --capability on-host1"

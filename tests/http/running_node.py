@@ -25,11 +25,13 @@ from helix_ray.execution.allow import Allow
 from helix_ray.execution.assignment import Assignment, Finished, Outcome, ReportItem
 from helix_ray.execution.attempt import AttemptRunner, Running
 from helix_ray.execution.log import log_path
+from helix_ray.execution.starter.levels import Wanted
 from helix_ray.inference.onnx import ModelStore
 from helix_ray.security.tokens import KeyRing
 from helix_ray.testing import MemoryControlPlane
 from serve_app.app import build_asgi
 from serve_app.edge.limiter import LeasingLimiter, grant_here
+from tests.unit.execution.starter_end import StarterEnd
 
 NODE = "worker-node1"
 MODELS = Path(helix_ray.__file__).parent / "models"
@@ -64,6 +66,7 @@ class Node:
 
         allow = Allow.parse("helix_ray.samples:*")
         runner = AttemptRunner(allow, ModelStore(MODELS, cpus=1.0), emit, emit)
+        starter = StarterEnd(self._folder / "commands", Wanted("none"))
         after = 0
         while not self._stopped:
             self._plane.give(Heartbeat(NODE, boot="boot"))
@@ -74,8 +77,12 @@ class Node:
                 key = (work["task_id"], work["attempt"])
                 place = (work["timeout_s"], str(self._folder))
                 given = Assignment(*key, work["run"], *place, shard=work["shard"])
-                runner.run(Running(given, emit))
-                self._report(key, finished.pop().outcome)
+                if given.is_command:
+                    self._report(key, starter.run_assignment(given).outcome)
+                else:
+                    runner.run(Running(given, emit))
+                    self._report(key, finished.pop().outcome)
+        starter.close()
         runner.close()
 
     def _report(self, key: tuple[str, int], outcome: Outcome) -> None:

@@ -14,7 +14,6 @@ from helix_ray.execution.effects import (
     AskBack,
     CancelAttempt,
     Effect,
-    EndGroup,
     GiveAttempts,
     Key,
     KillExecutor,
@@ -54,14 +53,13 @@ class NodeMachine(RuleBasedStateMachine):
         self.made = 0
         self.processes: dict[str, Process] = {}
         self.owed: set[Key] = set()  # assigned, not revoked, end not reported
-        self.groups: set[Key] = set()
 
     @initialize()
     def one_demand_is_known_to_be_short(self) -> None:
         """So its attempts go out in batches."""
         self.assign(1, DEMANDS[0], None)
         self.becomes_ready(0)
-        self.begins(0, False)
+        self.begins(0)
         self.finishes(0, 0.00001)
 
     # ------------------------------------------------------------------------------------- effects
@@ -90,8 +88,6 @@ class NodeMachine(RuleBasedStateMachine):
                 case KillExecutor(slot_id):
                     assert not self.processes[slot_id].killed, "killed once"
                     self.processes[slot_id].killed = True
-                case EndGroup(_, key):
-                    self.groups.discard(key)
                 case Say(report):
                     if report.outcome in ENDED:
                         self.owed.remove((report.task_id, report.attempt))
@@ -132,16 +128,14 @@ class NodeMachine(RuleBasedStateMachine):
             self.processes[slot_id].ready = True
             self.carry_out(self.node.ready(slot_id, self.now))
 
-    @rule(pick=picks, group=st.booleans())
-    def begins(self, pick: int, group: bool) -> None:
+    @rule(pick=picks)
+    def begins(self, pick: int) -> None:
         slot_id = self.one_of(pick, begun=False, queue=True, killed=False)
         if slot_id is not None:
             process = self.processes[slot_id]
             process.begun = True
             key = process.queue[0]
-            if group:
-                self.groups.add(key)
-            self.carry_out(self.node.said(slot_id, Started(*key, 7 if group else None), self.now))
+            self.carry_out(self.node.said(slot_id, Started(*key), self.now))
 
     @rule(pick=picks)
     def progresses(self, pick: int) -> None:
@@ -159,7 +153,6 @@ class NodeMachine(RuleBasedStateMachine):
             self.end(slot_id, process.queue.pop(0), took_s)
 
     def end(self, slot_id: str, key: Key, took_s: float) -> None:
-        self.groups.discard(key)
         self.carry_out(self.node.said(slot_id, Finished(*key, Outcome(True), 0.0, took_s), self.now))
 
     @rule(pick=picks)
@@ -205,10 +198,6 @@ class NodeMachine(RuleBasedStateMachine):
         assert self.owed <= held
         assert held - self.owed <= given, "what was revoked is held only while an executor has it"
         assert given <= held
-
-    @invariant()
-    def groups_are_those_of_living_executors(self) -> None:
-        assert self.groups <= {key for process in self.processes.values() for key in process.queue}
 
     @invariant()
     def slots_fit_the_node(self) -> None:

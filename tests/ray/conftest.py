@@ -8,6 +8,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, TypeVar
 
 import pytest
@@ -120,7 +121,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
     for _ in range(2):
         ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
     ray.init(address=ray_cluster.address, namespace=names.NAMESPACE, log_to_driver=False)
-    settings = Settings(data_dir=data_dir, admin_password="correct horse", stopped_s_max=2.0)
+    settings = Settings(
+        data_dir=data_dir, admin_password="correct horse", stopped_s_max=2.0, isolation_writable=gettempdir()
+    )
     boot.start(settings)
     yield LiveCluster(ray_cluster, settings)
     boot.stop()

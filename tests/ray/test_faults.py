@@ -20,6 +20,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.events import TaskCompleted
 from helix_ray.core.orders import CancelTask, DrainWorker, Receipt
 from helix_ray.core.questions import Counts, GetTask, ListWorkers, ReadLog
+from tests.processes import parent, processes_with
 from tests.ray.conftest import LiveCluster, command, function
 from tests.ray.signals import until
 
@@ -55,18 +56,18 @@ def completions(cluster: LiveCluster, ids: list[str]) -> Counter[str]:
     return Counter({task_id: counts[task_id] for task_id in ids})
 
 
-def test_a_killed_executor_costs_one_loss_and_the_task_is_done(cluster: LiveCluster, tmp_path: Path) -> None:
-    """An executor that dies under a task loses the attempt, not the task; its command dies with it."""
-    pid_file = tmp_path / "pid"
-    line = f"if [ -e {pid_file} ]; then echo second; else echo $$ $PPID > {pid_file}; exec sleep 600; fi"
+def test_a_killed_cell_costs_one_loss_and_the_task_is_done(cluster: LiveCluster, tmp_path: Path) -> None:
+    """A cell that dies under a command loses the attempt, not the task; the command dies with it."""
+    mark = tmp_path / "mark"
+    line = f"if [ -e {mark} ]; then echo second; else touch {mark}; sleep 600; fi"
     (task_id,) = cluster.submit(command(line))
-    until(lambda: pid_file.exists() and len(pid_file.read_text().split()) == 2)
-    child, executor = map(int, pid_file.read_text().split())
-    os.kill(executor, signal.SIGKILL)
+    until(mark.exists)
+    (child,) = processes_with(f"sh -c {line}")
+    os.kill(parent(child), signal.SIGKILL)
     outcome = cluster.outcomes([task_id])[task_id]
     assert outcome["result"]["output"] == "second\n"
     assert cluster.ask(GetTask(task_id))["losses"] == 1
-    until(lambda: not Path(f"/proc/{child}").exists())
+    assert not Path(f"/proc/{child}").exists()
 
 
 def test_a_task_that_kills_its_executor_every_time_is_given_up(cluster: LiveCluster) -> None:
@@ -201,15 +202,16 @@ def test_a_lost_node_gives_its_tasks_to_the_others(cluster: LiveCluster, tmp_pat
     until(lambda: {w["id"]: w["status"] for w in cluster.ask(ListWorkers())["workers"]}[added] == "lost")
 
 
-def test_cancelling_ends_the_whole_process_group(cluster: LiveCluster, tmp_path: Path) -> None:
-    """A cancelled command's grandchildren are gone, and the executor goes on with the next task."""
-    pid_file = tmp_path / "grandchild"
-    (task_id,) = cluster.submit(command(f"sh -c 'echo $$ > {pid_file}; sleep 600' & wait"))
-    until(lambda: pid_file.exists() and bool(pid_file.read_text().strip()))
-    grandchild = int(pid_file.read_text())
+def test_cancelling_ends_everything(cluster: LiveCluster, tmp_path: Path) -> None:
+    """A cancelled command's grandchildren are gone, those with a session of their own too, and the next
+    task runs."""
+    mark = tmp_path / "mark"
+    (task_id,) = cluster.submit(command(f"setsid sh -c 'touch {mark}; sleep 600; true' & wait"))
+    until(mark.exists)
+    assert processes_with(str(mark))
     assert isinstance(cluster.execute(CancelTask(task_id)), Receipt)
     assert cluster.outcomes([task_id])[task_id]["status"] == "cancelled"
-    until(lambda: not Path(f"/proc/{grandchild}").exists())
+    until(lambda: not processes_with(str(mark)))
 
 
 def test_a_function_that_does_not_listen_is_killed_on_cancel(cluster: LiveCluster) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.orders import CancelTask, DistributeTask, DrainWorker, Receipt
 from helix_ray.core.questions import ClusterStatus, ExplainTask, GetTask, ListNodes, ListWorkers, PlanTask
+from tests.processes import processes_with
 from tests.ray.conftest import CPUS, LiveCluster, command, function
 from tests.ray.signals import until
 
@@ -58,12 +59,12 @@ def test_urgent_work_stops_what_runs_and_what_stopped_runs_again(
 ) -> None:
     """The process of the preempted attempt is gone before the urgent one runs in its place."""
     until(cluster.idle)
-    pids = [tmp_path / f"pid{i}" for i in range(CPUS)]
+    marks = [tmp_path / f"mark{i}" for i in range(CPUS)]
     go = tmp_path / "go"
-    lines = [f"echo $$ > {pid}; until [ -e {go} ]; do sleep 0.05; done; echo done" for pid in pids]
+    lines = [f"touch {mark}; until [ -e {go} ]; do sleep 0.05; done; echo done" for mark in marks]
     ids = cluster.submit(*[command(line, priority="low") for line in lines])
-    until(lambda: all(pid.exists() and bool(pid.read_text().strip()) for pid in pids))
-    before = [int(pid.read_text()) for pid in pids]
+    until(lambda: all(mark.exists() for mark in marks))
+    before = [processes_with(f"touch {mark};")[0] for mark in marks]
     (urgent,) = cluster.submit(command("echo urgent", priority="critical"))
     assert cluster.outcomes([urgent])[urgent]["result"]["output"] == "urgent\n"
     views = [cluster.ask(GetTask(task_id)) for task_id in ids]
@@ -73,7 +74,8 @@ def test_urgent_work_stops_what_runs_and_what_stopped_runs_again(
     go.touch()
     outcomes = cluster.outcomes(ids)
     assert {outcome["result"]["output"] for outcome in outcomes.values()} == {"done\n"}
-    assert [cluster.ask(GetTask(i))["attempt"] for i in ids].count(2) == 1
+    views = [cluster.ask(GetTask(i)) for i in ids]
+    assert [view["attempt"] for view in views].count(2) == 1, views
 
 
 def test_a_shard_whose_node_dies_is_placed_again_alone(cluster: LiveCluster, tmp_path: Path) -> None:

@@ -162,6 +162,8 @@ def run_of(**options: Any) -> Any:
         "command",
         "env",
         "working_dir",
+        "kill_grace",
+        "no_network",
         "function",
         "arg",
         "kwarg",
@@ -176,6 +178,8 @@ def test_options_become_runs(tmp_path: Path) -> None:
     """Each way to say what a task does becomes the run object of the API."""
     array = tmp_path / "x.npy"
     array.write_bytes(b"\x93NUMPY...")
+    held = run_of(argv=["make"], kill_grace=60.0, no_network=True)
+    assert held == {"kind": "command", "argv": ["make"], "kill_grace_s": 60.0, "network": False}
     assert run_of(command="make -j2", env=["A=b=c"]) == {
         "kind": "command",
         "shell": "make -j2",

@@ -21,6 +21,11 @@ def identity(value: Any = None) -> Any:
     return value
 
 
+def touch(path: str) -> None:
+    with open(path, "a"):
+        pass
+
+
 def special(kind: str) -> Any:
     return {
         "nan": {"a": [1.0, float("nan")]},

@@ -1,39 +1,46 @@
-"""Commands: real processes in real process groups."""
+"""Commands through a real starter: how they begin, what they see, how they end, what is reported."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from helix_ray.execution import environment
-from helix_ray.execution.assignment import Assignment, Outcome
-from helix_ray.execution.command import CommandProcess, describe_exit
-
-ROOT = Path(__file__).parents[3]
-
-
-def start(
-    folder: Path, run: dict[str, Any], *, timeout_s: float | None = None, **more: Any
-) -> CommandProcess:
-    return CommandProcess(Assignment("task-1", 1, run, timeout_s, str(folder / "logs")), **more)
+from helix_ray.execution.exit_code import describe_exit
+from helix_ray.execution.starter.lane import Limits
+from helix_ray.execution.starter.levels import Wanted
+from tests.unit.execution.starter_end import StarterEnd
 
 
-def run(folder: Path, run: dict[str, Any], **more: Any) -> Outcome:
-    return start(folder, run, **more).run()
+@pytest.fixture
+def starter(folder: Path) -> Iterator[StarterEnd]:
+    end = StarterEnd(folder, Wanted("none"), AWS_SECRET_ACCESS_KEY="secret", LANG="C.UTF-8")
+    yield end
+    end.close()
 
 
-def log(folder: Path) -> str:
-    return (folder / "logs" / "task-1.1.log").read_text()
+@pytest.fixture
+def limited(folder: Path) -> Iterator[StarterEnd]:
+    end = StarterEnd(
+        folder, Wanted("none"), Limits(log_bytes_max=100_000, kill_grace_s=0.3, kill_grace_s_max=0.5)
+    )
+    yield end
+    end.close()
+
+
+@pytest.fixture(scope="module")
+def quiet_starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StarterEnd]:
+    """One starter for commands that leave nothing behind."""
+    end = StarterEnd(tmp_path_factory.mktemp("starter"), Wanted("none"))
+    yield end
+    end.close()
 
 
 def fifo(folder: Path) -> Path:
@@ -43,39 +50,69 @@ def fifo(folder: Path) -> Path:
     return path
 
 
-def test_argv_and_shell(folder: Path) -> None:
+def test_argv_and_shell(starter: StarterEnd) -> None:
     """Both forms run; output of both streams is in the log and the tail, the exit code in the outcome."""
-    assert run(folder, {"argv": ["echo", "a  b", "$HOME"]}).output_tail == "a  b $HOME\n"
-    outcome = run(folder, {"shell": "echo out; echo err >&2; exit 3"})
+    assert starter.run({"argv": ["echo", "a  b", "$HOME"]}).output_tail == "a  b $HOME\n"
+    task_id = starter.submit({"shell": "echo out; echo err >&2; exit 3"})
+    outcome = starter.finished(task_id).outcome
     assert (outcome.ok, outcome.exit_code, outcome.output_tail) == (False, 3, "out\nerr\n")
     assert outcome.error is not None
     assert (outcome.error.reason, outcome.error.message) == ("failed", "exit code 3")
-    assert log(folder) == "out\nerr\n"
+    assert starter.log(task_id) == "out\nerr\n"
     assert outcome.log_bytes == 8
 
 
-def test_environment_is_scrubbed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the kept, the given, the accelerators' and the task's own variables come through."""
-    for name in ("HELIX_ADMIN_PASSWORD", "RAY_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY", "PYTHONPATH"):
-        monkeypatch.setenv(name, "secret")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    monkeypatch.setenv("LANG", "C.UTF-8")
-    outcome = run(folder, {"argv": ["env"], "env": {"GIVEN": "x", "HELIX_TASK_ID": "forged"}})
-    assert outcome.output_tail is not None
-    seen = dict(line.split("=", 1) for line in outcome.output_tail.splitlines())
+def test_the_environment_is_the_documented_list(starter: StarterEnd) -> None:
+    """Only the kept, the given, the slot's and the task's own variables come through, the slot's before
+    the given."""
+    given = {
+        "GIVEN": "x",
+        "HELIX_TASK_ID": "forged",
+        "CUDA_VISIBLE_DEVICES": "0,1,2",
+        "LD_LIBRARY_PATH": "/nowhere",
+    }
+    variables = environment.slot_variables({"CUDA_VISIBLE_DEVICES": "1", "SECRET": "s"}, {"gpu"})
+    text = starter.run({"argv": ["env"], "env": given}, variables=variables, shard=(1, 4)).output_tail or ""
+    seen = dict(line.split("=", 1) for line in text.splitlines())
     assert "secret" not in seen.values()
     assert seen["CUDA_VISIBLE_DEVICES"] == "1"
     assert (seen["GIVEN"], seen["HELIX_TASK_ID"], seen["HELIX_ATTEMPT"]) == ("x", "task-1", "1")
-    allowed = {*environment.KEPT, *environment.ACCELERATORS, "GIVEN", "HELIX_TASK_ID", "HELIX_ATTEMPT"}
-    assert set(seen) <= allowed
+    assert (seen["HELIX_SHARD_INDEX"], seen["HELIX_SHARD_COUNT"]) == ("1", "4")
+    own = {"HELIX_TASK_ID", "HELIX_ATTEMPT", "HELIX_ATTEMPT_DIR", "HELIX_SHARD_INDEX", "HELIX_SHARD_COUNT"}
+    assert set(seen) <= {*environment.KEPT, *environment.ACCELERATORS, *given, *own}
 
 
-def test_working_dir(folder: Path) -> None:
-    """The command runs where it is told, and finds its program there."""
+def test_a_slot_without_a_gpu_hides_them_all() -> None:
+    """Whatever the executor sees, a task that asks for no GPU sees none."""
+    assert environment.slot_variables({"CUDA_VISIBLE_DEVICES": "0,1"}, {"cpu"})["CUDA_VISIBLE_DEVICES"] == ""
+    assert environment.slot_variables({}, {"npu"}) == environment.NO_GPU
+    assert environment.slot_variables({"CUDA_VISIBLE_DEVICES": "1"}, {"gpu"}) == {"CUDA_VISIBLE_DEVICES": "1"}
+
+
+def test_a_large_request_arrives_whole(starter: StarterEnd) -> None:
+    """An argument of 100 KiB and an environment of 300 KiB are no problem."""
+    env = {f"V{number}": "x" * 100_000 for number in range(3)}
+    line = 'printf %s "$0$V0$V1$V2" | wc -c'
+    assert (
+        starter.run({"argv": ["sh", "-c", line, "y" * 100_000], "env": env}).output_tail or ""
+    ).strip() == "400000"
+
+
+def test_working_dir_is_the_tasks_or_its_attempts_own(starter: StarterEnd, folder: Path) -> None:
+    """The command runs where it is told and finds its program there; untold, in a folder of its own that
+    is kept."""
     program = folder / "here.sh"
     program.write_text("#!/bin/sh\npwd\n")
     program.chmod(0o700)
-    assert run(folder, {"argv": ["./here.sh"], "working_dir": str(folder)}).output_tail == f"{folder}\n"
+    assert starter.run({"argv": ["./here.sh"], "working_dir": str(folder)}).output_tail == f"{folder}\n"
+    own = starter.output(
+        "pwd; echo $HELIX_ATTEMPT_DIR; ls -a | wc -l; echo kept > file", task_id="own"
+    ).split()
+    assert starter.ready is not None
+    assert own == [f"{starter.ready.attempts}/own.1", f"{starter.ready.attempts}/own.1", "2"]
+    assert (Path(own[0]) / "file").read_text() == "kept\n"
+    starter.output("true", task_id="empty")
+    assert not Path(starter.ready.attempts, "empty.1").exists(), "an empty folder is not kept"
 
 
 @pytest.mark.parametrize(
@@ -86,36 +123,46 @@ def test_working_dir(folder: Path) -> None:
         ({"argv": []}, "at least one"),
         ({"argv": ["a", 1]}, r"argv\[1\]"),
         ({"argv": ["no-such-program-here"]}, "no-such-program-here"),
-        ({"shell": "true", "working_dir": "/no/such/folder"}, "/no/such/folder"),
+        ({"argv": ["/etc"]}, "does not exist or cannot be executed"),
+        ({"shell": "true", "working_dir": "/no/such/folder"}, "'/no/such/folder' is not a directory"),
         ({"shell": "true", "working_dir": "relative"}, "absolute"),
         ({"shell": "true", "env": {"A": 1}}, "env.A"),
         ({"shell": "true", "env": {"A=": "1"}}, "A="),
         ({"shell": "true", "timeout_s": 0}, "timeout_s"),
+        ({"shell": "true", "kill_grace_s": -1}, "kill_grace_s"),
         ({"shell": "a\0b"}, "NUL"),
         ({"shell": "true", "surprise": 1}, "surprise"),
     ],
 )
-def test_bad_specs_say_what_is_wrong(folder: Path, spec: dict[str, Any], words: str) -> None:
+def test_bad_specs_say_what_is_wrong(quiet_starter: StarterEnd, spec: dict[str, Any], words: str) -> None:
     """A run object that makes no sense fails as bad_spec, the field in its message, and starts nothing."""
-    outcome = run(folder, spec)
+    outcome = quiet_starter.run(spec)
     assert outcome.error is not None
     assert outcome.error.reason == "bad_spec"
     assert re.search(words, outcome.error.message)
 
 
-def test_timeout_ends_the_whole_group(folder: Path, is_alive: Callable[[int], bool]) -> None:
+def test_a_file_that_is_no_program(starter: StarterEnd, folder: Path) -> None:
+    """What the kernel refuses to execute ends with 126 and a line that says so, as in a shell."""
+    (folder / "odd").write_text("no program")
+    (folder / "odd").chmod(0o700)
+    outcome = starter.run({"argv": [str(folder / "odd")]})
+    assert (outcome.exit_code, outcome.output_tail) == (126, f"{folder}/odd: Exec format error\n")
+
+
+def test_timeout_ends_everything(limited: StarterEnd, is_alive: Callable[[int], bool]) -> None:
     """A command that ignores SIGTERM, and its grandchildren, are gone when the outcome comes back."""
     line = "trap '' TERM; sh -c 'sleep 1000 & echo $!; wait' & sleep 1000 & echo $! $$; wait; wait"
-    outcome = run(folder, {"shell": line}, timeout_s=4, grace_s=0.3)
+    outcome = limited.run({"shell": line, "timeout_s": 1})
     assert outcome.error is not None
     assert (outcome.error.reason, outcome.exit_code) == ("timeout", -signal.SIGKILL)
-    assert outcome.output_tail is not None
-    pids = [int(word) for word in outcome.output_tail.split()]
+    assert outcome.error.message == "timed out after 1.0 s"
+    pids = [int(word) for word in (outcome.output_tail or "").split()]
     assert len(pids) == 3
     assert not any(map(is_alive, pids))
 
 
-def test_grace_is_for_the_whole_group(folder: Path) -> None:
+def test_grace_is_for_everything(folder: Path, starter: StarterEnd) -> None:
     """After SIGTERM a grandchild may finish its work though its parent, the shell, is gone already."""
     pipe = fifo(folder)
     script = folder / "child.py"
@@ -125,67 +172,48 @@ def test_grace_is_for_the_whole_group(folder: Path) -> None:
         f"open('{pipe}', 'w').close()\n"
         "signal.pause()\n"
     )
-    command = start(folder, {"argv": ["sh", "-c", f"{sys.executable} -S {script}; true"]}, grace_s=60)
-    thread = threading.Thread(target=lambda: (pipe.read_text(), command.cancel()))
-    thread.start()
-    started = time.monotonic()
-    outcome = command.run()
-    thread.join()
-    assert outcome.output_tail == "saved\n"
-    assert time.monotonic() - started < 30, "an empty group is not waited for"
+    task_id = starter.submit(
+        {"argv": ["sh", "-c", f"setsid {sys.executable} -S {script}; true"], "kill_grace_s": 60}
+    )
+    pipe.read_text()
+    starter.cancel(task_id)
+    finished = starter.finished(task_id)
+    assert finished.outcome.output_tail == "saved\n"
+    assert finished.ended_at - finished.started_at < 30, "what has ended is not waited for"
 
 
-def test_cancel_from_another_thread(folder: Path, is_alive: Callable[[int], bool]) -> None:
-    """Cancel ends the group with the reason given; a second cancel and one after the end do nothing."""
+def test_the_grace_of_a_task_is_within_the_operators_bound(limited: StarterEnd) -> None:
+    """A task that names an hour gets the operator's half a second."""
+    outcome = limited.run(
+        {"shell": "trap '' TERM; sleep 1000 & wait; wait", "timeout_s": 0.2, "kill_grace_s": 3600}
+    )
+    assert outcome.exit_code == -signal.SIGKILL
+
+
+def test_cancel(starter: StarterEnd, folder: Path, is_alive: Callable[[int], bool]) -> None:
+    """Cancel ends what runs; what waits behind it is answered without having begun; a late cancel does
+    nothing."""
     pipe = fifo(folder)
-    command = start(folder, {"shell": f"echo $$ > {pipe}; exec sleep 1000"})
-    pids: list[int] = []
-
-    def cancel_when_running() -> None:
-        pids.append(int(pipe.read_text()))
-        command.cancel("not wanted any more")
-        command.cancel("again")
-
-    thread = threading.Thread(target=cancel_when_running)
-    thread.start()
-    outcome = command.run()
-    thread.join()
-    command.cancel("late")
-    assert outcome.error is not None
-    assert (outcome.error.reason, outcome.error.message) == ("cancelled", "not wanted any more")
-    assert not is_alive(pids[0])
-
-
-def test_cancel_before_the_start(folder: Path) -> None:
-    """A cancelled command never starts."""
-    command = start(folder, {"shell": f"touch {folder}/started"})
-    command.cancel()
-    outcome = command.run()
-    assert outcome.error is not None
-    assert outcome.error.reason == "cancelled"
+    running = starter.submit({"shell": f"echo $$ > {pipe}; exec sleep 1000"})
+    behind = starter.submit({"shell": f"touch {folder}/started"})
+    pid = int(pipe.read_text())
+    starter.cancel(behind)
+    starter.cancel(running)
+    for task_id in (running, behind):
+        error = starter.finished(task_id).outcome.error
+        assert error is not None
+        assert error.reason == "cancelled"
+    starter.cancel(running)
+    assert starter.run({"argv": ["true"]}).ok
+    assert not is_alive(pid)
     assert not (folder / "started").exists()
 
 
-def test_what_a_command_leaves_behind_is_ended(folder: Path, is_alive: Callable[[int], bool]) -> None:
-    """A background process does not outlive its task, nor keep it from finishing; the exit code stands."""
-    outcome = run(folder, {"shell": "sleep 1000 & echo $!"})
-    assert outcome.ok
-    assert outcome.output_tail is not None
-    assert not is_alive(int(outcome.output_tail))
-
-
-def test_a_daemon_that_left_the_group_is_not_waited_for(folder: Path) -> None:
-    """A process in a session of its own holds the pipe open; the task still ends."""
-    outcome = run(folder, {"shell": "setsid sleep 1000 & echo $!"}, timeout_s=15)
-    assert outcome.ok
-    assert outcome.output_tail is not None
-    os.kill(int(outcome.output_tail), signal.SIGKILL)
-
-
-def test_log_cap_cuts_old_output_and_says_so(folder: Path) -> None:
+def test_log_cap_cuts_old_output_and_says_so(limited: StarterEnd) -> None:
     """A long log keeps its newest lines whole, under a marker that counts what was cut."""
-    outcome = run(folder, {"shell": "seq 1 200000"}, log_bytes_max=100_000)
-    first, *lines = log(folder).splitlines()
+    task_id = limited.submit({"shell": "seq 1 200000"})
+    outcome = limited.finished(task_id).outcome
+    first, *lines = limited.log(task_id).splitlines()
     written = len("".join(f"{n}\n" for n in range(1, 200_001)))
     kept = len("\n".join(lines)) + 1
     assert outcome.log_bytes == written
@@ -197,66 +225,56 @@ def test_log_cap_cuts_old_output_and_says_so(folder: Path) -> None:
     assert outcome.output_tail.endswith("\n200000\n")
 
 
-def test_a_command_without_output_makes_no_log(folder: Path) -> None:
+def test_a_command_without_output_makes_no_log(starter: StarterEnd) -> None:
     """No file is made for nothing."""
-    assert run(folder, {"argv": ["true"]}).log_bytes == 0
-    assert not (folder / "logs").exists()
+    assert starter.run({"argv": ["true"]}).log_bytes == 0
+    assert not starter.log_dir.exists()
 
 
-def test_no_descriptor_is_left_open(folder: Path) -> None:
-    """A thousandth command finds as many free descriptors as the first."""
-    run(folder, {"argv": ["true"]})
-    before = set(os.listdir("/proc/self/fd"))
+def test_no_descriptor_is_left_open(starter: StarterEnd) -> None:
+    """A thousandth command finds as many free descriptors as the first, in the starter and in itself."""
+    starter.run({"argv": ["true"]})
+    before = os.listdir(f"/proc/{starter.process.pid}/fd")
     for line in ("true", "sleep 1000 & true", "exit 3", "/no/such"):
-        run(folder, {"shell": line})
-    run(folder, {"shell": "sleep 1000"}, timeout_s=0.05)
-    assert set(os.listdir("/proc/self/fd")) == before
-
-
-def test_a_killed_executor_takes_its_command_along(folder: Path, is_gone: Callable[[int], bool]) -> None:
-    """kill -9 of the process that runs a command ends the command."""
-    pipe = fifo(folder)
-    program = (
-        "from helix_ray.execution.assignment import Assignment\n"
-        "from helix_ray.execution.command import CommandProcess\n"
-        f"CommandProcess(Assignment('t', 1, {{'shell': 'echo $$ > {pipe}; exec sleep 1000'}}, None, "
-        f"'{folder}')).run()\n"
-    )
-    owner = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
-    command_pid = int(pipe.read_text())
-    owner.kill()
-    owner.wait()
-    assert is_gone(command_pid)
-
-
-def test_a_command_whose_executor_is_gone_already_does_not_start(folder: Path) -> None:
-    """The launcher notices that its parent is another process than the one that asked."""
-    argv = [*environment.launch_prefix(1), "/usr/bin/touch", str(folder / "started")]
-    assert subprocess.run(argv).returncode == 137
-    assert not (folder / "started").exists()
-
-
-def test_a_file_that_is_no_program(folder: Path) -> None:
-    """What the kernel refuses to execute ends with 126 and a line that says so, as in a shell."""
-    (folder / "odd").write_text("no program")
-    (folder / "odd").chmod(0o700)
-    outcome = run(folder, {"argv": [str(folder / "odd")]})
-    assert (outcome.exit_code, outcome.output_tail) == (126, f"{folder}/odd: Exec format error\n")
+        starter.run({"shell": line})
+    starter.run({"shell": "sleep 1000", "timeout_s": 0.05})
+    assert os.listdir(f"/proc/{starter.process.pid}/fd") == before
+    assert starter.output("ls /proc/self/fd").split() == ["0", "1", "2", "3"]
 
 
 # glibc keeps signals 32 and 33 for itself: what make leaves of them in its children, no program can change.
 GLIBC_SIGNALS = 0b11 << 31
 
 
-def test_signals_and_environment_are_as_in_a_shell(folder: Path) -> None:
-    """No signal is ignored or blocked, and the launcher's Python leaves no variable behind."""
-    words = run(folder, {"shell": "grep -E 'Sig(Ign|Blk)' /proc/self/status"}).output_tail
-    assert words is not None
+def test_signals_umask_and_environment_are_as_in_a_shell(starter: StarterEnd) -> None:
+    """No signal is ignored or blocked, files are readable by others, and no variable comes of our own
+    start."""
+    words = starter.output("grep -E 'Sig(Ign|Blk)' /proc/self/status")
     assert {int(line.split()[1], 16) & ~GLIBC_SIGNALS for line in words.splitlines()} == {0}
-    seen = run(folder, {"argv": ["env"], "env": {"A.B": "odd = name", "LANG": "C", "LC_ALL": ""}}).output_tail
-    assert seen is not None
+    assert starter.output("umask") == "0022\n"
+    seen = (
+        starter.run({"argv": ["env"], "env": {"A.B": "odd = name", "LANG": "C", "LC_ALL": ""}}).output_tail
+        or ""
+    )
     assert "A.B=odd = name\n" in seen
     assert "LC_CTYPE" not in seen
+
+
+def test_libraries_of_a_task_are_for_the_task_only(starter: StarterEnd, folder: Path) -> None:
+    """LD_PRELOAD and LD_LIBRARY_PATH that would break any program break that of the task, and nothing of
+    ours."""
+    (folder / "libc.so.6").write_text("no library")
+    broken = {"LD_LIBRARY_PATH": str(folder)}
+    assert starter.run({"argv": ["/bin/true"], "env": broken}).exit_code == 127
+    assert starter.run({"argv": ["/bin/true"]}).ok
+
+
+def test_slots_run_side_by_side(starter: StarterEnd, folder: Path) -> None:
+    """A command of another slot runs while one waits."""
+    pipe = fifo(folder)
+    waiting = starter.submit({"shell": f"cat {pipe}"}, slot="a")
+    assert starter.run({"shell": f"echo hello > {pipe}"}, slot="b").ok
+    assert starter.finished(waiting).outcome.output_tail == "hello\n"
 
 
 def test_exit_in_words() -> None:

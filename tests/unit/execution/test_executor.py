@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import pytest
 
 from helix_ray.digits import as_rows, held_out
 from helix_ray.execution.assignment import Cancel, Finished, GiveBack, Progressed, Run, Started
-from helix_ray.execution.process_group import end_orphans
 
 
 def call(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -123,24 +120,6 @@ def test_prints_go_to_the_log(node: Any) -> None:
     assert Path(node.log_dir, "talks.1.log").read_text() == text
 
 
-def test_commands(node: Any) -> None:
-    """A command's group is told when it starts; neither secrets nor Ray's variables reach it."""
-    outcome = node.run("a", {"kind": "command", "shell": "env; echo $$"})
-    assert outcome.exit_code == 0
-    assert node.started("a").pgid == int(outcome.output_tail.split()[-1])
-    assert "HELIX_SECRET" not in outcome.output_tail
-    assert "RAY_" not in outcome.output_tail
-
-
-def test_cancel_of_a_command(node: Any, is_alive: Callable[[int], bool]) -> None:
-    """The group ends and the attempt is finished as cancelled."""
-    node.submit("a", {"kind": "command", "shell": "sleep 1000 & sleep 1000"})
-    pgid = node.started("a").pgid
-    node.send(Cancel("a", 1))
-    assert node.finished("a").outcome.error.reason == "cancelled"
-    assert not is_alive(pgid)
-
-
 def test_cancel_of_a_function(node: Any) -> None:
     """The next call of progress raises; another attempt's cancel does nothing."""
     node.submit("a", sample("until_cancelled"))
@@ -156,9 +135,7 @@ def test_what_is_not_started_can_be_cancelled_or_given_back(node: Any, folder: P
     rest and runs none of them."""
     node.submit("busy", sample("until_cancelled"))
     node.started("busy")
-    queued = tuple(
-        node.assignment(f"q{n}", {"kind": "command", "shell": f"touch {folder}/q{n}"}) for n in range(3)
-    )
+    queued = tuple(node.assignment(f"q{n}", sample("touch", f"{folder}/q{n}")) for n in range(3))
     node.send(Run(queued))
     node.send(Cancel("q1", 1))
     assert node.finished("q1").outcome.error.reason == "cancelled"
@@ -218,43 +195,12 @@ def test_inference(node: Any) -> None:
     assert (error.reason, error.type) == ("bad_spec", "ModelNotFound")
 
 
-def test_end_of_the_connection_ends_all(node: Any, is_gone: Callable[[int], bool]) -> None:
-    """Without its node worker an executor ends its command at once and returns from serve."""
-    node.submit("a", {"kind": "command", "shell": "trap '' TERM; sleep 1000"})
-    pgid = node.started("a").pgid
-    node.connection.close()
-    assert is_gone(pgid)
-    assert node.process.communicate(timeout=20)[0] == b"served\n"
-
-
 def test_end_of_the_connection_interrupts_a_function(node: Any) -> None:
     """A sleeping function does not keep an executor that nobody listens to."""
     node.submit("a", sample("nap", 1000))
     node.started("a")
     node.connection.close()
     assert node.process.wait(20) == 0
-
-
-def test_a_killed_executor_takes_its_command_along(node: Any, is_gone: Callable[[int], bool]) -> None:
-    """kill -9 of the executor ends the running command."""
-    node.submit("a", {"kind": "command", "shell": "exec sleep 1000"})
-    pgid = node.started("a").pgid
-    os.kill(node.process.pid, signal.SIGKILL)
-    assert is_gone(pgid)
-
-
-def test_orphans_of_a_killed_executor(node: Any, folder: Path, is_gone: Callable[[int], bool]) -> None:
-    """The kernel ends the command itself; end_orphans ends its children, and nobody else's."""
-    pipe = folder / "fifo"
-    os.mkfifo(pipe)
-    node.submit("a", {"kind": "command", "shell": f"sleep 1000 & echo $! > {pipe}; wait"}, attempt=2)
-    child = int(pipe.read_text())
-    pgid = node.started("a").pgid
-    os.kill(node.process.pid, signal.SIGKILL)
-    assert is_gone(pgid)
-    assert end_orphans(pgid, "a", 1) == 0
-    assert end_orphans(pgid, "a", 2) == 1
-    assert is_gone(child)
 
 
 def test_ten_thousand_functions(node: Any, capsys: pytest.CaptureFixture[str]) -> None:

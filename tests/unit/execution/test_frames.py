@@ -23,7 +23,7 @@ from helix_ray.execution.assignment import (
 from helix_ray.execution.frames import HEADER, FrameError, FrameReader, encode
 
 MESSAGES = [
-    Hello("executor-1", 42),
+    Hello("executor-1", 42, {"CUDA_VISIBLE_DEVICES": "1"}),
     Run((Assignment("task-1", 2, {"kind": "command", "argv": ["true"]}, 1.5, "/tmp/x", b"\0"),)),
     Cancel("task-1", 2),
     GiveBack(),
@@ -31,7 +31,7 @@ MESSAGES = [
     Returned(()),
     Report(
         (
-            Started("task-1", 2, 77),
+            Started("task-1", 2),
             Progressed("task-1", 2, 12.5, "note"),
             Finished("task-1", 2, Outcome(True, {"a": [1, None]}, b"p", None, 0, "tail", 9), 1.0, 2.0),
             Finished("t", 1, Outcome(False, error=ErrorInfo("failed", "E", "m", "tb", b"x")), 1.0, 2.0),

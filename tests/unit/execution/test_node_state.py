@@ -6,11 +6,10 @@ import pytest
 
 from helix_ray.core.orders import AttemptReport
 from helix_ray.execution.assignment import Assignment, Finished, Outcome, Progressed, Started
-from helix_ray.execution.dispatch import Item
+from helix_ray.execution.dispatch import STOP_GRACE_S, Item
 from helix_ray.execution.effects import (
     CancelAttempt,
     Effect,
-    EndGroup,
     GiveAttempts,
     KillExecutor,
     ReleaseExecutor,
@@ -18,7 +17,7 @@ from helix_ray.execution.effects import (
     SayFinished,
     StartExecutor,
 )
-from helix_ray.execution.node_state import EXECUTOR_START_S_MAX, STOP_GRACE_S, NodeState
+from helix_ray.execution.node_state import EXECUTOR_START_S_MAX, NodeState
 
 ONE = (("cpu", 1.0),)
 IDLE_S = 30.0
@@ -111,15 +110,14 @@ def test_a_killed_executor_gets_nothing_any_more(node: NodeState) -> None:
     assert node.gone("n-1", 8.0) == [StartExecutor("n-2", ONE)]
 
 
-def test_an_executor_that_dies_loses_what_it_ran_and_ends_its_group(node: NodeState) -> None:
+def test_an_executor_that_dies_loses_what_it_ran(node: NodeState) -> None:
     """Those behind it go out again, those that were cancelled do not."""
     node.assign([item("first")], (), 0.0)
     node.said("n-1", finished("first", 0.00001), 0.0)
     node.assign([item(name) for name in "abc"], (), 1.0)
-    node.said("n-1", Started("a", 1, pgid=77), 1.0)
+    node.said("n-1", Started("a", 1), 1.0)
     node.assign((), [("b", 1)], 1.0)
-    group, lost, start = node.gone("n-1", 2.0)
-    assert group == EndGroup(77, ("a", 1))
+    lost, start = node.gone("n-1", 2.0)
     assert said_of([lost]) == [("a", "lost")]
     assert start == StartExecutor("n-2", ONE)
     assert node.attempts() == [("c", 1)]
@@ -146,10 +144,10 @@ def test_what_ray_rejects_is_a_bad_spec(node: NodeState) -> None:
 
 
 def test_a_node_that_is_cut_off_ends_everything(node: NodeState) -> None:
-    """Executors, and the groups of their commands."""
+    """Every executor is killed."""
     node.assign([item("a")], (), 0.0)
-    node.said("n-1", Started("a", 1, pgid=77), 0.0)
-    assert node.cut_off() == [KillExecutor("n-1"), EndGroup(77, ("a", 1))]
+    node.said("n-1", Started("a", 1), 0.0)
+    assert node.cut_off() == [KillExecutor("n-1")]
 
 
 def test_an_idle_executor_is_released(node: NodeState) -> None:

@@ -1,0 +1,33 @@
+"""What a node's starter is told: the operator's settings, and what of this node no command may see."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from actors.ray_seams import session_folder
+from helix_ray.config import Settings
+from helix_ray.execution.log import LOG_BYTES_MAX
+from helix_ray.execution.starter.begin import Config
+from helix_ray.execution.starter.lane import Limits
+from helix_ray.execution.starter.levels import Wanted
+
+FOLDER = "commands"
+RAY_TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"
+OPEN_PARENT = "/var/tmp"  # noqa: S108 - a folder of our own below it
+
+
+def starter_config(settings: Settings, home: Path, worker_id: str) -> Config:
+    """Return the starter's configuration; `home` is where this node keeps its things."""
+    wanted = Wanted(settings.isolation, settings.run_as, _hidden(settings, home), settings.writable_folders())
+    limits = Limits(LOG_BYTES_MAX, settings.kill_grace_s, settings.kill_grace_s_max)
+    root = home.resolve() / FOLDER / worker_id
+    return Config(wanted, limits, str(root), f"{OPEN_PARENT}/helix-ray-{os.geteuid()}-{worker_id}")
+
+
+def _hidden(settings: Settings, home: Path) -> tuple[str, ...]:
+    """Return the control plane's own: data directory, keys, Ray's session folder and token."""
+    named = [settings.data_dir, home, settings.tls_key, settings.admin_password_file, session_folder()]
+    named += [os.environ.get(RAY_TOKEN_FILE), f"{tempfile.gettempdir()}/ray"]
+    return (*(str(path) for path in named if path), *settings.hidden_paths())

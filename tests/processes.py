@@ -1,0 +1,26 @@
+"""Processes of this machine as it sees them itself: a command in a namespace of its own has other ids for
+them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def processes_with(text: str) -> list[int]:
+    """Return the processes whose command line contains the text, its words parted by spaces."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and text in command_line(int(name))]
+
+
+def command_line(pid: int) -> str:
+    """Return the command line of a process; empty where it is gone."""
+    try:
+        return Path("/proc", str(pid), "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def parent(pid: int) -> int:
+    """Return the parent of a process that lives."""
+    stat = Path("/proc", str(pid), "stat").read_text()
+    return int(stat[stat.rindex(")") + 2 :].split()[1])

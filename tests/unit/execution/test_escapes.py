@@ -1,0 +1,110 @@
+"""Every way in which a child can leave its command x every way in which an attempt ends: nothing of it is
+alive."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from helix_ray.execution.starter.lane import Limits
+from helix_ray.execution.starter.levels import Wanted
+from tests.processes import processes_with
+from tests.unit.execution.starter_end import StarterEnd
+
+LEVELS = ("none", "user", "namespaces")
+
+DOUBLE_FORK = f"""{sys.executable} -S -c 'import os
+if os.fork(): os._exit(0)
+os.setsid()
+if os.fork(): os._exit(0)
+os.execvp("sleep", ["sleep", NUMBER])'"""
+
+ESCAPES = {
+    "a child in the background": "sleep NUMBER &",
+    "a session of its own": "setsid sleep NUMBER &",
+    "a daemon of two forks": DOUBLE_FORK,
+    "one that nothing ends but SIGKILL": "(trap '' TERM HUP; sleep NUMBER; sleep NUMBER) &",
+    "without its environment": "env -i /usr/bin/setsid /bin/sleep NUMBER &",
+    "workers of workers": "sh -c 'setsid sh -c \"setsid sleep NUMBER & sleep NUMBER\" & sleep NUMBER' &",
+    "without the output": "setsid sleep NUMBER < /dev/null > /dev/null 2>&1 &",
+}
+ENDS = ("completes", "fails", "is killed", "times out", "is cancelled", "loses its cell")
+END_LINES = {"completes": "exit 0", "fails": "exit 3", "is killed": "kill -9 $$"}
+
+
+def offered(level: str) -> Wanted:
+    if level == "namespaces" and shutil.which("bwrap") is None:
+        assert "CI" not in os.environ, "bubblewrap is missing"
+        pytest.skip("needs bubblewrap")
+    if level == "user" and os.geteuid() != 0:
+        pytest.skip("needs root")
+    return Wanted(level)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", params=LEVELS)
+def starter(request: pytest.FixtureRequest) -> Iterator[StarterEnd]:
+    folder = Path(tempfile.mkdtemp(prefix="hx-", dir="/var/tmp"))
+    end = StarterEnd(folder, offered(request.param), Limits(100_000, kill_grace_s=0.2, kill_grace_s_max=1.0))
+    yield end
+    end.close()
+    for made in (str(folder), f"{folder}-open"):
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_nothing_of_an_attempt_outlives_it(starter: StarterEnd, escape: str, end: str) -> None:
+    """When the end of an attempt is reported, no process of it is left, and its exit code is what it was."""
+    number = f"{1000 + list(ESCAPES).index(escape)}.{1 + ENDS.index(end)}"
+    shell = (
+        f"{ESCAPES[escape].replace('NUMBER', number)}\necho ready\n{END_LINES.get(end, 'sleep ' + number)}"
+    )
+    task_id = f"task-{number}"
+    starter.submit({"shell": shell, **({"timeout_s": 0.5} if end == "times out" else {})}, task_id=task_id)
+    starter.started(task_id)
+    if end in ("is cancelled", "loses its cell"):
+        starter.wait_for_output(task_id, "ready")
+        if end == "is cancelled":
+            starter.cancel(task_id)
+        else:
+            os.kill(starter.cell_process(), signal.SIGKILL)
+    outcome = starter.finished(task_id).outcome
+    assert processes_with(f"sleep {number}") == []
+    said = outcome.error.reason if outcome.error is not None else "completed"
+    expected = {
+        "completes": ("completed", 0), "fails": ("failed", 3), "is killed": ("failed", -9),
+        "times out": ("timeout", outcome.exit_code), "is cancelled": ("cancelled", outcome.exit_code),
+        "loses its cell": ("lost", None),
+    }  # fmt: skip
+    assert (said, outcome.exit_code) == expected[end]
+
+
+def test_a_killed_starter_takes_everything_along(
+    folder: Path, is_gone: Callable[[int], bool], level: str
+) -> None:
+    """kill -9 of the starter ends its cells and, where they are contained, all that ran in them."""
+    end = StarterEnd(folder, offered(level))
+    task_id = end.submit({"shell": "setsid sleep 1100.5 & echo ready; sleep 1100.5"})
+    end.wait_for_output(task_id, "ready")
+    cell = end.cell_process()
+    end.process.kill()
+    end.process.wait()
+    assert is_gone(cell)
+    if level == "namespaces":
+        assert processes_with("sleep 1100.5") == []
+    else:
+        for pid in processes_with("sleep 1100.5"):
+            os.kill(pid, signal.SIGKILL)
+    end.connection.close()
+
+
+@pytest.fixture(params=LEVELS)
+def level(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
