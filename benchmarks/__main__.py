@@ -15,6 +15,7 @@ from rich.console import Console
 from benchmarks import (
     bulk,
     cluster,
+    commands,
     explain,
     growth,
     latency,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         bulk,
         throughput,
         latency,
+        commands,
         restart,
         growth,
         placement,

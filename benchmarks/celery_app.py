@@ -3,6 +3,7 @@ worker of two processes."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import Any
 
@@ -29,6 +30,12 @@ app.conf.update(
 @app.task(name="noop")  # type: ignore[untyped-decorator]
 def noop() -> None:
     """Do nothing."""
+
+
+@app.task(name="run_program")  # type: ignore[untyped-decorator]
+def run_program(argv: list[str]) -> int:
+    """Run a program to its end."""
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True).returncode
 
 
 def connect(port: int) -> None:

@@ -13,7 +13,7 @@ from benchmarks.load import Connection, percentile
 from benchmarks.processes import Helix, helix
 from benchmarks.report import Line, Report, Series, at_most
 from benchmarks.scale import Scale
-from benchmarks.throughput import NOOP
+from benchmarks.throughput import NOOP, Work
 
 NAME = "latency"
 P50_MS_MAX = 8.0
@@ -56,9 +56,9 @@ def _against(what: str, rounds: Rounds, limit_ms: float) -> list[Line]:
     return [Line(what, ours, other, goal if i == 0 else None) for i, other in enumerate(others or [None])]
 
 
-def latencies(server: Helix, count: int) -> list[float]:
+def latencies(server: Helix, count: int, work: Work = NOOP) -> list[float]:
     """Return for each of `count` tasks the seconds from its submit to the answer that shows it completed."""
-    post = server.request("POST", "/tasks", {"title": "Test Task", "type": "building", "run": NOOP})
+    post = server.request("POST", "/tasks", {"title": "Test Task", "type": "building", "run": work})
 
     async def one(connection: Connection) -> float:
         started = time.perf_counter()
@@ -67,7 +67,7 @@ def latencies(server: Helix, count: int) -> list[float]:
         result = orjson.loads((await connection.exchange(ask)).body)
         taken = time.perf_counter() - started
         if result["status"] != "completed":
-            raise AssertionError(f"a no-op function came to {result}")
+            raise AssertionError(f"the task came to {result}")
         return taken
 
     async def all_of_them() -> list[float]:

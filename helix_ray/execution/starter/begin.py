@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from helix_ray.execution.frames import encode_plain
+from helix_ray.execution.starter import cgroups
 from helix_ray.execution.starter.folders import Folders
 from helix_ray.execution.starter.isolation import in_force
 from helix_ray.execution.starter.lane import Limits
@@ -60,6 +61,7 @@ def begin(descriptor: int, text: str) -> None:
     """Be a starter until the connection ends, or say that the isolation wanted is not offered."""
     os.set_inheritable(descriptor, False)
     be_still()
+    cgroups.sweep()
     adopt_orphans()
     config = from_text(text)
     try:

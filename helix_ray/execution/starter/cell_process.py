@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import itertools
 import marshal
 import os
 import select
@@ -14,6 +15,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from helix_ray.execution.starter import cgroups
 from helix_ray.execution.starter.isolation import cell_command
 from helix_ray.execution.starter.levels import CellFolders, CellSpec, Isolation, Wanted
 
@@ -28,6 +30,7 @@ take for ever."""
 NICENESS = 10
 SIGTERM_ALL, SIGKILL_ALL = b"T", b"K"
 
+_numbers = itertools.count(1)
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -46,6 +49,7 @@ class CellProcess:
 
     def __init__(self, wanted: Wanted, isolation: Isolation, spec: CellSpec, folders: CellFolders) -> None:
         self.spec = spec
+        self.group = cgroups.make(next(_numbers), spec)
         self.folders = folders
         self.process_id: int | None = None
         self._handle: int | None = None
@@ -111,6 +115,8 @@ class CellProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(GONE_S_MAX)
         self.connection.close()
+        if self.group is not None:
+            self.group.remove()
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
@@ -127,6 +133,8 @@ class CellProcess:
                 self.process_id = _CREDENTIALS.unpack(data)[0]
                 with contextlib.suppress(OSError):
                     self._handle = os.pidfd_open(self.process_id)
+                    if self.group is not None:
+                        self.group.add(self.process_id)
                     os.setpriority(os.PRIO_PROCESS, self.process_id, NICENESS)
 
     def _send(self, data: bytes, *descriptors: int) -> None:

@@ -20,6 +20,7 @@ from helix_ray.execution.starter.cell_process import SIGKILL_ALL, SIGTERM_ALL, C
 from helix_ray.execution.starter.command_run import CommandRun, Step
 from helix_ray.execution.starter.folders import Folders
 from helix_ray.execution.starter.levels import CellSpec, Isolation, Wanted
+from helix_ray.execution.starter.memory import CHECK_EVERY_S, MemoryLimit
 
 CANCELLED = "cancelled"
 _SIGNALS: dict[Step, bytes] = {"terminate": SIGTERM_ALL, "kill": SIGKILL_ALL}
@@ -67,6 +68,8 @@ class Lane:
         self._cell: CellProcess | None = None
         self._ready = False
         self._run: CommandRun | None = None
+        self._memory: MemoryLimit | None = None
+        self._look_at_memory_at: float | None = None
 
     # ------------------------------------------------------------------------------------- orders
 
@@ -104,12 +107,18 @@ class Lane:
 
     def due_at(self) -> float | None:
         """Return the monotonic time of the next `on_time`."""
-        return self._run.deadline if self._run is not None else None
+        if self._run is None:
+            return None
+        due = [at for at in (self._run.deadline, self._look_at_memory_at) if at is not None]
+        return min(due, default=None)
 
     def on_time(self, now: float) -> None:
         """Take the step whose time has come."""
         if self._run is not None:
             self._step(self._run.due(now))
+            if self._look_at_memory_at is not None and now >= self._look_at_memory_at:
+                self._look_at_memory_at = now + CHECK_EVERY_S
+                self._step(self._over_memory())
 
     def pids(self) -> set[int]:
         """Return the processes that are no strays."""
@@ -119,7 +128,7 @@ class Lane:
         while self._cell is not None and (answer := self._cell.receive()) is not None:
             kind, _, rest = answer.partition(" ")
             if kind == "H":
-                self._ready = True
+                self._welcome(self._cell)
                 self._next()
             elif kind == "S":
                 self._started()
@@ -129,6 +138,11 @@ class Lane:
                 self._ended(rest)
             else:
                 self._cell_gone()
+
+    def _welcome(self, cell: CellProcess) -> None:
+        self._ready = True
+        if cell.spec.memory_mb is not None and cell.process_id is not None:
+            self._memory = MemoryLimit(cell.spec.memory_mb, cell.process_id, cell.group)
 
     def _on_output(self) -> None:
         run = self._run
@@ -140,9 +154,12 @@ class Lane:
         if run is not None:
             run.close_writer()
             run.started(time.monotonic())
+            if self._memory is not None:
+                self._look_at_memory_at = time.monotonic() + CHECK_EVERY_S
             self._around.tell(self.slot_id, Started(*_key(run.assignment)))
 
     def _ended(self, rest: str) -> None:
+        self._over_memory()
         try:
             status, clean = map(int, rest.split())
             finished = self._run.ended(status) if self._run is not None else None
@@ -205,11 +222,21 @@ class Lane:
         run = self._run = CommandRun(
             assignment, spec, limits.log_bytes_max, min(grace_s, limits.kill_grace_s_max)
         )
+        if self._memory is not None:
+            self._memory.begin()
         folder = around.folders.begin(self._cell.folders, *_key(assignment))
         place = Place(folder, own_home=around.isolation.level != "none", own_tmp=around.isolation.contained)
         environment = command_environment(spec.env, assignment, self._variables, place)
         self._cell.start(Request(spec.argv, environment, spec.working_dir, folder), run.writer)
         around.watch(run.output, self._on_output)
+
+    def _over_memory(self) -> Step | None:
+        """Note that the command uses more memory than it may, and return what is to be done."""
+        message = self._memory.exceeded() if self._memory is not None else None
+        if self._run is None or message is None:
+            return None
+        self._run.stop_for("memory", message)
+        return "kill"
 
     def _step(self, step: Step | None) -> None:
         if step is not None and self._cell is not None:
@@ -224,6 +251,7 @@ class Lane:
 
     def _drop_run(self) -> None:
         run, self._run = self._run, None
+        self._look_at_memory_at = None
         if run is not None:
             self._around.unwatch(run.output)
             run.close()
@@ -233,7 +261,7 @@ class Lane:
     def _end_cell(self) -> str:
         """End the cell where there is one, and return its last words."""
         cell, self._cell = self._cell, None
-        self._ready = False
+        self._ready, self._memory = False, None
         if cell is None:
             return ""
         self._around.unwatch(cell.connection.fileno())
