@@ -11,7 +11,7 @@ them the tables do not reflect yet.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import Recalled
 from helix_ray.core.orders.kind import Detail
-from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated
+from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated, WaitTasks
 from helix_ray.core.views.tasks import EndedView, ResultView, TaskPageView, TaskView
 from helix_ray.core.visibility import record_of_view, sees, task_scope
 from helix_ray.plane.responses import SourceUnavailable
@@ -54,6 +54,16 @@ class Archive:
         self._history = history
         self._plane = plane
         self._on_thread = on_thread
+
+    async def complete(
+        self, question: GetTask | GetResult | ListTasks | WaitTasks, by: Principal, reply: Any
+    ) -> Mapping[str, object] | SourceUnavailable | None:
+        """Return what the history adds to the master's reply (core/answers/archived.py)."""
+        if isinstance(question, ListTasks):
+            return await self.list(question, by, reply)
+        if isinstance(question, WaitTasks):
+            return await self.wait(by, reply)
+        return await self.find(question, by)
 
     async def find(
         self, question: GetTask | GetResult, by: Principal

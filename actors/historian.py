@@ -13,7 +13,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
@@ -27,8 +27,8 @@ from helix_ray.core.errors import Rejected
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import Order, Recalled, Receipt, RetireTasks
 from helix_ray.core.orders.kind import Detail
-from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks
-from helix_ray.core.views.tasks import EndedView, LogView, ResultView, TaskPageView, TaskView
+from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks, WaitTasks
+from helix_ray.core.views.tasks import LogView
 from helix_ray.derived import set_aside
 from helix_ray.execution.log import log_path
 from helix_ray.followers.feed import BatchLimits, HeadFeed, PlaneFeed
@@ -89,27 +89,17 @@ class Historian(LivingActor):
         if lived:
             self._history.close()
 
-    async def find(
-        self, question: GetTask | GetResult, by: Principal
-    ) -> TaskView | ResultView | SourceUnavailable | None:
-        """Return an archived task or its result; None when there is none that the caller may see."""
-        return await self._away() or await self._archive.find(question, by)
+    async def complete(
+        self, question: GetTask | GetResult | ListTasks | WaitTasks, by: Principal, reply: Any
+    ) -> Mapping[str, object] | SourceUnavailable | None:
+        """Return what the history adds to the master's reply (helix_ray/core/answers/archived.py)."""
+        return await self._away() or await self._archive.complete(question, by, reply)
 
     async def recall(
         self, task_ids: tuple[str, ...], causes: tuple[str, ...], detail: Detail
     ) -> Recalled | SourceUnavailable:
         """Return archived tasks as records, which orders about them contain (helix_ray/plane/history.py)."""
         return await self._away() or await self._archive.recall(task_ids, causes, detail)
-
-    async def list(
-        self, question: ListTasks, by: Principal, live: TaskPageView
-    ) -> TaskPageView | SourceUnavailable:
-        """Complete a listing of tasks in memory with archived tasks."""
-        return await self._away() or await self._archive.list(question, by, live)
-
-    async def wait(self, by: Principal, live: EndedView) -> EndedView | SourceUnavailable:
-        """Complete a WaitTasks answer with the outcomes of archived tasks."""
-        return await self._away() or await self._archive.wait(by, live)
 
     async def _away(self) -> SourceUnavailable | None:
         refusal = await self._life.not_ready(FIRST_TRY_S_MAX)

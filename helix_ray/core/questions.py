@@ -39,6 +39,12 @@ class QuestionKind(Verb, Generic[View_co]):
     one_at_a_time: ClassVar[bool] = False
     # Whether its answer scans all tasks: it is made in steps, with other work in between.
     in_steps: ClassVar[bool] = False
+    # Whether a node answers it, and not the master.
+    of_node: ClassVar[bool] = False
+    # Whether the node that ran the task may have kept a part of the answer.
+    kept_on_nodes: ClassVar[bool] = False
+    # Whether replicas keep the answers, by `task_id`, as long as the task has not changed.
+    cached: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ class GetTask(QuestionKind[TaskView]):
     allowed = EVERYBODY
     tokens = Tokens.ALL
     short = True
+    cached = True
 
     task_id: str
 
@@ -80,6 +87,7 @@ class GetResult(QuestionKind[ResultView]):
 
     allowed = READERS
     tokens = Tokens.ALL
+    kept_on_nodes = True
 
     task_id: str
 
@@ -90,6 +98,7 @@ class ReadLog(QuestionKind[LogView]):
 
     allowed = READERS
     tokens = Tokens.ALL
+    of_node = True
 
     task_id: str
     attempt: int | None = None

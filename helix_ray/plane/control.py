@@ -10,14 +10,7 @@ from helix_ray.core.access import Principal
 from helix_ray.core.answers import Answer
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import Order, Receipt
-from helix_ray.core.questions import (
-    GetResult,
-    GetTask,
-    QuestionKind,
-    ReadLog,
-    View,
-)
-from helix_ray.core.views.tasks import TaskView
+from helix_ray.core.questions import QuestionKind, View
 from helix_ray.plane.batching import OrderBatches, QuestionBatches
 from helix_ray.plane.calls import AnswerTimeouts, Calls
 from helix_ray.plane.history import Retired
@@ -60,30 +53,30 @@ class Plane:
         return cast("View | Rejected", await self._answer(question, by, wait_s))
 
     async def _answer(self, question: QuestionKind[Any], by: Principal, wait_s: float) -> Answer:
-        if isinstance(question, ReadLog):
-            return await self._on_nodes.read_log(question, by, wait_s)
-        if self._cache is not None and isinstance(question, GetTask):
-            return await self._task(self._cache, question, by)
+        if question.of_node:
+            return await self._on_nodes.answer(question, by, wait_s)
+        if self._cache is not None and question.cached:
+            return await self._cached(self._cache, question, by)
         reply: Any
         if wait_s > 0 or question.travels_alone:
             reply = await self.calls.master("query", question, by, wait_s, wait_s=wait_s)
         else:
             _, reply = await self._questions.ask(question, by)
         reply = await self._retired.completed(question, by, reply)
-        if isinstance(question, GetResult) and not isinstance(reply, Rejected):
+        if question.kept_on_nodes and not isinstance(reply, Rejected):
             return await self._on_nodes.with_kept(reply)
         return cast("Answer", reply)
 
-    async def _task(self, cache: ReadCache, question: GetTask, by: Principal) -> TaskView | Rejected:
-        known = cache.task(question.task_id, by)
-        if known is not None:
-            return known
-        generation = cache.generation()
-        seq, reply = await self._questions.ask(question, by)
-        if isinstance(reply, Rejected):
-            return await self._retired.completed(question, by, reply)
-        cache.keep(question.task_id, reply, seq, generation)
-        return reply
+    async def _cached(self, cache: ReadCache, question: Any, by: Principal) -> Answer:
+        answer: Answer | None = cache.task(question.task_id, by)
+        if answer is None:
+            generation = cache.generation()
+            seq, answer = await self._questions.ask(question, by)
+            if isinstance(answer, Rejected):
+                answer = await self._retired.completed(question, by, answer)
+            else:
+                cache.keep(question.task_id, answer, seq, generation)
+        return answer
 
     async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
         """Return the facts after a cursor that `by` may see; raises Refused when `by` does not exist any more

@@ -13,27 +13,15 @@ from typing import Any, cast
 
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import Answer
-from helix_ray.core.answers.distribution import refused_by_status
-from helix_ray.core.answers.explanation import ended_view
+from helix_ray.core.answers.archived import COMPLETIONS, Completion
 from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected
 from helix_ray.core.orders import Order, Receipt
-from helix_ray.core.questions import (
-    ExplainTask,
-    GetResult,
-    GetTask,
-    ListTasks,
-    PlanTask,
-    QuestionKind,
-    View,
-    WaitTasks,
-)
-from helix_ray.core.views.tasks import EndedView, TaskPageView
+from helix_ray.core.questions import QuestionKind, View
 from helix_ray.plane.calls import Calls
-from helix_ray.plane.responses import Response, SourceUnavailable, Unknown, as_answer, response_of
+from helix_ray.plane.responses import Response, SourceUnavailable, Unknown, response_of
 
 Execute = Callable[[Order], Awaitable[Receipt | Rejected]]
 
-ABOUT_ONE_TASK = (GetTask, GetResult, ExplainTask, PlanTask)
 # Rounds for one order: recalled tasks may need further ones, or may have changed meanwhile.
 RECALLS_MAX = 8
 CHANGING = Rejected(
@@ -51,68 +39,25 @@ class Retired:
         self, question: QuestionKind[View], by: Principal, reply: View | Rejected
     ) -> View | Rejected:
         """Complete the master's answer to a question."""
-        return cast("View | Rejected", await self._completed(question, by, reply))
-
-    async def _completed(self, question: QuestionKind[Any], by: Principal, reply: Any) -> Answer:
-        if isinstance(reply, Rejected):
-            if reply.code is not ErrorCode.NOT_FOUND or not isinstance(question, ABOUT_ONE_TASK):
-                return reply
-            found = await self._found(question, by, reply)
-            return found if found is not reply else await self._asked_again(question, by)
-        if isinstance(question, ListTasks) and question.seqs is None:
-            return await self._with_older(question, by, reply)
-        if isinstance(question, WaitTasks):
-            return await self._with_ended(by, reply)
-        return cast("Answer", reply)
-
-    async def _with_older(
-        self, question: ListTasks, by: Principal, reply: TaskPageView
-    ) -> TaskPageView | Rejected:
-        if not reply["retired"]:
+        completion = COMPLETIONS.get(type(question))
+        if completion is None or not completion.lacks(question, reply):
             return reply
-        page: Response[TaskPageView] = response_of(await self._calls.history("list", question, by, reply))
-        return as_answer(page)
+        return cast("View | Rejected", await self._completed(completion, question, by, reply))
 
-    async def _with_ended(self, by: Principal, reply: EndedView) -> EndedView | Rejected:
-        if not reply["unknown"]:
-            return reply
-        older: Response[EndedView] = response_of(await self._calls.history("wait", by, reply))
-        if isinstance(older, SourceUnavailable):
-            # Known outcomes are returned; the other tasks are neither finished nor unknown.
-            return {**reply, "unknown": [], "unavailable": reply["unknown"], "why": older.rejected()}
-        return await self._with_restored(by, as_answer(older))
-
-    async def _asked_again(self, question: QuestionKind[View], by: Principal) -> View | Rejected:
-        """Ask the master again about tasks that neither knew: a task restored to memory between
-        both answers was in neither."""
-        answer: View | Rejected = await self._calls.master("query", question, by, 0.0)
-        return answer
-
-    async def _with_restored(self, by: Principal, reply: EndedView | Rejected) -> EndedView | Rejected:
-        if isinstance(reply, Rejected) or not reply["unknown"]:
-            return reply
-        again = await self._asked_again(WaitTasks(tuple(reply["unknown"])), by)
-        if isinstance(again, Rejected):
-            return again
-        opened = reply["open"] + again["open"]
-        return {**again, "done": [*reply["done"], *again["done"]], "open": opened}
-
-    async def _found(
-        self, question: GetTask | GetResult | ExplainTask | PlanTask, by: Principal, refusal: Rejected
+    async def _completed(
+        self, completion: Completion, question: QuestionKind[Any], by: Principal, reply: Answer
     ) -> Answer:
-        if isinstance(question, GetResult):
-            return await self._ended(question, by, refusal)
-        task = await self._ended(GetTask(question.task_id), by, refusal)
-        if isinstance(task, Rejected) or isinstance(question, GetTask):
-            return task
-        if isinstance(question, ExplainTask):
-            return ended_view(task)
-        return refused_by_status(question, task)
-
-    async def _ended(self, question: QuestionKind[View], by: Principal, refusal: Rejected) -> View | Rejected:
-        """Return the history's answer about a task; `refusal` where it has none."""
-        found: Response[View] = response_of(await self._calls.history("find", question, by))
-        return refusal if isinstance(found, Unknown) else as_answer(found)
+        found: Response[Any] = response_of(
+            await self._calls.history("complete", completion.asked(question), by, reply)
+        )
+        if isinstance(found, SourceUnavailable):
+            return completion.unavailable(reply, found.rejected())
+        if not isinstance(found, Unknown):
+            reply = completion.answered(question, found)
+        rest = completion.rest(question, reply)
+        if rest is None:
+            return reply
+        return completion.joined(reply, await self._calls.master("query", rest, by, 0.0))
 
     async def carried_out(self, order: Order, execute: Execute) -> Receipt | Rejected:
         """Carry an order out; where it needs tasks that have left memory, with what

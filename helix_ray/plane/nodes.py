@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.answers import Answer
 from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.questions import GetResult, GetTask, GetWorker, QuestionKind, ReadLog, View
@@ -73,7 +74,13 @@ class OnNodes:
         away = next((part for part in parts if isinstance(part, Rejected)), None)
         return away or {**reply, "result": {**reply["result"], "shards": parts}}
 
-    async def read_log(self, question: ReadLog, by: Principal, wait_s: float) -> LogView | Rejected:
+    async def answer(self, question: QuestionKind[Any], by: Principal, wait_s: float) -> Answer:
+        """Answer a question that is a node's to answer."""
+        if not isinstance(question, ReadLog):
+            raise TypeError(f"{type(question).__name__} is not answered by a node")
+        return await self._read_log(question, by, wait_s)
+
+    async def _read_log(self, question: ReadLog, by: Principal, wait_s: float) -> LogView | Rejected:
         """Return a piece of a task's log from its node, or from files on the head's machine."""
         task = await self._ask(GetTask(question.task_id), by)
         if isinstance(task, Rejected):

@@ -83,7 +83,8 @@ class MemoryLinks:
         """Call a method of the master, or one of the node's worker."""
         if name == HISTORIAN:
             # It has nothing: what was asked is left as it was.
-            return None if arguments[0] in ("find", "recall") else arguments[-1]
+            reply = arguments[-1]
+            return None if arguments[0] == "recall" or isinstance(reply, Rejected) else reply
         if name.startswith("helix-node-"):
             method, *arguments = arguments
             return getattr(self, method)(*arguments)

@@ -11,11 +11,12 @@ import pytest
 
 from helix_ray.core.access import Tokens
 from helix_ray.core.answers import ANSWERERS, NEWS, STEPPERS
+from helix_ray.core.answers.archived import COMPLETIONS
 from helix_ray.core.decide import DECIDERS
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import OrderBody
 from helix_ray.core.orders.kind import OrderKind
-from helix_ray.core.questions import Question, QuestionKind, Readiness, ReadLog
+from helix_ray.core.questions import ListTasks, Question, QuestionKind, Readiness, ReadLog, WaitTasks
 from helix_ray.core.verbs import VERBS
 
 ORDERS: tuple[type[OrderKind], ...] = get_args(OrderBody)
@@ -69,6 +70,15 @@ def test_an_answer_is_the_view_that_its_question_names(kind: type[QuestionKind[A
         returned.append(get_args(steps)[2])
     for answer in returned:
         assert parts_of(answer) - {Rejected} == parts_of(view)
+
+
+def test_every_question_about_a_task_is_asked_of_the_history_too() -> None:
+    """Forgetting it would make a task of an hour ago unknown; what replicas keep is of one task."""
+    about_one = {kind for kind in QUESTIONS if "task_id" in kind.__dataclass_fields__}
+    assert about_one == set(COMPLETIONS) - {ListTasks, WaitTasks} | {
+        kind for kind in about_one if kind.of_node
+    }
+    assert {kind for kind in QUESTIONS if kind.of_node or kind.cached or kind.kept_on_nodes} <= about_one
 
 
 @pytest.mark.parametrize(("base", "kinds"), [(OrderKind, ORDERS), (QuestionKind, QUESTIONS)])
