@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, amounts, print_fields, print_json, print_table, say, when
+
+if TYPE_CHECKING:
+    from helix_ray.wire.nodes import NodeLine, NodeOut
 
 app = typer.Typer(
     no_args_is_help=False,
@@ -78,12 +81,12 @@ def undrain(node_id: NodeId, as_json: Json = False) -> None:
     print_json(found) if as_json else say(f"{node_id} gets tasks again; its status is {found['status']}")
 
 
-def _load(found: dict[str, Any]) -> str:
+def _load(found: NodeLine) -> str:
     load = found["current_load"]
     return "" if load is None else f"{100 * load:.0f} %"
 
 
-def _row(found: dict[str, Any]) -> tuple[Any, ...]:
+def _row(found: NodeOut) -> tuple[Any, ...]:
     return (
         found["id"],
         found["status"],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, print_fields, print_json, print_table, say, when
+
+if TYPE_CHECKING:
+    from helix_ray.wire.erasures import ErasureOut
 
 app = typer.Typer(
     no_args_is_help=False,
@@ -60,14 +63,14 @@ def show(
         _show(client.erasure(erasure), as_json)
 
 
-def _show(erasure: dict[str, Any], as_json: bool) -> None:
+def _show(erasure: ErasureOut, as_json: bool) -> None:
     if as_json:
         print_json(erasure)
     else:
         print_fields(erasure)
 
 
-def _row(erasure: dict[str, Any]) -> tuple[Any, ...]:
+def _row(erasure: ErasureOut) -> tuple[Any, ...]:
     return (
         erasure["id"], erasure["status"], erasure["facts_erased"], when(erasure["requested_at"]),
         erasure["requested_by"], erasure["reason"],

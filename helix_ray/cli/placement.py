@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,12 @@ from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
 from helix_ray.cli.output import Json, amount, amounts, print_fields, print_json, print_table, say, when
 from helix_ray.core.placement.strategies import Name as Strategy
+
+if TYPE_CHECKING:
+    from helix_ray.core.placement.changes import Change
+    from helix_ray.wire.placement import DistributeOut, ExplainOut, NodeVerdict, ReasonCount
+
+    Placed = ExplainOut | DistributeOut
 
 NODE_COLUMNS = ("NODE", "VERDICT", "DIMENSION", "ASKED", "HAS", "DEFICIT", "KIND")
 HISTORY_COLUMNS = ("WAITED FOR", "FROM", "UNTIL")
@@ -31,9 +37,8 @@ def explain(task_id: TaskId, as_json: Json = False) -> None:
         print()
         print_table(NODE_COLUMNS, _node_rows(answer["nodes"]))
         _say_unlisted(answer)
-    if answer.get("history"):
+    if waits := answer.get("history"):
         print()
-        waits = answer["history"]
         print_table(HISTORY_COLUMNS, [(w["reason"], when(w["since"]), when(w["until"])) for w in waits])
 
 
@@ -68,24 +73,23 @@ def distribute(
         raise typer.Exit(Exit.TASK_FAILED)
 
 
-def change_line(change: dict[str, Any]) -> str:
+def change_line(change: Change) -> str:
     """Return one part of the smallest change as text."""
-    kind = change["change"]
-    if kind == "reduce":
+    if change["change"] == "reduce":
         asked = change["to"] + change["by"]
         return f"request {amount(change['to'])} {change['resource']} instead of {amount(asked)}"
-    if kind == "drop_label":
+    if change["change"] == "drop_label":
         return f"do not request the label {change['name']}={change['value']}"
-    if kind == "drop_capability":
+    if change["change"] == "drop_capability":
         return f"do not request the capability {change['name']}"
-    if kind == "fewer_shards":
+    if change["change"] == "fewer_shards":
         return f"start {change['to']} shards together instead of {change['to'] + change['by']}"
-    if kind == "raise_quota":
+    if change["change"] == "raise_quota":
         return f"raise the quota of {change['project_id']}: {change['resource']} by {amount(change['by'])}"
-    return f"undrain {change['node']}" if kind == "undrain" else str(change)
+    return f"undrain {change['node']}" if change["change"] == "undrain" else str(change)
 
 
-def _change(answer: dict[str, Any]) -> str:
+def _change(answer: Placed) -> str:
     """Return the smallest change as text; empty where there is none."""
     changes = answer.get("change") or ()
     where = (
@@ -94,14 +98,14 @@ def _change(answer: dict[str, Any]) -> str:
     return " and ".join(map(change_line, changes)) + where
 
 
-def _expected_free(answer: dict[str, Any]) -> str:
+def _expected_free(answer: Placed) -> str:
     free = answer.get("expected_free")
     if not free:
         return ""
     return f"{free['node']} in {free['in_s']:.0f} s (until then it lacks {amounts(free['missing'])})"
 
 
-def _facts(answer: dict[str, Any]) -> dict[str, Any]:
+def _facts(answer: ExplainOut) -> dict[str, object]:
     preempts = answer.get("preempts")
     return {
         "verdict": answer["verdict"],
@@ -118,48 +122,48 @@ def _facts(answer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _end(answer: dict[str, Any]) -> str:
+def _end(answer: Placed) -> str:
     middle, most = answer.get("estimated_completion"), answer.get("estimated_completion_p90")
     return f"{when(middle)} (90th percentile {when(most)})" if middle else ""
 
 
-def _node_rows(nodes: Iterable[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+def _node_rows(nodes: Iterable[NodeVerdict]) -> Iterator[tuple[Any, ...]]:
     """Yield a row for each failing dimension; the first names the node."""
     for found in nodes:
         head = (found["node"], found["verdict"])
-        failing: list[dict[str, Any]] = found["failing"] or [{}]
-        for unmet in failing:
-            asked, has, deficit = (unmet.get(name) for name in ("asked", "has", "deficit"))
-            row = (unmet.get("dimension"), amount(asked), amount(has), amount(deficit), unmet.get("kind"))
-            yield (*head, *row)
+        if not found["failing"]:
+            yield (*head, None, amount(None), amount(None), amount(None), None)
+        for unmet in found["failing"]:
+            asked, has, deficit = amount(unmet["asked"]), amount(unmet["has"]), amount(unmet["deficit"])
+            yield (*head, unmet["dimension"], asked, has, deficit, unmet["kind"])
             head = ("", "")
 
 
-def _say_unlisted(answer: dict[str, Any]) -> None:
+def _say_unlisted(answer: ExplainOut) -> None:
     more = answer["nodes_total"] - len(answer["nodes"])
     if more > 0:
         say(f"and {more} more nodes; over all nodes: " + "; ".join(map(_reason_line, answer["reasons"])))
 
 
-def _reason_line(reason: dict[str, Any]) -> str:
+def _reason_line(reason: ReasonCount) -> str:
     count = reason["nodes"]
     return f"{reason['dimension']}: {count} {'node' if count == 1 else 'nodes'} {KIND_WORDS[reason['kind']]}"
 
 
-def _distributed(answer: dict[str, Any]) -> dict[str, Any]:
+def _distributed(answer: DistributeOut) -> dict[str, object]:
     started = "would start on" if answer["dry_run"] else "started on"
     where = "already running on" if answer.get("already_running") else started
     return {
         where: " ".join(answer["assigned_nodes"]),
         "strategy": answer["strategy"],
-        "shards waiting": answer["shards_waiting"] or None,
+        "shards waiting": answer.get("shards_waiting") or None,
         "expected end": _end(answer) or f"unknown: {answer['estimated_completion_reason']}",
     }
 
 
-def _why_not(task_id: str, answer: dict[str, Any]) -> Iterator[str]:
-    yield f"helix: {task_id} does not fit on any node now: {answer['summary']}"
-    for reason in answer["reasons"] or ():
+def _why_not(task_id: str, answer: DistributeOut) -> Iterator[str]:
+    yield f"helix: {task_id} does not fit on any node now: {answer.get('summary')}"
+    for reason in answer.get("reasons") or ():
         yield f"  {_reason_line(reason)}"
     change, free = _change(answer), _expected_free(answer)
     if change:

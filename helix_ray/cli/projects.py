@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, print_json, print_table, say, when
+
+if TYPE_CHECKING:
+    from helix_ray.wire.projects import ProjectOut
 
 app = typer.Typer(
     no_args_is_help=False, help="Show projects and their members; administrators can change them."
@@ -73,12 +76,12 @@ def delete(project: ProjectId) -> None:
     say(f"Deleted {project}")
 
 
-def _show(project: dict[str, Any], as_json: bool) -> None:
+def _show(project: ProjectOut, as_json: bool) -> None:
     if as_json:
         print_json(project)
     else:
         print_table(COLUMNS, [_row(project)])
 
 
-def _row(project: dict[str, Any]) -> tuple[str, ...]:
+def _row(project: ProjectOut) -> tuple[str, ...]:
     return project["id"], project["name"], ", ".join(project["members"]), when(project["created_at"])

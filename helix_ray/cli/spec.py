@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from helix_ray import plain
+from helix_ray.core.specs import Resources, Shards
 
 # Resources with fields of their own; all others are custom resources of the cluster.
 RESOURCES = frozenset({"cpu", "memory_mb", "gpu", "gpu_memory_mb", "npu"})
@@ -55,18 +56,18 @@ def amounts(option: str, texts: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def resources(texts: Sequence[str]) -> dict[str, Any]:
+def resources(texts: Sequence[str]) -> Resources:
     """Read amounts as the resources of a task."""
-    found: dict[str, Any] = {}
+    found: Resources = {}
     for name, amount in amounts("--resources", texts).items():
         if name in RESOURCES:
-            found[name] = amount
+            found[name] = amount  # type: ignore[literal-required]
         else:
             found.setdefault("custom", {})[name] = amount
     return found
 
 
-def shards(count: int | None, gang: bool) -> dict[str, Any] | None:
+def shards(count: int | None, gang: bool) -> Shards | None:
     """Return the `shards` of a task; None for a task without shards."""
     if count is None:
         if gang:

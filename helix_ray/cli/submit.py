@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,10 +14,11 @@ from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
 from helix_ray.cli.output import Json, print_json, print_table, say
 from helix_ray.cli.task_tables import line_of, show_outcome
+from helix_ray.core.specs import Run
 from helix_ray.core.values import shown_text
 
 if TYPE_CHECKING:
-    from helix_ray.client.api import Client
+    from helix_ray.wire.task_answers import TaskCreated, TaskLine
 
 TITLE_CHARS_MAX = 100
 
@@ -62,7 +64,7 @@ def submit(
         return
     how = (kill_grace, no_network)
     run = _run(argv, command, env, working_dir, *how, function, arg, kwarg, inference, inputs, output)
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "type": task_type,
         "priority": priority,
         "description": description,
@@ -83,8 +85,8 @@ def submit(
 
 def _submit_one(
     title: str,
-    run: dict[str, Any] | None,
-    fields: dict[str, Any],
+    run: Run | None,
+    fields: Mapping[str, Any],
     key: str | None,
     wait: bool,
     wait_timeout: float | None,
@@ -116,7 +118,7 @@ def _run(
     inference: str | None,
     inputs: list[str] | None,
     output: list[str] | None,
-) -> dict[str, Any] | None:
+) -> Run | None:
     """Return the run object that the options describe; None for a task without one."""
     from helix_ray.client import runs
 
@@ -148,16 +150,19 @@ def _run(
     return None
 
 
-def _belongs(to: str, given: list[str], options: dict[str, Any], kinds: tuple[str, ...]) -> None:
+def _belongs(to: str, given: list[str], options: Mapping[str, object], kinds: tuple[str, ...]) -> None:
     for name, value in options.items():
         if value and not set(given) & set(kinds):
             raise typer.BadParameter(f"{name} can only be used with {to}")
 
 
-def _title(run: dict[str, Any] | None) -> str:
+def _title(run: Run | None) -> str:
     if run is None:
         raise typer.BadParameter("a task without --command, --function or --inference must have a --title")
-    text: str = run.get("shell") or run.get("function") or run.get("model") or shlex.join(run.get("argv", ()))
+    if run["kind"] == "command":
+        text = run.get("shell") or shlex.join(run.get("argv", ()))
+    else:
+        text = run["function"] if run["kind"] == "function" else run["model"]
     # Errors in a text must name the run, not the title that is made from it.
     text = shown_text(text)
     return text if len(text) <= TITLE_CHARS_MAX else text[: TITLE_CHARS_MAX - 1] + "…"
@@ -166,25 +171,20 @@ def _title(run: dict[str, Any] | None) -> str:
 def _submit_file(name: str, key: str | None, wait: bool, wait_timeout: float | None, as_json: bool) -> None:
     tasks = spec.tasks_file(name)
     with connect(waiting=wait) as client:
-        answers = client.submit_batch(tasks, idempotency_key=key)
-        refused = [(i, answer["error"]) for i, answer in enumerate(answers) if "error" in answer]
+        submitted = client.submit_batch(tasks, idempotency_key=key)
+        refused = [(i, answer["error"]) for i, answer in enumerate(submitted) if "error" in answer]
         for i, error in refused:
             say(f"helix: {error['code']}: task {i}: {error['message']}")
+        accepted = [answer for answer in submitted if "error" not in answer]
+        shown: Sequence[TaskCreated | TaskLine] = accepted
         if wait:
-            answers = _wait_for(client, answers, wait_timeout)
+            ended = client.wait([answer["id"] for answer in accepted], wait_timeout)
+            shown = [ended[answer["id"]] for answer in accepted]
     if as_json:
-        print_json({"tasks": answers, "accepted": len(answers) - len(refused), "rejected": len(refused)})
+        in_order = iter(shown)
+        entries = [answer if "error" in answer else next(in_order) for answer in submitted]
+        print_json({"tasks": entries, "accepted": len(accepted), "rejected": len(refused)})
     else:
-        print_table(
-            ("TASK", "STATUS", "TITLE"), [line_of(answer) for answer in answers if "error" not in answer]
-        )
-    failed = wait and any(answer.get("status") != "completed" for answer in answers)
+        print_table(("TASK", "STATUS", "TITLE"), map(line_of, shown))
+    failed = wait and any(task["status"] != "completed" for task in shown)
     raise typer.Exit(Exit.USAGE if refused else Exit.TASK_FAILED if failed else Exit.OK)
-
-
-def _wait_for(
-    client: Client, answers: list[dict[str, Any]], wait_timeout: float | None
-) -> list[dict[str, Any]]:
-    """Wait, and return the answers with each accepted task in its final state."""
-    ended = client.wait([answer["id"] for answer in answers if "error" not in answer], wait_timeout)
-    return [answer if "error" in answer else ended[answer["id"]] for answer in answers]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from helix_ray.cli.output import TITLE_CHARS_MAX, percent, print_fields, say, when
+
+if TYPE_CHECKING:
+    from helix_ray.core.specs import TaskError
+    from helix_ray.wire.task_answers import ResultOut, TaskCreated, TaskLine, TaskOut
 
 COLUMNS = ("TASK", "STATUS", "PRIORITY", "TYPE", "PROGRESS", "WORKER", "CREATED", "TITLE")
 
@@ -14,46 +18,47 @@ def short(title: str) -> str:
     return title if len(title) <= TITLE_CHARS_MAX else title[: TITLE_CHARS_MAX - 1] + "…"
 
 
-def row_of(task: dict[str, Any]) -> tuple[Any, ...]:
+def row_of(task: TaskLine) -> tuple[Any, ...]:
     """Return a task as a row below COLUMNS."""
     return (
         task["id"],
         task["status"],
-        task.get("priority"),
-        task.get("type"),
-        percent(task.get("progress")),
-        task.get("assigned_worker"),
-        when(task.get("created_at")),
-        short(task.get("title") or ""),
+        task["priority"],
+        task["type"],
+        percent(task["progress"]),
+        task["assigned_worker"],
+        when(task["created_at"]),
+        short(task["title"]),
     )
 
 
-def line_of(task: dict[str, Any]) -> tuple[Any, ...]:
+def line_of(task: TaskCreated | TaskLine) -> tuple[Any, ...]:
     """Return id, status and title."""
-    return task["id"], task["status"], short(task.get("title") or "")
+    return task["id"], task["status"], short(task["title"])
 
 
-def show_task(task: dict[str, Any]) -> None:
+def show_task(task: TaskOut) -> None:
     """Print one task, its times in this machine's zone."""
-    times = {name: when(value) for name, value in task.items() if name.endswith("_at")}
-    shown = {**task, **times, "progress": percent(task.get("progress"))}
-    error = shown.pop("error", None)
+    shown: dict[str, object] = {**task, "progress": percent(task["progress"])}
+    shown |= {name: when(str(shown[name])) for name in shown if name.endswith("_at") and shown[name]}
+    del shown["error"]
     print_fields(shown)
-    if error:
-        say(error_line(error))
+    if task["error"]:
+        say(error_line(task["error"]))
 
 
-def show_outcome(result: dict[str, Any]) -> None:
+def show_outcome(result: ResultOut) -> None:
     """Print the outcome of a task: its output or value on standard output, its error on standard error."""
-    value = result.get("result")
-    if isinstance(value, dict) and isinstance(value.get("output"), str):
-        print(value["output"], end="" if value["output"].endswith("\n") else "\n")
+    value = result["result"]
+    output = value.get("output") if isinstance(value, dict) else None
+    if isinstance(output, str):
+        print(output, end="" if output.endswith("\n") else "\n")
     elif isinstance(value, dict) and set(value) == {"success", "value"}:
         print_value(value["value"])
     elif value is not None:
         print_value(value)
     if result["status"] != "completed":
-        reason = error_line(result["error"]) if result.get("error") else ""
+        reason = error_line(result["error"]) if result["error"] else ""
         say(f"helix: {result['id']} {result['status']}{': ' if reason else ''}{reason}")
 
 
@@ -67,7 +72,7 @@ def print_value(value: Any) -> None:
         print_json(value)
 
 
-def error_line(error: dict[str, Any]) -> str:
+def error_line(error: TaskError) -> str:
     """Return why a task failed, in one line."""
     parts = [error.get("reason"), error.get("type"), " ".join(str(error.get("message", "")).split())]
     return ": ".join(dict.fromkeys(part for part in parts if part))

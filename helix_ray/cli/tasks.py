@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,9 @@ from helix_ray.cli.submit import submit
 from helix_ray.cli.submit_options import Priority
 from helix_ray.cli.task_tables import COLUMNS, row_of, show_outcome, show_task
 from helix_ray.cli.watch import watch
+
+if TYPE_CHECKING:
+    from helix_ray.wire.task_answers import TaskRetried
 
 app = typer.Typer(no_args_is_help=False, help="Submit tasks, follow them and read their results.")
 app.command()(submit)
@@ -122,7 +125,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Queue failed or cancelled tasks again, however long ago they ended."""
-    answers: list[dict[str, Any]] = []
+    answers: list[TaskRetried] = []
     with connect() as client:
         for task_id in task_ids:
             # A named task may also be a dependant of another one.

@@ -16,6 +16,9 @@ from helix_ray.cli.output import console, print_json, print_table, table
 from helix_ray.cli.task_tables import COLUMNS, row_of
 
 if TYPE_CHECKING:
+    from helix_ray.wire.task_answers import TaskLine
+
+    Tasks = list[TaskLine]
     from helix_ray.client.api import Client
 
 NEWEST_TASKS_SHOWN = 20
@@ -23,8 +26,6 @@ LOOK_S_MIN = 0.25
 # A watch may last for hours, so it must stay within the rate limit (1,000 requests an hour by default).
 LOOK_S_MAX = 4.0
 LOOK_GROWTH = 1.25
-
-Tasks = list[dict[str, Any]]
 
 
 def watch(
@@ -47,14 +48,14 @@ def _looks(client: Client, ids: list[str]) -> Iterator[Tasks]:
     from helix_ray.client.waiting import ENDED, look_up
 
     since: dict[str, float] = {}
-    ended: dict[str, dict[str, Any]] = {}
+    ended: dict[str, TaskLine] = {}
     before: Tasks | None = None
     pause = LOOK_S_MIN
     while True:
         if ids:
             found = look_up(client, [task_id for task_id in ids if task_id not in ended], since)
             ended |= {task_id: task for task_id, task in found.items() if task["status"] in ENDED}
-            tasks = [found.get(task_id) or ended[task_id] for task_id in dict.fromkeys(ids)]
+            tasks: Tasks = [found.get(task_id) or ended[task_id] for task_id in dict.fromkeys(ids)]
         else:
             tasks = client.page(limit=NEWEST_TASKS_SHOWN)["tasks"]
         yield tasks
@@ -66,7 +67,7 @@ def _looks(client: Client, ids: list[str]) -> Iterator[Tasks]:
 
 
 def _print_changes(looks: Iterator[Tasks]) -> Tasks:
-    known: dict[str, dict[str, Any]] = {}
+    known: dict[str, TaskLine] = {}
     tasks: Tasks = []
     for tasks in looks:
         for task in tasks:

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, amounts, print_fields, print_json, print_table, say, when
 
+if TYPE_CHECKING:
+    from helix_ray.wire.workers import WorkerOut
+
 app = typer.Typer(no_args_is_help=False, help="List workers and drain them.")
 COLUMNS = ("WORKER", "STATUS", "KIND", "HOST", "RESOURCES", "RUNNING", "DONE", "FAILED", "LAST HEARTBEAT")
 WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="Worker id.")]
 
 
-def _resources(resources: dict[str, Any]) -> str:
-    flat = {**{k: v for k, v in resources.items() if k != "custom"}, **(resources.get("custom") or {})}
-    return amounts(flat)
-
-
-def _row(worker: dict[str, Any]) -> tuple[Any, ...]:
+def _row(worker: WorkerOut) -> tuple[Any, ...]:
     return (
         worker["id"],
         worker["status"],
-        worker.get("kind"),
+        worker["kind"],
         worker["hostname"],
-        _resources(worker.get("resources") or {}),
-        worker.get("running_total"),
-        worker.get("tasks_completed"),
-        worker.get("tasks_failed"),
-        when(worker.get("last_heartbeat")),
+        amounts(worker["resources"]),
+        worker["running_total"],
+        worker["tasks_completed"],
+        worker["tasks_failed"],
+        when(worker["last_heartbeat"]),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -22,16 +22,29 @@ from helix_ray.client.transport import Request, Retries, Timeouts, Transport
 from helix_ray.client.users import UserCalls
 from helix_ray.client.waiting import wait_for_tasks
 
+if TYPE_CHECKING:
+    from helix_ray.wire.task_answers import (
+        ResultOut,
+        TaskCreated,
+        TaskLine,
+        TaskOut,
+        TaskPage,
+        TaskRefused,
+        TaskRetried,
+        TaskUpdated,
+    )
+    from helix_ray.wire.users import UserBrief, UserOut
+    from helix_ray.wire.workers import DrainOut, WorkerOut
+
+    # Aliases, because the class below has a method called list.
+    Submitted = list[TaskCreated | TaskRefused]
+    Workers = list[WorkerOut]
+
 API = "/api/v1"
 DEFAULT_URL = "http://127.0.0.1:8080"
 PAGE_TASKS_MAX = 1000
 BATCH_TASKS_MAX = 10_000
 TASK_TYPE = "building"
-
-Task = dict[str, Any]
-# An alias, because the class below has a method called list.
-Tasks = list[Task]
-Workers = list[dict[str, Any]]
 
 
 class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, TokenCalls, ErasureCalls):
@@ -87,19 +100,18 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
 
     # ------------------------------------------------------------------------------------ the session
 
-    def login(self, username: str, password: str) -> dict[str, Any]:
+    def login(self, username: str, password: str) -> UserBrief:
         """Open a session and use it for all calls; returns the user. Its token is
         refreshed before it expires."""
-        user: dict[str, Any] = self._session.login(username, password)["user"]
-        return user
+        return self._session.login(username, password)["user"]
 
     def logout(self) -> None:
         """End the session."""
         self._session.logout()
 
-    def whoami(self) -> dict[str, Any]:
+    def whoami(self) -> UserOut:
         """Return the user who is logged in."""
-        answer: dict[str, Any] = self._call("GET", "/auth/me")
+        answer: UserOut = self._call("GET", "/auth/me")
         return answer
 
     def change_password(self, current: str, new: str) -> None:
@@ -116,26 +128,26 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
         run: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         **fields: Any,
-    ) -> Task:
+    ) -> TaskCreated:
         """Submit a task; `run` comes from helix_ray.client.runs, `fields` are the other fields of a task."""
         body = {"title": title, "type": type, **{k: v for k, v in fields.items() if v is not None}}
         if run is not None:
             body["run"] = run
-        task: Task = self._session.send(
+        task: TaskCreated = self._session.send(
             Request("POST", "/tasks", body=body, idempotency_key=idempotency_key)
         ).data
         return task
 
     def submit_batch(
         self, tasks: Iterable[Mapping[str, Any]], *, idempotency_key: str | None = None
-    ) -> Tasks:
+    ) -> Submitted:
         """Submit many tasks; returns the task or `{"error": {...}}` for each, in order.
 
         More than BATCH_TASKS_MAX are sent in several requests; `#3` in depends_on means
         number 3 of its request.
         """
         every = [*tasks]
-        answers: Tasks = []
+        answers: Submitted = []
         for start in range(0, len(every), BATCH_TASKS_MAX):
             key = f"{idempotency_key}.{start}" if idempotency_key and start else idempotency_key
             body = {"tasks": every[start : start + BATCH_TASKS_MAX]}
@@ -143,20 +155,20 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
             answers.extend(self._session.send(request).data["tasks"])
         return answers
 
-    def get(self, task_id: str) -> Task:
+    def get(self, task_id: str) -> TaskOut:
         """Return one task."""
-        task: Task = self._call("GET", f"/tasks/{task_id}")
+        task: TaskOut = self._call("GET", f"/tasks/{task_id}")
         return task
 
-    def page(self, *, limit: int = 50, offset: int = 0, **filters: Any) -> dict[str, Any]:
+    def page(self, *, limit: int = 50, offset: int = 0, **filters: Any) -> TaskPage:
         """Return one page of tasks, newest first: `tasks`, `total`, `limit`, `offset`.
 
         Filters: status, priority, type, project_id, assigned_worker, created_since, created_until.
         """
-        page: dict[str, Any] = self._call("GET", "/tasks", limit=limit, offset=offset, **filters)
+        page: TaskPage = self._call("GET", "/tasks", limit=limit, offset=offset, **filters)
         return page
 
-    def list(self, *, page_tasks: int = PAGE_TASKS_MAX, **filters: Any) -> Iterator[Task]:
+    def list(self, *, page_tasks: int = PAGE_TASKS_MAX, **filters: Any) -> Iterator[TaskLine]:
         """Iterate over all tasks that match the filters, newest first, a page at a time.
 
         Tasks submitted meanwhile shift the pages; no task is returned twice.
@@ -172,23 +184,23 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
             if len(tasks) < page_tasks:
                 return
 
-    def update(self, task_id: str, **changes: Any) -> Task:
+    def update(self, task_id: str, **changes: Any) -> TaskUpdated:
         """Change a task: status, progress, result, error, or fields such as title and priority."""
-        task: Task = self._call("PUT", f"/tasks/{task_id}", changes)
+        task: TaskUpdated = self._call("PUT", f"/tasks/{task_id}", changes)
         return task
 
-    def cancel(self, task_id: str) -> Task:
+    def cancel(self, task_id: str) -> TaskUpdated:
         """Cancel an unfinished task."""
-        task: Task = self._call("POST", f"/tasks/{task_id}/cancel")
+        task: TaskUpdated = self._call("POST", f"/tasks/{task_id}/cancel")
         return task
 
-    def retry(self, task_id: str, *, dependants: bool = False) -> Task:
+    def retry(self, task_id: str, *, dependants: bool = False) -> TaskRetried:
         """Queue a failed or cancelled task again; with `dependants` also the tasks that failed because of it.
 
         The answer then has `queued` (ids, the nearest first) and `not_queued` (`{"id", "error"}` each).
         """
         body = {"dependants": True} if dependants else None
-        task: Task = self._call("POST", f"/tasks/{task_id}/retry", body)
+        task: TaskRetried = self._call("POST", f"/tasks/{task_id}/retry", body)
         return task
 
     def delete(self, task_id: str) -> None:
@@ -200,17 +212,17 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
             if error.attempts == 1:
                 raise
 
-    def result(self, task_id: str) -> dict[str, Any]:
+    def result(self, task_id: str) -> ResultOut:
         """Return a finished task's `status`, `result` and `error`; raises Conflict while it is unfinished."""
-        result: dict[str, Any] = self._call("GET", f"/tasks/{task_id}/result")
+        result: ResultOut = self._call("GET", f"/tasks/{task_id}/result")
         return result
 
-    def wait(self, task_ids: str | Iterable[str], timeout_s: float | None = None) -> dict[str, Task]:
+    def wait(self, task_ids: str | Iterable[str], timeout_s: float | None = None) -> dict[str, TaskLine]:
         """Wait until all of the tasks have ended and return them by id; raises WaitTimeout, NotFound."""
         ids = [task_ids] if isinstance(task_ids, str) else [*task_ids]
         return dict(wait_for_tasks(self, ids, timeout_s))
 
-    def as_completed(self, task_ids: Iterable[str], timeout_s: float | None = None) -> Iterator[Task]:
+    def as_completed(self, task_ids: Iterable[str], timeout_s: float | None = None) -> Iterator[TaskLine]:
         """Yield each task as it ends; raises WaitTimeout, NotFound."""
         for _, task in wait_for_tasks(self, [*task_ids], timeout_s):
             yield task
@@ -231,9 +243,9 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
         workers: Workers = self._call("GET", "/workers")["workers"]
         return workers
 
-    def worker(self, worker_id: str) -> dict[str, Any]:
+    def worker(self, worker_id: str) -> WorkerOut:
         """Return one worker."""
-        worker: dict[str, Any] = self._call("GET", f"/workers/{worker_id}")
+        worker: WorkerOut = self._call("GET", f"/workers/{worker_id}")
         return worker
 
     def remove_worker(self, worker_id: str) -> None:
@@ -245,7 +257,7 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
             if error.attempts == 1:
                 raise
 
-    def drain(self, worker_id: str, draining: bool = True) -> dict[str, Any]:
+    def drain(self, worker_id: str, draining: bool = True) -> DrainOut:
         """Drain a worker, or undrain it."""
-        worker: dict[str, Any] = self._call("POST", f"/workers/{worker_id}/drain", {"draining": draining})
+        worker: DrainOut = self._call("POST", f"/workers/{worker_id}/drain", {"draining": draining})
         return worker

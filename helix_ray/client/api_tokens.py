@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from helix_ray.client.session import ClientSession
+
+if TYPE_CHECKING:
+    from helix_ray.wire.tokens import TokenIn, TokenMadeOut, TokenOut
 
 
 class TokenCalls:
@@ -20,22 +23,22 @@ class TokenCalls:
         roles: Iterable[str] | None = None,
         projects: Iterable[str] | None = None,
         expires_in_s: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> TokenMadeOut:
         """Create an API token; only this answer contains its `token`. Without roles
         it has all of one's own."""
-        body: dict[str, Any] = {"name": name}
+        body: TokenIn = {"name": name}
         if roles is not None:
             body["roles"] = [*roles]
         if projects is not None:
             body["projects"] = [*projects]
         if expires_in_s is not None:
             body["expires_in_s"] = expires_in_s
-        made: dict[str, Any] = self._session.call("POST", "/auth/tokens", body)
+        made: TokenMadeOut = self._session.call("POST", "/auth/tokens", body)
         return made
 
-    def tokens(self, user: str | None = None) -> list[dict[str, Any]]:
+    def tokens(self, user: str | None = None) -> list[TokenOut]:
         """Return one's own API tokens; for administrators, those of all users or of one."""
-        tokens: list[dict[str, Any]] = self._session.call("GET", "/auth/tokens", user=user)["tokens"]
+        tokens: list[TokenOut] = self._session.call("GET", "/auth/tokens", user=user)["tokens"]
         return tokens
 
     def revoke_token(self, token_id: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from helix_ray.client.session import ClientSession
 
-Erasure = dict[str, Any]
+if TYPE_CHECKING:
+    from helix_ray.wire.erasures import ErasureOut
+
 ASK_EVERY_S = 0.5
 
 
@@ -19,23 +21,23 @@ class ErasureCalls:
 
     _session: ClientSession
 
-    def erase(self, reason: str, tasks: Iterable[str] = (), users: Iterable[str] = ()) -> Erasure:
+    def erase(self, reason: str, tasks: Iterable[str] = (), users: Iterable[str] = ()) -> ErasureOut:
         """Ask to have erased what concerns tasks and users, by id; it cannot be undone."""
         body = {"tasks": [*tasks], "users": [*users], "reason": reason}
-        erasure: Erasure = self._session.call("POST", "/aurora/erasures", body)
+        erasure: ErasureOut = self._session.call("POST", "/aurora/erasures", body)
         return erasure
 
-    def erasures(self) -> list[Erasure]:
+    def erasures(self) -> list[ErasureOut]:
         """Return the erasures, the newest first."""
-        erasures: list[Erasure] = self._session.call("GET", "/aurora/erasures")["erasures"]
+        erasures: list[ErasureOut] = self._session.call("GET", "/aurora/erasures")["erasures"]
         return erasures
 
-    def erasure(self, erasure_id: str) -> Erasure:
+    def erasure(self, erasure_id: str) -> ErasureOut:
         """Return one erasure."""
-        erasure: Erasure = self._session.call("GET", f"/aurora/erasures/{quote(erasure_id, safe='')}")
+        erasure: ErasureOut = self._session.call("GET", f"/aurora/erasures/{quote(erasure_id, safe='')}")
         return erasure
 
-    def wait_for_erasure(self, erasure_id: str) -> Erasure:
+    def wait_for_erasure(self, erasure_id: str) -> ErasureOut:
         """Return an erasure when it is completed."""
         while (erasure := self.erasure(erasure_id))["status"] != "completed":
             time.sleep(ASK_EVERY_S)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from helix_ray.client.session import ClientSession
 
-Nodes = list[dict[str, Any]]
+if TYPE_CHECKING:
+    from helix_ray.wire.nodes import ClusterStatusOut, NodeOut
 
 
 class NodeCalls:
@@ -14,27 +15,27 @@ class NodeCalls:
 
     _session: ClientSession
 
-    def cluster_status(self) -> dict[str, Any]:
+    def cluster_status(self) -> ClusterStatusOut:
         """Return a summary of the master and all nodes."""
-        status: dict[str, Any] = self._session.call("GET", "/harmony/cluster/status")
+        status: ClusterStatusOut = self._session.call("GET", "/harmony/cluster/status")
         return status
 
-    def nodes(self) -> Nodes:
+    def nodes(self) -> list[NodeOut]:
         """Return all nodes: the resources of each, what is free, and what uses the rest."""
-        nodes: Nodes = self._session.call("GET", "/harmony/nodes")["nodes"]
+        nodes: list[NodeOut] = self._session.call("GET", "/harmony/nodes")["nodes"]
         return nodes
 
-    def node(self, node_id: str) -> dict[str, Any]:
+    def node(self, node_id: str) -> NodeOut:
         """Return one node."""
-        node: dict[str, Any] = self._session.call("GET", f"/harmony/nodes/{node_id}")
+        node: NodeOut = self._session.call("GET", f"/harmony/nodes/{node_id}")
         return node
 
-    def drain_node(self, node_id: str) -> dict[str, Any]:
+    def drain_node(self, node_id: str) -> NodeOut:
         """Drain a node: it gets no more tasks, and its running tasks finish."""
-        node: dict[str, Any] = self._session.call("POST", f"/harmony/nodes/{node_id}/drain")
+        node: NodeOut = self._session.call("POST", f"/harmony/nodes/{node_id}/drain")
         return node
 
-    def undrain_node(self, node_id: str) -> dict[str, Any]:
+    def undrain_node(self, node_id: str) -> NodeOut:
         """Undrain a node: it gets tasks again."""
-        node: dict[str, Any] = self._session.call("POST", f"/harmony/nodes/{node_id}/undrain")
+        node: NodeOut = self._session.call("POST", f"/harmony/nodes/{node_id}/undrain")
         return node

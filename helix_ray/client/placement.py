@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from helix_ray.client.session import ClientSession
 from helix_ray.client.transport import Request
+
+if TYPE_CHECKING:
+    from helix_ray.wire.placement import DistributeOut, ExplainOut
 
 
 class PlacementCalls:
@@ -23,7 +26,7 @@ class PlacementCalls:
         dry_run: bool = False,
         *,
         idempotency_key: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> DistributeOut:
         """Start a pending task now, its shards on several nodes; with `dry_run`, only
         return where it would go.
 
@@ -40,10 +43,10 @@ class PlacementCalls:
         }
         body = {name: value for name, value in wanted.items() if value is not None}
         request = Request("POST", "/harmony/distribute", body=body, idempotency_key=idempotency_key)
-        answer: dict[str, Any] = self._session.send(request).data
+        answer: DistributeOut = self._session.send(request).data
         return answer
 
-    def explain(self, task_id: str) -> dict[str, Any]:
+    def explain(self, task_id: str) -> ExplainOut:
         """Explain the placement of a task, for each node and in sum, and what would place it now."""
-        answer: dict[str, Any] = self._session.call("GET", f"/tasks/{task_id}/explain")
+        answer: ExplainOut = self._session.call("GET", f"/tasks/{task_id}/explain")
         return answer

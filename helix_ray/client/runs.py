@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Run = dict[str, Any]
+from helix_ray.core.specs import CommandRun, FunctionRun, InferenceRun
 
 
 def command(
@@ -18,12 +18,12 @@ def command(
     timeout_s: float | None = None,
     kill_grace_s: float | None = None,
     network: bool | None = None,
-) -> Run:
+) -> CommandRun:
     """Run a program: a list is its arguments, a string is a line for /bin/sh.
 
     `kill_grace_s`: from SIGTERM to SIGKILL when it is stopped, in seconds. `network=False`: it gets none.
     """
-    run: Run = {"kind": "command"}
+    run: CommandRun = {"kind": "command"}
     if isinstance(line, str):
         run["shell"] = line
     else:
@@ -41,14 +41,14 @@ def command(
     return run
 
 
-def function(name: str, *args: Any, **kwargs: Any) -> Run:
+def function(name: str, *args: Any, **kwargs: Any) -> FunctionRun:
     """Call `package.module:name` with JSON arguments, if the server's allow-list contains it."""
     return {"kind": "function", "function": name, "args": list(args), "kwargs": kwargs}
 
 
-def inference(model: str, inputs: Any, outputs: Sequence[str] = ()) -> Run:
+def inference(model: str, inputs: Any, outputs: Sequence[str] = ()) -> InferenceRun:
     """Run a model known to the server. Inputs: nested lists, a numpy array, or either by input name."""
-    run: Run = {"kind": "inference", "model": model, "inputs": encoded(inputs)}
+    run: InferenceRun = {"kind": "inference", "model": model, "inputs": encoded(inputs)}
     if outputs:
         run["outputs"] = list(outputs)
     return run

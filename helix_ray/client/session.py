@@ -7,11 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from helix_ray.client.errors import NotSignedIn
 from helix_ray.client.tokens import SessionTokens, TokenStore
 from helix_ray.client.transport import Reply, Request, Transport
+
+if TYPE_CHECKING:
+    from helix_ray.wire.sessions import LoginOut
 
 # A token that expires sooner is refreshed first: it must still be valid when the request arrives.
 REFRESH_MARGIN_S = 30.0
@@ -53,10 +56,10 @@ class ClientSession:
                 raise
         return stack.enter_context(self.transport.stream(_signed(request, self._exchange(tokens))))
 
-    def login(self, username: str, password: str) -> dict[str, Any]:
+    def login(self, username: str, password: str) -> LoginOut:
         """Open a session; return the answer with the user, and store the tokens."""
         body = {"username": username, "password": password}
-        answer: dict[str, Any] = self.transport.send(Request("POST", "/auth/login", body=body)).data
+        answer: LoginOut = self.transport.send(Request("POST", "/auth/login", body=body)).data
         self.store.save(SessionTokens.from_answer(answer))
         return answer
 

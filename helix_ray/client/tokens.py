@@ -7,7 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from helix_ray.wire.sessions import LoginOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class SessionTokens:
     refresh_expires_at: str | None = None
 
     @classmethod
-    def from_answer(cls, answer: dict[str, Any]) -> SessionTokens:
+    def from_answer(cls, answer: LoginOut) -> SessionTokens:
         """Return the tokens in the answer to a login or refresh."""
         return cls(
             answer["token"],

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from helix_ray.client.session import ClientSession
+
+if TYPE_CHECKING:
+    from helix_ray.wire.users import UserOut
 
 
 class UserCalls:
@@ -13,20 +16,20 @@ class UserCalls:
 
     _session: ClientSession
 
-    def users(self) -> list[dict[str, Any]]:
+    def users(self) -> list[UserOut]:
         """Return all users."""
-        users: list[dict[str, Any]] = self._session.call("GET", "/users")["users"]
+        users: list[UserOut] = self._session.call("GET", "/users")["users"]
         return users
 
-    def add_user(self, username: str, password: str, roles: Iterable[str]) -> dict[str, Any]:
+    def add_user(self, username: str, password: str, roles: Iterable[str]) -> UserOut:
         """Add a user."""
         body = {"username": username, "password": password, "roles": [*roles]}
-        user: dict[str, Any] = self._session.call("POST", "/users", body)
+        user: UserOut = self._session.call("POST", "/users", body)
         return user
 
-    def change_roles(self, username: str, roles: Iterable[str]) -> dict[str, Any]:
+    def change_roles(self, username: str, roles: Iterable[str]) -> UserOut:
         """Set the roles of a user."""
-        user: dict[str, Any] = self._session.call("PUT", f"/users/{username}/roles", {"roles": [*roles]})
+        user: UserOut = self._session.call("PUT", f"/users/{username}/roles", {"roles": [*roles]})
         return user
 
     def remove_user(self, username: str) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from helix_ray.client.errors import WaitTimeout
+
+if TYPE_CHECKING:
+    from helix_ray.wire.task_answers import TaskLine, TaskOut, TaskPage
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 POLL_S_MIN = 0.02
@@ -20,22 +23,22 @@ POLL_GROWTH = 1.3
 SINGLE_TASKS_MAX = 5
 PAGE_TASKS = 1000
 
-Task = dict[str, Any]
-
 
 class Reader(Protocol):
     """The part of the client that a wait needs."""
 
-    def get(self, task_id: str) -> Task:
+    def get(self, task_id: str) -> TaskOut:
         """Return one task."""
         ...
 
-    def page(self, *, limit: int = 50, offset: int = 0, **filters: Any) -> dict[str, Any]:
+    def page(self, *, limit: int = 50, offset: int = 0, **filters: Any) -> TaskPage:
         """Return one page of tasks, newest first."""
         ...
 
 
-def wait_for_tasks(reader: Reader, ids: Iterable[str], timeout_s: float | None) -> Iterator[tuple[str, Task]]:
+def wait_for_tasks(
+    reader: Reader, ids: Iterable[str], timeout_s: float | None
+) -> Iterator[tuple[str, TaskLine]]:
     """Yield (id, task) for each task as it ends; raise WaitTimeout with the ids that are left."""
     started = time.monotonic()
     open_ids = dict.fromkeys(ids)
@@ -59,7 +62,7 @@ def wait_for_tasks(reader: Reader, ids: Iterable[str], timeout_s: float | None) 
         time.sleep(pause)
 
 
-def look_up(reader: Reader, ids: Iterable[str], since: dict[str, float]) -> dict[str, Task]:
+def look_up(reader: Reader, ids: Iterable[str], since: dict[str, float]) -> dict[str, TaskLine]:
     """Return the tasks by id; `since` caches their creation times between calls. Raises NotFound."""
     wanted = dict.fromkeys(ids)
     found = _listed(reader, wanted, since) if len(wanted) > SINGLE_TASKS_MAX else {}
@@ -70,11 +73,11 @@ def look_up(reader: Reader, ids: Iterable[str], since: dict[str, float]) -> dict
     return found
 
 
-def _listed(reader: Reader, wanted: dict[str, None], since: dict[str, float]) -> dict[str, Task]:
+def _listed(reader: Reader, wanted: dict[str, None], since: dict[str, float]) -> dict[str, TaskLine]:
     """Return the tasks from listings."""
     known = all(task_id in since for task_id in wanted)
     oldest = min(since[task_id] for task_id in wanted) if known else None
-    found: dict[str, Task] = {}
+    found: dict[str, TaskLine] = {}
     offset = 0
     while len(found) < len(wanted):
         # The listing's times are cut to milliseconds, so the bound is a second lower.

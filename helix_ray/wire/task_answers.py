@@ -5,7 +5,7 @@ The models are never built while serving; the HTTP tests check every response ag
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired, cast
+from typing import Annotated, Any, NotRequired, cast, final
 
 from pydantic import Field, JsonValue, with_config
 from typing_extensions import TypedDict
@@ -18,6 +18,7 @@ from helix_ray.wire.times import iso, iso_or_none
 from helix_ray.wire.values import CLOSED, ErrorJson, ResourcesJson, RunJson
 
 
+@final
 @with_config(CLOSED)
 class TaskCreated(TypedDict):
     """The answer to a submit."""
@@ -30,6 +31,7 @@ class TaskCreated(TypedDict):
     created_at: Annotated[str, Field(examples=["2025-11-07T10:00:00.000Z"])]
 
 
+@final
 @with_config(CLOSED)
 class TaskRefused(TypedDict):
     """A refused task of a batch."""
@@ -46,6 +48,7 @@ class BatchOut(TypedDict):
     rejected: int
 
 
+@final
 @with_config(CLOSED)
 class TaskLine(TypedDict):
     """A task in a listing."""
@@ -157,8 +160,8 @@ class TaskRetried(TaskUpdated):
     """The status of a retried task; with `dependants` also which tasks were queued, the nearest
     first, and which were not."""
 
-    queued: NotRequired[list[str] | None]
-    not_queued: NotRequired[list[NotQueued] | None]
+    queued: NotRequired[list[str]]
+    not_queued: NotRequired[list[NotQueued]]
 
 
 @with_config(CLOSED)
