@@ -20,7 +20,7 @@ from benchmarks.report import Line, Report, Series
 from benchmarks.scale import Scale
 from benchmarks.trace import PROJECTS, SEED, Queues, Waiting, offers, waiting
 from helix_ray.core.placement import DEFAULT, STRATEGIES, Fleet, Node, Rules, place
-from helix_ray.core.state import PRIORITIES
+from helix_ray.core.specs import PRIORITIES
 
 NAME = "queueing"
 DURATION_S_MIN, DURATION_S_MAX = 20, 100

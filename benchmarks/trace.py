@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from random import Random
 
 from helix_ray.core.placement import Node
-from helix_ray.core.specs import Run, TaskSpec
-from helix_ray.core.state import LEVELS, PRIORITIES, ReadyQueue, TaskClass, class_of
+from helix_ray.core.ready_queue import ReadyQueue
+from helix_ray.core.specs import LEVELS, PRIORITIES, Run, TaskSpec
+from helix_ray.core.state import TaskClass, class_of
 
 SEED = 20_260_801
 TASKS_PER_NODE = 10

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from helix_ray import digits
 from helix_ray.client import runs
+from helix_ray.wire.task_answers import ResultOut
 
 IMAGES_PER_TASK = 25
 # What tools/build_models.py measured on the same images, less one image in a hundred.
@@ -28,7 +29,7 @@ PACKAGE = Path(__file__).parent / "pkg_wordstat"
 WORDS_IN_SAMPLE = 64
 
 Body = dict[str, Any]
-Result = dict[str, Any]
+Result = ResultOut
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from demo_jobs import Job, Verdict
 from rich.console import Console
 from rich.table import Table
+
+from helix_ray.wire.task_answers import ResultOut, TaskOut
+from helix_ray.wire.workers import WorkerOut
 
 NODE_INDEX = "helix-node-index"
 
@@ -20,8 +22,8 @@ class Seen:
     """A job with its tasks and their results, as the API gave them, in order."""
 
     job: Job
-    tasks: list[dict[str, Any]]
-    results: list[dict[str, Any]]
+    tasks: list[TaskOut]
+    results: list[ResultOut]
 
     def done(self) -> int:
         """Return how many tasks were completed."""
@@ -36,7 +38,7 @@ class Seen:
         ]
 
 
-def print_report(seen: Sequence[Seen], workers: Sequence[dict[str, Any]], console: Console) -> list[str]:
+def print_report(seen: Sequence[Seen], workers: Sequence[WorkerOut], console: Console) -> list[str]:
     """Print both tables and a sentence for each job; return what went wrong."""
     wrong: list[str] = []
     verdicts: list[Verdict | None] = []
@@ -56,7 +58,7 @@ def print_report(seen: Sequence[Seen], workers: Sequence[dict[str, Any]], consol
     return wrong + [f"{name} got no task" for name in idle]
 
 
-def _nodes_table(tasks: Sequence[dict[str, Any]], workers: Sequence[dict[str, Any]]) -> Table:
+def _nodes_table(tasks: Sequence[TaskOut], workers: Sequence[WorkerOut]) -> Table:
     table = Table("node", "worker", "CPUs", "tasks", "seconds at work")
     counts = _count_by_node(tasks, workers)
     for worker in sorted(workers, key=_node_name):
@@ -71,14 +73,14 @@ def _nodes_table(tasks: Sequence[dict[str, Any]], workers: Sequence[dict[str, An
     return table
 
 
-def _count_by_node(tasks: Sequence[dict[str, Any]], workers: Sequence[dict[str, Any]]) -> dict[str, int]:
+def _count_by_node(tasks: Sequence[TaskOut], workers: Sequence[WorkerOut]) -> dict[str, int]:
     return {
         _node_name(worker): sum(task["assigned_worker"] == worker["id"] for task in tasks)
         for worker in workers
     }
 
 
-def _node_name(worker: dict[str, Any]) -> str:
+def _node_name(worker: WorkerOut) -> str:
     return f"node {worker['labels'].get(NODE_INDEX, worker['hostname'])}"
 
 
@@ -97,13 +99,13 @@ def _jobs_table(seen: Iterable[Seen], verdicts: Iterable[Verdict | None]) -> Tab
     return table
 
 
-def _wall_s(tasks: Sequence[dict[str, Any]]) -> float:
+def _wall_s(tasks: Sequence[TaskOut]) -> float:
     """Return the seconds from the first submit to the last end."""
     ends = [_epoch(task["finished_at"]) for task in tasks if task["finished_at"]]
     return max(ends, default=0.0) - min(_epoch(task["created_at"]) for task in tasks) if ends else 0.0
 
 
-def _covered_s(tasks: Iterable[dict[str, Any]]) -> float:
+def _covered_s(tasks: Iterable[TaskOut]) -> float:
     """Return for how many seconds at least one of the tasks was held by its worker."""
     spans = sorted(
         (_epoch(task["started_at"]), _epoch(task["finished_at"]))

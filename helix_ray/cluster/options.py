@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from helix_ray.core.placement import STRATEGIES
 from helix_ray.core.spec_shape import TITLE_CHARS_MAX
-from helix_ray.core.specs import Priority, Resources, Run, TaskSpec
-from helix_ray.core.state import MANUAL, PRIORITIES
+from helix_ray.core.specs import PRIORITIES, Priority, Resources, Run, TaskSpec
+from helix_ray.core.state import MANUAL
 
 if TYPE_CHECKING:
     from helix_ray.cluster.handles import Handle

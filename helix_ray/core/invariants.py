@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 from helix_ray.core.evolve.workers import capacity_of
 from helix_ray.core.lifecycle import TERMINAL, Status
-from helix_ray.core.state import LEVELS, State, Task, class_of
+from helix_ray.core.specs import LEVELS
+from helix_ray.core.state import State, Task, class_of
 from helix_ray.core.usernames import name_key
 
 Broken = Iterator[str]

@@ -11,7 +11,8 @@ from math import isfinite
 from typing import Any
 
 from helix_ray.core.placement.strategies import STRATEGIES
-from helix_ray.core.state import LEVELS, MANUAL
+from helix_ray.core.specs import LEVELS
+from helix_ray.core.state import MANUAL
 
 RUN_KINDS = ("command", "function", "inference")
 TITLE_CHARS_MAX = 500

@@ -79,6 +79,8 @@ class Shard(TypedDict):
 
 
 Priority = Literal["low", "normal", "high", "critical"]
+PRIORITIES: tuple[Priority, ...] = ("low", "normal", "high", "critical")
+LEVELS: dict[str, int] = {name: level for level, name in enumerate(PRIORITIES)}
 
 
 class TaskEdits(TypedDict, total=False):

@@ -16,12 +16,11 @@ from helix_ray.core.changes import DirtyLog
 from helix_ray.core.durations import Durations
 from helix_ray.core.execution import Execution, unpack
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.ready_queue import ReadyQueue
 from helix_ray.core.secrets import conceal
 from helix_ray.core.sharing import share_words, shared
-from helix_ray.core.specs import Offer, Priority, Resources, Run, TaskSpec
+from helix_ray.core.specs import LEVELS, Offer, Resources, Run, TaskSpec
 
-PRIORITIES: tuple[Priority, ...] = ("low", "normal", "high", "critical")
-LEVELS: dict[str, int] = {name: level for level, name in enumerate(PRIORITIES)}
 DEFAULT_CPU = 1.0
 # How many assignments and revocations are kept for a node worker; one that is further behind gets the
 # list of all its attempts.
@@ -232,44 +231,6 @@ class Project:
     name: str
     created_at: float
     members: dict[str, None] = field(default_factory=dict)
-
-
-class ReadyQueue:
-    """The pending tasks of one class by priority; within a priority, those that ran before come first,
-    then in order of arrival."""
-
-    __slots__ = ("levels", "size")
-
-    def __init__(self) -> None:
-        self.levels: tuple[OrderedDict[str, float], ...] = tuple(OrderedDict() for _ in PRIORITIES)
-        self.size = 0
-
-    def add(self, task_id: str, level: int, created_at: float, *, first: bool) -> None:
-        """Add a task at the end of its level, or at the front when it was queued before."""
-        line = self.levels[level]
-        line[task_id] = created_at
-        if first:
-            line.move_to_end(task_id, last=False)
-        self.size += 1
-
-    def discard(self, task_id: str, level: int) -> None:
-        """Remove a task, if it is there."""
-        if self.levels[level].pop(task_id, None) is not None:
-            self.size -= 1
-
-    def head(self, aging_s: float) -> tuple[float, int] | None:
-        """Return (rank, level) of the next task; a lower rank goes first.
-
-        Rank is the submit time less `aging_s` for each level of priority, so a task that has waited
-        `aging_s` longer overtakes one a level above it: nothing starves.
-        """
-        best: tuple[float, int] | None = None
-        for level, line in enumerate(self.levels):
-            if line:
-                rank = next(iter(line.values())) - level * aging_s
-                if best is None or rank <= best[0]:
-                    best = (rank, level)
-        return best
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from helix_ray.core.placement.estimate import endings
 from helix_ray.core.placement.preempt import preemptible
 from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
-from helix_ray.core.state import EXTERNAL, LEVELS, SHARDED, TaskClass
+from helix_ray.core.specs import LEVELS
+from helix_ray.core.state import EXTERNAL, SHARDED, TaskClass
 from helix_ray.followers.base import News
 
 # Tasks of one plan, which is one turn of the master's loop: about 15 ms to plan and commit, twice

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired, cast, final
 
-from pydantic import Field, JsonValue, with_config
+from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.specs import Priority, TaskError, TaskSpec
@@ -173,7 +173,8 @@ class ResultOut(TypedDict):
     attempt: int
     assigned_worker: str | None
     finished_at: str | None
-    result: JsonValue
+    # JSON of whoever ran the task.
+    result: Any
     error: ErrorJson | None
 
 

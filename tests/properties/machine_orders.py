@@ -10,7 +10,8 @@ from helix_ray.core import orders as o
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import AttemptReport, OrderBody
 from helix_ray.core.policy import TASK_TYPES
-from helix_ray.core.state import PRIORITIES, State
+from helix_ray.core.specs import PRIORITIES
+from helix_ray.core.state import State
 
 NODES = ("worker-node-a", "worker-node-b")
 BOTS = ("worker_bot-1", "worker_bot-2")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from helix_ray.core.placement import EPSILON, FREE_SLOTS_MAX, Node
 from helix_ray.core.placement.node import slots_of
-from helix_ray.core.state import Quota, ReadyQueue, TaskClass, class_of
+from helix_ray.core.ready_queue import ReadyQueue
+from helix_ray.core.state import Quota, TaskClass, class_of
 
 ZONES = ("a", "b")
 PROJECTS = ("red", "blue")

@@ -14,7 +14,8 @@ from helix_ray.core.placement import STRATEGIES, Fleet, Node, Rules, RunningAtte
 from helix_ray.core.placement.plan import RESERVED
 from helix_ray.core.placement.preempt import victims_on
 from helix_ray.core.placement.unmet_constraints import unmet_constraints
-from helix_ray.core.state import Demand, Quota, ReadyQueue, TaskClass
+from helix_ray.core.ready_queue import ReadyQueue
+from helix_ray.core.state import Demand, Quota, TaskClass
 from tests.properties import small_clusters as sc
 
 NOW = 60.0

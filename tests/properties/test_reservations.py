@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helix_ray.core.placement import Fleet, Node, Rules, place
-from helix_ray.core.state import Demand, ReadyQueue, TaskClass
+from helix_ray.core.ready_queue import ReadyQueue
+from helix_ray.core.state import Demand, TaskClass
 from helix_ray.core.waits import Reservation
 from tests.properties import small_clusters as sc
 

@@ -25,7 +25,8 @@ from helix_ray.core.placement.unmet_constraints import (
     smallest_change,
     unmet_constraints,
 )
-from helix_ray.core.state import EXTERNAL, LEVELS, MANUAL, SHARDED, Task, TaskClass, Worker
+from helix_ray.core.specs import LEVELS
+from helix_ray.core.state import EXTERNAL, MANUAL, SHARDED, Task, TaskClass, Worker
 from helix_ray.core.views.placement import (
     ExplainView,
     FreeingView,

@@ -7,12 +7,12 @@ from helix_ray.core.evolve.causes import unindex_failed
 from helix_ray.core.evolve.workers import let_go
 from helix_ray.core.execution import fold
 from helix_ray.core.lifecycle import TERMINAL, Status, move
+from helix_ray.core.ready_queue import ReadyQueue
 from helix_ray.core.state import (
     DRAIN_SLICE_S,
     DRAIN_SLICES,
     GONE_REMEMBERED,
     NOTHING,
-    ReadyQueue,
     State,
     Task,
     project_of,

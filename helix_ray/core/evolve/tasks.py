@@ -20,8 +20,8 @@ from helix_ray.core.evolve.standing import (
 from helix_ray.core.evolve.workers import let_go, reload
 from helix_ray.core.execution import fold
 from helix_ray.core.lifecycle import TERMINAL, Status, move
-from helix_ray.core.specs import TaskSpec
-from helix_ray.core.state import LEVELS, State, Task, class_of, task_of
+from helix_ray.core.specs import LEVELS, TaskSpec
+from helix_ray.core.state import State, Task, class_of, task_of
 
 
 def _submitted(state: State, event: ev.TaskSubmitted, fact: ev.Fact) -> None:

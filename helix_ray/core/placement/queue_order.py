@@ -12,7 +12,8 @@ from heapq import heapify, heappop, heappush, heapreplace
 from itertools import islice, tee
 
 from helix_ray.core.placement.rules import Rules, Shares
-from helix_ray.core.state import EXTERNAL, MANUAL, SHARDED, ReadyQueue, TaskClass
+from helix_ray.core.ready_queue import ReadyQueue
+from helix_ray.core.state import EXTERNAL, MANUAL, SHARDED, TaskClass
 
 Rank = tuple[int, float, float]  # negated boosted level, dominant share of its project, submit time
 

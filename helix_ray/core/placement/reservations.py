@@ -19,7 +19,8 @@ from helix_ray.core.placement.node import Node
 from helix_ray.core.placement.queue_order import ClassQueue
 from helix_ray.core.placement.reservation import make_reservation
 from helix_ray.core.placement.rules import Rules
-from helix_ray.core.state import ReadyQueue, TaskClass
+from helix_ray.core.ready_queue import ReadyQueue
+from helix_ray.core.state import TaskClass
 from helix_ray.core.waits import Reservation
 
 # At most this share of all nodes, and of the nodes that could run the same class, is reserved, but at

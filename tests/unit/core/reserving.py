@@ -8,7 +8,8 @@ from typing import Any
 from helix_ray.core.placement import Fleet, Node, Rules, place
 from helix_ray.core.placement.plan import Plan
 from helix_ray.core.placement.reservation import Ending
-from helix_ray.core.state import ReadyQueue, TaskClass, class_of
+from helix_ray.core.ready_queue import ReadyQueue
+from helix_ray.core.state import TaskClass, class_of
 from helix_ray.core.waits import Reservation
 from tests.unit.core.stage import COMMAND, spec
 

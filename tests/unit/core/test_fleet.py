@@ -16,7 +16,8 @@ from helix_ray.core.placement.fit import unschedulable_why
 from helix_ray.core.placement.node import SLOT_TASKS_MAX, prefetch_for
 from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
-from helix_ray.core.state import ReadyQueue, Task, TaskClass, Worker, class_of
+from helix_ray.core.ready_queue import ReadyQueue
+from helix_ray.core.state import Task, TaskClass, Worker, class_of
 from helix_ray.core.waits import GAP_S, WaitLog
 from helix_ray.followers.base import News
 from helix_ray.followers.scheduler import Scheduler

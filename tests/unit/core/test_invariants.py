@@ -10,7 +10,8 @@ from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.invariants import LAWS, check
 from helix_ray.core.lifecycle import Status
-from helix_ray.core.state import Project, ReadyQueue, State, Task
+from helix_ray.core.ready_queue import ReadyQueue
+from helix_ray.core.state import Project, State, Task
 from tests.unit.core.stage import ADMIN, COMMAND, DEV, NODE, NODE_2, Stage, spec
 
 

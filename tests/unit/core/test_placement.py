@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from helix_ray.core.placement import Fleet, Node, Rules, place
-from helix_ray.core.state import ReadyQueue, TaskClass, class_of
+from helix_ray.core.ready_queue import ReadyQueue
+from helix_ray.core.state import TaskClass, class_of
 from tests.unit.core.stage import COMMAND, spec
 
 AGING_S = 600.0

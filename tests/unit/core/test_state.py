@@ -10,7 +10,8 @@ from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.events import ReceiptKept
 from helix_ray.core.evolve import receipts
-from helix_ray.core.state import ReadyQueue, class_of, demand_of
+from helix_ray.core.ready_queue import ReadyQueue
+from helix_ray.core.state import class_of, demand_of
 from tests.unit.core.stage import COMMAND, Stage, spec
 
 
