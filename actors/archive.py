@@ -1,6 +1,6 @@
 """Answers about tasks that have left the master's memory, or the reason why the history cannot answer now.
 
-Tasks that finished after `retired_through` are answered from memory. While the tables do not reach up to
+Tasks that finished after `archived_through` are answered from memory. While the tables do not reach up to
 there (a lost file is rebuilt from the journal), the history cannot answer, and "no such task" would be wrong.
 
 The tables follow the journal with a delay. A finished task in them does not change any more, unless it is
@@ -39,9 +39,10 @@ OnThread = Callable[..., Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Bounds:
-    """The rows of the tables that count: endings up to `retired_through`, without the tasks in `outdated`."""
+    """The rows of the tables that count: endings up to `archived_through`, without
+    the tasks in `outdated`."""
 
-    retired_through: int
+    archived_through: int
     outdated: frozenset[str]
 
 
@@ -74,7 +75,7 @@ class Archive:
             return bounds
         if question.task_id in bounds.outdated:
             return None
-        through = bounds.retired_through
+        through = bounds.archived_through
         ask = self._history.get_task if isinstance(question, GetTask) else self._history.result
         view: TaskView | ResultView | None = await self._on_thread(ask, question.task_id, through)
         if view is None and self._history.through < through:
@@ -89,10 +90,10 @@ class Archive:
         bounds = await self._bounds(task_ids=())
         if isinstance(bounds, SourceUnavailable):
             return bounds
-        if through < bounds.retired_through:
+        if through < bounds.archived_through:
             return BEHIND
         found = await self._on_thread(
-            recall.read, self._history, bounds.retired_through, task_ids, causes, detail
+            recall.read, self._history, bounds.archived_through, task_ids, causes, detail
         )
         try:
             return await recall.recalled(self._plane, found, through, task_ids, causes, detail)
@@ -103,7 +104,7 @@ class Archive:
         self, question: ListTasks, by: Principal, live: TaskPageView
     ) -> TaskPageView | SourceUnavailable:
         """Complete a listing of tasks in memory with archived tasks."""
-        if self._history.through < live["retired_through"]:
+        if self._history.through < live["archived_through"]:
             return BEHIND
         bounds = await self._bounds(until=live["seq"])
         if isinstance(bounds, SourceUnavailable):
@@ -119,7 +120,7 @@ class Archive:
         self, question: ListTasks, by: Principal, live: TaskPageView, without: Sequence[str]
     ) -> TaskPageView | SourceUnavailable:
         """Return a page of both, newest first by submit: a young task may be archived before older ones."""
-        end, through, scope = question.offset + question.limit, live["retired_through"], task_scope(by)
+        end, through, scope = question.offset + question.limit, live["archived_through"], task_scope(by)
         asked = question, scope, through
         seqs = await self._on_thread(self._history.seqs, *asked, end, without)
         in_memory = [*live["before"], *(line["seq"] for line in live["tasks"])]
@@ -134,7 +135,7 @@ class Archive:
                 return NO_MASTER
             lines |= {line["seq"]: line for line in found["tasks"]}
             # Tasks that have left memory meanwhile are among the archived ones.
-            through = found["retired_through"]
+            through = found["archived_through"]
             if self._history.through < through:
                 return BEHIND
         older, total = await self._on_thread(
@@ -149,7 +150,7 @@ class Archive:
         bounds = await self._bounds(task_ids=tuple(live["unknown"]))
         if isinstance(bounds, SourceUnavailable):
             return bounds
-        through = bounds.retired_through
+        through = bounds.archived_through
         wanted = [task_id for task_id in live["unknown"] if task_id not in bounds.outdated]
         found = await self._on_thread(self._history.results, wanted, through)
         seen = {i: view for i, view in found.items() if sees(by, record_of_view(view))}
@@ -167,4 +168,4 @@ class Archive:
             return NO_MASTER
         if not told["complete"]:
             return BEHIND
-        return _Bounds(int(told["retired_through"]), frozenset(told["task_ids"]))
+        return _Bounds(int(told["archived_through"]), frozenset(told["task_ids"]))

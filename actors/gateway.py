@@ -53,7 +53,7 @@ class RayControlPlane(Plane):
 
     def _measure(self) -> None:
         if self._meter is not None:
-            self._meter.start(self._tell)
+            self._meter.start(self._report_turns)
 
-    async def _tell(self, kind: str, process: str, report: LoopReport) -> None:
+    async def _report_turns(self, kind: str, process: str, report: LoopReport) -> None:
         await self.calls.master("take_turns", kind, process, report, patience_s=0.0)

@@ -25,7 +25,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.lifecycle import TERMINAL
-from helix_ray.core.orders import Order, Recalled, Receipt, RetireTasks
+from helix_ray.core.orders import ArchiveTasks, Order, Recalled, Receipt
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks, WaitTasks
 from helix_ray.core.views.tasks import LogView
@@ -46,7 +46,7 @@ NICENESS = 5
 FACTS_PER_INGEST_MAX = 2_000
 # The pause between batches of facts: the history may lag, and small batches are the most expensive.
 PAUSE_S = 0.5
-RETIRE_TASKS_PER_ORDER = 5000
+ARCHIVE_TASKS_PER_ORDER = 5000
 # The maximum of finished tasks in the master's memory, however young they are.
 FINISHED_TASKS_MAX = 100_000
 # Less than the callers' patience, see AnswerTimeouts in helix_ray/plane/calls.py.
@@ -145,7 +145,7 @@ class Historian(LivingActor):
         if await self._following.step():
             if self._history.has_erased:
                 await self._on_file(self._history.write_anew)
-            await self._retire()
+            await self._archive_finished()
             await asyncio.sleep(PAUSE_S)
 
     @property
@@ -161,12 +161,12 @@ class Historian(LivingActor):
         """Make the history again from the journal that is there."""
         self._end(f"it has facts up to {self._history.cursor}, and the journal ends at {head}")
 
-    async def _retire(self) -> None:
+    async def _archive_finished(self) -> None:
         """Archive tasks that finished long enough ago, and the oldest where there are too many."""
         now = time.time()
         while (
-            await self._retire_some(now - self._settings.retention_s, RETIRE_TASKS_PER_ORDER)
-            == RETIRE_TASKS_PER_ORDER
+            await self._archive_some(now - self._settings.retention_s, ARCHIVE_TASKS_PER_ORDER)
+            == ARCHIVE_TASKS_PER_ORDER
         ):
             pass
         counts = await self._plane.query(Counts(), SYSTEM)
@@ -174,12 +174,12 @@ class Historian(LivingActor):
             return
         excess = sum(counts["tasks"][status] for status in TERMINAL) - FINISHED_TASKS_MAX
         while excess > 0:
-            retired = await self._retire_some(now, min(excess, RETIRE_TASKS_PER_ORDER))
-            if not retired:
+            archived = await self._archive_some(now, min(excess, ARCHIVE_TASKS_PER_ORDER))
+            if not archived:
                 return
-            excess -= retired
+            excess -= archived
 
-    async def _retire_some(self, finished_before: float, limit: int) -> int:
-        order = RetireTasks(self._history.cursor, finished_before, limit)
+    async def _archive_some(self, finished_before: float, limit: int) -> int:
+        order = ArchiveTasks(self._history.cursor, finished_before, limit)
         answer = await self._plane.execute(Order(order, SYSTEM, "req-historian", new_seed()))
-        return int(answer.data["retired"]) if isinstance(answer, Receipt) else 0
+        return int(answer.data["archived"]) if isinstance(answer, Receipt) else 0

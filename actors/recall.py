@@ -32,21 +32,21 @@ Records = dict[str, "Record"]
 
 
 def read(
-    history: History, retired_through: int, task_ids: Sequence[str], causes: Iterable[str], detail: Detail
+    history: History, archived_through: int, task_ids: Sequence[str], causes: Iterable[str], detail: Detail
 ) -> Records:
     """Return the records of tasks, and of tasks that failed because of `causes`: with the
     `detail` that an order needs."""
     if detail == "line":
-        return history.lines(task_ids, retired_through)
+        return history.lines(task_ids, archived_through)
     causes = list(causes)
-    found = history.failed_because_of(causes, retired_through, RECALLED_TASKS_MAX) if causes else []
-    records = history.records(list(dict.fromkeys((*task_ids, *found))), retired_through)
+    found = history.failed_because_of(causes, archived_through, RECALLED_TASKS_MAX) if causes else []
+    records = history.records(list(dict.fromkeys((*task_ids, *found))), archived_through)
     if detail != "run":
         return records
     related: dict[str, None] = {}
     for record in records.values():
         related |= dict.fromkeys((*(record.task.spec.get("depends_on") or ()), *_shard_ids(record.task)))
-    records |= history.records([name for name in related if name not in records], retired_through)
+    records |= history.records([name for name in related if name not in records], archived_through)
     for record in records.values():
         record.task.parts = _parts(record.task, records) or NO_PARTS
     return records

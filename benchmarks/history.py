@@ -23,13 +23,13 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import (
+    ArchiveTasks,
     AttemptReport,
     Order,
     OrderBody,
     Receipt,
     RegisterWorker,
     ReportAttempts,
-    RetireTasks,
     StartAttempts,
     SubmitTasks,
 )
@@ -112,8 +112,8 @@ class Past:
         """Take the journal into the history and let go of what finished longer than `retention_s` ago."""
         while facts := self._engine.journal.read_after(self._history.cursor, FACTS_PER_INGEST):
             self._history.ingest(facts)
-        bounds = RetireTasks(self._history.cursor, self._clock.now - retention_s)
-        while self._order(bounds).data["retired"]:
+        bounds = ArchiveTasks(self._history.cursor, self._clock.now - retention_s)
+        while self._order(bounds).data["archived"]:
             pass
 
     def _finish(self, count: int) -> None:

@@ -28,11 +28,11 @@ ROUNDS_SLOW = 3
 
 
 def run(scale: Scale) -> Report:
-    """Prepare two data directories, one with its finished tasks retired and one without;
+    """Prepare two data directories, one with its finished tasks archived and one without;
     kill each master some times."""
     lines: list[Line] = []
     with scratch() as folder:
-        for which, retention_s in (("", RETENTION_S), (", none retired", NEVER_S)):
+        for which, retention_s in (("", RETENTION_S), (", none archived", NEVER_S)):
             home = folder / f"keeps-{retention_s:.0f}-s"
             history.write(
                 home,

@@ -27,18 +27,18 @@ def json_answer(value: Any, status: int = 200, receipt: Receipt | None = None) -
         text = orjson.dumps(shown(value))
     response = _Prepared(text, status)
     if receipt is not None:
-        _tell(response, receipt)
+        _add_receipt(response, receipt)
     return response
 
 
 def no_content(receipt: Receipt) -> Response:
     """Return 204 without a body."""
     response = Response(status_code=204)
-    _tell(response, receipt)
+    _add_receipt(response, receipt)
     return response
 
 
-def _tell(response: Response, receipt: Receipt) -> None:
+def _add_receipt(response: Response, receipt: Receipt) -> None:
     response.raw_headers.append((SEQ_HEADER, b"%d" % receipt.seq))
     if receipt.replayed:
         response.raw_headers.append((REPLAYED_HEADER, b"true"))

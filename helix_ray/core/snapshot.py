@@ -76,8 +76,8 @@ def parts(state: State) -> dict[str, Any]:
         "tokens": [_row(token, _TOKEN_FIELDS) for token in state.tokens.values()],
         "ended": [[name, *_row(ended, _ENDED_FIELDS)] for name, ended in state.ended.items()],
         "receipts": [_receipts(state.client_receipts), _receipts(state.internal_receipts)],
-        "retired_through": state.retired_through,
-        "retired": {str(status): count for status, count in state.retired.items()},
+        "retired_through": state.archived_through,
+        "retired": {str(status): count for status, count in state.archived.items()},
         "rewritten": [[task_id, *seqs] for task_id, seqs in state.rewritten.items()],
         "rewritten_dropped": state.rewritten_dropped,
         "durations": state.durations.dump(),
@@ -123,8 +123,8 @@ def _receipts(shelf: OrderedDict[str, KeptReceipt]) -> list[list[Any]]:
 def load(body: dict[str, Any]) -> State:
     """Build the state from the values of dump, with its indexes."""
     state = State(seq=body["seq"], at=body["at"])
-    state.retired_through = body["retired_through"]
-    state.retired = dict(body["retired"])
+    state.archived_through = body["retired_through"]
+    state.archived = dict(body["retired"])
     state.rewritten = OrderedDict((task_id, (first, last)) for task_id, first, last in body["rewritten"])
     state.rewritten_dropped = body["rewritten_dropped"]
     state.durations = Durations.load(body["durations"])

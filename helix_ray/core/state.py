@@ -249,8 +249,8 @@ class State:
     client_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
     internal_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
     # The seq at which the newest archived task finished, and the number of archived tasks by status.
-    retired_through: int = 0
-    retired: dict[str, int] = field(default_factory=dict)
+    archived_through: int = 0
+    archived: dict[str, int] = field(default_factory=dict)
     # Finished tasks that were deleted (those not in `tasks`) or queued again, with the seqs of the first and
     # the last such fact, ordered by the last: their rows in the history are out of date until it has folded
     # that fact. The newest are kept; `rewritten_dropped` is the seq of the newest dropped one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeGuard
 
 from helix_ray.core.orders import (
+    ArchiveTasks,
     AttemptReport,
     CancelTask,
     DeleteTask,
@@ -18,7 +19,6 @@ from helix_ray.core.orders import (
     RemoveWorker,
     ReportAttempts,
     RequestErasure,
-    RetireTasks,
     RetryTask,
     StartAttempts,
     SubmitTasks,
@@ -109,7 +109,7 @@ def weight_of(order: Order) -> int:
     if isinstance(body, RequestErasure):
         # Each task is deleted; how many a user has is known to the state only.
         return ENDING_TASKS + len(body.task_ids) + (TAKEN_AWAY_TASKS if body.user_ids else 0)
-    if isinstance(body, RetireTasks):
+    if isinstance(body, ArchiveTasks):
         return 1 + body.limit // RETIRED_PER_TASK
     return 1
 

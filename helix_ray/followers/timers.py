@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 
 from helix_ray.core.decide.workers import lost_for_s
 from helix_ray.core.lifecycle import Status
-from helix_ray.core.orders import ExpireTasks, OrderBody, ReleaseTasks, RetireWorkers
+from helix_ray.core.orders import ExpireTasks, OrderBody, ReleaseTasks, RemoveLostWorkers
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
 from helix_ray.followers.base import News
 
 CHECK_EVERY_S = 0.1
-RETIRE_EVERY_S = 60.0
+WORKERS_EVERY_S = 60.0
 # Tasks of one order, and entries of a table examined in one call: a few milliseconds of work.
 DUE_TASKS_MAX = 500
 LOOKED_AT_MAX = 50_000
@@ -50,7 +50,7 @@ class Timekeeper:
     busy = False
 
     def __init__(self, policy: Policy) -> None:
-        self._next = self._retire_next = 0.0
+        self._next = self._workers_next = 0.0
         self._keep_s = policy.lost_worker_keep_s
         self._delays, self._deadlines = _Clock(), _Clock()
 
@@ -72,11 +72,11 @@ class Timekeeper:
         if max(map(len, (due, late, overdue))) >= DUE_TASKS_MAX:
             # There is more: continue as soon as these are processed.
             self._next = news.mono
-        if news.mono >= self._retire_next:
-            self._retire_next = news.mono + RETIRE_EVERY_S
+        if news.mono >= self._workers_next:
+            self._workers_next = news.mono + WORKERS_EVERY_S
             gone = tuple(w.id for w in news.state.workers.values() if lost_for_s(w, news.now) > self._keep_s)
             if gone:
-                orders.append(RetireWorkers(gone))
+                orders.append(RemoveLostWorkers(gone))
         return orders
 
 

@@ -61,7 +61,7 @@ class _Batches(Generic[Asked, Got]):
         """Take the requests of one call from the queue; none when it is empty."""
         raise NotImplementedError
 
-    def _parted(self, response: Any, count: int) -> list[Got]:
+    def _split(self, response: Any, count: int) -> list[Got]:
         """Split the master's response into the answers to a batch; a Rejected is the answer to each."""
         raise NotImplementedError
 
@@ -81,7 +81,7 @@ class _Batches(Generic[Asked, Got]):
             self._spawn(self._travel(batch))
         else:
             self._under_way -= 1
-            self._give_out(batch, self._parted(response, len(batch)))
+            self._give_out(batch, self._split(response, len(batch)))
 
     async def _travel(self, batch: list[Waiting[Asked, Got]]) -> None:
         try:
@@ -98,7 +98,7 @@ class _Batches(Generic[Asked, Got]):
 
     async def _carried(self, batch: list[Asked]) -> list[Got]:
         try:
-            return self._parted(await self._calls.master(self.method, batch), len(batch))
+            return self._split(await self._calls.master(self.method, batch), len(batch))
         except Exception:
             # A request that cannot be encoded must fail alone, without the others of its batch.
             if len(batch) > 1:
@@ -138,7 +138,7 @@ class _OrderLine(_Batches[Order, "Receipt | Rejected"]):
         del self._line[:count]
         return taken
 
-    def _parted(self, response: list[Receipt | Rejected] | Rejected, count: int) -> list[Receipt | Rejected]:
+    def _split(self, response: list[Receipt | Rejected] | Rejected, count: int) -> list[Receipt | Rejected]:
         return [response] * count if isinstance(response, Rejected) else response
 
     def _failed(self) -> Receipt | Rejected:
@@ -179,7 +179,7 @@ class QuestionBatches(_Batches[Asking, tuple[int, Any]]):
         taken, self._asked = self._asked, []
         return taken
 
-    def _parted(self, response: tuple[int, list[Any]] | Rejected, count: int) -> list[tuple[int, Any]]:
+    def _split(self, response: tuple[int, list[Any]] | Rejected, count: int) -> list[tuple[int, Any]]:
         if isinstance(response, Rejected):
             return [(0, response)] * count
         seq, answers = response

@@ -13,7 +13,7 @@ from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.plane.batching import OrderBatches, QuestionBatches
 from helix_ray.plane.calls import AnswerTimeouts, Calls
-from helix_ray.plane.history import Retired
+from helix_ray.plane.history import ArchivedTasks
 from helix_ray.plane.keys import keyed
 from helix_ray.plane.links import Links
 from helix_ray.plane.nodes import OnNodes
@@ -38,12 +38,12 @@ class Plane:
         self.calls = Calls(links, self._cache, patience, linked)
         self._orders = OrderBatches(self.calls)
         self._questions = QuestionBatches(self.calls)
-        self._retired = Retired(self.calls)
+        self._archived = ArchivedTasks(self.calls)
         self._on_nodes = OnNodes(self.query, self.calls)
 
     async def execute(self, order: Order) -> Receipt | Rejected:
         """Carry out an order; it is durable when a Receipt comes back."""
-        return await self._retired.carried_out(keyed(order), self._orders.execute)
+        return await self._archived.carried_out(keyed(order), self._orders.execute)
 
     async def query(
         self, question: QuestionKind[View], by: Principal, wait_s: float = 0.0
@@ -62,7 +62,7 @@ class Plane:
             reply = await self.calls.master("query", question, by, wait_s, wait_s=wait_s)
         else:
             _, reply = await self._questions.ask(question, by)
-        reply = await self._retired.completed(question, by, reply)
+        reply = await self._archived.completed(question, by, reply)
         if question.kept_on_nodes and not isinstance(reply, Rejected):
             return await self._on_nodes.with_kept(reply)
         return cast("Answer", reply)
@@ -73,7 +73,7 @@ class Plane:
             generation = cache.generation()
             seq, answer = await self._questions.ask(question, by)
             if isinstance(answer, Rejected):
-                answer = await self._retired.completed(question, by, answer)
+                answer = await self._archived.completed(question, by, answer)
             else:
                 cache.keep(question.task_id, answer, seq, generation)
         return answer

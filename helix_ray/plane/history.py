@@ -1,8 +1,8 @@
 """Tasks that have left the master's memory: they are read from the history, and no caller sees a difference.
 
-When the master does not have a task (NOT_FOUND, `retired`, `unknown`), the history is asked before the caller
-gets an answer. An order about such a task is sent again with the history's record, and decided by the same
-code as any other (helix_ray/core/decide).
+When the master does not have a task (NOT_FOUND, `archived`, `unknown`), the history is asked before the
+caller gets an answer. An order about such a task is sent again with the history's record, and decided by the
+same code as any other (helix_ray/core/decide).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHANGING = Rejected(
 )
 
 
-class Retired:
+class ArchivedTasks:
     """Completes the master's answers with the history."""
 
     def __init__(self, calls: Calls) -> None:

@@ -173,63 +173,63 @@ class History:
                 self._asking_now -= 1
                 self._gate.notify_all()
 
-    def get_task(self, task_id: str, retired_through: int | None = None) -> TaskView | None:
+    def get_task(self, task_id: str, archived_through: int | None = None) -> TaskView | None:
         """Return a finished task as views.tasks.task_view does; None when there is none, or when it finished
-        after `retired_through` (it is then still in memory)."""
+        after `archived_through` (it is then still in memory)."""
         with self._asking() as con:
-            return read.get_task(con, task_id, retired_through)
+            return read.get_task(con, task_id, archived_through)
 
-    def records(self, task_ids: Sequence[str], retired_through: int) -> dict[str, read.Record]:
-        """Return those of the tasks that finished up to `retired_through`, in the form of memory, by id."""
+    def records(self, task_ids: Sequence[str], archived_through: int) -> dict[str, read.Record]:
+        """Return those of the tasks that finished up to `archived_through`, in the form of memory, by id."""
         with self._asking() as con:
-            return read.records(con, task_ids, retired_through)
+            return read.records(con, task_ids, archived_through)
 
-    def lines(self, task_ids: Sequence[str], retired_through: int) -> dict[str, read.Record]:
-        """Return those of these tasks that finished up to `retired_through`, by id,
+    def lines(self, task_ids: Sequence[str], archived_through: int) -> dict[str, read.Record]:
+        """Return those of these tasks that finished up to `archived_through`, by id,
         with what a listing shows."""
         with self._asking() as con:
-            return read.lines(con, task_ids, retired_through)
+            return read.lines(con, task_ids, archived_through)
 
-    def failed_because_of(self, task_ids: Sequence[str], retired_through: int, limit: int) -> list[str]:
+    def failed_because_of(self, task_ids: Sequence[str], archived_through: int, limit: int) -> list[str]:
         """Return at most about `limit` tasks that failed because of one of these, directly
         or not, the nearest first."""
         with self._asking() as con:
-            return read.failed_because_of(con, task_ids, retired_through, limit)
+            return read.failed_because_of(con, task_ids, archived_through, limit)
 
     def list(
         self,
         question: ListTasks,
         scope: TaskScope,
-        retired_through: int,
+        archived_through: int,
         limit: int,
         without: Sequence[str] = (),
         seqs: tuple[int, int] | None = None,
     ) -> tuple[list[TaskLineView], int]:
-        """Return up to `limit` tasks that finished up to `retired_through`, newest first by submit, as
+        """Return up to `limit` tasks that finished up to `archived_through`, newest first by submit, as
         views.tasks.task_line does, and how many there are, of those in `scope`; `without` are left out, by
         id. `seqs` are the first and the last that may be among the lines. question.limit and
         question.offset are not looked at.
         """
         with self._asking() as con:
-            return read.list_tasks(con, question, scope, retired_through, limit, without, seqs)
+            return read.list_tasks(con, question, scope, archived_through, limit, without, seqs)
 
     def seqs(
         self,
         question: ListTasks,
         scope: TaskScope,
-        retired_through: int,
+        archived_through: int,
         limit: int,
         without: Sequence[str] = (),
     ) -> tuple[int, ...]:
         """Return the seqs of the lines that `list` would return."""
         with self._asking() as con:
-            return read.list_seqs(con, question, scope, retired_through, limit, without)
+            return read.list_seqs(con, question, scope, archived_through, limit, without)
 
-    def result(self, task_id: str, retired_through: int | None = None) -> ResultView | None:
+    def result(self, task_id: str, archived_through: int | None = None) -> ResultView | None:
         """Return a finished task's outcome as views.tasks.result_view does, or None."""
-        return self.results((task_id,), retired_through).get(task_id)
+        return self.results((task_id,), archived_through).get(task_id)
 
-    def results(self, task_ids: Sequence[str], retired_through: int | None = None) -> dict[str, ResultView]:
+    def results(self, task_ids: Sequence[str], archived_through: int | None = None) -> dict[str, ResultView]:
         """Return the outcomes of the finished ones of these tasks, by id."""
         with self._asking() as con:
-            return read.results(con, task_ids, retired_through)
+            return read.results(con, task_ids, archived_through)

@@ -40,32 +40,34 @@ class Record:
 
 
 def records(
-    con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_through: int | None
+    con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], archived_through: int | None
 ) -> dict[str, Record]:
     """Return those of the tasks that the history has, by id."""
     rows = con.execute(
         f"""SELECT {", ".join(f"t.{name}" for name in RECORD)}, s.spec, s.cut
             FROM tasks t SEMI JOIN {_WANTED} w ON t.key = w.key AND t.id = w.id
                  JOIN submitted s ON s.seq = t.seq
-            WHERE true{_retired(retired_through)} ORDER BY t.seq""",
+            WHERE true{_archived(archived_through)} ORDER BY t.seq""",
         _wanted(task_ids),
     ).fetchall()
     return {row[0]: Record(task(RECORD, row[:-2], stored(row[-2])), row[-1]) for row in rows}
 
 
-def lines(con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_through: int) -> dict[str, Record]:
+def lines(
+    con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], archived_through: int
+) -> dict[str, Record]:
     """Return those of these tasks that the history has, by id, with what a listing shows of them."""
     rows = con.execute(
         f"""SELECT {", ".join(LINE)}
             FROM tasks SEMI JOIN {_WANTED} USING (key, id)
-            WHERE true{_retired(retired_through)} ORDER BY seq""",
+            WHERE true{_archived(archived_through)} ORDER BY seq""",
         _wanted(task_ids),
     ).fetchall()
     return {row[0]: Record(task(LINE, row), True) for row in rows}
 
 
 def failed_because_of(
-    con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_through: int, limit: int
+    con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], archived_through: int, limit: int
 ) -> list[str]:
     """Return tasks that failed because of one of these, directly or not, the nearest
     first, about `limit` at most."""
@@ -73,7 +75,7 @@ def failed_because_of(
     causes = list(task_ids)
     while causes and len(found) < limit:
         rows = con.execute(
-            f"SELECT id FROM tasks WHERE list_contains(?::VARCHAR[], cause){_retired(retired_through)} "
+            f"SELECT id FROM tasks WHERE list_contains(?::VARCHAR[], cause){_archived(archived_through)} "
             "ORDER BY seq LIMIT ?",
             [causes, limit],
         ).fetchall()
@@ -82,9 +84,9 @@ def failed_because_of(
     return list(found)
 
 
-def get_task(con: duckdb.DuckDBPyConnection, task_id: str, retired_through: int | None) -> TaskView | None:
+def get_task(con: duckdb.DuckDBPyConnection, task_id: str, archived_through: int | None) -> TaskView | None:
     """Return one task as views.tasks.task_view does, or None."""
-    found = records(con, [task_id], retired_through).get(task_id)
+    found = records(con, [task_id], archived_through).get(task_id)
     if found is None:
         return None
     task = found.task
@@ -103,14 +105,14 @@ def list_tasks(
     con: duckdb.DuckDBPyConnection,
     question: ListTasks,
     scope: TaskScope,
-    retired_through: int,
+    archived_through: int,
     limit: int,
     without: Sequence[str] = (),
     seqs: tuple[int, int] | None = None,
 ) -> tuple[list[TaskLineView], int]:
     """Return up to `limit` lines as views.tasks.task_line does, newest first, and the
     total number of matches."""
-    where, values = _conditions(question, scope, retired_through, without)
+    where, values = _conditions(question, scope, archived_through, without)
     counted = con.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
     assert counted is not None
     rows = con.execute(
@@ -125,12 +127,12 @@ def list_seqs(
     con: duckdb.DuckDBPyConnection,
     question: ListTasks,
     scope: TaskScope,
-    retired_through: int,
+    archived_through: int,
     limit: int,
     without: Sequence[str],
 ) -> tuple[int, ...]:
     """Return the seqs of the lines that list_tasks returns."""
-    where, values = _conditions(question, scope, retired_through, without)
+    where, values = _conditions(question, scope, archived_through, without)
     rows = con.execute(
         f"SELECT seq FROM tasks WHERE {where} ORDER BY seq DESC LIMIT ?", [*values, limit]
     ).fetchall()
@@ -138,10 +140,10 @@ def list_seqs(
 
 
 def _conditions(
-    question: ListTasks, scope: TaskScope, retired_through: int, without: Sequence[str]
+    question: ListTasks, scope: TaskScope, archived_through: int, without: Sequence[str]
 ) -> tuple[str, list[Any]]:
     tests = {
-        "finished_seq <= ?": retired_through,
+        "finished_seq <= ?": archived_through,
         "? IN (owner, holder)": scope.user,
         "status = ?": question.status,
         "priority = ?": question.priority,
@@ -158,13 +160,13 @@ def _conditions(
 
 
 def results(
-    con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], retired_through: int | None
+    con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], archived_through: int | None
 ) -> dict[str, ResultView]:
     """Return the outcomes of those of these tasks that the history has, as views.tasks.result_view does."""
     rows = con.execute(
         f"""SELECT {", ".join(RESULT)}
             FROM tasks SEMI JOIN {_WANTED} USING (key, id)
-            WHERE true{_retired(retired_through)} ORDER BY seq""",
+            WHERE true{_archived(archived_through)} ORDER BY seq""",
         _wanted(task_ids),
     ).fetchall()
     return {row[0]: result_view(task(RESULT, row)) for row in rows}
@@ -183,5 +185,5 @@ def _wanted(task_ids: Sequence[str]) -> list[Any]:
     return [[key_of(task_id) for task_id in task_ids], list(task_ids)]
 
 
-def _retired(through: int | None) -> str:
+def _archived(through: int | None) -> str:
     return "" if through is None else f" AND finished_seq <= {int(through)}"

@@ -63,7 +63,7 @@ class NodeSupervisor:
         self._starts = 0
         self._again_s = AGAIN_S_MIN
         self._was_ready = False
-        self._told = False
+        self._stop_requested = False
 
     def run(self) -> int:
         """Run until a signal (SIGTERM, SIGINT, SIGHUP), `ray stop`, or the end of patience with the head."""
@@ -84,17 +84,17 @@ class NodeSupervisor:
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._tell)
+            signal.signal(number, self._request_stop)
         return reading
 
-    def _tell(self, number: int, frame: FrameType | None) -> None:
-        self._told = True
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
+        self._stop_requested = True
 
     # ------------------------------------------------------------------------------------------ one look
 
     def _look(self, now: float) -> int | None:
         """Do what is due; return an exit code to end with it."""
-        if self._told:
+        if self._stop_requested:
             return 0
         self._stopped.look(now)
         process_tree.reap_orphans({child.pid for child in (self._ray, self._api) if child is not None})
@@ -183,10 +183,10 @@ class NodeSupervisor:
         return None
 
     def _end_in_order(self) -> None:
-        if self._told and self._api is not None:
+        if self._stop_requested and self._api is not None:
             say("stopping the API")
             self._api.stop()
-        if self._told and self._ray is not None:
+        if self._stop_requested and self._ray is not None:
             say("stopping Ray")
             self._ray.stop()
         process_tree.kill_descendants()

@@ -53,7 +53,7 @@ class _Figures(Collector):
             "helix_journal_seq", "Sequence number of the newest fact.", value=figures["seq"]
         )
         yield GaugeMetricFamily(
-            "helix_tasks_retired", "Tasks archived to the history.", value=figures["retired"]
+            "helix_tasks_retired", "Tasks archived to the history.", value=figures["archived"]
         )
         yield GaugeMetricFamily(
             "helix_journal_log_bytes",

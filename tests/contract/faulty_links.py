@@ -14,7 +14,7 @@ from typing import Any
 from actors.archive import Archive
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import Answer
-from helix_ray.core.orders import Order, Receipt, RetireTasks
+from helix_ray.core.orders import ArchiveTasks, Order, Receipt
 from helix_ray.core.questions import Question
 from helix_ray.engine import Engine
 from helix_ray.plane.links import LinkLost
@@ -89,7 +89,7 @@ class World:
 
     def retire(self, limit: int) -> int:
         """Let tasks that the history has leave memory, however young they are."""
-        return int(self.plane.give(RetireTasks(self.history.cursor, 1e12, limit)).data["retired"])
+        return int(self.plane.give(ArchiveTasks(self.history.cursor, 1e12, limit)).data["archived"])
 
     async def age(self, stop: Callable[[], bool]) -> None:
         """Follow and retire at random moments until told to stop."""

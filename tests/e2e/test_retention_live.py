@@ -54,7 +54,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("retention") / "data"
 
 
-def retired(live: Live) -> set[str]:
+def archived(live: Live) -> set[str]:
     """Return the tasks that have left memory, as the journal says."""
     return {task_id for facts in live.bodies("TasksRetired") for task_id in facts["ids"]}
 
@@ -78,7 +78,7 @@ def kept(data_dir: Path) -> Iterator[Kept]:
         for task_id in [*ids, failed]:
             found.tasks[task_id] = ended(admin, task_id)
             found.results[task_id] = admin.get(f"/tasks/{task_id}/result").json()
-        until(lambda: retired(live) >= {*ids, failed}, GONE_S_MAX)
+        until(lambda: archived(live) >= {*ids, failed}, GONE_S_MAX)
         yield found
 
 
@@ -209,7 +209,7 @@ def test_what_is_erased_is_in_no_file(kept: Kept, data_dir: Path) -> None:
         function("echo", MARK * 10_000, title=MARK),
     )
     assert ended(admin, said)["status"] == ended(admin, large)["status"] == "completed"
-    until(lambda: retired(kept.live) >= {said, large}, GONE_S_MAX)
+    until(lambda: archived(kept.live) >= {said, large}, GONE_S_MAX)
     until(lambda: {"journal.sqlite", "history.duckdb", f"{said}.1.log"} <= {
         name.removesuffix(".wal").removesuffix("-wal") for name in with_mark(data_dir)
     }, GONE_S_MAX)  # fmt: skip

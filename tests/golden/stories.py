@@ -138,7 +138,7 @@ def tasks(story: Story) -> None:
     story.tell(o.SubmitTasks((building,)), ADA)
     story.tell(o.Heartbeat("worker_gone", "idle"), BOT)
     story.tell(o.LoseWorker("worker_gone", "silent"), SYSTEM)
-    story.tell(o.RetireTasks(story.engine.state.finished["task-0000000018-0"], story.clock.now), SYSTEM)
+    story.tell(o.ArchiveTasks(story.engine.state.finished["task-0000000018-0"], story.clock.now), SYSTEM)
 
 
 def harmony(story: Story) -> None:
@@ -189,7 +189,7 @@ def surprise(story: Story) -> None:
     story.tell(o.ReportAttempts("worker-a", "boot-1", reports), SYSTEM)
     # worker-b was lost before.
     story.clock.now += 8 * 86_400
-    story.tell(o.RetireWorkers(("worker-b", "worker-a")), SYSTEM)
+    story.tell(o.RemoveLostWorkers(("worker-b", "worker-a")), SYSTEM)
 
 
 def access(story: Story) -> None:
@@ -296,7 +296,7 @@ def restored(story: Story) -> None:
     story.tell(o.UpdateTask("task-0000000004-0", "failed", attempt=1, error=failed), bot)
     state = story.engine.state
     records: dict[str, Task | None] = dict(state.tasks)
-    story.tell(o.RetireTasks(state.seq, story.clock.now + 60), SYSTEM)
+    story.tell(o.ArchiveTasks(state.seq, story.clock.now + 60), SYSTEM)
     recalled = o.Recalled(story.engine.state.seq, records, frozenset(records))
     story.tell(o.RetryTask("task-0000000004-0", dependants=True), ada, "k:1", recalled)
 

@@ -14,11 +14,11 @@ from helix_ray.cluster.api import Cluster
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import (
+    ArchiveTasks,
     AttemptReport,
     CancelTask,
     Heartbeat,
     ReportAttempts,
-    RetireTasks,
     RetryTask,
     StartAttempts,
     SubmitTasks,
@@ -51,7 +51,7 @@ class World:
         """Let everything that has ended leave memory."""
         while facts := self.plane.engine.facts(self.history.cursor, 1000).facts:
             self.history.ingest(facts)
-        self.plane.give(RetireTasks(self.history.cursor, 1e12))
+        self.plane.give(ArchiveTasks(self.history.cursor, 1e12))
         assert not self.plane.engine.state.finished
         while facts := self.plane.engine.facts(self.history.cursor, 1000).facts:
             self.history.ingest(facts)
@@ -174,11 +174,11 @@ def compared(world: World, story: Callable[[World], str], ask: Callable[[str, st
     """Ask about one twin in memory and about the other in the history; `ask` has the
     task's id and its project."""
     told_of: list[str] = []
-    for retired in (False, True):
+    for archived in (False, True):
         world.clear()
         task_id = story(world)
         names = ids_of(world, task_id)
-        if retired:
+        if archived:
             world.retire()
             assert task_id not in world.plane.engine.state.tasks
         told_of.append(told(ask(task_id, names[0][0]), names))

@@ -305,7 +305,7 @@ def test_a_history_made_anew_says_the_same(
     fresh = History(tmp_path / "history.duckdb")
     while facts := world.plane.engine.facts(fresh.cursor, 1000).facts:
         fresh.ingest(facts)
-    through = world.plane.engine.state.retired_through
+    through = world.plane.engine.state.archived_through
     for each in (task_id, f"{task_id}-s0", f"{task_id}-s1"):
         assert fresh.get_task(each, through) == world.history.get_task(each, through)
         assert fresh.result(each, through) == world.history.result(each, through)

@@ -21,11 +21,11 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Refused
 from helix_ray.core.orders import (
+    ArchiveTasks,
     AttemptReport,
     LoseWorker,
     RegisterWorker,
     ReportAttempts,
-    RetireTasks,
     StartAttempts,
     SubmitTasks,
 )
@@ -56,7 +56,7 @@ class World:
     plane: MemoryControlPlane
     history: History
     client: httpx.Client
-    retired: str
+    archived: str
     kept: str
 
 
@@ -81,15 +81,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     plane = memory_plane(settings, PASSWORD)
     plane.give(RegisterWorker("node1", ("testing",), {"cpu": 4.0}, NODE, "node", "n1", "boot"))
     history = History(tmp_path_factory.mktemp("history") / "history.duckdb")
-    retired = _run(plane, {"success": True, "value": 3})
+    archived = _run(plane, {"success": True, "value": 3})
     history.ingest(plane.engine.facts(0, 1000).facts)
-    assert plane.give(RetireTasks(history.cursor, 1e12, 10)).data["retired"] == 1
+    assert plane.give(ArchiveTasks(history.cursor, 1e12, 10)).data["archived"] == 1
     kept = _run(plane, STORED)
     history.ingest(plane.engine.facts(0, 1000).facts)
     ways = Ways()
     control = Plane(Links(ways, plane, history), patience=PATIENCE)
     with serving_api(settings, plane=plane, control=control) as api:
-        yield World(api, ways, plane, history, api.client(), retired, kept)
+        yield World(api, ways, plane, history, api.client(), archived, kept)
     history.close()
 
 
@@ -102,20 +102,20 @@ def well_again(world: World) -> Iterator[None]:
 
 Ask = Callable[[World], httpx.Response]
 OF_THE_HISTORY: dict[str, tuple[Ask, int]] = {
-    "get": (lambda w: w.client.get(f"/tasks/{w.retired}"), 200),
-    "result": (lambda w: w.client.get(f"/tasks/{w.retired}/result"), 200),
-    "result, waiting": (lambda w: w.client.get(f"/tasks/{w.retired}/result", params={"wait_s": 1}), 200),
+    "get": (lambda w: w.client.get(f"/tasks/{w.archived}"), 200),
+    "result": (lambda w: w.client.get(f"/tasks/{w.archived}/result"), 200),
+    "result, waiting": (lambda w: w.client.get(f"/tasks/{w.archived}/result", params={"wait_s": 1}), 200),
     "list": (lambda w: w.client.get("/tasks"), 200),
     "list of nothing in memory": (lambda w: w.client.get("/tasks", params={"status": "failed"}), 200),
-    "logs": (lambda w: w.client.get(f"/tasks/{w.retired}/logs"), 200),
-    "explain": (lambda w: w.client.get(f"/tasks/{w.retired}/explain"), 200),
-    "distribute": (lambda w: w.client.post("/harmony/distribute", json={"task_id": w.retired}), 409),
-    "update": (lambda w: w.client.put(f"/tasks/{w.retired}", json={"progress": 1}), 409),
-    "cancel": (lambda w: w.client.post(f"/tasks/{w.retired}/cancel"), 409),
-    "retry": (lambda w: w.client.post(f"/tasks/{w.retired}/retry"), 409),
-    "depends_on": (lambda w: w.client.post("/tasks", json={**TASK, "depends_on": [w.retired]}), 201),
+    "logs": (lambda w: w.client.get(f"/tasks/{w.archived}/logs"), 200),
+    "explain": (lambda w: w.client.get(f"/tasks/{w.archived}/explain"), 200),
+    "distribute": (lambda w: w.client.post("/harmony/distribute", json={"task_id": w.archived}), 409),
+    "update": (lambda w: w.client.put(f"/tasks/{w.archived}", json={"progress": 1}), 409),
+    "cancel": (lambda w: w.client.post(f"/tasks/{w.archived}/cancel"), 409),
+    "retry": (lambda w: w.client.post(f"/tasks/{w.archived}/retry"), 409),
+    "depends_on": (lambda w: w.client.post("/tasks", json={**TASK, "depends_on": [w.archived]}), 201),
     "batch with depends_on": (
-        lambda w: w.client.post("/tasks/batch", json={"tasks": [{**TASK, "depends_on": [w.retired]}]}),
+        lambda w: w.client.post("/tasks/batch", json={"tasks": [{**TASK, "depends_on": [w.archived]}]}),
         201,
     ),
     # Last: with a well historian it forgets the task. Another id of no task is as
@@ -149,7 +149,7 @@ def check_unavailable(answer: httpx.Response) -> dict[str, Any]:
 @pytest.mark.parametrize("way", ["dead", "hanging"])
 @pytest.mark.parametrize("name", OF_THE_HISTORY)
 def test_what_only_the_history_knows_is_503_while_it_is_silent(world: World, name: str, way: str) -> None:
-    """Every verb on a retired task is 503 while the historian is dead or hangs,
+    """Every verb on a archived task is 503 while the historian is dead or hangs,
     and answered as ever after."""
     ask, status = OF_THE_HISTORY[name]
     world.ways.historian = way
@@ -183,7 +183,7 @@ def test_everything_is_503_while_the_master_is_away(world: World, name: str, way
 
 
 def test_a_history_that_is_made_again_is_503(world: World, tmp_path: Path) -> None:
-    """A file that was lost and does not have the retired tasks yet does not say that there are none."""
+    """A file that was lost and does not have the archived tasks yet does not say that there are none."""
     fresh = History(tmp_path / "history.duckdb")
     whole = world.history
     archive = Archive(fresh, world.plane)
@@ -191,14 +191,14 @@ def test_a_history_that_is_made_again_is_503(world: World, tmp_path: Path) -> No
     async def ask() -> list[Any]:
         by = Principal("system", "system", ("system",))
         return [
-            await archive.find(GetTask(world.retired), by),
-            await archive.wait(by, {"done": [], "unknown": [world.retired]}),
+            await archive.find(GetTask(world.archived), by),
+            await archive.wait(by, {"done": [], "unknown": [world.archived]}),
         ]
 
     for told in asyncio.run(ask()):
         assert told.rejected().details["reason"] == "the history is being rebuilt"
     fresh.close()
-    assert whole.get_task(world.retired) is not None
+    assert whole.get_task(world.archived) is not None
 
 
 def test_a_lost_node_is_404_with_the_reason(world: World) -> None:
@@ -213,10 +213,10 @@ def test_a_lost_node_is_404_with_the_reason(world: World) -> None:
 
 def test_a_task_that_has_left_memory_is_explained_by_its_end(world: World) -> None:
     """Its explanation is its status; distributing it is a conflict; what nobody knows is not found."""
-    said = world.client.get(f"/tasks/{world.retired}/explain").json()
+    said = world.client.get(f"/tasks/{world.archived}/explain").json()
     shaped(ExplainOut, said)
     assert (said["status"], said["verdict"], said["summary"]) == ("completed", "completed", "it is completed")
-    refused = world.client.post("/harmony/distribute", json={"task_id": world.retired})
+    refused = world.client.post("/harmony/distribute", json={"task_id": world.archived})
     assert error_of(refused, 409, "CONFLICT")["details"]["status"] == "completed"
     error_of(world.client.get("/tasks/task-none/explain"), 404, "NOT_FOUND")
     error_of(world.client.post("/harmony/distribute", json={"task_id": "task-none"}), 404, "NOT_FOUND")

@@ -294,7 +294,7 @@ class CoreMachine(RuleBasedStateMachine):
     @rule(through=st.integers(0, 400), limit=st.integers(1, 4))
     def retire(self, through: int, limit: int) -> None:
         """Finished tasks leave memory."""
-        self.give(o.RetireTasks(through, self.clock.now - 1.0, limit), SYSTEM)
+        self.give(o.ArchiveTasks(through, self.clock.now - 1.0, limit), SYSTEM)
 
     def news(self) -> News:
         """Return what followers see."""

@@ -14,7 +14,7 @@ from helix_ray.core.answers.figures import FIGURE_ANSWERS
 from helix_ray.core.answers.history import HISTORY_ANSWERS
 from helix_ray.core.answers.nodes import NODE_ANSWERS
 from helix_ray.core.answers.picture import Answer as Answer
-from helix_ray.core.answers.picture import Answerers, Picture, Steppers, Tellers
+from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture, Steppers
 from helix_ray.core.answers.placement import PLACEMENT_ANSWERS
 from helix_ray.core.answers.projects import PROJECT_ANSWERS
 from helix_ray.core.answers.quotas import QUOTA_ANSWERS
@@ -42,7 +42,7 @@ ANSWERERS: Answerers = {
     **ERASURE_ANSWERS,
 }
 STEPPERS: Steppers = {**TASK_STEPS}
-NEWS: Tellers = {**TASK_NEWS, **ATTEMPT_NEWS}
+NEWS: NewsChecks = {**TASK_NEWS, **ATTEMPT_NEWS}
 
 
 def answer(picture: Picture, question: QuestionKind[View], by: Principal) -> View | Rejected:

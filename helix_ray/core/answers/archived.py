@@ -79,7 +79,7 @@ class _OfPage(Completion):
     """A page continues in the history, unless certain tasks of memory are asked for."""
 
     def lacks(self, question: ListTasks, reply: TaskPageView | Rejected) -> bool:
-        return not isinstance(reply, Rejected) and question.seqs is None and bool(reply["retired"])
+        return not isinstance(reply, Rejected) and question.seqs is None and bool(reply["archived"])
 
 
 class _OfEnded(Completion):

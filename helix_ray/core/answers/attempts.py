@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.picture import Answerers, Picture, Tellers
+from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.state import State, Task, Worker
 from helix_ray.core.views.attempts import AssignmentView, InboxView, WorkView
@@ -58,4 +58,4 @@ ATTEMPT_ANSWERS: Answerers = {
     q.WorkFor: _work_for,
 }
 
-ATTEMPT_NEWS: Tellers = {q.WorkFor: _has_work}
+ATTEMPT_NEWS: NewsChecks = {q.WorkFor: _has_work}

@@ -14,8 +14,8 @@ def _counts(picture: Picture, question: q.Counts, by: Principal) -> CountsView:
     return {
         "seq": picture.state.seq,
         "tasks": {status.value: count for status, count in picture.state.by_status.items()},
-        "retired": picture.state.retired,
-        "retired_through": picture.state.retired_through,
+        "archived": picture.state.archived,
+        "archived_through": picture.state.archived_through,
         "workers": len(picture.state.workers),
         "sessions": len(picture.state.sessions),
     }
@@ -30,7 +30,7 @@ def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> MetricsVie
     return {
         "seq": picture.state.seq,
         "tasks": {status.value: count for status, count in picture.state.by_status.items()},
-        "retired": sum(picture.state.retired.values()),
+        "archived": sum(picture.state.archived.values()),
         "workers": [(kind, standing, count) for (kind, standing), count in sorted(workers.items())],
         "sessions": len(picture.state.sessions),
         "loops": {},

@@ -25,7 +25,7 @@ def _outdated(picture: Picture, question: q.Outdated, by: Principal) -> Outdated
     return {
         "task_ids": ids,
         "complete": question.after >= picture.state.rewritten_dropped,
-        "retired_through": picture.state.retired_through,
+        "archived_through": picture.state.archived_through,
     }
 
 

@@ -79,4 +79,4 @@ Answerers = dict[type, Callable[[Picture, Any, Principal], Any]]
 # For questions that are answered in steps: the state may change between two steps.
 Steppers = dict[type, Callable[[Picture, Any, Principal], Generator[None, None, Any]]]
 # Says whether an answer has news, and should be sent before its wait is over.
-Tellers = dict[type, Callable[[Any], bool]]
+NewsChecks = dict[type, Callable[[Any], bool]]

@@ -8,7 +8,7 @@ from itertools import islice
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.picture import Answerers, Picture, Steppers, Tellers
+from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture, Steppers
 from helix_ray.core.errors import Rejected, conflict, not_found
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.state import State, Task
@@ -62,7 +62,7 @@ def _list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> TaskP
 
 def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Generator[None, None, TaskPageView]:
     """Make a page, newest first, in steps: the state may change between two steps, and each task is listed as
-    of its step. `retired_through`, `retired` and `seq` tell the history where its part begins, and as of
+    of its step. `archived_through`, `archived` and `seq` tell the history where its part begins, and as of
     when; `before` has the seqs of tasks before the page, if archived tasks may be among them."""
     state = picture.state
     seq = state.seq
@@ -76,7 +76,7 @@ def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Genera
         for task in _matching(tasks, question, scope):
             if question.offset <= total < end:
                 shown.append((task, task_line(task)))
-            elif total < question.offset and state.retired:
+            elif total < question.offset and state.archived:
                 before.append(task.seq)
             total += 1
         if known_total is not None and total >= end:
@@ -84,15 +84,15 @@ def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Genera
         yield
     # Tasks that have left memory between two steps are listed by the history.
     lines = [
-        line for task, line in shown if task.id in state.tasks or task.finished_seq > state.retired_through
+        line for task, line in shown if task.id in state.tasks or task.finished_seq > state.archived_through
     ]
     return {
         "tasks": lines,
         "total": (total if known_total is None else known_total) - (len(shown) - len(lines)),
         "limit": question.limit,
         "offset": question.offset,
-        "retired": sum(state.retired.values()),
-        "retired_through": state.retired_through,
+        "archived": sum(state.archived.values()),
+        "archived_through": state.archived_through,
         "seq": seq,
         "before": before,
     }
@@ -198,4 +198,4 @@ TASK_ANSWERS: Answerers = {
 }
 
 TASK_STEPS: Steppers = {q.ListTasks: list_tasks}
-TASK_NEWS: Tellers = {q.WaitTasks: _finished}
+TASK_NEWS: NewsChecks = {q.WaitTasks: _finished}

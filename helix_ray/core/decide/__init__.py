@@ -76,7 +76,7 @@ def decide(state: State, order: Order, now: float, policy: Policy) -> Decision |
 def _behind(state: State, recalled: Recalled) -> NotInMemory | None:
     """Return what must be recalled again: since then more tasks were archived or deleted
     than the state remembers."""
-    if recalled.through >= max(state.retired_through, state.rewritten_dropped):
+    if recalled.through >= max(state.archived_through, state.rewritten_dropped):
         return None
     message = "The task was changed at the same time: try again"
     return NotInMemory(ErrorCode.CONFLICT, message, {}, tuple(recalled.tasks), tuple(recalled.causes))

@@ -125,7 +125,7 @@ class Endings:
         for cause, reason in self._state.doomed.items():
             if self._left <= 0:
                 break
-            self._tell_dependents(cause, reason)
+            self._fail_dependents(cause, reason)
         self._spread()
 
     def _end(self, task: Task, fact: Ending, owed: _Owed | None = None) -> None:
@@ -179,9 +179,9 @@ class Endings:
                 if not self.over(shard):
                     fact = TaskCancelled(shard.id, shard.attempt, owed.to_shards)
                     self._end(shard, fact, owed._replace(task=shard))
-            self._tell_dependents(owed.task.id, owed.reason)
+            self._fail_dependents(owed.task.id, owed.reason)
 
-    def _tell_dependents(self, cause: str, reason: str) -> None:
+    def _fail_dependents(self, cause: str, reason: str) -> None:
         for other_id in self._state.dependents.get(cause, ()):
             if self._left <= 0:
                 break

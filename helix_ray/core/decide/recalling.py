@@ -13,7 +13,7 @@ def unasked(ctx: Context, task_ids: Iterable[str]) -> list[str]:
     """Return those of these tasks that are not in memory, that the history may have, and that
     it was not asked for yet."""
     state, recalled = ctx.state, ctx.order.recalled
-    if not state.retired_through:
+    if not state.archived_through:
         return []
     asked = recalled.tasks if recalled is not None else {}
     return [

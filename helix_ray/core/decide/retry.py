@@ -127,7 +127,7 @@ def _missing(found: dict[str, Task], dependants: bool, ctx: Context) -> NotInMem
 
 def _unasked_causes(found: dict[str, Task], ctx: Context) -> list[str]:
     """Return the tasks whose dependants the history may have, and was not asked for yet."""
-    if not ctx.state.retired_through:
+    if not ctx.state.archived_through:
         return []
     recalled = ctx.order.recalled
     return [name for name in found if recalled is None or name not in recalled.causes]

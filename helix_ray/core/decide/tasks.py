@@ -25,7 +25,7 @@ from helix_ray.core.events import (
 )
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.membership import refuse_use
-from helix_ray.core.orders import AttemptReport, CancelTask, DeleteTask, RetireTasks, RetryTask, UpdateTask
+from helix_ray.core.orders import ArchiveTasks, AttemptReport, CancelTask, DeleteTask, RetryTask, UpdateTask
 from helix_ray.core.spec_shape import malformed
 from helix_ray.core.state import Task, demand_of
 
@@ -231,7 +231,7 @@ def _shards_elsewhere(parent_id: str, count: int, ctx: Context) -> list[Event]:
     return [TaskDeleted(each) for each in ids if each not in ctx.state.tasks]
 
 
-def retire(body: RetireTasks, ctx: Context) -> Decision:
+def archive(body: ArchiveTasks, ctx: Context) -> Decision:
     """Archive the oldest finished tasks in the order in which they finished, up to both limits."""
     ids: list[str] = []
     through = 0
@@ -248,8 +248,8 @@ def retire(body: RetireTasks, ctx: Context) -> Decision:
         ids.append(task_id)
         through = seq
     if not ids:
-        return Decision(data={"retired": 0})
-    return Decision([TasksRetired(ids, through)], {"retired": len(ids)})
+        return Decision(data={"archived": 0})
+    return Decision([TasksRetired(ids, through)], {"archived": len(ids)})
 
 
 TASK_ORDERS: dict[type, Decider] = {
@@ -257,5 +257,5 @@ TASK_ORDERS: dict[type, Decider] = {
     CancelTask: cancel,
     RetryTask: retry,
     DeleteTask: delete,
-    RetireTasks: retire,
+    ArchiveTasks: archive,
 }

@@ -32,8 +32,8 @@ from helix_ray.core.orders import (
     Heartbeat,
     LoseWorker,
     RegisterWorker,
+    RemoveLostWorkers,
     RemoveWorker,
-    RetireWorkers,
 )
 from helix_ray.core.pace import next_heartbeat_s
 from helix_ray.core.placement.units import capabilities_of
@@ -68,9 +68,9 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
             body.node_id, body.boot,
         )
     )  # fmt: skip
-    retired = [Gone(event.id) for event in events if isinstance(event, WorkerRetired)]
+    removed = [Gone(event.id) for event in events if isinstance(event, WorkerRetired)]
     data = {"worker_id": worker_id, "registered_at": ctx.now}
-    return Decision(events, data, signs=[*retired, Begun(worker_id)])
+    return Decision(events, data, signs=[*removed, Begun(worker_id)])
 
 
 def _not_its_name(
@@ -251,18 +251,18 @@ def remove(body: RemoveWorker, ctx: Context) -> Decision | Rejected:
     return Decision([*taken, WorkerRetired(worker.id)], {"worker_id": worker.id}, signs=[Gone(worker.id)])
 
 
-def retire_workers(body: RetireWorkers, ctx: Context) -> Decision:
+def remove_lost_workers(body: RemoveLostWorkers, ctx: Context) -> Decision:
     """Remove workers that have been lost for long enough; a worker that comes back later registers again."""
-    retired: list[Event] = []
+    removed: list[Event] = []
     signs: list[Gone] = []
     for worker_id in dict.fromkeys(body.worker_ids):
         worker = ctx.state.workers.get(worker_id)
         if worker is None:
             signs.append(Gone(worker_id))
         elif lost_for_s(worker, ctx.now) > ctx.policy.lost_worker_keep_s:
-            retired.append(WorkerRetired(worker_id))
+            removed.append(WorkerRetired(worker_id))
             signs.append(Gone(worker_id))
-    return Decision(retired, {"retired": len(retired)}, signs=signs)
+    return Decision(removed, {"archived": len(removed)}, signs=signs)
 
 
 def lost_for_s(worker: Worker, now: float) -> float:
@@ -275,6 +275,6 @@ WORKER_ORDERS: dict[type, Decider] = {
     Heartbeat: heartbeat,
     DrainWorker: drain,
     LoseWorker: lose,
-    RetireWorkers: retire_workers,
+    RemoveLostWorkers: remove_lost_workers,
     RemoveWorker: remove,
 }

@@ -19,12 +19,12 @@ def _restored(state: State, event: ev.TaskRestored, fact: ev.Fact) -> None:
     state.restored[event.id] = None
     state.by_status[status] += 1
     state.finished[event.id] = event.finished_seq
-    left = state.retired.get(status.value, 0) - 1
+    left = state.archived.get(status.value, 0) - 1
     if left > 0:
-        state.retired[status.value] = left
+        state.archived[status.value] = left
     else:
         # In a journal with erased facts the count may be too low.
-        state.retired.pop(status.value, None)
+        state.archived.pop(status.value, None)
 
 
 def _deferred(state: State, event: ev.TaskDeferred, fact: ev.Fact) -> None:

@@ -146,12 +146,12 @@ def _retired(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:
             state.absent.discard(task_id)
             continue
         status = task.status.value  # a plain string: a snapshot's keys are JSON
-        state.retired[status] = state.retired.get(status, 0) + 1
+        state.archived[status] = state.archived.get(status, 0) + 1
         # The history has its latest ending, or it would not be archived: a task recorded here that is not
         # in memory was deleted.
         state.rewritten.pop(task_id, None)
         drop(state, task)
-    state.retired_through = event.through_seq
+    state.archived_through = event.through_seq
 
 
 TASK_FACTS: Appliers = {

@@ -28,11 +28,11 @@ from helix_ray.core.orders.recalled import Recalled
 from helix_ray.core.orders.refusals import NoteRefusals, Refusal
 from helix_ray.core.orders.sessions import CloseSession, OpenSession, RefreshSession
 from helix_ray.core.orders.tasks import (
+    ArchiveTasks,
     CancelTask,
     DeleteTask,
     ExpireTasks,
     ReleaseTasks,
-    RetireTasks,
     RetryTask,
     SpreadEndings,
     SubmitTasks,
@@ -45,20 +45,20 @@ from helix_ray.core.orders.workers import (
     Heartbeat,
     LoseWorker,
     RegisterWorker,
+    RemoveLostWorkers,
     RemoveWorker,
-    RetireWorkers,
 )
 from helix_ray.core.origin import NOWHERE, Origin
 from helix_ray.core.secrets import conceal
 
 OrderBody = (
     SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks
-    | SpreadEndings | RetireTasks
+    | SpreadEndings | ArchiveTasks
     | StartAttempts | ReportAttempts
     | DistributeTask
     | SetQuota
     | CreateProject | ChangeProject | RemoveProject | AddMember | RemoveMember
-    | RegisterWorker | Heartbeat | DrainWorker | RetireWorkers | RemoveWorker | LoseWorker
+    | RegisterWorker | Heartbeat | DrainWorker | RemoveLostWorkers | RemoveWorker | LoseWorker
     | CreateUser | RemoveUser | ChangeRoles | ChangePassword
     | OpenSession | RefreshSession | CloseSession
     | CreateToken | RevokeToken | NoteTokenUse

@@ -118,7 +118,7 @@ class SpreadEndings(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class RetireTasks(OrderKind):
+class ArchiveTasks(OrderKind):
     """Archive finished tasks that the history has: those that finished at or before both limits."""
 
     allowed = SYSTEM_ONLY

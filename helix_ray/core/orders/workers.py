@@ -55,7 +55,7 @@ class DrainWorker(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class RetireWorkers(OrderKind):
+class RemoveLostWorkers(OrderKind):
     """Remove workers that have been lost for longer than the policy's limit."""
 
     allowed = SYSTEM_ONLY

@@ -28,8 +28,8 @@ class CountsView(TypedDict):
 
     seq: int
     tasks: dict[str, int]
-    retired: dict[str, int]
-    retired_through: int
+    archived: dict[str, int]
+    archived_through: int
     workers: int
     sessions: int
 
@@ -40,7 +40,7 @@ class MetricsView(TypedDict):
 
     seq: int
     tasks: dict[str, int]
-    retired: int
+    archived: int
     workers: list[tuple[str, str, int]]
     sessions: int
     loops: dict[str, LoopsView]

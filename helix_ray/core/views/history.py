@@ -10,4 +10,4 @@ class OutdatedView(TypedDict):
 
     task_ids: list[str]
     complete: bool
-    retired_through: int
+    archived_through: int

@@ -99,8 +99,8 @@ class TaskPageView(TypedDict):
     total: int
     limit: int
     offset: int
-    retired: int
-    retired_through: int
+    archived: int
+    archived_through: int
     seq: int
     before: list[int]
 

@@ -16,6 +16,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.evolve import standing
 from helix_ray.core.orders import (
+    ArchiveTasks,
     AttemptReport,
     CancelTask,
     DeleteTask,
@@ -25,7 +26,6 @@ from helix_ray.core.orders import (
     Receipt,
     RegisterWorker,
     ReportAttempts,
-    RetireTasks,
     RetryTask,
     SubmitTasks,
     UpdateTask,
@@ -78,7 +78,7 @@ class Links:
     def retire(self) -> int:
         """Let everything that has ended leave memory, once the history has it."""
         self.follow()
-        return int(self.plane.give(RetireTasks(self.history.cursor, 1e12)).data["retired"])
+        return int(self.plane.give(ArchiveTasks(self.history.cursor, 1e12)).data["archived"])
 
     def ask(self, question: Question) -> Any:
         return asyncio.run(Plane(self).query(question, SYSTEM))
@@ -164,7 +164,7 @@ def retired_past(links: Links, status: str, order: type[DeleteTask | RetryTask])
     links.follow()
     through = links.history.cursor
     links.do(order(first))
-    assert links.plane.give(RetireTasks(through, 1e12)).data["retired"] == 1
+    assert links.plane.give(ArchiveTasks(through, 1e12)).data["archived"] == 1
     return first, second
 
 
@@ -192,7 +192,7 @@ def test_a_task_that_is_queued_again_twice_is_listed_once(links: Links) -> None:
     links.follow()
     through = links.history.cursor
     links.do(RetryTask(first))
-    links.plane.give(RetireTasks(through, 1e12))
+    links.plane.give(ArchiveTasks(through, 1e12))
     live: Any = links.plane.ask(ListTasks())
     links.do(CancelTask(first))
     links.do(RetryTask(first))
@@ -200,8 +200,8 @@ def test_a_task_that_is_queued_again_twice_is_listed_once(links: Links) -> None:
     assert sorted(line["id"] for line in page["tasks"]) == sorted((first, second))
 
 
-@pytest.mark.parametrize(("completed", "retired"), [(False, 1), (False, 3), (True, 2), (True, 3)])
-def test_shards_go_with_their_whole_wherever_they_are(links: Links, completed: bool, retired: int) -> None:
+@pytest.mark.parametrize(("completed", "archived"), [(False, 1), (False, 3), (True, 2), (True, 3)])
+def test_shards_go_with_their_whole_wherever_they_are(links: Links, completed: bool, archived: int) -> None:
     """Cancelled, the whole leaves memory first; completed, its shards do; and each has all of them gone."""
     node = RegisterWorker("n", ("testing",), {"cpu": 4.0}, "worker-n", "node", "n", "boot")
     if completed:
@@ -214,8 +214,8 @@ def test_shards_go_with_their_whole_wherever_they_are(links: Links, completed: b
     else:
         links.do(CancelTask(whole))
     links.follow()
-    assert links.plane.give(RetireTasks(links.history.cursor, 1e12, retired)).data["retired"] == retired
-    assert (whole in links.plane.engine.state.tasks) == (completed and retired == 2)
+    assert links.plane.give(ArchiveTasks(links.history.cursor, 1e12, archived)).data["archived"] == archived
+    assert (whole in links.plane.engine.state.tasks) == (completed and archived == 2)
     assert all(links.ask(GetTask(each))["finished_at"] for each in (whole, *shards))
     links.do(DeleteTask(whole))
     for _ in range(2):

@@ -166,7 +166,7 @@ def story(at: Install) -> Said:
         )
         at.give(o.ReportAttempts(NODE, "boot-1", reports))
     at.give(o.NoteRefusals((o.Refusal("forbidden", MARK, "RemoveUser", ada, "req-f"),)))
-    at.give(o.RetireTasks(at.engine.state.seq, 2e9))
+    at.give(o.ArchiveTasks(at.engine.state.seq, 2e9))
     filler = at.give(o.SubmitTasks(({"title": "x", "type": "building"},) * 600), as_ben)["seed"]
     ends = [o.CancelTask(f"task-{filler}-{number}") for number in range(600)]
     at.engine.execute([Order(end, as_ben, "req-c", f"c{n}") for n, end in enumerate(ends)])

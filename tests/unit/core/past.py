@@ -25,7 +25,7 @@ class Past:
     def retire(self, limit: int = 1000) -> None:
         """Let what has ended leave memory, the oldest ends first."""
         ended = {i: self.stage.task(i) for i in self.stage.state.finished}
-        self.stage.give(o.RetireTasks(self.stage.state.seq, self.stage.now, limit), SYSTEM)
+        self.stage.give(o.ArchiveTasks(self.stage.state.seq, self.stage.now, limit), SYSTEM)
         self.records |= {
             i: replace(task, result=None) for i, task in ended.items() if i not in self.stage.state.tasks
         }

@@ -131,10 +131,10 @@ def test_a_listing_says_where_the_history_begins(stage: Stage) -> None:
     """How many tasks have left memory, and up to which fact."""
     task_id = stage.run_to("completed")
     through = stage.task(task_id).finished_seq
-    stage.give(o.RetireTasks(through, stage.now), SYSTEM)
+    stage.give(o.ArchiveTasks(through, stage.now), SYSTEM)
     reply = ask(stage, q.ListTasks())
-    assert (reply["retired"], reply["retired_through"]) == (1, through)
-    assert ask(stage, q.Counts())["retired"] == {"completed": 1}
+    assert (reply["archived"], reply["archived_through"]) == (1, through)
+    assert ask(stage, q.Counts())["archived"] == {"completed": 1}
 
 
 def test_waiting_for_tasks(stage: Stage) -> None:

@@ -99,10 +99,10 @@ def test_what_was_ended_is_not_retired_before_all_are_told(fan: tuple[Stage, str
     """Else nobody could say any more what became of it."""
     stage, root = fan
     facts_of(stage, o.CancelTask(root))
-    stage.give(o.RetireTasks(stage.state.seq, stage.now + 1.0), SYSTEM)
+    stage.give(o.ArchiveTasks(stage.state.seq, stage.now + 1.0), SYSTEM)
     assert root in stage.state.tasks
     carried_on(stage)
-    stage.give(o.RetireTasks(stage.state.seq, stage.now + 1.0), SYSTEM)
+    stage.give(o.ArchiveTasks(stage.state.seq, stage.now + 1.0), SYSTEM)
     assert root not in stage.state.tasks
 
 

@@ -8,7 +8,7 @@ from helix_ray.core import waits
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.liveness import Liveness
-from helix_ray.core.orders import DrainWorker, LoseWorker, RetireWorkers
+from helix_ray.core.orders import DrainWorker, LoseWorker, RemoveLostWorkers
 from helix_ray.core.placement import STRATEGIES, Fleet, Node, Rules, fleet, place
 from helix_ray.core.placement import tracked as tracked_module
 from helix_ray.core.placement.estimate import completion, queued_ahead, remaining_s, when_free
@@ -230,7 +230,7 @@ def test_what_was_tried_on_a_tracked_module_is_undone_at_the_next_look() -> None
     fleet.take(fleet.nodes["worker-0"], CLASS, 1)
     stage.give(LoseWorker("worker-0", "gone"), SYSTEM)
     stage.now += stage.policy.lost_worker_keep_s + 1
-    stage.give(RetireWorkers(("worker-0",)), SYSTEM)
+    stage.give(RemoveLostWorkers(("worker-0",)), SYSTEM)
     assert sorted(look()) == ["worker-1", "worker-2"]
     other = Stage()
     other.add_node("worker-9")

@@ -47,18 +47,18 @@ def statuses(stage: Stage, ids: Iterable[str]) -> list[str]:
     return [stage.task(i).status.value for i in ids]
 
 
-@pytest.mark.parametrize("retired", [0, 1, 2, 3])
-def test_the_whole_chain_is_retried_in_one_call_wherever_it_is(past: Past, retired: int) -> None:
+@pytest.mark.parametrize("archived", [0, 1, 2, 3])
+def test_the_whole_chain_is_retried_in_one_call_wherever_it_is(past: Past, archived: int) -> None:
     """The first is pending, the others wait for it; then all of them run, and each is there once."""
     stage = past.stage
     ids = chain(stage)
     before = {i: stage.task(i) for i in ids}
-    if retired:
-        past.retire(retired)
+    if archived:
+        past.retire(archived)
     data = past.give(o.RetryTask(ids[0], dependants=True))
     assert (data["queued"], data["not_queued"]) == (ids, [])
     assert statuses(stage, ids) == ["pending", "waiting", "waiting"]
-    assert not stage.state.retired
+    assert not stage.state.archived
     for i in ids:
         task = stage.task(i)
         assert (task.seq, task.created_at, task.attempt) == (
@@ -86,7 +86,7 @@ def test_alone_it_is_queued_as_it_would_be_from_memory(past: Past) -> None:
     past.give(o.RetryTask(first))
     assert task_view(stage.task(first)) == expected
     assert second not in stage.state.tasks
-    assert stage.state.retired == {"failed": 2}
+    assert stage.state.archived == {"failed": 2}
 
 
 def test_what_depends_on_a_retired_failure_is_refused_by_name(past: Past) -> None:

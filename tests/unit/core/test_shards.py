@@ -230,7 +230,7 @@ def test_completed_shards_may_leave_memory_before_the_whole_ends() -> None:
     whole, (first, second) = sharded(stage)
     stage.start(first, second)
     stage.end(first, result={"value": 1})
-    stage.give(o.RetireTasks(stage.state.seq, stage.now), SYSTEM)
+    stage.give(o.ArchiveTasks(stage.state.seq, stage.now), SYSTEM)
     assert first not in stage.state.tasks
     stage.end(second, "failed")
     assert stage.task(whole).status == "failed"
@@ -241,7 +241,7 @@ def test_completed_shards_may_leave_memory_before_the_whole_ends() -> None:
     again, (one, other) = sharded(stage)
     stage.start(one, other)
     stage.end(one, "failed")
-    stage.give(o.RetireTasks(stage.task(one).finished_seq, stage.now), SYSTEM)
+    stage.give(o.ArchiveTasks(stage.task(one).finished_seq, stage.now), SYSTEM)
     assert stage.refuse(o.RetryTask(again)).code is ErrorCode.CONFLICT
 
 

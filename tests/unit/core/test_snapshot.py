@@ -37,7 +37,7 @@ def furnished() -> Stage:
     stage.give(o.OpenSession(user_id, "sess-1", "hash-1", stage.now + 9), SYSTEM, key="~k", fingerprint="f")
     stage.give(o.RefreshSession("hash-1", "hash-2", stage.now + 9), SYSTEM)
     first = next(iter(stage.state.finished.values()))
-    stage.give(o.RetireTasks(first, stage.now), SYSTEM)
+    stage.give(o.ArchiveTasks(first, stage.now), SYSTEM)
     return stage
 
 
@@ -58,7 +58,7 @@ def test_a_state_comes_back_from_a_disk() -> None:
         state.dependents,
     )
     assert (again.finished, again.by_status) == (state.finished, state.by_status)
-    assert (again.retired, again.retired_through) == (state.retired, state.retired_through)
+    assert (again.archived, again.archived_through) == (state.archived, state.archived_through)
     assert again.sessions_by_refresh == {"hash-1": "sess-1", "hash-2": "sess-1"}
 
 
@@ -94,7 +94,7 @@ def test_a_snapshot_does_not_change_after_it_was_taken() -> None:
     for state in (stage.state, again):
         stage.state = state
         stage.give(o.RefreshSession("hash-2", "hash-3", stage.now + 9), SYSTEM)
-        stage.give(o.RetireTasks(10**9, stage.now), SYSTEM)
+        stage.give(o.ArchiveTasks(10**9, stage.now), SYSTEM)
         stage.run_to("running")
         assert orjson.dumps(body) == before
 

@@ -312,16 +312,16 @@ def test_a_deleted_task_leaves_no_trace_in_memory(stage: Stage, status: str) -> 
 
 def test_finished_tasks_retire_in_the_order_in_which_they_finished(stage: Stage) -> None:
     """Up to both bounds and the limit; the counts say how many there were."""
-    assert stage.give(o.RetireTasks(10**9, stage.now), SYSTEM) == {"retired": 0}
+    assert stage.give(o.ArchiveTasks(10**9, stage.now), SYSTEM) == {"archived": 0}
     first, second, third = (stage.run_to(status) for status in ("failed", "completed", "completed"))
     (last,) = stage.submit(spec())
     stage.now += 100
     stage.give(o.CancelTask(last))
     through = stage.task(second).finished_seq
-    assert stage.give(o.RetireTasks(through, stage.now, limit=1), SYSTEM) == {"retired": 1}
+    assert stage.give(o.ArchiveTasks(through, stage.now, limit=1), SYSTEM) == {"archived": 1}
     assert first not in stage.state.tasks
-    assert stage.give(o.RetireTasks(through, stage.now), SYSTEM) == {"retired": 1}
-    assert stage.state.retired_through == through
-    assert stage.give(o.RetireTasks(10**9, stage.now - 50), SYSTEM) == {"retired": 1}
+    assert stage.give(o.ArchiveTasks(through, stage.now), SYSTEM) == {"archived": 1}
+    assert stage.state.archived_through == through
+    assert stage.give(o.ArchiveTasks(10**9, stage.now - 50), SYSTEM) == {"archived": 1}
     assert third not in stage.state.tasks
-    assert stage.state.retired == {"failed": 1, "completed": 2}
+    assert stage.state.archived == {"failed": 1, "completed": 2}

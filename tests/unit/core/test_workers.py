@@ -194,10 +194,10 @@ def test_a_worker_that_was_lost_long_ago_is_forgotten(stage: Stage) -> None:
     assert orders() == []
     stage.now += 61
     (order,) = orders()
-    assert order == o.RetireWorkers(("gone",))
+    assert order == o.RemoveLostWorkers(("gone",))
     assert orders() == []
-    everybody = o.RetireWorkers(("gone", "late", "back", "unknown", "gone"))
-    assert stage.give(everybody, SYSTEM) == {"retired": 1}
+    everybody = o.RemoveLostWorkers(("gone", "late", "back", "unknown", "gone"))
+    assert stage.give(everybody, SYSTEM) == {"archived": 1}
     assert sorted(stage.state.workers) == ["back", "late"]
     assert stage.state.node_types == {(("cpu", 4.0),): 2}
     assert stage.sound()

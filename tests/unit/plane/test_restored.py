@@ -10,7 +10,7 @@ from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected, not_found
 from helix_ray.core.orders import Order, Recalled, Receipt, RetryTask, SubmitTasks
 from helix_ray.core.questions import GetTask, WaitTasks
 from helix_ray.plane.calls import Calls
-from helix_ray.plane.history import CHANGING, RECALLS_MAX, Retired
+from helix_ray.plane.history import CHANGING, RECALLS_MAX, ArchivedTasks
 
 TASK = "task-1"
 
@@ -31,24 +31,24 @@ class Restored:
 
 def test_a_task_that_was_restored_meanwhile_is_found() -> None:
     """Neither the master nor the history had it when they were asked; it was there all the time."""
-    retired = Retired(cast(Calls, Restored({"id": TASK, "status": "pending"})))
-    found = asyncio.run(retired.completed(GetTask(TASK), SYSTEM, not_found("Task", TASK)))
+    archived = ArchivedTasks(cast(Calls, Restored({"id": TASK, "status": "pending"})))
+    found = asyncio.run(archived.completed(GetTask(TASK), SYSTEM, not_found("Task", TASK)))
     assert found == {"id": TASK, "status": "pending"}
 
 
 def test_a_task_that_nobody_has_is_not_found() -> None:
     """Asked twice, the master says the same."""
-    retired = Retired(cast(Calls, Restored(not_found("Task", TASK))))
-    found = asyncio.run(retired.completed(GetTask(TASK), SYSTEM, not_found("Task", TASK)))
+    archived = ArchivedTasks(cast(Calls, Restored(not_found("Task", TASK))))
+    found = asyncio.run(archived.completed(GetTask(TASK), SYSTEM, not_found("Task", TASK)))
     assert isinstance(found, Rejected)
     assert found.code is ErrorCode.NOT_FOUND
 
 
 def test_whoever_waits_for_it_waits_on() -> None:
     """It is open, not unknown; what the history said of others stays."""
-    retired = Retired(cast(Calls, Restored({"done": [], "unknown": [], "open": 1})))
+    archived = ArchivedTasks(cast(Calls, Restored({"done": [], "unknown": [], "open": 1})))
     reply = {"done": [{"id": "task-2"}], "unknown": [TASK], "open": 0}
-    found = asyncio.run(retired.completed(WaitTasks((TASK, "task-2")), SYSTEM, reply))
+    found = asyncio.run(archived.completed(WaitTasks((TASK, "task-2")), SYSTEM, reply))
     assert found == {"done": [{"id": "task-2"}], "unknown": [], "open": 1}
 
 
@@ -65,9 +65,9 @@ def test_an_order_is_given_again_until_it_lacks_nothing() -> None:
     async def insatiable(given: Order) -> Receipt | Rejected:
         return lacking(f"task-{len(asked)}")
 
-    retired = Retired(cast(Calls, History()))
+    archived = ArchivedTasks(cast(Calls, History()))
     order = Order(SubmitTasks(()), SYSTEM, "req-1", "seed")
-    assert asyncio.run(retired.carried_out(order, insatiable)) == CHANGING
+    assert asyncio.run(archived.carried_out(order, insatiable)) == CHANGING
     assert asked == [((f"task-{turn}",), "line") for turn in range(RECALLS_MAX)]
 
 
@@ -86,5 +86,5 @@ def test_an_order_finds_what_was_restored_meanwhile() -> None:
     async def execute(given: Order) -> Receipt | Rejected:
         return lacking(TASK) if given.recalled is None else Receipt(7, {})
 
-    found = asyncio.run(Retired(cast(Calls, History())).carried_out(order, execute))
+    found = asyncio.run(ArchivedTasks(cast(Calls, History())).carried_out(order, execute))
     assert found == Receipt(7, {})

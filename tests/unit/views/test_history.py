@@ -205,7 +205,7 @@ def test_listing_filters(tmp_path: Path, question: ListTasks, test: Callable[[Ta
 
 
 def test_what_finished_later_than_asked_is_not_told(tmp_path: Path) -> None:
-    """With `retired_through`, tasks that memory still has are memory's to answer for."""
+    """With `archived_through`, tasks that memory still has are memory's to answer for."""
     state, facts = a_journal(1)
     history = History(tmp_path / "h.duckdb")
     history.ingest(facts)
