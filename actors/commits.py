@@ -14,7 +14,6 @@ from itertools import islice
 from actors.inbox import Answers, Inbox
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.orders import Order
-from helix_ray.core.weight import weight_in
 from helix_ray.engine import Engine
 from helix_ray.followers.base import Follower, News
 from helix_ray.wire.ids import new_seed
@@ -31,7 +30,7 @@ class Commits:
         self._engine = engine
         self._followers = followers
         self._ran = ran
-        self._inbox = Inbox(lambda order: weight_in(engine.state, order))
+        self._inbox = Inbox(lambda order: order.work_in(engine.state))
         # Orders of the followers, which react again only when all of them are carried out.
         self._ordered: deque[Order] = deque()
 

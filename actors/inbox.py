@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import Order, Receipt
-from helix_ray.core.weight import LIGHT_TASKS_MAX, weight_of
+from helix_ray.core.weight import LIGHT_TASKS_MAX
 
 # Limits how long the loop is busy with one commit.
 COMMIT_TASKS_MAX = 1000
@@ -39,7 +39,7 @@ class Call:
 class Inbox:
     """Calls in the order of their arrival."""
 
-    def __init__(self, weigh: Callable[[Order], int] = weight_of) -> None:
+    def __init__(self, weigh: Callable[[Order], int] = Order.work) -> None:
         self._weigh = weigh
         self._light: list[Call] = []
         self._heavy: list[Call] = []

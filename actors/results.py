@@ -14,7 +14,6 @@ from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import AttemptReport
 from helix_ray.core.specs import JsonObject, TaskError
 from helix_ray.core.values import fault
-from helix_ray.core.weight import weight_of_report
 from helix_ray.execution.assignment import Assignment, Finished, Outcome
 from helix_ray.plain import plain_bytes
 
@@ -84,7 +83,7 @@ def reports_of_one_order(outgoing: Sequence[AttemptReport]) -> tuple[AttemptRepo
     """Return the first reports, up to the limit of one commit, but at least one."""
     count = weight = 0
     for report in outgoing:
-        weight += weight_of_report(report)
+        weight += report.work()
         if count and weight > REPORTS_TASKS_MAX:
             break
         count += 1

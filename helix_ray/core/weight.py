@@ -1,31 +1,14 @@
-"""The weight of an order in tasks that it affects, which limits a commit and a message to the master."""
+"""Weights, in tasks that are affected: they limit a commit and a message to the master.
+
+An order says its weight itself (`work` and `work_in` of each kind, core/orders/), of these parts.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
-from helix_ray.core.orders import (
-    ArchiveTasks,
-    AttemptReport,
-    CancelTask,
-    DeleteTask,
-    ExpireTasks,
-    LoseWorker,
-    NoteRefusals,
-    Order,
-    OrderBody,
-    RegisterWorker,
-    ReleaseTasks,
-    RemoveWorker,
-    ReportAttempts,
-    RequestErasure,
-    RetryTask,
-    StartAttempts,
-    SubmitTasks,
-    UpdateTask,
-)
 from helix_ray.core.policy import Policy
-from helix_ray.core.specs import TaskSpec
+from helix_ray.core.specs import TaskError, TaskSpec
 from helix_ray.core.state import State
 
 # A dependency costs about a fifth of a task, and archiving a finished task a tenth.
@@ -75,10 +58,25 @@ def weight_of_spec(spec: TaskSpec) -> int:
     return tasks_and_bytes_of(spec) + links_of(spec) // DEPENDENCIES_PER_TASK
 
 
-def weight_of_report(report: AttemptReport) -> int:
-    """Return the weight of one report of an order."""
-    size = _size_of(report.result) + _size_of(report.error) - BYTES_FREE
+def weight_of_outcome(result: Any, error: TaskError | None) -> int:
+    """Return the weight of one report of an attempt."""
+    size = _size_of(result) + _size_of(error) - BYTES_FREE
     return 1 + max(0, size) // BYTES_PER_TASK
+
+
+def weight_of_end(state: State, task_id: str, *, dependants: bool = False) -> int:
+    """Return the weight of what ends or retries a task: others that end with it count as well."""
+    task = state.tasks.get(task_id)
+    waiting = len(state.dependents.get(task_id, ()))
+    if dependants:
+        waiting += len(state.failed_by.get(task_id, ()))
+    return 1 if task is None else tasks_of(task.spec) + min(waiting, TAKEN_AWAY_TASKS)
+
+
+def weight_of_worker(state: State, worker_id: str | None) -> int:
+    """Return the weight of what takes its tasks away from a worker."""
+    worker = state.workers.get(worker_id or "")
+    return 1 if worker is None else 1 + min(len(worker.running), TAKEN_AWAY_TASKS)
 
 
 def _size_of(values: Any) -> int:
@@ -87,58 +85,3 @@ def _size_of(values: Any) -> int:
     if not isinstance(values, dict):
         return 0
     return sum(len(value) for value in values.values() if isinstance(value, (str, list, tuple, dict)))
-
-
-def weight_of(order: Order) -> int:
-    """Return the weight of an order without the state."""
-    body = order.body
-    if isinstance(body, SubmitTasks):
-        return sum(map(weight_of_spec, body.specs))
-    if isinstance(body, ReportAttempts):
-        return sum(map(weight_of_report, body.reports))
-    if isinstance(body, StartAttempts):
-        return len(body.pairs)
-    if isinstance(body, (ReleaseTasks, ExpireTasks)):
-        return len(body.task_ids)
-    if isinstance(body, NoteRefusals):
-        return 1 + len(body.refusals) // REFUSALS_PER_TASK
-    if isinstance(body, RemoveWorker) or (isinstance(body, RegisterWorker) and body.kind == "node"):
-        return TAKEN_AWAY_TASKS
-    if _may_reach_others(body):
-        return ENDING_TASKS + _recalled_weight(order)
-    if isinstance(body, RequestErasure):
-        # Each task is deleted; how many a user has is known to the state only.
-        return ENDING_TASKS + len(body.task_ids) + (TAKEN_AWAY_TASKS if body.user_ids else 0)
-    if isinstance(body, ArchiveTasks):
-        return 1 + body.limit // RETIRED_PER_TASK
-    return 1
-
-
-def _recalled_weight(order: Order) -> int:
-    """Return the weight of restored tasks, which are written to the journal again."""
-    if order.recalled is None or not isinstance(order.body, RetryTask):
-        return 0
-    return sum(tasks_and_bytes_of(task.spec) for task in order.recalled.tasks.values() if task is not None)
-
-
-def _may_reach_others(body: OrderBody) -> TypeGuard[UpdateTask | CancelTask | RetryTask | DeleteTask]:
-    if isinstance(body, UpdateTask):
-        return body.status in ENDING_STATUSES
-    return isinstance(body, (CancelTask, RetryTask, DeleteTask))
-
-
-def weight_in(state: State, order: Order) -> int:
-    """Return the weight of an order with the state: other tasks that end with a task
-    or a worker count as well."""
-    body = order.body
-    if _may_reach_others(body):
-        task = state.tasks.get(body.task_id)
-        waiting = len(state.dependents.get(body.task_id, ()))
-        if isinstance(body, RetryTask) and body.dependants:
-            waiting += len(state.failed_by.get(body.task_id, ()))
-        known = 1 if task is None else tasks_of(task.spec) + min(waiting, TAKEN_AWAY_TASKS)
-        return known + _recalled_weight(order)
-    if isinstance(body, (RegisterWorker, RemoveWorker, LoseWorker)):
-        worker = state.workers.get(body.worker_id or "")
-        return 1 if worker is None else 1 + min(len(worker.running), TAKEN_AWAY_TASKS)
-    return weight_of(order)

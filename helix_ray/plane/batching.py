@@ -12,7 +12,7 @@ from helix_ray.core.access import Principal
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import Order, Receipt
 from helix_ray.core.questions import QuestionKind, View
-from helix_ray.core.weight import LIGHT_TASKS_MAX, weight_of
+from helix_ray.core.weight import LIGHT_TASKS_MAX
 from helix_ray.plane.calls import AGAIN
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ class OrderBatches:
 
     async def execute(self, order: Order) -> Receipt | Rejected:
         """Carry out an order; it is durable when a Receipt comes back."""
-        weight = weight_of(order)
+        weight = order.work()
         line = self._light if weight <= LIGHT_TASKS_MAX else self._heavy
         return await line.execute(order, weight)
 

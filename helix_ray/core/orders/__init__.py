@@ -50,6 +50,8 @@ from helix_ray.core.orders.workers import (
 )
 from helix_ray.core.origin import NOWHERE, Origin
 from helix_ray.core.secrets import conceal
+from helix_ray.core.state import State
+from helix_ray.core.weight import tasks_and_bytes_of
 
 OrderBody = (
     SubmitTasks | UpdateTask | CancelTask | RetryTask | DeleteTask | ReleaseTasks | ExpireTasks
@@ -81,6 +83,20 @@ class Order:
     fingerprint: str = ""
     origin: Origin = NOWHERE
     recalled: Recalled | None = None
+
+    def work(self) -> int:
+        """Return how much work it is without the state, in tasks (core/weight.py)."""
+        return self.body.work() + self._restored()
+
+    def work_in(self, state: State) -> int:
+        """Return how much work it is with the state."""
+        return self.body.work_in(state) + self._restored()
+
+    def _restored(self) -> int:
+        """Return the weight of archived tasks that are written to the journal again."""
+        if self.recalled is None or self.body.recalled_as != "run":
+            return 0
+        return sum(tasks_and_bytes_of(task.spec) for task in self.recalled.tasks.values() if task is not None)
 
 
 @dataclass(frozen=True, slots=True)

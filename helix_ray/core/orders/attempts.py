@@ -8,6 +8,7 @@ from typing import Any
 from helix_ray.core.access import SYSTEM_ONLY
 from helix_ray.core.orders.kind import OrderKind
 from helix_ray.core.specs import TaskError
+from helix_ray.core.weight import weight_of_outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,10 @@ class StartAttempts(OrderKind):
 
     pairs: tuple[tuple[str, str], ...]
     preempt: tuple[tuple[str, int], ...] = ()
+
+    def work(self) -> int:
+        """Return the number of attempts."""
+        return len(self.pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,10 @@ class AttemptReport:
     duration_s: float | None = None
     retryable: bool = True
 
+    def work(self) -> int:
+        """Return how much work it is, in tasks: a long result counts as several."""
+        return weight_of_outcome(self.result, self.error)
+
 
 @dataclass(frozen=True, slots=True)
 class ReportAttempts(OrderKind):
@@ -54,3 +63,7 @@ class ReportAttempts(OrderKind):
     worker_id: str
     boot: str
     reports: tuple[AttemptReport, ...]
+
+    def work(self) -> int:
+        """Return the weight of its reports."""
+        return sum(report.work() for report in self.reports)

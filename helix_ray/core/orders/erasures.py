@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from helix_ray.core.access import ADMINS, SYSTEM_ONLY
 from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.weight import ENDING_TASKS, TAKEN_AWAY_TASKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,10 @@ class RequestErasure(OrderKind):
     task_ids: tuple[str, ...]
     user_ids: tuple[str, ...]
     reason: str
+
+    def work(self) -> int:
+        """Return the weight of deleting its tasks, and what users may have: only the state knows how many."""
+        return ENDING_TASKS + len(self.task_ids) + (TAKEN_AWAY_TASKS if self.user_ids else 0)
 
 
 @dataclass(frozen=True, slots=True)

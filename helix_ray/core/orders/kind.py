@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from helix_ray.core.access import Verb
+
+if TYPE_CHECKING:
+    from helix_ray.core.state import State
 
 # How much of a task an order brings: what a listing shows of it; its record; its record with what it runs,
 # and those of its shards and of what it depends on, so that it may be queued again.
@@ -27,3 +30,11 @@ class OrderKind(Verb):
     recalled_as: ClassVar[Detail] = "record"
     # The audit kind of refusals with CONFLICT; None: they are not recorded (core/refusals.py).
     conflict_kept_as: ClassVar[RefusalKind | None] = None
+
+    def work(self) -> int:
+        """Return how much work it is without the state, in tasks (core/weight.py)."""
+        return 1
+
+    def work_in(self, state: State) -> int:
+        """Return the same with the state, which knows what else ends with a task or a worker."""
+        return self.work()

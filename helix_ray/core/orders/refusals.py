@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from helix_ray.core.access import SYSTEM_ONLY
 from helix_ray.core.orders.kind import OrderKind, RefusalKind
 from helix_ray.core.origin import NOWHERE, Origin, printable
+from helix_ray.core.weight import REFUSALS_PER_TASK
 
 REFUSED_SUBJECT_CHARS_MAX = 128
 
@@ -40,3 +41,7 @@ class NoteRefusals(OrderKind):
     needs_key = False  # an additional count is harmless
 
     refusals: tuple[Refusal, ...]
+
+    def work(self) -> int:
+        """Return the weight of counting them."""
+        return 1 + len(self.refusals) // REFUSALS_PER_TASK

@@ -9,6 +9,14 @@ from helix_ray.core.access import SYSTEM_ONLY, WORKERS, WRITERS, Tokens
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders.kind import OrderKind
 from helix_ray.core.specs import TaskEdits, TaskError, TaskSpec
+from helix_ray.core.state import State
+from helix_ray.core.weight import (
+    ENDING_STATUSES,
+    ENDING_TASKS,
+    RETIRED_PER_TASK,
+    weight_of_end,
+    weight_of_spec,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,10 @@ class SubmitTasks(OrderKind):
 
     specs: tuple[TaskSpec, ...]
     refused: dict[int, Rejected] = field(default_factory=dict)
+
+    def work(self) -> int:
+        """Return the weight of its specs."""
+        return sum(map(weight_of_spec, self.specs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,18 @@ class UpdateTask(OrderKind):
     worker_id: str | None = None
     edits: TaskEdits = field(default_factory=TaskEdits)
 
+    def work(self) -> int:
+        """Return more for what may end a task: that may affect others."""
+        return ENDING_TASKS if self._ends else 1
+
+    def work_in(self, state: State) -> int:
+        """Count what ends with the task."""
+        return weight_of_end(state, self.task_id) if self._ends else 1
+
+    @property
+    def _ends(self) -> bool:
+        return self.status in ENDING_STATUSES
+
 
 @dataclass(frozen=True, slots=True)
 class CancelTask(OrderKind):
@@ -59,6 +83,14 @@ class CancelTask(OrderKind):
 
     task_id: str
     reason: str = "cancelled by request"
+
+    def work(self) -> int:
+        """Return more than any light order: others may end with the task."""
+        return ENDING_TASKS
+
+    def work_in(self, state: State) -> int:
+        """Count what ends with the task."""
+        return weight_of_end(state, self.task_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +106,14 @@ class RetryTask(OrderKind):
     task_id: str
     dependants: bool = False
 
+    def work(self) -> int:
+        """Return more than any light order: others may be queued with the task."""
+        return ENDING_TASKS
+
+    def work_in(self, state: State) -> int:
+        """Count what waits for the task, and with `dependants` what failed because of it."""
+        return weight_of_end(state, self.task_id, dependants=self.dependants)
+
 
 @dataclass(frozen=True, slots=True)
 class DeleteTask(OrderKind):
@@ -85,6 +125,14 @@ class DeleteTask(OrderKind):
 
     task_id: str
 
+    def work(self) -> int:
+        """Return more than any light order: others may end with the task."""
+        return ENDING_TASKS
+
+    def work_in(self, state: State) -> int:
+        """Count what ends with the task."""
+        return weight_of_end(state, self.task_id)
+
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTasks(OrderKind):
@@ -94,6 +142,10 @@ class ReleaseTasks(OrderKind):
     needs_key = False  # repeated ids are left out
 
     task_ids: tuple[str, ...]
+
+    def work(self) -> int:
+        """Return the number of tasks."""
+        return len(self.task_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +157,10 @@ class ExpireTasks(OrderKind):
 
     task_ids: tuple[str, ...]
     reason: str
+
+    def work(self) -> int:
+        """Return the number of tasks."""
+        return len(self.task_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +183,7 @@ class ArchiveTasks(OrderKind):
     through_seq: int
     finished_before: float
     limit: int = 5000
+
+    def work(self) -> int:
+        """Return the weight of archiving as many as it may."""
+        return 1 + self.limit // RETIRED_PER_TASK

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from helix_ray.core.access import ADMINS, SYSTEM_ONLY, WORKERS
 from helix_ray.core.orders.kind import OrderKind
 from helix_ray.core.specs import Offer, Usage
+from helix_ray.core.state import State
+from helix_ray.core.weight import TAKEN_AWAY_TASKS, weight_of_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,14 @@ class RegisterWorker(OrderKind):
     node_id: str | None = None
     boot: str = ""
     labels: dict[str, str] = field(default_factory=dict)
+
+    def work(self) -> int:
+        """Return what a restarted node may have run."""
+        return TAKEN_AWAY_TASKS if self.kind == "node" else 1
+
+    def work_in(self, state: State) -> int:
+        """Count what the worker runs."""
+        return weight_of_worker(state, self.worker_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,14 @@ class RemoveWorker(OrderKind):
 
     worker_id: str
 
+    def work(self) -> int:
+        """Return what the worker may have run."""
+        return TAKEN_AWAY_TASKS
+
+    def work_in(self, state: State) -> int:
+        """Count what the worker runs."""
+        return weight_of_worker(state, self.worker_id)
+
 
 @dataclass(frozen=True, slots=True)
 class LoseWorker(OrderKind):
@@ -83,3 +101,7 @@ class LoseWorker(OrderKind):
 
     worker_id: str
     reason: str
+
+    def work_in(self, state: State) -> int:
+        """Count what the worker runs."""
+        return weight_of_worker(state, self.worker_id)

@@ -16,7 +16,7 @@ from helix_ray.core.orders import (
     SubmitTasks,
     UpdateTask,
 )
-from helix_ray.core.weight import LIGHT_TASKS_MAX, weight_of
+from helix_ray.core.weight import LIGHT_TASKS_MAX
 
 
 def submit(tasks: int, **fields: Any) -> Order:
@@ -40,10 +40,10 @@ def commits(*calls: list[Order], orders_max: int = 10**9) -> list[list[int]]:
         while inbox:
             come = inbox.next()
             done = [order for call in come for order in call.left()][:orders_max]
-            inbox.answer(come, [Receipt(weight_of(order), {}) for order in done])
-            taken.append([weight_of(order) for order in done])
+            inbox.answer(come, [Receipt(order.work(), {}) for order in done])
+            taken.append([order.work() for order in done])
         for orders, future in zip(calls, futures, strict=True):
-            assert [answer.seq for answer in future.result()] == [weight_of(order) for order in orders]
+            assert [answer.seq for answer in future.result()] == [order.work() for order in orders]
         return taken
 
     return asyncio.run(drive())
@@ -75,24 +75,22 @@ def test_what_a_commit_had_no_room_for_comes_later_in_its_order() -> None:
 
 def test_shards_and_dependencies_weigh() -> None:
     """A task with a thousand shards is a thousand tasks, and dependencies count for a part of one."""
-    assert weight_of(submit(1, shards={"count": 1000})) == 1001
-    assert weight_of(submit(1, depends_on=["task-1"] * 100)) == 21
-    assert weight_of(submit(1, depends_on=["task-1"] * 100, shards={"count": 9})) == 10 + 10 * 100 // 5
+    assert submit(1, shards={"count": 1000}).work() == 1001
+    assert submit(1, depends_on=["task-1"] * 100).work() == 21
+    assert submit(1, depends_on=["task-1"] * 100, shards={"count": 9}).work() == 10 + 10 * 100 // 5
 
 
 def test_what_may_reach_many_others_is_not_light() -> None:
     """A gateway does not know what waits for a task that ends; an edit, or progress, ends nothing."""
-    assert weight_of(Order(CancelTask("task-1"), SYSTEM, "req", "seed")) > LIGHT_TASKS_MAX
-    assert weight_of(Order(UpdateTask("task-1", "completed"), SYSTEM, "req", "seed")) > LIGHT_TASKS_MAX
-    assert weight_of(edit()) == 1
+    assert Order(CancelTask("task-1"), SYSTEM, "req", "seed").work() > LIGHT_TASKS_MAX
+    assert Order(UpdateTask("task-1", "completed"), SYSTEM, "req", "seed").work() > LIGHT_TASKS_MAX
+    assert edit().work() == 1
 
 
 def test_long_texts_weigh() -> None:
     """To write them into the journal takes time as well; what every task has is free."""
-    assert weight_of(submit(1, description="x" * 20_000)) == 1 + 9
-    assert weight_of(submit(1, run={"kind": "command", "argv": ["x"], "command": "x" * 10_000})) == 1 + 4
-    assert weight_of(submit(10, description="x" * 100)) == 10
+    assert submit(1, description="x" * 20_000).work() == 1 + 9
+    assert submit(1, run={"kind": "command", "argv": ["x"], "command": "x" * 10_000}).work() == 1 + 4
+    assert submit(10, description="x" * 100).work() == 10
     report = AttemptReport("task-1", 1, "completed", {"success": True, "output": "x" * 64_000})
-    assert (
-        weight_of(Order(ReportAttempts("worker-1", "boot", (report,) * 3), SYSTEM, "req", "seed")) == 3 * 32
-    )
+    assert Order(ReportAttempts("worker-1", "boot", (report,) * 3), SYSTEM, "req", "seed").work() == 3 * 32

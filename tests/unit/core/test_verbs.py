@@ -30,7 +30,7 @@ def test_it_says_who_may_use_it(kind: type[OrderKind | QuestionKind[Any]]) -> No
     assert "allowed" in vars(kind)
     assert isinstance(kind.allowed, frozenset)
     assert isinstance(kind.tokens, Tokens)
-    said = {"allowed", "tokens", "needs_key", "vital", "conflict_kept_as"}
+    said = {"allowed", "tokens", "needs_key", "vital", "conflict_kept_as", "work", "work_in"}
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     assert said.isdisjoint(names), "a field would hide what the kind says"
 
