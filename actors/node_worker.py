@@ -185,9 +185,15 @@ class NodeWorker(LivingActor):
     async def _register(self) -> None:
         offer = self._offer
         order = RegisterWorker(
-            offer["hostname"], tuple(offer["capabilities"]), {**offer["resources"]}, offer["worker_id"],
-            "node", offer["node_id"], self._boot, offer["labels"],
-        )  # fmt: skip
+            offer["hostname"],
+            tuple(offer["capabilities"]),
+            {**offer["resources"]},
+            worker_id=offer["worker_id"],
+            kind="node",
+            node_id=offer["node_id"],
+            boot=self._boot,
+            labels=offer["labels"],
+        )
         sent_at = time.monotonic()
         answer = await self._order(order)
         self._registered = isinstance(answer, Receipt)
@@ -258,7 +264,14 @@ class NodeWorker(LivingActor):
             usage = await self._usage.read()
             status = "busy" if self._state.attempts() else "idle"
             sent_at = time.monotonic()
-            beat = Heartbeat(self._offer["worker_id"], status, None, usage, self._boot, number)
+            beat = Heartbeat(
+                self._offer["worker_id"],
+                status,
+                current_task=None,
+                usage=usage,
+                boot=self._boot,
+                number=number,
+            )
             if isinstance(await self._order(beat), Receipt):
                 self._fence.acknowledged(sent_at)
             await asyncio.sleep(HEARTBEAT_EVERY_S)

@@ -93,7 +93,11 @@ class Past:
     def finish(self, count: int, over_s: float, retention_s: float) -> None:
         """Submit, run and complete tasks, spread over the last `over_s` seconds."""
         began = self._clock.now = time.time() - over_s
-        self._order(RegisterWorker("before", (), {"cpu": 2.0}, WORKER, "node", "node-before", BOOT))
+        self._order(
+            RegisterWorker(
+                "before", (), {"cpu": 2.0}, worker_id=WORKER, kind="node", node_id="node-before", boot=BOOT
+            )
+        )
         for done in range(0, count, TASKS_PER_ORDER):
             self._clock.now = began + over_s * done / count
             self._finish(min(TASKS_PER_ORDER, count - done))

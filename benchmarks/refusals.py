@@ -44,7 +44,7 @@ class Master:
         self.engine = Engine(self.journal, Policy(), self.clock)
         self._orders = 0
         self.give(o.CreateUser("admin", "$argon2id$1", ("admin",)))
-        self.give(o.RegisterWorker("host", (), {}, "worker_a"))
+        self.give(o.RegisterWorker("host", (), {}, worker_id="worker_a"))
 
     def give(self, body: o.OrderBody) -> None:
         """Carry out an order of the system."""
@@ -75,7 +75,14 @@ def flood(master: Master, logins: int, lasts_s: float) -> float:
 
 def _refusal(number: int, address: int) -> Refusal:
     origin = Origin(f"10.1.{address // 256}.{address % 256}", "", "python-requests/2.32.3")
-    return Refusal("login", "credentials", f"user-{number % 500}", "anonymous", f"req-{number:012x}", origin)
+    return Refusal(
+        "login",
+        "credentials",
+        f"user-{number % 500}",
+        author="anonymous",
+        request_id=f"req-{number:012x}",
+        origin=origin,
+    )
 
 
 def heartbeats(master: Master, count: int) -> float:

@@ -55,9 +55,15 @@ class Simulated:
 
     def _registration(self, offer: Offer) -> RegisterWorker:
         return RegisterWorker(
-            offer.id, offer.capabilities, dict(offer.resources), offer.id, "node", offer.id, BOOT,
-            dict(offer.labels)
-        )  # fmt: skip
+            offer.id,
+            offer.capabilities,
+            dict(offer.resources),
+            worker_id=offer.id,
+            kind="node",
+            node_id=offer.id,
+            boot=BOOT,
+            labels=dict(offer.labels),
+        )
 
     def _execute(self, bodies: Sequence[OrderBody], seed: str = "") -> None:
         orders = []

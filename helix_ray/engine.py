@@ -310,7 +310,13 @@ class Engine:
         """Return the picture from which questions are answered."""
         now = self.clock.wall()
         return Picture(
-            self.state, self.liveness, self.policy, now, self.journal.epoch, self._started_at, self._tracked
+            self.state,
+            self.liveness,
+            policy=self.policy,
+            now=now,
+            epoch=self.journal.epoch,
+            started_at=self._started_at,
+            tracked=self._tracked,
         )
 
     def events(self, after: int, limit: int, by: Principal) -> Batch | Rejected:

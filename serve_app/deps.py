@@ -43,7 +43,7 @@ _KEY = re.compile(rb"[\x20-\x7e]{1,%d}" % KEY_CHARS_MAX)
 _MISSING = Rejected(ErrorCode.UNAUTHORIZED, "Missing or invalid authentication token", {"reason": "missing"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The parts of the application, shared by all requests."""
 

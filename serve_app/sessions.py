@@ -174,5 +174,23 @@ class SessionCache:
 def _claims_of(token_hash: str, owner: Principal | None) -> Claims:
     """Return an API token in the form of an access token's claims."""
     if owner is None:
-        return Claims("", "", (), "", "", 0, 0, token_hash)
-    return Claims(owner.id, owner.name, owner.roles, "", owner.token or "", 0, 0, token_hash)
+        return Claims(
+            user_id="",
+            name="",
+            roles=(),
+            session_id="",
+            token_id="",
+            issued_at=0,
+            expires_at=0,
+            token_hash=token_hash,
+        )
+    return Claims(
+        user_id=owner.id,
+        name=owner.name,
+        roles=owner.roles,
+        session_id="",
+        token_id=owner.token or "",
+        issued_at=0,
+        expires_at=0,
+        token_hash=token_hash,
+    )

@@ -232,7 +232,7 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
     ) -> Iterator[str]:
         """Yield the output of a task's attempt (default: the newest) in pieces; `follow` waits for more."""
         params = {"follow": "true" if follow else None, "attempt": attempt, "offset": offset or None}
-        request = Request("GET", f"/tasks/{task_id}/logs", params, headers={"Accept": "text/plain"})
+        request = Request("GET", f"/tasks/{task_id}/logs", params=params, headers={"Accept": "text/plain"})
         with self._session.stream(request) as pieces:
             yield from pieces
 

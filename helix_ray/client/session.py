@@ -29,7 +29,7 @@ class ClientSession:
 
     def call(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
         """Send a request as the logged-in user; return the JSON value of the response."""
-        return self.send(Request(method, path, params, body)).data
+        return self.send(Request(method, path, params=params, body=body)).data
 
     def send(self, request: Request) -> Reply:
         """Send a request with the token; raise NotSignedIn when there is no valid one."""

@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import uuid4
@@ -66,6 +66,7 @@ class Request:
 
     method: str
     path: str
+    _: KW_ONLY
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Any = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)

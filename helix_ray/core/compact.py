@@ -6,6 +6,7 @@ with slots iterates over the fields in Python, in both directions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -14,13 +15,22 @@ T = TypeVar("T")
 
 
 def compact(kind: type[T]) -> type[T]:
-    """Give a dataclass the short pickle; its constructor must take its fields in order."""
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    """Give a dataclass the short pickle."""
+    made = fields(kind)  # type: ignore[arg-type]
+    names = [field.name for field in made]
     values = attrgetter(*names)
 
     def reduce(self: Any) -> tuple[type[T], tuple[Any, ...]]:
         # attrgetter returns a single value itself, several as a tuple.
         return kind, values(self) if len(names) > 1 else (values(self),)
 
-    kind.__reduce__ = reduce  # type: ignore[method-assign]
+    def reduce_named(self: Any) -> tuple[Callable[..., T], tuple[Any, ...]]:
+        return _with_names, (kind, values(self))
+
+    kind.__reduce__ = reduce_named if any(field.kw_only for field in made) else reduce  # type: ignore[method-assign]
     return kind
+
+
+def _with_names(kind: type[T], values: tuple[Any, ...]) -> T:
+    names = (field.name for field in fields(kind))  # type: ignore[arg-type]
+    return kind(**dict(zip(names, values, strict=True)))

@@ -7,7 +7,7 @@ workers get that time added.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 from helix_ray.core.changes import DirtyLog
 from helix_ray.core.specs import Usage
@@ -24,6 +24,7 @@ class Pulse:
 
     mono: float
     wall: float
+    _: KW_ONLY
     status: str | None = None
     current_task: str | None = None
     usage: Usage = field(default_factory=Usage)
@@ -82,7 +83,14 @@ class Liveness:
     def note(self, sign: Sign, mono: float, wall: float) -> None:
         """Record a sign of life from an order."""
         if isinstance(sign, Heard):
-            pulse = Pulse(mono, wall, sign.status, sign.current_task, sign.usage, number=sign.number)
+            pulse = Pulse(
+                mono,
+                wall,
+                status=sign.status,
+                current_task=sign.current_task,
+                usage=sign.usage,
+                number=sign.number,
+            )
             self.heard(sign.worker_id, pulse)
         elif isinstance(sign, Begun):
             self.begin(sign.worker_id, Pulse(mono, wall))

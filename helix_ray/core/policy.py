@@ -15,7 +15,7 @@ TASK_TYPES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Limits and permissions; most fields have a setting of the same name (HELIX_...)."""
 

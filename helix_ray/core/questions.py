@@ -59,7 +59,7 @@ class GetTask(QuestionKind[TaskView]):
     task_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListTasks(QuestionKind[TaskPageView]):
     """Tasks, newest first. `since` and `until` limit created_at: half open, epoch seconds."""
 

@@ -78,7 +78,12 @@ def refusal_of(
         return None
     reason = rejected.details.get("reason")
     return Refusal(
-        kind, reason if isinstance(reason, str) else verb, subject or verb, author, request_id, origin
+        kind,
+        reason if isinstance(reason, str) else verb,
+        subject or verb,
+        author=author,
+        request_id=request_id,
+        origin=origin,
     )
 
 

@@ -88,7 +88,7 @@ class Task(Execution):
         return self.spec.get("run")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Worker:
     """A node worker (kind "node") or an external one. Liveness is not here: it is memory, not fact."""
 
@@ -133,7 +133,7 @@ class User:
 
 
 @conceal
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Session:
     """A login. `spent` has the hashes of exchanged refresh tokens, and when, the newest last: one that is
     used again much later was stolen."""
@@ -149,7 +149,7 @@ class Session:
 
 
 @conceal
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ApiToken:
     """A long-lived credential of a program. `shown` are the first characters of its secret, which
     identify it in listings."""
@@ -233,7 +233,7 @@ class Project:
     members: dict[str, None] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class State:
     """The folded state of the journal as of `seq`."""
 

@@ -40,7 +40,7 @@ _KEYS = {"kind", "model", "inputs", "outputs", "timeout_s"}
 _Stamp = tuple[int, int]  # of a file: time of change in ns, size in bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
     """A model file: its size, its SHA-256 in hex, its inputs and outputs, and how most
     of its weights are stored."""
@@ -198,7 +198,9 @@ def _session(name: str, data: bytes, threads: int) -> onnxruntime.InferenceSessi
 def _describe(name: str, data: bytes, session: onnxruntime.InferenceSession, weights: Weights) -> ModelInfo:
     digest = hashlib.sha256(data).hexdigest()
     inputs, outputs = _specs(session.get_inputs()), _specs(session.get_outputs())
-    return ModelInfo(name, len(data), digest, inputs, outputs, weights.precision)
+    return ModelInfo(
+        name=name, bytes=len(data), sha256=digest, inputs=inputs, outputs=outputs, precision=weights.precision
+    )
 
 
 def _specs(arguments: Any) -> tuple[TensorSpec, ...]:

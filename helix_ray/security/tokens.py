@@ -47,7 +47,7 @@ REFRESH_BYTES = 32
 _OPTIONS: Final[Any] = {"require": CLAIMS, "strict_aud": True, "verify_exp": False, "verify_iat": False}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
     """The claims of a verified token; times are epoch seconds."""
 
@@ -94,7 +94,15 @@ class TokenIssuer:
         """
         issued_at = int(self._clock() if issued_at is None else issued_at)
         token_id = token_id or secrets.token_urlsafe(12)
-        claims = Claims(user_id, name, tuple(roles), session_id, token_id, issued_at, issued_at + ttl_s)
+        claims = Claims(
+            user_id=user_id,
+            name=name,
+            roles=tuple(roles),
+            session_id=session_id,
+            token_id=token_id,
+            issued_at=issued_at,
+            expires_at=issued_at + ttl_s,
+        )
         payload = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -170,7 +178,15 @@ class TokenIssuer:
         issued_at, expires_at = times
         if issued_at > self._clock() + CLOCK_SKEW_S_MAX:
             raise _unauthorized("Invalid token", "issued_in_future")
-        return Claims(user_id, name, tuple(roles), session_id, token_id, issued_at, expires_at)
+        return Claims(
+            user_id=user_id,
+            name=name,
+            roles=tuple(roles),
+            session_id=session_id,
+            token_id=token_id,
+            issued_at=issued_at,
+            expires_at=expires_at,
+        )
 
 
 def make_refresh() -> str:

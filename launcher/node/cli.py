@@ -200,9 +200,15 @@ def _supervisor(
 ) -> NodeSupervisor:
     node_ip = flags.node_ip or _own_address()
     plan = RayStartPlan(
-        flags.address, node_ip, flags.port, flags.api_port, data_dir, flags.autoscaling_config,
-        declared.flags(), more
-    )  # fmt: skip
+        address=flags.address,
+        node_ip=node_ip,
+        port=flags.port,
+        api_port=flags.api_port,
+        data_dir=data_dir,
+        autoscaling_config=flags.autoscaling_config,
+        declared=declared.flags(),
+        more=more,
+    )
     api = ["--host", flags.api_host or node_ip, "--port", str(flags.api_port), "--data-dir", str(data_dir)]
     for flag in ("tls_cert", "tls_key"):
         if getattr(flags, flag):

@@ -23,7 +23,7 @@ GCS_RECONNECT_S = 30
 STARTED = b"Ray runtime started."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RayStartPlan:
     """One node: the head where `address` is None."""
 

@@ -19,7 +19,7 @@ NAME_PREFIX = "local-"
 CPU, GPU, MEMORY, OBJECT_STORE = "CPU", "GPU", "memory", "object_store_memory"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSpec:
     """One local node; memory in bytes. `gpus` None: Ray detects them."""
 

@@ -16,7 +16,7 @@ OPEN_FILES_KEPT = 128
 ENDING_PART = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
     """Sizes in bytes, times in seconds; the settings of the same names
     (HELIX_*) are described in docs/settings.md."""

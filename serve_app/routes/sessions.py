@@ -94,7 +94,9 @@ async def _note_refusal(request: Request, username: str, by: Principal | None = 
     """Record a wrong password in the audit."""
     author = ANONYMOUS_ID if by is None else by.id
     request_id = request_id_of(request.scope)
-    refusal = Refusal("login", "credentials", username, author, request_id, origin_of(request, by))
+    refusal = Refusal(
+        "login", "credentials", username, author=author, request_id=request_id, origin=origin_of(request, by)
+    )
     await services_of(request).refusals.noted(refusal)
 
 

@@ -49,8 +49,8 @@ def _order(sent: shapes.TokenIn, token: str, ttl_s: int) -> CreateToken:
         hash_api_token(token),
         shown_of(token),
         float(sent.get("expires_in_s", ttl_s)),
-        None if roles is None else tuple(roles),
-        None if projects is None else tuple(projects),
+        roles=None if roles is None else tuple(roles),
+        projects=None if projects is None else tuple(projects),
     )
 
 

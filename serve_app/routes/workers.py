@@ -52,9 +52,9 @@ async def send_heartbeat(caller: SignedIn) -> Response:
     body = Heartbeat(
         beat["worker_id"],
         beat.get("status"),
-        beat.get("current_task"),
-        cast("Usage", beat.get("resources") or {}),
-        beat.get("boot"),
+        current_task=beat.get("current_task"),
+        usage=cast("Usage", beat.get("resources") or {}),
+        boot=beat.get("boot"),
     )
     receipt = await caller.execute(body, sent)
     allowance = caller.request.scope["state"][state.ALLOWANCE]

@@ -15,100 +15,17 @@ import pytest
 
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
-from helix_ray.core.events import Fact, TaskSubmitted
+from helix_ray.core.events import TaskSubmitted
 from helix_ray.core.orders import SubmitTasks
 from helix_ray.engine import BATCH_BYTES_MAX
-from helix_ray.followers import feed as feed_module
 from helix_ray.followers.cursor import SLOT_BYTES, CursorFile
-from helix_ray.followers.feed import BatchLimits, Feed, HeadFeed, PlaneFeed
-from helix_ray.followers.following import Consumer, Following, WithCursor
-from helix_ray.journal import sealing
-from helix_ray.journal.fact_reader import FactReader
+from helix_ray.followers.feed import BatchLimits, PlaneFeed
+from helix_ray.followers.following import WithCursor
 from helix_ray.journal.sqlite import SqliteJournal
-from helix_ray.ports import Batch, Snapshot
+from helix_ray.ports import Batch
 from helix_ray.testing import MemoryControlPlane
-from helix_ray.views.history import History
 from tests.cast import enrol
-
-KEY = b"k" * 32
-LOG_BYTES_MAX = 256 << 20
-SPEC = {"title": "t", "type": "planning"}
-
-
-def facts(first: int, last: int, text: str = "") -> list[Fact]:
-    return [
-        Fact(
-            seq,
-            1000.0 + seq,
-            "user-1",
-            f"req-{seq}",
-            TaskSubmitted(f"task-{seq}", "user-1", {**SPEC, "text": text}),
-        )
-        for seq in range(first, last + 1)
-    ]
-
-
-class Told:
-    """A feed of a list of facts, each batch `size` at most, that may fail first."""
-
-    def __init__(self, known: list[Fact], size: int = 10) -> None:
-        self.known, self.size = known, size
-        self.failures: list[Exception] = []
-        self.asked: list[int] = []
-
-    async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
-        self.asked.append(cursor)
-        if self.failures:
-            raise self.failures.pop(0)
-        found = tuple(self.known[cursor : cursor + min(self.size, limits.facts_max)])
-        return Batch(found, found[-1].seq if found else cursor, len(self.known))
-
-
-class Seen:
-    """A consumer of either sort that remembers what it was given; `fail` raises before its cursor moves."""
-
-    def __init__(self, inner: Consumer | None, file: CursorFile | None) -> None:
-        self.seqs: list[int] = []
-        self.ends: list[int] = []
-        self.fail: Exception | None = None
-        counted = WithCursor(self.effect, file) if file is not None else inner
-        self.inner: Consumer = counted  # type: ignore[assignment]
-        self._with_file = file is not None
-
-    async def effect(self, batch: Batch) -> None:
-        self.seqs += [fact.seq for fact in batch.facts]
-        if self.fail is not None:
-            raise self.fail
-
-    @property
-    def cursor(self) -> int:
-        return self.inner.cursor
-
-    async def take(self, batch: Batch) -> None:
-        if not self._with_file:
-            await self.effect(batch)
-        await self.inner.take(batch)
-
-    async def beyond(self, head: int) -> None:
-        self.ends.append(head)
-        await self.inner.beyond(head)
-
-
-class Tables:
-    """The history: facts and cursor in one transaction."""
-
-    def __init__(self, path: Path) -> None:
-        self.history = History(path)
-
-    @property
-    def cursor(self) -> int:
-        return self.history.cursor
-
-    async def take(self, batch: Batch) -> None:
-        self.history.ingest(batch.facts)
-
-    async def beyond(self, head: int) -> None:
-        raise AssertionError("the history is made again by its owner")
+from tests.contract.followed import KEY, SPEC, Seen, Tables, Told, facts, follow_to_head, follower
 
 
 @pytest.fixture(params=["one transaction", "effect, then cursor"])
@@ -127,19 +44,6 @@ def begin(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[
     yield start
     for tables in opened:
         tables.history.close()
-
-
-async def no_sleep(seconds: float) -> None:
-    await asyncio.sleep(0)
-
-
-def follower(consumer: Consumer, feed: Feed, limits: BatchLimits | None = None) -> Following:
-    return Following("trial", consumer, feed, limits, sleep=no_sleep)
-
-
-async def follow_to_head(following: Following) -> None:
-    while not await following.step():
-        pass
 
 
 def test_every_fact_comes_once_and_in_order_over_restarts(begin: Callable[[], Seen]) -> None:
@@ -364,90 +268,3 @@ def test_several_followers_of_one_process_each_have_a_cursor(tmp_path: Path) -> 
     seqs, cursors = asyncio.run(scenario())
     assert seqs == list(range(1, 51))
     assert cursors == [50, 0, 0]
-
-
-@pytest.fixture
-def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealing, "SEGMENT_LEVEL", 11)
-    monkeypatch.setattr(sealing, "SEGMENT_FACTS", 1 << 11)
-    monkeypatch.setattr(feed_module, "NEAR_FACTS_MAX", 1000)
-
-
-@pytest.mark.usefixtures("small_segments")
-def test_far_behind_it_reads_files_and_segments_and_asks_nobody(tmp_path: Path) -> None:
-    """The head is asked for one batch and for the last thousand facts; the rest comes from the disk, while
-    facts move to segments under it, and is what the journal's owner reads."""
-    journal = SqliteJournal(tmp_path, KEY)
-    for first in range(1, 9001, 500):
-        journal.append(facts(first, first + 499, "x" * (first % 7)))
-    journal.save_snapshot(Snapshot(9000, 1, {}))
-    expected = journal.read_after(0, 9000)
-    asked: list[int] = []
-
-    class Owner:
-        async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
-            asked.append(cursor)
-            found = tuple(journal.read_after(cursor, limits.facts_max))
-            # Facts move while they are followed.
-            first = journal.sealing_due(0.0, 1 << 60, 1e12)
-            if first is not None:
-                assert journal.adopt(journal.seal(first))
-                journal.clear_some()
-            return Batch(found, found[-1].seq if found else cursor, 9000)
-
-    got: list[Fact] = []
-
-    async def effect(batch: Batch) -> None:
-        got.extend(batch.facts)
-        first = journal.sealing_due(0.0, 1 << 60, 1e12)
-        if first is not None and len(got) > first:
-            assert journal.adopt(journal.seal(first))
-        journal.clear_some()
-
-    consumer = WithCursor(effect, CursorFile(tmp_path, "trial", 0))
-    following = follower(consumer, HeadFeed(Owner(), FactReader(tmp_path)), BatchLimits(300))
-    asyncio.run(follow_to_head(following))
-    assert got == expected
-    assert [cursor for cursor in asked if 0 < cursor < 8000] == []
-    assert len(list((tmp_path / "segments").glob("*.facts"))) == 4
-    journal.close()
-
-
-@pytest.mark.usefixtures("small_segments")
-def test_files_that_cannot_be_read_are_left_to_their_owner(tmp_path: Path) -> None:
-    """Then all facts come from the control plane, slower, and nothing is missing."""
-    feed = HeadFeed(Told(facts(1, 3000), 500), FactReader(tmp_path / "elsewhere"))
-    consumer = Seen(None, CursorFile(tmp_path, "trial", 0))
-    asyncio.run(follow_to_head(follower(consumer, feed)))
-    assert consumer.seqs == list(range(1, 3001))
-
-
-def test_a_reader_that_sleeps_holds_no_log_up(tmp_path: Path) -> None:
-    """While a follower sits on its batch, 300 MB are written, and the write-ahead log
-    stays far below 256 MiB."""
-    journal = SqliteJournal(tmp_path, KEY)
-    journal.append(facts(1, 20))
-
-    async def scenario() -> int:
-        has_batch, may_go_on = asyncio.Event(), asyncio.Event()
-
-        async def effect(batch: Batch) -> None:
-            has_batch.set()
-            await may_go_on.wait()
-
-        feed = HeadFeed(Told([], 0), FactReader(tmp_path))
-        feed._head = 1 << 20  # far ahead: it reads the files
-        following = follower(WithCursor(effect, CursorFile(tmp_path, "slow", 0)), feed, BatchLimits(10))
-        step = asyncio.create_task(following.step())
-        await has_batch.wait()
-        largest = 0
-        for first in range(21, 321, 10):
-            journal.append(facts(first, first + 9, "x" * 1_000_000))
-            largest = max(largest, journal.log_bytes())
-        may_go_on.set()
-        await step
-        assert following.lag().cursor == 10
-        return largest
-
-    assert asyncio.run(scenario()) < LOG_BYTES_MAX / 4
-    journal.close()

@@ -10,5 +10,9 @@ from helix_ray.testing import ManualClock, MemoryControlPlane
 def memory() -> MemoryControlPlane:
     """Return the engine and its followers; their clock stands still."""
     plane = MemoryControlPlane(Policy(), ManualClock())
-    plane.give(RegisterWorker("node1", (), {"cpu": 1e6}, "worker-node1", "node", "n1", "boot"))
+    plane.give(
+        RegisterWorker(
+            "node1", (), {"cpu": 1e6}, worker_id="worker-node1", kind="node", node_id="n1", boot="boot"
+        )
+    )
     return plane

@@ -95,7 +95,9 @@ class Server:
         assert self._journal.verify() == self._journal.head()
         check_state(self._engine.state)
         if WORKER not in self._engine.state.workers:
-            register = o.RegisterWorker("host", (), {"cpu": 4}, WORKER, "node", "node-1", "boot")
+            register = o.RegisterWorker(
+                "host", (), {"cpu": 4}, worker_id=WORKER, kind="node", node_id="node-1", boot="boot"
+            )
             writer = o.CreateUser("writer", "argon", ("developer",))
             firsts = (
                 Order(register, SYSTEM, "req-0", "seed-worker"),

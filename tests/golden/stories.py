@@ -87,9 +87,14 @@ def accounts(story: Story) -> None:
 def workers(story: Story) -> None:
     """A node worker, an external one, and one that is lost (orders 14 to 17)."""
     node = {"cpu": 8, "memory_mb": 16000, "gpu": 1}
-    story.tell(o.RegisterWorker("host-1", ("gpu",), node, "worker-node", "node", "node-1", "boot-1"), SYSTEM)
+    story.tell(
+        o.RegisterWorker(
+            "host-1", ("gpu",), node, worker_id="worker-node", kind="node", node_id="node-1", boot="boot-1"
+        ),
+        SYSTEM,
+    )
     story.tell(o.RegisterWorker("laptop", ("testing",), {"cpu": 2}, labels={"zone": "b"}), BOT)
-    story.tell(o.RegisterWorker("gone", ("building",), {}, "worker_gone"), BOT)
+    story.tell(o.RegisterWorker("gone", ("building",), {}, worker_id="worker_gone"), BOT)
     story.tell(o.DrainWorker("worker-0000000015", True), ADMIN)
 
 
@@ -147,7 +152,16 @@ def harmony(story: Story) -> None:
     node = {"cpu": 4.0, "npu": 1.0}
     for name in ("a", "b"):
         story.tell(
-            o.RegisterWorker(f"host-{name}", ("npu",), node, f"worker-{name}", "node", name, "boot-1"), SYSTEM
+            o.RegisterWorker(
+                f"host-{name}",
+                ("npu",),
+                node,
+                worker_id=f"worker-{name}",
+                kind="node",
+                node_id=name,
+                boot="boot-1",
+            ),
+            SYSTEM,
         )
     story.tell(o.SetQuota("p-1", {"cpu": 3.0, "tasks": 2.0}, 2.0), ADMIN)
     story.tell(o.SetQuota("p-2", {"cpu": 1.0}), ADMIN)
@@ -199,7 +213,9 @@ def access(story: Story) -> None:
     story.tell(o.ChangeRoles("ben", ("viewer", "worker")), SYSTEM)
     ben = Principal("user-0000000002", "Ben", ("viewer", "worker"))
     for number, projects in enumerate((None, ("p-1", "p-2"), None), 4):
-        token = o.CreateToken(f"program {number}", f"h{number}", "a1B2", 3600.0, ("worker",), projects)
+        token = o.CreateToken(
+            f"program {number}", f"h{number}", "a1B2", 3600.0, roles=("worker",), projects=projects
+        )
         story.tell(token, ben)
     story.tell(o.NoteTokenUse("token-0000000004"), SYSTEM)
     story.tell(o.RevokeToken("token-0000000005"), ben)
@@ -265,10 +281,17 @@ def refusals(story: Story) -> None:
     story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
     origin = Origin("192.0.2.7", "", "curl/8")
     for name in ("root", "admin", "roott"):
-        refusal = o.Refusal("login", "credentials", name, "anonymous", f"req-{name}", origin)
+        refusal = o.Refusal(
+            "login", "credentials", name, author="anonymous", request_id=f"req-{name}", origin=origin
+        )
         story.tell(o.NoteRefusals((refusal,)), SYSTEM)
     forbidden = o.Refusal(
-        "forbidden", "RemoveUser", "RemoveUser", ADA.id, "req-ada", Origin(credential="sess-2")
+        "forbidden",
+        "RemoveUser",
+        "RemoveUser",
+        author=ADA.id,
+        request_id="req-ada",
+        origin=Origin(credential="sess-2"),
     )
     story.tell(o.NoteRefusals((forbidden,)), SYSTEM)
     story.clock.now += 90
@@ -282,7 +305,7 @@ def restored(story: Story) -> None:
     story.tell(o.CreateUser("bot", "$argon2id$2", ("worker",)), SYSTEM)
     ada = Principal("user-0000000001", "ada", ("developer",))
     bot = Principal("user-0000000002", "bot", ("worker",))
-    story.tell(o.RegisterWorker("laptop", ("building",), {}, "worker_bot"), bot)
+    story.tell(o.RegisterWorker("laptop", ("building",), {}, worker_id="worker_bot"), bot)
     spec = {"title": "t", "type": "building"}
     sharded = {
         **spec,

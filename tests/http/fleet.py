@@ -42,7 +42,16 @@ class Fleet:
         """Register a node; return its worker id."""
         amounts = {"cpu": cpu, **resources}
         worker_id = f"worker-{name}"
-        body = RegisterWorker(name, capabilities, amounts, worker_id, "node", name, boot, labels or {})
+        body = RegisterWorker(
+            name,
+            capabilities,
+            amounts,
+            worker_id=worker_id,
+            kind="node",
+            node_id=name,
+            boot=boot,
+            labels=labels or {},
+        )
         self.api.plane.give(body, SYSTEM)
         return worker_id
 

@@ -47,7 +47,11 @@ class Node:
         self._folder = folder
         self._stopped = False
         resources = {"cpu": 4.0, "memory_mb": 1024.0}
-        plane.give(RegisterWorker("node1", ("testing",), resources, NODE, "node", "n1", "boot"))
+        plane.give(
+            RegisterWorker(
+                "node1", ("testing",), resources, worker_id=NODE, kind="node", node_id="n1", boot="boot"
+            )
+        )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 

@@ -78,7 +78,15 @@ def test_a_route_without_a_verb_lets_nobody_in() -> None:
     plane = app.state.services.control
     (user,) = plane.engine.state.users.values()
     plane.give(OpenSession(user.id, "session-1", "hash", 4e9))
-    claims = Claims(user.id, user.username, user.roles, "session-1", "t", 0, 4_000_000_000)
+    claims = Claims(
+        user_id=user.id,
+        name=user.username,
+        roles=user.roles,
+        session_id="session-1",
+        token_id="t",
+        issued_at=0,
+        expires_at=4_000_000_000,
+    )
 
     async def behind_the_edge(scope: Any, receive: Any, send: Any) -> None:
         scope["state"] = {state.CLAIMS: claims, state.REQUEST_ID: "req-00000001"}

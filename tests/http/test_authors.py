@@ -95,7 +95,9 @@ def test_a_request_names_its_api_token(api: Api, user_id: str) -> None:
 
 def test_who_is_inside_the_cluster_is_who_they_are(api: Api) -> None:
     """They have the system's rights and not its name."""
-    node = RegisterWorker("host-9", (), {"cpu": 1}, "worker-host-9", "node", "n9", "boot-1")
+    node = RegisterWorker(
+        "host-9", (), {"cpu": 1}, worker_id="worker-host-9", kind="node", node_id="n9", boot="boot-1"
+    )
     (fact,) = facts_of(api, lambda: api.plane.give(node, inside("worker-host-9")))
     assert (fact.actor, fact.origin) == ("worker-host-9", Origin())
 

@@ -54,7 +54,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     plane = MemoryControlPlane(Settings().policy())
     plane.engine = Engine(SqliteJournal(folder, KEY), plane.policy, RealClock())
     add_user(plane, "admin", PASSWORD, ["admin"])
-    plane.give(RegisterWorker("odd", (), {"cpu": 1e6}, NODE, "node", "n-odd", "boot"))
+    plane.give(
+        RegisterWorker("odd", (), {"cpu": 1e6}, worker_id=NODE, kind="node", node_id="n-odd", boot="boot")
+    )
     with serving_api(plane=plane) as running:
         hello = {"hostname": "h", "capabilities": ["planning"], "worker_id": "worker_x"}
         assert running.client().post("/workers/register", json=hello).status_code == 200
@@ -260,7 +262,17 @@ def test_a_node(value: Any, api: Api, admin: httpx.Client) -> None:
     assert (third.status, third.result) == ("completed", {"success": True, "value": 3})
     assert isinstance(_order(api, Heartbeat(NODE, usage={"a": value}, boot="boot")), Receipt)
     again = _order(
-        api, RegisterWorker("odd", (), {"cpu": 1e6}, "worker-odd2", "node", "n", "b", {"zone": value})
+        api,
+        RegisterWorker(
+            "odd",
+            (),
+            {"cpu": 1e6},
+            worker_id="worker-odd2",
+            kind="node",
+            node_id="n",
+            boot="b",
+            labels={"zone": value},
+        ),
     )
     assert isinstance(again, Rejected)
     assert again.details["field"].startswith("labels.zone")

@@ -51,14 +51,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Serve it for the whole file."""
     settings = Settings()
     plane = memory_plane(settings, PASSWORD, ManualClock())
-    plane.give(RegisterWorker("node1", (), {"cpu": 64.0}, NODE, "node", "n1", "boot"))
+    plane.give(
+        RegisterWorker("node1", (), {"cpu": 64.0}, worker_id=NODE, kind="node", node_id="n1", boot="boot")
+    )
     history = History(tmp_path_factory.mktemp("history") / "history.duckdb")
     links = Links(Ways(), plane, history)
     with serving_api(settings, plane=plane, control=Plane(links)) as api:
         clients = {"admin": api.client(), "bot": api.add("bot", "worker"), "ann": api.add("ann", "developer")}
         bot_id = clients["bot"].get("/auth/me").json()["id"]
         bot = Principal(bot_id, "bot", ("worker",))
-        plane.give(RegisterWorker("box", ("design",), {}, EXTERNAL), bot)
+        plane.give(RegisterWorker("box", ("design",), {}, worker_id=EXTERNAL), bot)
         cluster = Cluster(Plane(Links(Ways(), plane, history)))
         yield World(api, plane, history, cluster, bot, clients)
         cluster.close()

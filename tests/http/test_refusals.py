@@ -140,7 +140,14 @@ class Slow:
 
 
 def noted(number: int, address: str = "192.0.2.1") -> Refusal:
-    return Refusal("login", "credentials", f"name-{number}", "anonymous", "req-1", Origin(address))
+    return Refusal(
+        "login",
+        "credentials",
+        f"name-{number}",
+        author="anonymous",
+        request_id="req-1",
+        origin=Origin(address),
+    )
 
 
 def test_a_flood_costs_the_master_one_message_at_a_time() -> None:

@@ -51,7 +51,15 @@ class Stage:
         self.plane.give(OpenSession(user.id, "session-1", "hash", ENDS))
         self.cache = SessionCache(self.plane, clock=self.clock.monotonic, epoch=self.clock.wall)
         # What the token says of roles is old: the user's of now count.
-        self.claims = Claims(user.id, "dora", ("admin",), "session-1", "t", 0, int(ENDS))
+        self.claims = Claims(
+            user_id=user.id,
+            name="dora",
+            roles=("admin",),
+            session_id="session-1",
+            token_id="t",
+            issued_at=0,
+            expires_at=int(ENDS),
+        )
 
     async def who(self) -> Principal | None:
         try:
@@ -189,7 +197,15 @@ def test_what_is_known_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def scene(stage: Stage) -> None:
         for i in range(10):
-            claims = Claims(stage.claims.user_id, "dora", (), f"none-{i}", "t", 0, int(ENDS))
+            claims = Claims(
+                user_id=stage.claims.user_id,
+                name="dora",
+                roles=(),
+                session_id=f"none-{i}",
+                token_id="t",
+                issued_at=0,
+                expires_at=int(ENDS),
+            )
             with pytest.raises(Refused):
                 await stage.cache.principal(claims)
         assert len(stage.cache._known) == 3

@@ -349,7 +349,11 @@ class TestLogs:
 
 def test_what_only_python_can_read_does_not_leave_the_cluster(api: Api, admin: httpx.Client) -> None:
     """Pickled results are a conflict with a reason, and pickled exceptions are left out of errors."""
-    api.plane.give(RegisterWorker("n", ("x",), {"cpu": 8.0}, "worker-node-x", "node", "node-x", "boot"))
+    api.plane.give(
+        RegisterWorker(
+            "n", ("x",), {"cpu": 8.0}, worker_id="worker-node-x", kind="node", node_id="node-x", boot="boot"
+        )
+    )
     for outcome, result, error in (
         ("completed", {"success": True, "pickled": "gASV"}, None),
         ("failed", None, {"reason": "failed", "type": "E", "message": "m", "pickled": "gASV"}),

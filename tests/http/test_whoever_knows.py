@@ -79,7 +79,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Serve it for the whole file, with short patience."""
     settings = Settings()
     plane = memory_plane(settings, PASSWORD)
-    plane.give(RegisterWorker("node1", ("testing",), {"cpu": 4.0}, NODE, "node", "n1", "boot"))
+    plane.give(
+        RegisterWorker(
+            "node1", ("testing",), {"cpu": 4.0}, worker_id=NODE, kind="node", node_id="n1", boot="boot"
+        )
+    )
     history = History(tmp_path_factory.mktemp("history") / "history.duckdb")
     archived = _run(plane, {"success": True, "value": 3})
     history.ingest(plane.engine.facts(0, 1000).facts)
@@ -208,7 +212,11 @@ def test_a_lost_node_is_404_with_the_reason(world: World) -> None:
         answer = world.client.get(f"/tasks/{world.kept}/result")
         assert "left the cluster" in error_of(answer, 404, "NOT_FOUND")["message"]
     finally:
-        world.plane.give(RegisterWorker("node1", ("testing",), {"cpu": 4.0}, NODE, "node", "n1", "boot"))
+        world.plane.give(
+            RegisterWorker(
+                "node1", ("testing",), {"cpu": 4.0}, worker_id=NODE, kind="node", node_id="n1", boot="boot"
+            )
+        )
 
 
 def test_a_task_that_has_left_memory_is_explained_by_its_end(world: World) -> None:

@@ -182,7 +182,9 @@ def test_an_administrator_removes_a_worker(api: Api, admin: httpx.Client) -> Non
     assert admin.get(f"/tasks/{task_id}").json()["status"] == "pending"
     answer = worker.post("/workers/heartbeat", json={"worker_id": worker_id})
     assert "/workers/register" in error_of(answer, 404, "NOT_FOUND")["message"]
-    node = RegisterWorker("h", (), {"cpu": 1.0}, "worker-to-go", "node", "n", "boot")
+    node = RegisterWorker(
+        "h", (), {"cpu": 1.0}, worker_id="worker-to-go", kind="node", node_id="n", boot="boot"
+    )
     api.plane.give(node, SYSTEM)
     details = error_of(admin.delete("/workers/worker-to-go"), 409, "CONFLICT")["details"]
     assert details == {"id": "worker-to-go", "draining": False, "running_total": 0}

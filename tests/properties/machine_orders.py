@@ -36,6 +36,15 @@ FIRST_TASKS: tuple[dict[str, Any], ...] = (
 )
 
 
+def node_order(node: str, boot: str) -> o.RegisterWorker:
+    """Return how a node of the machine registers."""
+    resources = {"cpu": 4.0, "gpu": 1.0, "licence": 2.0}
+    labels = {"zone": "a"}
+    return o.RegisterWorker(
+        node, ("gpu",), resources, worker_id=node, kind="node", node_id=node, boot=boot, labels=labels
+    )
+
+
 def after_shards(whole: str) -> tuple[dict[str, Any], ...]:
     """Return tasks that wait for shards of a whole of two: one for both, a whole for one,
     and one for a shard's wait."""
@@ -202,7 +211,7 @@ def by_bots(state: State) -> st.SearchStrategy[OrderBody]:
         o.Heartbeat,
         st.sampled_from([*BOTS, *state.workers, "worker-unknown"]),
         st.sampled_from((None, "idle", "busy")),
-        st.sampled_from((None, None, "task-unknown")),
+        current_task=st.sampled_from((None, None, "task-unknown")),
     )
     return st.one_of(beat, beat, beat, register)
 
@@ -231,7 +240,9 @@ def reports(state: State, worker_id: str) -> st.SearchStrategy[tuple[AttemptRepo
 
 
 def _noted(name: str) -> o.NoteRefusals:
-    return o.NoteRefusals((o.Refusal("login", "credentials", name, "anonymous", "req-noted"),))
+    return o.NoteRefusals(
+        (o.Refusal("login", "credentials", name, author="anonymous", request_id="req-noted"),)
+    )
 
 
 def on_accounts(state: State, serial: int, now: float) -> st.SearchStrategy[OrderBody]:

@@ -122,13 +122,9 @@ class CoreMachine(RuleBasedStateMachine):
         """Two nodes, two external workers, a user with a session and some tasks are there."""
         enrol(self.engine, *(who for who in CAST if who is not SYSTEM))
         for node in mo.NODES:
-            resources = {"cpu": 4.0, "gpu": 1.0, "licence": 2.0}
-            node_order = o.RegisterWorker(
-                node, ("gpu",), resources, node, "node", node, "boot-0", {"zone": "a"}
-            )
-            self.give(node_order, SYSTEM)
+            self.give(mo.node_order(node, "boot-0"), SYSTEM)
         for worker, by in zip(mo.BOTS, (BOT_1, BOT_2), strict=True):
-            self.give(o.RegisterWorker("host", mo.TYPES, {}, worker), by)
+            self.give(o.RegisterWorker("host", mo.TYPES, {}, worker_id=worker), by)
         self.give(o.OpenSession(DEV_1.id, "sess-a", "hash-a", self.clock.now + 900.0), SYSTEM)
         self.give(o.SubmitTasks(mo.FIRST_TASKS), DEV_1, "user-dev1:first")
         (first_whole,) = (task.id for task in self.engine.state.tasks.values() if "shards" in task.spec)
@@ -209,7 +205,7 @@ class CoreMachine(RuleBasedStateMachine):
             status = data.draw(st.sampled_from((None, *mo.STATUSES)))
             progress = data.draw(st.sampled_from((None, 20, 80)))
             by = next(who for who in CAST if who.id == worker.owner)
-            self.give(o.UpdateTask(task_id, status, progress, worker_id=worker.id), by)
+            self.give(o.UpdateTask(task_id, status, progress=progress, worker_id=worker.id), by)
 
     @rule(data=st.data(), by=st.sampled_from((BOT_1, BOT_1, BOT_2, BOT_2, ADMIN, DEV_1)))
     def external_worker_speaks(self, data: st.DataObject, by: Principal) -> None:
@@ -257,9 +253,7 @@ class CoreMachine(RuleBasedStateMachine):
         """A node worker comes up, perhaps as another process."""
         if full:
             self.fill(node)
-        resources = {"cpu": 4.0, "gpu": 1.0, "licence": 2.0}
-        body = o.RegisterWorker(node, ("gpu",), resources, node, "node", node, boot, {"zone": "a"})
-        self.give(body, SYSTEM)
+        self.give(mo.node_order(node, boot), SYSTEM)
 
     @rule(data=st.data(), boot=st.sampled_from((None, *mo.BOOTS[:2])), full=SELDOM, gone=st.booleans())
     def lose(self, data: st.DataObject, boot: str | None, full: bool, gone: bool) -> None:

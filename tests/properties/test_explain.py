@@ -114,9 +114,15 @@ def worlds(draw: st.DrawFn) -> World:
     for i in range(draw(st.integers(1, 4))):
         name = f"n{i}"
         body = o.RegisterWorker(
-            "host", tuple(sorted(draw(sc.capabilities))), draw(sc.capacities), name, "node", name, "boot",
-            draw(sc.labels),
-        )  # fmt: skip
+            "host",
+            tuple(sorted(draw(sc.capabilities))),
+            draw(sc.capacities),
+            worker_id=name,
+            kind="node",
+            node_id=name,
+            boot="boot",
+            labels=draw(sc.labels),
+        )
         world.give(body)
     for project in sorted(draw(st.sets(st.sampled_from(sc.PROJECTS)))):
         limits = draw(
@@ -124,7 +130,9 @@ def worlds(draw: st.DrawFn) -> World:
         )
         world.give(o.SetQuota(project, limits), ADMIN)
     # A type of node that was there once: whatever the tasks ask for could be held by it.
-    world.give(o.RegisterWorker("host", (), AMPLE, "n-gone", "node", "n-gone", "boot"))
+    world.give(
+        o.RegisterWorker("host", (), AMPLE, worker_id="n-gone", kind="node", node_id="n-gone", boot="boot")
+    )
     world.give(o.LoseWorker("n-gone", "gone"))
     for spec in draw(st.lists(specs, max_size=5)):
         world.submit(spec)

@@ -136,5 +136,5 @@ def leave_nothing_behind(cluster: LiveCluster) -> Iterator[None]:
     """End what a test that failed has left: the next ones need the CPUs."""
     yield
     for status in ("running", "pending", "waiting"):
-        for task in cluster.ask(ListTasks(status))["tasks"]:
+        for task in cluster.ask(ListTasks(status=status))["tasks"]:
             cluster.execute(CancelTask(task["id"]))

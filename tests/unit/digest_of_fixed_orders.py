@@ -66,9 +66,18 @@ class Play:
             can = tuple(f"skill-{j}" for j in range(8))
             labels = {f"label-{j}": "x" for j in range(8)}
             self.give(
-                o.RegisterWorker("host", can, {"cpu": 2.0, "gpu": 1.0}, name, "node", name, "boot", labels)
+                o.RegisterWorker(
+                    "host",
+                    can,
+                    {"cpu": 2.0, "gpu": 1.0},
+                    worker_id=name,
+                    kind="node",
+                    node_id=name,
+                    boot="boot",
+                    labels=labels,
+                )
             )
-        self.give(o.RegisterWorker("host", ("building", "testing"), {}, "worker_bot"), BOT)
+        self.give(o.RegisterWorker("host", ("building", "testing"), {}, worker_id="worker_bot"), BOT)
 
     def submit(self) -> None:
         """Submit a batch with references, capabilities and labels."""

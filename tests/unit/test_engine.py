@@ -235,7 +235,7 @@ def test_a_snapshot_is_due_when_the_tail_is_long(monkeypatch: pytest.MonkeyPatch
 def test_heartbeats_are_heard_and_are_no_facts() -> None:
     """By monotonic time; a registration is a sign of life too, a refused heartbeat is none."""
     engine = engine_over(MemoryJournal())
-    register = o.RegisterWorker("host", (), {}, "worker-n", "node", "n", "boot-1")
+    register = o.RegisterWorker("host", (), {}, worker_id="worker-n", kind="node", node_id="n", boot="boot-1")
     engine.execute([order(register, "a", SYSTEM), order(o.Heartbeat("worker-x"), "b", SYSTEM)])
     pulses = engine.liveness.pulses
     assert {name: pulse.mono for name, pulse in pulses.items()} == {"worker-n": 50.0}
@@ -251,7 +251,9 @@ def test_heartbeats_are_heard_and_are_no_facts() -> None:
 def test_a_node_of_another_epoch_hears_all_that_it_holds() -> None:
     """Revocations are not kept over a restart."""
     engine = engine_over(MemoryJournal())
-    register = o.RegisterWorker("host", (), {"cpu": 1}, "worker-n", "node", "n", "boot-1")
+    register = o.RegisterWorker(
+        "host", (), {"cpu": 1}, worker_id="worker-n", kind="node", node_id="n", boot="boot-1"
+    )
     engine.execute([order(register, "a", SYSTEM)])
     for epoch, full in ((engine.journal.epoch, False), (engine.journal.epoch + 1, True)):
         reply = engine.query(q.WorkFor("worker-n", "boot-1", epoch, 1), SYSTEM)

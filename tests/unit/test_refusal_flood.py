@@ -30,7 +30,14 @@ def noted(first: int, count: int) -> o.NoteRefusals:
     for number in range(first, first + count):
         origin = Origin(f"192.0.2.{number % ADDRESSES}", "", "python-requests/2.32")
         made.append(
-            Refusal("login", "credentials", f"user{number % 1000}", "anonymous", f"req-{number}", origin)
+            Refusal(
+                "login",
+                "credentials",
+                f"user{number % 1000}",
+                author="anonymous",
+                request_id=f"req-{number}",
+                origin=origin,
+            )
         )
     return o.NoteRefusals(tuple(made))
 

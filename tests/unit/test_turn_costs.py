@@ -129,7 +129,9 @@ def node(number: int) -> o.RegisterWorker:
     labels = {"zone": "abcd"[number % 4], "disk": "ssd" if number % 2 else "hdd"}
     resources = {"cpu": 16.0, "memory_mb": 65_536.0, **({"gpu": 4.0} if number % 5 == 0 else {})}
     name = f"node-{number:05}"
-    return o.RegisterWorker(name, (), resources, f"worker-{name}", "node", name, BOOT, labels)
+    return o.RegisterWorker(
+        name, (), resources, worker_id=f"worker-{name}", kind="node", node_id=name, boot=BOOT, labels=labels
+    )
 
 
 def test_a_report_of_shards_that_fail_each_with_their_whole(turns: Turns) -> None:

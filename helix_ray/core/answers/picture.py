@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from helix_ray.core.access import Principal
@@ -27,6 +27,7 @@ class Picture:
 
     state: State
     liveness: Liveness
+    _: KW_ONLY
     policy: Policy
     now: float
     epoch: int = 0

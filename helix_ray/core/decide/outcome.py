@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from helix_ray.core.errors import Rejected
@@ -24,6 +24,7 @@ class Decision:
 
     events: list[Event] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
+    _: KW_ONLY
     author: str | None = None
     # Refused parts of an order that was carried out.
     refused: list[Rejected] = field(default_factory=list)

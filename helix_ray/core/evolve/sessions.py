@@ -42,7 +42,13 @@ def index_session(state: State, session: Session) -> None:
 
 
 def _session_opened(state: State, event: ev.SessionOpened, fact: ev.Fact) -> None:
-    session = Session(event.id, event.user_id, event.refresh_hash, event.expires_at, fact.at)
+    session = Session(
+        id=event.id,
+        user_id=event.user_id,
+        refresh_hash=event.refresh_hash,
+        expires_at=event.expires_at,
+        opened_at=fact.at,
+    )
     state.sessions[event.id] = session
     index_session(state, session)
 

@@ -32,9 +32,16 @@ def index_token(state: State, token: ApiToken) -> None:
 def _token_created(state: State, event: ev.TokenCreated, fact: ev.Fact) -> None:
     projects = None if event.projects is None else tuple(event.projects)
     token = ApiToken(
-        event.id, event.user_id, event.name, event.token_hash, event.shown, tuple(event.roles), projects,
-        fact.at, event.expires_at,
-    )  # fmt: skip
+        id=event.id,
+        user_id=event.user_id,
+        name=event.name,
+        token_hash=event.token_hash,
+        shown=event.shown,
+        roles=tuple(event.roles),
+        projects=projects,
+        created_at=fact.at,
+        expires_at=event.expires_at,
+    )
     state.tokens[event.id] = token
     index_token(state, token)
 

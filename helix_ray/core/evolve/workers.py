@@ -78,9 +78,17 @@ def index_node_type(state: State, worker: Worker, change: int) -> None:
 def _registered(state: State, event: ev.WorkerRegistered, fact: ev.Fact) -> None:
     known = state.workers.get(event.id)
     worker = Worker(
-        event.id, event.kind, event.owner, event.hostname, frozenset(event.capabilities), event.resources,
-        event.labels, event.node_id, event.boot, known.registered_at if known else fact.at,
-    )  # fmt: skip
+        id=event.id,
+        kind=event.kind,
+        owner=event.owner,
+        hostname=event.hostname,
+        capabilities=frozenset(event.capabilities),
+        resources=event.resources,
+        labels=event.labels,
+        node_id=event.node_id,
+        boot=event.boot,
+        registered_at=known.registered_at if known else fact.at,
+    )
     if known is not None:
         index_node_type(state, known, -1)
         worker.completed, worker.failed = known.completed, known.failed

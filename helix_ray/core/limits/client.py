@@ -18,7 +18,7 @@ from helix_ray.core.limits.messages import (
 from helix_ray.core.limits.policies import RateLimitPolicy
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Holding:
     """A quota client's state of one key; times are by its own clock, except reset_epoch_s."""
 

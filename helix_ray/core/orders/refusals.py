@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from helix_ray.core.access import SYSTEM_ONLY
 from helix_ray.core.orders.kind import OrderKind, RefusalKind
@@ -23,6 +23,7 @@ class Refusal:
     kind: RefusalKind
     reason: str
     subject: str
+    _: KW_ONLY
     author: str
     request_id: str
     origin: Origin = NOWHERE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from helix_ray.core.access import SYSTEM_ONLY, WORKERS, WRITERS, Tokens
@@ -53,6 +53,7 @@ class UpdateTask(OrderKind):
 
     task_id: str
     status: str | None = None
+    _: KW_ONLY
     progress: float | None = None
     result: Any = None
     error: TaskError | None = None

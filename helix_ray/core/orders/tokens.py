@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from helix_ray.core.access import EVERYBODY, SYSTEM_ONLY, Tokens
 from helix_ray.core.orders.kind import OrderKind
@@ -24,6 +24,7 @@ class CreateToken(OrderKind):
     token_hash: str
     shown: str
     ttl_s: float
+    _: KW_ONLY
     roles: tuple[str, ...] | None = None
     projects: tuple[str, ...] | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 from helix_ray.core.access import ADMINS, SYSTEM_ONLY, WORKERS
 from helix_ray.core.orders.kind import OrderKind
@@ -22,6 +22,7 @@ class RegisterWorker(OrderKind):
     hostname: str
     capabilities: tuple[str, ...]
     resources: Offer
+    _: KW_ONLY
     worker_id: str | None = None
     kind: str = "external"
     node_id: str | None = None
@@ -46,6 +47,7 @@ class Heartbeat(OrderKind):
 
     worker_id: str
     status: str | None = None
+    _: KW_ONLY
     current_task: str | None = None
     usage: Usage = field(default_factory=Usage)
     boot: str | None = None

@@ -27,7 +27,7 @@ HEAP_NODES_MAX = 20_000
 NO_ROOM, QUOTA, RESERVED = "no_room", "quota", "held"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Plan:
     """`pairs` of (task id, node id), the attempts that must be `preempted` for them,
     and why classes are `blocked`.

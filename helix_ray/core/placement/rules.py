@@ -32,7 +32,7 @@ def _nothing(node_id: str) -> Sequence[Any]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """Tasks of `preempt_level` or above may preempt lower ones (None: no preemption); `running`
     gives a node's preemptible attempts.

@@ -203,7 +203,9 @@ def test_a_task_that_is_queued_again_twice_is_listed_once(links: Links) -> None:
 @pytest.mark.parametrize(("completed", "archived"), [(False, 1), (False, 3), (True, 2), (True, 3)])
 def test_shards_go_with_their_whole_wherever_they_are(links: Links, completed: bool, archived: int) -> None:
     """Cancelled, the whole leaves memory first; completed, its shards do; and each has all of them gone."""
-    node = RegisterWorker("n", ("testing",), {"cpu": 4.0}, "worker-n", "node", "n", "boot")
+    node = RegisterWorker(
+        "n", ("testing",), {"cpu": 4.0}, worker_id="worker-n", kind="node", node_id="n", boot="boot"
+    )
     if completed:
         links.plane.give(node)
     whole = links.submit(SHARDED)

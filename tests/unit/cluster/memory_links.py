@@ -68,7 +68,11 @@ class MemoryLinks:
         self.lose_answers = 0
         self.reason: str | None = None
         self._news = asyncio.Event()
-        self._do(RegisterWorker("node1", ("testing",), {"cpu": 1e6}, NODE, "node", "n1", BOOT))
+        self._do(
+            RegisterWorker(
+                "node1", ("testing",), {"cpu": 1e6}, worker_id=NODE, kind="node", node_id="n1", boot=BOOT
+            )
+        )
 
     def _do(self, body: OrderBody) -> Receipt | Rejected:
         return self.engine.execute([Order(body, SYSTEM, "req-test", new_seed())])[0]

@@ -84,7 +84,14 @@ class Stage:
 
     def picture(self, liveness: Liveness | None = None) -> Picture:
         """Return what questions are answered from, with epoch 3 as the journal's."""
-        return Picture(self.state, liveness or Liveness(), self.policy, self.now, 3, self.now - 60)
+        return Picture(
+            self.state,
+            liveness or Liveness(),
+            policy=self.policy,
+            now=self.now,
+            epoch=3,
+            started_at=self.now - 60,
+        )
 
     def sound(self) -> bool:
         """Say whether the state keeps every law."""
@@ -105,7 +112,9 @@ class Stage:
     def add_node(self, worker_id: str = NODE, boot: str = "boot-1", **fields: Any) -> None:
         """Register a node worker."""
         resources = fields.pop("resources", {"cpu": 4.0})
-        body = o.RegisterWorker("host", (), resources, worker_id, "node", "node-1", boot, **fields)
+        body = o.RegisterWorker(
+            "host", (), resources, worker_id=worker_id, kind="node", node_id="node-1", boot=boot, **fields
+        )
         self.give(body, SYSTEM)
 
     def add_external(
@@ -117,7 +126,9 @@ class Stage:
         **fields: Any,
     ) -> None:
         """Register an external worker."""
-        self.give(o.RegisterWorker("host", can, fields.pop("resources", {}), worker_id, **fields), by)
+        self.give(
+            o.RegisterWorker("host", can, fields.pop("resources", {}), worker_id=worker_id, **fields), by
+        )
 
     def start(self, *task_ids: str, worker: str = NODE) -> None:
         """Lease tasks to a node worker."""

@@ -205,7 +205,7 @@ class TestAuthority:
         """Whatever roles their principal still says, before anything else of the order is looked at."""
         ann = add_user(stage, role="admin")
         stage.give(o.RemoveUser("ann"), ADMIN)
-        empty = kind(*(None for field in fields(kind)))
+        empty = kind(**{field.name: None for field in fields(kind)})
         refusal = stage.refuse(empty, replace(ann, session=None))
         assert (refusal.code, refusal.details["reason"]) == (ErrorCode.UNAUTHORIZED, "user_removed")
 

@@ -164,7 +164,10 @@ def test_a_spec_has_a_size() -> None:
         (o.RegisterWorker("h", (), {"cpu": float("inf")}), "resources.cpu"),
         (o.CreateProject("p", LONE), "name"),
         (o.DeleteTask(LONE), "task_id"),
-        (o.NoteRefusals((o.Refusal("login", LONE, "ann", "anonymous", "req-1"),)), "refusals.0.reason"),
+        (
+            o.NoteRefusals((o.Refusal("login", LONE, "ann", author="anonymous", request_id="req-1"),)),
+            "refusals.0.reason",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

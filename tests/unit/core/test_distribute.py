@@ -25,7 +25,12 @@ def test_a_task_is_started_where_the_plan_says() -> None:
     """And asks from then on for what the distribution asked for."""
     stage = Harmony()
     stage.add_node()
-    stage.give(o.RegisterWorker("h", ("gpu",), {"cpu": 2.0, "gpu": 1.0}, NODE_2, "node", "n2", "b"), SYSTEM)
+    stage.give(
+        o.RegisterWorker(
+            "h", ("gpu",), {"cpu": 2.0, "gpu": 1.0}, worker_id=NODE_2, kind="node", node_id="n2", boot="b"
+        ),
+        SYSTEM,
+    )
     (task_id,) = stage.submit(spec(run=COMMAND))
     data = stage.distribute(task_id, strategy="pack", capabilities=("gpu",))
     assert data["assigned_nodes"] == [NODE_2]
@@ -125,7 +130,10 @@ def test_a_task_without_a_run_goes_to_an_external_worker() -> None:
 def test_a_strategy_that_does_not_exist_is_named() -> None:
     """With what there is; a capability that nobody has is no such thing, but a want that nothing meets."""
     stage = Harmony()
-    stage.give(o.RegisterWorker("h", ("gpu",), {"cpu": 2.0}, NODE, "node", "n", "b"), SYSTEM)
+    stage.give(
+        o.RegisterWorker("h", ("gpu",), {"cpu": 2.0}, worker_id=NODE, kind="node", node_id="n", boot="b"),
+        SYSTEM,
+    )
     (task_id,) = stage.submit(spec(run=COMMAND))
     refusal = stage.ask(q.PlanTask(task_id, strategy="guess"))
     assert refusal.code is ErrorCode.VALIDATION_ERROR

@@ -69,7 +69,7 @@ def test_there_is_a_rule_for_every_kind() -> None:
 def test_a_task_is_fed_to_who_sees_it(world: World) -> None:
     """Its owner, who holds it while they do, administrators and viewers; to the last fact there is of it."""
     start = world.engine.state.seq
-    world.give(o.RegisterWorker("host", ("building",), {}, WORKER), BOT)
+    world.give(o.RegisterWorker("host", ("building",), {}, worker_id=WORKER), BOT)
     task_id = f"task-{world.give(o.SubmitTasks((spec(),)))['seed']}"
     world.give(o.Heartbeat(WORKER, "idle"), BOT)
     world.give(o.UpdateTask(task_id, "completed", worker_id=WORKER), BOT)
@@ -84,7 +84,7 @@ def test_a_bound_token_is_fed_its_projects(world: World) -> None:
     """Whatever its owner sees."""
     start = world.engine.state.seq
     world.give(o.SubmitTasks((spec(project_id="p-1"), spec(project_id="p-2"), spec())))
-    token = world.give(o.CreateToken("ci", "hash", "abcd", 3600.0, None, ("p-1",)))["id"]
+    token = world.give(o.CreateToken("ci", "hash", "abcd", 3600.0, roles=None, projects=("p-1",)))["id"]
     bound = replace(DEV, token=token, projects=("p-1",))
     shown = [fact.event for fact in world.fed(bound, start) if isinstance(fact.event, ev.TaskSubmitted)]
     assert [event.spec["project_id"] for event in shown] == ["p-1"]
@@ -126,7 +126,9 @@ def test_where_from_is_shown_to_oneself_and_administrators(world: World) -> None
 def test_refusals_are_for_administrators(world: World) -> None:
     """They say which names are tried, and from where."""
     start = world.engine.state.seq
-    refusal = o.Refusal("login", "credentials", "dev", "anonymous", "req-1", Origin("192.0.2.9"))
+    refusal = o.Refusal(
+        "login", "credentials", "dev", author="anonymous", request_id="req-1", origin=Origin("192.0.2.9")
+    )
     world.give(o.NoteRefusals((refusal,)), SYSTEM)
     assert {by.id for by in CAST if world.fed(by, start)} == {ADMIN.id}
 
@@ -134,7 +136,7 @@ def test_refusals_are_for_administrators(world: World) -> None:
 def test_workers_projects_and_quotas_follow_their_questions(world: World) -> None:
     """Who may list workers is fed them all; projects are for their members."""
     start = world.engine.state.seq
-    world.give(o.RegisterWorker("host", (), {}, WORKER), BOT)
+    world.give(o.RegisterWorker("host", (), {}, worker_id=WORKER), BOT)
     world.give(o.CreateProject("team", members=("dev",)), ADMIN)
     world.give(o.SetQuota("team", {"cpu": 1.0}), ADMIN)
     world.give(o.SetQuota(OTHER.id, {"cpu": 1.0}), ADMIN)

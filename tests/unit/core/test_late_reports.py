@@ -186,7 +186,10 @@ def test_a_refusal_says_how_the_attempt_ended() -> None:
         (lambda s, i: s.give(CancelTask(i), DEV), "cancelled"),
         (lambda s, i: s.give(UpdateTask(i, "failed", attempt=1), BOT), "reported"),
         (lambda s, i: s.give(RemoveWorker(EXTERNAL), ADMIN), "lease_expired"),
-        (lambda s, i: s.give(RegisterWorker("h", (), {}, EXTERNAL, boot="next"), BOT), "lease_expired"),
+        (
+            lambda s, i: s.give(RegisterWorker("h", (), {}, worker_id=EXTERNAL, boot="next"), BOT),
+            "lease_expired",
+        ),
         (lambda s, i: s.give(ExpireTasks((i,), "timeout"), SYSTEM), "timeout"),
     ):
         stage = Stage()

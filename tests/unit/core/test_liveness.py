@@ -45,20 +45,20 @@ def test_a_stalled_judge_kills_nobody() -> None:
 def test_a_pulse_after_a_stall_is_news() -> None:
     """The extra time does not make fresh signs of life look old."""
     liveness = Liveness()
-    liveness.heard("w", Pulse(0.0, 100.0, "idle"))
+    liveness.heard("w", Pulse(0.0, 100.0, status="idle"))
     liveness.judge(LEASE, 1.0)
     liveness.judge(LEASE, 60.0)
-    liveness.heard("w", Pulse(60.1, 160.1, "busy"))
+    liveness.heard("w", Pulse(60.1, 160.1, status="busy"))
     assert (liveness.pulses["w"].status, liveness.pulses["w"].wall) == ("busy", 160.1)
 
 
 def test_a_pulse_that_was_overtaken_changes_nothing() -> None:
     """Messages come out of order; the newest counts, and of two at once the later."""
     liveness = Liveness()
-    liveness.heard("w", Pulse(5.0, 0.0, "newer"))
-    liveness.heard("w", Pulse(4.0, 0.0, "older"))
+    liveness.heard("w", Pulse(5.0, 0.0, status="newer"))
+    liveness.heard("w", Pulse(4.0, 0.0, status="older"))
     assert liveness.pulses["w"].status == "newer"
-    liveness.heard("w", Pulse(5.0, 0.0, "same"))
+    liveness.heard("w", Pulse(5.0, 0.0, status="same"))
     assert liveness.pulses["w"].status == "same"
 
 

@@ -14,7 +14,9 @@ from helix_ray.core.orders import AttemptReport, OrderBody
 from tests.unit.core.stage import ADMIN, COMMAND, NODE, Stage, spec
 
 HELD = 5_000
-NEXT_BOOT = o.RegisterWorker("host", (), {"cpu": 4.0}, NODE, "node", "node-1", "boot-2")
+NEXT_BOOT = o.RegisterWorker(
+    "host", (), {"cpu": 4.0}, worker_id=NODE, kind="node", node_id="node-1", boot="boot-2"
+)
 
 
 def holding(count: int) -> tuple[Stage, list[str]]:

@@ -27,7 +27,9 @@ from helix_ray.core.refusals import (
     refusal_of_question,
 )
 
-LOGIN = Refusal("login", "credentials", "root", "anonymous", "req-1", Origin("192.0.2.1"))
+LOGIN = Refusal(
+    "login", "credentials", "root", author="anonymous", request_id="req-1", origin=Origin("192.0.2.1")
+)
 
 
 def at(address: str, **fields: Any) -> Refusal:

@@ -35,7 +35,7 @@ class TestTokens:
         stage.give(o.ChangeRoles("ann", ("developer",)), ADMIN)
         assert stage.refuse(o.CreateUser("dan", "argon", ("viewer",)), token).code is ErrorCode.FORBIDDEN
         assert stage.refuse(o.SubmitTasks((spec(),)), token).code is ErrorCode.FORBIDDEN
-        body = o.CreateToken("more", "h", "a1B2", 100.0, ("admin",))
+        body = o.CreateToken("more", "h", "a1B2", 100.0, roles=("admin",))
         assert stage.refuse(body, both).details["field"] == "roles"
 
     @pytest.mark.parametrize("order", [o.CreateToken("t", "h", "a", 99.0), o.ChangePassword("user-dev", "x")])

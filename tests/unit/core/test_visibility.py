@@ -20,9 +20,20 @@ MINE = TaskRecord(DEV.id, None, None)
 HELD = TaskRecord(OTHER.id, BOT.id, "p-1")
 BOUND = replace(ADMIN, token="token-1", projects=("p-1",))
 TEAM = Project("p-1", "team", 0.0, {DEV.id: None})
-WORKER = Worker("w", "external", BOT.id, "h", frozenset(), {}, {}, None, "", 0.0)
+WORKER = Worker(
+    id="w",
+    kind="external",
+    owner=BOT.id,
+    hostname="h",
+    capabilities=frozenset(),
+    resources={},
+    labels={},
+    node_id=None,
+    boot="",
+    registered_at=0.0,
+)
 USER = User(DEV.id, "dev", "", ("developer",), 0.0)
-SESSION = Session("s", DEV.id, "", 0.0, 0.0)
+SESSION = Session(id="s", user_id=DEV.id, refresh_hash="", expires_at=0.0, opened_at=0.0)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +76,7 @@ def found_by(stage: Stage, task_id: str) -> set[str]:
 
 def claimed(stage: Stage, by: Principal = BOT) -> str:
     """Return a task that an external worker has been given."""
-    stage.give(o.RegisterWorker("host", ("building",), {}, EXTERNAL), by)
+    stage.give(o.RegisterWorker("host", ("building",), {}, worker_id=EXTERNAL), by)
     (task_id,) = stage.submit(spec())
     stage.give(o.Heartbeat(EXTERNAL, "idle"), by)
     return task_id

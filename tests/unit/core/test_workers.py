@@ -40,11 +40,14 @@ def test_a_worker_without_an_id_gets_one(stage: Stage) -> None:
 def test_an_id_belongs_to_whoever_registered_it(stage: Stage) -> None:
     """To others it does not exist; a node worker is the cluster's own; a kind never changes."""
     stage.add_external()
-    taken = o.RegisterWorker("host", (), {}, EXTERNAL)
+    taken = o.RegisterWorker("host", (), {}, worker_id=EXTERNAL)
     assert stage.refuse(taken, BOT_2).code is ErrorCode.NOT_FOUND
     assert stage.refuse(o.RegisterWorker("host", (), {}, kind="node"), ADMIN).code is ErrorCode.FORBIDDEN
     stage.add_node()
-    assert stage.refuse(o.RegisterWorker("host", (), {}, NODE), SYSTEM).code is ErrorCode.VALIDATION_ERROR
+    assert (
+        stage.refuse(o.RegisterWorker("host", (), {}, worker_id=NODE), SYSTEM).code
+        is ErrorCode.VALIDATION_ERROR
+    )
     assert stage.refuse(taken, DEV).code is ErrorCode.FORBIDDEN
 
 
@@ -55,7 +58,7 @@ def test_the_id_of_a_removed_user_is_free(stage: Stage) -> None:
     [task_id] = stage.submit(spec())
     assert beat(stage)["assigned_task"] == task_id
     stage.give(o.RemoveUser(BOT.name), ADMIN)
-    stage.give(o.RegisterWorker("host", ("building",), {}, EXTERNAL), BOT_2)
+    stage.give(o.RegisterWorker("host", ("building",), {}, worker_id=EXTERNAL), BOT_2)
     worker = stage.state.workers[EXTERNAL]
     assert (worker.owner, worker.running) == (BOT_2.id, {})
     assert stage.task(task_id).status == "pending"
@@ -224,7 +227,7 @@ def test_a_node_takes_its_id_from_an_external_worker_of_an_older_journal(stage: 
     stage.fold(WorkerRegistered("worker-local-2", "external", BOT.id, "h", ["building"], {}))
     (task_id,) = stage.submit(spec())
     assert beat(stage, "worker-local-2")["assigned_task"] == task_id
-    stage.give(o.RegisterWorker("h", ("building",), {}, "worker-local-2"), BOT)
+    stage.give(o.RegisterWorker("h", ("building",), {}, worker_id="worker-local-2"), BOT)
     before = len(stage.facts)
     stage.add_node("worker-local-2")
     assert stage.kinds(before) == ["TaskRequeued", "WorkerRetired", "WorkerRegistered"]
@@ -233,7 +236,7 @@ def test_a_node_takes_its_id_from_an_external_worker_of_an_older_journal(stage: 
     assert stage.task(task_id).status == "pending"
     refusal = stage.refuse(o.Heartbeat("worker-local-2"), BOT)
     assert "register" in refusal.message
-    again = stage.refuse(o.RegisterWorker("h", (), {}, "worker-local-2"), BOT)
+    again = stage.refuse(o.RegisterWorker("h", (), {}, worker_id="worker-local-2"), BOT)
     assert again.code is ErrorCode.VALIDATION_ERROR
     assert stage.sound()
 
@@ -244,7 +247,7 @@ def test_a_node_takes_its_id_from_an_external_worker_of_an_older_journal(stage: 
 )
 def test_names_that_are_no_words_are_refused(stage: Stage, hostname: str, worker_id: str | None) -> None:
     """Behind every door: the edge says the same with more words."""
-    refusal = stage.refuse(o.RegisterWorker(hostname, (), {}, worker_id), BOT)
+    refusal = stage.refuse(o.RegisterWorker(hostname, (), {}, worker_id=worker_id), BOT)
     assert refusal.code is ErrorCode.VALIDATION_ERROR
 
 

@@ -34,7 +34,16 @@ class Started(Ended):
 
 
 def head(data_dir: Path) -> NodeSupervisor:
-    plan = RayStartPlan(None, "127.0.0.1", 6379, 8080, data_dir, None, [], [])
+    plan = RayStartPlan(
+        address=None,
+        node_ip="127.0.0.1",
+        port=6379,
+        api_port=8080,
+        data_dir=data_dir,
+        autoscaling_config=None,
+        declared=[],
+        more=[],
+    )
     one = NodeSupervisor(plan, Limits(1.0, 1.0), [], {}, StoppedBelow(1.0, print))
     one._api = Ended()  # type: ignore[assignment]
     return one

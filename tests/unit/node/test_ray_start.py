@@ -12,10 +12,24 @@ from actors.node_worker import NODE_DATA_DIR
 from launcher.node.ray_start import RayStartPlan, below, command
 
 HEAD = RayStartPlan(
-    None, "10.0.0.1", 6379, 8080, Path("/data"), "~/config.yaml", ["--labels=helix-node=a"], ["--num-cpus=2"]
+    address=None,
+    node_ip="10.0.0.1",
+    port=6379,
+    api_port=8080,
+    data_dir=Path("/data"),
+    autoscaling_config="~/config.yaml",
+    declared=["--labels=helix-node=a"],
+    more=["--num-cpus=2"],
 )
 WORKER = RayStartPlan(
-    "10.0.0.1:6379", "10.0.0.2", 6379, 8080, Path("/data"), None, ["--labels=helix-node=b"], []
+    address="10.0.0.1:6379",
+    node_ip="10.0.0.2",
+    port=6379,
+    api_port=8080,
+    data_dir=Path("/data"),
+    autoscaling_config=None,
+    declared=["--labels=helix-node=b"],
+    more=[],
 )
 
 

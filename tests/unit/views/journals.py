@@ -43,7 +43,12 @@ class RandomEngine:
         self._chance = random.Random(seed)
         self._count = 0
         enrol(self.engine, ADA, BOB, ADMIN, BOT)
-        self.give(o.RegisterWorker("host", (), {"cpu": 4}, WORKER, "node", "node-1", "boot"), SYSTEM)
+        self.give(
+            o.RegisterWorker(
+                "host", (), {"cpu": 4}, worker_id=WORKER, kind="node", node_id="node-1", boot="boot"
+            ),
+            SYSTEM,
+        )
 
     def give(self, body: OrderBody, by: Principal) -> None:
         """Carry out an order; refusals are part of the game."""
@@ -124,7 +129,7 @@ class RandomEngine:
         told = self._chance.choice(held) if held else "task-none"
         boot = self._chance.choice(["1", "2"])
         bodies: list[OrderBody] = [
-            o.RegisterWorker("ext", ("testing", "building"), {}, EXTERNAL, boot=boot),
+            o.RegisterWorker("ext", ("testing", "building"), {}, worker_id=EXTERNAL, boot=boot),
             o.Heartbeat(EXTERNAL, "idle"),
             o.Heartbeat(EXTERNAL, "idle"),
             o.UpdateTask(told, "completed", result={"success": True}),
