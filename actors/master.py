@@ -38,6 +38,7 @@ from actors.local_server import LocalServer
 from actors.sealer import Sealer
 from actors.snapshotter import Snapshotter
 from actors.turn_meter import TurnMeter
+from helix_ray.checkpoints import CheckpointKeeper
 from helix_ray.config import Settings
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import has_news
@@ -94,6 +95,7 @@ class Master(LivingActor):
         self._keeping = Keeping(settings.data_dir, settings.disk_reserve_bytes)
         self._meter = TurnMeter("master")
         self._turn_reports = TurnReports()
+        self._checkpoints = CheckpointKeeper(settings.data_dir)
         self._board: BoardWriter | None = None
         # One long answer at a time: a second one would only delay both.
         self._long_answer = asyncio.Lock()
@@ -254,6 +256,8 @@ class Master(LivingActor):
             with contextlib.suppress(OSError, sqlite3.Error, JournalFailed):
                 self._engine.end()
                 self._engine.save_snapshot()
+                if (due := self._checkpoints.due(self._journal())) is not None:
+                    self._checkpoints.keep(due)
             self._keeping.journal.close()
 
     # ------------------------------------------------------------------------------------------ loops
@@ -304,7 +308,13 @@ class Master(LivingActor):
         while True:
             await asyncio.sleep(HEAD_EVERY_S)
             self._keeping.mark_head()
+            await self._keep_checkpoint()
             leave_out_of_collections()
+
+    async def _keep_checkpoint(self) -> None:
+        """Sign a new head of the tree: at most once in HEAD_EVERY_S, and never by a commit."""
+        if self._keeping.hindrance() is None and (due := self._checkpoints.due(self._journal())) is not None:
+            await asyncio.to_thread(self._checkpoints.keep, due)
 
     async def _keep_loop(self) -> None:
         """Keep snapshots, and carry out erasures, which take one."""

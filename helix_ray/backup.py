@@ -45,7 +45,7 @@ from helix_ray.private import TooWide, narrow_folder
 from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
 
 HEAD, HEAD_KEY, MANIFEST, LOCK = "HEAD", "journal.key", "backup.json", "journal.lock"
-KEYS = "*.key"
+KEYS, PUBLIC_KEYS = "*.key", "*.pub"
 FORMAT = 1
 PAGES_PER_STEP = 2000
 # Locks of the processes that run on a data directory.
@@ -141,7 +141,7 @@ def _copy(data_dir: Path, draft: Path, progress: Progress) -> Manifest:
     head = HeadFile(draft / HEAD, key)
     head.start(Claim(seq, last_hash, epoch, time.time()))
     head.close()
-    for path in sorted(data_dir.glob(KEYS)):
+    for path in _keys_of(data_dir):
         _copy_file(path, draft / path.name)
     manifest = Manifest(FORMAT, seq, last_hash, epoch, time.time())
     _write(draft / MANIFEST, orjson.dumps(asdict(manifest)) + b"\n")
@@ -190,13 +190,18 @@ def _copy_segments(source: Path, target: Path) -> None:
 
 
 def _put_in_place(source: Path, data_dir: Path) -> None:
-    for name in (HEAD, *sorted(path.name for path in source.glob(KEYS))):
+    for name in (HEAD, *(path.name for path in _keys_of(source))):
         _copy_file(source / name, data_dir / name)
     draft = data_dir / f".{FILE_NAME}.draft"
     _copy_file(source / FILE_NAME, draft)
     _copy_segments(source, data_dir)
     draft.rename(data_dir / FILE_NAME)
     _sync(data_dir)
+
+
+def _keys_of(folder: Path) -> list[Path]:
+    """Return the files of keys, and of the public halves of those that have signed checkpoints."""
+    return sorted((*folder.glob(KEYS), *folder.glob(PUBLIC_KEYS)))
 
 
 def _copy_file(source: Path, target: Path) -> None:

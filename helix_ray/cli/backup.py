@@ -26,7 +26,7 @@ def backup(folder: Folder, data_dir: DataDir = None) -> None:
     """Copy the journal and its keys to DIR and verify every row of the copy. The server may be running."""
     from helix_ray.backup import back_up
 
-    home = _home(data_dir)
+    home = home_of(data_dir)
     made = _run("backup", lambda progress: back_up(home, folder.resolve(), progress))
     print(f"backed up {home} to {folder}: facts 1 to {made.seq}, all verified")
 
@@ -35,12 +35,13 @@ def restore(folder: Folder, data_dir: DataDir = None) -> None:
     """Restore the backup in DIR as the data directory, which must be empty or must not exist."""
     from helix_ray import backup as module
 
-    home = _home(data_dir)
+    home = home_of(data_dir)
     made = _run("restore", lambda progress: module.restore(folder.resolve(), home, progress))
     print(f"restored {folder} to {home}: facts 1 to {made.seq}, all verified")
 
 
-def _home(data_dir: str | None) -> Path:
+def home_of(data_dir: str | None) -> Path:
+    """Return the data directory that is meant."""
     return Path(data_dir or os.environ.get("HELIX_DATA_DIR") or HOME).expanduser().resolve()
 
 

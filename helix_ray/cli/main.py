@@ -11,6 +11,7 @@ from helix_ray.cli import (
     backup,
     cluster,
     erasures,
+    journal,
     login,
     node,
     projects,
@@ -70,6 +71,7 @@ app.add_typer(quotas.app, name="quota")
 app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
 app.add_typer(erasures.app, name="erase")
+app.add_typer(journal.app, name="journal")
 
 if __name__ == "__main__":
     app()

@@ -31,9 +31,20 @@ def leaf_of(header: bytes, salted_body: bytes | None, digest: bytes | None = Non
 
 def verify_inclusion(leaf: bytes, seq: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
     """Say whether fact `seq` with this leaf is in the tree of the first `size` facts with this root."""
-    if not 0 < seq <= size:
+    return verify_subtree(leaf, 0, seq - 1, size, path, root)
+
+
+def verify_subtree(
+    node: bytes, level: int, place: int, size: int, path: Sequence[bytes], root: bytes
+) -> bool:
+    """Say whether a complete subtree is in the tree of the first `size` facts with this root.
+
+    It has the hash `node` and is over facts `place` * 2**level + 1 to (`place` + 1) * 2**level. A segment is
+    such a subtree: the path is that of any of its facts without the first `level` hashes.
+    """
+    if place < 0 or (place + 1) << level > size:
         return False
-    place, last, found = seq - 1, size - 1, leaf
+    last, found = (size - 1) >> level, node
     for sibling in path:
         if last == 0:
             return False

@@ -58,9 +58,27 @@ def load_or_create_key(data_dir: Path, file: str = KEY_FILE) -> KeyRing:
     return _load(path)
 
 
+def replace_key(data_dir: Path, file: str) -> None:
+    """Replace a key ring by one with a fresh key; the old secrets are gone."""
+    draft = _draft(data_dir / file, KeyRing.fresh())
+    draft.replace(data_dir / file)
+    _sync(data_dir)
+
+
 def _create(path: Path, ring: KeyRing) -> None:
     """Create the file atomically: a second process that starts at the same time
     uses the keys of the first."""
+    draft = _draft(path, ring)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+    _sync(path.parent)
+
+
+def _draft(path: Path, ring: KeyRing) -> Path:
+    """Write a key file beside its place, durable."""
     named = {kid: base64.urlsafe_b64encode(secret).decode() for kid, secret in ring.secrets.items()}
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -69,11 +87,14 @@ def _create(path: Path, ring: KeyRing) -> None:
             file.write(orjson.dumps({"current": ring.current, "keys": named}))
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
+    except BaseException:
         draft.unlink()
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        raise
+    return draft
+
+
+def _sync(folder: Path) -> None:
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
     finally:

@@ -1,0 +1,241 @@
+"""Signed tree heads of a journal: kept elsewhere, they show later whether the journal is still the same.
+
+HEAD (journal/head.py) is signed with a secret that also verifies it, so it proves nothing to others, and
+whoever has the key can write another. A checkpoint is signed with an Ed25519 key and verified with its public
+half. Its text has the form of C2SP (c2sp.org/tlog-checkpoint):
+
+    origin      helix-ray/ and 32 hex digits of the leaf of fact 1, which is salted: no two journals share it
+    size        how many facts
+    root        base64 of the root of the Merkle tree over them
+
+Files in a data directory, all 0600:
+
+    checkpoint        the newest one, written at most once a second, never by a commit
+    checkpoint.key    the key that signs, made at the first start
+    checkpoint.pub    verifier lines of all keys so far, the present one last
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from helix_ray.journal.check import check_all
+from helix_ray.journal.errors import JournalDamaged
+from helix_ray.journal.former import FORMAT as FORMER_FORMAT
+from helix_ray.journal.head import HeadFile
+from helix_ray.journal.layout import connect, format_of, has_tables
+from helix_ray.journal.sqlite import FILE_NAME as JOURNAL_FILE
+from helix_ray.journal.tree import StoredTree
+from helix_ray.security import keys, notes
+from helix_ray.security.notes import NoteRefused, Verifier
+
+log = logging.getLogger(__name__)
+
+FILE, KEY_FILE, PUBLIC_FILE = "checkpoint", "checkpoint.key", "checkpoint.pub"
+HEAD_FILE, HEAD_KEY_FILE = "HEAD", "journal.key"
+ORIGIN_PREFIX = "helix-ray/"
+ORIGIN_BYTES = 16
+ROOT_BYTES = 32
+NOT_ONE = "the note is not a checkpoint"
+
+
+class CheckpointFailed(Exception):
+    """A journal does not match a checkpoint, or there is none; the message says what to do, in one line."""
+
+
+class Tree(Protocol):
+    """What a checkpoint is made of."""
+
+    def head(self) -> int:
+        """Return the seq of the newest fact."""
+        ...
+
+    def root(self) -> bytes:
+        """Return the root over all facts."""
+        ...
+
+    def leaf(self, seq: int) -> bytes:
+        """Return the leaf of a fact."""
+        ...
+
+
+class Checkpoint(NamedTuple):
+    """A tree head: `origin` names the journal, `root` is that of its first `size` facts."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    def text(self) -> str:
+        """Return the text that is signed."""
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+    @classmethod
+    def of(cls, text: str) -> Checkpoint:
+        """Return the checkpoint of a text; further lines are ignored. Raises NoteRefused."""
+        lines = text.splitlines()
+        try:
+            origin, size, root = lines[0], int(lines[1]), base64.b64decode(lines[2], validate=True)
+        except (IndexError, ValueError, binascii.Error) as error:
+            raise NoteRefused(
+                "the note is not a checkpoint: origin, size and root must be its first lines"
+            ) from error
+        if str(size) != lines[1] or size < 0 or len(root) != ROOT_BYTES:
+            raise NoteRefused(f"{NOT_ONE}: its size or its root is not valid")
+        return cls(origin, size, root)
+
+
+def origin_of(first_leaf: bytes) -> str:
+    """Return the name of a journal, which follows from its first fact and stays when that is erased."""
+    return ORIGIN_PREFIX + first_leaf[:ORIGIN_BYTES].hex()
+
+
+# ------------------------------------------------------------------------------------------ making
+
+
+class CheckpointKeeper:
+    """Keeps the newest checkpoint of a data directory in its file."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir
+        self._size = -1
+        self._origin = ""
+        self._said = False
+
+    def due(self, tree: Tree) -> Checkpoint | None:
+        """Return what should be signed; None where that is done, or there is no fact yet."""
+        size = tree.head()
+        if size in (0, self._size):
+            return None
+        if not self._origin:
+            self._origin = origin_of(tree.leaf(1))
+        return Checkpoint(self._origin, size, tree.root())
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Sign a checkpoint and write it; a failure is logged once. May run on a thread."""
+        try:
+            # Read each time: the key may have been replaced.
+            seed = _seed(self._folder)
+            note_key(self._folder, notes.verifier_of(checkpoint.origin, seed))
+            _replace(self._folder / FILE, notes.sign(checkpoint.text(), checkpoint.origin, seed))
+        except (OSError, keys.KeyFileUnsafe) as error:
+            if not self._said:
+                log.error("cannot write %s, retrying: %s", FILE, error)
+            self._said = True
+            return
+        self._size, self._said = checkpoint.size, False
+
+
+def newest(data_dir: Path) -> str:
+    """Return the newest checkpoint, as it is signed. Raises CheckpointFailed."""
+    try:
+        return (data_dir / FILE).read_text("utf-8")
+    except FileNotFoundError:
+        raise CheckpointFailed(
+            f"{data_dir} has no checkpoint yet: one is written within a second when a server runs on it"
+        ) from None
+
+
+def public_keys(data_dir: Path) -> list[Verifier]:
+    """Return the public halves of all keys so far, the present one last."""
+    with contextlib.suppress(FileNotFoundError):
+        lines = (data_dir / PUBLIC_FILE).read_text("utf-8").splitlines()
+        return [Verifier.of(line) for line in lines if line]
+    return []
+
+
+def rotate(data_dir: Path) -> None:
+    """Replace the key; checkpoints from the next one on are signed with another. The old secret is gone."""
+    keys.replace_key(data_dir, KEY_FILE)
+
+
+def note_key(data_dir: Path, verifier: Verifier) -> None:
+    """Add a key to the public ones, unless it is the last of them."""
+    known = public_keys(data_dir)
+    if not known or known[-1] != verifier:
+        lines = (one.line() for one in (*known, verifier))
+        _replace(data_dir / PUBLIC_FILE, "".join(f"{line}\n" for line in lines))
+
+
+def _seed(data_dir: Path) -> bytes:
+    ring = keys.load_or_create_key(data_dir, KEY_FILE)
+    return ring.secrets[ring.current]
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.draft")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+# ------------------------------------------------------------------------------------------ verifying
+
+
+class Verified(NamedTuple):
+    """Facts 1 to `size` were verified, and compared with `checkpoint`, which `signer` has signed."""
+
+    size: int
+    checkpoint: Checkpoint | None
+    signer: Verifier | None
+
+
+def verify(
+    data_dir: Path,
+    note: str | None = None,
+    verifiers: Sequence[Verifier] = (),
+    on_facts: Callable[[int], None] = lambda seq: None,
+) -> Verified:
+    """Check every fact of a data directory, in use or not, and that it begins with what a checkpoint has.
+
+    `verifiers` are the keys that may have signed it, of the directory without any. No secret is needed; where
+    there is one, HEAD is checked as well. Raises CheckpointFailed, NoteRefused, JournalDamaged.
+    """
+    if not (data_dir / JOURNAL_FILE).is_file():
+        raise CheckpointFailed(f"{data_dir} does not contain a journal")
+    checkpoint, signer = None, None
+    if note is not None:
+        text, signer = notes.read(note, verifiers or public_keys(data_dir))
+        checkpoint = Checkpoint.of(text)
+    claim = None
+    if (data_dir / HEAD_KEY_FILE).is_file():
+        ring = keys.load_or_create_key(data_dir, HEAD_KEY_FILE)
+        claim = HeadFile(data_dir / HEAD_FILE, ring.secrets[ring.current]).read()
+    with contextlib.closing(connect(data_dir / JOURNAL_FILE, "ro")) as con:
+        if not has_tables(con):
+            raise JournalDamaged(f"{data_dir / JOURNAL_FILE} does not contain a journal")
+        size, _ = check_all(con, claim, on_facts)
+        if checkpoint is not None:
+            _compare(con, checkpoint)
+    return Verified(size, checkpoint, signer)
+
+
+def _compare(con: sqlite3.Connection, checkpoint: Checkpoint) -> None:
+    if format_of(con) == FORMER_FORMAT:
+        raise CheckpointFailed(
+            "the journal has format 1, which has no tree: start the server once to upgrade it"
+        )
+    tree = StoredTree(con)
+    size = tree.newest()
+    if size < checkpoint.size:
+        raise CheckpointFailed(
+            f"the checkpoint has {checkpoint.size} facts and the journal {size}: facts {size + 1} to "
+            f"{checkpoint.size} are missing"
+        )
+    if checkpoint.size and origin_of(tree.leaf(1)) != checkpoint.origin:
+        raise CheckpointFailed(f"the checkpoint is of another journal: {checkpoint.origin}")
+    if tree.root(checkpoint.size) != checkpoint.root:
+        raise CheckpointFailed(
+            f"facts 1 to {checkpoint.size} are not those of the checkpoint: some were changed or exchanged"
+        )

@@ -1,0 +1,122 @@
+"""helix journal verify, checkpoint, key, rotate-key: they work on this machine's data directory."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from helix_ray.cli.backup import EXIT_FAILED, SAY_EVERY_S, home_of
+from helix_ray.cli.up import DataDir
+
+T = TypeVar("T")
+
+app = typer.Typer(no_args_is_help=False, help="Verify the journal, and sign what others can verify it by.")
+INTERNAL_ONLY = (
+    "compared with itself and HEAD only: whoever has the keys can write another; "
+    "keep a checkpoint elsewhere and give it with --checkpoint"
+)
+OWN_KEY = "the key is of the same directory: give the one that you kept with --key"
+
+
+@app.command()
+def verify(
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint that was kept elsewhere; - reads standard input.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", help="Verifier line of who signed it; can be repeated.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Check every fact, while the server runs or not, and compare with a checkpoint."""
+    from helix_ray.checkpoints import verify as check
+    from helix_ray.security.notes import Verifier
+
+    home = home_of(data_dir)
+
+    def run() -> None:
+        note = None if checkpoint is None else _read(checkpoint)
+        found = check(home, note, [Verifier.of(line) for line in key or ()], _progress())
+        print(f"verified {home}: facts 1 to {found.size}")
+        if found.checkpoint is None or found.signer is None:
+            print(f"helix journal: {INTERNAL_ONLY}", file=sys.stderr)
+            return
+        signed = f"{found.signer.name}, key {found.signer.key_hash.hex()}"
+        print(f"facts 1 to {found.checkpoint.size} are those of the checkpoint of {signed}")
+        if not key:
+            print(f"helix journal: {OWN_KEY}", file=sys.stderr)
+
+    _plainly(run)
+
+
+@app.command()
+def checkpoint(data_dir: DataDir = None) -> None:
+    """Print the newest checkpoint, which is at most a second behind: size and root of the tree, signed."""
+    from helix_ray.checkpoints import newest
+
+    sys.stdout.write(_plainly(lambda: newest(home_of(data_dir))))
+
+
+@app.command("key")
+def show_key(data_dir: DataDir = None) -> None:
+    """Print the verifier lines of all keys that signed checkpoints, the present one last."""
+    from helix_ray.checkpoints import public_keys
+
+    for verifier in _plainly(lambda: public_keys(home_of(data_dir))):
+        print(verifier.line())
+
+
+@app.command()
+def rotate_key(data_dir: DataDir = None) -> None:
+    """Replace the key that signs checkpoints; the running server uses it from its next one on."""
+    from helix_ray.checkpoints import rotate
+
+    home = home_of(data_dir)
+    _plainly(lambda: rotate(home))
+    print(f"replaced the key in {home}; the next checkpoint is signed with another", file=sys.stderr)
+
+
+def _read(path: Path) -> str:
+    return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+
+
+def _progress() -> Callable[[int], None]:
+    said = time.monotonic()
+
+    def progress(seq: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= SAY_EVERY_S:
+            said = time.monotonic()
+            print(f"helix journal: checked up to fact {seq}", file=sys.stderr, flush=True)
+
+    return progress
+
+
+def _plainly(work: Callable[[], T]) -> T:
+    """Do it; where it cannot be done, or something does not fit, end with one line and EXIT_FAILED."""
+    from helix_ray.checkpoints import CheckpointFailed
+    from helix_ray.journal.errors import JournalError
+    from helix_ray.private import keep_private
+    from helix_ray.security.keys import KeyFileUnsafe
+    from helix_ray.security.notes import NoteRefused
+
+    keep_private()
+    try:
+        return work()
+    except (
+        CheckpointFailed,
+        NoteRefused,
+        JournalError,
+        KeyFileUnsafe,
+        OSError,
+        ValueError,
+        sqlite3.Error,
+    ) as error:
+        print(f"helix journal: {' '.join(str(error).split())}", file=sys.stderr)
+        raise typer.Exit(EXIT_FAILED) from None

@@ -1,0 +1,117 @@
+"""Signed notes in the form of C2SP (c2sp.org/signed-note): a text, an empty line, and signatures.
+
+    helix-ray/2f6c...                   the text, of whole lines
+    48211
+    qD3M...=
+
+    — helix-ray/2f6c... 7Tb1...=        name of the key, base64 of its hash (4 bytes) and signature
+
+Signatures are Ed25519. Whoever has the verifier line of a key, `NAME+HASH+KEY`, can check a note without any
+secret, with this module or with other tools for such notes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import NamedTuple
+
+_MARK = "\u2014 "
+_ED25519 = b"\x01"
+HASH_BYTES, SIGNATURE_BYTES, KEY_BYTES = 4, 64, 32
+NOTE_BYTES_MAX = 64 << 10
+
+
+class NoteRefused(Exception):
+    """A note or a verifier line is malformed, or no signature fits; the message says which."""
+
+
+class Verifier(NamedTuple):
+    """The public half of a key, and the name that it signs under."""
+
+    name: str
+    public: bytes
+
+    @property
+    def key_hash(self) -> bytes:
+        """Return the hash by which a signature names the key."""
+        return sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:HASH_BYTES]
+
+    def line(self) -> str:
+        """Return the verifier line."""
+        return f"{self.name}+{self.key_hash.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
+
+    @classmethod
+    def of(cls, line: str) -> Verifier:
+        """Return the verifier of a line. Raises NoteRefused."""
+        try:
+            name, key_hash, encoded = line.strip().split("+", 2)
+            key = base64.b64decode(encoded, validate=True)
+        except (ValueError, binascii.Error) as error:
+            raise NoteRefused(f"{line.strip()!r} is not a verifier line (NAME+HASH+KEY)") from error
+        found = cls(name, key[1:])
+        if not key.startswith(_ED25519) or len(found.public) != KEY_BYTES or found.key_hash.hex() != key_hash:
+            raise NoteRefused(f"the verifier line of {name} is not one of an Ed25519 key, or was changed")
+        return found
+
+
+def verifier_of(name: str, seed: bytes) -> Verifier:
+    """Return the public half of a key, which is made from 32 secret bytes."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Verifier(name, Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw())
+
+
+def sign(text: str, name: str, seed: bytes) -> str:
+    """Return a text, which must end with a newline, as a signed note."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    if not text.endswith("\n"):
+        raise ValueError("the text of a note must end with a newline")
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    verifier = Verifier(name, key.public_key().public_bytes_raw())
+    signature = base64.b64encode(verifier.key_hash + key.sign(text.encode())).decode()
+    return f"{text}\n{_MARK}{name} {signature}\n"
+
+
+def read(note: str, verifiers: Iterable[Verifier]) -> tuple[str, Verifier]:
+    """Return the text of a note and the first of these keys that signed it. Raises NoteRefused."""
+    if len(note) > NOTE_BYTES_MAX:
+        raise NoteRefused(f"a signed note has at most {NOTE_BYTES_MAX} bytes")
+    text, _, signatures = note.rpartition("\n\n")
+    if not text or not signatures.endswith("\n"):
+        raise NoteRefused("this is not a signed note: it has no text, or no signature behind an empty line")
+    text += "\n"
+    signed = [_signature_of(line) for line in signatures.splitlines()]
+    for verifier in verifiers:
+        for name, key_hash, signature in signed:
+            if (name, key_hash) == (verifier.name, verifier.key_hash):
+                if not _fits(verifier, signature, text):
+                    raise NoteRefused(f"the note was changed: the signature of {name} does not fit its text")
+                return text, verifier
+    names = ", ".join(f"{name} ({key_hash.hex()})" for name, key_hash, _ in signed)
+    raise NoteRefused(f"the note is signed by {names}, and none of these keys is known here")
+
+
+def _signature_of(line: str) -> tuple[str, bytes, bytes]:
+    name, _, encoded = line.removeprefix(_MARK).partition(" ")
+    try:
+        found = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        found = b""
+    if not line.startswith(_MARK) or len(found) <= HASH_BYTES:
+        raise NoteRefused(f"{line!r} is not a signature of a note")
+    return name, found[:HASH_BYTES], found[HASH_BYTES:]
+
+
+def _fits(verifier: Verifier, signature: bytes, text: str) -> bool:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(verifier.public).verify(signature, text.encode())
+    except (InvalidSignature, ValueError):
+        return False
+    return True
