@@ -162,8 +162,8 @@ def _report(found: dict[str, list[float]]) -> Report:
     )
     notes = (
         f"{wrk.generator()}; one connection by benchmarks/load.py",
-        "half of all reads are the first after somebody else's write: the master's; the others are the "
-        "replica's own",
+        "half of all reads are the first after somebody else's write: as the master has published the task, "
+        "or asked of it; the others are the replica's own",
         "CPU time of the processes while the 64 connections load them: what other programs on the machine do "
         "to it is little",
     )

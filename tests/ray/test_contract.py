@@ -10,9 +10,24 @@ import pytest
 
 import helix_ray as hx
 from actors.gateway import RayControlPlane
-from tests.contract.claims import OF_EVERY_DOOR, OF_THE_PORT, Claim, an_order_is_carried_out_once
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.orders import CancelTask
+from helix_ray.core.questions import GetTask
+from helix_ray.plane.names import MASTER
+from helix_ray.plane.ray_links import RayLinks
+from helix_ray.plane.read_cache import ReadCache
+from tests.contract.claims import (
+    OF_EVERY_DOOR,
+    OF_THE_PORT,
+    TASK,
+    Claim,
+    an_order_is_carried_out_once,
+    done,
+    submitted,
+)
 from tests.contract.doors import HxDoor, PortDoor
 from tests.ray.conftest import LiveCluster
+from tests.ray.signals import until
 
 
 @pytest.mark.parametrize("claim", OF_THE_PORT.values(), ids=OF_THE_PORT)
@@ -38,3 +53,23 @@ def test_the_python_api(cluster: LiveCluster, claim: Claim) -> None:
 
 async def _put(claim: Claim, connected: hx.Cluster) -> None:
     await claim(HxDoor("hx", connected))
+
+
+def test_a_first_read_needs_no_call_of_the_master(cluster: LiveCluster) -> None:
+    """A replica that has never asked for a task finds it as the master published it after its last change."""
+
+    async def work() -> None:
+        plane, cache = RayControlPlane(), ReadCache()
+        door = PortDoor("gateway", plane)
+        (task_id,) = await submitted(door, TASK)
+        await done(door, CancelTask(task_id))
+        cache.attach((await RayLinks().call(MASTER, "info"))["board"])
+        await asyncio.to_thread(until, lambda: cache.task(task_id, SYSTEM) is not None)
+        found = cache.task(task_id, SYSTEM)
+        assert found is not None
+        assert found["status"] == "cancelled"
+        assert found == await plane.query(GetTask(task_id), SYSTEM)
+        cache.detach()
+        await plane.aclose()
+
+    asyncio.run(work())
