@@ -114,7 +114,7 @@ def build_app(
     for prefix, router in ROUTERS:
         app.include_router(router, prefix=prefix)
     problems.install(app)
-    openapi.install(app)
+    openapi.install(app, [router for _, router in ROUTERS])
     return app
 
 

@@ -7,25 +7,19 @@ to look up the access table.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
 from helix_ray.core.verbs import VERBS
-from helix_ray.wire import erasures, placement, projects, quotas, sessions, tasks, tokens, users, workers
 from helix_ray.wire.problems import Problem
 from serve_app.deps import KEY_CHARS_MAX, VERB
 
-# Models that routes parse themselves; every "$ref" of a route must name one of these or a response model.
-BODIES: Final[tuple[Any, ...]] = (
-    tasks.TaskIn, tasks.TaskUpdateIn, tasks.RetryIn, tasks.BatchIn, workers.WorkerIn, workers.HeartbeatIn,
-    workers.DrainIn,
-    placement.DistributeIn, quotas.QuotaIn, projects.ProjectIn, projects.ProjectUpdateIn, sessions.LoginIn,
-    sessions.RefreshIn, users.PasswordIn, users.UserIn, users.RolesIn, tokens.TokenIn,
-    erasures.ErasureIn,
-)  # fmt: skip
+JSON: Final = "application/json"
 REF: Final = "#/components/schemas/{model}"
 METHODS: Final = frozenset({"get", "put", "post", "delete"})
 
@@ -70,6 +64,14 @@ _HEADERS_DESCRIBED: Final = {
 MAY_MISS = "x-helix-may-miss"
 
 
+class _BodySchema(dict[str, str]):
+    """The reference to a body that a route parses itself, with the model that the document describes."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__({"$ref": REF.format(model=model.__name__)})
+        self.model = model
+
+
 def verb(
     name: str,
     *,
@@ -100,25 +102,24 @@ def public(
     """Describe a route that anybody may call."""
     described: dict[str, Any] = {}
     if body is not None:
-        schema = {"$ref": REF.format(model=body.__name__)}
-        content = {"application/json": {"schema": schema}}
+        content = {JSON: {"schema": _BodySchema(body)}}
         described["requestBody"] = {"required": body_required, "content": content}
     responses = {status: {"model": answers}} if answers is not None else None
     return {"openapi_extra": described, "status_code": status, "responses": responses, "response_model": None}
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     """Make the application serve the completed document."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = build(app)
+            app.openapi_schema = build(app, routers)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
 
 
-def build(app: FastAPI) -> dict[str, Any]:
+def build(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
     """Return the OpenAPI document of an application."""
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
@@ -126,7 +127,7 @@ def build(app: FastAPI) -> dict[str, Any]:
     for path, method, operation in operations(document):
         _complete(path, method, operation)
     components = document.setdefault("components", {})
-    components["schemas"] = {**components.get("schemas", {}), **_schemas((Problem, *BODIES))}
+    components["schemas"] = {**components.get("schemas", {}), **_schemas((Problem, *_bodies(routers)))}
     for left in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(left, None)
     components["headers"] = _HEADERS_DESCRIBED
@@ -139,6 +140,17 @@ def build(app: FastAPI) -> dict[str, Any]:
         }
     }
     return document
+
+
+def _bodies(routers: Sequence[APIRouter]) -> list[Any]:
+    """Return the models of the bodies that routes parse themselves, each once."""
+    bodies = {}
+    for route in chain.from_iterable(router.routes for router in routers):
+        described = (route.openapi_extra or {}) if isinstance(route, APIRoute) else {}
+        schema = described.get("requestBody", {}).get("content", {}).get(JSON, {}).get("schema")
+        if isinstance(schema, _BodySchema):
+            bodies[schema.model.__name__] = schema.model
+    return list(bodies.values())
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -160,7 +172,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     for answer in responses.values():
         answer["headers"] = {**_HEADERS, **(_SEQ_HEADER if secured and method != "get" else {})}
     for status in [*_possible(path, method, operation, secured), *([404] if may_miss else [])]:
-        content = {"application/json": {"schema": {"$ref": REF.format(model="Problem")}}}
+        content = {JSON: {"schema": {"$ref": REF.format(model="Problem")}}}
         answer = {"description": _ERRORS[status], "content": content, "headers": _HEADERS}
         responses.setdefault(str(status), answer)
 
