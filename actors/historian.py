@@ -46,6 +46,7 @@ NICENESS = 5
 FACTS_PER_INGEST_MAX = 2_000
 # The pause between batches of facts: the history may lag, and small batches are the most expensive.
 PAUSE_S = 0.5
+PRUNE_EVERY_S = 10.0
 ARCHIVE_TASKS_PER_ORDER = 5000
 # The maximum of finished tasks in the master's memory, however young they are.
 FINISHED_TASKS_MAX = 100_000
@@ -70,6 +71,7 @@ class Historian(LivingActor):
         """Open the file; a damaged one is set aside and rebuilt from the journal."""
         from helix_ray.views.history import History
 
+        self._prune_at = 0.0
         self._path = self._settings.data_dir / FILE_NAME
         self._history = await asyncio.to_thread(History, self._path)
         self._plane = RayControlPlane(process="historian")
@@ -142,7 +144,9 @@ class Historian(LivingActor):
             # The history may lag; a failed write on a full disk would cost it more.
             await asyncio.sleep(PAUSE_S)
             return
-        if await self._following.step():
+        at_head = await self._following.step()
+        await self._prune()
+        if at_head:
             if self._history.has_erased:
                 await self._on_file(self._history.write_anew)
             await self._archive_finished()
@@ -160,6 +164,20 @@ class Historian(LivingActor):
     async def beyond(self, head: int) -> None:
         """Make the history again from the journal that is there."""
         self._end(f"it has facts up to {self._history.cursor}, and the journal ends at {head}")
+
+    async def _prune(self) -> None:
+        """Remove some of what is too old or too much, also while the history is rebuilt."""
+        if time.monotonic() < self._prune_at:
+            return
+        self._prune_at = time.monotonic() + PRUNE_EVERY_S
+        counts = await self._plane.query(Counts(), SYSTEM)
+        if isinstance(counts, Rejected):
+            return
+        from helix_ray.views.pruning import HistoryLimits
+
+        limits = HistoryLimits(self._settings.history_keep_s, self._settings.history_keep_bytes)
+        if await self._on_file(self._history.prune, limits, time.time(), counts["archived_through"]):
+            self._prune_at = 0.0
 
     async def _archive_finished(self) -> None:
         """Archive tasks that finished long enough ago, and the oldest where there are too many."""

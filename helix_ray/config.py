@@ -84,6 +84,7 @@ class Settings:
     batch_linked_tasks_max: int = bounded(5000, ge=1)
     batch_dependencies_max: int = bounded(20_000, ge=1)
     dependents_max: int = bounded(50_000, ge=1)
+    history_keep_bytes: int = bounded(2 << 30, ge=16 << 20)
     journal_keep_bytes: int = bounded(256 << 20, ge=1 << 20)
     disk_reserve_bytes: int = bounded(64 << 20, ge=0)
     queue_tasks_max: int = bounded(2_000_000, ge=1)
@@ -125,6 +126,7 @@ class Settings:
     log_keep_s: float = bounded(7 * 86_400.0, ge=0)
     retention_s: float = bounded(600.0, ge=0)
     lost_worker_keep_s: float = bounded(7 * 86_400.0, ge=0)
+    history_keep_s: float = bounded(90 * 86_400.0, ge=0)
     journal_keep_s: float = bounded(7 * 86_400.0, ge=0)
 
     def without_password(self) -> Settings:

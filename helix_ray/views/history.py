@@ -22,6 +22,7 @@ from helix_ray.core.visibility import TaskScope
 from helix_ray.views import read
 from helix_ray.views.attempts import Attempts
 from helix_ray.views.file import open_history
+from helix_ray.views.pruning import PRUNE_TASKS_MAX, HistoryLimits, bytes_used, prune
 from helix_ray.views.rewriting import write_anew
 from helix_ray.views.write import Changes
 
@@ -48,6 +49,7 @@ class History:
         # and those up to `folded` in the one in memory.
         self._ingested = self._resumed = self._folded = 0
         self._attempts = Attempts()
+        self._prune_tasks = PRUNE_TASKS_MAX
         self._resume()
         self._restored = self._ingested
 
@@ -146,6 +148,33 @@ class History:
             raise
         self._ingested = last
         self._resumed = last if keep else self._resumed
+
+    def prune(self, limits: HistoryLimits, now: float, archived_through: int) -> bool:
+        """Remove some of the oldest tasks if the history is over a limit (pruning.py); say whether to go on.
+
+        For the thread that ingests.
+        """
+        con = self._con
+        try:
+            # Removed rows use the file until then. Impossible while somebody reads: later, then.
+            con.execute("CHECKPOINT")
+        except duckdb.TransactionException:
+            return False
+        con.execute("BEGIN")
+        try:
+            removed = prune(con, limits, now, archived_through, self._prune_tasks)
+            con.execute("COMMIT")
+        except BaseException:
+            con.execute("ROLLBACK")
+            raise
+        # Shards of a parent that stays may fill a step: look further then.
+        self._prune_tasks = 2 * self._prune_tasks if removed == 0 else PRUNE_TASKS_MAX
+        return removed is not None
+
+    def bytes_used(self) -> int:
+        """Return how much of the file is in use, as of the newest checkpoint."""
+        with self._asking() as con:
+            return bytes_used(con)
 
     def _dump(self) -> str:
         return orjson.dumps(self._attempts.dump()).decode()

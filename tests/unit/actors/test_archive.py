@@ -13,7 +13,7 @@ import pytest
 
 from actors.archive import BEHIND, Archive
 from helix_ray.core.access import SYSTEM
-from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.evolve import standing
 from helix_ray.core.orders import (
     ArchiveTasks,
@@ -35,6 +35,7 @@ from helix_ray.plane.control import Plane
 from helix_ray.plane.names import HISTORIAN
 from helix_ray.testing import MemoryControlPlane
 from helix_ray.views.history import History
+from helix_ray.views.pruning import HistoryLimits
 from helix_ray.wire.ids import new_seed
 
 TASK = {"title": "t", "type": "planning"}
@@ -249,3 +250,33 @@ def test_it_is_remembered_over_a_restart(links: Links) -> None:
     state = links.plane.engine.state
     links.plane.engine.state = snapshot.load(snapshot.dump(state))
     assert gone(links, task_id)
+
+
+def test_a_task_older_than_the_history_is_as_one_that_never_was(links: Links) -> None:
+    """Answers and orders about it are NOT_FOUND, nothing can depend on it, and no listing or total has it."""
+    old, young = links.submit(TASK), links.submit(TASK)
+    links.do(CancelTask(old))
+    links.retire()
+    links.do(CancelTask(young))
+    limits, archived = HistoryLimits(0.0, 1 << 60), links.plane.engine.state.archived_through
+    while links.history.prune(limits, 1e12, archived):
+        pass
+    links.retire()
+    unknown = "task-00000000000000000000-0"
+    for task_id in (old, unknown):
+        for question in (GetTask(task_id), GetResult(task_id)):
+            assert links.ask(question).code is ErrorCode.NOT_FOUND
+        for order in (
+            RetryTask(task_id),
+            CancelTask(task_id),
+            DeleteTask(task_id),
+            UpdateTask(task_id, edits={"title": "x"}),
+        ):
+            answer = links.do(order)
+            assert isinstance(answer, Rejected)
+            assert answer.code is ErrorCode.NOT_FOUND
+    told = [links.do(SubmitTasks(({**TASK, "depends_on": [task_id]},))) for task_id in (old, unknown)]
+    assert all(isinstance(answer, Rejected) or answer.data["rejected"] for answer in told)
+    listed = links.ask(ListTasks())
+    assert ([line["id"] for line in listed["tasks"]], listed["total"]) == ([young], 1)
+    assert links.ask(WaitTasks((old,)))["unknown"] == [old]
