@@ -63,6 +63,7 @@ from helix_ray.plane.links import MasterInfo
 from helix_ray.plane.read_board import BoardWriter
 from helix_ray.ports import Batch, NotReady
 from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
+from helix_ray.security.vault import load_vault
 
 log = logging.getLogger(__name__)
 
@@ -124,10 +125,11 @@ class Master(LivingActor):
         # Create the tokens' key, or refuse one that others can read, before anything is served.
         load_or_create_key(settings.data_dir)
         head_key = load_or_create_key(settings.data_dir, HEAD_KEY_FILE)
+        vault = load_vault(settings.data_dir)
         journal = self._keeping.open(head_key.secrets[head_key.current])
         try:
             policy = settings.policy()
-            engine = Engine(journal, policy, SystemClock(), self._keeping.no_room)
+            engine = Engine(journal, policy, SystemClock(), self._keeping.no_room, vault)
             folded = without_collector(engine.recover)
         except BaseException:
             journal.close()

@@ -2,7 +2,8 @@
 
 `execute` runs to completion without an await, so no other code sees a state between its steps:
 
-    0. admit    refuse values that are not plain (core/admission.py), from whichever interface they came
+    0. admit    refuse values that are not plain (core/admission.py), from whichever interface they came; seal
+                what must not be kept in plain text (ADR 57)
     1. decide   decide each order against the state after the orders before it in the batch; where there is no
                 disk space for its facts it is refused here, before anything has changed
     2. evolve   fold its facts, so that the next order of the batch sees them
@@ -38,12 +39,13 @@ from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
+from helix_ray.core.secrets import rewritten
 from helix_ray.core.state import Erasure, State
 from helix_ray.core.views.tasks import TaskView, task_view
 from helix_ray.journal.encoding import reaching
 from helix_ray.journal.errors import EraseRefused
 from helix_ray.plain import plain_bytes
-from helix_ray.ports import Batch, Clock, Journal, Snapshot
+from helix_ray.ports import Batch, Clock, Journal, Snapshot, Vault
 
 log = logging.getLogger(__name__)
 
@@ -106,10 +108,16 @@ class Engine:
     """The state of a control plane, and the only writer of its journal."""
 
     def __init__(
-        self, journal: Journal, policy: Policy, clock: Clock, room: SpaceCheck = lambda *, vital: None
+        self,
+        journal: Journal,
+        policy: Policy,
+        clock: Clock,
+        room: SpaceCheck = lambda *, vital: None,
+        vault: Vault | None = None,
     ) -> None:
-        """`room` checks for disk space, once in each commit."""
+        """`room` checks for disk space, once in each commit; `vault` seals secrets before they are kept."""
         self._room = room
+        self._vault = vault
         self.board: Board | None = None
         self._unpublished: set[str] = set()
         self.journal = journal
@@ -236,7 +244,7 @@ class Engine:
             admitted = admission.check(order, plain_bytes)
             if isinstance(admitted, Rejected):
                 return admitted
-            order = admitted
+            order = self._sealed(admitted)
             decided = decide(self.state, order, now, self.policy)
         except Exception:
             # decide changes nothing, so an order that raises because of a bug does not affect others.
@@ -263,6 +271,18 @@ class Engine:
         for noted in decided.noted:
             self.refusals.note(noted, now)
         return Receipt(self.state.seq, decided.data)
+
+    def _sealed(self, order: Order) -> Order:
+        """Return the order with its secrets sealed: from here on nothing has them in plain text."""
+        if self._vault is None or not order.body.sealed_fields:
+            return order
+        body = rewritten(order.body, order.body.sealed_fields, self._vault.seal)
+        return order if body is order.body else replace(order, body=body)
+
+    def _opened(self, question: QuestionKind[View], reply: View | Rejected) -> View | Rejected:
+        if self._vault is None or not question.sealed_fields or isinstance(reply, Rejected):
+            return reply
+        return rewritten(reply, question.sealed_fields, self._vault.open)
 
     def _note(self, refusal: Refusal | None, now: float) -> None:
         if refusal is not None:
@@ -292,7 +312,7 @@ class Engine:
         admitted = admit(self.state, by, type(question), self.clock.wall())
         if isinstance(admitted, Rejected):
             return admitted
-        return answer(self.picture(), question, admitted)
+        return self._opened(question, answer(self.picture(), question, admitted))
 
     def steps(self, question: QuestionKind[View], by: Principal) -> Generator[None, None, View | Rejected]:
         """Like query, but in steps; the state may change between two steps."""

@@ -122,6 +122,18 @@ class Journal(Protocol):
         ...
 
 
+class Vault(Protocol):
+    """Seals texts that are kept, and opens them again."""
+
+    def seal(self, text: str) -> str:
+        """Return a sealed text, another one each time."""
+        ...
+
+    def open(self, sealed: str) -> str:
+        """Return the text; one that was not sealed, or not with a key that is here, as it is."""
+        ...
+
+
 class Clock(Protocol):
     """The clock of the actors; the core takes times as arguments."""
 

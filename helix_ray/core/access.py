@@ -75,6 +75,9 @@ class Verb:
     tokens: ClassVar[Tokens] = Tokens.UNBOUND
     # The paths of its secret fields (core/secrets.py).
     secret_fields: ClassVar[tuple[str, ...]] = ()
+    # Those of the secrets that are sealed at rest (helix_ray/ports.py: Vault): an order's are sealed
+    # before it is decided, a question's are opened in its answer.
+    sealed_fields: ClassVar[tuple[str, ...]] = ()
 
 
 def may(principal: Principal, verb: type[Verb]) -> bool:

@@ -122,6 +122,7 @@ class WorkFor(QuestionKind[WorkView]):
     """The changes of a node worker's assignments since `after`; all assignments when `epoch` differs."""
 
     allowed = SYSTEM_ONLY
+    sealed_fields = ("assign.*.run.env.*",)
 
     worker_id: str
     boot: str

@@ -8,9 +8,9 @@ the end of a path is replaced by MASK, unless it is null.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -24,26 +24,46 @@ def secrets_of(kind: type[Any]) -> tuple[str, ...]:
 
 
 def masked(thing: T) -> T:
-    """Return a dataclass with masked secrets; itself where it has none."""
+    """Return a dataclass with MASK in place of its secrets; itself where it has none."""
+    return rewritten(thing, secrets_of(type(thing)), lambda _: MASK)
+
+
+def rewritten(thing: T, ways: Iterable[str], change: Callable[[Any], Any]) -> T:
+    """Return a dataclass or a mapping with `change` of what the ways lead to, null left as it is; itself
+    where that changes nothing."""
+    if isinstance(thing, Mapping):
+        return cast(T, _along_all(thing, ways, change))
     changed: dict[str, Any] = {}
-    for way in secrets_of(type(thing)):
+    for way in ways:
         name, _, rest = way.partition(".")
-        value = changed.get(name, getattr(thing, name))
-        changed[name] = _mask(value, rest.split(".") if rest else [])
+        before = changed.get(name, getattr(thing, name))
+        after = _along(before, rest.split(".") if rest else [], change)
+        if after is not before:
+            changed[name] = after
     return replace(thing, **changed) if changed else thing  # type: ignore[type-var]
 
 
-def _mask(value: Any, steps: list[str]) -> Any:
+def _along_all(value: Any, ways: Iterable[str], change: Callable[[Any], Any]) -> Any:
+    for way in ways:
+        value = _along(value, way.split("."), change)
+    return value
+
+
+def _along(value: Any, steps: list[str], change: Callable[[Any], Any]) -> Any:
     if value is None:
         return None
     if not steps:
-        return MASK
+        return change(value)
     step, rest = steps[0], steps[1:]
     if isinstance(value, Mapping):
         names = value.keys() if step == "*" else {step} & value.keys()
-        return {**value, **{name: _mask(value[name], rest) for name in names}} if names else value
+        inner = {name: _along(value[name], rest, change) for name in names}
+        same = all(inner[name] is value[name] for name in names)
+        return value if same else {**value, **inner}
     if step == "*" and isinstance(value, (list, tuple)):
-        return type(value)(_mask(inner, rest) for inner in value)
+        items = [_along(item, rest, change) for item in value]
+        same = all(after is before for after, before in zip(items, value, strict=True))
+        return value if same else type(value)(items)
     return value
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from helix_ray.core.sealed import is_sealed
+
 SHELL = "/bin/sh"
 
 _KEYS = {"kind", "argv", "shell", "env", "working_dir", "timeout_s", "kill_grace_s", "network"}
@@ -95,7 +97,10 @@ def _env(run: Mapping[str, object]) -> dict[str, str]:
         if not isinstance(name, str) or not name or "=" in name:
             raise BadCommand(f"env: {name!r} is not a valid variable name")
         _text(f"env.{name}", name)
-        _text(f"env.{name}", value)
+        if is_sealed(_text(f"env.{name}", value)):
+            raise BadCommand(
+                f"env.{name} was sealed with a key that the server no longer has: submit it again"
+            )
     return dict(env)
 
 

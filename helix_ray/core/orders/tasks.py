@@ -29,6 +29,7 @@ class SubmitTasks(OrderKind):
 
     allowed = WRITERS
     secret_fields = ("specs.*.run.env.*", "specs.*.run.payload")
+    sealed_fields = ("specs.*.run.env.*",)
     tokens = Tokens.ALL
     needs_key = False  # recognised by its seed: the same ids
     recalled_as = "line"

@@ -1,0 +1,56 @@
+"""Seals the values of commands' environments: journal, snapshots and backups have them sealed only.
+
+A sealed text is `helix-sealed:KID:BASE64`, of a random nonce and what AES-256-GCM makes of the text. The
+keys are in a file beside the journal that no backup contains (ADR 57).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from helix_ray.core.sealed import PREFIX
+from helix_ray.security.keys import KeyRing, load_or_create_key
+
+KEY_FILE = "env.secret"
+NONCE_BYTES = 12
+
+
+class KeyVault:
+    """Seals with the current key of a ring, and opens with any."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._current = ring.current
+        self._ciphers = {kid: AESGCM(secret) for kid, secret in ring.secrets.items()}
+
+    def seal(self, text: str) -> str:
+        """Return a sealed text, another one each time."""
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = self._ciphers[self._current].encrypt(nonce, text.encode("utf-8", "surrogatepass"), None)
+        return f"{PREFIX}{self._current}:{base64.b64encode(nonce + sealed).decode()}"
+
+    def open(self, sealed: str) -> str:
+        """Return the text; one that was not sealed, or not with a key that is here, as it is."""
+        kid, _, body = sealed.removeprefix(PREFIX).partition(":")
+        cipher = self._ciphers.get(kid)
+        if not sealed.startswith(PREFIX) or cipher is None:
+            return sealed
+        try:
+            data = base64.b64decode(body, validate=True)
+            text = cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], None)
+        except (binascii.Error, InvalidTag, ValueError):
+            return sealed
+        return text.decode("utf-8", "surrogatepass")
+
+
+def load_vault(data_dir: Path) -> KeyVault:
+    """Return the vault of a data directory; its key is made at the first start (mode 0600).
+
+    Raises KeyFileUnsafe, with instructions, when others can read the file or it does not contain keys.
+    """
+    return KeyVault(load_or_create_key(data_dir, KEY_FILE))

@@ -1,0 +1,127 @@
+"""Values of env are kept sealed: no file below the data directory has one in plain text, and its task
+gets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helix_ray.backup import back_up
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.decide.submit import task_ids
+from helix_ray.core.orders import (
+    Order,
+    OrderBody,
+    Receipt,
+    RegisterWorker,
+    StartAttempts,
+    SubmitTasks,
+)
+from helix_ray.core.policy import Policy
+from helix_ray.core.questions import GetTask, WorkFor
+from helix_ray.core.secrets import MASK, rewritten
+from helix_ray.engine import Engine
+from helix_ray.execution.command_spec import BadCommand, parse
+from helix_ray.journal.sqlite import SqliteJournal
+from helix_ray.security.keys import KeyRing, load_or_create_key
+from helix_ray.security.vault import KEY_FILE, KeyVault, load_vault
+from helix_ray.testing import ManualClock
+from helix_ray.wire.ids import new_seed
+
+VALUE = "ba5eba11-the-value"
+NODE = "worker-n1"
+
+
+def run(value: str) -> dict[str, Any]:
+    return {"kind": "command", "shell": "env", "env": {"TOKEN": value}}
+
+
+def opened(folder: Path) -> Engine:
+    """Open a data directory as a start does."""
+    key = load_or_create_key(folder, "journal.key")
+    journal = SqliteJournal(folder, key.secrets[key.current])
+    engine = Engine(journal, Policy(), ManualClock(), vault=load_vault(folder))
+    engine.recover()
+    return engine
+
+
+def give(engine: Engine, body: OrderBody) -> Receipt:
+    (answer,) = engine.execute([Order(body, SYSTEM, "req-test", new_seed())])
+    assert isinstance(answer, Receipt), answer
+    return answer
+
+
+def env_at_the_node(engine: Engine) -> str:
+    """Return the value that the node is given for the one task that it has."""
+    reply = engine.query(WorkFor(NODE, "boot", 0, 0), SYSTEM)
+    assert isinstance(reply, dict), reply
+    (work,) = reply["assign"]
+    return str(work["run"]["env"]["TOKEN"])
+
+
+def plain_files(folder: Path) -> list[str]:
+    """Return the files below that contain a value."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path.name for path in files if VALUE.encode() in path.read_bytes()]
+
+
+def test_no_file_has_a_value_and_its_task_gets_it(tmp_path: Path) -> None:
+    """Submitted, in the snapshot, after a restart and in a backup."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    engine = opened(data)
+    give(engine, RegisterWorker("n1", ("building",), {"cpu": 1.0}, NODE, "node", "n1", "boot"))
+    submitted = give(engine, SubmitTasks(({"title": "t", "type": "building", "run": run(VALUE)},)))
+    (task_id,) = task_ids(submitted.data["seed"], 1)
+    give(engine, StartAttempts(((task_id, NODE),)))
+    assert env_at_the_node(engine) == VALUE
+    shown = engine.query(GetTask(task_id), SYSTEM)
+    assert isinstance(shown, dict)
+    assert shown["run"]["env"] == {"TOKEN": MASK}
+    engine.save_snapshot()
+    assert plain_files(tmp_path) == []
+    engine.journal.close()
+    again = opened(data)
+    assert env_at_the_node(again) == VALUE
+    back_up(data, tmp_path / "backup", lambda *_: None)
+    assert plain_files(tmp_path) == []
+    assert not list((tmp_path / "backup").rglob(KEY_FILE)), "the key is not in the backup"
+    again.journal.close()
+
+
+def test_without_its_key_a_value_is_no_value() -> None:
+    """The command is refused with what to do, and does not run with what is sealed."""
+    sealed = KeyVault(KeyRing.fresh()).seal(VALUE)
+    assert VALUE not in sealed
+    other = KeyVault(KeyRing.fresh())
+    assert other.open(sealed) == sealed
+    with pytest.raises(BadCommand, match=r"env\.TOKEN was sealed with a key"):
+        parse(run(sealed))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "plain", "mit Ümlaut", "helix-sealed:", "helix-sealed:x:y", "a" * 100_000]
+)
+def test_any_text_comes_back(text: str) -> None:
+    """Sealed texts differ each time; one that was never sealed is left as it is."""
+    vault = KeyVault(KeyRing.fresh())
+    first, second = vault.seal(text), vault.seal(text)
+    assert first != second
+    assert vault.open(first) == vault.open(second) == text
+    assert vault.open(text) == text
+
+
+def test_a_broken_seal_is_left_as_it_is() -> None:
+    """Who changes a byte gets neither the value nor a part of it."""
+    vault = KeyVault(KeyRing.fresh())
+    sealed = vault.seal(VALUE)
+    broken = sealed[:-4] + ("AAAA" if sealed[-4:] != "AAAA" else "BBBB")
+    assert vault.open(broken) == broken
+
+
+def test_what_has_no_secret_is_not_copied() -> None:
+    """A batch without env costs no new objects."""
+    body = SubmitTasks(({"title": "t", "run": {"kind": "function", "function": "m:f"}}, {"title": "u"}))
+    assert rewritten(body, body.sealed_fields, str.upper) is body
