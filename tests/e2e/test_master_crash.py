@@ -229,7 +229,9 @@ def test_what_runs_a_command_is_killed_and_the_task_is_not_lost(
     for pid in who:
         os.kill(pid, signal.SIGKILL)
     seen = ended(client, task_id)
-    assert (seen["status"], seen["attempt"], seen["losses"]) == ("completed", 2, 1)
+    # Its second attempt may begin in the slot of another executor that was killed.
+    assert 1 <= seen["losses"] <= len(who)
+    assert (seen["status"], seen["attempt"]) == ("completed", seen["losses"] + 1)
     assert client.get(f"/tasks/{task_id}/result").json()["result"]["output"] == "second\n"
     assert client.get(f"/tasks/{task_id}/logs").text == "second\n"
     until(lambda: not Path(f"/proc/{child}").exists())
