@@ -13,6 +13,7 @@ from typing import Any
 
 KINDS_MAX = 2_000
 RECENT_MAX = 32
+RECENT_MIN = 8
 WEIGHT = 0.2
 # A run this much longer than the average raises it at once: too much prefetch is worse than too little.
 JUMP = 4.0
@@ -77,6 +78,14 @@ class Durations:
         """Return the moving average of a kind, in seconds."""
         known = self._kinds.get(kind)
         return None if known is None else known.average_s
+
+    def longest_s(self, kind: Kind) -> float | None:
+        """Return the longest of the newest durations of a kind, in seconds; None before there are
+        RECENT_MIN of them. One that was seen to run for longer without ending counts, too."""
+        known = self._kinds.get(kind)
+        if known is None or len(known.recent) < RECENT_MIN:
+            return None
+        return max(*known.recent, known.average_s or 0.0)
 
     def dump(self) -> list[list[Any]]:
         """Return everything as JSON values."""

@@ -34,19 +34,24 @@ def slots_of(count: int, prefetch: int) -> int:
     return -(-count // prefetch)
 
 
-def prefetch_for(kind: str, average_s: float | None) -> int:
-    """Return the prefetch for a kind of run and its average duration (seconds; None: unknown).
-
-    It is 1 for commands: the duration of one command says nothing about the next.
-    """
-    if average_s is None or kind == COMMAND:
+def prefetch_for(expected_s: float | None) -> int:
+    """Return the prefetch for work of an expected duration in seconds; None: unknown."""
+    if expected_s is None:
         return 1
-    return max(1, min(SLOT_TASKS_MAX, int(PREFETCH_S / max(average_s, 1e-6))))
+    return max(1, min(SLOT_TASKS_MAX, int(PREFETCH_S / max(expected_s, 1e-6))))
 
 
 def prefetch_by(durations: Durations, task_class: TaskClass) -> int:
-    """Return the prefetch of a class by the measured duration of its kind."""
-    return prefetch_for(task_class.kind, durations.average_s(task_class[:3]))
+    """Return the prefetch of a class by the measured durations of its kind.
+
+    All commands with one demand are one kind, whatever they run, so their average says little about the next.
+    They are prefetched while the longest of the newest ones was short: a batch of short ones. A single long
+    one ends that, and what waits behind it for a second is queued again.
+    """
+    kind = task_class[:3]
+    return prefetch_for(
+        durations.longest_s(kind) if task_class.kind == COMMAND else durations.average_s(kind)
+    )
 
 
 class Node:

@@ -6,6 +6,7 @@ import pytest
 
 from helix_ray.core import waits
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.durations import Durations
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.liveness import Liveness
 from helix_ray.core.orders import DrainWorker, LoseWorker, RemoveLostWorkers
@@ -13,7 +14,7 @@ from helix_ray.core.placement import STRATEGIES, Fleet, Node, Rules, fleet, plac
 from helix_ray.core.placement import tracked as tracked_module
 from helix_ray.core.placement.estimate import completion, queued_ahead, remaining_s, when_free
 from helix_ray.core.placement.fit import unschedulable_why
-from helix_ray.core.placement.node import SLOT_TASKS_MAX, prefetch_for
+from helix_ray.core.placement.node import SLOT_TASKS_MAX, prefetch_by, prefetch_for
 from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.ready_queue import ReadyQueue
@@ -88,8 +89,26 @@ def test_equal_nodes_are_told_apart_by_name() -> None:
 
 def test_depths_bridge_the_way_to_the_node() -> None:
     """Unknown work goes alone, the shortest in bounded batches."""
-    assert [prefetch_for("function", s) for s in (None, 1.0, 0.01, 0.0)] == [1, 1, 5, SLOT_TASKS_MAX]
-    assert prefetch_for("command", 0.001) == 1
+    assert [prefetch_for(s) for s in (None, 1.0, 0.01, 0.0)] == [1, 1, 5, SLOT_TASKS_MAX]
+
+
+def test_commands_are_prefetched_while_all_of_the_newest_were_short() -> None:
+    """All commands are one kind: a single long one among the newest, ended or not, and the next goes
+    alone."""
+    durations, command = Durations(), CLASS._replace(kind="command")
+
+    def prefetches(*ended_s: float) -> list[int]:
+        found = []
+        for duration_s in ended_s:
+            durations.note(command[:3], duration_s)
+            found.append(prefetch_by(durations, command))
+        return found
+
+    assert prefetches(*[0.005] * 9) == [1] * 7 + [10] * 2
+    assert prefetches(2.0, *[0.005] * 31) == [1] * 32
+    assert prefetches(*[0.005] * 60)[-1] == 10
+    durations.outlasted(command[:3], 1.0)
+    assert prefetch_by(durations, command) == 1
 
 
 def test_bare_tasks_have_lanes_of_their_own() -> None:
@@ -201,7 +220,7 @@ def test_depths_of_forgotten_classes_are_dropped(monkeypatch: pytest.MonkeyPatch
     for average_s in (0.001, 0.0015):
         stage.state.durations.outlasted(task_class[:3], average_s)
         kept.refreshed(stage.state, Liveness(), stage.now)
-        assert kept.prefetch(task_class) == prefetch_for("function", average_s)
+        assert kept.prefetch(task_class) == prefetch_for(average_s)
 
 
 def test_what_was_tried_on_a_tracked_module_is_undone_at_the_next_look() -> None:
