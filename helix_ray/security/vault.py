@@ -10,42 +10,56 @@ import base64
 import binascii
 import os
 from pathlib import Path
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING
 
 from helix_ray.core.sealed import PREFIX
 from helix_ray.security.keys import KeyRing, load_or_create_key
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_FILE = "env.secret"
 NONCE_BYTES = 12
 
 
 class KeyVault:
-    """Seals with the current key of a ring, and opens with any."""
+    """Seals with the current key of a ring, and opens with any.
+
+    The library is loaded with the first value: most clusters never see one, and it takes megabytes.
+    """
 
     def __init__(self, ring: KeyRing) -> None:
-        self._current = ring.current
-        self._ciphers = {kid: AESGCM(secret) for kid, secret in ring.secrets.items()}
+        self._ring = ring
+        self._ciphers: dict[str, AESGCM] = {}
 
     def seal(self, text: str) -> str:
         """Return a sealed text, another one each time."""
         nonce = os.urandom(NONCE_BYTES)
-        sealed = self._ciphers[self._current].encrypt(nonce, text.encode("utf-8", "surrogatepass"), None)
-        return f"{PREFIX}{self._current}:{base64.b64encode(nonce + sealed).decode()}"
+        kid = self._ring.current
+        sealed = self._cipher(kid).encrypt(nonce, text.encode("utf-8", "surrogatepass"), None)
+        return f"{PREFIX}{kid}:{base64.b64encode(nonce + sealed).decode()}"
 
     def open(self, sealed: str) -> str:
         """Return the text; one that was not sealed, or not with a key that is here, as it is."""
         kid, _, body = sealed.removeprefix(PREFIX).partition(":")
-        cipher = self._ciphers.get(kid)
-        if not sealed.startswith(PREFIX) or cipher is None:
+        if not sealed.startswith(PREFIX) or kid not in self._ring.secrets:
             return sealed
+        from cryptography.exceptions import InvalidTag
+
         try:
             data = base64.b64decode(body, validate=True)
-            text = cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], None)
+            text = self._cipher(kid).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], None)
         except (binascii.Error, InvalidTag, ValueError):
             return sealed
         return text.decode("utf-8", "surrogatepass")
+
+    def _cipher(self, kid: str) -> AESGCM:
+        cipher = self._ciphers.get(kid)
+        if cipher is None:
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+            cipher = self._ciphers[kid] = AESGCM(self._ring.secrets[kid])
+        return cipher
 
 
 def load_vault(data_dir: Path) -> KeyVault:

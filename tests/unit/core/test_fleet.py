@@ -104,9 +104,9 @@ def test_commands_are_prefetched_while_all_of_the_newest_were_short() -> None:
             found.append(prefetch_by(durations, command))
         return found
 
-    assert prefetches(*[0.005] * 9) == [1] * 7 + [10] * 2
-    assert prefetches(2.0, *[0.005] * 31) == [1] * 32
-    assert prefetches(*[0.005] * 60)[-1] == 10
+    assert prefetches(*[0.004] * 9) == [1] * 7 + [12] * 2
+    assert prefetches(2.0, *[0.004] * 31) == [1] * 32
+    assert prefetches(*[0.004] * 60)[-1] == 12
     durations.outlasted(command[:3], 1.0)
     assert prefetch_by(durations, command) == 1
 
