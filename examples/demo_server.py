@@ -108,6 +108,8 @@ class DemoServer:
             "HELIX_RATE_LIMIT_AUTHENTICATED": str(RATE_LIMIT),
             "HELIX_RATE_LIMIT_UNAUTHENTICATED": str(RATE_LIMIT),
             "HELIX_RATE_LIMIT_STREAMS": str(RATE_LIMIT),
+            # Isolated commands have a /tmp of their own; these sources may be below the machine's.
+            "HELIX_ISOLATION_WRITABLE": str(Path(__file__).parent),
         }
 
     def _read(self) -> None:

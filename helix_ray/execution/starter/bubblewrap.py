@@ -127,5 +127,10 @@ def _hidden_files(wanted: Wanted, closed: Iterable[str]) -> Sequence[str]:
     return [file for file in files if not _is_below(file, [*closed, *TEMPORARY])]
 
 
+def is_fresh(path: str) -> bool:
+    """Say whether a path is in a folder that is empty in a fresh cell."""
+    return _is_below(f"{path}/", FRESH)
+
+
 def _is_below(path: str, folders: Iterable[str]) -> bool:
     return any(path.startswith(f"{folder}/") for folder in folders)

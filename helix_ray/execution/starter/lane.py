@@ -16,6 +16,7 @@ from typing import Protocol
 from helix_ray.execution.assignment import Assignment, ErrorInfo, Finished, Outcome, ReportItem, Started
 from helix_ray.execution.command_spec import BadCommand, CommandSpec, parse
 from helix_ray.execution.environment import Place, command_environment
+from helix_ray.execution.starter.bubblewrap import is_fresh
 from helix_ray.execution.starter.cell_process import SIGKILL_ALL, SIGTERM_ALL, CellProcess, Request
 from helix_ray.execution.starter.command_run import CommandRun, Step
 from helix_ray.execution.starter.folders import Folders
@@ -133,7 +134,7 @@ class Lane:
             elif kind == "S":
                 self._started()
             elif kind == "E":
-                self._finish(self._run.refused(rest) if self._run is not None else None)
+                self._refused(rest)
             elif kind == "X":
                 self._ended(rest)
             else:
@@ -157,6 +158,14 @@ class Lane:
             if self._memory is not None:
                 self._look_at_memory_at = time.monotonic() + CHECK_EVERY_S
             self._around.tell(self.slot_id, Started(*_key(run.assignment)))
+
+    def _refused(self, why: str) -> None:
+        run = self._run
+        folder = run.spec.working_dir if run is not None else None
+        if folder is not None and self._around.isolation.contained and is_fresh(folder):
+            why += "; isolated commands see no temporary folders but their own"
+            why += ", and those in HELIX_ISOLATION_WRITABLE"
+        self._finish(run.refused(why) if run is not None else None)
 
     def _ended(self, rest: str) -> None:
         self._over_memory()
