@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict, cast
+from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 
 from helix_ray.core.errors import Rejected
 from helix_ray.core.lifecycle import Status
@@ -15,10 +15,7 @@ SpecField = Literal[
     "timeout_s", "deadline", "strategy", "preemptible", "shard",
 ]  # fmt: skip
 # Fields of a spec that a task's view shows unchanged.
-SPEC_FIELDS: tuple[SpecField, ...] = (
-    "resources", "required_capabilities", "labels", "depends_on", "max_retries", "retry_backoff_s",
-    "timeout_s", "deadline", "strategy", "preemptible", "shard",
-)  # fmt: skip
+SPEC_FIELDS: tuple[SpecField, ...] = get_args(SpecField)
 
 
 class ShardsView(TypedDict):
