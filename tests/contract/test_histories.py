@@ -83,6 +83,15 @@ def test_a_cache_that_is_not_told_is_found(tmp_path: Path, history: History) -> 
     assert run(crowd_over(world, 1, retiring=False, rounds=ROUNDS)).violations()
 
 
+def test_a_view_that_is_said_to_be_newer_than_it_is_is_found(tmp_path: Path, history: History) -> None:
+    """Published views are read by the crowd, so one that outlives a change is seen."""
+    world = World(memory(), history, tmp_path, Random(1), NONE)
+    assert world.board is not None
+    publish = world.board.publish
+    world.board.publish = lambda view, seq: publish(view, seq + 10)  # type: ignore[method-assign]
+    assert run(crowd_over(world, 1, retiring=False, rounds=ROUNDS)).violations()
+
+
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS))
 @pytest.mark.parametrize("retiring", [False, True], ids=["in memory", "leaving memory"])
 def test_over_faulty_links(tmp_path: Path, history: History, seed: int, retiring: bool) -> None:
