@@ -93,13 +93,17 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The attempt has ended; times are epoch seconds by this host's clock."""
+    """The attempt has ended; times are epoch seconds by this host's clock.
+
+    `spent` says why the executor must not run another attempt: it has begun none behind this one, and ends.
+    """
 
     task_id: str
     attempt: int
     outcome: Outcome
     started_at: float
     ended_at: float
+    spent: str | None = None
 
 
 ReportItem: TypeAlias = Started | Progressed | Finished
@@ -170,7 +174,8 @@ def _outcome(outcome: Outcome) -> Plain:
 
 def _item(item: ReportItem) -> Plain:
     if isinstance(item, Finished):
-        return ("F", item.task_id, item.attempt, _outcome(item.outcome), item.started_at, item.ended_at)
+        when = (item.started_at, item.ended_at)
+        return ("F", item.task_id, item.attempt, _outcome(item.outcome), *when, item.spent)
     if isinstance(item, Started):
         return ("S", item.task_id, item.attempt)
     return ("P", item.task_id, item.attempt, item.percent, item.note)
@@ -179,8 +184,8 @@ def _item(item: ReportItem) -> Plain:
 def _to_item(plain: Plain) -> ReportItem:
     tag, *fields = plain
     if tag == "F":
-        task_id, attempt, outcome, started_at, ended_at = fields
-        return Finished(task_id, attempt, _to_outcome(outcome), started_at, ended_at)
+        task_id, attempt, outcome, *rest = fields
+        return Finished(task_id, attempt, _to_outcome(outcome), *rest)
     return Started(*fields) if tag == "S" else Progressed(*fields)
 
 

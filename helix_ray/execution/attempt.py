@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +22,11 @@ from helix_ray.execution.failure import describe
 from helix_ray.execution.function import FunctionRunner
 from helix_ray.execution.output import OutputCapture
 from helix_ray.execution.progress import Sink, TaskInfo, install
+from helix_ray.execution.surroundings import Surroundings
+from helix_ray.execution.wear import Bounds, Wear
 from helix_ray.inference.onnx import InferenceRefused, ModelStore
+
+UNBOUNDED = Bounds(tasks_max=sys.maxsize, growth_mb_max=sys.maxsize)
 
 
 class Running:
@@ -45,19 +50,27 @@ class AttemptRunner:
         models: ModelStore,
         emit: Callable[[ReportItem], None],
         emit_now: Callable[[ReportItem], None],
+        bounds: Bounds = UNBOUNDED,
     ) -> None:
         self._models = models
+        self._bounds = bounds
         self._emit = emit
         self._emit_now = emit_now
         self._deadline = Deadline()
         self._functions = FunctionRunner(allow, self._deadline)
         self._output = OutputCapture()
-        if threading.current_thread() is threading.main_thread():
+        # Only a process of its own can be put back as it was.
+        self._owns_process = threading.current_thread() is threading.main_thread()
+        self._surroundings: Surroundings | None = None
+        self._wear: Wear | None = None
+        if self._owns_process:
             self._output.install()
 
-    def run(self, running: Running) -> None:
-        """Run the attempt to its end and emit Started, Progressed and Finished; never
-        raises the attempt's errors."""
+    def run(self, running: Running) -> bool:
+        """Run the attempt to its end and emit Started, Progressed and Finished; never raises the attempt's errors.
+
+        Return whether this process may run another attempt.
+        """
         task = running.assignment
         started_at = time.time()
         try:
@@ -65,7 +78,9 @@ class AttemptRunner:
         except Exception as error:
             outcome = Outcome(False, error=describe(error))
         running.sink.flush()
-        self._emit(Finished(task.task_id, task.attempt, outcome, started_at, time.time()))
+        spent = self._put_back()
+        self._emit(Finished(task.task_id, task.attempt, outcome, started_at, time.time(), spent))
+        return spent is None
 
     def interrupt(self) -> None:
         """Interrupt the running Python code. Thread safe."""
@@ -76,10 +91,20 @@ class AttemptRunner:
         self._output.uninstall()
         self._deadline.close()
 
+    def _put_back(self) -> str | None:
+        """Make the process what it was before its first function; return why it must be replaced, or None."""
+        if self._surroundings is None or self._wear is None:
+            return None
+        try:
+            return self._surroundings.put_back() or self._wear.add()
+        except Exception as error:  # a function can take anything of ours away
+            return f"it cannot be compared with what it was: {type(error).__name__}: {error}"
+
     def _outcome(self, running: Running) -> Outcome:
         task = running.assignment
         kind = "function" if task.payload is not None else task.run.get("kind")
-        self._emit(Started(task.task_id, task.attempt))
+        # Sent at once: whoever watches the time limit must know it before the user's code can stop this process.
+        self._emit_now(Started(task.task_id, task.attempt))
         if kind == "function":
             return self._in_process(running, self._functions.run)
         if kind == "inference":
@@ -92,6 +117,8 @@ class AttemptRunner:
             task = _with_own_limit(task)
         except BadCommand as error:
             return _bad_spec(str(error))
+        if self._owns_process and self._surroundings is None:
+            self._surroundings, self._wear = Surroundings(), Wear(self._bounds)
         install(running.sink)
         self._output.begin(task)
         try:
@@ -104,19 +131,13 @@ class AttemptRunner:
         return outcome
 
     def _infer(self, task: Assignment) -> Outcome:
-        def encode(value: object) -> Outcome:
-            return Outcome(True, value)
-
-        def call() -> object:
+        def call() -> Outcome:
             try:
-                return self._models.infer(task.run)
+                return Outcome(True, self._models.infer(task.run))
             except InferenceRefused as error:
-                return error
+                return _bad_spec(str(error), type(error).__name__)
 
-        outcome = self._functions.guard(call, task.timeout_s, encode)
-        if isinstance(outcome.result, InferenceRefused):
-            return _bad_spec(str(outcome.result), type(outcome.result).__name__)
-        return outcome
+        return self._functions.guard(call, task.timeout_s)
 
 
 def _with_own_limit(task: Assignment) -> Assignment:

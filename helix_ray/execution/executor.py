@@ -1,7 +1,8 @@
 """The warm process that runs attempts: a reader thread takes orders, the calling thread runs them one by one.
 
-At the end of the connection it interrupts the running Python code and returns. The node worker kills this
-process when a cancelled or timed-out function stays in C beyond the grace period.
+At the end of the connection it interrupts the running Python code and returns. It also returns where what a
+function left behind cannot be put back (surroundings.py). The node worker kills this process when a cancelled or
+timed-out function stays in C beyond the grace period, and ends what functions had started (descendants.py).
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from helix_ray.execution.assignment import (
     Returned,
     Run,
 )
-from helix_ray.execution.attempt import AttemptRunner, Running
+from helix_ray.execution.attempt import UNBOUNDED, AttemptRunner, Running
 from helix_ray.execution.environment import device_variables
 from helix_ray.execution.frames import FrameReader
 from helix_ray.execution.outbox import Outbox
+from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
 
 RECEIVE_BYTES_MAX = 256 * 1024
@@ -39,13 +41,21 @@ CONNECTION_LOST = "the executor lost the connection to its node worker"
 
 
 class Executor:
-    """Serves one node worker over its Unix domain socket at `connect_path`, once.
+    """Serves one node worker over its Unix domain socket at `connect_path`, once, or until its process is spent.
 
     Construct and serve it on the process's main thread: only then can sleeping functions be interrupted, and
     output of functions goes to their logs.
     """
 
-    def __init__(self, connect_path: str, executor_id: str, allow: Allow, models: ModelStore) -> None:
+    def __init__(
+        self,
+        connect_path: str,
+        executor_id: str,
+        allow: Allow,
+        models: ModelStore,
+        bounds: Bounds = UNBOUNDED,
+    ) -> None:
+        self._bounds = bounds
         self._connect_path = connect_path
         self._executor_id = executor_id
         self._allow = allow
@@ -61,7 +71,11 @@ class Executor:
         with self._connection:
             self._connection.connect(self._connect_path)
             self._outbox = Outbox(self._connection)
-            self._runner = AttemptRunner(self._allow, self._models, self._outbox.put, self._put_now)
+            self._runner = AttemptRunner(
+                self._allow, self._models, self._outbox.put, self._put_now, self._bounds
+            )
+            # A fork that kept the connection would hide this process's death from the node worker.
+            os.register_at_fork(after_in_child=self._connection.close)
             self._outbox.send(Hello(self._executor_id, os.getpid(), device_variables()))
             reader = threading.Thread(target=self._read, name="helix-executor-reader", daemon=True)
             reader.start()
@@ -82,9 +96,11 @@ class Executor:
 
     def _work(self) -> None:
         while (running := self._next()) is not None:
-            self._runner.run(running)
-            if not self._queue:
+            goes_on = self._runner.run(running)
+            if not goes_on or not self._queue:
                 self._outbox.flush()
+            if not goes_on:
+                return
 
     def _next(self) -> Running | None:
         with self._condition:

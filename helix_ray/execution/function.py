@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
+import os
+import sys
+import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import CoroutineType
-from typing import Any
+from typing import Any, NoReturn
 
 import cloudpickle
 
@@ -18,7 +23,7 @@ from helix_ray.execution.failure import describe, type_name
 from helix_ray.execution.jsonable import RESULT_BYTES_MAX, NotSerialisable, to_json
 from helix_ray.execution.progress import Cancelled
 
-_KEYS = {"kind", "function", "args", "kwargs", "timeout_s"}
+_KEYS = {"kind", "function", "args", "kwargs", "timeout_s", "fresh"}
 
 
 class BadCall(ValueError):
@@ -35,27 +40,31 @@ class FunctionRunner:
 
     def run(self, assignment: Assignment) -> Outcome:
         """Return the outcome of the call; never raises the function's errors."""
+        return self.guard(partial(self._call, assignment), assignment.timeout_s)
+
+    def guard(self, call: Callable[[], Outcome], timeout_s: float | None) -> Outcome:
+        """Return call(), or the outcome of its exception. It runs in a context of its own.
+
+        Of a call that forks, this returns in the parent only: a child that comes back has nothing to say.
+        """
+        whole = partial(contextvars.copy_context().run, _in_parent_only, call)
         try:
-            call = (
-                self._named(assignment.run) if assignment.payload is None else _unpickled(assignment.payload)
-            )
+            outcome: Outcome = self._deadline.call(whole, timeout_s)
+        except BaseException as error:
+            return self._failure(error, timeout_s)
+        return outcome
+
+    def _call(self, assignment: Assignment) -> Outcome:
+        """Find the function, run it, and take its result apart: each may run the user's code."""
+        payload = assignment.payload
+        try:
+            call = self._named(assignment.run) if payload is None else _unpickled(payload)
         except (NotAllowed, NotThere, BadCall) as error:
             reason: Reason = "not_allowed" if isinstance(error, NotAllowed) else "bad_spec"
             return Outcome(False, error=ErrorInfo(reason, type_name(error), str(error)))
-        except Exception as error:
-            return Outcome(False, error=describe(error))
-        return self.guard(call, assignment.timeout_s, self._encode(assignment))
-
-    def guard(
-        self, call: Callable[[], Any], timeout_s: float | None, encode: Callable[[Any], Outcome]
-    ) -> Outcome:
-        """Return encode(call()), or the outcome of its exception."""
+        value = call()
         try:
-            value = self._deadline.call(call, timeout_s)
-        except BaseException as error:
-            return self._failure(error, timeout_s)
-        try:
-            return encode(value)
+            return self._as_json(value) if payload is None else self._as_pickle(value)
         except NotSerialisable as error:
             return Outcome(False, error=ErrorInfo("not_serialisable", type_name(error), str(error)))
         except Exception as error:
@@ -73,9 +82,6 @@ class FunctionRunner:
         if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
             raise BadCall("kwargs must be an object")
         return partial(_invoke, self._allow.resolve(name), args, kwargs)
-
-    def _encode(self, assignment: Assignment) -> Callable[[Any], Outcome]:
-        return self._as_json if assignment.payload is None else self._as_pickle
 
     def _as_json(self, value: Any) -> Outcome:
         return Outcome(True, to_json(value, self._result_bytes_max))
@@ -97,6 +103,32 @@ class FunctionRunner:
                 False, error=ErrorInfo("timeout", "TimedOut", f"timed out after {timeout_s} s", trace)
             )
         return Outcome(False, error=describe(error))
+
+
+def _in_parent_only(call: Callable[[], Outcome]) -> Outcome:
+    """Return call(), or raise what it raises; a fork of this process that comes so far ends as a script would."""
+    caller = os.getpid()
+    try:
+        outcome = call()
+    except BaseException as error:
+        if os.getpid() != caller:
+            _end_fork(error)
+        raise
+    if os.getpid() != caller:
+        _end_fork(None)
+    return outcome
+
+
+def _end_fork(error: BaseException | None) -> NoReturn:
+    code = 0 if error is None else 1
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        traceback.print_exception(error)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code)
 
 
 def _unpickled(payload: bytes) -> Callable[[], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
@@ -34,14 +35,16 @@ from helix_ray.execution.frames import FrameReader, encode
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 WAIT_S = 20.0
-ALLOW = "helix_ray.samples:*,sample_functions:*"
+ALLOW = "helix_ray.samples:*,sample_functions:*,changing_functions:*,escaping_functions:*"
 
 MAIN = """
 import sys
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.executor import Executor
+from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
-Executor(sys.argv[1], "executor-1", Allow.parse(sys.argv[2]), ModelStore()).serve()
+bounds = Bounds(int(sys.argv[3]), int(sys.argv[4]))
+Executor(sys.argv[1], "executor-1", Allow.parse(sys.argv[2]), ModelStore(), bounds).serve()
 print("served")
 """
 
@@ -49,19 +52,32 @@ print("served")
 class NodeEnd:
     """Listens, starts one executor, and keeps every message that it sends."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tasks_max: int = 10**9, growth_mb_max: int = 10**6) -> None:
         self.log_dir = str(folder / "logs")
+        self.replaced: list[str] = []
+        self._path = str(folder / "node.sock")
+        # The same for all processes of a slot: pytest changes its own from test to test.
+        self._environment = os.environ | {
+            "PYTHONPATH": f"{ROOT}:{HERE}",
+            "HELIX_SECRET": "s",
+            "RAY_AUTH_TOKEN": "t",
+        }
+        self._bounds = (str(tasks_max), str(growth_mb_max))
+        self._start()
+
+    def _start(self) -> None:
+        self.spent: str | None = None
         self.items: list[Started | Progressed | Finished] = []
         self.returned: list[Returned] = []
         self.hello: Hello | None = None
         self._frames = FrameReader()
-        path = str(folder / "node.sock")
+        Path(self._path).unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
+            listener.bind(self._path)
             listener.listen(1)
             listener.settimeout(WAIT_S)
             self.process = subprocess.Popen(
-                [sys.executable, "-c", MAIN, path, ALLOW],
+                [sys.executable, "-c", MAIN, self._path, ALLOW, *self._bounds],
                 env=os.environ | {"PYTHONPATH": f"{ROOT}:{HERE}", "HELIX_SECRET": "s", "RAY_AUTH_TOKEN": "t"},
                 stdout=subprocess.PIPE,
             )
@@ -81,6 +97,8 @@ class NodeEnd:
         self.send(Run((self.assignment(task_id, run, **more),)))
 
     def run(self, task_id: str, run: dict[str, Any], **more: Any) -> Outcome:
+        if self.spent is not None:
+            self.replace()
         self.submit(task_id, run, **more)
         return self.finished(task_id).outcome
 
@@ -104,6 +122,13 @@ class NodeEnd:
     def progress(self, task_id: str) -> list[Progressed]:
         return [item for item in self.items if isinstance(item, Progressed) and item.task_id == task_id]
 
+    def replace(self) -> None:
+        """Start another executor in the place of one that is spent, as a node worker does."""
+        self.replaced.append(self.spent or "")
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.close()
+        self._start()
+
     def close(self) -> None:
         self.connection.close()
         try:
@@ -121,18 +146,49 @@ class NodeEnd:
     def _take(self, message: Message) -> None:
         if isinstance(message, Report):
             self.items += message.items
+            spent = [item.spent for item in message.items if isinstance(item, Finished) and item.spent]
+            self.spent = spent[-1] if spent else None
         elif isinstance(message, Returned):
             self.returned.append(message)
         elif isinstance(message, Hello):
             self.hello = message
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
     """A short path: Unix socket names have at most 107 bytes."""
     path = Path(tempfile.mkdtemp(prefix="hx-", dir="/tmp"))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with _folder() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def slot() -> Iterator[NodeEnd]:
+    """An executor for all tests of a module: another takes its place when it is spent."""
+    with _folder() as path:
+        end = NodeEnd(path)
+        yield end
+        end.close()
+
+
+@pytest.fixture
+def node_of(folder: Path) -> Iterator[Callable[..., NodeEnd]]:
+    """Starts an executor with bounds of its own."""
+    ends: list[NodeEnd] = []
+
+    def start(**bounds: int) -> NodeEnd:
+        ends.append(NodeEnd(folder, **bounds))
+        return ends[-1]
+
+    yield start
+    for end in ends:
+        end.close()
 
 
 @pytest.fixture

@@ -1,0 +1,150 @@
+"""The processes that come of one process: found through /proc, ended, and waited for.
+
+A child that takes a session of its own, or whose parent is gone, is found too, as long as its ancestors are
+ours or `adopt_orphans` was called: then the kernel makes every orphan below us our child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+END_WAIT_S = 5.0
+"""How long killed processes may take to be gone, in seconds; one in uninterruptible sleep may take for ever."""
+
+_PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+_POLL_S = 0.002
+_DEAD = (b"Z", b"X")
+
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every orphan among this process's descendants, whatever was set before."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def has_children() -> bool:
+    """Say whether this process has a child, living or not; one system call."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def descendants(of: int, *, but: Collection[int] = ()) -> dict[int, int]:
+    """Return the living processes below `of`, each with its parent, except `but` and what is below those."""
+    children: dict[int, list[tuple[int, bytes]]] = {}
+    for pid, parent, state in _processes():
+        children.setdefault(parent, []).append((pid, state))
+    found: dict[int, int] = {}
+    ahead = [of]
+    while ahead:
+        parent = ahead.pop()
+        for pid, state in children.get(parent, ()):
+            if pid not in but:
+                ahead.append(pid)
+                if state not in _DEAD:
+                    found[pid] = parent
+    return found
+
+
+def end_own(but: Collection[int] = (), wait_s: float = END_WAIT_S) -> list[int]:
+    """SIGKILL every descendant of this process except `but`, and reap it; return those that are still there."""
+    return _end(lambda: _below_us(but), wait_s)
+
+
+def end_below(pid: int, wait_s: float = END_WAIT_S) -> list[int]:
+    """Stop a process, SIGKILL all of its descendants, then itself; return those that are still there.
+
+    Stopped, it starts no more of them meanwhile. Its orphans are found if it had called `adopt_orphans`.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return []
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGSTOP)
+        left = _end(lambda: descendants(pid), wait_s)
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except ProcessLookupError:
+        return []
+    finally:
+        os.close(handle)
+    return left
+
+
+def end_marked(name: str, value: str) -> int:
+    """SIGKILL every process whose environment began with this variable; return how many processes that were."""
+    mark = f"{name}={value}".encode()
+    ended = 0
+    for pid, _, state in _processes():
+        if state in _DEAD or pid == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            handle = os.pidfd_open(pid)
+            try:
+                if mark in Path("/proc", str(pid), "environ").read_bytes().split(b"\0"):
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    ended += 1
+            finally:
+                os.close(handle)
+    return ended
+
+
+def _below_us(but: Collection[int]) -> dict[int, int]:
+    _reap(but)
+    return descendants(os.getpid(), but=but)
+
+
+def _reap(but: Collection[int]) -> None:
+    """Take the exit of every dead child except `but`, orphans that became ours included."""
+    us = os.getpid()
+    for pid, parent, state in _processes():
+        if parent == us and state in _DEAD and pid not in but:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def _end(living: Callable[[], dict[int, int]], wait_s: float) -> list[int]:
+    give_up_at = time.monotonic() + wait_s
+    while left := living():
+        if time.monotonic() > give_up_at:
+            return list(left)
+        for pid, parent in left.items():
+            _kill(pid, parent)
+        time.sleep(_POLL_S)
+    return []
+
+
+def _kill(pid: int, parent: int) -> None:
+    """SIGKILL a process unless its id is another's by now."""
+    with contextlib.suppress(OSError):
+        handle = os.pidfd_open(pid)
+        try:
+            if _stat(str(pid))[0] == parent:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
+
+
+def _processes() -> Iterator[tuple[int, int, bytes]]:
+    """Yield (pid, parent's pid, state) of every process."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                yield int(entry), *_stat(entry)
+
+
+def _stat(pid: str) -> tuple[int, bytes]:
+    """Return (parent's pid, state): fields 4 and 3 of /proc/PID/stat, see proc_pid_stat(5)."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        stat = file.read()
+    state, parent, _ = stat[stat.rindex(b")") + 2 :].split(b" ", 2)
+    return int(parent), state

@@ -1,0 +1,155 @@
+"""What a function finds around it in its process, and what is put back when it has left something else.
+
+A picture is taken once, before the first function. After each one the process is compared with it: what can
+be put back is, and where something cannot be, `put_back` says what, and the process must be replaced.
+A comparison reads no files and costs some microseconds, so that short functions stay cheap.
+
+What stays is the state of modules: what a function imports, or assigns to a name of a module, is what makes a
+warm process worth having. An executor serves one owner, and a task can ask for a fresh one.
+"""
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+import faulthandler
+import os
+import threading
+import time
+
+from helix_ray.execution.descendants import adopt_orphans, descendants, end_own, has_children
+from helix_ray.execution.multiprocessing_helpers import helper_pids, stop_helpers
+from helix_ray.execution.process_parts import KEPT, PARTS, Part
+
+THREAD_END_S_MAX = 0.1
+"""How long threads that a function leaves may take to end by themselves, in seconds."""
+
+# Of our own library: they run none of a function's code.
+OUR_THREADS = "helix-"
+
+_STANDARD = (0, 1, 2)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_environ = ctypes.c_void_p.in_dll(_libc, "environ")
+
+
+class Surroundings:
+    """The picture of this process; make it, and call `put_back`, on the thread that runs the functions."""
+
+    def __init__(self) -> None:
+        adopt_orphans()
+        self._folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._environ = os.environ
+        self._variables = dict(os.environ)
+        self._addresses = _addresses(len(self._variables))
+        self._copies = [_copy(descriptor) for descriptor in _STANDARD]
+        self._threads = set(threading.enumerate())
+        self._thread_count = _thread._count()
+        self._children = frozenset(descendants(os.getpid()))
+        self._parts = [*PARTS, Part("the working directory", _cwd, self._return)]
+        self._was = [part.read() for part in self._parts]
+        self._kept = [read() for _, read in KEPT]
+
+    def put_back(self) -> str | None:
+        """Put back what differs, and end processes that were left; return why that is not enough, or None.
+
+        Call it when the function has returned and before its end is reported.
+        """
+        return self._end_children() or self._end_threads() or self._restore() or self._changed_for_good()
+
+    # ------------------------------------------------------------------------------------- what runs on
+
+    def _end_children(self) -> str | None:
+        adopt_orphans()
+        if not has_children():
+            return None
+        left = end_own(self._children | helper_pids())
+        stop_helpers()
+        left += end_own(self._children)
+        return f"it left processes that cannot be killed: {left}" if left else None
+
+    def _end_threads(self) -> str | None:
+        if _thread._count() <= self._thread_count:
+            return None
+        give_up_at = time.monotonic() + THREAD_END_S_MAX
+        left = [thread for thread in threading.enumerate() if thread not in self._threads]
+        for thread in left:
+            if not thread.name.startswith(OUR_THREADS):
+                thread.join(max(0.0, give_up_at - time.monotonic()))
+        living = [thread for thread in left if thread.is_alive()]
+        ours = [thread for thread in living if thread.name.startswith(OUR_THREADS)]
+        if len(ours) < len(living) or _thread._count() > self._thread_count + len(ours):
+            names = ", ".join(thread.name for thread in living) or "without a name"
+            return f"it left threads running: {names}"
+        self._threads.update(ours)
+        self._thread_count += len(ours)
+        return None
+
+    # ------------------------------------------------------------------------------------- what is put back
+
+    def _restore(self) -> str | None:
+        self._restore_variables()
+        faulthandler.cancel_dump_traceback_later()
+        for part, was in zip(self._parts, self._was, strict=True):
+            if part.read() != was:
+                try:
+                    part.write(was)
+                except (OSError, ValueError) as error:
+                    return f"it changed {part.name}, which cannot be put back: {error}"
+        self._restore_files()
+        return None
+
+    def _restore_variables(self) -> None:
+        if os.environ is not self._environ:
+            os.environ = self._environ  # noqa: B003 - the object itself was replaced
+        if _addresses(len(self._variables)) != self._addresses:
+            _libc.clearenv()
+            os.environ.clear()
+            os.environ |= self._variables
+            self._addresses = _addresses(len(self._variables))
+            time.tzset()
+
+    def _restore_files(self) -> None:
+        """Standard input, output and error are files that programs in C and children write to."""
+        for descriptor, copy in zip(_STANDARD, self._copies, strict=True):
+            if copy is not None and _file(descriptor) != _file(copy):
+                os.dup2(copy, descriptor)
+
+    def _return(self, _path: str) -> None:
+        """Go back by the open folder: its path may lead elsewhere by now."""
+        os.fchdir(self._folder)
+
+    def _changed_for_good(self) -> str | None:
+        """Say what is different and stays so: nobody is given back what he gave up."""
+        for (name, read), was in zip(KEPT, self._kept, strict=True):
+            if read() != was:
+                return f"it changed {name}"
+        return None
+
+
+def _cwd() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
+
+
+def _addresses(count: int) -> list[int | None]:
+    """Return where libc keeps that many variables and what ends them: os.putenv and C code pass os.environ by."""
+    array = _environ.value
+    return [] if array is None else (ctypes.c_void_p * (count + 1)).from_address(array)[:]
+
+
+def _file(descriptor: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _copy(descriptor: int) -> int | None:
+    try:
+        return os.dup(descriptor)
+    except OSError:
+        return None

@@ -1,0 +1,56 @@
+"""How much a warm process was used, and whether it has leaked: when it is worn out, another takes its place."""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass
+
+FILES_LEFT_MAX = 256
+"""Files that functions may leave open in one process before it is replaced."""
+
+BYTES_PER_MB = 1024 * 1024
+_PAGE_BYTES = resource.getpagesize()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one warm process may run, in attempts, and by how much its memory may grow, in MiB."""
+
+    tasks_max: int
+    growth_mb_max: int
+
+
+class Wear:
+    """Counts from when it is made: make it before the first attempt."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._tasks = 0
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._first_mb = self._resident_mb()
+        self._first_free = _lowest_free_descriptor()
+
+    def add(self) -> str | None:
+        """Note that an attempt has ended; return why the process is worn out, or None."""
+        self._tasks += 1
+        if self._tasks >= self._bounds.tasks_max:
+            return f"it has run {self._tasks} tasks; the limit is {self._bounds.tasks_max}"
+        growth_mb = self._resident_mb() - self._first_mb
+        if growth_mb > self._bounds.growth_mb_max:
+            return f"its memory has grown by {growth_mb} MiB; the limit is {self._bounds.growth_mb_max} MiB"
+        files = _lowest_free_descriptor() - self._first_free
+        if files > FILES_LEFT_MAX:
+            return f"about {files} files were left open in it; the limit is {FILES_LEFT_MAX}"
+        return None
+
+    def _resident_mb(self) -> int:
+        """Return the second field of /proc/self/statm, see proc_pid_statm(5)."""
+        return int(os.pread(self._statm, 128, 0).split(b" ", 2)[1]) * _PAGE_BYTES // BYTES_PER_MB
+
+
+def _lowest_free_descriptor() -> int:
+    """Return the descriptor that the next file gets: files that are left open push it up."""
+    descriptor = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
+    os.close(descriptor)
+    return descriptor
