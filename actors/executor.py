@@ -11,6 +11,7 @@ from pathlib import Path
 
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.executor import Executor
+from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
 
 NICENESS = 10
@@ -20,11 +21,17 @@ class ExecutorActor:
     """Runs attempts that it gets over a Unix socket; `serve` blocks as long as the executor exists."""
 
     def serve(
-        self, connect_path: str, executor_id: str, allow: tuple[str, ...], models_dir: str, cpus: float
+        self,
+        connect_path: str,
+        executor_id: str,
+        allow: tuple[str, ...],
+        models_dir: str,
+        cpus: float,
+        bounds: Bounds,
     ) -> int:
         """Serve the node worker at `connect_path`; return this process's id when the connection has ended."""
         # The control plane has priority over the tasks.
         os.nice(max(0, NICENESS - os.nice(0)))
         models = ModelStore(Path(models_dir), cpus=cpus)
-        Executor(connect_path, executor_id, Allow.parse(",".join(allow)), models).serve()
+        Executor(connect_path, executor_id, Allow.parse(",".join(allow)), models, bounds).serve()
         return os.getpid()

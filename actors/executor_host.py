@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,14 +34,18 @@ from helix_ray.execution.assignment import (
     Run,
     Started,
 )
+from helix_ray.execution.descendants import end_below, end_marked
 from helix_ray.execution.effects import Key
 from helix_ray.execution.frames import FrameError, FrameReader, encode
+from helix_ray.execution.wear import Bounds
 
 log = logging.getLogger(__name__)
 
 _EXECUTOR: Any = ray.remote(ExecutorActor)
 
 RECEIVE_BYTES = 256 * 1024
+# The loop stands still for as long.
+KILL_WAIT_S = 1.0
 # Resources for which Ray has separate arguments.
 RAY_OPTIONS = {"cpu": "num_cpus", "gpu": "num_gpus"}
 BYTES_PER_MB = 1024 * 1024
@@ -70,8 +72,11 @@ class Callbacks:
 class ExecutorHost:
     """Starts, feeds and ends executors on this node."""
 
-    def __init__(self, node_id: str, allow: tuple[str, ...], models_dir: str, callbacks: Callbacks) -> None:
+    def __init__(
+        self, node_id: str, allow: tuple[str, ...], models_dir: str, bounds: Bounds, callbacks: Callbacks
+    ) -> None:
         self._node_id = node_id
+        self._bounds = bounds
         self._allow = allow
         self._models_dir = models_dir
         self._callbacks = callbacks
@@ -98,7 +103,7 @@ class ExecutorHost:
         cpus = dict(demand).get("cpu", 0.0)
         actor = _EXECUTOR.options(**_options(demand, self._node_id)).remote()
         self._links[slot_id] = _Link(actor)
-        done = actor.serve.remote(self._path, slot_id, self._allow, self._models_dir, cpus)
+        done = actor.serve.remote(self._path, slot_id, self._allow, self._models_dir, cpus, self._bounds)
         watch = asyncio.get_running_loop().create_task(self._watch(slot_id, done))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
@@ -140,8 +145,7 @@ class ExecutorHost:
         """
         link = self._links.get(slot_id)
         if link is not None and link.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(link.pid, signal.SIGKILL)
+            end_below(link.pid, KILL_WAIT_S)
 
     def close(self) -> None:
         """Kill every executor and close the socket."""
@@ -190,6 +194,7 @@ class ExecutorHost:
         link = self._links.pop(slot_id, None)
         if link is not None:
             _release(link)
+            end_marked(slot_id)
             self._callbacks.gone(slot_id)
 
 

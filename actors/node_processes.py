@@ -18,17 +18,24 @@ from helix_ray.execution.environment import slot_variables
 from helix_ray.execution.starter.begin import Config
 from helix_ray.execution.starter.levels import CellSpec
 from helix_ray.execution.starter.messages import StarterReady
+from helix_ray.execution.wear import Bounds
 
 
 class NodeProcesses:
     """What a node's state asks for, carried out by whoever runs the attempts of a slot."""
 
     def __init__(
-        self, node_id: str, allow: tuple[str, ...], models_dir: str, config: Config, callbacks: Callbacks
+        self,
+        node_id: str,
+        allow: tuple[str, ...],
+        models_dir: str,
+        bounds: Bounds,
+        config: Config,
+        callbacks: Callbacks,
     ) -> None:
         self._gone = callbacks.gone
         self._executors = ExecutorHost(
-            node_id, allow, models_dir, replace(callbacks, gone=self._executor_gone)
+            node_id, allow, models_dir, bounds, replace(callbacks, gone=self._executor_gone)
         )
         self._starter = StarterHost(config, callbacks.said, callbacks.returned)
         self._demands: dict[str, Demand] = {}

@@ -65,6 +65,7 @@ from helix_ray.execution.effects import (
 from helix_ray.execution.fence import Fence
 from helix_ray.execution.node_state import NodeState
 from helix_ray.execution.starter.sweeping import sweep_attempts
+from helix_ray.execution.wear import Bounds
 from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
@@ -107,9 +108,9 @@ class NodeWorker(LivingActor):
         )
         home = Path(os.environ.get(NODE_DATA_DIR) or settings.data_dir)
         config = starter_config(settings, home, offer["worker_id"])
-        self._host = NodeProcesses(
-            offer["node_id"], settings.policy().function_allow, str(models), config, callbacks
-        )
+        bounds = Bounds(settings.executor_tasks_max, settings.executor_growth_mb_max)
+        allow = settings.policy().function_allow
+        self._host = NodeProcesses(offer["node_id"], allow, str(models), bounds, config, callbacks)
         self._state = self._empty()
         self._usage = NodeUsage(offer)
         self._fence = Fence(settings.node_fence_s, time.monotonic())
@@ -231,12 +232,12 @@ class NodeWorker(LivingActor):
         self._do(self._state.assign(items, revoked, time.monotonic()))
 
     def _item(self, work: AssignmentView) -> Item:
-        run, timeout, payload = work["run"], work["timeout_s"], None
+        run, payload = work["run"], None
         if run["kind"] == "function":
             run = run.copy()
             payload = run.pop("payload", None)
-        if timeout is None:
-            timeout = run.get("timeout_s")
+        limits = [limit for limit in (work["timeout_s"], run.get("timeout_s")) if limit is not None]
+        timeout = min(limits, default=None)
         assignment = Assignment(
             work["task_id"],
             work["attempt"],

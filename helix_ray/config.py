@@ -123,6 +123,8 @@ class Settings:
     retry_backoff_s_max: float = bounded(300.0, ge=0)
     priority_aging_s: float = bounded(600.0, gt=0)
     executor_idle_s: float = bounded(30.0, gt=0)
+    executor_tasks_max: int = bounded(100_000, ge=1)
+    executor_growth_mb_max: int = bounded(2048, ge=16)
     log_keep_s: float = bounded(7 * 86_400.0, ge=0)
     retention_s: float = bounded(600.0, ge=0)
     lost_worker_keep_s: float = bounded(7 * 86_400.0, ge=0)

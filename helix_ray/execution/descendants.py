@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import os
 import signal
 import time
@@ -17,7 +18,10 @@ from pathlib import Path
 END_WAIT_S = 5.0
 """How long killed processes may take to be gone, in seconds; one in uninterruptible sleep may take for ever."""
 
-_PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+MARK_VARIABLE = "HELIX_EXECUTOR_ID"
+
+_PR_SET_NAME = 15  # <linux/prctl.h>
+_PR_SET_CHILD_SUBREAPER = 36
 _POLL_S = 0.002
 _DEAD = (b"Z", b"X")
 
@@ -80,22 +84,44 @@ def end_below(pid: int, wait_s: float = END_WAIT_S) -> list[int]:
     return left
 
 
-def end_marked(name: str, value: str) -> int:
-    """SIGKILL every process whose environment began with this variable; return how many processes that were."""
-    mark = f"{name}={value}".encode()
+def mark(identity: str) -> None:
+    """Mark this process so that `end_marked` finds what comes of it when it is gone.
+
+    What it executes has the variable, which stands in /proc as it was then; what it only forks has the name of
+    the calling thread, and of threads that were made by it after this call.
+    """
+    os.environ[MARK_VARIABLE] = identity
+    _prctl(_PR_SET_NAME, _name(identity), 0, 0, 0)
+
+
+def end_marked(identity: str) -> int:
+    """SIGKILL every process with this mark; return how many processes that were."""
+    name, variable = _name(identity), f"{MARK_VARIABLE}={identity}".encode()
     ended = 0
-    for pid, _, state in _processes():
-        if state in _DEAD or pid == os.getpid():
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            handle = os.pidfd_open(pid)
+            handle = os.pidfd_open(int(entry))
             try:
-                if mark in Path("/proc", str(pid), "environ").read_bytes().split(b"\0"):
+                if _has(entry, name, variable):
                     signal.pidfd_send_signal(handle, signal.SIGKILL)
                     ended += 1
             finally:
                 os.close(handle)
     return ended
+
+
+def _name(identity: str) -> bytes:
+    """Return a name of at most 15 bytes, as many as the kernel keeps."""
+    return b"hx-" + hashlib.sha256(identity.encode()).hexdigest()[:12].encode()
+
+
+def _has(pid: str, name: bytes, variable: bytes) -> bool:
+    process = Path("/proc", pid)
+    if (process / "comm").read_bytes().rstrip(b"\n") == name:
+        return True
+    return variable in (process / "environ").read_bytes().split(b"\0")
 
 
 def _below_us(but: Collection[int]) -> dict[int, int]:

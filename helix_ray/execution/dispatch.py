@@ -218,18 +218,22 @@ class Dispatch:
             slot.ready, slot.since = True, now
         return slot
 
-    def close_slot(self, slot_id: str) -> Item | None:
-        """Remove an executor that is gone; return the attempt that it was running. Those behind it are queued
-        again, except those to be stopped."""
+    def close_slot(self, slot_id: str, *, begun: bool = True) -> Item | None:
+        """Remove an executor that is gone; return the attempt that it was running, if it has `begun` one.
+
+        Those behind it are queued again, except those to be stopped: each alone, where it may be one of them
+        that ends executors.
+        """
         slot = self.slots.pop(slot_id, None)
         if slot is None or not slot.outstanding:
             return None
-        running, *behind = slot.outstanding.values()
-        for item in slot.outstanding.values():
+        items = list(slot.outstanding.values())
+        for item in items:
             del self._where[item.key]
+        running = items.pop(0) if begun else None
         queue = self._queues.setdefault(slot.demand, deque())
-        for item in reversed([item for item in behind if not item.ending]):
-            item.alone = True
+        for item in reversed([item for item in items if not item.ending]):
+            item.alone = item.alone or begun
             self._where[item.key] = None
             queue.appendleft(item)
         return running

@@ -28,6 +28,7 @@ from helix_ray.execution.assignment import (
     Run,
 )
 from helix_ray.execution.attempt import UNBOUNDED, AttemptRunner, Running
+from helix_ray.execution.descendants import mark
 from helix_ray.execution.environment import device_variables
 from helix_ray.execution.frames import FrameReader
 from helix_ray.execution.outbox import Outbox
@@ -68,6 +69,7 @@ class Executor:
 
     def serve(self) -> None:
         """Run attempts until the connection ends; raises OSError where it cannot connect."""
+        mark(self._executor_id)
         with self._connection:
             self._connection.connect(self._connect_path)
             self._outbox = Outbox(self._connection)

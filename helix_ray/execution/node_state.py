@@ -11,7 +11,7 @@ monotonic time, and carries out the effects that it returns, in order:
 
 dispatch.py decides which slot gets which attempt; this module decides how an attempt ends:
 
-1. It reports that it has finished.
+1. It reports that it has finished. If its executor is spent with it, another one takes its place.
 2. It was cancelled, or its time is over. Its executor is asked to end it; one that does not within
    its grace is killed, and its end is the attempt's.
 3. Its executor is gone for a reason of its own: the attempt is lost. What was behind it goes out again.
@@ -44,6 +44,8 @@ from helix_ray.execution.effects import (
     StartExecutor,
 )
 
+# A function that runs too long is interrupted by its executor; one that stays in C beyond this is killed.
+TIMEOUT_GRACE_S = 1.0
 # Another program on the Ray cluster may get the resources first; after this time the tasks are queued again.
 EXECUTOR_START_S_MAX = 60.0
 
@@ -116,7 +118,7 @@ class NodeState:
             return []
         if isinstance(said, Started):
             if item.assignment.timeout_s is not None and not item.ending:
-                self._stops[key] = _Stop("timeout", now + item.assignment.timeout_s + item.stop_grace_s)
+                self._stops[key] = _Stop("timeout", now + item.assignment.timeout_s + _timeout_grace_s(item))
         elif not item.ending:
             return [Say(AttemptReport(*key, "progressed", progress=said.percent, note=said.note))]
         return []
@@ -164,8 +166,16 @@ class NodeState:
         if item is None:
             return []
         self._stops.pop(key, None)
-        said: list[Effect] = [] if item.ending else [SayFinished(finished, item.assignment)]
-        return said + self._pump(now)
+        effects: list[Effect] = [] if item.ending else [SayFinished(finished, item.assignment)]
+        if finished.spent is not None:
+            effects += self._replace(slot_id)
+        return effects + self._pump(now)
+
+    def _replace(self, slot_id: str) -> list[Effect]:
+        """Give up an executor that runs nothing more; what it was given goes out again."""
+        self._dispatch.close_slot(slot_id, begun=False)
+        self._forget_stops()
+        return [ReleaseExecutor(slot_id)]
 
     def _lost(self, running: Item) -> list[Effect]:
         """Return the outcome of an attempt whose executor is gone."""
@@ -228,3 +238,8 @@ class NodeState:
 
 def _give_back(items: Iterable[Item]) -> list[Effect]:
     return [Say(AttemptReport(*item.key, "returned")) for item in items]
+
+
+def _timeout_grace_s(item: Item) -> float:
+    """Return how long an attempt may outlast its time limit; a command's own grace begins at the limit."""
+    return item.stop_grace_s if item.assignment.is_command else TIMEOUT_GRACE_S

@@ -44,7 +44,7 @@ from helix_ray.execution.executor import Executor
 from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
 bounds = Bounds(int(sys.argv[3]), int(sys.argv[4]))
-Executor(sys.argv[1], "executor-1", Allow.parse(sys.argv[2]), ModelStore(), bounds).serve()
+Executor(sys.argv[1], sys.argv[5], Allow.parse(sys.argv[2]), ModelStore(), bounds).serve()
 print("served")
 """
 
@@ -54,6 +54,7 @@ class NodeEnd:
 
     def __init__(self, folder: Path, tasks_max: int = 10**9, growth_mb_max: int = 10**6) -> None:
         self.log_dir = str(folder / "logs")
+        self.executor_id = f"executor-{folder.name}"
         self.replaced: list[str] = []
         self._path = str(folder / "node.sock")
         # The same for all processes of a slot: pytest changes its own from test to test.
@@ -77,8 +78,8 @@ class NodeEnd:
             listener.listen(1)
             listener.settimeout(WAIT_S)
             self.process = subprocess.Popen(
-                [sys.executable, "-c", MAIN, self._path, ALLOW, *self._bounds],
-                env=os.environ | {"PYTHONPATH": f"{ROOT}:{HERE}", "HELIX_SECRET": "s", "RAY_AUTH_TOKEN": "t"},
+                [sys.executable, "-c", MAIN, self._path, ALLOW, *self._bounds, self.executor_id],
+                env=self._environment,
                 stdout=subprocess.PIPE,
             )
             self.connection, _ = listener.accept()

@@ -25,7 +25,7 @@ def sample(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
 
 def test_hello_names_the_process(node: Any) -> None:
     """The first message is who is there."""
-    assert (node.hello.executor_id, node.hello.pid) == ("executor-1", node.process.pid)
+    assert (node.hello.executor_id, node.hello.pid) == (node.executor_id, node.process.pid)
 
 
 def test_functions_by_name(node: Any) -> None:
