@@ -67,7 +67,7 @@ class AttemptRunner:
             self._output.install()
 
     def run(self, running: Running) -> bool:
-        """Run the attempt to its end and emit Started, Progressed and Finished; never raises the attempt's errors.
+        """Run the attempt and emit Started, Progressed and Finished; never raises the attempt's errors.
 
         Return whether this process may run another attempt.
         """
@@ -103,7 +103,7 @@ class AttemptRunner:
     def _outcome(self, running: Running) -> Outcome:
         task = running.assignment
         kind = "function" if task.payload is not None else task.run.get("kind")
-        # Sent at once: whoever watches the time limit must know it before the user's code can stop this process.
+        # Sent at once: the watch outside must be armed before the user's code can keep this process busy.
         self._emit_now(Started(task.task_id, task.attempt))
         if kind == "function":
             return self._in_process(running, self._functions.run)

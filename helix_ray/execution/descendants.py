@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 END_WAIT_S = 5.0
-"""How long killed processes may take to be gone, in seconds; one in uninterruptible sleep may take for ever."""
+"""How long killed processes may take to be gone, in seconds; uninterruptible sleep may last for ever."""
 
 MARK_VARIABLE = "HELIX_EXECUTOR_ID"
 
@@ -60,7 +60,7 @@ def descendants(of: int, *, but: Collection[int] = ()) -> dict[int, int]:
 
 
 def end_own(but: Collection[int] = (), wait_s: float = END_WAIT_S) -> list[int]:
-    """SIGKILL every descendant of this process except `but`, and reap it; return those that are still there."""
+    """SIGKILL and reap every descendant of this process except `but`; return those that are still there."""
     return _end(lambda: _below_us(but), wait_s)
 
 
@@ -87,8 +87,8 @@ def end_below(pid: int, wait_s: float = END_WAIT_S) -> list[int]:
 def mark(identity: str) -> None:
     """Mark this process so that `end_marked` finds what comes of it when it is gone.
 
-    What it executes has the variable, which stands in /proc as it was then; what it only forks has the name of
-    the calling thread, and of threads that were made by it after this call.
+    What it executes has the variable, as /proc shows it from then on; what it only forks has the name of the
+    calling thread, which threads that are made by it inherit.
     """
     os.environ[MARK_VARIABLE] = identity
     _prctl(_PR_SET_NAME, _name(identity), 0, 0, 0)

@@ -1,8 +1,8 @@
 """The warm process that runs attempts: a reader thread takes orders, the calling thread runs them one by one.
 
 At the end of the connection it interrupts the running Python code and returns. It also returns where what a
-function left behind cannot be put back (surroundings.py). The node worker kills this process when a cancelled or
-timed-out function stays in C beyond the grace period, and ends what functions had started (descendants.py).
+function left behind cannot be put back (surroundings.py). The node worker kills this process when a cancelled
+or timed-out function stays in C beyond the grace period, and what functions had started (descendants.py).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CONNECTION_LOST = "the executor lost the connection to its node worker"
 
 
 class Executor:
-    """Serves one node worker over its Unix domain socket at `connect_path`, once, or until its process is spent.
+    """Serves one node worker over its Unix domain socket at `connect_path` until its process is spent.
 
     Construct and serve it on the process's main thread: only then can sleeping functions be interrupted, and
     output of functions goes to their logs.

@@ -106,7 +106,7 @@ class FunctionRunner:
 
 
 def _in_parent_only(call: Callable[[], Outcome]) -> Outcome:
-    """Return call(), or raise what it raises; a fork of this process that comes so far ends as a script would."""
+    """Return call(); a fork of this process that comes back from it ends as a script would."""
     caller = os.getpid()
     try:
         outcome = call()

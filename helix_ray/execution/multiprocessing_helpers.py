@@ -1,7 +1,7 @@
 """The helper processes that Python's multiprocessing starts beside its workers, ended as it would end them.
 
-They are children of a function's process that outlive it by design. It keeps their ids in private attributes;
-where a Python has others, the helpers are killed like any other process, and it starts new ones with a warning.
+They are children of a function's process that outlive it by design. Their ids are private attributes; where a
+Python has others, they are killed like any other process, and multiprocessing warns when it starts new ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def helper_pids() -> frozenset[int]:
 
 
 def stop_helpers() -> None:
-    """End the resource tracker, and have multiprocessing start it and its fork server anew when they are needed."""
+    """End the resource tracker; multiprocessing starts it and its fork server again when they are needed."""
     tracker = _tracker()
     if getattr(tracker, "_pid", None) is not None:
         _close(tracker, "_fd")

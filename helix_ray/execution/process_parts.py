@@ -19,6 +19,7 @@ import time
 import warnings
 from _signal import getsignal, pthread_sigmask  # type: ignore[import-not-found]
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 _LIMITS = tuple(sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}))
@@ -39,6 +40,14 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def _priority() -> int:
+    return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def _locale_name() -> str:
+    return _locale.setlocale(_locale.LC_ALL, None)
 
 
 def _limits() -> list[tuple[int, int]]:
@@ -153,7 +162,7 @@ PARTS = (
     Part("the mask of signals", _mask, _set_mask),
     Part("the umask", _umask, os.umask),
     Part("resource limits", _limits, _set_limits),
-    Part("its priority", lambda: os.getpriority(os.PRIO_PROCESS, 0), lambda was: os.setpriority(os.PRIO_PROCESS, 0, was)),
+    Part("its priority", _priority, lambda was: os.setpriority(os.PRIO_PROCESS, 0, was)),
     Part("its CPUs", lambda: os.sched_getaffinity(0), lambda was: os.sched_setaffinity(0, was)),
     Part("streams and hooks of sys", _hooks, _set_hooks),
     Part("sys.path", lambda: list(sys.path), _set_path),
@@ -163,7 +172,7 @@ PARTS = (
     Part("tracing", sys.gettrace, sys.settrace),
     Part("profiling", sys.getprofile, sys.setprofile),
     Part("the garbage collector", _collector, _set_collector),
-    Part("the locale", lambda: _locale.setlocale(_locale.LC_ALL, None), lambda was: _locale.setlocale(_locale.LC_ALL, was)),
+    Part("the locale", _locale_name, partial(_locale.setlocale, _locale.LC_ALL)),
     Part("the time zone", lambda: (time.timezone, time.altzone, time.tzname), lambda _: time.tzset()),
     Part("sockets' timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
     Part("filters of warnings", lambda: list(warnings.filters), _set_filters),

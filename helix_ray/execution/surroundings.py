@@ -135,7 +135,7 @@ def _cwd() -> str | None:
 
 
 def _addresses(count: int) -> list[int | None]:
-    """Return where libc keeps that many variables and what ends them: os.putenv and C code pass os.environ by."""
+    """Return where libc keeps so many variables and what ends them: os.putenv passes os.environ by."""
     array = _environ.value
     return [] if array is None else (ctypes.c_void_p * (count + 1)).from_address(array)[:]
 

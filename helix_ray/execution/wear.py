@@ -1,4 +1,4 @@
-"""How much a warm process was used, and whether it has leaked: when it is worn out, another takes its place."""
+"""How much a warm process was used, and whether it has leaked: a worn one is replaced."""
 
 from __future__ import annotations
 

@@ -57,12 +57,13 @@ def daemon(folder: str) -> None:
 
 
 def line_of_a_shell(folder: str) -> None:
-    text = f"setsid sh -c 'touch {folder}/$$; exec sleep 600' & while [ -z \"$(ls {folder})\" ]; do sleep 0.01; done"
+    background = f"setsid sh -c 'touch {folder}/$$; exec sleep 600' &"
+    text = f'{background} while [ -z "$(ls {folder})" ]; do sleep 0.01; done'
     subprocess.run(text, shell=True, check=True)
 
 
 def grandchildren(folder: str) -> None:
-    program = "import subprocess, sys, time; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); time.sleep(600)"
+    program = "import subprocess; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); p.wait()"
     process = subprocess.Popen([sys.executable, "-I", "-S", "-c", program], stdout=subprocess.PIPE)
     assert process.stdout is not None
     _note(folder, int(process.stdout.readline()))

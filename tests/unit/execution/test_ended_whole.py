@@ -127,7 +127,7 @@ def test_a_function_that_forks_has_one_result(slot: Any, name: str, result: str)
 
 
 def test_the_watch_outside_is_armed_before_user_code_runs(slot: Any) -> None:
-    """`Started` leaves the process first: code that holds the interpreter's lock from its first line cannot stop it."""
+    """`Started` leaves the process before code that holds the interpreter's lock can keep it."""
     slot.submit("in-c", call("end_by_code_in_c"), timeout_s=1.0)
     assert slot.started("in-c").task_id == "in-c"
     end_below(slot.process.pid)

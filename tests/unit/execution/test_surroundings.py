@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
+
+from helix_ray.execution.starter.levels import Wanted
+from tests.unit.execution.starter_end import StarterEnd
 
 PUT_BACK = (
     "ignore_children",
@@ -67,8 +71,8 @@ def a_function(slot: Any) -> Any:
 
 def a_command(slot: Any) -> Any:
     """What a command finds and how its end is told: `exit 3` is a failure with exit code 3."""
-    outcome = ask(slot, COMMAND)
-    return outcome.ok, outcome.exit_code, outcome.output_tail
+    outcome = slot.starter.run(COMMAND)
+    return outcome.ok, outcome.exit_code, re.sub("task-[0-9]+", "task", outcome.output_tail or "")
 
 
 def an_inference(slot: Any) -> Any:
@@ -78,15 +82,26 @@ def an_inference(slot: Any) -> Any:
     return outcome.ok, outcome.error
 
 
+KINDS = (a_function, a_command, an_inference)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def starter(slot: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The process that starts commands, beside the executor that runs functions, as on a node."""
+    slot.starter = StarterEnd(tmp_path_factory.mktemp("starter"), Wanted("none"))
+    yield
+    slot.starter.close()
+
+
 @pytest.fixture(scope="module")
 def before(slot: Any) -> dict[Callable[[Any], Any], Any]:
-    """What each kind finds in a process that nobody has changed; asked twice, as a first import adds to it."""
-    for kind in (a_function, a_command, an_inference):
+    """What each kind finds in a process that nobody has changed, once it has imported what it needs."""
+    for kind in KINDS:
         kind(slot)
-    return {kind: kind(slot) for kind in (a_function, a_command, an_inference)}
+    return {kind: kind(slot) for kind in KINDS}
 
 
-@pytest.mark.parametrize("following", [a_function, a_command, an_inference])
+@pytest.mark.parametrize("following", KINDS)
 @pytest.mark.parametrize("change", [*PUT_BACK, *REPLACED])
 def test_what_comes_next_finds_what_it_found(
     slot: Any, before: dict[Any, Any], change: str, following: Callable[[Any], Any]
@@ -132,12 +147,12 @@ def test_a_process_with_files_left_open_is_replaced(node_of: Callable[..., Any])
 
 
 def test_what_was_queued_behind_a_spent_process_is_not_run_there(
-    node_of: Callable[..., Any], folder: Path
+    node_of: Callable[..., Any],
 ) -> None:
     """It is the node worker's to give out again."""
     node = node_of()
     node.submit("a", call("leave_a_thread"))
-    node.submit("b", {"kind": "command", "shell": f"touch {folder}/ran"})
+    node.submit("b", call("say", "hello"))
     node.wait(lambda: node.spent)
     node.process.wait(20)
-    assert not (folder / "ran").exists()
+    assert not os.path.exists(node.log_dir)
