@@ -199,7 +199,9 @@ class ExecutorHost:
 
 
 def _release(link: _Link) -> None:
-    """End an executor's process: it may live on without its connection, and must not, it holds resources."""
+    """End an executor's process and what comes of it: without its connection it may live on, and hold resources."""
+    if link.pid is not None:
+        end_below(link.pid, KILL_WAIT_S)
     if link.writer is not None:
         link.writer.close()
     with contextlib.suppress(ray.exceptions.RayError, ValueError):

@@ -103,8 +103,9 @@ class AttemptRunner:
     def _outcome(self, running: Running) -> Outcome:
         task = running.assignment
         kind = "function" if task.payload is not None else task.run.get("kind")
-        # Sent at once: the watch outside must be armed before the user's code can keep this process busy.
-        self._emit_now(Started(task.task_id, task.attempt))
+        # The watch outside must be armed before the user's code can keep this process busy.
+        emit = self._emit if task.timeout_s is None and "timeout_s" not in task.run else self._emit_now
+        emit(Started(task.task_id, task.attempt))
         if kind == "function":
             return self._in_process(running, self._functions.run)
         if kind == "inference":

@@ -46,6 +46,8 @@ from helix_ray.execution.effects import (
 
 # A function that runs too long is interrupted by its executor; one that stays in C beyond this is killed.
 TIMEOUT_GRACE_S = 1.0
+# An executor that has not answered for an attempt that it was to stop is killed so much later, whatever it runs.
+SILENT_S_MAX = 30.0
 # Another program on the Ray cluster may get the resources first; after this time the tasks are queued again.
 EXECUTOR_START_S_MAX = 60.0
 
@@ -198,8 +200,11 @@ class NodeState:
         effects: list[Effect] = []
         for key, stop in self._stops.items():
             slot = self._dispatch.slot_of(key)
-            # Killing it now would also end another attempt that runs there: wait for this one's turn.
-            if now >= stop.kill_at and slot is not None and slot.runs(key) and not slot.doomed:
+            if slot is None or slot.doomed:
+                continue
+            # Killing it now would also end another attempt that runs there: wait for this one's turn. But an
+            # executor answers at once for what it has not begun: one that does not is kept from it by C code.
+            if now >= stop.kill_at + (0.0 if slot.runs(key) else SILENT_S_MAX):
                 stop.killed = slot.doomed = True
                 effects.append(KillExecutor(slot.id))
         return effects

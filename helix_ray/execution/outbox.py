@@ -13,6 +13,10 @@ from helix_ray.execution.frames import FrameError, encode
 REPORT_ITEMS_MAX = 64
 """A report is sent when it has this many items."""
 
+REPORT_EVERY_S = 0.0005
+"""An item that is put this long after the last report, in seconds, is sent at once: code that holds the
+interpreter's lock afterwards keeps back only what is younger."""
+
 REPORT_AGE_S_MAX = 0.002
 """A report is sent when its oldest item is this old, in seconds, whatever runs meanwhile."""
 
@@ -29,6 +33,7 @@ class Outbox:
         self._condition = threading.Condition(threading.Lock())  # guards all below
         self._items: list[ReportItem] = []
         self._oldest_at = 0.0
+        self._sent_at = 0.0
         self._idle = False
         self._closed = False
         self._flusher = threading.Thread(target=self._flush_old, name="helix-outbox", daemon=True)
@@ -36,15 +41,16 @@ class Outbox:
 
     def put(self, item: ReportItem) -> None:
         """Add an item to the next report, and send a full report."""
+        now = time.monotonic()
         with self._condition:
             if not self._items:
-                self._oldest_at = time.monotonic()
-                if self._idle:
-                    self._idle = False
-                    self._condition.notify()
+                self._oldest_at = now
             self._items.append(item)
-            full = len(self._items) >= REPORT_ITEMS_MAX
-        if full:
+            due = len(self._items) >= REPORT_ITEMS_MAX or now - self._sent_at >= REPORT_EVERY_S
+            if self._idle and not due:
+                self._idle = False
+                self._condition.notify()
+        if due:
             self.flush()
 
     def flush(self) -> None:
@@ -52,6 +58,7 @@ class Outbox:
         with self._sending:
             with self._condition:
                 items, self._items = self._items, []
+                self._sent_at = time.monotonic()
             if items:
                 self._send_report(tuple(items))
 

@@ -43,6 +43,7 @@ class Surroundings:
         self._variables = dict(os.environ)
         self._addresses = _addresses(len(self._variables))
         self._copies = [_copy(descriptor) for descriptor in _STANDARD]
+        self._files = [_file(descriptor) for descriptor in _STANDARD]
         self._threads = set(threading.enumerate())
         self._thread_count = _thread._count()
         self._children = frozenset(descendants(os.getpid()))
@@ -90,13 +91,16 @@ class Surroundings:
     def _restore(self) -> str | None:
         self._restore_variables()
         faulthandler.cancel_dump_traceback_later()
-        for part, was in zip(self._parts, self._was, strict=True):
-            if part.read() != was:
+        self._restore_files()
+        found = [part.read() for part in self._parts]
+        if found == self._was:
+            return None
+        for part, is_now, was in zip(self._parts, found, self._was, strict=True):
+            if is_now != was:
                 try:
                     part.write(was)
                 except (OSError, ValueError) as error:
                     return f"it changed {part.name}, which cannot be put back: {error}"
-        self._restore_files()
         return None
 
     def _restore_variables(self) -> None:
@@ -111,8 +115,8 @@ class Surroundings:
 
     def _restore_files(self) -> None:
         """Standard input, output and error are files that programs in C and children write to."""
-        for descriptor, copy in zip(_STANDARD, self._copies, strict=True):
-            if copy is not None and _file(descriptor) != _file(copy):
+        for descriptor, copy, was in zip(_STANDARD, self._copies, self._files, strict=True):
+            if copy is not None and _file(descriptor) != was:
                 os.dup2(copy, descriptor)
 
     def _return(self, _path: str) -> None:
@@ -121,10 +125,11 @@ class Surroundings:
 
     def _changed_for_good(self) -> str | None:
         """Say what is different and stays so: nobody is given back what he gave up."""
-        for (name, read), was in zip(KEPT, self._kept, strict=True):
-            if read() != was:
-                return f"it changed {name}"
-        return None
+        found = [read() for _, read in KEPT]
+        changed = [
+            name for (name, _), is_now, was in zip(KEPT, found, self._kept, strict=True) if is_now != was
+        ]
+        return f"it changed {changed[0]}" if changed else None
 
 
 def _cwd() -> str | None:
