@@ -199,7 +199,7 @@ class ExecutorHost:
 
 
 def _release(link: _Link) -> None:
-    """End an executor's process and what comes of it: without its connection it may live on, and hold resources."""
+    """End an executor's process and what comes of it: it may live on without its connection."""
     if link.pid is not None:
         end_below(link.pid, KILL_WAIT_S)
     if link.writer is not None:

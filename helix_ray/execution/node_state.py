@@ -46,7 +46,7 @@ from helix_ray.execution.effects import (
 
 # A function that runs too long is interrupted by its executor; one that stays in C beyond this is killed.
 TIMEOUT_GRACE_S = 1.0
-# An executor that has not answered for an attempt that it was to stop is killed so much later, whatever it runs.
+# An executor that has not answered a cancel so much later is killed, whatever it runs.
 SILENT_S_MAX = 30.0
 # Another program on the Ray cluster may get the resources first; after this time the tasks are queued again.
 EXECUTOR_START_S_MAX = 60.0
