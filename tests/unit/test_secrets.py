@@ -31,7 +31,7 @@ SUSPICIOUS = re.compile(
 # Names that sound like secrets and are none: ids, paths, limits, what is public, and what holds
 # things that hide theirs.
 HARMLESS = {
-    "Manifest.hash", "Claim.hash", "Login.tokens", "SessionTokens.refresh_expires_at",
+    "Finished.spent", "Manifest.hash", "Claim.hash", "Login.tokens", "SessionTokens.refresh_expires_at",
     "Request.idempotency_key",
     "Settings.tls_key", "Settings.admin_password_file", "Settings.token_ttl_s", "Settings.refresh_ttl_s",
     "Settings.api_token_ttl_s", "Settings.api_token_ttl_s_max", "Settings.api_tokens_per_user_max",
