@@ -72,7 +72,8 @@ def test_no_file_has_a_value_and_its_task_gets_it(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
     engine = opened(data)
-    give(engine, RegisterWorker("n1", ("building",), {"cpu": 1.0}, NODE, "node", "n1", "boot"))
+    offer: dict[str, Any] = {"worker_id": NODE, "kind": "node", "node_id": "n1", "boot": "boot"}
+    give(engine, RegisterWorker("n1", ("building",), {"cpu": 1.0}, **offer))
     submitted = give(engine, SubmitTasks(({"title": "t", "type": "building", "run": run(VALUE)},)))
     (task_id,) = task_ids(submitted.data["seed"], 1)
     give(engine, StartAttempts(((task_id, NODE),)))
