@@ -1,5 +1,7 @@
 """Converts the state to JSON values and back. Indexes are rebuilt, so a snapshot has each object once.
 
+PARTS has one entry for each kind of object: how it is written, and how it is read with its indexes.
+
 FOLD_VERSION changes whenever evolve would fold the same journal into another state: a snapshot of another
 version is ignored, and the journal is folded from its start.
 """
@@ -7,10 +9,10 @@ version is ignored, and the journal is folded from its start.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from helix_ray.core.durations import Durations
 from helix_ray.core.ended import remember
@@ -40,14 +42,19 @@ from helix_ray.core.state import (
 )
 
 FOLD_VERSION = 13
+# Fields of a worker that are rebuilt.
+WORKER_INDEXES = ("running", "load", "inbox")
 
-_TASK_FIELDS = [f.name for f in fields(Task) if f.name not in ("level", "task_class")]
-_WORKER_FIELDS = [f.name for f in fields(Worker) if f.name not in ("running", "load", "inbox")]
-_USER_FIELDS = [f.name for f in fields(User)]
-_SESSION_FIELDS = [f.name for f in fields(Session)]
-_TOKEN_FIELDS = [f.name for f in fields(ApiToken)]
-_ERASURE_FIELDS = [f.name for f in fields(Erasure)]
-_ENDED_FIELDS = [f.name for f in fields(Ended)]
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a snapshot: `dump` gives it as JSON values, `load` puts these into a state."""
+
+    name: str
+    dump: Callable[[State], Any]
+    load: Callable[[State, Any], None]
 
 
 def dump(state: State) -> dict[str, Any]:
@@ -59,48 +66,67 @@ def dump(state: State) -> dict[str, Any]:
 def parts(state: State) -> dict[str, Any]:
     """Return what `dump` does, the tasks row by row as they are gone through: for a state that
     does not change meanwhile."""
-    return {
-        "seq": state.seq,
-        "at": state.at,
-        "tasks": (_row(task, _TASK_FIELDS) for task in _in_order(state)),
-        # The order within a level is that of the queues: requeued tasks are at the front.
-        "ready": [[list(line) for line in queue.levels] for queue in state.ready.values()],
-        "finished": list(state.finished),
-        "orphans": dict(state.orphans),
-        "dependents": {
-            name: list(ids) for name, ids in state.dependents.items() if _out_of_order(state, ids)
-        },
-        "workers": [_row(worker, _WORKER_FIELDS) for worker in state.workers.values()],
-        "users": [_row(user, _USER_FIELDS) for user in state.users.values()],
-        "sessions": [_row(replace(s, spent=dict(s.spent)), _SESSION_FIELDS) for s in state.sessions.values()],
-        "tokens": [_row(token, _TOKEN_FIELDS) for token in state.tokens.values()],
-        "ended": [[name, *_row(ended, _ENDED_FIELDS)] for name, ended in state.ended.items()],
-        "receipts": [_receipts(state.client_receipts), _receipts(state.internal_receipts)],
-        "retired_through": state.archived_through,
-        "retired": {str(status): count for status, count in state.archived.items()},
-        "rewritten": [[task_id, *seqs] for task_id, seqs in state.rewritten.items()],
-        "rewritten_dropped": state.rewritten_dropped,
-        "durations": state.durations.dump(),
-        "endings": [list(slice_) for slice_ in state.endings],
-        "projects": [[p.id, p.name, p.created_at, list(p.members)] for p in state.projects.values()],
-        "erasures": [_row(erasure, _ERASURE_FIELDS) for erasure in state.erasures.values()],
-        "erased_tasks": [[task_id, seq] for task_id, seq in state.erased_tasks.items()],
-        "quotas": {name: [dict(quota.limits), quota.weight] for name, quota in state.quotas.items()},
-    }
+    return {part.name: part.dump(state) for part in PARTS}
 
 
-def _in_order(state: State) -> Iterable[Task]:
-    """Return the tasks in the order of their submits; tasks restored from the history are
-    at the end of the table."""
-    tasks = state.tasks.values()
-    return sorted(tasks, key=lambda task: task.seq) if state.restored else tasks
+def load(body: dict[str, Any]) -> State:
+    """Build the state from the values of dump, with its indexes."""
+    state = State()
+    for part in PARTS:
+        part.load(state, body[part.name])
+    return state
 
 
-def _out_of_order(state: State, waiting: Iterable[str]) -> bool:
-    """Say whether tasks wait in another order than that of their submits: a retried task
-    waits behind later ones."""
-    seqs = [state.tasks[task_id].seq for task_id in waiting]
-    return any(later < earlier for earlier, later in pairwise(seqs))
+# ------------------------------------------------------------------------------- kinds of parts
+
+
+def _figure(name: str, attribute: str = "") -> Part:
+    """Return the part of a number; `attribute` where the state has another name for it."""
+    of_state = attribute or name
+    return Part(
+        name, lambda state: getattr(state, of_state), lambda state, value: setattr(state, of_state, value)
+    )
+
+
+def _objects(
+    name: str,
+    kind: Callable[..., Thing],
+    index: Callable[[State, Thing], None] = lambda state, thing: None,
+    leave_out: tuple[str, ...] = (),
+    plain: Mapping[str, Callable[[Any], Any]] = NO_PARTS,
+    **made: Callable[[Any], Any],
+) -> Part:
+    """Return the part of a table of objects by id: a row of fields for each.
+
+    `made` turns fields that JSON has otherwise into what the class has. `plain` does the opposite where
+    _plain does not: a dict that evolve changes in place must be copied.
+    """
+    names = fields_of(kind, leave_out)
+
+    def dump_rows(state: State) -> list[list[Any]]:
+        rows = [_row(thing, names) for thing in getattr(state, name).values()]
+        for field, shown in plain.items():
+            at = names.index(field)
+            for row in rows:
+                row[at] = shown(row[at])
+        return rows
+
+    def load_rows(state: State, rows: Iterable[list[Any]]) -> None:
+        table = getattr(state, name)
+        for row in rows:
+            values = dict(zip(names, row, strict=True))
+            for field, make in made.items():
+                values[field] = make(values[field])
+            thing = kind(**values)
+            table[values["id"]] = thing
+            index(state, thing)
+
+    return Part(name, dump_rows, load_rows)
+
+
+def fields_of(kind: Any, leave_out: tuple[str, ...] = ()) -> list[str]:
+    """Return the fields that a row of a class has, in order."""
+    return [field.name for field in fields(kind) if field.name not in leave_out]
 
 
 def _row(thing: Any, names: list[str]) -> list[Any]:
@@ -116,51 +142,23 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, list) else value
 
 
-def _receipts(shelf: OrderedDict[str, KeptReceipt]) -> list[list[Any]]:
-    return [[key, kept.fingerprint, kept.data, kept.until] for key, kept in shelf.items()]
+# --------------------------------------------------------------------------------------- tasks
+
+_TASK_FIELDS = fields_of(Task, ("level", "task_class"))
 
 
-def load(body: dict[str, Any]) -> State:
-    """Build the state from the values of dump, with its indexes."""
-    state = State(seq=body["seq"], at=body["at"])
-    state.archived_through = body["retired_through"]
-    state.archived = dict(body["retired"])
-    state.rewritten = OrderedDict((task_id, (first, last)) for task_id, first, last in body["rewritten"])
-    state.rewritten_dropped = body["rewritten_dropped"]
-    state.durations = Durations.load(body["durations"])
-    state.endings = [list(slice_) for slice_ in body["endings"]]
-    state.quotas = {name: Quota(dict(limits), weight) for name, (limits, weight) in body["quotas"].items()}
-    for row in body["erasures"]:
-        erasure = Erasure(**dict(zip(_ERASURE_FIELDS, row, strict=True)))
-        state.erasures[erasure.id] = erasure
-    state.erased_tasks = OrderedDict((task_id, seq) for task_id, seq in body["erased_tasks"])
-    for project_id, name, created_at, members in body["projects"]:
-        state.projects[project_id] = Project(project_id, name, created_at, dict.fromkeys(members))
-    for row in body["workers"]:
-        _load_worker(state, dict(zip(_WORKER_FIELDS, row, strict=True)))
-    for row in body["tasks"]:
+def _dump_tasks(state: State) -> Iterable[list[Any]]:
+    """Yield the tasks in the order of their submits; tasks restored from the history are
+    at the end of the table."""
+    tasks: Iterable[Task] = state.tasks.values()
+    if state.restored:
+        tasks = sorted(tasks, key=lambda task: task.seq)
+    return (_row(task, _TASK_FIELDS) for task in tasks)
+
+
+def _load_tasks(state: State, rows: Iterable[list[Any]]) -> None:
+    for row in rows:
         _load_task(state, dict(zip(_TASK_FIELDS, row, strict=True)))
-    for name, waiting in body["dependents"].items():
-        state.dependents[name] = dict.fromkeys(waiting)
-    for name in state.dependents:
-        if name not in state.tasks or state.tasks[name].status in TERMINAL:
-            doom(state, name)
-    state.orphans = dict(body["orphans"])
-    _load_held(state)
-    _load_queues(state, body["ready"])
-    ended = (state.tasks[task_id] for task_id in body["finished"])
-    # The task's own string, not an equal one.
-    state.finished = OrderedDict((task.id, task.finished_seq) for task in ended)
-    _load_accounts(state, body)
-    return state
-
-
-def _load_worker(state: State, row: dict[str, Any]) -> None:
-    row["capabilities"] = frozenset(row["capabilities"])
-    worker = Worker(**row)
-    state.workers[worker.id] = worker
-    index_node_type(state, worker, 1)
-    state.dirty.note(worker.id)
 
 
 def _load_task(state: State, row: dict[str, Any]) -> None:
@@ -177,6 +175,32 @@ def _load_task(state: State, row: dict[str, Any]) -> None:
             state.freed[task.id] = None
     else:
         index_failed(state, task)
+
+
+def _out_of_order(state: State, waiting: Iterable[str]) -> bool:
+    """Say whether tasks wait in another order than that of their submits: a retried task
+    waits behind later ones."""
+    seqs = [state.tasks[task_id].seq for task_id in waiting]
+    return any(later < earlier for earlier, later in pairwise(seqs))
+
+
+def _dump_dependents(state: State) -> dict[str, list[str]]:
+    waiting = state.dependents.items()
+    return {name: list(ids) for name, ids in waiting if _out_of_order(state, ids)}
+
+
+def _load_dependents(state: State, dependents: Mapping[str, list[str]]) -> None:
+    for name, waiting in dependents.items():
+        state.dependents[name] = dict.fromkeys(waiting)
+    for name in state.dependents:
+        if name not in state.tasks or state.tasks[name].status in TERMINAL:
+            doom(state, name)
+
+
+def _load_orphans(state: State, orphans: Mapping[str, str]) -> None:
+    """Put the orphans in, and then, since those have no worker, what the others run."""
+    state.orphans = dict(orphans)
+    _load_held(state)
 
 
 def _load_held(state: State) -> None:
@@ -201,25 +225,92 @@ def _load_queues(state: State, ready: list[list[list[str]]]) -> None:
             state.delayed[task.id] = task.not_before
 
 
-def _load_accounts(state: State, body: dict[str, Any]) -> None:
-    for row in body["users"]:
-        user = User(**dict(zip(_USER_FIELDS, row, strict=True)))
-        user.roles = tuple(user.roles)
-        state.users[user.id] = user
-        index_user(state, user)
-    for row in body["sessions"]:
-        session = Session(**dict(zip(_SESSION_FIELDS, row, strict=True)))
-        session.spent = dict(session.spent)  # a copy: evolve changes it, and the snapshot must not change
-        state.sessions[session.id] = session
-        index_session(state, session)
-    for row in body["tokens"]:
-        token = ApiToken(**dict(zip(_TOKEN_FIELDS, row, strict=True)))
-        token.roles = tuple(token.roles)
-        token.projects = None if token.projects is None else tuple(token.projects)
-        state.tokens[token.id] = token
-        index_token(state, token)
-    for name, *row in body["ended"]:
+def _load_finished(state: State, finished: Iterable[str]) -> None:
+    ended = (state.tasks[task_id] for task_id in finished)
+    # The task's own string, not an equal one.
+    state.finished = OrderedDict((task.id, task.finished_seq) for task in ended)
+
+
+# ------------------------------------------------------------------------------------ others
+
+
+def _index_worker(state: State, worker: Worker) -> None:
+    index_node_type(state, worker, 1)
+    state.dirty.note(worker.id)
+
+
+def _load_rewritten(state: State, rows: Iterable[list[Any]]) -> None:
+    state.rewritten = OrderedDict((task_id, (first, last)) for task_id, first, last in rows)
+
+
+def _load_erased(state: State, rows: Iterable[list[Any]]) -> None:
+    state.erased_tasks = OrderedDict((task_id, seq) for task_id, seq in rows)
+
+
+def _load_durations(state: State, body: Any) -> None:
+    state.durations = Durations.load(body)
+
+
+def _load_endings(state: State, slices: Iterable[list[int]]) -> None:
+    state.endings = [list(slice_) for slice_ in slices]
+
+
+def _load_archived(state: State, counts: Mapping[str, int]) -> None:
+    state.archived = dict(counts)
+
+
+def _load_quotas(state: State, quotas: Mapping[str, list[Any]]) -> None:
+    state.quotas = {name: Quota(dict(limits), weight) for name, (limits, weight) in quotas.items()}
+
+
+_ENDED_FIELDS = fields_of(Ended)
+
+
+def _load_ended(state: State, rows: Iterable[list[Any]]) -> None:
+    for name, *row in rows:
         remember(state, name, Ended(**dict(zip(_ENDED_FIELDS, row, strict=True))))
-    for shelf, rows in zip((state.client_receipts, state.internal_receipts), body["receipts"], strict=True):
+
+
+def _dump_receipts(state: State) -> list[list[list[Any]]]:
+    shelves = (state.client_receipts, state.internal_receipts)
+    return [
+        [[key, kept.fingerprint, kept.data, kept.until] for key, kept in shelf.items()] for shelf in shelves
+    ]
+
+
+def _load_receipts(state: State, shelves: Iterable[Iterable[list[Any]]]) -> None:
+    for shelf, rows in zip((state.client_receipts, state.internal_receipts), shelves, strict=True):
         for key, fingerprint, data, until in rows:
             shelf[key] = KeptReceipt(fingerprint, data, until)
+
+
+# In the order in which they are read: tasks need workers, and what stands on tasks needs them.
+PARTS: tuple[Part, ...] = (
+    _figure("seq"),
+    _figure("at"),
+    _figure("retired_through", "archived_through"),
+    _figure("rewritten_dropped"),
+    Part("retired", lambda s: {str(status): count for status, count in s.archived.items()}, _load_archived),
+    Part("rewritten", lambda s: [[task_id, *seqs] for task_id, seqs in s.rewritten.items()], _load_rewritten),
+    Part("erased_tasks", lambda s: [[name, seq] for name, seq in s.erased_tasks.items()], _load_erased),
+    Part("durations", lambda s: s.durations.dump(), _load_durations),
+    Part("endings", lambda s: [list(slice_) for slice_ in s.endings], _load_endings),
+    Part("quotas", lambda s: {n: [dict(q.limits), q.weight] for n, q in s.quotas.items()}, _load_quotas),
+    _objects("erasures", Erasure),
+    _objects("projects", Project, plain={"members": list}, members=dict.fromkeys),
+    _objects("workers", Worker, _index_worker, WORKER_INDEXES, capabilities=frozenset),
+    Part("tasks", _dump_tasks, _load_tasks),
+    Part("dependents", _dump_dependents, _load_dependents),
+    Part("orphans", lambda s: dict(s.orphans), _load_orphans),
+    # The order within a level is that of the queues: requeued tasks are at the front.
+    Part("ready", lambda s: [[list(line) for line in q.levels] for q in s.ready.values()], _load_queues),
+    Part("finished", lambda s: list(s.finished), _load_finished),
+    _objects("users", User, index_user, roles=tuple),
+    _objects("sessions", Session, index_session, plain={"spent": dict}, spent=dict),
+    _objects(
+        "tokens", ApiToken, index_token, roles=tuple,
+        projects=lambda names: None if names is None else tuple(names),
+    ),
+    Part("ended", lambda s: [[n, *_row(each, _ENDED_FIELDS)] for n, each in s.ended.items()], _load_ended),
+    Part("receipts", _dump_receipts, _load_receipts),
+)  # fmt: skip

@@ -25,7 +25,7 @@ from helix_ray.core.evolve import evolve
 from helix_ray.core.invariants import check
 from helix_ray.core.origin import NOWHERE
 from helix_ray.core.policy import Policy
-from helix_ray.core.state import State
+from helix_ray.core.state import State, Worker
 from helix_ray.engine import Engine
 from helix_ray.journal.proofs import verify_inclusion
 from helix_ray.journal.sqlite import SqliteJournal
@@ -218,8 +218,9 @@ def as_kept(state: State) -> dict[str, object]:
     dumped = snapshot.dump(state)
     for name in COUNTED:
         del dumped[name]
+    names = snapshot.fields_of(Worker, snapshot.WORKER_INDEXES)
     dumped["workers"] = [
-        [value for value, name in zip(row, snapshot._WORKER_FIELDS, strict=True) if name not in TOTALS]
+        [value for value, name in zip(row, names, strict=True) if name not in TOTALS]
         for row in dumped["workers"]
     ]
     return dumped
