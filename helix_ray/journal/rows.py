@@ -119,11 +119,12 @@ def encode(
     rows: list[Row] = []
     leaves: list[bytes] = []
     dumps, hashed, add_row, add_leaf = orjson.dumps, sha256, rows.append, leaves.append
-    numbers: dict[type[Any], int] = {}
+    known: dict[type[Any], tuple[bytes, bool, Callable[[Any], tuple[Any, ...]], int]] = {}
     salts, place = salt.take(len(facts)), 0
     at, actor, request, origin = None, None, None, None
     said, shared = ALONE, ALONE
-    order = b""
+    # The hash of what all facts of an order have in common is continued, not computed again.
+    begin = hashed(_LEAF).copy
     for fact in facts:
         if fact.seq != seq + 1:
             raise SeqGap(f"fact {fact.seq} does not follow {seq}")
@@ -132,10 +133,11 @@ def encode(
         seq += 1
         event = fact.event
         made = type(event)
-        kind_header, with_subject, values, kind_of = _WRITTEN[made]
-        kind = numbers.get(made)
-        if kind is None:
-            kind = numbers[made] = words.number_of_kind(kind_of)
+        written = known.get(made)
+        if written is None:
+            header, with_subject, values, kind_of = _WRITTEN[made]
+            written = known[made] = header, with_subject, values, words.number_of_kind(kind_of)
+        header, with_subject, values, kind = written
         subject = event.id if with_subject else ""  # type: ignore[union-attr]  # these have one
         try:
             body = dumps(values(event))
@@ -146,9 +148,11 @@ def encode(
         if fact.origin is not origin or fact.request_id != request or fact.at != at or fact.actor != actor:
             at, actor, request, origin = float(fact.at), fact.actor, fact.request_id, fact.origin
             who = Author.of(epoch, actor, origin)
-            order = _LEAF + header_of_order(who, at, request)
+            begin = hashed(_LEAF + header_of_order(who, at, request)).copy
             shared = Shared(at, words.number_of_author(who), request)
-        add_leaf(hashed(order + dumps((seq, subject)) + kind_header + hashed(content).digest()).digest())
+        leaf = begin()
+        leaf.update(dumps((seq, subject)) + header + hashed(content).digest())
+        add_leaf(leaf.digest())
         if said is shared:
             add_row((seq, kind, subject, content, None, None, None))
         else:

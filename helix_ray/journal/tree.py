@@ -20,6 +20,8 @@ from helix_ray.journal.stored import StoredFacts
 
 # How many facts are read at a time when all are verified.
 TILES_PER_STEP = 40
+# Tiles whose leaves are kept for proofs, of some 17 KiB each.
+TILES_KEPT_MAX = 32
 
 
 class StoredTree(StoredFacts):
@@ -27,8 +29,8 @@ class StoredTree(StoredFacts):
 
     def __init__(self, con: sqlite3.Connection, words: Interned | None = None) -> None:
         super().__init__(con, words)
-        self._tile = -1
-        self._tile_leaves: list[bytes] = []
+        # The leaves of tiles by their first index, the one that was used last at the end.
+        self._tiles: dict[int, list[bytes]] = {}
 
     def node(self, level: int, place: int) -> bytes:
         """Return the hash of a complete subtree."""
@@ -42,16 +44,18 @@ class StoredTree(StoredFacts):
         return row[0]
 
     def _within_tile(self, first: int, count: int) -> list[bytes]:
-        """Return leaves of one tile; the last tile is cached, since a proof reads its
-        parts one after the other."""
+        """Return leaves of one tile. Leaves never change, so those of the tiles of the last proofs are kept:
+        every proof needs the newest tile, which only grows, and one other."""
         tile = first // TILE_FACTS * TILE_FACTS
         end = first - tile + count
-        if self._tile != tile or len(self._tile_leaves) < end:
-            self._tile, self._tile_leaves = (
-                tile,
-                self.leaves(tile, min(tile + TILE_FACTS, max(self.newest(), first + count))),
-            )
-        return self._tile_leaves[first - tile : end]
+        known = self._tiles.pop(tile, None) or []
+        if len(known) < end:
+            through = min(tile + TILE_FACTS, max(self.newest(), first + count))
+            known += self.leaves(tile + len(known), through)
+        self._tiles[tile] = known
+        if len(self._tiles) > TILES_KEPT_MAX:
+            del self._tiles[next(iter(self._tiles))]
+        return known[first - tile : end]
 
     def frontier(self, size: int) -> Frontier:
         """Return the right edge of the tree of the first `size` facts."""
