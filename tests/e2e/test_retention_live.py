@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from helix_ray.checkpoints import newest, verify
 from launcher.up.data_dir import DATA_DIR
 from tests.e2e.live import (
     HISTORIAN,
@@ -213,6 +214,7 @@ def test_what_is_erased_is_in_no_file(kept: Kept, data_dir: Path) -> None:
     until(lambda: {"journal.sqlite", "history.duckdb", f"{said}.1.log"} <= {
         name.removesuffix(".wal").removesuffix("-wal") for name in with_mark(data_dir)
     }, GONE_S_MAX)  # fmt: skip
+    checkpoint = newest(data_dir)
     body = {"tasks": [said, large], "reason": "asked for by their author"}
     answer = admin.post("/aurora/erasures", json=body)
     assert answer.status_code == 202
@@ -224,6 +226,8 @@ def test_what_is_erased_is_in_no_file(kept: Kept, data_dir: Path) -> None:
         error_of(admin.get(f"/tasks/{task_id}"), 404, "NOT_FOUND")
     check_readable(admin, kept)
     assert with_mark(data_dir) == []
+    # What somebody kept from before still fits, while the server runs.
+    assert verify(data_dir, checkpoint).checkpoint is not None
 
 
 def test_after_restarts_everything_is_there(kept: Kept, data_dir: Path, tmp_path: Path) -> None:
