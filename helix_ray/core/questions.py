@@ -215,7 +215,7 @@ class ListNodes(QuestionKind[NodesView]):
     allowed = READERS
     tokens = Tokens.ALL
     travels_alone = True
-    one_at_a_time = True
+    in_steps = True
 
 
 @dataclass(frozen=True, slots=True)

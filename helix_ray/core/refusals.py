@@ -4,7 +4,9 @@
     login         a wrong name or password                                 the login routes
     token         an invalid or ended token or session                     the edge; the engine
     forbidden     an action that no role of the caller allows              routes; the engine
-    late_report   an external worker's report on an ended attempt          the engine
+    late_report   a worker's report on an ended attempt                    the engine
+
+A node worker's late reports in one order are one refusal with their number; its author is the worker.
 
 Everyday refusals are not recorded: no token, and an expired one. Malformed requests and those over a rate
 limit are not recorded either: metrics count them.

@@ -21,7 +21,7 @@ from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import Order, OrderBody
 from helix_ray.core.policy import Policy
-from helix_ray.core.questions import ListTasks, Question
+from helix_ray.core.questions import Question
 from helix_ray.engine import Engine
 from helix_ray.followers.in_master import in_master
 from helix_ray.journal.sqlite import SqliteJournal
@@ -116,7 +116,7 @@ class Turns:
 
     def ask(self, question: Question) -> None:
         """Answer a question, step by step where it is answered in steps."""
-        if not isinstance(question, ListTasks):
+        if not question.in_steps:
             while self.turn(self.engine.look_on):
                 pass
             self._ran.append(type(question).__name__)
@@ -125,4 +125,4 @@ class Turns:
         steps = self.engine.steps(question, SYSTEM)
         over = object()
         while self.turn(lambda: next(steps, over)) is not over:
-            self.seconds[-1] = (self.seconds[-1][0], "ListTasks")
+            self.seconds[-1] = (self.seconds[-1][0], type(question).__name__)

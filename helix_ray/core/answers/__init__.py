@@ -12,7 +12,7 @@ from helix_ray.core.answers.attempts import ATTEMPT_ANSWERS, ATTEMPT_NEWS
 from helix_ray.core.answers.erasures import ERASURE_ANSWERS
 from helix_ray.core.answers.figures import FIGURE_ANSWERS
 from helix_ray.core.answers.history import HISTORY_ANSWERS
-from helix_ray.core.answers.nodes import NODE_ANSWERS
+from helix_ray.core.answers.nodes import NODE_ANSWERS, NODE_STEPS
 from helix_ray.core.answers.picture import Answer as Answer
 from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture, Steppers
 from helix_ray.core.answers.placement import PLACEMENT_ANSWERS
@@ -41,7 +41,7 @@ ANSWERERS: Answerers = {
     **HISTORY_ANSWERS,
     **ERASURE_ANSWERS,
 }
-STEPPERS: Steppers = {**TASK_STEPS}
+STEPPERS: Steppers = {**TASK_STEPS, **NODE_STEPS}
 NEWS: NewsChecks = {**TASK_NEWS, **ATTEMPT_NEWS}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from helix_ray.core.access import Principal
 from helix_ray.core.errors import Rejected
@@ -18,6 +18,9 @@ from helix_ray.core.state import State, TaskClass, Worker
 
 # The answer to a question of whatever kind: which view it is, the question says (core/questions.py).
 Answer = Mapping[str, object] | Rejected
+
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -81,3 +84,13 @@ Answerers = dict[type, Callable[[Picture, Any, Principal], Any]]
 Steppers = dict[type, Callable[[Picture, Any, Principal], Generator[None, None, Any]]]
 # Says whether an answer has news, and should be sent before its wait is over.
 NewsChecks = dict[type, Callable[[Any], bool]]
+
+
+def whole(steps: Generator[None, None, T]) -> T:
+    """Return an answer that is made in steps, without a turn for others."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: T = done.value
+            return found

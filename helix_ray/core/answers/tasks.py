@@ -8,7 +8,7 @@ from itertools import islice
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture, Steppers
+from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture, Steppers, whole
 from helix_ray.core.errors import Rejected, conflict, not_found
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.state import State, Task
@@ -51,13 +51,7 @@ def _get_result(picture: Picture, question: q.GetResult, by: Principal) -> Resul
 
 
 def _list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> TaskPageView:
-    steps = list_tasks(picture, question, by)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            found: TaskPageView = done.value
-            return found
+    return whole(list_tasks(picture, question, by))
 
 
 def list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> Generator[None, None, TaskPageView]:

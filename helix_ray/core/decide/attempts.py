@@ -21,6 +21,7 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import (
     AttemptReport,
     ExpireTasks,
+    Refusal,
     ReleaseTasks,
     ReportAttempts,
     SpreadEndings,
@@ -129,7 +130,26 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
         else:
             decision.data["taken"] = i
             break
+    decision.noted = _refused_late(body, decision.data["stale"], ctx)
     return decision
+
+
+def _refused_late(body: ReportAttempts, stale: Sequence[int], ctx: Context) -> Sequence[Refusal]:
+    """Return the late reports of a node worker as one refusal, for the audit."""
+    if not stale:
+        return ()
+    first = body.reports[stale[0]].task_id
+    verb = type(body).__name__
+    return [
+        Refusal(
+            "late_report",
+            verb,
+            first,
+            author=body.worker_id,
+            request_id=ctx.order.request_id,
+            count=len(stale),
+        )
+    ]
 
 
 def _ended_with(task: Task, item: AttemptReport, ctx: Context) -> int:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.decide.outcome import Decision
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.leases import LEASES_REMEMBERED
 from helix_ray.core.orders import (
+    AttemptReport,
     CancelTask,
     ExpireTasks,
     Heartbeat,
@@ -18,11 +20,12 @@ from helix_ray.core.orders import (
     RegisterWorker,
     ReleaseTasks,
     RemoveWorker,
+    ReportAttempts,
     RetryTask,
     UpdateTask,
 )
 from tests.cast import slot
-from tests.unit.core.stage import ADMIN, BOT, BOT_2, DEV, EXTERNAL, Stage, spec
+from tests.unit.core.stage import ADMIN, BOT, BOT_2, DEV, EXTERNAL, NODE, Stage, spec
 
 CONFLICT = ErrorCode.CONFLICT
 SECOND = "worker_second"
@@ -225,3 +228,24 @@ def test_leases_are_remembered_up_to_a_bound() -> None:
     assert len(stage.task(task_id).leases) == LEASES_REMEMBERED
     late = details(stage.refuse(UpdateTask(task_id, "completed", attempt=1), BOT))
     assert (late["reason"], late["assigned_worker"]) == ("over", EXTERNAL)
+
+
+def test_late_reports_of_a_node_worker_are_noted_as_one_refusal_of_an_order() -> None:
+    """With their number, under the worker's name; reports that count, and repeated ones, are none."""
+    stage = Stage()
+    stage.add_node()
+    ended, running = stage.run_to("running"), stage.run_to("running")
+    stage.give(CancelTask(ended), DEV)
+    late = AttemptReport(ended, 1, "completed", {"success": True})
+    unknown = AttemptReport("task-x", 1, "completed", {"success": True})
+    good = AttemptReport(running, 1, "completed", {"success": True})
+    decided = stage.decide(ReportAttempts(NODE, "boot-1", (late, good, unknown)), SYSTEM)
+    assert isinstance(decided, Decision)
+    (refusal,) = decided.noted
+    assert (refusal.kind, refusal.author, refusal.count) == ("late_report", NODE, 2)
+    assert (refusal.subject, refusal.reason) == (ended, "ReportAttempts")
+    assert decided.events
+    stage.report(good)
+    again = stage.decide(ReportAttempts(NODE, "boot-1", (good,)), SYSTEM)
+    assert isinstance(again, Decision)
+    assert again.noted == ()
