@@ -6,7 +6,6 @@ It says what executors say, through the same callbacks; helix_ray/execution/star
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import subprocess
@@ -80,7 +79,6 @@ class StarterHost:
         loop = asyncio.get_running_loop()
         self._first = loop.create_future()
         self._life = loop.create_task(self._live())
-        self._life.add_done_callback(lambda _: None)
         return await self._first
 
     def run(
@@ -116,21 +114,24 @@ class StarterHost:
             self._life.cancel()
         if self._writer is not None:
             self._writer.close()
-        if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(2.0)
-            self._process.kill()
-        end_children()
+        self._end_process()
 
     # ------------------------------------------------------------------------------------- its lives
 
     async def _live(self) -> None:
         while True:
+            reason = "it ended"
             try:
                 await self._one_life()
             except (OSError, FrameError, ValueError) as error:
-                log.error("the starter of commands: %s", error)
+                reason = str(error)
             self._lost()
+            if self.ready is None:
+                # `open` is called again by whoever opens the node worker.
+                if self._first is not None and not self._first.done():
+                    self._first.set_exception(OSError(f"the starter of commands does not begin: {reason}"))
+                return
+            log.error("the starter of commands: %s; starting another", reason)
             await asyncio.sleep(START_AGAIN_S)
 
     async def _one_life(self) -> None:
@@ -182,18 +183,13 @@ class StarterHost:
     def _refuse(self, why: str) -> None:
         if self._first is not None and not self._first.done():
             self._first.set_exception(Unavailable(why))
-        if self._life is not None:
-            self._life.cancel()
 
     def _lost(self) -> None:
         """Report what ended with the starter: first end what it may have left, then say so.
 
         The first attempt of each slot was running and is lost; those behind it have not begun.
         """
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        end_children()
+        self._end_process()
         now = time.time()
         for slot_id, slot in list(self._slots.items()):
             keys = list(slot.outstanding)
@@ -202,6 +198,13 @@ class StarterHost:
             for task_id, attempt in keys[:1]:
                 error = ErrorInfo("lost", "StarterDied", "the process that starts commands died")
                 self._said(slot_id, Finished(task_id, attempt, Outcome(False, error=error), now, now))
+
+    def _end_process(self) -> None:
+        """Kill the starter, whose cells go with it, and what these may have left: it is our child now."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        end_children()
 
     def _forget(self, slot_id: str, key: Key) -> None:
         slot = self._slots.get(slot_id)

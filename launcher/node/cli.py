@@ -15,6 +15,8 @@ from pydantic import ValidationError
 
 from actors.devices import gpu_memory_mb
 from helix_ray.environment import read_settings
+from helix_ray.execution.starter.isolation import in_force
+from helix_ray.execution.starter.levels import Unavailable, Wanted
 from helix_ray.private import TooWide, keep_private, narrow_below, narrow_folder
 from helix_ray.security.first_password import BadPassword, first_password
 from launcher.node import accelerators, home
@@ -143,6 +145,7 @@ def _declared(flags: argparse.Namespace) -> Declaration:
 
 
 def _show(declared: Declaration, *, as_json: bool) -> int:
+    print(f"isolation of commands: {_isolation()}", file=sys.stderr)
     if as_json:
         print(json.dumps(declared.as_json(), indent=2))
         return 0
@@ -157,6 +160,16 @@ def _show(declared: Declaration, *, as_json: bool) -> int:
         )
     )
     return 0
+
+
+def _isolation() -> str:
+    """Return what would keep commands apart on this machine, and why nothing stronger."""
+    settings = read_settings()
+    try:
+        found = in_force(Wanted(settings.isolation, settings.run_as))
+    except Unavailable as error:
+        return str(error)
+    return f"{found.name} ({found.why})" if found.why else found.name
 
 
 # --------------------------------------------------------------------------------------------- start and stop

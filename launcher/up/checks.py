@@ -8,6 +8,9 @@ import socket
 import ssl
 
 from helix_ray.config import Settings, parse_node_resources
+from helix_ray.execution.starter.isolation import in_force
+from helix_ray.execution.starter.levels import Unavailable, Wanted
+from launcher.up.saying import say
 
 
 class CannotStart(Exception):
@@ -15,7 +18,8 @@ class CannotStart(Exception):
 
 
 def check(settings: Settings) -> None:
-    """Raise CannotStart for bad node resources, certificates, or a port that cannot be listened on."""
+    """Raise CannotStart for bad node resources, certificates, an isolation that is not offered, or a port
+    that cannot be listened on."""
     given = parse_node_resources(settings.node_resources) if settings.node_resources else []
     if len(given) > settings.nodes:
         raise CannotStart(
@@ -23,7 +27,19 @@ def check(settings: Settings) -> None:
             "object per node"
         )
     _check_certificate(settings)
+    if "RAY_ADDRESS" not in os.environ:
+        _check_isolation(settings)
     _check_port(settings.host, settings.port)
+
+
+def _check_isolation(settings: Settings) -> None:
+    """Refuse an isolation of commands that this machine does not offer; say so where there is none."""
+    try:
+        found = in_force(Wanted(settings.isolation, settings.run_as))
+    except Unavailable as error:
+        raise CannotStart(str(error)) from None
+    if found.level == "none" and settings.isolation != "none":
+        say(f"commands are not isolated from the server: {found.why}")
 
 
 def _check_certificate(settings: Settings) -> None:
