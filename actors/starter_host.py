@@ -21,6 +21,7 @@ from helix_ray.execution.assignment import (
     Progressed,
     Started,
 )
+from helix_ray.execution.descendants import adopt_orphans, end_own
 from helix_ray.execution.effects import Key
 from helix_ray.execution.environment import server_variables
 from helix_ray.execution.frames import FrameError, MessageReader, encode_plain
@@ -39,7 +40,6 @@ from helix_ray.execution.starter.messages import (
     from_frame,
     to_frame,
 )
-from helix_ray.execution.starter.strays import adopt_orphans, end_children
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ class StarterHost:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        end_children()
+        end_own()
 
     def _forget(self, slot_id: str, key: Key) -> None:
         slot = self._slots.get(slot_id)

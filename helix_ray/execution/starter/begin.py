@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from helix_ray.execution.descendants import adopt_orphans
 from helix_ray.execution.frames import encode_plain
 from helix_ray.execution.starter import cgroups
 from helix_ray.execution.starter.folders import Folders
@@ -18,7 +19,6 @@ from helix_ray.execution.starter.lane import Limits
 from helix_ray.execution.starter.levels import Unavailable, Wanted
 from helix_ray.execution.starter.loop import Starter, be_still
 from helix_ray.execution.starter.messages import StarterRefused, to_frame
-from helix_ray.execution.starter.strays import adopt_orphans
 
 PROGRAM = str(Path(__file__).with_name("program.py"))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from helix_ray.execution.assignment import ReportItem
+from helix_ray.execution.descendants import end_own
 from helix_ray.execution.frames import MessageReader, encode_plain
 from helix_ray.execution.starter.folders import Folders
 from helix_ray.execution.starter.lane import Lane, Limits
@@ -28,7 +29,6 @@ from helix_ray.execution.starter.messages import (
     from_frame,
     to_frame,
 )
-from helix_ray.execution.starter.strays import end_children
 
 RECEIVE_BYTES = 256 * 1024
 
@@ -103,7 +103,7 @@ class Starter:
         A contained one leaves nothing: the kernel ends a namespace of process ids with its first process.
         """
         if not self.isolation.contained:
-            end_children(except_pids={pid for lane in self._lanes.values() for pid in lane.pids()})
+            end_own(but={pid for lane in self._lanes.values() for pid in lane.pids()})
 
     # ------------------------------------------------------------------------------------- the node worker
 
