@@ -45,12 +45,7 @@ from helix_ray.core.answers import has_news
 from helix_ray.core.codec import UnknownKind
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import Order, Receipt
-from helix_ray.core.questions import (
-    Metrics,
-    QuestionKind,
-    View,
-    WaitTasks,
-)
+from helix_ray.core.questions import Metrics, QuestionKind, View, WaitTasks
 from helix_ray.core.turns import TurnReports
 from helix_ray.core.views.figures import LoopReport, MetricsView
 from helix_ray.engine import Engine, JournalFailed
