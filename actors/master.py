@@ -253,8 +253,7 @@ class Master(LivingActor):
             with contextlib.suppress(OSError, sqlite3.Error, JournalFailed):
                 self._engine.end()
                 self._engine.save_snapshot()
-                if (due := self._checkpoints.due(self._journal())) is not None:
-                    self._checkpoints.keep(due)
+                self._checkpoints.keep_newest(self._journal())
             self._keeping.journal.close()
 
     # ------------------------------------------------------------------------------------------ loops
@@ -305,11 +304,11 @@ class Master(LivingActor):
         while True:
             await asyncio.sleep(HEAD_EVERY_S)
             self._keeping.mark_head()
+            # At most once in HEAD_EVERY_S, and never by a commit.
             await self._keep_checkpoint()
             leave_out_of_collections()
 
     async def _keep_checkpoint(self) -> None:
-        """Sign a new head of the tree: at most once in HEAD_EVERY_S, and never by a commit."""
         if self._keeping.hindrance() is None and (due := self._checkpoints.due(self._journal())) is not None:
             await asyncio.to_thread(self._checkpoints.keep, due)
 

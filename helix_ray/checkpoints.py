@@ -119,6 +119,11 @@ class CheckpointKeeper:
             self._origin = origin_of(tree.leaf(1))
         return Checkpoint(self._origin, size, tree.root())
 
+    def keep_newest(self, tree: Tree) -> None:
+        """Sign and write what is due, if anything is."""
+        if (due := self.due(tree)) is not None:
+            self.keep(due)
+
     def keep(self, checkpoint: Checkpoint) -> None:
         """Sign a checkpoint and write it; a failure is logged once. May run on a thread."""
         try:
