@@ -163,9 +163,9 @@ class Archive:
         self, task_ids: tuple[str, ...] | None = None, until: int = 0
     ) -> _Bounds | SourceUnavailable:
         """Return the bounds for reads of the tables after this call."""
-        told = await self._plane.query(Outdated(self._history.through, task_ids, until), SYSTEM)
-        if isinstance(told, Rejected):
+        reply = await self._plane.query(Outdated(self._history.through, task_ids, until), SYSTEM)
+        if isinstance(reply, Rejected):
             return NO_MASTER
-        if not told["complete"]:
+        if not reply["complete"]:
             return BEHIND
-        return _Bounds(int(told["archived_through"]), frozenset(told["task_ids"]))
+        return _Bounds(int(reply["archived_through"]), frozenset(reply["task_ids"]))

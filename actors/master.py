@@ -224,10 +224,8 @@ class Master(LivingActor):
         return await self._until(ask, partial(_moved, after), wait_s)
 
     async def info(self) -> MasterInfo:
-        """Return the process id, the epoch, the journal's seq, and the socket for callers on this host.
-
-        Epoch and seq are None while it does not run; calls over the socket are then answered with the reason.
-        """
+        """Return the process id, the epoch, the journal's seq, and the socket for callers on this host. While
+        it does not run, epoch and seq are None and calls over the socket are answered with the reason."""
         try:
             path = await self._local.listen()
         except OSError as error:

@@ -90,7 +90,7 @@ class NodeSaid(TypedDict):
     registered: bool
     refused: str | None
     reason: str | None
-    seats: dict[str, int]
+    slots: dict[str, int]
 
 
 class NodeWorker(LivingActor):
@@ -156,7 +156,7 @@ class NodeWorker(LivingActor):
             "registered": self._registered,
             "refused": self._refused,
             "reason": self._life.reason,
-            "seats": slots,
+            "slots": slots,
         }
 
     async def fetch_result(self, task_id: str, attempt: int) -> JsonObject | None:
@@ -225,9 +225,9 @@ class NodeWorker(LivingActor):
         assigned = {(work["task_id"], work["attempt"]): work for work in reply["assign"]}
         revoked = [*reply["revoke"]]
         if reply["full"]:
-            told = {(report.task_id, report.attempt) for report in self._outgoing}
+            reported = {(report.task_id, report.attempt) for report in self._outgoing}
             revoked += [key for key in self._state.attempts() if key not in assigned]
-            assigned = {key: work for key, work in assigned.items() if key not in told}
+            assigned = {key: work for key, work in assigned.items() if key not in reported}
         items = [self._item(work) for work in assigned.values()]
         self._do(self._state.assign(items, revoked, time.monotonic()))
 
@@ -301,9 +301,9 @@ class NodeWorker(LivingActor):
         """Repeat refused reports one by one; for a report that is refused alone, report
         that its attempt failed."""
         for report in reports:
-            told: AttemptReport | None = report
-            while told is not None:
-                answer = await self._order(ReportAttempts(self._offer["worker_id"], self._boot, (told,)))
+            left: AttemptReport | None = report
+            while left is not None:
+                answer = await self._order(ReportAttempts(self._offer["worker_id"], self._boot, (left,)))
                 if isinstance(answer, Receipt):
                     if answer.data["taken"]:
                         break
@@ -311,7 +311,7 @@ class NodeWorker(LivingActor):
                 if answer.code is ErrorCode.SERVICE_UNAVAILABLE:
                     await asyncio.sleep(AGAIN_S)
                     continue
-                told = refused(told, answer)
+                left = refused(left, answer)
 
     async def _sweep_loop(self) -> None:
         while True:

@@ -63,7 +63,7 @@ async def _actor(name: str) -> str | None:
 
 async def _rate_limits() -> str | None:
     handle = await asyncio.to_thread(names.find, names.SUPERVISOR)
-    reason: str | None = await handle.lending_hindrance.remote()
+    reason: str | None = await handle.rate_limits_hindrance.remote()
     return reason
 
 

@@ -72,7 +72,7 @@ class Supervisor(LivingActor):
         """Grant token leases for rate limits, see actors/quota_server.py."""
         return await self._quota_service.grant(asks, backs)
 
-    async def lending_hindrance(self) -> str | None:
+    async def rate_limits_hindrance(self) -> str | None:
         """Return why rate limits cannot be counted; None when they can."""
         return self._quota_service.hindrance()
 
@@ -109,8 +109,8 @@ class Supervisor(LivingActor):
     async def _look(self) -> None:
         await asyncio.gather(*(self._look_at(name) for name in self._others))
         # More often while a part is missing, because somebody waits for the start.
-        settled = all(self._said[name]["ready"] for name in self._others)
-        await asyncio.sleep(LOOK_EVERY_S if settled else FIRST_S)
+        steady = all(self._said[name]["ready"] for name in self._others)
+        await asyncio.sleep(LOOK_EVERY_S if steady else FIRST_S)
 
     async def _look_at_processes(self) -> None:
         pids = {said["pid"]: name for name, said in self._said.items() if said.get("pid") is not None}

@@ -93,8 +93,8 @@ class Caller:
         key = f"{self.by.id}:{self._key}{PART + part if part else ''}"
         scope = self.request.scope
         content = sent.digest() if sent is not None else b""
-        told = fingerprint(scope["method"].encode(), scope["path"].encode(), content)
-        return Order(body, self.by, request_id, new_seed(), key, told, origin)
+        request_hash = fingerprint(scope["method"].encode(), scope["path"].encode(), content)
+        return Order(body, self.by, request_id, new_seed(), key, request_hash, origin)
 
     async def execute(self, body: OrderBody, sent: Body | None = None) -> Receipt:
         """Carry out one order; raise Refused when it is rejected."""

@@ -79,11 +79,11 @@ class RefusalDesk:
     async def _recorded(self, refusals: tuple[Refusal, ...]) -> Rejected | None:
         seed = new_seed()
         try:
-            told = await self._control.execute(Order(NoteRefusals(refusals), SYSTEM, f"req-{seed}", seed))
+            answer = await self._control.execute(Order(NoteRefusals(refusals), SYSTEM, f"req-{seed}", seed))
         except Exception:
             log.exception("could not record refusals from %d sources", len(refusals))
             return Rejected(ErrorCode.INTERNAL_ERROR, "Internal error")
-        if not isinstance(told, Rejected):
+        if not isinstance(answer, Rejected):
             return None
-        log.warning("could not record refusals from %d sources: %s", len(refusals), told.message)
-        return told
+        log.warning("could not record refusals from %d sources: %s", len(refusals), answer.message)
+        return answer

@@ -241,7 +241,7 @@ class Cluster:
         """Return the only handle, or raise its refusal: a single refused task
         raises where it is submitted."""
         handle = handles[0]
-        future = handle.settled()
+        future = handle.known()
         if future is not None:
             future.result()
         return handle

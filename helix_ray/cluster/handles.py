@@ -28,12 +28,10 @@ class Handle:
 
     __slots__ = ("_cluster", "_watched", "id")
 
-    def __init__(
-        self, cluster: Cluster, task_id: str, settled: futures.Future[Outcome] | None = None
-    ) -> None:
+    def __init__(self, cluster: Cluster, task_id: str, known: futures.Future[Outcome] | None = None) -> None:
         self.id = task_id
         self._cluster = cluster
-        self._watched = settled
+        self._watched = known
 
     def __repr__(self) -> str:
         return f"<Handle {self.id}>"
@@ -89,13 +87,13 @@ class Handle:
             self._watched = self._cluster.watcher.future(self.id)
         return self._watched
 
-    def settled(self) -> futures.Future[Outcome] | None:
+    def known(self) -> futures.Future[Outcome] | None:
         """Return the future if the task is known to have ended."""
         return self._watched if self._watched is not None and self._watched.done() else None
 
     def done(self) -> bool:
         """Say whether the task has ended; asks the control plane unless somebody already waits for it."""
-        return self.settled() is not None or Status(self.status()) in TERMINAL
+        return self.known() is not None or Status(self.status()) in TERMINAL
 
     def status(self) -> str:
         """Return waiting, pending, running, completed, failed or cancelled."""

@@ -56,7 +56,7 @@ class Mapped(Generic[R]):
     def close(self) -> None:
         """Cancel unfinished tasks, and end the iterator."""
         self._exhausted = True
-        left = [handle for handle in self._handles if handle.settled() is None]
+        left = [handle for handle in self._handles if handle.known() is None]
         self._handles.clear()
         self._cancel(left)
 

@@ -62,7 +62,7 @@ class Watcher:
         """Fail the unfinished futures."""
         with self._lock:
             for future in list(self._open.values()):
-                _settle(future, reason)
+                _resolve(future, reason)
 
     def _add(self, task_id: str) -> None:
         self._new[task_id] = None
@@ -104,10 +104,10 @@ class Watcher:
         with self._lock:
             future = self._open.pop(task_id, None)
         if future is not None:
-            _settle(future, outcome)
+            _resolve(future, outcome)
 
 
-def _settle(future: Future[Outcome], outcome: Outcome | Exception) -> None:
+def _resolve(future: Future[Outcome], outcome: Outcome | Exception) -> None:
     if future.done():
         return
     if isinstance(outcome, Exception):

@@ -91,7 +91,7 @@ def may(principal: Principal, verb: type[Verb]) -> bool:
     return not verb.allowed.isdisjoint(principal.roles)
 
 
-def may_lend(roles: tuple[str, ...], role: str) -> bool:
+def may_give(roles: tuple[str, ...], role: str) -> bool:
     """Say whether a user with these roles may give a role to a token: one of their
     own; any for administrators."""
     return role in roles or ("admin" in roles and role in ROLES)

@@ -158,8 +158,8 @@ def _update(body: UpdateTask, quick: Quick) -> UpdateTask | Rejected:
 
 
 def _noted(body: NoteRefusals, quick: Quick) -> NoteRefusals | Rejected:
-    told = [asdict(noted) if isinstance(noted, Refusal) else noted for noted in body.refusals]
-    found = fault(told, "refusals")
+    noted_values = [asdict(noted) if isinstance(noted, Refusal) else noted for noted in body.refusals]
+    found = fault(noted_values, "refusals")
     return body if found is None else refusal(found)
 
 

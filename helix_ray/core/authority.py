@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from helix_ray.core.access import Principal, Verb, may, may_lend
+from helix_ray.core.access import Principal, Verb, may, may_give
 from helix_ray.core.ended import refusal, why_gone
 from helix_ray.core.errors import Rejected, forbidden
 from helix_ray.core.state import ApiToken, State, User
@@ -69,4 +69,4 @@ def _by_token(state: State, by: Principal, user: User, token_id: str, now: float
 
 def roles_of(token: ApiToken, user: User) -> tuple[str, ...]:
     """Return the roles of a token: those that its owner may still give to a token."""
-    return tuple(role for role in token.roles if may_lend(user.roles, role))
+    return tuple(role for role in token.roles if may_give(user.roles, role))

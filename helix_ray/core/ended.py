@@ -55,11 +55,11 @@ def remember(state: State, identifier: str, ended: Ended) -> None:
     for hashed in ended.hashes:
         state.ended_by_hash[hashed] = identifier
     while state.ended:
-        oldest, told = next(iter(state.ended.items()))
-        if told.at > ended.at - ENDED_KEEP_S and len(state.ended) <= ENDED_MAX:
+        oldest, dropped = next(iter(state.ended.items()))
+        if dropped.at > ended.at - ENDED_KEEP_S and len(state.ended) <= ENDED_MAX:
             return
         del state.ended[oldest]
-        for hashed in told.hashes:
+        for hashed in dropped.hashes:
             state.ended_by_hash.pop(hashed, None)
 
 

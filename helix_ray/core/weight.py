@@ -13,7 +13,7 @@ from helix_ray.core.state import State
 
 # A dependency costs about a fifth of a task, and archiving a finished task a tenth.
 DEPENDENCIES_PER_TASK = 5
-RETIRED_PER_TASK = 10
+ARCHIVED_PER_TASK = 10
 # Writing this many bytes to the journal takes as long as submitting a task.
 BYTES_PER_TASK = 2000
 # The overhead of every task or report.

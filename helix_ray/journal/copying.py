@@ -65,7 +65,7 @@ class Copying:
     def _made(self) -> Iterator[sqlite3.Connection]:
         os.close(os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with contextlib.closing(sqlite3.connect(self._target, isolation_level=None)) as copy:
-            layout.settle(copy)
+            layout.configure(copy)
             copy.execute("PRAGMA synchronous = OFF")
             yield copy
             # A single file without a WAL can be moved, and read from a read-only disk.

@@ -21,7 +21,7 @@ INSERT_NODE = "INSERT INTO nodes VALUES (?, ?, ?)"
 BUSY_WAIT_S = 5.0
 
 
-def settle(con: sqlite3.Connection) -> None:
+def configure(con: sqlite3.Connection) -> None:
     """Configure a writing connection, and create the tables in an empty file."""
     con.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     # Only effective before there are tables. Pages of deleted rows are released step by step.

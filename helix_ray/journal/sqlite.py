@@ -324,7 +324,7 @@ class SqliteJournal:
     def _open(self) -> sqlite3.Connection:
         make_file(self._path)  # SQLite gives the WAL the same mode
         con = connect(self._path, "rwc")
-        layout.settle(con)
+        layout.configure(con)
         return con
 
     def _next_epoch(self, claimed: int) -> int:

@@ -47,7 +47,7 @@ def upgrade(path: Path, key: bytes, claim: Claim | None) -> None:
     with contextlib.closing(connect(path, "ro")) as old:
         check_format1(old, claim)
         size = _write(old, draft, key, claim)
-    _settle(path)
+    _checkpoint(path)
     _keep(path)
     _sync(draft)
     draft.rename(path)
@@ -85,7 +85,7 @@ def _write(old: sqlite3.Connection, draft: Path, key: bytes, claim: Claim | None
         left.unlink(missing_ok=True)
     make_file(draft)
     with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as new:
-        layout.settle(new)
+        layout.configure(new)
         new.execute("PRAGMA synchronous = OFF")  # made durable as a whole before it is renamed
         size = _write_facts(old, new)
         _write_snapshots(old, new, key)
@@ -126,7 +126,7 @@ def _write_snapshots(old: sqlite3.Connection, new: sqlite3.Connection, key: byte
         snapshots.save(new, tree, key, seq, fold_version, body)
 
 
-def _settle(path: Path) -> None:
+def _checkpoint(path: Path) -> None:
     """Checkpoint the old file's WAL, so that it is a single file; raises
     sqlite3.OperationalError while others read."""
     with contextlib.closing(connect(path, "rw")) as con:

@@ -105,7 +105,7 @@ class LocalLink:
     async def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the master. Raises LinkLost, or CallFailed when the method raised."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        number = self.begin(method, arguments, partial(_settle, future))
+        number = self.begin(method, arguments, partial(_resolve, future))
         try:
             return await future
         finally:
@@ -145,7 +145,7 @@ class LocalLink:
             take(False, LinkLost("the master is gone"))
 
 
-def _settle(future: asyncio.Future[Any], done: bool, answer: Any) -> None:
+def _resolve(future: asyncio.Future[Any], done: bool, answer: Any) -> None:
     if future.done():
         return
     if done:

@@ -29,9 +29,9 @@ def make_api_token() -> str:
     return _whole("".join(secrets.choice(_ALPHABET) for _ in range(SECRET_CHARS)))
 
 
-def derive_api_token(secret: bytes, *told: str) -> str:
+def derive_api_token(secret: bytes, *values: str) -> str:
     """Derive a token from a secret and the given strings: the same request gets the same token."""
-    seed = hmac.digest(secret, b"api-token\0" + "\0".join(told).encode(), hashlib.sha256)
+    seed = hmac.digest(secret, b"api-token\0" + "\0".join(values).encode(), hashlib.sha256)
     number = int.from_bytes(seed)
     return _whole(_base62(number % 62**SECRET_CHARS, SECRET_CHARS))
 

@@ -196,8 +196,8 @@ def make_refresh() -> str:
 
 def next_refresh(secret: bytes, present: str) -> str:
     """Return the refresh token after `present`: always the same, and unpredictable without the secret."""
-    told = hmac.digest(secret, b"refresh\0" + present.encode("utf-8", "surrogatepass"), hashlib.sha256)
-    return base64.urlsafe_b64encode(told).rstrip(b"=").decode()
+    digest = hmac.digest(secret, b"refresh\0" + present.encode("utf-8", "surrogatepass"), hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def hash_refresh(token: str) -> str:

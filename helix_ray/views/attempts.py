@@ -96,7 +96,7 @@ class Attempts:
     def _worker_lost(self, event: ev.WorkerLost) -> None:
         self._lose(event.id)
 
-    def _worker_retired(self, event: ev.WorkerRetired) -> None:
+    def _worker_removed(self, event: ev.WorkerRetired) -> None:
         self._lose(event.id)
         self._workers.known.pop(event.id, None)
 
@@ -125,5 +125,5 @@ class Attempts:
 _WORKERS: dict[type[Any], Callable[[Attempts, Any], None]] = {
     ev.WorkerRegistered: Attempts._registered,
     ev.WorkerLost: Attempts._worker_lost,
-    ev.WorkerRetired: Attempts._worker_retired,
+    ev.WorkerRetired: Attempts._worker_removed,
 }

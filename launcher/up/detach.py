@@ -52,9 +52,9 @@ def _follow(output: IO[bytes], log: IO[bytes]) -> bool:
     """Show lines until one reports that it is ready; False where the output ends first."""
     descriptor, pending = output.fileno(), b""
     while True:
-        told = bool(select.select([descriptor], [], [], LOOK_EVERY_S)[0])
+        readable = bool(select.select([descriptor], [], [], LOOK_EVERY_S)[0])
         _show_stages(log)
-        if not told:
+        if not readable:
             continue
         piece = os.read(descriptor, 65536)
         if not piece:

@@ -82,20 +82,20 @@ def _run_keeper(
 def _wait_for_keeper(pid: int, writing: int, public: PublicSocket) -> int:
     """Wait for the keeper. The first signal stops accepting connections and then closes the pipe, which asks
     for an orderly shutdown."""
-    told = False
+    stopping = False
 
-    def tell(number: int, frame: FrameType | None) -> None:
-        nonlocal told
-        if not told:
-            told = True
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        if not stopping:
+            stopping = True
             public.withdraw(WITHDRAW_S_MAX)
             os.close(writing)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, tell)
+        signal.signal(number, stop)
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
-    return 0 if told else (code if code >= 0 else 1)
+    return 0 if stopping else (code if code >= 0 else 1)
 
 
 def _environment(settings: Settings, public_socket: Path) -> dict[str, str]:

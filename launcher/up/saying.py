@@ -12,7 +12,7 @@ def say(line: str) -> None:
         print(f"helix up: {line}", file=sys.stderr, flush=True)
 
 
-def tell(line: str) -> None:
+def announce(line: str) -> None:
     """Write a line to file descriptor 1, even where sys.stdout is redirected; a failure to write is
     ignored."""
     with contextlib.suppress(OSError):

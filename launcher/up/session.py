@@ -29,7 +29,7 @@ from launcher.up import deploying, environment, password
 from launcher.up.beside import Beside
 from launcher.up.keeper import STOP_SIGNAL
 from launcher.up.nodes import plan
-from launcher.up.saying import say, tell
+from launcher.up.saying import announce, say
 from launcher.up.stopped_below import StoppedBelow
 
 if TYPE_CHECKING:
@@ -234,14 +234,14 @@ def _start(
             password = boot.start(settings, all_nodes=all_nodes, waiting=waiting, nodes_come=nodes_come)
         look = _fatal_ends()(boot.Watch(settings).look)
         if password is not None:
-            tell(f"administrator: admin, password: {password} (shown only once)")
+            announce(f"administrator: admin, password: {password} (shown only once)")
     api.result(SAY_EVERY_S, partial(say, "waiting for Serve to start the API's replica"))
     _wait_until_ready(settings, waiting)
     url = f"{'https' if settings.tls_cert else 'http'}://{_bracketed(settings.host)}:{settings.port}"
     state = home.DATA_DIR.read(settings.data_dir)
     if state is not None:
         home.DATA_DIR.write(settings.data_dir, dataclasses.replace(state, url=url, ray_address=ray_address))
-    tell(f"ready {url}")
+    announce(f"ready {url}")
     return look
 
 

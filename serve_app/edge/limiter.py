@@ -110,7 +110,7 @@ class LeasingLimiter:
             try:
                 answered = await self._ask(asks, backs)
             finally:
-                _settle(waiting.values(), answered)
+                _resolve(waiting.values(), answered)
         self._flush_later()
 
     async def _ask(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> bool:
@@ -165,7 +165,7 @@ def grant_here(policies: Iterable[RateLimitPolicy], epoch: Callable[[], float] =
     return ask_quota_server
 
 
-def _settle(waiting: Iterable[list[asyncio.Future[None]]], answered: bool) -> None:
+def _resolve(waiting: Iterable[list[asyncio.Future[None]]], answered: bool) -> None:
     """Wake the waiting requests, with a lease or a refusal."""
     for waiter in (waiter for inline in waiting for waiter in inline if not waiter.done()):
         if answered:

@@ -141,8 +141,8 @@ async def refresh_tokens(request: Request) -> Response:
     if key is not None:
         # "~": kept for minutes, as long as someone may still repeat the request. Keys stand in the headers of
         # facts, where hashes of tokens must not: so this is the hash of a hash.
-        told = fingerprint(present_hash.encode())
-        order = replace(order, key=f"~refresh:{told}:{key}", fingerprint=told)
+        hashed = fingerprint(present_hash.encode())
+        order = replace(order, key=f"~refresh:{hashed}:{key}", fingerprint=hashed)
     receipt = await services.execute(order)
     data = receipt.data
     if data.get("refused"):

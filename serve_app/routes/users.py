@@ -27,8 +27,8 @@ async def create_user(caller: SignedIn) -> Response:
         raise Refused(broken)
     hashed = await caller.services.passwords.hash(user["password"])
     # The journal stores a hash of the request with its key; a fast hash of a password must not be in it.
-    told = Body({"username": user["username"], "roles": user["roles"]})
-    receipt = await caller.execute(CreateUser(user["username"], hashed, tuple(user["roles"])), told)
+    sent = Body({"username": user["username"], "roles": user["roles"]})
+    receipt = await caller.execute(CreateUser(user["username"], hashed, tuple(user["roles"])), sent)
     created = await caller.query(GetUser(user_id=receipt.data["id"]))
     return json_answer(shapes.user_out(created), 201, receipt)
 

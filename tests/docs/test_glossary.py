@@ -12,6 +12,17 @@ PACKAGES = ("helix_ray", "actors", "serve_app", "launcher")
 # The first cell of a row: a term, and its names in the code in parentheses.
 ROW = re.compile(r"^\| ([^|(]+)\((`[^)]+`)\) \|", re.MULTILINE)
 NAME = re.compile(r"`([A-Za-z_]+)`")
+# Words of a private vocabulary that the terms of the glossary have replaced.
+REPLACED = frozenset(
+    (
+        "seat", "seats", "misfit", "misfits", "lend", "lending", "lender", "borrow", "borrower", "doubt",
+        "doubts", "settle", "settles", "told", "teller", "tellers", "touched", "retire", "retires", "retired",
+        "retiring", "whoever",
+    )
+)  # fmt: skip
+# Names of facts in journals.
+KEPT = frozenset({"TasksRetired", "WorkerRetired"})
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def modules() -> dict[str, str]:
@@ -43,3 +54,25 @@ def test_no_class_name_stands_for_two_things() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(path)
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_replaced_words_are_in_no_name() -> None:
+    """No class, function, argument, attribute or variable of the product is called by a replaced word."""
+    found = {
+        f"{path}: {name}"
+        for path, text in modules().items()
+        for node in ast.walk(ast.parse(text))
+        for name in _names(node)
+        if name not in KEPT and REPLACED & {word.lower() for word in WORD.findall(name)}
+    }
+    assert found == set()
+
+
+def _names(node: ast.AST) -> list[str]:
+    if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        return [node.name]
+    if isinstance(node, ast.arg):
+        return [node.arg]
+    if isinstance(node, ast.Attribute):
+        return [node.attr]
+    return [node.id] if isinstance(node, ast.Name) else []

@@ -54,8 +54,8 @@ def test_standard_output_has_answers_only(tmp_path: Path) -> None:
     """What Ray prints is in the log: who reads standard output for `ready` may be
     gone, and reads nothing else."""
     speak = (
-        "import sys\nfrom launcher.up import session\nfrom launcher.up.saying import tell\n"
-        "session._run = lambda *_: (print('a worker died'), tell('ready http://x')) and 0\n"
+        "import sys\nfrom launcher.up import session\nfrom launcher.up.saying import announce\n"
+        "session._run = lambda *_: (print('a worker died'), announce('ready http://x')) and 0\n"
         "sys.exit(session.main())\n"
     )
     command = [sys.executable, "-c", speak, "--temp-dir", str(tmp_path / "r")]

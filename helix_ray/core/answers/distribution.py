@@ -128,7 +128,7 @@ def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> RunsView
     shards = shards_of(picture.state, task)
     begun = [shard for shard in shards or [task] if shard.worker is not None and shard.status in BEGUN]
     nodes = list(dict.fromkeys(shard.worker for shard in begun if shard.worker is not None))
-    told: dict[str, object] = {
+    common: dict[str, object] = {
         "status": task.status.value,
         "assigned_nodes": nodes,
         "assigned_worker": task.worker,
@@ -136,7 +136,7 @@ def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> RunsView
     if not nodes and not shards:
         return conflict(
             "A user is working on this task: set it to pending before distributing it, or cancel it",
-            **told,
+            **common,
         )
     workers = picture.state.workers
     lacking = sorted(
@@ -153,7 +153,7 @@ def _where_it_runs(picture: Picture, question: PlanTask, task: Task) -> RunsView
             f"The task is already running on {', '.join(nodes[:NODES_NAMED_MAX])}, {why}: cancel and "
             "retry it, then distribute it",
             missing_capabilities=lacking,
-            **told,
+            **common,
         )
     waiting = sum(1 for shard in shards if shard.status is Status.PENDING)
     return {

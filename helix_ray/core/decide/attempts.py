@@ -116,7 +116,7 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
             or not _current(task, item.attempt, body.worker_id, ctx)
         )
         if task is None or late or worker.boot != body.boot:
-            if not (late and _told_before(task, item)):
+            if not (late and _was_reported(task, item)):
                 decision.data["stale"].append(i)
         elif item.outcome == "progressed":
             percent = max(item.progress or 0.0, reached.get(item.task_id, 0.0))
@@ -177,7 +177,7 @@ def _current(task: Task, attempt: int, worker_id: str, ctx: Context) -> bool:
     return task.status is Status.RUNNING and worker.running.get(task.id) == attempt == task.attempt
 
 
-def _told_before(task: Task | None, item: AttemptReport) -> bool:
+def _was_reported(task: Task | None, item: AttemptReport) -> bool:
     """Say whether a report was processed before: its acknowledgement was lost, which is not an error."""
     return task is not None and task.status == item.outcome and task.attempt == item.attempt
 

@@ -62,13 +62,13 @@ def refresh_session(body: RefreshSession, ctx: Context) -> Decision | Rejected:
         return refusal("expired", session.expires_at)
     if session.refresh_hash == hashed:
         refreshed = SessionRefreshed(session.id, body.next_hash, body.expires_at)
-        told = _refreshed(ctx, session, body.next_hash, ctx.now, body.expires_at)
-        return Decision([refreshed], told, author=session.user_id)
+        data = _refreshed(ctx, session, body.next_hash, ctx.now, body.expires_at)
+        return Decision([refreshed], data, author=session.user_id)
     spent_at = session.spent[hashed]
     if ctx.now - spent_at <= ctx.policy.refresh_replay_s:
         following = _after(session, hashed)
-        told = _refreshed(ctx, session, following, spent_at, session.expires_at)
-        return Decision([], told, author=session.user_id)
+        data = _refreshed(ctx, session, following, spent_at, session.expires_at)
+        return Decision([], data, author=session.user_id)
     reused = refusal("refresh_reused", ctx.now).details
     return Decision([SessionClosed(session.id, "refresh_reused")], {"refused": True, **reused})
 

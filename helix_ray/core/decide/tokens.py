@@ -5,7 +5,7 @@ Orders contain only the SHA-256 of a token: it has 178 random bits, so it cannot
 
 from __future__ import annotations
 
-from helix_ray.core.access import ROLES, may_lend
+from helix_ray.core.access import ROLES, may_give
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import Rejected, conflict, invalid, not_found
 from helix_ray.core.events import Event, TokenCreated, TokenRevoked, TokenUsed
@@ -51,7 +51,7 @@ def create_token(body: CreateToken, ctx: Context) -> Decision | Rejected:
 def _check(body: CreateToken, ctx: Context, live: int) -> Rejected | None:
     if not body.name.strip() or len(body.name) > TOKEN_NAME_CHARS_MAX or not body.name.isprintable():
         return invalid("Invalid token name", field="name", chars_max=TOKEN_NAME_CHARS_MAX)
-    mine = [role for role in ROLES if may_lend(ctx.order.by.roles, role)]
+    mine = [role for role in ROLES if may_give(ctx.order.by.roles, role)]
     if not set(body.roles or ()) <= set(mine):
         return invalid(
             "A token cannot have roles that its owner does not have", field="roles", allowed_values=mine

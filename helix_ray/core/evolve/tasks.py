@@ -137,7 +137,7 @@ def _deleted(state: State, event: ev.TaskDeleted, fact: ev.Fact) -> None:
     doom(state, task.id)
 
 
-def _retired(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:
+def _archived(state: State, event: ev.TasksRetired, fact: ev.Fact) -> None:
     state.changed += event.ids
     for task_id in event.ids:
         task = state.tasks.get(task_id)
@@ -162,5 +162,5 @@ TASK_FACTS: Appliers = {
     ev.TaskCancelled: _cancelled,
     ev.TaskEdited: _edited,
     ev.TaskDeleted: _deleted,
-    ev.TasksRetired: _retired,
+    ev.TasksRetired: _archived,
 }

@@ -116,7 +116,7 @@ def _lost(state: State, event: ev.WorkerLost, fact: ev.Fact) -> None:
     state.dirty.note(worker.id)
 
 
-def _retired(state: State, event: ev.WorkerRetired, fact: ev.Fact) -> None:
+def _removed_lost(state: State, event: ev.WorkerRetired, fact: ev.Fact) -> None:
     worker = state.workers.pop(event.id)
     _orphan(state, worker, REMOVED, fact.seq)
     index_node_type(state, worker, -1)
@@ -127,5 +127,5 @@ WORKER_FACTS: Appliers = {
     ev.WorkerRegistered: _registered,
     ev.WorkerDrained: _drained,
     ev.WorkerLost: _lost,
-    ev.WorkerRetired: _retired,
+    ev.WorkerRetired: _removed_lost,
 }

@@ -11,9 +11,9 @@ from helix_ray.core.orders.kind import OrderKind
 from helix_ray.core.specs import TaskEdits, TaskError, TaskSpec
 from helix_ray.core.state import State
 from helix_ray.core.weight import (
+    ARCHIVED_PER_TASK,
     ENDING_STATUSES,
     ENDING_TASKS,
-    RETIRED_PER_TASK,
     weight_of_end,
     weight_of_spec,
 )
@@ -188,4 +188,4 @@ class ArchiveTasks(OrderKind):
 
     def work(self) -> int:
         """Return the weight of archiving as many as it may."""
-        return 1 + self.limit // RETIRED_PER_TASK
+        return 1 + self.limit // ARCHIVED_PER_TASK

@@ -15,7 +15,7 @@ from helix_ray.execution.frames import encode_plain
 from helix_ray.execution.starter import cgroups
 from helix_ray.execution.starter.folders import Folders
 from helix_ray.execution.starter.isolation import in_force
-from helix_ray.execution.starter.lane import Limits
+from helix_ray.execution.starter.lane import CommandLimits
 from helix_ray.execution.starter.levels import Unavailable, Wanted
 from helix_ray.execution.starter.loop import Starter, be_still
 from helix_ray.execution.starter.messages import StarterRefused, to_frame
@@ -31,7 +31,7 @@ class Config:
     """
 
     wanted: Wanted
-    limits: Limits
+    limits: CommandLimits
     root: str
     open_root: str
 
@@ -46,7 +46,7 @@ def from_text(text: str) -> Config:
     wanted = read["wanted"]
     return Config(
         Wanted(wanted["wish"], wanted["run_as"], tuple(wanted["hidden"]), tuple(wanted["writable"])),
-        Limits(**read["limits"]),
+        CommandLimits(**read["limits"]),
         read["root"],
         read["open_root"],
     )

@@ -52,10 +52,10 @@ SHARED_FOLDERS = ("/tmp", "/dev/shm", "/var/tmp", "/dev/mqueue")  # noqa: S108
 SYSV_TABLES = ("/proc/sysvipc/shm", "/proc/sysvipc/sem", "/proc/sysvipc/msg")
 LEFT_ENTRIES_MAX = 1000
 
-Request = tuple[list[str], dict[str, str], str | None, str]
+CellRequest = tuple[list[str], dict[str, str], str | None, str]
 
 
-class CannotStart(Exception):
+class CannotExecute(Exception):
     """The command cannot be started; the message says why."""
 
 
@@ -118,13 +118,13 @@ class Cell:
         try:
             body = data[1:] if data[:1] == b"R" else _read_all(descriptors[1])
             self._spawn(marshal.loads(body), output)  # noqa: S302 - the starter is trusted
-        except CannotStart as error:
+        except CannotExecute as error:
             self._say(f"E {error}")
         finally:
             for descriptor in descriptors:
                 posix.close(descriptor)
 
-    def _spawn(self, request: Request, output: int) -> None:
+    def _spawn(self, request: CellRequest, output: int) -> None:
         argv, environment, folder, own_folder = request
         self._waits, self._status = False, None
         _enter(folder if folder is not None else own_folder, given=folder is not None)
@@ -146,7 +146,7 @@ class Cell:
             )
         except OSError as error:
             if error.errno != ENOEXEC:
-                raise CannotStart(f"{program} cannot be executed: {error.strerror}") from error
+                raise CannotExecute(f"{program} cannot be executed: {error.strerror}") from error
             posix.write(output, f"{program}: {error.strerror}\n".encode())
             self._say("S 0")
             self._say(f"X {CANNOT_EXECUTE << 8} 1")
@@ -204,11 +204,11 @@ def _enter(folder: str, *, given: bool) -> None:
             if isinstance(error, FileNotFoundError | NotADirectoryError)
             else (f"cannot be entered: {error.strerror}")
         )
-        raise CannotStart(f"{name} {folder!r} {why}") from error
+        raise CannotExecute(f"{name} {folder!r} {why}") from error
 
 
 def _find(program: str, path: str) -> str:
-    """Return the file that argv[0] names in the command's own PATH and folder; raises CannotStart."""
+    """Return the file that argv[0] names in the command's own PATH and folder; raises CannotExecute."""
     folders = [""] if "/" in program else [f"{folder or '.'}/" for folder in path.split(":")]
     candidates = [folder + program for folder in folders]
     for candidate in candidates:
@@ -217,7 +217,7 @@ def _find(program: str, path: str) -> str:
                 return candidate
         except (OSError, ValueError):
             continue
-    raise CannotStart(f"program {program!r} does not exist or cannot be executed (PATH is {path})")
+    raise CannotExecute(f"program {program!r} does not exist or cannot be executed (PATH is {path})")
 
 
 def _wait_for_all() -> list[tuple[int, int]]:

@@ -35,7 +35,7 @@ _CREDENTIALS = struct.Struct("3i")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class CellRequest:
     """A command to start: `folder` None for the attempt's own."""
 
     argv: Sequence[str]
@@ -69,7 +69,7 @@ class CellProcess:
         """Return the processes of this cell that are ours."""
         return {self._process.pid, self.process_id or self._process.pid}
 
-    def start(self, request: Request, output: int) -> None:
+    def start(self, request: CellRequest, output: int) -> None:
         """Have the cell start a command whose output goes to the descriptor; raises OSError."""
         body = marshal.dumps(
             (list(request.argv), dict(request.environment), request.folder, request.own_folder)

@@ -25,7 +25,7 @@ DRAIN_BYTES_MAX = 1024 * 1024
 Step: TypeAlias = Literal["terminate", "kill"]
 
 
-class CommandRun:
+class RunningCommand:
     """An attempt that is being run; `now` is monotonic seconds everywhere."""
 
     def __init__(self, assignment: Assignment, spec: CommandSpec, log_bytes_max: int, grace_s: float) -> None:

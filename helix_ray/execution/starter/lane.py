@@ -17,8 +17,8 @@ from helix_ray.execution.assignment import Assignment, ErrorInfo, Finished, Outc
 from helix_ray.execution.command_spec import BadCommand, CommandSpec, parse
 from helix_ray.execution.environment import Place, command_environment
 from helix_ray.execution.starter.bubblewrap import is_fresh
-from helix_ray.execution.starter.cell_process import SIGKILL_ALL, SIGTERM_ALL, CellProcess, Request
-from helix_ray.execution.starter.command_run import CommandRun, Step
+from helix_ray.execution.starter.cell_process import SIGKILL_ALL, SIGTERM_ALL, CellProcess, CellRequest
+from helix_ray.execution.starter.command_run import RunningCommand, Step
 from helix_ray.execution.starter.folders import Folders
 from helix_ray.execution.starter.levels import CellSpec, Isolation, Wanted
 from helix_ray.execution.starter.memory import CHECK_EVERY_S, MemoryLimit
@@ -28,7 +28,7 @@ _SIGNALS: dict[Step, bytes] = {"terminate": SIGTERM_ALL, "kill": SIGKILL_ALL}
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CommandLimits:
     """The operator's bounds: bytes of a log, and seconds from SIGTERM to SIGKILL (default, and most)."""
 
     log_bytes_max: int
@@ -42,7 +42,7 @@ class Surroundings(Protocol):
     wanted: Wanted
     isolation: Isolation
     folders: Folders
-    limits: Limits
+    limits: CommandLimits
 
     def watch(self, descriptor: int, then: Callable[[], None]) -> None:
         """Call `then` whenever the descriptor is readable."""
@@ -68,7 +68,7 @@ class Lane:
         self._variables: dict[str, str] = {}
         self._cell: CellProcess | None = None
         self._ready = False
-        self._run: CommandRun | None = None
+        self._run: RunningCommand | None = None
         self._memory: MemoryLimit | None = None
         self._look_at_memory_at: float | None = None
 
@@ -228,7 +228,7 @@ class Lane:
         assert self._cell is not None
         around, limits = self._around, self._around.limits
         grace_s = limits.kill_grace_s if spec.kill_grace_s is None else spec.kill_grace_s
-        run = self._run = CommandRun(
+        run = self._run = RunningCommand(
             assignment, spec, limits.log_bytes_max, min(grace_s, limits.kill_grace_s_max)
         )
         if self._memory is not None:
@@ -236,7 +236,7 @@ class Lane:
         folder = around.folders.begin(self._cell.folders, *_key(assignment))
         place = Place(folder, own_home=around.isolation.level != "none", own_tmp=around.isolation.contained)
         environment = command_environment(spec.env, assignment, self._variables, place)
-        self._cell.start(Request(spec.argv, environment, spec.working_dir, folder), run.writer)
+        self._cell.start(CellRequest(spec.argv, environment, spec.working_dir, folder), run.writer)
         around.watch(run.output, self._on_output)
 
     def _over_memory(self) -> Step | None:

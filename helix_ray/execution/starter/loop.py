@@ -15,7 +15,7 @@ from helix_ray.execution.assignment import ReportItem
 from helix_ray.execution.descendants import end_own
 from helix_ray.execution.frames import MessageReader, encode_plain
 from helix_ray.execution.starter.folders import Folders
-from helix_ray.execution.starter.lane import Lane, Limits
+from helix_ray.execution.starter.lane import CommandLimits, Lane
 from helix_ray.execution.starter.levels import Isolation, Wanted
 from helix_ray.execution.starter.messages import (
     AskBackCommands,
@@ -42,7 +42,7 @@ class Starter:
         wanted: Wanted,
         isolation: Isolation,
         folders: Folders,
-        limits: Limits,
+        limits: CommandLimits,
     ) -> None:
         self.wanted, self.isolation, self.folders, self.limits = wanted, isolation, folders, limits
         self._connection = connection

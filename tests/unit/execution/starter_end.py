@@ -16,7 +16,7 @@ from helix_ray.execution.assignment import Assignment, Finished, Outcome, Starte
 from helix_ray.execution.environment import server_variables
 from helix_ray.execution.frames import MessageReader, encode_plain
 from helix_ray.execution.starter.begin import Config, starter_command
-from helix_ray.execution.starter.lane import Limits
+from helix_ray.execution.starter.lane import CommandLimits
 from helix_ray.execution.starter.levels import CellSpec, Wanted
 from helix_ray.execution.starter.messages import (
     CancelCommand,
@@ -31,7 +31,7 @@ from helix_ray.execution.starter.messages import (
 from tests.processes import command_line
 
 WAIT_S = 20.0
-LIMITS = Limits(log_bytes_max=4 << 20, kill_grace_s=3.0, kill_grace_s_max=600.0)
+LIMITS = CommandLimits(log_bytes_max=4 << 20, kill_grace_s=3.0, kill_grace_s_max=600.0)
 
 
 class StarterEnd:
@@ -41,7 +41,7 @@ class StarterEnd:
         self,
         folder: Path,
         wanted: Wanted,
-        limits: Limits = LIMITS,
+        limits: CommandLimits = LIMITS,
         before: Sequence[str] = (),
         python: str = sys.executable,
         **environment: str,

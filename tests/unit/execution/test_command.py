@@ -14,7 +14,7 @@ import pytest
 
 from helix_ray.execution import environment
 from helix_ray.execution.exit_code import describe_exit
-from helix_ray.execution.starter.lane import Limits
+from helix_ray.execution.starter.lane import CommandLimits
 from helix_ray.execution.starter.levels import Wanted
 from tests.unit.execution.starter_end import StarterEnd
 
@@ -29,7 +29,7 @@ def starter(folder: Path) -> Iterator[StarterEnd]:
 @pytest.fixture
 def limited(folder: Path) -> Iterator[StarterEnd]:
     end = StarterEnd(
-        folder, Wanted("none"), Limits(log_bytes_max=100_000, kill_grace_s=0.3, kill_grace_s_max=0.5)
+        folder, Wanted("none"), CommandLimits(log_bytes_max=100_000, kill_grace_s=0.3, kill_grace_s_max=0.5)
     )
     yield end
     end.close()

@@ -1,4 +1,4 @@
-"""Which executor gets which attempts: batches, losses, seats."""
+"""Which executor gets which attempts: batches, losses, slots."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_work_of_unknown_duration_goes_out_one_at_a_time() -> None:
 
 
 def test_short_work_goes_out_in_batches_shared_between_seats() -> None:
-    """Two seats get half each, up to the largest batch."""
+    """Two slots get half each, up to the largest batch."""
     dispatch = Dispatch({"cpu": 2.0})
     seated(dispatch, "a")
     learn(dispatch, 0.00001)
@@ -106,7 +106,7 @@ def test_an_attempt_is_added_once() -> None:
 
 
 def test_seats_are_wanted_up_to_what_the_node_has() -> None:
-    """Three CPUs make three seats for five tasks; a demand that does not fit makes none."""
+    """Three CPUs make three slots for five tasks; a demand that does not fit makes none."""
     dispatch = Dispatch({"cpu": 3.0})
     dispatch.add((item(f"t{i}") for i in range(5)), 0.0)
     dispatch.add([item("g", GPU)], 0.0)
@@ -114,7 +114,7 @@ def test_seats_are_wanted_up_to_what_the_node_has() -> None:
 
 
 def test_a_seat_that_needs_a_whole_device_is_not_opened_over_shares() -> None:
-    """Idle seats that share devices are in its way, and given back at once."""
+    """Idle slots that share devices are in its way, and given back at once."""
     shared, whole = (("gpu", 0.6),), (("gpu", 1.0),)
     dispatch = Dispatch({"gpu": 2.0})
     slots = [seated(dispatch, slot_id, shared) for slot_id in ("a", "b")]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from helix_ray.execution.starter.lane import Limits
+from helix_ray.execution.starter.lane import CommandLimits
 from helix_ray.execution.starter.levels import Wanted
 from tests.processes import processes_with
 from tests.unit.execution.starter_end import StarterEnd
@@ -51,7 +51,9 @@ def offered(level: str) -> Wanted:
 @pytest.fixture(scope="module", params=LEVELS)
 def starter(request: pytest.FixtureRequest) -> Iterator[StarterEnd]:
     folder = Path(tempfile.mkdtemp(prefix="hx-", dir="/var/tmp"))
-    end = StarterEnd(folder, offered(request.param), Limits(100_000, kill_grace_s=0.2, kill_grace_s_max=1.0))
+    end = StarterEnd(
+        folder, offered(request.param), CommandLimits(100_000, kill_grace_s=0.2, kill_grace_s_max=1.0)
+    )
     yield end
     end.close()
     for made in (str(folder), f"{folder}-open"):

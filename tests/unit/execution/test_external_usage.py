@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helix_ray.execution.external_usage import SETTLE_S, STALE_S, ExternalUsage
+from helix_ray.execution.external_usage import STABLE_S, STALE_S, ExternalUsage
 
 TOTAL = {"cpu": 4.0, "memory_mb": 1000.0, "NPU-x": 2.0}
 ONE = (("cpu", 1.0),)
@@ -17,14 +17,14 @@ def samples(
 
 
 def test_what_lasts_counts_and_goes_at_once() -> None:
-    """Another job's resources show up after SETTLE_S and are gone with the first look without them."""
+    """Another job's resources show up after STABLE_S and are gone with the first look without them."""
     use = ExternalUsage(TOTAL)
     samples(use, {"cpu": 1.0, "NPU-x": 1.5, "memory_mb": 500.0}, [ONE], 0.0, 1.0, 2.0)
     assert use.amounts(2.0) == {}
-    samples(use, {"cpu": 1.0, "NPU-x": 1.5, "memory_mb": 500.0}, [ONE], SETTLE_S)
-    assert use.amounts(SETTLE_S) == {"NPU-x": 0.5, "cpu": 2.0, "memory_mb": 500.0}
-    samples(use, {"cpu": 3.0}, [ONE], SETTLE_S + 1)
-    assert use.amounts(SETTLE_S + 1) == {}
+    samples(use, {"cpu": 1.0, "NPU-x": 1.5, "memory_mb": 500.0}, [ONE], STABLE_S)
+    assert use.amounts(STABLE_S) == {"NPU-x": 0.5, "cpu": 2.0, "memory_mb": 500.0}
+    samples(use, {"cpu": 3.0}, [ONE], STABLE_S + 1)
+    assert use.amounts(STABLE_S + 1) == {}
 
 
 def test_our_own_executors_are_never_foreign() -> None:
