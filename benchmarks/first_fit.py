@@ -55,5 +55,5 @@ class FirstFit:
 
 
 def one_a_slot(task_class: TaskClass) -> int:
-    """Say that a lane holds one task: what the scheduler does with work that is not very short."""
+    """Return a prefetch of 1, as the scheduler has for tasks that are not very short."""
     return 1

@@ -115,14 +115,14 @@ def run(scale: Scale) -> Report:
     after_s = Policy().reserve_after_s
     reserving = simulated(Ours(nodes, after_s), trace)
     others: list[tuple[str, Chooser]] = [
-        ("without holds", Ours(nodes, None)),
+        ("without reservations", Ours(nodes, None)),
         ("strict order", StrictOrder(nodes)),
     ]
     lines = [line for name, chooser in others for line in _lines(reserving, name, simulated(chooser, trace))]
     notes = (
         f"{len(trace):,} tasks on {nodes} nodes of {CPUS} CPUs, {DURATION_S_MIN} to {DURATION_S_MAX} s each, "
         f"in simulated time; one in {round(len(trace) / _larges(trace))} needs all CPUs of a node",
-        f"small tasks ask for {SMALL_LOAD:.0%} of all CPUs, large ones for {LARGE_LOAD:.0%}; room is held "
+        f"small tasks ask for {SMALL_LOAD:.0%} of all CPUs, large ones for {LARGE_LOAD:.0%}; reservations "
         f"after {after_s:g} s",
         "strict order: nobody passes one that has no room",
     )  # fmt: skip

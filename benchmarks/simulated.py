@@ -35,7 +35,7 @@ from helix_ray.ports import Journal
 
 BOOT = "boot"
 SUBMIT_TASKS = 500
-# Long enough that a lane holds one task.
+# Long enough for a prefetch of 1.
 DURATION_S = 1.0
 RESULT = {"success": True, "value": None}
 
