@@ -49,7 +49,7 @@ Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Piece:
     """A part of a snapshot: `dump` gives it as JSON values, `load` puts these into a state."""
 
     name: str
@@ -80,10 +80,10 @@ def load(body: dict[str, Any]) -> State:
 # ------------------------------------------------------------------------------- kinds of parts
 
 
-def _figure(name: str, attribute: str = "") -> Part:
+def _figure(name: str, attribute: str = "") -> Piece:
     """Return the part of a number; `attribute` where the state has another name for it."""
     of_state = attribute or name
-    return Part(
+    return Piece(
         name, lambda state: getattr(state, of_state), lambda state, value: setattr(state, of_state, value)
     )
 
@@ -95,7 +95,7 @@ def _objects(
     leave_out: tuple[str, ...] = (),
     plain: Mapping[str, Callable[[Any], Any]] = NO_PARTS,
     **made: Callable[[Any], Any],
-) -> Part:
+) -> Piece:
     """Return the part of a table of objects by id: a row of fields for each.
 
     `made` turns fields that JSON has otherwise into what the class has. `plain` does the opposite where
@@ -121,7 +121,7 @@ def _objects(
             table[values["id"]] = thing
             index(state, thing)
 
-    return Part(name, dump_rows, load_rows)
+    return Piece(name, dump_rows, load_rows)
 
 
 def fields_of(kind: Any, leave_out: tuple[str, ...] = ()) -> list[str]:
@@ -285,32 +285,32 @@ def _load_receipts(state: State, shelves: Iterable[Iterable[list[Any]]]) -> None
 
 
 # In the order in which they are read: tasks need workers, and what stands on tasks needs them.
-PARTS: tuple[Part, ...] = (
+PARTS: tuple[Piece, ...] = (
     _figure("seq"),
     _figure("at"),
     _figure("retired_through", "archived_through"),
     _figure("rewritten_dropped"),
-    Part("retired", lambda s: {str(status): count for status, count in s.archived.items()}, _load_archived),
-    Part("rewritten", lambda s: [[task_id, *seqs] for task_id, seqs in s.rewritten.items()], _load_rewritten),
-    Part("erased_tasks", lambda s: [[name, seq] for name, seq in s.erased_tasks.items()], _load_erased),
-    Part("durations", lambda s: s.durations.dump(), _load_durations),
-    Part("endings", lambda s: [list(slice_) for slice_ in s.endings], _load_endings),
-    Part("quotas", lambda s: {n: [dict(q.limits), q.weight] for n, q in s.quotas.items()}, _load_quotas),
+    Piece("retired", lambda s: {str(status): count for status, count in s.archived.items()}, _load_archived),
+    Piece("rewritten", lambda s: [[name, *seqs] for name, seqs in s.rewritten.items()], _load_rewritten),
+    Piece("erased_tasks", lambda s: [[name, seq] for name, seq in s.erased_tasks.items()], _load_erased),
+    Piece("durations", lambda s: s.durations.dump(), _load_durations),
+    Piece("endings", lambda s: [list(slice_) for slice_ in s.endings], _load_endings),
+    Piece("quotas", lambda s: {n: [dict(q.limits), q.weight] for n, q in s.quotas.items()}, _load_quotas),
     _objects("erasures", Erasure),
     _objects("projects", Project, plain={"members": list}, members=dict.fromkeys),
     _objects("workers", Worker, _index_worker, WORKER_INDEXES, capabilities=frozenset),
-    Part("tasks", _dump_tasks, _load_tasks),
-    Part("dependents", _dump_dependents, _load_dependents),
-    Part("orphans", lambda s: dict(s.orphans), _load_orphans),
+    Piece("tasks", _dump_tasks, _load_tasks),
+    Piece("dependents", _dump_dependents, _load_dependents),
+    Piece("orphans", lambda s: dict(s.orphans), _load_orphans),
     # The order within a level is that of the queues: requeued tasks are at the front.
-    Part("ready", lambda s: [[list(line) for line in q.levels] for q in s.ready.values()], _load_queues),
-    Part("finished", lambda s: list(s.finished), _load_finished),
+    Piece("ready", lambda s: [[list(line) for line in q.levels] for q in s.ready.values()], _load_queues),
+    Piece("finished", lambda s: list(s.finished), _load_finished),
     _objects("users", User, index_user, roles=tuple),
     _objects("sessions", Session, index_session, plain={"spent": dict}, spent=dict),
     _objects(
         "tokens", ApiToken, index_token, roles=tuple,
         projects=lambda names: None if names is None else tuple(names),
     ),
-    Part("ended", lambda s: [[n, *_row(each, _ENDED_FIELDS)] for n, each in s.ended.items()], _load_ended),
-    Part("receipts", _dump_receipts, _load_receipts),
+    Piece("ended", lambda s: [[n, *_row(each, _ENDED_FIELDS)] for n, each in s.ended.items()], _load_ended),
+    Piece("receipts", _dump_receipts, _load_receipts),
 )  # fmt: skip
