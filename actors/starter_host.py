@@ -26,7 +26,7 @@ from helix_ray.execution.effects import Key
 from helix_ray.execution.environment import server_variables
 from helix_ray.execution.frames import FrameError, MessageReader, encode_plain
 from helix_ray.execution.starter.begin import Config, starter_command
-from helix_ray.execution.starter.levels import CellSpec, Unavailable
+from helix_ray.execution.starter.levels import CellSpec, NotOffered
 from helix_ray.execution.starter.messages import (
     AskBackCommands,
     CancelCommand,
@@ -72,7 +72,7 @@ class StarterHost:
         self.ready: StarterReady | None = None
 
     async def open(self) -> StarterReady:
-        """Start it and return what it offers; safe to call again. Raises Unavailable, OSError."""
+        """Start it and return what it offers; safe to call again. Raises NotOffered, OSError."""
         if self.ready is not None:
             return self.ready
         adopt_orphans()
@@ -182,7 +182,7 @@ class StarterHost:
 
     def _refuse(self, why: str) -> None:
         if self._first is not None and not self._first.done():
-            self._first.set_exception(Unavailable(why))
+            self._first.set_exception(NotOffered(why))
 
     def _lost(self) -> None:
         """Report what ended with the starter: first end what it may have left, then say so.

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from actors.devices import gpu_memory_mb
 from helix_ray.environment import read_settings
 from helix_ray.execution.starter.isolation import in_force
-from helix_ray.execution.starter.levels import Unavailable, Wanted
+from helix_ray.execution.starter.levels import NotOffered, Wanted
 from helix_ray.private import TooWide, keep_private, narrow_below, narrow_folder
 from helix_ray.security.first_password import BadPassword, first_password
 from launcher.node import accelerators, home
@@ -167,7 +167,7 @@ def _isolation() -> str:
     settings = read_settings()
     try:
         found = in_force(Wanted(settings.isolation, settings.run_as))
-    except Unavailable as error:
+    except NotOffered as error:
         return str(error)
     return f"{found.name} ({found.why})" if found.why else found.name
 

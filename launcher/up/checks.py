@@ -9,7 +9,7 @@ import ssl
 
 from helix_ray.config import Settings, parse_node_resources
 from helix_ray.execution.starter.isolation import in_force
-from helix_ray.execution.starter.levels import Unavailable, Wanted
+from helix_ray.execution.starter.levels import NotOffered, Wanted
 from launcher.up.saying import say
 
 
@@ -36,7 +36,7 @@ def _check_isolation(settings: Settings) -> None:
     """Refuse an isolation of commands that this machine does not offer; say so where there is none."""
     try:
         found = in_force(Wanted(settings.isolation, settings.run_as))
-    except Unavailable as error:
+    except NotOffered as error:
         raise CannotStart(str(error)) from None
     if found.level == "none" and settings.isolation != "none":
         say(f"commands are not isolated from the server: {found.why}")

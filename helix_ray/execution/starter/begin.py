@@ -16,7 +16,7 @@ from helix_ray.execution.starter import cgroups
 from helix_ray.execution.starter.folders import Folders
 from helix_ray.execution.starter.isolation import in_force
 from helix_ray.execution.starter.lane import CommandLimits
-from helix_ray.execution.starter.levels import Unavailable, Wanted
+from helix_ray.execution.starter.levels import NotOffered, Wanted
 from helix_ray.execution.starter.loop import Starter, be_still
 from helix_ray.execution.starter.messages import StarterRefused, to_frame
 
@@ -66,7 +66,7 @@ def begin(descriptor: int, text: str) -> None:
     config = from_text(text)
     try:
         isolation = in_force(config.wanted)
-    except Unavailable as error:
+    except NotOffered as error:
         with socket.socket(fileno=descriptor) as connection:
             connection.sendall(encode_plain(to_frame(StarterRefused(str(error)))))
         return

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from helix_ray.execution.starter.bubblewrap import PROGRAM, bubblewrap, namespaces, proc
-from helix_ray.execution.starter.levels import CellFolders, CellSpec, Isolation, Level, Unavailable, Wanted
+from helix_ray.execution.starter.levels import CellFolders, CellSpec, Isolation, Level, NotOffered, Wanted
 
 RUN_AS_DEFAULT = "nobody"
 PROBE_S_MAX = 10.0
@@ -38,7 +38,7 @@ os.setresuid(uid, uid, uid)
 
 
 def in_force(wanted: Wanted) -> Isolation:
-    """Return the strongest isolation that is wanted and that this node offers; raises Unavailable.
+    """Return the strongest isolation that is wanted and that this node offers; raises NotOffered.
 
     It tries each by running a program behind it: a few milliseconds.
     """
@@ -50,7 +50,7 @@ def in_force(wanted: Wanted) -> Isolation:
         if found is not None:
             return found
         if wanted.wish == "namespaces":
-            raise Unavailable(
+            raise NotOffered(
                 f"HELIX_ISOLATION is namespaces, and this node does not offer them: {why}; "
                 "install bubblewrap and allow user namespaces, or set HELIX_ISOLATION to another value"
             )
@@ -58,7 +58,7 @@ def in_force(wanted: Wanted) -> Isolation:
     if found is not None:
         return replace(found, why=why or "HELIX_ISOLATION is user")
     if wanted.wish == "user":
-        raise Unavailable(
+        raise NotOffered(
             f"HELIX_ISOLATION is user, and {lacks}; run the server as root, or set it to another value"
         )
     return Isolation("none", why=f"{why}; {lacks}")
@@ -140,11 +140,11 @@ def _run(argv: list[str]) -> str | None:
 
 
 def _user(name: str) -> tuple[int, int, str]:
-    """Return (uid, gid, name); raises Unavailable for a name that is no user of this node, and for root."""
+    """Return (uid, gid, name); raises NotOffered for a name that is no user of this node, and for root."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
-        raise Unavailable(f"HELIX_RUN_AS is {name!r}, which is not a user of this node") from None
+        raise NotOffered(f"HELIX_RUN_AS is {name!r}, which is not a user of this node") from None
     if entry.pw_uid == 0:
-        raise Unavailable("HELIX_RUN_AS must be another user than root")
+        raise NotOffered("HELIX_RUN_AS must be another user than root")
     return entry.pw_uid, entry.pw_gid, entry.pw_name

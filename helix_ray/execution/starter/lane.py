@@ -18,10 +18,10 @@ from helix_ray.execution.command_spec import BadCommand, CommandSpec, parse
 from helix_ray.execution.environment import Place, command_environment
 from helix_ray.execution.starter.bubblewrap import is_fresh
 from helix_ray.execution.starter.cell_process import SIGKILL_ALL, SIGTERM_ALL, CellProcess, CellRequest
-from helix_ray.execution.starter.command_run import RunningCommand, Step
 from helix_ray.execution.starter.folders import Folders
 from helix_ray.execution.starter.levels import CellSpec, Isolation, Wanted
 from helix_ray.execution.starter.memory import CHECK_EVERY_S, MemoryLimit
+from helix_ray.execution.starter.running_command import RunningCommand, Step
 
 CANCELLED = "cancelled"
 _SIGNALS: dict[Step, bytes] = {"terminate": SIGTERM_ALL, "kill": SIGKILL_ALL}
@@ -36,7 +36,7 @@ class CommandLimits:
     kill_grace_s_max: float
 
 
-class Surroundings(Protocol):
+class LaneHost(Protocol):
     """What a lane needs of the loop that it lives in."""
 
     wanted: Wanted
@@ -60,7 +60,7 @@ class Surroundings(Protocol):
 class Lane:
     """The commands of one slot."""
 
-    def __init__(self, slot_id: str, surroundings: Surroundings) -> None:
+    def __init__(self, slot_id: str, surroundings: LaneHost) -> None:
         self.slot_id = slot_id
         self._around = surroundings
         self._queue: deque[Assignment] = deque()

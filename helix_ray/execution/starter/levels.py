@@ -9,7 +9,7 @@ Wish: TypeAlias = Literal["auto", "namespaces", "user", "none"]
 Level: TypeAlias = Literal["namespaces", "namespaces without /proc", "user", "none"]
 
 
-class Unavailable(Exception):
+class NotOffered(Exception):
     """The isolation that was asked for is not offered here; the message says why, and what to do."""
 
 

@@ -15,12 +15,12 @@ from actors.starter_host import StarterHost
 from helix_ray.execution.assignment import Assignment, Finished, Progressed, Started
 from helix_ray.execution.effects import Key
 from helix_ray.execution.starter.begin import Config
-from helix_ray.execution.starter.lane import Limits
-from helix_ray.execution.starter.levels import CellSpec, Unavailable, Wanted
+from helix_ray.execution.starter.lane import CommandLimits
+from helix_ray.execution.starter.levels import CellSpec, NotOffered, Wanted
 from tests.processes import processes_with
 
 WAIT_S = 20.0
-LIMITS = Limits(log_bytes_max=1 << 20, kill_grace_s=1.0, kill_grace_s_max=1.0)
+LIMITS = CommandLimits(log_bytes_max=1 << 20, kill_grace_s=1.0, kill_grace_s_max=1.0)
 
 
 class Told:
@@ -65,7 +65,7 @@ def test_a_starter_that_dies_loses_what_ran_and_another_takes_over(
         told = Told(tmp_path, Wanted("none"))
         ready = await told.host.open()
         assert await told.host.open() is ready, "safe to call again"
-        told.run(first="exec sleep 2222.5", behind="true")
+        told.run(first=f"exec sleep 2222.{os.getpid()}", behind="true")
         await told.until(lambda: any(isinstance(item, Started) for item in told.said))
         os.kill(ready.pid, signal.SIGKILL)
         await told.until(lambda: told.finished("first") is not None)
@@ -74,7 +74,7 @@ def test_a_starter_that_dies_loses_what_ran_and_another_takes_over(
         assert lost.outcome.error is not None
         assert lost.outcome.error.reason == "lost"
         assert told.returned == [("behind", 1)]
-        assert not processes_with("sleep 2222.5")
+        assert not processes_with(f"sleep 2222.{os.getpid()}")
         told.run(after="exit 3")
         await told.until(lambda: told.finished("after") is not None)
         after = told.finished("after")
@@ -90,7 +90,7 @@ def test_a_starter_that_does_not_begin_says_why(tmp_path: Path, monkeypatch: pyt
 
     async def story() -> None:
         refused = Told(tmp_path, Wanted("user", "no-such-user" if os.geteuid() == 0 else None))
-        with pytest.raises(Unavailable, match=r"not a user of this node|only root"):
+        with pytest.raises(NotOffered, match=r"not a user of this node|only root"):
             await refused.host.open()
         refused.host.close()
         (tmp_path / "node").write_text("a file where a folder should be")

@@ -18,6 +18,9 @@ from helix_ray.execution.starter.levels import Wanted
 from tests.processes import processes_with
 from tests.unit.execution.starter_end import StarterEnd
 
+# No other run of these tests has processes with these arguments.
+OURS = os.getpid()
+LAST = f"1100.{OURS}"
 LEVELS = ("none", "user", "namespaces")
 
 DOUBLE_FORK = f"""{sys.executable} -S -c 'import os
@@ -64,7 +67,7 @@ def starter(request: pytest.FixtureRequest) -> Iterator[StarterEnd]:
 @pytest.mark.parametrize("escape", ESCAPES)
 def test_nothing_of_an_attempt_outlives_it(starter: StarterEnd, escape: str, end: str) -> None:
     """When the end of an attempt is reported, no process of it is left, and its exit code is what it was."""
-    number = f"{1000 + list(ESCAPES).index(escape)}.{1 + ENDS.index(end)}"
+    number = f"{1000 + list(ESCAPES).index(escape)}.{OURS}{1 + ENDS.index(end)}"
     shell = (
         f"{ESCAPES[escape].replace('NUMBER', number)}\necho ready\n{END_LINES.get(end, 'sleep ' + number)}"
     )
@@ -93,16 +96,16 @@ def test_a_killed_starter_takes_everything_along(
 ) -> None:
     """kill -9 of the starter ends its cells and, where they are contained, all that ran in them."""
     end = StarterEnd(folder, offered(level))
-    task_id = end.submit({"shell": "setsid sleep 1100.5 & echo ready; sleep 1100.5"})
+    task_id = end.submit({"shell": f"setsid sleep {LAST} & echo ready; sleep {LAST}"})
     end.wait_for_output(task_id, "ready")
     cell = end.cell_process()
     end.process.kill()
     end.process.wait()
     assert is_gone(cell)
     if level == "namespaces":
-        assert processes_with("sleep 1100.5") == []
+        assert processes_with(f"sleep {LAST}") == []
     else:
-        for pid in processes_with("sleep 1100.5"):
+        for pid in processes_with(f"sleep {LAST}"):
             os.kill(pid, signal.SIGKILL)
     end.connection.close()
 

@@ -20,7 +20,7 @@ import pytest
 
 from helix_ray.execution.starter import bubblewrap
 from helix_ray.execution.starter.isolation import in_force
-from helix_ray.execution.starter.levels import CellFolders, CellSpec, Isolation, Unavailable, Wanted
+from helix_ray.execution.starter.levels import CellFolders, CellSpec, Isolation, NotOffered, Wanted
 from tests.unit.execution.starter_end import StarterEnd
 
 SECRET = "ba5eba11-the-signing-key"
@@ -286,12 +286,12 @@ def test_devices_are_for_those_that_asked(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_an_isolation_that_is_not_offered_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is named is kept or refused with what to do; auto says why it is not stronger."""
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    with pytest.raises(Unavailable, match="install bubblewrap"):
+    with pytest.raises(NotOffered, match="install bubblewrap"):
         in_force(Wanted("namespaces"))
     assert "bwrap is not on the PATH" in in_force(Wanted("auto")).why
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert in_force(Wanted("auto")).level == "none"
-    with pytest.raises(Unavailable, match="only root"):
+    with pytest.raises(NotOffered, match="only root"):
         in_force(Wanted("user"))
     assert in_force(Wanted("none")).level == "none"
 
@@ -301,7 +301,7 @@ def test_a_user_that_is_none_is_refused() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root")
     for name, words in (("no-such-user", "not a user of this node"), ("root", "another user than root")):
-        with pytest.raises(Unavailable, match=words):
+        with pytest.raises(NotOffered, match=words):
             in_force(Wanted("user", name))
 
 
