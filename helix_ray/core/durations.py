@@ -79,13 +79,13 @@ class Durations:
         known = self._kinds.get(kind)
         return None if known is None else known.average_s
 
-    def longest_s(self, kind: Kind) -> float | None:
-        """Return the longest of the newest durations of a kind, in seconds; None before there are
-        RECENT_MIN of them. One that was seen to run for longer without ending counts, too."""
+    def high_s(self, kind: Kind) -> float | None:
+        """Return what nine in ten of the newest of a kind took at most, in seconds, and no less than the
+        average, which a long one raises at once; None before there are RECENT_MIN of them."""
         known = self._kinds.get(kind)
         if known is None or len(known.recent) < RECENT_MIN:
             return None
-        return max(*known.recent, known.average_s or 0.0)
+        return max(known.quantile(0.9) or 0.0, known.average_s or 0.0)
 
     def dump(self) -> list[list[Any]]:
         """Return everything as JSON values."""

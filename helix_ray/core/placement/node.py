@@ -45,13 +45,11 @@ def prefetch_by(durations: Durations, task_class: TaskClass) -> int:
     """Return the prefetch of a class by the measured durations of its kind.
 
     All commands with one demand are one kind, whatever they run, so their average says little about the next.
-    They are prefetched while the longest of the newest ones was short: a batch of short ones. A single long
-    one ends that, and what waits behind it for a second is queued again.
+    They are prefetched while nine in ten of the newest were short: a batch of short ones. A single long one
+    ends that for a while, and what waits behind it for a second is queued again.
     """
     kind = task_class[:3]
-    return prefetch_for(
-        durations.longest_s(kind) if task_class.kind == COMMAND else durations.average_s(kind)
-    )
+    return prefetch_for(durations.high_s(kind) if task_class.kind == COMMAND else durations.average_s(kind))
 
 
 class Node:

@@ -92,9 +92,8 @@ def test_depths_bridge_the_way_to_the_node() -> None:
     assert [prefetch_for(s) for s in (None, 1.0, 0.01, 0.0)] == [1, 1, 5, SLOT_TASKS_MAX]
 
 
-def test_commands_are_prefetched_while_all_of_the_newest_were_short() -> None:
-    """All commands are one kind: a single long one among the newest, ended or not, and the next goes
-    alone."""
+def test_commands_are_prefetched_while_the_newest_were_short() -> None:
+    """All commands are one kind: after a long one, ended or not, the next ones go alone for a while."""
     durations, command = Durations(), CLASS._replace(kind="command")
 
     def prefetches(*ended_s: float) -> list[int]:
@@ -105,7 +104,9 @@ def test_commands_are_prefetched_while_all_of_the_newest_were_short() -> None:
         return found
 
     assert prefetches(*[0.004] * 9) == [1] * 7 + [12] * 2
-    assert prefetches(2.0, *[0.004] * 31) == [1] * 32
+    assert prefetches(2.0, *[0.004] * 14) == [1] * 15
+    assert prefetches(*[0.004] * 60)[-1] == 12
+    assert prefetches(*[0.2, 0.004, 0.004, 0.004, 0.004] * 7)[-7:] == [1] * 7, "one in five is long"
     assert prefetches(*[0.004] * 60)[-1] == 12
     durations.outlasted(command[:3], 1.0)
     assert prefetch_by(durations, command) == 1
