@@ -15,7 +15,7 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.orders.recalled import Lost, Recalled
 from helix_ray.core.specs import JsonObject, Run
-from helix_ray.core.state import NO_PARTS, Task
+from helix_ray.core.state import NO_RESULTS, Task
 from helix_ray.plain import plain_bytes
 from helix_ray.ports import ControlPlane
 
@@ -48,7 +48,7 @@ def read(
         related |= dict.fromkeys((*(record.task.spec.get("depends_on") or ()), *_shard_ids(record.task)))
     records |= history.records([name for name in related if name not in records], archived_through)
     for record in records.values():
-        record.task.parts = _parts(record.task, records) or NO_PARTS
+        record.task.shard_results = _shard_results(record.task, records) or NO_RESULTS
     return records
 
 
@@ -57,7 +57,7 @@ def _shard_ids(task: Task) -> list[str]:
     return [shard_id(task.id, index) for index in range(count)]
 
 
-def _parts(parent: Task, records: Records) -> JsonObject:
+def _shard_results(parent: Task, records: Records) -> JsonObject:
     """Return the results of completed shards by index."""
     shards = ((i, records.get(name)) for i, name in enumerate(_shard_ids(parent)))
     return {

@@ -80,9 +80,9 @@ def value_of(outcome: ResultView) -> Any:
         raise TaskCancelledError(f"{outcome['id']} was cancelled")
     if outcome["status"] != "completed":
         raise exception_of(outcome)
-    parts = parts_of(outcome)
-    if parts is not None:
-        return [value_of(part) for part in parts]
+    outcomes = shard_outcomes(outcome)
+    if outcomes is not None:
+        return [value_of(part) for part in outcomes]
     result = outcome["result"]
     if not isinstance(result, dict):
         return result
@@ -104,7 +104,7 @@ def stored(outcome: ResultView) -> bool:
     return "value" not in result and "pickled" not in result
 
 
-def parts_of(outcome: ResultView) -> list[ResultView] | None:
+def shard_outcomes(outcome: ResultView) -> list[ResultView] | None:
     """Return the outcomes of a completed task's shards, in order; None for a task without shards.
 
     Only a parent has no worker, and a result of exactly this form.
@@ -122,7 +122,7 @@ def parts_of(outcome: ResultView) -> list[ResultView] | None:
 
 def absent(outcome: ResultView) -> bool:
     """Say whether a result, or that of a shard, is stored on a node."""
-    return stored(outcome) or any(map(stored, parts_of(outcome) or ()))
+    return stored(outcome) or any(map(stored, shard_outcomes(outcome) or ()))
 
 
 def exception_of(outcome: ResultView) -> Exception:

@@ -70,7 +70,13 @@ def _broken_record(recalled: Recalled, quick: Quick) -> Rejected | None:
     """Refuse records that are not plain: they cannot come from the history."""
     for task in recalled.tasks.values():
         if task is not None:
-            values = [task.id, task.owner, task.spec, task.parts, [list(lease) for lease in task.leases]]
+            values = [
+                task.id,
+                task.owner,
+                task.spec,
+                task.shard_results,
+                [list(lease) for lease in task.leases],
+            ]
             found = _fault(values, "recalled") if quick(values) is None else None
             if found is not None:
                 return refusal(found)

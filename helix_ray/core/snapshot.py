@@ -25,7 +25,7 @@ from helix_ray.core.evolve.workers import hold, index_node_type
 from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.state import (
-    NO_PARTS,
+    NO_RESULTS,
     NOTHING,
     ApiToken,
     Ended,
@@ -93,7 +93,7 @@ def _objects(
     kind: Callable[..., Thing],
     index: Callable[[State, Thing], None] = lambda state, thing: None,
     leave_out: tuple[str, ...] = (),
-    plain: Mapping[str, Callable[[Any], Any]] = NO_PARTS,
+    plain: Mapping[str, Callable[[Any], Any]] = NO_RESULTS,
     **made: Callable[[Any], Any],
 ) -> Piece:
     """Return the part of a table of objects by id: a row of fields for each.
@@ -163,7 +163,7 @@ def _load_tasks(state: State, rows: Iterable[list[Any]]) -> None:
 
 def _load_task(state: State, row: dict[str, Any]) -> None:
     row["waits_for"] = set(row["waits_for"]) or NOTHING
-    row["parts"] = row["parts"] or NO_PARTS
+    row["shard_results"] = row["shard_results"] or NO_RESULTS
     task = task_again(row)
     state.tasks[task.id] = task
     state.by_status[task.status] += 1

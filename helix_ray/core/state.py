@@ -40,7 +40,7 @@ GONE_REMEMBERED = 20_000
 # Shared by all tasks that have none of these, which are most: a set and a dict of their own would be a fifth
 # of a task. They are never changed in place.
 NOTHING: Final[frozenset[str]] = frozenset()
-NO_PARTS: Final[Mapping[str, Any]] = {}
+NO_RESULTS: Final[Mapping[str, Any]] = {}
 
 # The resources of a running task: amounts above zero, sorted by name.
 Demand = tuple[tuple[str, float], ...]
@@ -80,7 +80,7 @@ class Task(Execution):
     # Non-empty exactly while the status is waiting.
     waits_for: set[str] | frozenset[str] = NOTHING
     # Of a sharded task: results of the shards that are done, by index as text.
-    parts: Mapping[str, Any] = field(default_factory=lambda: NO_PARTS)
+    shard_results: Mapping[str, Any] = field(default_factory=lambda: NO_RESULTS)
 
     @property
     def run(self) -> Run | None:

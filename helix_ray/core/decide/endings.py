@@ -65,7 +65,7 @@ class Endings:
         self._completed: set[str] = set()
         self._released: set[str] = set()
         # Results of shards that this order completes, by parent and index.
-        self._parts: dict[str, JsonObject] = {}
+        self._results: dict[str, JsonObject] = {}
         self._owed: deque[_Owed] = deque()
         self._left = tasks_max
 
@@ -154,13 +154,13 @@ class Endings:
         parent = parent_of(self._state, shard)
         if parent is None or self.over(parent):
             return
-        parts = self._parts.setdefault(parent.id, {})
-        parts[str(shard.spec["shard"]["index"])] = result
+        results = self._results.setdefault(parent.id, {})
+        results[str(shard.spec["shard"]["index"])] = result
         count = parent.spec["shards"]["count"]
-        done = len(parent.parts) + len(parts)
+        done = len(parent.shard_results) + len(results)
         if done >= count:
             duration = self._now - parent.started_at if parent.started_at is not None else None
-            result = gathered({**parent.parts, **parts}, count)
+            result = gathered({**parent.shard_results, **results}, count)
             self._end(parent, TaskCompleted(parent.id, parent.attempt, result, duration))
             return
         percent = min(100.0 * done / count, UNFINISHED_PERCENT_MAX)

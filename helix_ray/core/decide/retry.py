@@ -135,7 +135,7 @@ def _unasked_causes(found: dict[str, Task], ctx: Context) -> list[str]:
 
 def _shards_not_done(task: Task) -> list[int]:
     count = task.spec["shards"]["count"] if is_sharded(task) else 0
-    return [index for index in range(count) if str(index) not in task.parts]
+    return [index for index in range(count) if str(index) not in task.shard_results]
 
 
 def _allowed(root: Task, found: dict[str, Task], ctx: Context) -> tuple[dict[str, Task], dict[str, Rejected]]:
@@ -259,5 +259,5 @@ def _restored(task: Task) -> TaskRestored:
     return TaskRestored(
         task.id, task.owner, task.spec, task.status.value, task.seq, task.created_at, task.finished_seq,
         task.finished_at or task.updated_at, task.attempt, [list(lease) for lease in task.leases],
-        dict(task.parts),
+        dict(task.shard_results),
     )  # fmt: skip

@@ -85,6 +85,6 @@ def parents_started(state: State, started: list[str]) -> list[Event]:
     return list(parents.values())
 
 
-def gathered(parts: dict[str, Any], count: int) -> dict[str, Any]:
+def gathered(results: dict[str, Any], count: int) -> dict[str, Any]:
     """Return the result of a parent: the results of its shards in order, given by index as a string."""
-    return {"success": True, "shards": [parts[str(index)] for index in range(count)]}
+    return {"success": True, "shards": [results[str(index)] for index in range(count)]}

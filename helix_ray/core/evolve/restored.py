@@ -6,13 +6,13 @@ from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.standing import index_waiting, shift
 from helix_ray.core.execution import fold
-from helix_ray.core.state import NO_PARTS, State, task_of
+from helix_ray.core.state import NO_RESULTS, State, task_of
 
 
 def _restored(state: State, event: ev.TaskRestored, fact: ev.Fact) -> None:
     """Restore a task as it ended; it is not archived any more."""
     task = task_of(event.id, event.submitted_seq, event.owner, event.spec, event.created_at)
-    task.parts = event.parts or NO_PARTS
+    task.shard_results = event.parts or NO_RESULTS
     fold(task, fact)
     status = task.status
     state.tasks[event.id] = task

@@ -73,7 +73,7 @@ def _hand_in(state: State, task: Task) -> None:
     parent = state.tasks.get(shard["of"])
     if parent is not None:
         # Not in place: a snapshot may refer to the old one.
-        parent.parts = {**parent.parts, str(shard["index"]): task.result}
+        parent.shard_results = {**parent.shard_results, str(shard["index"]): task.result}
         state.changed.append(parent.id)
 
 

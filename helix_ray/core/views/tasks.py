@@ -170,7 +170,7 @@ def task_view(task: Task) -> TaskView:
     }
     shards = spec.get("shards")
     if shards is not None:
-        done = shards["count"] if task.status is Status.COMPLETED else len(task.parts)
+        done = shards["count"] if task.status is Status.COMPLETED else len(task.shard_results)
         view["shards"] = {"count": shards["count"], "gang": bool(shards.get("gang")), "completed": done}
     for name in SPEC_FIELDS:
         if name in spec:

@@ -107,10 +107,10 @@ def test_a_sharded_task_comes_back_with_its_parts(past: Past) -> None:
     stage.start(*shards)
     stage.end(shards[1], result={"value": 1})
     stage.end(shards[0], "failed", retryable=False)
-    parts = stage.task(whole).parts
+    parts = stage.task(whole).shard_results
     past.retire()
     assert not stage.state.tasks
-    past.records[whole] = replace(past.records[whole], parts=parts)
+    past.records[whole] = replace(past.records[whole], shard_results=parts)
     past.give(o.RetryTask(whole))
     assert statuses(stage, (whole, shards[0], shards[2])) == ["pending"] * 3
     for i in (0, 2):

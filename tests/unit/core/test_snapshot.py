@@ -125,7 +125,7 @@ def test_finished_tasks_share_what_is_equal() -> None:
         tracemalloc.stop()
     assert bytes_each < 1300
     tasks = [again.tasks[task_id] for task_id in task_ids]
-    for name in ("owner", "worker", "task_class", "waits_for", "leases", "parts"):
+    for name in ("owner", "worker", "task_class", "waits_for", "leases", "shard_results"):
         assert len({id(getattr(task, name)) for task in tasks}) == 1, name
     assert len({id(task.spec["run"]["kind"]) for task in tasks}) == 1
     assert all(mine is key for mine, key in zip((t.id for t in tasks), again.finished, strict=True))
