@@ -10,11 +10,14 @@ from actors.ray_seams import session_folder
 from helix_ray.config import Settings
 from helix_ray.execution.log import LOG_BYTES_MAX
 from helix_ray.execution.starter.begin import Config
+from helix_ray.execution.starter.bubblewrap import is_fresh
 from helix_ray.execution.starter.lane import CommandLimits
 from helix_ray.execution.starter.levels import Wanted
 
 FOLDER = "commands"
 RAY_TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"
+# Folders of sockets below the folder of temporary files: Ray's, the launcher's, the master's, node workers'.
+SOCKET_FOLDERS = ("ray", "helix-up-*", "helix-master-*", f"helix-{'[0-9a-f]' * 12}-*")
 OPEN_PARENT = "/var/tmp"  # noqa: S108 - a folder of our own below it
 
 
@@ -29,5 +32,9 @@ def starter_config(settings: Settings, home: Path, worker_id: str) -> Config:
 def _hidden(settings: Settings, home: Path) -> tuple[str, ...]:
     """Return the control plane's own: data directory, keys, Ray's session folder and token."""
     named = [settings.data_dir, home, settings.tls_key, settings.admin_password_file, session_folder()]
-    named += [os.environ.get(RAY_TOKEN_FILE), f"{tempfile.gettempdir()}/ray"]
-    return (*(str(path) for path in named if path), *settings.hidden_paths())
+    named += [os.environ.get(RAY_TOKEN_FILE)]
+    temporary = tempfile.gettempdir()
+    if not is_fresh(temporary):
+        named.append(temporary)  # sockets are made there while cells live
+    sockets = (f"{temporary}/{pattern}" for pattern in SOCKET_FOLDERS)
+    return (*(str(path) for path in named if path), *sockets, *settings.hidden_paths())

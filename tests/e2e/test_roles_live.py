@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ class People:
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
-    settings = {"command_roles": "admin", "docs_open": "false"}
+    settings = {"command_roles": "admin", "docs_open": "false", "isolation_writable": ""}
     with serving(tmp_path_factory.mktemp("roles") / "data", **settings) as live:
         found = People(live, live.client())
         for role in ROLES:
@@ -134,6 +135,24 @@ def test_commands_are_for_the_roles_that_the_setting_names(people: People) -> No
     (task_id,) = submit(people.admin, shell("echo yes"))
     ended(people.admin, task_id)
     assert people.admin.get(f"/tasks/{task_id}/logs").text == "yes\n"
+
+
+def test_a_command_finds_neither_keys_nor_processes_nor_sockets(people: People) -> None:
+    """Who may submit commands is no administrator by that: what signs and what is trusted is not there."""
+    (node,) = people.admin.get("/workers").json()["workers"]
+    if node["labels"]["helix-isolation"] == "none":
+        assert "CI" not in os.environ, "bubblewrap is missing"
+        pytest.skip("needs bubblewrap")
+    data_dir, pid = people.live.data_dir, people.live.process.pid
+    files = " ".join(
+        f"{data_dir}/{name}" for name in ("jwt.key", "env.secret", "ray.token", "journal.sqlite")
+    )
+    line = (
+        f"cat {files}; cat /proc/{pid}/environ; kill -0 {pid}; find / -xdev -type s; find /tmp /run -type s"
+    )
+    (task_id,) = submit(people.admin, shell(f"({line}) 2>/dev/null; true"))
+    assert ended(people.admin, task_id)["status"] == "completed"
+    assert people.admin.get(f"/tasks/{task_id}/result").json()["result"]["output"] == ""
 
 
 def test_functions_off_the_allow_list_are_refused(people: People) -> None:

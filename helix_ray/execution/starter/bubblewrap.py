@@ -112,8 +112,16 @@ def _devices() -> list[str]:
 
 
 def _hidden(wanted: Wanted) -> Iterable[str]:
+    """Return what is there of what is to be hidden."""
     home = Path.home()
-    return [*wanted.hidden, *(str(home / name) for name in CREDENTIALS), *SECRET_FILES]
+    patterns = [*wanted.hidden, *(str(home / name) for name in CREDENTIALS), *SECRET_FILES]
+    return [path for pattern in patterns for path in _existing(pattern)]
+
+
+def _existing(pattern: str) -> list[str]:
+    """Return the path itself where it is there, whatever its name looks like, else what the pattern
+    matches."""
+    return [pattern] if os.path.lexists(pattern) else glob.glob(pattern)
 
 
 def _hidden_folders(wanted: Wanted) -> Sequence[str]:
