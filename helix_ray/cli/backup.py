@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from helix_ray.cli.output import put, say
 from helix_ray.cli.up import DataDir
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def backup(folder: Folder, data_dir: DataDir = None) -> None:
 
     home = home_of(data_dir)
     made = _run("backup", lambda progress: back_up(home, folder.resolve(), progress))
-    print(f"backed up {home} to {folder}: facts 1 to {made.seq}, all verified")
+    put(f"backed up {home} to {folder}: facts 1 to {made.seq}, all verified")
 
 
 def restore(folder: Folder, data_dir: DataDir = None) -> None:
@@ -37,7 +37,7 @@ def restore(folder: Folder, data_dir: DataDir = None) -> None:
 
     home = home_of(data_dir)
     made = _run("restore", lambda progress: module.restore(folder.resolve(), home, progress))
-    print(f"restored {folder} to {home}: facts 1 to {made.seq}, all verified")
+    put(f"restored {folder} to {home}: facts 1 to {made.seq}, all verified")
 
 
 def home_of(data_dir: str | None) -> Path:
@@ -57,10 +57,10 @@ def _run(verb: str, work: Callable[[Callable[[str, float], None]], Manifest]) ->
         nonlocal said
         if time.monotonic() - said >= SAY_EVERY_S:
             said = time.monotonic()
-            print(f"helix {verb}: {what}, {share:.0%}", file=sys.stderr, flush=True)
+            say(f"helix {verb}: {what}, {share:.0%}")
 
     try:
         return work(progress)
     except BackupFailed as failure:
-        print(f"helix {verb}: {' '.join(str(failure).split())}", file=sys.stderr)
+        say(f"helix {verb}: {' '.join(str(failure).split())}")
         raise typer.Exit(EXIT_FAILED) from None

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from helix_ray.cli.connection import connect
-from helix_ray.cli.output import Json, amounts, print_fields, print_json, print_table, say, when
+from helix_ray.cli.output import Json, amounts, print_fields, print_json, print_table, put, say, when
+from helix_ray.cli.tables import Columns
 
 if TYPE_CHECKING:
     from helix_ray.wire.nodes import NodeLine, NodeOut
@@ -18,8 +19,11 @@ app = typer.Typer(
     invoke_without_command=True,
     help="Show the cluster and its nodes, and drain nodes. Without a subcommand, show the status.",
 )
-STATUS_COLUMNS = ("NODE", "STATUS", "LOAD", "TASKS COMPLETED")
-NODE_COLUMNS = ("NODE", "STATUS", "LOAD", "RESOURCES", "FREE", "OTHERS USE", "RUNNING", "DONE", "FAILED")
+STATUS_COLUMNS = Columns(("NODE", "STATUS", "LOAD", "TASKS COMPLETED"), ("TASKS COMPLETED", "LOAD"))
+NODE_COLUMNS = Columns(
+    ("NODE", "STATUS", "LOAD", "RESOURCES", "FREE", "OTHERS USE", "RUNNING", "DONE", "FAILED"),
+    ("DONE", "FAILED", "OTHERS USE", "RESOURCES", "LOAD", "RUNNING", "FREE"),
+)
 NodeId = Annotated[str, typer.Argument(metavar="NODE", help="Node id, as `helix cluster nodes` lists it.")]
 
 
@@ -35,8 +39,8 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         return
     master = answer["master_node"]
     up = timedelta(seconds=master["uptime"])
-    print(f"{master['id']} {master['status']}, up {up} (epoch {master['epoch']})")
-    print(f"{answer['active_nodes']} of {answer['total_nodes']} nodes are active, the master among them")
+    put(f"{master['id']} {master['status']}, up {up} (epoch {master['epoch']})")
+    put(f"{answer['active_nodes']} of {answer['total_nodes']} nodes are active, the master among them")
     rows = [(n["id"], n["status"], _load(n), n["tasks_completed"]) for n in answer["worker_nodes"]]
     print_table(STATUS_COLUMNS, rows)
 

@@ -8,6 +8,7 @@ import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, print_fields, print_json, print_table, say, when
+from helix_ray.cli.tables import Columns
 
 if TYPE_CHECKING:
     from helix_ray.wire.erasures import ErasureOut
@@ -16,7 +17,9 @@ app = typer.Typer(
     no_args_is_help=False,
     help="Erase what concerns tasks and users from the journal; administrators only, and for good.",
 )
-COLUMNS = ("ERASURE", "STATUS", "FACTS", "REQUESTED", "BY", "REASON")
+COLUMNS = Columns(
+    ("ERASURE", "STATUS", "FACTS", "REQUESTED", "BY", "REASON"), ("FACTS", "BY", "REQUESTED"), "REASON"
+)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from helix_ray.cli.output import say
 from helix_ray.client.errors import HelixError
 
 
@@ -105,5 +106,5 @@ class HelixGroup(TyperGroup):
 
 
 def _complain(line: str, code: Exit) -> int:
-    print(line, file=sys.stderr)
+    say(line)
     return int(code)

@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from helix_ray.cli.backup import EXIT_FAILED, SAY_EVERY_S, home_of
+from helix_ray.cli.output import put, say
 from helix_ray.cli.up import DataDir
 
 T = TypeVar("T")
@@ -43,14 +44,14 @@ def verify(
     def run() -> None:
         note = None if checkpoint is None else _read(checkpoint)
         found = check(home, note, [Verifier.of(line) for line in key or ()], _progress())
-        print(f"verified {home}: facts 1 to {found.size}")
+        put(f"verified {home}: facts 1 to {found.size}")
         if found.checkpoint is None or found.signer is None:
-            print(f"helix journal: {INTERNAL_ONLY}", file=sys.stderr)
+            say(f"helix journal: {INTERNAL_ONLY}")
             return
         signed = f"{found.signer.name}, key {found.signer.key_hash.hex()}"
-        print(f"facts 1 to {found.checkpoint.size} are those of the checkpoint of {signed}")
+        put(f"facts 1 to {found.checkpoint.size} are those of the checkpoint of {signed}")
         if not key:
-            print(f"helix journal: {OWN_KEY}", file=sys.stderr)
+            say(f"helix journal: {OWN_KEY}")
 
     _plainly(run)
 
@@ -60,7 +61,7 @@ def checkpoint(data_dir: DataDir = None) -> None:
     """Print the newest checkpoint, which is at most a second behind: size and root of the tree, signed."""
     from helix_ray.checkpoints import newest
 
-    sys.stdout.write(_plainly(lambda: newest(home_of(data_dir))))
+    put(_plainly(lambda: newest(home_of(data_dir))), end="")
 
 
 @app.command("key")
@@ -69,7 +70,7 @@ def show_key(data_dir: DataDir = None) -> None:
     from helix_ray.checkpoints import public_keys
 
     for verifier in _plainly(lambda: public_keys(home_of(data_dir))):
-        print(verifier.line())
+        put(verifier.line())
 
 
 @app.command()
@@ -79,7 +80,7 @@ def rotate_key(data_dir: DataDir = None) -> None:
 
     home = home_of(data_dir)
     _plainly(lambda: rotate(home))
-    print(f"replaced the key in {home}; the next checkpoint is signed with another", file=sys.stderr)
+    say(f"replaced the key in {home}; the next checkpoint is signed with another")
 
 
 def _read(path: Path) -> str:
@@ -93,7 +94,7 @@ def _progress() -> Callable[[int], None]:
         nonlocal said
         if time.monotonic() - said >= SAY_EVERY_S:
             said = time.monotonic()
-            print(f"helix journal: checked up to fact {seq}", file=sys.stderr, flush=True)
+            say(f"helix journal: checked up to fact {seq}")
 
     return progress
 
@@ -118,5 +119,5 @@ def _plainly(work: Callable[[], T]) -> T:
         ValueError,
         sqlite3.Error,
     ) as error:
-        print(f"helix journal: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"helix journal: {' '.join(str(error).split())}")
         raise typer.Exit(EXIT_FAILED) from None

@@ -23,6 +23,7 @@ from helix_ray.cli import (
     workers,
 )
 from helix_ray.cli.exits import HelixGroup
+from helix_ray.cli.output import put
 
 app = typer.Typer(
     name="helix",
@@ -38,7 +39,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"helix {version('helix-ray')}")
+        put(f"helix {version('helix-ray')}")
         raise typer.Exit
 
 
@@ -51,7 +52,7 @@ def root(
 ) -> None:
     """Show the help when no command is named."""
     if ctx.invoked_subcommand is None:
-        print(ctx.get_help())
+        put(ctx.get_help())
 
 
 app.command(context_settings=up.PASS_ON)(up.up)

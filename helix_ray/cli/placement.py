@@ -9,7 +9,8 @@ import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
-from helix_ray.cli.output import Json, amount, amounts, print_fields, print_json, print_table, say, when
+from helix_ray.cli.output import Json, amount, amounts, print_fields, print_json, print_table, put, say, when
+from helix_ray.cli.tables import Columns
 from helix_ray.core.placement.strategies import Name as Strategy
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
     Placed = ExplainOut | DistributeOut
 
-NODE_COLUMNS = ("NODE", "VERDICT", "DIMENSION", "ASKED", "HAS", "DEFICIT", "KIND")
-HISTORY_COLUMNS = ("WAITED FOR", "FROM", "UNTIL")
+NODE_COLUMNS = Columns(
+    ("NODE", "VERDICT", "DIMENSION", "ASKED", "HAS", "DEFICIT", "KIND"), ("KIND", "HAS", "ASKED", "DEFICIT")
+)
+HISTORY_COLUMNS = Columns(("WAITED FOR", "FROM", "UNTIL"), ("UNTIL",), "WAITED FOR")
 KIND_WORDS = {"never": "can never fit it", "waiting": "cannot fit it now"}
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id.")]
 
@@ -31,14 +34,14 @@ def explain(task_id: TaskId, as_json: Json = False) -> None:
     if as_json:
         print_json(answer)
         return
-    print(f"{answer['id']} {answer['status']}: {answer['summary']}")
+    put(f"{answer['id']} {answer['status']}: {answer['summary']}")
     print_fields(_facts(answer))
     if answer["nodes"]:
-        print()
+        put("")
         print_table(NODE_COLUMNS, _node_rows(answer["nodes"]))
         _say_unlisted(answer)
     if waits := answer.get("history"):
-        print()
+        put("")
         print_table(HISTORY_COLUMNS, [(w["reason"], when(w["since"]), when(w["until"])) for w in waits])
 
 

@@ -8,6 +8,7 @@ import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, print_json, print_table, say, when
+from helix_ray.cli.tables import Columns
 
 if TYPE_CHECKING:
     from helix_ray.wire.projects import ProjectOut
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=False, help="Show projects and their members; administrators can change them."
 )
-COLUMNS = ("PROJECT", "NAME", "MEMBERS", "CREATED")
+COLUMNS = Columns(("PROJECT", "NAME", "MEMBERS", "CREATED"), ("CREATED", "NAME"), "MEMBERS")
 ProjectId = Annotated[str, typer.Argument(metavar="PROJECT", help="Project id.")]
 Usernames = Annotated[list[str], typer.Argument(metavar="USERNAME...", help="Users.")]
 

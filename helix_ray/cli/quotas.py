@@ -9,11 +9,15 @@ import typer
 from helix_ray.cli import spec
 from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, amounts, percent, print_json, print_table, say
+from helix_ray.cli.tables import Columns
 
 app = typer.Typer(
     no_args_is_help=False, help="Show the quotas and usage of projects; administrators can set quotas."
 )
-COLUMNS = ("PROJECT", "LIMITS", "USED", "QUEUED", "SHARE", "WEIGHT")
+COLUMNS = Columns(
+    ("PROJECT", "LIMITS", "USED", "QUEUED", "SHARE", "WEIGHT"),
+    ("WEIGHT", "QUEUED", "SHARE", "USED", "LIMITS"),
+)
 
 
 @app.command("list")

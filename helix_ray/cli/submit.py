@@ -12,8 +12,8 @@ from helix_ray.cli import spec
 from helix_ray.cli import submit_options as options
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
-from helix_ray.cli.output import Json, print_json, print_table, say
-from helix_ray.cli.task_tables import line_of, show_outcome
+from helix_ray.cli.output import Json, print_json, print_table, put, say
+from helix_ray.cli.task_tables import LINE_COLUMNS, line_of, show_outcome
 from helix_ray.core.specs import Run
 from helix_ray.core.values import shown_text
 
@@ -95,7 +95,7 @@ def _submit_one(
     with connect(waiting=wait) as client:
         task = client.submit(title, run=run, idempotency_key=key, **fields)
         if not wait:
-            print_json(task) if as_json else print(task["id"])
+            print_json(task) if as_json else put(task["id"])
             return
         if not as_json:
             say(f"{task['id']} submitted; waiting until it ends")
@@ -185,6 +185,6 @@ def _submit_file(name: str, key: str | None, wait: bool, wait_timeout: float | N
         entries = [answer if "error" in answer else next(in_order) for answer in submitted]
         print_json({"tasks": entries, "accepted": len(accepted), "rejected": len(refused)})
     else:
-        print_table(("TASK", "STATUS", "TITLE"), map(line_of, shown))
+        print_table(LINE_COLUMNS, map(line_of, shown))
     failed = wait and any(task["status"] != "completed" for task in shown)
     raise typer.Exit(Exit.USAGE if refused else Exit.TASK_FAILED if failed else Exit.OK)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from helix_ray.cli.output import TITLE_CHARS_MAX, percent, print_fields, say, when
+from helix_ray.cli.output import percent, print_fields, put, say, when
+from helix_ray.cli.tables import Columns
 
 if TYPE_CHECKING:
     from helix_ray.core.specs import TaskError
     from helix_ray.wire.task_answers import ResultOut, TaskCreated, TaskLine, TaskOut
 
-COLUMNS = ("TASK", "STATUS", "PRIORITY", "TYPE", "PROGRESS", "WORKER", "CREATED", "TITLE")
-
-
-def short(title: str) -> str:
-    """Return a title that fits a column."""
-    return title if len(title) <= TITLE_CHARS_MAX else title[: TITLE_CHARS_MAX - 1] + "…"
+COLUMNS = Columns(
+    ("TASK", "STATUS", "PRIORITY", "TYPE", "PROGRESS", "WORKER", "CREATED", "TITLE"),
+    ("TYPE", "PRIORITY", "WORKER", "CREATED", "PROGRESS"),
+    "TITLE",
+)
+LINE_COLUMNS = Columns(("TASK", "STATUS", "TITLE"), cut="TITLE")
 
 
 def row_of(task: TaskLine) -> tuple[Any, ...]:
@@ -28,13 +29,13 @@ def row_of(task: TaskLine) -> tuple[Any, ...]:
         percent(task["progress"]),
         task["assigned_worker"],
         when(task["created_at"]),
-        short(task["title"]),
+        task["title"],
     )
 
 
 def line_of(task: TaskCreated | TaskLine) -> tuple[Any, ...]:
     """Return id, status and title."""
-    return task["id"], task["status"], short(task["title"])
+    return task["id"], task["status"], task["title"]
 
 
 def show_task(task: TaskOut) -> None:
@@ -52,7 +53,7 @@ def show_outcome(result: ResultOut) -> None:
     value = result["result"]
     output = value.get("output") if isinstance(value, dict) else None
     if isinstance(output, str):
-        print(output, end="" if output.endswith("\n") else "\n")
+        put(output, end="" if output.endswith("\n") else "\n")
     elif isinstance(value, dict) and set(value) == {"success", "value"}:
         print_value(value["value"])
     elif value is not None:
@@ -67,7 +68,7 @@ def print_value(value: Any) -> None:
     from helix_ray.cli.output import print_json
 
     if isinstance(value, str):
-        print(value)
+        put(value)
     else:
         print_json(value)
 

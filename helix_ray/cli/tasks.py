@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
-from helix_ray.cli.output import Json, print_json, print_table, say
+from helix_ray.cli.output import Json, print_json, print_table, put, say
 from helix_ray.cli.placement import distribute, explain
 from helix_ray.cli.submit import submit
 from helix_ray.cli.submit_options import Priority
@@ -85,8 +84,7 @@ def logs(
     """Print a task's output."""
     with connect() as client:
         for piece in client.logs(task_id, follow=follow, attempt=attempt, offset=offset):
-            sys.stdout.write(piece)
-            sys.stdout.flush()
+            put(piece, end="")
 
 
 @app.command()

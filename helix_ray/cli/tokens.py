@@ -8,13 +8,18 @@ from typing import Annotated
 import typer
 
 from helix_ray.cli.connection import connect
-from helix_ray.cli.output import Json, print_json, print_table, say, when
+from helix_ray.cli.output import Json, print_json, print_table, put, say, when
+from helix_ray.cli.tables import Columns
 from helix_ray.core.access import ROLES
 
 app = typer.Typer(
     no_args_is_help=False, help="Create, list and revoke API tokens for programs (HELIX_TOKEN)."
 )
-COLUMNS = ("ID", "NAME", "USER", "BEGINS", "ROLES", "PROJECTS", "LAST USED", "EXPIRES")
+COLUMNS = Columns(
+    ("ID", "NAME", "USER", "BEGINS", "ROLES", "PROJECTS", "LAST USED", "EXPIRES"),
+    ("PROJECTS", "BEGINS", "ROLES", "LAST USED", "EXPIRES"),
+    "NAME",
+)
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -42,7 +47,7 @@ def create(
         print_json(made)
         return
     say(f"{made['id']} for {made['user']}, valid until {made['expires_at']}; it is not shown again")
-    print(made["token"])
+    put(made["token"])
 
 
 @app.command("list")

@@ -9,9 +9,11 @@ import typer
 from helix_ray.cli.connection import connect
 from helix_ray.cli.login import PasswordStdin, ask_password
 from helix_ray.cli.output import Json, print_json, print_table, say, when
+from helix_ray.cli.tables import Columns
 from helix_ray.core.access import ROLES
 
 app = typer.Typer(no_args_is_help=False, help="Manage users (administrators) and your own password.")
+COLUMNS = Columns(("NAME", "ROLES", "CREATED", "ID"), ("CREATED", "ROLES"))
 Username = Annotated[str, typer.Argument(help="Username.")]
 
 
@@ -43,7 +45,7 @@ def list_users(as_json: Json = False) -> None:
         print_json({"users": users})
         return
     rows = [(u["username"], ", ".join(u["roles"]), when(u.get("created_at")), u["id"]) for u in users]
-    print_table(("NAME", "ROLES", "CREATED", "ID"), rows)
+    print_table(COLUMNS, rows)
 
 
 @app.command()

@@ -12,7 +12,7 @@ import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
-from helix_ray.cli.output import console, print_json, print_table, table
+from helix_ray.cli.output import console, drawn_table, print_json, print_table
 from helix_ray.cli.task_tables import COLUMNS, row_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _draw(looks: Iterator[Tasks]) -> Tasks:
     with screen as live:
         for tasks in looks:
             if live is not None:
-                live.update(table(COLUMNS, [row_of(task) for task in tasks]), refresh=True)
+                live.update(drawn_table(COLUMNS, [row_of(task) for task in tasks]), refresh=True)
     if not sys.stdout.isatty():
         print_table(COLUMNS, [row_of(task) for task in tasks])
     return tasks

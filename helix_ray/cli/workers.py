@@ -8,12 +8,17 @@ import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, amounts, print_fields, print_json, print_table, say, when
+from helix_ray.cli.tables import Columns
 
 if TYPE_CHECKING:
     from helix_ray.wire.workers import WorkerOut
 
 app = typer.Typer(no_args_is_help=False, help="List workers and drain them.")
-COLUMNS = ("WORKER", "STATUS", "KIND", "HOST", "RESOURCES", "RUNNING", "DONE", "FAILED", "LAST HEARTBEAT")
+COLUMNS = Columns(
+    ("WORKER", "STATUS", "KIND", "HOST", "RESOURCES", "RUNNING", "DONE", "FAILED", "LAST HEARTBEAT"),
+    ("DONE", "FAILED", "KIND", "RESOURCES", "LAST HEARTBEAT", "RUNNING"),
+    "HOST",
+)
 WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="Worker id.")]
 
 

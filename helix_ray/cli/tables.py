@@ -1,0 +1,94 @@
+"""Tables that fit a terminal: pure, rows of text in, lines out.
+
+Three rules, in this order. Columns that the reader can do without go first. Then the column that holds
+free text is cut, with a mark. Nothing else is cut: an id that is not whole is of no use, so a line may be
+longer than the terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from unicodedata import combining, east_asian_width
+
+GAP = "  "
+CUT_MARK = "…"
+# Less of a free text says nothing; a column goes before its text gets narrower than this.
+CUT_WIDTH_MIN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a table. `spare` are left out in this order where room is short; `cut` has free text."""
+
+    names: tuple[str, ...]
+    spare: tuple[str, ...] = ()
+    cut: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A table as it is shown: the header is the first row; all columns but the last are padded."""
+
+    rows: list[list[str]] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Return the table as text."""
+        return [GAP.join(row).rstrip() for row in self.rows]
+
+
+def cells(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for a wide character, none for an accent."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text that takes at most `width` columns, with a mark where something is missing."""
+    if cells(text) <= width:
+        return text
+    kept, left = [], width - 1
+    for character in text:
+        left -= cells(character)
+        if left < 0:
+            break
+        kept.append(character)
+    return "".join(kept) + CUT_MARK
+
+
+def fitted(columns: Columns, rows: Sequence[Sequence[str]], width: int | None) -> Fitted:
+    """Return a table for a terminal of `width` columns; None: nothing is left out or cut (a pipe)."""
+    widths = {
+        name: max([cells(name), *(cells(row[i]) for row in rows)]) for i, name in enumerate(columns.names)
+    }
+    if width is not None:
+        widths = _narrowed(columns, widths, width)
+    shown = [(i, name) for i, name in enumerate(columns.names) if name in widths]
+    drawn = [[name for _, name in shown]]
+    drawn += [[cut(row[i], widths[name]) for i, name in shown] for row in rows]
+    last = shown[-1][1]
+    for row in drawn:
+        for place, (_, name) in enumerate(shown):
+            if name != last:
+                row[place] += " " * (widths[name] - cells(row[place]))
+    return Fitted(drawn)
+
+
+def _narrowed(columns: Columns, widths: dict[str, int], width: int) -> dict[str, int]:
+    """Return the widths of the columns that stay."""
+    kept = dict(widths)
+    if columns.cut is not None:
+        kept[columns.cut] = min(widths[columns.cut], CUT_WIDTH_MIN)
+    for name in columns.spare:
+        if _total(kept) <= width:
+            break
+        del kept[name]
+    if columns.cut is not None:
+        left = width - _total(kept)
+        kept[columns.cut] = min(widths[columns.cut], max(kept[columns.cut], kept[columns.cut] + left))
+    return kept
+
+
+def _total(widths: dict[str, int]) -> int:
+    return sum(widths.values()) + len(GAP) * (len(widths) - 1)
