@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from helix_ray.execution.environment import SESSION_MARK
 from helix_ray.execution.starter import cgroups
 from helix_ray.execution.starter.isolation import cell_command
 from helix_ray.execution.starter.levels import CellFolders, CellSpec, Isolation, Wanted
@@ -144,4 +145,6 @@ class CellProcess:
 
 def _environment() -> dict[str, str]:
     """Return what a cell itself needs: no more can be read from it."""
-    return {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {
+        name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", SESSION_MARK) if name in os.environ
+    }

@@ -8,7 +8,8 @@ Levels, the strongest first:
     user                     another user than the server's, where that is root
     none                     nothing: a command may do what the server may do
 
-With `auto` the first that this kernel offers is taken. Any other wish is kept or refused, never lowered.
+With `auto` the first that this kernel offers is taken, another user only where one is named. Any other wish
+is kept or refused, never lowered.
 """
 
 from __future__ import annotations
@@ -103,6 +104,9 @@ def _contained(wanted: Wanted) -> tuple[Isolation | None, str]:
 def _other_user(wanted: Wanted) -> tuple[Isolation | None, str]:
     if os.geteuid() != 0:
         return None, "only root can run commands as another user"
+    if wanted.wish == "auto" and wanted.run_as is None:
+        # Another user may reach neither the programs nor the folders of a server that nobody set up for it.
+        return None, "HELIX_RUN_AS names no user to run them as"
     uid, gid, user = _user(wanted.run_as or RUN_AS_DEFAULT)
     failed = _run([sys.executable, "-I", "-S", "-c", _BECOME, str(uid), str(gid)])
     if failed is not None:

@@ -288,7 +288,12 @@ def test_an_isolation_that_is_not_offered_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(NotOffered, match="install bubblewrap"):
         in_force(Wanted("namespaces"))
-    assert "bwrap is not on the PATH" in in_force(Wanted("auto")).why
+    auto = in_force(Wanted("auto"))
+    assert auto.level == "none"
+    assert "bwrap is not on the PATH" in auto.why
+    if os.geteuid() == 0:
+        assert "HELIX_RUN_AS" in auto.why
+        assert in_force(Wanted("auto", "nobody")).name == "user as nobody"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert in_force(Wanted("auto")).level == "none"
     with pytest.raises(NotOffered, match="only root"):
