@@ -195,7 +195,8 @@ def test_it_cannot_write_outside_its_folders(world: World) -> None:
     """The product's own code is one such place; the operator's writable folder and /tmp are none."""
     world.fails("touch /usr/planted")
     for place in (Path(__file__).parents[3] / "helix_ray", Path("/usr"), Path("/etc"), world.folder / "data"):
-        world.fails(f"touch {place}/planted")
+        # Below /tmp, which is another one inside, it may seem to work.
+        world.end.run({"shell": f"touch {place}/planted"})
         assert not (place / "planted").exists()
     assert world.end.output("touch /tmp/x own && rm /tmp/x && ls") == "own\n"
     if world.contained:
