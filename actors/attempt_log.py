@@ -7,6 +7,7 @@ from pathlib import Path
 
 from helix_ray.core.views.tasks import LogView
 from helix_ray.execution.log import log_path
+from helix_ray.execution.spool import name_spools
 
 _MARKER = re.compile(rb"\[helix: (\d+) bytes of older output were removed here\]\n")
 _MARKER_BYTES_MAX = 100
@@ -19,8 +20,10 @@ def read_piece(
 
     `over`: the attempt has ended.
     """
+    path = log_path(str(folder), task_id, attempt)
+    has_log(folder, task_id, attempt)
     try:
-        with log_path(str(folder), task_id, attempt).open("rb") as file:
+        with path.open("rb") as file:
             marker = _MARKER.match(file.read(_MARKER_BYTES_MAX))
             cut, skip = (int(marker[1]), marker.end()) if marker else (0, 0)
             start = max(offset, cut)
@@ -48,8 +51,17 @@ def read_piece(
     }
 
 
+def has_log(folder: Path, task_id: str, attempt: int) -> bool:
+    """Say whether an attempt has a log; that of a running function gets its name here."""
+    path = log_path(str(folder), task_id, attempt)
+    if not path.exists():
+        name_spools(str(folder))
+    return path.exists()
+
+
 def sweep(folder: Path, keep_s: float, now: float) -> int:
     """Delete logs that were last written more than `keep_s` seconds ago; return how many."""
+    name_spools(str(folder))
     old = [path for path in folder.glob("*.log") if now - path.stat().st_mtime > keep_s]
     for path in old:
         path.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from actors.archive import Archive
-from actors.attempt_log import read_piece
+from actors.attempt_log import has_log, read_piece
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work
 from helix_ray.config import Settings
@@ -30,7 +30,6 @@ from helix_ray.core.orders.kind import Detail
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks, WaitTasks
 from helix_ray.core.views.tasks import LogView
 from helix_ray.derived import set_aside
-from helix_ray.execution.log import log_path
 from helix_ray.followers.feed import BatchLimits, HeadFeed, PlaneFeed
 from helix_ray.followers.following import Following
 from helix_ray.journal.fact_reader import FactReader
@@ -113,7 +112,7 @@ class Historian(LivingActor):
 
     async def read_log(self, task_id: str, attempt: int, offset: int, limit_bytes: int) -> LogView | None:
         """Return a piece of a log left by a former node of this machine; None where there is none."""
-        if not log_path(str(self._log_dir), task_id, attempt).exists():
+        if not has_log(self._log_dir, task_id, attempt):
             return None
         read = partial(read_piece, self._log_dir, task_id, attempt, offset, limit_bytes, over=True)
         return await asyncio.to_thread(read)

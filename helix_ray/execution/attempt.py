@@ -79,6 +79,8 @@ class AttemptRunner:
             outcome = Outcome(False, error=describe(error))
         running.sink.flush()
         spent = self._put_back()
+        # By then nothing of the attempt writes any more.
+        outcome = _with_output(outcome, *self._output.end())
         self._emit(Finished(task.task_id, task.attempt, outcome, started_at, time.time(), spent))
         return spent is None
 
@@ -123,13 +125,9 @@ class AttemptRunner:
         install(running.sink)
         self._output.begin(task)
         try:
-            outcome = call(task)
+            return call(task)
         finally:
             install(None)
-            log_bytes, tail = self._output.end()
-        if log_bytes:
-            return _with_output(outcome, log_bytes, tail)
-        return outcome
 
     def _infer(self, task: Assignment) -> Outcome:
         def call() -> Outcome:
@@ -152,6 +150,8 @@ def _with_own_limit(task: Assignment) -> Assignment:
 
 
 def _with_output(outcome: Outcome, log_bytes: int, tail: str | None) -> Outcome:
+    if not log_bytes:
+        return outcome
     return Outcome(outcome.ok, outcome.result, outcome.pickled, outcome.error, None, tail, log_bytes)
 
 

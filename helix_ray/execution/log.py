@@ -27,6 +27,18 @@ def marker(cut_bytes: int) -> bytes:
     return f"[helix: {cut_bytes} bytes of older output were removed here]\n".encode()
 
 
+def tail_text(tail: bytes) -> str:
+    """Return the last bytes of an output, OUTPUT_TAIL_BYTES_MAX at most, as text.
+
+    It starts with a whole character; bytes that are not UTF-8 become U+FFFD.
+    """
+    cut = 0
+    if len(tail) == OUTPUT_TAIL_BYTES_MAX:
+        while cut < 3 and tail[cut] & 0xC0 == 0x80:
+            cut += 1
+    return tail[cut:].decode("utf-8", errors="replace")
+
+
 class AttemptLog:
     """Writes an attempt's output and keeps its newest bytes.
 
@@ -58,9 +70,8 @@ class AttemptLog:
             self.close()
 
     def tail(self) -> str:
-        """Return the last OUTPUT_TAIL_BYTES_MAX bytes written, as text; bytes that are
-        not UTF-8 become U+FFFD."""
-        return self._tail.decode("utf-8", errors="replace")
+        """Return the end of what was written, see `tail_text`."""
+        return tail_text(bytes(self._tail))
 
     def close(self) -> None:
         """Close the file; safe to call twice."""

@@ -27,7 +27,6 @@ THREAD_END_S_MAX = 0.1
 # Of our own library: they run none of a function's code.
 OUR_THREADS = "helix-"
 
-_STANDARD = (0, 1, 2)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _environ = ctypes.c_void_p.in_dll(_libc, "environ")
@@ -42,8 +41,7 @@ class Surroundings:
         self._environ = os.environ
         self._variables = dict(os.environ)
         self._addresses = _addresses(len(self._variables))
-        self._copies = [_copy(descriptor) for descriptor in _STANDARD]
-        self._files = [_file(descriptor) for descriptor in _STANDARD]
+        self._input_copy, self._input = _copy(0), _file(0)
         self._threads = set(threading.enumerate())
         self._thread_count = _thread._count()
         self._children = frozenset(descendants(os.getpid()))
@@ -91,7 +89,7 @@ class Surroundings:
     def _restore(self) -> str | None:
         self._restore_variables()
         faulthandler.cancel_dump_traceback_later()
-        self._restore_files()
+        self._restore_input()
         found = [part.read() for part in self._parts]
         if found == self._was:
             return None
@@ -113,11 +111,10 @@ class Surroundings:
             self._addresses = _addresses(len(self._variables))
             time.tzset()
 
-    def _restore_files(self) -> None:
-        """Standard input, output and error are files that programs in C and children write to."""
-        for descriptor, copy, was in zip(_STANDARD, self._copies, self._files, strict=True):
-            if copy is not None and _file(descriptor) != was:
-                os.dup2(copy, descriptor)
+    def _restore_input(self) -> None:
+        """Standard output and error are OutputCapture's."""
+        if self._input_copy is not None and _file(0) != self._input:
+            os.dup2(self._input_copy, 0)
 
     def _return(self, _path: str) -> None:
         """Go back by the open folder: its path may lead elsewhere by now."""

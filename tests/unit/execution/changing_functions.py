@@ -12,6 +12,7 @@ import locale
 import logging
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import socket
@@ -53,7 +54,7 @@ def look() -> dict[str, Any]:
         "alarm": signal.getitimer(signal.ITIMER_REAL)[0],
         "handlers": [str(signal.getsignal(n)).split(" at ")[0] for n in sorted(signal.valid_signals())],
         "stdout": type(sys.stdout).__name__,
-        "descriptors": [os.readlink(f"/proc/self/fd/{n}").split(":")[0] for n in range(3)],
+        "descriptors": [re.sub(r"[0-9]+", "N", os.readlink(f"/proc/self/fd/{n}")) for n in range(3)],
         "method": multiprocessing.get_start_method(allow_none=True),
         "locale": locale.setlocale(locale.LC_ALL),
         "tz": [time.timezone, *time.tzname],

@@ -35,7 +35,8 @@ from helix_ray.execution.frames import FrameReader, encode
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 WAIT_S = 20.0
-ALLOW = "helix_ray.samples:*,sample_functions:*,changing_functions:*,escaping_functions:*"
+ALLOW = "helix_ray.samples:*,sample_functions:*,changing_functions:*,escaping_functions:*,"
+ALLOW += "printing_functions:*"
 
 MAIN = """
 import sys
