@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -12,12 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from helix_ray.execution.assignment import Assignment, Finished, Outcome, Started
 from helix_ray.execution.environment import server_variables
 from helix_ray.execution.frames import MessageReader, encode_plain
 from helix_ray.execution.starter.begin import Config, starter_command
+from helix_ray.execution.starter.isolation import in_force
 from helix_ray.execution.starter.lane import CommandLimits
-from helix_ray.execution.starter.levels import CellSpec, Wanted
+from helix_ray.execution.starter.levels import CellSpec, NotOffered, Wanted, Wish
 from helix_ray.execution.starter.messages import (
     CancelCommand,
     Message,
@@ -32,6 +36,16 @@ from tests.processes import command_line
 
 WAIT_S = 20.0
 LIMITS = CommandLimits(log_bytes_max=4 << 20, kill_grace_s=3.0, kill_grace_s_max=600.0)
+
+
+def needs(level: Wish) -> None:
+    """Skip on a laptop, and fail in CI, where this machine does not offer a level of isolation."""
+    try:
+        in_force(Wanted(level))
+    except NotOffered as reason:
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}; CI leaves nothing out")
+        pytest.skip(str(reason))
 
 
 class StarterEnd:

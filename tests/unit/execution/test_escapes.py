@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from helix_ray.execution.starter.lane import CommandLimits
-from helix_ray.execution.starter.levels import Wanted
+from helix_ray.execution.starter.levels import Wanted, Wish
 from tests.processes import processes_with
-from tests.unit.execution.starter_end import StarterEnd
+from tests.unit.execution.starter_end import StarterEnd, needs
 
 # No other run of these tests has processes with these arguments.
 OURS = os.getpid()
 LAST = f"1100.{OURS}"
-LEVELS = ("none", "user", "namespaces")
+LEVELS: tuple[Wish, ...] = ("none", "user", "namespaces")
 
 DOUBLE_FORK = f"""{sys.executable} -S -c 'import os
 if os.fork(): os._exit(0)
@@ -42,13 +42,9 @@ ENDS = ("completes", "fails", "is killed", "times out", "is cancelled", "loses i
 END_LINES = {"completes": "exit 0", "fails": "exit 3", "is killed": "kill -9 $$"}
 
 
-def offered(level: str) -> Wanted:
-    if level == "namespaces" and shutil.which("bwrap") is None:
-        assert "CI" not in os.environ, "bubblewrap is missing"
-        pytest.skip("needs bubblewrap")
-    if level == "user" and os.geteuid() != 0:
-        pytest.skip("needs root")
-    return Wanted(level)  # type: ignore[arg-type]
+def offered(level: Wish) -> Wanted:
+    needs(level)
+    return Wanted(level)
 
 
 @pytest.fixture(scope="module", params=LEVELS)
@@ -92,7 +88,7 @@ def test_nothing_of_an_attempt_outlives_it(starter: StarterEnd, escape: str, end
 
 
 def test_a_killed_starter_takes_everything_along(
-    folder: Path, is_gone: Callable[[int], bool], level: str
+    folder: Path, is_gone: Callable[[int], bool], level: Wish
 ) -> None:
     """kill -9 of the starter ends its cells and, where they are contained, all that ran in them."""
     end = StarterEnd(folder, offered(level))
@@ -111,5 +107,6 @@ def test_a_killed_starter_takes_everything_along(
 
 
 @pytest.fixture(params=LEVELS)
-def level(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def level(request: pytest.FixtureRequest) -> Wish:
+    found: Wish = request.param
+    return found

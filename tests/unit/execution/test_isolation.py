@@ -20,8 +20,8 @@ import pytest
 
 from helix_ray.execution.starter import bubblewrap
 from helix_ray.execution.starter.isolation import in_force
-from helix_ray.execution.starter.levels import CellFolders, CellSpec, Isolation, NotOffered, Wanted
-from tests.unit.execution.starter_end import StarterEnd
+from helix_ray.execution.starter.levels import CellFolders, CellSpec, Isolation, NotOffered, Wanted, Wish
+from tests.unit.execution.starter_end import StarterEnd, needs
 
 SECRET = "ba5eba11-the-signing-key"
 NOBODY = 65534
@@ -61,7 +61,7 @@ class World:
 class Level:
     """A level of isolation, whom the server runs as, and what it must be called."""
 
-    wanted: str
+    wanted: Wish
     run_as: str | None
     ordinary: bool
     name: str
@@ -91,7 +91,7 @@ def folder_for(user: int) -> Path:
 @pytest.fixture(scope="module", params=LEVELS)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     level = LEVELS[request.param]
-    needed(level.wanted == "user" or shutil.which("bwrap"), "bubblewrap")
+    needs(level.wanted)
     needed(os.geteuid() == 0, "root")
     needed(shutil.which("perl") and shutil.which("setpriv") and PTRACE > 0, "perl and setpriv")
     before, python, user = (), sys.executable, 0
@@ -110,7 +110,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if level.wanted == "user":
         folder.chmod(0o711)
     hidden = (str(folder / "data"), str(folder / "node"), str(folder / "logs"))
-    wanted = Wanted(level.wanted, level.run_as, hidden, (str(folder / "scratch"),))  # type: ignore[arg-type]
+    wanted = Wanted(level.wanted, level.run_as, hidden, (str(folder / "scratch"),))
     with listening(folder / "data" / "door"):
         os.chown(folder / "data" / "door", user, user)
         victim = subprocess.Popen([*before, "sleep", "10000"], env={**os.environ, "SECRET": SECRET})
@@ -330,8 +330,8 @@ KERNELS = {
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_kernel_that_offers_less_is_no_end(kernel: str) -> None:
     """`auto` takes what is left, says what and why, and runs commands."""
-    needed(shutil.which("bwrap") and os.path.exists(SYSTEM_PYTHON), "bubblewrap and a Python for every user")
-    needed(os.geteuid() == 0, "root")
+    needed(os.geteuid() == 0 and os.path.exists(SYSTEM_PYTHON), "root, and a Python for every user")
+    needs("namespaces")
     line, expected = KERNELS[kernel]
     folder = folder_for(NOBODY if "65534" in line else 0)
     (folder / "data").mkdir()
