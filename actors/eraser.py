@@ -39,24 +39,23 @@ from helix_ray.wire.ids import new_seed
 log = logging.getLogger(__name__)
 
 FACTS_PER_READ = 1_000
-# What one commit erases: some ten milliseconds' worth.
+# One commit erases this many, which takes some ten milliseconds.
 FACTS_PER_COMMIT = 500
-# Between two pieces of work that the commits wait for.
+# Lets other commits through between two steps.
 PAUSE_S = 0.005
 CUT_AGAIN_S = 0.2
-# After an erasure that could not go on, it is tried so much later.
+# Delay before a failed erasure is tried again.
 TRY_AGAIN_S = 30.0
 
 
 class Eraser:
-    """Carries out the erasures of one engine, one at a time, the oldest first."""
+    """Carries out the erasures of one engine one at a time, oldest first."""
 
     def __init__(
         self, engine: Engine, journal: Callable[[], SqliteJournal], folder: Path, snapshotter: Snapshotter,
         moved: Callable[[], None],
     ) -> None:  # fmt: skip
-        """`journal` gives the one of now: it may be opened anew meanwhile. `moved`
-        is called after a commit."""
+        """`journal` returns the current journal, which may be reopened. `moved` is called after a commit."""
         self._engine = engine
         self._journal = journal
         self._path = folder / FILE_NAME
@@ -65,7 +64,7 @@ class Eraser:
         self._not_before = 0.0
 
     async def carry_out_due(self) -> None:
-        """Carry out all that is pending; what fails is logged and tried again later."""
+        """Carry out all pending erasures; one that fails is logged and retried later."""
         while time.monotonic() >= self._not_before:
             pending = (e for e in self._engine.state.erasures.values() if e.completed_at is None)
             erasure = next(pending, None)
@@ -96,7 +95,7 @@ class Eraser:
     # ------------------------------------------------------------------------------------------ finding
 
     async def _find(self, erasure: Erasure, concerned: Concerned) -> Sequence[int]:
-        """Return the seqs of all facts up to the request that concern what it names."""
+        """Return the seqs of all facts up to the request that concern its tasks and users."""
         found = array("q")
         with contextlib.closing(connect(self._path, "ro")) as con:
             tree = StoredTree(con)
@@ -116,14 +115,14 @@ class Eraser:
     # ------------------------------------------------------------------------------------------ erasing
 
     async def _erase(self, erasure: Erasure, concerned: Concerned, seqs: Sequence[int]) -> int:
-        """Erase facts in one commit; return how many are kept, since what they are about exists."""
+        """Erase facts in one commit; return how many are kept because their subject exists."""
         facts = await asyncio.to_thread(self._read, seqs)
         gone = self._gone(facts)
         if gone:
             prepared = await asyncio.to_thread(self._journal().prepare_erasure, [fact.seq for fact in gone])
-            # A task that came back meanwhile keeps its facts: it is found again at the next try.
+            # A task that was restored in the meantime keeps its facts: the next try finds it in use.
             if len(self._gone(gone)) < len(gone):
-                raise EraseRefused("something that is to be erased was made again meanwhile")
+                raise EraseRefused("a task, user or worker to be erased was created again in the meantime")
             wanted = _event(erasure, gone, concerned)
             self._engine.erase(erasure, wanted, lambda fact: self._journal().commit_erasure(fact, prepared))
             self._moved()

@@ -1,8 +1,8 @@
-"""Signed tree heads of a journal: kept elsewhere, they show later whether the journal is still the same.
+"""Signed tree heads of a journal: a copy that is kept elsewhere proves later that no fact was changed.
 
-HEAD (journal/head.py) is signed with a secret that also verifies it, so it proves nothing to others, and
-whoever has the key can write another. A checkpoint is signed with an Ed25519 key and verified with its public
-half. Its text has the form of C2SP (c2sp.org/tlog-checkpoint):
+HEAD (journal/head.py) is signed and verified with the same secret, so it proves nothing to others, and anyone
+with the key can forge it. A checkpoint is signed with an Ed25519 key and verified with its public half. Its
+text has the format of C2SP (c2sp.org/tlog-checkpoint):
 
     origin      helix-ray/ and 32 hex digits of the leaf of fact 1, which is salted: no two journals share it
     size        how many facts
@@ -11,8 +11,8 @@ half. Its text has the form of C2SP (c2sp.org/tlog-checkpoint):
 Files in a data directory, all 0600:
 
     checkpoint        the newest one, written at most once a second, never by a commit
-    checkpoint.key    the key that signs, made at the first start
-    checkpoint.pub    verifier lines of all keys so far, the present one last
+    checkpoint.key    the signing key, made at the first start
+    checkpoint.pub    verifier lines of all keys so far, the current one last
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ NOT_ONE = "the note is not a checkpoint"
 
 
 class CheckpointFailed(Exception):
-    """A journal does not match a checkpoint, or there is none; the message says what to do, in one line."""
+    """A journal does not match a checkpoint, or has none; the message says what to do, in one line."""
 
 
 class Tree(Protocol):
-    """What a checkpoint is made of."""
+    """The Merkle tree of a journal, from which checkpoints are made."""
 
     def head(self) -> int:
         """Return the seq of the newest fact."""
@@ -75,12 +75,12 @@ class Checkpoint(NamedTuple):
     root: bytes
 
     def text(self) -> str:
-        """Return the text that is signed."""
+        """Return the text to sign."""
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
     @classmethod
     def of(cls, text: str) -> Checkpoint:
-        """Return the checkpoint of a text; further lines are ignored. Raises NoteRefused."""
+        """Parse the text of a checkpoint; further lines are ignored. Raises NoteRefused."""
         lines = text.splitlines()
         try:
             origin, size, root = lines[0], int(lines[1]), base64.b64decode(lines[2], validate=True)
@@ -94,7 +94,7 @@ class Checkpoint(NamedTuple):
 
 
 def origin_of(first_leaf: bytes) -> str:
-    """Return the name of a journal, which follows from its first fact and stays when that is erased."""
+    """Return the name of a journal, which is derived from its first fact and stays when that is erased."""
     return ORIGIN_PREFIX + first_leaf[:ORIGIN_BYTES].hex()
 
 
@@ -111,7 +111,7 @@ class CheckpointKeeper:
         self._said = False
 
     def due(self, tree: Tree) -> Checkpoint | None:
-        """Return what should be signed; None where that is done, or there is no fact yet."""
+        """Return the checkpoint to sign next; None if the newest is signed, or there is no fact yet."""
         size = tree.head()
         if size in (0, self._size):
             return None
@@ -120,12 +120,12 @@ class CheckpointKeeper:
         return Checkpoint(self._origin, size, tree.root())
 
     def keep_newest(self, tree: Tree) -> None:
-        """Sign and write what is due, if anything is."""
+        """Sign and write the checkpoint that is due, if any."""
         if (due := self.due(tree)) is not None:
             self.keep(due)
 
     def keep(self, checkpoint: Checkpoint) -> None:
-        """Sign a checkpoint and write it; a failure is logged once. May run on a thread."""
+        """Sign and write a checkpoint; a failure is logged once. May run on a thread."""
         try:
             # Read each time: the key may have been replaced.
             seed = _seed(self._folder)
@@ -140,7 +140,7 @@ class CheckpointKeeper:
 
 
 def newest(data_dir: Path) -> str:
-    """Return the newest checkpoint, as it is signed. Raises CheckpointFailed."""
+    """Return the newest checkpoint as a signed note. Raises CheckpointFailed."""
     try:
         return (data_dir / FILE).read_text("utf-8")
     except FileNotFoundError:
@@ -150,7 +150,7 @@ def newest(data_dir: Path) -> str:
 
 
 def public_keys(data_dir: Path) -> list[Verifier]:
-    """Return the public halves of all keys so far, the present one last."""
+    """Return the public halves of all keys so far, the current one last."""
     with contextlib.suppress(FileNotFoundError):
         lines = (data_dir / PUBLIC_FILE).read_text("utf-8").splitlines()
         return [Verifier.of(line) for line in lines if line]
@@ -158,12 +158,12 @@ def public_keys(data_dir: Path) -> list[Verifier]:
 
 
 def rotate(data_dir: Path) -> None:
-    """Replace the key; checkpoints from the next one on are signed with another. The old secret is gone."""
+    """Replace the signing key, from the next checkpoint on. The old secret is deleted."""
     keys.replace_key(data_dir, KEY_FILE)
 
 
 def note_key(data_dir: Path, verifier: Verifier) -> None:
-    """Add a key to the public ones, unless it is the last of them."""
+    """Add a key to the public keys, unless it is the last of them."""
     known = public_keys(data_dir)
     if not known or known[-1] != verifier:
         lines = (one.line() for one in (*known, verifier))
@@ -189,7 +189,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 class Verified(NamedTuple):
-    """Facts 1 to `size` were verified, and compared with `checkpoint`, which `signer` has signed."""
+    """Facts 1 to `size` were verified and compared with `checkpoint`, which `signer` signed."""
 
     size: int
     checkpoint: Checkpoint | None
@@ -202,10 +202,11 @@ def verify(
     verifiers: Sequence[Verifier] = (),
     on_facts: Callable[[int], None] = lambda seq: None,
 ) -> Verified:
-    """Check every fact of a data directory, in use or not, and that it begins with what a checkpoint has.
+    """Check every fact of a data directory, in use or not, and that it extends the journal of a checkpoint.
 
-    `verifiers` are the keys that may have signed it, of the directory without any. No secret is needed; where
-    there is one, HEAD is checked as well. Raises CheckpointFailed, NoteRefused, JournalDamaged.
+    `verifiers` are the keys that may have signed the checkpoint; by default those of the directory. No secret
+    is needed; if the directory has one, HEAD is checked too. Raises CheckpointFailed, NoteRefused,
+    JournalDamaged.
     """
     if not (data_dir / JOURNAL_FILE).is_file():
         raise CheckpointFailed(f"{data_dir} does not contain a journal")

@@ -1,10 +1,9 @@
-"""Which facts say something about tasks and users that are to be erased, and what is never erased.
+"""Which facts concern the tasks and users of an erasure, and which are never erased.
 
-A fact concerns a task when it is about it, or about one of its shards. It concerns a user when it is
-about their account, a session, an API token, an external worker or a task of theirs, or about requests
-of theirs that were refused; so do the receipts of their idempotency keys. Other facts that name a user
-do so by id only (members of projects, say): they stay, and so do the headers of all facts, which have
-ids, addresses and times.
+A fact concerns a task if it is about the task or one of its shards. A fact concerns a user if it is about
+their account, their refused requests, or a session, an API token, an external worker or a task that they own;
+the receipts of their idempotency keys concern them too. Other facts name a user only by id (members of
+projects, say): they stay, and so do the headers of all facts, which have ids, addresses and times.
 """
 
 from __future__ import annotations
@@ -15,34 +14,34 @@ from typing import Any
 from helix_ray.core import events as ev
 from helix_ray.core.state import State
 
-# Who erased what, and why, is on record for good.
+# The record of who erased what, and why, is permanent.
 NEVER_ERASED = (ev.ErasureRequested, ev.FactsErased, ev.ErasureCompleted)
 _BEGINNINGS = (ev.TaskSubmitted, ev.TaskRestored)
 _REFUSALS = (ev.RequestsRefused, ev.LoginRefused)
 _OF_A_USER = (ev.SessionOpened, ev.TokenCreated)
-# Their `id` is a user's or a project's: of users they have the id only.
+# Their `id` is a user's or a project's; they contain nothing else about users.
 _BY_ID_ONLY = (ev.MemberAdded, ev.MemberRemoved, ev.ProjectSet, ev.ProjectRemoved, ev.QuotaSet)
 
 
 class Concerned:
-    """Picks the facts that concern some tasks and users out of all facts, which it must see in order."""
+    """Selects the facts that concern some tasks and users; it must see all facts in order."""
 
     def __init__(self, tasks: Collection[str], users: Collection[str]) -> None:
         self._users = frozenset(users)
         self._receipts = tuple(f"{user}:" for user in users)
         self.tasks = set(tasks)
-        # Ids of tasks, users, sessions, tokens and workers that the facts so far lead to.
+        # Ids of the tasks, users, sessions, tokens and workers that belong to them, by the facts so far.
         self.things = {*tasks, *users}
 
     def resume(self, facts: Iterable[ev.Fact], erasure_id: str) -> None:
-        """Note the things of which an erasure that was cut short has erased the beginnings."""
+        """Add the objects whose first facts an interrupted run of this erasure has erased."""
         for fact in facts:
             if isinstance(fact.event, ev.FactsErased) and fact.event.erasure == erasure_id:
                 self.tasks.update(fact.event.tasks)
                 self.things.update(fact.event.tasks, fact.event.others)
 
     def has(self, fact: ev.Fact) -> bool:
-        """Say whether a fact has something to erase that concerns them."""
+        """Say whether a fact concerns them and has a body to erase."""
         event = fact.event
         if isinstance(event, (ev.Erased, *NEVER_ERASED, *_BY_ID_ONLY)):
             return False
@@ -54,7 +53,7 @@ class Concerned:
         return ev.subject_of(event) in self.things
 
     def _follow(self, event: Any) -> None:
-        """Note the thing that a fact begins, where it belongs to what is to be erased."""
+        """Add the object that a fact creates if it belongs to the tasks or users."""
         if isinstance(event, _BEGINNINGS):
             shard = event.spec.get("shard")
             if event.owner in self._users or (shard and shard["of"] in self.tasks):
@@ -68,8 +67,8 @@ class Concerned:
 
 
 def is_in_use(state: State, fact: ev.Fact) -> bool:
-    """Say whether what a fact is about is in the state, which was folded from it:
-    then it must not be erased."""
+    """Say whether the subject of a fact is in the state; then the fact must not be erased, because the state
+    is folded from it."""
     if isinstance(fact.event, (*_REFUSALS, ev.ReceiptKept)):
         return False
     subject = ev.subject_of(fact.event)

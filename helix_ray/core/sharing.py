@@ -1,7 +1,7 @@
-"""Equal words of many tasks as one string: what comes from a disk or the network is a
-string of its own each time.
+"""Interns strings that many tasks have in common, because each value that is read from disk or from the
+network is a string of its own.
 
-Only words of which there are few: types, functions, owners. Titles and ids are mostly each another's.
+Only fields with few distinct values are interned: types, functions, owners. Titles and ids mostly differ.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _OF_RUN = ("kind", "function", "model")
 
 
 def shared(word: str | None) -> str | None:
-    """Return the one string that is equal to a word."""
+    """Return the interned string that is equal to a word."""
     # A subclass of str (an enum's value) cannot be interned.
     return intern(word) if type(word) is str else word
 
 
 def share_words(spec: TaskSpec) -> None:
-    """Put the shared words in place of equal ones of a task spec."""
+    """Replace words of a task spec by their interned strings."""
     _share(spec, _OF_SPEC)
     run = spec.get("run")
     if run:

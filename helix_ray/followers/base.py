@@ -1,4 +1,4 @@
-"""The interface of followers in the master: news in, orders out."""
+"""The interface of the followers in the master: they get news and return orders."""
 
 from __future__ import annotations
 

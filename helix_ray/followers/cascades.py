@@ -9,7 +9,7 @@ from helix_ray.followers.base import News
 
 
 class Cascade:
-    """Continues until every ending is propagated, with an order and a commit for each part."""
+    """Propagates endings in several orders, each with a commit of its own, until none is left."""
 
     busy = False
 

@@ -1,8 +1,8 @@
 """A follower's cursor in a file of its own: `cursors/NAME` in the data directory.
 
-The file has two slots, which are written in turn: a kill or a full disk in the middle of one leaves the
-other, which is one batch behind. So a damaged cursor repeats facts and skips none. With both slots damaged
-the file is set aside, and the follower begins where one without a cursor does.
+The file has two slots, which are written alternately: a kill or a full disk in the middle of a write leaves
+the other slot, which is one batch behind. So a damaged cursor repeats facts and skips none. If both slots are
+damaged, the file is set aside, and the follower begins like one without a cursor.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SLOT_BYTES = 64
 
 
 class _Slot(NamedTuple):
-    """What one slot says; `turn` counts the writes."""
+    """The content of one slot; `turn` counts the writes."""
 
     turn: int
     cursor: int
@@ -34,11 +34,11 @@ class _Slot(NamedTuple):
 
 
 class CursorFile:
-    """One follower's cursor; one process at a time writes it."""
+    """The cursor of one follower; only one process at a time may write it."""
 
     def __init__(self, data_dir: Path, name: str, begin_at: int) -> None:
-        """Read the cursor; without one that can be read, it is `begin_at`. Raises OSError, and ValueError for
-        what is no name."""
+        """Read the cursor; it is `begin_at` if none can be read. Raises OSError, and ValueError for an
+        invalid name."""
         if NAME.fullmatch(name) is None:
             raise ValueError(f"{name!r} is not a valid name of a follower: use a-z, 0-9 and -")
         self._path = data_dir / FOLDER / name
@@ -47,11 +47,11 @@ class CursorFile:
 
     @property
     def cursor(self) -> int:
-        """The seq after which facts are wanted."""
+        """The seq after which the next facts are read."""
         return self._slot.cursor
 
     def save(self, cursor: int) -> None:
-        """Move the cursor, durably; blocks for as long as the disk takes. Raises OSError."""
+        """Write the cursor durably; blocks until it is on disk. Raises OSError."""
         slot = _Slot(self._slot.turn + 1, cursor)
         make_file(self._path)
         handle = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)

@@ -1,9 +1,9 @@
-"""Where a follower's facts come from: from the control plane while it is near the head, from the journal's
-files while it is far behind.
+"""Sources of a follower's facts: the control plane while the follower is near the head, the journal's files
+while it is far behind.
 
-The control plane's process has the newest facts in memory, and is asked with patience: its answer is the
-wake-up. Who has a million facts to catch up on must not make it read the disk for them. On the machine that
-has the data directory they are read from there, also from sealed segments, up to the head that it told.
+The process of the control plane has the newest facts in memory and answers a long poll with them. It must not
+read its disk for a follower that is a million facts behind: on the machine with the data directory the
+follower reads the files itself, sealed segments included, up to the last head that it got.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ from helix_ray.ports import Batch, ControlPlane
 
 log = logging.getLogger(__name__)
 
-# Whoever is further behind the head reads the files: well within what the engine keeps in memory.
+# A follower further behind the head reads the files. The engine keeps many more facts than this in memory.
 NEAR_FACTS_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How much a batch may have: it ends with the fact that reaches either; one fact may be larger."""
+    """Limits of a batch: it ends with the fact that reaches either of them, however large that fact is."""
 
     facts_max: int = 5000
     bytes_max: int = 8 << 20
 
 
 class Feed(Protocol):
-    """Facts after a cursor, waiting for news up to `wait_s` seconds. Raises Refused where nobody answers."""
+    """A source of facts after a cursor. Raises Refused when the control plane does not respond."""
 
     async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
-        """Return the next facts, in order and without a gap but for what is not to be seen."""
+        """Return the next facts in order, without those that the caller may not see; wait up to `wait_s`
+        seconds for the first."""
         ...
 
 
 class PlaneFeed:
-    """What somebody sees of the facts, as the control plane gives them; for followers wherever they run."""
+    """The facts that a principal may see, from the control plane; for followers on any machine."""
 
     def __init__(self, plane: ControlPlane, by: Principal = SYSTEM) -> None:
         self._plane = plane
@@ -54,7 +55,7 @@ class PlaneFeed:
 
 
 class HeadFeed:
-    """All facts, for followers of the system on the machine that has the data directory."""
+    """All facts, for the system's own followers on the machine with the data directory."""
 
     def __init__(self, near: Feed, reader: FactReader) -> None:
         self._near = near
@@ -62,7 +63,7 @@ class HeadFeed:
         self._head = 0
 
     async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
-        """Return the next facts: from the files while the head was far ahead when it was told last."""
+        """Return the next facts: from the files if the last known head is far ahead."""
         if self._reader is not None and self._head - cursor > NEAR_FACTS_MAX:
             batch = await self._from_files(self._reader, cursor, limits)
             if batch is not None:
@@ -77,7 +78,7 @@ class HeadFeed:
                 reader.read, cursor, self._head, limits.facts_max, limits.bytes_max
             )
         except (OSError, sqlite3.Error, JournalDamaged, JournalTooNew) as error:
-            # The owner of the journal says what is wrong with it, if anything is.
+            # If the journal is damaged, its owner reports that.
             log.warning("cannot read the journal's files, asking the master for all facts: %s", error)
             self._reader = None
             return None

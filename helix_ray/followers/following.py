@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 WAIT_S = 5.0
 AGAIN_S_MIN = 0.2
 AGAIN_S_MAX = 3.0
-# What feeds and effects raise for the machine's or the network's sake; everything else is a surprise.
+# Expected failures of the machine or the network; all other exceptions are logged with a traceback.
 Trouble = (Refused, OSError, sqlite3.Error)
 
 
 class Consumer(Protocol):
-    """What one follower does with facts, and how far it is."""
+    """Processes facts and keeps the cursor of one follower."""
 
     @property
     def cursor(self) -> int:
@@ -46,26 +46,25 @@ class Consumer(Protocol):
         ...
 
     async def take(self, batch: Batch) -> None:
-        """Do what the batch calls for and move the cursor to the batch's; raises what keeps it from it, and
-        the batch is given again."""
+        """Process the batch and move the cursor to the batch's. If it raises, it gets the batch again."""
         ...
 
     async def beyond(self, head: int) -> None:
-        """The journal ends at `head`, before the cursor: it is another one, as
-        after a restore. Begin anew."""
+        """Begin anew: the journal ends at `head`, before the cursor, so it is another journal (restored from
+        a backup, say)."""
         ...
 
 
 class Effect(Protocol):
-    """What a follower does whose effect has no transaction with a cursor in it: calls, messages, files."""
+    """An effect that cannot be in one transaction with a cursor: calls, messages, files."""
 
     async def __call__(self, batch: Batch) -> None:
-        """Do what the facts call for; may be called again with the same ones."""
+        """Process the facts; may be called again with the same ones."""
         ...
 
 
 class WithCursor:
-    """A consumer of an effect and a cursor in a file: effect, then cursor."""
+    """A consumer that has an effect and a cursor in a file: first the effect, then the cursor."""
 
     def __init__(self, effect: Effect, cursor: CursorFile) -> None:
         self._effect = effect
@@ -77,18 +76,18 @@ class WithCursor:
         return self._file.cursor
 
     async def take(self, batch: Batch) -> None:
-        """Have the effect done, then move the cursor."""
+        """Run the effect, then move the cursor."""
         if batch.facts:
             await self._effect(batch)
         await asyncio.to_thread(self._file.save, batch.cursor)
 
     async def beyond(self, head: int) -> None:
-        """Go on with what comes: the effects of these facts were not asked for."""
+        """Continue after `head`, without effects for the facts up to it."""
         await asyncio.to_thread(self._file.save, head)
 
 
 class Following:
-    """One follower at work: several of them may share a process and a feed."""
+    """The loop of one follower; several may share a process and a feed."""
 
     def __init__(
         self,
@@ -100,7 +99,7 @@ class Following:
         wait_s: float = WAIT_S,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """`wait_s` is how long one ask waits for news; `sleep` waits between two tries."""
+        """`wait_s` is how long one request waits for news; `sleep` waits between two tries."""
         self.name = name
         self._consumer = consumer
         self._feed = feed
@@ -112,7 +111,7 @@ class Following:
         self._again_s = AGAIN_S_MIN
 
     def lag(self) -> Lag:
-        """Return how far it is."""
+        """Return how far it is behind."""
         return Lag(self.name, self._consumer.cursor, self._head)
 
     async def run(self) -> None:
@@ -121,7 +120,7 @@ class Following:
             await self.step()
 
     async def step(self) -> bool:
-        """Ask once and take what comes; say whether it has all there is. What fails is waited for."""
+        """Read and process one batch; say whether it has reached the head. Waits after a failure."""
         try:
             at_head = await self._step()
         except Trouble as error:
@@ -164,7 +163,7 @@ class Following:
 
 
 def _after(batch: Batch, cursor: int) -> Batch:
-    """Return a batch without the facts that were taken before."""
+    """Return a batch without the facts up to the cursor."""
     if not batch.facts or batch.facts[0].seq > cursor:
         return batch
     return replace(batch, facts=tuple(fact for fact in batch.facts if fact.seq > cursor))

@@ -1,7 +1,7 @@
-"""The followers that run beside the engine because they need its state at hand.
+"""The followers that run in the engine's process because they read its state.
 
-No loop and no I/O in them; the master drives them. A follower that can live with facts alone runs in a
-process of its own (following.py).
+They have no loop and no I/O; the master calls them. A follower that needs only facts runs in a process of its
+own (following.py).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far a follower is: `facts` behind the newest that it has heard of."""
+    """The distance of a follower's cursor from the newest fact that it knows of."""
 
     name: str
     cursor: int
@@ -15,5 +15,5 @@ class Lag:
 
     @property
     def facts(self) -> int:
-        """How many facts it is behind."""
+        """The number of facts that it is behind."""
         return max(0, self.head - self.cursor)

@@ -1,7 +1,7 @@
 """Assigns pending tasks to node workers: facts in, StartAttempts out.
 
-It keeps a fleet beside the state (core/placement/tracked.py). A plan is only a proposal: where decide refuses
-a part as stale, the fleet is corrected at the next update.
+It keeps a fleet beside the state (core/placement/tracked.py). A plan is only a proposal: if decide refuses a
+pair as stale, the next update corrects the fleet.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from helix_ray.core.specs import LEVELS
 from helix_ray.core.state import EXTERNAL, SHARDED, TaskClass
 from helix_ray.followers.base import News
 
-# Tasks of one plan, which is one turn of the master's loop: about 15 ms to plan and commit, twice
-# that with cold queues.
+# Tasks of one plan. The master's loop is blocked meanwhile: about 15 ms to plan and commit, twice that with
+# cold queues.
 ASSIGN_TASKS_MAX = 500
 # New nodes that are added to the fleet in one reaction, as after a start: about 15 ms.
 NEW_NODES_MAX = 2500
@@ -60,7 +60,7 @@ class Scheduler:
         self._note_reservations(plan, news)
         if not plan.pairs:
             return []
-        # decide may leave out some of it.
+        # decide may refuse some of the pairs.
         self._tracked.invalidate(node_id for _, node_id in plan.pairs)
         return [StartAttempts(tuple(plan.pairs), tuple(plan.preempted))]
 

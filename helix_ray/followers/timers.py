@@ -22,7 +22,7 @@ _END = ("", math.inf)
 
 
 class _Clock:
-    """Searches a table of times for due ids, a part in each call where the table is long."""
+    """Searches a table of times for due ids, in several calls if the table is long."""
 
     def __init__(self) -> None:
         self._rest: Iterator[tuple[str, float]] | None = None

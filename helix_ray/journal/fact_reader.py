@@ -1,8 +1,8 @@
-"""The facts of a journal as another process than its owner reads them: page by page, in
-the file and in segments.
+"""Reads the facts of a journal from a process that does not own it: page by page, from the file and from
+segments.
 
-Each page is one short read transaction: whoever is slow between two pages keeps no snapshot of the file open,
-so the write-ahead log is folded in as if nobody read.
+Each page is one short read transaction. Between two pages a slow reader keeps no snapshot of the file open,
+so checkpoints of the write-ahead log never wait for it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from helix_ray.journal.stored import TRIES, StoredFacts
 
 
 class FactReader:
-    """Reads one data directory's journal; for calls one after the other, from any thread."""
+    """Reads the journal of one data directory; any thread may call it, but only one at a time."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Open nothing yet: the first `read` does."""
+        """Open nothing: the first `read` opens the file."""
         self._path = data_dir / FILE_NAME
         self._con: sqlite3.Connection | None = None
         self._stored: StoredFacts
 
     def read(self, after: int, through: int, facts_max: int, bytes_max: int) -> list[Fact]:
-        """Return the facts after a seq and up to another, `facts_max` at most; it ends with the fact whose
-        body reaches `bytes_max`.
+        """Return the facts after a seq and up to another, `facts_max` at most; the page ends with the fact
+        that reaches `bytes_max`.
 
         Raises OSError, sqlite3.Error, JournalTooNew or JournalDamaged.
         """
@@ -36,7 +36,7 @@ class FactReader:
             try:
                 return self._page(after, min(facts_max, through - after), bytes_max)
             except JournalDamaged:
-                # A segment that an erasure has just put another in place of.
+                # An erasure may have just replaced the segment.
                 self.close()
                 if not left:
                     raise

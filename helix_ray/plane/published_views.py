@@ -1,19 +1,19 @@
-"""Views of tasks in shared memory, which the master writes and the API replicas of its host read, so that the
-first read after a write by somebody else needs no call of the master either.
+"""Views of tasks in shared memory. The master writes them and the API replicas on its host read them, so the
+first read after another client's write does not call the master either.
 
-    bytes 0 ... 15     the master's life, a random number that its board says as well (read_board.py), and its
-                       generation: under any other, nothing of this is current
+    bytes 0 ... 15     the master's life, a random number that is also on its board (read_board.py), and its
+                       generation: under any other generation, none of the views is current
     bytes 64 ...       slots of SLOT_BYTES; a task's slot is a hash of its id
 
-    a slot             seq that the view is as of (8 bytes), length (4), checksum (4), the view as JSON
+    a slot             seq of the view (8 bytes), length (4), checksum (4), the view as JSON
 
-A slot has the task that was written to it last, so a reader may find another task, an old view, or a
+A slot has the task that was last written to it, so a reader may find another task, an old view, or a
 half-written one. The writer clears the seq, writes the view, and then writes seq, length and checksum. The
 reader copies the slot, and uses the copy only if seq, length and checksum are unchanged afterwards and the
 checksum matches the copy. On processors that keep the order of writes (x86) the comparison alone proves that
 the copy is intact; on others (ARM) the checksum does. The board decides whether an intact view is current.
 
-The memory has no name in a file system: it is gone when no process maps it.
+The memory has no name in a file system: it disappears when no process maps it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _checksum(seq: int, text: bytes) -> int:
 
 
 class Memory(Protocol):
-    """Memory that another process may write while it is read."""
+    """Memory that another process may write during a read."""
 
     def __getitem__(self, part: slice, /) -> bytes:
         """Return a copy."""
@@ -89,7 +89,7 @@ def read(memory: Memory, start: int) -> tuple[int, bytes] | None:
 
 
 class ViewsWriter:
-    """The master's side; raises OSError where there is no such memory."""
+    """The master's side; raises OSError if the memory cannot be created."""
 
     def __init__(self, life: int, generation: int) -> None:
         self.descriptor = os.memfd_create("helix-views", os.MFD_CLOEXEC)
@@ -118,8 +118,7 @@ class ViewsWriter:
 
 
 class ViewsReader:
-    """A replica's side; raises OSError or ValueError where there is no such memory,
-    or it is of another life."""
+    """A replica's side; raises OSError or ValueError if the memory does not exist or is of another life."""
 
     def __init__(self, process: int, descriptor: int, life: int) -> None:
         handle = os.open(f"/proc/{process}/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
@@ -134,7 +133,7 @@ class ViewsReader:
             raise ValueError("the views are of another master")
 
     def find(self, task_id: str) -> Published | None:
-        """Return the view of a task, if its slot has it intact."""
+        """Return the view of a task if its slot has an intact one."""
         found = read(self._memory, slot_of(task_id))
         if found is None:
             return None

@@ -23,9 +23,9 @@ from helix_ray.core.evolve.standing import doom
 from helix_ray.core.evolve.tokens import end_tokens
 from helix_ray.core.state import Erasure, State
 
-# Completed ones that are remembered; the journal has them all.
+# Completed erasures that are kept in the state; the journal has all of them.
 ERASURES_REMEMBERED = 1_000
-# A node that was away for longer removes logs by their age (HELIX_LOG_KEEP_S).
+# A node that missed more of them removes their logs by age (HELIX_LOG_KEEP_S).
 ERASED_TASKS_REMEMBERED = 20_000
 
 _BEGINNINGS = frozenset({"TaskSubmitted", "WorkerRegistered", "UserCreated", "SessionOpened", "TokenCreated"})
@@ -73,7 +73,8 @@ def _erased(state: State, event: ev.Erased, fact: ev.Fact) -> None:
 
 
 def is_passed_over(state: State, event: ev.Event | ev.Erased) -> bool:
-    """Say whether a fact is about a thing whose beginning is erased; one that begins it anew is folded."""
+    """Say whether a fact is ignored because the first fact of its subject is erased. A fact that creates the
+    subject again is folded."""
     subject = ev.subject_of(event)
     if subject not in state.absent or isinstance(event, ev.Erased):
         return False
@@ -84,7 +85,7 @@ def is_passed_over(state: State, event: ev.Event | ev.Erased) -> bool:
 
 
 def pass_over(state: State, subject: str, kind: str, fact: ev.Fact) -> None:
-    """Fold what a fact about an absent thing means for others."""
+    """Fold the effects on other objects of a fact about an absent one."""
     effect = _ON_OTHERS.get(kind)
     if effect is not None:
         effect(state, subject, fact)
