@@ -49,7 +49,6 @@ from helix_ray.core.specs import JsonObject
 from helix_ray.core.views.attempts import AssignmentView, WorkView
 from helix_ray.core.views.tasks import LogView
 from helix_ray.execution.assignment import Assignment, Finished, Progressed, Started
-from helix_ray.execution.dispatch import STOP_GRACE_S, Item
 from helix_ray.execution.effects import (
     AskBack,
     CancelAttempt,
@@ -64,7 +63,9 @@ from helix_ray.execution.effects import (
 )
 from helix_ray.execution.fence import Fence
 from helix_ray.execution.node_state import NodeState
+from helix_ray.execution.slots import STOP_GRACE_S, Item
 from helix_ray.execution.starter.sweeping import sweep_attempts
+from helix_ray.execution.tenant import tenant_of
 from helix_ray.execution.wear import Bounds
 from helix_ray.wire.ids import new_seed
 
@@ -247,9 +248,11 @@ class NodeWorker(LivingActor):
             b64decode(payload) if payload else None,
             work["shard"],
         )
+        group = work["group"]
         return Item(
-            assignment, work["group"].demand, work["group"], stop_grace_s=self._stop_grace_s(assignment)
-        )
+            assignment, group.demand, group, stop_grace_s=self._stop_grace_s(assignment),
+            tenant=tenant_of(assignment, group.project),
+        )  # fmt: skip
 
     def _stop_grace_s(self, assignment: Assignment) -> float:
         """Return how long an attempt may take to end: for a command, what it has between its two signals

@@ -1,8 +1,9 @@
 """Which executor of a node gets which attempts: queues and slots, without I/O or a clock.
 
-A slot is an executor with the resources of one demand. Short work is assigned in batches that keep a slot
-busy for about BATCH_S; work of unknown duration goes out one at a time. When an executor dies, the attempt it
-was running is lost, and the ones behind it go out again one by one: if one of them is a killer, it is found.
+A slot is an executor with the resources of one demand, and with one tenant (slots.py, tenant.py). Short work
+is assigned in batches that keep a slot busy for about BATCH_S; work of unknown duration goes out singly.
+When an executor dies, the attempt it was running is lost, and the ones behind it go out again one by one: if
+one of them is a killer, it is found.
 
 Work is prefetched because what runs was expected to be short. If that turns out wrong, what waits
 behind it for STUCK_S goes back to the control plane, which may know a node where it runs at once.
@@ -10,9 +11,9 @@ behind it for STUCK_S goes back to the control plane, which may know a node wher
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from helix_ray.core.durations import moved
@@ -20,82 +21,15 @@ from helix_ray.core.placement.room import Room
 from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import Assignment
 from helix_ray.execution.effects import Key
+from helix_ray.execution.slots import STUCK_S, Item, Need, Slot, Stuck
 
 BATCH_S = 0.02
 BATCH_TASKS_MAX = 128
 SLOTS_WITHOUT_DEMAND_MAX = 32
 GROUPS_REMEMBERED_MAX = 10_000
-# Many times the work that may be queued on a node (PREFETCH_S): such a wait means a wrong estimate.
-STUCK_S = 1.0
-# An attempt that was told to stop, or whose time is over, may take this long before its executor is killed.
-STOP_GRACE_S = 5.0
-
-
-@dataclass(slots=True)
-class Item:
-    """An attempt on this node. `group` stands for tasks of like duration.
-
-    `stop_grace_s`: how long it may take to end, once it was told to, in seconds.
-    """
-
-    assignment: Assignment
-    demand: Demand
-    group: Any
-    alone: bool = False
-    queued_at: float = 0.0
-    # It is being stopped, so its slot will soon be free.
-    ending: bool = False
-    stop_grace_s: float = STOP_GRACE_S
-
-    @property
-    def key(self) -> Key:
-        """Return the task id and attempt."""
-        return self.assignment.task_id, self.assignment.attempt
-
-
-@dataclass(slots=True)
-class Slot:
-    """One executor. `outstanding` are its assigned attempts, in the order in which it runs them.
-
-    `since`: when it started the first of them, or became idle, or was opened. `doomed`: it is being killed,
-    and gets no more attempts.
-    """
-
-    id: str
-    demand: Demand
-    ready: bool = False
-    since: float = 0.0
-    doomed: bool = False
-    outstanding: OrderedDict[Key, Item] = field(default_factory=OrderedDict)
-
-    def takes(self, item: Item) -> bool:
-        """Say whether it may run an attempt after what it has: commands and the rest run in different
-        processes."""
-        last = next(reversed(self.outstanding.values()), None)
-        return last is None or last.assignment.is_command == item.assignment.is_command
-
-    def running(self) -> Item | None:
-        """Return the attempt that it runs now."""
-        return next(iter(self.outstanding.values()), None)
-
-    def runs(self, key: Key) -> bool:
-        """Say whether it runs this attempt now."""
-        return next(iter(self.outstanding), None) == key
-
-    def slow(self, now: float) -> bool:
-        """Say whether it has been running one attempt for STUCK_S without being stopped."""
-        running = self.running()
-        return running is not None and not running.ending and now - self.since >= STUCK_S
-
-
-@dataclass(slots=True)
-class Stuck:
-    """Attempts that wait behind long ones: `items` are queued here, `slots` were assigned more than one;
-    `outlasting` are the long attempts with their seconds so far."""
-
-    items: list[Item] = field(default_factory=list)
-    slots: list[Slot] = field(default_factory=list)
-    outlasting: list[tuple[Item, float]] = field(default_factory=list)
+# After this time a slot of another tenant is taken for an attempt that has none: long enough that owners who
+# share a node do not start a process for every batch, and shorter than STUCK_S.
+YIELD_S = 0.5
 
 
 class Dispatch:
@@ -105,7 +39,9 @@ class Dispatch:
         self._capacity = dict(capacity)
         # The external usage of the node, as last measured.
         self.external_usage: Demand = ()
-        self._queues: dict[Demand, deque[Item]] = {}
+        self._queues: dict[Need, deque[Item]] = {}
+        # Slots that get nothing, so that an attempt of another tenant can have their resources.
+        self._yielding: set[str] = set()
         self._durations: OrderedDict[Any, float] = OrderedDict()
         self.slots: dict[str, Slot] = {}
         self._where: dict[Key, Slot | None] = {}  # None: in a queue
@@ -126,7 +62,7 @@ class Dispatch:
             if item.key not in self._where:
                 item.queued_at = now
                 self._where[item.key] = None
-                self._queues.setdefault(item.demand, deque()).append(item)
+                self._queues.setdefault(item.need, deque()).append(item)
 
     def slot_of(self, key: Key) -> Slot | None:
         """Return the slot that an attempt is assigned to; None if it is queued or unknown."""
@@ -145,8 +81,8 @@ class Dispatch:
             return slot
         if key in self._where:
             del self._where[key]
-            for demand, queue in list(self._queues.items()):
-                self._queues[demand] = deque(item for item in queue if item.key != key)
+            for need, queue in list(self._queues.items()):
+                self._queues[need] = deque(item for item in queue if item.key != key)
         return None
 
     def ended(self, slot_id: str, key: Key, duration_s: float | None, now: float) -> Item | None:
@@ -171,10 +107,10 @@ class Dispatch:
     def batches(self, now: float) -> list[tuple[Slot, list[Assignment]]]:
         """Assign queued attempts to slots that are (almost) idle."""
         out: list[tuple[Slot, list[Assignment]]] = []
-        for demand, queue in self._queues.items():
-            if not queue:
-                continue
-            slots = [slot for slot in self._slots_of(demand) if slot.ready and not slot.doomed]
+        self._queues = {need: queue for need, queue in self._queues.items() if queue}
+        self._yielding = self._to_yield(now)
+        for need, queue in self._queues.items():
+            slots = [slot for slot in self._slots_of(need) if slot.ready and self._takes_more(slot)]
             slots.sort(key=lambda slot: len(slot.outstanding))
             for position, slot in enumerate(slots):
                 share = -(-len(queue) // (len(slots) - position))
@@ -184,6 +120,34 @@ class Dispatch:
                     slot.since = now if was_idle else slot.since
                     out.append((slot, batch))
         return out
+
+    def _takes_more(self, slot: Slot) -> bool:
+        return not slot.doomed and slot.id not in self._yielding
+
+    def _to_yield(self, now: float) -> set[str]:
+        """Return slots of other tenants that are drained for attempts which have waited and have no slot."""
+        yielding: set[str] = set()
+        for need, queue in self._queues.items():
+            if now - queue[0].queued_at < YIELD_S or self._slots_of(need) or self._room().fits(need.demand):
+                continue
+            later = [slot for slot in self.slots.values() if self._may_yield(slot, queue[0], now)]
+            for slot in sorted(later, key=lambda slot: len(slot.outstanding)):
+                if slot.id not in yielding and self._room(without=slot).fits(need.demand):
+                    yielding.add(slot.id)
+                    break
+        return yielding
+
+    def _may_yield(self, slot: Slot, first: Item, now: float) -> bool:
+        """Say whether a slot moves on, and all that it could run came later than an attempt without a slot."""
+        return (
+            slot.ready
+            and not slot.slow(now)
+            and all(
+                queue[0].queued_at > first.queued_at
+                for need, queue in self._queues.items()
+                if slot.serves(need)
+            )
+        )
 
     def _fill(self, slot: Slot, queue: deque[Item], share: int) -> list[Assignment]:
         budget = BATCH_S - sum(self._expected(item) for item in slot.outstanding.values())
@@ -197,7 +161,7 @@ class Dispatch:
                 break
             budget -= cost
             queue.popleft()
-            slot.outstanding[item.key] = item
+            slot.add(item)
             self._where[item.key] = slot
             batch.append(item.assignment)
         return batch
@@ -207,9 +171,9 @@ class Dispatch:
 
     # ------------------------------------------------------------------------------------- slots
 
-    def open_slot(self, slot_id: str, demand: Demand, now: float) -> None:
+    def open_slot(self, slot_id: str, need: Need, now: float) -> None:
         """Record an executor that is starting."""
-        self.slots[slot_id] = Slot(slot_id, demand, since=now)
+        self.slots[slot_id] = Slot(slot_id, need.demand, since=now, tenant=need.tenant)
 
     def slot_ready(self, slot_id: str, now: float) -> Slot | None:
         """Record that an executor is ready; None for one that was given up meanwhile."""
@@ -231,73 +195,92 @@ class Dispatch:
         for item in items:
             del self._where[item.key]
         running = items.pop(0) if begun else None
-        queue = self._queues.setdefault(slot.demand, deque())
         for item in reversed([item for item in items if not item.ending]):
             item.alone = item.alone or begun
             self._where[item.key] = None
-            queue.appendleft(item)
+            self._queues.setdefault(item.need, deque()).appendleft(item)
         return running
 
-    def wanted(self) -> list[Demand]:
-        """Return the demands of executors to start now: there is work for them, and they fit.
+    def wanted(self) -> list[Need]:
+        """Return the needs of executors to start now: there is work for them, and they fit.
 
         The first one for a demand may wait for external usage to end; a further one would only wait, and
         requested resources count as ours.
         """
         room: Room | None = None
-        wanted: list[Demand] = []
-        for demand, queue in self._queues.items():
-            slots = self._slots_of(demand)
-            missing = len(queue) - sum(1 for slot in slots if not slot.outstanding)
-            most = SLOTS_WITHOUT_DEMAND_MAX - len(slots) if not demand else len(queue)
-            for _ in range(min(missing, most)):
+        wanted: list[Need] = []
+        idle = {slot.id for slot in self.slots.values() if not slot.outstanding}
+        for need, queue in self._queues.items():
+            coming = [slot.id for slot in self._slots_of(need) if slot.id in idle][: len(queue)]
+            idle.difference_update(coming)
+            for _ in range(min(len(queue) - len(coming), self._slots_left(need.demand, wanted))):
                 room = room or self._room()
-                if not room.fits(demand) or self._would_wait(demand, slots, wanted):
+                if not room.fits(need.demand) or self._would_wait(need, wanted):
                     break
-                room.take(demand)
-                wanted.append(demand)
+                room.take(need.demand)
+                wanted.append(need)
         return wanted
 
-    def _would_wait(self, demand: Demand, slots: list[Slot], wanted: list[Demand]) -> bool:
-        """Say whether a further executor for a demand would wait for resources in external use."""
-        if not self.external_usage or not (slots or demand in wanted):
+    def _slots_left(self, demand: Demand, wanted: list[Need]) -> int:
+        if demand:
+            return sys.maxsize
+        without = sum(not slot.demand for slot in self.slots.values()) + sum(
+            not need.demand for need in wanted
+        )
+        return SLOTS_WITHOUT_DEMAND_MAX - without
+
+    def _would_wait(self, need: Need, wanted: list[Need]) -> bool:
+        """Say whether a further executor for a need would wait for resources in external use."""
+        if not self.external_usage or not (self._slots_of(need) or need in wanted):
             return False
         room = self._room(self.external_usage)
         for coming in wanted:
-            room.take(coming)
-        return not room.fits(demand)
+            room.take(coming.demand)
+        return not room.fits(need.demand)
 
     def surplus(self, now: float, idle_s: float) -> list[Slot]:
         """Return idle slots to release: idle for too long, or needed by work that fits nowhere else."""
-        blocked = any(
-            queue and all(slot.slow(now) for slot in self._slots_of(demand)) and not self._room().fits(demand)
-            for demand, queue in self._queues.items()
-        )
+        blocked = any(self._blocked(need, now) for need, queue in self._queues.items() if queue)
         return [
             slot
             for slot in self.slots.values()
             if slot.ready
             and not slot.outstanding
-            and not self._queues.get(slot.demand)
-            and (blocked or now - slot.since > idle_s)
+            and (slot.id in self._yielding or not self._has_work_for(slot))
+            and (blocked or now - slot.since > idle_s or self._has_served(slot))
         ]
+
+    def _blocked(self, need: Need, now: float) -> bool:
+        """Say whether what waits with a need has neither a slot that moves on nor room for another one."""
+        slots = self._slots_of(need)
+        if not all(slot.slow(now) for slot in slots):
+            return False
+        return not self._room().fits(need.demand) if need.demand else self._slots_left((), []) <= 0
+
+    def _has_work_for(self, slot: Slot) -> bool:
+        return any(queue and slot.serves(need) for need, queue in self._queues.items())
+
+    def _has_served(self, slot: Slot) -> bool:
+        """Say whether a slot was for one attempt, and that is no longer waiting."""
+        return slot.tenant is not None and slot.tenant.attempt is not None
 
     def overdue(self, now: float, start_s_max: float) -> list[Slot]:
         """Return slots whose executor has not started: its resources are in external use."""
         return [slot for slot in self.slots.values() if not slot.ready and now - slot.since > start_s_max]
 
     def hand_back(self, demand: Demand) -> list[Item]:
-        """Remove all attempts that wait for slots of a demand that has none."""
-        return [] if self._slots_of(demand) else self._empty(demand)
+        """Remove all attempts that wait for slots of a demand, and have none."""
+        needs = [need for need in self._queues if need.demand == demand and not self._slots_of(need)]
+        return [item for need in needs for item in self._empty(need)]
 
-    def _empty(self, demand: Demand) -> list[Item]:
-        items = list(self._queues.pop(demand, ()))
+    def _empty(self, need: Need) -> list[Item]:
+        items = list(self._queues.pop(need, ()))
         for item in items:
             del self._where[item.key]
         return items
 
-    def _slots_of(self, demand: Demand) -> list[Slot]:
-        return [slot for slot in self.slots.values() if slot.demand == demand]
+    def _slots_of(self, need: Need) -> list[Slot]:
+        return [slot for slot in self.slots.values() if slot.serves(need)]
 
     # ------------------------------------------------------------------------------------- wrong estimates
 
@@ -309,21 +292,21 @@ class Dispatch:
             return Stuck()
         stuck = Stuck(slots=[slot for slot in slow if len(slot.outstanding) > 1])
         to_blame = {slot.id: slot for slot in stuck.slots}
-        for demand in [demand for demand in self._queues if self._stands_still(demand, now)]:
-            stuck.items += self._empty(demand)
-            own = self._slots_of(demand)
+        for need in [need for need in self._queues if self._stands_still(need, now)]:
+            stuck.items += self._empty(need)
+            own = self._slots_of(need)
             to_blame.update((slot.id, slot) for slot in own or slow)
         stuck.outlasting = self._outlasting(to_blame.values(), now)
         return stuck
 
-    def _stands_still(self, demand: Demand, now: float) -> bool:
-        queue, own = self._queues[demand], self._slots_of(demand)
+    def _stands_still(self, need: Need, now: float) -> bool:
+        queue, own = self._queues[need], self._slots_of(need)
         if not queue or now - queue[0].queued_at < STUCK_S:
             return False
         if own:
             return all(slot.slow(now) for slot in own)
         coming = any((item := slot.running()) is not None and item.ending for slot in self.slots.values())
-        return not coming and not self._room().fits(demand)
+        return not coming and not self._yielding and not self._room().fits(need.demand)
 
     def _outlasting(self, slots: Iterable[Slot], now: float) -> list[tuple[Item, float]]:
         """Return the longest running attempt of each group, and update the estimate of the group."""
@@ -344,9 +327,10 @@ class Dispatch:
             del self._where[item.key]
         return items
 
-    def _room(self, external_usage: Demand = ()) -> Room:
+    def _room(self, external_usage: Demand = (), without: Slot | None = None) -> Room:
         room = Room(self._capacity)
         room.take(external_usage)
         for slot in self.slots.values():
-            room.take(slot.demand)
+            if slot is not without:
+                room.take(slot.demand)
         return room

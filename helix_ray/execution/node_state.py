@@ -30,7 +30,7 @@ from helix_ray.core.orders import AttemptReport
 from helix_ray.core.specs import TaskError
 from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import Finished, Progressed, Started
-from helix_ray.execution.dispatch import Dispatch, Item, Slot
+from helix_ray.execution.dispatch import Dispatch
 from helix_ray.execution.effects import (
     AskBack,
     CancelAttempt,
@@ -43,6 +43,7 @@ from helix_ray.execution.effects import (
     SayFinished,
     StartExecutor,
 )
+from helix_ray.execution.slots import Item, Need, Slot
 
 # A function that runs too long is interrupted by its executor; one that stays in C beyond this is killed.
 TIMEOUT_GRACE_S = 1.0
@@ -88,11 +89,8 @@ class NodeState:
     # ------------------------------------------------------------------------------------- events
 
     def open(self, demand: Demand, now: float) -> list[Effect]:
-        """Start an executor in advance."""
-        self._slots_made += 1
-        slot_id = f"{self._name}-{self._slots_made}"
-        self._dispatch.open_slot(slot_id, demand, now)
-        return [StartExecutor(slot_id, demand)]
+        """Start an executor before attempts arrive; its first one says whom it serves."""
+        return self._open(Need(demand, None), now)
 
     def assign(self, items: Iterable[Item], revoked: Iterable[Key], now: float) -> list[Effect]:
         """Add newly assigned attempts, and stop revoked ones."""
@@ -231,13 +229,19 @@ class NodeState:
             *(AskBack(slot.id) for slot in stuck.slots),
         ]
 
+    def _open(self, need: Need, now: float) -> list[Effect]:
+        self._slots_made += 1
+        slot_id = f"{self._name}-{self._slots_made}"
+        self._dispatch.open_slot(slot_id, need, now)
+        return [StartExecutor(slot_id, need.demand)]
+
     def _pump(self, now: float) -> list[Effect]:
         """Dispatch queued attempts, and start executors where more are needed."""
         effects: list[Effect] = [
             GiveAttempts(slot.id, tuple(batch)) for slot, batch in self._dispatch.batches(now)
         ]
-        for demand in self._dispatch.wanted():
-            effects += self.open(demand, now)
+        for need in self._dispatch.wanted():
+            effects += self._open(need, now)
         return effects
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from helix_ray.execution.assignment import Assignment, Finished, Outcome, Progressed, Started
-from helix_ray.execution.dispatch import Item
 from helix_ray.execution.effects import (
     AskBack,
     CancelAttempt,
@@ -23,6 +22,8 @@ from helix_ray.execution.effects import (
     StartExecutor,
 )
 from helix_ray.execution.node_state import NodeState
+from helix_ray.execution.slots import Item
+from helix_ray.execution.tenant import tenant_of
 
 CAPACITY = {"cpu": 2.0, "gpu": 1.0}
 DEMANDS = ((("cpu", 1.0),), (("cpu", 0.5),), (("gpu", 1.0),), ())
@@ -35,12 +36,24 @@ class Process:
     """An executor as its node sees it: what it was given and has not ended, and whether it still hears."""
 
     demand: tuple[tuple[str, float], ...]
+    served: list[Assignment] = field(default_factory=list)
     ready: bool = False
     killed: bool = False
     begun: bool = False
     queue: list[Key] = field(default_factory=list)
     asked_back: bool = False
     cancelled: list[Key] = field(default_factory=list)
+
+
+def one_owner(served: list[Assignment]) -> None:
+    """Commands aside, a process runs code of one owner only, and a fresh one runs one attempt."""
+    inside = [work for work in served if not work.is_command]
+    owners = {work.run["owner"] for work in inside if work.run["kind"] == "function"}
+    assert len(owners) <= 1
+    if owners:
+        assert {work.run["owner"] for work in inside} == owners
+    if any(work.run["fresh"] for work in inside):
+        assert len(inside) == 1
 
 
 class NodeMachine(RuleBasedStateMachine):
@@ -78,6 +91,8 @@ class NodeMachine(RuleBasedStateMachine):
                     assert not set(keys) & {key for other in self.processes.values() for key in other.queue}
                     assert set(keys) <= self.owed, "only what is wanted is given out"
                     process.queue += keys
+                    process.served += batch
+                    one_owner(process.served)
                 case CancelAttempt(slot_id, key):
                     self.processes[slot_id].cancelled.append(key)
                 case AskBack(slot_id):
@@ -104,13 +119,29 @@ class NodeMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------------------------- events
 
-    @rule(count=st.integers(1, 4), demand=st.sampled_from(DEMANDS), timeout_s=st.sampled_from([None, 1.0]))
-    def assign(self, count: int, demand: tuple[tuple[str, float], ...], timeout_s: float | None) -> None:
+    @rule(
+        count=st.integers(1, 4),
+        demand=st.sampled_from(DEMANDS),
+        timeout_s=st.sampled_from([None, 1.0]),
+        kind=st.sampled_from(["function", "function", "command", "inference"]),
+        owner=st.sampled_from(["ann", "ben"]),
+        fresh=st.booleans(),
+    )
+    def assign(
+        self,
+        count: int,
+        demand: tuple[tuple[str, float], ...],
+        timeout_s: float | None,
+        kind: str = "function",
+        owner: str = "ann",
+        fresh: bool = False,
+    ) -> None:
         items = []
         for _ in range(count):
             self.made += 1
-            work = Assignment(f"t{self.made}", 1, {"kind": "function"}, timeout_s, "/logs")
-            items.append(Item(work, demand, demand))
+            run = {"kind": kind, "owner": owner, "fresh": fresh and kind == "function"}
+            work = Assignment(f"t{self.made}", 1, run, timeout_s, "/logs")
+            items.append(Item(work, demand, demand, tenant=tenant_of(work, owner)))
             self.owed.add(items[-1].key)
         self.carry_out(self.node.assign(items, (), self.now))
 

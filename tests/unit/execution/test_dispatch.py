@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from helix_ray.execution.assignment import Assignment
-from helix_ray.execution.dispatch import BATCH_TASKS_MAX, STUCK_S, Dispatch, Item, Slot, Stuck
+from helix_ray.execution.dispatch import BATCH_TASKS_MAX, YIELD_S, Dispatch
+from helix_ray.execution.slots import STUCK_S, Item, Need, Slot, Stuck
+from helix_ray.execution.tenant import Tenant, tenant_of
 
 ONE = (("cpu", 1.0),)
 GPU = (("gpu", 1.0),)
@@ -16,10 +18,15 @@ def item(name: str, demand: tuple[tuple[str, float], ...] = ONE, group: str = "g
 
 def seated(dispatch: Dispatch, slot_id: str, demand: tuple[tuple[str, float], ...] = ONE) -> Slot:
     """Open a seat whose executor has said hello."""
-    dispatch.open_slot(slot_id, demand, 0.0)
+    dispatch.open_slot(slot_id, Need(demand, None), 0.0)
     slot = dispatch.slot_ready(slot_id, 0.0)
     assert slot is not None
     return slot
+
+
+def demands(dispatch: Dispatch) -> list[tuple[tuple[str, float], ...]]:
+    """Return the demands of the executors that are worth starting."""
+    return [need.demand for need in dispatch.wanted()]
 
 
 def given(dispatch: Dispatch) -> dict[str, list[str]]:
@@ -110,7 +117,7 @@ def test_seats_are_wanted_up_to_what_the_node_has() -> None:
     dispatch = Dispatch({"cpu": 3.0})
     dispatch.add((item(f"t{i}") for i in range(5)), 0.0)
     dispatch.add([item("g", GPU)], 0.0)
-    assert dispatch.wanted() == [ONE] * 3
+    assert demands(dispatch) == [ONE] * 3
 
 
 def test_a_seat_that_needs_a_whole_device_is_not_opened_over_shares() -> None:
@@ -119,10 +126,10 @@ def test_a_seat_that_needs_a_whole_device_is_not_opened_over_shares() -> None:
     dispatch = Dispatch({"gpu": 2.0})
     slots = [seated(dispatch, slot_id, shared) for slot_id in ("a", "b")]
     dispatch.add([item("t0", whole)], 0.0)
-    assert dispatch.wanted() == []
+    assert demands(dispatch) == []
     assert dispatch.surplus(0.0, 30.0) == slots
     dispatch.close_slot("a")
-    assert dispatch.wanted() == [whole]
+    assert demands(dispatch) == [whole]
 
 
 def test_idle_seats_are_given_back_in_time_or_when_they_are_in_the_way() -> None:
@@ -144,11 +151,11 @@ def test_an_idle_seat_is_in_the_way_of_work_that_waits_behind_long_attempts() ->
     seated(dispatch, "busy")
     dispatch.add((item(f"t{i}") for i in range(2)), 0.0)
     assert given(dispatch) == {"busy": ["t0"]}
-    assert dispatch.wanted() == []
+    assert demands(dispatch) == []
     assert dispatch.surplus(STUCK_S / 2, 30.0) == []
     assert dispatch.surplus(STUCK_S, 30.0) == [idle]
     dispatch.close_slot(idle.id)
-    assert dispatch.wanted() == [ONE]
+    assert demands(dispatch) == [ONE]
 
 
 def test_further_seats_are_opened_only_in_what_others_leave() -> None:
@@ -158,19 +165,19 @@ def test_further_seats_are_opened_only_in_what_others_leave() -> None:
     dispatch.external_usage = (("cpu", 1.5),)
     dispatch.add((item(f"t{i}") for i in range(2)), 0.0)
     dispatch.add([item("g", GPU)], 0.0)
-    assert dispatch.wanted() == [ONE, GPU]
+    assert demands(dispatch) == [ONE, GPU]
     seated(dispatch, "a")
     seated(dispatch, "b", GPU)
     given(dispatch)
-    assert dispatch.wanted() == []
+    assert demands(dispatch) == []
     dispatch.external_usage = ()
-    assert dispatch.wanted() == [ONE]
+    assert demands(dispatch) == [ONE]
 
 
 def test_tasks_of_an_executor_that_never_comes_are_handed_back() -> None:
     """Other jobs may hold what it needs; while another seat of the demand lives, its tasks stay."""
     dispatch = Dispatch({"cpu": 2.0})
-    dispatch.open_slot("late", ONE, 0.0)
+    dispatch.open_slot("late", Need(ONE, None), 0.0)
     dispatch.add([item("t0")], 0.0)
     assert dispatch.overdue(59.0, 60.0) == []
     (late,) = dispatch.overdue(61.0, 60.0)
@@ -260,3 +267,113 @@ def test_a_node_learns_from_its_surprises() -> None:
     dispatch.ended("a", ("t0", 1), None, 2.0)
     dispatch.add((item(f"u{i}") for i in range(4)), 2.0)
     assert given(dispatch) == {"a": ["u0"]}
+
+
+def owned(name: str, owner: str, *, fresh: bool = False, kind: str = "function") -> Item:
+    """Return an attempt of an owner's task."""
+    work = Assignment(name, 1, {"kind": kind, "fresh": fresh}, None, "/logs")
+    return Item(work, ONE, owner, tenant=tenant_of(work, owner))
+
+
+def test_an_executor_serves_the_owner_of_its_first_function_only() -> None:
+    """Another owner's function waits for an executor of its own, which is started where there is room."""
+    dispatch = Dispatch({"cpu": 2.0})
+    seated(dispatch, "a")
+    dispatch.add([owned("t0", "ann")], 0.0)
+    assert given(dispatch) == {"a": ["t0"]}
+    dispatch.ended("a", ("t0", 1), 0.001, 0.0)
+    dispatch.add([owned("t1", "ben"), owned("t2", "ann")], 0.0)
+    assert given(dispatch) == {"a": ["t2"]}
+    assert dispatch.wanted() == [Need(ONE, Tenant("ben"))]
+
+
+def test_an_idle_executor_of_another_owner_makes_room() -> None:
+    """It is released at once; what it could run does not wait."""
+    dispatch = Dispatch({"cpu": 1.0})
+    slot = seated(dispatch, "a")
+    dispatch.add([owned("t0", "ann")], 0.0)
+    given(dispatch)
+    dispatch.ended("a", ("t0", 1), 0.001, 0.0)
+    dispatch.add([owned("t1", "ben")], 0.0)
+    assert given(dispatch) == {}
+    assert dispatch.wanted() == []
+    assert dispatch.surplus(0.0, 30.0) == [slot]
+    dispatch.close_slot("a")
+    assert dispatch.wanted() == [Need(ONE, Tenant("ben"))]
+
+
+def test_a_busy_executor_yields_to_an_owner_who_has_waited() -> None:
+    """A stream of one owner's short work does not keep another owner out."""
+    dispatch = Dispatch({"cpu": 1.0})
+    slot = seated(dispatch, "a")
+    dispatch.add([owned("t0", "ann")], 0.0)
+    given(dispatch)
+    dispatch.ended("a", ("t0", 1), 0.001, 0.0)
+    dispatch.add([owned("other", "ben")], 0.0)
+    dispatch.add([owned("t1", "ann"), owned("t2", "ann")], YIELD_S / 2)
+    assert [slot.id for slot, _ in dispatch.batches(YIELD_S / 2)] == ["a"]
+    dispatch.add([owned("t3", "ann")], YIELD_S)
+    assert dispatch.batches(YIELD_S) == []
+    assert dispatch.stuck(YIELD_S) == Stuck()
+    for name in ("t1", "t2"):
+        dispatch.ended("a", (name, 1), 0.001, YIELD_S)
+    assert dispatch.batches(YIELD_S) == []
+    assert dispatch.surplus(YIELD_S, 30.0) == [slot]
+
+
+def test_commands_go_to_any_executor_and_make_nobody_its_tenant() -> None:
+    """They run beside it, in processes of their own."""
+    dispatch = Dispatch({"cpu": 1.0})
+    slot = seated(dispatch, "a")
+    for number, owner in enumerate(("ann", "ben")):
+        dispatch.add([owned(f"c{number}", owner, kind="command")], 0.0)
+        assert given(dispatch) == {"a": [f"c{number}"]}
+        dispatch.ended("a", (f"c{number}", 1), 0.001, 0.0)
+    assert slot.tenant is None
+    dispatch.add([owned("t0", "ann")], 0.0)
+    assert given(dispatch) == {"a": ["t0"]}
+    dispatch.ended("a", ("t0", 1), 0.001, 0.0)
+    dispatch.add([owned("c2", "ben", kind="command")], 0.0)
+    assert given(dispatch) == {"a": ["c2"]}
+
+
+def test_owners_share_an_executor_for_inference_until_it_runs_code() -> None:
+    """An executor of models takes everybody's, and nobody's functions; an owner's takes his models, too."""
+    dispatch = Dispatch({"cpu": 2.0})
+    seated(dispatch, "a")
+    for number, owner in enumerate(("ann", "ben")):
+        dispatch.add([owned(f"i{number}", owner, kind="inference")], 0.0)
+        assert given(dispatch) == {"a": [f"i{number}"]}
+        dispatch.ended("a", (f"i{number}", 1), 0.001, 0.0)
+    dispatch.add([owned("t0", "ann")], 0.0)
+    assert given(dispatch) == {}
+    (need,) = dispatch.wanted()
+    dispatch.open_slot("b", need, 0.0)
+    dispatch.slot_ready("b", 0.0)
+    assert given(dispatch) == {"b": ["t0"]}
+    dispatch.close_slot("a")
+    dispatch.ended("b", ("t0", 1), 0.001, 0.0)
+    dispatch.add([owned("i2", "ann", kind="inference"), owned("i3", "ben", kind="inference")], 0.0)
+    assert given(dispatch) == {"b": ["i2"]}
+
+
+def test_a_fresh_process_runs_one_function_and_nothing_before_or_after() -> None:
+    """A process that has run nothing may serve it; it is released when its one attempt has ended."""
+    dispatch = Dispatch({"cpu": 2.0})
+    used = seated(dispatch, "a")
+    dispatch.add([owned("t0", "ann")], 0.0)
+    given(dispatch)
+    dispatch.ended("a", ("t0", 1), 0.001, 0.0)
+    dispatch.add([owned("new", "ann", fresh=True)], 0.0)
+    assert given(dispatch) == {}
+    (need,) = dispatch.wanted()
+    assert need == Need(ONE, Tenant("ann", ("new", 1)))
+    dispatch.open_slot("b", need, 0.0)
+    dispatch.slot_ready("b", 0.0)
+    assert given(dispatch) == {"b": ["new"]}
+    assert dispatch.surplus(0.0, 30.0) == []
+    dispatch.ended("b", ("new", 1), 0.001, 0.0)
+    dispatch.add([owned("t1", "ann"), owned("c0", "ann", kind="command")], 0.0)
+    assert "b" not in given(dispatch)
+    assert dispatch.surplus(0.0, 30.0) == [dispatch.slots["b"]]
+    assert used.tenant == Tenant("ann")

@@ -6,7 +6,6 @@ import pytest
 
 from helix_ray.core.orders import AttemptReport
 from helix_ray.execution.assignment import Assignment, Finished, Outcome, Progressed, Started
-from helix_ray.execution.dispatch import STOP_GRACE_S, Item
 from helix_ray.execution.effects import (
     CancelAttempt,
     Effect,
@@ -18,6 +17,7 @@ from helix_ray.execution.effects import (
     StartExecutor,
 )
 from helix_ray.execution.node_state import EXECUTOR_START_S_MAX, NodeState
+from helix_ray.execution.slots import STOP_GRACE_S, Item
 
 ONE = (("cpu", 1.0),)
 IDLE_S = 30.0

@@ -1,0 +1,42 @@
+"""Whom a warm process serves: no code of one owner runs where code of another one has run.
+
+A slot begins without a tenant. The first attempt that runs in the slot's process makes its owner the tenant,
+for as long as the process lives. Commands run in processes of their own (starter/) and go to any slot;
+inference runs no code of its owner, so owners share a process for it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from helix_ray.execution.assignment import Assignment
+
+
+class Tenant(NamedTuple):
+    """An owner, as placement knows it: a project, a user, or `job:ID`.
+
+    `attempt`: the only one that the process is for, where a fresh one was asked for. `inference`: it runs
+    models, and no code of its owner.
+    """
+
+    owner: str
+    attempt: tuple[str, int] | None = None
+    inference: bool = False
+
+    def serves(self, wanted: Tenant | None) -> bool:
+        """Say whether a process of this tenant may run what belongs to another; None: a command."""
+        if self == wanted:
+            return True
+        if self.attempt is not None or (wanted is not None and not wanted.inference):
+            return False
+        return wanted is None or self.inference or self.owner == wanted.owner
+
+
+def tenant_of(assignment: Assignment, owner: str) -> Tenant | None:
+    """Return whom a process must serve to run an attempt of `owner`; None for a command."""
+    if assignment.is_command:
+        return None
+    if assignment.payload is None and assignment.run.get("kind") == "inference":
+        return Tenant(owner, inference=True)
+    fresh = bool(assignment.run.get("fresh"))
+    return Tenant(owner, (assignment.task_id, assignment.attempt) if fresh else None)
