@@ -28,7 +28,8 @@ class Options(TypedDict, total=False):
     `cpu`, `gpu`, `npu` are counts (fractions allowed), `memory_mb` and `gpu_memory_mb` are in MiB, `custom`
     names resources of the cluster, `timeout_s` and `retry_backoff_s` are in seconds, `deadline` is a time
     (with zone) or epoch seconds. `shards` runs it as that many shards (its value is the list of theirs), with
-    `gang` all at once or none.
+    `gang` all at once or none. `fresh` runs a function in a process that runs nothing else before or
+    after it.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Options(TypedDict, total=False):
     shards: int
     gang: bool
     preemptible: bool
+    fresh: bool
 
 
 _TEXTS: tuple[Literal["description", "type", "project_id"], ...] = ("description", "type", "project_id")
@@ -65,6 +67,10 @@ def spec_of(run: Run, title: str, options: Options) -> TaskSpec:
     if unknown:
         raise TypeError(f"unknown options: {', '.join(unknown)}")
     given: Mapping[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if given.get("fresh"):
+        if run["kind"] != "function":
+            raise ValueError("fresh is an option of functions only")
+        run = {**run, "fresh": True}
     spec: TaskSpec = {
         "title": str(given.get("title") or title)[:TITLE_CHARS_MAX],
         "type": TASK_TYPE,

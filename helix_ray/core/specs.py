@@ -36,6 +36,7 @@ class FunctionRun(TypedDict, total=False):
     args: list[Any]
     kwargs: JsonObject
     timeout_s: float
+    fresh: bool
 
 
 class InferenceRun(TypedDict, total=False):

@@ -22,7 +22,7 @@ from helix_ray.execution.failure import describe
 from helix_ray.execution.function import FunctionRunner
 from helix_ray.execution.output import OutputCapture
 from helix_ray.execution.progress import Sink, TaskInfo, install
-from helix_ray.execution.surroundings import Surroundings
+from helix_ray.execution.surroundings import ProcessSurroundings
 from helix_ray.execution.wear import Bounds, Wear
 from helix_ray.inference.onnx import InferenceRefused, ModelStore
 
@@ -61,7 +61,7 @@ class AttemptRunner:
         self._output = OutputCapture()
         # Only a process of its own can be put back as it was.
         self._owns_process = threading.current_thread() is threading.main_thread()
-        self._surroundings: Surroundings | None = None
+        self._surroundings: ProcessSurroundings | None = None
         self._wear: Wear | None = None
         if self._owns_process:
             self._output.install()
@@ -121,7 +121,7 @@ class AttemptRunner:
         except BadCommand as error:
             return _bad_spec(str(error))
         if self._owns_process and self._surroundings is None:
-            self._surroundings, self._wear = Surroundings(), Wear(self._bounds)
+            self._surroundings, self._wear = ProcessSurroundings(), Wear(self._bounds)
         install(running.sink)
         self._output.begin(task)
         try:

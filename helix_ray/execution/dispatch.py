@@ -138,7 +138,7 @@ class Dispatch:
         return yielding
 
     def _may_yield(self, slot: Slot, first: Item, now: float) -> bool:
-        """Say whether a slot moves on, and all that it could run came later than `first`, which has no slot."""
+        """Say whether a slot moves on, and all that it could run came later than what has no slot."""
         return (
             slot.ready
             and not slot.slow(now)

@@ -28,7 +28,7 @@ _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _HOOKS = ("stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook", "breakpointhook")
 
 
-class Part(NamedTuple):
+class ProcessPart(NamedTuple):
     """One thing that a function can change: how it is read, and how it is put back."""
 
     name: str
@@ -157,29 +157,29 @@ def _root() -> tuple[int, int]:
 
 
 PARTS = (
-    Part("its timers", _timers, _stop_timers),
-    Part("the handlers of signals", _handlers, _set_handlers),
-    Part("the mask of signals", _mask, _set_mask),
-    Part("the umask", _umask, os.umask),
-    Part("resource limits", _limits, _set_limits),
-    Part("its priority", _priority, lambda was: os.setpriority(os.PRIO_PROCESS, 0, was)),
-    Part("its CPUs", lambda: os.sched_getaffinity(0), lambda was: os.sched_setaffinity(0, was)),
-    Part("streams and hooks of sys", _hooks, _set_hooks),
-    Part("sys.path", lambda: list(sys.path), _set_path),
-    Part("builtins", vars(builtins).copy, _set_builtins),
-    Part("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
-    Part("the switch interval", sys.getswitchinterval, sys.setswitchinterval),
-    Part("tracing", sys.gettrace, sys.settrace),
-    Part("profiling", sys.getprofile, sys.setprofile),
-    Part("the garbage collector", _collector, _set_collector),
-    Part("the locale", _locale_name, partial(_locale.setlocale, _locale.LC_ALL)),
-    Part("the time zone", lambda: (time.timezone, time.altzone, time.tzname), lambda _: time.tzset()),
-    Part("sockets' timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
-    Part("filters of warnings", lambda: list(warnings.filters), _set_filters),
-    Part("logging", _logging, _set_logging),
-    Part("asyncio's policy", _policy, asyncio.set_event_loop_policy),
-    Part("multiprocessing's start method", _start_method, _set_start_method),
-    Part("the temporary folder", _temporary_folder, _set_temporary_folder),
+    ProcessPart("its timers", _timers, _stop_timers),
+    ProcessPart("the handlers of signals", _handlers, _set_handlers),
+    ProcessPart("the mask of signals", _mask, _set_mask),
+    ProcessPart("the umask", _umask, os.umask),
+    ProcessPart("resource limits", _limits, _set_limits),
+    ProcessPart("its priority", _priority, lambda was: os.setpriority(os.PRIO_PROCESS, 0, was)),
+    ProcessPart("its CPUs", lambda: os.sched_getaffinity(0), lambda was: os.sched_setaffinity(0, was)),
+    ProcessPart("streams and hooks of sys", _hooks, _set_hooks),
+    ProcessPart("sys.path", lambda: list(sys.path), _set_path),
+    ProcessPart("builtins", vars(builtins).copy, _set_builtins),
+    ProcessPart("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    ProcessPart("the switch interval", sys.getswitchinterval, sys.setswitchinterval),
+    ProcessPart("tracing", sys.gettrace, sys.settrace),
+    ProcessPart("profiling", sys.getprofile, sys.setprofile),
+    ProcessPart("the garbage collector", _collector, _set_collector),
+    ProcessPart("the locale", _locale_name, partial(_locale.setlocale, _locale.LC_ALL)),
+    ProcessPart("the time zone", lambda: (time.timezone, time.altzone, time.tzname), lambda _: time.tzset()),
+    ProcessPart("sockets' timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
+    ProcessPart("filters of warnings", lambda: list(warnings.filters), _set_filters),
+    ProcessPart("logging", _logging, _set_logging),
+    ProcessPart("asyncio's policy", _policy, asyncio.set_event_loop_policy),
+    ProcessPart("multiprocessing's start method", _start_method, _set_start_method),
+    ProcessPart("the temporary folder", _temporary_folder, _set_temporary_folder),
 )  # fmt: skip
 
 KEPT: tuple[tuple[str, Callable[[], Any]], ...] = (

@@ -19,7 +19,7 @@ import time
 
 from helix_ray.execution.descendants import adopt_orphans, descendants, end_own, has_children
 from helix_ray.execution.multiprocessing_helpers import helper_pids, stop_helpers
-from helix_ray.execution.process_parts import KEPT, PARTS, Part
+from helix_ray.execution.process_parts import KEPT, PARTS, ProcessPart
 
 THREAD_END_S_MAX = 0.1
 """How long threads that a function leaves may take to end by themselves, in seconds."""
@@ -32,7 +32,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _environ = ctypes.c_void_p.in_dll(_libc, "environ")
 
 
-class Surroundings:
+class ProcessSurroundings:
     """The picture of this process; make it, and call `put_back`, on the thread that runs the functions."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Surroundings:
         self._threads = set(threading.enumerate())
         self._thread_count = _thread._count()
         self._children = frozenset(descendants(os.getpid()))
-        self._parts = [*PARTS, Part("the working directory", _cwd, self._return)]
+        self._parts = [*PARTS, ProcessPart("the working directory", _cwd, self._return)]
         self._was = [part.read() for part in self._parts]
         self._kept = [read() for _, read in KEPT]
 

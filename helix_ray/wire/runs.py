@@ -63,7 +63,8 @@ class CommandRunIn(TypedDict, total=False):
 
 @with_config(STRICT)
 class FunctionRunIn(TypedDict, total=False):
-    """An importable function that the server's allow-list names, with JSON arguments."""
+    """An importable function that the server's allow-list names, with JSON arguments; `fresh`: in a process
+    that runs nothing else."""
 
     kind: Required[Literal["function"]]
     function: Required[
@@ -74,6 +75,7 @@ class FunctionRunIn(TypedDict, total=False):
     ]
     args: Annotated[list[Any], Field(max_length=ARGS_MAX), AfterValidator(storable)] | None
     kwargs: Annotated[JsonObject, Field(max_length=ARGS_MAX), AfterValidator(storable)] | None
+    fresh: bool | None
 
 
 @with_config(STRICT)

@@ -1,0 +1,72 @@
+"""Functions that change their process, hide in C code, or ask for a process of their own, on a real cluster."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from helix_ray.core.questions import GetTask
+from tests.processes import command_line
+from tests.ray.conftest import LiveCluster, function
+
+
+def called(work: Any, *args: Any, fresh: bool = False, **options: Any) -> dict[str, Any]:
+    """Return the spec of a task that calls a pickled function."""
+    payload = b64encode(cloudpickle.dumps((work, args, {}))).decode()
+    run = {"kind": "function", "function": "f", "payload": payload, "fresh": fresh}
+    return {"title": "call", "type": "building", "run": run, **options}
+
+
+def test_a_time_limit_holds_for_code_that_never_leaves_c(cluster: LiveCluster, tmp_path: Path) -> None:
+    """It has timed out, once, and is not lost; a process that it had started is gone with it."""
+    mark = tmp_path / "child"
+
+    def stay_in_c(mark: str) -> None:
+        import subprocess
+        from pathlib import Path
+
+        Path(mark).write_text(str(subprocess.Popen(["sleep", "600"], start_new_session=True).pid))
+        sum(range(10**12))
+
+    (task_id,) = cluster.submit(called(stay_in_c, str(mark), timeout_s=1.0))
+    outcome = cluster.outcomes([task_id])[task_id]
+    assert (outcome["error"]["reason"], outcome["error"]["message"]) == ("timeout", "timed out after 1.0 s")
+    assert cluster.ask(GetTask(task_id))["losses"] == 0
+    assert "sleep" not in command_line(int(mark.read_text()))
+
+
+def test_a_fresh_process_runs_one_function(cluster: LiveCluster) -> None:
+    """Functions of one owner share warm processes; one that asks for it has its own, before and after."""
+
+    def who() -> int:
+        import os
+
+        return os.getpid()
+
+    def pids(**options: Any) -> list[int]:
+        ids = cluster.submit(*[called(who, **options) for _ in range(3)])
+        outcomes = cluster.outcomes(ids)
+        return [cloudpickle.loads(b64decode(outcomes[i]["result"]["pickled"])) for i in ids]
+
+    warm = pids()
+    fresh = pids(fresh=True)
+    assert len(set(fresh)) == 3
+    assert not set(fresh) & {*warm, *pids()}
+
+
+def test_what_cannot_be_put_back_costs_the_process_and_no_task(cluster: LiveCluster) -> None:
+    """A thread that is left running ends with its process; the tasks behind it run elsewhere."""
+
+    def leave(seconds: float) -> None:
+        import threading
+        import time
+
+        threading.Thread(target=time.sleep, args=(seconds,), daemon=True).start()
+
+    ids = cluster.submit(*[called(leave, 600.0) for _ in range(3)], *[function("noop") for _ in range(5)])
+    outcomes = cluster.outcomes(ids)
+    assert {outcome["status"] for outcome in outcomes.values()} == {"completed"}
+    assert all(cluster.ask(GetTask(i))["losses"] == 0 for i in ids)
