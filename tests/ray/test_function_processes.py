@@ -1,4 +1,4 @@
-"""Functions that change their process, hide in C code, or ask for a process of their own, on a real cluster."""
+"""Functions that change their process, stay in C code, or ask for a fresh process, on a real cluster."""
 
 from __future__ import annotations
 
