@@ -98,9 +98,13 @@ class AttemptRunner:
         if self._surroundings is None or self._wear is None:
             return None
         try:
-            return self._surroundings.put_back() or self._wear.add()
+            return self._surroundings.put_back() or self._interrupted() or self._wear.add()
         except Exception as error:  # a function can take anything of ours away
             return f"it cannot be compared with what it was: {type(error).__name__}: {error}"
+
+    def _interrupted(self) -> str | None:
+        """Say whether time was up: that may hit an import in the middle, and cannot be put back."""
+        return "it was interrupted at its time limit" if self._deadline.fired else None
 
     def _outcome(self, running: Running) -> Outcome:
         task = running.assignment

@@ -80,6 +80,10 @@ def _children() -> int:
     return 1
 
 
+def take_time(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 def say(text: str) -> None:
     print(text)
 

@@ -96,11 +96,11 @@ class NodeEnd:
         self.connection.sendall(encode(message))
 
     def submit(self, task_id: str, run: dict[str, Any], **more: Any) -> None:
+        if self.spent is not None:
+            self.replace()
         self.send(Run((self.assignment(task_id, run, **more),)))
 
     def run(self, task_id: str, run: dict[str, Any], **more: Any) -> Outcome:
-        if self.spent is not None:
-            self.replace()
         self.submit(task_id, run, **more)
         return self.finished(task_id).outcome
 

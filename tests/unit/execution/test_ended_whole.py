@@ -76,7 +76,7 @@ def test_nothing_is_alive_once_the_end_is_reported(
     finished = slot.finished(name)
     assert [pid for pid in noted(notes) if is_alive(pid)] == []
     assert (finished.outcome.error.reason if finished.outcome.error else None) == reason
-    assert finished.spent is None
+    assert (finished.spent is not None) == (reason == "timeout"), "an interruption costs the process"
 
 
 @pytest.mark.parametrize("escape", ESCAPES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from helix_ray.execution.assignment import Run
 from helix_ray.execution.starter.levels import Wanted
 from tests.unit.execution.starter_end import StarterEnd
 
@@ -146,13 +146,19 @@ def test_a_process_with_files_left_open_is_replaced(node_of: Callable[..., Any])
     assert "files were left open" in node.wait(lambda: node.spent)
 
 
+def test_an_interruption_costs_the_process(node_of: Callable[..., Any]) -> None:
+    """It may have hit an import in the middle: numpy, for one, cannot be imported a second time."""
+    node = node_of()
+    assert node.run("a", call("take_time", 600.0), timeout_s=0.2).error.reason == "timeout"
+    assert node.spent == "it was interrupted at its time limit"
+
+
 def test_what_was_queued_behind_a_spent_process_is_not_run_there(
     node_of: Callable[..., Any],
 ) -> None:
     """It is the node worker's to give out again."""
     node = node_of()
-    node.submit("a", call("leave_a_thread"))
-    node.submit("b", call("say", "hello"))
+    node.send(Run(tuple(node.assignment(name, call("leave_a_thread")) for name in ("a", "b"))))
     node.wait(lambda: node.spent)
     node.process.wait(20)
-    assert not os.path.exists(node.log_dir)
+    assert {item.task_id for item in node.items} == {"a"}
