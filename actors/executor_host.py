@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -55,6 +56,7 @@ BYTES_PER_MB = 1024 * 1024
 class _Link:
     actor: Any
     pid: int | None = None
+    handle: int | None = None
     writer: asyncio.StreamWriter | None = None
     devices: dict[str, str] = field(default_factory=dict)
 
@@ -144,8 +146,8 @@ class ExecutorHost:
         A node that is cut off cannot reach Ray.
         """
         link = self._links.get(slot_id)
-        if link is not None and link.pid is not None:
-            end_below(link.pid, KILL_WAIT_S)
+        if link is not None:
+            _kill(link)
 
     def close(self) -> None:
         """Kill every executor and close the socket."""
@@ -181,6 +183,8 @@ class ExecutorHost:
                 writer.close()
                 return ""
             link.pid, link.writer, link.devices = message.pid, writer, message.devices
+            with contextlib.suppress(ProcessLookupError):  # gone already: its connection says so next
+                link.handle = os.pidfd_open(message.pid)
             self._callbacks.ready(message.executor_id)
             return message.executor_id
         if isinstance(message, Returned):
@@ -198,10 +202,17 @@ class ExecutorHost:
             self._callbacks.gone(slot_id)
 
 
+def _kill(link: _Link) -> None:
+    if link.pid is not None and link.handle is not None:
+        end_below(link.pid, link.handle, KILL_WAIT_S)
+
+
 def _release(link: _Link) -> None:
     """End an executor's process and what comes of it: it may live on without its connection."""
-    if link.pid is not None:
-        end_below(link.pid, KILL_WAIT_S)
+    _kill(link)
+    if link.handle is not None:
+        os.close(link.handle)
+        link.handle = None
     if link.writer is not None:
         link.writer.close()
     with contextlib.suppress(ray.exceptions.RayError, ValueError):

@@ -64,23 +64,18 @@ def end_own(but: Collection[int] = (), wait_s: float = END_WAIT_S) -> list[int]:
     return _end(lambda: _below_us(but), wait_s)
 
 
-def end_below(pid: int, wait_s: float = END_WAIT_S) -> list[int]:
+def end_below(pid: int, handle: int, wait_s: float = END_WAIT_S) -> list[int]:
     """Stop a process, SIGKILL all of its descendants, then itself; return those that are still there.
 
-    Stopped, it starts no more of them meanwhile. Its orphans are found if it had called `adopt_orphans`.
+    `handle` is its pidfd: when it is gone, its id may be another's. While stopped, it starts no more of them;
+    its orphans are found if it had called `adopt_orphans`.
     """
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return []
     try:
         signal.pidfd_send_signal(handle, signal.SIGSTOP)
         left = _end(lambda: descendants(pid), wait_s)
         signal.pidfd_send_signal(handle, signal.SIGKILL)
     except ProcessLookupError:
         return []
-    finally:
-        os.close(handle)
     return left
 
 

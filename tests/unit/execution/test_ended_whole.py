@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -88,7 +89,7 @@ def test_nothing_is_alive_after_a_kill_from_outside(
     node.submit("a", call("start", escape, str(notes), "code_in_c"))
     node.started("a")
     wait_for_notes(notes)
-    assert end_below(node.process.pid) == []
+    assert kill_from_outside(node) == []
     assert [pid for pid in noted(notes) if is_alive(pid)] == []
     node.process.wait(20)
 
@@ -104,6 +105,14 @@ def test_nothing_is_alive_after_an_executor_has_died(
     node.process.wait(20)
     end_marked(node.executor_id)
     assert all(is_gone(pid) for pid in noted(notes))
+
+
+def kill_from_outside(node: Any) -> list[int]:
+    handle = os.pidfd_open(node.process.pid)
+    try:
+        return end_below(node.process.pid, handle)
+    finally:
+        os.close(handle)
 
 
 def wait_for_notes(notes: Path) -> None:
@@ -130,6 +139,6 @@ def test_the_watch_outside_is_armed_before_user_code_runs(slot: Any) -> None:
     """`Started` leaves the process before code that holds the interpreter's lock can keep it."""
     slot.submit("in-c", call("end_by_code_in_c"), timeout_s=1.0)
     assert slot.started("in-c").task_id == "in-c"
-    end_below(slot.process.pid)
+    kill_from_outside(slot)
     slot.spent = "killed"
     slot.replace()
