@@ -16,6 +16,8 @@ CHECKPOINT_PAGES = 1000
 LOG_KEPT_BYTES_MAX = 64 << 20
 
 INSERT_FACT = "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, NULL)"
+# For rows that omit all that they may: binding a None costs Python's sqlite3 as much as three values.
+INSERT_SHORT_FACT = "INSERT INTO facts (seq, kind, subject, content) VALUES (?, ?, ?, ?)"
 INSERT_NODE = "INSERT INTO nodes VALUES (?, ?, ?)"
 # How long another connection (a backup, a user's sqlite3) may delay a commit.
 BUSY_WAIT_S = 5.0

@@ -14,6 +14,8 @@ from hashlib import sha256
 # The root of an empty tree.
 EMPTY_ROOT = sha256(b"").digest()
 _PARENT = b"\x01"
+# A copy of a hash that has begun costs less than another one.
+_begin_parent = sha256(_PARENT).copy
 
 # (level, index) -> hash of that complete subtree.
 Nodes = Callable[[int, int], bytes]
@@ -23,7 +25,9 @@ Node = tuple[int, int, bytes]
 
 def parent_of(left: bytes, right: bytes) -> bytes:
     """Return the hash of an interior node."""
-    return sha256(_PARENT + left + right).digest()
+    begun = _begin_parent()
+    begun.update(left + right)
+    return begun.digest()
 
 
 class Frontier:
@@ -52,9 +56,7 @@ class Frontier:
             row = leaves[start : start + (1 << level)]
             for above in range(1, level + 1):
                 pairs = iter(row)
-                row = [
-                    sha256(_PARENT + left + right).digest() for left, right in zip(pairs, pairs, strict=True)
-                ]
+                row = list(map(parent_of, pairs, pairs))
                 if above >= kept_from:
                     completed += [(above, (size >> above) + i, node) for i, node in enumerate(row)]
             start, node, rest = start + (1 << level), row[0], size >> level

@@ -8,8 +8,10 @@ fills in the omitted values.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,6 +19,7 @@ import orjson
 from helix_ray.core.codec import FIELDS, KINDS, SUBJECT, VERSIONS, from_values, values_of
 from helix_ray.core.events import Erased, Fact
 from helix_ray.core.origin import OK
+from helix_ray.journal import layout
 from helix_ray.journal.encoding import to_json
 from helix_ray.journal.errors import JournalDamaged, SeqGap
 from helix_ray.journal.interned import Author, Interned, Kind, Words
@@ -30,8 +33,12 @@ SALT_BYTES = 16
 SALTS_AHEAD_BYTES = 4096
 
 COLUMNS = "seq, kind, subject, content, at, author, request, digest"
-# As written: (seq, kind, subject, content, at, author, request); when read, its digest follows.
-Row = tuple[int, int, str, bytes | None, float | None, int | None, str | None]
+# As written: (seq, kind, subject, content, at, author, request), or the first four where it omits the rest.
+# A bytearray is bound at once, where Python's sqlite3 first looks for an adapter of bytes.
+ROW_COLUMNS = 7
+ShortRow = tuple[int, int, str, bytearray]
+Row = tuple[int, int, str, bytearray, float | None, int | None, str | None]
+# As read: its digest follows.
 ReadRow = tuple[int, int, str, bytes | None, float | None, int | None, str | None, bytes | None]
 
 _LEAF = b"\x00"
@@ -110,21 +117,23 @@ class Salts:
 
 def encode(
     facts: Sequence[Fact], seq: int, epoch: int, words: Interned, salt: Salts
-) -> tuple[list[Row], list[bytes]]:
+) -> tuple[list[Row | ShortRow], list[bytes]]:
     """Return rows and leaves of facts that follow row `seq`, adding new kinds and authors to the
     side tables. Raises SeqGap.
 
     This is the hot path of every fact, so it makes as few calls as possible.
     """
-    rows: list[Row] = []
+    rows: list[Row | ShortRow] = []
     leaves: list[bytes] = []
     dumps, hashed, add_row, add_leaf = orjson.dumps, sha256, rows.append, leaves.append
     known: dict[type[Any], tuple[bytes, bool, Callable[[Any], tuple[Any, ...]], int]] = {}
-    salts, place = salt.take(len(facts)), 0
+    salts, place = bytearray(salt.take(len(facts))), 0
     at, actor, request, origin = None, None, None, None
     said, shared = ALONE, ALONE
-    # The hash of what all facts of an order have in common is continued, not computed again.
+    # The hash of what all facts of an order have in common is continued, not computed again; and a copy of an
+    # empty hash costs less than another one.
     begin = hashed(_LEAF).copy
+    begin_content = hashed().copy
     for fact in facts:
         if fact.seq != seq + 1:
             raise SeqGap(f"fact {fact.seq} does not follow {seq}")
@@ -150,15 +159,23 @@ def encode(
             who = Author.of(epoch, actor, origin)
             begin = hashed(_LEAF + header_of_order(who, at, request)).copy
             shared = Shared(at, words.number_of_author(who), request)
+        digest = begin_content()
+        digest.update(content)
         leaf = begin()
-        leaf.update(dumps((seq, subject)) + header + hashed(content).digest())
+        leaf.update(dumps((seq, subject)) + header + digest.digest())
         add_leaf(leaf.digest())
         if said is shared:
-            add_row((seq, kind, subject, content, None, None, None))
+            add_row((seq, kind, subject, content))
         else:
             add_row((seq, kind, subject, content, *_unsaid(said, shared)))
             said = shared
     return rows, leaves
+
+
+def insert(con: sqlite3.Connection, rows: Iterable[Row | ShortRow]) -> None:
+    """Insert rows in the open transaction, in order: each goes to the end of the table."""
+    for columns, some in groupby(rows, len):
+        con.executemany(layout.INSERT_FACT if columns == ROW_COLUMNS else layout.INSERT_SHORT_FACT, some)
 
 
 class RowReader:

@@ -33,7 +33,7 @@ from helix_ray.journal.interned import Interned
 from helix_ray.journal.layout import connect, has_tables
 from helix_ray.journal.lock import FileLock
 from helix_ray.journal.merkle import Frontier
-from helix_ray.journal.rows import TILE_LEVEL, Salts, encode
+from helix_ray.journal.rows import TILE_LEVEL, Salts, encode, insert
 from helix_ray.journal.tree import StoredTree
 from helix_ray.journal.upgrade import upgrade
 from helix_ray.ports import Snapshot
@@ -94,7 +94,7 @@ class SqliteJournal:
     def _insert(self, con: sqlite3.Connection, facts: Sequence[Fact]) -> Frontier:
         rows, leaves = encode(facts, self._frontier.size, self.epoch, self._words, self._salts)
         frontier, completed = self._frontier.extended(leaves, TILE_LEVEL)
-        con.executemany(layout.INSERT_FACT, rows)
+        insert(con, rows)
         if completed:
             con.executemany(layout.INSERT_NODE, completed)
         return frontier

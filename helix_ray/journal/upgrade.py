@@ -27,7 +27,7 @@ from helix_ray.journal.head import Claim
 from helix_ray.journal.interned import Interned
 from helix_ray.journal.layout import connect, format_of, has_tables
 from helix_ray.journal.merkle import Frontier
-from helix_ray.journal.rows import TILE_LEVEL, Salts, encode
+from helix_ray.journal.rows import TILE_LEVEL, Salts, encode, insert
 from helix_ray.journal.tree import StoredTree
 from helix_ray.private import make_file
 
@@ -107,7 +107,7 @@ def _write_facts(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
             facts = [former.to_fact(row) for row in some if row[1] == epoch]
             encoded, leaves = encode(facts, frontier.size, epoch, words, salts)
             frontier, completed = frontier.extended(leaves, TILE_LEVEL)
-            new.executemany(layout.INSERT_FACT, encoded)
+            insert(new, encoded)
             new.executemany(layout.INSERT_NODE, completed)
         new.execute("COMMIT")
     return frontier.size
