@@ -17,10 +17,10 @@ from helix_ray.core.state import State
 # The record of who erased what, and why, is permanent.
 NEVER_ERASED = (ev.ErasureRequested, ev.FactsErased, ev.ErasureCompleted)
 _BEGINNINGS = (ev.TaskSubmitted, ev.TaskRestored)
-_REFUSALS = (ev.RequestsRefused, ev.LoginRefused)
+REFUSALS = (ev.RequestsRefused, ev.LoginRefused)
 _OF_A_USER = (ev.SessionOpened, ev.TokenCreated)
 # Their `id` is a user's or a project's; they contain nothing else about users.
-_BY_ID_ONLY = (ev.MemberAdded, ev.MemberRemoved, ev.ProjectSet, ev.ProjectRemoved, ev.QuotaSet)
+BY_ID_ONLY = (ev.MemberAdded, ev.MemberRemoved, ev.ProjectSet, ev.ProjectRemoved, ev.QuotaSet)
 
 
 class Concerned:
@@ -43,9 +43,9 @@ class Concerned:
     def has(self, fact: ev.Fact) -> bool:
         """Say whether a fact concerns them and has a body to erase."""
         event = fact.event
-        if isinstance(event, (ev.Erased, *NEVER_ERASED, *_BY_ID_ONLY)):
+        if isinstance(event, (ev.Erased, *NEVER_ERASED, *BY_ID_ONLY)):
             return False
-        if isinstance(event, _REFUSALS):
+        if isinstance(event, REFUSALS):
             return fact.actor in self._users or event.id in self.things
         if isinstance(event, ev.ReceiptKept):
             return bool(self._receipts) and event.id.startswith(self._receipts)
@@ -69,7 +69,7 @@ class Concerned:
 def is_in_use(state: State, fact: ev.Fact) -> bool:
     """Say whether the subject of a fact is in the state; then the fact must not be erased, because the state
     is folded from it."""
-    if isinstance(fact.event, (*_REFUSALS, ev.ReceiptKept)):
+    if isinstance(fact.event, (*REFUSALS, ev.ReceiptKept)):
         return False
     subject = ev.subject_of(fact.event)
     return any(

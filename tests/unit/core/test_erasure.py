@@ -1,0 +1,44 @@
+"""Every kind of fact has its place in the rule of what an erasure concerns (core/erasure.py)."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from helix_ray.core import events as ev
+from helix_ray.core.erasure import BY_ID_ONLY, NEVER_ERASED, REFUSALS, Concerned
+
+ADA = "user-ada"
+# Facts about one task, user, session, token or external worker: erased with it. This table is written by
+# hand on purpose: whoever adds a kind of fact decides here what an erasure does with it.
+ABOUT_ONE_THING = frozenset(
+    (
+        "TaskSubmitted", "TaskAssigned", "TaskProgressed", "TaskOutlasted", "TaskRequeued", "TaskReleased",
+        "TaskCompleted", "TaskFailed", "TaskCancelled", "TaskEdited", "TaskDeleted", "TaskDeferred",
+        "TaskRestored", "TasksRetired", "UserCreated", "UserRemoved", "RolesChanged", "PasswordChanged",
+        "SessionOpened", "SessionRefreshed", "SessionClosed", "TokenCreated", "TokenRevoked", "TokenUsed",
+        "WorkerRegistered", "WorkerDrained", "WorkerLost", "WorkerRetired",
+    )
+)  # fmt: skip
+
+
+def test_every_kind_of_fact_has_a_place() -> None:
+    """A kind that nobody has placed would be kept, or erased, by chance."""
+    placed = [kind.__name__ for kind in (*NEVER_ERASED, *BY_ID_ONLY, *REFUSALS, ev.ReceiptKept)]
+    assert sorted([*placed, *ABOUT_ONE_THING]) == sorted(kind.__name__ for kind in get_args(ev.Event))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ev.QuotaSet(ADA, {"tasks": 5.0}, 1.0),
+        ev.ProjectRemoved(ADA),
+        ev.MemberAdded(ADA, ADA),
+        ev.MemberRemoved(ADA, ADA),
+    ],
+)
+def test_facts_that_have_an_id_only_stay(event: ev.Event) -> None:
+    """Also where the id of a project is that of the user who is erased."""
+    fact = ev.Fact(1, 0.0, ADA, "req-1", event)
+    assert not Concerned((), (ADA,)).has(fact)
