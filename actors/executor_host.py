@@ -20,6 +20,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.devices import BYTES_PER_MB
 from actors.executor import ExecutorActor
 from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import (
@@ -49,7 +50,6 @@ RECEIVE_BYTES = 256 * 1024
 KILL_WAIT_S = 1.0
 # Resources for which Ray has separate arguments.
 RAY_OPTIONS = {"cpu": "num_cpus", "gpu": "num_gpus"}
-BYTES_PER_MB = 1024 * 1024
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ import ray
 
 from actors import labels as known_labels
 from actors import names, ray_seams
+from actors.devices import BYTES_PER_MB
 from actors.gateway import RayControlPlane
 from actors.identities import Identities
 from actors.life import reason_of
@@ -36,7 +37,6 @@ log = logging.getLogger(__name__)
 EVERY_S = 1.0
 FIRST_S = 0.1
 PING_S_MAX = 30.0
-BYTES_PER_MB = 1024 * 1024
 # Every node has these capabilities; more come from its resources and labels.
 CAPABILITIES = ("command", "function", "inference")
 GENERAL = ("cpu", "memory_mb", known_labels.GPU_MEMORY)

@@ -10,12 +10,10 @@ from typing import TypedDict
 import psutil
 
 from actors import labels
-from actors.devices import Devices
+from actors.devices import BYTES_PER_MB, Devices
 from helix_ray.core.specs import Usage
 from helix_ray.core.state import Demand
 from helix_ray.execution.external_usage import ExternalUsage
-
-BYTES_PER_MB = 1024 * 1024
 
 
 class NodeOffer(TypedDict):

@@ -14,13 +14,12 @@ from starlette.requests import Request
 
 from helix_ray import plain
 from helix_ray.core.errors import Refused, Rejected, invalid
+from helix_ray.core.spec_shape import RUN_KINDS
 from serve_app.problems import describe
 
 T = TypeVar("T")
 
 JSON_TYPE = "application/json"
-# Pydantic puts the tag of a union between the field and its own fields.
-RUN_KINDS = frozenset({"command", "function", "inference"})
 VALUE_ERROR_PREFIX = "Value error, "
 # Objects and arrays cost the most to parse (an eighth of a microsecond each), and parsing blocks the loop.
 CONTAINERS_MAX = 500_000
@@ -125,6 +124,7 @@ def _reworded(error: dict[str, Any]) -> Mapping[str, Any]:
 
 def _without_tag(location: Sequence[Any]) -> Sequence[Any]:
     for i in range(1, len(location)):
+        # Pydantic puts the tag of a union between the field and its own fields.
         if location[i - 1] == "run" and location[i] in RUN_KINDS:
             return (*location[:i], *location[i + 1 :])
     return location

@@ -27,7 +27,8 @@ def compact(kind: type[T]) -> type[T]:
     def reduce_named(self: Any) -> tuple[Callable[..., T], tuple[Any, ...]]:
         return _with_names, (kind, values(self))
 
-    kind.__reduce__ = reduce_named if any(field.kw_only for field in made) else reduce  # type: ignore[method-assign]
+    by_name = any(field.kw_only for field in made)
+    kind.__reduce__ = reduce_named if by_name else reduce  # type: ignore[method-assign]
     return kind
 
 

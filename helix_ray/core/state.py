@@ -195,7 +195,7 @@ class KeptReceipt:
     until: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Erasure:
     """A request to erase what concerns some tasks and users. `seq` is the request's, `by` and `request_id`
     are those of whoever made it, `facts` how many lost their bodies so far."""

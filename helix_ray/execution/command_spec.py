@@ -18,7 +18,7 @@ class BadCommand(ValueError):
     """The run object cannot be run as a command; the message says which field and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandSpec:
     """A command ready to start: argv[0] still as given, working_dir None for the attempt's own folder.
 
@@ -43,7 +43,12 @@ def parse(run: Mapping[str, object]) -> CommandSpec:
     if unknown:
         raise BadCommand(f"unknown fields: {', '.join(unknown)}")
     return CommandSpec(
-        _argv(run), _env(run), _working_dir(run), timeout_s(run), _kill_grace_s(run), _network(run)
+        argv=_argv(run),
+        env=_env(run),
+        working_dir=_working_dir(run),
+        timeout_s=timeout_s(run),
+        kill_grace_s=_kill_grace_s(run),
+        network=_network(run),
     )
 
 

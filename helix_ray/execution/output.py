@@ -89,12 +89,12 @@ class OutputCapture:
             return 0, None
         self._assignment = None
         try:
-            self._settle()
+            self._flush_streams()
         except (OSError, ValueError):
             # The function closed a descriptor: what is in the buffers is its output still.
             self._lead_to(spool.descriptor, spool.descriptor)
             with contextlib.suppress(OSError, ValueError):
-                self._settle()
+                self._flush_streams()
         self._lead_to(*self._copies)
         try:
             written, tail = spool.end(task.task_id, task.attempt)
@@ -114,10 +114,10 @@ class OutputCapture:
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
 
-    def _settle(self) -> None:
+    def _flush_streams(self) -> None:
         _libc.fflush(None)
         for stream in self._streams:
-            stream.settle()
+            stream.restore()
 
 
 class _Raw(io.FileIO):
@@ -173,7 +173,7 @@ class _Stream(io.TextIOWrapper):
     def close(self) -> None:
         self.flush()
 
-    def settle(self) -> None:
+    def restore(self) -> None:
         """Write what is buffered, and be as at the beginning."""
         self.flush()
         if self._changed:

@@ -22,7 +22,7 @@ SLOTS = 2
 SLOT_BYTES = 64
 
 
-class _Slot(NamedTuple):
+class _Note(NamedTuple):
     """The content of one slot; `turn` counts the writes."""
 
     turn: int
@@ -43,7 +43,7 @@ class CursorFile:
             raise ValueError(f"{name!r} is not a valid name of a follower: use a-z, 0-9 and -")
         self._path = data_dir / FOLDER / name
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._slot = self._read() or _Slot(0, begin_at)
+        self._slot = self._read() or _Note(0, begin_at)
 
     @property
     def cursor(self) -> int:
@@ -52,7 +52,7 @@ class CursorFile:
 
     def save(self, cursor: int) -> None:
         """Write the cursor durably; blocks until it is on disk. Raises OSError."""
-        slot = _Slot(self._slot.turn + 1, cursor)
+        slot = _Note(self._slot.turn + 1, cursor)
         make_file(self._path)
         handle = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -62,7 +62,7 @@ class CursorFile:
             os.close(handle)
         self._slot = slot
 
-    def _read(self) -> _Slot | None:
+    def _read(self) -> _Note | None:
         try:
             raw = self._path.read_bytes()
         except FileNotFoundError:
@@ -74,11 +74,11 @@ class CursorFile:
         return newest
 
 
-def _slot(raw: bytes) -> _Slot | None:
+def _slot(raw: bytes) -> _Note | None:
     try:
         turn, cursor, checksum = raw.split()
         if int(checksum, 16) != zlib.crc32(turn + b" " + cursor):
             return None
-        return _Slot(int(turn), int(cursor))
+        return _Note(int(turn), int(cursor))
     except ValueError:
         return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 KEY_FROM = len("task-")
 KEY_BYTES = 8
+# Tasks that a statement is about; its two parameters are their keys and their ids.
+WANTED = "(SELECT unnest(?::UBIGINT[]) AS key, unnest(?::VARCHAR[]) AS id)"
 
 
 def key_of(task_id: str) -> int:

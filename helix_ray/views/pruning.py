@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from helix_ray.views.keys import key_of
+from helix_ray.views.keys import WANTED, key_of
 
 # Tasks removed in one step: about a tenth of a second.
 PRUNE_TASKS_MAX = 20_000
@@ -23,10 +23,9 @@ _OLD = f"""
 CREATE OR REPLACE TEMP TABLE old AS
 SELECT seq, finished_seq, if({_PARENT} = id, NULL, {_PARENT}) AS parent FROM tasks WHERE finished_seq <= ?
 """
-_WANTED = "(SELECT unnest(?::UBIGINT[]) AS key, unnest(?::VARCHAR[]) AS id)"
 # Parents that have not ended, or not up to the bound.
 _STAYING = f"""
-WITH wanted AS {_WANTED}
+WITH wanted AS {WANTED}
 SELECT s.id FROM submitted s SEMI JOIN wanted USING (key, id)
 LEFT JOIN (FROM tasks SEMI JOIN wanted USING (key, id)) p ON p.seq = s.seq
 WHERE p.finished_seq IS NULL OR p.finished_seq > ?

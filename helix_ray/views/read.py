@@ -23,7 +23,7 @@ from helix_ray.core.views.tasks import (
 from helix_ray.core.visibility import TaskScope
 from helix_ray.plain import stored
 from helix_ray.views.columns import LINE, RECORD, RESULT, task
-from helix_ray.views.keys import key_of
+from helix_ray.views.keys import WANTED, key_of
 
 # Quantiles of durations are taken over this many of the newest finished tasks.
 DURATION_TASKS_MAX = 200_000
@@ -45,7 +45,7 @@ def records(
     """Return those of the tasks that the history has, by id."""
     rows = con.execute(
         f"""SELECT {", ".join(f"t.{name}" for name in RECORD)}, s.spec, s.cut
-            FROM tasks t SEMI JOIN {_WANTED} w ON t.key = w.key AND t.id = w.id
+            FROM tasks t SEMI JOIN {WANTED} w ON t.key = w.key AND t.id = w.id
                  JOIN submitted s ON s.seq = t.seq
             WHERE true{_archived(archived_through)} ORDER BY t.seq""",
         _wanted(task_ids),
@@ -59,7 +59,7 @@ def lines(
     """Return those of these tasks that the history has, by id, with what a listing shows of them."""
     rows = con.execute(
         f"""SELECT {", ".join(LINE)}
-            FROM tasks SEMI JOIN {_WANTED} USING (key, id)
+            FROM tasks SEMI JOIN {WANTED} USING (key, id)
             WHERE true{_archived(archived_through)} ORDER BY seq""",
         _wanted(task_ids),
     ).fetchall()
@@ -165,7 +165,7 @@ def results(
     """Return the outcomes of those of these tasks that the history has, as views.tasks.result_view does."""
     rows = con.execute(
         f"""SELECT {", ".join(RESULT)}
-            FROM tasks SEMI JOIN {_WANTED} USING (key, id)
+            FROM tasks SEMI JOIN {WANTED} USING (key, id)
             WHERE true{_archived(archived_through)} ORDER BY seq""",
         _wanted(task_ids),
     ).fetchall()
@@ -174,11 +174,8 @@ def results(
 
 def statuses(con: duckdb.DuckDBPyConnection, task_ids: Sequence[str]) -> dict[str, str]:
     """Return the statuses of those of these tasks that the history has."""
-    statement = f"SELECT id, status FROM tasks SEMI JOIN {_WANTED} USING (key, id) ORDER BY seq"
+    statement = f"SELECT id, status FROM tasks SEMI JOIN {WANTED} USING (key, id) ORDER BY seq"
     return dict(con.execute(statement, _wanted(task_ids)).fetchall())
-
-
-_WANTED = "(SELECT unnest(?::UBIGINT[]) AS key, unnest(?::VARCHAR[]) AS id)"
 
 
 def _wanted(task_ids: Sequence[str]) -> list[Any]:

@@ -8,8 +8,7 @@ from pydantic import ConfigDict, Field, JsonValue, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.errors import ErrorCode
-
-CLOSED = ConfigDict(extra="forbid")
+from helix_ray.wire.values import CLOSED
 
 
 @with_config(CLOSED)

@@ -9,10 +9,10 @@ from typing_extensions import TypedDict
 
 from helix_ray.core.decide.projects import (
     MEMBERS_MAX,
-    PROJECT_ID_CHARS_MAX,
     PROJECT_ID_PATTERN,
     PROJECT_NAME_CHARS_MAX,
 )
+from helix_ray.core.spec_shape import PROJECT_ID_CHARS_MAX
 from helix_ray.core.views.projects import ProjectView
 from helix_ray.wire.runs import given
 from helix_ray.wire.times import iso

@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, Principal
+from helix_ray.core.decide.sessions import REFRESH_REFUSED
 from helix_ray.core.ended import MESSAGES
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden
 from helix_ray.core.orders import (
@@ -46,7 +47,6 @@ from serve_app.openapi import public, verb
 from serve_app.problems import request_id_of
 
 REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid username or password", {"reason": "credentials"})
-REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token", {"reason": "unknown"})
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 

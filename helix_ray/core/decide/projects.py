@@ -8,10 +8,10 @@ from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import Rejected, conflict, invalid, not_found
 from helix_ray.core.events import MemberAdded, MemberRemoved, ProjectRemoved, ProjectSet
 from helix_ray.core.orders import AddMember, ChangeProject, CreateProject, RemoveMember, RemoveProject
+from helix_ray.core.spec_shape import PROJECT_ID_CHARS_MAX
 from helix_ray.core.state import Project
 from helix_ray.core.usernames import find_user_id
 
-PROJECT_ID_CHARS_MAX = 128
 PROJECT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 PROJECT_NAME_CHARS_MAX = 200
 MEMBERS_MAX = 1_000

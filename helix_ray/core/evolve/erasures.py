@@ -34,7 +34,14 @@ _ENDS = frozenset({"TaskDeleted", "WorkerRetired", "UserRemoved", "SessionClosed
 
 def _requested(state: State, event: ev.ErasureRequested, fact: ev.Fact) -> None:
     state.erasures[event.id] = Erasure(
-        event.id, event.tasks, event.users, event.reason, fact.seq, fact.actor, fact.request_id, fact.at
+        id=event.id,
+        tasks=event.tasks,
+        users=event.users,
+        reason=event.reason,
+        seq=fact.seq,
+        by=fact.actor,
+        request_id=fact.request_id,
+        requested_at=fact.at,
     )
     for shelf in (state.client_receipts, state.internal_receipts):
         for key in [

@@ -94,9 +94,7 @@ def _contained(wanted: Wanted) -> tuple[Isolation | None, str]:
         failed = _try(isolation)
         if failed is None:
             lacks = "" if isolation.level == "namespaces" else f"no /proc of its own can be mounted: {why}"
-            return Isolation(
-                isolation.level, isolation.uid, isolation.gid, isolation.user, isolation.own_userns, lacks
-            ), ""
+            return replace(isolation, why=lacks), ""
         why = failed
     return None, why
 
@@ -111,7 +109,7 @@ def _other_user(wanted: Wanted) -> tuple[Isolation | None, str]:
     failed = _run([sys.executable, "-I", "-S", "-c", _BECOME, str(uid), str(gid)])
     if failed is not None:
         return None, f"this root cannot become user {user}: {failed.splitlines()[-1]}"
-    return Isolation("user", uid, gid, user), ""
+    return Isolation("user", uid=uid, gid=gid, user=user), ""
 
 
 def _candidates(wanted: Wanted) -> list[Isolation]:
@@ -121,7 +119,11 @@ def _candidates(wanted: Wanted) -> list[Isolation]:
     uid, gid, user = _user(wanted.run_as) if root and wanted.run_as else (-1, -1, "")
     namespaces = [False] if user else [True, False] if root else [True]
     levels: tuple[Level, ...] = ("namespaces", "namespaces without /proc")
-    return [Isolation(level, uid, gid, user, own) for level in levels for own in namespaces]
+    return [
+        Isolation(level, uid=uid, gid=gid, user=user, own_userns=own)
+        for level in levels
+        for own in namespaces
+    ]
 
 
 def _try(isolation: Isolation) -> str | None:

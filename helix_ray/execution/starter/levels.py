@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypeAlias
 
 Wish: TypeAlias = Literal["auto", "namespaces", "user", "none"]
@@ -33,6 +33,7 @@ class Isolation:
     """
 
     level: Level
+    _: KW_ONLY
     uid: int = -1
     gid: int = -1
     user: str = ""

@@ -42,7 +42,6 @@ class RunningCommand:
         self._grace_s = grace_s
         self._stopped: Reason | None = None
         self._why = ""
-        self._killed = False
         self._started_at = time.time()
 
     def started(self, now: float) -> None:
@@ -72,7 +71,6 @@ class RunningCommand:
         if self._stopped is None:
             return self._stop("timeout", f"timed out after {self._timeout_s} s", now)
         self.deadline = None
-        self._killed = True
         return "kill"
 
     def stop_for(self, reason: Reason, message: str) -> None:
