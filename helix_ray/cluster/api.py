@@ -13,19 +13,22 @@ from helix_ray.cluster.background import Background
 from helix_ray.cluster.errors import ClusterUnavailable, raised
 from helix_ray.cluster.functions import options_of
 from helix_ray.cluster.handles import Handle
+from helix_ray.cluster.keywords import check_call
 from helix_ray.cluster.mapping import Mapped
-from helix_ray.cluster.options import Options, spec_of
-from helix_ray.cluster.payload import Frozen, absent, name_of, pack
+from helix_ray.cluster.options import OPTIONS, Options, spec_of
+from helix_ray.cluster.payload import Frozen, absent, name_of, pack, plain
 from helix_ray.cluster.tensors import encoded
 from helix_ray.cluster.waiting import Outcome, Watcher
 from helix_ray.core import admission
 from helix_ray.core.access import inside
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import CancelTask, Order, OrderBody, Receipt, SubmitTasks
-from helix_ray.core.questions import GetResult, PlanTask, QuestionKind, View
+from helix_ray.core.questions import GetResult, ListTasks, PlanTask, QuestionKind, View
 from helix_ray.core.specs import CommandRun, FunctionRun, InferenceRun, TaskSpec
 from helix_ray.core.values import shown_text
+from helix_ray.core.views.tasks import TaskLineView
 from helix_ray.plain import plain_bytes
 from helix_ray.plane.control import Plane
 from helix_ray.plane.distribution import distribute
@@ -156,6 +159,7 @@ class Cluster:
         """
         frozen = Frozen(function)
         title = name_of(function)
+        check_call(plain(function), title, len(iterables), kwargs or {}, options, OPTIONS)
         merged: Options = {**options_of(function), **options}
 
         def spec(items: tuple[Any, ...]) -> TaskSpec:
@@ -201,6 +205,16 @@ class Cluster:
         """Return a handle of an existing task."""
         return Handle(self, task_id)
 
+    def tasks(self, status: str | None = None, *, limit: int = 50, offset: int = 0) -> list[TaskLineView]:
+        """Return tasks of all users and jobs, newest first, also those of programs that have ended.
+
+        Each is a dict with `id` (for `handle`), `title`, `status`, times in epoch seconds. Raises ValueError
+        for a status that does not exist.
+        """
+        if status is not None and status not in set(Status):
+            raise ValueError(f"status must be one of {', '.join(Status)}, not {status!r}")
+        return self.ask(ListTasks(status=status, limit=limit, offset=offset))["tasks"]
+
     # ------------------------------------------------------------------------- what the handles stand on
 
     def function_spec(
@@ -212,6 +226,7 @@ class Cluster:
     ) -> TaskSpec:
         """Return the task spec of a call."""
         title = name_of(function)
+        check_call(plain(function), title, len(args), kwargs or {}, options, OPTIONS)
         run = self._run(title, Frozen(function), args, kwargs)
         return spec_of(run, title, {**options_of(function), **options})
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent import futures
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from helix_ray.cluster.payload import absent, value_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from helix_ray.cluster.api import Cluster
 
 LOG_WAIT_S = 10.0
+NAMED_TASKS_MAX = 5
 ReturnWhen = Literal["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"]
 
 
@@ -40,8 +42,14 @@ class Handle:
         """Return the task's value (of a sharded task the list of its shards' values), or raise its exception;
         TimeoutError after `timeout` seconds.
 
-        Also raises TaskFailedError, TaskCancelledError, ResultLostError (helix_ray.cluster.errors).
+        Also raises TaskFailedError, TaskCancelledError, ResultLostError (helix_ray.cluster.errors). Ctrl-C
+        ends the waiting only, and names the task.
         """
+        with naming([self]):
+            return self.value(timeout)
+
+    def value(self, timeout: float | None = None) -> Any:
+        """Return what `result` returns, for a caller that cancels the task when it is interrupted."""
         started = time.monotonic()
         outcome = self.outcome(timeout)
         left = None if timeout is None else max(0.0, timeout - (time.monotonic() - started))
@@ -150,7 +158,8 @@ def wait(
 ) -> tuple[set[Handle], set[Handle]]:
     """Wait for handles; returns finished and unfinished ones, as concurrent.futures.wait does."""
     by_future = _by_future(handles)
-    done, not_done = futures.wait(by_future, timeout, return_when)
+    with naming(handle for same in by_future.values() for handle in same):
+        done, not_done = futures.wait(by_future, timeout, return_when)
     return _handles(by_future, done), _handles(by_future, not_done)
 
 
@@ -159,6 +168,21 @@ def as_completed(handles: Iterable[Handle], timeout: float | None = None) -> Ite
     by_future = _by_future(handles)
     for future in futures.as_completed(by_future, timeout):
         yield from by_future[future]
+
+
+@contextmanager
+def naming(handles: Iterable[Handle]) -> Iterator[None]:
+    """Note the tasks on a KeyboardInterrupt of the block: they continue, and can be taken up again."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        ids = [handle.id for handle in handles]
+        more = f" and {len(ids) - NAMED_TASKS_MAX} more" if len(ids) > NAMED_TASKS_MAX else ""
+        interrupt.add_note(
+            f"{', '.join(ids[:NAMED_TASKS_MAX])}{more} continues on the cluster: "
+            f"cluster.handle({ids[0]!r}) takes it up again, cluster.tasks() lists all"
+        )
+        raise
 
 
 def _by_future(handles: Iterable[Handle]) -> dict[futures.Future[Outcome], list[Handle]]:

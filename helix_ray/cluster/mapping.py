@@ -46,7 +46,7 @@ class Mapped(Generic[R]):
             self._fill()
             if not self._handles:
                 raise StopIteration
-            value: R = self._handles[0].result(left)
+            value: R = self._handles[0].value(left)
         except BaseException:
             self.close()
             raise

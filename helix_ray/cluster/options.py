@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
+from helix_ray.cluster.keywords import check_options
 from helix_ray.core.placement import STRATEGIES
 from helix_ray.core.spec_shape import TITLE_CHARS_MAX
 from helix_ray.core.specs import PRIORITIES, Priority, Resources, Run, TaskSpec
@@ -57,15 +58,14 @@ class Options(TypedDict, total=False):
     fresh: bool
 
 
+OPTIONS = tuple(Options.__annotations__)
 _TEXTS: tuple[Literal["description", "type", "project_id"], ...] = ("description", "type", "project_id")
 
 
 def spec_of(run: Run, title: str, options: Options) -> TaskSpec:
     """Return the spec of a task; raises TypeError for an unknown option, ValueError for
     a value out of range."""
-    unknown = sorted(set(options) - set(Options.__annotations__))
-    if unknown:
-        raise TypeError(f"unknown options: {', '.join(unknown)}")
+    check_options(options, OPTIONS)
     given: Mapping[str, Any] = {name: value for name, value in options.items() if value is not None}
     if given.get("fresh"):
         if run["kind"] != "function":
