@@ -48,8 +48,9 @@ def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
     A process outside a Ray cluster is connected to the cluster of `helix up` on this machine (HELIX_DATA_DIR,
     else ~/.helix-ray). Raises ClusterUnavailable without a Ray cluster, or without Helix Ray on it.
     """
-    if address is None and "ray" not in sys.modules:
-        os.environ |= local.ray_environment(os.environ)
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        _find(address, imported=ray is not None)
     # Imported here: Ray reads its environment when it is imported.
     from helix_ray.plane.ray_links import job_id, join
 
@@ -63,3 +64,15 @@ def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
         )
         raise ClusterUnavailable(message) from None
     return Cluster(Plane(links), job_id())
+
+
+def _find(address: str | None, *, imported: bool) -> None:
+    """Set the environment in which Ray finds its cluster; raises ClusterUnavailable where it would look for
+    minutes in vain."""
+    found = local.ray_environment(os.environ) if address is None else {}
+    if found and imported:
+        raise ClusterUnavailable(local.imported_too_early(found))
+    silent = local.silent(address or found.get("RAY_ADDRESS") or os.environ.get("RAY_ADDRESS"))
+    if silent is not None:
+        raise ClusterUnavailable(f"cannot connect to a Ray cluster: {silent}")
+    os.environ |= found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,9 @@ DATA_DIR = "~/.helix-ray"
 STATE_FILE = "up.json"
 TOKEN_FILE = "ray.token"
 LOOPBACK = "127.0.0.1:"
+
+
+CONNECT_S_MAX = 5.0
 
 
 def ray_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -34,3 +38,22 @@ def ray_environment(environment: Mapping[str, str]) -> dict[str, str]:
         # Without it Ray replaces 127.0.0.1 by the machine's external address, and waits for ever.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
+
+
+def silent(address: str | None) -> str | None:
+    """Return why nothing listens at "host:port", which Ray would wait minutes for; None where something does,
+    and for an address of another form."""
+    host, _, port = (address or "").rpartition(":")
+    if not host or "/" in host or not port.isdecimal():
+        return None
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S_MAX).close()
+    except OSError as error:
+        return f"nothing responds at {address}: {error}"
+    return None
+
+
+def imported_too_early(missing: Mapping[str, str]) -> str:
+    """Return what to do where Ray was imported without these variables, which it reads only then."""
+    names = " ".join(f"{name}={value}" for name, value in missing.items())
+    return f"ray was imported before helix_ray.connect(): import it after, or start the program with {names}"

@@ -19,6 +19,7 @@ from typing import Any
 import cloudpickle
 
 from helix_ray.cluster.errors import PayloadTooLarge, ResultLostError, TaskCancelledError, TaskFailedError
+from helix_ray.cluster.pickling import by_value, dumped
 from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.specs import TaskError
 from helix_ray.core.views.tasks import ResultView
@@ -41,7 +42,7 @@ class Frozen:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         with _local_modules_by_value():
-            self.data: bytes = cloudpickle.dumps(plain(function), protocol=5)
+            self.data: bytes = dumped(plain(function))
 
     def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
         return cloudpickle.loads, (self.data,)
@@ -62,8 +63,9 @@ def name_of(function: Callable[..., Any]) -> str:
 
 def pack(function: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
     """Return base64 of a pickled call; raises PayloadTooLarge above PAYLOAD_BYTES_MAX."""
+    named = {name: by_value(argument) for name, argument in kwargs.items()}
     with _local_modules_by_value():
-        data: bytes = cloudpickle.dumps((function, tuple(args), dict(kwargs)), protocol=5)
+        data = dumped((function, tuple(map(by_value, args)), named))
     if len(data) > PAYLOAD_BYTES_MAX:
         message = f"the function and its arguments are {len(data)} bytes; the limit is {PAYLOAD_BYTES_MAX}"
         raise PayloadTooLarge(f"{message}; put large data in a file that the nodes can read")

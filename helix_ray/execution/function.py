@@ -22,6 +22,7 @@ from helix_ray.execution.deadline import Deadline, Interrupted
 from helix_ray.execution.failure import describe, type_name
 from helix_ray.execution.jsonable import RESULT_BYTES_MAX, NotSerialisable, to_json
 from helix_ray.execution.progress import Cancelled
+from helix_ray.execution.result_pickle import result_pickle
 
 _KEYS = {"kind", "function", "args", "kwargs", "timeout_s", "fresh"}
 
@@ -87,7 +88,7 @@ class FunctionRunner:
         return Outcome(True, to_json(value, self._result_bytes_max))
 
     def _as_pickle(self, value: Any) -> Outcome:
-        data: bytes = cloudpickle.dumps(value, protocol=5)
+        data = result_pickle(value)
         if len(data) > self._result_bytes_max:
             raise NotSerialisable(
                 f"result: {len(data)} bytes of pickle; the limit is {self._result_bytes_max}"

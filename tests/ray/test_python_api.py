@@ -144,6 +144,42 @@ def test_large_results_come_from_their_node(helix: Cluster) -> None:
     assert handle.outcome()["result"]["stored"] == "object_store"
 
 
+def first_of(references: list[Any]) -> Any:
+    import ray
+
+    return ray.get(references[0])
+
+
+def reference_to(value: Any) -> Any:
+    import ray
+
+    return ray.put(value)
+
+
+class Owner:
+    """Makes objects that end with it."""
+
+    def make(self) -> list[Any]:
+        return [ray.put(5)]
+
+
+def test_references_to_objects_arrive_as_ray_passes_them(helix: Cluster) -> None:
+    """An argument, by place or by name, is the object; one inside another argument stays a reference. What
+    ends with its process, a result or an object whose owner is gone, is said by name and waits for nobody."""
+    reference = ray.put(21)
+    assert helix.submit(square, reference).result(WAIT_S) == 441
+    assert helix.submit(square, kwargs={"n": reference}).result(WAIT_S) == 441
+    assert helix.submit(first_of, [reference]).result(WAIT_S) == 21
+    assert helix.submit(lambda: first_of([reference])).result(WAIT_S) == 21
+    with pytest.raises(hx.TaskFailedError, match=r"a ray\.ObjectRef cannot be returned"):
+        helix.submit(reference_to, 1).result(WAIT_S)
+    owner = ray.remote(num_cpus=0)(Owner).remote()
+    (lost,) = ray.get(owner.make.remote())
+    ray.kill(owner)
+    with pytest.raises(RuntimeError, match="whose object is gone"):
+        helix.submit(square, lost, max_retries=0).result(WAIT_S)
+
+
 def test_waiting_streaming_cancelling(helix: Cluster) -> None:
     """`as_completed` streams, `cancel` ends a running task, `wait` tells done from not done."""
     handles = [helix.submit(square, n) for n in range(20)]
