@@ -1,54 +1,31 @@
-"""Reads pieces of an attempt's log by offset in its whole output, even after old output was dropped."""
+"""Reads pieces of an attempt's log by offset in its whole output, even where some of it was removed."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+from helix_ray.core.views.log_text import text_of
 from helix_ray.core.views.tasks import LogView
 from helix_ray.execution.log import log_path
+from helix_ray.execution.packed_log import read
 from helix_ray.execution.spool import name_spools
-
-_MARKER = re.compile(rb"\[helix: (\d+) bytes of older output were removed here\]\n")
-_MARKER_BYTES_MAX = 100
 
 
 def read_piece(
-    folder: Path, task_id: str, attempt: int, offset: int, limit_bytes: int, *, over: bool
+    folder: Path, task_id: str, attempt: int, offset: int, limit_bytes: int, raw: bool, *, over: bool
 ) -> LogView:
-    """Return text from `offset` on, the next offset, and how much was dropped.
+    """Return text from `offset` on, the next offset, and how much was removed.
 
-    `over`: the attempt has ended.
+    `raw`: the text has a character for each byte. `over`: the attempt has ended.
     """
-    path = log_path(str(folder), task_id, attempt)
-    has_log(folder, task_id, attempt)
-    try:
-        with path.open("rb") as file:
-            marker = _MARKER.match(file.read(_MARKER_BYTES_MAX))
-            cut, skip = (int(marker[1]), marker.end()) if marker else (0, 0)
-            start = max(offset, cut)
-            file.seek(skip + start - cut)
-            data = file.read(limit_bytes)
-            more = bool(file.read(1))
-    except FileNotFoundError:
-        return {
-            "text": "",
-            "offset": offset,
-            "next_offset": offset,
-            "attempt": attempt,
-            "cut_bytes": 0,
-            "eof": over,
-        }
-    if more:
-        data = _whole_characters(data)
-    return {
-        "text": data.decode("utf-8", errors="replace"),
-        "offset": start,
-        "next_offset": start + len(data),
-        "attempt": attempt,
-        "cut_bytes": cut,
-        "eof": over and not more,
-    }
+    if not has_log(folder, task_id, attempt):
+        return _piece("", offset, offset, attempt, 0, over)
+    found = read(log_path(str(folder), task_id, attempt), offset, limit_bytes)
+    text, used = found.data.decode("latin-1"), len(found.data)
+    if not raw:
+        text, used = text_of(found.data, more=not found.broken and (found.more or not over))
+    at_end = over and not found.more
+    return _piece(text, found.start, found.start + used, attempt, found.cut_bytes, at_end)
 
 
 def has_log(folder: Path, task_id: str, attempt: int) -> bool:
@@ -59,22 +36,12 @@ def has_log(folder: Path, task_id: str, attempt: int) -> bool:
     return path.exists()
 
 
-def sweep(folder: Path, keep_s: float, now: float) -> int:
-    """Delete logs that were last written more than `keep_s` seconds ago; return how many."""
-    name_spools(str(folder))
-    old = [path for path in folder.glob("*.log") if now - path.stat().st_mtime > keep_s]
-    for path in old:
-        path.unlink(missing_ok=True)
-    return len(old)
-
-
-def _whole_characters(data: bytes) -> bytes:
-    """Leave a character that crosses the limit for the next piece."""
-    for back in range(1, min(4, len(data)) + 1):
-        byte = data[-back]
-        if byte & 0xC0 == 0xC0:
-            width = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2
-            return data[:-back] if width > back else data
-        if byte < 0x80:
-            return data
-    return data
+def _piece(text: str, start: int, end: int, attempt: int, cut_bytes: int, eof: bool) -> LogView:
+    return {
+        "text": text,
+        "offset": start,
+        "next_offset": end,
+        "attempt": attempt,
+        "cut_bytes": cut_bytes,
+        "eof": eof,
+    }

@@ -110,11 +110,13 @@ class Historian(LivingActor):
             else SourceUnavailable("history", refusal.reason or "it is still starting")
         )
 
-    async def read_log(self, task_id: str, attempt: int, offset: int, limit_bytes: int) -> LogView | None:
+    async def read_log(
+        self, task_id: str, attempt: int, offset: int, limit_bytes: int, raw: bool
+    ) -> LogView | None:
         """Return a piece of a log left by a former node of this machine; None where there is none."""
         if not has_log(self._log_dir, task_id, attempt):
             return None
-        read = partial(read_piece, self._log_dir, task_id, attempt, offset, limit_bytes, over=True)
+        read = partial(read_piece, self._log_dir, task_id, attempt, offset, limit_bytes, raw, over=True)
         return await asyncio.to_thread(read)
 
     async def _on_file(self, call: Callable[..., T], *arguments: Any) -> T:

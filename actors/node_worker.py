@@ -23,11 +23,12 @@ from typing import TypedDict
 from uuid import uuid4
 
 from actors import labels as known_labels
-from actors.attempt_log import read_piece, sweep
+from actors.attempt_log import read_piece
 from actors.erased_here import keep_erased_away
 from actors.executor_host import Callbacks
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work
+from actors.log_keeper import keep_logs
 from actors.node_processes import NodeProcesses
 from actors.results import ResultShelf, refused, reports_of_one_order, to_report
 from actors.starter_config import starter_config
@@ -139,6 +140,7 @@ class NodeWorker(LivingActor):
             self._heartbeat_loop,
             self._report_loop,
             self._check_loop,
+            self._logs_loop,
             self._sweep_loop,
             self._erased_loop,
         )
@@ -165,13 +167,13 @@ class NodeWorker(LivingActor):
         return await self._shelf.fetch((task_id, attempt))
 
     async def read_log(
-        self, task_id: str, attempt: int, offset: int, limit_bytes: int, wait_s: float
+        self, task_id: str, attempt: int, offset: int, limit_bytes: int, raw: bool, wait_s: float
     ) -> LogView:
         """Return a piece of an attempt's log, waiting up to `wait_s` seconds for more of a running one."""
         end = time.monotonic() + wait_s
         while True:
             running = self._state.holds((task_id, attempt))
-            piece = read_piece(self._log_dir, task_id, attempt, offset, limit_bytes, over=not running)
+            piece = read_piece(self._log_dir, task_id, attempt, offset, limit_bytes, raw, over=not running)
             if piece["text"] or piece["eof"] or time.monotonic() >= end:
                 return piece
             await asyncio.sleep(0.05)
@@ -316,11 +318,12 @@ class NodeWorker(LivingActor):
                     continue
                 left = refused(left, answer)
 
+    async def _logs_loop(self) -> None:
+        await keep_logs(self._log_dir, self._settings, self._state.attempts)
+
     async def _sweep_loop(self) -> None:
         while True:
-            keep_s = self._settings.log_keep_s
-            await asyncio.to_thread(sweep, self._log_dir, keep_s, time.time())
-            bytes_max = self._settings.attempts_keep_bytes
+            keep_s, bytes_max = self._settings.log_keep_s, self._settings.attempts_keep_bytes
             await asyncio.to_thread(sweep_attempts, self._attempts, keep_s, bytes_max, time.time())
             await asyncio.sleep(SWEEP_EVERY_S)
 

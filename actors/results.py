@@ -15,6 +15,7 @@ from helix_ray.core.orders import AttemptReport
 from helix_ray.core.specs import JsonObject, TaskError
 from helix_ray.core.values import fault
 from helix_ray.execution.assignment import Assignment, Finished, Outcome
+from helix_ray.execution.log import OUTPUT_TAIL_BYTES_MAX
 from helix_ray.plain import plain_bytes
 
 # How many large results a node keeps; the oldest are dropped first.
@@ -27,9 +28,11 @@ Key = tuple[str, int]
 
 
 class CommandOutput(TypedDict):
-    """What is left of a command: the end of its output, how it ended, and how long its log is."""
+    """What is left of a command: the end of its output, how much came before that, how it ended, and how much
+    it wrote."""
 
     output: str | None
+    output_cut_bytes: int
     exit_code: int | None
     log_bytes: int
 
@@ -147,7 +150,12 @@ def _success(assignment: Assignment, outcome: Outcome) -> JsonObject:
 
 
 def _output(outcome: Outcome) -> CommandOutput:
-    return {"output": outcome.output_tail, "exit_code": outcome.exit_code, "log_bytes": outcome.log_bytes}
+    return {
+        "output": outcome.output_tail,
+        "output_cut_bytes": max(0, outcome.log_bytes - OUTPUT_TAIL_BYTES_MAX),
+        "exit_code": outcome.exit_code,
+        "log_bytes": outcome.log_bytes,
+    }
 
 
 def _failure(assignment: Assignment, outcome: Outcome) -> JsonObject | None:

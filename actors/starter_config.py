@@ -8,7 +8,6 @@ from pathlib import Path
 
 from actors.ray_seams import session_folder
 from helix_ray.config import Settings
-from helix_ray.execution.log import LOG_BYTES_MAX
 from helix_ray.execution.starter.begin import Config
 from helix_ray.execution.starter.bubblewrap import is_fresh
 from helix_ray.execution.starter.lane import CommandLimits
@@ -24,7 +23,7 @@ OPEN_PARENT = "/var/tmp"  # noqa: S108 - a folder of our own below it
 def starter_config(settings: Settings, home: Path, worker_id: str) -> Config:
     """Return the starter's configuration; `home` is where this node keeps its things."""
     wanted = Wanted(settings.isolation, settings.run_as, _hidden(settings, home), settings.writable_folders())
-    limits = CommandLimits(LOG_BYTES_MAX, settings.kill_grace_s, settings.kill_grace_s_max)
+    limits = CommandLimits(settings.log_bytes_max, settings.kill_grace_s, settings.kill_grace_s_max)
     root = home.resolve() / FOLDER / worker_id
     return Config(wanted, limits, str(root), f"{OPEN_PARENT}/helix-ray-{os.geteuid()}-{worker_id}")
 

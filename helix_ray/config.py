@@ -126,6 +126,8 @@ class Settings:
     executor_tasks_max: int = bounded(100_000, ge=1)
     executor_growth_mb_max: int = bounded(2048, ge=16)
     log_keep_s: float = bounded(7 * 86_400.0, ge=0)
+    log_bytes_max: int = bounded(64 << 20, ge=64 << 10)
+    logs_bytes_max: int = bounded(10 << 30, ge=0)
     retention_s: float = bounded(600.0, ge=0)
     lost_worker_keep_s: float = bounded(7 * 86_400.0, ge=0)
     history_keep_s: float = bounded(90 * 86_400.0, ge=0)

@@ -21,6 +21,7 @@ from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import CreateUser, Order, OrderBody, Receipt
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import GetTask, QuestionKind, Readiness, ReadLog, View
+from helix_ray.core.views.log_text import text_of
 from helix_ray.core.views.tasks import LogView
 from helix_ray.engine import Engine
 from helix_ray.followers.base import News
@@ -87,6 +88,7 @@ class MemoryControlPlane:
         # Parts that a test makes unavailable, with the reason.
         self.missing: dict[str, str] = {}
         self._logs: dict[tuple[str, int], str] = {}
+        self._cuts: dict[tuple[str, int], tuple[int, int]] = {}
         self._waiting: dict[int, _Waiter] = {}
         self._lock = RLock()
 
@@ -163,6 +165,11 @@ class MemoryControlPlane:
             self._logs[task_id, attempt] = self._logs.get((task_id, attempt), "") + text
             self._wake()
 
+    def cut_log(self, task_id: str, attempt: int, start: int, end: int) -> None:
+        """Remove these bytes of an attempt's output, as a node does where a log is too long."""
+        with self._lock:
+            self._cuts[task_id, attempt] = (start, end)
+
     # -------------------------------------------------------------------------------------- within
 
     def _read_log(self, question: ReadLog, by: Principal) -> LogView | Rejected:
@@ -172,16 +179,22 @@ class MemoryControlPlane:
                 return task
             attempt = question.attempt or task["attempt"]
             raw = self._logs.get((question.task_id, attempt), "").encode()
-        piece = raw[question.offset : question.offset + question.limit_bytes]
-        end = question.offset + len(piece)
+            cut = self._cuts.get((question.task_id, attempt), (0, 0))
+        start = question.offset
+        if cut[0] <= start < cut[1]:
+            start = cut[1]
+        end = min(start + question.limit_bytes, cut[0] if start < cut[0] else len(raw))
         over = Status(task["status"]) in TERMINAL or attempt < task["attempt"]
+        text, used = raw[start:end].decode("latin-1"), max(0, end - start)
+        if not question.raw:
+            text, used = text_of(raw[start:end], more=end < len(raw) or not over)
         return {
-            "text": piece.decode(errors="replace"),
-            "offset": question.offset,
-            "next_offset": end,
-            "eof": over and end >= len(raw),
+            "text": text,
+            "offset": start,
+            "next_offset": start + used,
+            "eof": over and start + used >= len(raw),
             "attempt": attempt,
-            "cut_bytes": 0,
+            "cut_bytes": cut[1] - cut[0],
         }
 
     def _wake(self) -> None:

@@ -53,6 +53,8 @@ def show_outcome(result: ResultOut) -> None:
     value = result["result"]
     output = value.get("output") if isinstance(value, dict) else None
     if isinstance(output, str):
+        if isinstance(value, dict) and (missing := value.get("output_cut_bytes")):
+            say(f"the end of the output; {missing} bytes before it: helix task logs {result['id']}")
         put(output, end="" if output.endswith("\n") else "\n")
     elif isinstance(value, dict) and set(value) == {"success", "value"}:
         print_value(value["value"])

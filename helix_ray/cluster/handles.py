@@ -15,6 +15,7 @@ from helix_ray.core.errors import ErrorCode, Refused
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import CancelTask, RetryTask
 from helix_ray.core.questions import GetTask, ReadLog
+from helix_ray.core.views.log_text import shown
 from helix_ray.core.views.tasks import TaskView
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ class Handle:
         offset, attempt = 0, None
         while True:
             piece = self._cluster.ask(ReadLog(self.id, attempt, offset), LOG_WAIT_S if follow else 0.0)
-            if piece["text"]:
-                yield piece["text"]
+            if text := shown(piece, offset):
+                yield text
             if piece["eof"] or not (follow or piece["text"]):
                 return
             # From here on the attempt is named: the output of a retry must not follow in the same stream.

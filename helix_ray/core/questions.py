@@ -94,7 +94,10 @@ class GetResult(QuestionKind[ResultView]):
 
 @dataclass(frozen=True, slots=True)
 class ReadLog(QuestionKind[LogView]):
-    """The output of a task's attempt (default: the newest) from a byte offset."""
+    """The output of a task's attempt (default: the newest) from a byte offset.
+
+    `raw`: the text has a character for each byte (latin-1).
+    """
 
     allowed = READERS
     tokens = Tokens.ALL
@@ -104,6 +107,7 @@ class ReadLog(QuestionKind[LogView]):
     attempt: int | None = None
     offset: int = 0
     limit_bytes: int = 262_144
+    raw: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The log file of one attempt: created at the first write, limited in size; old output is dropped first."""
+"""The log file of one attempt: created at the first write, kept within a limit."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import os
 import re
 from pathlib import Path
 
-LOG_BYTES_MAX = 4 * 1024 * 1024
-"""Largest log of an attempt, in bytes, its marker line not counted."""
+from helix_ray.execution.packed_log import pack, remove_log
+
+LOG_BYTES_MAX = 64 * 1024 * 1024
+"""What is kept of an attempt's output, in bytes."""
+
+PACK_EVERY_BYTES = 1024 * 1024
+"""How much is written before it is packed, in bytes."""
 
 OUTPUT_TAIL_BYTES_MAX = 4 * 1024
 """How much of the end of the output goes into the outcome, in bytes."""
@@ -20,11 +25,6 @@ def log_path(log_dir: str, task_id: str, attempt: int) -> Path:
     if not _TASK_ID.fullmatch(task_id):
         raise ValueError(f"task id {task_id!r} is not a valid name")
     return Path(log_dir) / f"{task_id}.{attempt}.log"
-
-
-def marker(cut_bytes: int) -> bytes:
-    """Return the first line of a log whose old output was dropped."""
-    return f"[helix: {cut_bytes} bytes of older output were removed here]\n".encode()
 
 
 def tail_text(tail: bytes) -> str:
@@ -40,11 +40,9 @@ def tail_text(tail: bytes) -> str:
 
 
 class AttemptLog:
-    """Writes an attempt's output and keeps its newest bytes.
+    """Writes an attempt's output; beyond a limit only its beginning and its end are kept (packed_log.py).
 
-    When the file would exceed log_bytes_max, its newer half is kept after a marker line with the number of
-    dropped bytes. The file is replaced atomically. On a full disk the file ends but the attempt continues:
-    `failure` says why, and the tail is kept.
+    On a full disk the file ends but the attempt continues: `failure` says why, and the tail is kept.
     """
 
     def __init__(self, path: Path, log_bytes_max: int = LOG_BYTES_MAX) -> None:
@@ -54,7 +52,7 @@ class AttemptLog:
         self._log_bytes_max = log_bytes_max
         self._tail = bytearray()
         self._descriptor = -1
-        self._kept_bytes = 0
+        self._pack_at = PACK_EVERY_BYTES
 
     def write(self, data: bytes) -> None:
         """Append bytes; never raises errors of the file."""
@@ -80,37 +78,18 @@ class AttemptLog:
             self._descriptor = -1
 
     def _append(self, data: bytes) -> None:
-        if self._kept_bytes + len(data) > self._log_bytes_max:
-            self._cut(data)
-            return
         if self._descriptor < 0:
-            self._descriptor = self._create(self.path)
+            self._descriptor = self._create()
         _write_all(self._descriptor, data)
-        self._kept_bytes += len(data)
+        if self.written_bytes >= self._pack_at:
+            # Here, not only where logs are kept: what is written fast waits for its packing.
+            pack(self.path, self._log_bytes_max, over=False)
+            self._pack_at = self.written_bytes + PACK_EVERY_BYTES
 
-    def _cut(self, data: bytes) -> None:
-        keep_bytes = self._log_bytes_max // 2
-        if len(data) < keep_bytes and self._kept_bytes:
-            with self.path.open("rb") as file:
-                file.seek(-min(self._kept_bytes, keep_bytes - len(data)), os.SEEK_END)
-                data = file.read() + data
-        kept = _from_line_start(data[-keep_bytes:])
-        fresh = self.path.with_suffix(".cut")
-        self.close()
-        self._descriptor = self._create(fresh)
-        _write_all(self._descriptor, marker(self.written_bytes - len(kept)) + kept)
-        fresh.replace(self.path)
-        self._kept_bytes = len(kept)
-
-    @staticmethod
-    def _create(path: Path) -> int:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-
-
-def _from_line_start(data: bytes) -> bytes:
-    newline = data.find(b"\n", 0, 1024)
-    return data[newline + 1 :] if 0 <= newline < len(data) - 1 else data
+    def _create(self) -> int:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        remove_log(self.path)
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

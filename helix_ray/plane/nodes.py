@@ -87,7 +87,7 @@ class OnNodes:
             return task
 
         async def read(attempt: int) -> LogView | Rejected | None:
-            pieces = (question.task_id, attempt, question.offset, question.limit_bytes)
+            pieces = (question.task_id, attempt, question.offset, question.limit_bytes, question.raw)
             found: Response[LogView] = await self._on_node(
                 str(task["assigned_worker"]), "read_log", *pieces, wait_s, wait_s=wait_s
             )

@@ -180,7 +180,10 @@ class ResultOut(TypedDict):
 
 @with_config(CLOSED)
 class LogOut(TypedDict):
-    """A piece of an attempt's output. `eof`: the attempt has ended and this is the end of its output."""
+    """A piece of an attempt's output. `eof`: the attempt has ended and this is the end of its output.
+
+    An `offset` behind the one that was asked for: what is between was removed. `cut_bytes` counts all.
+    """
 
     id: str
     attempt: int

@@ -24,7 +24,7 @@ from helix_ray.core.questions import WorkFor
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.assignment import Assignment, Finished, Outcome, ReportItem
 from helix_ray.execution.attempt import AttemptRunner, Running
-from helix_ray.execution.log import log_path
+from helix_ray.execution.log import OUTPUT_TAIL_BYTES_MAX, log_path
 from helix_ray.execution.starter.levels import Wanted
 from helix_ray.inference.onnx import ModelStore
 from helix_ray.security.tokens import KeyRing
@@ -102,7 +102,8 @@ class Node:
 def _result(outcome: Outcome) -> Any:
     if outcome.exit_code is not None:
         said = {"output": outcome.output_tail, "exit_code": outcome.exit_code, "log_bytes": outcome.log_bytes}
-        return {"success": outcome.ok, **said}
+        missing = max(0, outcome.log_bytes - OUTPUT_TAIL_BYTES_MAX)
+        return {"success": outcome.ok, "output_cut_bytes": missing, **said}
     if not outcome.ok:
         return None
     shown = outcome.result if isinstance(outcome.result, dict) and "outputs" in outcome.result else None

@@ -39,7 +39,8 @@ class Talkative:
             return await self._plane.query(question, by, wait_s)
         await asyncio.sleep(EVERY_S)
         text = f"line {question.offset}\n"
-        return {"attempt": 1, "text": text, "eof": False, "next_offset": question.offset + len(text)}
+        at = {"offset": question.offset, "next_offset": question.offset + len(text)}
+        return {"attempt": 1, "text": text, "eof": False, "cut_bytes": 0, **at}
 
 
 @pytest.mark.parametrize("loss", ["logout", "removed"])

@@ -323,6 +323,39 @@ class TestLogs:
         assert (piece["text"], piece["eof"]) == ("hello world", True)
         error_of(admin.get(f"/tasks/{task_id}/logs?attempt=0"), 400, "VALIDATION_ERROR")
 
+    def test_characters_come_whole_and_bytes_as_they_are(self, api: Api, admin: httpx.Client) -> None:
+        """`Accept: application/octet-stream` is what was written, from any byte on."""
+        task_id = api.submit(admin)
+        admin.put(f"/tasks/{task_id}", json={"status": "running"})
+        text = "é€😀" * 60_000
+        api.plane.write_log(task_id, 1, text)
+        assert admin.get(f"/tasks/{task_id}/logs").text == text
+        octets = {"accept": "application/octet-stream"}
+        answer = admin.get(f"/tasks/{task_id}/logs?offset=1", headers=octets)
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.content == text.encode()[1:]
+
+    def test_what_was_removed_is_said(self, api: Api, admin: httpx.Client) -> None:
+        """In a header, in a line of the text where it is missing, in the offsets of JSON; the bytes are data
+        only."""
+        task_id = api.submit(admin)
+        admin.put(f"/tasks/{task_id}", json={"status": "running"})
+        api.plane.write_log(task_id, 1, "begin\n0123456789end")
+        api.plane.cut_log(task_id, 1, 6, 16)
+        answer = admin.get(f"/tasks/{task_id}/logs")
+        assert answer.text == "begin\n[helix: 10 bytes of output were removed here]\nend"
+        assert answer.headers["x-helix-log-cut-bytes"] == "10"
+        answer = admin.get(f"/tasks/{task_id}/logs", headers={"accept": "application/octet-stream"})
+        assert answer.content == b"begin\nend"
+        assert answer.headers["x-helix-log-cut-bytes"] == "10"
+        piece = admin.get(f"/tasks/{task_id}/logs?offset=8", headers={"accept": "application/json"}).json()
+        assert (piece["text"], piece["offset"], piece["next_offset"], piece["cut_bytes"]) == (
+            "end",
+            16,
+            19,
+            10,
+        )
+
     def test_following_gives_what_is_written_and_ends_with_the_attempt(
         self, api: Api, admin: httpx.Client
     ) -> None:

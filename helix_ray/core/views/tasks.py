@@ -129,7 +129,10 @@ class EndedView(TypedDict):
 
 
 class LogView(TypedDict):
-    """A piece of an attempt's output. `eof`: the attempt has ended and all was read."""
+    """A piece of an attempt's output. `eof`: the attempt has ended and all was read.
+
+    An `offset` behind the one that was asked for: what is between was removed. `cut_bytes` counts all.
+    """
 
     attempt: int
     text: str

@@ -14,6 +14,7 @@ import pytest
 
 from helix_ray.execution import environment
 from helix_ray.execution.exit_code import describe_exit
+from helix_ray.execution.packed_log import pack, read
 from helix_ray.execution.starter.lane import CommandLimits
 from helix_ray.execution.starter.levels import Wanted
 from tests.unit.execution.starter_end import StarterEnd
@@ -209,20 +210,22 @@ def test_cancel(starter: StarterEnd, folder: Path, is_alive: Callable[[int], boo
     assert not (folder / "started").exists()
 
 
-def test_log_cap_cuts_old_output_and_says_so(limited: StarterEnd) -> None:
-    """A long log keeps its newest lines whole, under a marker that counts what was cut."""
-    task_id = limited.submit({"shell": "seq 1 200000"})
+def test_a_long_log_keeps_its_beginning_and_its_end(limited: StarterEnd) -> None:
+    """Whole lines of both; what is missing between them is known by the offsets."""
+    task_id = limited.submit({"shell": "seq 1 400000"})
     outcome = limited.finished(task_id).outcome
-    first, *lines = limited.log(task_id).splitlines()
-    written = len("".join(f"{n}\n" for n in range(1, 200_001)))
-    kept = len("\n".join(lines)) + 1
-    assert outcome.log_bytes == written
-    assert first == f"[helix: {written - kept} bytes of older output were removed here]"
-    assert kept <= 100_000
-    assert lines == [str(n) for n in range(200_001 - len(lines), 200_001)]
-    assert outcome.output_tail is not None
-    assert len(outcome.output_tail) == 4096
-    assert outcome.output_tail.endswith("\n200000\n")
+    path = limited.log_dir / f"{task_id}.1.log"
+    pack(path, 100_000, over=True)
+    written = "".join(f"{n}\n" for n in range(1, 400_001)).encode()
+    first = read(path, 0, len(written))
+    last = read(path, first.start + len(first.data), len(written))
+    assert outcome.log_bytes == len(written)
+    assert (first.data, last.data) == (written[: len(first.data)], written[last.start :])
+    assert first.cut_bytes == last.start - len(first.data)
+    assert 90_000 < len(first.data) + len(last.data) <= 100_000
+    assert first.data.endswith(b"\n")
+    assert written[: last.start].endswith(b"\n")
+    assert outcome.output_tail == written[-4096:].decode()
 
 
 def test_a_command_without_output_makes_no_log(starter: StarterEnd) -> None:

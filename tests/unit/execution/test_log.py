@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helix_ray.execution.log import OUTPUT_TAIL_BYTES_MAX, AttemptLog, log_path, marker
+from helix_ray.execution.log import (
+    OUTPUT_TAIL_BYTES_MAX,
+    PACK_EVERY_BYTES,
+    AttemptLog,
+    log_path,
+    tail_text,
+)
+from helix_ray.execution.packed_log import disk_bytes
 
 
-@given(st.lists(st.binary(min_size=1, max_size=300), max_size=40), st.integers(2, 400))
-def test_the_newest_bytes_are_kept(
-    tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], cap: int
-) -> None:
-    """Whatever is written: the file is the marker and an end of the output, within
-    the cap; the counts agree."""
-    log = AttemptLog(tmp_path_factory.mktemp("log") / "t.1.log", cap)
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=40))
+def test_what_is_written_is_kept(tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]) -> None:
+    """Whatever is written is in the file; counts and tail agree."""
+    log = AttemptLog(tmp_path_factory.mktemp("log") / "t.1.log")
     for part in parts:
         log.write(part)
     log.close()
     log.close()
     output = b"".join(parts)
-    assert log.written_bytes == len(output)
-    assert log.failure is None
-    assert log.tail() == output[-OUTPUT_TAIL_BYTES_MAX:].decode(errors="replace")
-    kept = log.path.read_bytes() if parts else b""
-    if kept != output:
-        head = next(marker(cut) for cut in range(1, len(output) + 1) if kept.startswith(marker(cut)))
-        end = kept[len(head) :]
-        assert output.endswith(end)
-        assert head == marker(len(output) - len(end))
-        assert len(end) <= cap
-    else:
-        assert len(output) <= cap
+    assert (log.written_bytes, log.failure) == (len(output), None)
+    assert log.tail() == tail_text(output[-OUTPUT_TAIL_BYTES_MAX:])
+    assert (log.path.read_bytes() if parts else b"") == output
+
+
+def test_what_is_written_fast_is_packed_meanwhile(tmp_path: Path) -> None:
+    """The disk holds no more than the limit and what is packed at a time, however much is written."""
+    log = AttemptLog(tmp_path / "t.1.log", 4 << 20)
+    block = random.Random(1).randbytes(64 << 10)
+    for _ in range(640):
+        log.write(block)
+        assert disk_bytes(log.path) < (4 << 20) + 2 * PACK_EVERY_BYTES
+    log.close()
+    assert log.written_bytes == log.path.stat().st_size == 40 << 20
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
