@@ -48,6 +48,11 @@ class Copying:
         """Copy everything; return the newest seq. The file has no WAL, and is not durable yet."""
         with contextlib.closing(layout.connect(self._source, "ro")) as reading, self._made() as copy:
             through = StoredTree(reading).newest()
+            # First: the authors of rows that are copied may be removed before the end, when the rows have
+            # moved to a segment (journal/pruning.py).
+            copy.execute("BEGIN")
+            _copy_table(reading, copy, "authors", 6)
+            copy.execute("COMMIT")
             done = tries = 0
             while done < through:
                 self._on_facts(done, through)
@@ -76,42 +81,57 @@ class Copying:
     ) -> int:
         """Copy facts after `done`; return the last seq that was copied, `done` itself where
         the caller must look again."""
-        segment = next((s for s in sealing.listed(reading) if s.first <= done + 1 <= s.last), None)
-        copy.execute("BEGIN")
-        if segment is None:
-            last = min(through, done + FACTS_PER_STEP)
-            rows = copy.executemany(
-                "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", reading.execute(_ROWS, (done, last))
-            ).rowcount
-            # Rows have moved to a segment meanwhile, beginning with the first one.
-            copy.execute("COMMIT" if rows == last - done else "ROLLBACK")
-            return last if rows == last - done else done
-        # The segment may contain rows that were copied before they moved.
-        copy.execute("DELETE FROM facts WHERE seq >= ?", (segment.first,))
-        sealing.adopt(copy, segment)
-        copy.execute("COMMIT")
-        target = self._target.with_name(FOLDER)
-        target.mkdir(mode=0o700, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            self._copy_file(self._source.with_name(FOLDER) / segment.file, target / segment.file)
-            return segment.last
-        # An erasure has just rewritten it under another name.
+        sealed = StoredTree(copy).sealed()
+        segments = [s for s in sealing.listed(reading) if s.last > sealed and s.first <= done + 1]
+        if not segments:
+            return _rows(reading, copy, done, min(through, done + FACTS_PER_STEP))
+        # Those of facts that were copied as rows as well: a journal has no rows before a segment, and would
+        # delete them.
+        for segment in segments:
+            target = self._target.with_name(FOLDER)
+            target.mkdir(mode=0o700, exist_ok=True)
+            try:
+                self._copy_file(self._source.with_name(FOLDER) / segment.file, target / segment.file)
+            except FileNotFoundError:
+                # An erasure has just rewritten it under another name.
+                return done
+            copy.execute("BEGIN")
+            copy.execute("DELETE FROM facts WHERE seq BETWEEN ? AND ?", (segment.first, segment.last))
+            sealing.adopt(copy, segment)
+            copy.execute("COMMIT")
+            done = max(done, segment.last)
         return done
 
 
+def _rows(reading: sqlite3.Connection, copy: sqlite3.Connection, done: int, last: int) -> int:
+    """Copy rows after `done` up to `last`; return `done` itself where they have moved to a segment meanwhile,
+    beginning with the first one."""
+    copy.execute("BEGIN")
+    rows = copy.executemany(
+        "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", reading.execute(_ROWS, (done, last))
+    ).rowcount
+    copy.execute("COMMIT" if rows == last - done else "ROLLBACK")
+    return last if rows == last - done else done
+
+
 def _copy_rest(reading: sqlite3.Connection, copy: sqlite3.Connection, through: int) -> None:
-    """Copy the side tables of the rows, the tree nodes, the newest snapshot, and the epoch."""
+    """Copy the kinds, the tree nodes, the newest snapshot, and the epoch."""
     copy.execute("BEGIN")
     for table, columns, where in (
         ("kinds", 4, ""),
-        ("authors", 6, ""),
         ("nodes", 3, f"WHERE (place + 1) << level <= {through}"),
         ("snapshots", 6, f"WHERE seq = (SELECT max(seq) FROM snapshots WHERE seq <= {through})"),
     ):
-        marks = ", ".join("?" * columns)
-        copy.executemany(
-            f"INSERT INTO {table} VALUES ({marks})", reading.execute(f"SELECT * FROM {table} {where}")
-        )
+        _copy_table(reading, copy, table, columns, where)
     epoch = reading.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
     copy.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
     copy.execute("COMMIT")
+
+
+def _copy_table(
+    reading: sqlite3.Connection, copy: sqlite3.Connection, table: str, columns: int, where: str = ""
+) -> None:
+    marks = ", ".join("?" * columns)
+    copy.executemany(
+        f"INSERT INTO {table} VALUES ({marks})", reading.execute(f"SELECT * FROM {table} {where}")
+    )

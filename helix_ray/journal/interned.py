@@ -116,6 +116,10 @@ class Interned:
             self._author_numbers[author] = number
         return number
 
+    def remembered(self) -> frozenset[int]:
+        """Return the numbers of authors that later facts may get; every other fact gets one of a new row."""
+        return frozenset(self._author_numbers.values())
+
     def _load_kinds(self) -> None:
         for number, *kind in self._con.execute("SELECT id, name, version, outcome FROM kinds ORDER BY id"):
             self._kinds[number] = Kind(*kind)

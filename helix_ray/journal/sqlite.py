@@ -24,7 +24,7 @@ from pathlib import Path
 
 from helix_ray.core.events import Fact
 from helix_ray.derived import sqlite_says_damaged
-from helix_ray.journal import erasing, layout, pages, sealing, snapshots
+from helix_ray.journal import erasing, layout, pages, pruning, sealing, snapshots
 from helix_ray.journal.check import check_start, missing
 from helix_ray.journal.erasing import asked
 from helix_ray.journal.errors import EraseRefused, JournalDamaged, StaleWriter
@@ -226,6 +226,20 @@ class SqliteJournal:
         with self._transaction():
             cleared = sealing.clear_some(con)
         return cleared or sealing.shrink_some(con)
+
+    def remembered_authors(self) -> pruning.Remembered:
+        """Return which authors are in use by this writer; journal/pruning.py says what for."""
+        return pruning.Remembered(self._words.remembered(), pruning.highest(self._connection()), self.head())
+
+    def unnamed_authors(self, remembered: pruning.Remembered) -> list[int]:
+        """Find authors that no fact of the file names, over a separate connection; this may run on
+        another thread."""
+        return pruning.unnamed(self._path, remembered)
+
+    def remove_authors(self, numbers: Sequence[int]) -> None:
+        """Remove some of the authors that were found, in one commit."""
+        with self._transaction() as con:
+            pruning.remove(con, numbers)
 
     # ------------------------------------------------------------------------------------------ proofs
 

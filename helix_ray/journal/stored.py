@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from helix_ray.core.events import Fact
@@ -46,12 +48,13 @@ class StoredFacts:
         found: list[Fact] = []
         left = bytes_max
         while len(found) < limit and (left is None or left > 0):
-            reader, rows, shared = self._rows(after, after + min(limit - len(found), 1 << 40), left)
-            if not rows:
-                break
-            if left is not None:
-                rows, left = _within(rows, left)
-            found += reader.facts(rows, shared)
+            with self._one_moment():
+                reader, rows, shared = self._rows(after, after + min(limit - len(found), 1 << 40), left)
+                if not rows:
+                    break
+                if left is not None:
+                    rows, left = _within(rows, left)
+                found += reader.facts(rows, shared)
             after = rows[-1][0]
         return found
 
@@ -59,12 +62,25 @@ class StoredFacts:
         """Return the leaves of the facts after one seq and up to another."""
         found: list[bytes] = []
         while after < through:
-            reader, rows, shared = self._rows(after, through)
-            if not rows:
-                raise JournalDamaged(f"facts {after + 1} to {through} are missing from the journal")
-            found += reader.leaves(rows, after, shared)
+            with self._one_moment():
+                reader, rows, shared = self._rows(after, through)
+                if not rows:
+                    raise JournalDamaged(f"facts {after + 1} to {through} are missing from the journal")
+                found += reader.leaves(rows, after, shared)
             after = rows[-1][0]
         return found
+
+    @contextlib.contextmanager
+    def _one_moment(self) -> Iterator[None]:
+        """Read rows and their authors as of one moment: these may be removed when the rows have moved."""
+        if self._con.in_transaction:
+            yield
+            return
+        self._con.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._con.execute("COMMIT")
 
     def file_rows(self, after: int, through: int) -> list[ReadRow]:
         """Return the rows of the file itself after one seq and up to another."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from actors import sealer
 from actors.sealer import Sealer
 from helix_ray.core.events import Fact, TaskReleased
-from helix_ray.journal import sealing
+from helix_ray.journal import pruning, sealing
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Snapshot
 
@@ -72,4 +73,28 @@ def test_what_fails_is_said_and_tried_again(
     monkeypatch.setattr(moving, "_not_before", 0.0)
     asyncio.run(moving.move_if_due())
     assert len(list((tmp_path / "segments").iterdir())) == 2
+    journal.close()
+
+
+def test_authors_go_with_the_facts_that_name_them(
+    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once enough were added, those that only segments name are removed; facts are read as before."""
+    monkeypatch.setattr(pruning, "AUTHORS_PER_PRUNING", 1000)
+    monkeypatch.setattr(pruning, "AUTHORS_PER_REMOVAL", 300)
+
+    def many(first: int) -> list[Fact]:
+        return [replace(fact, actor=f"user-{fact.seq}") for fact in facts(first, first + FACTS - 1)]
+
+    appended = facts(1, 3 * FACTS)
+    for _ in range(3):
+        appended += many(journal.head() + 1)
+        journal.append(appended[journal.head() :])
+    journal.save_snapshot(Snapshot(journal.head(), 1, {}))
+    # As after an opening: the writer remembers no author.
+    journal._words.forget()
+    asyncio.run(Sealer(lambda: journal, 0.0, 1 << 40).move_if_due())
+    assert journal._connection().execute("SELECT count(*) FROM authors").fetchone() == (1,)
+    assert journal.read_after(0, 1 << 40) == appended
+    assert journal.verify() == journal.head()
     journal.close()
