@@ -38,7 +38,8 @@ def request(
     if not yes:
         typer.confirm("What is erased cannot be brought back. Erase it?", abort=True, err=True)
     with connect(waiting=wait) as client:
-        erasure = client.erase(reason, task or (), user or ())
+        tasks = [client.full_id("task", text) for text in task or ()]
+        erasure = client.erase(reason, tasks, user or ())
         if wait:
             erasure = client.wait_for_erasure(erasure["id"])
     _show(erasure, as_json)

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from helix_ray.cli.output import say
 from helix_ray.client.errors import HelixError
+from helix_ray.core.errors import told
 
 
 class Exit(IntEnum):
@@ -49,15 +50,10 @@ EXIT_OF_CODE = {
     "INTERNAL_ERROR": Exit.UNAVAILABLE,
     "TIMEOUT": Exit.TIMED_OUT,
 }
-# Details that are shown in the line.
-SHOWN_DETAILS = ("field", "allowed_values", "retry_after_s")
 
 
 def line_of(error: HelixError) -> str:
     """Return the line that is printed for an error."""
-    shown = ", ".join(
-        f"{name}: {_short(error.details[name])}" for name in SHOWN_DETAILS if error.details.get(name)
-    )
     message = " ".join(error.message.split())
     if (
         error.code == "UNAUTHORIZED"
@@ -66,11 +62,7 @@ def line_of(error: HelixError) -> str:
     ):
         message += "; run: helix login"
     request = f" (request {error.request_id})" if error.request_id else ""
-    return f"helix: {error.code}: {message}" + (f" [{shown}]" if shown else "") + request
-
-
-def _short(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"helix: {error.code}: {message}{told(error.details)}{request}"
 
 
 class HelixGroup(TyperGroup):

@@ -93,6 +93,8 @@ def _submit_one(
     as_json: bool,
 ) -> None:
     with connect(waiting=wait) as client:
+        if fields["depends_on"]:
+            fields = {**fields, "depends_on": [client.full_id("task", text) for text in fields["depends_on"]]}
         task = client.submit(title, run=run, idempotency_key=key, **fields)
         if not wait:
             print_json(task) if as_json else put(task["id"])

@@ -50,8 +50,8 @@ def list_tasks(
             status=status,
             priority=priority,
             type=task_type,
-            project_id=project,
-            assigned_worker=worker,
+            project_id=project and client.full_id("project", project),
+            assigned_worker=worker and client.full_id("worker", worker),
             created_since=since,
             created_until=until,
         )

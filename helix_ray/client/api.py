@@ -118,6 +118,14 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
         """Change one's own password; all other sessions of the user end."""
         self._call("PUT", "/auth/password", {"current_password": current, "new_password": new})
 
+    def full_id(self, kind: str, text: str) -> str:
+        """Return the one id that begins with a text; the text itself where none does.
+
+        `kind` is task, worker, node, project, user, token or erasure.
+        Methods that take one id do that by themselves. Raises NotFound with `matches` where several begin so.
+        """
+        return self._session.full_id(kind, text)
+
     # ------------------------------------------------------------------------------------------ tasks
 
     def submit(
@@ -163,7 +171,7 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
     def page(self, *, limit: int = 50, offset: int = 0, **filters: Any) -> TaskPage:
         """Return one page of tasks, newest first: `tasks`, `total`, `limit`, `offset`.
 
-        Filters: status, priority, type, project_id, assigned_worker, created_since, created_until.
+        Filters: status, priority, type, project_id, assigned_worker, id_prefix, created_since, created_until.
         """
         page: TaskPage = self._call("GET", "/tasks", limit=limit, offset=offset, **filters)
         return page

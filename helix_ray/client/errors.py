@@ -20,6 +20,8 @@ from typing import Any
 
 import orjson
 
+from helix_ray.core.errors import told
+
 BODY_SHOWN_CHARS_MAX = 200
 
 
@@ -39,7 +41,8 @@ class HelixError(Exception):
         self.request_id = request_id
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.message}" + (f" (request {self.request_id})" if self.request_id else "")
+        request = f" (request {self.request_id})" if self.request_id else ""
+        return f"{self.code}: {self.message}{told(self.details)}{request}"
 
 
 class NotSignedIn(HelixError):

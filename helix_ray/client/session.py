@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from helix_ray.client.errors import NotSignedIn
+from helix_ray.client import prefixes
+from helix_ray.client.errors import NotFound, NotSignedIn
 from helix_ray.client.tokens import SessionTokens, TokenStore
 from helix_ray.client.transport import Reply, Request, Transport
 
@@ -32,7 +33,23 @@ class ClientSession:
         return self.send(Request(method, path, params=params, body=body)).data
 
     def send(self, request: Request) -> Reply:
-        """Send a request with the token; raise NotSignedIn when there is no valid one."""
+        """Send a request with the token; raise NotSignedIn when there is no valid one.
+
+        The beginning of an id stands for the one id that begins so (prefixes.py).
+        """
+        try:
+            return self._send(request)
+        except NotFound as error:
+            return self._send(prefixes.completed(request, error, self._read))
+
+    def full_id(self, kind: str, text: str, id_field: str | None = None) -> str:
+        """Return the id that begins with a text, for the body or the query of a request."""
+        return prefixes.full_id(kind, text, self._read, id_field)
+
+    def _read(self, request: Request) -> Any:
+        return self._send(request).data
+
+    def _send(self, request: Request) -> Reply:
         tokens = self._fresh()
         try:
             return self.transport.send(_signed(request, tokens))
@@ -45,7 +62,11 @@ class ClientSession:
     def stream(self, request: Request) -> Iterator[Iterator[str]]:
         """Open a streamed response as the logged-in user."""
         with ExitStack() as stack:
-            yield self._open(stack, request)
+            try:
+                pieces = self._open(stack, request)
+            except NotFound as error:
+                pieces = self._open(stack, prefixes.completed(request, error, self._read))
+            yield pieces
 
     def _open(self, stack: ExitStack, request: Request) -> Iterator[str]:
         tokens = self._fresh()

@@ -73,6 +73,7 @@ class ListTasks(QuestionKind[TaskPageView]):
     type: str | None = None
     project_id: str | None = None
     assigned_worker: str | None = None
+    id_prefix: str | None = None
     since: float | None = None
     until: float | None = None
     limit: int = 50

@@ -150,6 +150,7 @@ def _conditions(
         "type = ?": question.type,
         "project_id = ?": question.project_id,
         "worker = ?": question.assigned_worker,
+        "starts_with(id, ?)": question.id_prefix,
         "created_at >= ?": question.since,
         "created_at < ?": question.until,
         "list_contains(?::VARCHAR[], project_id)": None if scope.projects is None else list(scope.projects),

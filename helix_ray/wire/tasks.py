@@ -234,6 +234,7 @@ class TaskFilters(BaseModel):
     type: TaskType | None = None
     project_id: Id | None = None
     assigned_worker: Id | None = None
+    id_prefix: Id | None = None
     created_since: Time | None = None
     created_until: Time | None = None
     limit: Annotated[int, Field(ge=1, le=LISTED_TASKS_MAX)] = LISTED_TASKS

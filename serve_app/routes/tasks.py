@@ -66,6 +66,7 @@ async def list_tasks(caller: SignedIn, filters: Annotated[TaskFilters, Query()])
         type=filters.type,
         project_id=filters.project_id,
         assigned_worker=filters.assigned_worker,
+        id_prefix=filters.id_prefix,
         since=filters.created_since,
         until=filters.created_until,
         limit=filters.limit,

@@ -148,6 +148,29 @@ def test_list_get_and_filters(signed_in: Helix) -> None:
     assert len(gone.err.splitlines()) == 1
 
 
+def test_a_beginning_of_an_id_is_enough(signed_in: Helix) -> None:
+    """For tasks, workers and nodes; where several begin so, the line names them and nothing happens."""
+    one, other = (signed_in("task", "submit", "-t", "By hand").out.strip() for _ in range(2))
+    shared = one[: next(i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)]
+    mine = one[: len(shared) + 1]
+    assert signed_in("task", "get", mine, "--json").json["id"] == one
+    assert signed_in("task", "explain", mine, "--json").json["id"] == one
+    refused = signed_in("task", "distribute", mine, "--dry-run")
+    assert one in refused.err or mine in refused.err
+    assert refused.code == 1
+    later = signed_in("task", "submit", "-t", "Later", "--depends-on", mine).out.strip()
+    assert signed_in("task", "get", later, "--json").json["depends_on"] == [one]
+    vague = signed_in("task", "delete", shared)
+    assert vague.code == 4
+    assert one in vague.err
+    assert other in vague.err
+    assert signed_in("task", "delete", mine).code == 0
+    assert signed_in("task", "get", one).code == 4
+    assert signed_in("task", "get", other).code == 0
+    assert signed_in("worker", "get", NODE[:-1], "--json").json["id"] == NODE
+    assert signed_in("cluster", "node", NODE[:-1], "--json").json["id"] == NODE
+
+
 def test_cancel_retry_and_result(signed_in: Helix) -> None:
     """Changes that contradict the present state are exit code 5."""
     task_id = signed_in("task", "submit", "-t", "By hand").out.strip()

@@ -132,9 +132,8 @@ def _in_steps(state: State) -> Iterator[Sequence[Task]]:
 
 def _indexed_total(state: State, question: q.ListTasks) -> int | None:
     filters = (
-        question.priority, question.type, question.project_id, question.assigned_worker, question.since,
-        question.until,
-        question.seqs,
+        question.priority, question.type, question.project_id, question.assigned_worker,
+        question.id_prefix, question.since, question.until, question.seqs,
     )  # fmt: skip
     if any(value is not None for value in filters):
         return None
@@ -154,6 +153,8 @@ def _matching(tasks: Iterable[Task], question: q.ListTasks, scope: TaskScope) ->
         if question.priority is not None and task.spec.get("priority", "normal") != question.priority:
             continue
         if question.assigned_worker is not None and task.worker != question.assigned_worker:
+            continue
+        if question.id_prefix is not None and not task.id.startswith(question.id_prefix):
             continue
         if question.since is not None and task.created_at < question.since:
             continue

@@ -118,6 +118,8 @@ def test_filters(stage: Stage) -> None:
         ({"type": "testing"}, [second]),
         ({"project_id": "p1"}, [first]),
         ({"assigned_worker": NODE}, [running]),
+        ({"id_prefix": second}, [second]),
+        ({"id_prefix": "task-none"}, []),
         ({"since": stage.now}, [running, second]),
         ({"until": stage.now}, [first]),
     ]

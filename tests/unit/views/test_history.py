@@ -179,6 +179,7 @@ def test_a_gap_is_refused_and_what_is_known_is_passed_over(tmp_path: Path) -> No
         (ListTasks(type="testing"), lambda task: task.spec["type"] == "testing"),
         (ListTasks(project_id="p-1"), lambda task: task.spec.get("project_id") == "p-1"),
         (ListTasks(assigned_worker="worker-1"), lambda task: task.worker == "worker-1"),
+        (ListTasks(id_prefix="task-00000001"), lambda task: task.id.startswith("task-00000001")),
         (ListTasks(since=1_790_000_300.0), lambda task: task.created_at >= 1_790_000_300.0),
         (ListTasks(until=1_790_000_300.0), lambda task: task.created_at < 1_790_000_300.0),
         (
