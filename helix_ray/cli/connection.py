@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from helix_ray.cli.habits import address
 from helix_ray.cli.session_file import SessionFile
 from helix_ray.client.errors import NotSignedIn
 
@@ -48,7 +49,8 @@ def _retry_s(default: float) -> float:
 def connect(*, waiting: bool = False) -> Client:
     """Return a client with the current login; raises NotSignedIn."""
     retry_s = RETRY_S_WAITING if waiting else RETRY_S_DEFAULT
-    url, token = os.environ.get("HELIX_URL"), os.environ.get("HELIX_TOKEN")
+    stated, token = os.environ.get("HELIX_URL"), os.environ.get("HELIX_TOKEN")
+    url = address(stated) if stated else None
     if token:
         return make_client(url or DEFAULT_URL, token, None, None, retry_s)
     file = SessionFile()

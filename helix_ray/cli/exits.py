@@ -15,6 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from helix_ray.cli.habits import OTHER_NAMES, spelled_out
 from helix_ray.cli.output import say
 from helix_ray.client.errors import HelixError
 from helix_ray.core.errors import told
@@ -32,6 +33,11 @@ class Exit(IntEnum):
     RATE_LIMITED = 6
     UNAVAILABLE = 7
     TIMED_OUT = 8
+    # What became of a command where it has no exit code of its own (`submit --wait`).
+    TASK_LOST = 122
+    TASK_CANCELLED = 123
+    TASK_TIMED_OUT = 124
+    INTERRUPTED = 130
 
 
 EXIT_OF_CODE = {
@@ -65,7 +71,17 @@ def line_of(error: HelixError) -> str:
     return f"helix: {error.code}: {message}{told(error.details)}{request}"
 
 
-class HelixGroup(TyperGroup):
+class CommandGroup(TyperGroup):
+    """A group that also knows its commands by the names that other programs give them."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command by its name, or by another one that people try."""
+        found = super().get_command(ctx, cmd_name)
+        others = (super(CommandGroup, self).get_command(ctx, name) for name in OTHER_NAMES.get(cmd_name, ()))
+        return found or next((command for command in others if command is not None), None)
+
+
+class HelixGroup(CommandGroup):
     """A group that turns the errors of its commands into one line and an exit code."""
 
     def main(
@@ -79,7 +95,8 @@ class HelixGroup(TyperGroup):
     ) -> Any:
         """Run a command; exits the process unless `standalone_mode` is off."""
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            words = spelled_out(sys.argv[1:] if args is None else args)
+            code = super().main(words, prog_name, complete_var, False, windows_expand_args, **extra)
         except HelixError as error:
             if not standalone_mode:
                 raise

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from helix_ray.cli.connection import DEFAULT_URL, RETRY_S_DEFAULT, connect, make_client
+from helix_ray.cli.habits import address
 from helix_ray.cli.output import Json, print_fields, print_json, say
 from helix_ray.cli.session_file import Login, SessionFile
 from helix_ray.client.tokens import MemoryTokens, SessionTokens
@@ -51,6 +52,7 @@ def login(
 
     The password comes from HELIX_PASSWORD, --password-stdin or a prompt.
     """
+    url = address(url)
     if username is None and (password_stdin or not sys.stdin.isatty()):
         username = "admin"
     name = username or typer.prompt("Username", default="admin", err=True)

@@ -22,7 +22,7 @@ from helix_ray.cli import (
     users,
     workers,
 )
-from helix_ray.cli.exits import HelixGroup
+from helix_ray.cli.exits import CommandGroup, HelixGroup
 from helix_ray.cli.output import put
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app = typer.Typer(
     cls=HelixGroup,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help=(
         "Distributed AI work on a Ray cluster. Log in with `helix login`; exit codes are listed in "
         "docs/cli.md."
@@ -64,15 +65,15 @@ app.command("node-resources", context_settings=node.PASS_ON)(node.resources)
 app.command()(login.login)
 app.command()(login.logout)
 app.command()(login.whoami)
-app.add_typer(tasks.app, name="task")
-app.add_typer(workers.app, name="worker")
-app.add_typer(cluster.app, name="cluster")
-app.add_typer(projects.app, name="project")
-app.add_typer(quotas.app, name="quota")
-app.add_typer(users.app, name="user")
-app.add_typer(tokens.app, name="token")
-app.add_typer(erasures.app, name="erase")
-app.add_typer(journal.app, name="journal")
+app.add_typer(tasks.app, name="task", cls=CommandGroup)
+app.add_typer(workers.app, name="worker", cls=CommandGroup)
+app.add_typer(cluster.app, name="cluster", cls=CommandGroup)
+app.add_typer(projects.app, name="project", cls=CommandGroup)
+app.add_typer(quotas.app, name="quota", cls=CommandGroup)
+app.add_typer(users.app, name="user", cls=CommandGroup)
+app.add_typer(tokens.app, name="token", cls=CommandGroup)
+app.add_typer(erasures.app, name="erase", cls=CommandGroup)
+app.add_typer(journal.app, name="journal", cls=CommandGroup)
 
 if __name__ == "__main__":
     app()

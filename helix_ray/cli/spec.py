@@ -11,10 +11,20 @@ from typing import Any
 import typer
 
 from helix_ray import plain
+from helix_ray.cli import habits
 from helix_ray.core.specs import Resources, Shards
 
 # Resources with fields of their own; all others are custom resources of the cluster.
 RESOURCES = frozenset({"cpu", "memory_mb", "gpu", "gpu_memory_mb", "npu"})
+
+
+# Amounts of memory may be given as sizes: `memory=1G`.
+SIZES = {
+    "memory": "memory_mb",
+    "memory_mb": "memory_mb",
+    "gpu_memory": "gpu_memory_mb",
+    "gpu_memory_mb": "gpu_memory_mb",
+}
 
 
 def refuse(option: str, message: str) -> typer.BadParameter:
@@ -50,7 +60,11 @@ def amounts(option: str, texts: Sequence[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, value in pairs(option, [part for text in texts for part in text.split(",") if part]).items():
         try:
-            found[name] = int(value) if value.isdigit() else float(value)
+            size = habits.mebibytes(value)
+            if size is not None and name in SIZES:
+                found[SIZES[name]] = size
+            else:
+                found[name] = int(value) if value.isdigit() else float(value)
         except ValueError:
             raise refuse(option, f"{name}={value}: the amount must be a number") from None
     return found

@@ -12,13 +12,15 @@ from helix_ray.cli import spec
 from helix_ray.cli import submit_options as options
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
+from helix_ray.cli.following import exit_code, follow, telling_on_interrupt
 from helix_ray.cli.output import Json, print_json, print_table, put, say
-from helix_ray.cli.task_tables import LINE_COLUMNS, line_of, show_outcome
+from helix_ray.cli.task_tables import LINE_COLUMNS, line_of, show_end, show_outcome
 from helix_ray.core.specs import Run
 from helix_ray.core.values import shown_text
 
 if TYPE_CHECKING:
-    from helix_ray.wire.task_answers import TaskCreated, TaskLine
+    from helix_ray.client.api import Client
+    from helix_ray.wire.task_answers import ResultOut, TaskCreated, TaskLine
 
 TITLE_CHARS_MAX = 100
 
@@ -101,10 +103,22 @@ def _submit_one(
             return
         if not as_json:
             say(f"{task['id']} submitted; waiting until it ends")
-        client.wait(task["id"], wait_timeout)
-        result = client.result(task["id"])
-    print_json(result) if as_json else show_outcome(result)
-    raise typer.Exit(Exit.OK if result["status"] == "completed" else Exit.TASK_FAILED)
+        streams = not as_json and not fields["shards"] and run is not None and run["kind"] == "command"
+        with telling_on_interrupt(task["id"]):
+            result = _outcome(client, task["id"], wait_timeout, streams=streams)
+    if as_json:
+        print_json(result)
+    else:
+        show_end(result) if streams else show_outcome(result)
+    raise typer.Exit(exit_code(result))
+
+
+def _outcome(client: Client, task_id: str, timeout_s: float | None, *, streams: bool) -> ResultOut:
+    """Wait for a task, printing its output meanwhile where that is wanted; return its result."""
+    if streams:
+        return follow(client, task_id, timeout_s)
+    client.wait(task_id, timeout_s)
+    return client.result(task_id)
 
 
 def _run(

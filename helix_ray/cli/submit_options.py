@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from helix_ray.cli.habits import seconds
 from helix_ray.core.placement.strategies import OfTask as Strategy
 
 Priority = Literal["low", "normal", "high", "critical"]
@@ -25,7 +26,7 @@ Env = Annotated[
 WorkingDir = Annotated[str | None, typer.Option(help="Working directory on the node.")]
 KillGrace = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", min=0, help="From SIGTERM to SIGKILL when the command is stopped."),
+    typer.Option(metavar="DURATION", parser=seconds, help="From SIGTERM to SIGKILL when it is stopped."),
 ]
 NoNetwork = Annotated[bool, typer.Option("--no-network", help="Take the network from the command.")]
 Function = Annotated[str | None, typer.Option(metavar="MODULE:NAME", help="Function to call.")]
@@ -50,11 +51,15 @@ Shards = Annotated[int | None, typer.Option(min=1, help="Number of shards.")]
 Gang = Annotated[bool, typer.Option("--gang", help="Start all shards together.")]
 NotPreemptible = Annotated[bool, typer.Option("--not-preemptible", help="Never preempt it.")]
 MaxRetries = Annotated[int | None, typer.Option(min=0)]
-Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", min=0.001)]
+Timeout = Annotated[
+    float | None, typer.Option(metavar="DURATION", parser=seconds, help="Seconds, or 5m, 2h, 1d.")
+]
 Deadline = Annotated[
     str | None, typer.Option(metavar="ISO-8601", help="Time after which an unfinished task fails.")
 ]
 TasksFile = Annotated[str | None, typer.Option(help="File of tasks as JSON (- for standard input).")]
 IdempotencyKey = Annotated[str | None, typer.Option(help="Key that makes a repeated submit harmless.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until it ends; exit code 1 if it fails.")]
-WaitTimeout = Annotated[float | None, typer.Option(metavar="SECONDS")]
+Wait = Annotated[
+    bool, typer.Option("--wait", "--watch", help="Wait: print its output, end with its exit code.")
+]
+WaitTimeout = Annotated[float | None, typer.Option(metavar="DURATION", parser=seconds)]

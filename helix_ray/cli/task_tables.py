@@ -60,6 +60,11 @@ def show_outcome(result: ResultOut) -> None:
         print_value(value["value"])
     elif value is not None:
         print_value(value)
+    show_end(result)
+
+
+def show_end(result: ResultOut) -> None:
+    """Say on standard error why a task did not succeed."""
     if result["status"] != "completed":
         reason = error_line(result["error"]) if result["error"] else ""
         say(f"helix: {result['id']} {result['status']}{': ' if reason else ''}{reason}")

@@ -24,6 +24,7 @@ app.command()(watch)
 app.command()(explain)
 app.command()(distribute)
 
+LINES_MAX = 100_000
 Status = Literal["waiting", "pending", "running", "completed", "failed", "cancelled"]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id.")]
 TaskIds = Annotated[list[str], typer.Argument(metavar="TASK...", help="Task ids.")]
@@ -40,9 +41,12 @@ def list_tasks(
     until: Annotated[str | None, typer.Option(metavar="ISO-8601", help="Created before.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     offset: Annotated[int, typer.Option(min=0)] = 0,
+    watched: Annotated[bool, typer.Option("--watch", help="Follow the newest: helix task watch.")] = False,
     as_json: Json = False,
 ) -> None:
     """List tasks, newest first."""
+    if watched:
+        watch(None, as_json)
     with connect() as client:
         page = client.page(
             limit=limit,
@@ -65,8 +69,14 @@ def list_tasks(
 
 
 @app.command()
-def get(task_id: TaskId, as_json: Json = False) -> None:
+def get(
+    task_id: TaskId,
+    watched: Annotated[bool, typer.Option("--watch", help="Follow it: helix task watch TASK.")] = False,
+    as_json: Json = False,
+) -> None:
     """Show one task."""
+    if watched:
+        watch([task_id], as_json)
     with connect() as client:
         task = client.get(task_id)
     print_json(task) if as_json else show_task(task)
@@ -80,9 +90,18 @@ def logs(
     ] = False,
     attempt: Annotated[int | None, typer.Option(min=1, help="Attempt; default: the newest.")] = None,
     offset: Annotated[int, typer.Option(min=0, help="Byte offset to start at.")] = 0,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", min=1, max=LINES_MAX, help="Only the last lines.")
+    ] = None,
 ) -> None:
     """Print a task's output."""
     with connect() as client:
+        if tail is not None:
+            text, last = client.log_tail(task_id, tail, attempt=attempt)
+            put(text, end="")
+            if last["eof"] or not follow:
+                return
+            attempt, offset = last["attempt"] or None, last["next_offset"]
         for piece in client.logs(task_id, follow=follow, attempt=attempt, offset=offset):
             put(piece, end="")
 

@@ -12,6 +12,7 @@ import httpx
 from helix_ray.client.api_tokens import TokenCalls
 from helix_ray.client.erasures import ErasureCalls
 from helix_ray.client.errors import NotFound, NotSignedIn
+from helix_ray.client.logs import LogCalls
 from helix_ray.client.nodes import NodeCalls
 from helix_ray.client.placement import PlacementCalls
 from helix_ray.client.projects import ProjectCalls
@@ -47,7 +48,9 @@ BATCH_TASKS_MAX = 10_000
 TASK_TYPE = "building"
 
 
-class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, TokenCalls, ErasureCalls):
+class Client(
+    LogCalls, NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, TokenCalls, ErasureCalls
+):
     """A client of one Helix Ray server; safe to share between threads; close it, or use it with `with`.
 
     Every method raises HelixError (helix_ray/client/errors.py draws the tree). `verify` is True, or the path
@@ -234,15 +237,6 @@ class Client(NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, Tok
         """Yield each task as it ends; raises WaitTimeout, NotFound."""
         for _, task in wait_for_tasks(self, [*task_ids], timeout_s):
             yield task
-
-    def logs(
-        self, task_id: str, *, follow: bool = False, attempt: int | None = None, offset: int = 0
-    ) -> Iterator[str]:
-        """Yield the output of a task's attempt (default: the newest) in pieces; `follow` waits for more."""
-        params = {"follow": "true" if follow else None, "attempt": attempt, "offset": offset or None}
-        request = Request("GET", f"/tasks/{task_id}/logs", params=params, headers={"Accept": "text/plain"})
-        with self._session.stream(request) as pieces:
-            yield from pieces
 
     # --------------------------------------------------------------------------------------- workers
 

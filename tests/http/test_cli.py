@@ -77,12 +77,37 @@ def test_numbers_and_texts_come_through_exactly(signed_in: Helix) -> None:
 
 
 def test_a_command_from_submit_to_its_output(signed_in: Helix) -> None:
-    """`--wait` prints the output; a task that fails is exit code 1 with the reason in one line."""
+    """`--wait` prints the output; a task that fails ends with its exit code, the reason in one line."""
     done = signed_in("task", "submit", "--command", "echo hello; echo more", "--wait")
     assert (done.code, done.out) == (0, "hello\nmore\n")
     failed = signed_in("task", "submit", "--wait", "--", "sh", "-c", "echo bad; exit 3")
-    assert (failed.code, failed.out) == (1, "bad\n")
+    assert (failed.code, failed.out) == (3, "bad\n")
     assert "failed" in failed.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("exit 0", 0), ("exit 1", 1), ("exit 77", 77), ("kill -9 $$", 137), ("kill -TERM $$", 143)],
+)
+def test_a_wait_ends_with_the_exit_code_of_the_command(signed_in: Helix, line: str, code: int) -> None:
+    """Its own, and 128 + n for signal n; as JSON too."""
+    for form in ((), ("--json",)):
+        assert signed_in("task", "submit", "--command", line, "--wait", *form).code == code
+
+
+def test_a_command_out_of_time_has_a_code_of_its_own(signed_in: Helix) -> None:
+    """124, as of timeout(1); what it printed before is there."""
+    ended = signed_in("submit", "--wait", "--timeout", "500ms", "--", "sh", "-c", "echo begun; sleep 100")
+    assert (ended.code, ended.out) == (124, "begun\n")
+    assert "timeout" in ended.err
+
+
+def test_the_last_lines_of_an_output(signed_in: Helix) -> None:
+    """`--tail` prints the end of it, followed or not; an unfinished line counts."""
+    task_id = signed_in("submit", "--wait", "--json", "--command", "seq 1 20; printf end").json["id"]
+    assert signed_in("logs", task_id, "--tail", "2").out == "20\nend"
+    assert signed_in("logs", task_id, "--tail", "1", "-f").out == "end"
+    assert signed_in("logs", task_id, "--tail", "500").out.split() == [*map(str, range(1, 21)), "end"]
 
 
 def test_a_function_and_its_value(signed_in: Helix) -> None:

@@ -1,0 +1,118 @@
+"""Stays with a submitted task: shows what it prints, attempt after attempt, and ends as it ended."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from helix_ray.cli.exits import Exit
+from helix_ray.cli.output import put, say
+from helix_ray.client.errors import NotFound, WaitTimeout
+
+if TYPE_CHECKING:
+    from helix_ray.client.api import Client
+    from helix_ray.wire.task_answers import ResultOut
+
+ENDED = frozenset({"completed", "failed", "cancelled"})
+LOOK_S_MIN = 0.05
+LOOK_S_MAX = 4.0
+LOOK_GROWTH = 1.3
+# What one request for output may wait at the server; a shorter wait of ours asks without waiting.
+SERVER_WAIT_S = 10.0
+# Requests for output count for the rate limit, so a command that prints for hours is asked more seldom.
+PIECE_S_MIN = 0.02
+PIECE_S_MAX = 1.5
+PIECE_GROWTH = 1.1
+PIECE_CHARS_LARGE = 32 * 1024
+SIGNAL_CODES = 128
+EXIT_OF_REASON = {"timeout": Exit.TASK_TIMED_OUT, "lost": Exit.TASK_LOST}
+
+
+@contextmanager
+def telling_on_interrupt(task_id: str) -> Iterator[None]:
+    """On Ctrl-C say that the task goes on, how to come back and how to cancel it; exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("")
+        say(f"helix: {task_id} goes on. To come back: helix task logs --follow {task_id}")
+        say(f"  its result: helix task result --wait {task_id}    to cancel it: helix task cancel {task_id}")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def follow(client: Client, task_id: str, timeout_s: float | None) -> ResultOut:
+    """Print the output of a command, attempt after attempt, until the task has ended; raises WaitTimeout."""
+    clock = _Clock(task_id, timeout_s)
+    shown, pause = 0, LOOK_S_MIN
+    while True:
+        task = client.get(task_id)
+        if task["attempt"] > shown:
+            shown, pause = shown + 1, LOOK_S_MIN
+            _show_attempt(client, task_id, shown, clock)
+            continue
+        if task["status"] in ENDED:
+            return client.result(task_id)
+        clock.sleep(pause)
+        pause = min(LOOK_S_MAX, pause * LOOK_GROWTH)
+
+
+def exit_code(result: ResultOut) -> int:
+    """Return the command's own exit code, 128 + n for signal n, else the code of how the task ended."""
+    if result["status"] == "completed":
+        return Exit.OK
+    reason = (result["error"] or {}).get("reason")
+    if result["status"] == "cancelled":
+        return Exit.TASK_CANCELLED
+    if reason in EXIT_OF_REASON:
+        return EXIT_OF_REASON[reason]
+    value = result["result"]
+    own = value.get("exit_code") if isinstance(value, dict) else None
+    if not isinstance(own, int) or own == 0:
+        return Exit.TASK_FAILED
+    return own if own > 0 else SIGNAL_CODES - own
+
+
+class _Clock:
+    """How long somebody still waits."""
+
+    def __init__(self, task_id: str, timeout_s: float | None) -> None:
+        self._task_id = task_id
+        self._timeout_s = timeout_s
+        self._started = time.monotonic()
+
+    def left_s(self) -> float:
+        """Return the seconds that are left; raises WaitTimeout at the end."""
+        if self._timeout_s is None:
+            return math.inf
+        left = self._started + self._timeout_s - time.monotonic()
+        if left <= 0:
+            message = f"{self._task_id} did not end within {self._timeout_s:g} s; it goes on"
+            raise WaitTimeout("TIMEOUT", message, {"open": [self._task_id]})
+        return left
+
+    def sleep(self, pause_s: float) -> None:
+        """Wait, at most until the end."""
+        time.sleep(min(pause_s, self.left_s()))
+
+
+def _show_attempt(client: Client, task_id: str, attempt: int, clock: _Clock) -> None:
+    offset, pause = 0, PIECE_S_MIN
+    while True:
+        patient = clock.left_s() > SERVER_WAIT_S
+        try:
+            piece = client.log_piece(task_id, attempt=attempt, offset=offset, follow=patient)
+        except NotFound as error:
+            say(f"helix: the output of attempt {attempt} is not there: {error.message}")
+            return
+        put(piece["text"], end="")
+        if piece["eof"]:
+            return
+        offset = piece["next_offset"]
+        if len(piece["text"]) < PIECE_CHARS_LARGE:
+            clock.sleep(pause)
+            pause = min(PIECE_S_MAX, pause * PIECE_GROWTH)

@@ -1,0 +1,76 @@
+"""Words that people bring from other programs: other names of commands and options, durations and sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import typer
+
+# What `helix WORD` means; `-` keeps the place of the words that follow.
+SHORT = {
+    "status": ("cluster",),
+    "ps": ("task", "list"),
+    "logs": ("task", "logs"),
+    "submit": ("task", "submit"),
+    "version": ("--version",),
+}
+# Other names of the commands of each group.
+OTHER_NAMES = {
+    "ls": ("list", "nodes"),
+    "rm": ("delete", "revoke", "remove"),
+    "delete": ("rm", "revoke", "remove"),
+    "stop": ("cancel",),
+    "kill": ("cancel",),
+    "describe": ("get", "show", "node"),
+    "inspect": ("get", "show", "node"),
+    "show": ("get", "node"),
+    "get": ("show", "node"),
+}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", re.IGNORECASE)
+_MIB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024.0}
+
+
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `-o json` as --json, and the short commands as the long ones."""
+    words = list(arguments)
+    if words and words[0] in SHORT:
+        words[:1] = SHORT[words[0]]
+    end = words.index("--") if "--" in words else len(words)
+    told: list[str] = []
+    place = 0
+    while place < end:
+        if words[place] == "-o" and words[place + 1 : place + 2] == ["json"] and place + 1 < end:
+            told.append("--json")
+            place += 2
+        else:
+            told.append("--json" if words[place] == "-ojson" else words[place])
+            place += 1
+    return told + words[end:]
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of `90`, `90s`, `5m`, `1.5h`, `2d`; raises BadParameter."""
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} must be a number of seconds, or one followed by s, m, h or d: 5m")
+    return float(found[1]) * _SECONDS[found[2] or "s"]
+
+
+def mebibytes(text: str) -> float | None:
+    """Return the MiB of `512M`, `1G`, `1GiB`; None for anything else, as for a plain number."""
+    found = _SIZE.fullmatch(text)
+    return None if found is None else float(found[1]) * _MIB[found[2].upper()]
+
+
+def address(text: str) -> str:
+    """Return an address of the API with a scheme: http on this machine, elsewhere https, for the password."""
+    text = text.strip()
+    host = text.split("/")[0].rpartition(":")[0] or text.split("/")[0]
+    if "://" in text:
+        return text
+    return (
+        f"http://{text}" if host == "localhost" or host.startswith(("127.", "[::1]")) else f"https://{text}"
+    )
