@@ -105,7 +105,15 @@ def _expected_free(answer: Placed) -> str:
     free = answer.get("expected_free")
     if not free:
         return ""
-    return f"{free['node']} in {free['in_s']:.0f} s (until then it lacks {amounts(free['missing'])})"
+    lacks = f"until then it lacks {amounts(free['missing'])}"
+    if free["in_s"] is None:
+        late = f"what runs there has taken {_seconds(free['overrun_s'])} longer than usual"
+        return f"{free['node']}, but {late}, so when is not known ({lacks})"
+    return f"{free['node']} in {_seconds(free['in_s'])} ({lacks})"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 1 else "less than 1 s"
 
 
 def _facts(answer: ExplainOut) -> dict[str, object]:

@@ -35,7 +35,9 @@ def test_a_task_that_waits_for_room(fleet: Fleet) -> None:
     assert node["failing"][0] == {
         "dimension": "resources.cpu", "asked": 2.0, "has": 0.0, "deficit": 2.0, "kind": "waiting",
     }  # fmt: skip
-    assert said["expected_free"] == {"node": "worker-a", "in_s": 20.0, "missing": {"cpu": 2.0}}
+    assert said["expected_free"] == {
+        "node": "worker-a", "in_s": 20.0, "missing": {"cpu": 2.0}, "overrun_s": 0.0,
+    }  # fmt: skip
     now = fleet.clock.wall()
     assert (said["queued_ahead"], epoch_of(said["estimated_start"])) == (0, now + 20.0)
     assert epoch_of(said["estimated_completion"]) == now + 50.0

@@ -148,7 +148,7 @@ def _soonest(
             continue
         running = [state.tasks[task_id] for task_id in state.workers[node.id].running]
         freeing = when_free(node, task_class, running, state.durations, picture.now)
-        if freeing is not None and (soonest is None or freeing.in_s < soonest.in_s):
+        if freeing is not None and (soonest is None or freeing.order < soonest.order):
             soonest = freeing
     return soonest
 
@@ -274,7 +274,9 @@ def freeing_view(freeing: Freeing | None) -> FreeingView | None:
     """Return which node is expected to have room, when, and what it lacks until then."""
     if freeing is None:
         return None
-    return {"node": freeing.node_id, "in_s": round(freeing.in_s, 3), "missing": freeing.missing}
+    in_s = None if freeing.in_s is None else round(freeing.in_s, 3)
+    overrun_s = round(freeing.overrun_s, 3)
+    return {"node": freeing.node_id, "in_s": in_s, "missing": freeing.missing, "overrun_s": overrun_s}
 
 
 def _reserved_for_others(picture: Picture, verdict: Verdict) -> str:

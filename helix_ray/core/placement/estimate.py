@@ -17,22 +17,31 @@ UNKNOWN = "no task of this kind has finished yet"
 
 
 class Freeing(NamedTuple):
-    """When a node is expected to have enough free resources (seconds from now),
-    and which resources are missing."""
+    """When a node is expected to have enough free resources, and which resources are missing.
+
+    `in_s`: seconds from now; None where what runs there should have ended `overrun_s` seconds ago.
+    """
 
     node_id: str
-    in_s: float
+    in_s: float | None
     missing: dict[str, float]
+    overrun_s: float = 0.0
+
+    @property
+    def order(self) -> tuple[bool, float]:
+        """Sorts the soonest first; an estimate that still holds comes before one that has failed."""
+        return self.in_s is None, self.overrun_s if self.in_s is None else self.in_s
 
 
 def remaining_s(task: Task, durations: Durations, now: float) -> float | None:
-    """Return the expected remaining seconds of a running task, by the average of
-    its kind; None if unknown."""
+    """Return the expected remaining seconds of a running task, by the average of its kind; None if unknown.
+
+    It is negative for a task that has run for longer than the average.
+    """
     measured = durations.of(task.task_class[:3])
     if measured is None or not measured.ended or measured.average_s is None or task.started_at is None:
         return None
-    # A task that has run for longer than the average is expected to end at any moment.
-    return max(0.0, task.started_at + measured.average_s - now)
+    return task.started_at + measured.average_s - now
 
 
 def endings(state: State, node_id: str, prefetch: Prefetch, now: float) -> Iterator[Ending]:
@@ -77,7 +86,7 @@ def when_free(
             continue
         room.take(task.task_class.demand, -1)
         if room.fits(task_class.demand):
-            return Freeing(node.id, left, missing)
+            return Freeing(node.id, left, missing) if left >= 0 else Freeing(node.id, None, missing, -left)
     return None
 
 

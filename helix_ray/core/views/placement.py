@@ -25,11 +25,15 @@ class ReasonView(TypedDict):
 
 
 class FreeingView(TypedDict):
-    """Which node is expected to have room first, in how many seconds, and what it lacks until then."""
+    """Which node is expected to have room first, and what it lacks until then.
+
+    `in_s` is null where what runs there should have ended `overrun_s` seconds ago.
+    """
 
     node: str
-    in_s: float
+    in_s: float | None
     missing: dict[str, float]
+    overrun_s: float
 
 
 class PreemptsView(TypedDict):

@@ -58,7 +58,7 @@ def test_why_not_says_what_would_help() -> None:
         ],
         "change": [{"change": "reduce", "resource": "cpu", "to": 1.0, "by": 3.0}],
         "change_node": "b",
-        "expected_free": {"node": "b", "in_s": 12.3, "missing": {"cpu": 3.0}},
+        "expected_free": {"node": "b", "in_s": 12.3, "missing": {"cpu": 3.0}, "overrun_s": 0.0},
     }
     assert list(placement._why_not("task-1", answer)) == [
         "helix: task-1 does not fit on any node now: 2 of 3 nodes can run it but are busy now",
@@ -67,3 +67,23 @@ def test_why_not_says_what_would_help() -> None:
         "  smallest change: request 1 cpu instead of 4, which makes it fit on b",
         "  expected capacity: b in 12 s (until then it lacks cpu=3)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("in_s", "overrun_s", "words"),
+    [
+        (12.3, 0.0, "b in 12 s (until then it lacks cpu=3)"),
+        (0.0, 0.0, "b in less than 1 s (until then it lacks cpu=3)"),
+        (
+            None,
+            90.0,
+            "b, but what runs there has taken 90 s longer than usual, so when is not known "
+            "(until then it lacks cpu=3)",
+        ),
+    ],
+)
+def test_expected_room_in_words(in_s: float | None, overrun_s: float, words: str) -> None:
+    """Never in 0 s: an estimate that has failed says so."""
+    free = {"node": "b", "in_s": in_s, "missing": {"cpu": 3.0}, "overrun_s": overrun_s}
+    answer: Any = {"expected_free": free}
+    assert placement._expected_free(answer) == words

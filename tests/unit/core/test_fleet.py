@@ -278,7 +278,9 @@ def test_what_was_never_measured_has_no_end() -> None:
     assert completion(None, 0.0, stage.now) == (None, None)
     stage.state.durations.note(task.task_class[:3], 5.0)
     freeing = when_free(node, task.task_class, [task], stage.state.durations, stage.now + 2)
-    assert freeing == (NODE, 3.0, {"cpu": 1.0})
+    assert freeing == (NODE, 3.0, {"cpu": 1.0}, 0.0)
+    late = when_free(node, task.task_class, [task], stage.state.durations, stage.now + 7)
+    assert late == (NODE, None, {"cpu": 1.0}, 2.0)
     assert (
         when_free(node, class_of(spec(run=COMMAND, resources={"npu": 1})), [task], stage.state.durations, 0.0)
         is None

@@ -118,10 +118,33 @@ def test_an_explanation_says_what_would_help_and_when() -> None:
     assert failing == {
         "dimension": "resources.npu", "asked": 1.0, "has": 0.0, "deficit": 1.0, "kind": "waiting",
     }  # fmt: skip
-    assert view["expected_free"] == {"node": NODE, "in_s": 30.0, "missing": {"npu": 1.0}}
+    assert view["expected_free"] == {
+        "node": NODE, "in_s": 30.0, "missing": {"npu": 1.0}, "overrun_s": 0.0,
+    }  # fmt: skip
     assert view["change"] == [{"change": "reduce", "resource": "npu", "to": 0.0, "by": 1.0}]
     assert stage.ask(q.ExplainTask(before))["estimated_start"] == stage.now + 30
     assert before
+
+
+@pytest.mark.parametrize(
+    ("ran_s", "in_s", "overrun_s"),
+    [(0.0, 40.0, 0.0), (39.5, 0.5, 0.0), (40.0, 0.0, 0.0), (41.0, None, 1.0), (4000.0, None, 3960.0)],
+)
+def test_an_estimate_that_has_failed_says_so(ran_s: float, in_s: float | None, overrun_s: float) -> None:
+    """What runs for longer than its kind takes gives no time for room or for a start."""
+    stage = Harmony()
+    stage.add_node(resources={"cpu": 2.0, "npu": 1.0})
+    (quick,) = stage.submit(spec(run=COMMAND, resources={"npu": 1}))
+    stage.start(quick)
+    stage.end(quick, duration_s=40.0)
+    (running,) = stage.submit(spec(run=COMMAND, resources={"npu": 1}))
+    stage.start(running)
+    stage.now += ran_s
+    (task_id,) = stage.submit(spec(run=COMMAND, resources={"npu": 1}))
+    view = stage.ask(q.ExplainTask(task_id))
+    wanted = {"node": NODE, "in_s": in_s, "missing": {"npu": 1.0}, "overrun_s": overrun_s}
+    assert view["expected_free"] == wanted
+    assert view["estimated_start"] == (None if in_s is None else stage.now + in_s)
 
 
 @pytest.mark.parametrize(
