@@ -190,7 +190,8 @@ def describe(errors: Sequence[Mapping[str, Any]], subject: str) -> Rejected:
         details["errors_omitted"] = len(errors) - ERRORS_LISTED_MAX
     if kind == "json_invalid":
         return Rejected(ErrorCode.VALIDATION_ERROR, "Malformed JSON", details)
-    name = first["field"].rpartition(".")[2]
+    # The whole way: "Invalid task run.argv.1", since "Invalid task 1" would not say what is meant.
+    name = first["field"]
     about = f"{subject} {name}" if subject and name != "body" else name if name != "body" else "request body"
     verb = {"missing": "Missing", "extra_forbidden": "Unknown"}.get(kind, "Invalid")
     return Rejected(ErrorCode.VALIDATION_ERROR, f"{verb} {about}", details)

@@ -103,6 +103,8 @@ def test_an_invalid_task_is_refused_with_the_field_named(
 ) -> None:
     error = error_of(admin.post("/tasks", json={**TASK, **fields}), 400, "VALIDATION_ERROR")
     assert error["details"]["field"] == field
+    # The whole way: "Invalid task 1" would not say that the second argument of argv is meant.
+    assert field in error["message"] or "." not in field
 
 
 BODIES: dict[str, tuple[bytes, str]] = {
