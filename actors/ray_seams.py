@@ -26,6 +26,7 @@ NODE_END = Seam(
 )
 RAY_PARAMS = Seam("ray", "ray._private.parameter", "RayParams")
 FREE = Seam("ray", "ray._private.state", "available_resources_per_node", ())
+ACTORS = Seam("ray", "ray._private.state", "actors", ("actor_id", "job_id", "actor_state_name"))
 SESSION = Seam("ray", "ray._private.worker", "_global_node")
 NVML = Seam("ray", "ray._private.thirdparty.pynvml", "nvmlInit", ())
 
@@ -55,6 +56,7 @@ SEAMS = (
     RAY_PARAMS,
     FREE,
     SESSION,
+    ACTORS,
     NVML,
 )
 
@@ -121,6 +123,11 @@ def nvml() -> Any:
 
     NVML.find()
     return binding
+
+
+def process_of(actor: Any) -> int | None:
+    """Return the process id of an actor as Ray's GCS has it, on whichever host; None where it has none."""
+    return ACTORS.find()(actor._actor_id.hex()).get("Pid") or None
 
 
 def session_folder() -> str | None:

@@ -14,6 +14,7 @@ separate process would cost 50 MiB and gain nothing. Each of the two starts with
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -26,6 +27,7 @@ from actors import names, roster
 from actors.gateway import RayControlPlane
 from actors.life import NO_ANSWER, LivingActor, Work
 from actors.quota_server import QuotaService
+from actors.ray_seams import process_of
 from actors.stopped import LOOK_EVERY_S, StoppedWatch
 from helix_ray.config import Settings
 from helix_ray.core.limits import Ask, TokenLease, UnspentUnits
@@ -49,6 +51,8 @@ class Supervisor(LivingActor):
         self._others = [name for name in roster.CLASSES if name != names.SUPERVISOR]
         self._said: dict[str, dict[str, Any]] = {}
         self._heard_at: dict[str, float] = {}
+        # Processes of actors that have never responded to this one: they may have been stopped before.
+        self._silent: dict[str, int] = {}
         self._quota_service = QuotaService(settings)
         self._stopped = StoppedWatch(settings.stopped_s_max)
         super().__init__()
@@ -114,6 +118,7 @@ class Supervisor(LivingActor):
 
     async def _look_at_processes(self) -> None:
         pids = {said["pid"]: name for name, said in self._said.items() if said.get("pid") is not None}
+        pids |= {pid: name for name, pid in self._silent.items()}
         for pid in self._stopped.look(pids, time.monotonic()):
             self._end(pids[pid], pid, "has been stopped", self._settings.stopped_s_max)
         await asyncio.sleep(LOOK_EVERY_S)
@@ -124,6 +129,7 @@ class Supervisor(LivingActor):
     async def _look_at(self, name: str) -> None:
         now = time.monotonic()
         self._heard_at.setdefault(name, now)
+        handle: Any = None
         try:
             # On a thread: looking up a name blocks on the GCS, and rate limits are counted on this loop.
             handle = await asyncio.to_thread(names.find, name)
@@ -134,12 +140,21 @@ class Supervisor(LivingActor):
             # The pid is not known yet: the process is starting.
             reason = NO_ANSWER if self._said.get(name, {}).get("pid") else STARTING
             self._note(name, {"ready": False, "reason": reason, "fatal": False})
+            if reason == STARTING and handle is not None:
+                await self._find_process(name, handle)
             if now - self._heard_at[name] > HUNG_S_MAX:
                 self._end(name, self._said[name].get("pid"), "has not responded", HUNG_S_MAX)
                 self._heard_at[name] = now
         else:
             self._heard_at[name] = time.monotonic()
+            self._silent.pop(name, None)
             self._note(name, said)
+
+    async def _find_process(self, name: str, handle: Any) -> None:
+        with contextlib.suppress(ray.exceptions.RayError, ValueError):
+            pid = await asyncio.to_thread(process_of, handle)
+            if pid is not None:
+                self._silent[name] = pid
 
     def _note(self, name: str, said: dict[str, Any]) -> None:
         """Store an actor's answer; without one keep its last process id."""
