@@ -115,7 +115,9 @@ def _hidden(wanted: Wanted) -> Iterable[str]:
     """Return what is there of what is to be hidden."""
     home = Path.home()
     patterns = [*wanted.hidden, *(str(home / name) for name in CREDENTIALS), *SECRET_FILES]
-    return [path for pattern in patterns for path in _existing(pattern)]
+    found = [path for pattern in patterns for path in _existing(pattern)]
+    # A fresh folder is empty: only what the operator shows of it has to be covered again.
+    return [path for path in found if not is_fresh(path) or _is_below(f"{path}/", wanted.writable)]
 
 
 def _existing(pattern: str) -> list[str]:
