@@ -89,7 +89,7 @@ class Dispatch:
         """Record that an attempt of a slot has ended; return it, or None if the slot does not have it."""
         slot = self.slots.get(slot_id)
         running = slot.running() if slot is not None else None
-        item = slot.outstanding.pop(key, None) if slot is not None else None
+        item = slot.remove(key) if slot is not None else None
         if slot is None or item is None:
             return None
         if item is running:
@@ -150,13 +150,13 @@ class Dispatch:
         )
 
     def _fill(self, slot: Slot, queue: deque[Item], share: int) -> list[Assignment]:
-        budget = BATCH_S - sum(self._expected(item) for item in slot.outstanding.values())
+        budget = BATCH_S - sum(self._duration(group) * count for group, count in slot.of_group.items())
         if slot.outstanding and budget < BATCH_S / 2:
             return []
         batch: list[Assignment] = []
         while queue and len(batch) < min(share, BATCH_TASKS_MAX):
             item = queue[0]
-            cost = BATCH_S if item.alone else self._expected(item)
+            cost = BATCH_S if item.alone else self._duration(item.group)
             if slot.outstanding and (cost > budget or not slot.takes(item)):
                 break
             budget -= cost
@@ -166,8 +166,8 @@ class Dispatch:
             batch.append(item.assignment)
         return batch
 
-    def _expected(self, item: Item) -> float:
-        return self._durations.get(item.group, BATCH_S)
+    def _duration(self, group: Any) -> float:
+        return self._durations.get(group, BATCH_S)
 
     # ------------------------------------------------------------------------------------- slots
 
@@ -322,7 +322,7 @@ class Dispatch:
     def returned(self, slot_id: str, keys: Iterable[Key]) -> list[Item]:
         """Remove attempts that a slot has not started; return those that it had."""
         slot = self.slots.get(slot_id)
-        items = [item for key in keys if slot is not None and (item := slot.outstanding.pop(key, None))]
+        items = [item for key in keys if slot is not None and (item := slot.remove(key))]
         for item in items:
             del self._where[item.key]
         return items

@@ -13,7 +13,7 @@ from helix_ray.execution.frames import FrameError, encode
 REPORT_ITEMS_MAX = 64
 """A report is sent when it has this many items."""
 
-REPORT_EVERY_S = 0.0005
+REPORT_EVERY_S = 0.002
 """An item that is put this long after the last report, in seconds, is sent at once: code that holds the
 interpreter's lock afterwards keeps back only what is younger."""
 

@@ -67,6 +67,8 @@ class Slot:
     doomed: bool = False
     tenant: Tenant | None = None
     outstanding: OrderedDict[Key, Item] = field(default_factory=OrderedDict)
+    # How many of them are of each group, so that their time is known without a look at each.
+    of_group: dict[Any, int] = field(default_factory=dict)
 
     def serves(self, need: Need) -> bool:
         """Say whether it may run what has this need."""
@@ -75,7 +77,17 @@ class Slot:
     def add(self, item: Item) -> None:
         """Take an attempt, and its owner as tenant if there is none."""
         self.outstanding[item.key] = item
+        self.of_group[item.group] = self.of_group.get(item.group, 0) + 1
         self.tenant = self.tenant or item.tenant
+
+    def remove(self, key: Key) -> Item | None:
+        """Let go of an attempt and return it; None if the slot does not have it."""
+        item = self.outstanding.pop(key, None)
+        if item is not None:
+            self.of_group[item.group] -= 1
+            if not self.of_group[item.group]:
+                del self.of_group[item.group]
+        return item
 
     def takes(self, item: Item) -> bool:
         """Say whether it may run an attempt after what it has: commands and the rest run in different
