@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from helix_ray.cli.habits import OTHER_NAMES, spelled_out
 from helix_ray.cli.output import say
 from helix_ray.client.errors import HelixError
-from helix_ray.core.errors import told
+from helix_ray.core.errors import shown_details
 
 
 class Exit(IntEnum):
@@ -68,7 +68,7 @@ def line_of(error: HelixError) -> str:
     ):
         message += "; run: helix login"
     request = f" (request {error.request_id})" if error.request_id else ""
-    return f"helix: {error.code}: {message}{told(error.details)}{request}"
+    return f"helix: {error.code}: {message}{shown_details(error.details)}{request}"
 
 
 class CommandGroup(TyperGroup):

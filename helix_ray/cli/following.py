@@ -47,17 +47,17 @@ def telling_on_interrupt(task_id: str) -> Iterator[None]:
 
 def follow(client: Client, task_id: str, timeout_s: float | None) -> ResultOut:
     """Print the output of a command, attempt after attempt, until the task has ended; raises WaitTimeout."""
-    clock = _Clock(task_id, timeout_s)
+    limit = _WaitLimit(task_id, timeout_s)
     shown, pause = 0, LOOK_S_MIN
     while True:
         task = client.get(task_id)
         if task["attempt"] > shown:
             shown, pause = shown + 1, LOOK_S_MIN
-            _show_attempt(client, task_id, shown, clock)
+            _show_attempt(client, task_id, shown, limit)
             continue
         if task["status"] in ENDED:
             return client.result(task_id)
-        clock.sleep(pause)
+        limit.sleep(pause)
         pause = min(LOOK_S_MAX, pause * LOOK_GROWTH)
 
 
@@ -77,7 +77,7 @@ def exit_code(result: ResultOut) -> int:
     return own if own > 0 else SIGNAL_CODES - own
 
 
-class _Clock:
+class _WaitLimit:
     """How long somebody still waits."""
 
     def __init__(self, task_id: str, timeout_s: float | None) -> None:
@@ -100,10 +100,10 @@ class _Clock:
         time.sleep(min(pause_s, self.left_s()))
 
 
-def _show_attempt(client: Client, task_id: str, attempt: int, clock: _Clock) -> None:
+def _show_attempt(client: Client, task_id: str, attempt: int, limit: _WaitLimit) -> None:
     offset, pause = 0, PIECE_S_MIN
     while True:
-        patient = clock.left_s() > SERVER_WAIT_S
+        patient = limit.left_s() > SERVER_WAIT_S
         try:
             piece = client.log_piece(task_id, attempt=attempt, offset=offset, follow=patient)
         except NotFound as error:
@@ -114,5 +114,5 @@ def _show_attempt(client: Client, task_id: str, attempt: int, clock: _Clock) -> 
             return
         offset = piece["next_offset"]
         if len(piece["text"]) < PIECE_CHARS_LARGE:
-            clock.sleep(pause)
+            limit.sleep(pause)
             pause = min(PIECE_S_MAX, pause * PIECE_GROWTH)

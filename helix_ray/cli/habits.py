@@ -39,16 +39,16 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
     if words and words[0] in SHORT:
         words[:1] = SHORT[words[0]]
     end = words.index("--") if "--" in words else len(words)
-    told: list[str] = []
+    words_read: list[str] = []
     place = 0
     while place < end:
         if words[place] == "-o" and words[place + 1 : place + 2] == ["json"] and place + 1 < end:
-            told.append("--json")
+            words_read.append("--json")
             place += 2
         else:
-            told.append("--json" if words[place] == "-ojson" else words[place])
+            words_read.append("--json" if words[place] == "-ojson" else words[place])
             place += 1
-    return told + words[end:]
+    return words_read + words[end:]
 
 
 def seconds(text: str) -> float:

@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from helix_ray.core.errors import told
+from helix_ray.core.errors import shown_details
 
 BODY_SHOWN_CHARS_MAX = 200
 
@@ -42,7 +42,7 @@ class HelixError(Exception):
 
     def __str__(self) -> str:
         request = f" (request {self.request_id})" if self.request_id else ""
-        return f"{self.code}: {self.message}{told(self.details)}{request}"
+        return f"{self.code}: {self.message}{shown_details(self.details)}{request}"
 
 
 class NotSignedIn(HelixError):

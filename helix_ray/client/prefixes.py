@@ -28,7 +28,7 @@ _REPLACES = frozenset({"PUT", "DELETE"})
 Read = Callable[[Request], Any]
 
 
-class Kind(NamedTuple):
+class ListedKind(NamedTuple):
     """Where the ids of a kind are listed; `named`: by people, not by the server."""
 
     path: str
@@ -37,14 +37,14 @@ class Kind(NamedTuple):
     named: bool = False
 
 
-KINDS: Mapping[str, Kind] = {
-    "task": Kind("/tasks", "tasks"),
-    "worker": Kind("/workers", "workers", named=True),
-    "node": Kind("/harmony/nodes", "nodes", named=True),
-    "project": Kind("/projects", "projects", named=True),
-    "user": Kind("/users", "users", "username", named=True),
-    "token": Kind("/auth/tokens", "tokens"),
-    "erasure": Kind("/aurora/erasures", "erasures"),
+KINDS: Mapping[str, ListedKind] = {
+    "task": ListedKind("/tasks", "tasks"),
+    "worker": ListedKind("/workers", "workers", named=True),
+    "node": ListedKind("/harmony/nodes", "nodes", named=True),
+    "project": ListedKind("/projects", "projects", named=True),
+    "user": ListedKind("/users", "users", "username", named=True),
+    "token": ListedKind("/auth/tokens", "tokens"),
+    "erasure": ListedKind("/aurora/erasures", "erasures"),
 }
 
 
@@ -53,7 +53,7 @@ def is_whole(text: str) -> bool:
     return _WHOLE.fullmatch(text) is not None
 
 
-def matches(kind: Kind, prefix: str, read: Read, id_field: str | None = None) -> list[str]:
+def matches(kind: ListedKind, prefix: str, read: Read, id_field: str | None = None) -> list[str]:
     """Return the ids that begin with a text, without the shards of tasks."""
     params = {"id_prefix": prefix, "limit": MATCHES_LISTED} if kind.path == "/tasks" else {}
     entries = read(Request("GET", kind.path, params=params))[kind.entries]
@@ -94,7 +94,7 @@ def full_id(kind: str, text: str, read: Read, id_field: str | None = None) -> st
     raise _not_one(NotFound("NOT_FOUND", f"{kind.capitalize()} not found", {"id": text}), found)
 
 
-def _kind_of(request: Request, given: str) -> Kind | None:
+def _kind_of(request: Request, given: str) -> ListedKind | None:
     if isinstance(request.body, Mapping) and request.body.get("task_id") == given:
         return KINDS["task"]
     for kind in KINDS.values():
@@ -104,7 +104,7 @@ def _kind_of(request: Request, given: str) -> Kind | None:
     return None
 
 
-def _with_id(request: Request, kind: Kind, given: str, found: str) -> Request:
+def _with_id(request: Request, kind: ListedKind, given: str, found: str) -> Request:
     if isinstance(request.body, Mapping) and request.body.get("task_id") == given:
         return replace(request, body={**request.body, "task_id": found})
     _, *rest = request.path.removeprefix(kind.path + "/").split("/")

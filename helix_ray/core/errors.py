@@ -61,7 +61,7 @@ class Refused(Exception):
         self.rejected = rejected
 
     def __str__(self) -> str:
-        return f"{self.rejected.code}: {self.rejected.message}{told(self.rejected.details)}"
+        return f"{self.rejected.code}: {self.rejected.message}{shown_details(self.rejected.details)}"
 
 
 class IllegalMove(Exception):
@@ -69,29 +69,31 @@ class IllegalMove(Exception):
 
 
 # Details that a person needs to put it right; those that end so are limits.
-_TOLD = (
+_SHOWN = (
     "field", "fields", "unknown", "allowed_values", "asked", "largest_node", "matches", "limit", "minimum",
     "minimum_above", "maximum", "min", "max", "retry_after_s",
 )  # fmt: skip
 _LIMITS = ("_max", "_min")
-_TOLD_VALUES_MAX = 20
+_SHOWN_VALUES_MAX = 20
 
 
-def told(details: Mapping[str, Any]) -> str:
+def shown_details(details: Mapping[str, Any]) -> str:
     """Return what the details of a refusal add to its message: ` [field: cpu, largest_node: cpu=4]` or ""."""
-    names = [name for name in _TOLD if name in details]
+    names = [name for name in _SHOWN if name in details]
     names += [name for name in details if name.endswith(_LIMITS)]
-    shown = (f"{name}: {_told(details[name])}" for name in names if details[name] not in (None, "", [], {}))
+    shown = (
+        f"{name}: {_shown_value(details[name])}" for name in names if details[name] not in (None, "", [], {})
+    )
     text = ", ".join(shown)
     return f" [{text}]" if text else ""
 
 
-def _told(value: Any) -> str:
+def _shown_value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return " ".join(f"{name}={_told(each)}" for name, each in [*value.items()][:_TOLD_VALUES_MAX])
+        return " ".join(f"{name}={_shown_value(each)}" for name, each in [*value.items()][:_SHOWN_VALUES_MAX])
     if isinstance(value, list | tuple):
-        more = ", ..." if len(value) > _TOLD_VALUES_MAX else ""
-        return ", ".join(map(_told, value[:_TOLD_VALUES_MAX])) + more
+        more = ", ..." if len(value) > _SHOWN_VALUES_MAX else ""
+        return ", ".join(map(_shown_value, value[:_SHOWN_VALUES_MAX])) + more
     if isinstance(value, float):
         return f"{value:.10g}"
     return str(value)

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from helix_ray.client.errors import HelixError
-from helix_ray.core.errors import ErrorCode, Refused, Rejected, conflict, forbidden, invalid, not_found, told
+from helix_ray.core.errors import (
+    ErrorCode,
+    Refused,
+    Rejected,
+    conflict,
+    forbidden,
+    invalid,
+    not_found,
+    shown_details,
+)
 
 
 def test_a_refusal_travels_as_an_exception() -> None:
@@ -42,6 +51,6 @@ def test_each_maker_has_its_code() -> None:
 )
 def test_a_message_says_what_its_details_hold(details: dict[str, Any], words: str) -> None:
     """The field, the limit, what was asked and what there is: in the CLI, the client and the Python API."""
-    assert told(details) == words
+    assert shown_details(details) == words
     assert str(Refused(Rejected(ErrorCode.CONFLICT, "No", details))) == f"CONFLICT: No{words}"
     assert str(HelixError("CONFLICT", "No", details)) == f"CONFLICT: No{words}"
