@@ -22,7 +22,7 @@ from helix_ray.execution.wear import Bounds
 
 
 class NodeProcesses:
-    """What a node's state asks for, carried out by whoever runs the attempts of a slot."""
+    """What a node's state asks for, carried out by the processes that run the attempts of a slot."""
 
     def __init__(
         self,

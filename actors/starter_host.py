@@ -127,7 +127,7 @@ class StarterHost:
                 reason = str(error)
             self._lost()
             if self.ready is None:
-                # `open` is called again by whoever opens the node worker.
+                # The node worker calls `open` again.
                 if self._first is not None and not self._first.done():
                     self._first.set_exception(OSError(f"the starter of commands does not begin: {reason}"))
                 return

@@ -182,10 +182,11 @@ class Engine:
         return answers
 
     def erase(self, erasure: Erasure, wanted: FactsErased, commit: Callable[[Fact], None]) -> None:
-        """Erase what some facts say, for whoever requested it; `commit` makes the given
-        fact durable and erases.
+        """Erase the bodies of some facts, by the author of the erasure; `commit` makes the given fact durable
+        and erases.
 
-        Raises EraseRefused where it may not be; JournalFailed, which must end the process, for all else.
+        Raises EraseRefused if they must not be erased, and JournalFailed, which must end the process, for all
+        other failures.
         """
         fact = Fact(self.state.seq + 1, self.clock.wall(), erasure.by, erasure.request_id, wanted)
         try:

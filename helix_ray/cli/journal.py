@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=False, help="Verify the journal, and sign what others can verify it by.")
 INTERNAL_ONLY = (
-    "compared with itself and HEAD only: whoever has the keys can write another; "
+    "compared with itself and HEAD only: anyone with the keys can forge both; "
     "keep a checkpoint elsewhere and give it with --checkpoint"
 )
 OWN_KEY = "the key is of the same directory: give the one that you kept with --key"

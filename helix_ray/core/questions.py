@@ -304,7 +304,7 @@ class GetErasure(QuestionKind[ErasureView]):
 
 @dataclass(frozen=True, slots=True)
 class ErasedTasks(QuestionKind[ErasedTasksView]):
-    """Tasks that were erased since `after`: whoever keeps something of them (logs, results) removes it."""
+    """Tasks that were erased since `after`, so that nodes remove their logs and results."""
 
     allowed = SYSTEM_ONLY
 

@@ -198,7 +198,7 @@ class KeptReceipt:
 @dataclass(slots=True, kw_only=True)
 class Erasure:
     """A request to erase what concerns some tasks and users. `seq` is the request's, `by` and `request_id`
-    are those of whoever made it, `facts` how many lost their bodies so far."""
+    are its author's, `facts` is the number of bodies erased so far."""
 
     id: str
     tasks: list[str]

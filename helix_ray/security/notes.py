@@ -6,8 +6,8 @@
 
     — helix-ray/2f6c... 7Tb1...=        name of the key, base64 of its hash (4 bytes) and signature
 
-Signatures are Ed25519. Whoever has the verifier line of a key, `NAME+HASH+KEY`, can check a note without any
-secret, with this module or with other tools for such notes.
+Signatures are Ed25519. With the verifier line of a key, `NAME+HASH+KEY`, a note can be verified without
+any secret, by this module or by other tools for such notes.
 """
 
 from __future__ import annotations

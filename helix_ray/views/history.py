@@ -40,7 +40,7 @@ class History:
         self._path = path
         self._root = open_history(path)
         self._con = self._root.cursor()
-        # Whoever asks has the file open; to write it anew, nobody may.
+        # Queries keep the file open; it can only be rewritten while there are none.
         self._gate = threading.Condition()
         self._asking_now = 0
         self._shut = False
@@ -116,7 +116,7 @@ class History:
         return bool(self._con.execute("SELECT count(*) FROM erased").fetchall()[0][0])
 
     def write_anew(self) -> None:
-        """Write the file anew, without what was deleted; whoever asks waits meanwhile."""
+        """Rewrite the file without deleted rows; queries wait meanwhile."""
         with self._gate:
             self._shut = True
             self._gate.wait_for(lambda: not self._asking_now)

@@ -173,7 +173,7 @@ class ResultOut(TypedDict):
     attempt: int
     assigned_worker: str | None
     finished_at: str | None
-    # JSON of whoever ran the task.
+    # JSON from the code that ran the task.
     result: Any
     error: ErrorJson | None
 

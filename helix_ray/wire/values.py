@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from helix_ray.core.specs import TaskError as ErrorJson
     from helix_ray.core.specs import Usage as UsageJson
 else:
-    # Fields of these are named in core/specs.py, for whoever reads them in Python. Others may stand
-    # beside them, so the schema promises an object and no more.
+    # Python code finds their fields in core/specs.py. Other fields are allowed, so the schema only
+    # promises an object.
     ResourcesJson = RunJson = ErrorJson = UsageJson = dict[str, AnyJson]
 
 __all__ = ["CLOSED", "STRICT", "ErrorJson", "ResourcesJson", "RunJson", "UsageJson"]

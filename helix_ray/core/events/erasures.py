@@ -35,7 +35,7 @@ class FactsErased:
     by whom stays on record.
 
     `erasure` is the request that it carries out. `tasks` and `others` are the ids of the objects that the
-    facts were about: whoever stores something of these tasks elsewhere (logs, results) removes it.
+    facts were about: other stores (logs, results) remove what they have of these tasks.
     """
 
     seqs: list[int]

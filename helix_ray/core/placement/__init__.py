@@ -50,8 +50,8 @@ Candidate heaps (fleet.py)
 Reservations (reservations.py, reservation.py)
     Backfilling alone starves large tasks: small ones keep taking the pieces. A task or gang that has waited
     `reserve_after_s` gets a reservation on the nodes where it is expected to fit soonest, by the measured
-    durations of what runs there. On these nodes the resources that it asks for are shown as not free to
-    whoever comes later in the order. Tasks ahead of it, tasks that ask for other resources and tasks that may
+    durations of what runs there. On these nodes the resources that it requests are not free for
+    tasks behind it in the order. Tasks ahead of it, tasks that request other resources and tasks that may
     preempt are not affected. Reservations are bounded (5 % of the nodes), expire, are replaced when a node
     goes away, and live in memory only.
 

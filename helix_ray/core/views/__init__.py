@@ -1,5 +1,5 @@
-"""What questions are answered with: for each noun, the types of its views and how they are made.
+"""The answers to questions: for each noun, the types of its views and the functions that make them.
 
-A view is plain JSON values; its times are epoch seconds. A question says the type of its answer
-(core/questions.py), so whoever asks through any door gets it typed.
+A view consists of plain JSON values; its times are epoch seconds. A question names the type of its answer
+(core/questions.py), so the answer is typed in every interface.
 """

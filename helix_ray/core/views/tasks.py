@@ -103,7 +103,7 @@ class TaskPageView(TypedDict):
 
 
 class ResultView(TypedDict):
-    """How a task ended. `result` is JSON of whoever ran it."""
+    """How a task ended. `result` is JSON from the code that ran it."""
 
     id: str
     status: str
