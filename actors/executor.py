@@ -13,6 +13,7 @@ from helix_ray.execution.allow import Allow
 from helix_ray.execution.executor import Executor
 from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
+from helix_ray.plane.ray_objects import keep_result
 
 NICENESS = 10
 
@@ -33,5 +34,6 @@ class ExecutorActor:
         # The control plane has priority over the tasks.
         os.nice(max(0, NICENESS - os.nice(0)))
         models = ModelStore(Path(models_dir), cpus=cpus)
-        Executor(connect_path, executor_id, Allow.parse(",".join(allow)), models, bounds).serve()
+        allowed = Allow.parse(",".join(allow))
+        Executor(connect_path, executor_id, allowed, models, bounds, keep_result).serve()
         return os.getpid()

@@ -23,11 +23,12 @@ from typing import TypedDict
 from uuid import uuid4
 
 from actors import labels as known_labels
+from actors.arguments import ArgumentKeeper
 from actors.attempt_log import read_piece
 from actors.erased_here import keep_erased_away
 from actors.executor_host import Callbacks
 from actors.gateway import RayControlPlane
-from actors.life import LivingActor, Work
+from actors.life import Work
 from actors.log_keeper import keep_logs
 from actors.node_processes import NodeProcesses
 from actors.results import ResultShelf, refused, reports_of_one_order, to_report
@@ -95,7 +96,7 @@ class NodeSaid(TypedDict):
     slots: dict[str, int]
 
 
-class NodeWorker(LivingActor):
+class NodeWorker(ArgumentKeeper):
     """The worker of one live Ray node."""
 
     def __init__(self, settings: Settings, offer: NodeOffer) -> None:
@@ -134,7 +135,7 @@ class NodeWorker(LivingActor):
         self._do(self._state.open(DEFAULT_DEMAND, time.monotonic()))
 
     def loops(self) -> Sequence[Work]:
-        """The loops for assignments, heartbeats, reports, running attempts, old logs and erased tasks."""
+        """The loops for assignments, heartbeats, reports, attempts, old logs, erased tasks and arguments."""
         return (
             self._work_loop,
             self._heartbeat_loop,
@@ -143,6 +144,7 @@ class NodeWorker(LivingActor):
             self._logs_loop,
             self._sweep_loop,
             self._erased_loop,
+            self.argument_loop,
         )
 
     # ------------------------------------------------------------------------------------------ calls

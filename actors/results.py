@@ -57,12 +57,16 @@ class ResultShelf:
             size = len(orjson.dumps(result))
         if size <= self._inline_bytes_max:
             return result
-        self._refs[key] = (ray.put(result), size)
+        self.put(key, ray.put(result), size)
+        return _reference(size)
+
+    def put(self, key: Key, reference: Any, size: int) -> None:
+        """Keep a large result by its reference; the oldest make room."""
+        self._refs[key] = (reference, size)
         self._bytes += size
         while self._bytes > STORED_BYTES_MAX and len(self._refs) > 1:
             _, (_, freed) = self._refs.popitem(last=False)
             self._bytes -= freed
-        return {"success": True, "stored": "object_store", "bytes": size}
 
     def remove(self, task_ids: Collection[str]) -> None:
         """Let the results of all attempts of these tasks go."""
@@ -76,10 +80,15 @@ class ResultShelf:
         if kept is None:
             return None
         try:
-            result: JsonObject = await kept[0]
+            result: Any = await kept[0]
         except ray.exceptions.ObjectLostError:
             return None
-        return result
+        # A list has the parts of a pickle.
+        return {"success": True, "pickled": result} if isinstance(result, list) else result
+
+
+def _reference(size: int) -> JsonObject:
+    return {"success": True, "stored": "object_store", "bytes": size}
 
 
 def reports_of_one_order(outgoing: Sequence[AttemptReport]) -> tuple[AttemptReport, ...]:
@@ -100,7 +109,8 @@ def to_report(item: Finished, assignment: Assignment, shelf: ResultShelf) -> Att
     key = (item.task_id, item.attempt)
     if outcome.ok:
         try:
-            result = shelf.shelve(key, _success(assignment, outcome))
+            kept = outcome.kept_bytes
+            result = shelf.shelve(key, _success(assignment, outcome)) if kept is None else _reference(kept)
         except (
             Exception
         ) as problem:  # the object store may be full as well: the attempt has ended all the same

@@ -52,7 +52,7 @@ def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
     if ray is None or not ray.is_initialized():
         _find(address, imported=ray is not None)
     # Imported here: Ray reads its environment when it is imported.
-    from helix_ray.plane.ray_links import job_id, join
+    from helix_ray.plane.ray_links import job_id, join, node_id
 
     try:
         links = join(address, namespace)
@@ -63,7 +63,7 @@ def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
             f"Helix Ray is not running in this Ray cluster (namespace {namespace}); start it with: helix up"
         )
         raise ClusterUnavailable(message) from None
-    return Cluster(Plane(links), job_id())
+    return Cluster(Plane(links), job_id(), node_id(), namespace)
 
 
 def _find(address: str | None, *, imported: bool) -> None:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
 from helix_ray.cluster import current
+from helix_ray.cluster.arguments import Arguments
 from helix_ray.cluster.background import Background
 from helix_ray.cluster.errors import ClusterUnavailable, raised
 from helix_ray.cluster.functions import options_of
@@ -32,6 +33,7 @@ from helix_ray.core.views.tasks import TaskLineView
 from helix_ray.plain import plain_bytes
 from helix_ray.plane.control import Plane
 from helix_ray.plane.distribution import distribute
+from helix_ray.plane.names import NAMESPACE
 from helix_ray.wire.ids import new_seed
 from helix_ray.wire.placement import DistributeOut
 
@@ -45,12 +47,16 @@ class Cluster:
     """Helix Ray from inside its Ray cluster. Safe to share between threads; `close`
     it or use it with `with`."""
 
-    def __init__(self, plane: Plane, job_id: str = NO_JOB) -> None:
-        """All calls to the plane run on the background thread, as the Ray job `job_id`."""
+    def __init__(
+        self, plane: Plane, job_id: str = NO_JOB, node_id: str | None = None, namespace: str = NAMESPACE
+    ) -> None:
+        """All calls to the plane run on the background thread, as the Ray job `job_id` on the Ray node
+        `node_id`."""
         self._plane = plane
         # A user who can start a Ray job can run any code on the cluster, so there is nothing to deny.
         self._by = inside(f"job:{job_id}")
         self.background = Background("helix-cluster")
+        self._arguments = Arguments(plane.calls, self.background, node_id, namespace)
         self.watcher = Watcher(self._ask, self.background)
         current.opened(self)
 
@@ -94,7 +100,8 @@ class Cluster:
         **options: Unpack[Options],
     ) -> Handle:
         """Like `submit`, without blocking the caller's event loop."""
-        spec = self.function_spec(function, args, kwargs, options)
+        # In a thread: large arguments take seconds to leave this process.
+        spec = await asyncio.to_thread(self.function_spec, function, args, kwargs, options)
         return self._accepted(await asyncio.wrap_future(self.background.start(self._submit([spec]))))
 
     def command(
@@ -230,11 +237,11 @@ class Cluster:
         run = self._run(title, Frozen(function), args, kwargs)
         return spec_of(run, title, {**options_of(function), **options})
 
-    @staticmethod
     def _run(
-        title: str, frozen: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any] | None
+        self, title: str, frozen: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any] | None
     ) -> FunctionRun:
-        return {"kind": "function", "payload": pack(frozen, args, kwargs or {}), "function": title}
+        keep = self._arguments.keep if self._arguments.possible else None
+        return {"kind": "function", "payload": pack(frozen, args, kwargs or {}, keep), "function": title}
 
     def submit_specs(self, specs: Sequence[TaskSpec]) -> list[Handle]:
         """Submit task specs in one order; the handle of a refused one raises Refused."""
@@ -246,10 +253,9 @@ class Cluster:
         if isinstance(answer, Rejected):
             raise raised(answer)
         refused: dict[str, Any] = answer.data["rejected"]
-        return [
-            Handle(self, task_id, _refused(refused.get(str(i))))
-            for i, task_id in enumerate(task_ids(seed, len(specs)))
-        ]
+        ids = task_ids(seed, len(specs))
+        await self._arguments.named(specs, ids)
+        return [Handle(self, task_id, _refused(refused.get(str(i)))) for i, task_id in enumerate(ids)]
 
     @staticmethod
     def _accepted(handles: list[Handle]) -> Handle:

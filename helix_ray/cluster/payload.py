@@ -11,6 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
@@ -23,9 +24,10 @@ from helix_ray.cluster.pickling import by_value, dumped
 from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.specs import TaskError
 from helix_ray.core.views.tasks import ResultView
+from helix_ray.execution.pickle_parts import Parts, in_parts, joined
 from helix_ray.wire.task_answers import readable
 
-# A function with its arguments is stored in the journal; larger data belongs in a file.
+# A function with its arguments is stored in the journal; larger ones are kept by a node worker.
 PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
 OURS = frozenset({"helix_ray", "actors", "serve_app"})
 
@@ -61,11 +63,20 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{getattr(inner, '__module__', None) or type(inner).__module__}:{name}"
 
 
-def pack(function: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    """Return base64 of a pickled call; raises PayloadTooLarge above PAYLOAD_BYTES_MAX."""
+def pack(
+    function: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any], keep: Callable[[Parts], str] | None
+) -> str:
+    """Return base64 of a pickled call, or for one above PAYLOAD_BYTES_MAX what `keep` returns for its parts.
+
+    Raises PayloadTooLarge where nobody keeps them.
+    """
     named = {name: by_value(argument) for name, argument in kwargs.items()}
     with _local_modules_by_value():
-        data = dumped((function, tuple(map(by_value, args)), named))
+        call = (function, tuple(map(by_value, args)), named)
+        data = dumped(call)
+        parts = in_parts(partial(dumped, call)) if keep and len(data) > PAYLOAD_BYTES_MAX else None
+    if keep and parts is not None:
+        return keep(parts)
     if len(data) > PAYLOAD_BYTES_MAX:
         message = f"the function and its arguments are {len(data)} bytes; the limit is {PAYLOAD_BYTES_MAX}"
         raise PayloadTooLarge(f"{message}; put large data in a file that the nodes can read")
@@ -89,7 +100,8 @@ def value_of(outcome: ResultView) -> Any:
     if not isinstance(result, dict):
         return result
     if "pickled" in result:
-        return cloudpickle.loads(base64.b64decode(result["pickled"]))
+        pickled = result["pickled"]
+        return joined(pickled) if isinstance(pickled, list) else cloudpickle.loads(base64.b64decode(pickled))
     if stored(outcome):
         raise ResultLostError(
             f"{outcome['id']}: its result was stored on {outcome['assigned_worker'] or 'a node'}, "

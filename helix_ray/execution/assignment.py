@@ -38,7 +38,7 @@ class Outcome:
 
     `result` is a JSON value; `pickled` is the cloudpickled result of a function that came as a payload.
     `output_tail` is the last 4 KiB of a command's output. `log_bytes` counts all written output,
-    including dropped parts.
+    including dropped parts. `kept_bytes` is the size of a large result, which the node worker has already.
     """
 
     ok: bool
@@ -48,6 +48,7 @@ class Outcome:
     exit_code: int | None = None
     output_tail: str | None = None
     log_bytes: int = 0
+    kept_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,7 @@ def _outcome(outcome: Outcome) -> Plain:
         outcome.exit_code,
         outcome.output_tail,
         outcome.log_bytes,
+        outcome.kept_bytes,
     )
 
 
@@ -190,9 +192,9 @@ def _to_item(plain: Plain) -> ReportItem:
 
 
 def _to_outcome(plain: Plain) -> Outcome:
-    ok, result, pickled, error, exit_code, output_tail, log_bytes = plain
+    ok, result, pickled, error, *rest = plain
     info = None if error is None else ErrorInfo(*error)
-    return Outcome(ok, result, pickled, info, exit_code, output_tail, log_bytes)
+    return Outcome(ok, result, pickled, info, *rest)
 
 
 def to_plain(message: Message) -> Plain:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.assignment import (
@@ -19,7 +20,7 @@ from helix_ray.execution.assignment import (
 from helix_ray.execution.command_spec import BadCommand, timeout_s
 from helix_ray.execution.deadline import Deadline
 from helix_ray.execution.failure import describe
-from helix_ray.execution.function import FunctionRunner
+from helix_ray.execution.function import FunctionRunner, Keep
 from helix_ray.execution.output import OutputCapture
 from helix_ray.execution.progress import Sink, TaskInfo, install
 from helix_ray.execution.surroundings import ProcessSurroundings
@@ -51,13 +52,14 @@ class AttemptRunner:
         emit: Callable[[ReportItem], None],
         emit_now: Callable[[ReportItem], None],
         bounds: Bounds = UNBOUNDED,
+        keep: Keep | None = None,
     ) -> None:
         self._models = models
         self._bounds = bounds
         self._emit = emit
         self._emit_now = emit_now
         self._deadline = Deadline()
-        self._functions = FunctionRunner(allow, self._deadline)
+        self._functions = FunctionRunner(allow, self._deadline, keep=keep)
         self._output = OutputCapture()
         # Only a process of its own can be put back as it was.
         self._owns_process = threading.current_thread() is threading.main_thread()
@@ -154,9 +156,7 @@ def _with_own_limit(task: Assignment) -> Assignment:
 
 
 def _with_output(outcome: Outcome, log_bytes: int, tail: str | None) -> Outcome:
-    if not log_bytes:
-        return outcome
-    return Outcome(outcome.ok, outcome.result, outcome.pickled, outcome.error, None, tail, log_bytes)
+    return replace(outcome, output_tail=tail, log_bytes=log_bytes) if log_bytes else outcome
 
 
 def _bad_spec(message: str, kind: str = "BadSpec") -> Outcome:

@@ -31,6 +31,7 @@ from helix_ray.execution.attempt import UNBOUNDED, AttemptRunner, Running
 from helix_ray.execution.descendants import mark
 from helix_ray.execution.environment import device_variables
 from helix_ray.execution.frames import FrameReader
+from helix_ray.execution.function import Keep
 from helix_ray.execution.outbox import Outbox
 from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
@@ -55,7 +56,10 @@ class Executor:
         allow: Allow,
         models: ModelStore,
         bounds: Bounds = UNBOUNDED,
+        keep: Keep | None = None,
     ) -> None:
+        """`keep` hands a large result to the node worker."""
+        self._keep = keep
         self._bounds = bounds
         self._connect_path = connect_path
         self._executor_id = executor_id
@@ -74,7 +78,7 @@ class Executor:
             self._connection.connect(self._connect_path)
             self._outbox = Outbox(self._connection)
             self._runner = AttemptRunner(
-                self._allow, self._models, self._outbox.put, self._put_now, self._bounds
+                self._allow, self._models, self._outbox.put, self._put_now, self._bounds, self._keep
             )
             # A fork that kept the connection would hide this process's death from the node worker.
             os.register_at_fork(after_in_child=self._connection.close)

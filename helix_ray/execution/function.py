@@ -21,10 +21,20 @@ from helix_ray.execution.assignment import Assignment, ErrorInfo, Outcome, Reaso
 from helix_ray.execution.deadline import Deadline, Interrupted
 from helix_ray.execution.failure import describe, type_name
 from helix_ray.execution.jsonable import RESULT_BYTES_MAX, NotSerialisable, to_json
+from helix_ray.execution.pickle_parts import Parts, in_parts
 from helix_ray.execution.progress import Cancelled
 from helix_ray.execution.result_pickle import result_pickle
 
 _KEYS = {"kind", "function", "args", "kwargs", "timeout_s", "fresh"}
+
+
+KEPT_BYTES_MIN = 8 * 1024 * 1024
+"""Pickled results above it do not go through the socket to the node worker, in bytes."""
+
+KEPT_BYTES_MAX = 4 * 1024 * 1024 * 1024
+"""Largest pickled result that a node worker keeps, in bytes."""
+
+Keep = Callable[[str, int, Parts], None]
 
 
 class BadCall(ValueError):
@@ -34,7 +44,15 @@ class BadCall(ValueError):
 class FunctionRunner:
     """Runs functions on the thread that constructed `deadline`."""
 
-    def __init__(self, allow: Allow, deadline: Deadline, result_bytes_max: int = RESULT_BYTES_MAX) -> None:
+    def __init__(
+        self,
+        allow: Allow,
+        deadline: Deadline,
+        result_bytes_max: int = RESULT_BYTES_MAX,
+        keep: Keep | None = None,
+    ) -> None:
+        """`keep` hands a large result to the node worker, with the task's id and the attempt."""
+        self._keep = keep
         self._allow = allow
         self._deadline = deadline
         self._result_bytes_max = result_bytes_max
@@ -65,7 +83,7 @@ class FunctionRunner:
             return Outcome(False, error=ErrorInfo(reason, type_name(error), str(error)))
         value = call()
         try:
-            return self._as_json(value) if payload is None else self._as_pickle(value)
+            return self._as_json(value) if payload is None else self._as_pickle(assignment, value)
         except NotSerialisable as error:
             return Outcome(False, error=ErrorInfo("not_serialisable", type_name(error), str(error)))
         except Exception as error:
@@ -87,8 +105,11 @@ class FunctionRunner:
     def _as_json(self, value: Any) -> Outcome:
         return Outcome(True, to_json(value, self._result_bytes_max))
 
-    def _as_pickle(self, value: Any) -> Outcome:
+    def _as_pickle(self, assignment: Assignment, value: Any) -> Outcome:
         data = result_pickle(value)
+        if self._keep is not None and KEPT_BYTES_MIN < len(data) <= KEPT_BYTES_MAX:
+            self._keep(assignment.task_id, assignment.attempt, in_parts(partial(result_pickle, value)))
+            return Outcome(True, kept_bytes=len(data))
         if len(data) > self._result_bytes_max:
             raise NotSerialisable(
                 f"result: {len(data)} bytes of pickle; the limit is {self._result_bytes_max}"

@@ -80,6 +80,12 @@ def job_id() -> str:
     return found
 
 
+def node_id() -> str:
+    """Return the id of the Ray node that this process is on."""
+    found: str = ray.get_runtime_context().get_node_id()
+    return found
+
+
 def join(address: str | None, namespace: str = NAMESPACE) -> RayLinks:
     """Connect this process to a Ray cluster, unless it is connected, and return the links to Helix Ray on it.
 

@@ -12,6 +12,9 @@ from typing import Any
 import ray
 from ray import cloudpickle as ray_pickle
 
+from helix_ray.execution.pickle_parts import joined
+from helix_ray.plane.names import NAMESPACE, node_worker
+
 
 class Arriving:
     """A reference that is an argument: it is unpickled as its value."""
@@ -41,3 +44,31 @@ def travelling(reference: Any) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
     Ray keeps the object from then on for as long as this process lives.
     """
     return pickle.loads, (ray_pickle.dumps(reference),)
+
+
+class Kept:
+    """A call whose arguments a node worker keeps: it is unpickled as the call itself."""
+
+    def __init__(self, namespace: str, node_id: str, key: str) -> None:
+        self._place = (namespace, node_id, key)
+
+    def __reduce__(self) -> tuple[Callable[[str, str, str], Any], tuple[str, str, str]]:
+        return kept_call, self._place
+
+
+def kept_call(namespace: str, node_id: str, key: str) -> Any:
+    """Return a call whose arguments a node worker keeps; raises RuntimeError where they are gone."""
+    try:
+        keeper: Any = ray.get_actor(node_worker(node_id), namespace=namespace)
+        parts = ray.get(ray.get(keeper.argument.remote(key))[0])
+    except (LookupError, ValueError, ray.exceptions.RayError) as error:
+        message = f"the arguments were stored on node {node_id[:12]}, and are gone: submit the call again"
+        raise RuntimeError(message) from error
+    return joined(parts)
+
+
+def keep_result(task_id: str, attempt: int, parts: list[Any]) -> None:
+    """Hand a large result, as parts of a pickle, to the worker of this process's node. Raises RayError."""
+    context = ray.get_runtime_context()
+    keeper: Any = ray.get_actor(node_worker(context.get_node_id()), namespace=NAMESPACE)
+    ray.get(keeper.keep_result.remote(task_id, attempt, parts))

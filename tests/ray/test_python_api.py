@@ -144,6 +144,65 @@ def test_large_results_come_from_their_node(helix: Cluster) -> None:
     assert handle.outcome()["result"]["stored"] == "object_store"
 
 
+def doubled(array: np.ndarray[Any, Any], _: Any = None) -> np.ndarray[Any, Any]:
+    array *= 2
+    return array
+
+
+def test_large_arrays_go_in_and_out_and_can_be_written(cluster: LiveCluster, helix: Cluster) -> None:
+    """80 MB each way, by the object store: the journal has a reference, and no limit of it is met."""
+    array = np.arange(10_000_000, dtype=np.float64)
+    handle = helix.submit(doubled, array)
+    value = handle.result(WAIT_S)
+    assert (value == array * 2).all()
+    value[0] = 1.0
+    assert handle.outcome()["result"]["stored"] == "object_store"
+    assert len(cluster.ask(GetTask(handle.id))["run"].get("payload") or "") < 10_000
+    assert asyncio.run(_submitted(helix, array)) == array.sum()
+
+
+async def _submitted(helix: Cluster, array: np.ndarray[Any, Any]) -> float:
+    handle = await helix.submit_async(np.sum, array)
+    return float(await handle)
+
+
+def test_arguments_outlive_the_program_that_gave_them(
+    cluster: LiveCluster, helix: Cluster, tmp_path: Path
+) -> None:
+    """A task of a program that has ended runs with its large arguments, which go when it has completed."""
+    script = tmp_path / "job.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import time
+            import helix_ray as hx
+            import numpy as np
+
+            def total(gate, array):
+                import os, time
+                while not os.path.exists(gate):
+                    time.sleep(0.02)
+                return float(array.sum())
+
+            with hx.connect() as cluster:
+                print(cluster.submit(total, GATE, np.ones(2_000_000)).id)
+            """
+        ).replace("GATE", repr(str(tmp_path / "gate")))
+    )
+    environment = {**os.environ, "RAY_ADDRESS": cluster.ray_cluster.address}
+    ended = subprocess.run(
+        [sys.executable, str(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert ended.stdout.startswith("task-"), ended.stderr[-2000:]
+    (tmp_path / "gate").touch()
+    assert helix.handle(ended.stdout.strip()).result(WAIT_S) == 2_000_000.0
+
+
 def first_of(references: list[Any]) -> Any:
     import ray
 
