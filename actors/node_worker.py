@@ -272,14 +272,8 @@ class NodeWorker(ArgumentKeeper):
             usage = await self._usage.read()
             status = "busy" if self._state.attempts() else "idle"
             sent_at = time.monotonic()
-            beat = Heartbeat(
-                self._offer["worker_id"],
-                status,
-                current_task=None,
-                usage=usage,
-                boot=self._boot,
-                number=number,
-            )
+            worker_id, boot = self._offer["worker_id"], self._boot
+            beat = Heartbeat(worker_id, status, current_task=None, usage=usage, boot=boot, number=number)
             if isinstance(await self._order(beat), Receipt):
                 self._fence.acknowledged(sent_at)
             await asyncio.sleep(HEARTBEAT_EVERY_S)
