@@ -83,7 +83,19 @@ def cell_command(
     ]
     if not isolation.contained:
         return inner
-    return [*bubblewrap(wanted, isolation, spec, folders, (CELL, sys.prefix, sys.base_prefix)), "--", *inner]
+    return [
+        *bubblewrap(wanted, isolation, spec, folders, (CELL, sys.base_prefix, _environment())),
+        "--",
+        *inner,
+    ]
+
+
+def _environment() -> str:
+    """Return the folder of the interpreter's virtual environment or installation.
+
+    The starter runs without `site`, so `sys.prefix` does not name a virtual environment.
+    """
+    return str(Path(sys.executable).parent.parent)
 
 
 def _contained(wanted: Wanted) -> tuple[Isolation | None, str]:
