@@ -56,7 +56,7 @@ class Cluster:
         # A user who can start a Ray job can run any code on the cluster, so there is nothing to deny.
         self._by = inside(f"job:{job_id}")
         self.background = Background("helix-cluster")
-        self._arguments = Arguments(plane.calls, self.background, node_id, namespace)
+        self._arguments = Arguments(plane, self.background, node_id, namespace)
         self.watcher = Watcher(self._ask, self.background)
         current.opened(self)
 

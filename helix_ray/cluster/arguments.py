@@ -12,7 +12,7 @@ from helix_ray.cluster.background import Background
 from helix_ray.cluster.errors import ClusterUnavailable, PayloadTooLarge
 from helix_ray.core.specs import TaskSpec
 from helix_ray.execution.pickle_parts import Parts
-from helix_ray.plane.calls import Calls
+from helix_ray.plane.control import Plane
 from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.wire.ids import new_seed
 
@@ -23,9 +23,9 @@ KEEP_S_MAX = 300.0
 class Arguments:
     """Hands the arguments of large calls to a node worker; its methods are for any thread."""
 
-    def __init__(self, calls: Calls, background: Background, node_id: str | None, namespace: str) -> None:
+    def __init__(self, plane: Plane, background: Background, node_id: str | None, namespace: str) -> None:
         """`node_id` is that of this program's Ray node; None where there is none."""
-        self._calls = calls
+        self._plane = plane
         self._background = background
         self._node_id = node_id
         self._namespace = namespace
@@ -45,7 +45,7 @@ class Arguments:
         from helix_ray.plane.ray_objects import Kept
 
         node_id, key = str(self._node_id), new_seed()
-        call = self._calls.node(node_id, "keep_argument", key, parts, wait_s=KEEP_S_MAX)
+        call = self._plane.calls.node(node_id, "keep_argument", key, parts, wait_s=KEEP_S_MAX)
         reply: Any = self._background.run(call)
         if isinstance(reply, SourceUnavailable) or reply is None:
             raise ClusterUnavailable("this program's node does not take the arguments of the call")
@@ -64,7 +64,7 @@ class Arguments:
             for spec, task_id in zip(specs, task_ids, strict=True)
             if (payload := _payload(spec)) in self._unnamed
         ]
-        calls = (self._calls.node(str(self._node_id), "argument_of", *pair) for pair in keys)
+        calls = (self._plane.calls.node(str(self._node_id), "argument_of", *pair) for pair in keys)
         await asyncio.gather(*calls)
 
 

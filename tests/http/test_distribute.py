@@ -185,7 +185,12 @@ def test_what_fits_nowhere_is_told_why(fleet: Fleet) -> None:
     }
     assert answer["change"] == [{"change": "reduce", "resource": "cpu", "to": 2.0, "by": 1.0}]
     assert answer["change_node"] == "worker-b"
-    assert answer["expected_free"] == {"node": "worker-a", "in_s": 20.0, "missing": {"cpu": 2.0}}
+    assert answer["expected_free"] == {
+        "node": "worker-a",
+        "in_s": 20.0,
+        "missing": {"cpu": 2.0},
+        "overrun_s": 0.0,
+    }
     smaller = fleet.manual(resources={"cpu": 2})
     assert fleet.distribute(smaller)["assigned_nodes"] == ["worker-b"]
 
