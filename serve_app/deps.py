@@ -180,7 +180,20 @@ def _note(request: Request, services: Services, verb: str, rejected: Rejected, b
 async def _caller(request: Request) -> Caller:
     """Return the caller, who must have a live session and a role that allows the route's verb."""
     verb = (request.scope["route"].openapi_extra or {}).get(VERB)
-    return await caller_of(request, services_of(request), verb)
+    caller = await caller_of(request, services_of(request), verb)
+    _refuse_repeated(request)
+    return caller
+
+
+def _refuse_repeated(request: Request) -> None:
+    """Raise Refused where a query parameter is given twice: which of them was meant is unknown."""
+    if not request.scope["query_string"]:
+        return
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name in seen:
+            raise Refused(invalid(f"The query parameter {name} is given more than once", field=name))
+        seen.add(name)
 
 
 async def caller_of(request: Request, services: Services, verb: str | None) -> Caller:

@@ -300,7 +300,7 @@ class TestList:
     @pytest.mark.parametrize(
         "query",
         ["status=gone", "priority=urgent", "limit=0", "limit=1001", "limit=x", "offset=-1", "created_since=x",
-         "colour=red", "type=A", "limit=1&limit=x"],
+         "colour=red", "type=A", "limit=1&limit=x", "type=testing&type=planning"],
     )  # fmt: skip
     def test_a_wrong_query_is_refused_by_name(self, admin: httpx.Client, query: str) -> None:
         error = error_of(admin.get(f"/tasks?{query}"), 400, "VALIDATION_ERROR")

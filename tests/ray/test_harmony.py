@@ -75,7 +75,9 @@ def test_urgent_work_stops_what_runs_and_what_stopped_runs_again(
     outcomes = cluster.outcomes(ids)
     assert {outcome["result"]["output"] for outcome in outcomes.values()} == {"done\n"}
     views = [cluster.ask(GetTask(i)) for i in ids]
-    assert [view["attempt"] for view in views].count(2) == 1, views
+    # It may wait in a slot behind another one first, and is then given back before it has begun (ADR 19).
+    assert [i for i, view in enumerate(views) if view["attempt"] > 1] == [victim], views
+    assert [view["preemptions"] for view in views].count(1) == 1, views
 
 
 def test_a_shard_whose_node_dies_is_placed_again_alone(cluster: LiveCluster, tmp_path: Path) -> None:
