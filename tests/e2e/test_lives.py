@@ -53,7 +53,7 @@ NODES = 2
 # Libraries that are heavy, and the processes that have use for them at rest.
 LIBRARIES: dict[str, set[str]] = {
     "/_duckdb": {HISTORIAN},
-    "/cryptography/": {REPLICA},
+    "/cryptography/": {REPLICA, MASTER},  # The master signs checkpoints, and seals values of env.
     "/_argon2_cffi_bindings/": {REPLICA},
     "/onnxruntime/": set(),
 }
