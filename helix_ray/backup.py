@@ -31,6 +31,7 @@ from typing import BinaryIO
 
 import orjson
 
+from helix_ray.durable import sync
 from helix_ray.journal.check import check_all
 from helix_ray.journal.copying import Copying
 from helix_ray.journal.errors import JournalDamaged, JournalError
@@ -79,9 +80,9 @@ def back_up(data_dir: Path, target: Path, progress: Progress) -> Manifest:
         _must_be_empty(target)
         with _draft_of(target) as draft:
             manifest = _copy(data_dir, draft, progress)
-            _sync(draft)
+            sync(draft)
             draft.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
         return manifest
 
 
@@ -133,7 +134,7 @@ def _copy(data_dir: Path, draft: Path, progress: Progress) -> Manifest:
     acknowledged = HeadFile(data_dir / HEAD, key).read()
     _copy_journal(data_dir / FILE_NAME, draft / FILE_NAME, progress)
     if (draft / SEGMENTS).is_dir():
-        _sync(draft / SEGMENTS)
+        sync(draft / SEGMENTS)
     seq, last_hash = _check(draft / FILE_NAME, acknowledged, progress)
     if seq == 0:
         raise BackupFailed(f"the journal in {data_dir} contains no facts")
@@ -154,7 +155,7 @@ def _copy_journal(source: Path, target: Path, progress: Progress) -> None:
         Copying(source, target, _copy_file, lambda done, of: progress("copying", done / max(1, of))).run()
     else:
         _copy_pages(source, target, progress)
-    _sync(target)
+    sync(target)
 
 
 def _is_present(journal: Path) -> bool:
@@ -186,7 +187,7 @@ def _copy_segments(source: Path, target: Path) -> None:
         (target / SEGMENTS).mkdir(mode=0o700)
         for name in files:
             _copy_file(source / SEGMENTS / name, target / SEGMENTS / name)
-        _sync(target / SEGMENTS)
+        sync(target / SEGMENTS)
 
 
 def _put_in_place(source: Path, data_dir: Path) -> None:
@@ -196,7 +197,7 @@ def _put_in_place(source: Path, data_dir: Path) -> None:
     _copy_file(source / FILE_NAME, draft)
     _copy_segments(source, data_dir)
     draft.rename(data_dir / FILE_NAME)
-    _sync(data_dir)
+    sync(data_dir)
 
 
 def _keys_of(folder: Path) -> list[Path]:
@@ -220,14 +221,6 @@ def _write(path: Path, content: bytes) -> None:
 
 def _made(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

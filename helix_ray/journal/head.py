@@ -20,6 +20,7 @@ from pathlib import Path
 
 import orjson
 
+from helix_ray.durable import sync
 from helix_ray.journal.errors import JournalDamaged
 
 log = logging.getLogger(__name__)
@@ -74,9 +75,7 @@ class HeadFile:
         os.pwrite(handle, self._slot(claim) * SLOTS, 0)
         os.fsync(handle)
         draft.rename(self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.fsync(directory)
-        os.close(directory)
+        sync(self._path.parent)
         self._handle = handle
 
     def note(self, claim: Claim) -> None:

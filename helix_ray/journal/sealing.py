@@ -15,7 +15,6 @@ snapshot, so that a start never has to fold facts from segments.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -23,6 +22,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from helix_ray.durable import sync
 from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.interned import Interned, Words
 from helix_ray.journal.layout import connect
@@ -228,12 +228,3 @@ def remove_drafts(folder: Path) -> None:
     """Remove incomplete files after a kill; only at a start, when nothing else writes."""
     for draft in folder.glob(f".*{DRAFT_SUFFIX}"):
         draft.unlink()
-
-
-def sync(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

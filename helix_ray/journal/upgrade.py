@@ -21,6 +21,7 @@ import sqlite3
 from itertools import islice
 from pathlib import Path
 
+from helix_ray.durable import sync
 from helix_ray.journal import former, layout, snapshots
 from helix_ray.journal.check import check_format1
 from helix_ray.journal.head import Claim
@@ -49,9 +50,9 @@ def upgrade(path: Path, key: bytes, claim: Claim | None) -> None:
         size = _write(old, draft, key, claim)
     _checkpoint(path)
     _keep(path)
-    _sync(draft)
+    sync(draft)
     draft.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
     log.warning(
         "upgraded %d facts to format %d; %s%s is a copy of the old journal",
         size,
@@ -140,12 +141,4 @@ def _keep(path: Path) -> None:
     copy = path.with_name(path.name + COPY_SUFFIX)
     copy.unlink(missing_ok=True)
     os.link(path, copy)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(path.parent)

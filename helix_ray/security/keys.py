@@ -16,6 +16,8 @@ from pathlib import Path
 
 import orjson
 
+from helix_ray.durable import sync
+
 KEY_FILE = "jwt.key"
 SECRET_BYTES = 32
 KEY_FILE_BYTES_MAX = 64 * 1024
@@ -62,7 +64,7 @@ def replace_key(data_dir: Path, file: str) -> None:
     """Replace a key ring by one with a fresh key; the old secrets are gone."""
     draft = _draft(data_dir / file, KeyRing.fresh())
     draft.replace(data_dir / file)
-    _sync(data_dir)
+    sync(data_dir)
 
 
 def _create(path: Path, ring: KeyRing) -> None:
@@ -74,7 +76,7 @@ def _create(path: Path, ring: KeyRing) -> None:
             os.link(draft, path)
     finally:
         draft.unlink()
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _draft(path: Path, ring: KeyRing) -> Path:
@@ -91,14 +93,6 @@ def _draft(path: Path, ring: KeyRing) -> Path:
         draft.unlink()
         raise
     return draft
-
-
-def _sync(folder: Path) -> None:
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _load(path: Path) -> KeyRing:

@@ -4,13 +4,13 @@ blocks until then, and in files that were set aside."""
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from pathlib import Path
 
 import duckdb
 
 from helix_ray.derived import ASIDE_SUFFIX
+from helix_ray.durable import sync
 from helix_ray.views.file import MEMORY_MAX, THREADS
 
 _DRAFT = ".{}.anew"
@@ -33,20 +33,12 @@ def write_anew(path: Path) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
     _remove_set_aside(path)
 
 
 def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _remove_set_aside(path: Path) -> None:
