@@ -11,7 +11,7 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
@@ -34,6 +34,16 @@ class Anchor(Protocol):
     def latencies(self, count: int) -> list[float]:
         """Submit so many no-op tasks, each after the result of the one before; return the seconds of each."""
         ...
+
+
+def one_by_one(run: Callable[[], object], count: int) -> list[float]:
+    """Run so many times, each after the one before; return the seconds of each."""
+    taken = []
+    for _ in range(count):
+        started = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - started)
+    return taken
 
 
 def _noop() -> None:
@@ -59,12 +69,7 @@ class RawRay:
 
     def latencies(self, count: int) -> list[float]:
         """Submit and get one by one."""
-        taken = []
-        for _ in range(count):
-            started = time.perf_counter()
-            self._ray.get(self._noop.remote())
-            taken.append(time.perf_counter() - started)
-        return taken
+        return one_by_one(lambda: self._ray.get(self._noop.remote()), count)
 
 
 class CeleryRedis:
@@ -75,14 +80,14 @@ class CeleryRedis:
     def __init__(self) -> None:
         from benchmarks.celery_app import noop
 
-        self._noop = noop
+        self._send: Callable[[], Any] = noop.delay
 
     def tasks_per_s(self, count: int) -> float:
         """Send all, then join through the backend's own bulk read."""
         from celery.result import ResultSet
 
         started = time.perf_counter()
-        results = ResultSet([self._noop.delay() for _ in range(count)])
+        results = ResultSet([self._send() for _ in range(count)])
         results.join_native(timeout=RESULT_S_MAX)
         taken = time.perf_counter() - started
         results.forget()
@@ -90,12 +95,7 @@ class CeleryRedis:
 
     def latencies(self, count: int) -> list[float]:
         """Send and get one by one."""
-        taken = []
-        for _ in range(count):
-            started = time.perf_counter()
-            self._noop.delay().get(timeout=RESULT_S_MAX)
-            taken.append(time.perf_counter() - started)
-        return taken
+        return one_by_one(lambda: self._send().get(timeout=RESULT_S_MAX), count)
 
 
 class Dask:
@@ -115,12 +115,7 @@ class Dask:
 
     def latencies(self, count: int) -> list[float]:
         """Submit and ask for the result, one by one."""
-        taken = []
-        for _ in range(count):
-            started = time.perf_counter()
-            self._client.submit(_noop, pure=False).result()
-            taken.append(time.perf_counter() - started)
-        return taken
+        return one_by_one(lambda: self._client.submit(_noop, pure=False).result(), count)
 
 
 def _ignore(number: int) -> None:

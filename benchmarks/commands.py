@@ -7,10 +7,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from benchmarks import anchors
-from benchmarks.anchors import WORKERS, Anchor
+from benchmarks.anchors import WORKERS, Anchor, CeleryRedis, one_by_one
 from benchmarks.latency import WARM_UP_TASKS, latencies
 from benchmarks.load import percentile
 from benchmarks.processes import DidNotStart, helix, scratch
@@ -43,15 +44,10 @@ class BareFork:
 
     def latencies(self, count: int) -> list[float]:
         """Start and wait for one after another, each timed."""
-        taken = []
-        for _ in range(count):
-            started = time.perf_counter()
-            _run()
-            taken.append(time.perf_counter() - started)
-        return taken
+        return one_by_one(_run, count)
 
 
-class CelerySubprocess:
+class CelerySubprocess(CeleryRedis):
     """Celery tasks that run the program by subprocess.run."""
 
     name = "Celery, subprocess"
@@ -59,27 +55,7 @@ class CelerySubprocess:
     def __init__(self) -> None:
         from benchmarks.celery_app import run_program
 
-        self._run = run_program
-
-    def tasks_per_s(self, count: int) -> float:
-        """Send all, then join."""
-        from celery.result import ResultSet
-
-        started = time.perf_counter()
-        results = ResultSet([self._run.delay(ARGV) for _ in range(count)])
-        results.join_native(timeout=anchors.RESULT_S_MAX)
-        taken = time.perf_counter() - started
-        results.forget()
-        return count / taken
-
-    def latencies(self, count: int) -> list[float]:
-        """Send and get one by one."""
-        taken = []
-        for _ in range(count):
-            started = time.perf_counter()
-            self._run.delay(ARGV).get(timeout=anchors.RESULT_S_MAX)
-            taken.append(time.perf_counter() - started)
-        return taken
+        self._send = partial(run_program.delay, ARGV)
 
 
 class RayJobs:
@@ -100,12 +76,7 @@ class RayJobs:
 
     def latencies(self, count: int) -> list[float]:
         """Submit and wait, one by one."""
-        taken = []
-        for _ in range(min(count, JOBS)):
-            started = time.perf_counter()
-            self._wait(self._submit())
-            taken.append(time.perf_counter() - started)
-        return taken
+        return one_by_one(lambda: self._wait(self._submit()), min(count, JOBS))
 
     def _submit(self) -> str:
         return str(self._client.submit_job(entrypoint=" ".join(ARGV)))
