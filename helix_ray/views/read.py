@@ -57,12 +57,7 @@ def lines(
     con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], archived_through: int
 ) -> dict[str, Record]:
     """Return those of these tasks that the history has, by id, with what a listing shows of them."""
-    rows = con.execute(
-        f"""SELECT {", ".join(LINE)}
-            FROM tasks SEMI JOIN {WANTED} USING (key, id)
-            WHERE true{_archived(archived_through)} ORDER BY seq""",
-        _wanted(task_ids),
-    ).fetchall()
+    rows = _rows(con, LINE, task_ids, archived_through)
     return {row[0]: Record(task(LINE, row), True) for row in rows}
 
 
@@ -164,13 +159,23 @@ def results(
     con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], archived_through: int | None
 ) -> dict[str, ResultView]:
     """Return the outcomes of those of these tasks that the history has, as views.tasks.result_view does."""
-    rows = con.execute(
-        f"""SELECT {", ".join(RESULT)}
+    rows = _rows(con, RESULT, task_ids, archived_through)
+    return {row[0]: result_view(task(RESULT, row)) for row in rows}
+
+
+def _rows(
+    con: duckdb.DuckDBPyConnection,
+    columns: Sequence[str],
+    task_ids: Sequence[str],
+    archived_through: int | None,
+) -> list[tuple[Any, ...]]:
+    """Return these columns of those of the tasks that the history has, in order of seq."""
+    return con.execute(
+        f"""SELECT {", ".join(columns)}
             FROM tasks SEMI JOIN {WANTED} USING (key, id)
             WHERE true{_archived(archived_through)} ORDER BY seq""",
         _wanted(task_ids),
     ).fetchall()
-    return {row[0]: result_view(task(RESULT, row)) for row in rows}
 
 
 def statuses(con: duckdb.DuckDBPyConnection, task_ids: Sequence[str]) -> dict[str, str]:
