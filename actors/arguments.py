@@ -54,7 +54,7 @@ class ArgumentShelf:
         self._kept: dict[str, _Kept] = {}
 
     def lacks_room(self, size: int) -> bool:
-        """Say whether there is no room for so many bytes, once those of ended tasks have made way."""
+        """Say whether so many bytes have no room, even after removing arguments of ended tasks."""
         used = sum(kept.size for kept in self._kept.values())
         for key in [key for key, kept in self._kept.items() if kept.ended]:
             if used + size <= self._bytes_max:
@@ -91,7 +91,7 @@ class ArgumentShelf:
         return tuple({kept.task_id for kept in self._kept.values() if kept.task_id is not None})
 
     def let_go(self, completed: Collection[str], ended: Collection[str], now: float) -> None:
-        """Remove what no task needs, and note what makes way when there is no room."""
+        """Remove what no task needs, and note which arguments can be removed when there is no room."""
         for key, kept in list(self._kept.items()):
             kept.ended = kept.task_id in ended
             unnamed = kept.task_id is None and now - kept.since > UNNAMED_S_MAX
@@ -138,7 +138,7 @@ class ArgumentKeeper(LivingActor):
         return [] if reference is None else [reference]
 
     async def argument_loop(self) -> None:
-        """Let go what no task needs, for as long as the node lives."""
+        """Remove what no task needs, again and again while the node lives."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             await self._look()

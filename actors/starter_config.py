@@ -1,4 +1,4 @@
-"""What a node's starter is told: the operator's settings, and what of this node no command may see."""
+"""The configuration of a node's starter: the operator's settings, and paths that commands must not see."""
 
 from __future__ import annotations
 

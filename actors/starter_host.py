@@ -200,7 +200,7 @@ class StarterHost:
                 self._said(slot_id, Finished(task_id, attempt, Outcome(False, error=error), now, now))
 
     def _end_process(self) -> None:
-        """Kill the starter, whose cells go with it, and what these may have left: it is our child now."""
+        """Kill the starter, which ends its cells, and any process that these left: it is our child now."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

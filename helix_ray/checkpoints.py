@@ -111,7 +111,7 @@ class CheckpointKeeper:
         self._said = False
 
     def due(self, tree: Tree) -> Checkpoint | None:
-        """Return the checkpoint to sign next; None if the newest is signed, or there is no fact yet."""
+        """Return the checkpoint to sign next; None if the newest one is signed or the journal is empty."""
         size = tree.head()
         if size in (0, self._size):
             return None

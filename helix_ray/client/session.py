@@ -33,7 +33,7 @@ class ClientSession:
         return self.send(Request(method, path, params=params, body=body)).data
 
     def send(self, request: Request) -> Reply:
-        """Send a request with the token; raise NotSignedIn when there is no valid one.
+        """Send a request with the token; raise NotSignedIn if it is missing or no longer valid.
 
         The beginning of an id stands for the one id that begins so (prefixes.py).
         """

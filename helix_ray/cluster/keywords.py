@@ -30,7 +30,7 @@ ELSEWHERE = {
 
 
 def check_options(given: Iterable[str], known: Collection[str]) -> None:
-    """Raise TypeError for a name that is no option, with the option that is meant where that is known."""
+    """Raise TypeError for a name that is not an option; the message suggests the option that was meant."""
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise TypeError("; ".join(_unknown(name, known) for name in unknown))

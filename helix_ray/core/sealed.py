@@ -8,6 +8,6 @@ PREFIX: Final = "helix-sealed:"
 
 
 def is_sealed(text: str) -> bool:
-    """Say whether a text is sealed. What a user gives is sealed whatever it looks like, so it is no
-    forgery."""
+    """Say whether a text is sealed. Text from a user is always sealed, even if it looks like this, so nobody
+    can forge it."""
     return text.startswith(PREFIX)

@@ -261,7 +261,7 @@ class Dispatch:
         return any(queue and slot.serves(need) for need, queue in self._queues.items())
 
     def _has_served(self, slot: Slot) -> bool:
-        """Say whether a slot was for one attempt, and that is no longer waiting."""
+        """Say whether a slot was opened for a single attempt."""
         return slot.tenant is not None and slot.tenant.attempt is not None
 
     def overdue(self, now: float, start_s_max: float) -> list[Slot]:

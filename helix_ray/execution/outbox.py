@@ -13,12 +13,10 @@ from helix_ray.execution.frames import FrameError, encode
 REPORT_ITEMS_MAX = 64
 """A report is sent when it has this many items."""
 
-REPORT_EVERY_S = 0.002
-"""An item that is put this long after the last report, in seconds, is sent at once: code that holds the
-interpreter's lock afterwards keeps back only what is younger."""
-
 REPORT_AGE_S_MAX = 0.002
-"""A report is sent when its oldest item is this old, in seconds, whatever runs meanwhile."""
+"""A report is sent when its oldest item is this old, in seconds, whatever runs meanwhile. An item that is put
+so long after the last report is sent at once: code that holds the interpreter's lock afterwards keeps back
+only what is younger."""
 
 
 class Outbox:
@@ -46,7 +44,7 @@ class Outbox:
             if not self._items:
                 self._oldest_at = now
             self._items.append(item)
-            due = len(self._items) >= REPORT_ITEMS_MAX or now - self._sent_at >= REPORT_EVERY_S
+            due = len(self._items) >= REPORT_ITEMS_MAX or now - self._sent_at >= REPORT_AGE_S_MAX
             if self._idle and not due:
                 self._idle = False
                 self._condition.notify()

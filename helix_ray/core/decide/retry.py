@@ -121,7 +121,7 @@ def _missing(found: dict[str, Task], dependants: bool, ctx: Context) -> NotInMem
     ids = unasked(ctx, needed)
     if not ids and not (dependants and _unasked_causes(found, ctx)):
         return None
-    refusal = conflict("What it depends on has left memory, and there is no history to ask")
+    refusal = conflict("The tasks that it depends on are archived, and the history is not available")
     return not_in_memory(ctx, refusal, ids, found if dependants else ())
 
 

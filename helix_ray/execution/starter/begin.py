@@ -25,7 +25,7 @@ PROGRAM = str(Path(__file__).with_name("program.py"))
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All that a starter is told: what to keep apart and how, where folders go, and the operator's bounds.
+    """A starter's configuration: what to keep apart and how, where folders go, and the operator's bounds.
 
     `open_root` takes the place of `root` where another user must reach it.
     """

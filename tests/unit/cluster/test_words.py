@@ -44,8 +44,8 @@ def anything(**words: int) -> dict[str, int]:
         (lambda c: c.submit(square, 3, timout_s=2), "timout_s is not an option: use timeout_s"),
         (lambda c: c.command("true", num_gpus=1), "num_gpus is not an option: use gpu"),
         (lambda c: c.submit(square, kwargs={"n": 1, "cpu": 2}), "cpu is not an argument of .*square"),
-        (lambda c: hx.function(square).submit(1, num_cpus=2), "for the option use cpu="),  # type: ignore[call-arg]
-        (lambda c: hx.function(num_cpus=2)(square).submit(1), "num_cpus is not an option: use cpu"),  # type: ignore[call-arg]
+        (lambda c: hx.function(square).submit(1, num_cpus=2), "for the option use cpu="),
+        (lambda c: hx.function(num_cpus=2)(square).submit(1), "num_cpus is not an option: use cpu"),
     ],
 )
 def test_a_word_in_the_wrong_place_says_where_it_goes(
