@@ -35,6 +35,18 @@ def helix(cluster: LiveCluster) -> Iterator[Cluster]:
         yield connected
 
 
+def as_a_job(script: Path, cluster: LiveCluster) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end in its own folder; it finds the cluster by RAY_ADDRESS."""
+    return subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "RAY_ADDRESS": cluster.ray_cluster.address},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=script.parent,
+    )
+
+
 class NoPaper(Exception):
     """An exception of this module, which executors cannot import."""
 
@@ -189,15 +201,7 @@ def test_arguments_outlive_the_program_that_gave_them(
             """
         ).replace("GATE", repr(str(tmp_path / "gate")))
     )
-    environment = {**os.environ, "RAY_ADDRESS": cluster.ray_cluster.address}
-    ended = subprocess.run(
-        [sys.executable, str(script)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
+    ended = as_a_job(script, cluster)
     assert ended.stdout.startswith("task-"), ended.stderr[-2000:]
     (tmp_path / "gate").touch()
     assert helix.handle(ended.stdout.strip()).result(WAIT_S) == 2_000_000.0
@@ -340,15 +344,7 @@ def test_a_program_of_its_own_can_connect(cluster: LiveCluster, tmp_path: Path) 
             """
         )
     )
-    environment = {**os.environ, "RAY_ADDRESS": cluster.ray_cluster.address}
-    ended = subprocess.run(
-        [sys.executable, str(script)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
+    ended = as_a_job(script, cluster)
     assert ended.stdout.split() == ["15", "6.0"], ended.stderr[-2000:]
 
 

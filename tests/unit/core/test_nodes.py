@@ -100,9 +100,8 @@ def test_a_node_that_keeps_going_away_rests() -> None:
     assert quarantined_until(worker) == 0.0
 
 
-def test_an_explanation_says_what_would_help_and_when() -> None:
-    """The dimension and the deficit of each node, the soonest room, and where the
-    task stands in the queue."""
+def behind_one_of_40_s() -> Harmony:
+    """One NPU, where a command runs of a kind that takes 40 s."""
     stage = Harmony()
     stage.add_node(resources={"cpu": 2.0, "npu": 1.0})
     (quick,) = stage.submit(spec(run=COMMAND, resources={"npu": 1}))
@@ -110,6 +109,13 @@ def test_an_explanation_says_what_would_help_and_when() -> None:
     stage.end(quick, duration_s=40.0)
     (running,) = stage.submit(spec(run=COMMAND, resources={"npu": 1}))
     stage.start(running)
+    return stage
+
+
+def test_an_explanation_says_what_would_help_and_when() -> None:
+    """The dimension and the deficit of each node, the soonest room, and where the
+    task stands in the queue."""
+    stage = behind_one_of_40_s()
     stage.now += 10
     before, task_id = stage.submit(*[spec(run=COMMAND, resources={"npu": 1})] * 2)
     view = stage.ask(q.ExplainTask(task_id))
@@ -132,13 +138,7 @@ def test_an_explanation_says_what_would_help_and_when() -> None:
 )
 def test_an_estimate_that_has_failed_says_so(ran_s: float, in_s: float | None, overrun_s: float) -> None:
     """What runs for longer than its kind takes gives no time for room or for a start."""
-    stage = Harmony()
-    stage.add_node(resources={"cpu": 2.0, "npu": 1.0})
-    (quick,) = stage.submit(spec(run=COMMAND, resources={"npu": 1}))
-    stage.start(quick)
-    stage.end(quick, duration_s=40.0)
-    (running,) = stage.submit(spec(run=COMMAND, resources={"npu": 1}))
-    stage.start(running)
+    stage = behind_one_of_40_s()
     stage.now += ran_s
     (task_id,) = stage.submit(spec(run=COMMAND, resources={"npu": 1}))
     view = stage.ask(q.ExplainTask(task_id))
