@@ -186,8 +186,11 @@ async def _caller(request: Request) -> Caller:
 
 
 def _refuse_repeated(request: Request) -> None:
-    """Raise Refused where a query parameter is given twice: which of them was meant is unknown."""
-    if not request.scope["query_string"]:
+    """Raise Refused where a parameter of the route's query is given twice: which one was meant is unknown.
+
+    A route without a query ignores whatever is given.
+    """
+    if not request.scope["query_string"] or not request.scope["route"].dependant.query_params:
         return
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
