@@ -1,4 +1,4 @@
-"""Arguments of calls that are too large for the journal: in Ray's object store, owned by a node worker.
+"""What calls need that is too large for the journal: arguments in Ray's object store, and uploaded folders.
 
 A program that submits a call may end before the task begins, and its objects with it. So it hands the
 arguments to a node worker, which keeps them until the task has completed. Those of a task that failed or was
@@ -8,6 +8,7 @@ cancelled stay while there is room: it may be queued again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,16 @@ from typing import Any, TypedDict
 import ray
 
 from actors.life import LivingActor
+from actors.ray_seams import keep_package
 from actors.results import ResultShelf
+from helix_ray.config import Settings
 from helix_ray.core.access import Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.questions import WaitTasks
+from helix_ray.execution.runtime_env import RuntimeEnv
 from helix_ray.ports import ControlPlane
+
+log = logging.getLogger(__name__)
 
 ARGUMENTS_BYTES_MAX = 4 * 1024 * 1024 * 1024
 """Most bytes of arguments that one node worker keeps; Ray moves what memory has no room for to disk."""
@@ -105,9 +111,11 @@ class ArgumentKeeper(LivingActor):
     _plane: ControlPlane
     _shelf: ResultShelf
     _by: Principal
+    _settings: Settings
 
     def __init__(self) -> None:
         self._arguments = ArgumentShelf()
+        self._keeping: set[asyncio.Task[None]] = set()
         super().__init__()
 
     async def keep_argument(self, key: str, parts: Sequence[Any]) -> Taken:
@@ -126,6 +134,21 @@ class ArgumentKeeper(LivingActor):
         """Keep an executor's large result, as parts of a pickle."""
         reference = await asyncio.to_thread(ray.put, list(parts))
         self._shelf.put((task_id, attempt), reference, sum(part.nbytes for part in parts))
+
+    async def keep_packages(self, uris: Sequence[str]) -> None:
+        """Have Ray keep uploaded folders beyond the end of their job: its tasks may outlive it."""
+        for uri in uris if self._settings.runtime_env_keep_s else ():
+            try:
+                await asyncio.to_thread(keep_package, uri, self._settings.runtime_env_keep_s)
+            except (RuntimeError, ray.exceptions.RayError) as error:
+                # A task that needs it later fails and says so.
+                log.warning("Ray does not keep %s: %s", uri, error)
+
+    def _keep_packages_of(self, environment: RuntimeEnv | None) -> None:
+        if environment is not None and environment.packages:
+            task = asyncio.get_running_loop().create_task(self.keep_packages(environment.packages))
+            self._keeping.add(task)
+            task.add_done_callback(self._keeping.discard)
 
     async def argument_of(self, key: str, task_id: str) -> bool:
         """Say which task needs the arguments."""

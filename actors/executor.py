@@ -11,6 +11,7 @@ from pathlib import Path
 
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.executor import Executor
+from helix_ray.execution.runtime_env import serve_in
 from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
 from helix_ray.plane.ray_objects import keep_result
@@ -29,8 +30,10 @@ class ExecutorActor:
         models_dir: str,
         cpus: float,
         bounds: Bounds,
+        environment: str | None,
     ) -> int:
         """Serve the node worker at `connect_path`; return this process's id when the connection has ended."""
+        serve_in(environment)
         # The control plane has priority over the tasks.
         os.nice(max(0, NICENESS - os.nice(0)))
         models = ModelStore(Path(models_dir), cpus=cpus)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.runtime_env import RuntimeEnv as RayEnvironment
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.devices import BYTES_PER_MB
@@ -39,6 +40,7 @@ from helix_ray.execution.assignment import (
 from helix_ray.execution.descendants import end_below, end_marked
 from helix_ray.execution.effects import Key
 from helix_ray.execution.frames import FrameError, FrameReader, encode
+from helix_ray.execution.runtime_env import RuntimeEnv
 from helix_ray.execution.wear import Bounds
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ RAY_OPTIONS = {"cpu": "num_cpus", "gpu": "num_gpus"}
 @dataclass(slots=True)
 class _Link:
     actor: Any
+    in_environment: bool = False
     pid: int | None = None
     handle: int | None = None
     writer: asyncio.StreamWriter | None = None
@@ -63,11 +66,13 @@ class _Link:
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """The callbacks of the host: an executor is ready, sent a message, returned attempts, or is gone."""
+    """The callbacks of the host: an executor is ready, sent a message, returned attempts, cannot have its
+    runtime environment (and why), or is gone."""
 
     ready: Callable[[str], None]
     said: Callable[[str, Started | Progressed | Finished], None]
     returned: Callable[[str, tuple[Key, ...]], None]
+    environment_failed: Callable[[str, str], None]
     gone: Callable[[str], None]
 
 
@@ -99,13 +104,24 @@ class ExecutorHost:
             self._path = str(self._folder / "executors.sock")
             self._server = await asyncio.start_unix_server(self._serve, self._path, limit=RECEIVE_BYTES)
 
-    def start(self, slot_id: str, demand: Demand) -> None:
-        """Ask Ray for an executor with these resources on this node; `ready` is
-        called when it has connected."""
+    def start(self, slot_id: str, demand: Demand, environment: RuntimeEnv | None) -> None:
+        """Ask Ray for an executor with these resources on this node, in this environment; `ready` is
+        called when it has connected. Raises ValueError where Ray rejects the resources."""
         cpus = dict(demand).get("cpu", 0.0)
-        actor = _EXECUTOR.options(**_options(demand, self._node_id)).remote()
-        self._links[slot_id] = _Link(actor)
-        done = actor.serve.remote(self._path, slot_id, self._allow, self._models_dir, cpus, self._bounds)
+        options = _options(demand, self._node_id)
+        if environment is not None:
+            try:
+                options["runtime_env"] = RayEnvironment(**environment.fields())
+            except (TypeError, ValueError) as error:
+                self._callbacks.environment_failed(slot_id, str(error))
+                self._callbacks.gone(slot_id)
+                return
+        actor = _EXECUTOR.options(**options).remote()
+        self._links[slot_id] = _Link(actor, in_environment=environment is not None)
+        text = environment.text if environment is not None else None
+        done = actor.serve.remote(
+            self._path, slot_id, self._allow, self._models_dir, cpus, self._bounds, text
+        )
         watch = asyncio.get_running_loop().create_task(self._watch(slot_id, done))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
@@ -115,6 +131,10 @@ class ExecutorHost:
             await done
         except ray.exceptions.RayError as error:
             log.info("executor %s ended: %s", slot_id, str(error).splitlines()[0])
+            link = self._links.get(slot_id)
+            if link is not None and link.in_environment and link.writer is None:
+                # It never came to run: there is nothing that another start would do better.
+                self._callbacks.environment_failed(slot_id, str(error))
         self._lost(slot_id)
 
     def run(self, slot_id: str, batch: tuple[Assignment, ...]) -> None:

@@ -15,6 +15,7 @@ from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import Assignment
 from helix_ray.execution.effects import Key
 from helix_ray.execution.environment import slot_variables
+from helix_ray.execution.runtime_env import RuntimeEnv
 from helix_ray.execution.starter.begin import Config
 from helix_ray.execution.starter.levels import CellSpec
 from helix_ray.execution.starter.messages import StarterReady
@@ -45,10 +46,10 @@ class NodeProcesses:
         await self._executors.listen()
         return await self._starter.open()
 
-    def start(self, slot_id: str, demand: Demand) -> None:
+    def start(self, slot_id: str, demand: Demand, environment: RuntimeEnv | None) -> None:
         """Ask Ray for an executor that holds the demand; raises ValueError where Ray rejects it."""
         self._demands[slot_id] = demand
-        self._executors.start(slot_id, demand)
+        self._executors.start(slot_id, demand, environment)
 
     def run(self, slot_id: str, batch: tuple[Assignment, ...]) -> None:
         """Run attempts in a slot; the first says of which kind all are."""

@@ -16,7 +16,6 @@ import itertools
 import logging
 import os
 import time
-from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -24,6 +23,7 @@ from uuid import uuid4
 
 from actors import labels as known_labels
 from actors.arguments import ArgumentKeeper
+from actors.assigned import item_of
 from actors.attempt_log import read_piece
 from actors.erased_here import keep_erased_away
 from actors.executor_host import Callbacks
@@ -48,9 +48,9 @@ from helix_ray.core.orders import (
 )
 from helix_ray.core.questions import WorkFor
 from helix_ray.core.specs import JsonObject
-from helix_ray.core.views.attempts import AssignmentView, WorkView
+from helix_ray.core.views.attempts import WorkView
 from helix_ray.core.views.tasks import LogView
-from helix_ray.execution.assignment import Assignment, Finished, Progressed, Started
+from helix_ray.execution.assignment import Finished, Progressed, Started
 from helix_ray.execution.effects import (
     AskBack,
     CancelAttempt,
@@ -65,9 +65,7 @@ from helix_ray.execution.effects import (
 )
 from helix_ray.execution.fence import Fence
 from helix_ray.execution.node_state import NodeState
-from helix_ray.execution.slots import STOP_GRACE_S, Item
 from helix_ray.execution.starter.sweeping import sweep_attempts
-from helix_ray.execution.tenant import tenant_of
 from helix_ray.execution.wear import Bounds
 from helix_ray.wire.ids import new_seed
 
@@ -107,7 +105,11 @@ class NodeWorker(ArgumentKeeper):
         self._log_dir = Path(os.environ.get(NODE_DATA_DIR) or settings.data_dir) / "logs"
         models = settings.models_dir or Path(__file__).parent.parent / "helix_ray" / "models"
         callbacks = Callbacks(
-            self._executor_ready, self._executor_said, self._executor_returned, self._executor_gone
+            self._executor_ready,
+            self._executor_said,
+            self._executor_returned,
+            self._environment_failed,
+            self._executor_gone,
         )
         home = Path(os.environ.get(NODE_DATA_DIR) or settings.data_dir)
         config = starter_config(settings, home, offer["worker_id"])
@@ -233,39 +235,8 @@ class NodeWorker(ArgumentKeeper):
             reported = {(report.task_id, report.attempt) for report in self._outgoing}
             revoked += [key for key in self._state.attempts() if key not in assigned]
             assigned = {key: work for key, work in assigned.items() if key not in reported}
-        items = [self._item(work) for work in assigned.values()]
+        items = [item_of(work, self._log_dir, self._settings) for work in assigned.values()]
         self._do(self._state.assign(items, revoked, time.monotonic()))
-
-    def _item(self, work: AssignmentView) -> Item:
-        run, payload = work["run"], None
-        if run["kind"] == "function":
-            run = run.copy()
-            payload = run.pop("payload", None)
-        limits = [limit for limit in (work["timeout_s"], run.get("timeout_s")) if limit is not None]
-        timeout = min(limits, default=None)
-        assignment = Assignment(
-            work["task_id"],
-            work["attempt"],
-            run,
-            timeout,
-            str(self._log_dir),
-            b64decode(payload) if payload else None,
-            work["shard"],
-        )
-        group = work["group"]
-        return Item(
-            assignment, group.demand, group, stop_grace_s=self._stop_grace_s(assignment),
-            tenant=tenant_of(assignment, group.project),
-        )  # fmt: skip
-
-    def _stop_grace_s(self, assignment: Assignment) -> float:
-        """Return how long an attempt may take to end: for a command, what it has between its two signals
-        comes first."""
-        if not assignment.is_command:
-            return STOP_GRACE_S
-        own = assignment.run.get("kill_grace_s")
-        grace_s = float(own) if isinstance(own, int | float) else self._settings.kill_grace_s
-        return min(grace_s, self._settings.kill_grace_s_max) + STOP_GRACE_S
 
     async def _heartbeat_loop(self) -> None:
         for number in itertools.count(1):
@@ -374,7 +345,8 @@ class NodeWorker(ArgumentKeeper):
 
     def _start(self, effect: StartExecutor) -> None:
         try:
-            self._host.start(effect.slot_id, effect.demand)
+            self._host.start(effect.slot_id, effect.demand, effect.environment)
+            self._keep_packages_of(effect.environment)
         except ValueError as error:
             message = f"Ray rejected these resources: {error}"
             self._do(self._state.start_refused(effect.slot_id, message))
@@ -387,6 +359,9 @@ class NodeWorker(ArgumentKeeper):
 
     def _executor_returned(self, slot_id: str, keys: tuple[Key, ...]) -> None:
         self._do(self._state.returned(slot_id, keys))
+
+    def _environment_failed(self, slot_id: str, message: str) -> None:
+        self._do(self._state.environment_failed(slot_id, message))
 
     def _executor_gone(self, slot_id: str) -> None:
         self._do(self._state.gone(slot_id, time.monotonic()))

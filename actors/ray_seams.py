@@ -28,6 +28,7 @@ RAY_PARAMS = Seam("ray", "ray._private.parameter", "RayParams")
 FREE = Seam("ray", "ray._private.state", "available_resources_per_node", ())
 ACTORS = Seam("ray", "ray._private.state", "actors", ("actor_id", "job_id", "actor_state_name"))
 SESSION = Seam("ray", "ray._private.worker", "_global_node")
+KEEP_PACKAGE = Seam("ray", "ray.experimental.internal_kv", "_pin_runtime_env_uri", ("uri", "expiration_s"))
 NVML = Seam("ray", "ray._private.thirdparty.pynvml", "nvmlInit", ())
 
 API_SERVER = Seam(
@@ -57,6 +58,7 @@ SEAMS = (
     FREE,
     SESSION,
     ACTORS,
+    KEEP_PACKAGE,
     NVML,
 )
 
@@ -128,6 +130,11 @@ def nvml() -> Any:
 def process_of(actor: Any) -> int | None:
     """Return the process id of an actor as Ray's GCS has it, on whichever host; None where it has none."""
     return ACTORS.find()(actor._actor_id.hex()).get("Pid") or None
+
+
+def keep_package(uri: str, seconds: int) -> None:
+    """Have Ray keep an uploaded package for so long, whatever becomes of its job."""
+    KEEP_PACKAGE.find()(uri, expiration_s=seconds)
 
 
 def session_folder() -> str | None:

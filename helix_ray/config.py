@@ -125,6 +125,7 @@ class Settings:
     executor_idle_s: float = bounded(30.0, gt=0)
     executor_tasks_max: int = bounded(100_000, ge=1)
     executor_growth_mb_max: int = bounded(2048, ge=16)
+    runtime_env_keep_s: int = bounded(86_400, ge=0)
     log_keep_s: float = bounded(7 * 86_400.0, ge=0)
     log_bytes_max: int = bounded(64 << 20, ge=64 << 10)
     logs_bytes_max: int = bounded(10 << 30, ge=0)

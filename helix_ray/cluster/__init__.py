@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from helix_ray.cluster import local
 from helix_ray.cluster.api import Cluster
+from helix_ray.cluster.environments import Environments
 from helix_ray.cluster.errors import (
     ClusterError,
     ClusterUnavailable,
@@ -21,6 +25,7 @@ from helix_ray.cluster.errors import (
 from helix_ray.cluster.functions import Function, function
 from helix_ray.cluster.handles import Handle, as_completed, wait
 from helix_ray.core.errors import Refused
+from helix_ray.execution.runtime_env import own_environment
 from helix_ray.plane.control import Plane
 from helix_ray.plane.names import NAMESPACE
 
@@ -42,20 +47,26 @@ __all__ = [
 ]
 
 
-def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
+def connect(
+    namespace: str = NAMESPACE, address: str | None = None, runtime_env: Mapping[str, Any] | None = None
+) -> Cluster:
     """Connect to Helix Ray on the Ray cluster of this process, or on the one at `address`.
 
     A process outside a Ray cluster is connected to the cluster of `helix up` on this machine (HELIX_DATA_DIR,
-    else ~/.helix-ray). Raises ClusterUnavailable without a Ray cluster, or without Helix Ray on it.
+    else ~/.helix-ray). Functions run in the job's runtime environment: the one that was passed to ray.init or
+    `ray job submit`, or `runtime_env` where the job begins here.
+
+    Raises ClusterUnavailable without a Ray cluster, or without Helix Ray on it, and ValueError for a
+    `runtime_env` where the job has begun.
     """
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         _find(address, imported=ray is not None)
     # Imported here: Ray reads its environment when it is imported.
-    from helix_ray.plane.ray_links import job_id, join, node_id
+    from helix_ray.plane.ray_links import checked_environment, job_environment, job_id, join, node_id
 
     try:
-        links = join(address, namespace)
+        links = join(address, namespace, runtime_env)
     except ConnectionError as error:
         raise ClusterUnavailable(f"cannot connect to a Ray cluster: {error}") from error
     except LookupError:
@@ -63,7 +74,9 @@ def connect(namespace: str = NAMESPACE, address: str | None = None) -> Cluster:
             f"Helix Ray is not running in this Ray cluster (namespace {namespace}); start it with: helix up"
         )
         raise ClusterUnavailable(message) from None
-    return Cluster(Plane(links), job_id(), node_id(), namespace)
+    inherited = own_environment()
+    job = job_environment() if inherited is None else json.loads(inherited[0] or "{}")
+    return Cluster(Plane(links), job_id(), node_id(), namespace, Environments(job, checked_environment))
 
 
 def _find(address: str | None, *, imported: bool) -> None:

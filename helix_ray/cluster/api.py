@@ -11,6 +11,7 @@ from typing import Any, TypeVar, Unpack
 from helix_ray.cluster import current
 from helix_ray.cluster.arguments import Arguments
 from helix_ray.cluster.background import Background
+from helix_ray.cluster.environments import Environments
 from helix_ray.cluster.errors import ClusterUnavailable, raised
 from helix_ray.cluster.functions import options_of
 from helix_ray.cluster.handles import Handle
@@ -48,15 +49,21 @@ class Cluster:
     it or use it with `with`."""
 
     def __init__(
-        self, plane: Plane, job_id: str = NO_JOB, node_id: str | None = None, namespace: str = NAMESPACE
+        self,
+        plane: Plane,
+        job_id: str = NO_JOB,
+        node_id: str | None = None,
+        namespace: str = NAMESPACE,
+        environments: Environments | None = None,
     ) -> None:
         """All calls to the plane run on the background thread, as the Ray job `job_id` on the Ray node
-        `node_id`."""
+        `node_id`. `environments` gives functions their runtime environment."""
         self._plane = plane
         # A user who can start a Ray job can run any code on the cluster, so there is nothing to deny.
         self._by = inside(f"job:{job_id}")
         self.background = Background("helix-cluster")
         self._arguments = Arguments(plane, self.background, node_id, namespace)
+        self._environments = environments or Environments({})
         self.watcher = Watcher(self._ask, self.background)
         current.opened(self)
 
@@ -169,8 +176,10 @@ class Cluster:
         check_call(plain(function), title, len(iterables), kwargs or {}, options, OPTIONS)
         merged: Options = {**options_of(function), **options}
 
+        environment = self._environment(merged)
+
         def spec(items: tuple[Any, ...]) -> TaskSpec:
-            return spec_of(self._run(title, frozen, items, kwargs), title, merged)
+            return spec_of(self._run(title, frozen, items, kwargs, environment), title, merged)
 
         return Mapped(self.submit_specs, self.cancel, map(spec, zip(*iterables, strict=False)), timeout)
 
@@ -234,14 +243,28 @@ class Cluster:
         """Return the task spec of a call."""
         title = name_of(function)
         check_call(plain(function), title, len(args), kwargs or {}, options, OPTIONS)
-        run = self._run(title, Frozen(function), args, kwargs)
-        return spec_of(run, title, {**options_of(function), **options})
+        merged: Options = {**options_of(function), **options}
+        environment = self._environment(merged)
+        run = self._run(title, Frozen(function), args, kwargs, environment)
+        return spec_of(run, title, merged)
+
+    def _environment(self, options: Options) -> str | None:
+        return self._environments.text(options.get("runtime_env"), self._arguments.keep_packages)
 
     def _run(
-        self, title: str, frozen: Frozen, args: Sequence[Any], kwargs: Mapping[str, Any] | None
+        self,
+        title: str,
+        frozen: Frozen,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None,
+        environment: str | None,
     ) -> FunctionRun:
         keep = self._arguments.keep if self._arguments.possible else None
-        return {"kind": "function", "payload": pack(frozen, args, kwargs or {}, keep), "function": title}
+        payload = pack(frozen, args, kwargs or {}, keep)
+        run: FunctionRun = {"kind": "function", "payload": payload, "function": title}
+        if environment is not None:
+            run["runtime_env"] = environment
+        return run
 
     def submit_specs(self, specs: Sequence[TaskSpec]) -> list[Handle]:
         """Submit task specs in one order; the handle of a refused one raises Refused."""

@@ -1,4 +1,4 @@
-"""Calls that are too large for the journal: a node worker keeps their arguments in Ray's object store."""
+"""What calls need that is too large for the journal: a node worker keeps it in Ray."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ KEEP_S_MAX = 300.0
 
 
 class Arguments:
-    """Hands the arguments of large calls to a node worker; its methods are for any thread."""
+    """Hands the arguments of large calls, and uploaded packages, to a node worker; its methods are for any
+    thread."""
 
     def __init__(self, plane: Plane, background: Background, node_id: str | None, namespace: str) -> None:
         """`node_id` is that of this program's Ray node; None where there is none."""
@@ -54,6 +55,12 @@ class Arguments:
         payload = b64encode(pickle.dumps(Kept(self._namespace, node_id, key))).decode()
         self._unnamed[payload] = key
         return payload
+
+    def keep_packages(self, uris: Sequence[str]) -> None:
+        """Have the node worker keep uploaded packages beyond the end of this program; without effect where
+        nobody can."""
+        if self._node_id is not None:
+            self._background.run(self._plane.calls.node(self._node_id, "keep_packages", tuple(uris)))
 
     async def named(self, specs: Sequence[TaskSpec], task_ids: Sequence[str]) -> None:
         """Tell the node worker which tasks need what it keeps; on the background's loop."""

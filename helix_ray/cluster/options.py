@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 from helix_ray.cluster.keywords import check_options
 from helix_ray.core.placement import STRATEGIES
 from helix_ray.core.spec_shape import TITLE_CHARS_MAX
-from helix_ray.core.specs import PRIORITIES, Priority, Resources, Run, TaskSpec
+from helix_ray.core.specs import PRIORITIES, FunctionRun, Priority, Resources, Run, TaskSpec
 from helix_ray.core.state import MANUAL
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Options(TypedDict, total=False):
     names resources of the cluster, `timeout_s` and `retry_backoff_s` are in seconds, `deadline` is a time
     (with zone) or epoch seconds. `shards` runs it as that many shards (its value is the list of theirs), with
     `gang` all at once or none. `fresh` runs a function in a process that runs nothing else before or
-    after it.
+    after it. `runtime_env` is added to the job's, for functions: as Ray merges them.
     """
 
     title: str
@@ -56,9 +56,11 @@ class Options(TypedDict, total=False):
     gang: bool
     preemptible: bool
     fresh: bool
+    runtime_env: Mapping[str, Any]
 
 
 OPTIONS = tuple(Options.__annotations__)
+_OF_FUNCTIONS = ("fresh", "runtime_env")
 _TEXTS: tuple[Literal["description", "type", "project_id"], ...] = ("description", "type", "project_id")
 
 
@@ -67,10 +69,11 @@ def spec_of(run: Run, title: str, options: Options) -> TaskSpec:
     a value out of range."""
     check_options(options, OPTIONS)
     given: Mapping[str, Any] = {name: value for name, value in options.items() if value is not None}
+    for name in _OF_FUNCTIONS:
+        if given.get(name) and run["kind"] != "function":
+            raise ValueError(f"{name} is an option of functions only")
     if given.get("fresh"):
-        if run["kind"] != "function":
-            raise ValueError("fresh is an option of functions only")
-        run = {**run, "fresh": True}
+        run = {**cast("FunctionRun", run), "fresh": True}
     spec: TaskSpec = {
         "title": str(given.get("title") or title)[:TITLE_CHARS_MAX],
         "type": TASK_TYPE,

@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import base64
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from threading import RLock
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
 
 from helix_ray.cluster.errors import PayloadTooLarge, ResultLostError, TaskCancelledError, TaskFailedError
+from helix_ray.cluster.lazy_imports import sources_of
 from helix_ray.cluster.pickling import by_value, dumped
+from helix_ray.cluster.program import belongs, program_folders
 from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.specs import TaskError
 from helix_ray.core.views.tasks import ResultView
+from helix_ray.execution.carried_modules import Sources, digest_of, loaded
 from helix_ray.execution.pickle_parts import Parts, in_parts, joined
 from helix_ray.wire.task_answers import readable
 
 # A function with its arguments is stored in the journal; larger ones are kept by a node worker.
 PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
-OURS = frozenset({"helix_ray", "actors", "serve_app"})
 
 Call = tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any]]
 
@@ -38,16 +38,26 @@ _registering = RLock()
 
 
 class Frozen:
-    """A pickled function: it is pickled once for many calls."""
+    """A pickled function, with the modules that it imports while it runs: pickled once for many calls."""
 
-    __slots__ = ("data",)
+    __slots__ = ("data", "sources")
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        reached: list[FunctionType] = []
         with _local_modules_by_value():
-            self.data: bytes = dumped(plain(function))
+            self.data: bytes = dumped(plain(function), functions=reached)
+        self.sources: Sources = sources_of(reached)
 
-    def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
-        return cloudpickle.loads, (self.data,)
+    def with_more(self, sources: Sources) -> Frozen:
+        """Return it with further modules, which its arguments need."""
+        other = Frozen.__new__(Frozen)
+        other.data, other.sources = self.data, {**self.sources, **sources}
+        return other
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if not self.sources:
+            return cloudpickle.loads, (self.data,)
+        return loaded, (self.data, self.sources, digest_of(self.sources))
 
 
 def plain(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,9 +81,14 @@ def pack(
     Raises PayloadTooLarge where nobody keeps them.
     """
     named = {name: by_value(argument) for name, argument in kwargs.items()}
+    reached: list[FunctionType] = []
     with _local_modules_by_value():
         call = (function, tuple(map(by_value, args)), named)
-        data = dumped(call)
+        data = dumped(call, functions=reached)
+        more = sources_of(reached) if reached else {}
+        if not more.keys() <= function.sources.keys():
+            call = (function.with_more(more), *call[1:])
+            data = dumped(call)
         parts = in_parts(partial(dumped, call)) if keep and len(data) > PAYLOAD_BYTES_MAX else None
     if keep and parts is not None:
         return keep(parts)
@@ -181,17 +196,13 @@ def _local_modules_by_value() -> Iterator[None]:
                 cloudpickle.unregister_pickle_by_value(module)
 
 
-_INSTALLED = tuple({str(Path(path).resolve()) + "/" for path in sysconfig.get_paths().values()})
-_judged: dict[str, bool] = {}
-
-
 _found: tuple[tuple[int, tuple[str, ...]], list[ModuleType]] = ((0, ()), [])
 
 
 def _local_modules() -> list[ModuleType]:
     """Return the modules that were imported from the folders of this program."""
     global _found
-    folders = _program_folders()
+    folders = program_folders()
     present = (len(sys.modules), folders)
     if _found[0] != present:
         _found = (present, _scan(folders))
@@ -211,17 +222,4 @@ def _scan(folders: tuple[str, ...]) -> list[ModuleType]:
 
 def _local(module: ModuleType, folders: tuple[str, ...]) -> bool:
     file = getattr(module, "__file__", None)
-    if not file or module.__name__.partition(".")[0] in OURS:
-        return False
-    known = _judged.get(file)
-    if known is None:
-        path = str(Path(file).resolve())
-        known = _judged[file] = path.startswith(folders) and not path.startswith(_INSTALLED)
-    return known
-
-
-def _program_folders() -> tuple[str, ...]:
-    """Return the folder of the main module and the working directory, as Ray puts them on sys.path."""
-    main = getattr(sys.modules.get("__main__"), "__file__", None)
-    places = {Path.cwd().resolve(), *([Path(main).resolve().parent] if main else [])}
-    return tuple(f"{place}/" for place in places if str(place) != "/")
+    return bool(file) and belongs(module.__name__, str(file), folders)

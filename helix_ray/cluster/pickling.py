@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import cloudpickle
@@ -17,7 +18,14 @@ from helix_ray.execution.result_pickle import is_reference
 
 
 class CallPickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle's pickler for calls; that alone writes a reference without its owner, never found."""
+    """cloudpickle's pickler for calls; that alone writes a reference without its owner, never found.
+
+    `by_value` are the functions that it has pickled with their code.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.by_value: list[FunctionType] = []
 
     def reducer_override(self, obj: Any) -> Any:
         """Return how a reference travels, and what cloudpickle says for everything else."""
@@ -25,13 +33,24 @@ class CallPickler(cloudpickle.Pickler):  # type: ignore[misc]
             from helix_ray.plane.ray_objects import travelling
 
             return travelling(obj)
-        return super().reducer_override(obj)
+        reduced = super().reducer_override(obj)
+        if isinstance(obj, FunctionType) and reduced is not NotImplemented:
+            self.by_value.append(obj)
+        return reduced
 
 
-def dumped(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None) -> bytes:
-    """Return the pickle of a value; with `buffer_callback` large buffers are given to it instead."""
+def dumped(
+    value: Any,
+    buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None,
+    functions: list[FunctionType] | None = None,
+) -> bytes:
+    """Return the pickle of a value; with `buffer_callback` large buffers are given to it instead, and
+    `functions` gets those that are pickled with their code."""
     file = io.BytesIO()
-    CallPickler(file, protocol=5, buffer_callback=buffer_callback).dump(value)
+    pickler = CallPickler(file, protocol=5, buffer_callback=buffer_callback)
+    pickler.dump(value)
+    if functions is not None:
+        functions += pickler.by_value
     return file.getvalue()
 
 

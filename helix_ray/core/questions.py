@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens, Verb
-from helix_ray.core.secrets import conceal
+from helix_ray.core.secrets import SEALED_IN_RUN, below, conceal
 from helix_ray.core.views.attempts import WorkView
 from helix_ray.core.views.erasures import ErasedTasksView, ErasuresView, ErasureView
 from helix_ray.core.views.figures import CountsView, MetricsView, ReadinessView
@@ -127,7 +127,7 @@ class WorkFor(QuestionKind[WorkView]):
     """The changes of a node worker's assignments since `after`; all assignments when `epoch` differs."""
 
     allowed = SYSTEM_ONLY
-    sealed_fields = ("assign.*.run.env.*",)
+    sealed_fields = below("assign.*.run", SEALED_IN_RUN)
 
     worker_id: str
     boot: str

@@ -16,6 +16,15 @@ T = TypeVar("T")
 
 MASK: Final = "***"
 
+# What a run object has that is stored sealed (core/sealed.py), and what is shown to nobody.
+SEALED_IN_RUN: Final = ("env.*", "runtime_env")
+SECRET_IN_RUN: Final = (*SEALED_IN_RUN, "payload")
+
+
+def below(place: str, ways: Iterable[str]) -> tuple[str, ...]:
+    """Return ways as they are from further out: of `env.*` below `spec.run`, `spec.run.env.*`."""
+    return tuple(f"{place}.{way}" for way in ways)
+
 
 def secrets_of(kind: type[Any]) -> tuple[str, ...]:
     """Return the paths of the secrets of a class."""

@@ -95,7 +95,7 @@ def _run(value: Any) -> bool:
         return isinstance(value.get("model"), str)
     if value["kind"] == "command":
         return _part_of_run(value) == "run"
-    return isinstance(value.get("function", ""), str)
+    return all(isinstance(value.get(name, ""), str) for name in ("function", "runtime_env"))
 
 
 def _part_of_run(run: Any) -> str:

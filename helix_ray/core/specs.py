@@ -28,7 +28,10 @@ class CommandRun(TypedDict, total=False):
 
 
 class FunctionRun(TypedDict, total=False):
-    """A function by its name, or pickled with its arguments, in base64."""
+    """A function by its name, or pickled with its arguments, in base64.
+
+    `runtime_env`: the environment of its process, as JSON text (execution/runtime_env.py).
+    """
 
     kind: Literal["function"]
     function: str
@@ -37,6 +40,7 @@ class FunctionRun(TypedDict, total=False):
     kwargs: JsonObject
     timeout_s: float
     fresh: bool
+    runtime_env: str
 
 
 class InferenceRun(TypedDict, total=False):

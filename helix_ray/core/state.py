@@ -17,7 +17,7 @@ from helix_ray.core.durations import Durations
 from helix_ray.core.execution import Execution, unpack
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.ready_queue import ReadyQueue
-from helix_ray.core.secrets import conceal
+from helix_ray.core.secrets import SECRET_IN_RUN, below, conceal
 from helix_ray.core.sharing import share_words, shared
 from helix_ray.core.specs import LEVELS, Offer, Resources, Run, TaskSpec
 
@@ -67,7 +67,7 @@ class TaskClass(NamedTuple):
 class Task(Execution):
     """A task: its spec, and its execution (core/execution.py)."""
 
-    secret_fields: ClassVar[tuple[str, ...]] = ("spec.run.env.*", "spec.run.payload")
+    secret_fields: ClassVar[tuple[str, ...]] = below("spec.run", SECRET_IN_RUN)
 
     id: str
     seq: int

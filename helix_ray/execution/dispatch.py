@@ -21,7 +21,9 @@ from helix_ray.core.placement.room import Room
 from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import Assignment
 from helix_ray.execution.effects import Key
+from helix_ray.execution.runtime_env import RuntimeEnv
 from helix_ray.execution.slots import STUCK_S, Item, Need, Slot, Stuck
+from helix_ray.execution.tenant import environment_of
 
 BATCH_S = 0.02
 BATCH_TASKS_MAX = 128
@@ -265,12 +267,22 @@ class Dispatch:
         return slot.tenant is not None and slot.tenant.attempt is not None
 
     def overdue(self, now: float, start_s_max: float) -> list[Slot]:
-        """Return slots whose executor has not started: its resources are in external use."""
-        return [slot for slot in self.slots.values() if not slot.ready and now - slot.since > start_s_max]
+        """Return slots whose executor has not started: its resources are in external use, or its runtime
+        environment takes longer than it may."""
+        return [
+            slot
+            for slot in self.slots.values()
+            if not slot.ready and now - slot.since > start_s_max + _setup_s_max(slot)
+        ]
 
     def hand_back(self, demand: Demand) -> list[Item]:
         """Remove all attempts that wait for slots of a demand, and have none."""
         needs = [need for need in self._queues if need.demand == demand and not self._slots_of(need)]
+        return [item for need in needs for item in self._empty(need)]
+
+    def hand_back_environment(self, environment: RuntimeEnv) -> list[Item]:
+        """Remove all attempts that wait for a process with an environment."""
+        needs = [need for need in self._queues if environment_of(need.tenant) == environment]
         return [item for need in needs for item in self._empty(need)]
 
     def _empty(self, need: Need) -> list[Item]:
@@ -334,3 +346,8 @@ class Dispatch:
             if slot is not without:
                 room.take(slot.demand)
         return room
+
+
+def _setup_s_max(slot: Slot) -> float:
+    environment = environment_of(slot.tenant)
+    return 0.0 if environment is None else environment.setup_s_max

@@ -11,16 +11,19 @@ from typing import TypeAlias
 from helix_ray.core.orders import AttemptReport
 from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import Assignment, Finished
+from helix_ray.execution.runtime_env import RuntimeEnv
 
 Key = tuple[str, int]  # task id, attempt
 
 
 @dataclass(frozen=True, slots=True)
 class StartExecutor:
-    """Start an executor with these resources; `ready`, `start_refused` or `gone` follows."""
+    """Start an executor with these resources, in a runtime environment; `ready`, `start_refused`,
+    `environment_failed` or `gone` follows."""
 
     slot_id: str
     demand: Demand
+    environment: RuntimeEnv | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import cloudpickle
 from helix_ray.core.specs import JsonObject
 from helix_ray.execution.allow import Allow, NotAllowed, NotThere
 from helix_ray.execution.assignment import Assignment, ErrorInfo, Outcome, Reason
+from helix_ray.execution.carried_modules import withdraw
 from helix_ray.execution.deadline import Deadline, Interrupted
 from helix_ray.execution.failure import describe, type_name
 from helix_ray.execution.jsonable import RESULT_BYTES_MAX, NotSerialisable, to_json
@@ -59,7 +60,10 @@ class FunctionRunner:
 
     def run(self, assignment: Assignment) -> Outcome:
         """Return the outcome of the call; never raises the function's errors."""
-        return self.guard(partial(self._call, assignment), assignment.timeout_s)
+        try:
+            return self.guard(partial(self._call, assignment), assignment.timeout_s)
+        finally:
+            withdraw()
 
     def guard(self, call: Callable[[], Outcome], timeout_s: float | None) -> Outcome:
         """Return call(), or the outcome of its exception. It runs in a context of its own.

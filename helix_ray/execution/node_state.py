@@ -5,7 +5,7 @@ effects of events on them.
 monotonic time, and carries out the effects that it returns, in order:
 
     from the control plane    assign
-    from executors            ready, said, returned, gone, start_refused
+    from executors            ready, said, returned, gone, start_refused, environment_failed
     from the clock            tick
     of the node               cut_off
 
@@ -43,7 +43,9 @@ from helix_ray.execution.effects import (
     SayFinished,
     StartExecutor,
 )
+from helix_ray.execution.runtime_env import REASON, failure
 from helix_ray.execution.slots import Item, Need, Slot
+from helix_ray.execution.tenant import environment_of
 
 # A function that runs too long is interrupted by its executor; one that stays in C beyond this is killed.
 TIMEOUT_GRACE_S = 1.0
@@ -147,6 +149,21 @@ class NodeState:
             for item in self._dispatch.hand_back(slot.demand)
         ]
 
+    def environment_failed(self, slot_id: str, message: str) -> list[Effect]:
+        """Record that Ray cannot set up an executor's runtime environment: what waits for the same one fails
+        with it, and nothing else."""
+        slot = self._dispatch.slots.get(slot_id)
+        environment = environment_of(slot.tenant) if slot is not None else None
+        if environment is None:
+            return []
+        self._dispatch.close_slot(slot_id)
+        text = failure(environment, message)
+        error: TaskError = {"reason": REASON, "type": "RuntimeEnvSetupError", "message": text}
+        return [
+            Say(AttemptReport(*item.key, "failed", error=error))
+            for item in self._dispatch.hand_back_environment(environment)
+        ]
+
     def tick(self, external_usage: Demand, now: float) -> list[Effect]:
         """Handle everything that is due by now."""
         self._dispatch.external_usage = external_usage
@@ -213,8 +230,12 @@ class NodeState:
             self._dispatch.close_slot(slot.id)
             effects.append(ReleaseExecutor(slot.id))
         for slot in self._dispatch.overdue(now, EXECUTOR_START_S_MAX):
+            effects.append(ReleaseExecutor(slot.id))
+            if not self._dispatch.external_usage:
+                message = f"no process has started in it for {now - slot.since:.0f} s"
+                effects += self.environment_failed(slot.id, message)
             self._dispatch.close_slot(slot.id)
-            effects += [ReleaseExecutor(slot.id), *_give_back(self._dispatch.hand_back(slot.demand))]
+            effects += _give_back(self._dispatch.hand_back(slot.demand))
         return effects
 
     def _unstick(self, now: float) -> list[Effect]:
@@ -233,7 +254,7 @@ class NodeState:
         self._slots_made += 1
         slot_id = f"{self._name}-{self._slots_made}"
         self._dispatch.open_slot(slot_id, need, now)
-        return [StartExecutor(slot_id, need.demand)]
+        return [StartExecutor(slot_id, need.demand, environment_of(need.tenant))]
 
     def _pump(self, now: float) -> list[Effect]:
         """Dispatch queued attempts, and start executors where more are needed."""

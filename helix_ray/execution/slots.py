@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import Assignment
 from helix_ray.execution.effects import Key
-from helix_ray.execution.tenant import Tenant
+from helix_ray.execution.tenant import Tenant, environment_of
 
 # Many times the work that may be queued on a node (PREFETCH_S): such a wait means a wrong estimate.
 STUCK_S = 1.0
@@ -72,7 +72,11 @@ class Slot:
 
     def serves(self, need: Need) -> bool:
         """Say whether it may run what has this need."""
-        return self.demand == need.demand and (self.tenant is None or self.tenant.serves(need.tenant))
+        if self.demand != need.demand:
+            return False
+        if self.tenant is None:
+            return environment_of(need.tenant) is None
+        return self.tenant.serves(need.tenant)
 
     def add(self, item: Item) -> None:
         """Take an attempt, and its owner as tenant if there is none."""

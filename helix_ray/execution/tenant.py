@@ -2,7 +2,8 @@
 
 A slot begins without a tenant. The first attempt that runs in the slot's process makes its owner the tenant,
 for as long as the process lives. Commands run in processes of their own (starter/) and go to any slot;
-inference runs no code of its owner, so owners share a process for it.
+inference runs no code of its owner, so owners share a process for it. A process has its runtime environment
+from its start, and serves nothing that has another one or none.
 """
 
 from __future__ import annotations
@@ -10,33 +11,42 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from helix_ray.execution.assignment import Assignment
+from helix_ray.execution.runtime_env import RuntimeEnv
 
 
 class Tenant(NamedTuple):
     """An owner, as placement knows it: a project, a user, or `job:ID`.
 
     `attempt`: the only one that the process is for, where a fresh one was asked for. `inference`: it runs
-    models, and no code of its owner.
+    models, and no code of its owner. `environment`: what Ray set up for it.
     """
 
     owner: str
     attempt: tuple[str, int] | None = None
     inference: bool = False
+    environment: RuntimeEnv | None = None
 
     def serves(self, wanted: Tenant | None) -> bool:
         """Say whether a process of this tenant may run what belongs to another; None: a command."""
         if self == wanted:
             return True
-        if self.attempt is not None or (wanted is not None and not wanted.inference):
+        bound = self.attempt is not None or self.environment is not None
+        if bound or (wanted is not None and not wanted.inference):
             return False
         return wanted is None or self.inference or self.owner == wanted.owner
 
 
-def tenant_of(assignment: Assignment, owner: str) -> Tenant | None:
+def tenant_of(assignment: Assignment, owner: str, environment: RuntimeEnv | None = None) -> Tenant | None:
     """Return whom a process must serve to run an attempt of `owner`; None for a command."""
     if assignment.is_command:
         return None
     if assignment.payload is None and assignment.run.get("kind") == "inference":
         return Tenant(owner, inference=True)
     fresh = bool(assignment.run.get("fresh"))
-    return Tenant(owner, (assignment.task_id, assignment.attempt) if fresh else None)
+    attempt = (assignment.task_id, assignment.attempt) if fresh else None
+    return Tenant(owner, attempt, environment=environment)
+
+
+def environment_of(tenant: Tenant | None) -> RuntimeEnv | None:
+    """Return the runtime environment of a tenant's process, None without one."""
+    return None if tenant is None else tenant.environment

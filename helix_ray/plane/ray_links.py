@@ -8,10 +8,12 @@ exceptions do not leave this module.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
+from ray.runtime_env import RuntimeEnv
 
 from helix_ray.plane.links import CallFailed, LinkLost, MasterInfo, MasterLink
 from helix_ray.plane.local_link import LocalLink
@@ -86,13 +88,31 @@ def node_id() -> str:
     return found
 
 
-def join(address: str | None, namespace: str = NAMESPACE) -> RayLinks:
+def job_environment() -> dict[str, Any]:
+    """Return the runtime environment of this process, with its folders as the packages that Ray made."""
+    return dict(ray.get_runtime_context().runtime_env)
+
+
+def checked_environment(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a runtime environment as Ray writes it; raises ValueError or TypeError for one that it
+    refuses."""
+    return dict(RuntimeEnv(**fields))
+
+
+def join(
+    address: str | None, namespace: str = NAMESPACE, runtime_env: Mapping[str, Any] | None = None
+) -> RayLinks:
     """Connect this process to a Ray cluster, unless it is connected, and return the links to Helix Ray on it.
 
-    Raises ConnectionError without a Ray cluster, and LookupError without Helix Ray on it.
+    `runtime_env` is that of the job which begins. Raises ConnectionError without a Ray cluster, LookupError
+    without Helix Ray on it, and ValueError for an environment where the job has begun.
     """
     if not ray.is_initialized():
-        ray.init(address=address or "auto")
+        ray.init(address=address or "auto", runtime_env=None if runtime_env is None else dict(runtime_env))
+    elif runtime_env is not None:
+        raise ValueError(
+            "this process is a Ray job already: pass its runtime_env to ray.init, or that of a call to submit"
+        )
     try:
         ray.get_actor(MASTER, namespace=namespace)
     except ValueError as error:

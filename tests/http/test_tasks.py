@@ -87,6 +87,10 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
         {"run": {"kind": "function", "function": "m:f", "payload": "gASV"}},
         "run.payload",
     ),
+    "a runtime environment": (
+        {"run": {"kind": "function", "function": "m:f", "runtime_env": "{}"}},
+        "run.runtime_env",
+    ),
     "arguments nested deep": (
         {"run": {"kind": "function", "function": "helix_ray.samples:add", "args": nested(101)}},
         "run.args" + ".0" * 12 + "....",

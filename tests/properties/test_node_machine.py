@@ -22,11 +22,13 @@ from helix_ray.execution.effects import (
     StartExecutor,
 )
 from helix_ray.execution.node_state import NodeState
+from helix_ray.execution.runtime_env import RuntimeEnv
 from helix_ray.execution.slots import Item
 from helix_ray.execution.tenant import tenant_of
 
 CAPACITY = {"cpu": 2.0, "gpu": 1.0}
 DEMANDS = ((("cpu", 1.0),), (("cpu", 0.5),), (("gpu", 1.0),), ())
+ENVIRONMENTS = tuple(RuntimeEnv(name, '{"config": {"setup_timeout_seconds": 5}}') for name in ("blue", "red"))
 ENDED = ("completed", "failed", "lost", "returned")
 picks = st.integers(0, 10_000)
 
@@ -36,6 +38,7 @@ class Process:
     """An executor as its node sees it: what it was given and has not ended, and whether it still hears."""
 
     demand: tuple[tuple[str, float], ...]
+    environment: RuntimeEnv | None
     served: list[Assignment] = field(default_factory=list)
     ready: bool = False
     killed: bool = False
@@ -66,6 +69,7 @@ class NodeMachine(RuleBasedStateMachine):
         self.made = 0
         self.processes: dict[str, Process] = {}
         self.owed: set[Key] = set()  # assigned, not revoked, end not reported
+        self.environments: dict[Key, RuntimeEnv | None] = {}
 
     @initialize()
     def one_demand_is_known_to_be_short(self) -> None:
@@ -80,9 +84,9 @@ class NodeMachine(RuleBasedStateMachine):
     def carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
-                case StartExecutor(slot_id, demand):
+                case StartExecutor(slot_id, demand, environment):
                     assert slot_id not in self.processes
-                    self.processes[slot_id] = Process(demand)
+                    self.processes[slot_id] = Process(demand, environment)
                 case GiveAttempts(slot_id, batch):
                     process = self.processes[slot_id]
                     assert process.ready
@@ -93,6 +97,7 @@ class NodeMachine(RuleBasedStateMachine):
                     process.queue += keys
                     process.served += batch
                     one_owner(process.served)
+                    assert {self.environments[key] for key in keys} == {process.environment}
                 case CancelAttempt(slot_id, key):
                     self.processes[slot_id].cancelled.append(key)
                 case AskBack(slot_id):
@@ -126,6 +131,7 @@ class NodeMachine(RuleBasedStateMachine):
         kind=st.sampled_from(["function", "function", "command", "inference"]),
         owner=st.sampled_from(["ann", "ben"]),
         fresh=st.booleans(),
+        environment=st.sampled_from([None, None, *ENVIRONMENTS]),
     )
     def assign(
         self,
@@ -135,14 +141,17 @@ class NodeMachine(RuleBasedStateMachine):
         kind: str = "function",
         owner: str = "ann",
         fresh: bool = False,
+        environment: RuntimeEnv | None = None,
     ) -> None:
+        environment = environment if kind == "function" else None
         items = []
         for _ in range(count):
             self.made += 1
             run = {"kind": kind, "owner": owner, "fresh": fresh and kind == "function"}
             work = Assignment(f"t{self.made}", 1, run, timeout_s, "/logs")
-            items.append(Item(work, demand, demand, tenant=tenant_of(work, owner)))
+            items.append(Item(work, demand, demand, tenant=tenant_of(work, owner, environment)))
             self.owed.add(items[-1].key)
+            self.environments[items[-1].key] = environment
         self.carry_out(self.node.assign(items, (), self.now))
 
     @precondition(lambda self: self.owed)
@@ -211,6 +220,17 @@ class NodeMachine(RuleBasedStateMachine):
         slot_id = self.one_of(pick)
         if slot_id is not None:
             del self.processes[slot_id]
+            self.carry_out(self.node.gone(slot_id, self.now))
+
+    @rule(pick=picks)
+    def cannot_be_set_up(self, pick: int) -> None:
+        slot_id = self.one_of(pick, ready=False, environment=True)
+        if slot_id is not None:
+            self.carry_out(self.node.environment_failed(slot_id, "no such package"))
+            environment = self.processes.pop(slot_id).environment
+            given = {key for process in self.processes.values() for key in process.queue}
+            waiting = [key for key in self.node.attempts() if self.environments[key] == environment]
+            assert set(waiting) <= given, "what waits for it has failed"
             self.carry_out(self.node.gone(slot_id, self.now))
 
     @rule(

@@ -126,3 +126,23 @@ def test_what_has_no_secret_is_not_copied() -> None:
     """A batch without env costs no new objects."""
     body = SubmitTasks(({"title": "t", "run": {"kind": "function", "function": "m:f"}}, {"title": "u"}))
     assert rewritten(body, body.sealed_fields, str.upper) is body
+
+
+def test_a_runtime_environment_is_sealed_as_a_whole(tmp_path: Path) -> None:
+    """No file has its values or names; its node gets it, and everybody else sees that there is one."""
+    engine = opened(tmp_path)
+    offer: dict[str, Any] = {"worker_id": NODE, "kind": "node", "node_id": "n1", "boot": "boot"}
+    give(engine, RegisterWorker("n1", ("building",), {"cpu": 1.0}, **offer))
+    call: dict[str, Any] = {"kind": "function", "payload": "gASVAA==", "runtime_env": f'{{"{VALUE}": 1}}'}
+    submitted = give(engine, SubmitTasks(({"title": "t", "type": "building", "run": call},)))
+    (task_id,) = task_ids(submitted.data["seed"], 1)
+    give(engine, StartAttempts(((task_id, NODE),)))
+    reply = engine.query(WorkFor(NODE, "boot", 0, 0), SYSTEM)
+    assert isinstance(reply, dict), reply
+    assert reply["assign"][0]["run"] == call
+    shown = engine.query(GetTask(task_id), SYSTEM)
+    assert isinstance(shown, dict)
+    assert shown["run"] == {"kind": "function", "runtime_env": MASK}
+    engine.save_snapshot()
+    assert plain_files(tmp_path) == []
+    engine.journal.close()

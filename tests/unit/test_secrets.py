@@ -34,6 +34,7 @@ HARMLESS = {
     "Finished.spent", "Manifest.hash", "Claim.hash", "Login.tokens", "SessionTokens.refresh_expires_at",
     "Request.idempotency_key",
     "Settings.tls_key", "Settings.admin_password_file", "Settings.token_ttl_s", "Settings.refresh_ttl_s",
+    "Settings.runtime_env_keep_s",
     "Settings.api_token_ttl_s", "Settings.api_token_ttl_s_max", "Settings.api_tokens_per_user_max",
     "Principal.token",
     "RateLimitPolicy.keys_max", "UsageRow.key", "RevokeToken.token_id", "NoteTokenUse.token_id", "Order.key",
@@ -143,6 +144,8 @@ def test_a_run_is_shown_without_secrets_and_bulk() -> None:
     """The names of the environment stay: they tell people what is set."""
     run = {"kind": "command", "argv": ["x"], "env": {"A": CANARY, "B": ""}, "payload": CANARY}
     assert shown_run(run) == {"kind": "command", "argv": ["x"], "env": {"A": MASK, "B": MASK}}
+    inside = {"kind": "function", "function": "f", "runtime_env": CANARY}
+    assert shown_run(inside) == {**inside, "runtime_env": MASK}
     plain = {"kind": "command", "argv": ["x"]}
     assert shown_run(plain) is plain
     assert shown_run({**plain, "env": {}}) == {**plain, "env": {}}

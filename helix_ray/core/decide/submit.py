@@ -23,6 +23,9 @@ from helix_ray.core.state import MANUAL, Demand, Task, TaskClass, class_of, dema
 from helix_ray.core.visibility import record_of, task_scope
 from helix_ray.core.weight import BYTES_PER_TASK, links_of, tasks_and_bytes_of, tasks_of
 
+# What a run may have only from inside the cluster, by field.
+INSIDE_ONLY = {"payload": "Pickled functions", "runtime_env": "Runtime environments"}
+
 
 def task_ids(seed: str, count: int) -> list[str]:
     """Return the ids of a submit's tasks, which are derived from its seed, so a
@@ -218,8 +221,11 @@ def _run_refusal(run: Run, ctx: Context, policy: Policy) -> Rejected | None:
         name = run.get("function") or ""
         if "system" not in roles and not function_allowed(policy, name):
             return forbidden("This function is not on the allow-list", field="run.function", function=name)
-    if run.get("payload") is not None and "system" not in roles:
-        return forbidden("Pickled functions are accepted only from inside the cluster", field="run.payload")
+    if "system" not in roles:
+        for field, what in INSIDE_ONLY.items():
+            if run.get(field) is not None:
+                message = f"{what} are accepted only from inside the cluster"
+                return forbidden(message, field=f"run.{field}")
     return None
 
 

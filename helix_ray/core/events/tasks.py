@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from helix_ray.core.secrets import SECRET_IN_RUN, below
 from helix_ray.core.specs import JsonObject, TaskEdits, TaskError, TaskSpec
 
 
@@ -12,7 +13,7 @@ from helix_ray.core.specs import JsonObject, TaskEdits, TaskError, TaskSpec
 class TaskSubmitted:
     """A task was submitted. `waits_for` are its dependencies that were unfinished then."""
 
-    secret_fields: ClassVar[tuple[str, ...]] = ("spec.run.env.*", "spec.run.payload")
+    secret_fields: ClassVar[tuple[str, ...]] = below("spec.run", SECRET_IN_RUN)
 
     id: str
     owner: str
@@ -61,7 +62,7 @@ class TaskCancelled:
 class TaskEdited:
     """Fields of a task's spec were replaced."""
 
-    secret_fields: ClassVar[tuple[str, ...]] = ("changes.run.env.*", "changes.run.payload")
+    secret_fields: ClassVar[tuple[str, ...]] = below("changes.run", SECRET_IN_RUN)
 
     id: str
     changes: TaskEdits
@@ -91,7 +92,7 @@ class TaskRestored:
     `parts` the results of completed shards.
     """
 
-    secret_fields: ClassVar[tuple[str, ...]] = ("spec.run.env.*", "spec.run.payload")
+    secret_fields: ClassVar[tuple[str, ...]] = below("spec.run", SECRET_IN_RUN)
 
     id: str
     owner: str

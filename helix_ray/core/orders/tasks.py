@@ -8,6 +8,7 @@ from typing import Any
 from helix_ray.core.access import SYSTEM_ONLY, WORKERS, WRITERS, Tokens
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.secrets import SEALED_IN_RUN, SECRET_IN_RUN, below
 from helix_ray.core.specs import TaskEdits, TaskError, TaskSpec
 from helix_ray.core.state import State
 from helix_ray.core.weight import (
@@ -28,8 +29,8 @@ class SubmitTasks(OrderKind):
     """
 
     allowed = WRITERS
-    secret_fields = ("specs.*.run.env.*", "specs.*.run.payload")
-    sealed_fields = ("specs.*.run.env.*",)
+    secret_fields = below("specs.*.run", SECRET_IN_RUN)
+    sealed_fields = below("specs.*.run", SEALED_IN_RUN)
     tokens = Tokens.ALL
     needs_key = False  # recognised by its seed: the same ids
     recalled_as = "line"
@@ -47,7 +48,7 @@ class UpdateTask(OrderKind):
     """Report on a task or edit it: by the worker that runs it, or by a user who may change it."""
 
     allowed = WRITERS | WORKERS
-    secret_fields = ("edits.run.env.*", "edits.run.payload")
+    secret_fields = below("edits.run", SECRET_IN_RUN)
     tokens = Tokens.ALL
     needs_key = True
     conflict_kept_as = "late_report"

@@ -6,7 +6,7 @@ from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 
 from helix_ray.core.errors import Rejected
 from helix_ray.core.lifecycle import Status
-from helix_ray.core.secrets import MASK
+from helix_ray.core.secrets import MASK, SEALED_IN_RUN, rewritten
 from helix_ray.core.specs import Priority, Resources, Run, Shard, TaskError
 from helix_ray.core.state import Task
 
@@ -16,6 +16,8 @@ SpecField = Literal[
 ]  # fmt: skip
 # Fields of a spec that a task's view shows unchanged.
 SPEC_FIELDS: tuple[SpecField, ...] = get_args(SpecField)
+LARGE_OF_RUN = frozenset({"payload", "inputs"})
+HIDDEN_OF_RUN = frozenset({*LARGE_OF_RUN, *(way.partition(".")[0] for way in SEALED_IN_RUN)})
 
 
 class ShardsView(TypedDict):
@@ -183,15 +185,12 @@ def task_view(task: Task) -> TaskView:
 
 def shown_run(run: Run | None) -> Run | None:
     """Return a run for display: without large parts (pickled payloads, inference inputs), and with
-    masked environment values."""
-    if run is None or run.keys().isdisjoint(("payload", "inputs", "env")):
+    masked environments."""
+    if run is None or run.keys().isdisjoint(HIDDEN_OF_RUN):
         return run
     # Whatever its kind: what is secret must not depend on that.
-    shown = {name: value for name, value in run.items() if name not in ("payload", "inputs")}
-    env = shown.get("env")
-    if isinstance(env, dict):
-        shown["env"] = dict.fromkeys(env, MASK)
-    return cast("Run", shown)
+    shown = {name: value for name, value in run.items() if name not in LARGE_OF_RUN}
+    return cast("Run", rewritten(shown, SEALED_IN_RUN, lambda _: MASK))
 
 
 def task_line(task: Task) -> TaskLineView:

@@ -93,6 +93,11 @@ REFUSED: list[tuple[dict[str, Any], ErrorCode, str]] = [
     (spec(run={"kind": "function", "function": "os:system"}), ErrorCode.FORBIDDEN, "run.function"),
     (spec(run={"kind": "function"}), ErrorCode.FORBIDDEN, "run.function"),
     (spec(run={"kind": "function", "payload": "x"}), ErrorCode.FORBIDDEN, "run.payload"),
+    (
+        spec(run={"kind": "function", "function": "helix_ray.samples:add", "runtime_env": "{}"}),
+        ErrorCode.FORBIDDEN,
+        "run.runtime_env",
+    ),
 ]
 
 

@@ -17,7 +17,9 @@ from helix_ray.execution.effects import (
     StartExecutor,
 )
 from helix_ray.execution.node_state import EXECUTOR_START_S_MAX, NodeState
+from helix_ray.execution.runtime_env import RuntimeEnv, runtime_env_of
 from helix_ray.execution.slots import STOP_GRACE_S, Item
+from helix_ray.execution.tenant import Tenant
 
 ONE = (("cpu", 1.0),)
 IDLE_S = 30.0
@@ -141,6 +143,88 @@ def test_what_ray_rejects_is_a_bad_spec(node: NodeState) -> None:
     assert isinstance(said, Say)
     assert (said.report.outcome, said.report.retryable) == ("failed", False)
     assert node.attempts() == []
+
+
+BLUE = RuntimeEnv("blue", '{"env_vars": {"COLOUR": "blue", "TOKEN": "ba5eba11"}}')
+RED = RuntimeEnv("red", '{"config": {"setup_timeout_seconds": 5}}')
+
+
+def within(name: str, environment: RuntimeEnv | None) -> Item:
+    """Return an attempt of one owner whose process has a runtime environment."""
+    attempt = item(name)
+    attempt.tenant = Tenant("job:1", environment=environment)
+    return attempt
+
+
+@pytest.fixture
+def two() -> NodeState:
+    """A node of two CPUs without executors."""
+    return NodeState({"cpu": 2.0}, "n", IDLE_S)
+
+
+def test_an_environment_has_executors_of_its_own(two: NodeState) -> None:
+    """Two of one owner run side by side; each executor is used again, for its environment only."""
+    first, second = within("a", BLUE), within("b", RED)
+    assert two.assign([first, second], (), 0.0) == [
+        StartExecutor("n-1", ONE, BLUE), StartExecutor("n-2", ONE, RED),
+    ]  # fmt: skip
+    assert two.ready("n-2", 1.0) == [GiveAttempts("n-2", (second.assignment,))]
+    assert two.ready("n-1", 1.0) == [GiveAttempts("n-1", (first.assignment,))]
+    two.said("n-1", finished("a"), 2.0)
+    again = within("c", BLUE)
+    assert two.assign([again], (), 2.0) == [GiveAttempts("n-1", (again.assignment,))]
+    two.said("n-1", finished("c"), 3.0)
+    # Neither a function without an environment nor a command gets the idle one; it makes room for them.
+    command = Item(Assignment("e", 1, {"kind": "command"}, None, "/logs"), ONE, "g")
+    assert two.assign([within("d", None), command], (), 3.0) == []
+    assert two.tick((), 3.0) == [ReleaseExecutor("n-1"), StartExecutor("n-3", ONE)]
+
+
+def test_an_executor_that_waits_for_its_first_attempt_has_no_environment(node: NodeState) -> None:
+    """So it makes room for one that has."""
+    assert node.assign([within("a", BLUE)], (), 0.0) == []
+    assert node.tick((), 0.0) == [ReleaseExecutor("n-1"), StartExecutor("n-2", ONE, BLUE)]
+
+
+def test_a_broken_environment_fails_what_waits_for_it_and_nothing_else(two: NodeState) -> None:
+    """All of it, at once and in Ray's words, without the values of its variables; the rest runs."""
+    two.assign([within("a", BLUE), within("b", BLUE), within("c", None)], (), 0.0)
+    said = two.environment_failed("n-1", "no such package for ba5eba11")
+    assert said_of(said) == [("a", "failed"), ("b", "failed")]
+    assert isinstance(said[0], Say)
+    assert said[0].report.error == {
+        "reason": "environment",
+        "type": "RuntimeEnvSetupError",
+        "message": "its runtime_env cannot be set up: no such package for ***",
+    }
+    assert two.attempts() == [("c", 1)]
+    assert two.environment_failed("n-1", "again") == []
+    assert two.gone("n-1", 0.0) == [StartExecutor("n-3", ONE)]
+
+
+def test_an_environment_may_take_its_time(two: NodeState) -> None:
+    """As long as Ray gives it; then its tasks fail, for another try would take as long."""
+    two.assign([within("a", RED)], (), 0.0)
+    assert two.tick((), EXECUTOR_START_S_MAX + 5) == []
+    effects = two.tick((), EXECUTOR_START_S_MAX + 6)
+    assert effects[0] == ReleaseExecutor("n-1")
+    assert said_of(effects) == [("a", "failed")]
+
+
+def test_resources_in_external_use_do_not_count_against_an_environment(two: NodeState) -> None:
+    """Its tasks go back to the queue, as those of others do."""
+    two.assign([within("a", RED)], (), 0.0)
+    assert said_of(two.tick(ONE, EXECUTOR_START_S_MAX + 6)) == [("a", "returned")]
+
+
+def test_an_environment_that_cannot_be_unsealed_says_so() -> None:
+    """The key of the control plane is gone; it is no environment of any name."""
+    sealed = runtime_env_of("helix-sealed:k1:AAAA")
+    assert sealed is not None
+    assert (sealed.setup_s_max, sealed.packages) == (0.0, [])
+    with pytest.raises(ValueError, match=r"was sealed with a key .* copy env\.secret"):
+        sealed.fields()
+    assert runtime_env_of(None) is None
 
 
 def test_a_node_that_is_cut_off_ends_everything(node: NodeState) -> None:

@@ -1,0 +1,98 @@
+"""The runtime environment of a function: what Ray sets up for the process that runs it.
+
+It is a JSON text in the run of its task, and sealed at rest, for its variables may be secrets (ADR 63).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from helix_ray.core.sealed import is_sealed
+from helix_ray.core.secrets import MASK
+from helix_ray.core.specs import JsonObject
+
+SETUP_S_MAX = 600.0
+"""How long Ray takes for an environment at most, in seconds, unless the environment's `config` says more."""
+
+REASON = "environment"
+"""The reason of a task that failed because its environment cannot be set up."""
+
+UPLOADED = "gcs://"
+
+MESSAGE_CHARS_MAX = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeEnv:
+    """An environment; two of them are the same if their texts are."""
+
+    digest: str
+    text: str = field(repr=False, compare=False)
+
+    def fields(self) -> JsonObject:
+        """Return its fields, as Ray's option `runtime_env` takes them; raises ValueError where it is sealed
+        with a key that is not here."""
+        if is_sealed(self.text):
+            raise ValueError(
+                "runtime_env was sealed with a key that the control plane does not have: copy env.secret "
+                "to its data directory, or submit the task again"
+            )
+        fields: JsonObject = json.loads(self.text)
+        return fields
+
+    @property
+    def packages(self) -> list[str]:
+        """Return its uploaded folders."""
+        return [] if is_sealed(self.text) else packages_of(self.fields())
+
+    @property
+    def setup_s_max(self) -> float:
+        """Return how long Ray may take to set it up, in seconds."""
+        if is_sealed(self.text):
+            return 0.0
+        config = self.fields().get("config") or {}
+        own = config.get("setup_timeout_seconds", SETUP_S_MAX)
+        return float(own) if own > 0 else math.inf
+
+
+def runtime_env_of(text: object) -> RuntimeEnv | None:
+    """Return the environment of a run's `runtime_env`, None where it has none."""
+    if not isinstance(text, str):
+        return None
+    return RuntimeEnv(sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), text)
+
+
+def packages_of(fields: Mapping[str, Any]) -> list[str]:
+    """Return the uploaded folders of an environment, which Ray keeps for as long as their job unless it is
+    told otherwise."""
+    places = [fields.get("working_dir"), *(fields.get("py_modules") or ())]
+    return [place for place in places if isinstance(place, str) and place.startswith(UPLOADED)]
+
+
+def failure(environment: RuntimeEnv, said: str) -> str:
+    """Return why an environment is not there, in Ray's words without the values of its variables."""
+    values = () if is_sealed(environment.text) else environment.fields().get("env_vars", {}).values()
+    # The longest first: one may be a part of another.
+    for value in sorted(filter(None, values), key=len, reverse=True):
+        said = said.replace(value, MASK)
+    if len(said) > MESSAGE_CHARS_MAX:
+        said = f"{said[: MESSAGE_CHARS_MAX // 2]} ... {said[-MESSAGE_CHARS_MAX // 2 :]}"
+    return f"its runtime_env cannot be set up: {said}"
+
+
+_own: list[str | None] = []
+
+
+def serve_in(text: str | None) -> None:
+    """Say in which environment this executor serves; None: in none."""
+    _own[:] = [text]
+
+
+def own_environment() -> tuple[str | None] | None:
+    """Return the environment of this executor in a tuple, None in a process that is no executor."""
+    return (_own[0],) if _own else None
