@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from os.path import commonprefix
 from pathlib import Path
 
 import numpy as np
@@ -174,13 +173,18 @@ def test_list_get_and_filters(signed_in: Helix) -> None:
     assert len(gone.err.splitlines()) == 1
 
 
+def same_start(one: str, other: str) -> str:
+    """Return the longest prefix that two texts share."""
+    return next(one[:count] for count in range(len(one), -1, -1) if other.startswith(one[:count]))
+
+
 def test_a_beginning_of_an_id_is_enough(signed_in: Helix) -> None:
-    """For tasks, workers and nodes; where several begin so, the line names them and nothing happens."""
+    """For tasks, workers and nodes; if it is ambiguous, the line names the matches and nothing happens."""
     one = signed_in("task", "submit", "-t", "By hand").out.strip()
     signed_in("task", "submit", "-t", "By hand")
     found = signed_in("task", "list", "--limit", "1000", "--json").json["tasks"]
     # Of all tasks of this server, the one whose id is most like it.
-    shared, other = max((commonprefix([one, task["id"]]), task["id"]) for task in found if task["id"] != one)
+    shared, other = max((same_start(one, task["id"]), task["id"]) for task in found if task["id"] != one)
     mine = one[: len(shared) + 1]
     assert signed_in("task", "get", mine, "--json").json["id"] == one
     assert signed_in("task", "explain", mine, "--json").json["id"] == one
