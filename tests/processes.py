@@ -6,10 +6,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.ray.signals import until
+
 
 def processes_with(text: str) -> list[int]:
     """Return the processes whose command line contains the text, its words parted by spaces."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and text in command_line(int(name))]
+
+
+def shell_of(line: str) -> int:
+    """Return the process of a command that runs a shell line.
+
+    A process that the shell forks looks like the shell itself until it runs another program.
+    """
+    until(lambda: len(processes_with(f"sh -c {line}")) == 1)
+    return processes_with(f"sh -c {line}")[0]
 
 
 def command_line(pid: int) -> str:

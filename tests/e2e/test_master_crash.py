@@ -31,7 +31,7 @@ from tests.e2e.live import (
     shell,
     submit,
 )
-from tests.processes import parent, processes_with
+from tests.processes import parent, shell_of
 from tests.ray.signals import until
 
 WRITERS = 4
@@ -223,7 +223,7 @@ def test_what_runs_a_command_is_killed_and_the_task_is_not_lost(
     line = f"if [ -e {mark} ]; then echo second; else touch {mark}; sleep 600; fi"
     (task_id,) = submit(client, shell(line))
     until(mark.exists)
-    (child,) = processes_with(f"sh -c {line}")
+    child = shell_of(line)
     who = {"cell": [parent(child)], "starter": live.starters(), "executors": live.pids(EXECUTOR)}[killed]
     assert who
     for pid in who:
@@ -248,7 +248,9 @@ def test_a_killed_node_worker_loses_no_task(live: Live, tmp_path: Path) -> None:
     ids = [running, *others]
     seen = [ended(client, task_id) for task_id in ids]
     assert {task["status"] for task in seen} == {"completed"}
-    assert seen[0]["attempt"] == 2
+    # An attempt that waits behind a slow one is given back, which is no loss and takes a number too.
+    assert seen[0]["losses"] == 1
+    assert seen[0]["attempt"] >= 2
     completions = live.facts("TaskCompleted")
     assert {completions[task_id] for task_id in ids} == {1}
     assert live.pid(NODE_WORKER) != dead

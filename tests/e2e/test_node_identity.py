@@ -16,7 +16,7 @@ from helix_ray.core.events import Event, Fact, TaskAssigned, WorkerRegistered
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.security.keys import load_or_create_key
 from tests.e2e.live import MASTER, Json, ended, error_of, serving, shell, submit
-from tests.processes import processes_with
+from tests.processes import shell_of
 from tests.ray.signals import until
 
 FOREIGN: Json = {"hostname": "laptop", "capabilities": ["design"]}
@@ -93,7 +93,7 @@ def test_a_node_that_is_not_heard_ends_what_it_runs(tmp_path: Path) -> None:
         client = live.client()
         (task_id,) = submit(client, shell(line))
         until(runs.exists)
-        (first,) = processes_with(f"sh -c {line}")
+        first = shell_of(line)
         master = live.pid(MASTER)
         os.kill(master, signal.SIGSTOP)
         try:

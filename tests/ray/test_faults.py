@@ -20,7 +20,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.events import TaskCompleted
 from helix_ray.core.orders import CancelTask, DrainWorker, Receipt
 from helix_ray.core.questions import Counts, GetTask, ListWorkers, ReadLog
-from tests.processes import parent, processes_with
+from tests.processes import parent, processes_with, shell_of
 from tests.ray.conftest import LiveCluster, command, function
 from tests.ray.signals import until
 
@@ -62,7 +62,7 @@ def test_a_killed_cell_costs_one_loss_and_the_task_is_done(cluster: LiveCluster,
     line = f"if [ -e {mark} ]; then echo second; else touch {mark}; sleep 600; fi"
     (task_id,) = cluster.submit(command(line))
     until(mark.exists)
-    (child,) = processes_with(f"sh -c {line}")
+    child = shell_of(line)
     os.kill(parent(child), signal.SIGKILL)
     outcome = cluster.outcomes([task_id])[task_id]
     assert outcome["result"]["output"] == "second\n"
