@@ -21,7 +21,7 @@ from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import Recalled
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated, WaitTasks
-from helix_ray.core.views.tasks import EndedView, ResultView, TaskPageView, TaskView
+from helix_ray.core.views.tasks import EndedView, ResultView, TaskPageView, TaskView, status_view
 from helix_ray.core.visibility import record_of_view, sees, task_scope
 from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.ports import ControlPlane
@@ -63,7 +63,7 @@ class Archive:
         if isinstance(question, ListTasks):
             return await self.list(question, by, reply)
         if isinstance(question, WaitTasks):
-            return await self.wait(by, reply)
+            return await self.wait(question, by, reply)
         return await self.find(question, by)
 
     async def find(
@@ -145,7 +145,9 @@ class Archive:
         tasks = [lines[seq] for seq in sorted(lines, reverse=True) if bounds[0] <= seq <= bounds[1]]
         return {**live, "tasks": tasks[: question.limit], "total": live["total"] + total}
 
-    async def wait(self, by: Principal, live: EndedView) -> EndedView | SourceUnavailable:
+    async def wait(
+        self, question: WaitTasks, by: Principal, live: EndedView
+    ) -> EndedView | SourceUnavailable:
         """Complete a WaitTasks answer with the outcomes of archived tasks."""
         bounds = await self._bounds(task_ids=tuple(live["unknown"]))
         if isinstance(bounds, SourceUnavailable):
@@ -157,7 +159,8 @@ class Archive:
         unknown = [task_id for task_id in live["unknown"] if task_id not in seen]
         if unknown and self._history.through < through:
             return BEHIND
-        return {**live, "done": [*live["done"], *seen.values()], "unknown": unknown}
+        ended = seen.values() if question.results else map(status_view, seen.values())
+        return {**live, "done": [*live["done"], *ended], "unknown": unknown}
 
     async def _bounds(
         self, task_ids: tuple[str, ...] | None = None, until: int = 0

@@ -8,25 +8,15 @@ cancelled stay while there is room: it may be queued again.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import ray
 
-from actors.life import LivingActor
-from actors.ray_seams import keep_package
-from actors.results import ResultShelf
-from helix_ray.config import Settings
-from helix_ray.core.access import Principal
 from helix_ray.core.errors import Rejected
-from helix_ray.core.questions import WaitTasks
-from helix_ray.execution.runtime_env import RuntimeEnv
-from helix_ray.ports import ControlPlane
-
-log = logging.getLogger(__name__)
+from helix_ray.core.views.tasks import EndedView
 
 ARGUMENTS_BYTES_MAX = 4 * 1024 * 1024 * 1024
 """Most bytes of arguments that one node worker keeps; Ray moves what memory has no room for to disk."""
@@ -35,10 +25,13 @@ UNNAMED_S_MAX = 600.0
 """How long arguments are kept whose task is not known, in seconds: its program ended while it submitted."""
 
 LOOK_EVERY_S = 10.0
+NOTHING_ENDED: EndedView = {"done": [], "unknown": [], "open": 0}
+
+Ended = Callable[[tuple[str, ...]], Awaitable[EndedView | Rejected]]
 
 
 class Taken(TypedDict):
-    """The answer to `keep_argument`: why it was refused, or None."""
+    """The answer to a call that hands over arguments: why it was refused, or None."""
 
     refused: str | None
 
@@ -105,75 +98,53 @@ class ArgumentShelf:
                 del self._kept[key]
 
 
-class ArgumentKeeper(LivingActor):
-    """The calls of a node worker about large values; `argument_loop` is one of its loops."""
+class ArgumentKeeper:
+    """Keeps the arguments of large calls in Ray's object store, owned by this process."""
 
-    _plane: ControlPlane
-    _shelf: ResultShelf
-    _by: Principal
-    _settings: Settings
+    def __init__(self, ended: Ended) -> None:
+        """`ended` asks the control plane which of some tasks have ended."""
+        self._ended = ended
+        self._shelf = ArgumentShelf()
 
-    def __init__(self) -> None:
-        self._arguments = ArgumentShelf()
-        self._keeping: set[asyncio.Task[None]] = set()
-        super().__init__()
-
-    async def keep_argument(self, key: str, parts: Sequence[Any]) -> Taken:
+    async def keep(self, key: str, parts: Sequence[Any]) -> Taken:
         """Keep arguments, as parts of a pickle, until their task has completed."""
         size = sum(part.nbytes for part in parts)
-        if self._arguments.lacks_room(size):
+        if self._shelf.lacks_room(size):
             await self._look()
-            if self._arguments.lacks_room(size):
-                return {"refused": self._arguments.refusal(size)}
-        # A copy: the caller's object ends with the caller. In a thread, for it may take seconds.
-        reference = await asyncio.to_thread(ray.put, list(parts))
-        self._arguments.add(key, reference, size, time.monotonic())
+            if self._shelf.lacks_room(size):
+                return {"refused": self._shelf.refusal(size)}
+        self._shelf.add(key, await stored(parts), size, time.monotonic())
         return {"refused": None}
 
-    async def keep_result(self, task_id: str, attempt: int, parts: Sequence[Any]) -> None:
-        """Keep an executor's large result, as parts of a pickle."""
-        reference = await asyncio.to_thread(ray.put, list(parts))
-        self._shelf.put((task_id, attempt), reference, sum(part.nbytes for part in parts))
+    def assign(self, key: str, task_id: str) -> bool:
+        """Say which task needs the arguments; False where they are not here."""
+        return self._shelf.assign(key, task_id)
 
-    async def keep_packages(self, uris: Sequence[str]) -> None:
-        """Have Ray keep uploaded folders beyond the end of their job: its tasks may outlive it."""
-        for uri in uris if self._settings.runtime_env_keep_s else ():
-            try:
-                await asyncio.to_thread(keep_package, uri, self._settings.runtime_env_keep_s)
-            except (RuntimeError, ray.exceptions.RayError) as error:
-                # A task that needs it later fails and says so.
-                log.warning("Ray does not keep %s: %s", uri, error)
-
-    def _keep_packages_of(self, environment: RuntimeEnv | None) -> None:
-        if environment is not None and environment.packages:
-            task = asyncio.get_running_loop().create_task(self.keep_packages(environment.packages))
-            self._keeping.add(task)
-            task.add_done_callback(self._keeping.discard)
-
-    async def argument_of(self, key: str, task_id: str) -> bool:
-        """Say which task needs the arguments."""
-        return self._arguments.assign(key, task_id)
-
-    async def argument(self, key: str) -> list[Any]:
+    def get(self, key: str) -> list[Any]:
         """Return the reference of kept arguments in a list, where Ray leaves it a reference; an empty one
         where they are gone."""
-        reference = self._arguments.get(key)
+        reference = self._shelf.get(key)
         return [] if reference is None else [reference]
 
-    async def argument_loop(self) -> None:
+    async def run(self) -> None:
         """Remove what no task needs, again and again while the node lives."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             await self._look()
 
     async def _look(self) -> None:
-        task_ids = self._arguments.task_ids()
-        reply = await self._plane.query(WaitTasks(task_ids), self._by) if task_ids else None
+        task_ids = self._shelf.task_ids()
+        reply = await self._ended(task_ids) if task_ids else NOTHING_ENDED
         if isinstance(reply, Rejected):
             return
-        done = reply["done"] if reply else []
-        completed = {one["id"] for one in done if one["status"] == "completed"} | {
-            *(reply["unknown"] if reply else ())
-        }
-        ended = {one["id"] for one in done}
-        self._arguments.let_go(completed, ended, time.monotonic())
+        completed = {one["id"] for one in reply["done"] if one["status"] == "completed"}
+        ended = {one["id"] for one in reply["done"]}
+        self._shelf.let_go(completed | set(reply["unknown"]), ended, time.monotonic())
+
+
+async def stored(parts: Sequence[Any]) -> Any:
+    """Return a reference to a copy of the parts of a pickle: the caller's object ends with the caller.
+
+    In a thread, for it may take seconds.
+    """
+    return await asyncio.to_thread(ray.put, list(parts))

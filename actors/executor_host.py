@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,13 @@ from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import (
     Assignment,
     Cancel,
-    Finished,
     GiveBack,
     Hello,
     Message,
-    Progressed,
     Report,
+    ReportItem,
     Returned,
     Run,
-    Started,
 )
 from helix_ray.execution.descendants import end_below, end_marked
 from helix_ray.execution.effects import Key
@@ -66,11 +64,11 @@ class _Link:
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """The callbacks of the host: an executor is ready, sent a message, returned attempts, cannot have its
+    """The callbacks of the host: an executor is ready, sent a report, returned attempts, cannot have its
     runtime environment (and why), or is gone."""
 
     ready: Callable[[str], None]
-    said: Callable[[str, Started | Progressed | Finished], None]
+    said: Callable[[str, Sequence[ReportItem]], None]
     returned: Callable[[str, tuple[Key, ...]], None]
     environment_failed: Callable[[str, str], None]
     gone: Callable[[str], None]
@@ -210,8 +208,7 @@ class ExecutorHost:
         if isinstance(message, Returned):
             self._callbacks.returned(slot_id, message.attempts)
         if isinstance(message, Report):
-            for item in message.items:
-                self._callbacks.said(slot_id, item)
+            self._callbacks.said(slot_id, message.items)
         return slot_id
 
     def _lost(self, slot_id: str) -> None:

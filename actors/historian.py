@@ -42,7 +42,8 @@ log = logging.getLogger(__name__)
 
 FILE_NAME = "history.duckdb"
 NICENESS = 5
-FACTS_PER_INGEST_MAX = 2_000
+# A transaction costs as much as a thousand rows in it; the master makes a batch in one turn of its loop.
+FACTS_PER_INGEST_MAX = 4_000
 # The pause between batches of facts: the history may lag, and small batches are the most expensive.
 PAUSE_S = 0.5
 PRUNE_EVERY_S = 10.0

@@ -350,8 +350,10 @@ class Master(LivingActor):
             left = end - loop.time()
             if left <= 0 or good(reply):
                 return reply
+            # asyncio.wait_for would make a task of each wait, and every commit wakes them all.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), left)
+                async with asyncio.timeout(left):
+                    await news.wait()
             if pause_s:
                 await asyncio.sleep(min(pause_s, left))
 

@@ -18,39 +18,39 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 from uuid import uuid4
 
 from actors import labels as known_labels
-from actors.arguments import ArgumentKeeper
+from actors.arguments import ArgumentKeeper, Taken, stored
 from actors.assigned import item_of
 from actors.attempt_log import read_piece
 from actors.erased_here import keep_erased_away
 from actors.executor_host import Callbacks
 from actors.gateway import RayControlPlane
-from actors.life import Work
+from actors.life import LivingActor, Work
 from actors.log_keeper import keep_logs
 from actors.node_processes import NodeProcesses
-from actors.results import ResultShelf, refused, reports_of_one_order, to_report
+from actors.packages import PackageKeeper
+from actors.reporting import Reporter
+from actors.results import ResultShelf, to_report
 from actors.starter_config import starter_config
 from actors.usage import NodeOffer, NodeUsage
 from helix_ray.config import Settings
 from helix_ray.core.access import inside
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import (
-    AttemptReport,
     Heartbeat,
     Order,
     OrderBody,
     Receipt,
     RegisterWorker,
-    ReportAttempts,
 )
-from helix_ray.core.questions import WorkFor
+from helix_ray.core.questions import WaitTasks, WorkFor
 from helix_ray.core.specs import JsonObject
 from helix_ray.core.views.attempts import WorkView
-from helix_ray.core.views.tasks import LogView
-from helix_ray.execution.assignment import Finished, Progressed, Started
+from helix_ray.core.views.tasks import EndedView, LogView
+from helix_ray.execution.assignment import ReportItem
 from helix_ray.execution.effects import (
     AskBack,
     CancelAttempt,
@@ -94,7 +94,7 @@ class NodeSaid(TypedDict):
     slots: dict[str, int]
 
 
-class NodeWorker(ArgumentKeeper):
+class NodeWorker(LivingActor):
     """The worker of one live Ray node."""
 
     def __init__(self, settings: Settings, offer: NodeOffer) -> None:
@@ -120,8 +120,9 @@ class NodeWorker(ArgumentKeeper):
         self._usage = NodeUsage(offer)
         self._fence = Fence(settings.node_fence_s, time.monotonic())
         self._shelf = ResultShelf(settings.result_inline_bytes_max)
-        self._outgoing: list[AttemptReport] = []
-        self._to_report = asyncio.Event()
+        self._arguments = ArgumentKeeper(self._ended)
+        self._packages = PackageKeeper(settings.runtime_env_keep_s)
+        self._reporter = Reporter(offer["worker_id"], lambda: self._boot, self._order)
         self._registered = False
         # The refusal of its last registration, if it was refused.
         self._refused: str | None = None
@@ -141,12 +142,12 @@ class NodeWorker(ArgumentKeeper):
         return (
             self._work_loop,
             self._heartbeat_loop,
-            self._report_loop,
+            self._reporter.run,
             self._check_loop,
             self._logs_loop,
             self._sweep_loop,
             self._erased_loop,
-            self.argument_loop,
+            self._arguments.run,
         )
 
     # ------------------------------------------------------------------------------------------ calls
@@ -169,6 +170,27 @@ class NodeWorker(ArgumentKeeper):
     async def fetch_result(self, task_id: str, attempt: int) -> JsonObject | None:
         """Return a result that is stored on this node because it was too large for the journal."""
         return await self._shelf.fetch((task_id, attempt))
+
+    async def keep_result(self, task_id: str, attempt: int, parts: Sequence[Any]) -> None:
+        """Keep an executor's large result, as parts of a pickle."""
+        reference = await stored(parts)
+        self._shelf.put((task_id, attempt), reference, sum(part.nbytes for part in parts))
+
+    async def keep_argument(self, key: str, parts: Sequence[Any]) -> Taken:
+        """Keep the arguments of a large call, as parts of a pickle, until their task has completed."""
+        return await self._arguments.keep(key, parts)
+
+    async def keep_packages(self, uris: Sequence[str]) -> None:
+        """Have Ray keep uploaded folders beyond the end of their job."""
+        await self._packages.keep(uris)
+
+    async def argument_of(self, key: str, task_id: str) -> bool:
+        """Say which task needs the arguments."""
+        return self._arguments.assign(key, task_id)
+
+    async def argument(self, key: str) -> list[Any]:
+        """Return the reference of kept arguments in a list; an empty one where they are gone."""
+        return self._arguments.get(key)
 
     async def read_log(
         self, task_id: str, attempt: int, offset: int, limit_bytes: int, raw: bool, wait_s: float
@@ -212,6 +234,9 @@ class NodeWorker(ArgumentKeeper):
     async def _order(self, body: OrderBody) -> Receipt | Rejected:
         return await self._plane.execute(Order(body, self._by, f"req-{self._by.id}", new_seed()))
 
+    async def _ended(self, task_ids: tuple[str, ...]) -> EndedView | Rejected:
+        return await self._plane.query(WaitTasks(task_ids, results=False), self._by)
+
     async def _work_loop(self) -> None:
         await self._register()
         boot, epoch, after = self._boot, 0, 0
@@ -232,7 +257,7 @@ class NodeWorker(ArgumentKeeper):
         assigned = {(work["task_id"], work["attempt"]): work for work in reply["assign"]}
         revoked = [*reply["revoke"]]
         if reply["full"]:
-            reported = {(report.task_id, report.attempt) for report in self._outgoing}
+            reported = self._reporter.keys()
             revoked += [key for key in self._state.attempts() if key not in assigned]
             assigned = {key: work for key, work in assigned.items() if key not in reported}
         items = [item_of(work, self._log_dir, self._settings) for work in assigned.values()]
@@ -248,42 +273,6 @@ class NodeWorker(ArgumentKeeper):
             if isinstance(await self._order(beat), Receipt):
                 self._fence.acknowledged(sent_at)
             await asyncio.sleep(HEARTBEAT_EVERY_S)
-
-    async def _report_loop(self) -> None:
-        while True:
-            await self._to_report.wait()
-            self._to_report.clear()
-            while self._outgoing:
-                reports = reports_of_one_order(self._outgoing)
-                answer = await self._order(ReportAttempts(self._offer["worker_id"], self._boot, reports))
-                if isinstance(answer, Rejected) and answer.code is ErrorCode.SERVICE_UNAVAILABLE:
-                    await asyncio.sleep(AGAIN_S)
-                    continue
-                taken = len(reports)
-                if isinstance(answer, Rejected):
-                    log.error("the master rejected reports: %s", answer)
-                    await self._report_one_by_one(reports)
-                else:
-                    taken = answer.data["taken"]
-                    if answer.data["stale"]:
-                        log.info("%d reports arrived too late", len(answer.data["stale"]))
-                del self._outgoing[:taken]
-
-    async def _report_one_by_one(self, reports: Sequence[AttemptReport]) -> None:
-        """Repeat refused reports one by one; for a report that is refused alone, report
-        that its attempt failed."""
-        for report in reports:
-            left: AttemptReport | None = report
-            while left is not None:
-                answer = await self._order(ReportAttempts(self._offer["worker_id"], self._boot, (left,)))
-                if isinstance(answer, Receipt):
-                    if answer.data["taken"]:
-                        break
-                    continue
-                if answer.code is ErrorCode.SERVICE_UNAVAILABLE:
-                    await asyncio.sleep(AGAIN_S)
-                    continue
-                left = refused(left, answer)
 
     async def _logs_loop(self) -> None:
         await keep_logs(self._log_dir, self._settings, self._state.attempts)
@@ -339,14 +328,14 @@ class NodeWorker(ArgumentKeeper):
                 case KillExecutor(slot_id):
                     self._host.kill(slot_id)
                 case Say(report):
-                    self._report(report)
+                    self._reporter.add(report)
                 case SayFinished(finished, assignment):
-                    self._report(to_report(finished, assignment, self._shelf))
+                    self._reporter.add(to_report(finished, assignment, self._shelf))
 
     def _start(self, effect: StartExecutor) -> None:
         try:
             self._host.start(effect.slot_id, effect.demand, effect.environment)
-            self._keep_packages_of(effect.environment)
+            self._packages.keep_of(effect.environment)
         except ValueError as error:
             message = f"Ray rejected these resources: {error}"
             self._do(self._state.start_refused(effect.slot_id, message))
@@ -354,8 +343,8 @@ class NodeWorker(ArgumentKeeper):
     def _executor_ready(self, slot_id: str) -> None:
         self._do(self._state.ready(slot_id, time.monotonic()))
 
-    def _executor_said(self, slot_id: str, item: Started | Progressed | Finished) -> None:
-        self._do(self._state.said(slot_id, item, time.monotonic()))
+    def _executor_said(self, slot_id: str, items: Sequence[ReportItem]) -> None:
+        self._do(self._state.said(slot_id, items, time.monotonic()))
 
     def _executor_returned(self, slot_id: str, keys: tuple[Key, ...]) -> None:
         self._do(self._state.returned(slot_id, keys))
@@ -365,7 +354,3 @@ class NodeWorker(ArgumentKeeper):
 
     def _executor_gone(self, slot_id: str) -> None:
         self._do(self._state.gone(slot_id, time.monotonic()))
-
-    def _report(self, report: AttemptReport) -> None:
-        self._outgoing.append(report)
-        self._to_report.set()

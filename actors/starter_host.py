@@ -10,7 +10,7 @@ import logging
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from helix_ray.execution.assignment import (
@@ -18,8 +18,7 @@ from helix_ray.execution.assignment import (
     ErrorInfo,
     Finished,
     Outcome,
-    Progressed,
-    Started,
+    ReportItem,
 )
 from helix_ray.execution.descendants import adopt_orphans, end_own
 from helix_ray.execution.effects import Key
@@ -46,7 +45,7 @@ log = logging.getLogger(__name__)
 RECEIVE_BYTES = 256 * 1024
 START_AGAIN_S = 0.5
 
-Said = Callable[[str, Started | Progressed | Finished], None]
+Said = Callable[[str, Sequence[ReportItem]], None]
 Returned = Callable[[str, tuple[Key, ...]], None]
 
 
@@ -159,7 +158,7 @@ class StarterHost:
                 for item in items:
                     if isinstance(item, Finished):
                         self._forget(slot_id, (item.task_id, item.attempt))
-                    self._said(slot_id, item)
+                self._said(slot_id, items)
             case SlotReturned(slot_id, keys):
                 for key in keys:
                     self._forget(slot_id, key)
@@ -197,7 +196,7 @@ class StarterHost:
             self._returned(slot_id, tuple(keys[1:]))
             for task_id, attempt in keys[:1]:
                 error = ErrorInfo("lost", "StarterDied", "the process that starts commands died")
-                self._said(slot_id, Finished(task_id, attempt, Outcome(False, error=error), now, now))
+                self._said(slot_id, [Finished(task_id, attempt, Outcome(False, error=error), now, now)])
 
     def _end_process(self) -> None:
         """Kill the starter, which ends its cells, and any process that these left: it is our child now."""

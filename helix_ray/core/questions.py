@@ -113,13 +113,14 @@ class ReadLog(QuestionKind[LogView]):
 
 @dataclass(frozen=True, slots=True)
 class WaitTasks(QuestionKind[EndedView]):
-    """The finished ones of these tasks with their results; waits until there is one."""
+    """The finished ones of these tasks, with their `results` or without; waits until there is one."""
 
     allowed = READERS
     tokens = Tokens.ALL
     travels_alone = True
 
     task_ids: tuple[str, ...]
+    results: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,9 @@
 Node worker -> executor: `Run`, `Cancel`, `GiveBack`. Executor -> node worker: `Hello`, `Report`,
 `Returned`. Every message is converted to a tuple of plain values (`to_plain`) and back (`from_plain`), so
 that a frame never names a class.
+
+What is built for each attempt is not frozen, because a frozen dataclass takes two to three times as long to
+build; no code changes one that was made.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ class ErrorInfo:
     pickled: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """The outcome of an attempt.
 
@@ -51,7 +54,7 @@ class Outcome:
     kept_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Assignment:
     """One attempt to run.
 
@@ -74,9 +77,9 @@ class Assignment:
         return self.payload is None and self.run.get("kind") == "command"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Started:
-    """The attempt runs now."""
+    """The attempt runs now. Not said of one that ends before the report leaves."""
 
     task_id: str
     attempt: int
@@ -92,7 +95,7 @@ class Progressed:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Finished:
     """The attempt has ended; times are epoch seconds by this host's clock.
 

@@ -34,7 +34,8 @@ class Deadline:
 
     def __init__(self) -> None:
         self._thread = threading.get_ident()
-        self._condition = threading.Condition(threading.Lock())  # guards all below
+        self._lock = threading.Lock()  # guards all below
+        self._condition = threading.Condition(self._lock)
         self._due_at: float | None = None
         self._wakes_at: float | None = None
         self._running = False
@@ -81,7 +82,7 @@ class Deadline:
             self._signals = False
 
     def _arm(self, timeout_s: float | None) -> None:
-        with self._condition:
+        with self._lock:
             self._running = True
             self._fired = False
             if self._refuses:
@@ -96,7 +97,7 @@ class Deadline:
         """Return whether the call was interrupted; afterwards no exception is pending."""
         while True:
             try:
-                with self._condition:
+                with self._lock:
                     self._running = False
                     self._due_at = None
                     if self._fired:

@@ -29,7 +29,7 @@ from typing import Literal
 from helix_ray.core.orders import AttemptReport
 from helix_ray.core.specs import TaskError
 from helix_ray.core.state import Demand
-from helix_ray.execution.assignment import Finished, Progressed, Started
+from helix_ray.execution.assignment import Finished, Progressed, ReportItem, Started
 from helix_ray.execution.dispatch import Dispatch
 from helix_ray.execution.effects import (
     AskBack,
@@ -110,11 +110,21 @@ class NodeState:
         given_up = self._dispatch.slot_ready(slot_id, now) is None
         return [ReleaseExecutor(slot_id)] if given_up else self._pump(now)
 
-    def said(self, slot_id: str, said: Started | Progressed | Finished, now: float) -> list[Effect]:
-        """Record an executor's report about an attempt."""
+    def said(self, slot_id: str, said: Iterable[ReportItem], now: float) -> list[Effect]:
+        """Record what one report of an executor says of its attempts."""
+        effects: list[Effect] = []
+        ended = False
+        for item in said:
+            if isinstance(item, Finished):
+                effects += self._finished(slot_id, item, now)
+                ended = True
+            else:
+                effects += self._went_on(slot_id, item, now)
+        # Once for all of them: an executor that runs short work ends many attempts in a report.
+        return effects + self._pump(now) if ended else effects
+
+    def _went_on(self, slot_id: str, said: Started | Progressed, now: float) -> list[Effect]:
         key = (said.task_id, said.attempt)
-        if isinstance(said, Finished):
-            return self._finished(slot_id, key, said, now)
         item = self._dispatch.item_of(slot_id, key)
         if item is None:
             return []
@@ -177,7 +187,8 @@ class NodeState:
 
     # ------------------------------------------------------------------------------------- how attempts end
 
-    def _finished(self, slot_id: str, key: Key, finished: Finished, now: float) -> list[Effect]:
+    def _finished(self, slot_id: str, finished: Finished, now: float) -> list[Effect]:
+        key = (finished.task_id, finished.attempt)
         duration_s = max(0.0, finished.ended_at - finished.started_at)
         item = self._dispatch.ended(slot_id, key, duration_s, now)
         if item is None:
@@ -186,7 +197,7 @@ class NodeState:
         effects: list[Effect] = [] if item.ending else [SayFinished(finished, item.assignment)]
         if finished.spent is not None:
             effects += self._replace(slot_id)
-        return effects + self._pump(now)
+        return effects
 
     def _replace(self, slot_id: str) -> list[Effect]:
         """Give up an executor that runs nothing more; what it was given goes out again."""

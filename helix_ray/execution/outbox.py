@@ -7,13 +7,13 @@ import socket
 import threading
 import time
 
-from helix_ray.execution.assignment import Message, Report, ReportItem
+from helix_ray.execution.assignment import Finished, Message, Report, ReportItem, Started
 from helix_ray.execution.frames import FrameError, encode
 
 REPORT_ITEMS_MAX = 64
 """A report is sent when it has this many items."""
 
-REPORT_AGE_S_MAX = 0.002
+REPORT_AGE_S_MAX = 0.005
 """A report is sent when its oldest item is this old, in seconds, whatever runs meanwhile. An item that is put
 so long after the last report is sent at once: code that holds the interpreter's lock afterwards keeps back
 only what is younger."""
@@ -28,7 +28,8 @@ class Outbox:
         self._sending = (
             threading.Lock()
         )  # held while collecting and sending, so that reports keep their order
-        self._condition = threading.Condition(threading.Lock())  # guards all below
+        self._lock = threading.Lock()  # guards all below
+        self._condition = threading.Condition(self._lock)
         self._items: list[ReportItem] = []
         self._oldest_at = 0.0
         self._sent_at = 0.0
@@ -40,11 +41,15 @@ class Outbox:
     def put(self, item: ReportItem) -> None:
         """Add an item to the next report, and send a full report."""
         now = time.monotonic()
-        with self._condition:
-            if not self._items:
+        with self._lock:
+            items = self._items
+            if not items:
                 self._oldest_at = now
-            self._items.append(item)
-            due = len(self._items) >= REPORT_ITEMS_MAX or now - self._sent_at >= REPORT_AGE_S_MAX
+            if items and _says_it_all(item, items[-1]):
+                items[-1] = item
+            else:
+                items.append(item)
+            due = len(items) >= REPORT_ITEMS_MAX or now - self._sent_at >= REPORT_AGE_S_MAX
             if self._idle and not due:
                 self._idle = False
                 self._condition.notify()
@@ -54,7 +59,7 @@ class Outbox:
     def flush(self) -> None:
         """Send the collected items."""
         with self._sending:
-            with self._condition:
+            with self._lock:
                 items, self._items = self._items, []
                 self._sent_at = time.monotonic()
             if items:
@@ -104,3 +109,13 @@ class Outbox:
                     return True
                 self._condition.wait(left)
             return False
+
+
+def _says_it_all(item: ReportItem, before: ReportItem) -> bool:
+    """Say whether an item is the end of the attempt whose beginning the one before it says."""
+    return (
+        isinstance(item, Finished)
+        and isinstance(before, Started)
+        and item.task_id == before.task_id
+        and item.attempt == before.attempt
+    )

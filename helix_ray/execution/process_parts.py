@@ -51,7 +51,7 @@ def _locale_name() -> str:
 
 
 def _limits() -> list[tuple[int, int]]:
-    return [resource.getrlimit(kind) for kind in _LIMITS]
+    return list(map(resource.getrlimit, _LIMITS))
 
 
 def _set_limits(limits: list[tuple[int, int]]) -> None:
@@ -59,17 +59,18 @@ def _set_limits(limits: list[tuple[int, int]]) -> None:
         resource.setrlimit(kind, was)
 
 
-def _timers() -> list[bool]:
-    return [signal.getitimer(timer)[0] > 0 for timer in _TIMERS]
+def _timers() -> bool:
+    """Say whether one runs."""
+    return max(map(signal.getitimer, _TIMERS))[0] > 0
 
 
-def _stop_timers(_were: list[bool]) -> None:
+def _stop_timers(_none_ran: bool) -> None:
     for timer in _TIMERS:
         signal.setitimer(timer, 0)
 
 
 def _handlers() -> list[Any]:
-    return [getsignal(number) for number in _SIGNALS]
+    return list(map(getsignal, _SIGNALS))
 
 
 def _set_handlers(handlers: list[Any]) -> None:

@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from helix_ray.execution.assignment import Progressed
 
@@ -28,8 +28,7 @@ class Cancelled(BaseException):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class TaskInfo:
+class TaskInfo(NamedTuple):
     """The running attempt and its task; `shard` is (index, count) of a shard of a larger task."""
 
     task_id: str

@@ -51,7 +51,7 @@ class Spool:
 
         Raises OSError where it cannot be kept.
         """
-        written = os.fstat(self.descriptor).st_size
+        written = os.lseek(self.descriptor, 0, os.SEEK_END)
         if not written:
             return 0, b""
         tail = os.pread(self.descriptor, OUTPUT_TAIL_BYTES_MAX, max(0, written - OUTPUT_TAIL_BYTES_MAX))

@@ -30,6 +30,7 @@ OUR_THREADS = "helix-"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _environ = ctypes.c_void_p.in_dll(_libc, "environ")
+_POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
 
 
 class ProcessSurroundings:
@@ -41,13 +42,16 @@ class ProcessSurroundings:
         self._environ = os.environ
         self._variables = dict(os.environ)
         self._addresses = _addresses(len(self._variables))
-        self._input_copy, self._input = _copy(0), _file(0)
+        self._input = _copy(0)
         self._threads = set(threading.enumerate())
         self._thread_count = _thread._count()
         self._children = frozenset(descendants(os.getpid()))
         self._parts = [*PARTS, ProcessPart("the working directory", _cwd, self._return)]
-        self._was = [part.read() for part in self._parts]
-        self._kept = [read() for _, read in KEPT]
+        # Bound once: these run after each function.
+        self._reads = [part.read for part in self._parts]
+        self._reads_of_kept = [read for _, read in KEPT]
+        self._was = [read() for read in self._reads]
+        self._kept = [read() for read in self._reads_of_kept]
 
     def put_back(self) -> str | None:
         """Put back what differs, and end processes that were left; return why that is not enough, or None.
@@ -90,7 +94,7 @@ class ProcessSurroundings:
         self._restore_variables()
         faulthandler.cancel_dump_traceback_later()
         self._restore_input()
-        found = [part.read() for part in self._parts]
+        found = [read() for read in self._reads]
         if found == self._was:
             return None
         for part, is_now, was in zip(self._parts, found, self._was, strict=True):
@@ -112,9 +116,9 @@ class ProcessSurroundings:
             time.tzset()
 
     def _restore_input(self) -> None:
-        """Standard output and error are OutputCapture's."""
-        if self._input_copy is not None and _file(0) != self._input:
-            os.dup2(self._input_copy, 0)
+        """Put it back without a look, which costs more. Standard output and error are OutputCapture's."""
+        if self._input is not None:
+            os.dup2(self._input, 0)
 
     def _return(self, _path: str) -> None:
         """Go back by the open folder: its path may lead elsewhere by now."""
@@ -122,11 +126,13 @@ class ProcessSurroundings:
 
     def _changed_for_good(self) -> str | None:
         """Say what is different and stays so: nobody is given back what he gave up."""
-        found = [read() for _, read in KEPT]
-        changed = [
+        found = [read() for read in self._reads_of_kept]
+        if found == self._kept:
+            return None
+        changed = (
             name for (name, _), is_now, was in zip(KEPT, found, self._kept, strict=True) if is_now != was
-        ]
-        return f"it changed {changed[0]}" if changed else None
+        )
+        return f"it changed {next(changed)}"
 
 
 def _cwd() -> str | None:
@@ -136,18 +142,10 @@ def _cwd() -> str | None:
         return None
 
 
-def _addresses(count: int) -> list[int | None]:
+def _addresses(count: int) -> bytes:
     """Return where libc keeps so many variables and what ends them: os.putenv passes os.environ by."""
     array = _environ.value
-    return [] if array is None else (ctypes.c_void_p * (count + 1)).from_address(array)[:]
-
-
-def _file(descriptor: int) -> tuple[int, int] | None:
-    try:
-        found = os.fstat(descriptor)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+    return b"" if array is None else ctypes.string_at(array, (count + 1) * _POINTER_BYTES)
 
 
 def _copy(descriptor: int) -> int | None:

@@ -29,7 +29,7 @@ class Wear:
         self._tasks = 0
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._first_mb = self._resident_mb()
-        self._first_free = _lowest_free_descriptor()
+        self._first_free = _lowest_free_descriptor(self._statm)
 
     def add(self) -> str | None:
         """Note that an attempt has ended; return why the process is worn out, or None."""
@@ -39,7 +39,7 @@ class Wear:
         growth_mb = self._resident_mb() - self._first_mb
         if growth_mb > self._bounds.growth_mb_max:
             return f"its memory has grown by {growth_mb} MiB; the limit is {self._bounds.growth_mb_max} MiB"
-        files = _lowest_free_descriptor() - self._first_free
+        files = _lowest_free_descriptor(self._statm) - self._first_free
         if files > FILES_LEFT_MAX:
             return f"about {files} files were left open in it; the limit is {FILES_LEFT_MAX}"
         return None
@@ -49,8 +49,9 @@ class Wear:
         return int(os.pread(self._statm, 128, 0).split(b" ", 2)[1]) * _PAGE_BYTES // BYTES_PER_MB
 
 
-def _lowest_free_descriptor() -> int:
-    """Return the descriptor that the next file gets: files that are left open push it up."""
-    descriptor = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
+def _lowest_free_descriptor(of: int) -> int:
+    """Return the descriptor that the next file gets, by a copy of an open one: files that are left open
+    push it up."""
+    descriptor = os.dup(of)
     os.close(descriptor)
     return descriptor

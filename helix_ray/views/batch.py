@@ -36,12 +36,13 @@ def _array(made: str, values: tuple[Any, ...]) -> Any:
     import numpy as np
 
     if made == "object":
-        return np.array([_text(value) for value in values], dtype=object)
+        return np.array(_texts(values), dtype=object)
     return np.array(values, dtype=made)
 
 
-def _text(value: str | None) -> str | None:
+def _texts(values: tuple[str | None, ...]) -> Sequence[str | None]:
     """Replace lone surrogates, which JSON can represent and UTF-8 cannot."""
-    if value is None or value.isascii():
-        return value
-    return value.encode("utf-8", "replace").decode()
+    # One look for all of them: mostly there is nothing to replace.
+    if "".join(filter(None, values)).isascii():
+        return values
+    return [value and value.encode("utf-8", "replace").decode() for value in values]

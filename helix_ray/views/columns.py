@@ -92,6 +92,8 @@ GONE = (*KEY, _seq("seq"))
 # What is read of `tasks`: for a line of a listing, for a result, and for a whole task, whose
 # spec is read beside it.
 LINE = tuple(column.name for column in (*KEY[1:], *_SUBMIT, *EXECUTION) if column.name not in BULK)
+# What core/views/tasks.py shows of a task in a line: a page reads a thousand of them.
+SHOWN = ("id", "seq", "owner", *_FACET_NAMES, "created_at", "updated_at", "status", "worker", "progress")
 RESULT = tuple(column.name for column in (*KEY[1:], *_SUBMIT, *EXECUTION))
 RECORD = tuple(name for name in RESULT if name not in _FACET_NAMES)
 

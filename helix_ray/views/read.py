@@ -22,7 +22,7 @@ from helix_ray.core.views.tasks import (
 )
 from helix_ray.core.visibility import TaskScope
 from helix_ray.plain import stored
-from helix_ray.views.columns import LINE, RECORD, RESULT, task
+from helix_ray.views.columns import LINE, RECORD, RESULT, SHOWN, task
 from helix_ray.views.keys import WANTED, key_of
 
 # Quantiles of durations are taken over this many of the newest finished tasks.
@@ -111,11 +111,11 @@ def list_tasks(
     counted = con.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
     assert counted is not None
     rows = con.execute(
-        f"""SELECT {", ".join(LINE)} FROM tasks
+        f"""SELECT {", ".join(SHOWN)} FROM tasks
             WHERE {where} AND seq BETWEEN ? AND ? ORDER BY seq DESC LIMIT ?""",
         [*values, *(seqs or EVERY_SEQ), limit],
     ).fetchall()
-    return [task_line(task(LINE, row)) for row in rows], counted[0]
+    return [task_line(task(SHOWN, row)) for row in rows], counted[0]
 
 
 def list_seqs(

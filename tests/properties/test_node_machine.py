@@ -175,25 +175,27 @@ class NodeMachine(RuleBasedStateMachine):
             process = self.processes[slot_id]
             process.begun = True
             key = process.queue[0]
-            self.carry_out(self.node.said(slot_id, Started(*key), self.now))
+            self.carry_out(self.node.said(slot_id, [Started(*key)], self.now))
 
     @rule(pick=picks)
     def progresses(self, pick: int) -> None:
         slot_id = self.one_of(pick, begun=True, queue=True)
         if slot_id is not None:
             key = self.processes[slot_id].queue[0]
-            self.carry_out(self.node.said(slot_id, Progressed(*key, 1.0), self.now))
+            self.carry_out(self.node.said(slot_id, [Progressed(*key, 1.0)], self.now))
 
-    @rule(pick=picks, took_s=st.sampled_from([0.00001, 5.0]))
-    def finishes(self, pick: int, took_s: float) -> None:
+    @rule(pick=picks, took_s=st.sampled_from([0.00001, 5.0]), count=st.integers(1, 3))
+    def finishes(self, pick: int, took_s: float, count: int = 1) -> None:
         slot_id = self.one_of(pick, begun=True, queue=True)
         if slot_id is not None:
             process = self.processes[slot_id]
             process.begun = False
-            self.end(slot_id, process.queue.pop(0), took_s)
+            ended, process.queue = process.queue[:count], process.queue[count:]
+            self.end(slot_id, took_s, *ended)
 
-    def end(self, slot_id: str, key: Key, took_s: float) -> None:
-        self.carry_out(self.node.said(slot_id, Finished(*key, Outcome(True), 0.0, took_s), self.now))
+    def end(self, slot_id: str, took_s: float, *keys: Key) -> None:
+        said = [Finished(*key, Outcome(True), 0.0, took_s) for key in keys]
+        self.carry_out(self.node.said(slot_id, said, self.now))
 
     @rule(pick=picks)
     def hears_a_cancel(self, pick: int) -> None:
@@ -203,7 +205,7 @@ class NodeMachine(RuleBasedStateMachine):
             key = process.cancelled.pop(0)
             if key in process.queue[1 if process.begun else 0 :]:
                 process.queue.remove(key)
-                self.end(slot_id, key, 0.0)
+                self.end(slot_id, 0.0, key)
 
     @rule(pick=picks)
     def returns_what_it_was_asked_for(self, pick: int) -> None:
@@ -271,7 +273,7 @@ class NodeMachine(RuleBasedStateMachine):
                     self.carry_out(self.node.ready(slot_id, self.now))
                 elif process.queue:
                     process.begun = False
-                    self.end(slot_id, process.queue.pop(0), 0.01)
+                    self.end(slot_id, 0.01, process.queue.pop(0))
             self.time_passes(0.3, ())
         assert not self.node.attempts()
         assert not self.owed

@@ -6,6 +6,7 @@ know either: a task that came back into memory between the two answers was in ne
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from helix_ray.core.answers.distribution import refused_by_status
@@ -93,7 +94,7 @@ class _OfEnded(Completion):
         return {**reply, "unknown": [], "unavailable": reply["unknown"], "why": refusal}
 
     def rest(self, question: WaitTasks, reply: EndedView) -> QuestionKind[Any] | None:
-        return WaitTasks(tuple(reply["unknown"])) if reply["unknown"] else None
+        return replace(question, task_ids=tuple(reply["unknown"])) if reply["unknown"] else None
 
     def joined(self, reply: EndedView, again: EndedView | Rejected) -> Answer:
         if isinstance(again, Rejected):

@@ -211,6 +211,11 @@ def task_line(task: Task) -> TaskLineView:
     }
 
 
+def status_view(view: ResultView) -> ResultView:
+    """Return an outcome without the result, which may be large."""
+    return {**view, "result": None}
+
+
 def result_view(task: Task) -> ResultView:
     """Return a finished task's outcome."""
     return {

@@ -125,6 +125,17 @@ def gone(links: Links, task_id: str) -> bool:
     return missing[0]
 
 
+def test_archived_tasks_can_be_waited_for_without_their_results(links: Links) -> None:
+    """As those in memory; which of them are unknown is said all the same."""
+    task_id = links.submit(TASK)
+    links.do(UpdateTask(task_id, status="completed", result={"success": True, "value": "large"}))
+    assert links.retire() >= 1
+    whole, brief = (links.ask(WaitTasks((task_id, "task-x"), results=wanted)) for wanted in (True, False))
+    assert whole["done"][0]["result"] == {"success": True, "value": "large"}
+    assert brief == {**whole, "done": [{**whole["done"][0], "result": None}]}
+    assert brief["unknown"] == ["task-x"]
+
+
 def test_a_deleted_task_of_the_history_is_gone_at_once(links: Links) -> None:
     """Before the history has followed, and after; and nothing can depend on it."""
     task_id = ended(links)

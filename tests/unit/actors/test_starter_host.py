@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from actors import starter_host
 from actors.starter_host import StarterHost
-from helix_ray.execution.assignment import Assignment, Finished, Progressed, Started
+from helix_ray.execution.assignment import Assignment, Finished, ReportItem, Started
 from helix_ray.execution.effects import Key
 from helix_ray.execution.starter.begin import Config
 from helix_ray.execution.starter.lane import CommandLimits
@@ -27,15 +27,15 @@ class Told:
     """A host, and what it says."""
 
     def __init__(self, folder: Path, wanted: Wanted) -> None:
-        self.said: list[Started | Progressed | Finished] = []
+        self.said: list[ReportItem] = []
         self.returned: list[Key] = []
         self._news = asyncio.Event()
         self._log_dir = str(folder / "logs")
         config = Config(wanted, LIMITS, str(folder / "node"), str(folder / "open"))
         self.host = StarterHost(config, self._say, lambda _, keys: self.returned.extend(keys))
 
-    def _say(self, slot_id: str, item: Started | Progressed | Finished) -> None:
-        self.said.append(item)
+    def _say(self, slot_id: str, items: Sequence[ReportItem]) -> None:
+        self.said += items
         self._news.set()
 
     def run(self, **lines: str) -> None:

@@ -153,6 +153,16 @@ def test_waiting_for_tasks(stage: Stage) -> None:
     assert not has_news(question, ask(stage, q.WaitTasks((open_id,))))
 
 
+def test_waiting_for_tasks_without_their_results(stage: Stage) -> None:
+    """Who only needs to know that they have ended is not sent what they returned."""
+    done, result = stage.run_to("running"), {"success": True, "value": "large"}
+    stage.end(done, result=result)
+    (whole,) = ask(stage, q.WaitTasks((done,)))["done"]
+    (brief,) = ask(stage, q.WaitTasks((done,), results=False))["done"]
+    assert whole["result"] == result
+    assert brief == {**whole, "result": None}
+
+
 # --------------------------------------------------------------------------------------------- work for nodes
 
 

@@ -56,13 +56,27 @@ def test_an_attempt_is_given_out_and_its_end_is_reported(node: NodeState) -> Non
     """What runs is held until it has finished; progress is passed on."""
     first = item("a")
     assert node.assign([first], (), 0.0) == [GiveAttempts("n-1", (first.assignment,))]
-    assert node.said("n-1", Started("a", 1), 0.0) == []
+    assert node.said("n-1", [Started("a", 1)], 0.0) == []
     said = Say(AttemptReport("a", 1, "progressed", progress=50.0, note="half"))
-    assert node.said("n-1", Progressed("a", 1, 50.0, "half"), 0.0) == [said]
+    assert node.said("n-1", [Progressed("a", 1, 50.0, "half")], 0.0) == [said]
     assert node.attempts() == [("a", 1)]
-    assert node.said("n-1", finished("a"), 1.0) == [SayFinished(finished("a"), first.assignment)]
+    assert node.said("n-1", [finished("a")], 1.0) == [SayFinished(finished("a"), first.assignment)]
     assert node.attempts() == []
-    assert node.said("n-1", finished("a"), 1.0) == []
+    assert node.said("n-1", [finished("a")], 1.0) == []
+
+
+def test_a_report_of_many_ends_gives_out_work_once(node: NodeState) -> None:
+    """Every end is reported, in order; what the executor gets next goes out in one batch behind them."""
+    node.assign([item("first")], (), 0.0)
+    node.said("n-1", [finished("first", 0.001)], 0.0)
+    names = [f"t{number}" for number in range(30)]
+    (first,) = node.assign(map(item, names), (), 1.0)
+    assert isinstance(first, GiveAttempts)
+    had = len(first.batch)
+    *ends, then = node.said("n-1", [finished(name, 0.001) for name in names[: had - 2]], 1.1)
+    assert said_of(ends) == [(name, "finished") for name in names[: had - 2]]
+    assert isinstance(then, GiveAttempts)
+    assert [work.task_id for work in then.batch] == names[had:]
 
 
 def test_a_cancelled_attempt_is_asked_to_end_and_then_its_executor_is_killed(node: NodeState) -> None:
@@ -70,7 +84,7 @@ def test_a_cancelled_attempt_is_asked_to_end_and_then_its_executor_is_killed(nod
     node.assign([item("a")], (), 0.0)
     assert node.assign((), [("a", 1)], 1.0) == [CancelAttempt("n-1", ("a", 1))]
     assert node.tick((), 1.0 + STOP_GRACE_S / 2) == []
-    assert node.said("n-1", Progressed("a", 1, 50.0), 2.0) == []
+    assert node.said("n-1", [Progressed("a", 1, 50.0)], 2.0) == []
     assert node.tick((), 1.0 + STOP_GRACE_S) == [KillExecutor("n-1")]
     assert node.tick((), 2.0 + STOP_GRACE_S) == []
     assert node.gone("n-1", 8.0) == []
@@ -81,7 +95,7 @@ def test_a_cancelled_attempt_that_ends_is_not_reported(node: NodeState) -> None:
     """Its executor goes on with the next one."""
     node.assign([item("a")], (), 0.0)
     node.assign([item("b")], [("a", 1)], 1.0)
-    (given,) = node.said("n-1", finished("a"), 2.0)
+    (given,) = node.said("n-1", [finished("a")], 2.0)
     assert isinstance(given, GiveAttempts)
     assert node.tick((), 60.0) == []
 
@@ -89,7 +103,7 @@ def test_a_cancelled_attempt_that_ends_is_not_reported(node: NodeState) -> None:
 def test_an_attempt_whose_time_is_over_has_timed_out_and_is_not_lost(node: NodeState) -> None:
     """The executor ends it at its timeout; one that cannot is killed from outside after the grace."""
     node.assign([item("a", timeout_s=2.0)], (), 0.0)
-    node.said("n-1", Started("a", 1), 0.0)
+    node.said("n-1", [Started("a", 1)], 0.0)
     assert node.tick((), 2.0) == []
     assert node.tick((), 2.0 + STOP_GRACE_S) == [KillExecutor("n-1")]
     (said,) = node.gone("n-1", 8.0)
@@ -105,9 +119,9 @@ def test_an_attempt_whose_time_is_over_has_timed_out_and_is_not_lost(node: NodeS
 def test_a_killed_executor_gets_nothing_any_more(node: NodeState) -> None:
     """What finishes after all is reported; what comes meanwhile waits for the next executor."""
     node.assign([item("a", timeout_s=2.0)], (), 0.0)
-    node.said("n-1", Started("a", 1), 0.0)
+    node.said("n-1", [Started("a", 1)], 0.0)
     node.tick((), 2.0 + STOP_GRACE_S)
-    assert said_of(node.said("n-1", finished("a"), 7.5)) == [("a", "finished")]
+    assert said_of(node.said("n-1", [finished("a")], 7.5)) == [("a", "finished")]
     assert node.assign([item("b")], (), 7.6) == []
     assert node.gone("n-1", 8.0) == [StartExecutor("n-2", ONE)]
 
@@ -115,9 +129,9 @@ def test_a_killed_executor_gets_nothing_any_more(node: NodeState) -> None:
 def test_an_executor_that_dies_loses_what_it_ran(node: NodeState) -> None:
     """Those behind it go out again, those that were cancelled do not."""
     node.assign([item("first")], (), 0.0)
-    node.said("n-1", finished("first", 0.00001), 0.0)
+    node.said("n-1", [finished("first", 0.00001)], 0.0)
     node.assign([item(name) for name in "abc"], (), 1.0)
-    node.said("n-1", Started("a", 1), 1.0)
+    node.said("n-1", [Started("a", 1)], 1.0)
     node.assign((), [("b", 1)], 1.0)
     lost, start = node.gone("n-1", 2.0)
     assert said_of([lost]) == [("a", "lost")]
@@ -170,10 +184,10 @@ def test_an_environment_has_executors_of_its_own(two: NodeState) -> None:
     ]  # fmt: skip
     assert two.ready("n-2", 1.0) == [GiveAttempts("n-2", (second.assignment,))]
     assert two.ready("n-1", 1.0) == [GiveAttempts("n-1", (first.assignment,))]
-    two.said("n-1", finished("a"), 2.0)
+    two.said("n-1", [finished("a")], 2.0)
     again = within("c", BLUE)
     assert two.assign([again], (), 2.0) == [GiveAttempts("n-1", (again.assignment,))]
-    two.said("n-1", finished("c"), 3.0)
+    two.said("n-1", [finished("c")], 3.0)
     # Neither a function without an environment nor a command gets the idle one; it makes room for them.
     command = Item(Assignment("e", 1, {"kind": "command"}, None, "/logs"), ONE, "g")
     assert two.assign([within("d", None), command], (), 3.0) == []
@@ -230,7 +244,7 @@ def test_an_environment_that_cannot_be_unsealed_says_so() -> None:
 def test_a_node_that_is_cut_off_ends_everything(node: NodeState) -> None:
     """Every executor is killed."""
     node.assign([item("a")], (), 0.0)
-    node.said("n-1", Started("a", 1), 0.0)
+    node.said("n-1", [Started("a", 1)], 0.0)
     assert node.cut_off() == [KillExecutor("n-1")]
 
 
