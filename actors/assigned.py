@@ -32,9 +32,9 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings) -> Item:
     )
     group = work["group"]
     return Item(
-        assignment,
-        group.demand,
-        group,
+        assignment=assignment,
+        demand=group.demand,
+        group=group,
         stop_grace_s=_stop_grace_s(assignment, settings),
         tenant=tenant_of(assignment, group.project, environment),
     )

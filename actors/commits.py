@@ -13,7 +13,7 @@ from itertools import islice
 
 from actors.inbox import Answers, Inbox
 from helix_ray.core.access import SYSTEM
-from helix_ray.core.orders import Order
+from helix_ray.core.orders import AnyOrder, Order
 from helix_ray.engine import Engine
 from helix_ray.followers.base import Follower, News
 from helix_ray.wire.ids import new_seed
@@ -32,13 +32,13 @@ class Commits:
         self._ran = ran
         self._inbox = Inbox(lambda order: order.work_in(engine.state))
         # Orders of the followers, which react again only when all of them are carried out.
-        self._ordered: deque[Order] = deque()
+        self._ordered: deque[AnyOrder] = deque()
 
     def __bool__(self) -> bool:
         """Say whether orders of callers are waiting."""
         return bool(self._inbox)
 
-    def put(self, orders: Sequence[Order], future: asyncio.Future[Answers]) -> None:
+    def put(self, orders: Sequence[AnyOrder], future: asyncio.Future[Answers]) -> None:
         """Add the orders of one call; `future` gets their answers, in order, when all of them are durable."""
         self._inbox.put(orders, future)
 
@@ -66,7 +66,7 @@ class Commits:
             for body in follower.react(news):
                 self._ordered.append(Order(body, SYSTEM, f"req-{type(body).__name__.lower()}", new_seed()))
 
-    def _execute(self, orders: Sequence[Order]) -> Answers:
+    def _execute(self, orders: Sequence[AnyOrder]) -> Answers:
         answers = self._engine.execute(orders, COMMIT_FACTS_MAX)
         for order in islice(orders, len(answers)):
             self._ran(type(order.body).__name__)

@@ -202,4 +202,4 @@ class Historian(LivingActor):
     async def _archive_some(self, finished_before: float, limit: int) -> int:
         order = ArchiveTasks(self._history.cursor, finished_before, limit)
         answer = await self._plane.execute(Order(order, SYSTEM, "req-historian", new_seed()))
-        return int(answer.data["archived"]) if isinstance(answer, Receipt) else 0
+        return answer.data["archived"] if isinstance(answer, Receipt) else 0

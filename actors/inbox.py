@@ -13,25 +13,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from helix_ray.core.errors import Rejected
-from helix_ray.core.orders import Order, Receipt
+from helix_ray.core.orders import AnyOrder, AnyReceipt, Order
 from helix_ray.core.weight import LIGHT_TASKS_MAX
 
 # Limits how long the loop is busy with one commit.
 COMMIT_TASKS_MAX = 1000
 
-Answers = list[Receipt | Rejected]
+Answers = list[AnyReceipt | Rejected]
 
 
 @dataclass(slots=True)
 class Call:
     """The orders of one message, and the future of their answers; `answers` are those so far."""
 
-    orders: Sequence[Order]
+    orders: Sequence[AnyOrder]
     future: asyncio.Future[Answers]
     weight: int
     answers: Answers = field(default_factory=list)
 
-    def left(self) -> Sequence[Order]:
+    def left(self) -> Sequence[AnyOrder]:
         """Return the orders that are not carried out yet."""
         return self.orders[len(self.answers) :]
 
@@ -39,7 +39,7 @@ class Call:
 class Inbox:
     """Calls in the order of their arrival."""
 
-    def __init__(self, weigh: Callable[[Order], int] = Order.work) -> None:
+    def __init__(self, weigh: Callable[[AnyOrder], int] = Order.work) -> None:
         self._weigh = weigh
         self._light: list[Call] = []
         self._heavy: list[Call] = []
@@ -48,7 +48,7 @@ class Inbox:
     def __bool__(self) -> bool:
         return bool(self._light or self._heavy)
 
-    def put(self, orders: Sequence[Order], future: asyncio.Future[Answers]) -> None:
+    def put(self, orders: Sequence[AnyOrder], future: asyncio.Future[Answers]) -> None:
         """Add a call."""
         call = Call(orders, future, sum(map(self._weigh, orders)))
         (self._heavy if call.weight > LIGHT_TASKS_MAX else self._light).append(call)

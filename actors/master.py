@@ -44,7 +44,7 @@ from helix_ray.core.access import Principal
 from helix_ray.core.answers import has_news
 from helix_ray.core.codec import UnknownKind
 from helix_ray.core.errors import Rejected
-from helix_ray.core.orders import Order, Receipt
+from helix_ray.core.orders import AnyOrder, AnyReceipt
 from helix_ray.core.questions import Metrics, QuestionKind, View, WaitTasks
 from helix_ray.core.turns import TurnReports
 from helix_ray.core.views.figures import LoopReport, MetricsView
@@ -150,11 +150,11 @@ class Master(LivingActor):
 
     # ------------------------------------------------------------------------------------------ calls
 
-    async def execute_batch(self, orders: Sequence[Order]) -> list[Receipt | Rejected] | NotReady:
+    async def execute_batch(self, orders: Sequence[AnyOrder]) -> list[AnyReceipt | Rejected] | NotReady:
         """Carry out orders; their answers come in order, when all of them are durable."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
-        future: asyncio.Future[list[Receipt | Rejected]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[AnyReceipt | Rejected]] = asyncio.get_running_loop().create_future()
         self._commits.put(orders, future)
         self._arrived.set()
         return await future

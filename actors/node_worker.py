@@ -42,10 +42,10 @@ from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import (
     Heartbeat,
     Order,
-    OrderBody,
     Receipt,
     RegisterWorker,
 )
+from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.questions import WaitTasks, WorkFor
 from helix_ray.core.specs import JsonObject
 from helix_ray.core.views.attempts import WorkView
@@ -231,7 +231,7 @@ class NodeWorker(LivingActor):
         if self._registered:
             self._fence.acknowledged(sent_at)
 
-    async def _order(self, body: OrderBody) -> Receipt | Rejected:
+    async def _order(self, body: OrderKind[Data]) -> Receipt[Data] | Rejected:
         return await self._plane.execute(Order(body, self._by, f"req-{self._by.id}", new_seed()))
 
     async def _ended(self, task_ids: tuple[str, ...]) -> EndedView | Rejected:

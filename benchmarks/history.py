@@ -26,13 +26,13 @@ from helix_ray.core.orders import (
     ArchiveTasks,
     AttemptReport,
     Order,
-    OrderBody,
     Receipt,
     RegisterWorker,
     ReportAttempts,
     StartAttempts,
     SubmitTasks,
 )
+from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.specs import Run, TaskSpec
 from helix_ray.engine import Engine
 from helix_ray.journal.sqlite import SqliteJournal
@@ -132,7 +132,7 @@ class Past:
         self._order(SubmitTasks((spec,) * count), seed)
         return task_ids(seed, count)
 
-    def _order(self, body: OrderBody, seed: str = "") -> Receipt:
+    def _order(self, body: OrderKind[Data], seed: str = "") -> Receipt[Data]:
         [answer] = self._engine.execute([Order(body, SYSTEM, "req-before", seed or new_seed())])
         if isinstance(answer, Rejected):
             raise RuntimeError(f"{type(body).__name__}: {answer.message} {answer.details}")

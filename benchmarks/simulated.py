@@ -17,6 +17,7 @@ from helix_ray.core.errors import Rejected
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.liveness import Pulse
 from helix_ray.core.orders import (
+    AnyOrder,
     AttemptReport,
     Order,
     OrderBody,
@@ -66,7 +67,7 @@ class Simulated:
         )
 
     def _execute(self, bodies: Sequence[OrderBody], seed: str = "") -> None:
-        orders = []
+        orders: list[AnyOrder] = []
         for body in bodies:
             self._serial += 1
             orders.append(Order(body, SYSTEM, "req-benchmark", seed or f"seed-{self._serial:08}"))

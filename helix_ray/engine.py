@@ -34,7 +34,7 @@ from helix_ray.core.events import Erased, Fact, FactsErased, subject_of
 from helix_ray.core.evolve import evolve
 from helix_ray.core.feeds import shown_to
 from helix_ray.core.liveness import Heard, Liveness, Sign
-from helix_ray.core.orders import Order, Receipt, Refusal
+from helix_ray.core.orders import AnyOrder, AnyReceipt, Receipt, Refusal
 from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import QuestionKind, View
@@ -151,7 +151,9 @@ class Engine:
             self.state = snapshot.load(kept.body)
             self._snapshot_seq = kept.seq
 
-    def execute(self, orders: Sequence[Order], facts_max: int | None = None) -> list[Receipt | Rejected]:
+    def execute(
+        self, orders: Sequence[AnyOrder], facts_max: int | None = None
+    ) -> list[AnyReceipt | Rejected]:
         """Carry out orders in one commit, as described above. Raises JournalFailed,
         which must end the process.
 
@@ -161,7 +163,7 @@ class Engine:
         facts: list[Fact] = []
         now = self.clock.wall()
         room = _Asked(self._room)
-        answers: list[Receipt | Rejected] = []
+        answers: list[AnyReceipt | Rejected] = []
         for order in orders:
             answers.append(self._decide_and_fold(order, now, facts, room))
             # Checked after an order: the first one is always carried out, so a caller that resends
@@ -239,8 +241,8 @@ class Engine:
             self._remember(facts)
 
     def _decide_and_fold(
-        self, order: Order, now: float, facts: list[Fact], room: _Asked
-    ) -> Receipt | Rejected:
+        self, order: AnyOrder, now: float, facts: list[Fact], room: _Asked
+    ) -> AnyReceipt | Rejected:
         try:
             admitted = admission.check(order, plain_bytes)
             if isinstance(admitted, Rejected):
@@ -273,7 +275,7 @@ class Engine:
             self.refusals.note(noted, now)
         return Receipt(self.state.seq, decided.data)
 
-    def _sealed(self, order: Order) -> Order:
+    def _sealed(self, order: AnyOrder) -> AnyOrder:
         """Return the order with its secrets sealed: from here on nothing has them in plain text."""
         if self._vault is None or not order.body.sealed_fields:
             return order

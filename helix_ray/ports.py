@@ -14,6 +14,7 @@ from helix_ray.core.access import Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.events import Fact
 from helix_ray.core.orders import Order, Receipt
+from helix_ray.core.orders.kind import Data
 from helix_ray.core.questions import QuestionKind, View
 
 
@@ -39,7 +40,7 @@ class NotReady:
 class ControlPlane(Protocol):
     """The control plane for all its users: HTTP routes, workers, devices, the Python API and followers."""
 
-    async def execute(self, order: Order) -> Receipt | Rejected:
+    async def execute(self, order: Order[Data]) -> Receipt[Data] | Rejected:
         """Carry out an order; when a Receipt comes back, its facts are durable."""
         ...
 

@@ -18,7 +18,8 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import Answer, has_news
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.lifecycle import TERMINAL, Status
-from helix_ray.core.orders import CreateUser, Order, OrderBody, Receipt
+from helix_ray.core.orders import CreateUser, Order, Receipt
+from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import GetTask, QuestionKind, Readiness, ReadLog, View
 from helix_ray.core.views.log_text import text_of
@@ -94,7 +95,7 @@ class MemoryControlPlane:
 
     # ------------------------------------------------------------------------------------- the verbs
 
-    async def execute(self, order: Order) -> Receipt | Rejected:
+    async def execute(self, order: Order[Data]) -> Receipt[Data] | Rejected:
         """Carry out an order."""
         return self.carry_out(order)
 
@@ -128,14 +129,14 @@ class MemoryControlPlane:
 
     # ------------------------------------------------------------------------------- without a loop
 
-    def carry_out(self, order: Order) -> Receipt | Rejected:
+    def carry_out(self, order: Order[Data]) -> Receipt[Data] | Rejected:
         """Carry out an order, and the followers' orders that result from it."""
         with self._lock:
             (answer,) = self.engine.execute([order])
             self.react()
-            return answer
+            return cast("Receipt[Data] | Rejected", answer)
 
-    def give(self, body: OrderBody, by: Principal = SYSTEM) -> Receipt:
+    def give(self, body: OrderKind[Data], by: Principal = SYSTEM) -> Receipt[Data]:
         """Carry out an order; raise Refused when it is refused."""
         answer = self.carry_out(Order(body, by, TEST_REQUEST, new_seed()))
         if isinstance(answer, Rejected):

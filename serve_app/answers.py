@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from helix_ray.core.orders import Receipt
+from helix_ray.core.orders import AnyReceipt
 from helix_ray.core.values import shown
 
 SEQ_HEADER = b"x-helix-seq"
@@ -15,7 +15,7 @@ REPLAYED_HEADER = b"idempotency-replayed"
 JSON_HEADER = (b"content-type", b"application/json")
 
 
-def json_answer(value: Any, status: int = 200, receipt: Receipt | None = None) -> Response:
+def json_answer(value: Any, status: int = 200, receipt: AnyReceipt | None = None) -> Response:
     """Return a JSON response; with a receipt, its headers give the journal's position
     and whether it is a replay.
 
@@ -31,14 +31,14 @@ def json_answer(value: Any, status: int = 200, receipt: Receipt | None = None) -
     return response
 
 
-def no_content(receipt: Receipt) -> Response:
+def no_content(receipt: AnyReceipt) -> Response:
     """Return 204 without a body."""
     response = Response(status_code=204)
     _add_receipt(response, receipt)
     return response
 
 
-def _add_receipt(response: Response, receipt: Receipt) -> None:
+def _add_receipt(response: Response, receipt: AnyReceipt) -> None:
     response.raw_headers.append((SEQ_HEADER, b"%d" % receipt.seq))
     if receipt.replayed:
         response.raw_headers.append((REPLAYED_HEADER, b"true"))

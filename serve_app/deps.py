@@ -17,7 +17,8 @@ from starlette.requests import Request
 from helix_ray.config import Settings
 from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, Principal, may
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden, invalid
-from helix_ray.core.orders import Order, OrderBody, Receipt
+from helix_ray.core.orders import Order, Receipt
+from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.origin import Origin
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.refusals import refusal_of
@@ -57,7 +58,7 @@ class Services:
     # never leave the process.
     secrets: tuple[bytes, ...] = field(repr=False)
 
-    async def execute(self, order: Order) -> Receipt:
+    async def execute(self, order: Order[Data]) -> Receipt[Data]:
         """Carry out an order; raise Refused when it is rejected."""
         answer = await self.control.execute(order)
         if isinstance(answer, Rejected):
@@ -83,7 +84,7 @@ class Caller:
         self.by = by
         self._key = key_of(request) if request.method == "POST" else None
 
-    def order(self, body: OrderBody, sent: Body | None = None, part: str = "") -> Order:
+    def order(self, body: OrderKind[Data], sent: Body | None = None, part: str = "") -> Order[Data]:
         """Put an order into its envelope. `sent` is the request that its idempotency key covers; `part`
         numbers the orders of one request."""
         request_id = request_id_of(self.request.scope)
@@ -96,7 +97,7 @@ class Caller:
         request_hash = fingerprint(scope["method"].encode(), scope["path"].encode(), content)
         return Order(body, self.by, request_id, new_seed(), key, request_hash, origin)
 
-    async def execute(self, body: OrderBody, sent: Body | None = None) -> Receipt:
+    async def execute(self, body: OrderKind[Data], sent: Body | None = None) -> Receipt[Data]:
         """Carry out one order; raise Refused when it is rejected."""
         return await self.services.execute(self.order(body, sent))
 

@@ -24,6 +24,7 @@ from helix_ray.core.decide.tokens import USE_NOTED_EVERY_S
 from helix_ray.core.ended import refusal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import NoteTokenUse, Order, Receipt
+from helix_ray.core.orders.kind import NoData
 from helix_ray.core.questions import Identify
 from helix_ray.ports import ControlPlane
 from helix_ray.security.api_tokens import hash_api_token
@@ -69,7 +70,7 @@ class SessionCache:
         self._asking: dict[str, asyncio.Task[Known]] = {}
         # Questions under way, which keeps them alive: the loop has only weak references to tasks.
         self._running: set[asyncio.Task[Known]] = set()
-        self._noting: dict[str, asyncio.Task[Receipt | Rejected]] = {}
+        self._noting: dict[str, asyncio.Task[Receipt[NoData] | Rejected]] = {}
 
     async def principal(self, claims: Claims) -> Principal:
         """Return the current principal of a verified token; raise Refused (UNAUTHORIZED)
@@ -165,7 +166,7 @@ class SessionCache:
         self._noting[token_id] = task
         task.add_done_callback(lambda done: self._noted(token_id, done))
 
-    def _noted(self, token_id: str, done: asyncio.Task[Receipt | Rejected]) -> None:
+    def _noted(self, token_id: str, done: asyncio.Task[Receipt[NoData] | Rejected]) -> None:
         del self._noting[token_id]
         if not done.cancelled() and done.exception() is not None:
             log.warning("could not record the use of %s", token_id, exc_info=done.exception())

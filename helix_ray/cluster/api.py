@@ -26,7 +26,8 @@ from helix_ray.core.access import inside
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.lifecycle import Status
-from helix_ray.core.orders import CancelTask, Order, OrderBody, Receipt, SubmitTasks
+from helix_ray.core.orders import CancelTask, Order, Receipt, SubmitTasks
+from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.questions import GetResult, ListTasks, PlanTask, QuestionKind, View
 from helix_ray.core.specs import CommandRun, FunctionRun, InferenceRun, TaskSpec
 from helix_ray.core.values import shown_text
@@ -275,7 +276,7 @@ class Cluster:
         answer = await self._execute(_takeable(specs), seed)
         if isinstance(answer, Rejected):
             raise raised(answer)
-        refused: dict[str, Any] = answer.data["rejected"]
+        refused = answer.data["rejected"]
         ids = task_ids(seed, len(specs))
         await self._arguments.named(specs, ids)
         return [Handle(self, task_id, _refused(refused.get(str(i)))) for i, task_id in enumerate(ids)]
@@ -290,14 +291,14 @@ class Cluster:
             future.result()
         return handle
 
-    def _envelope(self, body: OrderBody, seed: str | None = None) -> Order:
+    def _envelope(self, body: OrderKind[Data], seed: str | None = None) -> Order[Data]:
         seed = seed or new_seed()
         return Order(body, self._by, f"req-{seed}", seed)
 
-    async def _execute(self, body: OrderBody, seed: str) -> Receipt | Rejected:
+    async def _execute(self, body: OrderKind[Data], seed: str) -> Receipt[Data] | Rejected:
         return await self._plane.execute(self._envelope(body, seed))
 
-    def order(self, body: OrderBody) -> Receipt:
+    def order(self, body: OrderKind[Data]) -> Receipt[Data]:
         """Carry out one order; raises Refused, ClusterUnavailable."""
         answer = self.background.run(self._execute(body, new_seed()))
         if isinstance(answer, Rejected):

@@ -20,6 +20,7 @@ from helix_ray.core.views.tasks import TaskView
 
 if TYPE_CHECKING:
     from helix_ray.cluster.api import Cluster
+    from helix_ray.core.orders.tasks import RetriedData
 
 LOG_WAIT_S = 10.0
 NAMED_TASKS_MAX = 5
@@ -122,7 +123,7 @@ class Handle:
             return False
         return True
 
-    def retry(self, *, dependants: bool = False) -> dict[str, Any]:
+    def retry(self, *, dependants: bool = False) -> RetriedData:
         """Queue the task again if it failed or was cancelled, however long ago; otherwise raises Refused.
 
         With `dependants` the tasks that failed because of it are queued as well, and wait for it again.

@@ -22,10 +22,10 @@ from typing import Any, get_args
 
 from helix_ray.core.errors import Rejected, invalid
 from helix_ray.core.orders import (
+    AnyOrder,
     AttemptReport,
     Heartbeat,
     NoteRefusals,
-    Order,
     OrderBody,
     Recalled,
     Refusal,
@@ -33,6 +33,7 @@ from helix_ray.core.orders import (
     SubmitTasks,
     UpdateTask,
 )
+from helix_ray.core.orders.kind import OrderKind
 from helix_ray.core.specs import TaskError, TaskSpec
 from helix_ray.core.values import VALUE_DEPTH_MAX, Fault, fault, shown
 
@@ -42,10 +43,10 @@ SPEC_BYTES_MAX = 16 * 1024 * 1024
 _WRAPPING_LEVELS = 2
 
 Quick = Callable[[Any], int | None]
-Checked = Order | Rejected
+Checked = AnyOrder | Rejected
 
 
-def check(order: Order, quick: Quick) -> Checked:
+def check(order: AnyOrder, quick: Quick) -> Checked:
     """Return the order that may be decided, or its refusal: a VALIDATION_ERROR that names the field."""
     size = quick(
         [order.by.id, order.request_id, order.seed, order.key or "", order.fingerprint, *_chosen(order.body)]
@@ -100,7 +101,7 @@ _FIELDS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
 }
 
 
-def _chosen(body: OrderBody) -> list[Any]:
+def _chosen(body: OrderKind[Any]) -> list[Any]:
     """Return an order's values without null fields: `quick` cannot distinguish null from NaN."""
     if isinstance(body, ReportAttempts):
         return [body.worker_id, body.boot, [_of_report(report) for report in body.reports]]
@@ -118,7 +119,7 @@ def _of_report(report: AttemptReport) -> list[Any]:
     ]  # fmt: skip
 
 
-def _all_fields(body: OrderBody, quick: Quick) -> Any:
+def _all_fields(body: OrderKind[Any], quick: Quick) -> Any:
     """Refuse an order for the first of its fields that is not plain."""
     for field in fields(body):
         found = _fault(getattr(body, field.name), field.name)

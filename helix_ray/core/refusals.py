@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.events import RequestsRefused
-from helix_ray.core.orders import Order, Refusal
+from helix_ray.core.orders import AnyOrder, Refusal
 from helix_ray.core.orders.kind import RefusalKind
 from helix_ray.core.origin import NOWHERE, Origin
 
@@ -89,7 +89,7 @@ def refusal_of(
     )
 
 
-def refusal_of_order(order: Order, rejected: Rejected) -> Refusal | None:
+def refusal_of_order(order: AnyOrder, rejected: Rejected) -> Refusal | None:
     """Return the record of an order's refusal; None for one that is not recorded."""
     subject = getattr(order.body, "task_id", "")
     # Orders of replicas for users who are not signed in.

@@ -191,7 +191,7 @@ class KeptReceipt:
     secret_fields: ClassVar[tuple[str, ...]] = ("fingerprint", "data")
 
     fingerprint: str
-    data: dict[str, Any]
+    data: Mapping[str, object]
     until: float
 
 

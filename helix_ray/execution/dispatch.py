@@ -175,7 +175,7 @@ class Dispatch:
 
     def open_slot(self, slot_id: str, need: Need, now: float) -> None:
         """Record an executor that is starting."""
-        self.slots[slot_id] = Slot(slot_id, need.demand, since=now, tenant=need.tenant)
+        self.slots[slot_id] = Slot(id=slot_id, demand=need.demand, since=now, tenant=need.tenant)
 
     def slot_ready(self, slot_id: str, now: float) -> Slot | None:
         """Record that an executor is ready; None for one that was given up meanwhile."""

@@ -24,7 +24,7 @@ class Need(NamedTuple):
     tenant: Tenant | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Item:
     """An attempt on this node. `group` stands for tasks of like duration.
 
@@ -52,7 +52,7 @@ class Item:
         return Need(self.demand, self.tenant)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Slot:
     """One executor. `outstanding` are its assigned attempts, in the order in which it runs them.
 
@@ -113,7 +113,7 @@ class Slot:
         return running is not None and not running.ending and now - self.since >= STUCK_S
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Stuck:
     """Attempts that wait behind long ones: `items` are queued here, `slots` were assigned more than one;
     `outlasting` are the long attempts with their seconds so far."""

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from helix_ray.core.access import Principal
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.orders import Order, Receipt
+from helix_ray.core.orders import AnyOrder, AnyReceipt
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.weight import LIGHT_TASKS_MAX
 from helix_ray.plane.calls import AGAIN
@@ -112,23 +112,23 @@ class _Batches(Generic[Asked, Got]):
         task.add_done_callback(self._running.discard)
 
 
-class _OrderLine(_Batches[Order, "Receipt | Rejected"]):
+class _OrderLine(_Batches[AnyOrder, "AnyReceipt | Rejected"]):
     """A queue of orders, which are sent in separate calls."""
 
     method = "execute_batch"
 
     def __init__(self, calls: MasterCalls) -> None:
         super().__init__(calls)
-        self._line: list[tuple[Waiting[Order, Receipt | Rejected], int]] = []
+        self._line: list[tuple[Waiting[AnyOrder, AnyReceipt | Rejected], int]] = []
 
-    async def execute(self, order: Order, weight: int) -> Receipt | Rejected:
+    async def execute(self, order: AnyOrder, weight: int) -> AnyReceipt | Rejected:
         """Carry out an order; it is durable when a Receipt comes back."""
-        future: asyncio.Future[Receipt | Rejected] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[AnyReceipt | Rejected] = asyncio.get_running_loop().create_future()
         self._line.append(((order, future), weight))
         self._send()
         return await future
 
-    def _take(self) -> list[Waiting[Order, Receipt | Rejected]]:
+    def _take(self) -> list[Waiting[AnyOrder, AnyReceipt | Rejected]]:
         """Take the orders of one call: the first one, and more up to the maximum weight."""
         count, room = 0, CALL_TASKS_MAX
         while count < len(self._line) and room > 0:
@@ -138,10 +138,12 @@ class _OrderLine(_Batches[Order, "Receipt | Rejected"]):
         del self._line[:count]
         return taken
 
-    def _split(self, response: list[Receipt | Rejected] | Rejected, count: int) -> list[Receipt | Rejected]:
+    def _split(
+        self, response: list[AnyReceipt | Rejected] | Rejected, count: int
+    ) -> list[AnyReceipt | Rejected]:
         return [response] * count if isinstance(response, Rejected) else response
 
-    def _failed(self) -> Receipt | Rejected:
+    def _failed(self) -> AnyReceipt | Rejected:
         return INTERNAL
 
 
@@ -152,7 +154,7 @@ class OrderBatches:
     def __init__(self, calls: MasterCalls) -> None:
         self._light, self._heavy = _OrderLine(calls), _OrderLine(calls)
 
-    async def execute(self, order: Order) -> Receipt | Rejected:
+    async def execute(self, order: AnyOrder) -> AnyReceipt | Rejected:
         """Carry out an order; it is durable when a Receipt comes back."""
         weight = order.work()
         line = self._light if weight <= LIGHT_TASKS_MAX else self._heavy

@@ -10,6 +10,7 @@ from helix_ray.core.access import Principal
 from helix_ray.core.answers import Answer
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import Order, Receipt
+from helix_ray.core.orders.kind import Data
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.plane.batching import OrderBatches, QuestionBatches
 from helix_ray.plane.calls import AnswerTimeouts, Calls
@@ -41,9 +42,10 @@ class Plane:
         self._archived = ArchivedTasks(self.calls)
         self._on_nodes = OnNodes(self.query, self.calls)
 
-    async def execute(self, order: Order) -> Receipt | Rejected:
+    async def execute(self, order: Order[Data]) -> Receipt[Data] | Rejected:
         """Carry out an order; it is durable when a Receipt comes back."""
-        return await self._archived.carried_out(keyed(order), self._orders.execute)
+        answer = await self._archived.carried_out(keyed(order), self._orders.execute)
+        return cast("Receipt[Data] | Rejected", answer)
 
     async def query(
         self, question: QuestionKind[View], by: Principal, wait_s: float = 0.0

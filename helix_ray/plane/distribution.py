@@ -11,6 +11,7 @@ from collections.abc import Callable
 from helix_ray.core.access import Principal
 from helix_ray.core.errors import Rejected, conflict
 from helix_ray.core.orders import DistributeTask, Order, Receipt
+from helix_ray.core.orders.placement import DistributedData
 from helix_ray.core.questions import PlanTask
 from helix_ray.core.views.placement import PlannedView
 from helix_ray.ports import ControlPlane
@@ -19,9 +20,9 @@ from helix_ray.wire import placement as shapes
 PLANS_MAX = 5
 
 # Puts the order into its envelope with the caller and the key.
-Envelope = Callable[[DistributeTask], Order]
+Envelope = Callable[[DistributeTask], Order[DistributedData]]
 # The answer, and the receipt where something was carried out.
-Distributed = tuple[shapes.DistributeOut, Receipt | None]
+Distributed = tuple[shapes.DistributeOut, Receipt[DistributedData] | None]
 
 
 async def distribute(
@@ -55,7 +56,7 @@ async def distribute(
 
 async def _carried_out_before(
     plane: ControlPlane, wish: PlanTask, envelope: Envelope
-) -> Receipt | Rejected | None:
+) -> Receipt[DistributedData] | Rejected | None:
     """Return the receipt of a caller's key, even if the task or the cluster has changed since.
 
     None without a key or for an unknown one; a Rejected when the key belongs to another request.

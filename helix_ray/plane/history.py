@@ -15,12 +15,12 @@ from helix_ray.core.access import Principal
 from helix_ray.core.answers import Answer
 from helix_ray.core.answers.archived import COMPLETIONS, Completion
 from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected
-from helix_ray.core.orders import Order, Receipt
+from helix_ray.core.orders import AnyOrder, AnyReceipt
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.plane.calls import Calls
 from helix_ray.plane.responses import Response, SourceUnavailable, Unknown, response_of
 
-Execute = Callable[[Order], Awaitable[Receipt | Rejected]]
+Execute = Callable[[AnyOrder], Awaitable[AnyReceipt | Rejected]]
 
 # Rounds for one order: recalled tasks may need further ones, or may have changed meanwhile.
 RECALLS_MAX = 8
@@ -59,7 +59,7 @@ class ArchivedTasks:
             return reply
         return completion.joined(reply, await self._calls.master("query", rest, by, 0.0))
 
-    async def carried_out(self, order: Order, execute: Execute) -> Receipt | Rejected:
+    async def carried_out(self, order: AnyOrder, execute: Execute) -> AnyReceipt | Rejected:
         """Carry an order out; where it needs tasks that have left memory, with what
         the history knows of them."""
         answer = await execute(order)

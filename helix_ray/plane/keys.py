@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from helix_ray.core.orders import Order
+from helix_ray.core.orders import AnyOrder
 
 
-def keyed(order: Order) -> Order:
+def keyed(order: AnyOrder) -> AnyOrder:
     """Return the order with a key, so that it may be sent twice."""
     if order.key is None and order.body.needs_key:
         return replace(order, key=f"~{order.seed}", fingerprint=order.seed)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Required, cast
+from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, Required, cast
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
+from helix_ray.core.orders.placement import DistributedData, PlannedData
 from helix_ray.core.spec_shape import CAPABILITIES_MAX
 from helix_ray.core.views.placement import ExplainView, NoPlaceView, PlanFields, PlannedView, RunsView
 from helix_ray.wire.runs import given
@@ -191,10 +192,9 @@ def plan_fields(plan: PlannedView | RunsView) -> PlanFields:
     }
 
 
-def distributed_out(data: dict[str, Any]) -> DistributeOut:
-    """Return the answer to a distribution that was carried out, from its receipt's data."""
-    rest = {name: value for name, value in data.items() if name not in ("id", "assigned_nodes")}
-    return _placed(data["assigned_nodes"], cast("PlanFields", rest))
+def distributed_out(data: DistributedData) -> DistributeOut:
+    """Return the answer to a distribution that was carried out with a plan, from its receipt's data."""
+    return _placed(data["assigned_nodes"], cast("PlannedData", data))
 
 
 def running_out(plan: RunsView, *, dry_run: bool) -> DistributeOut:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NotRequired, cast, final
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
+from helix_ray.core.orders.tasks import RetriedData, StandingData
 from helix_ray.core.specs import Priority, TaskError, TaskSpec
 from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskPageView, TaskView
 from helix_ray.wire.problems import ErrorBody
@@ -248,19 +249,19 @@ def page_out(page: TaskPageView) -> TaskPage:
     }
 
 
-def updated(data: dict[str, Any]) -> TaskUpdated:
+def updated(data: StandingData) -> TaskUpdated:
     """Return the status of a task after an order."""
     return {
         "id": data["id"],
-        "status": data["status"],
+        "status": cast("TaskStatus", data["status"]),
         "progress": percent(data["progress"]),
         "updated_at": iso(data["updated_at"]),
     }
 
 
-def retried(data: dict[str, Any]) -> TaskRetried:
+def retried(data: RetriedData) -> TaskRetried:
     """Return the status of a retried task, and which tasks were queued with it."""
-    answer = cast("TaskRetried", updated(data))
+    answer: TaskRetried = {**updated(data)}
     if "queued" in data:
         answer["queued"] = data["queued"]
         answer["not_queued"] = [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired, Required, cast
+from typing import Annotated, NotRequired, Required
 
 from pydantic import AfterValidator, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.limits import Allowance
 from helix_ray.core.names import HOSTNAME_CHARS_MAX, WORD_PATTERN, WORKER_ID_CHARS_MAX
+from helix_ray.core.orders.workers import HeartbeatData
 from helix_ray.core.pace import LEASE_FRACTION, stretched
 from helix_ray.core.spec_shape import CAPABILITIES_MAX
 from helix_ray.core.views.workers import WorkerView
@@ -145,13 +146,16 @@ def worker_out(view: WorkerView) -> WorkerOut:
     }
 
 
-def heartbeat_out(data: dict[str, Any], lease_s: float, allowance: Allowance) -> HeartbeatOut:
+def heartbeat_out(data: HeartbeatData, lease_s: float, allowance: Allowance) -> HeartbeatOut:
     """Return the answer to a heartbeat with ISO times, its pace reduced to the caller's rate limit."""
-    answer = dict(data)
-    if "lease_expires_at" in data:
-        answer["lease_expires_at"] = iso(data["lease_expires_at"])
     # Only answers to the cluster's own workers have no pace.
-    pace_s = answer.pop("next_heartbeat_s", lease_s * LEASE_FRACTION)
-    sharers = answer.pop("sharers", 1)
-    answer["next_heartbeat_s"] = stretched(pace_s, lease_s, allowance, sharers)
-    return cast("HeartbeatOut", answer)
+    pace_s = data.get("next_heartbeat_s", lease_s * LEASE_FRACTION)
+    answer: HeartbeatOut = {
+        "acknowledged": data["acknowledged"],
+        "assigned_task": data["assigned_task"],
+        "next_heartbeat_s": stretched(pace_s, lease_s, allowance, data.get("sharers", 1)),
+    }
+    if "attempt" in data:
+        answer["attempt"] = data["attempt"]
+        answer["lease_expires_at"] = iso(data["lease_expires_at"])
+    return answer

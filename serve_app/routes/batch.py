@@ -22,6 +22,7 @@ from helix_ray.config import Settings
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, invalid
 from helix_ray.core.orders import Order, Receipt, SubmitTasks
+from helix_ray.core.orders.tasks import SubmittedData
 from helix_ray.core.specs import TaskSpec
 from helix_ray.core.weight import BYTES_PER_TASK, links_of, tasks_and_bytes_of, weight_of_spec
 from helix_ray.wire import task_answers as shapes
@@ -41,6 +42,7 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 Specs = list[TaskSpec]
 Entry = shapes.TaskCreated | shapes.TaskRefused
+Answer = Receipt[SubmittedData] | Rejected
 
 
 _DESCRIBED = verb("SubmitTasks", body=BatchIn, answers=shapes.BatchOut, status=201)
@@ -129,7 +131,7 @@ def _chunks(specs: Specs, settings: Settings) -> list[Specs]:
     return chunks
 
 
-async def _carry_out(caller: Caller, orders: Sequence[Order]) -> list[Receipt | Rejected]:
+async def _carry_out(caller: Caller, orders: Sequence[Order[SubmittedData]]) -> list[Answer]:
     """Carry out the orders of a batch; raise Refused when its idempotency key belongs to another request, or
     when none of them can be carried out now.
 
@@ -151,7 +153,7 @@ async def _carry_out(caller: Caller, orders: Sequence[Order]) -> list[Receipt | 
     return answers
 
 
-def _entries(specs: Specs, answer: Receipt | Rejected) -> list[Entry]:
+def _entries(specs: Specs, answer: Answer) -> list[Entry]:
     """Return the entries of the answer for the tasks of one order."""
     if isinstance(answer, Rejected):
         return [_error(answer)] * len(specs)

@@ -9,10 +9,10 @@ from helix_ray.core.orders import (
     AddMember,
     ChangeProject,
     CreateProject,
-    OrderBody,
     RemoveMember,
     RemoveProject,
 )
+from helix_ray.core.orders.kind import IdData, OrderKind
 from helix_ray.core.questions import GetProject, ListProjects
 from helix_ray.wire import projects as shapes
 from serve_app.answers import json_answer, no_content
@@ -74,7 +74,7 @@ async def remove_member(project_id: str, username: str, caller: SignedIn) -> Res
 
 
 async def _changed(
-    project_id: str, body: OrderBody, caller: Caller, sent: Body | None = None, status: int = 200
+    project_id: str, body: OrderKind[IdData], caller: Caller, sent: Body | None = None, status: int = 200
 ) -> Response:
     """Carry out an order and answer with the changed project."""
     receipt = await caller.execute(body, sent)

@@ -27,10 +27,10 @@ from helix_ray.core.orders import (
     CloseSession,
     OpenSession,
     Order,
-    OrderBody,
     RefreshSession,
     Refusal,
 )
+from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.origin import Origin
 from helix_ray.core.questions import GetUser
 from helix_ray.core.views.users import UserView
@@ -85,7 +85,7 @@ async def _authenticated(services: Services, username: str, password: str) -> Us
     return known if right else None
 
 
-def _order(request: Request, body: OrderBody, origin: Origin) -> Order:
+def _order(request: Request, body: OrderKind[Data], origin: Origin) -> Order[Data]:
     """Put an order into the envelope of the system, which acts for a user who is not logged in."""
     return Order(body, SYSTEM, request_id_of(request.scope), new_seed(), origin=origin)
 
@@ -145,7 +145,7 @@ async def refresh_tokens(request: Request) -> Response:
         order = replace(order, key=f"~refresh:{hashed}:{key}", fingerprint=hashed)
     receipt = await services.execute(order)
     data = receipt.data
-    if data.get("refused"):
+    if "refused" in data:
         services.sessions.forget()
         details = {"reason": data["reason"], "ended_at": data["ended_at"]}
         raise Refused(Rejected(ErrorCode.UNAUTHORIZED, MESSAGES[data["reason"]], details))

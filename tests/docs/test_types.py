@@ -10,7 +10,7 @@ PACKAGES = ("helix_ray", "actors", "serve_app", "launcher")
 UNTYPED = re.compile(r"dict\[str, Any\]")
 # JSON of a user's own: results, arguments, pieces of what a program reports.
 JSON_OF_USERS = re.compile(r"\bJsonObject\b")
-UNTYPED_MAX = 150
+UNTYPED_MAX = 100
 
 
 def count_of(what: re.Pattern[str]) -> int:

@@ -146,7 +146,7 @@ def tasks(story: Story) -> None:
     story.tell(o.ArchiveTasks(story.engine.state.finished["task-0000000018-0"], story.clock.now), SYSTEM)
 
 
-def harmony(story: Story) -> None:
+def placement(story: Story) -> None:
     """A quota, a sharded task that is preempted and completed, one that fails, one that is
     distributed (journal-2)."""
     node = {"cpu": 4.0, "npu": 1.0}
@@ -343,7 +343,7 @@ def erasures(story: Story) -> None:
 
 STORIES = {
     "journal-1": (accounts, workers, tasks),
-    "journal-2": (harmony, surprise),
+    "journal-2": (placement, surprise),
     "journal-accounts": (access,),
     "journal-projects": (projects,),
     "journal-odd": (odd,),

@@ -149,7 +149,8 @@ class NodeMachine(RuleBasedStateMachine):
             self.made += 1
             run = {"kind": kind, "owner": owner, "fresh": fresh and kind == "function"}
             work = Assignment(f"t{self.made}", 1, run, timeout_s, "/logs")
-            items.append(Item(work, demand, demand, tenant=tenant_of(work, owner, environment)))
+            tenant = tenant_of(work, owner, environment)
+            items.append(Item(assignment=work, demand=demand, group=demand, tenant=tenant))
             self.owed.add(items[-1].key)
             self.environments[items[-1].key] = environment
         self.carry_out(self.node.assign(items, (), self.now))

@@ -16,7 +16,7 @@ from dataclasses import replace
 from helix_ray.core.authority import admit
 from helix_ray.core.decide.attempts import ATTEMPT_ORDERS
 from helix_ray.core.decide.erasures import ERASURE_ORDERS
-from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.decide.outcome import AnyDecision, Context, Decider, Decision
 from helix_ray.core.decide.placement import PLACEMENT_ORDERS
 from helix_ray.core.decide.projects import PROJECT_ORDERS
 from helix_ray.core.decide.quotas import QUOTA_ORDERS
@@ -29,7 +29,7 @@ from helix_ray.core.decide.users import USER_ORDERS
 from helix_ray.core.decide.workers import WORKER_ORDERS
 from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected, conflict
 from helix_ray.core.events import ReceiptKept
-from helix_ray.core.orders import Order, Recalled, Receipt
+from helix_ray.core.orders import AnyOrder, AnyReceipt, Recalled, Receipt
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State
 
@@ -49,7 +49,7 @@ DECIDERS: dict[type, Decider] = {
 }
 
 
-def decide(state: State, order: Order, now: float, policy: Policy) -> Decision | Rejected | Receipt:
+def decide(state: State, order: AnyOrder, now: float, policy: Policy) -> AnyDecision | Rejected | AnyReceipt:
     """Return the facts of an order, its refusal, or the receipt that it had before."""
     if order.key is not None and order.key.startswith("~"):
         kept = _kept(state, order, now)
@@ -82,7 +82,7 @@ def _behind(state: State, recalled: Recalled) -> NotInMemory | None:
     return NotInMemory(ErrorCode.CONFLICT, message, {}, tuple(recalled.tasks), tuple(recalled.causes))
 
 
-def _kept(state: State, order: Order, now: float) -> Receipt | Rejected | None:
+def _kept(state: State, order: AnyOrder, now: float) -> AnyReceipt | Rejected | None:
     """Return the receipt of a key, or the conflict when it was used with another request."""
     key = order.key or ""
     kept = state.receipts(key).get(key)

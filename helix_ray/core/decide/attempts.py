@@ -27,21 +27,20 @@ from helix_ray.core.orders import (
     SpreadEndings,
     StartAttempts,
 )
+from helix_ray.core.orders.attempts import ReportedData, StartedData
+from helix_ray.core.orders.kind import NoData
 from helix_ray.core.retry import retry_delay_s
 from helix_ray.core.specs import TaskError
 from helix_ray.core.state import Task
 from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
 
 
-def start(body: StartAttempts, ctx: Context) -> Decision:
+def start(body: StartAttempts, ctx: Context) -> Decision[StartedData]:
     """Start attempts; pairs that are not valid any more are left out and counted in `stale`,
     with the rest of their gang."""
     pairs = _without_broken_gangs(body.pairs, [_startable(pair, ctx) for pair in body.pairs], ctx)
-    decision = Decision(data={"stale": len(body.pairs) - len(pairs)})
-    if pairs:
-        decision.events.extend(_preempted(body.preempt, ctx))
-    decision.events.extend(assignments(pairs, ctx))
-    return decision
+    preempted = _preempted(body.preempt, ctx) if pairs else []
+    return Decision([*preempted, *assignments(pairs, ctx)], {"stale": len(body.pairs) - len(pairs)})
 
 
 def assignments(pairs: Sequence[tuple[str, str]], ctx: Context) -> list[Event]:
@@ -95,7 +94,7 @@ def _preempted(victims: Sequence[tuple[str, int]], ctx: Context) -> list[Event]:
     return events
 
 
-def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
+def report(body: ReportAttempts, ctx: Context) -> Decision[ReportedData] | Rejected:
     """Take a node worker's reports; the receipt lists in `stale` the indexes that came too late.
 
     `taken` is how many were processed: not all where their effects exceed the limit of one order.
@@ -104,7 +103,7 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
     if worker is None:
         return not_found("Worker", body.worker_id)
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
-    decision = Decision(endings.events, {"stale": [], "taken": len(body.reports)})
+    data: ReportedData = {"stale": [], "taken": len(body.reports)}
     concluded: set[str] = set()
     reached: dict[str, float] = {}
     for i, item in enumerate(body.reports):
@@ -117,21 +116,20 @@ def report(body: ReportAttempts, ctx: Context) -> Decision | Rejected:
         )
         if task is None or late or worker.boot != body.boot:
             if not (late and _was_reported(task, item)):
-                decision.data["stale"].append(i)
+                data["stale"].append(i)
         elif item.outcome == "progressed":
             percent = max(item.progress or 0.0, reached.get(item.task_id, 0.0))
             reached[item.task_id] = percent
-            decision.events.extend(progress(task, percent, item.note))
+            endings.events.extend(progress(task, percent, item.note))
         elif item.outcome == "outlasted":
-            decision.events.append(TaskOutlasted(task.id, task.attempt, max(0.0, item.duration_s or 0.0)))
+            endings.events.append(TaskOutlasted(task.id, task.attempt, max(0.0, item.duration_s or 0.0)))
         elif endings.spend(_ended_with(task, item, ctx)):
             concluded.add(item.task_id)
             conclude(task, item, ctx, endings)
         else:
-            decision.data["taken"] = i
+            data["taken"] = i
             break
-    decision.noted = _refused_late(body, decision.data["stale"], ctx)
-    return decision
+    return Decision(endings.events, data, noted=_refused_late(body, data["stale"], ctx))
 
 
 def _refused_late(body: ReportAttempts, stale: Sequence[int], ctx: Context) -> Sequence[Refusal]:
@@ -246,15 +244,15 @@ def _tasks_lost_with(task: Task, ctx: Context) -> int:
     return 1 if parent is None else tasks_of(parent.spec)
 
 
-def release(body: ReleaseTasks, ctx: Context) -> Decision:
+def release(body: ReleaseTasks, ctx: Context) -> Decision[NoData]:
     """Queue delayed tasks whose time has come."""
     due = [
         i for i in dict.fromkeys(body.task_ids) if i in ctx.state.delayed and ctx.state.delayed[i] <= ctx.now
     ]
-    return Decision([TaskReleased(i) for i in due])
+    return Decision([TaskReleased(i) for i in due], {})
 
 
-def expire(body: ExpireTasks, ctx: Context) -> Decision:
+def expire(body: ExpireTasks, ctx: Context) -> Decision[NoData]:
     """Fail tasks whose time is over, up to the order's limit; those that have ended or got
     more time are left alone."""
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
@@ -266,15 +264,15 @@ def expire(body: ExpireTasks, ctx: Context) -> Decision:
             # The caller sees that there are more.
             break
         endings.fail(task, {"reason": body.reason, "message": f"the task exceeded its {body.reason}"})
-    return Decision(endings.events)
+    return Decision(endings.events, {})
 
 
-def spread(body: SpreadEndings, ctx: Context) -> Decision:
+def spread(body: SpreadEndings, ctx: Context) -> Decision[NoData]:
     """Continue to propagate endings and lost workers where earlier orders stopped."""
     endings = Endings(ctx.state, ctx.now, body.tasks_max)
     lose_attempts(ctx.state.orphans.items(), ctx, endings)
     endings.carry_on()
-    return Decision(endings.events)
+    return Decision(endings.events, {})
 
 
 def _over(task: Task, reason: str, ctx: Context) -> bool:

@@ -12,6 +12,7 @@ from helix_ray.core.errors import Rejected, conflict, invalid, not_found
 from helix_ray.core.events import ErasureCompleted, ErasureRequested, Event, TaskDeleted
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import CompleteErasure, RequestErasure
+from helix_ray.core.orders.kind import IdData
 from helix_ray.core.state import Task
 from helix_ray.core.usernames import find_user_id
 from helix_ray.core.weight import tasks_of
@@ -25,7 +26,7 @@ USER_PREFIX = "user-"
 _SHARD = re.compile(r"(.+)-s\d+")
 
 
-def request(body: RequestErasure, ctx: Context) -> Decision | Rejected:
+def request(body: RequestErasure, ctx: Context) -> Decision[IdData] | Rejected:
     """Take a request: nothing of what is named may be in use; finished tasks are deleted at once."""
     refusal = _check(body, ctx) or _check_users(body, ctx)
     if refusal is not None:
@@ -109,13 +110,13 @@ def _deletions(body: RequestErasure, ended: dict[str, Task], ctx: Context) -> li
     return [*endings.events, *archived]
 
 
-def complete(body: CompleteErasure, ctx: Context) -> Decision | Rejected:
+def complete(body: CompleteErasure, ctx: Context) -> Decision[IdData] | Rejected:
     """Note that a request was carried out."""
     erasure = ctx.state.erasures.get(body.erasure_id)
     if erasure is None:
         return not_found("Erasure", body.erasure_id)
     if erasure.completed_at is not None:
-        return Decision(data={"id": erasure.id})
+        return Decision([], {"id": erasure.id})
     completed = ErasureCompleted(erasure.id, erasure.facts, body.kept, list(body.copies))
     return Decision([completed], {"id": erasure.id}, author=erasure.by)
 

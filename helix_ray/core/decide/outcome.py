@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
+from typing import Any, Generic
 
 from helix_ray.core.errors import Rejected
 from helix_ray.core.events import Event
 from helix_ray.core.liveness import Sign
-from helix_ray.core.orders import Order, Refusal
+from helix_ray.core.orders import AnyOrder, Refusal
+from helix_ray.core.orders.kind import Data_co
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import State, Task
 
 
 @dataclass(slots=True)
-class Decision:
-    """Facts to append, and the data of the receipt.
+class Decision(Generic[Data_co]):
+    """Facts to append, and the data of the receipt, which is of the type that the order's kind names.
 
     `author` is the author of the facts where that is not the order's: a login belongs to its user, although
     an API replica gives the order. None: the order's author.
     """
 
-    events: list[Event] = field(default_factory=list)
-    data: dict[str, Any] = field(default_factory=dict)
+    events: list[Event]
+    data: Data_co
     _: KW_ONLY
     author: str | None = None
     # Refused parts of an order that was carried out.
@@ -39,7 +40,7 @@ class Context:
     """The input of a decision. `now` is epoch seconds."""
 
     state: State
-    order: Order
+    order: AnyOrder
     now: float
     policy: Policy
 
@@ -53,4 +54,5 @@ class Context:
         return recalled.tasks.get(task_id)
 
 
-Decider = Callable[[Any, Context], Decision | Rejected]
+AnyDecision = Decision[Mapping[str, object]]
+Decider = Callable[[Any, Context], AnyDecision | Rejected]

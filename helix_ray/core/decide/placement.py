@@ -15,6 +15,7 @@ from helix_ray.core.events import Event, TaskEdited
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import DistributeTask
+from helix_ray.core.orders.placement import DistributedData, PlannedData
 from helix_ray.core.placement.fit import node_of
 from helix_ray.core.placement.node import prefetch_by, slots_of
 from helix_ray.core.placement.rules import Shares
@@ -23,7 +24,7 @@ from helix_ray.core.specs import TaskEdits
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker, class_of
 
 
-def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
+def distribute(body: DistributeTask, ctx: Context) -> Decision[DistributedData] | Rejected:
     """Start a pending task, or its pending shards, on the nodes of the pairs; rejected as stale if one
     pair is not valid now."""
     task = changeable(ctx, body.task_id)
@@ -60,7 +61,10 @@ def distribute(body: DistributeTask, ctx: Context) -> Decision | Rejected:
     edited: list[Event] = [TaskEdited(each.id, changes) for each in _edited(task, shards) if changes]
     events = [*edited, *assignments(body.pairs, ctx)]
     nodes = list(dict.fromkeys(node_id for _, node_id in body.pairs))
-    return Decision(events, {**(body.plan or {}), "id": task.id, "assigned_nodes": nodes})
+    if body.plan is None:
+        return Decision(events, {"id": task.id, "assigned_nodes": nodes})
+    planned: PlannedData = {**body.plan, "id": task.id, "assigned_nodes": nodes}
+    return Decision(events, planned)
 
 
 def _over_quota(task_class: TaskClass, pairs: Sequence[tuple[str, str]], ctx: Context) -> Rejected | None:

@@ -8,6 +8,7 @@ from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import Rejected, conflict, invalid, not_found
 from helix_ray.core.events import MemberAdded, MemberRemoved, ProjectRemoved, ProjectSet
 from helix_ray.core.orders import AddMember, ChangeProject, CreateProject, RemoveMember, RemoveProject
+from helix_ray.core.orders.kind import IdData
 from helix_ray.core.spec_shape import PROJECT_ID_CHARS_MAX
 from helix_ray.core.state import Project
 from helix_ray.core.usernames import find_user_id
@@ -22,7 +23,7 @@ RESERVED = "user-"
 _PROJECT_ID = re.compile(PROJECT_ID_PATTERN[1:-1])
 
 
-def create(body: CreateProject, ctx: Context) -> Decision | Rejected:
+def create(body: CreateProject, ctx: Context) -> Decision[IdData] | Rejected:
     """Create a project. Once a project exists, only administrators can use ids of undefined projects."""
     refusal = _check_id(body.project_id) or _check_name(body.name)
     if refusal is not None:
@@ -37,7 +38,7 @@ def create(body: CreateProject, ctx: Context) -> Decision | Rejected:
     return Decision([ProjectSet(body.project_id, body.name, members)], {"id": body.project_id})
 
 
-def change(body: ChangeProject, ctx: Context) -> Decision | Rejected:
+def change(body: ChangeProject, ctx: Context) -> Decision[IdData] | Rejected:
     """Change the name of a project, or replace its members."""
     project = _find(body.project_id, ctx)
     if isinstance(project, Rejected):
@@ -53,7 +54,7 @@ def change(body: ChangeProject, ctx: Context) -> Decision | Rejected:
     return Decision([] if same else [ProjectSet(project.id, name, members)], {"id": project.id})
 
 
-def remove(body: RemoveProject, ctx: Context) -> Decision | Rejected:
+def remove(body: RemoveProject, ctx: Context) -> Decision[IdData] | Rejected:
     """Remove a project; its tasks and its quota stay."""
     project = _find(body.project_id, ctx)
     if isinstance(project, Rejected):
@@ -61,7 +62,7 @@ def remove(body: RemoveProject, ctx: Context) -> Decision | Rejected:
     return Decision([ProjectRemoved(project.id)], {"id": project.id})
 
 
-def add_member(body: AddMember, ctx: Context) -> Decision | Rejected:
+def add_member(body: AddMember, ctx: Context) -> Decision[IdData] | Rejected:
     """Add a member; adding one again changes nothing."""
     project = _find(body.project_id, ctx)
     if isinstance(project, Rejected):
@@ -70,13 +71,13 @@ def add_member(body: AddMember, ctx: Context) -> Decision | Rejected:
     if user_id is None:
         return not_found("User", body.username)
     if user_id in project.members:
-        return Decision(data={"id": project.id})
+        return Decision([], {"id": project.id})
     if len(project.members) >= MEMBERS_MAX:
         return conflict("The project has reached its maximum number of members", members_max=MEMBERS_MAX)
     return Decision([MemberAdded(project.id, user_id)], {"id": project.id})
 
 
-def remove_member(body: RemoveMember, ctx: Context) -> Decision | Rejected:
+def remove_member(body: RemoveMember, ctx: Context) -> Decision[IdData] | Rejected:
     """Remove a member; the tasks that they submitted continue."""
     project = _find(body.project_id, ctx)
     if isinstance(project, Rejected):

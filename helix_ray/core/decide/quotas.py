@@ -12,6 +12,7 @@ from helix_ray.core.errors import ErrorCode, Rejected, invalid
 from helix_ray.core.events import Event, QuotaSet
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import SetQuota
+from helix_ray.core.orders.quotas import QuotaData
 from helix_ray.core.specs import TaskEdits
 from helix_ray.core.state import Task, TaskClass, class_of
 
@@ -19,7 +20,7 @@ WEIGHT_MAX = 1_000_000.0
 LIMITS_MAX = 64
 
 
-def set_quota(body: SetQuota, ctx: Context) -> Decision | Rejected:
+def set_quota(body: SetQuota, ctx: Context) -> Decision[QuotaData] | Rejected:
     """Set the limits and the weight of a project; its running tasks continue."""
     if not body.project_id or len(body.project_id) > 128:
         return invalid("Invalid quota project_id", field="project_id")
@@ -31,7 +32,7 @@ def set_quota(body: SetQuota, ctx: Context) -> Decision | Rejected:
         if not isfinite(amount) or amount < 0:
             return invalid("Invalid quota limit", field=f"limits.{name}", minimum=0)
     fact: Event = QuotaSet(body.project_id, dict(sorted(body.limits.items())), body.weight)
-    data = {"project_id": body.project_id, "limits": body.limits, "weight": body.weight}
+    data: QuotaData = {"project_id": body.project_id, "limits": body.limits, "weight": body.weight}
     return Decision([fact], data)
 
 

@@ -30,6 +30,7 @@ from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import RetryTask
 from helix_ray.core.orders.recalled import Lost
+from helix_ray.core.orders.tasks import RetriedData
 from helix_ray.core.spec_shape import malformed
 from helix_ray.core.state import Task
 from helix_ray.core.visibility import changes, record_of, sees
@@ -50,7 +51,7 @@ class _Plan:
     waits: dict[str, list[str]] = field(default_factory=dict)
 
 
-def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
+def retry(body: RetryTask, ctx: Context) -> Decision[RetriedData] | Rejected:
     """Queue a task again with a new count of retries. With `dependants` the receipt has
     `queued` and `not_queued`."""
     task = changeable(ctx, body.task_id)
@@ -81,7 +82,7 @@ def retry(body: RetryTask, ctx: Context) -> Decision | Rejected:
     refusal = _no_room(wanted.values(), plan, ctx)
     if refusal is not None:
         return refusal
-    data = standing(task, events, ctx.now)
+    data: RetriedData = {**standing(task, events, ctx.now)}
     if body.dependants:
         data["queued"] = list(wanted)
         data["not_queued"] = [

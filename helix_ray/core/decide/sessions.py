@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.ended import refusal, why_gone
+from helix_ray.core.ended import moment, refusal, why_gone
 from helix_ray.core.errors import ErrorCode, Rejected, conflict, not_found
 from helix_ray.core.events import (
     Event,
@@ -18,13 +16,15 @@ from helix_ray.core.orders import (
     OpenSession,
     RefreshSession,
 )
+from helix_ray.core.orders.kind import NoData
+from helix_ray.core.orders.sessions import OpenedData, RefreshedData, ReusedData
 from helix_ray.core.state import Session
 from helix_ray.core.visibility import sees
 
 REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token", {"reason": "unknown"})
 
 
-def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
+def open_session(body: OpenSession, ctx: Context) -> Decision[OpenedData] | Rejected:
     """Log in; the oldest session is ended when a user has too many."""
     if body.user_id not in ctx.state.users:
         return not_found("User", body.user_id)
@@ -32,7 +32,7 @@ def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
     if known is not None:
         if (known.user_id, known.refresh_hash) != (body.user_id, body.refresh_hash):
             return conflict("This session id is already in use", session_id=body.session_id)
-        return Decision(data={"session_id": known.id})
+        return Decision([], {"session_id": known.id})
     mine = [ctx.state.sessions[i] for i in ctx.state.sessions_of.get(body.user_id, ())]
     room = ctx.policy.sessions_per_user_max - 1
     events: list[Event] = [SessionClosed(s.id, "expired") for s in mine if s.expires_at <= ctx.now]
@@ -40,13 +40,13 @@ def open_session(body: OpenSession, ctx: Context) -> Decision | Rejected:
     evicted = live[: max(0, len(live) - room)]
     events.extend(SessionClosed(s.id, "evicted") for s in evicted)
     events.append(SessionOpened(body.session_id, body.user_id, body.refresh_hash, body.expires_at))
-    data: dict[str, Any] = {"session_id": body.session_id}
+    data: OpenedData = {"session_id": body.session_id}
     if evicted:
         data["evicted"] = [s.opened_at for s in evicted]
     return Decision(events, data, author=body.user_id)
 
 
-def refresh_session(body: RefreshSession, ctx: Context) -> Decision | Rejected:
+def refresh_session(body: RefreshSession, ctx: Context) -> Decision[RefreshedData | ReusedData] | Rejected:
     """Exchange a refresh token; within the policy's `refresh_replay_s` it gets the same answer again.
 
     Two tabs may refresh at the same time, and an answer can be lost. A later repetition means
@@ -69,11 +69,11 @@ def refresh_session(body: RefreshSession, ctx: Context) -> Decision | Rejected:
         following = _after(session, hashed)
         data = _refreshed(ctx, session, following, spent_at, session.expires_at)
         return Decision([], data, author=session.user_id)
-    reused = refusal("refresh_reused", ctx.now).details
-    return Decision([SessionClosed(session.id, "refresh_reused")], {"refused": True, **reused})
+    reused: ReusedData = {"refused": True, "reason": "refresh_reused", "ended_at": moment(ctx.now)}
+    return Decision([SessionClosed(session.id, "refresh_reused")], reused)
 
 
-def _refreshed(ctx: Context, session: Session, next_hash: str, at: float, ends: float) -> dict[str, Any]:
+def _refreshed(ctx: Context, session: Session, next_hash: str, at: float, ends: float) -> RefreshedData:
     user = ctx.state.users[session.user_id]
     return {
         "session_id": session.id,
@@ -96,16 +96,16 @@ def _after(session: Session, spent_hash: str) -> str:
     return following
 
 
-def close_session(body: CloseSession, ctx: Context) -> Decision | Rejected:
+def close_session(body: CloseSession, ctx: Context) -> Decision[NoData] | Rejected:
     """Log out; a session that has ended already is not an error."""
     session = ctx.state.sessions.get(body.session_id)
     by = ctx.order.by
     if session is None:
-        return Decision()
+        return Decision([], {})
     if not sees(by, session):
         return not_found("Session", body.session_id)
     reason = "logout" if session.user_id == by.id else "revoked"
-    return Decision([SessionClosed(session.id, reason)])
+    return Decision([SessionClosed(session.id, reason)], {})
 
 
 SESSION_ORDERS: dict[type, Decider] = {

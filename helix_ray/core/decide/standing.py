@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from helix_ray.core.events import Event, Fact, TaskRestored, subject_of
 from helix_ray.core.execution import Execution, fold
 from helix_ray.core.lifecycle import move
+from helix_ray.core.orders.tasks import StandingData
 from helix_ray.core.state import Task
 
 
-def standing(task: Task, events: Sequence[Event], now: float) -> dict[str, Any]:
+def standing(task: Task, events: Sequence[Event], now: float) -> StandingData:
     """Return id, status, progress and updated_at as they will be after the facts are folded."""
     then = Execution(status=task.status, progress=task.progress, updated_at=task.updated_at)
     for event in events:

@@ -15,6 +15,7 @@ from helix_ray.core.errors import ErrorCode, Rejected, forbidden, invalid
 from helix_ray.core.events import TaskSubmitted
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import SubmitTasks
+from helix_ray.core.orders.tasks import SubmittedData
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
 from helix_ray.core.spec_shape import malformed
@@ -33,10 +34,8 @@ def task_ids(seed: str, count: int) -> list[str]:
     return [f"task-{seed}"] if count == 1 else [f"task-{seed}-{i}" for i in range(count)]
 
 
-def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
-    """Submit specs. The receipt's data: `seed`, `created_at`, `waiting` (indexes that wait for dependencies)
-    and `rejected` (index -> code, message, details); ids come from task_ids and the seed of the order that
-    was carried out, which differs from the caller's where a key gets its first receipt again."""
+def submit(body: SubmitTasks, ctx: Context) -> Decision[SubmittedData] | Rejected:
+    """Submit specs; the receipt says what became of each."""
     specs = body.specs
     if not specs:
         return invalid("The request contains no tasks", field="tasks")
@@ -52,14 +51,15 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision | Rejected:
     if absent := unasked(ctx, _dependencies(specs, refused)):
         return not_in_memory(ctx, unknown_dependency(absent[0]), absent)
     waits = _waits(body, ids, refused, ctx)
-    decision = Decision(data={"seed": ctx.order.seed, "created_at": ctx.now, "waiting": [], "rejected": {}})
+    data: SubmittedData = {"seed": ctx.order.seed, "created_at": ctx.now, "waiting": [], "rejected": {}}
+    decision = Decision([], data)
     for i, (spec, waits_for) in enumerate(zip(specs, waits, strict=True)):
         if isinstance(waits_for, Rejected):
             decision.refused.append(waits_for)
-            decision.data["rejected"][str(i)] = [waits_for.code.value, waits_for.message, waits_for.details]
+            data["rejected"][str(i)] = [waits_for.code.value, waits_for.message, waits_for.details]
             continue
         if waits_for:
-            decision.data["waiting"].append(i)
+            data["waiting"].append(i)
             spec = with_ids(spec, ids)
         owner = ctx.order.by.id
         decision.events.append(TaskSubmitted(ids[i], owner, spec, waits_for))
@@ -108,7 +108,7 @@ def _dependencies(specs: Sequence[TaskSpec], refused: Sequence[Rejected | None])
             yield from (name for name in spec.get("depends_on") or () if not name.startswith("#"))
 
 
-def _again(ids: list[str], ctx: Context) -> Decision:
+def _again(ids: list[str], ctx: Context) -> Decision[SubmittedData]:
     """Answer a resent order from the tasks that it created."""
     known = [ctx.state.tasks.get(task_id) for task_id in ids]
     refused = {
@@ -118,9 +118,13 @@ def _again(ids: list[str], ctx: Context) -> Decision:
     }
     created = next((task.created_at for task in known if task), ctx.now)
     waiting = [i for i, task in enumerate(known) if task and task.waits_for]
-    return Decision(
-        data={"seed": ctx.order.seed, "created_at": created, "waiting": waiting, "rejected": refused}
-    )
+    data: SubmittedData = {
+        "seed": ctx.order.seed,
+        "created_at": created,
+        "waiting": waiting,
+        "rejected": refused,
+    }
+    return Decision([], data)
 
 
 class _Checks:

@@ -26,6 +26,8 @@ from helix_ray.core.events import (
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import ArchiveTasks, AttemptReport, CancelTask, DeleteTask, RetryTask, UpdateTask
+from helix_ray.core.orders.kind import IdData
+from helix_ray.core.orders.tasks import ArchivedData, StandingData
 from helix_ray.core.spec_shape import malformed
 from helix_ray.core.state import Task, demand_of
 
@@ -45,7 +47,7 @@ def holds(ctx: Context, task: Task) -> bool:
     return worker.kind == "external" and worker.owner == ctx.order.by.id
 
 
-def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
+def update(body: UpdateTask, ctx: Context) -> Decision[StandingData] | Rejected:
     """Apply edits, then progress, then a status; all of them or none."""
     task = visible(ctx, body.task_id)
     if isinstance(task, Rejected):
@@ -60,14 +62,13 @@ def update(body: UpdateTask, ctx: Context) -> Decision | Rejected:
         allowed = changeable(ctx, body.task_id)
         if isinstance(allowed, Rejected):
             return allowed
-    decision = Decision()
+    facts: list[Event] = []
     for step in (_edits, _progress, _status):
         events = step(task, body, ctx, holder)
         if isinstance(events, Rejected):
             return events
-        decision.events.extend(events)
-    decision.data = standing(task, decision.events, ctx.now)
-    return decision
+        facts.extend(events)
+    return Decision(facts, standing(task, facts, ctx.now))
 
 
 def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Event] | Rejected:
@@ -203,18 +204,18 @@ def _cancel_events(task: Task, reason: str, ctx: Context) -> list[Event] | Rejec
     return endings.events
 
 
-def cancel(body: CancelTask, ctx: Context) -> Decision | Rejected:
+def cancel(body: CancelTask, ctx: Context) -> Decision[StandingData] | Rejected:
     """Cancel a task: its attempt number becomes invalid at once, and its worker is told to stop."""
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
     if task.status is Status.CANCELLED:
-        return Decision(data=standing(task, [], ctx.now))
+        return Decision([], standing(task, [], ctx.now))
     events = _cancel_events(task, body.reason, ctx)
     return events if isinstance(events, Rejected) else Decision(events, standing(task, events, ctx.now))
 
 
-def delete(body: DeleteTask, ctx: Context) -> Decision | Rejected:
+def delete(body: DeleteTask, ctx: Context) -> Decision[IdData] | Rejected:
     """Delete a task; tasks that depend on it fail. An archived task is deleted from the history."""
     task = changeable(ctx, body.task_id)
     if isinstance(task, Rejected):
@@ -231,7 +232,7 @@ def _shards_elsewhere(parent_id: str, count: int, ctx: Context) -> list[Event]:
     return [TaskDeleted(each) for each in ids if each not in ctx.state.tasks]
 
 
-def archive(body: ArchiveTasks, ctx: Context) -> Decision:
+def archive(body: ArchiveTasks, ctx: Context) -> Decision[ArchivedData]:
     """Archive the oldest finished tasks in the order in which they finished, up to both limits."""
     ids: list[str] = []
     through = 0
@@ -248,7 +249,7 @@ def archive(body: ArchiveTasks, ctx: Context) -> Decision:
         ids.append(task_id)
         through = seq
     if not ids:
-        return Decision(data={"archived": 0})
+        return Decision([], {"archived": 0})
     return Decision([TasksRetired(ids, through)], {"archived": len(ids)})
 
 

@@ -10,6 +10,7 @@ from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import Rejected, conflict, invalid, not_found
 from helix_ray.core.events import Event, TokenCreated, TokenRevoked, TokenUsed
 from helix_ray.core.orders import CreateToken, NoteTokenUse, RevokeToken
+from helix_ray.core.orders.kind import IdData, NoData
 from helix_ray.core.state import ApiToken
 from helix_ray.core.visibility import sees
 
@@ -22,7 +23,7 @@ TOKEN_TTL_S_MIN = 60
 USE_NOTED_EVERY_S = 300.0
 
 
-def create_token(body: CreateToken, ctx: Context) -> Decision | Rejected:
+def create_token(body: CreateToken, ctx: Context) -> Decision[IdData] | Rejected:
     """Create a token with some of the caller's roles; expired tokens of theirs are removed first."""
     by = ctx.order.by
     if by.id not in ctx.state.users:
@@ -72,7 +73,7 @@ def tokens_of(ctx: Context, user_id: str) -> list[ApiToken]:
     return [ctx.state.tokens[token_id] for token_id in ctx.state.tokens_of.get(user_id, ())]
 
 
-def revoke_token(body: RevokeToken, ctx: Context) -> Decision | Rejected:
+def revoke_token(body: RevokeToken, ctx: Context) -> Decision[IdData] | Rejected:
     """Revoke a token: one's own, or any as an administrator; for others it does not exist.
 
     A token that is restricted to projects can only revoke itself: others may have a wider scope.
@@ -85,12 +86,12 @@ def revoke_token(body: RevokeToken, ctx: Context) -> Decision | Rejected:
     return Decision([TokenRevoked(token.id, "revoked")], {"id": token.id})
 
 
-def note_token_use(body: NoteTokenUse, ctx: Context) -> Decision:
+def note_token_use(body: NoteTokenUse, ctx: Context) -> Decision[NoData]:
     """Record that a token is in use, unless that was recorded recently: every replica reports it."""
     token = ctx.state.tokens.get(body.token_id)
     if token is None or (token.last_used_at or 0.0) > ctx.now - USE_NOTED_EVERY_S:
-        return Decision()
-    return Decision([TokenUsed(token.id)], author=token.user_id)
+        return Decision([], {})
+    return Decision([TokenUsed(token.id)], {}, author=token.user_id)
 
 
 TOKEN_ORDERS: dict[type, Decider] = {

@@ -17,11 +17,12 @@ from helix_ray.core.orders import (
     CreateUser,
     RemoveUser,
 )
+from helix_ray.core.orders.kind import IdData
 from helix_ray.core.usernames import check_username, find_user_id
 from helix_ray.core.visibility import administers
 
 
-def create_user(body: CreateUser, ctx: Context) -> Decision | Rejected:
+def create_user(body: CreateUser, ctx: Context) -> Decision[IdData] | Rejected:
     """Add a user with known roles and an unused name; names that differ only in case are equal."""
     refusal = _check_roles(body.roles) or check_username(body.username)
     if refusal is not None:
@@ -29,7 +30,7 @@ def create_user(body: CreateUser, ctx: Context) -> Decision | Rejected:
     known = find_user_id(ctx.state, body.username)
     if known is not None:
         if body.only_if_missing:
-            return Decision(data={"id": known})
+            return Decision([], {"id": known})
         return conflict(
             "This username is already in use", field="username", taken=ctx.state.users[known].username
         )
@@ -38,7 +39,7 @@ def create_user(body: CreateUser, ctx: Context) -> Decision | Rejected:
     return Decision([created], {"id": user_id})
 
 
-def remove_user(body: RemoveUser, ctx: Context) -> Decision | Rejected:
+def remove_user(body: RemoveUser, ctx: Context) -> Decision[IdData] | Rejected:
     """Remove a user; oneself and the last administrator cannot be removed."""
     user_id = find_user_id(ctx.state, body.username)
     if user_id is None:
@@ -50,7 +51,7 @@ def remove_user(body: RemoveUser, ctx: Context) -> Decision | Rejected:
     return Decision([UserRemoved(user_id)], {"id": user_id})
 
 
-def change_roles(body: ChangeRoles, ctx: Context) -> Decision | Rejected:
+def change_roles(body: ChangeRoles, ctx: Context) -> Decision[IdData] | Rejected:
     """Set a user's roles; the last administrator cannot lose that role."""
     user_id = find_user_id(ctx.state, body.username)
     if user_id is None:
@@ -61,7 +62,7 @@ def change_roles(body: ChangeRoles, ctx: Context) -> Decision | Rejected:
     if "admin" not in body.roles and _is_last_admin(ctx, user_id):
         return _last_admin(ctx, user_id)
     if ctx.state.users[user_id].roles == body.roles:
-        return Decision(data={"id": user_id})
+        return Decision([], {"id": user_id})
     return Decision([RolesChanged(user_id, list(body.roles))], {"id": user_id})
 
 
@@ -80,7 +81,7 @@ def _last_admin(ctx: Context, user_id: str) -> Rejected:
     return conflict("This is the last administrator. Give another user the admin role first", username=name)
 
 
-def change_password(body: ChangePassword, ctx: Context) -> Decision | Rejected:
+def change_password(body: ChangePassword, ctx: Context) -> Decision[IdData] | Rejected:
     """Change one's own password, or any as an administrator; other sessions end."""
     by = ctx.order.by
     if body.user_id not in ctx.state.users:

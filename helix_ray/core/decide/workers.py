@@ -35,12 +35,20 @@ from helix_ray.core.orders import (
     RemoveLostWorkers,
     RemoveWorker,
 )
+from helix_ray.core.orders.kind import NoData
+from helix_ray.core.orders.workers import (
+    DrainedData,
+    HeartbeatData,
+    RegisteredData,
+    RemovedData,
+    WorkerIdData,
+)
 from helix_ray.core.pace import next_heartbeat_s
 from helix_ray.core.placement.units import capabilities_of
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker
 
 
-def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
+def register(body: RegisterWorker, ctx: Context) -> Decision[RegisteredData] | Rejected:
     """Register a worker. If it returns with another boot, the tasks of its old process are queued again."""
     worker_id = body.worker_id or external_worker_id(ctx.order.seed)
     by = ctx.order.by
@@ -69,7 +77,7 @@ def register(body: RegisterWorker, ctx: Context) -> Decision | Rejected:
         )
     )  # fmt: skip
     removed = [Gone(event.id) for event in events if isinstance(event, WorkerRetired)]
-    data = {"worker_id": worker_id, "registered_at": ctx.now}
+    data: RegisteredData = {"worker_id": worker_id, "registered_at": ctx.now}
     return Decision(events, data, signs=[*removed, Begun(worker_id)])
 
 
@@ -134,7 +142,7 @@ def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
     return endings.events
 
 
-def heartbeat(body: Heartbeat, ctx: Context) -> Decision | Rejected:
+def heartbeat(body: Heartbeat, ctx: Context) -> Decision[HeartbeatData] | Rejected:
     """Record a worker's pulse; assign an idle external worker the best pending task that it can run."""
     worker = ctx.state.workers.get(body.worker_id)
     # Only from the user who registered it: another's heartbeat would keep a dead worker's lease.
@@ -144,7 +152,8 @@ def heartbeat(body: Heartbeat, ctx: Context) -> Decision | Rejected:
         message = "Worker not found. Register it first (POST /api/v1/workers/register)"
         return Rejected(ErrorCode.NOT_FOUND, message, {"id": body.worker_id})
     heard = Heard(worker.id, body.status, body.current_task, body.usage, body.number)
-    decision = Decision(data={"acknowledged": True, "assigned_task": None}, signs=[heard])
+    data: HeartbeatData = {"acknowledged": True, "assigned_task": None}
+    decision = Decision([], data, signs=[heard])
     if worker.lost:
         decision.events.append(_returned(worker))
     if worker.kind == "node":
@@ -162,15 +171,15 @@ def heartbeat(body: Heartbeat, ctx: Context) -> Decision | Rejected:
             decision.events.append(TaskAssigned(task.id, task.attempt + 1, worker.id))
     if running is not None:
         lease_end = ctx.now + ctx.policy.lease_s
-        decision.data.update(assigned_task=running[0], attempt=running[1], lease_expires_at=lease_end)
-    decision.data["next_heartbeat_s"] = next_heartbeat_s(
+        data.update(assigned_task=running[0], attempt=running[1], lease_expires_at=lease_end)
+    data["next_heartbeat_s"] = next_heartbeat_s(
         ctx.policy.lease_s,
         len(ctx.state.workers),
         has_task=running is not None,
         work_waits=running is None and not worker.draining and _claim(worker, ctx) is not None,
     )
     # The workers that share the caller's rate limit.
-    decision.data["sharers"] = sum(
+    data["sharers"] = sum(
         other.owner == worker.owner and not other.lost for other in ctx.state.workers.values()
     )
     return decision
@@ -213,7 +222,7 @@ def can_do(worker: Worker, task_class: TaskClass) -> bool:
     )
 
 
-def drain(body: DrainWorker, ctx: Context) -> Decision | Rejected:
+def drain(body: DrainWorker, ctx: Context) -> Decision[DrainedData] | Rejected:
     """Drain or undrain a worker; its running tasks finish."""
     worker = ctx.state.workers.get(body.worker_id)
     if worker is None:
@@ -224,17 +233,17 @@ def drain(body: DrainWorker, ctx: Context) -> Decision | Rejected:
     return Decision(events, {"worker_id": worker.id, "draining": body.draining})
 
 
-def lose(body: LoseWorker, ctx: Context) -> Decision | Rejected:
+def lose(body: LoseWorker, ctx: Context) -> Decision[NoData] | Rejected:
     """Declare a worker lost; its tasks are queued again."""
     worker = ctx.state.workers.get(body.worker_id)
     if worker is None:
         return not_found("Worker", body.worker_id)
     if worker.lost:
-        return Decision()
-    return Decision([*_take_away(worker, body.reason, ctx), WorkerLost(worker.id, body.reason)])
+        return Decision([], {})
+    return Decision([*_take_away(worker, body.reason, ctx), WorkerLost(worker.id, body.reason)], {})
 
 
-def remove(body: RemoveWorker, ctx: Context) -> Decision | Rejected:
+def remove(body: RemoveWorker, ctx: Context) -> Decision[WorkerIdData] | Rejected:
     """Remove a worker; a live node must be drained first, so that nobody ends its tasks by mistake."""
     worker = ctx.state.workers.get(body.worker_id)
     if worker is None:
@@ -251,7 +260,7 @@ def remove(body: RemoveWorker, ctx: Context) -> Decision | Rejected:
     return Decision([*taken, WorkerRetired(worker.id)], {"worker_id": worker.id}, signs=[Gone(worker.id)])
 
 
-def remove_lost_workers(body: RemoveLostWorkers, ctx: Context) -> Decision:
+def remove_lost_workers(body: RemoveLostWorkers, ctx: Context) -> Decision[RemovedData]:
     """Remove workers that have been lost for long enough; a worker that comes back later registers again."""
     removed: list[Event] = []
     signs: list[Gone] = []
@@ -262,7 +271,7 @@ def remove_lost_workers(body: RemoveLostWorkers, ctx: Context) -> Decision:
         elif lost_for_s(worker, ctx.now) > ctx.policy.lost_worker_keep_s:
             removed.append(WorkerRetired(worker_id))
             signs.append(Gone(worker_id))
-    return Decision(removed, {"archived": len(removed)}, signs=signs)
+    return Decision(removed, {"removed": len(removed)}, signs=signs)
 
 
 def lost_for_s(worker: Worker, now: float) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 @dataclass(slots=True)
@@ -14,5 +15,5 @@ class ReceiptKept:
 
     id: str
     fingerprint: str
-    data: dict[str, Any]
+    data: Mapping[str, object]
     until: float

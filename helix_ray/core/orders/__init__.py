@@ -8,13 +8,15 @@ same ids and is recognised.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, Generic, get_args
 
 from helix_ray.core.access import Principal
 from helix_ray.core.compact import compact
 from helix_ray.core.orders.attempts import AttemptReport, ReportAttempts, StartAttempts
 from helix_ray.core.orders.erasures import CompleteErasure, RequestErasure
+from helix_ray.core.orders.kind import Data_co, OrderKind
 from helix_ray.core.orders.placement import DistributeTask
 from helix_ray.core.orders.projects import (
     AddMember,
@@ -70,12 +72,12 @@ OrderBody = (
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Order(Generic[Data_co]):
     """An order's envelope. The caller scopes `key` to the principal; the plane fills in `recalled`."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ("fingerprint",)
 
-    body: OrderBody
+    body: OrderKind[Data_co]
     by: Principal
     request_id: str
     seed: str
@@ -100,12 +102,20 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """The receipt of an order: it is durable up to `seq`. `replayed`: it was carried out before."""
+class Receipt(Generic[Data_co]):
+    """The receipt of an order: it is durable up to `seq`. `replayed`: it was carried out before.
+
+    What `data` has, the order's kind says.
+    """
 
     seq: int
-    data: dict[str, Any]
+    data: Data_co
     replayed: bool = False
+
+
+# Orders and receipts of whatever kind, where they are only handed on.
+AnyOrder = Order[Mapping[str, object]]
+AnyReceipt = Receipt[Mapping[str, object]]
 
 
 for _kind in (Order, Receipt, AttemptReport, Refusal, *get_args(OrderBody)):

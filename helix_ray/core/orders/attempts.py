@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from helix_ray.core.access import SYSTEM_ONLY
 from helix_ray.core.orders.kind import OrderKind
@@ -11,8 +11,21 @@ from helix_ray.core.specs import TaskError
 from helix_ray.core.weight import weight_of_outcome
 
 
+class StartedData(TypedDict):
+    """How many pairs were left out."""
+
+    stale: int
+
+
+class ReportedData(TypedDict):
+    """The indexes of the reports that came too late, and how many reports were processed."""
+
+    stale: list[int]
+    taken: int
+
+
 @dataclass(frozen=True, slots=True)
-class StartAttempts(OrderKind):
+class StartAttempts(OrderKind[StartedData]):
     """Lease attempts to workers: (task id, worker id) pairs. Pairs that are not valid any more are left out.
 
     `preempt` are attempts, (task id, attempt), to preempt for them.
@@ -54,7 +67,7 @@ class AttemptReport:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportAttempts(OrderKind):
+class ReportAttempts(OrderKind[ReportedData]):
     """A node worker's reports, in order; each is answered separately."""
 
     allowed = SYSTEM_ONLY

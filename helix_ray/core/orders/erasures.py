@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from helix_ray.core.access import ADMINS, SYSTEM_ONLY
-from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.orders.kind import IdData, OrderKind
 from helix_ray.core.weight import ENDING_TASKS, TAKEN_AWAY_TASKS
 
 
 @dataclass(frozen=True, slots=True)
-class RequestErasure(OrderKind):
+class RequestErasure(OrderKind[IdData]):
     """Erase what concerns these tasks and users, by id; `reason` is kept for good."""
 
     allowed = ADMINS
@@ -26,7 +26,7 @@ class RequestErasure(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class CompleteErasure(OrderKind):
+class CompleteErasure(OrderKind[IdData]):
     """Note that the journal has nothing left of what a request names."""
 
     allowed = SYSTEM_ONLY

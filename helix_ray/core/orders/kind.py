@@ -1,8 +1,9 @@
-"""The properties of every kind of order, besides its roles (core/access.py)."""
+"""The properties of every kind of order, besides its roles (core/access.py), and what its receipt says."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypedDict, TypeVar
 
 from helix_ray.core.access import Verb
 
@@ -15,8 +16,25 @@ Detail = Literal["line", "record", "run"]
 RefusalKind = Literal["login", "token", "forbidden", "late_report"]
 
 
-class OrderKind(Verb):
-    """A kind of order. Each kind must set the properties without a default; a test checks that."""
+Data = TypeVar("Data", bound=Mapping[str, object])
+Data_co = TypeVar("Data_co", bound=Mapping[str, object], covariant=True)
+
+
+class NoData(TypedDict):
+    """The data of a receipt that says only that the order was carried out."""
+
+
+class IdData(TypedDict):
+    """The id of what an order created or changed."""
+
+    id: str
+
+
+class OrderKind(Verb, Generic[Data_co]):
+    """A kind of order; `Data_co` is the data of its receipt.
+
+    Each kind must set the properties without a default; a test checks that.
+    """
 
     __slots__ = ()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from helix_ray.core.access import ADMINS
-from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.orders.kind import IdData, OrderKind
 
 
 @dataclass(frozen=True, slots=True)
-class CreateProject(OrderKind):
+class CreateProject(OrderKind[IdData]):
     """Create a project with its members, by username."""
 
     allowed = ADMINS
@@ -21,7 +21,7 @@ class CreateProject(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeProject(OrderKind):
+class ChangeProject(OrderKind[IdData]):
     """Change the name or the members of a project; None leaves them unchanged."""
 
     allowed = ADMINS
@@ -33,7 +33,7 @@ class ChangeProject(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveProject(OrderKind):
+class RemoveProject(OrderKind[IdData]):
     """Remove a project; its tasks continue."""
 
     allowed = ADMINS
@@ -43,7 +43,7 @@ class RemoveProject(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class AddMember(OrderKind):
+class AddMember(OrderKind[IdData]):
     """Add a user to a project."""
 
     allowed = ADMINS
@@ -54,7 +54,7 @@ class AddMember(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveMember(OrderKind):
+class RemoveMember(OrderKind[IdData]):
     """Remove a user from a project; their tasks continue."""
 
     allowed = ADMINS

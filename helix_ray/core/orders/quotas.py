@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from helix_ray.core.access import ADMINS
 from helix_ray.core.orders.kind import OrderKind
 
 
+class QuotaData(TypedDict):
+    """The quota that was set."""
+
+    project_id: str
+    limits: dict[str, float]
+    weight: float
+
+
 @dataclass(frozen=True, slots=True)
-class SetQuota(OrderKind):
+class SetQuota(OrderKind[QuotaData]):
     """Set the quota of a project (resource name, `tasks` or `queued` -> amount), and
     the weight of its share."""
 

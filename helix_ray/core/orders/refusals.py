@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 
 from helix_ray.core.access import SYSTEM_ONLY
-from helix_ray.core.orders.kind import OrderKind, RefusalKind
+from helix_ray.core.orders.kind import NoData, OrderKind, RefusalKind
 from helix_ray.core.origin import NOWHERE, Origin, printable
 from helix_ray.core.weight import REFUSALS_PER_TASK
 
@@ -35,7 +35,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class NoteRefusals(OrderKind):
+class NoteRefusals(OrderKind[NoData]):
     """Record requests that were refused before they became orders: logins, tokens, missing roles."""
 
     allowed = SYSTEM_ONLY

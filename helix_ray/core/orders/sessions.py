@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, NotRequired, TypedDict, final
 
 from helix_ray.core.access import EVERYBODY, SYSTEM_ONLY, Tokens
-from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.orders.kind import NoData, OrderKind
+
+
+class OpenedData(TypedDict):
+    """The session, and when the sessions were opened (epoch seconds) that ended because of the limit."""
+
+    session_id: str
+    evicted: NotRequired[list[float]]
+
+
+@final
+class RefreshedData(TypedDict):
+    """The session and its user after a refresh; times are epoch seconds."""
+
+    session_id: str
+    user_id: str
+    username: str
+    roles: list[str]
+    next_hash: str
+    refreshed_at: float
+    expires_at: float
+
+
+@final
+class ReusedData(TypedDict):
+    """Why a session was ended instead: its refresh token was used twice."""
+
+    refused: Literal[True]
+    reason: str
+    ended_at: str
 
 
 @dataclass(frozen=True, slots=True)
-class OpenSession(OrderKind):
+class OpenSession(OrderKind[OpenedData]):
     """A login that succeeded. `refresh_hash` is the SHA-256 of the refresh token, hex."""
 
     allowed = SYSTEM_ONLY
@@ -24,7 +54,7 @@ class OpenSession(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class RefreshSession(OrderKind):
+class RefreshSession(OrderKind[RefreshedData | ReusedData]):
     """Exchange a refresh token; one that was used before closes the session."""
 
     allowed = SYSTEM_ONLY
@@ -38,7 +68,7 @@ class RefreshSession(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class CloseSession(OrderKind):
+class CloseSession(OrderKind[NoData]):
     """Log out."""
 
     allowed = EVERYBODY

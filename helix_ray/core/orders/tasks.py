@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from helix_ray.core.access import SYSTEM_ONLY, WORKERS, WRITERS, Tokens
 from helix_ray.core.errors import Rejected
-from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.orders.kind import IdData, NoData, OrderKind
 from helix_ray.core.secrets import SEALED_IN_RUN, SECRET_IN_RUN, below
 from helix_ray.core.specs import TaskEdits, TaskError, TaskSpec
 from helix_ray.core.state import State
@@ -20,8 +20,54 @@ from helix_ray.core.weight import (
 )
 
 
+class SubmittedData(TypedDict):
+    """What became of the specs; the ids of the tasks are derived from `seed` (decide/submit.py).
+
+    `seed` is that of the order which was carried out; it differs from the caller's where a key gets its first
+    receipt again. `waiting` are the indexes of the tasks that wait for others; `rejected` has code, message
+    and details for each refused spec, by its index as text.
+    """
+
+    seed: str
+    created_at: float
+    waiting: list[int]
+    rejected: dict[str, list[Any]]
+
+
+class StandingData(TypedDict):
+    """The status of a task after the order; times are epoch seconds, progress is 0 to 100."""
+
+    id: str
+    status: str
+    progress: float
+    updated_at: float
+
+
+class NotQueuedData(TypedDict):
+    """A task that failed because of a retried one and was not queued again, and the refusal."""
+
+    id: str
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class RetriedData(StandingData):
+    """The status of a retried task; with `dependants` also which tasks were queued, the nearest first, and
+    which were not."""
+
+    queued: NotRequired[list[str]]
+    not_queued: NotRequired[list[NotQueuedData]]
+
+
+class ArchivedData(TypedDict):
+    """How many tasks were archived."""
+
+    archived: int
+
+
 @dataclass(frozen=True, slots=True)
-class SubmitTasks(OrderKind):
+class SubmitTasks(OrderKind[SubmittedData]):
     """Submit tasks; each spec is accepted or refused separately. A spec has only the given fields.
 
     `refused` are the specs that the gate did not take (core/admission.py), by index; an empty one stands in
@@ -44,7 +90,7 @@ class SubmitTasks(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class UpdateTask(OrderKind):
+class UpdateTask(OrderKind[StandingData]):
     """Report on a task or edit it: by the worker that runs it, or by a user who may change it."""
 
     allowed = WRITERS | WORKERS
@@ -77,7 +123,7 @@ class UpdateTask(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class CancelTask(OrderKind):
+class CancelTask(OrderKind[StandingData]):
     """Cancel an unfinished task."""
 
     allowed = WRITERS
@@ -97,7 +143,7 @@ class CancelTask(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class RetryTask(OrderKind):
+class RetryTask(OrderKind[RetriedData]):
     """Queue a failed or cancelled task again; with `dependants` also the tasks that failed because of it,
     which then wait for it again."""
 
@@ -119,7 +165,7 @@ class RetryTask(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteTask(OrderKind):
+class DeleteTask(OrderKind[IdData]):
     """Delete a task with its shards; a running attempt is revoked."""
 
     allowed = WRITERS
@@ -138,7 +184,7 @@ class DeleteTask(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseTasks(OrderKind):
+class ReleaseTasks(OrderKind[NoData]):
     """Queue tasks whose retry delay is over."""
 
     allowed = SYSTEM_ONLY
@@ -152,7 +198,7 @@ class ReleaseTasks(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ExpireTasks(OrderKind):
+class ExpireTasks(OrderKind[NoData]):
     """Fail tasks whose deadline has passed, and attempts of external workers that exceeded their timeout."""
 
     allowed = SYSTEM_ONLY
@@ -167,7 +213,7 @@ class ExpireTasks(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class SpreadEndings(OrderKind):
+class SpreadEndings(OrderKind[NoData]):
     """Propagate endings to up to `tasks_max` more tasks, where one order could not reach all dependents."""
 
     allowed = SYSTEM_ONLY
@@ -177,7 +223,7 @@ class SpreadEndings(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveTasks(OrderKind):
+class ArchiveTasks(OrderKind[ArchivedData]):
     """Archive finished tasks that the history has: those that finished at or before both limits."""
 
     allowed = SYSTEM_ONLY

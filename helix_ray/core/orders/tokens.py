@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 
 from helix_ray.core.access import EVERYBODY, SYSTEM_ONLY, Tokens
-from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.orders.kind import IdData, NoData, OrderKind
 
 
 @dataclass(frozen=True, slots=True)
-class CreateToken(OrderKind):
+class CreateToken(OrderKind[IdData]):
     """Create an API token for the caller. `token_hash` is its SHA-256, hex; `shown` its first characters.
 
     Without roles it has all current roles of the caller. `projects` None: not restricted to any.
@@ -30,7 +30,7 @@ class CreateToken(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class RevokeToken(OrderKind):
+class RevokeToken(OrderKind[IdData]):
     """Revoke an API token."""
 
     allowed = EVERYBODY
@@ -41,7 +41,7 @@ class RevokeToken(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class NoteTokenUse(OrderKind):
+class NoteTokenUse(OrderKind[NoData]):
     """Record that an API token is in use."""
 
     allowed = SYSTEM_ONLY

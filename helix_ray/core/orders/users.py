@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from helix_ray.core.access import ADMINS, EVERYBODY, Tokens
-from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.orders.kind import IdData, OrderKind
 
 
 @dataclass(frozen=True, slots=True)
-class CreateUser(OrderKind):
+class CreateUser(OrderKind[IdData]):
     """Add a user. `only_if_missing` returns an existing user instead of a conflict (first start)."""
 
     allowed = ADMINS
@@ -23,7 +23,7 @@ class CreateUser(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveUser(OrderKind):
+class RemoveUser(OrderKind[IdData]):
     """Remove a user and close their sessions."""
 
     allowed = ADMINS
@@ -33,7 +33,7 @@ class RemoveUser(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeRoles(OrderKind):
+class ChangeRoles(OrderKind[IdData]):
     """Set the roles of a user; they apply from the next order on, also in open sessions."""
 
     allowed = ADMINS
@@ -44,7 +44,7 @@ class ChangeRoles(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class ChangePassword(OrderKind):
+class ChangePassword(OrderKind[IdData]):
     """Change a password; every session of the user but the caller's ends."""
 
     allowed = EVERYBODY

@@ -3,16 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
+from typing import NotRequired, TypedDict
 
 from helix_ray.core.access import ADMINS, SYSTEM_ONLY, WORKERS
-from helix_ray.core.orders.kind import OrderKind
+from helix_ray.core.orders.kind import NoData, OrderKind
 from helix_ray.core.specs import Offer, Usage
 from helix_ray.core.state import State
 from helix_ray.core.weight import TAKEN_AWAY_TASKS, weight_of_worker
 
 
+class RegisteredData(TypedDict):
+    """The worker's id, and when it was registered (epoch seconds)."""
+
+    worker_id: str
+    registered_at: float
+
+
+class HeartbeatData(TypedDict):
+    """The task of the worker, if any. Only external workers are told when the next heartbeat is due, and how
+    many workers share the caller's rate limit."""
+
+    acknowledged: bool
+    assigned_task: str | None
+    attempt: NotRequired[int]
+    lease_expires_at: NotRequired[float]
+    next_heartbeat_s: NotRequired[float]
+    sharers: NotRequired[int]
+
+
+class WorkerIdData(TypedDict):
+    """The worker that the order was about."""
+
+    worker_id: str
+
+
+class DrainedData(WorkerIdData):
+    """Whether the worker is draining."""
+
+    draining: bool
+
+
+class RemovedData(TypedDict):
+    """How many workers were removed."""
+
+    removed: int
+
+
 @dataclass(frozen=True, slots=True)
-class RegisterWorker(OrderKind):
+class RegisterWorker(OrderKind[RegisteredData]):
     """Register a worker. A node worker names its node; the same id with another
     boot revokes the old leases."""
 
@@ -39,7 +77,7 @@ class RegisterWorker(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat(OrderKind):
+class Heartbeat(OrderKind[HeartbeatData]):
     """Record a heartbeat. For an external worker the receipt contains its assigned task, if any."""
 
     allowed = WORKERS
@@ -56,7 +94,7 @@ class Heartbeat(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class DrainWorker(OrderKind):
+class DrainWorker(OrderKind[DrainedData]):
     """Drain or undrain a worker."""
 
     allowed = ADMINS
@@ -67,7 +105,7 @@ class DrainWorker(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveLostWorkers(OrderKind):
+class RemoveLostWorkers(OrderKind[RemovedData]):
     """Remove workers that have been lost for longer than the policy's limit."""
 
     allowed = SYSTEM_ONLY
@@ -77,7 +115,7 @@ class RemoveLostWorkers(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveWorker(OrderKind):
+class RemoveWorker(OrderKind[WorkerIdData]):
     """Remove an external worker, or a lost or drained node; its tasks are queued again."""
 
     allowed = ADMINS
@@ -95,7 +133,7 @@ class RemoveWorker(OrderKind):
 
 
 @dataclass(frozen=True, slots=True)
-class LoseWorker(OrderKind):
+class LoseWorker(OrderKind[NoData]):
     """Declare a silent or dead worker lost, and revoke its attempts."""
 
     allowed = SYSTEM_ONLY

@@ -8,7 +8,7 @@ from helix_ray.core import orders as o
 from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode
-from tests.unit.core.harmony_stage import Harmony
+from tests.unit.core.scheduled_stage import ScheduledStage
 from tests.unit.core.stage import (
     ADMIN,
     BOT,
@@ -23,7 +23,7 @@ from tests.unit.core.stage import (
 
 def test_a_task_is_started_where_the_plan_says() -> None:
     """And asks from then on for what the distribution asked for."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node()
     stage.give(
         o.RegisterWorker(
@@ -42,7 +42,7 @@ def test_a_task_is_started_where_the_plan_says() -> None:
 
 def test_round_robin_goes_round() -> None:
     """From one distribution to the next, though no scheduler remembers."""
-    stage = Harmony()
+    stage = ScheduledStage()
     names = ["worker-a", "worker-b", "worker-c"]
     for name in names:
         stage.add_node(name)
@@ -56,7 +56,7 @@ def test_round_robin_goes_round() -> None:
 
 def test_shards_go_over_several_nodes_and_what_is_left_waits() -> None:
     """At most `max_nodes`; the estimate counts the waves that follow."""
-    stage = Harmony()
+    stage = ScheduledStage()
     for name in ("worker-a", "worker-b", "worker-c"):
         stage.add_node(name, resources={"cpu": 2.0})
     whole, *shards = stage.submit(spec(run=COMMAND, shards={"count": 5}, strategy="manual"))
@@ -75,7 +75,7 @@ def test_shards_go_over_several_nodes_and_what_is_left_waits() -> None:
 
 def test_a_gang_is_distributed_whole_or_not_at_all() -> None:
     """The answer says how many would fit."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node(resources={"cpu": 2.0})
     whole, *shards = stage.submit(spec(run=COMMAND, shards={"count": 3, "gang": True}, strategy="manual"))
     plan = stage.distribute(whole)
@@ -90,7 +90,7 @@ def test_a_gang_is_distributed_whole_or_not_at_all() -> None:
 
 def test_what_waits_to_be_distributed_is_left_alone() -> None:
     """Until somebody does; an attempt that is lost then is placed as any other."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node()
     (task_id,) = stage.submit(spec(run=COMMAND, strategy="manual"))
     stage.schedule()
@@ -108,7 +108,7 @@ def test_what_waits_to_be_distributed_is_left_alone() -> None:
 
 def test_a_task_without_a_run_goes_to_an_external_worker() -> None:
     """One that can do its type, is there and has nothing to do; its next heartbeat hands the task over."""
-    stage = Harmony()
+    stage = ScheduledStage()
     (task_id,) = stage.submit(spec(required_capabilities=["gpu"]))
     assert stage.distribute(task_id)["summary"] == "no registered worker can run this task"
     assert stage.ask(q.ExplainTask(task_id))["verdict"] == "no_nodes"
@@ -129,7 +129,7 @@ def test_a_task_without_a_run_goes_to_an_external_worker() -> None:
 
 def test_a_strategy_that_does_not_exist_is_named() -> None:
     """With what there is; a capability that nobody has is no such thing, but a want that nothing meets."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.give(
         o.RegisterWorker("h", ("gpu",), {"cpu": 2.0}, worker_id=NODE, kind="node", node_id="n", boot="b"),
         SYSTEM,
@@ -144,7 +144,7 @@ def test_a_strategy_that_does_not_exist_is_named() -> None:
 
 def test_only_what_waits_is_distributed() -> None:
     """By whoever may change it; shards through their whole, and nothing that the plan is not about."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node()
     done = stage.run_to("completed")
     for question in (q.PlanTask(done),):
@@ -166,7 +166,7 @@ def test_only_what_waits_is_distributed() -> None:
 
 def test_estimates_come_from_what_was_measured() -> None:
     """The middle and the ninth decile of the newest runs of the same kind."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node()
     for seconds in (2.0, 4.0, 30.0):
         (task_id,) = stage.submit(spec(run=COMMAND))
@@ -183,7 +183,7 @@ def test_estimates_come_from_what_was_measured() -> None:
 
 def test_short_work_is_distributed_into_lanes_that_are_begun() -> None:
     """It waits for what its lane holds already."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node(resources={"cpu": 1.0})
     run = {"kind": "function", "function": "helix_ray.samples:noop"}
     (task_id,) = stage.submit(spec(run=run))
@@ -197,7 +197,7 @@ def test_short_work_is_distributed_into_lanes_that_are_begun() -> None:
 
 def test_a_quota_is_looked_at_again_when_a_plan_is_carried_out() -> None:
     """Of two distributions that were planned side by side only one fits."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node(resources={"cpu": 4.0})
     stage.give(o.SetQuota("p", {"tasks": 1.0}), ADMIN)
     first, second = stage.submit(*[spec(run=COMMAND, project_id="p", strategy="manual")] * 2)

@@ -22,7 +22,7 @@ from helix_ray.core.state import Task, TaskClass, Worker, class_of
 from helix_ray.core.waits import GAP_S, WaitLog
 from helix_ray.followers.base import News
 from helix_ray.followers.scheduler import Scheduler
-from tests.unit.core.harmony_stage import Harmony
+from tests.unit.core.scheduled_stage import ScheduledStage
 from tests.unit.core.stage import ADMIN, COMMAND, NODE, NODE_2, Stage, spec
 
 CLASS = class_of(spec(run=COMMAND))
@@ -183,7 +183,7 @@ def test_a_look_is_at_those_that_have_changed(monkeypatch: pytest.MonkeyPatch) -
         return unschedulable_why(worker, now)
 
     monkeypatch.setattr(tracked_module, "unschedulable_why", noting)
-    stage = Harmony()
+    stage = ScheduledStage()
     for i in range(20):
         stage.add_node(f"worker-{i:02}")
     (first,) = stage.submit(spec(run=COMMAND))

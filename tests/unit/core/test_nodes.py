@@ -9,7 +9,7 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode
 from helix_ray.core.placement.fit import FLAPS_MIN, QUARANTINE_S, quarantined_until
-from tests.unit.core.harmony_stage import Harmony
+from tests.unit.core.scheduled_stage import ScheduledStage
 from tests.unit.core.stage import (
     ADMIN,
     BOT,
@@ -25,7 +25,7 @@ from tests.unit.core.stage import (
 def test_the_status_counts_the_master_and_every_node() -> None:
     """Load is measured, and nothing is said of a node that was not heard of; what a node
     completed stays its own."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node()
     stage.add_node(NODE_2)
     task_id = stage.run_to("completed")
@@ -49,7 +49,7 @@ def test_the_status_counts_the_master_and_every_node() -> None:
 
 def test_a_node_tells_who_uses_what() -> None:
     """Ours, others on the cluster, and what is free; logical resources are named."""
-    stage = Harmony()
+    stage = ScheduledStage()
     labels = {"helix-simulated": "GPU"}
     stage.add_node(resources={"cpu": 4.0, "gpu": 2.0}, labels=labels)
     stage.pulse(cpu_usage=20.0, foreign={"cpu": 1.5, "odd": "x"})
@@ -68,7 +68,7 @@ def test_a_node_tells_who_uses_what() -> None:
 
 def test_what_others_use_is_not_given_away() -> None:
     """Until they give it back."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node(resources={"cpu": 2.0})
     stage.pulse(foreign={"cpu": 2.0})
     (task_id,) = stage.submit(spec(run=COMMAND))
@@ -81,7 +81,7 @@ def test_what_others_use_is_not_given_away() -> None:
 
 def test_a_node_that_keeps_going_away_rests() -> None:
     """The third time within ten minutes; then it is used again."""
-    stage = Harmony()
+    stage = ScheduledStage()
     for _ in range(FLAPS_MIN):
         stage.add_node()
         stage.schedule()
@@ -100,9 +100,9 @@ def test_a_node_that_keeps_going_away_rests() -> None:
     assert quarantined_until(worker) == 0.0
 
 
-def behind_one_of_40_s() -> Harmony:
+def behind_one_of_40_s() -> ScheduledStage:
     """One NPU, where a command runs of a kind that takes 40 s."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node(resources={"cpu": 2.0, "npu": 1.0})
     (quick,) = stage.submit(spec(run=COMMAND, resources={"npu": 1}))
     stage.start(quick)
@@ -153,14 +153,14 @@ def test_an_estimate_that_has_failed_says_so(ran_s: float, in_s: float | None, o
 )
 def test_what_does_not_wait_for_a_node_says_so(status: str, verdict: str) -> None:
     """With what it waits for, if it waits."""
-    stage = Harmony()
+    stage = ScheduledStage()
     view = stage.ask(q.ExplainTask(stage.run_to(status)))
     assert (view["verdict"], view["nodes"]) == (verdict, [])
 
 
 def test_a_delayed_task_says_until_when() -> None:
     """Its retry delay is not over."""
-    stage = Harmony()
+    stage = ScheduledStage()
     task_id = stage.run_to("running", max_retries=1)
     stage.end(task_id, "failed")
     view = stage.ask(q.ExplainTask(task_id))
@@ -169,7 +169,7 @@ def test_a_delayed_task_says_until_when() -> None:
 
 def test_a_gang_is_explained_as_a_whole() -> None:
     """By the whole's id and by a shard's."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node(resources={"cpu": 2.0})
     whole, first, *_ = stage.submit(spec(run=COMMAND, shards={"count": 3, "gang": True}))
     stage.schedule()
@@ -181,7 +181,7 @@ def test_a_gang_is_explained_as_a_whole() -> None:
 
 def test_nodes_that_are_not_there_explain_nothing() -> None:
     """Nor do tasks that one may not see."""
-    stage = Harmony()
+    stage = ScheduledStage()
     (task_id,) = stage.submit(spec(run=COMMAND))
     assert stage.ask(q.ExplainTask(task_id))["summary"] == "the cluster has no nodes"
     assert stage.ask(q.ExplainTask(task_id), OTHER).code is ErrorCode.NOT_FOUND
@@ -189,7 +189,7 @@ def test_nodes_that_are_not_there_explain_nothing() -> None:
 
 def test_a_deficit_is_what_is_asked_for_less_what_there_is() -> None:
     """Of what is free where waiting helps, of all that the node has where it does not."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node(resources={"cpu": 4.0, "gpu": 1.0})
     stage.add_node(NODE_2, resources={"cpu": 1.0, "gpu": 2.0})
     (running,) = stage.submit(spec(run=COMMAND, resources={"cpu": 3, "gpu": 1}))

@@ -11,7 +11,7 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.backpressure import RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN, retry_after_s
 from helix_ray.core.policy import Policy
-from tests.unit.core.harmony_stage import Harmony
+from tests.unit.core.scheduled_stage import ScheduledStage
 from tests.unit.core.stage import (
     ADMIN,
     COMMAND,
@@ -25,7 +25,7 @@ from tests.unit.core.stage import (
 
 def test_a_quota_bounds_what_runs_and_what_queues() -> None:
     """Other projects are not touched; explain says what is in the way."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node()
     stage.give(o.SetQuota("p", {"cpu": 1.0, "queued": 3.0}, 2.0), ADMIN)
     first, second = stage.submit(*[spec(run=COMMAND, project_id="p")] * 2)
@@ -53,7 +53,7 @@ def test_a_quota_bounds_what_runs_and_what_queues() -> None:
 
 def test_more_than_a_quota_allows_at_once_is_refused_at_once() -> None:
     """It would wait for ever."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.give(o.SetQuota("p", {"cpu": 1.0}), ADMIN)
     data = stage.give(o.SubmitTasks((spec(run=COMMAND, project_id="p", resources={"cpu": 2}),)))
     assert data["rejected"]["0"][2] == {
@@ -78,13 +78,13 @@ def test_more_than_a_quota_allows_at_once_is_refused_at_once() -> None:
 )
 def test_bad_quotas_are_refused(body: o.SetQuota, field: str) -> None:
     """Whatever is wrong with them is named."""
-    assert Harmony().refuse(body, ADMIN).details["field"] == field
+    assert ScheduledStage().refuse(body, ADMIN).details["field"] == field
 
 
 def test_urgent_work_takes_the_place_of_the_least_urgent() -> None:
     """Of what began last; the victim is queued again, first in its line, and counts as
     preempted, not as failed."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node(resources={"cpu": 2.0})
     low, normal = stage.submit(spec(run=COMMAND, priority="low"), spec(run=COMMAND))
     stage.schedule()
@@ -110,7 +110,7 @@ def test_urgent_work_takes_the_place_of_the_least_urgent() -> None:
 )
 def test_what_may_not_be_preempted_is_not(policy: Policy, fields: dict[str, Any]) -> None:
     """By policy, by its own word, or because it is as urgent."""
-    stage = Harmony(policy)
+    stage = ScheduledStage(policy)
     stage.add_node(resources={"cpu": 1.0})
     (running,) = stage.submit(spec(run=COMMAND, **fields))
     stage.schedule()
@@ -122,7 +122,7 @@ def test_what_may_not_be_preempted_is_not(policy: Policy, fields: dict[str, Any]
 
 def test_nobody_stops_for_a_task_that_does_not_start() -> None:
     """A plan that was overtaken preempts nothing."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node()
     (running,) = stage.submit(spec(run=COMMAND))
     stage.start(running)
@@ -132,7 +132,7 @@ def test_nobody_stops_for_a_task_that_does_not_start() -> None:
 
 def test_what_no_node_could_ever_hold_is_refused() -> None:
     """Naming the most that one has; before there are nodes, and with types that may come, it waits."""
-    stage = Harmony()
+    stage = ScheduledStage()
     huge = spec(run=COMMAND, resources={"gpu": 3})
     assert stage.submit(huge)
     stage.add_node(resources={"cpu": 4.0, "gpu": 2.0})
@@ -151,7 +151,7 @@ def test_what_no_node_could_ever_hold_is_refused() -> None:
 
 def test_retry_after_follows_from_how_fast_tasks_end() -> None:
     """Sixty in the last minute are one a second."""
-    stage = Harmony(Policy(queue_tasks_max=120))
+    stage = ScheduledStage(Policy(queue_tasks_max=120))
     stage.add_node(resources={"cpu": 100.0})
     ids = stage.submit(*[spec(run=COMMAND)] * 120)
     stage.start(*ids[:60])
@@ -166,7 +166,7 @@ def test_retry_after_follows_from_how_fast_tasks_end() -> None:
 
 def test_endings_are_remembered_for_a_minute() -> None:
     """In slices, the oldest of which is dropped."""
-    stage = Harmony()
+    stage = ScheduledStage()
     for _ in range(20):
         stage.now += 10
         stage.end(stage.run_to("running"))
@@ -176,7 +176,7 @@ def test_endings_are_remembered_for_a_minute() -> None:
 def test_no_detour_leads_past_a_quota() -> None:
     """What a submit is refused, neither an edit nor a retry reaches; leaving for a
     project with room is free."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node()
     stage.give(o.SetQuota("p", {"cpu": 1.0, "queued": 1.0}), ADMIN)
     (inside,) = stage.submit(spec(run=COMMAND, project_id="p"))

@@ -11,7 +11,7 @@ from helix_ray.core.placement.reservation import Ending
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import TaskClass, class_of
 from helix_ray.followers.scheduler import IN_VAIN_S, SEARCH_EVERY_S
-from tests.unit.core.harmony_stage import Harmony
+from tests.unit.core.scheduled_stage import ScheduledStage
 from tests.unit.core.stage import ADMIN, COMMAND, DEV, NODE, NODE_2, spec
 
 RESERVE_AFTER_S = 60.0
@@ -24,10 +24,10 @@ def asks(cpu: float) -> TaskClass:
 ONE = asks(1.0)
 
 
-def stage_with_a_large_task(policy: Policy | None = None) -> tuple[Harmony, str, list[str]]:
+def stage_with_a_large_task(policy: Policy | None = None) -> tuple[ScheduledStage, str, list[str]]:
     """Return a stage with a node of two CPUs, one of them in use, and a task for
     both that has waited long."""
-    stage = Harmony(policy)
+    stage = ScheduledStage(policy)
     stage.add_node(resources={"cpu": 2.0})
     small = stage.submit(spec(run=COMMAND))
     stage.schedule()
@@ -116,7 +116,7 @@ def test_nodes_are_searched_once_a_second() -> None:
 
 def test_when_things_end_as_far_as_anybody_can_tell() -> None:
     """By the average of the kind; unknown, or late already: as long again; short ones share a lane."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node(resources={"cpu": 8.0})
     (known,) = stage.submit(spec(run=COMMAND))
     (unknown,) = stage.submit(spec(run=COMMAND, resources={"cpu": 3}))

@@ -13,7 +13,7 @@ from helix_ray.core.placement import Node
 from helix_ray.core.placement.room import Room
 from helix_ray.core.placement.units import Units, impossible, left_of
 from helix_ray.core.state import class_of
-from tests.unit.core.harmony_stage import Harmony
+from tests.unit.core.scheduled_stage import ScheduledStage
 from tests.unit.core.stage import COMMAND, NODE, spec
 
 FOUR = {"cpu": 16.0, "gpu": 4.0}
@@ -81,7 +81,7 @@ def test_amounts_that_ray_refuses(name: str, amount: float, why: str | None) -> 
 
 def test_what_no_node_can_give_out_is_refused_before_there_is_a_node() -> None:
     """It would wait for ever on any."""
-    stage = Harmony()
+    stage = ScheduledStage()
     receipt = stage.give(SubmitTasks((wants(1.5), wants(0.5))))
     code, message, details = receipt["rejected"]["0"]
     assert (code, details) == (ErrorCode.VALIDATION_ERROR.value, {"field": "resources.gpu", "asked": 1.5})
@@ -91,7 +91,7 @@ def test_what_no_node_can_give_out_is_refused_before_there_is_a_node() -> None:
 
 def test_a_whole_device_is_not_made_of_shares() -> None:
     """2.2 GPUs are free, and one task more fits; the other waits, and is told what is left."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node(resources=FOUR)
     ids = stage.submit(wants(0.6), wants(0.6), wants(0.6), wants(1), wants(1))
     stage.schedule()
@@ -108,7 +108,7 @@ def test_a_whole_device_is_not_made_of_shares() -> None:
 
 def test_who_is_stopped_or_awaited_makes_a_whole_device_free() -> None:
     """Two tasks that share one device make room together, one on each of two devices do not."""
-    stage = Harmony()
+    stage = ScheduledStage()
     stage.add_node(resources={"cpu": 16.0, "gpu": 2.0})
     shared = stage.submit(*(wants(amount, priority="low") for amount in (0.7, 0.3, 0.6)))
     for task_id in shared:

@@ -13,7 +13,8 @@ GPU = (("gpu", 1.0),)
 
 def item(name: str, demand: tuple[tuple[str, float], ...] = ONE, group: str = "g") -> Item:
     """Return an attempt of a task by name."""
-    return Item(Assignment(name, 1, {"kind": "function"}, None, "/logs"), demand, group)
+    work = Assignment(name, 1, {"kind": "function"}, None, "/logs")
+    return Item(assignment=work, demand=demand, group=group)
 
 
 def seated(dispatch: Dispatch, slot_id: str, demand: tuple[tuple[str, float], ...] = ONE) -> Slot:
@@ -272,7 +273,7 @@ def test_a_node_learns_from_its_surprises() -> None:
 def owned(name: str, owner: str, *, fresh: bool = False, kind: str = "function") -> Item:
     """Return an attempt of an owner's task."""
     work = Assignment(name, 1, {"kind": kind, "fresh": fresh}, None, "/logs")
-    return Item(work, ONE, owner, tenant=tenant_of(work, owner))
+    return Item(assignment=work, demand=ONE, group=owner, tenant=tenant_of(work, owner))
 
 
 def test_an_executor_serves_the_owner_of_its_first_function_only() -> None:

@@ -27,7 +27,8 @@ IDLE_S = 30.0
 
 def item(name: str, timeout_s: float | None = None) -> Item:
     """Return an attempt of a task by name; all are of one class."""
-    return Item(Assignment(name, 1, {"kind": "function"}, timeout_s, "/logs"), ONE, "g")
+    work = Assignment(name, 1, {"kind": "function"}, timeout_s, "/logs")
+    return Item(assignment=work, demand=ONE, group="g")
 
 
 def finished(name: str, took_s: float = 0.0) -> Finished:
@@ -189,7 +190,8 @@ def test_an_environment_has_executors_of_its_own(two: NodeState) -> None:
     assert two.assign([again], (), 2.0) == [GiveAttempts("n-1", (again.assignment,))]
     two.said("n-1", [finished("c")], 3.0)
     # Neither a function without an environment nor a command gets the idle one; it makes room for them.
-    command = Item(Assignment("e", 1, {"kind": "command"}, None, "/logs"), ONE, "g")
+    work = Assignment("e", 1, {"kind": "command"}, None, "/logs")
+    command = Item(assignment=work, demand=ONE, group="g")
     assert two.assign([within("d", None), command], (), 3.0) == []
     assert two.tick((), 3.0) == [ReleaseExecutor("n-1"), StartExecutor("n-3", ONE)]
 

@@ -18,7 +18,7 @@ from helix_ray.followers.scheduler import Scheduler
 from tests.unit.core.stage import DEV, NODE, Stage
 
 
-class Harmony(Stage):
+class ScheduledStage(Stage):
     """A stage with pulses and a scheduler."""
 
     def __init__(self, policy: Policy | None = None) -> None:
