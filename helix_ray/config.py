@@ -30,7 +30,7 @@ def bounded(default: Any, **limits: Any) -> Any:
     return field(default=default, metadata=limits)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings of the server; see docs/settings.md."""
 
