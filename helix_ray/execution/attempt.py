@@ -150,9 +150,7 @@ def _with_own_limit(task: Assignment) -> Assignment:
     if "timeout_s" not in task.run:
         return task
     limits = [limit for limit in (timeout_s(task.run), task.timeout_s) if limit is not None]
-    return Assignment(
-        task.task_id, task.attempt, task.run, min(limits, default=None), task.log_dir, task.payload
-    )
+    return replace(task, timeout_s=min(limits, default=None))
 
 
 def _with_output(outcome: Outcome, log_bytes: int, tail: str | None) -> Outcome:

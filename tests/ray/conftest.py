@@ -24,6 +24,7 @@ from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import CancelTask, Order, OrderBody, Receipt, SubmitTasks
 from helix_ray.core.questions import ListNodes, ListTasks, Question, WaitTasks
 from helix_ray.wire.ids import new_seed
+from tests.endless_model import models_with_endless
 from tests.ray.signals import until
 
 T = TypeVar("T")
@@ -122,7 +123,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
         ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
     ray.init(address=ray_cluster.address, namespace=names.NAMESPACE, log_to_driver=False)
     settings = Settings(
-        data_dir=data_dir, admin_password="correct horse", stopped_s_max=2.0, isolation_writable=gettempdir()
+        data_dir=data_dir,
+        admin_password="correct horse",
+        stopped_s_max=2.0,
+        isolation_writable=gettempdir(),
+        models_dir=models_with_endless(tmp_path_factory.mktemp("models")),
     )
     boot.start(settings)
     yield LiveCluster(ray_cluster, settings)

@@ -1,4 +1,5 @@
-"""Functions that change their process, stay in C code, or ask for a fresh process, on a real cluster."""
+"""Functions and inferences that change their process, stay in C code, or ask for a fresh process, on a real
+cluster."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 import cloudpickle
 
 from helix_ray.core.questions import GetTask
+from tests.endless_model import ENDLESS
 from tests.processes import command_line
 from tests.ray.conftest import LiveCluster, function
 
@@ -36,6 +38,19 @@ def test_a_time_limit_holds_for_code_that_never_leaves_c(cluster: LiveCluster, t
     assert (outcome["error"]["reason"], outcome["error"]["message"]) == ("timeout", "timed out after 1.0 s")
     assert cluster.ask(GetTask(task_id))["losses"] == 0
     assert "sleep" not in command_line(int(mark.read_text()))
+
+
+def test_a_time_limit_holds_for_an_inference(cluster: LiveCluster) -> None:
+    """The model's session stays in C code for ever. It has timed out, once, and is not lost. Inferences
+    that waited behind it run in another process."""
+    images = [[[[0.0] * 32] * 32]]
+    good = {"kind": "inference", "model": "digits_resnet20", "inputs": images}
+    spec = {"title": "endless", "type": "testing", "resources": {"cpu": 2.0}}
+    ids = cluster.submit({**spec, "run": ENDLESS, "timeout_s": 1.0}, *[{**spec, "run": good}] * 3)
+    ended, *others = (cluster.outcomes(ids)[task_id] for task_id in ids)
+    assert (ended["error"]["reason"], ended["error"]["message"]) == ("timeout", "timed out after 1.0 s")
+    assert {outcome["status"] for outcome in others} == {"completed"}
+    assert {cluster.ask(GetTask(task_id))["losses"] for task_id in ids} == {0}
 
 
 def test_a_fresh_process_runs_one_function(cluster: LiveCluster) -> None:

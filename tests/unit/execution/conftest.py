@@ -31,6 +31,7 @@ from helix_ray.execution.assignment import (
     Started,
 )
 from helix_ray.execution.frames import FrameReader, encode
+from tests.endless_model import models_with_endless
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -40,12 +41,14 @@ ALLOW += "printing_functions:*"
 
 MAIN = """
 import sys
+from pathlib import Path
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.executor import Executor
 from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
 bounds = Bounds(int(sys.argv[3]), int(sys.argv[4]))
-Executor(sys.argv[1], sys.argv[5], Allow.parse(sys.argv[2]), ModelStore(), bounds).serve()
+models = ModelStore(Path(sys.argv[6]))
+Executor(sys.argv[1], sys.argv[5], Allow.parse(sys.argv[2]), models, bounds).serve()
 print("served")
 """
 
@@ -65,6 +68,7 @@ class NodeEnd:
             "RAY_AUTH_TOKEN": "t",
         }
         self._bounds = (str(tasks_max), str(growth_mb_max))
+        self._models = str(models_with_endless(folder))
         self._start()
 
     def _start(self) -> None:
@@ -78,8 +82,9 @@ class NodeEnd:
             listener.bind(self._path)
             listener.listen(1)
             listener.settimeout(WAIT_S)
+            arguments = (self._path, ALLOW, *self._bounds, self.executor_id, self._models)
             self.process = subprocess.Popen(
-                [sys.executable, "-c", MAIN, self._path, ALLOW, *self._bounds, self.executor_id],
+                [sys.executable, "-c", MAIN, *arguments],
                 env=self._environment,
                 stdout=subprocess.PIPE,
             )

@@ -14,6 +14,7 @@ import pytest
 
 from helix_ray.execution.assignment import Cancel
 from helix_ray.execution.descendants import end_below, end_marked
+from tests.endless_model import ENDLESS
 from tests.ray.signals import until
 
 NUMBERS = count()
@@ -135,9 +136,10 @@ def test_a_function_that_forks_has_one_result(slot: Any, name: str, result: str)
     assert slot.run(f"task-{next(NUMBERS)}", call("end_by_return")).result == "done"
 
 
-def test_the_watch_outside_is_armed_before_user_code_runs(slot: Any) -> None:
-    """`Started` leaves the process before code that holds the interpreter's lock can keep it."""
-    slot.submit("in-c", call("end_by_code_in_c"), timeout_s=1.0)
+@pytest.mark.parametrize("run", [call("end_by_code_in_c"), ENDLESS], ids=["function", "inference"])
+def test_the_watch_outside_is_armed_before_user_code_runs(slot: Any, run: dict[str, Any]) -> None:
+    """`Started` leaves before code that stays in C can prevent it, with the interpreter's lock or without."""
+    slot.submit("in-c", run, timeout_s=1.0)
     assert slot.started("in-c").task_id == "in-c"
     kill_from_outside(slot)
     slot.spent = "killed"

@@ -1,4 +1,8 @@
-"""What a command may use of memory and CPUs: what its task asked for, held by the kernel or watched."""
+"""What a command may use of memory and CPUs: what its task asked for, enforced by the kernel or measured.
+
+Control groups of version 2 are tested on a folder that looks like them, since their controllers are not
+available everywhere: there the kernel does not enforce anything. What is tested is which files are written.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +53,7 @@ def test_a_group_ends_what_takes_more_memory(starter: StarterEnd, shell: str) ->
 
 
 def test_a_group_goes_with_its_cell(starter: StarterEnd) -> None:
-    """It holds the cell's commands while it lives, with their share of CPUs, and is not there afterwards."""
+    """The cell's commands are in it while the cell lives, with their share of CPUs; then it is removed."""
     needs_groups()
     groups = starter.output("cat /proc/self/cgroup", spec=ASKED)
     name = f"{cgroups.PREFIX}{starter.process.pid}-1"
@@ -76,3 +80,76 @@ def test_a_tree_that_takes_more_memory_is_seen() -> None:
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)
+
+
+class SecondVersion:
+    """A folder with the files of a version 2 hierarchy: what is written can be read back, and the test plays
+    the kernel.
+
+    The group of this process is `above/own`; controllers cannot be enabled below a group with processes.
+    """
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.above, self.own = folder / "above", folder / "above" / "own"
+        self.own.mkdir(parents=True)
+        for group in (folder, self.above, self.own):
+            (group / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+        (folder / "cgroup.subtree_control").write_text("cpu memory\n")
+        (folder / "mounts").write_text(f"cgroup2 {folder} cgroup2 rw,nosuid 0 0\n")
+        (folder / "cgroup").write_text("0::/above/own\n")
+        monkeypatch.setattr(cgroups, "MOUNTS", folder / "mounts")
+        monkeypatch.setattr(cgroups, "OWN_GROUPS", folder / "cgroup")
+        monkeypatch.setattr(cgroups, "REMOVE_S_MAX", 0.0)
+        self._monkeypatch = monkeypatch
+
+    def enable(self, group: Path) -> None:
+        (group / "cgroup.subtree_control").write_text("cpu memory\n")
+
+    def refuse(self, group: Path) -> None:
+        """Have the kernel refuse to enable controllers below a group, as for one that has processes."""
+        (group / "cgroup.subtree_control").mkdir()
+
+    def delegate(self, group: Path) -> None:
+        """Mark a group as systemd marks what it has delegated."""
+        self._monkeypatch.setattr(
+            os, "getxattr", lambda folder, name: b"1" if (folder, name) == (group, "user.delegate") else b""
+        )
+
+
+@pytest.fixture
+def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SecondVersion:
+    return SecondVersion(tmp_path, monkeypatch)
+
+
+def test_a_group_of_version_2_gets_its_limits(second: SecondVersion) -> None:
+    """Below the group of this process where that is possible: memory without swap, a weight for the CPUs, and
+    the kernel's count of kills."""
+    second.enable(second.own)
+    group = cgroups.make(1, ASKED)
+    assert group is not None
+    assert group.limits_memory
+    folder = second.own / f"{cgroups.PREFIX}{os.getpid()}-1"
+    names = ("memory.max", "memory.swap.max", "cpu.weight")
+    assert [(folder / name).read_text() for name in names] == [str(100 << 20), "0", "50"]
+    group.add(4711)
+    assert (folder / "cgroup.procs").read_text() == "4711"
+    limit = MemoryLimit(100.0, os.getpid(), group)
+    (folder / "memory.events").write_text("low 0\nhigh 0\nmax 12\noom 1\noom_kill 1\noom_group_kill 0\n")
+    limit.begin()
+    assert limit.exceeded() is None
+    (folder / "memory.events").write_text("low 0\nhigh 0\nmax 40\noom 2\noom_kill 2\noom_group_kill 0\n")
+    assert limit.exceeded() == "needed more memory than the 100 MB that it asked for"
+
+
+def test_groups_of_version_2_are_beside_ours_where_that_was_delegated(second: SecondVersion) -> None:
+    """A group with processes, as ours, can have no controllers below it; nobody's groups are touched
+    without delegation."""
+    second.refuse(second.own)
+    second.enable(second.above)
+    assert cgroups.make(1, ASKED) is None
+    second.delegate(second.above)
+    group = cgroups.make(2, ASKED)
+    assert group is not None
+    assert group.limits_memory
+    assert (second.above / f"{cgroups.PREFIX}{os.getpid()}-2" / "memory.max").exists()
+    assert not list(second.own.glob(f"{cgroups.PREFIX}*"))
