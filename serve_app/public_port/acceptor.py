@@ -102,7 +102,13 @@ class Acceptor:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._begin(client))
         self._opening[task] = None
-        task.add_done_callback(lambda done: self._opening.pop(done, None))
+        task.add_done_callback(lambda done: self._begun(done, client))
+
+    def _begun(self, task: asyncio.Task[None], client: socket.socket) -> None:
+        self._opening.pop(task, None)
+        # Cancelled, perhaps before its first step: then nothing else has the socket.
+        if task.cancelled():
+            client.close()
 
     def _drop_handshakes(self, count: int) -> None:
         for oldest in list(itertools.islice(self._opening, count)):
@@ -119,6 +125,3 @@ class Acceptor:
             await self._loop.connect_accepted_socket(self._make, client, ssl=self._tls, **times)
         except (OSError, ssl.SSLError):
             client.close()  # not TLS, too slow, or gone
-        except asyncio.CancelledError:
-            client.close()
-            raise

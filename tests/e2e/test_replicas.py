@@ -98,10 +98,9 @@ def test_what_is_refused_below_the_application_has_all_headers(live: Live) -> No
     ):
         with socket.create_connection((url.host, url.port or 80), timeout=20) as client:
             client.sendall(raw)
-            got = HTTPResponse(client)
-            got.begin()
-            answer = httpx.Response(got.status, headers=dict(got.getheaders()), content=got.read())
-            got.close()
+            with contextlib.closing(HTTPResponse(client)) as got:
+                got.begin()
+                answer = httpx.Response(got.status, headers=dict(got.getheaders()), content=got.read())
         error_of(answer, status, code)
         assert answer.headers["connection"] == "close"
 

@@ -4,6 +4,7 @@ sends bytes as they are."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import re
@@ -175,10 +176,11 @@ class Answer:
 
 
 def read_answer(connection: socket.socket, method: str) -> Answer:
-    response = http.client.HTTPResponse(connection, method=method)
-    response.begin()
-    headers = {name.lower(): value for name, value in response.getheaders()}
-    return Answer(response.status, headers, response.read())
+    # Unless it is closed, it keeps the connection open beyond the caller's block.
+    with contextlib.closing(http.client.HTTPResponse(connection, method=method)) as response:
+        response.begin()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, headers, response.read())
 
 
 def written(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:

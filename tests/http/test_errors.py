@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import logging
 import socket
@@ -52,9 +53,9 @@ def send_half(api: Api, _: httpx.Client) -> httpx.Response:
     url = httpx.URL(api.url)
     with socket.create_connection((url.host, url.port or 80), timeout=20) as half:
         half.sendall(b"POST /api/v1/auth/login HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\n\r\n")
-        got = http.client.HTTPResponse(half)
-        got.begin()
-        return httpx.Response(got.status, headers=dict(got.getheaders()), content=got.read())
+        with contextlib.closing(http.client.HTTPResponse(half)) as got:
+            got.begin()
+            return httpx.Response(got.status, headers=dict(got.getheaders()), content=got.read())
 
 
 Reach = Callable[[Api, httpx.Client], httpx.Response]

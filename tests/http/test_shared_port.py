@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -215,6 +215,47 @@ def test_tls_is_spoken_by_each(tmp_path: Path, certificate: tuple[Path, Path]) -
             httpx.get(secure.url.replace("https", "http"), timeout=20)
 
 
+def echoing() -> tuple[Callable[[], asyncio.Protocol], asyncio.Event]:
+    """Return a maker of protocols that send one byte back and close, and the event that one of them has."""
+    ended = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readexactly(1))
+        await closed(writer)
+        ended.set()
+
+    return lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), answer), ended
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close a stream, and wait until its socket is closed too."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+def test_a_client_that_is_dropped_at_once_is_closed(certificate: tuple[Path, Path]) -> None:
+    """Its handshake is cancelled before its first step: its socket is closed all the same."""
+    cert, key = certificate
+    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_side.load_cert_chain(cert, key)
+
+    async def scene(listener: socket.socket) -> None:
+        make, _ = echoing()
+        accepting = acceptor.Acceptor(listener, make, server_side, shared=False, shut=lambda: None)
+        with socket.create_connection(listener.getsockname()) as client:
+            client.setblocking(False)
+            # Two steps of the loop's own in one: accept, and drop before the handshake's task runs.
+            accepting._accept_one()
+            accepting._drop_handshakes(1)
+            assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
+        accepting.close()
+        await accepting.wait_closed()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(asyncio.wait_for(scene(listener), 20))
+
+
 def test_handshakes_that_are_not_finished_keep_nobody_out(
     certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,15 +267,9 @@ def test_handshakes_that_are_not_finished_keep_nobody_out(
     listener = socket.create_server(("127.0.0.1", 0), backlog=20)
     place = listener.getsockname()
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(await reader.readexactly(1))
-        writer.close()
-
     async def scene() -> None:
         loop = asyncio.get_running_loop()
-
-        def make() -> asyncio.Protocol:
-            return asyncio.StreamReaderProtocol(asyncio.StreamReader(), answer)
+        make, ended = echoing()
 
         accepting = acceptor.Acceptor(listener, make, server_side, shared=False, shut=lambda: None)
         silent = [socket.create_connection(place) for _ in range(20)]
@@ -244,7 +279,8 @@ def test_handshakes_that_are_not_finished_keep_nobody_out(
         assert await reader.readexactly(1) == b"x"
         silent[0].setblocking(False)
         assert await loop.sock_recv(silent[0], 1) == b""
-        writer.close()
+        await closed(writer)
+        await ended.wait()
         accepting.close()
         for client in silent:
             client.close()
@@ -268,13 +304,7 @@ def test_without_file_handles_unfinished_handshakes_make_room(certificate: tuple
         return len(os.listdir("/proc/self/fd"))
 
     async def scene() -> None:
-        def make() -> asyncio.Protocol:
-            return asyncio.StreamReaderProtocol(asyncio.StreamReader(), answer)
-
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(await reader.readexactly(1))
-            writer.close()
-
+        make, ended = echoing()
         accepting = acceptor.Acceptor(listener, make, server_side, shared=False, shut=lambda: None)
         before = open_files()
         silent = [socket.create_connection(place) for _ in range(10)]
@@ -290,7 +320,8 @@ def test_without_file_handles_unfinished_handshakes_make_room(certificate: tuple
         )
         writer.write(b"x")
         assert await reader.readexactly(1) == b"x"
-        writer.close()
+        await closed(writer)
+        await ended.wait()
         accepting.close()
         for client in silent:
             client.close()
