@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from actors.results import refused, reports_of_one_order
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.orders import AttemptReport, OrderBody, Receipt, ReportAttempts
+from helix_ray.core.orders import AttemptReport, Receipt, ReportAttempts
+from helix_ray.core.orders.attempts import ReportedData
 from helix_ray.execution.effects import Key
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ PACE_S_PER_REPORT = 0.0005
 PACE_S_MAX = 0.008
 """The longest time between the beginnings of two orders while there is something to report, in seconds."""
 
-Execute = Callable[[OrderBody], Awaitable[Receipt | Rejected]]
+Execute = Callable[[ReportAttempts], Awaitable[Receipt[ReportedData] | Rejected]]
 
 
 class Reporter:
@@ -82,7 +83,7 @@ class Reporter:
                 log.info("%d reports arrived too late", len(answer.data["stale"]))
         del self._outgoing[:taken]
 
-    async def _order(self, reports: Sequence[AttemptReport]) -> Receipt | Rejected:
+    async def _order(self, reports: Sequence[AttemptReport]) -> Receipt[ReportedData] | Rejected:
         return await self._execute(ReportAttempts(self._worker_id, self._boot(), tuple(reports)))
 
     async def _report_one_by_one(self, reports: Sequence[AttemptReport]) -> None:

@@ -87,18 +87,18 @@ class World:
         if facts:
             self.history.ingest(facts)
 
-    def retire(self, limit: int) -> int:
+    def archive(self, limit: int) -> int:
         """Let tasks that the history has leave memory, however young they are."""
         return int(self.plane.give(ArchiveTasks(self.history.cursor, 1e12, limit)).data["archived"])
 
     async def age(self, stop: Callable[[], bool]) -> None:
-        """Follow and retire at random moments until told to stop."""
+        """Follow and archive at random moments, until the function says that it is over."""
         while not stop():
             await asyncio.sleep(self.chance.uniform(0, 0.2))
             if self.chance.random() < 0.5:
                 self.follow(self.chance.choice((1, 5, 50)))
             elif self.up:
-                self.retire(self.chance.choice((1, 3)))
+                self.archive(self.chance.choice((1, 3)))
 
 
 class FaultyLinks:

@@ -30,7 +30,7 @@ def facts(first: int, last: int, text: str = "") -> list[Fact]:
     ]
 
 
-class Told:
+class GivenFacts:
     """A feed of a list of facts, each batch `size` at most, that may fail first."""
 
     def __init__(self, known: list[Fact], size: int = 10) -> None:

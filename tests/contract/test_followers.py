@@ -25,7 +25,7 @@ from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Batch
 from helix_ray.testing import MemoryControlPlane
 from tests.cast import enrol
-from tests.contract.followed import KEY, SPEC, Seen, Tables, Told, facts, follow_to_head, follower
+from tests.contract.followed import KEY, SPEC, GivenFacts, Seen, Tables, facts, follow_to_head, follower
 
 
 @pytest.fixture(params=["one transaction", "effect, then cursor"])
@@ -48,7 +48,7 @@ def begin(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[
 
 def test_every_fact_comes_once_and_in_order_over_restarts(begin: Callable[[], Seen]) -> None:
     """Stopped between two batches and begun again, it goes on where it was."""
-    feed = Told(facts(1, 95))
+    feed = GivenFacts(facts(1, 95))
     seen: list[int] = []
     for steps in (1, 3, 2, 9):
         consumer = begin()
@@ -65,7 +65,7 @@ def test_wake_ups_lost_repeated_or_out_of_order_change_nothing(begin: Callable[[
     """An answer without news, an old one and one that repeats what is known are passed over."""
     told = facts(1, 30)
 
-    class Odd(Told):
+    class Odd(GivenFacts):
         answers: ClassVar[list[Batch]] = [
             Batch((), 0, 30), Batch(tuple(told[:10]), 10, 30), Batch(tuple(told[:10]), 10, 12),
             Batch((), 10, 30),
@@ -91,7 +91,7 @@ def test_what_fails_is_given_again_with_one_line_for_each_reason(
     is said that it goes on."""
     caplog.set_level(logging.INFO, logger="helix_ray.followers.following")
     away = Refused(Rejected(ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not respond"))
-    feed = Told(facts(1, 10))
+    feed = GivenFacts(facts(1, 10))
     feed.failures = [away, away, away, OSError(28, "No space left on device"), away]
     consumer = begin()
     consumer.fail = OSError(113, "No route to host")
@@ -191,7 +191,7 @@ def test_a_cursor_beyond_the_head_is_of_another_journal(tmp_path: Path) -> None:
     there are as many again."""
     CursorFile(tmp_path, "trial", 0).save(500)
     consumer = Seen(None, CursorFile(tmp_path, "trial", 0))
-    feed = Told(facts(1, 40))
+    feed = GivenFacts(facts(1, 40))
     following = follower(consumer, feed)
     asyncio.run(following.step())
     assert (consumer.ends, consumer.cursor) == ([40], 40)
@@ -249,7 +249,7 @@ def test_several_followers_of_one_process_each_have_a_cursor(tmp_path: Path) -> 
     """One that hangs or fails delays no other."""
 
     async def scenario() -> tuple[list[int], list[int]]:
-        feed, stuck = Told(facts(1, 50)), asyncio.Event()
+        feed, stuck = GivenFacts(facts(1, 50)), asyncio.Event()
 
         async def hang(batch: Batch) -> None:
             await stuck.wait()

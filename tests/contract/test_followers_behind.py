@@ -16,7 +16,7 @@ from helix_ray.journal import sealing
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Batch, Snapshot
-from tests.contract.followed import KEY, Seen, Told, facts, follow_to_head, follower
+from tests.contract.followed import KEY, GivenFacts, Seen, facts, follow_to_head, follower
 
 LOG_BYTES_MAX = 256 << 20
 
@@ -71,7 +71,7 @@ def test_far_behind_it_reads_files_and_segments_and_asks_nobody(tmp_path: Path) 
 @pytest.mark.usefixtures("small_segments")
 def test_files_that_cannot_be_read_are_left_to_their_owner(tmp_path: Path) -> None:
     """Then all facts come from the control plane, slower, and nothing is missing."""
-    feed = HeadFeed(Told(facts(1, 3000), 500), FactReader(tmp_path / "elsewhere"))
+    feed = HeadFeed(GivenFacts(facts(1, 3000), 500), FactReader(tmp_path / "elsewhere"))
     consumer = Seen(None, CursorFile(tmp_path, "trial", 0))
     asyncio.run(follow_to_head(follower(consumer, feed)))
     assert consumer.seqs == list(range(1, 3001))
@@ -90,7 +90,7 @@ def test_a_reader_that_sleeps_holds_no_log_up(tmp_path: Path) -> None:
             has_batch.set()
             await may_go_on.wait()
 
-        feed = HeadFeed(Told([], 0), FactReader(tmp_path))
+        feed = HeadFeed(GivenFacts([], 0), FactReader(tmp_path))
         feed._head = 1 << 20  # far ahead: it reads the files
         following = follower(WithCursor(effect, CursorFile(tmp_path, "slow", 0)), feed, BatchLimits(10))
         step = asyncio.create_task(following.step())

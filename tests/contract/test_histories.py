@@ -37,14 +37,14 @@ def history(tmp_path: Path) -> Iterator[History]:
     found.close()
 
 
-async def crowd_over(world: World, seed: int, *, retiring: bool, rounds: int) -> Crowd:
+async def crowd_over(world: World, seed: int, *, archiving: bool, rounds: int) -> Crowd:
     """Let a crowd loose on a world, through several callers that keep what they read."""
     loop = asyncio.get_running_loop()
     planes = [Plane(FaultyLinks(world), cached=True) for _ in range(CALLERS)]
     doors = [PortDoor(f"plane{number}", plane) for number, plane in enumerate(planes)]
     crowd = Crowd(doors, loop.time, Random(seed))
     over = False
-    aging = loop.create_task(world.age(lambda: over)) if retiring else None
+    aging = loop.create_task(world.age(lambda: over)) if archiving else None
     await crowd.run(CLIENTS, rounds)
     over = True
     if aging is not None:
@@ -69,7 +69,7 @@ def test_over_memory() -> None:
 def test_over_links_without_a_fault(tmp_path: Path, history: History) -> None:
     """And the plane adds nothing wrong of its own: batches, the read cache, keys."""
     world = World(memory(), history, tmp_path, Random(1), NONE)
-    crowd = run(crowd_over(world, 1, retiring=False, rounds=ROUNDS))
+    crowd = run(crowd_over(world, 1, archiving=False, rounds=ROUNDS))
     assert crowd.violations() == []
     assert crowd.answered["nothing"] == 0
 
@@ -80,7 +80,7 @@ def test_a_cache_that_is_not_told_is_found(tmp_path: Path, history: History) -> 
     world = World(memory(), history, tmp_path, Random(1), NONE)
     assert world.board is not None
     world.board.note = lambda task_ids, seq: None  # type: ignore[method-assign]
-    assert run(crowd_over(world, 1, retiring=False, rounds=ROUNDS)).violations()
+    assert run(crowd_over(world, 1, archiving=False, rounds=ROUNDS)).violations()
 
 
 def test_a_view_that_is_said_to_be_newer_than_it_is_is_found(tmp_path: Path, history: History) -> None:
@@ -89,16 +89,16 @@ def test_a_view_that_is_said_to_be_newer_than_it_is_is_found(tmp_path: Path, his
     assert world.board is not None
     publish = world.board.publish
     world.board.publish = lambda view, seq: publish(view, seq + 10)  # type: ignore[method-assign]
-    assert run(crowd_over(world, 1, retiring=False, rounds=ROUNDS)).violations()
+    assert run(crowd_over(world, 1, archiving=False, rounds=ROUNDS)).violations()
 
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS))
-@pytest.mark.parametrize("retiring", [False, True], ids=["in memory", "leaving memory"])
-def test_over_faulty_links(tmp_path: Path, history: History, seed: int, retiring: bool) -> None:
+@pytest.mark.parametrize("archiving", [False, True], ids=["in memory", "leaving memory"])
+def test_over_faulty_links(tmp_path: Path, history: History, seed: int, archiving: bool) -> None:
     """Calls are lost, late, repeated and out of order, the master dies, the history is
     behind: no read is stale."""
     world = World(memory(), history, tmp_path, Random(seed))
-    crowd = run(crowd_over(world, seed, retiring=retiring, rounds=ROUNDS))
+    crowd = run(crowd_over(world, seed, archiving=archiving, rounds=ROUNDS))
     told = crowd.violations()
     assert not told, f"seed {seed}:\n" + "\n".join(told)
     assert len(by_door(crowd)) >= CALLERS

@@ -47,7 +47,7 @@ class World:
     clients: dict[str, httpx.Client] = field(default_factory=dict)
     made: int = 0
 
-    def retire(self) -> None:
+    def archive(self) -> None:
         """Let everything that has ended leave memory."""
         while facts := self.plane.engine.facts(self.history.cursor, 1000).facts:
             self.history.ingest(facts)
@@ -62,7 +62,7 @@ class World:
         for task_id in [i for i, task in state.tasks.items() if "shard" not in task.spec]:
             if state.tasks[task_id].status not in TERMINAL:
                 self.plane.give(CancelTask(task_id))
-        self.retire()
+        self.archive()
 
     def submit(self, by: Principal = SYSTEM, **fields: Any) -> str:
         """Submit a task in a project of its own."""
@@ -179,7 +179,7 @@ def compared(world: World, story: Callable[[World], str], ask: Callable[[str, st
         task_id = story(world)
         names = ids_of(world, task_id)
         if archived:
-            world.retire()
+            world.archive()
             assert task_id not in world.plane.engine.state.tasks
         told_of.append(told(ask(task_id, names[0][0]), names))
     assert told_of[1] == told_of[0]

@@ -40,7 +40,7 @@ STOP_S_MAX = 20
 
 
 class Node:
-    """A node of one lane: asks for work, runs it with the execution library, reports."""
+    """A node with one slot: asks for work, runs it with the execution library, reports."""
 
     def __init__(self, plane: MemoryControlPlane, folder: Path) -> None:
         self._plane = plane

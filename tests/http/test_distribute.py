@@ -113,7 +113,7 @@ def test_shards_go_to_several_nodes_and_their_results_come_in_order(fleet: Fleet
 
 
 def test_shards_without_room_follow(fleet: Fleet) -> None:
-    """Two lanes for three shards: the third is told, and starts by itself when there is room."""
+    """Two slots for three shards: the response counts the third, which starts when there is room."""
     for name in "ab":
         fleet.node(name, 1)
     task_id = fleet.manual(shards=3)
@@ -134,7 +134,7 @@ def test_max_nodes_keeps_shards_together(fleet: Fleet) -> None:
 
 
 def test_a_gang_starts_whole_or_not_at_all(fleet: Fleet) -> None:
-    """Two lanes for three: nothing starts, and fewer shards are the smallest
+    """Two slots for three: nothing starts, and fewer shards are the smallest
     change; with a third all start."""
     for name in "ab":
         fleet.node(name, 1)

@@ -80,7 +80,7 @@ def test_what_no_node_could_ever_hold_is_refused_at_submit(fleet: Fleet) -> None
 
 
 def test_an_amount_of_devices_that_there_is_on_no_node_is_refused(fleet: Fleet) -> None:
-    """Several are had whole, one may be shared."""
+    """Several devices are allocated in whole numbers, one may be shared."""
     fleet.node("a", gpu=4.0)
     task = {"title": "t", "type": "building", "run": {"kind": "command", "argv": ["true"]}}
     answer = fleet.admin.post("/tasks", json={**task, "resources": {"gpu": 1.5}})

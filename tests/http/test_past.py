@@ -241,7 +241,7 @@ def test_last_nights_failures_are_retried_in_one_call(world: World) -> None:
     middle = world.submit(run=RUN, depends_on=[root])
     last = world.submit(run=RUN, depends_on=[middle])
     world.report(root, "failed", error=FAILED, retryable=False)
-    world.retire()
+    world.archive()
     client = Client(world.api.url, world.clients["admin"].headers["Authorization"].split()[1])
     answer = client.retry(root, dependants=True)
     assert (answer["queued"], answer["not_queued"]) == ([root, middle, last], [])
@@ -249,7 +249,7 @@ def test_last_nights_failures_are_retried_in_one_call(world: World) -> None:
     with pytest.raises(HelixError, match="Only failed and cancelled"):
         client.retry(root)
     client.close()
-    world.retire()
+    world.archive()
     assert [i for i in (root, middle, last) if i not in world.plane.engine.state.tasks] == []
     assert world.history.get_task(root) is None
 
@@ -257,7 +257,7 @@ def test_last_nights_failures_are_retried_in_one_call(world: World) -> None:
 def test_a_handle_waits_for_the_new_end(world: World) -> None:
     """What it knew of the old one is over."""
     task_id = failed(world)
-    world.retire()
+    world.archive()
     handle = world.cluster.handle(task_id)
     assert handle.outcome(10)["status"] == "failed"
     handle.retry()
@@ -283,11 +283,11 @@ def test_pages_go_over_the_border_in_the_order_of_submits(world: World) -> None:
         world.report(task_id, "failed", error=FAILED, retryable=False)
     before = {limit: pages(limit) for limit in (1, 3, 5, 20)}
     assert before[20] == [(ids[::-1], 12)]
-    world.retire()
+    world.archive()
     assert {limit: pages(limit) for limit in before} == before
     assert admin.post(f"/tasks/{ids[4]}/retry").status_code == 200
     assert {limit: pages(limit) for limit in before} == before
-    world.retire()
+    world.archive()
     assert {limit: pages(limit) for limit in before} == before
 
 
@@ -299,11 +299,11 @@ def test_a_history_made_anew_says_the_same(
     the journal's facts alone."""
     world.clear()
     task_id = story(world)
-    world.retire()
+    world.archive()
     again = world.clients["admin"].post(f"/tasks/{task_id}/retry")
     if again.status_code == 200 and not world.plane.engine.state.tasks[task_id].spec.get("shards"):
         world.plane.give(CancelTask(task_id))
-    world.retire()
+    world.archive()
     fresh = History(tmp_path / "history.duckdb")
     while facts := world.plane.engine.facts(fresh.cursor, 1000).facts:
         fresh.ingest(facts)
@@ -328,7 +328,7 @@ def test_what_the_history_leaves_out_comes_back_from_the_journal(world: World) -
     for handle in handles:
         world.report(handle.id, "failed", error=FAILED, retryable=False)
         views.append(handle.view()["run"])
-    world.retire()
+    world.archive()
     assert [handle.view()["run"] for handle in handles] == views
     for handle in handles:
         handle.retry()
@@ -341,7 +341,7 @@ def test_what_was_erased_cannot_be_retried(world: World, monkeypatch: pytest.Mon
     handle = world.cluster.submit(sum, [1, 2])
     seq = world.plane.engine.state.tasks[handle.id].seq
     world.report(handle.id, "failed", error=FAILED, retryable=False)
-    world.retire()
+    world.archive()
     facts = world.plane.engine.facts
 
     def without(after: int, limit: int) -> Batch:

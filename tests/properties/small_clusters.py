@@ -187,7 +187,7 @@ def quota_allows(
     prefetch: int,
     more: int = 1,
 ) -> bool:
-    """Say whether a project's quota has room for more lanes of a class."""
+    """Say whether a project's quota has room for more slots of a class."""
     quota = quotas.get(task_class.project)
     if quota is None:
         return True

@@ -286,7 +286,7 @@ class CoreMachine(RuleBasedStateMachine):
 
     @HAS_TASKS
     @rule(through=st.integers(0, 400), limit=st.integers(1, 4))
-    def retire(self, through: int, limit: int) -> None:
+    def archive(self, through: int, limit: int) -> None:
         """Finished tasks leave memory."""
         self.give(o.ArchiveTasks(through, self.clock.now - 1.0, limit), SYSTEM)
 

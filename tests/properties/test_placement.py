@@ -44,7 +44,7 @@ def test_every_placement_is_legal_and_none_is_missed(
     nodes: list[Node], waiting: sc.Waiting, strategy: str, prefetch: int, reserve_after_s: float | None
 ) -> None:
     """Each pair fits where it goes when it goes there and within the quota; afterwards nothing that waits
-    fits anywhere, but for what is told to wait because a node is held for another."""
+    fits anywhere, except what must wait because a node is reserved for another."""
     holding = {node.id: dict(node.load) for node in nodes}
     by_id = {node.id: node for node in sc.copy_of(nodes)}
     rules = Rules(
@@ -61,7 +61,7 @@ def test_every_placement_is_legal_and_none_is_missed(
         return 1 if task_class.gang else prefetch
 
     def all_prefetches(on_node: dict[TaskClass, int]) -> dict[TaskClass, int]:
-        # In lanes of the oracle's one depth, gangs take a lane each.
+        # In slots with the oracle's one prefetch, each shard of a gang takes a slot.
         return {
             task_class: count * prefetch // prefetch_for(task_class) for task_class, count in on_node.items()
         }
@@ -97,7 +97,7 @@ def test_every_placement_is_legal_and_none_is_missed(
 
 
 def endings_of(load: dict[TaskClass, int], prefetch: int) -> list[tuple[float, Demand]]:
-    """Return when each lane of a node ends: one after the other."""
+    """Return when each slot of a node ends: one after the other."""
     demands = [task_class.demand for task_class, count in load.items() for _ in range(-(-count // prefetch))]
     return [(float(i), demand) for i, demand in enumerate(demands)]
 
@@ -144,9 +144,9 @@ def test_a_strategy_does_what_its_name_says(nodes: list[Node], waiting: sc.Waiti
     for turn, (task_id, node_id) in enumerate(plan.pairs, start=1):
         task_class = class_of_task[task_id]
         able = [node for node in again.values() if sc.fits(node, node.load, task_class)]
-        told = Told(turns, sought)
-        best = min(WORDS[strategy](node, task_class, told) for node in able)
-        chosen = WORDS[strategy](again[node_id], task_class, told)
+        known = Known(turns, sought)
+        best = min(WORDS[strategy](node, task_class, known) for node in able)
+        chosen = WORDS[strategy](again[node_id], task_class, known)
         assert chosen <= best + 1e-9, f"{task_id} went to {node_id}: {chosen}, the best was {best}"
         again[node_id].take(task_class, 1, 1)
         turns[node_id] = turn
@@ -167,7 +167,7 @@ def surplus(node: Node, task_class: TaskClass, sought: set[tuple[str, str]]) -> 
     return len(node.capabilities - set(task_class.capabilities)) + len(unasked) + len(labels)
 
 
-class Told(NamedTuple):
+class Known(NamedTuple):
     """What a choice may depend on beside the node: when nodes were given something, and the
     labels that are asked for."""
 
@@ -176,12 +176,12 @@ class Told(NamedTuple):
 
 
 # What each strategy says it takes the least of.
-WORDS: dict[str, Callable[[Node, TaskClass, Told], float]] = {
-    "round_robin": lambda node, task_class, told: told.turns.get(node.id, 0),
-    "load_balanced": lambda node, task_class, told: busiest_share(node),
-    "capability_based": lambda node, task_class, told: surplus(node, task_class, told.sought),
-    "pack": lambda node, task_class, told: -busiest_share(node),
-    "spread": lambda node, task_class, told: sum(node.load.values()),
+WORDS: dict[str, Callable[[Node, TaskClass, Known], float]] = {
+    "round_robin": lambda node, task_class, known: known.turns.get(node.id, 0),
+    "load_balanced": lambda node, task_class, known: busiest_share(node),
+    "capability_based": lambda node, task_class, known: surplus(node, task_class, known.sought),
+    "pack": lambda node, task_class, known: -busiest_share(node),
+    "spread": lambda node, task_class, known: sum(node.load.values()),
 }
 
 
@@ -276,7 +276,7 @@ def test_room_is_made_where_more_of_a_device_is_in_use_than_there_is() -> None:
         )
         node.recompute(prefetch_of(1))
         assert not node.fits(asking(urgent))
-        assert [misfit.dimension for misfit in unmet_constraints(node, asking(urgent))] == ["resources.gpu"]
+        assert [unmet.dimension for unmet in unmet_constraints(node, asking(urgent))] == ["resources.gpu"]
         victims = victims_on(node, asking(urgent), 2, lambda _, on_node=on_node: on_node)
         assert victims is not None
         assert room_without(node, asking(urgent), victims)

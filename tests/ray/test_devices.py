@@ -1,4 +1,4 @@
-"""Devices on a real raylet: Ray gives them out one by one, and the plan knows."""
+"""Devices on a real raylet: Ray allocates them one by one, and the plan takes that into account."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def gpus(cluster: LiveCluster) -> Iterator[None]:
 
 
 def test_shares_of_devices_make_no_whole_one(cluster: LiveCluster, gpus: None, tmp_path: Path) -> None:
-    """With three of four GPUs shared, only one task gets a whole one: the next waits in the queue,
-    and small ones pass it."""
+    """With three of four GPUs shared, only one task that needs a whole GPU fits: the next one waits in the
+    queue, and small tasks overtake it."""
     go = tmp_path / "go"
 
     def wants(gpu: float) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def test_shares_of_devices_make_no_whole_one(cluster: LiveCluster, gpus: None, t
     assert {outcome["status"] for outcome in cluster.outcomes(ids).values()} == {"completed"}
 
 
-def test_what_only_ray_knows_to_be_no_amount_fails_with_its_reason(cluster: LiveCluster) -> None:
+def test_an_amount_that_only_ray_refuses_fails_with_its_reason(cluster: LiveCluster) -> None:
     """TPUs come in powers of two: that is Ray's own rule, and its refusal ends the task."""
     with node_with(cluster, "TPU", num_cpus=1, resources={"TPU": 4}):
         asked = command("true", resources={"cpu": 0, "custom": {"TPU": 3}}, max_retries=5)

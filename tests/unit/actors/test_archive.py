@@ -76,7 +76,7 @@ class Links:
         while facts := self.plane.engine.facts(self.history.cursor, 1000).facts:
             self.history.ingest(facts)
 
-    def retire(self) -> int:
+    def archive(self) -> int:
         """Let everything that has ended leave memory, once the history has it."""
         self.follow()
         return int(self.plane.give(ArchiveTasks(self.history.cursor, 1e12)).data["archived"])
@@ -111,7 +111,7 @@ def ended(links: Links, status: str = "completed") -> str:
     """Return a task that has left memory."""
     task_id = links.submit(TASK)
     links.do(UpdateTask(task_id, status=status))
-    assert links.retire() >= 1
+    assert links.archive() >= 1
     return task_id
 
 
@@ -169,7 +169,7 @@ def test_a_dependency_that_is_deleted_on_the_way_is_refused(links: Links) -> Non
 
 def retired_past(links: Links, status: str, order: type[DeleteTask | RetryTask]) -> tuple[str, str]:
     """End two tasks, give an order about the first that the history does not follow
-    yet, and retire the second."""
+    yet, and archive the second."""
     first, second = links.submit(TASK), links.submit(TASK)
     for each in (first, second):
         links.do(UpdateTask(each, status=status))
@@ -267,12 +267,12 @@ def test_a_task_older_than_the_history_is_as_one_that_never_was(links: Links) ->
     """Answers and orders about it are NOT_FOUND, nothing can depend on it, and no listing or total has it."""
     old, young = links.submit(TASK), links.submit(TASK)
     links.do(CancelTask(old))
-    links.retire()
+    links.archive()
     links.do(CancelTask(young))
     limits, archived = HistoryLimits(0.0, 1 << 60), links.plane.engine.state.archived_through
     while links.history.prune(limits, 1e12, archived):
         pass
-    links.retire()
+    links.archive()
     unknown = "task-00000000000000000000-0"
     for task_id in (old, unknown):
         for question in (GetTask(task_id), GetResult(task_id)):

@@ -22,7 +22,7 @@ class Past:
         self.stage = stage
         self.records: dict[str, Task] = {}
 
-    def retire(self, limit: int = 1000) -> None:
+    def archive(self, limit: int = 1000) -> None:
         """Let what has ended leave memory, the oldest ends first."""
         ended = {i: self.stage.task(i) for i in self.stage.state.finished}
         self.stage.give(o.ArchiveTasks(self.stage.state.seq, self.stage.now, limit), SYSTEM)

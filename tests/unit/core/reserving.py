@@ -31,7 +31,7 @@ def busy(name: str, slots: int = 4, **more: Any) -> Node:
 
 
 def ending(*in_s: float) -> list[Ending]:
-    """Return when lanes of one CPU end."""
+    """Return when slots of one CPU end."""
     return [(at, ONE.demand) for at in in_s]
 
 
@@ -71,7 +71,7 @@ def many_nodes(count: int) -> Fleet:
 def after_plans(
     fleet: Fleet, plans: int, *lines: tuple[TaskClass, str, int, float]
 ) -> tuple[Reservation, ...]:
-    """Return the holds after some plans of the same queues; every third lane ends in a
+    """Return the reservations after some plans of the same queues; every third slot ends in a
     minute, the others sooner."""
     reservations: tuple[Reservation, ...] = ()
     for _ in range(plans):

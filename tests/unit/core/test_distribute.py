@@ -182,7 +182,7 @@ def test_estimates_come_from_what_was_measured() -> None:
 
 
 def test_short_work_is_distributed_into_lanes_that_are_begun() -> None:
-    """It waits for what its lane holds already."""
+    """It waits for the tasks that are in its slot already."""
     stage = ScheduledStage()
     stage.add_node(resources={"cpu": 1.0})
     run = {"kind": "function", "function": "helix_ray.samples:noop"}

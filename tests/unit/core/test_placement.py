@@ -1,4 +1,4 @@
-"""Placement: what fits where, who goes first, and how much a lane may hold."""
+"""Placement: what fits where, who goes first, and how many tasks a slot may be assigned."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_work_is_spread_over_the_least_utilised() -> None:
 
 
 def test_lanes_take_batches_of_short_work() -> None:
-    """With a depth of 3, four lanes take twelve; a lane that is begun is filled first."""
+    """With a prefetch of 3, four slots take twelve tasks; a slot that has some is filled first."""
     task_class = class_of_task()
     assert len(placed([node()], {task_class: many(20)}, prefetch=3)) == 12
     assert len(placed([node(load={task_class: 10})], {task_class: many(20)}, prefetch=3)) == 2
@@ -142,7 +142,7 @@ def test_nowhere_to_go() -> None:
 
 
 def test_a_lane_takes_tasks_of_several_levels() -> None:
-    """One lane is all there is: what waits at a lower level of the same class still goes
+    """There is only one slot: what waits at a lower level of the same class still goes
     into it, in the same plan."""
     task_class = class_of_task(resources={"cpu": 4})
     ready = {task_class: queue_of(("urgent", 2, 0.0), ("usual", 1, 0.0), ("later", 0, 0.0))}

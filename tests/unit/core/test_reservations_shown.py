@@ -1,4 +1,4 @@
-"""Holds with the engine's state: made once a second, told in explanations, ended with their task."""
+"""Reservations in the engine's state: made once a second, shown in explanations, ended with their task."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_nodes_are_searched_once_a_second() -> None:
 
 
 def test_when_things_end_as_far_as_anybody_can_tell() -> None:
-    """By the average of the kind; unknown, or late already: as long again; short ones share a lane."""
+    """By the class's average; if that is unknown or exceeded, as long again. Short tasks share a slot."""
     stage = ScheduledStage()
     stage.add_node(resources={"cpu": 8.0})
     (known,) = stage.submit(spec(run=COMMAND))

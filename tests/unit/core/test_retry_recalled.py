@@ -54,7 +54,7 @@ def test_the_whole_chain_is_retried_in_one_call_wherever_it_is(past: Past, archi
     ids = chain(stage)
     before = {i: stage.task(i) for i in ids}
     if archived:
-        past.retire(archived)
+        past.archive(archived)
     data = past.give(o.RetryTask(ids[0], dependants=True))
     assert (data["queued"], data["not_queued"]) == (ids, [])
     assert statuses(stage, ids) == ["pending", "waiting", "waiting"]
@@ -82,7 +82,7 @@ def test_alone_it_is_queued_as_it_would_be_from_memory(past: Past) -> None:
     expected = task_view(stage.task(first))
     stage.state = kept
     del stage.facts[seq:]
-    past.retire()
+    past.archive()
     past.give(o.RetryTask(first))
     assert task_view(stage.task(first)) == expected
     assert second not in stage.state.tasks
@@ -93,7 +93,7 @@ def test_what_depends_on_a_retired_failure_is_refused_by_name(past: Past) -> Non
     """Though only the history knows how that one ended."""
     stage = past.stage
     first, second, _ = chain(stage)
-    past.retire(1)
+    past.archive(1)
     refused = past.decide(o.RetryTask(second))
     assert isinstance(refused, Rejected)
     assert refused.details == {"id": first, "status": "failed"}
@@ -108,7 +108,7 @@ def test_a_sharded_task_comes_back_with_its_parts(past: Past) -> None:
     stage.end(shards[1], result={"value": 1})
     stage.end(shards[0], "failed", retryable=False)
     parts = stage.task(whole).shard_results
-    past.retire()
+    past.archive()
     assert not stage.state.tasks
     past.records[whole] = replace(past.records[whole], shard_results=parts)
     past.give(o.RetryTask(whole))
@@ -134,7 +134,7 @@ def test_the_receipt_says_what_was_not_queued_and_why(past: Past) -> None:
     for each in (first, other):
         stage.start(each)
         stage.end(each, "failed", retryable=False)
-    past.retire()
+    past.archive()
     data = past.give(o.RetryTask(first, dependants=True))
     assert data["queued"] == [first, mine]
     reasons = {each["id"]: (each["code"], each["details"]) for each in data["not_queued"]}
@@ -154,7 +154,7 @@ def test_what_was_deleted_or_changed_meanwhile_does_not_come_back(past: Past) ->
     more is asked for again."""
     stage = past.stage
     ids = [stage.run_to("failed") for _ in range(3)]
-    past.retire()
+    past.archive()
     known = past.recall(ids)
     past.give(o.DeleteTask(ids[0]))
     assert past.stage.refuse(o.RetryTask(ids[0]), recalled=known).code is ErrorCode.NOT_FOUND
@@ -162,7 +162,7 @@ def test_what_was_deleted_or_changed_meanwhile_does_not_come_back(past: Past) ->
     assert stage.refuse(o.RetryTask(ids[1]), recalled=known).details == {"status": "pending"}
     stage.start(ids[1])
     stage.end(ids[1])
-    past.retire()
+    past.archive()
     # It is completed now, and has left memory again.
     again = stage.decide(o.RetryTask(ids[1]), recalled=known)
     assert isinstance(again, NotInMemory)
@@ -175,7 +175,7 @@ def test_what_was_deleted_or_changed_meanwhile_does_not_come_back(past: Past) ->
 def test_what_it_ran_is_gone(past: Past) -> None:
     """A record without what the task ran is refused, and says what to do."""
     task_id = past.stage.run_to("failed")
-    past.retire()
+    past.archive()
     for why, words in (("gone", "not kept"), ("too_large", "so much")):
         refused = past.stage.refuse(
             o.RetryTask(task_id), recalled=past.recall([task_id], lost={task_id: why})
@@ -189,7 +189,7 @@ def test_what_it_ran_is_gone(past: Past) -> None:
 def test_a_record_that_no_history_has_is_refused(past: Past, change: dict[str, Any]) -> None:
     """A forged order cannot bring in what a submit could not."""
     task_id = past.stage.run_to("failed")
-    past.retire()
+    past.archive()
     past.records[task_id] = replace(past.records[task_id], **change)
     refused = past.decide(o.RetryTask(task_id))
     assert isinstance(refused, Rejected)
@@ -200,7 +200,7 @@ def test_whose_it_is_counts_as_in_memory(past: Past) -> None:
     """Strangers do not see it, viewers may not change it, and its worker may not queue it again."""
     stage = past.stage
     task_id = stage.run_to("failed")
-    past.retire()
+    past.archive()
     for by, code in ((OTHER, ErrorCode.NOT_FOUND), (VIEWER, ErrorCode.FORBIDDEN), (BOT, ErrorCode.FORBIDDEN)):
         for body in (o.RetryTask(task_id), o.CancelTask(task_id), o.DeleteTask(task_id)):
             refused = past.decide(body, by)
@@ -215,7 +215,7 @@ def test_listings_have_it_where_it_was_submitted(past: Past) -> None:
     stage = past.stage
     first = stage.run_to("failed")
     second = stage.run_to("pending")
-    past.retire()
+    past.archive()
     past.give(o.RetryTask(first))
     third = stage.run_to("pending")
     for state in (stage.state, snapshot.load(orjson.loads(orjson.dumps(snapshot.dump(stage.state))))):
@@ -229,7 +229,7 @@ def test_listings_have_it_where_it_was_submitted(past: Past) -> None:
 def test_the_facts_alone_give_the_same_state(past: Past) -> None:
     """What is restored is in the journal whole."""
     ids = chain(past.stage)
-    past.retire(2)
+    past.archive(2)
     past.give(o.RetryTask(ids[0], dependants=True))
     assert sum(isinstance(fact.event, TaskRestored) for fact in past.stage.facts) == 2
     state = State()
@@ -242,7 +242,7 @@ def test_the_facts_alone_give_the_same_state(past: Past) -> None:
 def test_what_left_memory_while_others_were_recalled_is_recalled_too(past: Past) -> None:
     """An order found its task in memory and lacked another one: when it comes again, both have left."""
     first, second = chain(past.stage, 2)
-    past.retire()
+    past.archive()
     lacking = past.stage.decide(o.RetryTask(second), recalled=past.recall((first,), ("task-x",)))
     assert isinstance(lacking, NotInMemory)
     assert (lacking.task_ids, lacking.causes) == ((first, second), ("task-x",))

@@ -30,7 +30,7 @@ def test_a_completed_dependency_is_no_hindrance(past: Past) -> None:
     """The task waits for nothing; what is refused anyway asks nobody, and neither does
     who names tasks of memory."""
     old, new = past.stage.run_to("completed"), past.stage.run_to("completed")
-    past.retire(1)
+    past.archive(1)
     assert refusal(past, old, new) is None
     lacking = past.stage.decide(
         o.SubmitTasks((spec(depends_on=[new, old]), {"title": "no type", "depends_on": ["x"]}))
@@ -43,7 +43,7 @@ def test_a_completed_dependency_is_no_hindrance(past: Past) -> None:
 def test_a_dependency_nobody_knows_is_refused_by_name(past: Past) -> None:
     """One that neither memory nor history has, or that the asker may not see."""
     old = past.stage.run_to("completed")
-    past.retire()
+    past.archive()
     for names, by in (((old, "task-never"), DEV), ((old,), OTHER)):
         code, _, details = refusal(past, *names, by=by)
         assert code == "VALIDATION_ERROR"
@@ -54,7 +54,7 @@ def test_a_failed_dependency_is_refused_as_one_in_memory(past: Past) -> None:
     """With its status, as a conflict."""
     old = past.stage.run_to("failed")
     in_memory = refusal(past, old)
-    past.retire()
+    past.archive()
     code, message, details = refusal(past, old)
     assert [code, message, details] == in_memory
     assert (code, message) == ("CONFLICT", f"Dependency {old} is failed")
@@ -64,7 +64,7 @@ def test_a_failed_dependency_is_refused_as_one_in_memory(past: Past) -> None:
 def test_one_that_was_deleted_meanwhile_is_unknown(past: Past) -> None:
     """However well the history remembers it."""
     old = past.stage.run_to("completed")
-    past.retire()
+    past.archive()
     known = past.recall((old,))
     past.give(o.DeleteTask(old))
     data = past.stage.give(o.SubmitTasks((spec(depends_on=[old]),)), recalled=known)

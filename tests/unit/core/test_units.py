@@ -1,4 +1,4 @@
-"""Devices are things: shares of several are no whole one."""
+"""Devices are indivisible from each other: free shares of several do not make a whole device."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_others_use_is_a_sum_of_devices_and_a_share() -> None:
 
 
 def test_tasks_that_end_on_trial_leave_no_more_than_there_is() -> None:
-    """Four short tasks in one lane held one share."""
+    """Four short tasks in one slot used one share."""
     room = Room({"gpu": 1.0})
     room.take((("gpu", 0.5),))
     room.take((("gpu", 0.5),), -4)
@@ -74,7 +74,7 @@ def test_lanes_and_the_most_there_is() -> None:
     ],
 )  # fmt: skip
 def test_amounts_that_ray_refuses(name: str, amount: float, why: str | None) -> None:
-    """A device is shared, or several are had whole."""
+    """One device may be shared; several are allocated in whole numbers."""
     said = impossible(name, amount)
     assert said is None if why is None else why in (said or "")
 
@@ -90,7 +90,7 @@ def test_what_no_node_can_give_out_is_refused_before_there_is_a_node() -> None:
 
 
 def test_a_whole_device_is_not_made_of_shares() -> None:
-    """2.2 GPUs are free, and one task more fits; the other waits, and is told what is left."""
+    """2.2 GPUs are free, and one more task fits; the other waits, and its explanation says what is left."""
     stage = ScheduledStage()
     stage.add_node(resources=FOUR)
     ids = stage.submit(wants(0.6), wants(0.6), wants(0.6), wants(1), wants(1))

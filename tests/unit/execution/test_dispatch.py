@@ -17,8 +17,8 @@ def item(name: str, demand: tuple[tuple[str, float], ...] = ONE, group: str = "g
     return Item(assignment=work, demand=demand, group=group)
 
 
-def seated(dispatch: Dispatch, slot_id: str, demand: tuple[tuple[str, float], ...] = ONE) -> Slot:
-    """Open a seat whose executor has said hello."""
+def ready_slot(dispatch: Dispatch, slot_id: str, demand: tuple[tuple[str, float], ...] = ONE) -> Slot:
+    """Open a slot whose executor has said hello."""
     dispatch.open_slot(slot_id, Need(demand, None), 0.0)
     slot = dispatch.slot_ready(slot_id, 0.0)
     assert slot is not None
@@ -31,7 +31,7 @@ def demands(dispatch: Dispatch) -> list[tuple[tuple[str, float], ...]]:
 
 
 def given(dispatch: Dispatch) -> dict[str, list[str]]:
-    """Return what is handed out now, by seat."""
+    """Return what is handed out now, by slot."""
     return {slot.id: [a.task_id for a in batch] for slot, batch in dispatch.batches(0.0)}
 
 
@@ -45,18 +45,18 @@ def learn(dispatch: Dispatch, duration_s: float, group: str = "g") -> None:
 def test_work_of_unknown_duration_goes_out_one_at_a_time() -> None:
     """Nobody waits in line behind what may take long."""
     dispatch = Dispatch({"cpu": 2.0})
-    seated(dispatch, "a")
+    ready_slot(dispatch, "a")
     dispatch.add((item(f"t{i}") for i in range(5)), 0.0)
     assert given(dispatch) == {"a": ["t0"]}
     assert given(dispatch) == {}
 
 
-def test_short_work_goes_out_in_batches_shared_between_seats() -> None:
+def test_short_work_goes_out_in_batches_shared_between_slots() -> None:
     """Two slots get half each, up to the largest batch."""
     dispatch = Dispatch({"cpu": 2.0})
-    seated(dispatch, "a")
+    ready_slot(dispatch, "a")
     learn(dispatch, 0.00001)
-    seated(dispatch, "b")
+    ready_slot(dispatch, "b")
     dispatch.add((item(f"t{i}") for i in range(1000)), 0.0)
     sizes = {slot: len(tasks) for slot, tasks in given(dispatch).items()}
     assert sizes == {"a": BATCH_TASKS_MAX, "b": BATCH_TASKS_MAX}
@@ -65,7 +65,7 @@ def test_short_work_goes_out_in_batches_shared_between_seats() -> None:
 def test_one_long_run_counts_at_once() -> None:
     """After a run that took far longer, the next goes out alone again."""
     dispatch = Dispatch({"cpu": 1.0})
-    seated(dispatch, "a")
+    ready_slot(dispatch, "a")
     learn(dispatch, 0.00001)
     learn(dispatch, 5.0)
     dispatch.add((item(f"t{i}") for i in range(5)), 0.0)
@@ -75,7 +75,7 @@ def test_one_long_run_counts_at_once() -> None:
 def test_a_lost_executor_loses_what_it_ran_and_the_rest_goes_out_singly() -> None:
     """The first outstanding attempt is lost; those behind it are queued again, each alone."""
     dispatch = Dispatch({"cpu": 1.0})
-    seated(dispatch, "a")
+    ready_slot(dispatch, "a")
     learn(dispatch, 0.00001)
     dispatch.add((item(f"t{i}") for i in range(4)), 0.0)
     given(dispatch)
@@ -83,16 +83,16 @@ def test_a_lost_executor_loses_what_it_ran_and_the_rest_goes_out_singly() -> Non
     assert running is not None
     assert running.key == ("t0", 1)
     assert not dispatch.holds(("t0", 1))
-    seated(dispatch, "b")
+    ready_slot(dispatch, "b")
     assert given(dispatch) == {"b": ["t1"]}
     assert dispatch.ended("b", ("t1", 1), 0.00001, 2.0) is not None
     assert given(dispatch) == {"b": ["t2"]}
 
 
-def test_a_queued_attempt_can_be_dropped_and_one_given_out_names_its_seat() -> None:
+def test_a_queued_attempt_can_be_dropped_and_one_given_out_names_its_slot() -> None:
     """A revocation finds an attempt wherever it is."""
     dispatch = Dispatch({"cpu": 1.0})
-    slot = seated(dispatch, "a")
+    slot = ready_slot(dispatch, "a")
     dispatch.add([item("t0"), item("t1")], 0.0)
     given(dispatch)
     assert dispatch.drop(("t0", 1)) is slot
@@ -107,13 +107,13 @@ def test_an_attempt_is_added_once() -> None:
     dispatch = Dispatch({"cpu": 1.0})
     dispatch.add([item("t0")], 0.0)
     dispatch.add([item("t0")], 0.0)
-    seated(dispatch, "a")
+    ready_slot(dispatch, "a")
     assert given(dispatch) == {"a": ["t0"]}
     assert dispatch.ended("a", ("t0", 1), None, 1.0) is not None
     assert dispatch.ended("a", ("t0", 1), None, 1.0) is None
 
 
-def test_seats_are_wanted_up_to_what_the_node_has() -> None:
+def test_slots_are_wanted_up_to_what_the_node_has() -> None:
     """Three CPUs make three slots for five tasks; a demand that does not fit makes none."""
     dispatch = Dispatch({"cpu": 3.0})
     dispatch.add((item(f"t{i}") for i in range(5)), 0.0)
@@ -121,11 +121,11 @@ def test_seats_are_wanted_up_to_what_the_node_has() -> None:
     assert demands(dispatch) == [ONE] * 3
 
 
-def test_a_seat_that_needs_a_whole_device_is_not_opened_over_shares() -> None:
+def test_a_slot_that_needs_a_whole_device_is_not_opened_over_shares() -> None:
     """Idle slots that share devices are in its way, and given back at once."""
     shared, whole = (("gpu", 0.6),), (("gpu", 1.0),)
     dispatch = Dispatch({"gpu": 2.0})
-    slots = [seated(dispatch, slot_id, shared) for slot_id in ("a", "b")]
+    slots = [ready_slot(dispatch, slot_id, shared) for slot_id in ("a", "b")]
     dispatch.add([item("t0", whole)], 0.0)
     assert demands(dispatch) == []
     assert dispatch.surplus(0.0, 30.0) == slots
@@ -133,10 +133,10 @@ def test_a_seat_that_needs_a_whole_device_is_not_opened_over_shares() -> None:
     assert demands(dispatch) == [whole]
 
 
-def test_idle_seats_are_given_back_in_time_or_when_they_are_in_the_way() -> None:
+def test_idle_slots_are_given_back_in_time_or_when_they_are_in_the_way() -> None:
     """After the idle time, or at once when other work fits nowhere else."""
     dispatch = Dispatch({"cpu": 1.0})
-    slot = seated(dispatch, "a")
+    slot = ready_slot(dispatch, "a")
     assert dispatch.surplus(10.0, 30.0) == []
     assert dispatch.surplus(31.0, 30.0) == [slot]
     half = (("cpu", 0.5),)
@@ -144,12 +144,12 @@ def test_idle_seats_are_given_back_in_time_or_when_they_are_in_the_way() -> None
     assert dispatch.surplus(10.0, 30.0) == [slot]
 
 
-def test_an_idle_seat_is_in_the_way_of_work_that_waits_behind_long_attempts() -> None:
-    """A seat of the demand is no help while what it runs does not end; one that is about
+def test_an_idle_slot_is_in_the_way_of_work_that_waits_behind_long_attempts() -> None:
+    """A slot of the demand is no help while what it runs does not end; one that is about
     to be free is waited for."""
     dispatch = Dispatch({"cpu": 2.0})
-    idle = seated(dispatch, "small", (("cpu", 0.5),))
-    seated(dispatch, "busy")
+    idle = ready_slot(dispatch, "small", (("cpu", 0.5),))
+    ready_slot(dispatch, "busy")
     dispatch.add((item(f"t{i}") for i in range(2)), 0.0)
     assert given(dispatch) == {"busy": ["t0"]}
     assert demands(dispatch) == []
@@ -159,7 +159,7 @@ def test_an_idle_seat_is_in_the_way_of_work_that_waits_behind_long_attempts() ->
     assert demands(dispatch) == [ONE]
 
 
-def test_further_seats_are_opened_only_in_what_others_leave() -> None:
+def test_further_slots_are_opened_only_in_what_others_leave() -> None:
     """One may wait until they let go; a second one would hide what they use, as what is
     asked for counts as ours."""
     dispatch = Dispatch({"cpu": 2.0, "gpu": 1.0})
@@ -167,8 +167,8 @@ def test_further_seats_are_opened_only_in_what_others_leave() -> None:
     dispatch.add((item(f"t{i}") for i in range(2)), 0.0)
     dispatch.add([item("g", GPU)], 0.0)
     assert demands(dispatch) == [ONE, GPU]
-    seated(dispatch, "a")
-    seated(dispatch, "b", GPU)
+    ready_slot(dispatch, "a")
+    ready_slot(dispatch, "b", GPU)
     given(dispatch)
     assert demands(dispatch) == []
     dispatch.external_usage = ()
@@ -176,7 +176,7 @@ def test_further_seats_are_opened_only_in_what_others_leave() -> None:
 
 
 def test_tasks_of_an_executor_that_never_comes_are_handed_back() -> None:
-    """Other jobs may hold what it needs; while another seat of the demand lives, its tasks stay."""
+    """Other jobs may hold what it needs; while another slot of the demand lives, its tasks stay."""
     dispatch = Dispatch({"cpu": 2.0})
     dispatch.open_slot("late", Need(ONE, None), 0.0)
     dispatch.add([item("t0")], 0.0)
@@ -193,10 +193,10 @@ def names(items: list[Item]) -> list[str]:
     return [back.key[0] for back in items]
 
 
-def test_what_a_seat_was_given_behind_a_surprise_is_asked_back() -> None:
+def test_what_a_slot_was_given_behind_a_surprise_is_asked_back() -> None:
     """A batch of short work whose first attempt does not end: the others are told, and leave."""
     dispatch = Dispatch({"cpu": 1.0})
-    slot = seated(dispatch, "a")
+    slot = ready_slot(dispatch, "a")
     learn(dispatch, 0.001)
     dispatch.add((item(f"t{i}") for i in range(4)), 5.0)
     assert len(dispatch.batches(5.0)) == 1
@@ -211,10 +211,10 @@ def test_what_a_seat_was_given_behind_a_surprise_is_asked_back() -> None:
 
 
 def test_what_is_queued_behind_a_surprise_is_handed_back_once_it_has_waited() -> None:
-    """One seat that moves on is enough for all to stay."""
+    """One slot that moves on is enough for all to stay."""
     dispatch = Dispatch({"cpu": 2.0})
     for slot_id in ("a", "b"):
-        seated(dispatch, slot_id)
+        ready_slot(dispatch, slot_id)
     dispatch.add([item("t0"), item("t1"), item("t2")], 0.0)
     assert len(dispatch.batches(0.0)) == 2
     dispatch.ended("b", ("t1", 1), None, 2.0)
@@ -228,11 +228,11 @@ def test_what_is_queued_behind_a_surprise_is_handed_back_once_it_has_waited() ->
     assert not dispatch.holds(("t3", 1))
 
 
-def test_work_without_a_seat_is_handed_back_unless_one_is_about_to_be_free() -> None:
-    """Seats of another demand fill the node; one that was told to stop is waited for."""
+def test_work_without_a_slot_is_handed_back_unless_one_is_about_to_be_free() -> None:
+    """Slots of another demand fill the node; one that was told to stop is waited for."""
     half = (("cpu", 0.5),)
     dispatch = Dispatch({"cpu": 1.0})
-    seated(dispatch, "a")
+    ready_slot(dispatch, "a")
     dispatch.add([item("t0")], 0.0)
     assert dispatch.batches(0.0)
     dispatch.add([item("other", half, "h")], 0.5)
@@ -246,7 +246,7 @@ def test_work_without_a_seat_is_handed_back_unless_one_is_about_to_be_free() -> 
 def test_an_attempt_that_is_looked_up_is_not_about_to_end() -> None:
     """Only one that was told to stop is."""
     dispatch = Dispatch({"cpu": 1.0})
-    slot = seated(dispatch, "a")
+    slot = ready_slot(dispatch, "a")
     dispatch.add([item("t0"), item("t1")], 0.0)
     assert dispatch.batches(0.0)
     assert dispatch.slot_of(("t0", 1)) is slot
@@ -259,7 +259,7 @@ def test_an_attempt_that_is_looked_up_is_not_about_to_end() -> None:
 def test_a_node_learns_from_its_surprises() -> None:
     """What outlasted its kind once is not followed by a batch of that kind."""
     dispatch = Dispatch({"cpu": 1.0})
-    seated(dispatch, "a")
+    ready_slot(dispatch, "a")
     learn(dispatch, 0.001)
     dispatch.add((item(f"t{i}") for i in range(4)), 0.0)
     assert dispatch.batches(0.0)
@@ -279,7 +279,7 @@ def owned(name: str, owner: str, *, fresh: bool = False, kind: str = "function")
 def test_an_executor_serves_the_owner_of_its_first_function_only() -> None:
     """Another owner's function waits for an executor of its own, which is started where there is room."""
     dispatch = Dispatch({"cpu": 2.0})
-    seated(dispatch, "a")
+    ready_slot(dispatch, "a")
     dispatch.add([owned("t0", "ann")], 0.0)
     assert given(dispatch) == {"a": ["t0"]}
     dispatch.ended("a", ("t0", 1), 0.001, 0.0)
@@ -291,7 +291,7 @@ def test_an_executor_serves_the_owner_of_its_first_function_only() -> None:
 def test_an_idle_executor_of_another_owner_makes_room() -> None:
     """It is released at once; what it could run does not wait."""
     dispatch = Dispatch({"cpu": 1.0})
-    slot = seated(dispatch, "a")
+    slot = ready_slot(dispatch, "a")
     dispatch.add([owned("t0", "ann")], 0.0)
     given(dispatch)
     dispatch.ended("a", ("t0", 1), 0.001, 0.0)
@@ -306,7 +306,7 @@ def test_an_idle_executor_of_another_owner_makes_room() -> None:
 def test_a_busy_executor_yields_to_an_owner_who_has_waited() -> None:
     """A stream of one owner's short work does not keep another owner out."""
     dispatch = Dispatch({"cpu": 1.0})
-    slot = seated(dispatch, "a")
+    slot = ready_slot(dispatch, "a")
     dispatch.add([owned("t0", "ann")], 0.0)
     given(dispatch)
     dispatch.ended("a", ("t0", 1), 0.001, 0.0)
@@ -325,7 +325,7 @@ def test_a_busy_executor_yields_to_an_owner_who_has_waited() -> None:
 def test_commands_go_to_any_executor_and_make_nobody_its_tenant() -> None:
     """They run beside it, in processes of their own."""
     dispatch = Dispatch({"cpu": 1.0})
-    slot = seated(dispatch, "a")
+    slot = ready_slot(dispatch, "a")
     for number, owner in enumerate(("ann", "ben")):
         dispatch.add([owned(f"c{number}", owner, kind="command")], 0.0)
         assert given(dispatch) == {"a": [f"c{number}"]}
@@ -341,7 +341,7 @@ def test_commands_go_to_any_executor_and_make_nobody_its_tenant() -> None:
 def test_owners_share_an_executor_for_inference_until_it_runs_code() -> None:
     """An executor of models takes everybody's, and nobody's functions; an owner's takes his models, too."""
     dispatch = Dispatch({"cpu": 2.0})
-    seated(dispatch, "a")
+    ready_slot(dispatch, "a")
     for number, owner in enumerate(("ann", "ben")):
         dispatch.add([owned(f"i{number}", owner, kind="inference")], 0.0)
         assert given(dispatch) == {"a": [f"i{number}"]}
@@ -361,7 +361,7 @@ def test_owners_share_an_executor_for_inference_until_it_runs_code() -> None:
 def test_a_fresh_process_runs_one_function_and_nothing_before_or_after() -> None:
     """A process that has run nothing may serve it; it is released when its one attempt has ended."""
     dispatch = Dispatch({"cpu": 2.0})
-    used = seated(dispatch, "a")
+    used = ready_slot(dispatch, "a")
     dispatch.add([owned("t0", "ann")], 0.0)
     given(dispatch)
     dispatch.ended("a", ("t0", 1), 0.001, 0.0)
