@@ -154,7 +154,8 @@ async def a_listing_has_everything_once(door: PortDoor) -> None:
 
 
 async def what_has_room_is_started_at_once(door: PortDoor) -> None:
-    """Distributing plans, then orders: a dry run starts nothing, and what runs already is told as that."""
+    """Distributing plans, then orders: a dry run starts nothing, and a running task is reported as
+    running."""
 
     def envelope(body: OrderBody) -> Order:
         return Order(body, door.by, "req-claim", new_seed())

@@ -307,7 +307,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_second_process_is_told_who_has_the_journal(holder: subprocess.Popen[str], tmp_path: Path) -> None:
-    """JournalLocked names the process that holds the lock."""
+    """JournalLocked names the process that has taken the lock."""
     with pytest.raises(JournalLocked, match=f"process {holder.pid}"):
         SqliteJournal(tmp_path, KEY)
 

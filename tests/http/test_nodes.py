@@ -75,7 +75,7 @@ def test_a_drained_node_gets_nothing_until_it_is_undrained(fleet: Fleet) -> None
 
 
 def test_a_node_that_keeps_going_away_rests(fleet: Fleet) -> None:
-    """Three losses within ten minutes: it is back, but is given nothing until its rest is over."""
+    """Three losses within ten minutes: it is back, but gets no tasks until its quarantine is over."""
     for boot in range(3):
         node_id = fleet.node("a", boot=f"boot-{boot}")
         fleet.lose(node_id)

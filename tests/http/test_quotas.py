@@ -14,7 +14,7 @@ from tests.http.shapes import shaped
 
 
 def test_a_quota_bounds_what_a_project_uses_at_once(fleet: Fleet) -> None:
-    """The rest waits with the verdict `quota`, and goes on when something ends; use is counted."""
+    """Further tasks wait with the verdict `quota`, and start when something ends; usage is counted."""
     fleet.node("a", 8)
     quota = {"limits": {"cpu": 2, "tasks": 5, "queued": 4}, "weight": 2}
     answer = fleet.admin.put("/harmony/quotas/p1", json=quota)
@@ -36,7 +36,7 @@ def test_a_quota_bounds_what_a_project_uses_at_once(fleet: Fleet) -> None:
 
 
 def test_more_than_a_quota_ever_allows_is_refused(fleet: Fleet) -> None:
-    """A demand above a limit is 400; a full queue of a project is 429, and no other project's business."""
+    """A demand above a limit is 400; a full queue of a project is 429, and does not affect other projects."""
     fleet.node("a", 8)
     fleet.admin.put("/harmony/quotas/p1", json={"limits": {"cpu": 2, "queued": 1}})
     task = {"title": "t", "type": "building", "run": COMMAND, "project_id": "p1"}
@@ -81,8 +81,8 @@ def test_a_developer_sees_quotas_of_their_own_projects(fleet: Fleet) -> None:
 
 
 def test_a_full_queue_says_when_to_come_back() -> None:
-    """429; while nothing has ended nobody knows and it is half a minute, then it follows
-    from the rate of endings."""
+    """429; while nothing has ended, Retry-After is half a minute, then it follows from the rate of
+    endings."""
     task = {"title": "t", "type": "building", "run": COMMAND}
     with serving_fleet(Settings(queue_tasks_max=4)) as fleet:
         fleet.node("a", 4)

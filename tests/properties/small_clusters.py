@@ -143,8 +143,8 @@ def fits(node: Node, running: dict[TaskClass, int], task_class: TaskClass, prefe
 
 
 def has_devices(node: Node, running: dict[TaskClass, int], prefetch: int, name: str, amount: float) -> bool:
-    """Say whether whole devices, or a share of one, can be had: the largest users first,
-    each on the fullest device."""
+    """Say whether whole devices, or a share of one, are free: the largest users first, each on the fullest
+    device."""
     uses = [node.external_usage.get(name, 0.0) % 1] + [1.0] * int(node.external_usage.get(name, 0.0))
     for task_class, count in running.items():
         mine = dict(task_class.demand).get(name, 0.0)
@@ -168,7 +168,7 @@ def has_devices(node: Node, running: dict[TaskClass, int], prefetch: int, name: 
 
 
 def slots_used(holding: dict[str, dict[TaskClass, int]], prefetch: int) -> dict[str, dict[str, float]]:
-    """Return what each project holds, `tasks` included."""
+    """Return what each project uses, `tasks` included."""
     used: dict[str, dict[str, float]] = {}
     for running in holding.values():
         for task_class, count in running.items():

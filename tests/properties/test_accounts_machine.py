@@ -34,7 +34,7 @@ class AccountsMachine(RuleBasedStateMachine):
         self.serial = 0
 
     def give(self, body: OrderBody, by: Principal) -> Receipt | Rejected:
-        """Send an order; whoever is gone is UNAUTHORIZED, and roles that count are those of the state."""
+        """Send an order; a removed user is UNAUTHORIZED, and the roles are those of the state."""
         self.serial += 1
         self.clock.now += 0.01
         state = self.engine.state

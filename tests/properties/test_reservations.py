@@ -115,7 +115,7 @@ def larges(draw: st.DrawFn) -> tuple[list[Node], TaskClass, int]:
 
 @settings(max_examples=60, deadline=None)
 @given(larges(), st.data())
-def test_a_large_task_starts_once_what_ran_before_the_hold_has_ended(
+def test_a_large_task_starts_once_what_ran_before_the_reservation_has_ended(
     cluster: tuple[list[Node], TaskClass, int], chance: st.DataObject
 ) -> None:
     """However the small ones come and end; all of a gang at once."""
@@ -126,7 +126,7 @@ def test_a_large_task_starts_once_what_ran_before_the_hold_has_ended(
 
 @settings(max_examples=20, deadline=None)
 @given(st.data())
-def test_without_a_hold_it_may_wait_for_ever(chance: st.DataObject) -> None:
+def test_without_a_reservation_it_may_wait_for_ever(chance: st.DataObject) -> None:
     """A node whose CPUs are never free at the same time."""
     large = class_of(cpu=6)
     simulation = Simulation([Node("n", {"cpu": 6.0})], large, 1, None)

@@ -128,8 +128,8 @@ def test_a_killed_master_loses_and_doubles_nothing(cluster: LiveCluster) -> None
 
 
 def test_what_ray_has_given_up_is_made_again(cluster: LiveCluster) -> None:
-    """An actor that is dead for good to Ray is made again by the supervisor, and that
-    one by whoever watches it."""
+    """An actor that Ray no longer restarts is created again by the supervisor, and the supervisor by the
+    process that watches it."""
 
     def ready(name: str) -> bool:
         with contextlib.suppress(ray.exceptions.RayError, ValueError):

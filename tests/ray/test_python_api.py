@@ -244,7 +244,7 @@ def test_references_to_objects_arrive_as_ray_passes_them(helix: Cluster) -> None
 
 
 def test_waiting_streaming_cancelling(helix: Cluster) -> None:
-    """`as_completed` streams, `cancel` ends a running task, `wait` tells done from not done."""
+    """`as_completed` streams, `cancel` ends a running task, `wait` separates done from not done."""
     handles = [helix.submit(square, n) for n in range(20)]
     assert sorted(h.result() for h in hx.as_completed(handles, WAIT_S)) == [n * n for n in range(20)]
     stuck = helix.command("while true; do read -r line < /dev/zero; done", timeout_s=300)

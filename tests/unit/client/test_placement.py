@@ -76,7 +76,7 @@ def test_each_call_is_one_request(
 
 
 def test_distribute_sends_the_given_fields_only() -> None:
-    """What was not given is not sent, so the server's defaults hold; a key of one's own is used."""
+    """Omitted fields are not sent, so the server's defaults apply; a given key is used."""
     server = Server()
     assert server.client.distribute("task-1")["assigned_nodes"] == ["worker-1"]
     server.client.distribute(

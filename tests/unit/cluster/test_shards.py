@@ -1,4 +1,4 @@
-"""Sharded tasks from Python: what each shard is told, and what comes of the whole."""
+"""Sharded tasks from Python: what each shard knows, and the result of the parent."""
 
 from __future__ import annotations
 

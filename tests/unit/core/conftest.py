@@ -1,4 +1,4 @@
-"""A fresh stage for each test; at its end every law of the state must hold."""
+"""A fresh stage for each test; at its end, every invariant of the state must hold."""
 
 from __future__ import annotations
 

@@ -79,7 +79,8 @@ def test_sessions_have_a_limit() -> None:
 
 
 def test_a_session_is_opened_once(stage: Stage) -> None:
-    """The same order again is no news; the same id for somebody else is a conflict; nobody's is not found."""
+    """The same order again changes nothing; the same id for another user is a conflict; an unknown user is
+    not found."""
     ann = add_user(stage)
     log_in(stage, ann, 1)
     seq = stage.state.seq
@@ -137,7 +138,7 @@ class TestWhatEnded:
     """A session that ended says why, for a while, and is bounded."""
 
     def test_every_reason_and_its_time(self, stage: Stage) -> None:
-        """Whoever still acts in it, or refreshes, hears it."""
+        """Requests and refreshes of the ended session get the reason."""
         ann = add_user(stage)
         for number in range(1, 5):
             log_in(stage, ann, number)
@@ -182,7 +183,7 @@ def test_an_expired_session_is_not_refreshed(stage: Stage) -> None:
 
 
 def test_logging_out(stage: Stage) -> None:
-    """One's own session, or as an administrator anybody's; one that is gone already is no error."""
+    """One's own session, or any session as an administrator; one that has ended already is not an error."""
     ann = add_user(stage)
     log_in(stage, ann, 1)
     log_in(stage, ann, 2)
@@ -247,7 +248,7 @@ class TestNames:
     """The rule of core/usernames.py."""
 
     def test_names_that_differ_in_case_only_are_one(self, stage: Stage) -> None:
-        """The spelling that was given first is kept; whoever is meant is found by any."""
+        """The first spelling is kept; any spelling finds the user."""
         add_user(stage, "Ann.Lee")
         refusal = stage.refuse(o.CreateUser("ann.LEE", "argon", ("viewer",)), ADMIN)
         assert (refusal.code, refusal.details["taken"]) == (ErrorCode.CONFLICT, "Ann.Lee")
@@ -287,7 +288,7 @@ def test_the_last_administrator_stays(stage: Stage) -> None:
 
 
 def test_other_roles_are_known_ones_of_somebody(stage: Stage) -> None:
-    """The same roles again are no news."""
+    """Setting the same roles again changes nothing."""
     add_user(stage)
     assert stage.refuse(o.ChangeRoles("ann", ("pope",)), ADMIN).details["field"] == "roles"
     assert stage.refuse(o.ChangeRoles("cid", ("viewer",)), ADMIN).code is ErrorCode.NOT_FOUND

@@ -60,7 +60,7 @@ def test_a_task_is_shown_to_those_who_may_see_it(stage: Stage, by: Principal) ->
 
 
 def test_a_task_does_not_exist_for_others(stage: Stage) -> None:
-    """Another developer, a worker that does not hold it, and nobody for an unknown id."""
+    """For another developer, for a worker that does not run it, and under an unknown id for anybody."""
     stage.add_external()
     (task_id,) = stage.submit(spec())
     for by in (OTHER, BOT):
@@ -106,7 +106,7 @@ def test_listings_are_newest_first_and_come_in_pages(stage: Stage) -> None:
 
 
 def test_filters(stage: Stage) -> None:
-    """Each by itself, for somebody who sees all and for the owner."""
+    """Each filter separately, for a viewer and for the owner."""
     (first,) = stage.submit(spec(priority="high", project_id="p1"))
     stage.now += 10
     (second,) = stage.submit(spec(type="testing"))
@@ -172,7 +172,7 @@ def work(stage: Stage, after: int, boot: str = "boot-1") -> dict[str, Any]:
 
 
 def test_a_node_hears_of_everything_first_and_of_changes_then(stage: Stage) -> None:
-    """Assignments that are no longer held are left out; revocations always come."""
+    """Assignments that have ended meanwhile are left out; revocations are always sent."""
     first = stage.run_to("running", timeout_s=9.0)
     reply = work(stage, 0)
     assert reply["full"]
@@ -203,7 +203,7 @@ def test_a_node_that_fell_far_behind_hears_everything(stage: Stage) -> None:
 
 
 def test_work_is_for_registered_processes(stage: Stage) -> None:
-    """An unknown worker or an old process is told to register; people ask in vain."""
+    """An unknown worker or an old process must register; users may not ask."""
     stage.add_node()
     assert refused(stage, q.WorkFor(NODE, "boot-0", 3, 0), SYSTEM) is ErrorCode.NOT_FOUND
     assert refused(stage, q.WorkFor("worker-x", "", 3, 0), SYSTEM) is ErrorCode.NOT_FOUND

@@ -24,7 +24,7 @@ def error_of(stage: Stage, task_id: str) -> dict[str, Any]:
 
 
 def test_a_lease_has_a_number_and_a_holder(stage: Stage) -> None:
-    """The first attempt is number 1; the worker holds it and carries its weight."""
+    """The first attempt is number 1; the worker runs it, and its load includes it."""
     task_id = stage.run_to("running")
     task, worker = stage.task(task_id), stage.state.workers[NODE]
     assert (task.attempt, task.worker, task.started_at) == (1, NODE, stage.now)
@@ -67,7 +67,8 @@ def test_a_completed_report_ends_the_task(stage: Stage) -> None:
 
 
 def test_late_reports_are_stale_and_repeated_ones_are_not(stage: Stage) -> None:
-    """Old numbers, other workers, old processes and unknown tasks are listed; a repeated end is no error."""
+    """Old numbers, other workers, old processes and unknown tasks are listed as stale; a repeated end is not
+    an error."""
     task_id = stage.run_to("running")
     stage.add_node(NODE_2)
     done = AttemptReport(task_id, 1, "completed")
@@ -126,7 +127,8 @@ def test_an_attempt_that_outlasts_its_kind_is_known_as_long_while_it_runs(stage:
 
 
 def test_a_failure_is_retried_while_retries_are_left(stage: Stage) -> None:
-    """It comes back after its backoff with the next number, in front of its queue; then it fails for good."""
+    """The task returns after its backoff with the next number, at the front of its queue; without retries
+    left it fails."""
     task_id = stage.run_to("running", max_retries=1, retry_backoff_s=8.0)
     stage.run_to("pending")
     stage.end(task_id, "failed", error={"reason": "error", "message": "boom"})
@@ -303,6 +305,6 @@ def test_a_timeout_ends_the_attempt_that_it_was_meant_for(stage: Stage) -> None:
 
 
 def test_a_fact_about_a_retired_task_changes_nothing(stage: Stage) -> None:
-    """TaskDeleted of a task that only the history holds is for the history."""
+    """TaskDeleted of a task that only the history has concerns only the history."""
     stage.fold(ev.TaskDeleted("task-retired"))
     assert stage.state.by_status[Status.PENDING] == 0

@@ -53,7 +53,7 @@ def test_deadlines_of_tasks_with_many_shards_pass_a_few_at_a_time() -> None:
 
 
 def test_many_workers_that_fell_silent_together_are_lost_a_few_at_a_time() -> None:
-    """What they hold together bounds one reaction; the next one comes at once."""
+    """The tasks that they run limit one reaction; the next reaction follows immediately."""
     stage = Stage()
     workers = [f"worker-n{i}" for i in range(20)]
     ids = stage.submit(*[spec(run=COMMAND)] * 2000)

@@ -1,4 +1,4 @@
-"""What an ending means for thousands of others is told in slices: by work counted, not by a clock."""
+"""An ending that affects thousands of others is propagated in slices: by work counted, not by a clock."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def carried_on(stage: Stage) -> list[int]:
     ],
 )
 def test_a_cascade_is_told_in_slices(fan: tuple[Stage, str], ending: object, reason: str) -> None:
-    """No order makes more facts than the policy allows, all are told in the end, and all
-    are told the first cause."""
+    """No order makes more facts than the policy allows; in the end all tasks are reached, and all of them
+    name the first cause."""
     stage, root = fan
     most = stage.policy.spread_tasks_max
     assert facts_of(stage, ending(root)) == 1 + most  # type: ignore[operator]
@@ -85,7 +85,7 @@ def test_a_completed_task_releases_in_slices(fan: tuple[Stage, str]) -> None:
 
 
 def test_a_restart_goes_on_where_a_cascade_stopped(fan: tuple[Stage, str]) -> None:
-    """What is left to be told follows from the tasks, so a snapshot does not have to say it."""
+    """What is still to be propagated follows from the tasks, so a snapshot need not contain it."""
     stage, root = fan
     facts_of(stage, o.CancelTask(root))
     before = dict(stage.state.doomed)
@@ -107,7 +107,7 @@ def test_what_was_ended_is_not_retired_before_all_are_told(fan: tuple[Stage, str
 
 
 def test_what_is_retried_in_the_middle_is_waited_for_again(fan: tuple[Stage, str]) -> None:
-    """Those that were not told yet were not failed."""
+    """Tasks that were not yet reached have not failed."""
     stage, root = fan
     facts_of(stage, o.CancelTask(root))
     facts_of(stage, o.RetryTask(root))

@@ -49,7 +49,7 @@ def test_a_thing_comes_back_equal(thing: Any) -> None:
 
 @pytest.mark.parametrize("thing", THINGS, ids=lambda thing: type(thing).__name__)
 def test_field_names_do_not_travel(thing: Any) -> None:
-    """The pickle names the class and holds the values; field names would be most of it."""
+    """The pickle contains the class's name and the values; field names would be most of it."""
     kind, values = thing.__reduce__()
     if any(field.kw_only for field in fields(thing)):
         kind, values = values

@@ -128,7 +128,8 @@ def test_a_task_without_a_run_goes_to_an_external_worker() -> None:
 
 
 def test_a_strategy_that_does_not_exist_is_named() -> None:
-    """With what there is; a capability that nobody has is no such thing, but a want that nothing meets."""
+    """The refusal lists the strategies; a capability that no node has is not refused, it is an unmet
+    constraint."""
     stage = ScheduledStage()
     stage.give(
         o.RegisterWorker("h", ("gpu",), {"cpu": 2.0}, worker_id=NODE, kind="node", node_id="n", boot="b"),
@@ -143,7 +144,7 @@ def test_a_strategy_that_does_not_exist_is_named() -> None:
 
 
 def test_only_what_waits_is_distributed() -> None:
-    """By whoever may change it; shards through their whole, and nothing that the plan is not about."""
+    """Only by users who may change the task; shards only through their parent, and only tasks of the plan."""
     stage = ScheduledStage()
     stage.add_node()
     done = stage.run_to("completed")

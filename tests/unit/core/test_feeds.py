@@ -62,12 +62,12 @@ def world() -> World:
 
 
 def test_there_is_a_rule_for_every_kind() -> None:
-    """Whoever adds a kind of fact says who sees it."""
+    """A new kind of fact must say who sees it."""
     assert set(_RULES) == {*get_args(ev.Event), ev.Erased}
 
 
 def test_a_task_is_fed_to_who_sees_it(world: World) -> None:
-    """Its owner, who holds it while they do, administrators and viewers; to the last fact there is of it."""
+    """To its owner, to the user whose worker runs it, to administrators and viewers, up to its last fact."""
     start = world.engine.state.seq
     world.give(o.RegisterWorker("host", ("building",), {}, worker_id=WORKER), BOT)
     task_id = f"task-{world.give(o.SubmitTasks((spec(),)))['seed']}"

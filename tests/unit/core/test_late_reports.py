@@ -1,5 +1,5 @@
-"""Reports that come too late: refused with the reason, to whomever they may be told;
-what is not late counts."""
+"""Reports that come too late are refused with the reason, as far as the caller may know it; reports in time
+count."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECOND = "worker_second"
 
 
 def running(stage: Stage, by: Principal = BOT, **fields: Any) -> str:
-    """Return a task that an external worker holds."""
+    """Return a task that an external worker runs."""
     stage.add_external(EXTERNAL, by)
     (task_id,) = stage.submit(spec(**fields))
     given = stage.give(Heartbeat(EXTERNAL, "idle"), by)
@@ -70,8 +70,8 @@ def test_an_attempt_that_is_over_says_nothing_of_the_queued_task(by: Principal, 
 
 
 def test_a_worker_that_held_it_hears_that_it_is_over() -> None:
-    """While it is queued, while another user's worker holds it (which it is not told), and after its end; to
-    others the task never existed."""
+    """While the task is queued, while another user's worker runs it (which is not disclosed), and after its
+    end; for others the task never existed."""
     stage = Stage()
     task_id = running(stage)
     late = UpdateTask(task_id, "completed", attempt=1, worker_id=EXTERNAL)
@@ -206,7 +206,7 @@ def test_a_refusal_says_how_the_attempt_ended() -> None:
 
 
 def test_a_cancelled_attempt_stays_cancelled_after_a_retry() -> None:
-    """The worker that was told to stop, and did not hear it, does not complete the next attempt."""
+    """A worker that should have stopped, and did not learn of it, does not complete the next attempt."""
     stage = Stage()
     task_id = running(stage)
     stage.give(CancelTask(task_id), DEV)

@@ -1,5 +1,5 @@
-"""A worker that held thousands of tasks is gone in one order, and they are queued again in
-slices: by work counted."""
+"""The loss of a worker that runs thousands of tasks is one order, and the tasks are queued again in slices:
+by work counted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEXT_BOOT = o.RegisterWorker(
 
 
 def holding(count: int) -> tuple[Stage, list[str]]:
-    """A node that holds so many tasks."""
+    """A node that runs so many tasks."""
     stage = Stage()
     stage.add_node()
     ids = stage.submit(*[spec(run=COMMAND)] * count)
@@ -79,8 +79,8 @@ def test_a_worker_can_be_removed_and_forgotten_while_its_tasks_are_told() -> Non
 
 
 def test_nothing_is_heard_from_an_attempt_whose_worker_is_gone() -> None:
-    """Also before it is queued again, and also when the worker comes back under its
-    boot: it is told to stop it."""
+    """Its reports are refused even before it is queued again, and even when the worker returns with the same
+    boot: the worker must stop the attempt."""
     stage, ids = holding(1200)
     stage.give(o.LoseWorker(NODE, "silent"), SYSTEM)
     stage.give(o.Heartbeat(NODE, boot="boot-1"), SYSTEM)

@@ -19,7 +19,7 @@ from helix_ray.testing import ManualClock
 
 
 def test_each_part_is_cut_to_its_limit() -> None:
-    """Whoever sends long headers makes no long journal."""
+    """A client that sends long headers does not make the journal long."""
     origin = Origin("a" * 1000, "c" * 1000, "u" * 1000)
     assert len(origin.address) == ADDRESS_CHARS_MAX
     assert len(origin.credential) == CREDENTIAL_CHARS_MAX

@@ -1,4 +1,5 @@
-"""When external workers are told to come again, and that any number of them fits into an allowance."""
+"""When external workers should send their next heartbeat, and that any number of workers stays within the
+rate limit."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ def test_what_remains_lasts_for_a_window() -> None:
 
 @pytest.mark.parametrize("workers", [1, 20, 200])
 def test_idle_workers_of_one_user_never_use_up_the_default_allowance(workers: int) -> None:
-    """Three hours of heartbeats at the told pace: a third of the limit is always left for reports."""
+    """Three hours of heartbeats at the requested pace: a third of the limit is always left for reports."""
     due = [(i / workers, i) for i in range(workers)]
     used: deque[float] = deque()
     least = WORKERS.limit

@@ -51,7 +51,7 @@ def placed(
 
 
 def test_a_node_takes_what_fits() -> None:
-    """Four CPUs hold four tasks of one CPU, in the order of the line, and carry their load afterwards."""
+    """Four CPUs take four tasks of one CPU, in queue order, and have their load afterwards."""
     one = node()
     task_class = class_of_task()
     assert placed([one], {task_class: many(6)}) == [(f"t{i}", "n") for i in range(4)]
@@ -98,7 +98,7 @@ def test_work_is_spread_over_the_least_utilised() -> None:
     assert Counter(name for _, name in pairs) == {"a": 4, "b": 4, "c": 1}
 
 
-def test_lanes_take_batches_of_short_work() -> None:
+def test_slots_take_batches_of_short_work() -> None:
     """With a prefetch of 3, four slots take twelve tasks; a slot that has some is filled first."""
     task_class = class_of_task()
     assert len(placed([node()], {task_class: many(20)}, prefetch=3)) == 12
@@ -141,7 +141,7 @@ def test_nowhere_to_go() -> None:
     assert Node("empty", {}).utilisation() == 0.0
 
 
-def test_a_lane_takes_tasks_of_several_levels() -> None:
+def test_a_slot_takes_tasks_of_several_levels() -> None:
     """There is only one slot: what waits at a lower level of the same class still goes
     into it, in the same plan."""
     task_class = class_of_task(resources={"cpu": 4})

@@ -61,7 +61,7 @@ def test_only_members_and_administrators_submit_to_a_project(team: Stage) -> Non
 
 
 def test_in_a_batch_only_what_goes_into_foreign_projects_is_refused(team: Stage) -> None:
-    """Each spec is judged by itself."""
+    """Each spec is checked separately."""
     specs = (spec(), spec(project_id="team-a"), spec(run=COMMAND))
     assert list(team.give(o.SubmitTasks(specs), OTHER)["rejected"]) == ["1"]
 

@@ -65,7 +65,8 @@ def test_the_policy(verb: type[OrderBody | Question], rejected: Rejected, kind: 
 
 
 def test_the_systems_own_questions_are_no_requests() -> None:
-    """That there is no such session is an answer to a replica, which knows who asked."""
+    """A replica that asks for a session which does not exist gets an answer, not a refusal: it knows who
+    asked."""
     assert refusal_of_question("Identify", SYSTEM, refusal("unknown", None)) is None
     noted = refusal_of_question("GetTask", Principal("user-1", session="session-1"), refusal("unknown", None))
     assert noted is not None

@@ -1,4 +1,4 @@
-"""Room held for what has waited long: on which nodes, against whom, and until when."""
+"""Reservations for tasks that have waited long: on which nodes, against which tasks, and until when."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def hold_on(
     return None if reservation is None else (reservation.nodes, reservation.until - NOW)
 
 
-def test_the_node_that_has_room_first_is_held() -> None:
+def test_the_node_that_has_room_first_is_reserved() -> None:
     """What counts is the last one to end there; nodes that are closed, too small, or others' are none."""
     ends = {"a": ending(1, 1, 1, 90), "b": ending(40, 41, 42, 43), "c": ending(2, 2, 2, 2)}
     assert hold_on([busy("a"), busy("b")], ends) == (("b",), 86.0)
@@ -58,7 +58,7 @@ def test_the_node_that_has_room_first_is_held() -> None:
     )
 
 
-def test_a_gang_is_held_as_many_nodes_as_it_needs() -> None:
+def test_a_gang_is_reserved_as_many_nodes_as_it_needs() -> None:
     """Those of which all together have room first; none that would not be missed."""
     two = asks(2.0, shards={"count": 3, "gang": True})
     ends = {"a": ending(5, 5, 5, 5), "b": ending(10, 10, 10, 10), "c": ending(1, 1, 99, 99)}
@@ -73,8 +73,8 @@ def test_a_gang_is_held_as_many_nodes_as_it_needs() -> None:
 # ------------------------------------------------------------------------------------------------ in a plan
 
 
-def test_small_ones_are_kept_out_of_the_held_node_only() -> None:
-    """They are told why, and find it open again in the next plan."""
+def test_small_ones_are_kept_out_of_the_reserved_node_only() -> None:
+    """Small tasks do not get the reserved node: they get the reason, and may use it in the next plan."""
     fleet = three_of_four()
     plan = plan_of(fleet, LARGE, SMALL, (ONE, "small-2", 1, NOW))
     assert plan.pairs == [("small", "b")]
@@ -87,13 +87,14 @@ def test_small_ones_are_kept_out_of_the_held_node_only() -> None:
 
 
 def test_those_before_it_are_not() -> None:
-    """A more urgent task takes the held node."""
+    """A more urgent task takes the reserved node."""
     plan = plan_of(three_of_four(), LARGE, *[(ONE, f"urgent-{i}", 3, NOW) for i in range(2)])
     assert {node_id for _, node_id in plan.pairs} == {"a", "b"}
 
 
-def test_nobody_is_held_for_who_has_not_waited_or_may_not_be() -> None:
-    """Before its time, where holds are off, and for what fits on no node even when all has ended."""
+def test_nobody_is_reserved_for_who_has_not_waited_or_may_not_be() -> None:
+    """There is no reservation before its time, where reservations are turned off, and for a task that would
+    fit on no node even when all others have ended."""
     young = (FOUR, "large", 1, OLD + 1)
     huge = (asks(5.0), "huge", 1, OLD)
     for plan in (
@@ -105,7 +106,7 @@ def test_nobody_is_held_for_who_has_not_waited_or_may_not_be() -> None:
         assert len(plan.pairs) == 1
 
 
-def test_lanes_that_have_begun_on_a_held_node_take_no_more() -> None:
+def test_slots_that_have_begun_on_a_reserved_node_take_no_more() -> None:
     """Short tasks would go on behind each other there."""
     node = Node("a", {"cpu": 2.0}, load={ONE: 4})
     fleet = Fleet([node], lambda task_class: 3 if task_class == ONE else 1)
@@ -116,7 +117,8 @@ def test_lanes_that_have_begun_on_a_held_node_take_no_more() -> None:
 
 
 def test_what_asks_for_something_else_passes() -> None:
-    """The GPU of a node whose CPUs are held, and what asks for nothing at all."""
+    """Tasks that ask for the GPU of a node whose CPUs are reserved, and tasks that ask for nothing, are not
+    affected."""
     fleet = Fleet([Node("a", {"cpu": 4.0, "gpu": 1.0}, load={ONE: 3})], lambda task_class: 1)
     gpu, nothing = class_of(spec(run=COMMAND, resources={"cpu": 0, "gpu": 1})), asks(0)
     plan = plan_of(fleet, LARGE, SMALL, (gpu, "g", 1, NOW), (nothing, "n", 1, NOW))
@@ -125,7 +127,7 @@ def test_what_asks_for_something_else_passes() -> None:
     assert fleet.nodes["a"].free == {"cpu": 1.0, "gpu": 0.0}
 
 
-def test_nothing_is_held_where_the_end_of_one_task_makes_the_room() -> None:
+def test_nothing_is_reserved_where_the_end_of_one_task_makes_the_room() -> None:
     """A backlog of tasks of one size starts one by one in any case; others may use
     what is left beside them."""
     fleet = Fleet([Node("a", {"cpu": 4.5}, load={ONE: 4})], lambda task_class: 1)
@@ -141,7 +143,7 @@ def test_nothing_is_held_where_the_end_of_one_task_makes_the_room() -> None:
     assert [reservation.nodes for reservation in plan.reservations] == [("a",)]
 
 
-def test_one_for_whom_nothing_can_be_held_is_in_nobodys_way() -> None:
+def test_one_for_whom_nothing_can_be_reserved_is_in_nobodys_way() -> None:
     """Nodes are searched for the next one, and for that class not again while it was in vain lately."""
     huge, large = (asks(5.0), "huge", 3, OLD), LARGE
     plan = plan_of(three_of_four(), huge, large, SMALL)
@@ -157,8 +159,8 @@ def test_one_for_whom_nothing_can_be_held_is_in_nobodys_way() -> None:
     assert plan_of(three_of_four(), *many, large).reservations == ()
 
 
-def test_an_urgent_task_may_take_held_room_and_stop_others_for_it() -> None:
-    """The hold is then thought over."""
+def test_an_urgent_task_may_take_reserved_room_and_stop_others_for_it() -> None:
+    """The reservation is then reconsidered."""
     running = (Reservation(FOUR, "large", ("a",), NOW + 1),)
     boosted = (FOUR, "large", 3, OLD)
     urgent = (ONE, "urgent", 3, NOW)
@@ -176,7 +178,7 @@ def test_an_urgent_task_may_take_held_room_and_stop_others_for_it() -> None:
     assert fleet.nodes["a"].free == {"cpu": 0.0}
 
 
-def test_a_hold_stays_where_it_is() -> None:
+def test_a_reservation_stays_where_it_is() -> None:
     """Though another node would have room sooner now, and while others come that have waited as long."""
     running = Reservation(FOUR, "large", ("b",), NOW + 1)
     later = (asks(3.0), "third", 1, OLD)
@@ -187,7 +189,7 @@ def test_a_hold_stays_where_it_is() -> None:
     assert (plan.reservations, plan.searched) == ((running,), False)
 
 
-def test_a_hold_is_thought_over() -> None:
+def test_a_reservation_is_thought_over() -> None:
     """After its time, and at once where a node of it is gone, is drained, or nobody of
     the class waits any more."""
     for reservation in (
@@ -205,7 +207,7 @@ def test_a_hold_is_thought_over() -> None:
     assert [reservation.task_class for reservation in plan.reservations] == [FOUR]
 
 
-def test_what_is_left_of_a_gangs_hold_is_kept_until_there_is_another() -> None:
+def test_what_is_left_of_a_gangs_reservation_is_kept_until_there_is_another() -> None:
     """One of its nodes is drained while nobody may search; a second later it has all again."""
     gang = FOUR._replace(gang="whole")
     shards = [(gang, f"whole-s{i}", 1, OLD) for i in range(2)]
@@ -225,9 +227,9 @@ def test_what_is_left_of_a_gangs_hold_is_kept_until_there_is_another() -> None:
     assert [reservation.nodes for reservation in plan.reservations] == [("a", "c")]
 
 
-def test_nobody_renews_a_hold_before_those_who_wait_for_one() -> None:
-    """One that was turned away because enough is held is next, though others of the class
-    with the hold wait, too."""
+def test_nobody_renews_a_reservation_before_those_who_wait_for_one() -> None:
+    """A task that was refused because enough nodes are reserved is next, even while others of the class with
+    the reservation are waiting."""
     three = asks(3.0)
     older = (three, "older", 1, OLD - 1)
     seconds = [(FOUR, f"large-{i}", 1, OLD) for i in range(2)]
@@ -240,7 +242,7 @@ def test_nobody_renews_a_hold_before_those_who_wait_for_one() -> None:
     assert [reservation.task_class for reservation in plan.reservations] == [three]
 
 
-def test_a_hold_that_another_class_breaks_into_is_thought_over() -> None:
+def test_a_reservation_that_another_class_breaks_into_is_thought_over() -> None:
     """A more urgent task took the node: it is not the one that has room first any more, perhaps. Unless it
     asked for something else."""
     running = Reservation(FOUR, "large", ("a",), NOW + 100)
@@ -258,7 +260,7 @@ def test_a_hold_that_another_class_breaks_into_is_thought_over() -> None:
     assert (plan.pairs, plan.reservations) == ([("nothing", "a")], (running,))
 
 
-def test_no_more_is_held_than_a_quota_lets_start() -> None:
+def test_no_more_is_reserved_than_a_quota_lets_start() -> None:
     """One of three, where one more is allowed."""
     old = [(FOUR, f"large-{i}", 1, OLD) for i in range(3)]
     fleet, reservations = many_nodes(100), ()
@@ -271,7 +273,7 @@ def test_no_more_is_held_than_a_quota_lets_start() -> None:
     assert [reservation.task_id for reservation in reservations] == ["large-0"]
 
 
-def test_those_who_could_do_the_work_are_not_all_held() -> None:
+def test_those_who_could_do_the_work_are_not_all_reserved() -> None:
     """Two nodes with GPUs among a hundred: one of them at most."""
     nodes = [busy(f"n{i:02}", 3) for i in range(100)]
     nodes += [Node(f"g{i}", {"cpu": 4.0, "gpu": 2.0}, load={HALF: 1}) for i in range(2)]
@@ -288,7 +290,7 @@ def test_those_who_could_do_the_work_are_not_all_held() -> None:
     assert len(reservations) == 1
 
 
-def test_urgent_ones_of_a_class_do_not_undo_what_is_held_for_the_others() -> None:
+def test_urgent_ones_of_a_class_do_not_undo_what_is_reserved_for_the_others() -> None:
     """All its levels count, in the order in which they go."""
     old = [(FOUR, f"large-{i}", 1, OLD) for i in range(2)]
     fleet = many_nodes(60)
@@ -301,7 +303,7 @@ def test_urgent_ones_of_a_class_do_not_undo_what_is_held_for_the_others() -> Non
     ]
 
 
-def test_a_hold_ends_when_its_task_starts() -> None:
+def test_a_reservation_ends_when_its_task_starts() -> None:
     """On whichever node."""
     fleet = Fleet([busy("a", 3), busy("c", 0)], lambda task_class: 1)
     plan = plan_of(fleet, LARGE, SMALL, reservations=(Reservation(FOUR, "large", ("a",), NOW + 1),))
@@ -318,7 +320,7 @@ def test_a_plan_that_is_full_before_its_turn_keeps_it() -> None:
     )
 
 
-def test_one_node_in_twenty_may_be_held() -> None:
+def test_one_node_in_twenty_may_be_reserved() -> None:
     """A task each, the first come first; none for those that have not waited as long."""
     old = [(FOUR, f"large-{i}", 1, OLD) for i in range(4)]
     reservations = after_plans(many_nodes(60), 5, *old)
@@ -333,7 +335,7 @@ def test_one_node_in_twenty_may_be_held() -> None:
 
 
 def test_a_gang_may_have_more_and_then_has_all() -> None:
-    """What one needs is not held in parts; beside another it has to keep within the bound."""
+    """A gang's reservation is all or nothing; beside another reservation it must keep within the limit."""
     gang = FOUR._replace(gang="whole")
     shards = [(gang, f"whole-s{i}", 1, OLD) for i in range(4)]
     reservations = after_plans(many_nodes(40), 3, *shards, (FOUR, "large", 1, OLD))
@@ -349,8 +351,9 @@ def test_a_gang_may_have_more_and_then_has_all() -> None:
     ]
 
 
-def test_a_class_that_is_kept_out_keeps_what_is_held_for_it() -> None:
-    """Three CPUs would fit on the node that is held for four; its own hold is on another."""
+def test_a_class_that_is_kept_out_keeps_what_is_reserved_for_it() -> None:
+    """Three CPUs would fit on the node that is reserved for four; the class has its own reservation on
+    another node."""
     three = asks(3.0)
     fleet = Fleet([busy("a", 1), busy("b", 3)], lambda task_class: 1)
     reservations = (Reservation(FOUR, "large", ("a",), NOW + 1), Reservation(three, "third", ("b",), NOW + 1))
@@ -359,7 +362,7 @@ def test_a_class_that_is_kept_out_keeps_what_is_held_for_it() -> None:
 
 
 def test_a_node_is_given_up_where_one_of_the_class_begins() -> None:
-    """The next one of it holds another, when it has waited long enough."""
+    """The next task of the class gets another reservation when it has waited long enough."""
     fleet = Fleet([busy("a", 0), busy("b", 3)], lambda task_class: 1)
     young = (FOUR, "young", 1, NOW)
     plan = plan_of(fleet, LARGE, young, SMALL, reservations=(Reservation(FOUR, "large", ("a",), NOW + 1),))

@@ -37,8 +37,8 @@ def stage_with_a_large_task(policy: Policy | None = None) -> tuple[ScheduledStag
 
 
 def test_an_explanation_tells_whom_it_holds_for_and_who_waits_for_that() -> None:
-    """The task says which nodes, the others say for which task, the node says so too; by
-    hand it is still to be had."""
+    """The explanation of the task names the nodes, those of the others name the task, and so does the node;
+    placing by hand ignores the reservation."""
     stage, large, _ = stage_with_a_large_task()
     (small,) = stage.submit(spec(run=COMMAND))
     stage.schedule()
@@ -142,7 +142,7 @@ def test_when_things_end_as_far_as_anybody_can_tell() -> None:
 
 
 def test_only_the_tasks_owner_is_needed_to_read_it() -> None:
-    """An explanation is for whoever may see the task."""
+    """Everybody who may see a task may read its explanation."""
     stage, large, _ = stage_with_a_large_task()
     stage.schedule()
     assert stage.ask(q.ExplainTask(large), DEV)["holds"] == [NODE]

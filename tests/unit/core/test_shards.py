@@ -107,8 +107,7 @@ def test_a_shard_that_fails_for_good_fails_it() -> None:
 
 
 def end_whole(stage: Stage, ending: str, whole: str, shard: str, before: str) -> None:
-    """Have a whole end in one of the ways that there are: by itself, by a shard of it,
-    or by what it waits for."""
+    """End a parent in one of the possible ways: directly, by a shard, or by a dependency."""
     if ending in ("failed", "lost"):
         stage.start(shard)
     if ending == "failed":
@@ -168,7 +167,7 @@ def test_retries_are_the_shards_own() -> None:
 
 
 def test_a_gang_starts_whole_or_not_at_all() -> None:
-    """One pair that does not hold any more keeps the others of the gang back, and nobody else."""
+    """One pair that is no longer valid stops the rest of the gang, and no other task."""
     stage = Stage()
     _, (first, second) = sharded(stage, gang=True)
     (single,) = stage.submit(spec(run=COMMAND))

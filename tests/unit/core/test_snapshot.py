@@ -1,4 +1,4 @@
-"""A snapshot holds each thing once; loading it gives the state back, indexes and order included."""
+"""A snapshot contains everything once; loading it restores the state, including indexes and order."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_snapshot_does_not_change_after_it_was_taken() -> None:
 
 
 def test_a_task_that_waits_again_stays_behind_those_that_came_before() -> None:
-    """Who waits for a task is told of its end in this order, after a restart as before."""
+    """Dependents are released in this order, after a restart as before."""
     stage = Stage()
     first, second, third = stage.submit(spec(), spec(depends_on=["#0"]), spec(depends_on=["#0"]))
     stage.give(o.CancelTask(second))

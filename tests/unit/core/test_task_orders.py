@@ -19,7 +19,7 @@ CONFLICT, INVALID = ErrorCode.CONFLICT, ErrorCode.VALIDATION_ERROR
 
 
 def running(stage: Stage, **fields: Any) -> str:
-    """Return a task that the external worker holds."""
+    """Return a task that the external worker runs."""
     stage.add_external()
     (task_id,) = stage.submit(spec(**fields))
     assert stage.give(o.Heartbeat(EXTERNAL), BOT)["assigned_task"] == task_id
@@ -38,7 +38,8 @@ READER = Principal("user-both", "both", ("viewer", "developer"))
     ("by", "code"), [(OTHER, NOT_FOUND), (VIEWER, FORBIDDEN), (BOT_2, None), (READER, FORBIDDEN)]
 )
 def test_strangers_change_nothing(stage: Stage, order: type, by: Principal, code: ErrorCode | None) -> None:
-    """For whom a task is invisible it does not exist; who may read it only is told so."""
+    """A task that the caller may not see does not exist for them; one that they may only read is
+    forbidden."""
     slot(stage.state, READER)
     task_id = stage.run_to("failed")
     wanted = code or (NOT_FOUND if order is UpdateTask else FORBIDDEN)
@@ -102,7 +103,7 @@ BY_PERSON: list[tuple[str, str, str | ErrorCode]] = [
 def test_people_set_the_status_of_tasks_that_no_worker_runs(
     stage: Stage, before: str, wanted: str, after: str | ErrorCode
 ) -> None:
-    """A status that is set twice is no error; an end is not undone by an update."""
+    """Setting the same status twice is not an error; an update cannot undo an end."""
     waits = {"depends_on": stage.submit(spec())} if before == "waiting" else {}
     (task_id,) = stage.submit(spec(**waits))
     if before not in ("pending", "waiting"):
@@ -161,14 +162,14 @@ def test_the_worker_that_holds_a_task_sets_its_status(
 
 
 def test_a_workers_failure_is_retried_like_a_nodes(stage: Stage) -> None:
-    """`max_retries` holds for external work too."""
+    """`max_retries` applies to external work too."""
     task_id = running(stage, max_retries=1)
     stage.give(UpdateTask(task_id, "failed", error={"reason": "broken"}), BOT)
     assert (stage.task(task_id).status, stage.task(task_id).failures) == ("pending", 1)
 
 
 def test_an_end_is_said_twice_by_the_worker_and_late_by_others(stage: Stage) -> None:
-    """Its own repetition is no news; the owner's word on what a worker ended comes too late."""
+    """The worker may repeat its report; the owner's report on a task that a worker has ended is too late."""
     task_id = running(stage)
     stage.give(UpdateTask(task_id, "completed"), BOT)
     seq = stage.state.seq
@@ -246,7 +247,7 @@ def test_an_update_happens_whole_or_not_at_all(stage: Stage) -> None:
 
 
 def test_cancel_fences_the_attempt_off_at_once(stage: Stage) -> None:
-    """The worker's report comes too late; a second cancel is no error; what is done stays done."""
+    """The worker's report is too late; a second cancel is not an error; a completed task stays completed."""
     task_id = stage.run_to("running")
     stage.give(o.CancelTask(task_id))
     assert stage.end(task_id)["stale"] == [0]

@@ -44,7 +44,7 @@ def test_shares_of_one_size_are_packed_as_any_others(share: float, count: int) -
 
 
 def test_what_others_use_is_a_sum_of_devices_and_a_share() -> None:
-    """Ray tells no more of it."""
+    """Ray reports no more than that."""
     assert left_of(4.0, [(2.25, 1)]) == Units(1, (0.75,))
 
 

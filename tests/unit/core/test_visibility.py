@@ -55,7 +55,7 @@ def test_who_sees_it(thing: Any, who: set[str]) -> None:
 
 
 def test_a_bound_token_sees_its_projects_only() -> None:
-    """Whoever its owner is."""
+    """Whatever its owner may see."""
     assert [sees(BOUND, thing) for thing in (MINE, HELD, TEAM)] == [False, True, True]
     assert not sees(BOUND, Project("p-2", "", 0.0))
 
@@ -83,7 +83,7 @@ def claimed(stage: Stage, by: Principal = BOT) -> str:
 
 
 def test_the_user_of_the_worker_sees_the_task_also_after_it_ended() -> None:
-    """And after the worker is gone: the record of the task says who held it."""
+    """And after the worker is gone: the task's record has the user whose worker ran it."""
     stage = Stage()
     task_id = claimed(stage)
     seeing = {ADMIN.id, VIEWER.id, DEV.id, BOT.id}

@@ -52,8 +52,7 @@ def test_an_id_belongs_to_whoever_registered_it(stage: Stage) -> None:
 
 
 def test_the_id_of_a_removed_user_is_free(stage: Stage) -> None:
-    """Whoever takes it over begins empty: a program that is given a user anew
-    keeps the name of its worker."""
+    """Its next user begins without tasks: a program that gets another user keeps the id of its worker."""
     stage.add_external()
     [task_id] = stage.submit(spec())
     assert beat(stage)["assigned_task"] == task_id
@@ -65,7 +64,7 @@ def test_the_id_of_a_removed_user_is_free(stage: Stage) -> None:
 
 
 def test_the_same_process_that_registers_again_keeps_its_work(stage: Stage) -> None:
-    """Its count, its draining and what it holds; another process loses the leases."""
+    """Its counters, its draining and its tasks; another process loses the leases."""
     task_id = stage.run_to("running")
     first = stage.state.workers[NODE].registered_at
     stage.give(o.DrainWorker(NODE), ADMIN)
@@ -164,7 +163,7 @@ def test_a_draining_worker_finishes_and_gets_no_more(stage: Stage) -> None:
 
 
 def test_a_lost_worker_leaves_its_work_to_others_and_may_come_back(stage: Stage) -> None:
-    """Losing it twice is no news; its next heartbeat finds it registered, with nothing in its hands."""
+    """Losing it twice changes nothing; its next heartbeat finds it registered, without tasks."""
     stage.add_external()
     (task_id,) = stage.submit(spec())
     beat(stage)
@@ -222,8 +221,8 @@ def test_losing_a_worker_fails_a_dependent_once(stage: Stage) -> None:
 
 
 def test_a_node_takes_its_id_from_an_external_worker_of_an_older_journal(stage: Stage) -> None:
-    """What the other held is queued again, its owner is told to register, and the
-    node has the id for good."""
+    """The external worker's tasks are queued again, its owner must register anew, and the node keeps the
+    id."""
     stage.fold(WorkerRegistered("worker-local-2", "external", BOT.id, "h", ["building"], {}))
     (task_id,) = stage.submit(spec())
     assert beat(stage, "worker-local-2")["assigned_task"] == task_id
