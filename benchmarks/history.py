@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from actors.master import HEAD_KEY_FILE
 from benchmarks.processes import ROOT
@@ -138,7 +139,7 @@ class Past:
             raise RuntimeError(f"{type(body).__name__}: {answer.message} {answer.details}")
         if self._engine.snapshot_due():
             self._engine.save_snapshot()
-        return answer
+        return cast("Receipt[Data]", answer)
 
 
 @contextmanager

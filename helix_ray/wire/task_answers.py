@@ -10,6 +10,7 @@ from typing import Annotated, Any, NotRequired, cast, final
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
+from helix_ray.core.errors import ErrorCode
 from helix_ray.core.orders.tasks import RetriedData, StandingData
 from helix_ray.core.specs import Priority, TaskError, TaskSpec
 from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskPageView, TaskView
@@ -267,7 +268,11 @@ def retried(data: RetriedData) -> TaskRetried:
         answer["not_queued"] = [
             {
                 "id": one["id"],
-                "error": {"code": one["code"], "message": one["message"], "details": one["details"]},
+                "error": {
+                    "code": ErrorCode(one["code"]),
+                    "message": one["message"],
+                    "details": one["details"],
+                },
             }
             for one in data["not_queued"]
         ]
