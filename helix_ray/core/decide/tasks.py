@@ -39,7 +39,7 @@ EDITABLE = EDITABLE_WHILE_RUNNING | {
 }  # fmt: skip
 
 
-def holds(ctx: Context, task: Task) -> bool:
+def is_lease_holder(ctx: Context, task: Task) -> bool:
     """Say whether the caller owns the external worker that has leased the task."""
     worker = ctx.state.workers.get(task.worker or "")
     if worker is None or task.id in ctx.state.orphans:
@@ -56,7 +56,7 @@ def update(body: UpdateTask, ctx: Context) -> Decision[StandingData] | Rejected:
     late = refuse_late(task, body, ctx)
     if late is not None:
         return late
-    holder = holds(ctx, task)
+    holder = is_lease_holder(ctx, task)
     # The worker that runs a task may report on it; editing it takes the right to change it.
     if body.edits or not holder:
         allowed = changeable(ctx, body.task_id)
