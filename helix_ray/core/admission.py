@@ -119,7 +119,7 @@ def _of_report(report: AttemptReport) -> list[Any]:
     ]  # fmt: skip
 
 
-def _all_fields(body: OrderKind[Any], quick: Quick) -> Any:
+def _all_fields(body: OrderBody, quick: Quick) -> Any:
     """Refuse an order for the first of its fields that is not plain."""
     for field in fields(body):
         found = _fault(getattr(body, field.name), field.name)

@@ -262,7 +262,7 @@ def updated(data: StandingData) -> TaskUpdated:
 
 def retried(data: RetriedData) -> TaskRetried:
     """Return the status of a retried task, and which tasks were queued with it."""
-    answer: TaskRetried = {**updated(data)}
+    answer = cast("TaskRetried", updated(data))
     if "queued" in data:
         answer["queued"] = data["queued"]
         answer["not_queued"] = [

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
 from helix_ray.core.decide.outcome import Context, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
@@ -82,7 +83,7 @@ def retry(body: RetryTask, ctx: Context) -> Decision[RetriedData] | Rejected:
     refusal = _no_room(wanted.values(), plan, ctx)
     if refusal is not None:
         return refusal
-    data: RetriedData = {**standing(task, events, ctx.now)}
+    data = cast("RetriedData", standing(task, events, ctx.now))
     if body.dependants:
         data["queued"] = list(wanted)
         data["not_queued"] = [

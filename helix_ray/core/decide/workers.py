@@ -170,8 +170,8 @@ def heartbeat(body: Heartbeat, ctx: Context) -> Decision[HeartbeatData] | Reject
             running = (task.id, task.attempt + 1)
             decision.events.append(TaskAssigned(task.id, task.attempt + 1, worker.id))
     if running is not None:
-        lease_end = ctx.now + ctx.policy.lease_s
-        data.update(assigned_task=running[0], attempt=running[1], lease_expires_at=lease_end)
+        data["assigned_task"], data["attempt"] = running
+        data["lease_expires_at"] = ctx.now + ctx.policy.lease_s
     data["next_heartbeat_s"] = next_heartbeat_s(
         ctx.policy.lease_s,
         len(ctx.state.workers),
