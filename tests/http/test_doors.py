@@ -51,7 +51,8 @@ LISTINGS = (
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Give the API over an engine whose journal is on disk, with a node and an external worker."""
     folder = tmp_path_factory.mktemp("doors")
-    plane = MemoryControlPlane(Settings().policy())
+    # Nobody sends heartbeats while other tests run, so leases must outlast the file.
+    plane = MemoryControlPlane(Settings(lease_s=3_600.0, node_lease_s=3_600.0).policy())
     plane.engine = Engine(SqliteJournal(folder, KEY), plane.policy, RealClock())
     add_user(plane, "admin", PASSWORD, ["admin"])
     plane.give(

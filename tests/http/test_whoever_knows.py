@@ -77,7 +77,8 @@ def _worker_of(plane: MemoryControlPlane, task_id: str) -> Any:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Serve it for the whole file, with short patience."""
-    settings = Settings()
+    # The node sends no heartbeats, so its lease must outlast the file.
+    settings = Settings(node_lease_s=3_600.0)
     plane = memory_plane(settings, PASSWORD)
     plane.give(
         RegisterWorker(
@@ -153,7 +154,7 @@ def check_unavailable(answer: httpx.Response) -> dict[str, Any]:
 @pytest.mark.parametrize("way", ["dead", "hanging"])
 @pytest.mark.parametrize("name", OF_THE_HISTORY)
 def test_what_only_the_history_knows_is_503_while_it_is_silent(world: World, name: str, way: str) -> None:
-    """Every verb on a archived task is 503 while the historian is dead or hangs,
+    """Every verb on an archived task is 503 while the historian is dead or hangs,
     and answered as ever after."""
     ask, status = OF_THE_HISTORY[name]
     world.ways.historian = way
