@@ -27,6 +27,7 @@ VALUES: dict[str, Any] = {
     "list[list[Any]]": [[1, "worker", "user", "lost"]],
     "list[str] | None": ["a", "b"],
     "dict[str, Any]": {"name": [1, {"deep": None}]},
+    "Mapping[str, object]": {"name": [1, {"deep": None}]},
     "JsonObject": {"name": [1, {"deep": None}]},
     "TaskSpec": {"title": "Words", "type": "building", "run": {"kind": "command", "argv": ["true"]}},
     "TaskEdits": {"labels": {"zone": "a"}, "deadline": None},

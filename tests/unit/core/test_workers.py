@@ -199,7 +199,7 @@ def test_a_worker_that_was_lost_long_ago_is_forgotten(stage: Stage) -> None:
     assert order == o.RemoveLostWorkers(("gone",))
     assert orders() == []
     everybody = o.RemoveLostWorkers(("gone", "late", "back", "unknown", "gone"))
-    assert stage.give(everybody, SYSTEM) == {"archived": 1}
+    assert stage.give(everybody, SYSTEM) == {"removed": 1}
     assert sorted(stage.state.workers) == ["back", "late"]
     assert stage.state.node_types == {(("cpu", 4.0),): 2}
     assert stage.sound()
