@@ -1,12 +1,17 @@
-"""Reads pieces of an attempt's log by offset in its whole output, even where some of it was removed."""
+"""Reads pieces of what an attempt wrote, by offset in its whole output even where some of it was removed, and
+of what it yielded."""
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 
+from helix_ray.core.orders import AttemptReport
 from helix_ray.core.views.log_text import text_of
-from helix_ray.core.views.tasks import LogView
-from helix_ray.execution.log import log_path
+from helix_ray.core.views.tasks import ItemsView, LogView
+from helix_ray.execution.item_file import items_path, read_bytes
+from helix_ray.execution.log import OUTPUT_TAIL_BYTES_MAX, log_path, tail_text
 from helix_ray.execution.packed_log import read
 from helix_ray.execution.spool import name_spools
 
@@ -26,6 +31,38 @@ def read_piece(
         text, used = text_of(found.data, more=not found.broken and (found.more or not over))
     at_end = over and not found.more
     return _piece(text, found.start, found.start + used, attempt, found.cut_bytes, at_end)
+
+
+def with_last_output(report: AttemptReport, folder: Path) -> AttemptReport:
+    """Return the report of an attempt whose process was killed with the end of what it had written."""
+    if report.error is None or report.outcome not in ("failed", "lost"):
+        return report
+    with contextlib.suppress(OSError, ValueError):
+        if has_log(folder, report.task_id, report.attempt):
+            path = log_path(str(folder), report.task_id, report.attempt)
+            start = max(0, path.stat().st_size - OUTPUT_TAIL_BYTES_MAX)
+            tail = read(path, start, OUTPUT_TAIL_BYTES_MAX).data
+            return replace(report, error={**report.error, "output_tail": tail_text(tail)})
+    return report
+
+
+def read_yielded(
+    folder: Path, task_id: str, attempt: int, offset: int, limit_bytes: int, *, over: bool
+) -> ItemsView:
+    """Return what an attempt has yielded from `offset` on; nothing where there is no file.
+
+    `over`: the attempt has ended.
+    """
+    path = items_path(str(folder), task_id, attempt)
+    data, at_end = read_bytes(path, offset, limit_bytes)
+    return {
+        "attempt": attempt, "data": data, "next_offset": offset + len(data), "eof": over and at_end
+    }  # fmt: skip
+
+
+def has_items(folder: Path, task_id: str, attempt: int) -> bool:
+    """Say whether an attempt has yielded something."""
+    return items_path(str(folder), task_id, attempt).exists()
 
 
 def has_log(folder: Path, task_id: str, attempt: int) -> bool:

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from actors.archive import Archive
-from actors.attempt_log import has_log, read_piece
+from actors.attempt_log import has_items, has_log, read_piece, read_yielded
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work
 from helix_ray.config import Settings
@@ -28,7 +28,7 @@ from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import ArchiveTasks, Order, Recalled, Receipt
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks, WaitTasks
-from helix_ray.core.views.tasks import LogView
+from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.derived import set_aside
 from helix_ray.followers.feed import BatchLimits, HeadFeed, PlaneFeed
 from helix_ray.followers.following import Following
@@ -118,6 +118,13 @@ class Historian(LivingActor):
         if not has_log(self._log_dir, task_id, attempt):
             return None
         read = partial(read_piece, self._log_dir, task_id, attempt, offset, limit_bytes, raw, over=True)
+        return await asyncio.to_thread(read)
+
+    async def read_items(self, task_id: str, attempt: int, offset: int, limit_bytes: int) -> ItemsView | None:
+        """Return a piece of what was yielded on a former node of this machine; None where there is none."""
+        if not has_items(self._log_dir, task_id, attempt):
+            return None
+        read = partial(read_yielded, self._log_dir, task_id, attempt, offset, limit_bytes, over=True)
         return await asyncio.to_thread(read)
 
     async def _on_file(self, call: Callable[..., T], *arguments: Any) -> T:

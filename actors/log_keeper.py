@@ -1,6 +1,7 @@
-"""Keeps the logs of a node within their limits: packed, and removed when they are old or too many.
+"""Keeps the logs of a node, and what its attempts have yielded, within their limits: logs are packed, and
+both are removed when they are old or too many.
 
-A running attempt's log is packed and cut, never removed.
+A running attempt's log is packed and cut, never removed; what it yields is neither.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 from helix_ray.config import Settings
 from helix_ray.execution.effects import Key
+from helix_ray.execution.item_file import SUFFIX
 from helix_ray.execution.log import log_path
 from helix_ray.execution.packed_log import BLOCK_BYTES, disk_bytes, pack, remove_log
 from helix_ray.execution.spool import name_spools
@@ -23,10 +26,13 @@ log = logging.getLogger(__name__)
 TEND_EVERY_S = 1.0
 SWEEP_EVERY_S = 60.0
 
+_File: TypeAlias = "tuple[float, int, Path]"  # last written, bytes that it takes, where
+
 
 async def keep_logs(folder: Path, settings: Settings, attempts: Callable[[], Iterable[Key]]) -> None:
     """Tend and sweep for as long as the node lives; `attempts` returns those that have not ended."""
-    keeper = LogKeeper(folder, settings.log_keep_s, settings.log_bytes_max, settings.logs_bytes_max)
+    limits = (settings.log_bytes_max, settings.logs_bytes_max, settings.yields_bytes_max)
+    keeper = LogKeeper(folder, settings.log_keep_s, *limits)
     sweep_at = 0.0
     while True:
         running = [*attempts()]
@@ -38,13 +44,19 @@ async def keep_logs(folder: Path, settings: Settings, attempts: Callable[[], Ite
 
 
 class LogKeeper:
-    """Tends the logs in a folder; `log_bytes_max` is for each, `logs_bytes_max` for all, in bytes."""
+    """Tends the files of attempts in a folder.
 
-    def __init__(self, folder: Path, keep_s: float, log_bytes_max: int, logs_bytes_max: int) -> None:
+    `log_bytes_max` is for each log, `logs_bytes_max` for all, `yields_bytes_max` for all that was yielded.
+    """
+
+    def __init__(
+        self, folder: Path, keep_s: float, log_bytes_max: int, logs_bytes_max: int, yields_bytes_max: int
+    ) -> None:
         self._folder = folder
         self._keep_s = keep_s
         self._log_bytes_max = log_bytes_max
         self._logs_bytes_max = logs_bytes_max
+        self._yields_bytes_max = yields_bytes_max
         self._running: frozenset[Path] = frozenset()
 
     def tend(self, running: Collection[Key]) -> None:
@@ -56,30 +68,35 @@ class LogKeeper:
         self._running = now
 
     def sweep(self, running: Collection[Key], now: float) -> int:
-        """Remove logs last written more than `keep_s` seconds ago, then the oldest of those that have ended
-        while all take more than `logs_bytes_max`; return how many."""
+        """Remove what was last written more than `keep_s` seconds ago, then the oldest of those that have
+        ended while all take more than their limit; return how many files of attempts."""
         spared = self._paths(running)
-        kept: list[tuple[float, int, Path]] = []
+        logs, old_logs = self._aged(".log", spared, now)
+        yielded, old_yielded = self._aged(SUFFIX, spared, now)
+        return (
+            old_logs
+            + old_yielded
+            + _remove_oldest(logs, spared, self._logs_bytes_max)
+            + _remove_oldest(yielded, spared, self._yields_bytes_max)
+        )
+
+    def _aged(self, suffix: str, spared: Collection[Path], now: float) -> tuple[list[_File], int]:
+        """Remove the files that are too old; return those that are left, and how many were removed."""
+        kept: list[_File] = []
         removed = 0
-        for path in self._folder.glob("*.log"):
+        for path in self._folder.glob(f"*{suffix}"):
             with contextlib.suppress(FileNotFoundError):
                 found = path.stat()
-                if path not in spared and now - found.st_mtime > self._keep_s:
-                    remove_log(path)
+                running = _log_of(path) in spared
+                if not running and now - found.st_mtime > self._keep_s:
+                    _remove(path)
                     removed += 1
                     continue
-                if path not in spared and found.st_blocks * 512 > BLOCK_BYTES:
+                if suffix != SUFFIX and not running and found.st_blocks * 512 > BLOCK_BYTES:
                     self._pack(path, over=True)
-                kept.append((found.st_mtime, disk_bytes(path), path))
-        over = sum(used for _, used, _ in kept) - self._logs_bytes_max
-        for _, used, path in sorted(kept):
-            if over <= 0:
-                break
-            if path not in spared:
-                remove_log(path)
-                over -= used
-                removed += 1
-        return removed
+                used = found.st_size if suffix == SUFFIX else disk_bytes(path)
+                kept.append((found.st_mtime, used, path))
+        return kept, removed
 
     def _pack(self, path: Path, *, over: bool) -> None:
         try:
@@ -91,3 +108,28 @@ class LogKeeper:
 
     def _paths(self, attempts: Iterable[Key]) -> frozenset[Path]:
         return frozenset(log_path(str(self._folder), *key) for key in attempts)
+
+
+def _remove_oldest(files: list[_File], spared: Collection[Path], bytes_max: int) -> int:
+    """Remove the oldest files of attempts that have ended while all take more than `bytes_max`."""
+    over = sum(used for _, used, _ in files) - bytes_max
+    removed = 0
+    for _, used, path in sorted(files):
+        if over <= 0:
+            break
+        if _log_of(path) not in spared:
+            _remove(path)
+            over -= used
+            removed += 1
+    return removed
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_suffix(".log")
+
+
+def _remove(path: Path) -> None:
+    if path.suffix == SUFFIX:
+        path.unlink(missing_ok=True)
+    else:
+        remove_log(path)

@@ -24,11 +24,12 @@ from uuid import uuid4
 from actors import labels as known_labels
 from actors.arguments import ArgumentKeeper, Taken, stored
 from actors.assigned import item_of
-from actors.attempt_log import read_piece
+from actors.attempt_files import AttemptFiles
+from actors.attempt_log import with_last_output
 from actors.erased_here import keep_erased_away
 from actors.executor_host import Callbacks
 from actors.gateway import RayControlPlane
-from actors.life import LivingActor, Work
+from actors.life import Work
 from actors.log_keeper import keep_logs
 from actors.node_processes import NodeProcesses
 from actors.packages import PackageKeeper
@@ -49,7 +50,7 @@ from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.questions import WaitTasks, WorkFor
 from helix_ray.core.specs import JsonObject
 from helix_ray.core.views.attempts import WorkView
-from helix_ray.core.views.tasks import EndedView, LogView
+from helix_ray.core.views.tasks import EndedView
 from helix_ray.execution.assignment import ReportItem
 from helix_ray.execution.effects import (
     AskBack,
@@ -94,7 +95,7 @@ class NodeSaid(TypedDict):
     slots: dict[str, int]
 
 
-class NodeWorker(LivingActor):
+class NodeWorker(AttemptFiles):
     """The worker of one live Ray node."""
 
     def __init__(self, settings: Settings, offer: NodeOffer) -> None:
@@ -113,7 +114,9 @@ class NodeWorker(LivingActor):
         )
         home = Path(os.environ.get(NODE_DATA_DIR) or settings.data_dir)
         config = starter_config(settings, home, offer["worker_id"])
-        bounds = Bounds(settings.executor_tasks_max, settings.executor_growth_mb_max)
+        bounds = Bounds(
+            settings.executor_tasks_max, settings.executor_growth_mb_max, settings.yield_bytes_max
+        )
         allow = settings.policy().function_allow
         self._host = NodeProcesses(offer["node_id"], allow, str(models), bounds, config, callbacks)
         self._state = self._empty()
@@ -191,18 +194,6 @@ class NodeWorker(LivingActor):
     async def argument(self, key: str) -> list[Any]:
         """Return the reference of kept arguments in a list; an empty one where they are gone."""
         return self._arguments.get(key)
-
-    async def read_log(
-        self, task_id: str, attempt: int, offset: int, limit_bytes: int, raw: bool, wait_s: float
-    ) -> LogView:
-        """Return a piece of an attempt's log, waiting up to `wait_s` seconds for more of a running one."""
-        end = time.monotonic() + wait_s
-        while True:
-            running = self._state.holds((task_id, attempt))
-            piece = read_piece(self._log_dir, task_id, attempt, offset, limit_bytes, raw, over=not running)
-            if piece["text"] or piece["eof"] or time.monotonic() >= end:
-                return piece
-            await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
         """Stop the loops and end every executor."""
@@ -328,7 +319,7 @@ class NodeWorker(LivingActor):
                 case KillExecutor(slot_id):
                     self._host.kill(slot_id)
                 case Say(report):
-                    self._reporter.add(report)
+                    self._reporter.add(with_last_output(report, self._log_dir))
                 case SayFinished(finished, assignment):
                     self._reporter.add(to_report(finished, assignment, self._shelf))
 

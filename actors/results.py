@@ -58,7 +58,7 @@ class ResultShelf:
         if size <= self._inline_bytes_max:
             return result
         self.put(key, ray.put(result), size)
-        return _reference(size)
+        return _reference(size, pickled="pickled" in result)
 
     def put(self, key: Key, reference: Any, size: int) -> None:
         """Keep a large result by its reference; the oldest make room."""
@@ -87,8 +87,10 @@ class ResultShelf:
         return {"success": True, "pickled": result} if isinstance(result, list) else result
 
 
-def _reference(size: int) -> JsonObject:
-    return {"success": True, "stored": "object_store", "bytes": size}
+def _reference(size: int, *, pickled: bool) -> JsonObject:
+    """Return what stands for a large result; `format` says that it is not for those who read JSON."""
+    reference: JsonObject = {"success": True, "stored": "object_store", "bytes": size}
+    return {**reference, "format": "pickle"} if pickled else reference
 
 
 def reports_of_one_order(outgoing: Sequence[AttemptReport]) -> tuple[AttemptReport, ...]:
@@ -110,7 +112,11 @@ def to_report(item: Finished, assignment: Assignment, shelf: ResultShelf) -> Att
     if outcome.ok:
         try:
             kept = outcome.kept_bytes
-            result = shelf.shelve(key, _success(assignment, outcome)) if kept is None else _reference(kept)
+            result = (
+                shelf.shelve(key, _success(assignment, outcome))
+                if kept is None
+                else _reference(kept, pickled=True)
+            )
         except (
             Exception
         ) as problem:  # the object store may be full as well: the attempt has ended all the same
@@ -154,6 +160,9 @@ def _success(assignment: Assignment, outcome: Outcome) -> JsonObject:
         return {"success": True, **_output(outcome)}
     if kind == "inference":
         return {"success": True, **outcome.result}
+    if outcome.yielded is not None:
+        items, size = outcome.yielded
+        return {"success": True, "stored": "items", "format": "pickle", "items": items, "bytes": size}
     if outcome.pickled is not None:
         return {"success": True, "pickled": b64encode(outcome.pickled).decode()}
     return {"success": True, "value": outcome.result}

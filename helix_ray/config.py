@@ -129,6 +129,8 @@ class Settings:
     log_keep_s: float = bounded(7 * 86_400.0, ge=0)
     log_bytes_max: int = bounded(64 << 20, ge=64 << 10)
     logs_bytes_max: int = bounded(10 << 30, ge=0)
+    yield_bytes_max: int = bounded(1 << 30, ge=64 << 10)
+    yields_bytes_max: int = bounded(10 << 30, ge=0)
     retention_s: float = bounded(600.0, ge=0)
     lost_worker_keep_s: float = bounded(7 * 86_400.0, ge=0)
     history_keep_s: float = bounded(90 * 86_400.0, ge=0)

@@ -86,6 +86,10 @@ class Board(Protocol):
         """Publish the view of a task as of `seq` for readers."""
         ...
 
+    def withdraw(self, task_ids: Iterable[str]) -> None:
+        """Overwrite the views of tasks that were erased."""
+        ...
+
 
 class _Asked:
     """Caches the space check: one answer in a commit for each kind of order."""
@@ -200,6 +204,8 @@ class Engine:
         # One fact, and nobody looks in between: it is folded when it is durable.
         evolve(self.state, fact)
         self._forget(wanted.seqs)
+        if self.board is not None:
+            self.board.withdraw(wanted.tasks)
         self._remember([fact])
 
     def _forget(self, seqs: Sequence[int]) -> None:

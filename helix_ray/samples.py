@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from helix_ray.execution.progress import progress as _progress
@@ -21,6 +22,7 @@ __all__ = [
     "mean_of",
     "noop",
     "sleep_until_cancelled",
+    "squares",
     "word_count",
 ]
 
@@ -72,6 +74,12 @@ def mean_of(values: list[float]) -> float:
 def word_count(text: str) -> int:
     """Return the number of words in the text, separated by white space."""
     return len(text.split())
+
+
+def squares(count: int) -> Iterator[int]:
+    """Yield the squares of 0 to count - 1: shows that over REST the result of a generator is a list."""
+    for number in range(count):
+        yield number * number
 
 
 def fail(message: str) -> NoReturn:

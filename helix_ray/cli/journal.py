@@ -1,4 +1,4 @@
-"""helix journal verify, checkpoint, key, rotate-key: they work on this machine's data directory."""
+"""helix journal verify, checkpoint, key, rotate-key, plain-env: they work on this data directory."""
 
 from __future__ import annotations
 
@@ -81,6 +81,17 @@ def rotate_key(data_dir: DataDir = None) -> None:
     home = home_of(data_dir)
     _plainly(lambda: rotate(home))
     say(f"replaced the key in {home}; the next checkpoint is signed with another")
+
+
+@app.command("plain-env")
+def plain_env(data_dir: DataDir = None) -> None:
+    """Print the ids of tasks whose env an earlier release wrote in plain text; `helix erase` removes them."""
+    from helix_ray.journal.plain_env import tasks_with_plain_env
+
+    found = _plainly(lambda: list(tasks_with_plain_env(home_of(data_dir))))
+    for task_id in found:
+        put(task_id)
+    say(f"helix journal: {len(found)} tasks have values of env in plain text")
 
 
 def _read(path: Path) -> str:

@@ -19,6 +19,7 @@ from helix_ray.cluster.errors import (
     ClusterUnavailable,
     PayloadTooLarge,
     ResultLostError,
+    StreamBroken,
     TaskCancelledError,
     TaskFailedError,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "PayloadTooLarge",
     "Refused",
     "ResultLostError",
+    "StreamBroken",
     "TaskCancelledError",
     "TaskFailedError",
     "as_completed",

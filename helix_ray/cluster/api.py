@@ -18,7 +18,17 @@ from helix_ray.cluster.handles import Handle
 from helix_ray.cluster.keywords import check_call
 from helix_ray.cluster.mapping import Mapped
 from helix_ray.cluster.options import OPTIONS, Options, spec_of
-from helix_ray.cluster.payload import Frozen, absent, name_of, pack, plain
+from helix_ray.cluster.payload import (
+    Frozen,
+    absent,
+    name_of,
+    pack,
+    plain,
+    shard_outcomes,
+    stored,
+    yielded,
+)
+from helix_ray.cluster.streams import all_pickles
 from helix_ray.cluster.tensors import encoded
 from helix_ray.cluster.waiting import Outcome, Watcher
 from helix_ray.core import admission
@@ -65,7 +75,7 @@ class Cluster:
         self.background = Background("helix-cluster")
         self._arguments = Arguments(plane, self.background, node_id, namespace)
         self._environments = environments or Environments({})
-        self.watcher = Watcher(self._ask, self.background)
+        self.watcher = Watcher(self.ask_async, self.background)
         current.opened(self)
 
     def __enter__(self) -> Cluster:
@@ -305,7 +315,8 @@ class Cluster:
             raise raised(answer)
         return answer
 
-    async def _ask(self, question: QuestionKind[View], wait_s: float = 0.0) -> View:
+    async def ask_async(self, question: QuestionKind[View], wait_s: float = 0.0) -> View:
+        """Answer a question, on the background loop; raises Refused, ClusterUnavailable."""
         answer = await self._plane.query(question, self._by, wait_s)
         if isinstance(answer, Rejected):
             raise raised(answer)
@@ -313,20 +324,33 @@ class Cluster:
 
     def ask(self, question: QuestionKind[View], wait_s: float = 0.0) -> View:
         """Answer a question; raises Refused, ClusterUnavailable."""
-        return self.background.run(self._ask(question, wait_s))
+        return self.background.run(self.ask_async(question, wait_s))
 
     async def whole(self, outcome: Outcome) -> Outcome:
         """Return the outcome with results fetched from nodes: its own, or those of the shards."""
         if not absent(outcome):
             return outcome
-        try:
-            found = await self._ask(GetResult(outcome["id"]))
-        except Refused as refused:
-            if refused.rejected.code is ErrorCode.NOT_FOUND:
-                # Its node is gone, or it was deleted meanwhile: reading the value raises ResultLostError.
-                return outcome
-            raise
-        return {**outcome, "result": found["result"]}
+        if stored(outcome):
+            try:
+                found = await self.ask_async(GetResult(outcome["id"]))
+            except Refused as refused:
+                if refused.rejected.code is ErrorCode.NOT_FOUND:
+                    # Its node is gone, or it was deleted meanwhile: reading the value raises ResultLostError.
+                    return outcome
+                raise
+            outcome = {**outcome, "result": found["result"]}
+        return await self._with_items(outcome)
+
+    async def _with_items(self, outcome: Outcome) -> Outcome:
+        """Return the outcome with what was yielded, by the task or by its shards."""
+        if yielded(outcome) is not None:
+            pickles = await all_pickles(self.ask_async, self.handle(outcome["id"]))
+            return {**outcome, "result": {**outcome["result"], "pickles": pickles}}
+        parts = shard_outcomes(outcome)
+        if parts is None:
+            return outcome
+        whole = [(await self._with_items(part))["result"] for part in parts]
+        return {**outcome, "result": {**outcome["result"], "shards": whole}}
 
 
 def _takeable(specs: Sequence[TaskSpec]) -> SubmitTasks:

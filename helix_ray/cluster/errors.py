@@ -8,6 +8,7 @@ Exception
         +-- TaskFailedError      a task failed and its exception could not come back as it was raised
         +-- TaskCancelledError   a task was cancelled
         +-- ResultLostError      a large result was kept on a node that is gone
+        +-- StreamBroken         a retry yielded fewer items than were read before
         +-- PayloadTooLarge      a function with its arguments is over the limit
 """
 
@@ -63,6 +64,10 @@ class TaskCancelledError(ClusterError):
 
 class ResultLostError(ClusterError):
     """A large result was kept on a node that is gone; run the task again."""
+
+
+class StreamBroken(ClusterError):
+    """A retry yielded fewer items than its reader had from the attempt before."""
 
 
 class PayloadTooLarge(ClusterError):

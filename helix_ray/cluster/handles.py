@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from concurrent import futures
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from helix_ray.cluster.naming import naming
 from helix_ray.cluster.payload import absent, value_of
+from helix_ray.cluster.streams import Stream
 from helix_ray.cluster.waiting import NotCompleted, Outcome
 from helix_ray.core.errors import ErrorCode, Refused
 from helix_ray.core.lifecycle import TERMINAL, Status
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from helix_ray.core.orders.tasks import RetriedData
 
 LOG_WAIT_S = 10.0
-NAMED_TASKS_MAX = 5
 ReturnWhen = Literal["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"]
 
 
@@ -41,13 +41,14 @@ class Handle:
         return f"<Handle {self.id}>"
 
     def result(self, timeout: float | None = None) -> Any:
-        """Return the task's value (of a sharded task the list of its shards' values), or raise its exception;
-        TimeoutError after `timeout` seconds.
+        """Return the task's value, or raise its exception; TimeoutError after `timeout` seconds.
+
+        Of a sharded task it is the list of its shards' values, of a function that yields that of its items.
 
         Also raises TaskFailedError, TaskCancelledError, ResultLostError (helix_ray.cluster.errors). Ctrl-C
         ends the waiting only, and names the task.
         """
-        with naming([self]):
+        with naming([self.id]):
             return self.value(timeout)
 
     def value(self, timeout: float | None = None) -> Any:
@@ -135,6 +136,22 @@ class Handle:
         self._watched = None
         return receipt.data
 
+    def stream(self, timeout: float | None = None) -> Stream:
+        """Return an iterator over what the function yields, for `for` and `async for`: each item as soon as
+        it was yielded, from the first one on, however late or often it is read.
+
+        `timeout` is in seconds, for each item. A stream that cannot continue raises, see Stream.
+        """
+        return Stream(self._cluster.ask_async, self._cluster.background, self, timeout)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over `stream()`, as over Ray's ObjectRefGenerator."""
+        return self.stream()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """Iterate over `stream()`, without blocking the caller's event loop."""
+        return self.stream()
+
     def logs(self) -> str:
         """Return the output so far of the newest attempt."""
         return "".join(self._pieces(follow=False))
@@ -160,7 +177,7 @@ def wait(
 ) -> tuple[set[Handle], set[Handle]]:
     """Wait for handles; returns finished and unfinished ones, as concurrent.futures.wait does."""
     by_future = _by_future(handles)
-    with naming(handle for same in by_future.values() for handle in same):
+    with naming(handle.id for same in by_future.values() for handle in same):
         done, not_done = futures.wait(by_future, timeout, return_when)
     return _handles(by_future, done), _handles(by_future, not_done)
 
@@ -172,22 +189,10 @@ def as_completed(handles: Iterable[Handle], timeout: float | None = None) -> Ite
         yield from by_future[future]
 
 
-@contextmanager
-def naming(handles: Iterable[Handle]) -> Iterator[None]:
-    """Note the tasks on a KeyboardInterrupt of the block: they continue, and can be taken up again."""
-    try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        ids = [handle.id for handle in handles]
-        more = f" and {len(ids) - NAMED_TASKS_MAX} more" if len(ids) > NAMED_TASKS_MAX else ""
-        interrupt.add_note(
-            f"{', '.join(ids[:NAMED_TASKS_MAX])}{more} continues on the cluster: "
-            f"cluster.handle({ids[0]!r}) takes it up again, cluster.tasks() lists all"
-        )
-        raise
-
-
 def _by_future(handles: Iterable[Handle]) -> dict[futures.Future[Outcome], list[Handle]]:
+    if isinstance(handles, Handle):
+        # It can be iterated over: that would wait for its items.
+        raise TypeError(f"give a list of handles, not {handles!r}")
     found: dict[futures.Future[Outcome], list[Handle]] = {}
     for handle in dict.fromkeys(handles):
         found.setdefault(handle.future(), []).append(handle)

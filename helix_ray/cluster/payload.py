@@ -101,8 +101,8 @@ def pack(
 def value_of(outcome: ResultView) -> Any:
     """Return a finished task's value, or raise its exception.
 
-    A function's value is the object that it returned; the value of a command or an inference is its result, a
-    dict; that of a sharded task is the list of its shards' values.
+    A function's value is the object that it returned, or the list of what it yielded; the value of a command
+    or an inference is its result, a dict; that of a sharded task is the list of its shards' values.
     """
     if outcome["status"] == "cancelled":
         raise TaskCancelledError(f"{outcome['id']} was cancelled")
@@ -117,6 +117,8 @@ def value_of(outcome: ResultView) -> Any:
     if "pickled" in result:
         pickled = result["pickled"]
         return joined(pickled) if isinstance(pickled, list) else cloudpickle.loads(base64.b64decode(pickled))
+    if yielded(outcome) is not None and "pickles" in result:
+        return [cloudpickle.loads(pickled) for pickled in result["pickles"]]
     if stored(outcome):
         raise ResultLostError(
             f"{outcome['id']}: its result was stored on {outcome['assigned_worker'] or 'a node'}, "
@@ -126,11 +128,24 @@ def value_of(outcome: ResultView) -> Any:
 
 
 def stored(outcome: ResultView) -> bool:
-    """Say whether a result was too large for the journal, and is stored on its node."""
+    """Say whether a result, or that of a shard, was too large for the journal, and is stored on its node."""
+    return _stored(outcome) or any(map(_stored, shard_outcomes(outcome) or ()))
+
+
+def _stored(outcome: ResultView) -> bool:
     result = outcome["result"]
     if not isinstance(result, dict) or result.get("stored") != "object_store":
         return False
     return "value" not in result and "pickled" not in result
+
+
+def yielded(outcome: ResultView) -> int | None:
+    """Return how many items a function has yielded; None where it did not yield."""
+    result = outcome["result"]
+    if not isinstance(result, dict) or result.get("stored") != "items":
+        return None
+    items = result.get("items")
+    return items if isinstance(items, int) else None
 
 
 def shard_outcomes(outcome: ResultView) -> list[ResultView] | None:
@@ -150,8 +165,9 @@ def shard_outcomes(outcome: ResultView) -> list[ResultView] | None:
 
 
 def absent(outcome: ResultView) -> bool:
-    """Say whether a result, or that of a shard, is stored on a node."""
-    return stored(outcome) or any(map(stored, shard_outcomes(outcome) or ()))
+    """Say whether a result, or that of a shard, is on a node: stored, or yielded."""
+    outcomes = (outcome, *(shard_outcomes(outcome) or ()))
+    return stored(outcome) or any(yielded(one) is not None for one in outcomes)
 
 
 def exception_of(outcome: ResultView) -> Exception:

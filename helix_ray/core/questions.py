@@ -17,7 +17,7 @@ from helix_ray.core.views.placement import ExplainView, PlanView
 from helix_ray.core.views.projects import ProjectsView, ProjectView
 from helix_ray.core.views.quotas import QuotasView
 from helix_ray.core.views.sessions import IdentityView, SessionView
-from helix_ray.core.views.tasks import EndedView, LogView, ResultView, TaskPageView, TaskView
+from helix_ray.core.views.tasks import EndedView, ItemsView, LogView, ResultView, TaskPageView, TaskView
 from helix_ray.core.views.tokens import TokensView
 from helix_ray.core.views.users import UsersView, UserView
 from helix_ray.core.views.workers import WorkersView, WorkerView
@@ -91,6 +91,8 @@ class GetResult(QuestionKind[ResultView]):
     kept_on_nodes = True
 
     task_id: str
+    # Leave a pickled result on its node: the caller cannot read it.
+    json_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,19 @@ class ReadLog(QuestionKind[LogView]):
     offset: int = 0
     limit_bytes: int = 262_144
     raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadItems(QuestionKind[ItemsView]):
+    """What a task's attempt (default: the newest) has yielded, as pickles, from a byte offset of its file."""
+
+    allowed = SYSTEM_ONLY
+    of_node = True
+
+    task_id: str
+    attempt: int | None = None
+    offset: int = 0
+    limit_bytes: int = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,9 +365,8 @@ class Readiness(QuestionKind[ReadinessView]):
 
 
 Question = (
-    GetTask | ListTasks | GetResult | ReadLog | WaitTasks | WorkFor | ListWorkers | GetWorker | GetUser
-    | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode | ExplainTask
-    | PlanTask
-    | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
+    GetTask | ListTasks | GetResult | ReadLog | ReadItems | WaitTasks | WorkFor | ListWorkers | GetWorker
+    | GetUser | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode
+    | ExplainTask | PlanTask | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
     | ListErasures | GetErasure | ErasedTasks
 )  # fmt: skip

@@ -131,6 +131,8 @@ class TaskError(TypedDict, total=False):
     worker: str | None
     # The exception of a function, in base64.
     pickled: str
+    # The last 4 KiB that an attempt wrote whose process was killed, so that it could not say how it ended.
+    output_tail: str
     # Of a task that failed because of another one.
     dependency: str
     # Of a parent: which shard failed, and its error.

@@ -16,8 +16,9 @@ from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 Reason: TypeAlias = Literal[
-    "failed", "timeout", "cancelled", "memory", "lost", "not_allowed", "not_serialisable", "bad_spec"
-]
+    "failed", "timeout", "cancelled", "memory", "lost", "not_allowed", "not_serialisable", "bad_spec",
+    "items_full", "not_stored", "arguments_lost",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Outcome:
     `result` is a JSON value; `pickled` is the cloudpickled result of a function that came as a payload.
     `output_tail` is the last 4 KiB of a command's output. `log_bytes` counts all written output,
     including dropped parts. `kept_bytes` is the size of a large result, which the node worker has already.
+    `yielded` is how many items of how many bytes a generator left in the attempt's item file.
     """
 
     ok: bool
@@ -52,6 +54,7 @@ class Outcome:
     output_tail: str | None = None
     log_bytes: int = 0
     kept_bytes: int | None = None
+    yielded: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
@@ -174,6 +177,7 @@ def _outcome(outcome: Outcome) -> Plain:
         outcome.output_tail,
         outcome.log_bytes,
         outcome.kept_bytes,
+        outcome.yielded,
     )
 
 

@@ -59,7 +59,9 @@ class AttemptRunner:
         self._emit = emit
         self._emit_now = emit_now
         self._deadline = Deadline()
-        self._functions = FunctionRunner(allow, self._deadline, keep=keep)
+        self._functions = FunctionRunner(
+            allow, self._deadline, keep=keep, yield_bytes_max=bounds.yield_bytes_max
+        )
         self._output = OutputCapture()
         # Only a process of its own can be put back as it was.
         self._owns_process = threading.current_thread() is threading.main_thread()

@@ -18,6 +18,11 @@ MESSAGE_CHARS_MAX = 4 * 1024
 EXCEPTION_BYTES_MAX = 1024 * 1024
 """Largest pickled exception, in bytes; above it only type, message and traceback travel."""
 
+
+class ArgumentsLost(Exception):
+    """The arguments of a call that a node kept are gone, so no attempt can run it."""
+
+
 _OURS = str(Path(__file__).parent)
 
 

@@ -20,7 +20,9 @@ from helix_ray.execution.allow import Allow, NotAllowed, NotThere
 from helix_ray.execution.assignment import Assignment, ErrorInfo, Outcome, Reason
 from helix_ray.execution.carried_modules import withdraw
 from helix_ray.execution.deadline import Deadline, Interrupted
-from helix_ray.execution.failure import describe, type_name
+from helix_ray.execution.failure import ArgumentsLost, describe, type_name
+from helix_ray.execution.generators import ItemRefused, Yielding, listed, written, yields
+from helix_ray.execution.item_file import ITEMS_BYTES_MAX, ItemWriter, items_path
 from helix_ray.execution.jsonable import RESULT_BYTES_MAX, NotSerialisable, to_json
 from helix_ray.execution.pickle_parts import Parts, in_parts
 from helix_ray.execution.progress import Cancelled
@@ -51,8 +53,11 @@ class FunctionRunner:
         deadline: Deadline,
         result_bytes_max: int = RESULT_BYTES_MAX,
         keep: Keep | None = None,
+        yield_bytes_max: int = ITEMS_BYTES_MAX,
     ) -> None:
-        """`keep` hands a large result to the node worker, with the task's id and the attempt."""
+        """`keep` hands a large result to the node worker, with the task's id and the attempt;
+        `yield_bytes_max` bounds what a generator from inside the cluster yields."""
+        self._yield_bytes_max = yield_bytes_max
         self._keep = keep
         self._allow = allow
         self._deadline = deadline
@@ -85,7 +90,11 @@ class FunctionRunner:
         except (NotAllowed, NotThere, BadCall) as error:
             reason: Reason = "not_allowed" if isinstance(error, NotAllowed) else "bad_spec"
             return Outcome(False, error=ErrorInfo(reason, type_name(error), str(error)))
+        except ArgumentsLost as error:
+            return Outcome(False, error=ErrorInfo("arguments_lost", type_name(error), str(error)))
         value = call()
+        if yields(value):
+            return self._items(assignment, value)
         try:
             return self._as_json(value) if payload is None else self._as_pickle(assignment, value)
         except NotSerialisable as error:
@@ -105,6 +114,18 @@ class FunctionRunner:
         if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
             raise BadCall("kwargs must be an object")
         return partial(_invoke, self._allow.resolve(name), args, kwargs)
+
+    def _items(self, assignment: Assignment, generator: Yielding) -> Outcome:
+        """Return the outcome of a function that yields, which runs only now."""
+        try:
+            if assignment.payload is None:
+                return Outcome(True, listed(generator, self._result_bytes_max))
+            path = items_path(assignment.log_dir, assignment.task_id, assignment.attempt)
+            writer = ItemWriter(path, self._yield_bytes_max)
+            written(generator, writer)
+        except ItemRefused as error:
+            return Outcome(False, error=ErrorInfo(error.reason, error.kind, str(error)))
+        return Outcome(True, yielded=(writer.items, writer.written_bytes))
 
     def _as_json(self, value: Any) -> Outcome:
         return Outcome(True, to_json(value, self._result_bytes_max))

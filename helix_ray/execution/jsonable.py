@@ -15,6 +15,7 @@ RESULT_BYTES_MAX = 64 * 1024 * 1024
 """Largest result of one attempt, in bytes of JSON or pickle."""
 
 _SIMPLE = (type(None), bool)
+_SIMPLE_BYTES = len(b"false")
 
 
 class NotSerialisable(ValueError):
@@ -27,23 +28,26 @@ def to_json(value: Any, bytes_max: int = RESULT_BYTES_MAX) -> Any:
     Raises NotSerialisable for a type without a JSON form, a key that is not a string, NaN, infinity, an
     integer beyond 64 bits, more than VALUE_DEPTH_MAX levels, or more than bytes_max.
     """
+    return sized_json(value, bytes_max)[0]
+
+
+def sized_json(value: Any, bytes_max: int, path: str = "result") -> tuple[Any, int]:
+    """Return what `to_json` returns, and its size in bytes of JSON; a refusal begins with `path`."""
     if type(value) in _SIMPLE:
-        return value
+        return value, _SIMPLE_BYTES
     try:
         text = orjson.dumps(value, default=_array, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError as error:
-        raise NotSerialisable(_fault(value, "result", 0) or f"result: {error}") from error
+        raise NotSerialisable(_fault(value, path, 0) or f"{path}: {error}") from error
     if len(text) > bytes_max:
-        raise NotSerialisable(f"result: {len(text)} bytes of JSON; the limit is {bytes_max}")
+        raise NotSerialisable(f"{path}: {len(text)} bytes of JSON; the limit is {bytes_max}")
     # orjson writes NaN and infinity as null, so only JSON with a null can contain one.
-    if b"null" in text and (fault := _fault(value, "result", 0)):
+    if b"null" in text and (fault := _fault(value, path, 0)):
         raise NotSerialisable(fault)
     made = orjson.loads(text)
     if is_deep(text, made):
-        raise NotSerialisable(
-            _fault(made, "result", 0) or f"result: nested deeper than {VALUE_DEPTH_MAX} levels"
-        )
-    return made
+        raise NotSerialisable(_fault(made, path, 0) or f"{path}: nested deeper than {VALUE_DEPTH_MAX} levels")
+    return made, len(text)
 
 
 def _array(value: Any) -> Any:

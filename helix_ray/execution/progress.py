@@ -93,6 +93,13 @@ def progress(n: float, total: float | None = None, note: str | None = None) -> N
     sink.put(_percent(n, total), None if note is None else str(note)[:NOTE_CHARS_MAX])
 
 
+def raise_if_cancelled() -> None:
+    """Raise Cancelled when the running attempt was cancelled."""
+    sink = _sink
+    if sink is not None and sink.cancelled is not None:
+        raise Cancelled(sink.cancelled)
+
+
 def current() -> TaskInfo | None:
     """Return the attempt that is running in this process, None outside a task."""
     sink = _sink

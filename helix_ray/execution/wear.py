@@ -6,6 +6,8 @@ import os
 import resource
 from dataclasses import dataclass
 
+from helix_ray.execution.item_file import ITEMS_BYTES_MAX
+
 FILES_LEFT_MAX = 256
 """Files that functions may leave open in one process before it is replaced."""
 
@@ -15,10 +17,12 @@ _PAGE_BYTES = resource.getpagesize()
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one warm process may run, in attempts, and by how much its memory may grow, in MiB."""
+    """What one warm process may run, in attempts, by how much its memory may grow, in MiB, and what each
+    attempt may yield, in bytes."""
 
     tasks_max: int
     growth_mb_max: int
+    yield_bytes_max: int = ITEMS_BYTES_MAX
 
 
 class Wear:

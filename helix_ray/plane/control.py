@@ -66,7 +66,7 @@ class Plane:
             _, reply = await self._questions.ask(question, by)
         reply = await self._archived.completed(question, by, reply)
         if question.kept_on_nodes and not isinstance(reply, Rejected):
-            return await self._on_nodes.with_kept(reply)
+            return await self._on_nodes.with_kept(question, reply)
         return cast("Answer", reply)
 
     async def _cached(self, cache: ReadCache, question: Any, by: Principal) -> Answer:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import Answer
 from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.questions import GetResult, GetTask, GetWorker, QuestionKind, ReadLog, View
+from helix_ray.core.questions import GetResult, GetTask, GetWorker, QuestionKind, ReadItems, ReadLog, View
 from helix_ray.core.specs import JsonObject
-from helix_ray.core.views.tasks import LogView, ResultView
-from helix_ray.execution.log_reading import read_log
+from helix_ray.core.views.tasks import ItemsView, LogView, ResultView, stays_pickled
+from helix_ray.execution.log_reading import read_items, read_log
 from helix_ray.plane.calls import Calls
 from helix_ray.plane.responses import UNKNOWN, Response, SourceUnavailable, Unknown, as_answer, response_of
 
@@ -37,14 +38,17 @@ class OnNodes:
         self._ask = ask
         self._calls = calls
 
-    async def with_kept(self, reply: ResultView) -> ResultView | Rejected:
-        """Complete a result with the values stored on nodes."""
+    async def with_kept(self, question: QuestionKind[Any], reply: ResultView) -> ResultView | Rejected:
+        """Complete a result with the values stored on nodes, unless they are pickled and the question is for
+        JSON only."""
+        json_only = isinstance(question, GetResult) and question.json_only
         result = reply["result"]
         if not isinstance(result, dict):
             return reply
         if isinstance(result.get("shards"), list):
-            return await self._with_kept_parts(reply, result["shards"])
-        if not _stayed(result):
+            unreadable = json_only and any(map(_stays_pickled, result["shards"]))
+            return reply if unreadable else await self._with_kept_parts(reply, result["shards"])
+        if not _stayed(result) or (json_only and stays_pickled(result)):
             return reply
         worker_id = str(reply["assigned_worker"])
         kept: Response[JsonObject] = await self._on_node(
@@ -75,28 +79,36 @@ class OnNodes:
         return away or {**reply, "result": {**reply["result"], "shards": parts}}
 
     async def answer(self, question: QuestionKind[Any], by: Principal, wait_s: float) -> Answer:
-        """Answer a question that is a node's to answer."""
-        if not isinstance(question, ReadLog):
+        """Answer a question that is a node's to answer, from its node or from files on the head's machine."""
+        if not isinstance(question, ReadLog | ReadItems):
             raise TypeError(f"{type(question).__name__} is not answered by a node")
-        return await self._read_log(question, by, wait_s)
-
-    async def _read_log(self, question: ReadLog, by: Principal, wait_s: float) -> LogView | Rejected:
-        """Return a piece of a task's log from its node, or from files on the head's machine."""
         task = await self._ask(GetTask(question.task_id), by)
         if isinstance(task, Rejected):
             return task
+        worker_id = str(task["assigned_worker"])
+        if isinstance(question, ReadItems):
+            return await read_items(question, task, partial(self._items, question, worker_id, wait_s), wait_s)
+        return await read_log(question, task, partial(self._log, question, worker_id, wait_s), wait_s)
 
-        async def read(attempt: int) -> LogView | Rejected | None:
-            pieces = (question.task_id, attempt, question.offset, question.limit_bytes, question.raw)
-            found: Response[LogView] = await self._on_node(
-                str(task["assigned_worker"]), "read_log", *pieces, wait_s, wait_s=wait_s
-            )
-            if isinstance(found, Unknown):
-                # After a restart the cluster has other nodes, but the machine has the same files.
-                found = response_of(await self._calls.history("read_log", *pieces))
-            return None if isinstance(found, Unknown) else as_answer(found)
+    async def _log(
+        self, question: ReadLog, worker_id: str, wait_s: float, attempt: int
+    ) -> LogView | Rejected | None:
+        where = (question.task_id, attempt, question.offset, question.limit_bytes, question.raw)
+        return await self._piece(worker_id, "read_log", where, wait_s)
 
-        return await read_log(question, task, read, wait_s)
+    async def _items(
+        self, question: ReadItems, worker_id: str, wait_s: float, attempt: int
+    ) -> ItemsView | Rejected | None:
+        where = (question.task_id, attempt, question.offset, question.limit_bytes)
+        return await self._piece(worker_id, "read_items", where, wait_s)
+
+    async def _piece(self, worker_id: str, method: str, where: tuple[Any, ...], wait_s: float) -> Any:
+        """Return a piece of a file of an attempt; None where nobody has such a file."""
+        found: Response[Any] = await self._on_node(worker_id, method, *where, wait_s, wait_s=wait_s)
+        if isinstance(found, Unknown):
+            # After a restart the cluster has other nodes, but the machine has the same files.
+            found = response_of(await self._calls.history(method, *where))
+        return None if isinstance(found, Unknown) else as_answer(found)
 
     async def _on_node(
         self, worker_id: str, method: str, *arguments: Any, wait_s: float = 0.0
@@ -110,6 +122,10 @@ class OnNodes:
         if worker["status"] == "lost":
             return UNKNOWN
         return response_of(await self._calls.node(str(worker["node_id"]), method, *arguments, wait_s=wait_s))
+
+
+def _stays_pickled(part: object) -> bool:
+    return isinstance(part, dict) and stays_pickled(part)
 
 
 def _stayed(result: JsonObject) -> bool:

@@ -110,6 +110,14 @@ class ViewsWriter:
         if len(text) <= VIEW_BYTES_MAX:
             write(self._memory, slot_of(view["id"]), seq, text)
 
+    def withdraw(self, task_id: str) -> None:
+        """Overwrite the view of a task, and what is left of it behind a shorter one of another task."""
+        start = slot_of(task_id)
+        found = read(self._memory, start)
+        others = found is not None and orjson.loads(found[1])["id"] != task_id
+        kept = _HEADER.size + len(found[1]) if found is not None and others else 0
+        self._memory[start + kept : start + SLOT_BYTES] = bytes(SLOT_BYTES - kept)
+
     def close(self) -> None:
         """Let go of the memory; safe to call twice."""
         if not self._memory.closed:

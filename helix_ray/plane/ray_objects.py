@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from ray import cloudpickle as ray_pickle
 
+from helix_ray.execution.failure import ArgumentsLost
 from helix_ray.execution.pickle_parts import joined
 from helix_ray.plane.names import NAMESPACE, node_worker
 
@@ -57,13 +58,23 @@ class Kept:
 
 
 def kept_call(namespace: str, node_id: str, key: str) -> Any:
-    """Return a call whose arguments a node worker keeps; raises RuntimeError where they are gone."""
+    """Return a call whose arguments a node worker keeps.
+
+    Raises ArgumentsLost where they are gone, so that no retry is tried, and RayError where the node worker
+    does not respond at the moment.
+    """
     try:
         keeper: Any = ray.get_actor(node_worker(node_id), namespace=namespace)
-        parts = ray.get(ray.get(keeper.argument.remote(key))[0])
+        references = ray.get(keeper.argument.remote(key))
+        if not isinstance(references, list) or not references:
+            # A node worker that has started again has none, and says NotReady before.
+            raise LookupError(key)
+        parts = ray.get(references[0])
+    except ray.exceptions.ActorUnavailableError:
+        raise
     except (LookupError, ValueError, ray.exceptions.RayError) as error:
         message = f"the arguments were stored on node {node_id[:12]}, and are gone: submit the call again"
-        raise RuntimeError(message) from error
+        raise ArgumentsLost(message) from error
     return joined(parts)
 
 

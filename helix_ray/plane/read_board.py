@@ -85,6 +85,11 @@ class BoardWriter(_Board):
         """Let readers have the view of a task as of `seq`, where it is small enough."""
         self._views.publish(view, seq)
 
+    def withdraw(self, task_ids: Iterable[str]) -> None:
+        """Let nothing be left of the views of tasks that were erased."""
+        for task_id in task_ids:
+            self._views.withdraw(task_id)
+
     def close(self) -> None:
         """Let go of the memory; safe to call twice."""
         self._views.close()

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from helix_ray.core.errors import ErrorCode
 from helix_ray.core.orders.tasks import RetriedData, StandingData
 from helix_ray.core.specs import Priority, TaskError, TaskSpec
-from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskPageView, TaskView
+from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskPageView, TaskView, stays_pickled
 from helix_ray.wire.problems import ErrorBody
 from helix_ray.wire.tasks import PICKLED, TaskStatus
 from helix_ray.wire.times import iso, iso_or_none
@@ -293,11 +293,16 @@ def result_out(view: ResultView) -> ResultOut:
 
 
 def is_pickled(view: ResultView) -> bool:
-    """Say whether a result is a pickled Python object, which JSON cannot represent."""
+    """Say whether a result is a pickled Python object, which JSON cannot represent, also where it stayed on
+    its node."""
     result = view["result"]
     if isinstance(result, dict) and isinstance(result.get("shards"), list):
-        return any(isinstance(part, dict) and PICKLED in part for part in result["shards"])
-    return isinstance(result, dict) and PICKLED in result
+        return any(map(_is_pickled, result["shards"]))
+    return _is_pickled(result)
+
+
+def _is_pickled(result: object) -> bool:
+    return isinstance(result, dict) and (PICKLED in result or stays_pickled(result))
 
 
 def readable(error: TaskError | None) -> TaskError | None:

@@ -133,7 +133,7 @@ async def retry_task(task_id: str, caller: SignedIn) -> Response:
 
 
 async def _ended(task_id: str, caller: Caller, wait_s: float) -> ResultView | None:
-    """Return the outcome of a task that ends within the wait, unless its node must supply the result."""
+    """Return the outcome of a task that ends within the wait, unless its node may have the result."""
     done = (await caller.query(WaitTasks((task_id,)), wait_s))["done"]
     await caller.renew()
     if not done or (isinstance(done[0]["result"], dict) and "stored" in done[0]["result"]):
@@ -148,7 +148,7 @@ async def get_result(
     """Return the result of a finished task; CONFLICT if it is still unfinished after `wait_s` seconds."""
     view = await _ended(task_id, caller, query.wait_s) if query.wait_s else None
     if view is None:
-        view = await caller.query(GetResult(task_id))
+        view = await caller.query(GetResult(task_id, json_only=True))
     if shapes.is_pickled(view):
         message = "The result is a Python object and can be read only inside the cluster"
         raise Refused(conflict(message, id=task_id, status=view["status"]))

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helix_ray.plane.published_views import SIZE_BYTES, SLOT_BYTES, read, write
+from helix_ray.plane import published_views
+from helix_ray.plane.published_views import SIZE_BYTES, SLOT_BYTES, ViewsReader, ViewsWriter, read, write
 
 Written = tuple[int, bytes]
 # Texts that share bytes, of lengths that differ little: a mixture of two looks like either.
@@ -132,3 +134,31 @@ def test_another_process_writes_while_it_is_read() -> None:
     assert all(text == text_of(seq) for seq, text in found)
     assert seqs == sorted(seqs)
     assert len(set(seqs)) > 1
+
+
+def test_nothing_of_an_erased_task_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its view, nor what a shorter view of another task left behind itself in the same slot."""
+    monkeypatch.setattr(published_views, "slot_of", lambda _: published_views.FIRST_SLOT_BYTE)
+    writer = ViewsWriter(life=1, generation=1)
+    try:
+        reader = ViewsReader(os.getpid(), writer.descriptor, 1)
+
+        def everything() -> bytes:
+            return os.pread(writer.descriptor, SIZE_BYTES, 0)
+
+        def view(task_id: str, title: str) -> Any:
+            return {"id": task_id, "title": title}
+
+        writer.publish(view("task-a", "SECRET" * 50), 1)
+        writer.withdraw("task-a")
+        assert b"SECRET" not in everything()
+        assert reader.find("task-a") is None
+        writer.publish(view("task-a", "SECRET" * 50), 2)
+        writer.publish(view("task-b", "another"), 3)
+        assert b"SECRET" in everything()
+        writer.withdraw("task-a")
+        assert b"SECRET" not in everything()
+        assert reader.find("task-b") == (view("task-b", "another"), 3)
+        reader.close()
+    finally:
+        writer.close()

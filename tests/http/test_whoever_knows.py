@@ -175,6 +175,24 @@ def test_what_stayed_on_a_node_is_503_while_it_is_silent(world: World, name: str
     assert ask(world).status_code == status
 
 
+PICKLED: dict[str, dict[str, Any]] = {
+    "stored": {**STORED, "format": "pickle"},
+    "yielded": {"success": True, "stored": "items", "format": "pickle", "items": 3, "bytes": 70},
+}
+
+
+@pytest.mark.parametrize("params", [{}, {"wait_s": 1}], ids=["at once", "waiting"])
+@pytest.mark.parametrize("name", PICKLED)
+def test_what_is_no_json_is_a_conflict_without_its_node(
+    world: World, name: str, params: dict[str, int]
+) -> None:
+    """Nobody fetches a large result to find that the caller cannot read it: its node may even be dead."""
+    task_id = _run(world.plane, PICKLED[name])
+    world.ways.node = "dead"
+    answer = world.client.get(f"/tasks/{task_id}/result", params=params)
+    assert "only inside the cluster" in error_of(answer, 409, "CONFLICT")["message"]
+
+
 @pytest.mark.parametrize("way", ["dead", "hanging"])
 @pytest.mark.parametrize("name", OF_THE_MASTER)
 def test_everything_is_503_while_the_master_is_away(world: World, name: str, way: str) -> None:

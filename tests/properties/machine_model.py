@@ -78,6 +78,9 @@ class Announced:
     def publish(self, view: dict[str, Any], seq: int) -> None:
         """Keep nothing: who reads it stands in tests/contract."""
 
+    def withdraw(self, task_ids: Iterable[str]) -> None:
+        """Have nothing to let go of."""
+
 
 def views(state: State) -> dict[str, bytes]:
     """Return what anybody may read of each task."""

@@ -23,7 +23,8 @@ def called(work: Any, *args: Any, fresh: bool = False, **options: Any) -> dict[s
 
 
 def test_a_time_limit_holds_for_code_that_never_leaves_c(cluster: LiveCluster, tmp_path: Path) -> None:
-    """It has timed out, once, and is not lost; a process that it had started is gone with it."""
+    """It has timed out, once, and is not lost; a process that it had started is gone with it, and what it had
+    written is in its error."""
     mark = tmp_path / "child"
 
     def stay_in_c(mark: str) -> None:
@@ -31,11 +32,13 @@ def test_a_time_limit_holds_for_code_that_never_leaves_c(cluster: LiveCluster, t
         from pathlib import Path
 
         Path(mark).write_text(str(subprocess.Popen(["sleep", "600"], start_new_session=True).pid))
+        print("on my way into C")
         sum(range(10**12))
 
     (task_id,) = cluster.submit(called(stay_in_c, str(mark), timeout_s=1.0))
     outcome = cluster.outcomes([task_id])[task_id]
     assert (outcome["error"]["reason"], outcome["error"]["message"]) == ("timeout", "timed out after 1.0 s")
+    assert outcome["error"]["output_tail"] == "on my way into C\n"
     assert cluster.ask(GetTask(task_id))["losses"] == 0
     assert "sleep" not in command_line(int(mark.read_text()))
 

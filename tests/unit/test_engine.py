@@ -17,9 +17,10 @@ from helix_ray.core import snapshot
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.decide import DECIDERS
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.events import Fact
+from helix_ray.core.events import Fact, FactsErased
 from helix_ray.core.orders import Order, OrderBody, Receipt
 from helix_ray.core.policy import Policy
+from helix_ray.core.state import Erasure
 from helix_ray.engine import Engine, JournalFailed
 from helix_ray.journal.memory import MemoryJournal
 from helix_ray.ports import Snapshot
@@ -170,6 +171,10 @@ class Published:
         """Keep a view."""
         self.views.append((view["id"], view["status"], seq))
 
+    def withdraw(self, task_ids: Iterable[str]) -> None:
+        """Let the views of these tasks go."""
+        self.views = [view for view in self.views if view[0] not in set(task_ids)]
+
 
 def test_few_changes_are_published_when_there_is_time() -> None:
     """As they are then, and once; of many at once none, and what is gone is not there to publish."""
@@ -185,6 +190,20 @@ def test_few_changes_are_published_when_there_is_time() -> None:
     engine.execute([order(o.RetryTask("task-a"), "e")])
     engine.publish()
     assert len(board.views) == 1
+
+
+def test_published_views_of_erased_tasks_are_withdrawn() -> None:
+    """When their facts are erased, and not when the next task takes the slot."""
+    engine = engine_over(MemoryJournal())
+    engine.board = board = Published()
+    engine.execute([submit("a"), submit("b")])
+    engine.publish()
+    engine.execute([order(o.DeleteTask("task-a"), "d")])
+    engine.publish()
+    assert sorted(view[0] for view in board.views) == ["task-a", "task-b"]
+    asked = Erasure("erase-1", ["task-a"], [], "asked", 4, "user-admin", "req-1", 1.0)
+    engine.erase(asked, FactsErased([1, 3], "asked", asked.id, ["task-a"]), lambda _: None)
+    assert [view[0] for view in board.views] == ["task-b"]
 
 
 def test_events_come_from_memory_or_from_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ def test_small_ones() -> None:
     assert samples.add(2, 3) == 5
     assert samples.mean_of([0.1] * 10) == 0.1
     assert samples.word_count(" to be\nor not ") == 4
+    assert list(samples.squares(4)) == [0, 1, 4, 9]
     assert samples.echo({"a": [1, None]}) == {"a": [1, None]}
     samples.noop()
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from helix_ray.backup import back_up
+from helix_ray.cli.main import app
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.orders import (
@@ -90,6 +92,23 @@ def test_no_file_has_a_value_and_its_task_gets_it(tmp_path: Path) -> None:
     assert plain_files(tmp_path) == []
     assert not list((tmp_path / "backup").rglob(KEY_FILE)), "the key is not in the backup"
     again.journal.close()
+
+
+def test_tasks_of_an_earlier_release_are_listed_by_id(tmp_path: Path) -> None:
+    """Those whose values are in plain text, without the values; no sealed ones, and none without env."""
+    tmp_path.chmod(0o700)
+    key = load_or_create_key(tmp_path, "journal.key")
+    earlier = Engine(SqliteJournal(tmp_path, key.secrets[key.current]), Policy(), ManualClock(), vault=None)
+    earlier.recover()
+    specs = ({"title": "a", "type": "building", "run": run(VALUE)}, {"title": "b", "type": "building"})
+    submitted = give(earlier, SubmitTasks(specs))
+    earlier.journal.close()
+    later = opened(tmp_path)
+    give(later, SubmitTasks(({"title": "t", "type": "building", "run": run(VALUE)},)))
+    said = CliRunner().invoke(app, ["journal", "plain-env", "--data-dir", str(tmp_path)])
+    assert (said.exit_code, said.stdout) == (0, f"{task_ids(submitted.data['seed'], 2)[0]}\n")
+    assert "1 tasks have values of env in plain text" in said.stderr
+    later.journal.close()
 
 
 def test_without_its_key_a_value_is_no_value() -> None:

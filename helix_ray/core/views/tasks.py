@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 
 from helix_ray.core.errors import Rejected
@@ -142,6 +143,21 @@ class LogView(TypedDict):
     next_offset: int
     eof: bool
     cut_bytes: int
+
+
+class ItemsView(TypedDict):
+    """A piece of the file with what an attempt has yielded (execution/item_file.py). `eof`: the attempt has
+    ended and all was read."""
+
+    attempt: int
+    data: bytes
+    next_offset: int
+    eof: bool
+
+
+def stays_pickled(result: Mapping[str, Any]) -> bool:
+    """Say whether a result stands for Python objects that were too large for the journal, or were yielded."""
+    return result.get("stored") in ("object_store", "items") and result.get("format") == "pickle"
 
 
 def task_view(task: Task) -> TaskView:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from actors.attempt_log import has_log, read_piece
+from actors.attempt_log import has_log, read_piece, read_yielded, with_last_output
+from actors.erased_here import remove_logs
 from actors.log_keeper import LogKeeper
+from helix_ray.core.orders import AttemptReport
+from helix_ray.core.specs import TaskError
+from helix_ray.execution.item_file import items_path
 from helix_ray.execution.log import log_path
 from helix_ray.execution.packed_log import disk_bytes, packed_path
 
@@ -25,9 +30,13 @@ def write(folder: Path, name: str, size: int, written_at: float = 1_000.0) -> Pa
 
 
 def keeper(
-    folder: Path, keep_s: float = 1e9, log_bytes_max: int = 4 * MB, logs_bytes_max: int = 1 << 40
+    folder: Path,
+    keep_s: float = 1e9,
+    log_bytes_max: int = 4 * MB,
+    logs_bytes_max: int = 1 << 40,
+    yields_bytes_max: int = 1 << 40,
 ) -> LogKeeper:
-    return LogKeeper(folder, keep_s, log_bytes_max, logs_bytes_max)
+    return LogKeeper(folder, keep_s, log_bytes_max, logs_bytes_max, yields_bytes_max)
 
 
 def followed(folder: Path, written: bytes, step: int) -> str:
@@ -110,3 +119,62 @@ def test_the_oldest_logs_go_first_and_running_ones_never(tmp_path: Path) -> None
     limited = keeper(tmp_path, logs_bytes_max=3 * MB + MB // 2)
     assert limited.sweep([("task-0", 1)], 2_000.0) == 3
     assert sorted(path.name for path in tmp_path.glob("*.log")) == [f"task-{n}.1.log" for n in (0, 4, 5)]
+
+
+def test_what_was_yielded_goes_by_age_and_within_its_own_limit(tmp_path: Path) -> None:
+    """The oldest first, that of running attempts never, and no log goes for it."""
+    for number in range(5):
+        path = items_path(str(tmp_path), f"task-{number}", 1)
+        path.write_bytes(NOISE.randbytes(MB))
+        os.utime(path, (1_000.0 + number, 1_000.0 + number))
+    logs = [write(tmp_path, f"task-{number}", MB, 1_500.0) for number in range(5)]
+
+    def left() -> list[str]:
+        return sorted(path.name for path in tmp_path.glob("*.items"))
+
+    limited = keeper(tmp_path, yields_bytes_max=3 * MB)
+    assert limited.sweep([("task-0", 1)], 2_000.0) == 2
+    assert left() == [f"task-{n}.1.items" for n in (0, 3, 4)]
+    assert sorted(tmp_path.glob("*.log")) == logs
+    assert keeper(tmp_path, keep_s=997.5).sweep([("task-0", 1)], 2_001.0) == 1
+    assert left() == ["task-0.1.items", "task-4.1.items"]
+
+
+def test_what_was_yielded_is_erased_with_the_log(tmp_path: Path) -> None:
+    """Nothing of an erased task stays on its node."""
+    items_path(str(tmp_path), "task-1", 1).write_bytes(b"secret")
+    kept = items_path(str(tmp_path), "task-11", 1)
+    kept.write_bytes(b"")
+    write(tmp_path, "task-1", MB)
+    assert remove_logs(tmp_path, {"task-1"}) == 2
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_pieces_of_what_was_yielded(tmp_path: Path) -> None:
+    """By offset; the end is only known when the attempt is over."""
+    items_path(str(tmp_path), "task-1", 1).write_bytes(b"0123456789")
+
+    def piece(offset: int, limit: int, *, over: bool) -> tuple[bytes, int, bool]:
+        view = read_yielded(tmp_path, "task-1", 1, offset, limit, over=over)
+        return view["data"], view["next_offset"], view["eof"]
+
+    assert piece(0, 4, over=True) == (b"0123", 4, False)
+    assert piece(4, 100, over=True) == (b"456789", 10, True)
+    assert piece(10, 100, over=False) == (b"", 10, False)
+    assert read_yielded(tmp_path, "task-2", 1, 0, 100, over=True)["eof"]
+
+
+def test_the_end_of_what_was_written_goes_into_the_error_of_a_killed_attempt(tmp_path: Path) -> None:
+    """The last 4 KiB, also of a packed log; other reports are left as they are."""
+    path = log_path(str(tmp_path), "task-1", 1)
+    path.write_bytes(b"x" * 3 * MB + b"the last words\n")
+    keeper(tmp_path, log_bytes_max=MB).tend([("task-1", 1)])
+    keeper(tmp_path, log_bytes_max=MB).sweep([], 2_000.0)
+    error: TaskError = {"reason": "timeout", "type": "TimedOut", "message": "timed out after 1.0 s"}
+    killed = AttemptReport("task-1", 1, "failed", error=error)
+    said = with_last_output(killed, tmp_path).error
+    assert said is not None
+    assert len(said["output_tail"]) == 4096
+    assert said["output_tail"].endswith("xthe last words\n")
+    for other in (replace(killed, task_id="task-2"), AttemptReport("task-1", 1, "completed")):
+        assert with_last_output(other, tmp_path) is other

@@ -11,7 +11,7 @@ from actors.results import ResultShelf, refused, to_report
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import AttemptReport
 from helix_ray.core.values import VALUE_DEPTH_MAX
-from helix_ray.execution.assignment import Assignment, Finished, Outcome
+from helix_ray.execution.assignment import Assignment, ErrorInfo, Finished, Outcome
 from helix_ray.execution.jsonable import NotSerialisable, to_json
 
 SHELF_BYTES = 64 * 1024
@@ -90,3 +90,27 @@ def test_a_refused_report_is_followed_by_one_that_says_so() -> None:
     assert refused(AttemptReport("task-1", 1, "progressed", progress=5.0), why) is None
     gone = Rejected(ErrorCode.NOT_FOUND, "Worker not found")
     assert refused(AttemptReport("task-1", 1, "completed"), gone) is None
+
+
+def outcome_report(outcome: Outcome) -> AttemptReport:
+    assignment = Assignment("task-1", 1, {"kind": "function"}, None, "/tmp", payload=b"p")
+    return to_report(Finished("task-1", 1, outcome, 1.0, 2.0), assignment, ResultShelf(SHELF_BYTES))
+
+
+def test_what_was_yielded_is_counted_in_the_result() -> None:
+    """A reader that finds fewer items knows that some are gone."""
+    expected = {"success": True, "stored": "items", "format": "pickle", "items": 3, "bytes": 70}
+    assert outcome_report(Outcome(True, yielded=(3, 70))).result == expected
+
+
+@pytest.mark.parametrize("reason", ["arguments_lost", "items_full", "not_stored"])
+def test_what_would_end_the_same_way_is_not_tried_again(reason: Any) -> None:
+    """Arguments that are gone stay gone, and a bound is the same for every attempt."""
+    report = outcome_report(Outcome(False, error=ErrorInfo(reason, "T", "m")))
+    assert (report.outcome, report.retryable) == ("failed", False)
+
+
+def test_a_large_pickle_is_said_to_be_one() -> None:
+    """So nobody who reads JSON fetches it."""
+    kept = outcome_report(Outcome(True, kept_bytes=9_000_000)).result
+    assert kept == {"success": True, "stored": "object_store", "bytes": 9_000_000, "format": "pickle"}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from inspect import isawaitable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,6 +16,7 @@ from helix_ray.cluster.api import Cluster
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import Answer, has_news
 from helix_ray.core.errors import Rejected
+from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import (
     AttemptReport,
     Order,
@@ -29,6 +32,8 @@ from helix_ray.core.questions import Question
 from helix_ray.engine import Engine
 from helix_ray.execution import progress
 from helix_ray.execution.failure import describe
+from helix_ray.execution.generators import yields
+from helix_ray.execution.item_file import HEADER
 from helix_ray.journal.memory import MemoryJournal
 from helix_ray.plane.links import LinkLost
 from helix_ray.plane.names import HISTORIAN
@@ -37,6 +42,7 @@ from helix_ray.wire.ids import new_seed
 
 NODE = "worker-node1"
 BOOT = "boot"
+YIELDED = {"success": True, "stored": "items", "format": "pickle", "bytes": 1}
 
 
 class HandClock:
@@ -64,6 +70,8 @@ class MemoryLinks:
         self.batches: list[int] = []
         self.questions: list[Question] = []
         self.kept: dict[tuple[str, int], dict[str, Any]] = {}
+        self.yielded: dict[tuple[str, int], bytes] = {}
+        self.piece_bytes_max = 10**9
         self.asked = asyncio.Event()
         self.lose_answers = 0
         self.reason: str | None = None
@@ -91,7 +99,8 @@ class MemoryLinks:
             return None if arguments[0] == "recall" or isinstance(reply, Rejected) else reply
         if name.startswith("helix-node-"):
             method, *arguments = arguments
-            return getattr(self, method)(*arguments)
+            reply = getattr(self, method)(*arguments)
+            return await reply if isawaitable(reply) else reply
         if self.reason is not None:
             return NotReady(self.reason)
         answer = await getattr(self, name)(*arguments)
@@ -129,6 +138,39 @@ class MemoryLinks:
     def fetch_result(self, task_id: str, attempt: int) -> dict[str, Any] | None:
         return self.kept.get((task_id, attempt))
 
+    async def read_items(
+        self, task_id: str, attempt: int, offset: int, limit_bytes: int, wait_s: float
+    ) -> dict[str, Any]:
+        """Give what was yielded, in pieces of `piece_bytes_max`; waits for more while the attempt runs."""
+        ends_at = time.monotonic() + wait_s
+        while True:
+            over = not self._runs(task_id, attempt)
+            data = self.yielded.get((task_id, attempt), b"")[offset:][: self.piece_bytes_max]
+            if data or over or time.monotonic() >= ends_at:
+                return {"attempt": attempt, "data": data, "next_offset": offset + len(data), "eof": over}
+            await asyncio.sleep(0.002)
+
+    def _runs(self, task_id: str, attempt: int) -> bool:
+        task = self.engine.state.tasks[task_id]
+        return task.attempt == attempt and task.status is Status.RUNNING
+
+    def begin(self, task_id: str) -> None:
+        """Assign a task to the node."""
+        self._do(StartAttempts(((task_id, NODE),)))
+
+    def give(self, task_id: str, *items: Any) -> None:
+        """Yield items in the running attempt of a task."""
+        pickles = map(cloudpickle.dumps, items)
+        frames = b"".join(HEADER.pack(len(pickled)) + pickled for pickled in pickles)
+        key = (task_id, self.engine.state.tasks[task_id].attempt)
+        self.yielded[key] = self.yielded.get(key, b"") + frames
+
+    def end(self, task_id: str, outcome: str = "completed", items: int | None = None, **more: Any) -> None:
+        """End the running attempt of a task, which has yielded so many items."""
+        result = None if items is None else {**YIELDED, "items": items}
+        report = AttemptReport(task_id, self.engine.state.tasks[task_id].attempt, outcome, result, **more)
+        self._do(ReportAttempts(NODE, BOOT, (report,)))
+
     def read_log(self, task_id: str, attempt: int, offset: int, *_: Any) -> dict[str, Any]:
         text = "one\ntwo\n"[offset:][:4]
         return {
@@ -161,7 +203,12 @@ class MemoryLinks:
         place = (shard["index"], shard["count"]) if shard else None
         progress.install(progress.Sink(progress.TaskInfo(task_id, task.attempt, place), lambda _: None))
         try:
-            data = cloudpickle.dumps(function(*args, **kwargs))
+            value = function(*args, **kwargs)
+            if yields(value):
+                items = list(value)
+                self.give(task_id, *items)
+                return AttemptReport(task_id, task.attempt, "completed", {**YIELDED, "items": len(items)})
+            data = cloudpickle.dumps(value)
         except BaseException as raised:
             info = describe(raised)
             error = {

@@ -49,6 +49,7 @@ TABLE = {
     "ListTasks": "adv",
     "GetResult": "adv",
     "ReadLog": "adv",
+    "ReadItems": "",
     "WaitTasks": "adv",
     "WorkFor": "",
     "ListWorkers": "adv",

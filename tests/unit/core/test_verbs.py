@@ -17,7 +17,15 @@ from helix_ray.core.decide.outcome import Decision
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import OrderBody
 from helix_ray.core.orders.kind import OrderKind
-from helix_ray.core.questions import ListTasks, Question, QuestionKind, Readiness, ReadLog, WaitTasks
+from helix_ray.core.questions import (
+    ListTasks,
+    Question,
+    QuestionKind,
+    Readiness,
+    ReadItems,
+    ReadLog,
+    WaitTasks,
+)
 from helix_ray.core.verbs import VERBS
 
 ORDERS: tuple[type[OrderKind[Any]], ...] = get_args(OrderBody)
@@ -50,7 +58,7 @@ def test_every_kind_of_order_is_decided() -> None:
 def test_every_kind_of_question_is_answered() -> None:
     """One function a question; those that the state cannot answer are answered by a
     node and by the gateway."""
-    assert set(ANSWERERS) | {ReadLog, Readiness} == set(QUESTIONS)
+    assert set(ANSWERERS) | {ReadLog, ReadItems, Readiness} == set(QUESTIONS)
     assert set(STEPPERS) == {kind for kind in QUESTIONS if kind.in_steps}
     assert set(NEWS) <= set(ANSWERERS)
 

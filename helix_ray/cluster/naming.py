@@ -1,0 +1,23 @@
+"""What an interrupted reader is told: the tasks continue, and can be taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+NAMED_TASKS_MAX = 5
+
+
+@contextmanager
+def naming(task_ids: Iterable[str]) -> Iterator[None]:
+    """Note the tasks on a KeyboardInterrupt of the block."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        ids = list(task_ids)
+        more = f" and {len(ids) - NAMED_TASKS_MAX} more" if len(ids) > NAMED_TASKS_MAX else ""
+        interrupt.add_note(
+            f"{', '.join(ids[:NAMED_TASKS_MAX])}{more} continues on the cluster: "
+            f"cluster.handle({ids[0]!r}) takes it up again, cluster.tasks() lists all"
+        )
+        raise
