@@ -14,7 +14,7 @@ from helix_ray.cluster.background import Background
 from helix_ray.cluster.environments import Environments
 from helix_ray.cluster.errors import ClusterUnavailable, raised
 from helix_ray.cluster.functions import options_of
-from helix_ray.cluster.handles import Handle
+from helix_ray.cluster.handles import Handle, several
 from helix_ray.cluster.keywords import check_call
 from helix_ray.cluster.mapping import Mapped
 from helix_ray.cluster.options import OPTIONS, Options, spec_of
@@ -198,7 +198,7 @@ class Cluster:
         """Cancel those of the tasks that have not ended, in one order."""
 
         async def cancel_all() -> None:
-            orders = (self._execute(CancelTask(handle.id), new_seed()) for handle in handles)
+            orders = [self._execute(CancelTask(handle.id), new_seed()) for handle in several(handles)]
             for answer in await asyncio.gather(*orders):
                 if isinstance(answer, Rejected) and answer.code is ErrorCode.SERVICE_UNAVAILABLE:
                     raise raised(answer)

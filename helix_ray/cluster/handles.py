@@ -189,12 +189,16 @@ def as_completed(handles: Iterable[Handle], timeout: float | None = None) -> Ite
         yield from by_future[future]
 
 
-def _by_future(handles: Iterable[Handle]) -> dict[futures.Future[Outcome], list[Handle]]:
+def several(handles: Iterable[Handle]) -> Iterable[Handle]:
+    """Return the handles; raises TypeError for a single one, whose items would be waited for."""
     if isinstance(handles, Handle):
-        # It can be iterated over: that would wait for its items.
         raise TypeError(f"give a list of handles, not {handles!r}")
+    return handles
+
+
+def _by_future(handles: Iterable[Handle]) -> dict[futures.Future[Outcome], list[Handle]]:
     found: dict[futures.Future[Outcome], list[Handle]] = {}
-    for handle in dict.fromkeys(handles):
+    for handle in dict.fromkeys(several(handles)):
         found.setdefault(handle.future(), []).append(handle)
     return found
 

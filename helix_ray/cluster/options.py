@@ -169,5 +169,7 @@ def _names(given: Mapping[str, Any]) -> TaskSpec:
     if given.get("labels"):
         found["labels"] = {str(name): str(value) for name, value in given["labels"].items()}
     if given.get("depends_on"):
+        if isinstance(given["depends_on"], str) or hasattr(given["depends_on"], "id"):
+            raise TypeError(f"depends_on must be a list of handles or ids, not {given['depends_on']!r}")
         found["depends_on"] = [it if isinstance(it, str) else it.id for it in given["depends_on"]]
     return found

@@ -212,6 +212,11 @@ def test_what_did_not_yield_is_refused_by_name(cluster: Cluster) -> None:
     assert list(cluster.handle(shard_id(sharded.id, 0))) == [0, 1]
     with pytest.raises(TypeError, match="give a list of handles"):
         hx.wait(handle)
+    with pytest.raises(TypeError, match="give a list of handles"):
+        cluster.cancel(handle)
+    for one in (handle, handle.id):
+        with pytest.raises(TypeError, match="depends_on must be a list of handles or ids"):
+            cluster.submit(value, 1, depends_on=one)
     with pytest.raises(Refused):
         next(cluster.handle("task-none").stream())
 
