@@ -21,10 +21,11 @@ from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import CreateUser, Order, Receipt
 from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.policy import Policy
-from helix_ray.core.questions import GetTask, QuestionKind, Readiness, ReadLog, View
+from helix_ray.core.questions import GetTask, QuestionKind, Readiness, ReadItems, ReadLog, View
 from helix_ray.core.views.log_text import text_of
-from helix_ray.core.views.tasks import LogView
+from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.engine import Engine
+from helix_ray.execution.log_reading import read_items
 from helix_ray.followers.base import News
 from helix_ray.followers.in_master import in_master
 from helix_ray.journal.memory import MemoryJournal
@@ -108,6 +109,8 @@ class MemoryControlPlane:
     async def _answer(self, question: QuestionKind[Any], by: Principal, wait_s: float) -> Answer:
         if isinstance(question, ReadLog):
             return await self._until(lambda: self._read_log(question, by), _has_text, wait_s)
+        if isinstance(question, ReadItems):
+            return await self._read_items(question, by, wait_s)
         if isinstance(question, Readiness):
             return {"missing": dict(self.missing)}
         answer: Answer = await self._until(
@@ -197,6 +200,17 @@ class MemoryControlPlane:
             "attempt": attempt,
             "cut_bytes": cut[1] - cut[0],
         }
+
+    async def _read_items(self, question: ReadItems, by: Principal, wait_s: float) -> ItemsView | Rejected:
+        """Answer that nothing was yielded: there is no node that could have run a function."""
+        task = self.ask(GetTask(question.task_id), by)
+        if isinstance(task, Rejected):
+            return task
+
+        async def nothing(attempt: int) -> ItemsView:
+            return {"attempt": attempt, "data": b"", "next_offset": question.offset, "eof": True}
+
+        return await read_items(question, task, nothing, wait_s)
 
     def _wake(self) -> None:
         # Under the lock a waiter cannot be removed, so its event loop is still open.

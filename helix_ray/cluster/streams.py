@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from helix_ray.cluster.handles import Handle
 
 READ_WAIT_S = 10.0
-"""How long one question waits for more items, in seconds."""
+"""How long one question waits for more items at most, in seconds."""
 
 AGAIN_S_MIN = 0.02
 AGAIN_S_MAX = 1.0
@@ -59,6 +59,8 @@ class Pickles:
         self._reader = ItemReader()
         self._offset = 0
         self._seen = 0  # of this attempt
+        # A task that has no node yet may have one in a moment: the first questions are short.
+        self._wait_s = AGAIN_S_MIN
 
     async def more(self, timeout: float | None = None) -> list[bytes]:
         """Return the next pickles, as many as there are and at least one; none behind the last one.
@@ -94,8 +96,9 @@ class Pickles:
         ends_at = loop.time() + AWAY_S_MAX
         while True:
             try:
+                wait_s, self._wait_s = self._wait_s, min(2 * self._wait_s, READ_WAIT_S)
                 return await self._ask(
-                    ReadItems(self._handle.id, self._attempt or None, self._offset), READ_WAIT_S
+                    ReadItems(self._handle.id, self._attempt or None, self._offset), wait_s
                 )
             except Refused as refused:
                 if refused.rejected.code is ErrorCode.NOT_FOUND:

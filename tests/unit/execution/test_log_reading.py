@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from helix_ray.core.access import SYSTEM
 from helix_ray.core.answers import Answer
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.questions import ReadLog
-from helix_ray.execution.log_reading import read_log
+from helix_ray.core.orders import CancelTask, SubmitTasks
+from helix_ray.core.questions import ReadItems, ReadLog
+from helix_ray.core.views.tasks import ItemsView
+from helix_ray.execution.log_reading import read_items, read_log
+from helix_ray.testing import MemoryControlPlane
 
 RUNNING: dict[str, Any] = {"run": {}, "assigned_worker": "worker-1", "attempt": 2, "finished_at": None}
 FINISHED = RUNNING | {"finished_at": 5.0}
@@ -101,3 +105,33 @@ def test_a_follower_does_not_ask_without_a_pause(task: dict[str, Any], kept: Ans
         return early
 
     assert asyncio.run(asked()) is False
+
+
+@pytest.mark.parametrize(("task", "over"), [(RUNNING, False), (FINISHED, True)])
+def test_items_end_as_a_log_does(task: dict[str, Any], over: bool) -> None:
+    """A node that has nothing is the end once the attempt is over; one that has something knows it itself."""
+
+    def told_of_items(data: bytes, offset: int) -> Answer:
+        kept: ItemsView = {"attempt": 2, "data": data, "next_offset": offset + len(data), "eof": True}
+
+        async def read(number: int) -> ItemsView:
+            assert number == 2
+            return kept
+
+        return asyncio.run(read_items(ReadItems("task-1", None, offset), task, read, 0.0))
+
+    assert told_of_items(b"", 0) == {"attempt": 2, "data": b"", "next_offset": 0, "eof": over}
+    for data, offset in ((b"items", 0), (b"", 5)):
+        assert told_of_items(data, offset) == {"attempt": 2, "data": data, "next_offset": 5, "eof": True}
+
+
+def test_nothing_is_yielded_where_there_is_no_node() -> None:
+    """A control plane in memory says so, and refuses tasks that it does not know."""
+    plane = MemoryControlPlane()
+    done = plane.give(SubmitTasks(({"title": "t", "type": "testing"},)))
+    task_id = f"task-{done.data['seed']}"
+    plane.give(CancelTask(task_id))
+    answer = asyncio.run(plane.query(ReadItems(task_id), SYSTEM))
+    assert answer == {"attempt": 0, "data": b"", "next_offset": 0, "eof": True}
+    unknown = asyncio.run(plane.query(ReadItems("task-none"), SYSTEM))
+    assert isinstance(unknown, Rejected)
