@@ -8,6 +8,7 @@ import signal
 import threading
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import ray
 
 from actors import boot, names
+from helix_ray import cluster as hx
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.events import TaskCompleted
 from helix_ray.core.orders import CancelTask, DrainWorker, Receipt
@@ -79,11 +81,35 @@ def test_a_task_that_kills_its_executor_every_time_is_given_up(cluster: LiveClus
     assert [outcomes[i]["result"]["value"] for i in others] == [2 * i for i in range(30)]
 
 
+def yield_and_stay(mark: str) -> Iterator[int]:
+    """Stay behind the first items, the first time."""
+    import time
+    from pathlib import Path
+
+    yield from range(3)
+    if not Path(mark).exists():
+        Path(mark).touch()
+        time.sleep(600)
+    yield 3
+
+
 def test_a_killed_node_worker_comes_back_and_its_tasks_are_run_again(
     cluster: LiveCluster, tmp_path: Path
 ) -> None:
-    """The leases of a node worker's old life are revoked at once when its next life registers."""
-    marks = [tmp_path / f"mark{i}" for i in range(6)]
+    """The leases of a node worker's old life are revoked at once when its next life registers. The reader of
+    a stream waits for it, and gets no item twice."""
+    with hx.connect() as connected:
+        handle = connected.submit(yield_and_stay, str(tmp_path / "mark"))
+        stream = handle.stream(timeout=90.0)
+        assert [next(stream), next(stream), next(stream)] == [0, 1, 2]
+        until((tmp_path / "mark").exists)
+        _kill_node_workers(cluster, tmp_path)
+        assert list(stream) == [3]
+        assert handle.view()["losses"] == 1
+
+
+def _kill_node_workers(cluster: LiveCluster, tmp_path: Path) -> None:
+    marks = [tmp_path / f"mark{i}" for i in range(5)]
     ids = cluster.submit(
         *[command(f"if [ -e {m} ]; then echo again; else touch {m}; sleep 600; fi") for m in marks]
     )
