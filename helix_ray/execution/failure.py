@@ -20,7 +20,7 @@ EXCEPTION_BYTES_MAX = 1024 * 1024
 
 
 class ArgumentsLost(Exception):
-    """The arguments of a call that a node kept are gone, so no attempt can run it."""
+    """Arguments of a call that were kept apart from it are gone, so no attempt can run it."""
 
 
 _OURS = str(Path(__file__).parent)

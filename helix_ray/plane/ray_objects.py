@@ -28,14 +28,14 @@ class Arriving:
 
 
 def value_of(reference: Any) -> Any:
-    """Return the value of a reference; raises RuntimeError where its object is gone."""
+    """Return the value of a reference; raises ArgumentsLost where its object is gone: no retry is tried."""
     try:
         return ray.get(reference)
     except ray.exceptions.ObjectLostError as error:
         message = (
             f"an argument was {reference}, whose object is gone: it lives as long as the program that made it"
         )
-        raise RuntimeError(message) from error
+        raise ArgumentsLost(message) from error
 
 
 def travelling(reference: Any) -> tuple[Callable[[bytes], Any], tuple[bytes]]:

@@ -239,8 +239,10 @@ def test_references_to_objects_arrive_as_ray_passes_them(helix: Cluster) -> None
     owner = ray.remote(num_cpus=0)(Owner).remote()
     (lost,) = ray.get(owner.make.remote())
     ray.kill(owner)
-    with pytest.raises(RuntimeError, match="whose object is gone"):
-        helix.submit(square, lost, max_retries=0).result(WAIT_S)
+    handle = helix.submit(square, lost, max_retries=3)
+    with pytest.raises(hx.TaskFailedError, match="whose object is gone"):
+        handle.result(WAIT_S)
+    assert (handle.outcome()["error"]["reason"], handle.view()["failures"]) == ("arguments_lost", 1)
 
 
 def test_waiting_streaming_cancelling(helix: Cluster) -> None:
