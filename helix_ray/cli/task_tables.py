@@ -52,6 +52,9 @@ def show_outcome(result: ResultOut) -> None:
     """Print the outcome of a task: its output or value on standard output, its error on standard error."""
     value = result["result"]
     output = value.get("output") if isinstance(value, dict) else None
+    if value is None:
+        # Its process was killed: there is no result that could have it.
+        output = (result["error"] or {}).get("output_tail")
     if isinstance(output, str):
         if isinstance(value, dict) and (missing := value.get("output_cut_bytes")):
             say(f"the end of the output; {missing} bytes before it: helix task logs {result['id']}")

@@ -23,6 +23,8 @@ from helix_ray.cli import (
     workers,
 )
 from helix_ray.cli.tables import Columns, cells, cut, fitted
+from helix_ray.core.specs import TaskError
+from helix_ray.wire.task_answers import ResultOut
 
 ID = "task-01jdk3x8zq7m2v5n9w4c"
 EVIL = "a\x1b[31mred\x07\x9b2J\u202e\r\nb"
@@ -159,3 +161,20 @@ def test_every_command_prints_through_one_door() -> None:
         if raw.search(line)
     }
     assert found == set()
+
+
+def test_the_outcome_of_a_killed_attempt_has_the_end_of_its_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On standard output, as that of a command; its reason is on standard error."""
+    error: TaskError = {"reason": "timeout", "type": "TimedOut", "message": "timed out after 1.0 s"}
+    result: ResultOut = {
+        "id": ID, "status": "failed", "attempt": 1, "assigned_worker": None, "finished_at": None,
+        "result": None, "error": {**error, "output_tail": "the last words"},
+    }  # fmt: skip
+    task_tables.show_outcome(result)
+    shown = capsys.readouterr()
+    assert shown.out == "the last words\n"
+    assert shown.err == f"helix: {ID} failed: timeout: TimedOut: timed out after 1.0 s\n"
+    task_tables.show_outcome({**result, "error": error})
+    assert capsys.readouterr().out == ""
