@@ -207,8 +207,8 @@ class Stream(Iterator[Any], AsyncIterator[Any]):
     async def __anext__(self) -> Any:
         """Return the next item as `__next__` does, without blocking the caller's event loop."""
         if not self._ready:
-            more = self._background.start(self._pickles.more(self._timeout))
-            self._ready.extend(await asyncio.wrap_future(more))
+            more = await asyncio.wrap_future(self._background.start(self._pickles.more(self._timeout)))
+            self._ready.extend(more)
         if not self._ready:
             raise StopAsyncIteration
         self._given += 1

@@ -94,13 +94,15 @@ class OnNodes:
         self, question: ReadLog, worker_id: str, wait_s: float, attempt: int
     ) -> LogView | Rejected | None:
         where = (question.task_id, attempt, question.offset, question.limit_bytes, question.raw)
-        return await self._piece(worker_id, "read_log", where, wait_s)
+        found: LogView | Rejected | None = await self._piece(worker_id, "read_log", where, wait_s)
+        return found
 
     async def _items(
         self, question: ReadItems, worker_id: str, wait_s: float, attempt: int
     ) -> ItemsView | Rejected | None:
         where = (question.task_id, attempt, question.offset, question.limit_bytes)
-        return await self._piece(worker_id, "read_items", where, wait_s)
+        found: ItemsView | Rejected | None = await self._piece(worker_id, "read_items", where, wait_s)
+        return found
 
     async def _piece(self, worker_id: str, method: str, where: tuple[Any, ...], wait_s: float) -> Any:
         """Return a piece of a file of an attempt; None where nobody has such a file."""

@@ -201,7 +201,10 @@ def test_published_views_of_erased_tasks_are_withdrawn() -> None:
     engine.execute([order(o.DeleteTask("task-a"), "d")])
     engine.publish()
     assert sorted(view[0] for view in board.views) == ["task-a", "task-b"]
-    asked = Erasure("erase-1", ["task-a"], [], "asked", 4, "user-admin", "req-1", 1.0)
+    asked = Erasure(
+        id="erase-1", tasks=["task-a"], users=[], reason="asked", seq=4, by="user-admin",
+        request_id="req-1", requested_at=1.0,
+    )  # fmt: skip
     engine.erase(asked, FactsErased([1, 3], "asked", asked.id, ["task-a"]), lambda _: None)
     assert [view[0] for view in board.views] == ["task-b"]
 
