@@ -53,7 +53,8 @@ def slot_of(task_id: str) -> int:
 
 
 def _checksum(seq: int, text: bytes) -> int:
-    return crc32(text, seq & 0xFFFFFFFF)
+    # Not the seq itself as the first value: of an empty text that would be the checksum.
+    return crc32(text, crc32(seq.to_bytes(8, "little")))
 
 
 class Memory(Protocol):

@@ -100,6 +100,13 @@ def test_writes_in_another_order_are_not_mixed(
     assert found is None or found in written
 
 
+def test_a_mixed_seq_is_found_where_there_is_no_text() -> None:
+    """The seqs 1 and 514 share bytes with 2, and so must not their checksums."""
+    checksums = {published_views._checksum(seq, b"") for seq in (1, 2, 514)}
+    assert checksums.isdisjoint({1, 2, 514})
+    assert len(checksums) == 3
+
+
 @given(WRITTEN)
 def test_what_was_written_last_is_read(written: list[Written]) -> None:
     """Once the writer is done, a reader finds its last view."""

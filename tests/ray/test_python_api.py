@@ -242,7 +242,7 @@ def test_references_to_objects_arrive_as_ray_passes_them(helix: Cluster) -> None
     handle = helix.submit(square, lost, max_retries=3)
     with pytest.raises(hx.TaskFailedError, match="whose object is gone"):
         handle.result(WAIT_S)
-    assert (handle.outcome()["error"]["reason"], handle.view()["failures"]) == ("arguments_lost", 1)
+    assert (handle.outcome()["error"]["reason"], handle.view()["attempt"]) == ("arguments_lost", 1)
 
 
 def test_waiting_streaming_cancelling(helix: Cluster) -> None:

@@ -177,7 +177,7 @@ def test_a_task_whose_arguments_are_gone_fails_at_once(cluster: LiveCluster) -> 
     spec = {"title": "gone", "type": "building", "run": run, "max_retries": 5}
     (task_id,) = cluster.submit(spec)
     error = cluster.outcomes([task_id])[task_id]["error"]
-    assert (error["reason"], cluster.ask(GetTask(task_id))["failures"]) == ("arguments_lost", 1)
+    assert (error["reason"], cluster.ask(GetTask(task_id))["attempt"]) == ("arguments_lost", 1)
     assert "submit the call again" in error["message"]
 
 
