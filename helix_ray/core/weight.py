@@ -84,4 +84,8 @@ def _size_of(values: Any) -> int:
     items in lists and objects."""
     if not isinstance(values, dict):
         return 0
-    return sum(len(value) for value in values.values() if isinstance(value, (str, list, tuple, dict)))
+    size = 0
+    for value in values.values():
+        if type(value) is str or isinstance(value, (str, list, tuple, dict)):
+            size += len(value)
+    return size

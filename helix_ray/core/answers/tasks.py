@@ -146,10 +146,11 @@ def _matching(tasks: Iterable[Task], question: q.ListTasks, scope: TaskScope) ->
     wanted = {
         name: value for name in ("type", "project_id") if (value := getattr(question, name)) is not None
     }
+    # First what tells most of them apart: a listing of what has ended passes all that waits.
+    if question.status is not None:
+        tasks = [task for task in tasks if task.status == question.status]
     for task in tasks:
         if scope is not EVERY_TASK and not scope.has(*record_of(task)):
-            continue
-        if question.status is not None and task.status != question.status:
             continue
         if question.priority is not None and task.spec.get("priority", "normal") != question.priority:
             continue
