@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from helix_ray.core.specs import JsonObject
-from helix_ray.execution.runtime_env import packages_of
+from helix_ray.execution.runtime_env import HOOK_VARIABLE, packages_of
 
 RUNTIME_ENV_BYTES_MAX = 32 * 1024
 """Largest runtime environment, in bytes of JSON: it is stored with every task."""
@@ -37,7 +37,7 @@ REFUSED = {
     "java_jars": "executors run Python only",
 }
 # How Ray passes a hook that is a function; it exists as long as its job.
-HOOK_VARIABLE, HOOK_FUNCTION = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR", "ray_runtime_env_func::"
+HOOK_FUNCTION = "ray_runtime_env_func::"
 
 Check = Callable[[JsonObject], JsonObject]
 Keep = Callable[[Sequence[str]], object]

@@ -43,7 +43,7 @@ from helix_ray.execution.effects import (
     SayFinished,
     StartExecutor,
 )
-from helix_ray.execution.runtime_env import REASON, failure
+from helix_ray.execution.runtime_env import failure
 from helix_ray.execution.slots import Item, Need, Slot
 from helix_ray.execution.tenant import environment_of
 
@@ -167,8 +167,7 @@ class NodeState:
         if environment is None:
             return []
         self._dispatch.close_slot(slot_id)
-        text = failure(environment, message)
-        error: TaskError = {"reason": REASON, "type": "RuntimeEnvSetupError", "message": text}
+        error = failure(environment, message)
         return [
             Say(AttemptReport(*item.key, "failed", error=error))
             for item in self._dispatch.hand_back_environment(environment)

@@ -14,7 +14,7 @@ from typing import Any
 
 from helix_ray.core.sealed import is_sealed
 from helix_ray.core.secrets import MASK
-from helix_ray.core.specs import JsonObject
+from helix_ray.core.specs import JsonObject, TaskError
 
 SETUP_S_MAX = 600.0
 """How long Ray takes for an environment at most, in seconds, unless the environment's `config` says more."""
@@ -24,7 +24,19 @@ REASON = "environment"
 
 UPLOADED = "gcs://"
 
-MESSAGE_CHARS_MAX = 4_000
+WHY_CHARS_MAX, SAID_CHARS_MAX = 1_000, 8_000
+
+HIDDEN_CHARS_MIN = 6
+"""Values of variables that are shorter are no secrets, and too much of a text to be hidden in it."""
+
+HOOK_VARIABLE = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
+"""How Ray passes a `worker_process_setup_hook`; the value is a name."""
+
+# What takes its time; a process without these starts like any other.
+INSTALLED = frozenset({"working_dir", "py_modules", "pip", "uv", "conda"})
+
+GONE = "Failed to download runtime_env file package"
+NO_PACKAGE = "Ray no longer has the folder that its program uploaded: submit the task again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +65,9 @@ class RuntimeEnv:
     @property
     def setup_s_max(self) -> float:
         """Return how long Ray may take to set it up, in seconds."""
-        if is_sealed(self.text):
+        if is_sealed(self.text) or INSTALLED.isdisjoint(fields := self.fields()):
             return 0.0
-        config = self.fields().get("config") or {}
+        config = fields.get("config") or {}
         own = config.get("setup_timeout_seconds", SETUP_S_MAX)
         return float(own) if own > 0 else math.inf
 
@@ -74,15 +86,32 @@ def packages_of(fields: Mapping[str, Any]) -> list[str]:
     return [place for place in places if isinstance(place, str) and place.startswith(UPLOADED)]
 
 
-def failure(environment: RuntimeEnv, said: str) -> str:
-    """Return why an environment is not there, in Ray's words without the values of its variables."""
-    values = () if is_sealed(environment.text) else environment.fields().get("env_vars", {}).values()
+def failure(environment: RuntimeEnv, said: str) -> TaskError:
+    """Return why an environment is not there: in a line, and in Ray's words without the values of its
+    variables."""
+    said = _without_values(said.strip(), environment)
+    # Ray's words end with what went wrong, after the calls that led there.
+    why = NO_PACKAGE if GONE in said else said.rpartition("\n")[2].strip()
+    error: TaskError = {
+        "reason": REASON,
+        "type": "RuntimeEnvSetupError",
+        "message": f"its runtime_env cannot be set up: {why[:WHY_CHARS_MAX]}",
+    }
+    if said != why:
+        error["traceback"] = said[-SAID_CHARS_MAX:]
+    return error
+
+
+def _without_values(said: str, environment: RuntimeEnv) -> str:
+    if is_sealed(environment.text):
+        return said
+    variables = environment.fields().get("env_vars", {})
+    values = [value for name, value in variables.items() if name != HOOK_VARIABLE]
     # The longest first: one may be a part of another.
-    for value in sorted(filter(None, values), key=len, reverse=True):
-        said = said.replace(value, MASK)
-    if len(said) > MESSAGE_CHARS_MAX:
-        said = f"{said[: MESSAGE_CHARS_MAX // 2]} ... {said[-MESSAGE_CHARS_MAX // 2 :]}"
-    return f"its runtime_env cannot be set up: {said}"
+    for value in sorted(values, key=len, reverse=True):
+        if len(value) >= HIDDEN_CHARS_MIN:
+            said = said.replace(value, MASK)
+    return said
 
 
 _own: list[str | None] = []

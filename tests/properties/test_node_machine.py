@@ -28,7 +28,10 @@ from helix_ray.execution.tenant import tenant_of
 
 CAPACITY = {"cpu": 2.0, "gpu": 1.0}
 DEMANDS = ((("cpu", 1.0),), (("cpu", 0.5),), (("gpu", 1.0),), ())
-ENVIRONMENTS = tuple(RuntimeEnv(name, '{"config": {"setup_timeout_seconds": 5}}') for name in ("blue", "red"))
+ENVIRONMENTS = tuple(
+    RuntimeEnv(name, '{"config": {"setup_timeout_seconds": 5}, "working_dir": "s3://x.zip"}')
+    for name in ("blue", "red")
+)
 ENDED = ("completed", "failed", "lost", "returned")
 picks = st.integers(0, 10_000)
 

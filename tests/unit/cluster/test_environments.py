@@ -12,7 +12,6 @@ import pytest
 from helix_ray.cluster.api import Cluster
 from helix_ray.cluster.environments import (
     HOOK_FUNCTION,
-    HOOK_VARIABLE,
     KEEP_AGAIN_S,
     RUNTIME_ENV_BYTES_MAX,
     Environments,
@@ -21,6 +20,7 @@ from helix_ray.cluster.environments import (
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.questions import GetTask
 from helix_ray.core.secrets import MASK
+from helix_ray.execution.runtime_env import HOOK_VARIABLE
 from tests.unit.cluster.memory_links import links_of
 
 CODE = "gcs://_ray_pkg_0123456789abcdef.zip"

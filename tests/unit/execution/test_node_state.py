@@ -161,7 +161,7 @@ def test_what_ray_rejects_is_a_bad_spec(node: NodeState) -> None:
 
 
 BLUE = RuntimeEnv("blue", '{"env_vars": {"COLOUR": "blue", "TOKEN": "ba5eba11"}}')
-RED = RuntimeEnv("red", '{"config": {"setup_timeout_seconds": 5}}')
+RED = RuntimeEnv("red", '{"config": {"setup_timeout_seconds": 5}, "pip": {"packages": ["x"]}}')
 
 
 def within(name: str, environment: RuntimeEnv | None) -> Item:
@@ -205,13 +205,14 @@ def test_an_executor_that_waits_for_its_first_attempt_has_no_environment(node: N
 def test_a_broken_environment_fails_what_waits_for_it_and_nothing_else(two: NodeState) -> None:
     """All of it, at once and in Ray's words, without the values of its variables; the rest runs."""
     two.assign([within("a", BLUE), within("b", BLUE), within("c", None)], (), 0.0)
-    said = two.environment_failed("n-1", "no such package for ba5eba11")
+    said = two.environment_failed("n-1", "Traceback:\n line 1\nOSError: no such package for ba5eba11\n")
     assert said_of(said) == [("a", "failed"), ("b", "failed")]
     assert isinstance(said[0], Say)
     assert said[0].report.error == {
         "reason": "environment",
         "type": "RuntimeEnvSetupError",
-        "message": "its runtime_env cannot be set up: no such package for ***",
+        "message": "its runtime_env cannot be set up: OSError: no such package for ***",
+        "traceback": "Traceback:\n line 1\nOSError: no such package for ***",
     }
     assert two.attempts() == [("c", 1)]
     assert two.environment_failed("n-1", "again") == []
@@ -219,12 +220,15 @@ def test_a_broken_environment_fails_what_waits_for_it_and_nothing_else(two: Node
 
 
 def test_an_environment_may_take_its_time(two: NodeState) -> None:
-    """As long as Ray gives it; then its tasks fail, for another try would take as long."""
+    """As long as Ray gives it; then its tasks fail, for another try would take as long. One that installs
+    nothing has no more time than other processes."""
     two.assign([within("a", RED)], (), 0.0)
     assert two.tick((), EXECUTOR_START_S_MAX + 5) == []
     effects = two.tick((), EXECUTOR_START_S_MAX + 6)
     assert effects[0] == ReleaseExecutor("n-1")
     assert said_of(effects) == [("a", "failed")]
+    two.assign([within("b", BLUE)], (), 100.0)
+    assert said_of(two.tick((), 101.0 + EXECUTOR_START_S_MAX)) == [("b", "failed")]
 
 
 def test_resources_in_external_use_do_not_count_against_an_environment(two: NodeState) -> None:
