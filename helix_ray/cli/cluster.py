@@ -40,7 +40,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     master = answer["master_node"]
     up = timedelta(seconds=master["uptime"])
     put(f"{master['id']} {master['status']}, up {up} (epoch {master['epoch']})")
-    put(f"{answer['active_nodes']} of {answer['total_nodes']} nodes are active, the master among them")
+    put(f"{answer['active_nodes']} of {answer['total_nodes']} nodes are active, including the master")
     rows = [(n["id"], n["status"], _load(n), n["tasks_completed"]) for n in answer["worker_nodes"]]
     print_table(STATUS_COLUMNS, rows)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=False,
-    help="Erase what concerns tasks and users from the journal; administrators only, and for good.",
+    help="Permanently erase the data of tasks and users from the journal (administrators).",
 )
 COLUMNS = Columns(
     ("ERASURE", "STATUS", "FACTS", "REQUESTED", "BY", "REASON"), ("FACTS", "BY", "REQUESTED"), "REASON"

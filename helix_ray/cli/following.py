@@ -35,12 +35,12 @@ EXIT_OF_REASON = {"timeout": Exit.TASK_TIMED_OUT, "lost": Exit.TASK_LOST}
 
 @contextmanager
 def telling_on_interrupt(task_id: str) -> Iterator[None]:
-    """On Ctrl-C say that the task goes on, how to come back and how to cancel it; exit code 130."""
+    """On Ctrl-C say that the task continues, and how to follow and cancel it; exit code 130."""
     try:
         yield
     except KeyboardInterrupt:
         say("")
-        say(f"helix: {task_id} goes on. To come back: helix task logs --follow {task_id}")
+        say(f"helix: {task_id} continues. To follow it: helix task logs --follow {task_id}")
         say(f"  its result: helix task result --wait {task_id}    to cancel it: helix task cancel {task_id}")
         raise typer.Exit(Exit.INTERRUPTED) from None
 
@@ -91,7 +91,7 @@ class _WaitLimit:
             return math.inf
         left = self._started + self._timeout_s - time.monotonic()
         if left <= 0:
-            message = f"{self._task_id} did not end within {self._timeout_s:g} s; it goes on"
+            message = f"{self._task_id} did not end within {self._timeout_s:g} s; it continues"
             raise WaitTimeout("TIMEOUT", message, {"open": [self._task_id]})
         return left
 

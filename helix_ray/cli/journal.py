@@ -17,7 +17,7 @@ from helix_ray.cli.up import DataDir
 
 T = TypeVar("T")
 
-app = typer.Typer(no_args_is_help=False, help="Verify the journal, and sign what others can verify it by.")
+app = typer.Typer(no_args_is_help=False, help="Verify the journal, and print signed checkpoints of it.")
 INTERNAL_ONLY = (
     "compared with itself and HEAD only: anyone with the keys can forge both; "
     "keep a checkpoint elsewhere and give it with --checkpoint"

@@ -57,8 +57,7 @@ def set_quota(
     ] = 1.0,
     as_json: Json = False,
 ) -> None:
-    """Set the quota of a project: resources, running `tasks` and `queued` tasks. It
-    replaces the present quota."""
+    """Replace the quota of a project: limits of resources, of running `tasks` and of `queued` tasks."""
     given = spec.amounts("LIMITS", limits or ())
     with connect() as client:
         quota = client.set_quota(project, given, weight)

@@ -28,7 +28,7 @@ KillGrace = Annotated[
     float | None,
     typer.Option(metavar="DURATION", parser=seconds, help="From SIGTERM to SIGKILL when it is stopped."),
 ]
-NoNetwork = Annotated[bool, typer.Option("--no-network", help="Take the network from the command.")]
+NoNetwork = Annotated[bool, typer.Option("--no-network", help="Run the command without network access.")]
 Function = Annotated[str | None, typer.Option(metavar="MODULE:NAME", help="Function to call.")]
 Args = Annotated[list[str] | None, typer.Option(metavar="JSON", help="Positional argument.")]
 Kwargs = Annotated[list[str] | None, typer.Option(metavar="NAME=JSON", help="Keyword argument.")]

@@ -34,8 +34,7 @@ def watch(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line for every change.")] = False,
 ) -> None:
-    """Follow tasks: named ones until all have ended (exit code 1 if one did not
-    succeed), others until Ctrl-C."""
+    """Follow named tasks until all have ended (exit code 1 unless all succeed), others until Ctrl-C."""
     with connect(waiting=True) as client:
         looks = _looks(client, task_ids or [])
         tasks = _print_changes(looks) if as_json else _draw(looks)
