@@ -29,7 +29,7 @@ from helix_ray.core.orders import (
     StartAttempts,
     SubmitTasks,
 )
-from helix_ray.core.questions import GetTask
+from helix_ray.core.questions import GetTask, WaitTasks
 from helix_ray.plane.calls import AnswerTimeouts
 from helix_ray.plane.control import Plane
 from helix_ray.testing import MemoryControlPlane, memory_plane
@@ -215,7 +215,7 @@ def test_a_history_that_is_made_again_is_503(world: World, tmp_path: Path) -> No
         by = Principal("system", "system", ("system",))
         return [
             await archive.find(GetTask(world.archived), by),
-            await archive.wait(by, {"done": [], "unknown": [world.archived]}),
+            await archive.wait(WaitTasks((world.archived,)), by, {"done": [], "unknown": [world.archived]}),
         ]
 
     for told in asyncio.run(ask()):

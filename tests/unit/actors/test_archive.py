@@ -129,7 +129,7 @@ def test_archived_tasks_can_be_waited_for_without_their_results(links: Links) ->
     """As those in memory; which of them are unknown is said all the same."""
     task_id = links.submit(TASK)
     links.do(UpdateTask(task_id, status="completed", result={"success": True, "value": "large"}))
-    assert links.retire() >= 1
+    assert links.archive() >= 1
     whole, brief = (links.ask(WaitTasks((task_id, "task-x"), results=wanted)) for wanted in (True, False))
     assert whole["done"][0]["result"] == {"success": True, "value": "large"}
     assert brief == {**whole, "done": [{**whole["done"][0], "result": None}]}

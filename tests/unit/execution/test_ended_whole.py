@@ -87,7 +87,8 @@ def test_nothing_is_alive_after_a_kill_from_outside(
 ) -> None:
     """Code that stays in C is ended by the node worker, with all that it had started."""
     node = node_of()
-    node.submit("a", call("start", escape, str(notes), "code_in_c"))
+    # With a time limit `Started` is sent at once; without one it may wait for others to be sent with it.
+    node.submit("a", call("start", escape, str(notes), "code_in_c"), timeout_s=600.0)
     node.started("a")
     wait_for_notes(notes)
     assert kill_from_outside(node) == []
