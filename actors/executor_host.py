@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ _EXECUTOR: Any = ray.remote(ExecutorActor)
 RECEIVE_BYTES = 256 * 1024
 # The loop stands still for as long.
 KILL_WAIT_S = 1.0
+# How long Ray may take to end an idle executor.
+RAY_ENDS_S_MAX = 5.0
 # Resources for which Ray has separate arguments.
 RAY_OPTIONS = {"cpu": "num_cpus", "gpu": "num_gpus"}
 
@@ -86,7 +88,7 @@ class ExecutorHost:
         self._models_dir = models_dir
         self._callbacks = callbacks
         self._links: dict[str, _Link] = {}
-        self._watches: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.AbstractServer | None = None
         self._folder: Path | None = None
 
@@ -120,9 +122,27 @@ class ExecutorHost:
         done = actor.serve.remote(
             self._path, slot_id, self._allow, self._models_dir, cpus, self._bounds, text
         )
-        watch = asyncio.get_running_loop().create_task(self._watch(slot_id, done))
-        self._watches.add(watch)
-        watch.add_done_callback(self._watches.discard)
+        self._keep(self._watch(slot_id, done))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _let_ray_end(self, slot_id: str, link: _Link) -> None:
+        _end_actor(link)
+        assert link.handle is not None
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(link.handle, ended.set)
+        try:
+            await asyncio.wait_for(ended.wait(), RAY_ENDS_S_MAX)
+        except TimeoutError:
+            log.warning("executor %s did not end within %s s: it is killed", slot_id, RAY_ENDS_S_MAX)
+        finally:
+            loop.remove_reader(link.handle)
+            _release(link)
+            end_marked(slot_id)
 
     async def _watch(self, slot_id: str, done: Any) -> None:
         try:
@@ -152,11 +172,19 @@ class ExecutorHost:
         """Ask an executor for the attempts that it has not started; `returned` is called with them."""
         self._send(slot_id, GiveBack())
 
-    def end(self, slot_id: str) -> None:
-        """Kill an executor's process and release its resources; `gone` is not called for it."""
+    def end(self, slot_id: str, *, at_once: bool = True) -> None:
+        """End an executor's process and release its resources; `gone` is not called for it.
+
+        Ray ends it, and knows that it was meant, unless something may still run in it: between the order and
+        the end that could start a process which nobody would find.
+        """
         link = self._links.pop(slot_id, None)
-        if link is not None:
+        if link is None:
+            return
+        if at_once or link.handle is None:
             _release(link)
+        else:
+            self._keep(self._let_ray_end(slot_id, link))
 
     def kill(self, slot_id: str) -> None:
         """Kill an executor that does not respond; `gone` is called for it.
@@ -167,10 +195,12 @@ class ExecutorHost:
         if link is not None:
             _kill(link)
 
-    def close(self) -> None:
-        """Kill every executor and close the socket."""
+    async def close(self) -> None:
+        """Kill every executor that is left, wait for those that Ray ends, and close the socket."""
         for slot_id in list(self._links):
             self.end(slot_id)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=RAY_ENDS_S_MAX)
         if self._server is not None:
             self._server.close()
         if self._folder is not None:
@@ -232,6 +262,11 @@ def _release(link: _Link) -> None:
         link.handle = None
     if link.writer is not None:
         link.writer.close()
+    _end_actor(link)
+
+
+def _end_actor(link: _Link) -> None:
+    """Have Ray end an executor; its raylet reports any other end to the console as a crash."""
     with contextlib.suppress(ray.exceptions.RayError, ValueError):
         ray.kill(link.actor, no_restart=True)
 

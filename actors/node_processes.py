@@ -72,21 +72,22 @@ class NodeProcesses:
         self._starter.ask_back(slot_id)
         self._executors.ask_back(slot_id)
 
-    def end(self, slot_id: str) -> None:
-        """End all that runs in a slot and give its resources back; `gone` is not called for it."""
+    def end(self, slot_id: str, *, at_once: bool) -> None:
+        """End all that runs in a slot and give its resources back; `gone` is not called for it. `at_once`:
+        its executor may still run something."""
         self._demands.pop(slot_id, None)
         self._starter.close_slot(slot_id)
-        self._executors.end(slot_id)
+        self._executors.end(slot_id, at_once=at_once)
 
     def kill(self, slot_id: str) -> None:
         """End a slot that does not end what it was told to; `gone` is called for it."""
         self._starter.close_slot(slot_id)
         self._executors.kill(slot_id)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End everything."""
         self._starter.close()
-        self._executors.close()
+        await self._executors.close()
 
     def _executor_gone(self, slot_id: str) -> None:
         self._demands.pop(slot_id, None)

@@ -198,8 +198,8 @@ class NodeWorker(AttemptFiles):
     async def stop(self) -> None:
         """Stop the loops and end every executor."""
         self._life.stop()
-        self._do(self._state.cut_off())
-        self._host.close()
+        self._do(self._state.shut_down())
+        await self._host.close()
 
     # ------------------------------------------------------------------------------------------ loops
 
@@ -314,8 +314,8 @@ class NodeWorker(AttemptFiles):
                     self._host.cancel(slot_id, key)
                 case AskBack(slot_id):
                     self._host.ask_back(slot_id)
-                case ReleaseExecutor(slot_id):
-                    self._host.end(slot_id)
+                case ReleaseExecutor(slot_id, at_once):
+                    self._host.end(slot_id, at_once=at_once)
                 case KillExecutor(slot_id):
                     self._host.kill(slot_id)
                 case Say(report):

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
+# How `Finished.spent` begins where something of the attempt may still run.
+LEFT_RUNNING = ("it left ", "it cannot be compared ")
+
 Reason: TypeAlias = Literal[
     "failed", "timeout", "cancelled", "memory", "lost", "not_allowed", "not_serialisable", "bad_spec",
     "items_full", "not_stored", "arguments_lost",
@@ -111,6 +114,11 @@ class Finished:
     started_at: float
     ended_at: float
     spent: str | None = None
+
+    @property
+    def may_still_run(self) -> bool:
+        """Say whether something of the attempt may run on in the process that is spent."""
+        return self.spent is not None and self.spent.startswith(LEFT_RUNNING)
 
 
 ReportItem: TypeAlias = Started | Progressed | Finished

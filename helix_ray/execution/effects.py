@@ -51,9 +51,10 @@ class AskBack:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseExecutor:
-    """End an executor and release its resources; nothing follows."""
+    """End an executor and release its resources; nothing follows. `at_once`: something may run in it."""
 
     slot_id: str
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

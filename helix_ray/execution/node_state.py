@@ -184,6 +184,12 @@ class NodeState:
         """End everything, since the tasks were assigned to others. This state must not be used afterwards."""
         return [KillExecutor(slot.id) for slot in self.slots()]
 
+    def shut_down(self) -> list[Effect]:
+        """End everything for good. This state must not be used afterwards."""
+        return [
+            KillExecutor(slot.id) if slot.outstanding else ReleaseExecutor(slot.id) for slot in self.slots()
+        ]
+
     # ------------------------------------------------------------------------------------- how attempts end
 
     def _finished(self, slot_id: str, finished: Finished, now: float) -> list[Effect]:
@@ -195,14 +201,14 @@ class NodeState:
         self._stops.pop(key, None)
         effects: list[Effect] = [] if item.ending else [SayFinished(finished, item.assignment)]
         if finished.spent is not None:
-            effects += self._replace(slot_id)
+            effects += self._replace(slot_id, at_once=finished.may_still_run)
         return effects
 
-    def _replace(self, slot_id: str) -> list[Effect]:
+    def _replace(self, slot_id: str, *, at_once: bool) -> list[Effect]:
         """Give up an executor that runs nothing more; what it was given goes out again."""
         self._dispatch.close_slot(slot_id, begun=False)
         self._forget_stops()
-        return [ReleaseExecutor(slot_id)]
+        return [ReleaseExecutor(slot_id, at_once)]
 
     def _lost(self, running: Item) -> list[Effect]:
         """Return the outcome of an attempt whose executor is gone."""

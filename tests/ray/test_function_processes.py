@@ -12,7 +12,8 @@ import cloudpickle
 from helix_ray.core.questions import GetTask
 from tests.endless_model import ENDLESS
 from tests.processes import command_line
-from tests.ray.conftest import LiveCluster, function
+from tests.ray.conftest import CPUS, LiveCluster, function
+from tests.ray.signals import until
 
 
 def called(work: Any, *args: Any, fresh: bool = False, **options: Any) -> dict[str, Any]:
@@ -75,6 +76,35 @@ def test_a_fresh_process_runs_one_function(cluster: LiveCluster) -> None:
     assert set(warm) & set(again)
     assert len(set(fresh)) == 3
     assert not set(fresh) & {*warm, *again}
+
+
+def test_ray_has_nothing_to_report_when_executors_end(cluster: LiveCluster) -> None:
+    """It prints "A worker died or was killed ... by an unexpected system error" for every end that it was not
+    told about; 20 fresh functions, and warm executors whose CPUs others need, end as it was told."""
+    import ray
+
+    def who() -> int:
+        import os
+
+        return os.getpid()
+
+    def pids(count: int, **options: Any) -> set[int]:
+        outcomes = cluster.outcomes(cluster.submit(*[called(who, **options) for _ in range(count)]))
+        return {cloudpickle.loads(b64decode(o["result"]["pickled"])) for o in outcomes.values()}
+
+    worker = ray._private.worker.global_worker
+    reports = ray._raylet.GcsErrorSubscriber(address=worker.gcs_client.address)
+    reports.subscribe()
+    ended = pids(20, fresh=True) | pids(CPUS, resources={"cpu": 1.0})
+    assert len(ended) > 20
+    pids(CPUS, resources={"cpu": 0.9})
+    until(lambda: not any(map(command_line, ended)))
+    worker.core_worker.push_error(ray.JobID.nil(), "test", "the end", 0.0)
+    said = []
+    while not said or said[-1] != "the end":
+        said.append(reports.poll(timeout=30)[1]["error_message"])
+    reports.close()
+    assert said == ["the end"]
 
 
 def test_what_cannot_be_put_back_costs_the_process_and_no_task(cluster: LiveCluster) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from helix_ray.core.orders import AttemptReport
@@ -125,6 +127,24 @@ def test_a_killed_executor_gets_nothing_any_more(node: NodeState) -> None:
     assert said_of(node.said("n-1", [finished("a")], 7.5)) == [("a", "finished")]
     assert node.assign([item("b")], (), 7.6) == []
     assert node.gone("n-1", 8.0) == [StartExecutor("n-2", ONE)]
+
+
+@pytest.mark.parametrize(
+    ("spent", "at_once"),
+    [
+        ("it has run 3 tasks; the limit is 3", False),
+        ("it was interrupted at its time limit", False),
+        ("it left threads running: x", True),
+        ("it cannot be compared with what it was: TypeError: x", True),
+    ],
+)
+def test_a_spent_executor_is_killed_only_where_something_may_still_run(
+    node: NodeState, spent: str, at_once: bool
+) -> None:
+    """Ray ends the others, in its own time, and so does not take their ends for crashes."""
+    node.assign([item("a")], (), 0.0)
+    _, released = node.said("n-1", [replace(finished("a"), spent=spent)], 1.0)
+    assert released == ReleaseExecutor("n-1", at_once)
 
 
 def test_an_executor_that_dies_loses_what_it_ran(node: NodeState) -> None:
@@ -252,6 +272,13 @@ def test_a_node_that_is_cut_off_ends_everything(node: NodeState) -> None:
     node.assign([item("a")], (), 0.0)
     node.said("n-1", [Started("a", 1)], 0.0)
     assert node.cut_off() == [KillExecutor("n-1")]
+
+
+def test_a_node_that_shuts_down_kills_only_what_runs(node: NodeState) -> None:
+    """An idle executor is Ray's to end, which so reports no crash."""
+    assert node.shut_down() == [ReleaseExecutor("n-1")]
+    node.assign([item("a")], (), 0.0)
+    assert node.shut_down() == [KillExecutor("n-1")]
 
 
 def test_an_idle_executor_is_released(node: NodeState) -> None:

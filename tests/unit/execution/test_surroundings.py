@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from helix_ray.execution.assignment import Run
+from helix_ray.execution.assignment import Finished, Run
 from helix_ray.execution.starter.levels import Wanted
 from tests.unit.execution.starter_end import StarterEnd
 
@@ -119,6 +119,7 @@ def test_a_replaced_process_says_why(node_of: Callable[..., Any]) -> None:
     node = node_of()
     assert node.run("a", call("leave_a_thread")).ok
     assert node.wait(lambda: node.spent) == "it left threads running: left-over"
+    assert [item.may_still_run for item in node.items if isinstance(item, Finished)] == [True]
 
 
 def test_a_process_is_replaced_after_so_many_tasks(node_of: Callable[..., Any]) -> None:
