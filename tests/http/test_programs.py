@@ -4,17 +4,20 @@ taken, only the port is ours."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.http.api_server import Api
+from tests.http.api_server import PASSWORD, Api
 from tests.http.conftest import Require
+from tests.three_ways import WAYS, Running, indented_code
 
-REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
-WORKER = Path(__file__).parents[2] / "examples" / "external_worker.py"
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "tests" / "docs" / "reference"
+WORKER = ROOT / "examples" / "external_worker.py"
 REFERENCE_URL = "http://localhost:8080"
 PROGRAM_MAX_S = 60
 
@@ -33,6 +36,15 @@ def test_python(api: Api) -> None:
     printed = run(sys.executable, "-c", program("login_and_create.py.txt", api))
     for part in ("'title': 'Test Task'", "'status': 'pending'", "'priority': 'high'", "'created_at'"):
         assert part in printed
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_example_of_the_python_client(url: str, way: str, tmp_path: Path) -> None:
+    """Of docs/python-api.md, in a script, at a prompt, and in a running event loop."""
+    _, _, page = (ROOT / "docs" / "python-api.md").read_text().partition("\n## Over REST\n")
+    (example,) = indented_code(page)
+    code = f'password = "{PASSWORD}"\n' + example.replace("http://127.0.0.1:8080", url)
+    assert "78498" in Running(way, code, tmp_path / "here", os.environ).printed()
 
 
 def test_curl(api: Api, require: Require) -> None:
