@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -30,19 +30,37 @@ PIECE_S_MAX = 1.5
 PIECE_GROWTH = 1.1
 PIECE_CHARS_LARGE = 32 * 1024
 SIGNAL_CODES = 128
-EXIT_OF_REASON = {"timeout": Exit.TASK_TIMED_OUT, "lost": Exit.TASK_LOST}
+NAMED_TASKS_MAX = 5
+EXIT_OF_REASON = {
+    "timeout": Exit.TASK_TIMED_OUT, "deadline": Exit.TASK_TIMED_OUT, "lost": Exit.TASK_LOST,
+}  # fmt: skip
 
 
 @contextmanager
-def telling_on_interrupt(task_id: str) -> Iterator[None]:
-    """On Ctrl-C say that the task continues, and how to follow and cancel it; exit code 130."""
+def telling_on_interrupt(*task_ids: str) -> Iterator[list[str]]:
+    """On Ctrl-C say that the tasks continue, and how to follow and cancel them; exit code 130.
+
+    Gives the list of their ids: a submit adds to it what the server has accepted.
+    """
+    ids = list(task_ids)
     try:
-        yield
+        yield ids
     except KeyboardInterrupt:
         say("")
-        say(f"helix: {task_id} continues. To follow it: helix task logs --follow {task_id}")
-        say(f"  its result: helix task result --wait {task_id}    to cancel it: helix task cancel {task_id}")
+        _say_what_continues(ids)
         raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _say_what_continues(ids: Sequence[str]) -> None:
+    if not ids:
+        say("helix: the server has not answered yet: helix task list shows whether the task was submitted")
+    elif len(ids) == 1:
+        say(f"helix: {ids[0]} continues. To follow it: helix task logs --follow {ids[0]}")
+        say(f"  its result: helix task result --wait {ids[0]}    to cancel it: helix task cancel {ids[0]}")
+    else:
+        more = f" and {len(ids) - NAMED_TASKS_MAX} more" if len(ids) > NAMED_TASKS_MAX else ""
+        say(f"helix: {' '.join(ids[:NAMED_TASKS_MAX])}{more} continue")
+        say("  to follow them: helix task watch TASK...    to cancel them: helix task cancel TASK...")
 
 
 def follow(client: Client, task_id: str, timeout_s: float | None) -> ResultOut:
@@ -109,6 +127,8 @@ def _show_attempt(client: Client, task_id: str, attempt: int, limit: _WaitLimit)
         except NotFound as error:
             say(f"helix: the output of attempt {attempt} is not there: {error.message}")
             return
+        if (missing := piece["offset"] - offset) > 0:
+            say(f"helix: {missing} bytes of output were removed here")
         put(piece["text"], end="")
         if piece["eof"]:
             return

@@ -14,8 +14,10 @@ from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
 from helix_ray.cli.following import exit_code, follow, telling_on_interrupt
 from helix_ray.cli.output import Json, print_json, print_table, put, say
+from helix_ray.cli.piped import piped_input
 from helix_ray.cli.task_tables import LINE_COLUMNS, line_of, show_end, show_outcome
 from helix_ray.core.specs import Run
+from helix_ray.core.stdin import stdin_fields
 from helix_ray.core.values import shown_text
 
 if TYPE_CHECKING:
@@ -37,9 +39,11 @@ def submit(
     working_dir: options.WorkingDir = None,
     kill_grace: options.KillGrace = None,
     no_network: options.NoNetwork = False,
+    stdin: options.Stdin = None,
     function: options.Function = None,
     arg: options.Args = None,
     kwarg: options.Kwargs = None,
+    fresh: options.Fresh = False,
     inference: options.Inference = None,
     inputs: options.Inputs = None,
     output: options.Outputs = None,
@@ -65,7 +69,7 @@ def submit(
         _submit_file(file, idempotency_key, wait, wait_timeout, as_json)
         return
     how = (kill_grace, no_network)
-    run = _run(argv, command, env, working_dir, *how, function, arg, kwarg, inference, inputs, output)
+    run = _run(argv, command, env, working_dir, *how, function, arg, kwarg, fresh, inference, inputs, output)
     fields: dict[str, object] = {
         "type": task_type,
         "priority": priority,
@@ -82,7 +86,8 @@ def submit(
         "shards": spec.shards(shards, gang),
         "preemptible": False if not_preemptible else None,
     }
-    _submit_one(title or _title(run), run, fields, idempotency_key, wait, wait_timeout, as_json)
+    title = title or _title(run)
+    _submit_one(title, _with_input(run, stdin), fields, idempotency_key, wait, wait_timeout, as_json)
 
 
 def _submit_one(
@@ -97,14 +102,15 @@ def _submit_one(
     with connect(waiting=wait) as client:
         if fields["depends_on"]:
             fields = {**fields, "depends_on": [client.full_id("task", text) for text in fields["depends_on"]]}
-        task = client.submit(title, run=run, idempotency_key=key, **fields)
-        if not wait:
-            print_json(task) if as_json else put(task["id"])
-            return
-        if not as_json:
-            say(f"{task['id']} submitted; waiting until it ends")
         streams = not as_json and not fields["shards"] and run is not None and run["kind"] == "command"
-        with telling_on_interrupt(task["id"]):
+        with telling_on_interrupt() as submitted:
+            task = client.submit(title, run=run, idempotency_key=key, **fields)
+            submitted.append(task["id"])
+            if not wait:
+                print_json(task) if as_json else put(task["id"])
+                return
+            if not as_json:
+                say(f"{task['id']} submitted; waiting until it ends")
             result = _outcome(client, task["id"], wait_timeout, streams=streams)
     if as_json:
         print_json(result)
@@ -131,6 +137,7 @@ def _run(
     function: str | None,
     arg: list[str] | None,
     kwarg: list[str] | None,
+    fresh: bool | None,
     inference: str | None,
     inputs: list[str] | None,
     output: list[str] | None,
@@ -146,7 +153,7 @@ def _run(
         "--env": env, "--working-dir": working_dir, "--kill-grace": kill_grace, "--no-network": no_network,
     }  # fmt: skip
     _belongs("--command", given, of_commands, ("ARGV", "--command"))
-    _belongs("--function", given, {"--arg": arg, "--kwarg": kwarg}, ("--function",))
+    _belongs("--function", given, {"--arg": arg, "--kwarg": kwarg, "--fresh": fresh}, ("--function",))
     _belongs("--inference", given, {"--inputs": inputs, "--output": output}, ("--inference",))
     if argv or command:
         pairs = spec.pairs("--env", env or ())
@@ -158,12 +165,26 @@ def _run(
     if function:
         args = [spec.json_value("--arg", text) for text in arg or ()]
         named = spec.pairs("--kwarg", kwarg or ()).items()
-        return runs.function(
+        call = runs.function(
             function, *args, **{name: spec.json_value("--kwarg", text) for name, text in named}
         )
+        if fresh:
+            call["fresh"] = True
+        return call
     if inference:
         return runs.inference(inference, spec.model_inputs(inputs or ()), output or ())
     return None
+
+
+def _with_input(run: Run | None, wanted: bool | None) -> Run | None:
+    """Return the run with what is in standard input, where it is a command and there is something."""
+    if run is None or run["kind"] != "command":
+        _belongs("a command", [], {"--stdin": wanted}, ())
+        return run
+    data = piped_input(wanted)
+    if data is not None:
+        run.update(stdin_fields(data))
+    return run
 
 
 def _belongs(to: str, given: list[str], options: Mapping[str, object], kinds: tuple[str, ...]) -> None:
@@ -187,15 +208,15 @@ def _title(run: Run | None) -> str:
 def _submit_file(name: str, key: str | None, wait: bool, wait_timeout: float | None, as_json: bool) -> None:
     tasks = spec.tasks_file(name)
     with connect(waiting=wait) as client:
-        submitted = client.submit_batch(tasks, idempotency_key=key)
-        refused = [(i, answer["error"]) for i, answer in enumerate(submitted) if "error" in answer]
-        for i, error in refused:
-            say(f"helix: {error['code']}: task {i}: {error['message']}")
-        accepted = [answer for answer in submitted if "error" not in answer]
-        shown: Sequence[TaskCreated | TaskLine] = accepted
-        if wait:
-            ended = client.wait([answer["id"] for answer in accepted], wait_timeout)
-            shown = [ended[answer["id"]] for answer in accepted]
+        with telling_on_interrupt() as ids:
+            submitted = client.submit_batch(tasks, idempotency_key=key)
+            refused = [(i, answer["error"]) for i, answer in enumerate(submitted) if "error" in answer]
+            accepted = [answer for answer in submitted if "error" not in answer]
+            ids += [answer["id"] for answer in accepted]
+            for i, error in refused:
+                say(f"helix: {error['code']}: task {i}: {error['message']}")
+            ended = client.wait(ids, wait_timeout) if wait else {}
+        shown: Sequence[TaskCreated | TaskLine] = [ended.get(task["id"], task) for task in accepted]
     if as_json:
         in_order = iter(shown)
         entries = [answer if "error" in answer else next(in_order) for answer in submitted]

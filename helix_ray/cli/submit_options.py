@@ -29,9 +29,18 @@ KillGrace = Annotated[
     typer.Option(metavar="DURATION", parser=seconds, help="From SIGTERM to SIGKILL when it is stopped."),
 ]
 NoNetwork = Annotated[bool, typer.Option("--no-network", help="Run the command without network access.")]
+Stdin = Annotated[
+    bool | None,
+    typer.Option(
+        "--stdin/--no-stdin",
+        help="Standard input becomes the command's; default: that of a pipe or a file.",
+        show_default=False,
+    ),
+]
 Function = Annotated[str | None, typer.Option(metavar="MODULE:NAME", help="Function to call.")]
 Args = Annotated[list[str] | None, typer.Option(metavar="JSON", help="Positional argument.")]
 Kwargs = Annotated[list[str] | None, typer.Option(metavar="NAME=JSON", help="Keyword argument.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="In a process that runs nothing else.")]
 Inference = Annotated[str | None, typer.Option(metavar="MODEL", help="Model to run.")]
 Inputs = Annotated[
     list[str] | None,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
+from helix_ray.cli.following import telling_on_interrupt
 from helix_ray.cli.output import Json, print_json, print_table, put, say
 from helix_ray.cli.placement import distribute, explain
 from helix_ray.cli.submit import submit
@@ -95,7 +97,7 @@ def logs(
     ] = None,
 ) -> None:
     """Print a task's output."""
-    with connect() as client:
+    with connect() as client, telling_on_interrupt(task_id) if follow else nullcontext():
         if tail is not None:
             text, last = client.log_tail(task_id, tail, attempt=attempt)
             put(text, end="")
@@ -116,7 +118,8 @@ def result(
     """Print the result of a task; exit code 1 if it did not succeed."""
     with connect(waiting=wait) as client:
         if wait:
-            client.wait(task_id, wait_timeout)
+            with telling_on_interrupt(task_id):
+                client.wait(task_id, wait_timeout)
         answer = client.result(task_id)
     print_json(answer) if as_json else show_outcome(answer)
     raise typer.Exit(Exit.OK if answer["status"] == "completed" else Exit.TASK_FAILED)

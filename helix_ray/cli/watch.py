@@ -12,6 +12,7 @@ import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
+from helix_ray.cli.following import telling_on_interrupt
 from helix_ray.cli.output import console, drawn_table, print_json, print_table
 from helix_ray.cli.task_tables import COLUMNS, row_of
 
@@ -37,7 +38,9 @@ def watch(
     """Follow named tasks until all have ended (exit code 1 unless all succeed), others until Ctrl-C."""
     with connect(waiting=True) as client:
         looks = _looks(client, task_ids or [])
-        tasks = _print_changes(looks) if as_json else _draw(looks)
+        # Watching the newest has no other end than Ctrl-C.
+        with telling_on_interrupt(*task_ids) if task_ids else nullcontext():
+            tasks = _print_changes(looks) if as_json else _draw(looks)
     failed = bool(task_ids) and any(task["status"] != "completed" for task in tasks)
     raise typer.Exit(Exit.TASK_FAILED if failed else Exit.OK)
 

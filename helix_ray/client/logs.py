@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from helix_ray.client.session import ClientSession
 from helix_ray.client.transport import Request
+from helix_ray.core.views.log_text import shown
 
 if TYPE_CHECKING:
     from helix_ray.wire.task_answers import LogOut
@@ -41,14 +42,17 @@ class LogCalls:
         return piece
 
     def log_tail(self, task_id: str, lines: int, *, attempt: int | None = None) -> tuple[str, LogOut]:
-        """Return the last lines that an attempt has written by now, and the piece at which they end."""
+        """Return the last lines that an attempt has written by now, and the piece at which they end.
+
+        A line of ours says where output between them was removed.
+        """
         kept: deque[str] = deque(maxlen=lines)
         open_line = ""
         offset = 0
         while True:
             piece = self.log_piece(task_id, attempt=attempt, offset=offset)
+            whole = (open_line + shown(piece, offset)).split("\n")
             attempt, offset = piece["attempt"] or None, piece["next_offset"]
-            whole = (open_line + piece["text"]).split("\n")
             open_line = whole.pop()
             kept.extend(whole)
             if piece["eof"] or not piece["text"]:

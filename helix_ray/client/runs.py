@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from helix_ray.core.specs import CommandRun, FunctionRun, InferenceRun
+from helix_ray.core.stdin import stdin_fields
 
 
 def command(
     line: str | Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
+    stdin: str | bytes | None = None,
     working_dir: str | None = None,
     timeout_s: float | None = None,
     kill_grace_s: float | None = None,
@@ -21,6 +23,7 @@ def command(
 ) -> CommandRun:
     """Run a program: a list is its arguments, a string is a line for /bin/sh.
 
+    `stdin`: what it reads from its standard input, at most 512 KiB; larger input raises ValueError.
     `kill_grace_s`: from SIGTERM to SIGKILL when it is stopped, in seconds. `network=False`: it gets none.
     """
     run: CommandRun = {"kind": "command"}
@@ -30,6 +33,8 @@ def command(
         run["argv"] = list(line)
     if env:
         run["env"] = dict(env)
+    if stdin is not None:
+        run.update(stdin_fields(stdin))
     if working_dir is not None:
         run["working_dir"] = working_dir
     if timeout_s is not None:

@@ -12,7 +12,7 @@ from helix_ray.cluster import current
 from helix_ray.cluster.arguments import Arguments
 from helix_ray.cluster.background import Background
 from helix_ray.cluster.environments import Environments
-from helix_ray.cluster.errors import ClusterUnavailable, raised
+from helix_ray.cluster.errors import ClusterUnavailable, PayloadTooLarge, raised
 from helix_ray.cluster.functions import options_of
 from helix_ray.cluster.handles import Handle, several
 from helix_ray.cluster.keywords import check_call
@@ -40,6 +40,7 @@ from helix_ray.core.orders import CancelTask, Order, Receipt, SubmitTasks
 from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.questions import GetResult, ListTasks, PlanTask, QuestionKind, View
 from helix_ray.core.specs import CommandRun, FunctionRun, InferenceRun, TaskSpec
+from helix_ray.core.stdin import stdin_fields
 from helix_ray.core.values import shown_text
 from helix_ray.core.views.tasks import TaskLineView
 from helix_ray.plain import plain_bytes
@@ -127,6 +128,7 @@ class Cluster:
         line: str | Sequence[str],
         *,
         env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
         working_dir: str | None = None,
         kill_grace_s: float | None = None,
         network: bool | None = None,
@@ -134,6 +136,7 @@ class Cluster:
     ) -> Handle:
         """Run a program: a list is its arguments, a string a line for /bin/sh.
 
+        `stdin`: what it reads from its standard input, at most 512 KiB; more raises PayloadTooLarge.
         `kill_grace_s`: from SIGTERM to SIGKILL when it is stopped, in seconds. `network=False`: it gets none.
 
         Its value is {"success": True, "output": last 4 KiB, "exit_code": 0, "log_bytes": n}; another exit
@@ -146,6 +149,8 @@ class Cluster:
             run["argv"] = [str(part) for part in line]
         if env:
             run["env"] = {str(name): str(value) for name, value in env.items()}
+        if stdin is not None:
+            run.update(_input(stdin))
         if working_dir is not None:
             run["working_dir"] = str(working_dir)
         if kill_grace_s is not None:
@@ -360,6 +365,13 @@ def _takeable(specs: Sequence[TaskSpec]) -> SubmitTasks:
     if isinstance(checked, Rejected):
         raise Refused(checked)
     return checked
+
+
+def _input(stdin: str | bytes) -> CommandRun:
+    try:
+        return stdin_fields(stdin)
+    except ValueError as error:
+        raise PayloadTooLarge(str(error)) from None
 
 
 def _refused(refusal: Sequence[Any] | None) -> Future[Outcome] | None:

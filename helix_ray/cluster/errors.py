@@ -9,7 +9,7 @@ Exception
         +-- TaskCancelledError   a task was cancelled
         +-- ResultLostError      a large result was kept on a node that is gone
         +-- StreamBroken         a retry yielded fewer items than were read before
-        +-- PayloadTooLarge      a function with its arguments is over the limit
+        +-- PayloadTooLarge      a function with its arguments, or a command's input, is over the limit
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class StreamBroken(ClusterError):
 
 
 class PayloadTooLarge(ClusterError):
-    """A function with its arguments is over the limit."""
+    """A function with its arguments, or the input of a command, is over the limit."""
 
 
 def raised(refusal: Rejected) -> Exception:

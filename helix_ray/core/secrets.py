@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import operator
 import reprlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
-from typing import Any, Final, TypeVar, cast
+from functools import lru_cache
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 T = TypeVar("T")
+# Where paths lead, step by step; an empty one is the end of a path.
+Steps: TypeAlias = "dict[str, Steps]"
 
 MASK: Final = "***"
 
 # What a run object has that is stored sealed (core/sealed.py), and what is shown to nobody.
-SEALED_IN_RUN: Final = ("env.*", "runtime_env")
+SEALED_IN_RUN: Final = ("env.*", "stdin", "stdin_base64", "runtime_env")
 SECRET_IN_RUN: Final = (*SEALED_IN_RUN, "payload")
 
 
@@ -41,55 +44,55 @@ def masked(thing: T) -> T:
 def rewritten(thing: T, ways: Iterable[str], change: Callable[[Any], Any]) -> T:
     """Return a dataclass or a mapping with `change` of what the ways lead to, null left as it is; itself
     where that changes nothing."""
+    steps = _steps(tuple(ways))
     if isinstance(thing, Mapping):
-        return cast(T, _along_all(thing, ways, change))
+        return cast(T, _along(thing, steps, change))
     changed: dict[str, Any] = {}
-    for way in ways:
-        name, *steps = way.split(".")
-        before = changed.get(name, getattr(thing, name))
-        after = _along(before, steps, change)
+    for name, rest in steps.items():
+        before = getattr(thing, name)
+        after = _along(before, rest, change)
         if after is not before:
             changed[name] = after
     return replace(thing, **changed) if changed else thing  # type: ignore[type-var]
 
 
-def _along_all(value: Any, ways: Iterable[str], change: Callable[[Any], Any]) -> Any:
+@lru_cache
+def _steps(ways: tuple[str, ...]) -> Steps:
+    """Return the ways as a tree, in which what they have in common is walked once."""
+    root: Steps = {}
     for way in ways:
-        value = _along(value, way.split("."), change)
-    return value
+        at = root
+        for step in way.split("."):
+            at = at.setdefault(step, {})
+    return root
 
 
-def _along(value: Any, steps: Sequence[str], change: Callable[[Any], Any], at: int = 0) -> Any:
-    """Follow the steps from `at` on. Every task goes through here several times, and most have no secret."""
+def _along(value: Any, steps: Steps, change: Callable[[Any], Any]) -> Any:
+    """Follow the steps. Every task goes through here several times, and most have no secret."""
     if value is None:
         return None
-    if at == len(steps):
+    if not steps:
         return change(value)
-    step = steps[at]
     # The first of the two tells most of them, and costs a tenth.
     if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101
-        return _along_names(value, value.keys() if step == "*" else (step,), steps, change, at)
-    if step == "*" and isinstance(value, (list, tuple)):
-        items = [_along(item, steps, change, at + 1) for item in value]
+        return _along_names(value, steps, change)
+    if "*" in steps and isinstance(value, (list, tuple)):
+        rest = steps["*"]
+        items = [_along(item, rest, change) for item in value]
         same = all(map(operator.is_, items, value))
         return value if same else type(value)(items)
     return value
 
 
-def _along_names(
-    value: Mapping[str, Any],
-    names: Iterable[str],
-    steps: Sequence[str],
-    change: Callable[[Any], Any],
-    at: int,
-) -> Any:
+def _along_names(value: Mapping[str, Any], steps: Steps, change: Callable[[Any], Any]) -> Any:
     changed: dict[str, Any] = {}
-    for name in names:
-        if name in value:
-            before = value[name]
-            after = _along(before, steps, change, at + 1)
-            if after is not before:
-                changed[name] = after
+    for step, rest in steps.items():
+        for name in value if step == "*" else (step,):
+            if name in value:
+                before = value[name]
+                after = _along(before, rest, change)
+                if after is not before:
+                    changed[name] = after
     return {**value, **changed} if changed else value
 
 

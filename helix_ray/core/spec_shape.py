@@ -13,6 +13,7 @@ from typing import Any
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.specs import LEVELS
 from helix_ray.core.state import MANUAL
+from helix_ray.core.stdin import invalid_field as invalid_stdin
 
 RUN_KINDS = ("command", "function", "inference")
 TITLE_CHARS_MAX = 500
@@ -116,7 +117,8 @@ def _part_of_run(run: Any) -> str:
     for name, text in env.items():
         if not name or "=" in name or not _for_the_system(name) or not _for_the_system(text):
             return "run.env"
-    return "run"
+    odd = invalid_stdin(run)
+    return "run" if odd is None else f"run.{odd}"
 
 
 def _for_the_system(text: Any) -> bool:

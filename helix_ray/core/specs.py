@@ -15,12 +15,14 @@ Offer = dict[str, float | None]
 
 
 class CommandRun(TypedDict, total=False):
-    """A program: exactly one of `argv` and `shell`."""
+    """A program: exactly one of `argv` and `shell`, at most one of `stdin` and `stdin_base64`."""
 
     kind: Literal["command"]
     argv: list[str]
     shell: str
     env: dict[str, str]
+    stdin: str
+    stdin_base64: str
     working_dir: str
     timeout_s: float
     kill_grace_s: float

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from helix_ray.core.sealed import is_sealed
+from helix_ray.core.stdin import decoded
 
 SHELL = "/bin/sh"
 
-_KEYS = {"kind", "argv", "shell", "env", "working_dir", "timeout_s", "kill_grace_s", "network"}
+_KEYS = {
+    "kind", "argv", "shell", "env", "stdin", "stdin_base64", "working_dir", "timeout_s", "kill_grace_s",
+    "network",
+}  # fmt: skip
 
 
 class BadCommand(ValueError):
@@ -22,8 +26,8 @@ class BadCommand(ValueError):
 class CommandSpec:
     """A command ready to start: argv[0] still as given, working_dir None for the attempt's own folder.
 
-    `kill_grace_s`: from SIGTERM to SIGKILL, in seconds; None for the operator's default. `network`:
-    whether it may use the network.
+    `stdin`: what it reads from its standard input. `kill_grace_s`: from SIGTERM to SIGKILL, in seconds; None
+    for the operator's default. `network`: whether it may use the network.
     """
 
     argv: tuple[str, ...]
@@ -32,6 +36,7 @@ class CommandSpec:
     timeout_s: float | None
     kill_grace_s: float | None = None
     network: bool = True
+    stdin: bytes = field(default=b"", repr=False)
 
 
 def parse(run: Mapping[str, object]) -> CommandSpec:
@@ -49,6 +54,7 @@ def parse(run: Mapping[str, object]) -> CommandSpec:
         timeout_s=timeout_s(run),
         kill_grace_s=_kill_grace_s(run),
         network=_network(run),
+        stdin=_stdin(run),
     )
 
 
@@ -102,11 +108,30 @@ def _env(run: Mapping[str, object]) -> dict[str, str]:
         if not isinstance(name, str) or not name or "=" in name:
             raise BadCommand(f"env: {name!r} is not a valid variable name")
         _text(f"env.{name}", name)
-        if is_sealed(_text(f"env.{name}", value)):
-            raise BadCommand(
-                f"env.{name} was sealed with a key that the server no longer has: submit it again"
-            )
+        _unsealed(f"env.{name}", _text(f"env.{name}", value))
     return dict(env)
+
+
+def _stdin(run: Mapping[str, object]) -> bytes:
+    text, encoded = run.get("stdin"), run.get("stdin_base64")
+    if text is not None and encoded is not None:
+        raise BadCommand("only one of stdin and stdin_base64 can be given")
+    name, value = ("stdin", text) if encoded is None else ("stdin_base64", encoded)
+    if value is None:
+        return b""
+    if not isinstance(value, str):
+        raise BadCommand(f"{name} must be a string")
+    _unsealed(name, value)
+    try:
+        return decoded(value) if name == "stdin_base64" else value.encode()
+    except ValueError as error:
+        raise BadCommand(f"{name}: {error}") from error
+
+
+def _unsealed(name: str, value: str) -> None:
+    """Refuse a secret value that could not be opened: the command must not run with what is sealed."""
+    if is_sealed(value):
+        raise BadCommand(f"{name} was sealed with a key that the server no longer has: submit it again")
 
 
 def _working_dir(run: Mapping[str, object]) -> str | None:

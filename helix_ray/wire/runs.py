@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Discriminator, Field, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.specs import JsonObject
+from helix_ray.core.stdin import STDIN_BYTES_MAX, TOO_LARGE, decoded
 from helix_ray.wire.values import STRICT, JsonValue, storable
 
 Form = TypeVar("Form", bound=Mapping[str, object])
@@ -19,6 +20,7 @@ SHELL_CHARS_MAX = 131_072
 ENV_MAX = 256
 ENV_CHARS_MAX = 32_768
 PATH_CHARS_MAX = 4_096
+STDIN_BASE64_CHARS_MAX = (STDIN_BYTES_MAX + 2) // 3 * 4
 ARGS_MAX = 1_000
 OUTPUTS_MAX = 64
 NAME_CHARS_MAX = 256
@@ -38,6 +40,25 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _described(chars_max: int) -> Any:
+    """Return a limit for the schema only: a message of pydantic would not say what to do instead."""
+    return Field(json_schema_extra={"maxLength": chars_max})
+
+
+def _stdin_text(text: str) -> str:
+    return _bounded(text, len(text.encode()))
+
+
+def _stdin_base64(text: str) -> str:
+    return _bounded(text, len(decoded(text)))
+
+
+def _bounded(text: str, size: int) -> str:
+    if size > STDIN_BYTES_MAX:
+        raise ValueError(f"it has {size} bytes; {TOO_LARGE}")
+    return text
+
+
 SystemText = Annotated[str, Field(max_length=ARG_CHARS_MAX), AfterValidator(_without_nul)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 EnvText = Annotated[str, Field(max_length=ENV_CHARS_MAX), AfterValidator(_without_nul)]
@@ -45,7 +66,8 @@ EnvText = Annotated[str, Field(max_length=ENV_CHARS_MAX), AfterValidator(_withou
 
 @with_config(STRICT)
 class CommandRunIn(TypedDict, total=False):
-    """A program with all that it starts: exactly one of `argv` and `shell` (a line for /bin/sh)."""
+    """A program with all that it starts: exactly one of `argv` and `shell` (a line for /bin/sh), at most one
+    of `stdin` (text) and `stdin_base64`."""
 
     kind: Required[Literal["command"]]
     argv: Annotated[list[SystemText], Field(min_length=1, max_length=ARGV_MAX)] | None
@@ -53,6 +75,8 @@ class CommandRunIn(TypedDict, total=False):
         Annotated[str, Field(min_length=1, max_length=SHELL_CHARS_MAX), AfterValidator(_without_nul)] | None
     )
     env: Annotated[dict[EnvName, EnvText], Field(max_length=ENV_MAX)] | None
+    stdin: Annotated[str, _described(STDIN_BYTES_MAX), AfterValidator(_stdin_text)] | None
+    stdin_base64: Annotated[str, _described(STDIN_BASE64_CHARS_MAX), AfterValidator(_stdin_base64)] | None
     working_dir: (
         Annotated[str, Field(min_length=1, max_length=PATH_CHARS_MAX), AfterValidator(_without_nul)] | None
     )
@@ -106,6 +130,8 @@ def _command(run: CommandRunIn) -> CommandRunIn:
     run = given(run)
     if ("argv" in run) == ("shell" in run):
         raise ValueError("exactly one of argv and shell must be given")
+    if "stdin" in run and "stdin_base64" in run:
+        raise ValueError("only one of stdin and stdin_base64 can be given")
     argv = run.get("argv")
     if argv is not None and not argv[0]:
         raise ValueError("argv[0] must be the program to run")

@@ -96,6 +96,8 @@ TEXT_DOORS = {
     "unknown field": Door("POST", "/tasks", {**TASK, HERE: 1}),
     "argv": Door("POST", "/tasks", a_command(argv=["true", HERE]), _task("run", "argv", "1")),
     "env": Door("POST", "/tasks", a_command(env={"A": HERE}), _task("run", "env", "A")),
+    "stdin": Door("POST", "/tasks", a_command(stdin=HERE), _task("run", "stdin")),
+    "stdin_base64": Door("POST", "/tasks", a_command(stdin_base64=HERE), _task("run", "stdin_base64")),
     "env name": Door("POST", "/tasks", a_command(env={HERE: "a"})),
     "working_dir": Door("POST", "/tasks", a_command(working_dir=HERE), _task("run", "working_dir")),
     "function": Door("POST", "/tasks", a_function(function=HERE)),

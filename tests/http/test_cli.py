@@ -85,6 +85,37 @@ def test_a_command_from_submit_to_its_output(signed_in: Helix) -> None:
     assert "failed" in failed.err.splitlines()[-1]
 
 
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of a shell, in which `helix` is the program."""
+    line = f'helix() {{ {sys.executable} -m helix_ray.cli.main "$@"; }}; {line}'
+    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_pipe_becomes_the_commands_input(signed_in: Helix, tmp_path: Path) -> None:
+    """So does a file; a command without one reads nothing, and `--no-stdin` leaves it to the next."""
+    (tmp_path / "data").write_bytes(b"\xff\n\0\n")
+    task = "helix task submit --wait --"
+    piped = shell(f"printf 'a\\nb\\nc\\n' | {task} wc -l")
+    assert (piped.stdout.strip(), piped.returncode) == ("3", 0), piped.stderr
+    assert shell(f"{task} od -An -tx1 < {tmp_path}/data").stdout.split() == ["ff", "0a", "00", "0a"]
+    assert shell(f"{task} wc -c < /dev/null").stdout.strip() == "0"
+    assert shell(f"{task} wc -c <&-").stdout.strip() == "0"
+    left = shell("printf 'a\\nb\\n' | (helix submit --no-stdin --wait -- wc -c; cat)")
+    assert left.stdout.split() == ["0", "a", "b"]
+
+
+def test_too_much_input_is_refused_before_anything_is_submitted(signed_in: Helix) -> None:
+    """One line that says the limit and what to do."""
+    before = signed_in("task", "list", "--json").json["total"]
+    refused = shell("head -c 600000 /dev/zero | helix task submit -- wc -c")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        "helix: USAGE: Invalid value: standard input is too large; the limit is 524288: "
+        "let the command open a file that the nodes can read\n"
+    )
+    assert signed_in("task", "list", "--json").json["total"] == before
+
+
 @pytest.mark.parametrize(
     ("line", "code"),
     [("exit 0", 0), ("exit 1", 1), ("exit 77", 77), ("kill -9 $$", 137), ("kill -TERM $$", 143)],
@@ -115,6 +146,9 @@ def test_a_function_and_its_value(signed_in: Helix) -> None:
     call = ("task", "submit", "--function", "helix_ray.samples:add", "--arg", "2", "--kwarg", "b=3", "--wait")
     assert signed_in(*call).out == "5\n"
     assert signed_in(*call, "--json").json["result"]["value"] == 5
+    fresh = signed_in(*call, "--fresh", "--json").json
+    assert fresh["result"]["value"] == 5
+    assert signed_in("task", "get", fresh["id"], "--json").json["run"]["fresh"] is True
     failed = signed_in(
         "task", "submit", "--function", "helix_ray.samples:fail", "--arg", '"no ink"', "--wait"
     )

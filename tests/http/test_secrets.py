@@ -15,7 +15,8 @@ from helix_ray.views.history import History
 from tests.http.api_server import TASK, Api
 
 PASSWORD, OTHER, ENV = "canary-password-7391", "canary-other-7391", "canary-env-7391"
-RUN = {"kind": "command", "argv": ["true"], "env": {"SECRET": ENV}}
+STDIN = "canary-stdin-7391"
+RUN = {"kind": "command", "argv": ["true"], "env": {"SECRET": ENV}, "stdin": STDIN}
 
 
 def act(api: Api, admin: httpx.Client) -> tuple[list[httpx.Response], set[str]]:
@@ -40,6 +41,7 @@ def act(api: Api, admin: httpx.Client) -> tuple[list[httpx.Response], set[str]]:
         client.get("/tasks"),
         client.post("/tasks", json={**TASK, "run": bound}),
         client.post("/tasks", json={**TASK, "run": {**RUN, "timeout_s": -1}}),
+        client.post("/tasks", json={**TASK, "run": {**RUN, "stdin_base64": STDIN}}),
         client.put(f"/tasks/{task_id}", json={"run": RUN}),
         client.get(f"/harmony/tasks/{task_id}/explain"),
         client.put("/auth/password", json={"current_password": OTHER, "new_password": PASSWORD}),
@@ -56,7 +58,7 @@ def act(api: Api, admin: httpx.Client) -> tuple[list[httpx.Response], set[str]]:
     user_now = state.users[state.users_by_name["canary"]]
     hashes = {*state.sessions_by_refresh, *state.tokens_by_hash, user_now.password_hash}
     given = {tokens["token"], tokens["refresh_token"], again["token"], again["refresh_token"], made["token"]}
-    return shown, {PASSWORD, OTHER, ENV, *given, *hashes}
+    return shown, {PASSWORD, OTHER, ENV, STDIN, *given, *hashes}
 
 
 def leaks(text: str, secrets: set[str]) -> set[str]:
@@ -69,7 +71,7 @@ def test_no_secret_comes_out(
     """Each is planted at its door; then everything that comes out is searched for all of them."""
     with caplog.at_level(logging.DEBUG):
         shown, secrets = act(api, admin)
-    assert len(secrets) >= 11
+    assert len(secrets) >= 12
     for answer in shown:
         assert not leaks(answer.text + str(answer.headers), secrets), answer.request.url
     assert not leaks(
@@ -77,7 +79,7 @@ def test_no_secret_comes_out(
     )
     engine = api.plane.engine
     facts = engine.facts(0, 1 << 20).facts
-    assert leaks(str([_values(fact.event) for fact in facts]), secrets) >= {ENV}, (
+    assert leaks(str([_values(fact.event) for fact in facts]), secrets) >= {ENV, STDIN}, (
         "the journal keeps what a task needs"
     )
     for fact in facts:

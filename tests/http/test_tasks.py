@@ -21,7 +21,7 @@ WHOLE = {
     **TASK,
     "description": "d",
     "project_id": "project-1",
-    "run": {"kind": "command", "argv": ["true"], "env": {"A": "b"}, "timeout_s": 5},
+    "run": {"kind": "command", "argv": ["true"], "env": {"A": "b"}, "stdin": "c", "timeout_s": 5},
     "resources": {"cpu": 0.5, "memory_mb": 64, "gpu": 0, "npu": 0, "custom": {"tape": 1}},
     "required_capabilities": ["avx2"],
     "labels": {"team": "blue"},
@@ -80,6 +80,18 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "a variable with =": (
         {"run": {"kind": "command", "argv": ["x"], "env": {"A=": "x"}}},
         "run.env.A=.[key]",
+    ),
+    "an input that is too large": (
+        {"run": {"kind": "command", "argv": ["x"], "stdin": "é" * 262_145}},
+        "run.stdin",
+    ),
+    "an input that is not base64": (
+        {"run": {"kind": "command", "argv": ["x"], "stdin_base64": "aGk"}},
+        "run.stdin_base64",
+    ),
+    "two inputs": (
+        {"run": {"kind": "command", "argv": ["x"], "stdin": "", "stdin_base64": ""}},
+        "run",
     ),
     "an unknown field of a run": ({"run": {"kind": "command", "argv": ["x"], "cwd": "/"}}, "run.cwd"),
     "a function without a module": ({"run": {"kind": "function", "function": "f"}}, "run.function"),
@@ -144,8 +156,8 @@ def test_all_fields_but_secrets_come_back(api: Api, admin: httpx.Client) -> None
     shaped(TaskCreated, answer.json())
     task = admin.get(f"/tasks/{answer.json()['id']}").json()
     shaped(TaskOut, task)
-    # Values of the environment are secret: they go to the task, and are never shown.
-    run = {**WHOLE["run"], "env": {"A": "***"}}
+    # Values of the environment and the input are secret: they go to the task, and are never shown.
+    run = {**WHOLE["run"], "env": {"A": "***"}, "stdin": "***"}
     expected = {**WHOLE, "deadline": "2100-01-01T00:00:00.000Z", "run": run}
     assert {name: task[name] for name in expected} == expected
 

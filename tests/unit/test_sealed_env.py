@@ -1,5 +1,5 @@
-"""Values of env are kept sealed: no file below the data directory has one in plain text, and its task
-gets it."""
+"""Values of env and standard input are kept sealed: no file below the data directory has one in plain text,
+and its task gets it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NODE = "worker-n1"
 
 
 def run(value: str) -> dict[str, Any]:
-    return {"kind": "command", "shell": "env", "env": {"TOKEN": value}}
+    return {"kind": "command", "shell": "env", "env": {"TOKEN": value}, "stdin": value}
 
 
 def opened(folder: Path) -> Engine:
@@ -55,12 +55,13 @@ def give(engine: Engine, body: OrderBody) -> Receipt:
     return answer
 
 
-def env_at_the_node(engine: Engine) -> str:
-    """Return the value that the node is given for the one task that it has."""
+def value_at_the_node(engine: Engine) -> str:
+    """Return the value that the node is given for the one task that it has, in its env and as its input."""
     reply = engine.query(WorkFor(NODE, "boot", 0, 0), SYSTEM)
     assert isinstance(reply, dict), reply
     (work,) = reply["assign"]
-    return str(work["run"]["env"]["TOKEN"])
+    assert work["run"]["env"]["TOKEN"] == work["run"]["stdin"]
+    return str(work["run"]["stdin"])
 
 
 def plain_files(folder: Path) -> list[str]:
@@ -79,15 +80,15 @@ def test_no_file_has_a_value_and_its_task_gets_it(tmp_path: Path) -> None:
     submitted = give(engine, SubmitTasks(({"title": "t", "type": "building", "run": run(VALUE)},)))
     (task_id,) = task_ids(submitted.data["seed"], 1)
     give(engine, StartAttempts(((task_id, NODE),)))
-    assert env_at_the_node(engine) == VALUE
+    assert value_at_the_node(engine) == VALUE
     shown = engine.query(GetTask(task_id), SYSTEM)
     assert isinstance(shown, dict)
-    assert shown["run"]["env"] == {"TOKEN": MASK}
+    assert (shown["run"]["env"], shown["run"]["stdin"]) == ({"TOKEN": MASK}, MASK)
     engine.save_snapshot()
     assert plain_files(tmp_path) == []
     engine.journal.close()
     again = opened(data)
-    assert env_at_the_node(again) == VALUE
+    assert value_at_the_node(again) == VALUE
     back_up(data, tmp_path / "backup", lambda *_: None)
     assert plain_files(tmp_path) == []
     assert not list((tmp_path / "backup").rglob(KEY_FILE)), "the key is not in the backup"
@@ -117,8 +118,12 @@ def test_without_its_key_a_value_is_no_value() -> None:
     assert VALUE not in sealed
     other = KeyVault(KeyRing.fresh())
     assert other.open(sealed) == sealed
-    with pytest.raises(BadCommand, match=r"env\.TOKEN was sealed with a key"):
-        parse(run(sealed))
+    for name, values in {
+        "env.TOKEN": {"env": {"TOKEN": sealed}},
+        "stdin_base64": {"stdin_base64": sealed},
+    }.items():
+        with pytest.raises(BadCommand, match=f"{name} was sealed with a key"):
+            parse({"kind": "command", "shell": "env", **values})
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,8 @@ def test_a_run_is_shown_without_secrets_and_bulk() -> None:
     assert shown_run(run) == {"kind": "command", "argv": ["x"], "env": {"A": MASK, "B": MASK}}
     inside = {"kind": "function", "function": "f", "runtime_env": CANARY}
     assert shown_run(inside) == {**inside, "runtime_env": MASK}
+    for name in ("stdin", "stdin_base64"):
+        assert shown_run({"kind": "command", "argv": ["x"], name: CANARY})[name] == MASK
     plain = {"kind": "command", "argv": ["x"]}
     assert shown_run(plain) is plain
     assert shown_run({**plain, "env": {}}) == {**plain, "env": {}}

@@ -201,7 +201,7 @@ def task_view(task: Task) -> TaskView:
 
 def shown_run(run: Run | None) -> Run | None:
     """Return a run for display: without large parts (pickled payloads, inference inputs), and with
-    masked environments."""
+    masked environments and standard input."""
     if run is None or run.keys().isdisjoint(HIDDEN_OF_RUN):
         return run
     # Whatever its kind: what is secret must not depend on that.

@@ -8,8 +8,9 @@ It is run by its path with `python -I -S`, and uses what is built in and some C 
 ms, has 8 MiB, and reads no file of ours once it runs as somebody else. It trusts what it receives and is
 not trusted itself: answers are short texts. On the socket, one datagram each:
 
-    request   R + marshal of (argv, environment, folder or None, attempt's folder, marks), with the descriptor
-              that takes the output; M + nothing, with a second descriptor that contains the same
+    request   R + marshal of (argv, environment, folder or None, attempt's folder), with the descriptors that
+              take the output and, if there is any, give the input; M + nothing, with a last descriptor that
+              contains the same
               T: SIGTERM to all, and wait for all; K: SIGKILL to all
     answer    H: ready. S PID: started. E TEXT: cannot be started, TEXT says why.
               X STATUS CLEAN: no process of the command is left; its wait status, and whether nothing else
@@ -44,7 +45,7 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS =
 CAPABILITY_VERSION_3 = 0x20080522  # <linux/capability.h>
 MESSAGE_BYTES_MAX = 256 * 1024
 CANNOT_EXECUTE = 126  # as a shell says it
-DESCRIPTORS_MAX = 2
+DESCRIPTORS_MAX = 3
 EXECUTABLE = 1  # X_OK
 REGULAR, FOLDER, KIND = 0o100000, 0o040000, 0o170000
 # Where a command may leave files that the next one would see.
@@ -114,23 +115,26 @@ class Cell:
         return True
 
     def _start(self, data: bytes, descriptors: list[int]) -> None:
-        output = descriptors[0]
         try:
-            body = data[1:] if data[:1] == b"R" else _read_all(descriptors[1])
-            self._spawn(marshal.loads(body), output)  # noqa: S302 - the starter is trusted
+            is_whole = data[:1] == b"R"
+            body = data[1:] if is_whole else _read_all(descriptors[-1])
+            streams = descriptors if is_whole else descriptors[:-1]
+            self._spawn(marshal.loads(body), *streams)  # noqa: S302 - the starter is trusted
         except CannotExecute as error:
             self._say(f"E {error}")
         finally:
             for descriptor in descriptors:
                 posix.close(descriptor)
 
-    def _spawn(self, request: CellRequest, output: int) -> None:
+    def _spawn(self, request: CellRequest, output: int, given: int | None = None) -> None:
         argv, environment, folder, own_folder = request
         self._waits, self._status = False, None
         _enter(folder if folder is not None else own_folder, given=folder is not None)
         program = _find(argv[0], environment.get("PATH", ""))
         actions = [
-            (posix.POSIX_SPAWN_OPEN, 0, "/dev/null", posix.O_RDONLY, 0),
+            (posix.POSIX_SPAWN_OPEN, 0, "/dev/null", posix.O_RDONLY, 0)
+            if given is None
+            else (posix.POSIX_SPAWN_DUP2, given, 0),
             (posix.POSIX_SPAWN_DUP2, output, 1),
             (posix.POSIX_SPAWN_DUP2, output, 2),
         ]

@@ -37,12 +37,13 @@ _CREDENTIALS = struct.Struct("3i")
 
 @dataclass(frozen=True, slots=True)
 class CellRequest:
-    """A command to start: `folder` None for the attempt's own."""
+    """A command to start: `folder` None for the attempt's own; `stdin` is what it can read."""
 
     argv: Sequence[str]
     environment: Mapping[str, str]
     folder: str | None
     own_folder: str
+    stdin: bytes = b""
 
 
 class CellProcess:
@@ -75,16 +76,12 @@ class CellProcess:
         body = marshal.dumps(
             (list(request.argv), dict(request.environment), request.folder, request.own_folder)
         )
-        if len(body) <= INLINE_BYTES_MAX:
-            self._send(b"R" + body, output)
-            return
-        file = os.memfd_create("request")
-        try:
-            with open(file, "wb", closefd=False) as writer:
-                writer.write(body)
-            self._send(b"M", output, file)
-        finally:
-            os.close(file)
+        with contextlib.ExitStack() as files:
+            streams = [output, _readable("stdin", request.stdin, files)] if request.stdin else [output]
+            if len(body) <= INLINE_BYTES_MAX:
+                self._send(b"R" + body, *streams)
+            else:
+                self._send(b"M", *streams, _readable("request", body, files))
 
     def signal(self, which: bytes) -> None:
         """Send SIGTERM_ALL or SIGKILL_ALL to everything that runs in the cell."""
@@ -141,6 +138,18 @@ class CellProcess:
     def _send(self, data: bytes, *descriptors: int) -> None:
         rights = array.array("i", descriptors)
         self.connection.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+
+def _readable(name: str, content: bytes, files: contextlib.ExitStack) -> int:
+    """Return a descriptor of a file of memory, from which its content can only be read, for as long as
+    `files` is open."""
+    made = os.memfd_create(name)
+    with open(made, "wb") as writer:
+        writer.write(content)
+        writer.flush()
+        descriptor = os.open(f"/proc/self/fd/{made}", os.O_RDONLY | os.O_CLOEXEC)
+    files.callback(os.close, descriptor)
+    return descriptor
 
 
 def _environment() -> dict[str, str]:

@@ -236,7 +236,8 @@ class Lane:
         folder = around.folders.begin(self._cell.folders, *_key(assignment))
         place = Place(folder, own_home=around.isolation.level != "none", own_tmp=around.isolation.contained)
         environment = command_environment(spec.env, assignment, self._variables, place)
-        self._cell.start(CellRequest(spec.argv, environment, spec.working_dir, folder), run.writer)
+        request = CellRequest(spec.argv, environment, spec.working_dir, folder, spec.stdin)
+        self._cell.start(request, run.writer)
         around.watch(run.output, self._on_output)
 
     def _over_memory(self) -> Step | None:

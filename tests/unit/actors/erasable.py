@@ -25,7 +25,7 @@ KEY = bytes(32)
 
 LEVEL = 10
 
-COMMAND = {"kind": "command", "argv": ["echo", MARK], "env": {"SECRET": MARK}}
+COMMAND = {"kind": "command", "argv": ["echo", MARK], "env": {"SECRET": MARK}, "stdin": MARK}
 
 NODE = "worker-node"
 

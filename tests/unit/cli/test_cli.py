@@ -68,6 +68,8 @@ def test_an_error_is_one_line() -> None:
         (["task", "submit"], 2, "must have a --title"),
         (["task", "submit", "--command", "a", "--function", "m:f"], 2, "cannot be used together"),
         (["task", "submit", "-t", "x", "--arg", "1"], 2, "--arg can only be used with --function"),
+        (["task", "submit", "--command", "a", "--fresh"], 2, "--fresh can only be used with --function"),
+        (["task", "submit", "--function", "m:f", "--stdin"], 2, "--stdin can only be used with a command"),
         (["task", "submit", "--function", "m:f", "--arg", "x"], 2, "'x' is not valid JSON"),
         (["task", "submit", "--command", "a", "--resources", "cpu"], 2, "not in the form name=value"),
         (["task", "submit", "--command", "a", "--priority", "urgent"], 2, "urgent"),
@@ -167,6 +169,7 @@ def run_of(**options: Any) -> Any:
         "function",
         "arg",
         "kwarg",
+        "fresh",
         "inference",
         "inputs",
         "output",
@@ -188,6 +191,7 @@ def test_options_become_runs(tmp_path: Path) -> None:
     assert run_of(argv=["ls", "-l"]) == {"kind": "command", "argv": ["ls", "-l"]}
     named = run_of(function="m:f", arg=["1", '"x"'], kwarg=["k=[2]"])
     assert named == {"kind": "function", "function": "m:f", "args": [1, "x"], "kwargs": {"k": [2]}}
+    assert run_of(function="m:f", fresh=True)["fresh"] is True
     assert run_of(inference="digits", inputs=["[[1]]"])["inputs"] == [[1]]
     assert run_of(inference="digits", inputs=[f"x={array}", "y=[1]"])["inputs"] == {
         "x": {"npy_base64": "k05VTVBZLi4u"},

@@ -171,6 +171,8 @@ def test_runs_have_the_shape_of_the_api() -> None:
         "working_dir": "/tmp",
         "timeout_s": 3,
     }
+    assert runs.command("wc", stdin=b"\xff") == {"kind": "command", "shell": "wc", "stdin_base64": "/w=="}
+    assert runs.command("wc", stdin="a\n")["stdin"] == "a\n"
     assert runs.function("m:f", 1, b=2) == {
         "kind": "function",
         "function": "m:f",

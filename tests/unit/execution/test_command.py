@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from helix_ray.core.stdin import STDIN_BYTES_MAX
 from helix_ray.execution import environment
 from helix_ray.execution.exit_code import describe_exit
 from helix_ray.execution.packed_log import pack, read
@@ -99,6 +100,33 @@ def test_a_large_request_arrives_whole(starter: StarterEnd) -> None:
     ).strip() == "400000"
 
 
+@pytest.mark.parametrize("env", [{}, {f"V{number}": "x" * 60_000 for number in range(3)}], ids=["", "large"])
+def test_a_command_reads_what_it_was_given(quiet_starter: StarterEnd, env: dict[str, str]) -> None:
+    """Text and bytes, up to the limit, to its end; with a request of any size."""
+    given: dict[str, Any] = {"argv": ["cat"], "env": env}
+    assert quiet_starter.run({**given, "stdin": "a\nb é"}).output_tail == "a\nb é"
+    assert quiet_starter.run({**given, "stdin_base64": "AP8K"}).log_bytes == 3
+    whole = {"shell": "wc -c; wc -c", "env": env, "stdin": "x" * STDIN_BYTES_MAX}
+    assert (quiet_starter.run(whole).output_tail or "").split() == [str(STDIN_BYTES_MAX), "0"]
+    again = {"shell": "head -c 1 </dev/stdin; head -c 1 </dev/stdin", "env": env, "stdin": "xy"}
+    assert quiet_starter.run(again).output_tail == "xx", "it is a file, and can be opened again"
+
+
+def test_a_command_without_input_reads_nothing(quiet_starter: StarterEnd) -> None:
+    """Its standard input is at its end, also where the one before it in the same cell had some."""
+    assert quiet_starter.output("cat; readlink /proc/$$/fd/0") == "/dev/null\n"
+    assert quiet_starter.run({"argv": ["true"], "stdin": "left over"}).ok
+    assert quiet_starter.output("wc -c").strip() == "0"
+
+
+def test_an_input_is_one_descriptor_that_can_only_be_read(quiet_starter: StarterEnd) -> None:
+    """No other descriptor of ours reaches the command with it."""
+    line = "ls -l /proc/self/fd | grep -c memfd; (seq 1 >&0) 2>&1"
+    said = quiet_starter.run({"shell": line, "stdin": "x"}).output_tail or ""
+    assert said.splitlines()[0] == "1"
+    assert "Bad file descriptor" in said
+
+
 def test_working_dir_is_the_tasks_or_its_attempts_own(starter: StarterEnd, folder: Path) -> None:
     """The command runs where it is told and finds its program there; untold, in a folder of its own that
     is kept."""
@@ -132,6 +160,9 @@ def test_working_dir_is_the_tasks_or_its_attempts_own(starter: StarterEnd, folde
         ({"shell": "true", "timeout_s": 0}, "timeout_s"),
         ({"shell": "true", "kill_grace_s": -1}, "kill_grace_s"),
         ({"shell": "a\0b"}, "NUL"),
+        ({"shell": "true", "stdin": 5}, "stdin must be a string"),
+        ({"shell": "true", "stdin_base64": "aGk"}, "stdin_base64: not valid base64"),
+        ({"shell": "true", "stdin": "", "stdin_base64": ""}, "only one of stdin and stdin_base64"),
         ({"shell": "true", "surprise": 1}, "surprise"),
     ],
 )

@@ -143,6 +143,11 @@ class listening:  # noqa: N801 - reads as a verb
         self.socket.close()
 
 
+def test_it_reads_its_input(world: World) -> None:
+    """A file of memory reaches it behind every isolation, as another user too."""
+    assert world.end.run({"argv": ["cat"], "stdin": "given"}).output_tail == "given"
+
+
 def test_it_cannot_read_the_data_directory(world: World) -> None:
     """Keys, tokens, journal, logs, other attempts' folders."""
     world.fails(f"cat {world.folder}/data/jwt.key")
