@@ -199,17 +199,15 @@ def _item(item: ReportItem) -> Plain:
 
 
 def _to_item(plain: Plain) -> ReportItem:
-    tag, *fields = plain
-    if tag == "F":
-        task_id, attempt, outcome, *rest = fields
-        return Finished(task_id, attempt, _to_outcome(outcome), *rest)
-    return Started(*fields) if tag == "S" else Progressed(*fields)
+    if plain[0] == "F":
+        _, task_id, attempt, outcome, started_at, ended_at, spent = plain
+        return Finished(task_id, attempt, _to_outcome(outcome), started_at, ended_at, spent)
+    return Started(*plain[1:]) if plain[0] == "S" else Progressed(*plain[1:])
 
 
 def _to_outcome(plain: Plain) -> Outcome:
     ok, result, pickled, error, *rest = plain
-    info = None if error is None else ErrorInfo(*error)
-    return Outcome(ok, result, pickled, info, *rest)
+    return Outcome(ok, result, pickled, error and ErrorInfo(*error), *rest)
 
 
 def to_plain(message: Message) -> Plain:
