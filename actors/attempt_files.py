@@ -14,8 +14,11 @@ from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.execution.effects import Key
 from helix_ray.execution.node_state import NodeState
 
-LOOK_AGAIN_S_MIN = 0.002
+# How long to wait before a file is looked at again, in seconds: a share of the time that nothing has come, so
+# that an item is late by a tenth of the pause between two of them at most.
 LOOK_AGAIN_S_MAX = 0.05
+ITEMS_AGAIN_S_MIN = 0.001
+WAITED_SHARE = 0.1
 
 Piece = TypeVar("Piece", LogView, ItemsView)
 
@@ -34,7 +37,10 @@ class AttemptFiles(LivingActor):
         def read(over: bool) -> LogView:
             return read_piece(self._log_dir, task_id, attempt, offset, limit_bytes, raw, over=over)
 
-        return await self._within(wait_s, (task_id, attempt), read, lambda piece: bool(piece["text"]))
+        def found(piece: LogView) -> bool:
+            return bool(piece["text"])
+
+        return await self._within(wait_s, (task_id, attempt), read, found, LOOK_AGAIN_S_MAX)
 
     async def read_items(
         self, task_id: str, attempt: int, offset: int, limit_bytes: int, wait_s: float
@@ -44,18 +50,25 @@ class AttemptFiles(LivingActor):
         def read(over: bool) -> ItemsView:
             return read_yielded(self._log_dir, task_id, attempt, offset, limit_bytes, over=over)
 
-        return await self._within(wait_s, (task_id, attempt), read, lambda piece: bool(piece["data"]))
+        def found(piece: ItemsView) -> bool:
+            return bool(piece["data"])
+
+        return await self._within(wait_s, (task_id, attempt), read, found, ITEMS_AGAIN_S_MIN)
 
     async def _within(
-        self, wait_s: float, key: Key, read: Callable[[bool], Piece], found: Callable[[Piece], bool]
+        self,
+        wait_s: float,
+        key: Key,
+        read: Callable[[bool], Piece],
+        found: Callable[[Piece], bool],
+        again_s_min: float,
     ) -> Piece:
-        end = time.monotonic() + wait_s
-        pause_s = LOOK_AGAIN_S_MIN
+        began = time.monotonic()
         while True:
             # Asked before the file is read: what is written in between is not missed.
             over = not self._state.holds(key)
             piece = read(over)
-            if found(piece) or piece["eof"] or time.monotonic() >= end:
+            waited_s = time.monotonic() - began
+            if found(piece) or piece["eof"] or waited_s >= wait_s:
                 return piece
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LOOK_AGAIN_S_MAX)
+            await asyncio.sleep(min(max(again_s_min, WAITED_SHARE * waited_s), LOOK_AGAIN_S_MAX))
