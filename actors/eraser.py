@@ -25,9 +25,9 @@ from pathlib import Path
 from actors.snapshotter import Snapshotter
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.erasure import Concerned, is_in_use
+from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.events import Fact, FactsErased, subject_of
 from helix_ray.core.orders import CompleteErasure, Order
-from helix_ray.core.state import Erasure
 from helix_ray.engine import Engine
 from helix_ray.journal.erasing import copies_beside
 from helix_ray.journal.errors import EraseRefused, JournalDamaged

@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.devices import BYTES_PER_MB
 from actors.executor import ExecutorActor
+from helix_ray.core.blocking import kept
 from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import (
     Assignment,
@@ -104,11 +105,17 @@ class ExecutorHost:
             self._path = str(self._folder / "executors.sock")
             self._server = await asyncio.start_unix_server(self._serve, self._path, limit=RECEIVE_BYTES)
 
-    def start(self, slot_id: str, demand: Demand, environment: RuntimeEnv | None) -> None:
+    def start(
+        self, slot_id: str, demand: Demand, environment: RuntimeEnv | None, *, on_released: bool
+    ) -> None:
         """Ask Ray for an executor with these resources on this node, in this environment; `ready` is
-        called when it has connected. Raises ValueError where Ray rejects the resources."""
+        called when it has connected. Raises ValueError where Ray rejects the resources.
+
+        Of one that runs `on_released` CPUs, another executor holds them: Ray has no call with which an actor
+        gives its CPUs back for a while, and would never start one that asked for them again.
+        """
         cpus = dict(demand).get("cpu", 0.0)
-        options = _options(demand, self._node_id)
+        options = _options(kept(demand) if on_released else demand, self._node_id)
         if environment is not None:
             try:
                 options["runtime_env"] = RayEnvironment(**environment.fields())

@@ -46,10 +46,13 @@ class NodeProcesses:
         await self._executors.listen()
         return await self._starter.open()
 
-    def start(self, slot_id: str, demand: Demand, environment: RuntimeEnv | None) -> None:
-        """Ask Ray for an executor that holds the demand; raises ValueError where Ray rejects it."""
+    def start(
+        self, slot_id: str, demand: Demand, environment: RuntimeEnv | None, *, on_released: bool
+    ) -> None:
+        """Ask Ray for an executor that holds the demand, without CPUs where it runs on released ones; raises
+        ValueError where Ray rejects it."""
         self._demands[slot_id] = demand
-        self._executors.start(slot_id, demand, environment)
+        self._executors.start(slot_id, demand, environment, on_released=on_released)
 
     def run(self, slot_id: str, batch: tuple[Assignment, ...]) -> None:
         """Run attempts in a slot; the first says of which kind all are."""

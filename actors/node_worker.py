@@ -158,7 +158,7 @@ class NodeWorker(AttemptFiles):
     async def ping(self, free: dict[str, float] | None = None) -> NodeSaid:
         """Return this worker's identity; `free` is what Ray has free on this node."""
         if free is not None:
-            self._usage.sample(free, [slot.demand for slot in self._state.slots()])
+            self._usage.sample(free, [slot.held for slot in self._state.slots()])
         slots = {slot.id: len(slot.outstanding) for slot in self._state.slots()}
         return {
             "pid": os.getpid(),
@@ -325,7 +325,9 @@ class NodeWorker(AttemptFiles):
 
     def _start(self, effect: StartExecutor) -> None:
         try:
-            self._host.start(effect.slot_id, effect.demand, effect.environment)
+            self._host.start(
+                effect.slot_id, effect.demand, effect.environment, on_released=effect.on_released
+            )
             self._packages.keep_of(effect.environment)
         except ValueError as error:
             message = f"Ray rejected these resources: {error}"
@@ -338,7 +340,7 @@ class NodeWorker(AttemptFiles):
         self._do(self._state.said(slot_id, items, time.monotonic()))
 
     def _executor_returned(self, slot_id: str, keys: tuple[Key, ...]) -> None:
-        self._do(self._state.returned(slot_id, keys))
+        self._do(self._state.returned(slot_id, keys, time.monotonic()))
 
     def _environment_failed(self, slot_id: str, message: str) -> None:
         self._do(self._state.environment_failed(slot_id, message))

@@ -29,6 +29,7 @@ from helix_ray.core.answers import answer, steps
 from helix_ray.core.answers.picture import Picture
 from helix_ray.core.authority import admit, as_of
 from helix_ray.core.decide import decide
+from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.events import Erased, Fact, FactsErased, subject_of
 from helix_ray.core.evolve import evolve
@@ -40,7 +41,7 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
 from helix_ray.core.secrets import rewritten
-from helix_ray.core.state import Erasure, State
+from helix_ray.core.state import State
 from helix_ray.core.views.tasks import TaskView, task_view
 from helix_ray.journal.encoding import reaching
 from helix_ray.journal.errors import EraseRefused

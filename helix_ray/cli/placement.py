@@ -117,11 +117,13 @@ def _seconds(seconds: float) -> str:
 
 
 def _facts(answer: ExplainOut) -> dict[str, object]:
-    preempts = answer.get("preempts")
+    preempts, inherits = answer.get("preempts"), answer.get("inherits")
     return {
         "verdict": answer["verdict"],
         "worker": answer["assigned_worker"],
         "waits for": " ".join(answer.get("waits_for") or ()),
+        "blocked on": " ".join(answer.get("blocked_on") or ()),
+        "inherits": f"priority {inherits['priority']} of {inherits['task']}" if inherits else "",
         "not before": when(answer.get("not_before")),
         "tasks ahead of it": answer.get("queued_ahead") or None,
         "smallest change": _change(answer),

@@ -327,9 +327,10 @@ class Cluster:
             raise raised(answer)
         return answer
 
-    def ask(self, question: QuestionKind[View], wait_s: float = 0.0) -> View:
-        """Answer a question; raises Refused, ClusterUnavailable."""
-        return self.background.run(self.ask_async(question, wait_s))
+    def ask(self, question: QuestionKind[View], wait_s: float = 0.0, waits_for: str | None = None) -> View:
+        """Answer a question; raises Refused, ClusterUnavailable. `waits_for` is the id of the task for whose
+        sake the answer waits."""
+        return self.background.run(self.ask_async(question, wait_s), waits_for=waits_for)
 
     async def whole(self, outcome: Outcome) -> Outcome:
         """Return the outcome with results fetched from nodes: its own, or those of the shards."""

@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from helix_ray.cluster.waits import result_of
+
 T = TypeVar("T")
 
 STOP_S_MAX = 5.0
@@ -30,12 +32,14 @@ class Background:
         """Start a coroutine on the loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
-    def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+    def run(
+        self, work: Coroutine[Any, Any, T], timeout: float | None = None, *, waits_for: str | None = None
+    ) -> T:
         """Run a coroutine on the loop and wait for its result; raises TimeoutError
-        after `timeout` seconds."""
+        after `timeout` seconds. `waits_for` is the id of the task that ends it."""
         future = self.start(work)
         try:
-            return future.result(timeout)
+            return future.result(timeout) if waits_for is None else result_of(future, waits_for, timeout)
         except BaseException:
             future.cancel()
             raise

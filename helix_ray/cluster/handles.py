@@ -12,6 +12,7 @@ from helix_ray.cluster.naming import naming
 from helix_ray.cluster.payload import absent, value_of
 from helix_ray.cluster.streams import Stream
 from helix_ray.cluster.waiting import NotCompleted, Outcome
+from helix_ray.cluster.waits import as_done, result_of, result_soon, some_done
 from helix_ray.core.errors import ErrorCode, Refused
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import CancelTask, RetryTask
@@ -72,7 +73,7 @@ class Handle:
     def outcome(self, timeout: float | None = None) -> Outcome:
         """Return the finished task's `status`, `result` and `error` as the control plane has them."""
         try:
-            return self.future().result(timeout)
+            return result_of(self.future(), self.id, timeout)
         except NotCompleted as ended:
             outcome: Outcome = ended.args[0]
             return outcome
@@ -83,9 +84,8 @@ class Handle:
         return self._value().__await__()
 
     async def _value(self) -> Any:
-        # Shielded: a caller that stops waiting must not cancel it for the others.
         try:
-            outcome = await asyncio.shield(asyncio.wrap_future(self.future()))
+            outcome = await result_soon(self.future(), self.id)
         except NotCompleted as ended:
             outcome = ended.args[0]
         return value_of(
@@ -163,7 +163,8 @@ class Handle:
     def _pieces(self, *, follow: bool) -> Iterator[str]:
         offset, attempt = 0, None
         while True:
-            piece = self._cluster.ask(ReadLog(self.id, attempt, offset), LOG_WAIT_S if follow else 0.0)
+            wait_s, waits_for = (LOG_WAIT_S, self.id) if follow else (0.0, None)
+            piece = self._cluster.ask(ReadLog(self.id, attempt, offset), wait_s, waits_for)
             if text := shown(piece, offset):
                 yield text
             if piece["eof"] or not (follow or piece["text"]):
@@ -177,15 +178,16 @@ def wait(
 ) -> tuple[set[Handle], set[Handle]]:
     """Wait for handles; returns finished and unfinished ones, as concurrent.futures.wait does."""
     by_future = _by_future(handles)
+    ids = [same[0].id for same in by_future.values()]
     with naming(handle.id for same in by_future.values() for handle in same):
-        done, not_done = futures.wait(by_future, timeout, return_when)
+        done, not_done = some_done(by_future.keys(), ids, timeout, return_when)
     return _handles(by_future, done), _handles(by_future, not_done)
 
 
 def as_completed(handles: Iterable[Handle], timeout: float | None = None) -> Iterator[Handle]:
     """Yield each handle as its task ends; raises TimeoutError after `timeout` seconds in all."""
     by_future = _by_future(handles)
-    for future in futures.as_completed(by_future, timeout):
+    for future in as_done({future: same[0].id for future, same in by_future.items()}, timeout):
         yield from by_future[future]
 
 

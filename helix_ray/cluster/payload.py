@@ -21,7 +21,7 @@ from helix_ray.cluster.errors import PayloadTooLarge, ResultLostError, TaskCance
 from helix_ray.cluster.lazy_imports import sources_of
 from helix_ray.cluster.pickling import by_value, dumped
 from helix_ray.cluster.program import belongs, program_folders
-from helix_ray.core.decide.shards import shard_id
+from helix_ray.core.names import shard_id
 from helix_ray.core.specs import TaskError
 from helix_ray.core.views.tasks import ResultView
 from helix_ray.execution.carried_modules import Sources, digest_of, loaded

@@ -18,6 +18,7 @@ from helix_ray.cluster.errors import ClusterUnavailable, ResultLostError, Stream
 from helix_ray.cluster.naming import naming
 from helix_ray.cluster.payload import shard_outcomes, value_of, yielded
 from helix_ray.cluster.waiting import AskWithin, NotCompleted, Outcome
+from helix_ray.cluster.waits import work_done
 from helix_ray.core.errors import ErrorCode, Refused
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.questions import GetTask, ReadItems
@@ -199,7 +200,8 @@ class Stream(Iterator[Any], AsyncIterator[Any]):
         """
         if not self._ready:
             with naming([self._id]):
-                self._ready.extend(self._background.run(self._pickles.more(self._timeout)))
+                more = self._pickles.more(self._timeout)
+                self._ready.extend(self._background.run(more, waits_for=self._id))
         if not self._ready:
             raise StopIteration
         return cloudpickle.loads(self._ready.popleft())
@@ -207,7 +209,8 @@ class Stream(Iterator[Any], AsyncIterator[Any]):
     async def __anext__(self) -> Any:
         """Return the next item as `__next__` does, without blocking the caller's event loop."""
         if not self._ready:
-            more = await asyncio.wrap_future(self._background.start(self._pickles.more(self._timeout)))
+            work = self._background.start(self._pickles.more(self._timeout))
+            more = await work_done(work, self._id)
             self._ready.extend(more)
         if not self._ready:
             raise StopAsyncIteration

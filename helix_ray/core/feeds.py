@@ -109,6 +109,7 @@ _RULES: dict[type[Any], Rule] = {
     **dict.fromkeys(
         (
             ev.TaskReleased, ev.TaskAssigned, ev.TaskProgressed, ev.TaskOutlasted, ev.TaskRequeued,
+            ev.TaskBlocked, ev.TaskUnblocked, ev.TaskPrioritised,
             ev.TaskCompleted,
             ev.TaskFailed, ev.TaskCancelled, ev.TaskEdited, ev.TaskDeleted, ev.TaskDeferred, ev.TaskRestored,
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from helix_ray.core.blocking import held_class, inherited_by, level_of, place_of
 from helix_ray.core.evolve.workers import capacity_of
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.specs import LEVELS
@@ -51,11 +52,8 @@ def _queues_are_in_shape(state: State) -> Broken:
         for level, line in enumerate(queue.levels):
             for task_id, created_at in line.items():
                 task = state.tasks.get(task_id)
-                if task is None or (task.task_class, task.level, task.created_at) != (
-                    task_class,
-                    level,
-                    created_at,
-                ):
+                place = None if task is None else (level_of(state, task), place_of(state, task))
+                if task is None or task.task_class != task_class or place != (level, created_at):
                     yield f"{task_id} is in the wrong queue: {task_class}, level {level}"
 
 
@@ -87,7 +85,7 @@ def _running_tasks_are_on_their_worker(state: State) -> Broken:
 
 def _loads_match(state: State) -> Broken:
     for worker in state.workers.values():
-        load = Counter(state.tasks[i].task_class for i in worker.running if i in state.tasks)
+        load = Counter(held_class(state.tasks[i]) for i in worker.running if i in state.tasks)
         if worker.load != load:
             yield f"{worker.id} has a load of {worker.load} instead of {dict(load)}"
         seqs = [entry[0] for entry in worker.inbox]
@@ -118,6 +116,34 @@ def _waiting_tasks_wait(state: State) -> Broken:
         yield f"{sorted(freed ^ set(state.freed))} wait for nothing, or are freed and do not"
     if doomed != set(state.doomed):
         yield f"{sorted(doomed ^ set(state.doomed))} are over and waited for, or are doomed and are not"
+
+
+def _blocked_tasks_run_and_wait(state: State) -> Broken:
+    blocking: dict[str, set[str]] = {}
+    for task in state.tasks.values():
+        if task.block is not None and (task.status is not Status.RUNNING or task.id in state.orphans):
+            yield f"{task.id} is {task.status} and blocked, or has lost its worker"
+        if task.block is not None and task.block.until != "unblocked" and not task.blocked_on:
+            yield f"{task.id} is blocked on nothing"
+        for name in task.blocked_on:
+            blocking.setdefault(name, set()).add(task.id)
+            if name in state.tasks and state.tasks[name].status in TERMINAL:
+                yield f"{task.id} is blocked on {name}, which has ended"
+    if blocking != {name: set(ids) for name, ids in state.blocking.items()}:
+        yield "blocking is not the inverse of blocked_on"
+
+
+def _priorities_are_inherited(state: State) -> Broken:
+    """Every unfinished task has the level of the most urgent one that waits for it, or is dirty."""
+    for name in {*state.inherited, *state.dirty_levels}:
+        if name not in state.tasks or state.tasks[name].status in TERMINAL:
+            yield f"{name} is over, and inherits"
+    for task in state.tasks.values():
+        if task.status in TERMINAL or task.id in state.dirty_levels:
+            continue
+        wanted, has = inherited_by(state, task), state.inherited.get(task.id)
+        if (wanted and wanted[0]) != (has and has[0]):
+            yield f"{task.id} inherits {has} instead of {wanted}"
 
 
 def _finished_tasks_are_finished(state: State) -> Broken:
@@ -234,6 +260,8 @@ LAWS: tuple[Callable[[State], Broken], ...] = (
     _running_tasks_are_on_their_worker,
     _loads_match,
     _waiting_tasks_wait,
+    _blocked_tasks_run_and_wait,
+    _priorities_are_inherited,
     _finished_tasks_are_finished,
     _deadlines_match,
     _projects_and_node_types_are_counted,

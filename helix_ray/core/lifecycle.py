@@ -48,6 +48,11 @@ MOVES: dict[str, dict[Status, Status]] = {
     "TaskAssigned": {P: R},
     "TaskProgressed": {R: R},
     "TaskOutlasted": {R: R},
+    # Its code waits for other tasks: it has no CPUs meanwhile.
+    "TaskBlocked": {R: R},
+    "TaskUnblocked": {R: R},
+    # A more urgent task waits for it, or does not any more.
+    "TaskPrioritised": {W: W, P: P, R: R},
     "TaskEdited": {W: W, P: P, R: R},
     # Back to the queue: a retry after a failure, a lost worker, an attempt returned
     # unstarted, a manual retry.

@@ -42,3 +42,8 @@ def is_node_worker_id(worker_id: str) -> bool:
 def external_worker_id(seed: str) -> str:
     """Return a generated id for an external worker, which no node can have."""
     return f"{EXTERNAL_PREFIX}{seed}"
+
+
+def shard_id(parent_id: str, index: int) -> str:
+    """Return the id of a shard's task."""
+    return f"{parent_id}-s{index}"

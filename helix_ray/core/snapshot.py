@@ -14,11 +14,13 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from helix_ray.core.blocked_on import BlockedOn
 from helix_ray.core.durations import Durations
 from helix_ray.core.ended import remember
+from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.evolve.causes import index_failed
 from helix_ray.core.evolve.sessions import index_session
-from helix_ray.core.evolve.standing import count_unfinished, doom, enqueue, index_unfinished, index_waiting
+from helix_ray.core.evolve.standing import count_unfinished, doom, index_unfinished, index_waiting, line_up
 from helix_ray.core.evolve.tokens import index_token
 from helix_ray.core.evolve.users import index_user
 from helix_ray.core.evolve.workers import hold, index_node_type
@@ -29,7 +31,6 @@ from helix_ray.core.state import (
     NOTHING,
     ApiToken,
     Ended,
-    Erasure,
     KeptReceipt,
     Project,
     Quota,
@@ -41,7 +42,7 @@ from helix_ray.core.state import (
     task_again,
 )
 
-FOLD_VERSION = 13
+FOLD_VERSION = 14
 # Fields of a worker that are rebuilt.
 WORKER_INDEXES = ("running", "load", "inbox")
 
@@ -138,6 +139,8 @@ def _plain(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, tuple) and value and type(value[0]) is Lease:
         return [list(lease) for lease in value]
+    if type(value) is BlockedOn:
+        return [value.until, sorted(value.on), value.place]
     # Copy what evolve changes in place: it must not change in the snapshot.
     return list(value) if isinstance(value, list) else value
 
@@ -163,6 +166,9 @@ def _load_tasks(state: State, rows: Iterable[list[Any]]) -> None:
 
 def _load_task(state: State, row: dict[str, Any]) -> None:
     row["waits_for"] = set(row["waits_for"]) or NOTHING
+    if row["block"] is not None:
+        until, on, place = row["block"]
+        row["block"] = BlockedOn(until, set(on), place)
     row["shard_results"] = row["shard_results"] or NO_RESULTS
     task = task_again(row)
     state.tasks[task.id] = task
@@ -171,6 +177,8 @@ def _load_task(state: State, row: dict[str, Any]) -> None:
         count_unfinished(state, task, 1)
         index_unfinished(state, task)
         index_waiting(state, task)
+        for name in task.blocked_on:
+            state.blocking.setdefault(name, {})[task.id] = None
         if task.status is Status.WAITING and not task.waits_for:
             state.freed[task.id] = None
     else:
@@ -197,6 +205,14 @@ def _load_dependents(state: State, dependents: Mapping[str, list[str]]) -> None:
             doom(state, name)
 
 
+def _load_inherited(state: State, rows: Iterable[list[Any]]) -> None:
+    state.inherited = {task_id: (level, by) for task_id, level, by in rows}
+
+
+def _load_unsettled(state: State, task_ids: Iterable[str]) -> None:
+    state.dirty_levels = dict.fromkeys(task_ids)
+
+
 def _load_orphans(state: State, orphans: Mapping[str, str]) -> None:
     """Put the orphans in, and then, since those have no worker, what the others run."""
     state.orphans = dict(orphans)
@@ -218,7 +234,7 @@ def _load_queues(state: State, ready: list[list[list[str]]]) -> None:
     for levels in ready:
         for line in levels:
             for task_id in line:
-                enqueue(state, state.tasks[task_id])
+                line_up(state, state.tasks[task_id], first=False)
     queued = {i for levels in ready for line in levels for i in line}
     for task in state.tasks.values():
         if task.status is Status.PENDING and task.id not in queued:
@@ -301,6 +317,8 @@ PARTS: tuple[Piece, ...] = (
     _objects("workers", Worker, _index_worker, WORKER_INDEXES, capabilities=frozenset),
     Piece("tasks", _dump_tasks, _load_tasks),
     Piece("dependents", _dump_dependents, _load_dependents),
+    Piece("inherited", lambda s: [[name, *each] for name, each in s.inherited.items()], _load_inherited),
+    Piece("dirty_levels", lambda s: list(s.dirty_levels), _load_unsettled),
     Piece("orphans", lambda s: dict(s.orphans), _load_orphans),
     # The order within a level is that of the queues: requeued tasks are at the front.
     Piece("ready", lambda s: [[list(line) for line in q.levels] for q in s.ready.values()], _load_queues),

@@ -7,13 +7,15 @@ not part of a snapshot (core/snapshot.py).
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Final, NamedTuple, cast
 
+from helix_ray.core.blocked_on import BlockedOn
 from helix_ray.core.changes import DirtyLog
 from helix_ray.core.durations import Durations
+from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.execution import Execution, unpack
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.ready_queue import ReadyQueue
@@ -60,6 +62,8 @@ class TaskClass(NamedTuple):
     strategy: str = ""
     # The id of the parent whose shards start all together or not at all.
     gang: str = ""
+    # Its tasks are blocked, and hold no CPUs meanwhile (core/blocking.py).
+    blocked: bool = False
 
 
 @conceal
@@ -79,6 +83,8 @@ class Task(Execution):
     assigned_seq: int = 0
     # Non-empty exactly while the status is waiting.
     waits_for: set[str] | frozenset[str] = NOTHING
+    # Only while it runs and waits for other tasks in its code.
+    block: BlockedOn | None = None
     # Of a sharded task: results of the shards that are done, by index as text.
     shard_results: Mapping[str, Any] = field(default_factory=lambda: NO_RESULTS)
 
@@ -86,6 +92,11 @@ class Task(Execution):
     def run(self) -> Run | None:
         """The task's run, or None for a task of external workers or users."""
         return self.spec.get("run")
+
+    @property
+    def blocked_on(self) -> Set[str]:
+        """The unfinished tasks for which it waits in its code."""
+        return NOTHING if self.block is None else self.block.on
 
 
 @dataclass(slots=True, kw_only=True)
@@ -195,25 +206,6 @@ class KeptReceipt:
     until: float
 
 
-@dataclass(slots=True, kw_only=True)
-class Erasure:
-    """A request to erase what concerns some tasks and users. `seq` is the request's, `by` and `request_id`
-    are its author's, `facts` is the number of bodies erased so far."""
-
-    id: str
-    tasks: list[str]
-    users: list[str]
-    reason: str
-    seq: int
-    by: str
-    request_id: str
-    requested_at: float
-    facts: int = 0
-    kept: int = 0
-    copies: list[str] = field(default_factory=list)
-    completed_at: float | None = None
-
-
 @dataclass(slots=True)
 class Quota:
     """What a project may use at a time, by resource name (`tasks`: attempts; `queued`: unfinished tasks), and
@@ -290,6 +282,13 @@ class State:
     dependents: dict[str, dict[str, None]] = field(
         default_factory=dict
     )  # unfinished id -> waiting tasks, in order
+    # Unfinished task id -> blocked tasks that wait for it.
+    blocking: dict[str, dict[str, None]] = field(default_factory=dict)
+    # Priorities that unfinished tasks inherit from tasks that wait for them: task id -> (level, whose), only
+    # levels above the task's own; and the ids of those that are to be looked at again, which the order
+    # SpreadEndings does (core/decide/inheritance.py). Neither is an index: a snapshot has both.
+    inherited: dict[str, tuple[int, str]] = field(default_factory=dict)
+    dirty_levels: dict[str, None] = field(default_factory=dict)
     # Failed tasks by the dependency because of which they failed, in order.
     failed_by: dict[str, dict[str, None]] = field(default_factory=dict)
     # Tasks restored from the history: in `tasks` they are after younger ones, so listings sort them.

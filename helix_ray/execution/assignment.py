@@ -121,7 +121,26 @@ class Finished:
         return self.spent is not None and self.spent.startswith(LEFT_RUNNING)
 
 
-ReportItem: TypeAlias = Started | Progressed | Finished
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The code waits for the tasks `on`, and needs no CPUs until `all` or `any` of them have ended, or until
+    Unblocked (`unblocked`). A later one replaces it."""
+
+    task_id: str
+    attempt: int
+    on: tuple[str, ...]
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unblocked:
+    """The code waits for no task any more."""
+
+    task_id: str
+    attempt: int
+
+
+ReportItem: TypeAlias = Started | Progressed | Blocked | Unblocked | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +214,10 @@ def _item(item: ReportItem) -> Plain:
         return ("F", item.task_id, item.attempt, _outcome(item.outcome), *when, item.spent)
     if isinstance(item, Started):
         return ("S", item.task_id, item.attempt)
+    if isinstance(item, Blocked):
+        return ("B", item.task_id, item.attempt, item.on, item.until)
+    if isinstance(item, Unblocked):
+        return ("U", item.task_id, item.attempt)
     return ("P", item.task_id, item.attempt, item.percent, item.note)
 
 
@@ -202,7 +225,12 @@ def _to_item(plain: Plain) -> ReportItem:
     if plain[0] == "F":
         _, task_id, attempt, outcome, started_at, ended_at, spent = plain
         return Finished(task_id, attempt, _to_outcome(outcome), started_at, ended_at, spent)
-    return Started(*plain[1:]) if plain[0] == "S" else Progressed(*plain[1:])
+    return _SMALL_ITEMS[plain[0]](*plain[1:])
+
+
+_SMALL_ITEMS: dict[str, Callable[..., ReportItem]] = {
+    "S": Started, "P": Progressed, "B": Blocked, "U": Unblocked
+}  # fmt: skip
 
 
 def _to_outcome(plain: Plain) -> Outcome:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from helix_ray.execution import blocking
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.assignment import (
     Assignment,
@@ -36,6 +37,7 @@ class Running:
     def __init__(self, assignment: Assignment, emit: Callable[[ReportItem], None]) -> None:
         self.assignment = assignment
         self.sink = Sink(TaskInfo(assignment.task_id, assignment.attempt, assignment.shard), emit)
+        self.waits = blocking.AttemptWaits(assignment.task_id, assignment.attempt, emit)
 
     def cancel(self, reason: str) -> None:
         """End the attempt: the function's next call of `progress` raises. Thread safe."""
@@ -131,11 +133,13 @@ class AttemptRunner:
         if self._owns_process and self._surroundings is None:
             self._surroundings, self._wear = ProcessSurroundings(), Wear(self._bounds)
         install(running.sink)
+        blocking.install(running.waits)
         self._output.begin(task)
         try:
             return call(task)
         finally:
             install(None)
+            blocking.install(None)
 
     def _infer(self, task: Assignment) -> Outcome:
         def call() -> Outcome:

@@ -2,6 +2,9 @@
 
 A slot is an executor with the resources of one demand, and with one tenant (slots.py, tenant.py). Short work
 is assigned in batches that keep a slot busy for about BATCH_S; work of unknown duration goes out singly.
+A slot whose attempt is blocked on other tasks releases its CPUs to further slots (released_cpus.py), and what
+was behind the attempt goes to these.
+
 When an executor dies, the attempt it was running is lost, and the ones behind it go out again one by one: if
 one of them is a killer, it is found.
 
@@ -17,10 +20,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from helix_ray.core.durations import moved
-from helix_ray.core.placement.room import Room
 from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import Assignment
 from helix_ray.execution.effects import Key
+from helix_ray.execution.released_cpus import Space
 from helix_ray.execution.runtime_env import RuntimeEnv
 from helix_ray.execution.slots import STUCK_S, Item, Need, Slot, Stuck
 from helix_ray.execution.tenant import environment_of
@@ -32,6 +35,9 @@ GROUPS_REMEMBERED_MAX = 10_000
 # After this time a slot of another tenant is taken for an attempt that has none: long enough that owners who
 # share a node do not start a process for every batch, and shorter than STUCK_S.
 YIELD_S = 0.5
+# An idle executor that was started on released CPUs is kept so long when there are none: what is blocked
+# again and again needs no new process each time.
+ON_RELEASED_IDLE_S = 2.0
 
 
 class Dispatch:
@@ -95,7 +101,7 @@ class Dispatch:
         if slot is None or item is None:
             return None
         if item is running:
-            slot.since = now
+            slot.since, slot.blocked = now, False
         self._where.pop(key, None)
         if duration_s is not None:
             self._learn(item.group, duration_s)
@@ -115,6 +121,9 @@ class Dispatch:
             slots = [slot for slot in self._slots_of(need) if slot.ready and self._takes_more(slot)]
             slots.sort(key=lambda slot: len(slot.outstanding))
             for position, slot in enumerate(slots):
+                if slot.on_released and not self._takes_more(slot):
+                    # Another one has got what was released.
+                    continue
                 share = -(-len(queue) // (len(slots) - position))
                 was_idle = not slot.outstanding
                 batch = self._fill(slot, queue, share)
@@ -124,17 +133,21 @@ class Dispatch:
         return out
 
     def _takes_more(self, slot: Slot) -> bool:
-        return not slot.doomed and slot.id not in self._yielding
+        return not (slot.doomed or slot.blocked or slot.id in self._yielding) and self._has_cpus(slot)
+
+    def _has_cpus(self, slot: Slot) -> bool:
+        """Say whether a slot may run something, which one without CPUs of its own may not always."""
+        return not slot.on_released or self._space(without=slot).has_released(slot.demand)
 
     def _to_yield(self, now: float) -> set[str]:
         """Return slots of other tenants that are drained for attempts which have waited and have no slot."""
         yielding: set[str] = set()
         for need, queue in self._queues.items():
-            if now - queue[0].queued_at < YIELD_S or self._slots_of(need) or self._room().fits(need.demand):
+            if now - queue[0].queued_at < YIELD_S or self._useful(need) or self._space().fits(need.demand):
                 continue
             later = [slot for slot in self.slots.values() if self._may_yield(slot, queue[0], now)]
             for slot in sorted(later, key=lambda slot: len(slot.outstanding)):
-                if slot.id not in yielding and self._room(without=slot).fits(need.demand):
+                if slot.id not in yielding and self._space(without=slot).fits(need.demand):
                     yielding.add(slot.id)
                     break
         return yielding
@@ -173,9 +186,12 @@ class Dispatch:
 
     # ------------------------------------------------------------------------------------- slots
 
-    def open_slot(self, slot_id: str, need: Need, now: float) -> None:
-        """Record an executor that is starting."""
-        self.slots[slot_id] = Slot(id=slot_id, demand=need.demand, since=now, tenant=need.tenant)
+    def open_slot(self, slot_id: str, need: Need, now: float) -> Slot:
+        """Record an executor that is starting, and return its slot."""
+        on_released = self._space().needs_released(need.demand)
+        slot = Slot(id=slot_id, demand=need.demand, since=now, on_released=on_released, tenant=need.tenant)
+        self.slots[slot_id] = slot
+        return slot
 
     def slot_ready(self, slot_id: str, now: float) -> Slot | None:
         """Record that an executor is ready; None for one that was given up meanwhile."""
@@ -209,24 +225,27 @@ class Dispatch:
         The first one for a demand may wait for external usage to end; a further one would only wait, and
         requested resources count as ours.
         """
-        room: Room | None = None
+        space: Space | None = None
         wanted: list[Need] = []
-        idle = {slot.id for slot in self.slots.values() if not slot.outstanding}
+        idle = {slot.id for slot in self.slots.values() if not slot.outstanding and self._is_coming(slot)}
         for need, queue in self._queues.items():
             coming = [slot.id for slot in self._slots_of(need) if slot.id in idle][: len(queue)]
             idle.difference_update(coming)
             for _ in range(min(len(queue) - len(coming), self._slots_left(need.demand, wanted))):
-                room = room or self._room()
-                if not room.fits(need.demand) or self._would_wait(need, wanted):
+                space = space or self._space()
+                if not space.fits(need.demand) or self._would_wait(need, wanted):
                     break
-                room.take(need.demand)
+                space.take(need.demand)
                 wanted.append(need)
         return wanted
+
+    def _is_coming(self, slot: Slot) -> bool:
+        return not slot.ready or self._has_cpus(slot)
 
     def _slots_left(self, demand: Demand, wanted: list[Need]) -> int:
         if demand:
             return sys.maxsize
-        without = sum(not slot.demand for slot in self.slots.values()) + sum(
+        without = sum(not (slot.demand or slot.blocked) for slot in self.slots.values()) + sum(
             not need.demand for need in wanted
         )
         return SLOTS_WITHOUT_DEMAND_MAX - without
@@ -235,10 +254,10 @@ class Dispatch:
         """Say whether a further executor for a need would wait for resources in external use."""
         if not self.external_usage or not (self._slots_of(need) or need in wanted):
             return False
-        room = self._room(self.external_usage)
+        space = self._space(self.external_usage)
         for coming in wanted:
-            room.take(coming.demand)
-        return not room.fits(need.demand)
+            space.take(coming.demand)
+        return not space.fits(need.demand)
 
     def surplus(self, now: float, idle_s: float) -> list[Slot]:
         """Return idle slots to release: idle for too long, or needed by work that fits nowhere else."""
@@ -248,16 +267,20 @@ class Dispatch:
             for slot in self.slots.values()
             if slot.ready
             and not slot.outstanding
-            and (slot.id in self._yielding or not self._has_work_for(slot))
-            and (blocked or now - slot.since > idle_s or self._has_served(slot))
+            and self._is_surplus(slot, blocked, now - slot.since, idle_s)
         ]
+
+    def _is_surplus(self, slot: Slot, blocked: bool, idle_for_s: float, idle_s: float) -> bool:
+        if not self._has_cpus(slot):
+            return blocked or idle_for_s > ON_RELEASED_IDLE_S or self._has_served(slot)
+        needless = slot.id in self._yielding or not self._has_work_for(slot)
+        return needless and (blocked or idle_for_s > idle_s or self._has_served(slot))
 
     def _blocked(self, need: Need, now: float) -> bool:
         """Say whether what waits with a need has neither a slot that moves on nor room for another one."""
-        slots = self._slots_of(need)
-        if not all(slot.slow(now) for slot in slots):
+        if not all(slot.slow(now) for slot in self._useful(need)):
             return False
-        return not self._room().fits(need.demand) if need.demand else self._slots_left((), []) <= 0
+        return not self._space().fits(need.demand) if need.demand else self._slots_left((), []) <= 0
 
     def _has_work_for(self, slot: Slot) -> bool:
         return any(queue and slot.serves(need) for need, queue in self._queues.items())
@@ -294,6 +317,10 @@ class Dispatch:
     def _slots_of(self, need: Need) -> list[Slot]:
         return [slot for slot in self.slots.values() if slot.serves(need)]
 
+    def _useful(self, need: Need) -> list[Slot]:
+        """Return the slots for a need without those that are idle for want of CPUs."""
+        return [slot for slot in self._slots_of(need) if slot.outstanding or self._is_coming(slot)]
+
     # ------------------------------------------------------------------------------------- wrong estimates
 
     def stuck(self, now: float) -> Stuck:
@@ -312,40 +339,42 @@ class Dispatch:
         return stuck
 
     def _stands_still(self, need: Need, now: float) -> bool:
-        queue, own = self._queues[need], self._slots_of(need)
+        queue, own = self._queues[need], self._useful(need)
         if not queue or now - queue[0].queued_at < STUCK_S:
             return False
         if own:
             return all(slot.slow(now) for slot in own)
         coming = any((item := slot.running()) is not None and item.ending for slot in self.slots.values())
-        return not coming and not self._yielding and not self._room().fits(need.demand)
+        return not coming and not self._yielding and not self._space().fits(need.demand)
 
     def _outlasting(self, slots: Iterable[Slot], now: float) -> list[tuple[Item, float]]:
         """Return the longest running attempt of each group, and update the estimate of the group."""
         longest: dict[Any, tuple[Item, float]] = {}
         for slot in sorted(slots, key=lambda slot: slot.since, reverse=True):
             running = slot.running()
-            if running is not None:
+            if running is not None and not slot.blocked:
                 longest[running.group] = running, now - slot.since
         for group, (_, ran_s) in longest.items():
             self._durations[group] = max(ran_s, self._durations.get(group, 0.0))
         return list(longest.values())
 
     def returned(self, slot_id: str, keys: Iterable[Key]) -> list[Item]:
-        """Remove attempts that a slot has not started; return those that it had."""
+        """Remove attempts that a slot has not started, and return them; those that were behind a blocked one
+        are queued for other slots instead."""
         slot = self.slots.get(slot_id)
         items = [item for key in keys if slot is not None and (item := slot.remove(key))]
         for item in items:
             del self._where[item.key]
-        return items
+        if slot is None or not slot.blocked:
+            return items
+        for item in reversed([item for item in items if not item.ending]):
+            self._where[item.key] = None
+            self._queues.setdefault(item.need, deque()).appendleft(item)
+        return [item for item in items if item.ending]
 
-    def _room(self, external_usage: Demand = (), without: Slot | None = None) -> Room:
-        room = Room(self._capacity)
-        room.take(external_usage)
-        for slot in self.slots.values():
-            if slot is not without:
-                room.take(slot.demand)
-        return room
+    def _space(self, external_usage: Demand = (), without: Slot | None = None) -> Space:
+        slots = (slot for slot in self.slots.values() if slot is not without)
+        return Space(self._capacity, slots, external_usage)
 
 
 def _setup_s_max(slot: Slot) -> float:

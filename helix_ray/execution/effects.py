@@ -19,11 +19,15 @@ Key = tuple[str, int]  # task id, attempt
 @dataclass(frozen=True, slots=True)
 class StartExecutor:
     """Start an executor with these resources, in a runtime environment; `ready`, `start_refused`,
-    `environment_failed` or `gone` follows."""
+    `environment_failed` or `gone` follows.
+
+    `on_released`: it runs on CPUs that blocked attempts have released (released_cpus.py); Ray gives it none.
+    """
 
     slot_id: str
     demand: Demand
     environment: RuntimeEnv | None = None
+    on_released: bool = False
 
 
 @dataclass(frozen=True, slots=True)

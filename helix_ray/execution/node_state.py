@@ -29,7 +29,7 @@ from typing import Literal
 from helix_ray.core.orders import AttemptReport
 from helix_ray.core.specs import TaskError
 from helix_ray.core.state import Demand
-from helix_ray.execution.assignment import Finished, Progressed, ReportItem, Started
+from helix_ray.execution.assignment import Blocked, Finished, Progressed, ReportItem, Started, Unblocked
 from helix_ray.execution.dispatch import Dispatch
 from helix_ray.execution.effects import (
     AskBack,
@@ -113,15 +113,18 @@ class NodeState:
     def said(self, slot_id: str, said: Iterable[ReportItem], now: float) -> list[Effect]:
         """Record what one report of an executor says of its attempts."""
         effects: list[Effect] = []
-        ended = False
+        has_room = False
         for item in said:
             if isinstance(item, Finished):
                 effects += self._finished(slot_id, item, now)
-                ended = True
+                has_room = True
+            elif isinstance(item, Blocked | Unblocked):
+                effects += self._waits(slot_id, item)
+                has_room = True
             else:
                 effects += self._went_on(slot_id, item, now)
         # Once for all of them: an executor that runs short work ends many attempts in a report.
-        return effects + self._pump(now) if ended else effects
+        return effects + self._pump(now) if has_room else effects
 
     def _went_on(self, slot_id: str, said: Started | Progressed, now: float) -> list[Effect]:
         key = (said.task_id, said.attempt)
@@ -135,11 +138,11 @@ class NodeState:
             return [Say(AttemptReport(*key, "progressed", progress=said.percent, note=said.note))]
         return []
 
-    def returned(self, slot_id: str, keys: Sequence[Key]) -> list[Effect]:
+    def returned(self, slot_id: str, keys: Sequence[Key], now: float) -> list[Effect]:
         """Record attempts that an executor has returned unstarted."""
         items = self._dispatch.returned(slot_id, keys)
         self._forget_stops()
-        return _give_back(item for item in items if not item.ending)
+        return [*_give_back(item for item in items if not item.ending), *self._pump(now)]
 
     def gone(self, slot_id: str, now: float) -> list[Effect]:
         """Record that an executor is gone: its running attempt has ended, those
@@ -203,6 +206,25 @@ class NodeState:
         if finished.spent is not None:
             effects += self._replace(slot_id, at_once=finished.may_still_run)
         return effects
+
+    def _waits(self, slot_id: str, said: Blocked | Unblocked) -> list[Effect]:
+        """Record that the code of an attempt waits for other tasks, or goes on: its slot releases its CPUs
+        meanwhile, and what is behind the attempt goes elsewhere."""
+        item = self._dispatch.item_of(slot_id, (said.task_id, said.attempt))
+        if item is None:
+            return []
+        slot = self._dispatch.slots[slot_id]
+        slot.blocked = isinstance(said, Blocked)
+        report = (
+            AttemptReport(*item.key, "blocked", on=said.on, until=said.until)
+            if isinstance(said, Blocked)
+            else AttemptReport(*item.key, "unblocked")
+        )
+        behind = slot.blocked and len(slot.outstanding) > 1
+        return [
+            *([] if item.ending else [Say(report)]),
+            *([AskBack(slot_id)] if behind else []),
+        ]
 
     def _replace(self, slot_id: str, *, at_once: bool) -> list[Effect]:
         """Give up an executor that runs nothing more; what it was given goes out again."""
@@ -269,8 +291,8 @@ class NodeState:
     def _open(self, need: Need, now: float) -> list[Effect]:
         self._slots_made += 1
         slot_id = f"{self._name}-{self._slots_made}"
-        self._dispatch.open_slot(slot_id, need, now)
-        return [StartExecutor(slot_id, need.demand, environment_of(need.tenant))]
+        slot = self._dispatch.open_slot(slot_id, need, now)
+        return [StartExecutor(slot_id, need.demand, environment_of(need.tenant), slot.on_released)]
 
     def _pump(self, now: float) -> list[Effect]:
         """Dispatch queued attempts, and start executors where more are needed."""

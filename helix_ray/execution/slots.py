@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from helix_ray.core.blocking import kept
 from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import Assignment
 from helix_ray.execution.effects import Key
@@ -57,7 +58,9 @@ class Slot:
     """One executor. `outstanding` are its assigned attempts, in the order in which it runs them.
 
     `since`: when it started the first of them, or became idle, or was opened. `doomed`: it is being killed,
-    and gets no more attempts.
+    and gets no more attempts. `blocked`: what it runs waits for other tasks, and others use its CPUs.
+    `on_released`: it was started on such CPUs. Ray does not know that they are free, because an actor's
+    resources are its own while it lives; so Ray is asked for none, and released_cpus.py counts them.
     """
 
     id: str
@@ -65,10 +68,17 @@ class Slot:
     ready: bool = False
     since: float = 0.0
     doomed: bool = False
+    blocked: bool = False
+    on_released: bool = False
     tenant: Tenant | None = None
     outstanding: OrderedDict[Key, Item] = field(default_factory=OrderedDict)
     # How many of them are of each group, so that their time is known without a look at each.
     of_group: dict[Any, int] = field(default_factory=dict)
+
+    @property
+    def held(self) -> Demand:
+        """Return what it has of Ray."""
+        return kept(self.demand) if self.on_released else self.demand
 
     def serves(self, need: Need) -> bool:
         """Say whether it may run what has this need."""
@@ -108,9 +118,10 @@ class Slot:
         return next(iter(self.outstanding), None) == key
 
     def slow(self, now: float) -> bool:
-        """Say whether it has been running one attempt for STUCK_S without being stopped."""
+        """Say whether it has been running one attempt for STUCK_S without being stopped, or runs a blocked
+        one."""
         running = self.running()
-        return running is not None and not running.ending and now - self.since >= STUCK_S
+        return running is not None and not running.ending and (self.blocked or now - self.since >= STUCK_S)
 
 
 @dataclass(slots=True, kw_only=True)

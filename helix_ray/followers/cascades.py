@@ -1,5 +1,5 @@
-"""Propagates endings to dependent tasks, and losses to a worker's tasks, where one order
-cannot cover all of them."""
+"""Propagates endings to dependent tasks, losses to a worker's tasks, and priorities to what tasks wait for,
+where one order cannot cover all of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from helix_ray.followers.base import News
 
 
 class Cascade:
-    """Propagates endings in several orders, each with a commit of its own, until none is left."""
+    """Propagates them in several orders, each with a commit of its own, until none is left."""
 
     busy = False
 
@@ -19,4 +19,5 @@ class Cascade:
     def react(self, news: News) -> list[OrderBody]:
         """Return an order while something is left."""
         state = news.state
-        return [SpreadEndings(self._tasks_max)] if state.orphans or state.freed or state.doomed else []
+        left = state.orphans or state.freed or state.doomed or state.dirty_levels
+        return [SpreadEndings(self._tasks_max)] if left else []

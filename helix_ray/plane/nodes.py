@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import Answer
-from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.names import shard_id
 from helix_ray.core.questions import GetResult, GetTask, GetWorker, QuestionKind, ReadItems, ReadLog, View
 from helix_ray.core.specs import JsonObject
 from helix_ray.core.views.tasks import ItemsView, LogView, ResultView, stays_pickled

@@ -8,8 +8,8 @@ from typing import Any
 
 import duckdb
 
-from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.names import shard_id
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.state import Task
 from helix_ray.core.views.tasks import (

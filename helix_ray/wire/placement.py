@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from helix_ray.core.orders.placement import DistributedData, PlannedData
 from helix_ray.core.spec_shape import CAPABILITIES_MAX
+from helix_ray.core.specs import Priority
 from helix_ray.core.views.placement import ExplainView, NoPlaceView, PlanFields, PlannedView, RunsView
 from helix_ray.wire.runs import given
 from helix_ray.wire.times import iso, iso_or_none
@@ -135,6 +136,14 @@ class WaitOut(TypedDict):
 
 
 @with_config(CLOSED)
+class Inherited(TypedDict):
+    """The priority that a task inherits, and the task that waits for it."""
+
+    priority: Priority
+    task: str
+
+
+@with_config(CLOSED)
 class ExplainOut(TypedDict):
     """The explanation of a task. Fields about placement are present while it is pending."""
 
@@ -152,6 +161,7 @@ class ExplainOut(TypedDict):
                 "no_nodes",
                 "dependencies",
                 "delayed",
+                "blocked",
                 "running",
             ]
         ),
@@ -171,6 +181,8 @@ class ExplainOut(TypedDict):
     estimated_completion_p90: NotRequired[str | None]
     history: NotRequired[list[WaitOut] | None]
     waits_for: NotRequired[list[str] | None]
+    blocked_on: NotRequired[list[str] | None]
+    inherits: NotRequired[Inherited | None]
     not_before: NotRequired[str | None]
 
 

@@ -123,6 +123,8 @@ class TaskOut(TypedDict):
     finished_at: str | None
     not_before: str | None
     waits_for: list[str]
+    # Only while its code waits for other tasks: those that have not ended. It holds no CPUs meanwhile.
+    blocked_on: NotRequired[list[str]]
     error: ErrorJson | None
     run: RunJson | None
     resources: NotRequired[ResourcesJson | None]

@@ -341,6 +341,33 @@ def erasures(story: Story) -> None:
     story.tell(o.CompleteErasure("erasure-0000000006", 0, ("journal.sqlite.format1",)), SYSTEM)
 
 
+def waiting(story: Story) -> None:
+    """Running tasks wait for others in their code, and these inherit a priority (journal-waiting)."""
+    story.tell(o.CreateUser("ada", "$argon2id$1", ("developer",)), SYSTEM)
+    ada = Principal("user-0000000001", "ada", ("developer",))
+    node = {"cpu": 1, "memory_mb": 1000}
+    story.tell(
+        o.RegisterWorker("host", (), node, worker_id="worker-node", kind="node", node_id="n", boot="boot-1"),
+        SYSTEM,
+    )
+    run = {"kind": "function", "function": "helix_ray.samples:noop", "args": [], "kwargs": {}}
+    spec = {"title": "t", "type": "building", "run": run, "priority": "low"}
+    story.tell(o.SubmitTasks(({**spec, "priority": "critical"},)), ada)
+    story.start("0000000003")
+    story.tell(o.SubmitTasks((spec, spec, {**spec, "depends_on": ["#1"]})), ada)
+    story.report("0000000003", 1, "blocked", on=("task-0000000005-0",), until="any")
+    story.tell(o.SpreadEndings(500), SYSTEM)
+    story.start("0000000005-0")
+    story.report("0000000005-0", 1, "completed")
+    story.report("0000000003", 1, "blocked", on=("task-0000000005-2",), until="unblocked")
+    story.tell(o.SpreadEndings(500), SYSTEM)
+    story.tell(o.SpreadEndings(500), SYSTEM)
+    story.report("0000000003", 1, "unblocked")
+    story.tell(o.SpreadEndings(500), SYSTEM)
+    # What is left to settle, and a task that is still blocked, are in the state.
+    story.report("0000000003", 1, "blocked", on=("task-0000000005-1",), until="all")
+
+
 STORIES = {
     "journal-1": (accounts, workers, tasks),
     "journal-2": (placement, surprise),
@@ -350,4 +377,5 @@ STORIES = {
     "journal-refusals": (refusals,),
     "journal-restored": (restored,),
     "journal-erasures": (erasures,),
+    "journal-waiting": (waiting,),
 }

@@ -47,6 +47,7 @@ POLICY = Policy(
     # So small that many orders leave something to tell.
     spread_tasks_max=2,
     lost_worker_keep_s=300.0,
+    blocked_attempts_max=3,
 )
 
 
@@ -103,12 +104,20 @@ def whole(state: State) -> dict[str, Any]:
         "freed": set(state.freed),
         "doomed": dict(state.doomed),
         "orphans": dict(state.orphans),
+        "blocking": {name: sorted(ids) for name, ids in state.blocking.items()},
         "finished": list(state.finished.items()),
         "held": {w.id: list(w.running.items()) for w in state.workers.values()},
         "load": {w.id: dict(w.load) for w in state.workers.values()},
         "users_by_name": dict(state.users_by_name),
         "sessions_by_refresh": dict(state.sessions_by_refresh),
     }
+
+
+def most_blocked(state: State) -> int:
+    """Return how many attempts are blocked on the worker where most are."""
+    return max(
+        (sum(n for held, n in w.load.items() if held.blocked) for w in state.workers.values()), default=0
+    )
 
 
 def folded(facts: list[Fact], start: State | None = None) -> State:

@@ -24,7 +24,17 @@ RUNS: tuple[dict[str, Any], ...] = (
     {"kind": "inference", "model": "digits", "inputs": [[0.0]]},
 )
 STATUSES = ("pending", "running", "completed", "failed", "cancelled", "waiting", "paused")
-OUTCOMES = ("completed", "failed", "progressed", "outlasted", "returned", "lost")
+OUTCOMES = (
+    "completed",
+    "failed",
+    "progressed",
+    "outlasted",
+    "returned",
+    "lost",
+    "blocked",
+    "blocked",
+    "unblocked",
+)
 # A chain, work for nodes and work for external workers.
 FIRST_TASKS: tuple[dict[str, Any], ...] = (
     {"title": "a", "type": TYPES[0]},
@@ -33,6 +43,12 @@ FIRST_TASKS: tuple[dict[str, Any], ...] = (
     {"title": "d", "type": TYPES[1], "depends_on": ["#2", "#1"], "deadline": 1_700_000_030.0},
     {"title": "e", "type": TYPES[1], "timeout_s": 5.0, "priority": "high"},
     {"title": "f", "type": TYPES[0], "run": RUNS[1], "shards": {"count": 2}, "max_retries": 1},
+)
+
+# What a task may wait for in its code: one task depends on the other.
+CHILDREN = (
+    {"title": "g", "type": TYPES[0], "run": RUNS[0], "priority": "low"},
+    {"title": "h", "type": TYPES[0], "run": RUNS[1], "priority": "low", "depends_on": ["#0"]},
 )
 
 
@@ -221,7 +237,7 @@ def reports(state: State, worker_id: str) -> st.SearchStrategy[tuple[AttemptRepo
     running = list(state.workers[worker_id].running.items()) if worker_id in state.workers else []
     other = [(task.id, max(1, task.attempt - 1)) for task in list(state.tasks.values())[-4:]]
     report = st.builds(
-        lambda pair, outcome, percent, retryable: AttemptReport(
+        lambda pair, outcome, percent, retryable, on, until: AttemptReport(
             pair[0],
             pair[1],
             outcome,
@@ -230,13 +246,34 @@ def reports(state: State, worker_id: str) -> st.SearchStrategy[tuple[AttemptRepo
             progress=percent if outcome == "progressed" else None,
             duration_s=0.5,
             retryable=retryable,
+            on=tuple(on) if outcome == "blocked" else (),
+            until=until,
         ),
         st.sampled_from([*running, *running, *running, *other, ("task-unknown", 1)]),
         st.sampled_from(OUTCOMES),
         st.sampled_from((10.0, 60.0, 30.0, -5.0, 400.0, float("nan"))),
         st.sampled_from((True, True, False)),
+        st.lists(task_ids(state), max_size=3),
+        st.sampled_from(("all", "all", "any", "unblocked")),
     )
     return st.lists(report, min_size=1, max_size=5).map(tuple)
+
+
+def waits(state: State, worker_id: str, *, goes_on: bool) -> st.SearchStrategy[tuple[AttemptReport, ...]]:
+    """Return what some running tasks of a node say: that they wait for other tasks, or that they go on."""
+    running = st.sampled_from(sorted(state.workers[worker_id].running.items()))
+    if goes_on:
+        report = running.map(lambda pair: AttemptReport(*pair, "unblocked"))
+    else:
+        report = st.builds(
+            lambda pair, on, until: AttemptReport(*pair, "blocked", on=tuple(on), until=until),
+            running,
+            st.lists(
+                st.one_of(task_ids(state), st.sampled_from([*state.tasks][-2:])), min_size=1, max_size=4
+            ),
+            st.sampled_from(("all", "all", "any", "unblocked")),
+        )
+    return st.lists(report, min_size=1, max_size=3).map(tuple)
 
 
 def _noted(name: str) -> o.NoteRefusals:

@@ -8,7 +8,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from helix_ray.execution.assignment import Assignment, Finished, Outcome, Progressed, Started
+from helix_ray.execution.assignment import (
+    Assignment,
+    Blocked,
+    Finished,
+    Outcome,
+    Progressed,
+    Started,
+    Unblocked,
+)
 from helix_ray.execution.effects import (
     AskBack,
     CancelAttempt,
@@ -46,6 +54,7 @@ class Process:
     ready: bool = False
     killed: bool = False
     begun: bool = False
+    blocked: bool = False
     queue: list[Key] = field(default_factory=list)
     asked_back: bool = False
     cancelled: list[Key] = field(default_factory=list)
@@ -85,6 +94,7 @@ class NodeMachine(RuleBasedStateMachine):
     # ------------------------------------------------------------------------------------- effects
 
     def carry_out(self, effects: list[Effect]) -> None:
+        self.released_cpus_are_used_once(effects)
         for effect in effects:
             match effect:
                 case StartExecutor(slot_id, demand, environment):
@@ -188,12 +198,29 @@ class NodeMachine(RuleBasedStateMachine):
             key = self.processes[slot_id].queue[0]
             self.carry_out(self.node.said(slot_id, [Progressed(*key, 1.0)], self.now))
 
+    @rule(pick=picks)
+    def waits_for_tasks(self, pick: int) -> None:
+        slot_id = self.one_of(pick, begun=True, queue=True, blocked=False)
+        if slot_id is not None:
+            process = self.processes[slot_id]
+            process.blocked = True
+            said = Blocked(*process.queue[0], ("x",), "all")
+            self.carry_out(self.node.said(slot_id, [said], self.now))
+
+    @rule(pick=picks)
+    def goes_on(self, pick: int) -> None:
+        slot_id = self.one_of(pick, begun=True, queue=True, blocked=True)
+        if slot_id is not None:
+            process = self.processes[slot_id]
+            process.blocked = False
+            self.carry_out(self.node.said(slot_id, [Unblocked(*process.queue[0])], self.now))
+
     @rule(pick=picks, took_s=st.sampled_from([0.00001, 5.0]), count=st.integers(1, 3))
     def finishes(self, pick: int, took_s: float, count: int = 1) -> None:
         slot_id = self.one_of(pick, begun=True, queue=True)
         if slot_id is not None:
             process = self.processes[slot_id]
-            process.begun = False
+            process.begun = process.blocked = False
             ended, process.queue = process.queue[:count], process.queue[count:]
             self.end(slot_id, took_s, *ended)
 
@@ -219,7 +246,7 @@ class NodeMachine(RuleBasedStateMachine):
             process.asked_back = False
             begun = 1 if process.begun else 0
             keys, process.queue = process.queue[begun:], process.queue[:begun]
-            self.carry_out(self.node.returned(slot_id, keys))
+            self.carry_out(self.node.returned(slot_id, keys, self.now))
 
     @rule(pick=picks)
     def dies(self, pick: int) -> None:
@@ -261,7 +288,21 @@ class NodeMachine(RuleBasedStateMachine):
         slots = self.node.slots()
         assert {slot.id for slot in slots} == set(self.processes)
         for name, capacity in CAPACITY.items():
-            assert sum(dict(slot.demand).get(name, 0.0) for slot in slots) <= capacity
+            assert sum(dict(slot.held).get(name, 0.0) for slot in slots) <= capacity
+
+    def released_cpus_are_used_once(self, effects: list[Effect]) -> None:
+        """What begins on released CPUs fits there: what goes on beside it may be more than fits, not that."""
+        begun = {effect.slot_id for effect in effects if isinstance(effect, StartExecutor | GiveAttempts)}
+        slots = self.node.slots()
+        if not any(slot.on_released and slot.id in begun for slot in slots):
+            return
+        released = [slot.demand for slot in slots if slot.blocked and not slot.on_released]
+        used = [
+            slot.demand
+            for slot in slots
+            if slot.on_released and not slot.blocked and (slot.outstanding or not slot.ready)
+        ]
+        assert sum(dict(d).get("cpu", 0.0) for d in used) <= sum(dict(d).get("cpu", 0.0) for d in released)
 
     def teardown(self) -> None:
         """Once everything that runs ends, nothing is held and everything was reported."""

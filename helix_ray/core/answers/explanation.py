@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from helix_ray.core.answers.picture import Picture
 from helix_ray.core.backpressure import endings_per_s
-from helix_ray.core.decide.shards import shard_id
+from helix_ray.core.blocking import level_of
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.names import shard_id
 from helix_ray.core.placement import Fleet, Node
 from helix_ray.core.placement.changes import Change
 from helix_ray.core.placement.estimate import Freeing, completion, queued_ahead, when_free
@@ -25,7 +26,7 @@ from helix_ray.core.placement.unmet_constraints import (
     smallest_change,
     unmet_constraints,
 )
-from helix_ray.core.specs import LEVELS
+from helix_ray.core.specs import LEVELS, PRIORITIES
 from helix_ray.core.state import EXTERNAL, MANUAL, SHARDED, Task, TaskClass, Worker
 from helix_ray.core.views.placement import (
     ExplainView,
@@ -158,6 +159,21 @@ def _soonest(
 
 def explain_view(picture: Picture, task: Task) -> ExplainView:
     """Return the explanation of one task as JSON values; times in epoch seconds."""
+    view = _explained(picture, task)
+    inherited = picture.state.inherited.get(task.id)
+    if inherited is not None:
+        level, waiter = inherited
+        view["inherits"] = {"priority": PRIORITIES[level], "task": waiter}
+        view["summary"] += f"; it has the priority {PRIORITIES[level]} of {waiter}, which waits for it"
+    return view
+
+
+def _explained(picture: Picture, task: Task) -> ExplainView:
+    if task.block is not None:
+        on = sorted(task.blocked_on)
+        view = _plain(task, "blocked", f"it is running and waits for {_tasks(len(on))}, without its CPUs")
+        view["blocked_on"] = on
+        return view
     if task.status is Status.WAITING:
         waits = sorted(task.waits_for)
         view = _plain(task, "dependencies", f"it is waiting for {len(waits)} unfinished tasks")
@@ -174,6 +190,10 @@ def explain_view(picture: Picture, task: Task) -> ExplainView:
     if task_class.strategy == MANUAL:
         verdict = replace(verdict, verdict="manual")
     return _pending(picture, task, task_class, verdict)
+
+
+def _tasks(count: int) -> str:
+    return "one task" if count == 1 else f"{count} tasks"
 
 
 def _as_it_stands(picture: Picture, task_class: TaskClass) -> Fleet:
@@ -325,12 +345,12 @@ def _preempts(picture: Picture, task: Task, task_class: TaskClass, verdict: Verd
     if (
         verdict.verdict != "waiting"
         or level is None
-        or task.level < level
+        or level_of(picture.state, task) < level
         or task_class.gang
         or task_class.kind == EXTERNAL
     ):
         return None
-    room = make_room(picture.fleet(), task_class, task.level, picture.running)
+    room = make_room(picture.fleet(), task_class, level_of(picture.state, task), picture.running)
     if room is None:
         return None
     return {"node": room[0].id, "tasks": [victim.task_id for victim in room[1]]}

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from helix_ray.core.decide.blocked import OUTCOMES, Blocks
 from helix_ray.core.decide.endings import Endings
+from helix_ray.core.decide.inheritance import inherited_priorities
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.shards import is_sharded, parent_of, parents_started
 from helix_ray.core.errors import Rejected, not_found
@@ -104,6 +106,7 @@ def report(body: ReportAttempts, ctx: Context) -> Decision[ReportedData] | Rejec
         return not_found("Worker", body.worker_id)
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     data: ReportedData = {"stale": [], "taken": len(body.reports)}
+    blocks = Blocks(worker, ctx, endings)
     concluded: set[str] = set()
     reached: dict[str, float] = {}
     for i, item in enumerate(body.reports):
@@ -117,7 +120,14 @@ def report(body: ReportAttempts, ctx: Context) -> Decision[ReportedData] | Rejec
         if task is None or late or worker.boot != body.boot:
             if not (late and _was_reported(task, item)):
                 data["stale"].append(i)
-        elif item.outcome == "progressed":
+            continue
+        if item.outcome in OUTCOMES:
+            refused = blocks.refused(task, item)
+            if refused is None:
+                endings.events.extend(blocks.events(task, item))
+                continue
+            item = refused
+        if item.outcome == "progressed":
             percent = max(item.progress or 0.0, reached.get(item.task_id, 0.0))
             reached[item.task_id] = percent
             endings.events.extend(progress(task, percent, item.note))
@@ -176,7 +186,10 @@ def _current(task: Task, attempt: int, worker_id: str, ctx: Context) -> bool:
 
 
 def _was_reported(task: Task | None, item: AttemptReport) -> bool:
-    """Say whether a report was processed before: its acknowledgement was lost, which is not an error."""
+    """Say whether a report was processed before: its acknowledgement was lost, which is not an error. Nor is
+    it one that an attempt waited for other tasks when it was stopped."""
+    if item.outcome in OUTCOMES:
+        return True
     return task is not None and task.status == item.outcome and task.attempt == item.attempt
 
 
@@ -268,11 +281,12 @@ def expire(body: ExpireTasks, ctx: Context) -> Decision[NoData]:
 
 
 def spread(body: SpreadEndings, ctx: Context) -> Decision[NoData]:
-    """Continue to propagate endings and lost workers where earlier orders stopped."""
+    """Continue to propagate endings and lost workers where earlier orders stopped; when none are left, the
+    priorities that tasks inherit."""
     endings = Endings(ctx.state, ctx.now, body.tasks_max)
     lose_attempts(ctx.state.orphans.items(), ctx, endings)
     endings.carry_on()
-    return Decision(endings.events, {})
+    return Decision(endings.events or inherited_priorities(ctx, body.tasks_max), {})
 
 
 def _over(task: Task, reason: str, ctx: Context) -> bool:

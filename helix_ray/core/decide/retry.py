@@ -21,7 +21,7 @@ from typing import cast
 from helix_ray.core.decide.outcome import Context, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
 from helix_ray.core.decide.recalling import not_in_memory, unasked
-from helix_ray.core.decide.shards import is_sharded, shard_id
+from helix_ray.core.decide.shards import is_sharded
 from helix_ray.core.decide.standing import standing
 from helix_ray.core.decide.visible import changeable
 from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected, conflict
@@ -29,6 +29,7 @@ from helix_ray.core.events import Event, TaskDeferred, TaskRequeued, TaskRestore
 from helix_ray.core.evolve.causes import cause_of
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.membership import refuse_use
+from helix_ray.core.names import shard_id
 from helix_ray.core.orders import RetryTask
 from helix_ray.core.orders.recalled import Lost
 from helix_ray.core.orders.tasks import RetriedData

@@ -14,13 +14,9 @@ from typing import Any
 from helix_ray.core.errors import Rejected, conflict
 from helix_ray.core.events import Event, TaskAssigned
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.names import shard_id
 from helix_ray.core.specs import Shard, TaskSpec
 from helix_ray.core.state import State, Task
-
-
-def shard_id(parent_id: str, index: int) -> str:
-    """Return the id of a shard's task."""
-    return f"{parent_id}-s{index}"
 
 
 def shard_specs(task_id: str, spec: TaskSpec) -> Iterator[tuple[str, TaskSpec]]:

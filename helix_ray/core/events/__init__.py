@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import get_args
 
 from helix_ray.core.compact import compact
-from helix_ray.core.events.attempts import TaskAssigned, TaskOutlasted, TaskProgressed, TaskRequeued
+from helix_ray.core.events.attempts import (
+    TaskAssigned,
+    TaskBlocked,
+    TaskOutlasted,
+    TaskPrioritised,
+    TaskProgressed,
+    TaskRequeued,
+    TaskUnblocked,
+)
 from helix_ray.core.events.erasures import Erased, ErasureCompleted, ErasureRequested, FactsErased
 from helix_ray.core.events.projects import MemberAdded, MemberRemoved, ProjectRemoved, ProjectSet
 from helix_ray.core.events.quotas import QuotaSet
@@ -39,6 +47,7 @@ from helix_ray.core.secrets import conceal
 
 Event = (
     TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskOutlasted | TaskRequeued
+    | TaskBlocked | TaskUnblocked | TaskPrioritised
     | TaskCompleted | TaskFailed
     | TaskDeferred | TaskRestored
     | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost

@@ -9,6 +9,7 @@ from __future__ import annotations
 from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.attempts import ATTEMPT_FACTS
+from helix_ray.core.evolve.blocked import BLOCKED_FACTS
 from helix_ray.core.evolve.erasures import ERASURE_FACTS, is_passed_over, pass_over
 from helix_ray.core.evolve.projects import PROJECT_FACTS
 from helix_ray.core.evolve.quotas import QUOTA_FACTS
@@ -25,6 +26,7 @@ from helix_ray.core.state import State
 APPLY: Appliers = {
     **TASK_FACTS,
     **ATTEMPT_FACTS,
+    **BLOCKED_FACTS,
     **RETRY_FACTS,
     **WORKER_FACTS,
     **QUOTA_FACTS,
@@ -38,7 +40,7 @@ APPLY: Appliers = {
 }
 
 # Their `id` is a task's; TasksRetired is about many tasks and marks them itself.
-ABOUT_A_TASK = frozenset({*TASK_FACTS, *ATTEMPT_FACTS, *RETRY_FACTS} - {ev.TasksRetired})
+ABOUT_A_TASK = frozenset({*TASK_FACTS, *ATTEMPT_FACTS, *BLOCKED_FACTS, *RETRY_FACTS} - {ev.TasksRetired})
 
 
 def evolve(state: State, fact: ev.Fact) -> None:

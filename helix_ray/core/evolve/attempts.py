@@ -5,6 +5,7 @@ from __future__ import annotations
 from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.causes import unindex_failed
+from helix_ray.core.evolve.places import note_awaited
 from helix_ray.core.evolve.standing import enqueue, index_unfinished, rewrite, shift
 from helix_ray.core.evolve.workers import hold
 from helix_ray.core.execution import fold, lease_to
@@ -52,6 +53,8 @@ def _requeued(state: State, event: ev.TaskRequeued, fact: ev.Fact) -> None:
         state.delayed[task.id] = event.not_before
     else:
         enqueue(state, task, first=was_running)
+    if not was_running:
+        note_awaited(state, task)
 
 
 ATTEMPT_FACTS: Appliers = {

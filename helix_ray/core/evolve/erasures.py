@@ -17,11 +17,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from helix_ray.core import events as ev
+from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.sessions import end_sessions
-from helix_ray.core.evolve.standing import doom
+from helix_ray.core.evolve.standing import doom, end_blocks_on
 from helix_ray.core.evolve.tokens import end_tokens
-from helix_ray.core.state import Erasure, State
+from helix_ray.core.state import State
 
 # Completed erasures that are kept in the state; the journal has all of them.
 ERASURES_REMEMBERED = 1_000
@@ -106,10 +107,12 @@ def _free_dependents(state: State, task_id: str, fact: ev.Fact) -> None:
         other.waits_for -= {task_id}
         if not other.waits_for:
             state.freed[other_id] = None
+    end_blocks_on(state, task_id)
 
 
 def _doom_dependents(state: State, task_id: str, fact: ev.Fact) -> None:
     doom(state, task_id)
+    end_blocks_on(state, task_id)
 
 
 def _end_user(state: State, user_id: str, fact: ev.Fact) -> None:

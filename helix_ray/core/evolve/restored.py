@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.evolve.places import note_waiter
 from helix_ray.core.evolve.standing import index_waiting, shift
 from helix_ray.core.execution import fold
 from helix_ray.core.state import NO_RESULTS, State, task_of
@@ -33,6 +34,7 @@ def _deferred(state: State, event: ev.TaskDeferred, fact: ev.Fact) -> None:
     shift(state, task, fact)
     task.waits_for = set(event.waits_for)
     index_waiting(state, task)
+    note_waiter(state, task)
 
 
 RETRY_FACTS: Appliers = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from helix_ray.core import events as ev
+from helix_ray.core.blocking import level_of, place_of
 from helix_ray.core.evolve.causes import unindex_failed
-from helix_ray.core.evolve.workers import let_go
+from helix_ray.core.evolve.places import forget_inherited, note_released
+from helix_ray.core.evolve.workers import let_go, unblock
 from helix_ray.core.execution import fold
 from helix_ray.core.lifecycle import TERMINAL, Status, move
 from helix_ray.core.ready_queue import ReadyQueue
@@ -25,11 +27,17 @@ DOOMS = frozenset({"dependency_failed", "dependency_cancelled", "dependency_dele
 
 
 def enqueue(state: State, task: Task, *, first: bool = False) -> None:
-    """Add a pending task to its queue, for the scheduler or an external worker's heartbeat."""
+    """Add a pending task to its queue, for the scheduler or an external worker's heartbeat; one that others
+    are blocked on comes first."""
+    line_up(state, task, first=first or task.id in state.blocking)
+
+
+def line_up(state: State, task: Task, *, first: bool) -> None:
+    """Add a task to its queue at the end of its level, or at the front."""
     queue = state.ready.get(task.task_class)
     if queue is None:
         queue = state.ready[task.task_class] = ReadyQueue()
-    queue.add(task.id, task.level, task.created_at, first=first)
+    queue.add(task.id, level_of(state, task), place_of(state, task), first=first)
 
 
 def dequeue(state: State, task: Task) -> None:
@@ -37,7 +45,7 @@ def dequeue(state: State, task: Task) -> None:
     state.delayed.pop(task.id, None)
     queue = state.ready.get(task.task_class)
     if queue is not None:
-        queue.discard(task.id, task.level)
+        queue.discard(task.id, level_of(state, task))
         if not queue.size:
             del state.ready[task.task_class]
 
@@ -58,12 +66,29 @@ def shift(state: State, task: Task, fact: ev.Fact) -> None:
     state.by_status[status] += 1
     if task.finished_seq:
         state.finished[task.id] = fact.seq
+        forget_inherited(state, task.id)
+        if state.blocking:
+            end_blocks_on(state, task.id)
         state.deadlines.pop(task.id, None)
         count_unfinished(state, task, -1)
         _count_ending(state, fact.at)
     elif had_ended:
         state.finished.pop(task.id, None)
         count_unfinished(state, task, 1)
+
+
+def end_blocks_on(state: State, task_id: str) -> None:
+    """Record that a task which others are blocked on has ended. Those that wait for nothing else go on, and
+    hold their CPUs again: nothing else is placed there before they say so themselves."""
+    for waiter_id in state.blocking.pop(task_id, ()):
+        waiter = state.tasks[waiter_id]
+        state.changed.append(waiter_id)
+        block = waiter.block
+        if block is None:
+            continue
+        block.on.discard(task_id)
+        if block.until == "any" or (block.until == "all" and not block.on):
+            unblock(state, waiter)
 
 
 def count_unfinished(state: State, task: Task, change: int) -> None:
@@ -102,6 +127,7 @@ def wait_no_more(state: State, task: Task) -> None:
         if not waiting:
             del state.dependents[name]
             state.doomed.pop(name, None)
+    note_released(state, task.waits_for)
     task.waits_for = NOTHING
 
 
@@ -131,6 +157,7 @@ def drop(state: State, task: Task) -> None:
     """Remove a task from memory and from the counts."""
     unindex_failed(state, task)
     del state.tasks[task.id]
+    forget_inherited(state, task.id)
     state.restored.pop(task.id, None)
     state.by_status[task.status] -= 1
     if task.status not in TERMINAL:

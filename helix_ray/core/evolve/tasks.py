@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from helix_ray.core import events as ev
+from helix_ray.core.blocking import held_class, level_of
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.causes import index_failed
+from helix_ray.core.evolve.places import note_awaited, note_waiter
 from helix_ray.core.evolve.standing import (
     count_unfinished,
     dequeue,
     doom,
     drop,
+    end_blocks_on,
     enqueue,
     index_unfinished,
     index_waiting,
@@ -34,8 +37,12 @@ def _submitted(state: State, event: ev.TaskSubmitted, fact: ev.Fact) -> None:
     if event.waits_for:
         task.waits_for = set(event.waits_for)
         index_waiting(state, task)
+        note_waiter(state, task)
     else:
         enqueue(state, task)
+    if task.id in state.dependents:
+        # It comes after dependents of its own order.
+        note_awaited(state, task)
 
 
 def _released(state: State, event: ev.TaskReleased, fact: ev.Fact) -> None:
@@ -102,23 +109,26 @@ def _edited(state: State, event: ev.TaskEdited, fact: ev.Fact) -> None:
     spec: TaskSpec = {**task.spec, **event.changes}
     level, task_class = LEVELS[spec.get("priority", "normal")], class_of(spec, task.owner)
     queued = task.status is Status.PENDING and task.id not in state.delayed
+    was, held = level_of(state, task), held_class(task)
     # A task whose class and priority stay keeps its place in the queue.
     moved = queued and (level, task_class) != (task.level, task.task_class)
     if moved:
         dequeue(state, task)
-    holder = state.workers.get(task.worker or "")
-    if holder is not None and task.id in holder.running and task_class != task.task_class:
-        reload(state, holder, task.task_class, task_class)
     if task.status not in TERMINAL:
         count_unfinished(state, task, -1)
     task.spec, task.level, task.task_class = spec, level, task_class
     if task.status not in TERMINAL:
         count_unfinished(state, task, 1)
+    reload(state, task, held)
     fold(task, fact)
     state.deadlines.pop(task.id, None)
     index_unfinished(state, task)
     if moved:
         enqueue(state, task)
+    if level_of(state, task) != was:
+        note_waiter(state, task)
+    if task.status not in TERMINAL:
+        note_awaited(state, task)
 
 
 def _deleted(state: State, event: ev.TaskDeleted, fact: ev.Fact) -> None:
@@ -134,6 +144,7 @@ def _deleted(state: State, event: ev.TaskDeleted, fact: ev.Fact) -> None:
         let_go(state, task, fact.seq)
     wait_no_more(state, task)
     drop(state, task)
+    end_blocks_on(state, task.id)
     doom(state, task.id)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from helix_ray.core import events as ev
+from helix_ray.core.blocking import held_class
 from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.evolve.places import end_block
 from helix_ray.core.execution import lose_holder
 from helix_ray.core.state import LOSSES_REMEMBERED, State, Task, TaskClass, Worker
 
@@ -15,7 +17,8 @@ REMOVED = "its worker was removed"
 def hold(state: State, worker: Worker, task: Task) -> None:
     """Record that a worker has a task's current attempt."""
     worker.running[task.id] = task.attempt
-    worker.load[task.task_class] = worker.load.get(task.task_class, 0) + 1
+    held = held_class(task)
+    worker.load[held] = worker.load.get(held, 0) + 1
     worker.turn = max(worker.turn, task.assigned_seq)
     state.dirty.note(worker.id)
     worker.inbox.append((task.assigned_seq, task.id, task.attempt, True))
@@ -24,10 +27,13 @@ def hold(state: State, worker: Worker, task: Task) -> None:
 def let_go(state: State, task: Task, seq: int) -> None:
     """Record that a worker does not have a task any more."""
     state.orphans.pop(task.id, None)
+    held = held_class(task)
+    if task.block is not None:
+        end_block(state, task)
     worker = state.workers.get(task.worker) if task.worker else None
     if worker is None or worker.running.pop(task.id, None) is None:
         return
-    _lighten(state, worker, task.task_class)
+    _lighten(state, worker, held)
     # A node worker that still runs the attempt gets the revocation; one that has reported it ignores it.
     worker.inbox.append((seq, task.id, task.attempt, False))
 
@@ -36,6 +42,9 @@ def _orphan(state: State, worker: Worker, why: str, seq: int) -> None:
     """Remove all tasks from a worker at once; each task then gets a fact of its own."""
     for task_id, attempt in worker.running.items():
         state.orphans[task_id] = why
+        if state.tasks[task_id].block is not None:
+            end_block(state, state.tasks[task_id])
+            state.changed.append(task_id)
         if worker.kind == "external":
             lose_holder(state.tasks[task_id])
             state.changed.append(task_id)
@@ -43,8 +52,18 @@ def _orphan(state: State, worker: Worker, why: str, seq: int) -> None:
     worker.running, worker.load = {}, {}
 
 
-def reload(state: State, worker: Worker, before: TaskClass, after: TaskClass) -> None:
-    """Update the load of a worker when the class of its task changes."""
+def unblock(state: State, task: Task) -> None:
+    """Record that a blocked task goes on, and holds its CPUs again."""
+    before = held_class(task)
+    end_block(state, task)
+    reload(state, task, before)
+
+
+def reload(state: State, task: Task, before: TaskClass) -> None:
+    """Update the load of the worker that runs a task after a change of what the task counts as there."""
+    worker, after = state.workers.get(task.worker or ""), held_class(task)
+    if worker is None or task.id not in worker.running or after == before:
+        return
     _lighten(state, worker, before)
     worker.load[after] = worker.load.get(after, 0) + 1
 

@@ -14,7 +14,11 @@ from typing import ClassVar, Generic, get_args
 
 from helix_ray.core.access import Principal
 from helix_ray.core.compact import compact
-from helix_ray.core.orders.attempts import AttemptReport, ReportAttempts, StartAttempts
+from helix_ray.core.orders.attempts import (
+    AttemptReport,
+    ReportAttempts,
+    StartAttempts,
+)
 from helix_ray.core.orders.erasures import CompleteErasure, RequestErasure
 from helix_ray.core.orders.kind import Data_co, OrderKind
 from helix_ray.core.orders.placement import DistributeTask

@@ -8,7 +8,10 @@ from typing import Any, TypedDict
 from helix_ray.core.access import SYSTEM_ONLY
 from helix_ray.core.orders.kind import OrderKind
 from helix_ray.core.specs import TaskError
-from helix_ray.core.weight import weight_of_outcome
+from helix_ray.core.weight import LINKS_PER_TASK, weight_of_outcome
+
+# How many tasks a blocked attempt names at most.
+BLOCKED_ON_TASKS_MAX = 1000
 
 
 class StartedData(TypedDict):
@@ -47,7 +50,8 @@ class AttemptReport:
     """A node worker's report about one attempt.
 
     `outcome`: completed, failed, progressed, outlasted (it still runs after `duration_s`, and others wait
-    behind it), returned (unstarted) or lost (its executor died). `retryable` is False where a retry cannot
+    behind it), returned (unstarted), lost (its executor died), blocked (it waits for the tasks `on` and holds
+    no CPUs, `until` as in TaskBlocked) or unblocked (it goes on). `retryable` is False where a retry cannot
     help (a refused function name, an invalid spec).
     """
 
@@ -60,10 +64,12 @@ class AttemptReport:
     note: str | None = None
     duration_s: float | None = None
     retryable: bool = True
+    on: tuple[str, ...] = ()
+    until: str = ""
 
     def work(self) -> int:
         """Return how much work it is, in tasks: a long result counts as several."""
-        return weight_of_outcome(self.result, self.error)
+        return weight_of_outcome(self.result, self.error) + len(self.on) // LINKS_PER_TASK
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from helix_ray.core.blocking import held_class, level_of, place_of
 from helix_ray.core.durations import Durations, Measured
 from helix_ray.core.placement.node import PREFETCH_S, Node, Prefetch, slots_of
 from helix_ray.core.placement.reservation import Ending
@@ -58,9 +59,10 @@ def endings(state: State, node_id: str, prefetch: Prefetch, now: float) -> Itera
             yield from [(PREFETCH_S, task_class.demand)] * slots_of(count, tasks)
     for task_id in worker.running:
         task = state.tasks[task_id]
-        if prefetch(task.task_class) == 1:
+        held = held_class(task)
+        if prefetch(held) == 1:
             ran_s = 0.0 if task.started_at is None else max(0.0, now - task.started_at)
-            yield runs_on_s(ran_s, state.durations.average_s(task.task_class[:3])), task.task_class.demand
+            yield runs_on_s(ran_s, state.durations.average_s(task.task_class[:3])), held.demand
 
 
 def runs_on_s(ran_s: float, average_s: float | None) -> float:
@@ -82,9 +84,10 @@ def when_free(
     room = Room.of(node)
     ends = [(left, task) for task in running if (left := remaining_s(task, durations, now)) is not None]
     for left, task in sorted(ends, key=lambda end: (end[0], end[1].id)):
-        if missing.keys().isdisjoint(name for name, _ in task.task_class.demand):
+        held = held_class(task).demand
+        if missing.keys().isdisjoint(name for name, _ in held):
             continue
-        room.take(task.task_class.demand, -1)
+        room.take(held, -1)
         if room.fits(task_class.demand):
             return Freeing(node.id, left, missing) if left >= 0 else Freeing(node.id, None, missing, -left)
     return None
@@ -103,19 +106,19 @@ def completion(measured: Measured | None, start_in_s: float, now: float) -> tupl
 def queued_ahead(state: State, task: Task) -> int:
     """Return how many waiting tasks are ahead of a task: more urgent ones, and equally
     urgent ones submitted before it."""
-    ahead = 0
+    ahead, own = 0, level_of(state, task)
     for task_class, queue in state.ready.items():
         if task_class.kind != task.task_class.kind and "external" in (task_class.kind, task.task_class.kind):
             continue
-        ahead += sum(len(level) for level in queue.levels[task.level + 1 :])
-        ahead += _before(queue.levels[task.level], task)
+        ahead += sum(len(level) for level in queue.levels[own + 1 :])
+        ahead += _before(queue.levels[own], task.id, place_of(state, task))
     return ahead
 
 
-def _before(queue: Mapping[str, float], task: Task) -> int:
+def _before(queue: Mapping[str, float], own_id: str, place: float) -> int:
     count = 0
     for task_id, created_at in queue.items():
-        if task_id == task.id or created_at > task.created_at:
+        if task_id == own_id or created_at > place:
             break
         count += 1
     return count

@@ -48,6 +48,8 @@ def prefetch_by(durations: Durations, task_class: TaskClass) -> int:
     They are prefetched while nine in ten of the newest were short: a batch of short ones. A single long one
     ends that for a while, and what waits behind it for a second is queued again.
     """
+    if task_class.blocked:
+        return 1
     kind = task_class[:3]
     return prefetch_for(durations.high_s(kind) if task_class.kind == COMMAND else durations.average_s(kind))
 
@@ -136,7 +138,7 @@ class Node:
         self.mark_dirty()
 
     def _use(self, task_class: TaskClass, slots: int) -> None:
-        if not task_class.demand:
+        if not task_class.demand and not task_class.blocked:
             self.bare_slots += slots
         for name, amount in task_class.demand:
             self.free[name] = self.free.get(name, 0.0) - amount * slots

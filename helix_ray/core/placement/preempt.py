@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from helix_ray.core.blocking import held_class, level_of
 from helix_ray.core.placement.fleet import Fleet
 from helix_ray.core.placement.node import Node, Prefetch
 from helix_ray.core.placement.room import Room
@@ -94,4 +95,5 @@ def preemptible(
         # Several short tasks share a slot: preempting one of them frees nothing.
         slot_is_its_own = prefetch(task.task_class) == 1
         if slot_is_its_own and task.preemptions < preemptions_max and task.spec.get("preemptible", True):
-            yield RunningAttempt(task_id, attempt, task.level, task.started_at or 0.0, task.task_class)
+            level, held = level_of(state, task), held_class(task)
+            yield RunningAttempt(task_id, attempt, level, task.started_at or 0.0, held)

@@ -70,7 +70,9 @@ class Shares:
     def add(self, task_class: TaskClass, slots: int) -> None:
         """Count slots of a class as used by its project."""
         used = self._used.setdefault(task_class.project, {})
-        used[TASKS] = used.get(TASKS, 0.0) + slots
+        if not task_class.blocked:
+            # What a blocked task waits for must fit into a quota that is used up by it.
+            used[TASKS] = used.get(TASKS, 0.0) + slots
         for name, amount in task_class.demand:
             used[name] = used.get(name, 0.0) + amount * slots
         self._dominant.pop(task_class.project, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from helix_ray.core.state import Erasure
+from helix_ray.core.erasure_record import Erasure
 
 
 class ErasureView(TypedDict):

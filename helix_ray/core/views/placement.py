@@ -6,6 +6,7 @@ from typing import Literal, NotRequired, TypedDict
 
 from helix_ray.core.placement.changes import Change
 from helix_ray.core.placement.unmet_constraints import UnmetView
+from helix_ray.core.specs import Priority
 
 
 class NodeVerdictView(TypedDict):
@@ -59,6 +60,13 @@ class StartView(TypedDict):
     estimated_completion_p90: float | None
 
 
+class InheritedView(TypedDict):
+    """A priority that a task inherits, and the task that waits for it."""
+
+    priority: Priority
+    task: str
+
+
 class ExplainView(TypedDict):
     """Why a task is where it is; what only pending, waiting or delayed tasks have may be missing."""
 
@@ -81,6 +89,8 @@ class ExplainView(TypedDict):
     estimated_completion_p90: NotRequired[float | None]
     history: NotRequired[list[WaitView]]
     waits_for: NotRequired[list[str]]
+    blocked_on: NotRequired[list[str]]
+    inherits: NotRequired[InheritedView]
     not_before: NotRequired[float]
 
 

@@ -73,6 +73,8 @@ class TaskView(ShownSpec):
     error: TaskError | None
     run: Run | None
     deadline: NotRequired[float | None]
+    # Only while its code waits for these.
+    blocked_on: NotRequired[list[str]]
 
 
 class TaskLineView(TypedDict):
@@ -189,6 +191,8 @@ def task_view(task: Task) -> TaskView:
         "error": task.error,
         "run": shown_run(task.run),
     }
+    if task.block is not None:
+        view["blocked_on"] = sorted(task.blocked_on)
     shards = spec.get("shards")
     if shards is not None:
         done = shards["count"] if task.status is Status.COMPLETED else len(task.shard_results)

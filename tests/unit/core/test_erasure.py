@@ -15,6 +15,7 @@ ADA = "user-ada"
 ABOUT_ONE_THING = frozenset(
     (
         "TaskSubmitted", "TaskAssigned", "TaskProgressed", "TaskOutlasted", "TaskRequeued", "TaskReleased",
+        "TaskBlocked", "TaskUnblocked", "TaskPrioritised",
         "TaskCompleted", "TaskFailed", "TaskCancelled", "TaskEdited", "TaskDeleted", "TaskDeferred",
         "TaskRestored", "TasksRetired", "UserCreated", "UserRemoved", "RolesChanged", "PasswordChanged",
         "SessionOpened", "SessionRefreshed", "SessionClosed", "TokenCreated", "TokenRevoked", "TokenUsed",

@@ -8,6 +8,7 @@ import pytest
 
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.blocked_on import BlockedOn
 from helix_ray.core.invariants import LAWS, check
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.ready_queue import ReadyQueue
@@ -107,6 +108,24 @@ DAMAGE: list[tuple[Callable[[State], object], str]] = [
         "['task-ghost'] are over and waited for",
     ),
     (lambda s: s.dependents.clear(), "dependents is not the inverse of waits_for"),
+    (
+        lambda s: setattr(one(s, "failed"), "block", BlockedOn("unblocked", set(), 0.0)),
+        "is failed and blocked",
+    ),
+    (
+        lambda s: setattr(one(s, "running"), "block", BlockedOn("all", set(), 0.0)),
+        "is blocked on nothing",
+    ),
+    (
+        lambda s: setattr(one(s, "running"), "block", BlockedOn("all", {one(s, "failed").id}, 0.0)),
+        "which has ended",
+    ),
+    (lambda s: s.blocking.update({"task-ghost": {}}), "blocking is not the inverse of blocked_on"),
+    (lambda s: s.inherited.update({"task-ghost": (3, "task-x")}), "task-ghost is over, and inherits"),
+    (
+        lambda s: s.inherited.update({one(s, "pending").id: (3, "task-x")}),
+        "inherits (3, 'task-x') instead of None",
+    ),
     (lambda s: setattr(one(s, "failed"), "finished_at", None), "is failed, finished at None"),
     (lambda s: s.finished.popitem(), "finished does not list"),
     (shuffle_finished, "finished does not list"),

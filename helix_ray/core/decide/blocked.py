@@ -1,0 +1,99 @@
+"""Decides about attempts that wait for other tasks in their code: whether they hold their CPUs meanwhile."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from helix_ray.core.decide.endings import Endings
+from helix_ray.core.decide.outcome import Context
+from helix_ray.core.events import Event, TaskBlocked, TaskUnblocked
+from helix_ray.core.orders import AttemptReport
+from helix_ray.core.orders.attempts import BLOCKED_ON_TASKS_MAX
+from helix_ray.core.specs import TaskError
+from helix_ray.core.state import Task, Worker
+
+BLOCKED, UNBLOCKED = "blocked", "unblocked"
+OUTCOMES = frozenset({BLOCKED, UNBLOCKED})
+# How many tasks are looked at to find one that waits for the task which waits for it.
+CIRCLE_TASKS_MAX = 1000
+
+
+class Blocks:
+    """What the reports of one order of a worker say about its blocked attempts, in order."""
+
+    def __init__(self, worker: Worker, ctx: Context, endings: Endings) -> None:
+        self._worker = worker
+        self._ctx = ctx
+        self._endings = endings
+        # Attempts about which this order has said something, and what.
+        self._now: dict[str, bool] = {}
+        self._blocked = sum(count for held, count in worker.load.items() if held.blocked)
+
+    def refused(self, task: Task, item: AttemptReport) -> AttemptReport | None:
+        """Return the report that takes the place of one that an attempt is blocked, where it would wait for
+        ever: the attempt fails. None: it may wait."""
+        if item.outcome == UNBLOCKED:
+            return None
+        first = self._waits_for_it(task, item.on) if item.until == "all" else None
+        if first is not None:
+            return self._failed(task, "deadlock", f"it waits for {first}, which waits for it")
+        most = self._ctx.policy.blocked_attempts_max
+        if self._is_blocked(task) or self._blocked < most:
+            return None
+        message = (
+            f"{most} attempts of {self._worker.id} are blocked on other tasks already "
+            "(HELIX_BLOCKED_ATTEMPTS_MAX): nest tasks less deeply, or use depends_on instead of waiting"
+        )
+        return self._failed(task, "too_many_blocked", message)
+
+    def _failed(self, task: Task, reason: str, message: str) -> AttemptReport:
+        error: TaskError = {"reason": reason, "message": message, "worker": self._worker.id}
+        return AttemptReport(task.id, task.attempt, "failed", error=error, retryable=False)
+
+    def _waits_for_it(self, task: Task, names: Sequence[str]) -> str | None:
+        """Return the first of some tasks that waits for a task, directly or not; None if none of them does,
+        or only far away."""
+        tasks, seen = self._ctx.state.tasks, set[str]()
+        coming = deque((name, name) for name in names)
+        while coming and len(seen) < CIRCLE_TASKS_MAX:
+            name, first = coming.popleft()
+            if name == task.id:
+                return first
+            other = tasks.get(name)
+            if other is None or name in seen:
+                continue
+            seen.add(name)
+            coming.extend((next_one, first) for next_one in other.waits_for)
+            if other.block is not None and other.block.until == "all":
+                coming.extend((next_one, first) for next_one in other.block.on)
+        return None
+
+    def events(self, task: Task, item: AttemptReport) -> list[Event]:
+        """Return the facts of a report that an attempt is blocked, or goes on."""
+        left = self._unfinished(task, item.on) if item.outcome == BLOCKED else []
+        # With a task that has ended, what waits for any of them goes on in a moment.
+        waits = {"all": bool(left), "any": len(left) == len(item.on) > 0, "unblocked": True}
+        if item.outcome == UNBLOCKED or not waits.get(item.until, True):
+            return self._unblock(task)
+        self._blocked += not self._is_blocked(task)
+        self._now[task.id] = True
+        return [TaskBlocked(task.id, task.attempt, left, item.until if item.until in waits else "unblocked")]
+
+    def _unblock(self, task: Task) -> list[Event]:
+        if not self._is_blocked(task):
+            return []
+        self._blocked -= 1
+        self._now[task.id] = False
+        return [TaskUnblocked(task.id, task.attempt)]
+
+    def _is_blocked(self, task: Task) -> bool:
+        return self._now.get(task.id, task.block is not None)
+
+    def _unfinished(self, task: Task, names: Sequence[str]) -> list[str]:
+        tasks = self._ctx.state.tasks
+        return [
+            name
+            for name in dict.fromkeys(names[:BLOCKED_ON_TASKS_MAX])
+            if name != task.id and (other := tasks.get(name)) is not None and not self._endings.over(other)
+        ]
