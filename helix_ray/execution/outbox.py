@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from helix_ray.execution.assignment import Finished, Message, Report, ReportItem, Started
+from helix_ray.execution.assignment import Finished, Message, Progressed, Report, ReportItem, Started
 from helix_ray.execution.frames import FrameError, encode
 
 REPORT_ITEMS_MAX = 64
@@ -15,8 +15,8 @@ REPORT_ITEMS_MAX = 64
 
 REPORT_AGE_S_MAX = 0.005
 """A report is sent when its oldest item is this old, in seconds, whatever runs meanwhile. An item that is put
-so long after the last report is sent at once: code that holds the interpreter's lock afterwards keeps back
-only what is younger."""
+so long after the last report is sent at once, and so is progress: code that holds the interpreter's lock
+afterwards keeps back only beginnings and ends that are younger."""
 
 
 class Outbox:
@@ -39,7 +39,7 @@ class Outbox:
         self._flusher.start()
 
     def put(self, item: ReportItem) -> None:
-        """Add an item to the next report, and send a full report."""
+        """Add an item to the next report, and send the report where it is full or must not wait."""
         now = time.monotonic()
         with self._lock:
             items = self._items
@@ -49,7 +49,11 @@ class Outbox:
                 items[-1] = item
             else:
                 items.append(item)
-            due = len(items) >= REPORT_ITEMS_MAX or now - self._sent_at >= REPORT_AGE_S_MAX
+            due = (
+                len(items) >= REPORT_ITEMS_MAX
+                or now - self._sent_at >= REPORT_AGE_S_MAX
+                or type(item) is Progressed
+            )
             if self._idle and not due:
                 self._idle = False
                 self._condition.notify()
