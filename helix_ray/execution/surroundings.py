@@ -24,8 +24,8 @@ from helix_ray.execution.process_parts import KEPT, PARTS, ProcessPart
 THREAD_END_S_MAX = 0.1
 """How long threads that a function leaves may take to end by themselves, in seconds."""
 
-# Of our own library: they run none of a function's code.
-OUR_THREADS = "helix-"
+OUR_CODE = "helix_ray."
+"""Threads of our own library may stay: they run none of a function's code."""
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -77,10 +77,10 @@ class ProcessSurroundings:
         give_up_at = time.monotonic() + THREAD_END_S_MAX
         left = [thread for thread in threading.enumerate() if thread not in self._threads]
         for thread in left:
-            if not thread.name.startswith(OUR_THREADS):
+            if not _is_ours(thread):
                 thread.join(max(0.0, give_up_at - time.monotonic()))
         living = [thread for thread in left if thread.is_alive()]
-        ours = [thread for thread in living if thread.name.startswith(OUR_THREADS)]
+        ours = list(filter(_is_ours, living))
         if len(ours) < len(living) or _thread._count() > self._thread_count + len(ours):
             names = ", ".join(thread.name for thread in living) or "without a name"
             return f"it left threads running: {names}"
@@ -133,6 +133,12 @@ class ProcessSurroundings:
             name for (name, _), is_now, was in zip(KEPT, found, self._kept, strict=True) if is_now != was
         )
         return f"it changed {next(changed)}"
+
+
+def _is_ours(thread: threading.Thread) -> bool:
+    """Say whether it runs our own code, whatever its name is."""
+    module = getattr(getattr(thread, "_target", None), "__module__", None)
+    return isinstance(module, str) and module.startswith(OUR_CODE)
 
 
 def _cwd() -> str | None:

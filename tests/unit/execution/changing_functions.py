@@ -163,7 +163,7 @@ def block_signals() -> None:
 
 
 def leave_a_thread() -> None:
-    threading.Thread(target=time.sleep, args=(600,), name="left-over", daemon=True).start()
+    threading.Thread(target=time.sleep, args=(600,), name="helix-left-over", daemon=True).start()
 
 
 def leave_a_thread_that_ends() -> None:

@@ -118,7 +118,7 @@ def test_a_replaced_process_says_why(node_of: Callable[..., Any]) -> None:
     """The reason names what was left; the attempt that left it has ended well."""
     node = node_of()
     assert node.run("a", call("leave_a_thread")).ok
-    assert node.wait(lambda: node.spent) == "it left threads running: left-over"
+    assert node.wait(lambda: node.spent) == "it left threads running: helix-left-over"
     assert [item.may_still_run for item in node.items if isinstance(item, Finished)] == [True]
 
 
