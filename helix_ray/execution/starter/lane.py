@@ -180,6 +180,7 @@ class Lane:
         self._finish(finished)
 
     def _cell_gone(self) -> None:
+        self._over_memory()  # the kernel takes the cell where files in memory fill its group
         words = self._end_cell()
         run = self._run
         if run is not None:

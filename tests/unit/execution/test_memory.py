@@ -52,6 +52,15 @@ def test_a_group_ends_what_takes_more_memory(starter: StarterEnd, shell: str) ->
     assert starter.output("echo fine", spec=ASKED) == "fine\n"
 
 
+def test_files_in_memory_count(starter: StarterEnd) -> None:
+    """They outlive the process that wrote them, so the kernel may end the cell: the reason is the same."""
+    needs_groups()
+    outcome = starter.run({"shell": "head -c 300M /dev/zero > /dev/shm/hx-left"}, spec=ASKED)
+    Path("/dev/shm/hx-left").unlink(missing_ok=True)
+    assert outcome.error is not None
+    assert (outcome.error.reason, outcome.error.type) == ("memory", "OutOfMemory")
+
+
 def test_a_group_goes_with_its_cell(starter: StarterEnd) -> None:
     """The cell's commands are in it while the cell lives, with their share of CPUs; then it is removed."""
     needs_groups()
