@@ -14,7 +14,9 @@ PROGRAM = "bwrap"
 
 CREDENTIALS = (
     ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".pgpass", ".git-credentials", ".ray",
-    ".config/gcloud", ".config/gh", ".npmrc", ".pypirc",
+    ".config/gcloud", ".config/gh", ".config/helix-ray", ".npmrc", ".pypirc",
+    ".cargo/credentials", ".cargo/credentials.toml", ".m2/settings.xml", ".my.cnf", ".vault-token",
+    ".cache/huggingface/token", ".kaggle", ".config/rclone", ".config/pip",
 )  # fmt: skip
 """What is hidden of the server user's home."""
 
@@ -73,7 +75,8 @@ def bubblewrap(
     for file in _hidden_files(wanted, closed):
         argv += ["--ro-bind", "/dev/null", file]
     argv += [*_way_to(folders.shown), "--bind", folders.attempts, folders.shown]
-    for folder in closed:
+    # Not what is mounted below it: /dev/shm and others stay writable.
+    for folder in (*closed, "/dev"):
         argv += ["--remount-ro", folder]
     return [*argv, "--chdir", "/"]
 

@@ -1,4 +1,4 @@
-"""Starts commands one at a time and ends every process of each: `cell.py SOCKET PARENT UID GID [KEPT...]`.
+"""Starts commands one at a time and ends every process of each: `cell.py SOCKET PARENT UID GID ATTEMPTS...`.
 
 The one process of ours behind the isolation. In a namespace of process ids it is the first process,
 elsewhere a subreaper, so that every orphan of a command becomes its child, whatever session or group that
@@ -63,13 +63,15 @@ class CannotExecute(Exception):
 class Cell:
     """Serves the starter until the socket ends."""
 
-    def __init__(self, connection: socket, alone: bool, kept: list[str]) -> None:
+    def __init__(self, connection: socket, alone: bool, attempts: str, kept: list[str]) -> None:
         self._connection = connection
         # In a namespace of its own: every process that it sees is one of the command.
         self._alone = alone
-        # Folders in which a command may leave what it likes: the attempts' own and the operator's
-        # writable ones.
+        # The attempts' own folders are below it: one at a time, which the starter takes away.
+        self._attempts = attempts
+        # Folders in which a command may leave what it likes: the operator's writable ones.
         self._kept = kept
+        self._own_folder = ""
         self._leader = 0
         self._status: int | None = None
         self._waits = False  # SIGTERM was sent: what is left has time to end
@@ -77,7 +79,7 @@ class Cell:
         set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal(SIGCHLD, lambda *_: None)
         self._signals = [number for number in valid_signals() if number not in (SIGKILL, SIGSTOP)]
-        self._as_begun = _left(kept) if alone else []
+        self._as_begun = self._left() if alone else []
 
     def serve(self) -> None:
         """Answer requests; return when the starter has hung up."""
@@ -128,7 +130,7 @@ class Cell:
 
     def _spawn(self, request: CellRequest, output: int, given: int | None = None) -> None:
         argv, environment, folder, own_folder = request
-        self._waits, self._status = False, None
+        self._waits, self._status, self._own_folder = False, None, own_folder
         _enter(folder if folder is not None else own_folder, given=folder is not None)
         program = _find(argv[0], environment.get("PATH", ""))
         actions = [
@@ -173,8 +175,11 @@ class Cell:
                 self._signal_all(SIGKILL)
             return
         self._leader = 0
-        clean = int(not self._alone or _left(self._kept) == self._as_begun)
+        clean = int(not self._alone or self._left() == self._as_begun)
         self._say(f"X {self._status} {clean}")
+
+    def _left(self) -> list[str]:
+        return _left([*SHARED_FOLDERS, self._attempts], self._kept, self._own_folder)
 
     def _signal_all(self, number: int) -> None:
         if self._alone:
@@ -288,10 +293,12 @@ def _signal(pid: int, number: int) -> None:
         posix.close(handle)
 
 
-def _left(kept: list[str]) -> list[str]:
-    """Return what is in the folders and tables that commands of this cell share, `kept` left out."""
-    left: list[str] = []
-    folders = [folder for folder in SHARED_FOLDERS if folder not in kept and _is_ours(folder)]
+def _left(shared: list[str], kept: list[str], own: str) -> list[str]:
+    """Return what is in the folders and tables that commands of this cell share, `kept` and an attempt's
+    own folder left out, and the modes of these folders: the next command must be able to use them."""
+    folders = [folder for folder in shared if folder not in kept]
+    left = [f"{folder} {_mode(folder):o}" for folder in folders]
+    folders = [folder for folder in folders if _is_ours(folder)]
     for folder in folders:
         try:
             entries = posix.listdir(folder)
@@ -299,6 +306,8 @@ def _left(kept: list[str]) -> list[str]:
             continue  # it is itself in the list
         for name in entries:
             path = f"{folder}/{name}"
+            if path == own and _is_folder(path):
+                continue
             left.append(path)
             if path not in kept and _is_folder(path):
                 folders.append(path)
@@ -315,10 +324,14 @@ def _left(kept: list[str]) -> list[str]:
 
 
 def _is_folder(path: str) -> bool:
+    return _mode(path) & KIND == FOLDER
+
+
+def _mode(path: str) -> int:
     try:
-        return posix.lstat(path).st_mode & KIND == FOLDER
+        return posix.lstat(path).st_mode
     except OSError:
-        return False
+        return 0
 
 
 def _is_ours(folder: str) -> bool:
@@ -359,7 +372,7 @@ def main() -> None:
             posix._exit(1)
     posix.umask(0o022)
     posix.chdir("/")
-    Cell(connection, alone, sys.argv[5:]).serve()
+    Cell(connection, alone, sys.argv[5], sys.argv[6:]).serve()
 
 
 if __name__ == "__main__":

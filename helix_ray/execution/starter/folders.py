@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from pathlib import Path
 
 from helix_ray.execution.log import log_path
 from helix_ray.execution.starter.levels import CellFolders, Isolation
+from helix_ray.execution.starter.sweeping import remove_folder
 
 CELLS, ATTEMPTS = "cells", "attempts"
 SHOWN = "/run/helix/attempts"
@@ -25,7 +25,7 @@ class Folders:
         self._cells = root / CELLS
         self._isolation = isolation
         self._made = 0
-        shutil.rmtree(self._cells, ignore_errors=True)  # of a starter that was killed
+        remove_folder(self._cells)  # of a starter that was killed
         for folder in (root, self.attempts):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if folder.stat().st_uid != os.geteuid():
@@ -47,13 +47,12 @@ class Folders:
 
     def drop_cell(self, folders: CellFolders) -> None:
         """Remove what a cell leaves behind."""
-        shutil.rmtree(Path(folders.tmp).parent, ignore_errors=True)
+        remove_folder(Path(folders.tmp).parent)
 
     def begin(self, cell: CellFolders, task_id: str, attempt: int) -> str:
         """Make an attempt's folder, empty, and return its path as the attempt sees it; raises OSError."""
         folder = self._inner(cell, task_id, attempt)
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+        remove_folder(folder)
         folder.mkdir(mode=0o700)
         self._give(folder)
         return str(folder_path(Path(cell.shown), task_id, attempt))
@@ -62,11 +61,17 @@ class Folders:
         """Keep an attempt's folder where it has anything in it."""
         folder = self._inner(cell, task_id, attempt)
         with contextlib.suppress(OSError):
+            if self._isolation.contained:  # the folder above belongs to the command too
+                os.chmod(cell.attempts, 0o700)
+            if folder.is_symlink() or not folder.is_dir():
+                folder.unlink()
+                return
+            os.chmod(folder, 0o700)  # a closed one cannot be moved
             folder.rmdir()
             return
         kept = self._kept(task_id, attempt)
         if folder != kept:
-            shutil.rmtree(kept, ignore_errors=True)
+            remove_folder(kept)
             with contextlib.suppress(OSError):
                 os.rename(folder, kept)
 

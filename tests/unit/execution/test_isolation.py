@@ -164,6 +164,22 @@ def test_it_cannot_read_credentials(world: World) -> None:
     world.fails("grep . /etc/shadow")
 
 
+def test_credentials_are_hidden_where_the_home_is_not() -> None:
+    """Whoever reads the session that `helix login` has stored is that user, an administrator perhaps."""
+    needs("namespaces")
+    folder = folder_for(os.geteuid())
+    session = folder / "home" / ".config" / "helix-ray" / "session.json"
+    session.parent.mkdir(parents=True)
+    session.write_text(SECRET)
+    end = StarterEnd(folder, Wanted("namespaces", writable=(str(folder),)), HOME=f"{folder}/home")
+    try:
+        assert end.output(f"ls -A {folder}/home") == ".config\n"
+        assert not end.run({"shell": f"cat {session}"}).ok
+    finally:
+        end.close()
+        shutil.rmtree(folder)
+
+
 def test_it_cannot_touch_processes_of_the_control_plane(world: World) -> None:
     """Neither see (but for another user), nor signal, nor trace, nor read environment and memory."""
     pid = world.process.pid
@@ -246,9 +262,18 @@ LEFT_BEHIND = {
     "shared memory": "echo x > /dev/shm/left",
     "a System V queue": f"perl -e 'syscall({MSGGET}, 77, 0666 | 01000) >= 0 or die'",
     "a process": "setsid sleep 4243.5 &",
+    "a file beside its folder": "touch ../left",
+    "a link in place of its folder": "cd /; rm -r $HELIX_ATTEMPT_DIR; ln -s /usr $HELIX_ATTEMPT_DIR",
+    "a folder of attempts that is closed": "chmod 0 ..",
+    "a folder of its own that is closed": "touch left; chmod 0 .",
+    "a /tmp that is closed": "chmod 0 /tmp || true",
+    "a file in a /tmp that is closed": "touch /tmp/left; chmod 0 /tmp || true",
+    "a device node that leads elsewhere": "ln -sf /usr /dev/stdout || true",
+    "a file in /dev": "touch /dev/left || true",
 }
 LOOK = (
-    "ls -A /tmp /var/tmp /dev/shm; cat /proc/sysvipc/*;"
+    "stat -c '%a %n' /tmp /var/tmp /dev/shm ..; readlink /dev/stdout; ls -A .. | grep -vc $HELIX_TASK_ID;"
+    " ls -A /dev; ls -A /tmp /var/tmp /dev/shm; cat /proc/sysvipc/*;"
     " cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 4243[.]5"
 )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from helix_ray.execution.starter.sweeping import remove_attempts, sweep_attempts
@@ -51,3 +53,24 @@ def test_a_folder_that_is_not_there_is_no_error(tmp_path: Path) -> None:
     """Before the first command."""
     assert sweep_attempts(tmp_path / "none", DAY_S, 0, NOW) == 0
     assert remove_attempts(tmp_path / "none", {"task-1"}) == 0
+
+
+REMOVE = """
+import os
+from pathlib import Path
+from helix_ray.execution.starter.sweeping import remove_folder
+os.geteuid() or os.setresuid(65534, 65534, 65534)
+remove_folder(Path("task-1.1"))
+"""
+
+
+def test_folders_that_a_command_has_closed_go_too(tmp_path: Path) -> None:
+    """Go makes its modules read-only, which is no obstacle to a server that is not root either."""
+    kept = attempt(tmp_path, "task-1.1", 1.0)
+    (kept / "closed").mkdir(mode=0)
+    (kept / "out").chmod(0o555)
+    if os.geteuid() == 0:
+        for place in (tmp_path, kept, *kept.rglob("*")):
+            os.chown(place, 65534, 65534)
+    subprocess.run([sys.executable, "-c", REMOVE], cwd=tmp_path, check=True)
+    assert names(tmp_path) == set()
