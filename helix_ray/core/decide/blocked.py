@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context
 from helix_ray.core.events import Event, TaskBlocked, TaskUnblocked
+from helix_ray.core.names import shard_id
 from helix_ray.core.orders import AttemptReport
 from helix_ray.core.orders.attempts import BLOCKED_ON_TASKS_MAX
 from helix_ray.core.specs import TaskError
@@ -35,7 +36,7 @@ class Blocks:
         ever: the attempt fails. None: it may wait."""
         if item.outcome == UNBLOCKED:
             return None
-        first = self._waits_for_it(task, item.on) if item.until == "all" else None
+        first = self._waits_for_it(task, item.on) if _needs_each(item.until, item.on) else None
         if first is not None:
             return self._failed(task, "deadlock", f"it waits for {first}, which waits for it")
         most = self._ctx.policy.blocked_attempts_max
@@ -55,18 +56,18 @@ class Blocks:
         """Return the first of some tasks that waits for a task, directly or not; None if none of them does,
         or only far away."""
         tasks, seen = self._ctx.state.tasks, set[str]()
+        # Its parent cannot end before it.
+        ends_with_it = {task.id, (task.spec.get("shard") or {"of": task.id})["of"]}
         coming = deque((name, name) for name in names)
         while coming and len(seen) < CIRCLE_TASKS_MAX:
             name, first = coming.popleft()
-            if name == task.id:
+            if name in ends_with_it:
                 return first
             other = tasks.get(name)
             if other is None or name in seen:
                 continue
             seen.add(name)
-            coming.extend((next_one, first) for next_one in other.waits_for)
-            if other.block is not None and other.block.until == "all":
-                coming.extend((next_one, first) for next_one in other.block.on)
+            coming.extend((next_one, first) for next_one in _needed_by(other))
         return None
 
     def events(self, task: Task, item: AttemptReport) -> list[Event]:
@@ -97,3 +98,18 @@ class Blocks:
             for name in dict.fromkeys(names[:BLOCKED_ON_TASKS_MAX])
             if name != task.id and (other := tasks.get(name)) is not None and not self._endings.over(other)
         ]
+
+
+def _needs_each(until: str, on: Sequence[str] | Set[str]) -> bool:
+    """Say whether what waits for some tasks goes on only when each of them has ended."""
+    return until == "all" or (until == "any" and len(on) == 1)
+
+
+def _needed_by(task: Task) -> Iterator[str]:
+    """Yield the tasks without whose end another one cannot end: those that it waits for, and its shards."""
+    yield from task.waits_for
+    if task.block is not None and _needs_each(task.block.until, task.block.on):
+        yield from task.block.on
+    shards = task.spec.get("shards")
+    if shards is not None:
+        yield from (shard_id(task.id, i) for i in range(min(shards["count"], CIRCLE_TASKS_MAX)))

@@ -196,6 +196,38 @@ def test_tasks_that_wait_for_each_other_end_with_an_error() -> None:
     assert stage.sound()
 
 
+def test_a_shard_that_waits_for_its_parent_ends_with_an_error() -> None:
+    """The parent ends after its shards: so it does not matter whether the shard waits for the parent itself,
+    or for a task that waits for the parent, or which of the two waits first."""
+    stage = WaitingStage(cpu=4.0)
+    small = {**CALL, "resources": {"cpu": 0.5}}
+    sharded = {**small, "shards": {"count": 2}}
+    direct, by_dependent = stage.submit(sharded)[0], stage.submit(sharded)[0]
+    dependent = stage.submit({**small, "depends_on": [by_dependent]})[0]
+    outer, awaited = stage.begun(resources={"cpu": 0.5}), stage.submit(sharded)[0]
+    stage.schedule()
+    stage.block(f"{direct}-s1", direct)
+    stage.block(f"{by_dependent}-s1", dependent)
+    stage.block(f"{awaited}-s1", outer)
+    stage.block(outer, awaited)
+    ended = [stage.task(name).error for name in (f"{direct}-s1", f"{by_dependent}-s1", outer)]
+    assert [error and error["reason"] for error in ended] == ["deadlock"] * 3
+    assert stage.statuses(direct, by_dependent, awaited) == ["failed", "failed", "running"]
+    assert stage.sound()
+
+
+def test_whoever_waits_for_any_of_one_task_waits_for_it() -> None:
+    """`as_completed` with one handle is as hopeless in a circle as `result`; with another one it is not."""
+    stage = WaitingStage(cpu=3.0)
+    one, two, third = (stage.begun() for _ in range(3))
+    stage.block(one, two, third, until="any")
+    stage.block(two, one, until="any")
+    assert stage.statuses(one, two) == ["running", "running"]
+    stage.block(one, two, until="any")
+    assert (stage.task(one).error or {})["reason"] == "deadlock"
+    assert (stage.statuses(two), stage.sound()) == (["running"], True)
+
+
 def test_a_blocked_task_is_not_preempted_for_its_cpus() -> None:
     """It has none: stopping it would free nothing."""
     stage = WaitingStage()
