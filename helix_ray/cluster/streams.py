@@ -48,7 +48,8 @@ class Pickles:
     def __init__(self, ask: AskWithin, handle: Handle) -> None:
         self._handle = handle
         self._ask = ask
-        self._ready: list[bytes] = []
+        # What was read and the reader has not taken: one that stops waiting loses nothing.
+        self.ready: deque[bytes] = deque()
         self._given = 0  # to the reader, or ready for it
         self._outcome: Outcome | None = None
         self._attempt = 0
@@ -63,21 +64,19 @@ class Pickles:
         # A task that has no node yet may have one in a moment: the first questions are short.
         self._wait_s = AGAIN_S_MIN
 
-    async def more(self, timeout: float | None = None) -> list[bytes]:
-        """Return the next pickles, as many as there are and at least one; none behind the last one.
+    async def more(self, timeout: float | None = None) -> None:
+        """Read the next pickles into `ready`, as many as there are, at least one; none behind the last one.
 
         Raises what the function raised, TimeoutError, ResultLostError, StreamBroken, ClusterUnavailable.
         """
         try:
             async with asyncio.timeout(timeout):
-                while not self._ready and self._outcome is None:
+                while not self.ready and self._outcome is None:
                     await self._read()
         except TimeoutError:
             raise TimeoutError(f"{self._handle.id} has not yielded within {timeout} s") from None
-        ready, self._ready = self._ready, []
-        if not ready and self._outcome is not None:
+        if not self.ready and self._outcome is not None:
             _check_end(self._outcome, self._seen, self._given)
-        return ready
 
     async def _read(self) -> None:
         """Read on, and note how the task has ended."""
@@ -119,7 +118,7 @@ class Pickles:
             self._seen += 1
             if self._seen > self._given:
                 self._given += 1
-                self._ready.append(pickled)
+                self.ready.append(pickled)
 
     async def _follow(self) -> None:
         """Wait until the task has ended, or another attempt of it has begun."""
@@ -182,7 +181,7 @@ class Stream(Iterator[Any], AsyncIterator[Any]):
         self._id = handle.id
         self._timeout = timeout
         self._pickles = Pickles(ask, handle)
-        self._ready: deque[bytes] = deque()
+        self._ready = self._pickles.ready
         self._given = 0
 
     def __iter__(self) -> Stream:
@@ -200,8 +199,7 @@ class Stream(Iterator[Any], AsyncIterator[Any]):
         """
         if not self._ready:
             with naming([self._id]):
-                more = self._pickles.more(self._timeout)
-                self._ready.extend(self._background.run(more, waits_for=self._id))
+                self._background.run(self._pickles.more(self._timeout), waits_for=self._id)
         if not self._ready:
             raise StopIteration
         return cloudpickle.loads(self._ready.popleft())
@@ -209,9 +207,7 @@ class Stream(Iterator[Any], AsyncIterator[Any]):
     async def __anext__(self) -> Any:
         """Return the next item as `__next__` does, without blocking the caller's event loop."""
         if not self._ready:
-            work = self._background.start(self._pickles.more(self._timeout))
-            more = await work_done(work, self._id)
-            self._ready.extend(more)
+            await work_done(self._background.start(self._pickles.more(self._timeout)), self._id)
         if not self._ready:
             raise StopAsyncIteration
         self._given += 1
@@ -224,6 +220,9 @@ async def all_pickles(ask: AskWithin, handle: Handle) -> list[bytes]:
     """Return the pickles of all that a task has yielded; raises as `Pickles.more` does."""
     pickles = Pickles(ask, handle)
     found: list[bytes] = []
-    while more := await pickles.more():
-        found += more
+    await pickles.more()
+    while pickles.ready:
+        found += pickles.ready
+        pickles.ready.clear()
+        await pickles.more()
     return found

@@ -16,6 +16,7 @@ from helix_ray.cluster.api import Cluster
 from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.errors import Refused
 from helix_ray.plane.links import CallFailed
+from tests.ray.signals import until
 from tests.unit.cluster.memory_links import MemoryLinks, links_of
 
 Connect = Callable[..., Cluster]
@@ -198,6 +199,28 @@ def test_a_timeout_is_for_each_item(held: tuple[Cluster, MemoryLinks]) -> None:
     links.give(handle.id, 7)
     links.end(handle.id, items=1)
     assert list(stream) == [7]
+
+
+def test_a_reader_that_stops_waiting_loses_no_item(held: tuple[Cluster, MemoryLinks]) -> None:
+    """Not even one that came just then: the next reader of the stream gets it."""
+    cluster, links = held
+    handle, _ = begun(cluster, links)
+    stream = handle.stream(timeout=WAIT_S)
+
+    async def read() -> list[Any]:
+        waiting = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        links.give(handle.id, 0)
+        # This loop stands still meanwhile, so it does not hear that the item has come.
+        until(lambda: stream._pickles._given == 1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        links.give(handle.id, 1)
+        links.end(handle.id, items=2)
+        return [item async for item in stream]
+
+    assert asyncio.run(read()) == [0, 1]
 
 
 def test_what_did_not_yield_is_refused_by_name(cluster: Cluster) -> None:
