@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -34,6 +35,9 @@ HOOK_VARIABLE = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
 
 # What takes its time; a process without these starts like any other.
 INSTALLED = frozenset({"working_dir", "py_modules", "pip", "uv", "conda"})
+
+USER_OF_URL = re.compile(r"(?<=://)[^/\s]+(?=@)")
+"""A name and a password, or a token, in the address of an index, an archive or a repository."""
 
 GONE = "Failed to download runtime_env file package"
 NO_PACKAGE = "Ray no longer has the folder that its program uploaded: submit the task again"
@@ -103,6 +107,7 @@ def failure(environment: RuntimeEnv, said: str) -> TaskError:
 
 
 def _without_values(said: str, environment: RuntimeEnv) -> str:
+    said = USER_OF_URL.sub(MASK, said)
     if is_sealed(environment.text):
         return said
     variables = environment.fields().get("env_vars", {})

@@ -239,6 +239,26 @@ def test_a_broken_environment_fails_what_waits_for_it_and_nothing_else(two: Node
     assert two.gone("n-1", 0.0) == [StartExecutor("n-3", ONE)]
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            "'pip', '--index-url', 'https://ann:hush@here/simple'",
+            "'pip', '--index-url', 'https://***@here/simple'",
+        ),
+        ("git+https://t0ken@here/x.git and s3://a:b@c@here", "git+https://***@here/x.git and s3://***@here"),
+        ("https://here/a@b and ann@here", "https://here/a@b and ann@here"),
+    ],
+)
+def test_passwords_in_addresses_are_not_repeated(two: NodeState, said: str, shown: str) -> None:
+    """Ray says which command has failed, with the address of the index that it was given."""
+    two.assign([within("a", BLUE)], (), 0.0)
+    (first, *_) = two.environment_failed("n-1", said)
+    assert isinstance(first, Say)
+    assert first.report.error is not None
+    assert first.report.error["message"] == f"its runtime_env cannot be set up: {shown}"
+
+
 def test_an_environment_may_take_its_time(two: NodeState) -> None:
     """As long as Ray gives it; then its tasks fail, for another try would take as long. One that installs
     nothing has no more time than other processes."""
