@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import fcntl
 import itertools
 import marshal
 import os
@@ -30,6 +31,8 @@ take for ever."""
 
 NICENESS = 10
 SIGTERM_ALL, SIGKILL_ALL = b"T", b"K"
+
+_READ_ONLY = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 _numbers = itertools.count(1)
 _CREDENTIALS = struct.Struct("3i")
@@ -142,11 +145,12 @@ class CellProcess:
 
 def _readable(name: str, content: bytes, files: contextlib.ExitStack) -> int:
     """Return a descriptor of a file of memory, from which its content can only be read, for as long as
-    `files` is open."""
-    made = os.memfd_create(name)
+    `files` is open. It is sealed, since a command could open it again for writing, below /proc."""
+    made = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with open(made, "wb") as writer:
         writer.write(content)
         writer.flush()
+        fcntl.fcntl(made, fcntl.F_ADD_SEALS, _READ_ONLY)
         descriptor = os.open(f"/proc/self/fd/{made}", os.O_RDONLY | os.O_CLOEXEC)
     files.callback(os.close, descriptor)
     return descriptor

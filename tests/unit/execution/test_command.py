@@ -125,6 +125,8 @@ def test_an_input_is_one_descriptor_that_can_only_be_read(quiet_starter: Starter
     said = quiet_starter.run({"shell": line, "stdin": "x"}).output_tail or ""
     assert said.splitlines()[0] == "1"
     assert "Bad file descriptor" in said
+    again = "(seq 1 >/proc/self/fd/0; seq 1 >>/proc/self/fd/0) 2>/dev/null; cat"
+    assert quiet_starter.run({"shell": again, "stdin": "x"}).output_tail == "x"
 
 
 def test_working_dir_is_the_tasks_or_its_attempts_own(starter: StarterEnd, folder: Path) -> None:
