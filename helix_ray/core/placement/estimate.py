@@ -75,7 +75,10 @@ def runs_on_s(ran_s: float, average_s: float | None) -> float:
 def when_free(
     node: Node, task_class: TaskClass, running: Iterable[Task], durations: Durations, now: float
 ) -> Freeing | None:
-    """Return when enough tasks of a node will have ended for a class to fit; None if that is unknown."""
+    """Return when enough tasks of a node will have ended for a class to fit; None if that is unknown.
+
+    Tasks whose estimate still holds are counted first. If they are not enough, the answer has no time.
+    """
     missing = {
         name: amount - max(0.0, node.largest(name))
         for name, amount in task_class.demand
@@ -83,7 +86,7 @@ def when_free(
     }
     room = Room.of(node)
     ends = [(left, task) for task in running if (left := remaining_s(task, durations, now)) is not None]
-    for left, task in sorted(ends, key=lambda end: (end[0], end[1].id)):
+    for left, task in sorted(ends, key=lambda end: (end[0] < 0, abs(end[0]), end[1].id)):
         held = held_class(task).demand
         if missing.keys().isdisjoint(name for name, _ in held):
             continue

@@ -287,6 +287,21 @@ def test_what_was_never_measured_has_no_end() -> None:
     )
 
 
+def test_room_that_needs_an_overdue_end_has_no_time() -> None:
+    """Other tasks may still end in time; if they are enough, the overdue one does not matter."""
+    stage = Stage()
+    late, early = running(stage), running(stage)
+    stage.state.durations.note(late.task_class[:3], 5.0)
+    late.started_at, early.started_at = stage.now - 7.0, stage.now
+    node = Node(NODE, {"cpu": 2.0}, load={late.task_class: 2})
+    node.recompute(one_each)
+    both = class_of(spec(run=COMMAND, resources={"cpu": 2}))
+    freeing = when_free(node, both, [late, early], stage.state.durations, stage.now)
+    assert freeing == (NODE, None, {"cpu": 2.0}, 2.0)
+    freeing = when_free(node, late.task_class, [late, early], stage.state.durations, stage.now)
+    assert freeing == (NODE, 5.0, {"cpu": 1.0}, 0.0)
+
+
 def test_who_is_ahead_is_counted_by_level_and_arrival() -> None:
     """External work and the nodes' do not wait for each other."""
     stage = Stage()
