@@ -179,7 +179,7 @@ def wait(
     """Wait for handles; returns finished and unfinished ones, as concurrent.futures.wait does."""
     by_future = _by_future(handles)
     ids = [same[0].id for same in by_future.values()]
-    with naming(handle.id for same in by_future.values() for handle in same):
+    with naming(_unfinished(by_future)):
         done, not_done = some_done(by_future.keys(), ids, timeout, return_when)
     return _handles(by_future, done), _handles(by_future, not_done)
 
@@ -187,8 +187,14 @@ def wait(
 def as_completed(handles: Iterable[Handle], timeout: float | None = None) -> Iterator[Handle]:
     """Yield each handle as its task ends; raises TimeoutError after `timeout` seconds in all."""
     by_future = _by_future(handles)
-    for future in as_done({future: same[0].id for future, same in by_future.items()}, timeout):
-        yield from by_future[future]
+    with naming(_unfinished(by_future)):
+        for future in as_done({future: same[0].id for future, same in by_future.items()}, timeout):
+            yield from by_future[future]
+
+
+def _unfinished(by_future: dict[futures.Future[Outcome], list[Handle]]) -> Iterator[str]:
+    """Yield the ids of the tasks that have not ended when it is read."""
+    return (handle.id for future, same in by_future.items() if not future.done() for handle in same)
 
 
 def several(handles: Iterable[Handle]) -> Iterable[Handle]:

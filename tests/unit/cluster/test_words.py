@@ -75,7 +75,7 @@ def test_an_interrupt_names_the_task_which_is_found_again(
     cluster = connect(hold=True)
     handle = cluster.submit(square, 1)
 
-    def interrupted(_: Any, timeout: float | None = None) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -85,5 +85,14 @@ def test_an_interrupt_names_the_task_which_is_found_again(
     (note,) = caught.value.__notes__
     assert note.startswith(f"{handle.id} continues on the cluster: cluster.handle('{handle.id}')")
     assert [task["id"] for task in cluster.tasks("pending")] == [handle.id]
+    other = cluster.submit(square, 2)
+    waits: list[Callable[[list[hx.Handle]], Any]] = [hx.wait, lambda handles: next(hx.as_completed(handles))]
+    for waiting in waits:
+        with monkeypatch.context() as patched:
+            patched.setattr("helix_ray.cluster.handles.some_done", interrupted)
+            patched.setattr("helix_ray.cluster.handles.as_done", interrupted)
+            with pytest.raises(KeyboardInterrupt) as caught:
+                waiting([handle, other])
+        assert caught.value.__notes__[0].startswith(f"{handle.id}, {other.id} continue on the cluster: ")
     with pytest.raises(ValueError, match="status must be one of waiting, pending"):
         cluster.tasks("open")
