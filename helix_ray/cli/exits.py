@@ -1,8 +1,10 @@
 """How the program ends: one line on standard error, and an exit code that scripts can rely on.
 
-0  done                     4  not found 1  the task did not succeed 5  conflict 2  usage or validation
-6  rate limited 3  not signed in, forbidden 7  the server cannot be reached or failed 8 --wait-timeout has
-passed (the task continues)
+0  done                        5  conflict
+1  the task did not succeed    6  rate limited
+2  usage or validation         7  the server cannot be reached, or failed
+3  not signed in, forbidden    8  --wait-timeout has passed (the task continues)
+4  not found
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def logout() -> None:
             client.logout()
     finally:
         file.remove()
-    say("Signed out")
+    say("Logged out")
 
 
 def whoami(as_json: Json = False) -> None:

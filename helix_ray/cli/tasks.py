@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,11 +14,12 @@ from helix_ray.cli.following import telling_on_interrupt
 from helix_ray.cli.output import Json, print_json, print_table, put, say
 from helix_ray.cli.placement import distribute, explain
 from helix_ray.cli.submit import submit
-from helix_ray.cli.submit_options import Priority
+from helix_ray.cli.submit_options import Priority, WaitTimeout
 from helix_ray.cli.task_tables import COLUMNS, row_of, show_outcome, show_task
 from helix_ray.cli.watch import watch
 
 if TYPE_CHECKING:
+    from helix_ray.client.api import Client
     from helix_ray.wire.task_answers import TaskRetried
 
 app = typer.Typer(no_args_is_help=False, help="Submit tasks, follow them and read their results.")
@@ -97,27 +99,31 @@ def logs(
     ] = None,
 ) -> None:
     """Print a task's output."""
-    with connect() as client, telling_on_interrupt(task_id) if follow else nullcontext():
-        if tail is not None:
-            text, last = client.log_tail(task_id, tail, attempt=attempt)
-            put(text, end="")
-            if last["eof"] or not follow:
-                return
-            attempt, offset = last["attempt"] or None, last["next_offset"]
-        for piece in client.logs(task_id, follow=follow, attempt=attempt, offset=offset):
-            put(piece, end="")
+    with connect() as client:
+        task_id = client.full_id("task", task_id)
+        with telling_on_interrupt(task_id) if follow else nullcontext():
+            if tail is not None:
+                text, last = client.log_tail(task_id, tail, attempt=attempt)
+                put(text, end="")
+                if last["eof"] or not follow:
+                    return
+                attempt, offset = last["attempt"] or None, last["next_offset"]
+            for piece in client.logs(task_id, follow=follow, attempt=attempt, offset=offset):
+                put(piece, end="")
 
 
 @app.command()
 def result(
     task_id: TaskId,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the task ends.")] = False,
-    wait_timeout: Annotated[float | None, typer.Option(metavar="SECONDS")] = None,
+    wait_timeout: WaitTimeout = None,
     as_json: Json = False,
 ) -> None:
     """Print the result of a task; exit code 1 if it did not succeed."""
     with connect(waiting=wait) as client:
         if wait:
+            # Once, not with every poll: another id may begin so by then.
+            task_id = client.full_id("task", task_id)
             with telling_on_interrupt(task_id):
                 client.wait(task_id, wait_timeout)
         answer = client.result(task_id)
@@ -129,6 +135,7 @@ def result(
 def cancel(task_ids: TaskIds, as_json: Json = False) -> None:
     """Cancel unfinished tasks."""
     with connect() as client:
+        task_ids = _whole(client, task_ids)
         answers = [client.cancel(task_id) for task_id in task_ids]
     if as_json:
         print_json({"tasks": answers})
@@ -147,7 +154,7 @@ def retry(
     """Queue failed or cancelled tasks again, however long ago they ended."""
     answers: list[TaskRetried] = []
     with connect() as client:
-        for task_id in task_ids:
+        for task_id in _whole(client, task_ids):
             # A named task may also be a dependant of another one.
             if not any(task_id in answer.get("queued", ()) for answer in answers):
                 answers.append(client.retry(task_id, dependants=dependants))
@@ -164,6 +171,12 @@ def retry(
 def delete(task_ids: TaskIds) -> None:
     """Delete tasks; running ones are ended."""
     with connect() as client:
+        task_ids = _whole(client, task_ids)
         for task_id in task_ids:
             client.delete(task_id)
     say(f"Deleted: {' '.join(task_ids)}")
+
+
+def _whole(client: Client, task_ids: Sequence[str]) -> list[str]:
+    """Return whole ids for what was typed, before anything is changed: messages name what was changed."""
+    return [client.full_id("task", task_id) for task_id in task_ids]

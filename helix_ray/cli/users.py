@@ -69,8 +69,8 @@ def remove(username: Username) -> None:
 @app.command()
 def password(password_stdin: PasswordStdin = False) -> None:
     """Change your own password: HELIX_PASSWORD and HELIX_NEW_PASSWORD, two lines of input, or prompts."""
-    current = ask_password("Present password", password_stdin)
-    new = ask_password("Other password", password_stdin, "HELIX_NEW_PASSWORD", confirm=True)
+    current = ask_password("Current password", password_stdin)
+    new = ask_password("New password", password_stdin, "HELIX_NEW_PASSWORD", confirm=True)
     with connect() as client:
         client.change_password(current, new)
-    say("Password replaced; your other sessions have ended")
+    say("Password changed; your other sessions have ended")

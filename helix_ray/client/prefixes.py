@@ -81,10 +81,11 @@ def completed(request: Request, error: NotFound, read: Read) -> Request:
 
 def full_id(kind: str, text: str, read: Read, id_field: str | None = None) -> str:
     """Return the one id of a kind that begins with a text; the text itself where it is whole or none does.
+    An empty text begins every id and names none.
 
     Raises NotFound with `matches` where several do.
     """
-    if is_whole(text):
+    if not text or is_whole(text):
         return text
     found = matches(KINDS[kind], text, read, id_field)
     if text in found or not found:

@@ -231,7 +231,13 @@ def test_a_beginning_of_an_id_is_enough(signed_in: Helix) -> None:
     assert vague.code == 4
     assert one in vague.err
     assert other in vague.err
-    assert signed_in("task", "delete", mine).code == 0
+    assert signed_in("task", "cancel", mine).err == f"Cancelled: {one}\n"
+    assert signed_in("task", "result", mine, "--wait", "--wait-timeout", "1m").code == 1
+    assert signed_in("task", "watch", mine, "--json").json["id"] == one
+    assert signed_in("task", "retry", mine).err == f"Queued again: {one}\n"
+    assert signed_in("task", "delete", mine, shared).code == 4
+    assert signed_in("task", "get", one).code == 0
+    assert signed_in("task", "delete", mine).err == f"Deleted: {one}\n"
     assert signed_in("task", "get", one).code == 4
     assert signed_in("task", "get", other).code == 0
     assert signed_in("worker", "get", NODE[:-1], "--json").json["id"] == NODE

@@ -112,6 +112,7 @@ def test_a_listing_that_is_refused_keeps_the_first_error() -> None:
 def test_an_id_in_a_field_is_completed_or_left() -> None:
     """For bodies and queries: whole ids need no question, unknown texts are for the server to refuse."""
     assert prefixes.full_id("task", A, lambda _: pytest.fail("no question")) == A
+    assert prefixes.full_id("task", "", lambda _: pytest.fail("no question")) == ""
     assert prefixes.full_id("task", A[:17], read) == A
     assert prefixes.full_id("project", "speech", read) == "speech"
     assert prefixes.full_id("project", "sp", read) == "speech"
