@@ -7,6 +7,7 @@ It is not detached: it ends with the node worker that started it and owns its so
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 from helix_ray.execution.allow import Allow
@@ -36,6 +37,9 @@ class ExecutorActor:
         serve_in(environment)
         # The control plane has priority over the tasks.
         os.nice(max(0, NICENESS - os.nice(0)))
+        # Forks inherit it: with Ray's handler, a SIGTERM that comes while a fork begins is lost, and
+        # multiprocessing's pools, which end their workers with it, wait for ever.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         models = ModelStore(Path(models_dir), cpus=cpus)
         allowed = Allow.parse(",".join(allow))
         Executor(connect_path, executor_id, allowed, models, bounds, keep_result).serve()

@@ -120,3 +120,19 @@ def test_what_cannot_be_put_back_costs_the_process_and_no_task(cluster: LiveClus
     outcomes = cluster.outcomes(ids)
     assert {outcome["status"] for outcome in outcomes.values()} == {"completed"}
     assert all(cluster.ask(GetTask(i))["losses"] == 0 for i in ids)
+
+
+def test_pools_of_processes_end(cluster: LiveCluster) -> None:
+    """A pool ends its workers with SIGTERM, also those that have just been forked."""
+
+    def pools(count: int) -> int:
+        import multiprocessing
+
+        for _ in range(count):
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                pool.map(abs, [1])
+        return count
+
+    (task_id,) = cluster.submit(called(pools, 50))
+    outcome = cluster.outcomes([task_id])[task_id]
+    assert cloudpickle.loads(b64decode(outcome["result"]["pickled"])) == 50
