@@ -229,8 +229,8 @@ def test_what_runs_a_command_is_killed_and_the_task_is_not_lost(
     for pid in who:
         os.kill(pid, signal.SIGKILL)
     seen = ended(client, task_id)
-    # Its second attempt may begin where a process that was killed has not been missed yet, and is lost too.
-    assert seen["losses"] >= 1
+    # Its second attempt may begin in the slot of another executor that was killed.
+    assert 1 <= seen["losses"] <= len(who)
     assert (seen["status"], seen["attempt"]) == ("completed", seen["losses"] + 1)
     assert client.get(f"/tasks/{task_id}/result").json()["result"]["output"] == "second\n"
     assert client.get(f"/tasks/{task_id}/logs").text == "second\n"
@@ -248,8 +248,7 @@ def test_a_killed_node_worker_loses_no_task(live: Live, tmp_path: Path) -> None:
     ids = [running, *others]
     seen = [ended(client, task_id) for task_id in ids]
     assert {task["status"] for task in seen} == {"completed"}
-    assert seen[0]["losses"] >= 1
-    assert seen[0]["attempt"] > seen[0]["losses"]
+    assert (seen[0]["attempt"], seen[0]["losses"]) == (2, 1)
     completions = live.facts("TaskCompleted")
     assert {completions[task_id] for task_id in ids} == {1}
     assert live.pid(NODE_WORKER) != dead

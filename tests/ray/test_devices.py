@@ -64,6 +64,7 @@ def test_shares_of_devices_make_no_whole_one(cluster: LiveCluster, gpus: None, t
     assert [cluster.ask(GetTask(task_id))["attempt"] for task_id in ids] == [1, 1, 1, 1, 0]
     go.touch()
     assert {outcome["status"] for outcome in cluster.outcomes(ids).values()} == {"completed"}
+    assert {cluster.ask(GetTask(task_id))["attempt"] for task_id in ids} == {1}
 
 
 def test_an_amount_that_only_ray_refuses_fails_with_its_reason(cluster: LiveCluster) -> None:

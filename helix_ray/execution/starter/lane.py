@@ -24,6 +24,10 @@ from helix_ray.execution.starter.memory import CHECK_EVERY_S, MemoryLimit
 from helix_ray.execution.starter.running_command import RunningCommand, Step
 
 CANCELLED = "cancelled"
+CELL_STARTS_MAX = 5
+"""How often the start of a cell is tried before the attempt that needs it is lost: nothing of the attempt has
+begun, and what was missing, like a folder to hide that its owner has just removed, may not be in the next."""
+
 _SIGNALS: dict[Step, bytes] = {"terminate": SIGTERM_ALL, "kill": SIGKILL_ALL}
 
 
@@ -68,6 +72,7 @@ class Lane:
         self._variables: dict[str, str] = {}
         self._cell: CellProcess | None = None
         self._ready = False
+        self._failed_starts = 0
         self._run: RunningCommand | None = None
         self._memory: MemoryLimit | None = None
         self._look_at_memory_at: float | None = None
@@ -141,7 +146,7 @@ class Lane:
                 self._cell_gone()
 
     def _welcome(self, cell: CellProcess) -> None:
-        self._ready = True
+        self._ready, self._failed_starts = True, 0
         if cell.spec.memory_mb is not None and cell.process_id is not None:
             self._memory = MemoryLimit(cell.spec.memory_mb, cell.process_id, cell.group)
 
@@ -187,8 +192,11 @@ class Lane:
             message = "the process that started it ended" + (f": {words}" if words else "")
             self._finish(run.lost(message))
         elif self._queue:
-            message = f"no cell could be started for it: {words}"
-            self._report_failure(self._queue.popleft(), ErrorInfo("lost", "CellDied", message))
+            self._failed_starts += 1
+            if self._failed_starts == CELL_STARTS_MAX:
+                self._failed_starts = 0
+                message = f"no cell could be started for it: {words}"
+                self._report_failure(self._queue.popleft(), ErrorInfo("lost", "CellDied", message))
             self._next()
 
     # ------------------------------------------------------------------------------------- steps
