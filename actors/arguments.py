@@ -90,7 +90,7 @@ class ArgumentShelf:
         return tuple({kept.task_id for kept in self._kept.values() if kept.task_id is not None})
 
     def let_go(self, completed: Collection[str], ended: Collection[str], now: float) -> None:
-        """Remove what no task needs, and note which arguments can be removed when there is no room."""
+        """Remove arguments that no task needs, and record which others can go when there is no room."""
         for key, kept in list(self._kept.items()):
             kept.ended = kept.task_id in ended
             unnamed = kept.task_id is None and now - kept.since > UNNAMED_S_MAX

@@ -49,7 +49,7 @@ def with_last_output(report: AttemptReport, folder: Path) -> AttemptReport:
 def read_yielded(
     folder: Path, task_id: str, attempt: int, offset: int, limit_bytes: int, *, over: bool
 ) -> ItemsView:
-    """Return what an attempt has yielded from `offset` on; nothing where there is no file.
+    """Return what an attempt has yielded, from `offset` onwards; empty if there is no file.
 
     `over`: the attempt has ended.
     """

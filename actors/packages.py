@@ -32,7 +32,8 @@ class PackageKeeper:
 
     def keep_of(self, environment: RuntimeEnv | None) -> None:
         """Keep those of an environment, without waiting for it; on the event loop."""
-        if environment is not None and environment.packages:
-            task = asyncio.get_running_loop().create_task(self.keep(environment.packages))
+        packages = environment.packages if environment is not None and self._keep_s else ()
+        if packages:
+            task = asyncio.get_running_loop().create_task(self.keep(packages))
             self._keeping.add(task)
             task.add_done_callback(self._keeping.discard)

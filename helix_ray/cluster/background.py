@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from helix_ray.cluster.waits import result_of
+from helix_ray.execution.own_threads import may_stay
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ class Background:
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        may_stay(self._thread)
         self._thread.start()
 
     @property
@@ -36,7 +38,7 @@ class Background:
         self, work: Coroutine[Any, Any, T], timeout: float | None = None, *, waits_for: str | None = None
     ) -> T:
         """Run a coroutine on the loop and wait for its result; raises TimeoutError
-        after `timeout` seconds. `waits_for` is the id of the task that ends it."""
+        after `timeout` seconds. `waits_for` is the id of the task that the coroutine waits for."""
         future = self.start(work)
         try:
             return future.result(timeout) if waits_for is None else result_of(future, waits_for, timeout)

@@ -15,9 +15,6 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
-# How `Finished.spent` begins where something of the attempt may still run.
-LEFT_RUNNING = ("it left ", "it cannot be compared ")
-
 Reason: TypeAlias = Literal[
     "failed", "timeout", "cancelled", "memory", "lost", "not_allowed", "not_serialisable", "bad_spec",
     "items_full", "not_stored", "arguments_lost",
@@ -114,11 +111,7 @@ class Finished:
     started_at: float
     ended_at: float
     spent: str | None = None
-
-    @property
-    def may_still_run(self) -> bool:
-        """Say whether something of the attempt may run on in the process that is spent."""
-        return self.spent is not None and self.spent.startswith(LEFT_RUNNING)
+    may_still_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +203,8 @@ def _outcome(outcome: Outcome) -> Plain:
 
 def _item(item: ReportItem) -> Plain:
     if isinstance(item, Finished):
-        when = (item.started_at, item.ended_at)
-        return ("F", item.task_id, item.attempt, _outcome(item.outcome), *when, item.spent)
+        end = (item.started_at, item.ended_at, item.spent, item.may_still_run)
+        return ("F", item.task_id, item.attempt, _outcome(item.outcome), *end)
     if isinstance(item, Started):
         return ("S", item.task_id, item.attempt)
     if isinstance(item, Blocked):
@@ -223,8 +216,8 @@ def _item(item: ReportItem) -> Plain:
 
 def _to_item(plain: Plain) -> ReportItem:
     if plain[0] == "F":
-        _, task_id, attempt, outcome, started_at, ended_at, spent = plain
-        return Finished(task_id, attempt, _to_outcome(outcome), started_at, ended_at, spent)
+        _, task_id, attempt, outcome, started_at, ended_at, spent, may_still_run = plain
+        return Finished(task_id, attempt, _to_outcome(outcome), started_at, ended_at, spent, may_still_run)
     return _SMALL_ITEMS[plain[0]](*plain[1:])
 
 

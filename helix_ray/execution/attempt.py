@@ -84,10 +84,11 @@ class AttemptRunner:
         except Exception as error:
             outcome = Outcome(False, error=describe(error))
         running.sink.flush()
-        spent = self._put_back()
+        spent, may_still_run = self._put_back()
         # By then nothing of the attempt writes any more.
         outcome = _with_output(outcome, *self._output.end())
-        self._emit(Finished(task.task_id, task.attempt, outcome, started_at, time.time(), spent))
+        ended_at = time.time()
+        self._emit(Finished(task.task_id, task.attempt, outcome, started_at, ended_at, spent, may_still_run))
         return spent is None
 
     def interrupt(self) -> None:
@@ -99,14 +100,17 @@ class AttemptRunner:
         self._output.uninstall()
         self._deadline.close()
 
-    def _put_back(self) -> str | None:
-        """Make the process what it was before its first function; return why it must be replaced, or None."""
+    def _put_back(self) -> tuple[str | None, bool]:
+        """Make the process what it was before its first function; return why it must be replaced, or None,
+        and whether something of the function may still run in it."""
         if self._surroundings is None or self._wear is None:
-            return None
+            return None, False
         try:
-            return self._surroundings.put_back() or self._interrupted() or self._wear.add()
+            if left := self._surroundings.end_what_was_left():
+                return left, True
+            return self._surroundings.put_back() or self._interrupted() or self._wear.add(), False
         except Exception as error:  # a function can take anything of ours away
-            return f"it cannot be compared with what it was: {type(error).__name__}: {error}"
+            return f"it cannot be compared with what it was: {type(error).__name__}: {error}", True
 
     def _interrupted(self) -> str | None:
         """Say whether time was up: that may hit an import in the middle, and cannot be put back."""

@@ -34,22 +34,22 @@ _lock = threading.Lock()
 
 
 class AttemptWaits:
-    """The waits of one attempt that last; `emit` sends a report."""
+    """The waits of one attempt that have not ended; `emit` sends a report."""
 
     def __init__(self, task_id: str, attempt: int, emit: Callable[[Blocked | Unblocked], None]) -> None:
         self._key = task_id, attempt
         self._emit = emit
         self._count = 0
         self._open: dict[int, tuple[tuple[str, ...], Until]] = {}
-        self._reported = False
         self._later: threading.Timer | None = None
 
     def begin(self, ids: Iterable[str], until: Until) -> int:
         """Record a wait, and return its number."""
         with _lock:
+            first = not self._open
             self._count = number = self._count + 1
             self._open[number] = tuple(ids), until
-            if not self._reported:
+            if first:
                 self._send()
             elif self._later is None:
                 self._later = threading.Timer(SEND_EVERY_S, self._send_later)
@@ -62,7 +62,6 @@ class AttemptWaits:
         with _lock:
             del self._open[number]
             if not self._open:
-                self._reported = False
                 if self._later is not None:
                     self._later.cancel()
                     self._later = None
@@ -75,7 +74,6 @@ class AttemptWaits:
                 self._send()
 
     def _send(self) -> None:
-        self._reported = True
         names = dict.fromkeys(name for ids, _ in self._open.values() for name in ids)
         known = tuple(islice(names, BLOCKED_ON_TASKS_MAX))
         until = next(iter(self._open.values()))[1]

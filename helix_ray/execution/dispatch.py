@@ -121,7 +121,7 @@ class Dispatch:
             slots = [slot for slot in self._slots_of(need) if slot.ready and self._takes_more(slot)]
             slots.sort(key=lambda slot: len(slot.outstanding))
             for position, slot in enumerate(slots):
-                if slot.on_released and not self._takes_more(slot):
+                if not self._has_cpus(slot):
                     # Another one has got what was released.
                     continue
                 share = -(-len(queue) // (len(slots) - position))
@@ -295,7 +295,9 @@ class Dispatch:
         return [
             slot
             for slot in self.slots.values()
-            if not slot.ready and now - slot.since > start_s_max + _setup_s_max(slot)
+            if not slot.ready
+            and (for_s := now - slot.since) > start_s_max
+            and for_s > start_s_max + _setup_s_max(slot)
         ]
 
     def hand_back(self, demand: Demand) -> list[Item]:

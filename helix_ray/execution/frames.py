@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
 from helix_ray.execution.assignment import Message, Plain, from_plain, to_plain
+from helix_ray.execution.prefixed import cut
 
 M = TypeVar("M")
 
@@ -59,23 +60,14 @@ class MessageReader(Generic[M]):
         Raises FrameError for a frame above frame_bytes_max or one that does not contain a message:
         then drop the connection.
         """
-        buffer = self._buffer
-        buffer += data
-        messages: list[M] = []
-        start = 0
-        while len(buffer) - start >= HEADER.size:
-            (length,) = HEADER.unpack_from(buffer, start)
-            if length > self._frame_bytes_max:
-                raise FrameError(f"a frame has {length} bytes; the limit is {self._frame_bytes_max}")
-            end = start + HEADER.size + length
-            if end > len(buffer):
-                break
-            messages.append(self._message(buffer[start + HEADER.size : end]))
-            start = end
-        del buffer[:start]
-        return messages
+        self._buffer += data
+        return list(map(self._message, cut(self._buffer, HEADER, self._check)))
 
-    def _message(self, body: bytearray) -> M:
+    def _check(self, length: int) -> None:
+        if length > self._frame_bytes_max:
+            raise FrameError(f"a frame has {length} bytes; the limit is {self._frame_bytes_max}")
+
+    def _message(self, body: bytes) -> M:
         try:
             return self._decode(_PlainUnpickler(io.BytesIO(body)).load())
         except FrameError:

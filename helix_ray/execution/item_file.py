@@ -13,13 +13,14 @@ import struct
 from pathlib import Path
 
 from helix_ray.execution.log import log_path
+from helix_ray.execution.prefixed import cut
 
 ITEMS_BYTES_MAX = 1024 * 1024 * 1024
 """What one attempt may yield, in bytes of pickles."""
 
 FREE_BYTES_MIN = 128 * 1024 * 1024
-"""What items leave free on the node's disk, in bytes: the journal may be on the same one, and stops earlier
-(HELIX_DISK_RESERVE_BYTES)."""
+"""What items leave free on the node's disk, in bytes: more than the journal reserves by default
+(HELIX_DISK_RESERVE_BYTES), since it may be on the same disk."""
 
 LOOK_EVERY_BYTES = 4 * 1024 * 1024
 """How much is written before the free space is looked at again, in bytes."""
@@ -42,7 +43,7 @@ def items_path(log_dir: str, task_id: str, attempt: int) -> Path:
 
 
 class ItemWriter:
-    """Writes items one by one; each can be read when `write` returns. Without an item there is no file."""
+    """Writes items one by one; each can be read when `write` returns. The first item creates the file."""
 
     def __init__(self, path: Path, bytes_max: int = ITEMS_BYTES_MAX) -> None:
         self._path = path
@@ -109,23 +110,13 @@ class ItemReader:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take bytes and return the items that are complete; raises BadItems for a length that cannot be."""
-        buffer = self._buffer
-        buffer += data
-        items: list[bytes] = []
-        start = 0
-        while len(buffer) - start >= HEADER.size:
-            (length,) = HEADER.unpack_from(buffer, start)
-            if length >> 53:
-                raise BadItems(f"an item has {length} bytes")
-            end = start + HEADER.size + length
-            if end > len(buffer):
-                break
-            with memoryview(buffer) as view:
-                items.append(bytes(view[start + HEADER.size : end]))
-            start = end
-        if start:
-            del buffer[:start]
-        return items
+        self._buffer += data
+        return cut(self._buffer, HEADER, _check)
+
+
+def _check(length: int) -> None:
+    if length >> 53:
+        raise BadItems(f"an item has {length} bytes")
 
 
 def read_bytes(path: Path, offset: int, limit_bytes: int) -> tuple[bytes, bool]:

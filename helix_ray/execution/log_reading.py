@@ -66,7 +66,9 @@ async def _read(
     piece = await read(attempt)
     if piece is None:
         where = {"id": question.task_id, "worker": task["assigned_worker"]}
-        return Rejected(ErrorCode.NOT_FOUND, "The log was stored on a node that has left the cluster", where)
+        return Rejected(
+            ErrorCode.NOT_FOUND, "The output was stored on a node that has left the cluster", where
+        )
     if isinstance(piece, Rejected) or finished or attempt < task["attempt"]:
         return piece
     if piece["eof"] and not piece["next_offset"]:

@@ -7,7 +7,7 @@ monotonic time, and carries out the effects that it returns, in order:
     from the control plane    assign
     from executors            ready, said, returned, gone, start_refused, environment_failed
     from the clock            tick
-    of the node               cut_off
+    of the node               cut_off, shut_down
 
 dispatch.py decides which slot gets which attempt; this module decides how an attempt ends:
 

@@ -28,7 +28,7 @@ UPLOADED = "gcs://"
 WHY_CHARS_MAX, SAID_CHARS_MAX = 1_000, 8_000
 
 HIDDEN_CHARS_MIN = 6
-"""Values of variables that are shorter are no secrets, and too much of a text to be hidden in it."""
+"""Values of variables that are shorter than this are not hidden: they would match too much of a text."""
 
 HOOK_VARIABLE = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
 """How Ray passes a `worker_process_setup_hook`; the value is a name."""
@@ -128,5 +128,5 @@ def serve_in(text: str | None) -> None:
 
 
 def own_environment() -> tuple[str | None] | None:
-    """Return the environment of this executor in a tuple, None in a process that is no executor."""
+    """Return a tuple with the environment of this executor; None outside an executor."""
     return (_own[0],) if _own else None

@@ -19,13 +19,11 @@ import time
 
 from helix_ray.execution.descendants import adopt_orphans, descendants, end_own, has_children
 from helix_ray.execution.multiprocessing_helpers import helper_pids, stop_helpers
+from helix_ray.execution.own_threads import is_own
 from helix_ray.execution.process_parts import KEPT, PARTS, ProcessPart
 
 THREAD_END_S_MAX = 0.1
 """How long threads that a function leaves may take to end by themselves, in seconds."""
-
-OUR_CODE = "helix_ray."
-"""Threads of our own library may stay: they run none of a function's code."""
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -53,12 +51,16 @@ class ProcessSurroundings:
         self._was = [read() for read in self._reads]
         self._kept = [read() for read in self._reads_of_kept]
 
-    def put_back(self) -> str | None:
-        """Put back what differs, and end processes that were left; return why that is not enough, or None.
+    def end_what_was_left(self) -> str | None:
+        """End processes that the function left, and wait for its threads; return what may still run, or None.
 
         Call it when the function has returned and before its end is reported.
         """
-        return self._end_children() or self._end_threads() or self._restore() or self._changed_for_good()
+        return self._end_children() or self._end_threads()
+
+    def put_back(self) -> str | None:
+        """Put back what differs, after end_what_was_left; return why that is not enough, or None."""
+        return self._restore() or self._changed_for_good()
 
     # ------------------------------------------------------------------------------------- what runs on
 
@@ -77,10 +79,10 @@ class ProcessSurroundings:
         give_up_at = time.monotonic() + THREAD_END_S_MAX
         left = [thread for thread in threading.enumerate() if thread not in self._threads]
         for thread in left:
-            if not _is_ours(thread):
+            if not is_own(thread):
                 thread.join(max(0.0, give_up_at - time.monotonic()))
         living = [thread for thread in left if thread.is_alive()]
-        ours = list(filter(_is_ours, living))
+        ours = list(filter(is_own, living))
         if len(ours) < len(living) or _thread._count() > self._thread_count + len(ours):
             names = ", ".join(thread.name for thread in living) or "without a name"
             return f"it left threads running: {names}"
@@ -133,12 +135,6 @@ class ProcessSurroundings:
             name for (name, _), is_now, was in zip(KEPT, found, self._kept, strict=True) if is_now != was
         )
         return f"it changed {next(changed)}"
-
-
-def _is_ours(thread: threading.Thread) -> bool:
-    """Say whether it runs our own code, whatever its name is."""
-    module = getattr(getattr(thread, "_target", None), "__module__", None)
-    return isinstance(module, str) and module.startswith(OUR_CODE)
 
 
 def _cwd() -> str | None:

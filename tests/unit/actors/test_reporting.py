@@ -23,7 +23,7 @@ Reports = tuple[AttemptReport, ...]
 
 
 class Master:
-    """Takes what it is told, unless `refuse` says why not."""
+    """Accepts all reports, unless `refuse` returns a refusal."""
 
     def __init__(self, refuse: Callable[[Reports], Rejected | None] = lambda _: None) -> None:
         self.orders: list[tuple[float, Reports]] = []

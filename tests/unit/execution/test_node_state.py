@@ -143,7 +143,7 @@ def test_a_spent_executor_is_killed_only_where_something_may_still_run(
 ) -> None:
     """Ray ends the others, in its own time, and so does not take their ends for crashes."""
     node.assign([item("a")], (), 0.0)
-    _, released = node.said("n-1", [replace(finished("a"), spent=spent)], 1.0)
+    _, released = node.said("n-1", [replace(finished("a"), spent=spent, may_still_run=at_once)], 1.0)
     assert released == ReleaseExecutor("n-1", at_once)
 
 
