@@ -18,6 +18,8 @@ from functools import lru_cache
 from math import nextafter
 from typing import Final
 
+from helix_ray.core.families import parent_of
+from helix_ray.core.names import shard_id
 from helix_ray.core.state import CLASSES_SHARED_MAX, Demand, State, Task, TaskClass
 
 # What a blocked task gives back: the rest (memory, devices, what a node offers under other names) may be in
@@ -57,12 +59,20 @@ def place_of(state: State, task: Task) -> float:
     return min(task.created_at, nextafter(min(places), 0.0))
 
 
+def waited_for(task: Task) -> Iterator[str]:
+    """Yield what a task waits for: its dependencies, the tasks that it is blocked on, its shards."""
+    yield from task.waits_for
+    yield from task.blocked_on
+    shards = task.spec.get("shards")
+    if shards is not None:
+        yield from (shard_id(task.id, index) for index in range(shards["count"]))
+
+
 def waiters_of(state: State, task: Task) -> Iterator[Task]:
     """Yield the tasks that wait for a task: dependents, those blocked on it, and the parent of a shard."""
     for ids in (state.dependents.get(task.id, ()), state.blocking.get(task.id, ())):
         yield from (state.tasks[waiter] for waiter in ids)
-    shard = task.spec.get("shard")
-    parent = state.tasks.get(shard["of"]) if shard else None
+    parent = parent_of(state, task)
     if parent is not None and not parent.finished_seq:
         yield parent
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 PREFIX: Final = "helix-sealed:"
-# A nonce before and a tag behind what is sealed.
+# The nonce before the sealed bytes and the tag after them.
 OVERHEAD_BYTES: Final = 12 + 16
 
 
@@ -17,5 +17,9 @@ def is_sealed(text: str) -> bool:
 
 def sealed_bytes(text: str) -> int:
     """Return how many bytes are in a sealed text, without opening it."""
-    body = text.rpartition(":")[2]
-    return len(body) * 3 // 4 - body[-2:].count("=") - OVERHEAD_BYTES
+    return decoded_bytes(text.rpartition(":")[2]) - OVERHEAD_BYTES
+
+
+def decoded_bytes(text: str) -> int:
+    """Return how many bytes a base64 text has, without decoding it."""
+    return len(text) * 3 // 4 - text[-2:].count("=")

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from helix_ray.core.sealed import is_sealed, sealed_bytes
+from helix_ray.core.sealed import decoded_bytes, is_sealed, sealed_bytes
 from helix_ray.core.specs import CommandRun
 
 # Fits in either form into the largest body of a request.
@@ -43,7 +43,7 @@ def stdin_fields(data: str | bytes) -> CommandRun:
 
 
 def decoded(text: str) -> bytes:
-    """Return the bytes of a `stdin_base64`; raises ValueError where it is no base64."""
+    """Return the bytes of a `stdin_base64`; raises ValueError if it is not valid base64."""
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
@@ -68,4 +68,4 @@ def _bytes_of_base64(text: str) -> int:
     """Return the number of bytes, of a sealed text at most two too few: its padding is not known."""
     if is_sealed(text):
         return sealed_bytes(text) * 3 // 4 - 2
-    return len(text) * 3 // 4 - text[-2:].count("=")
+    return decoded_bytes(text)

@@ -13,9 +13,10 @@ from helix_ray.core.answers.explanation import (
     summary,
 )
 from helix_ray.core.answers.picture import Picture
-from helix_ray.core.decide.shards import shards_of, waiting_shards
+from helix_ray.core.decide.shards import waiting_shards
 from helix_ray.core.durations import Measured
 from helix_ray.core.errors import Rejected, conflict, invalid
+from helix_ray.core.families import shards_of
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.placement import Fleet, Node
 from helix_ray.core.placement.changes import Change

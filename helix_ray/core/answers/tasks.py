@@ -19,7 +19,6 @@ from helix_ray.core.views.tasks import (
     TaskPageView,
     TaskView,
     result_view,
-    status_view,
     task_line,
     task_view,
 )
@@ -177,7 +176,8 @@ def _wait_tasks(picture: Picture, question: q.WaitTasks, by: Principal) -> Ended
         if isinstance(task, Rejected):
             unknown.append(task_id)
         elif task.status in TERMINAL:
-            done.append(result_view(task) if question.results else status_view(result_view(task)))
+            view = result_view(task)
+            done.append(view if question.results else {**view, "result": None})
         else:
             open_count += 1
     return {"done": done, "unknown": unknown, "open": open_count}

@@ -9,7 +9,7 @@ from helix_ray.core.decide.blocked import OUTCOMES, Blocks
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.inheritance import inherited_priorities
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.decide.shards import is_sharded, parent_of, parents_started
+from helix_ray.core.decide.shards import parents_started
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.events import (
     Event,
@@ -19,6 +19,7 @@ from helix_ray.core.events import (
     TaskReleased,
     TaskRequeued,
 )
+from helix_ray.core.families import is_sharded, parent_of
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import (
     AttemptReport,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence, Set
+from itertools import islice
 
+from helix_ray.core.blocking import waited_for
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context
 from helix_ray.core.events import Event, TaskBlocked, TaskUnblocked
-from helix_ray.core.names import shard_id
+from helix_ray.core.families import parent_of
 from helix_ray.core.orders import AttemptReport
 from helix_ray.core.orders.attempts import BLOCKED_ON_TASKS_MAX
 from helix_ray.core.specs import TaskError
@@ -16,7 +18,7 @@ from helix_ray.core.state import Task, Worker
 
 BLOCKED, UNBLOCKED = "blocked", "unblocked"
 OUTCOMES = frozenset({BLOCKED, UNBLOCKED})
-# How many tasks are looked at to find one that waits for the task which waits for it.
+# How many tasks are searched for a circle of waits.
 CIRCLE_TASKS_MAX = 1000
 
 
@@ -32,8 +34,8 @@ class Blocks:
         self._blocked = sum(count for held, count in worker.load.items() if held.blocked)
 
     def refused(self, task: Task, item: AttemptReport) -> AttemptReport | None:
-        """Return the report that takes the place of one that an attempt is blocked, where it would wait for
-        ever: the attempt fails. None: it may wait."""
+        """Return the failure to process instead of a report that an attempt is blocked, if it must not wait;
+        None if it may."""
         if item.outcome == UNBLOCKED:
             return None
         first = self._waits_for_it(task, item.on) if _needs_each(item.until, item.on) else None
@@ -57,7 +59,8 @@ class Blocks:
         or only far away."""
         tasks, seen = self._ctx.state.tasks, set[str]()
         # Its parent cannot end before it.
-        ends_with_it = {task.id, (task.spec.get("shard") or {"of": task.id})["of"]}
+        parent = parent_of(self._ctx.state, task)
+        ends_with_it = {task.id} if parent is None else {task.id, parent.id}
         coming = deque((name, name) for name in names)
         while coming and len(seen) < CIRCLE_TASKS_MAX:
             name, first = coming.popleft()
@@ -74,12 +77,13 @@ class Blocks:
         """Return the facts of a report that an attempt is blocked, or goes on."""
         left = self._unfinished(task, item.on) if item.outcome == BLOCKED else []
         # With a task that has ended, what waits for any of them goes on in a moment.
-        waits = {"all": bool(left), "any": len(left) == len(item.on) > 0, "unblocked": True}
-        if item.outcome == UNBLOCKED or not waits.get(item.until, True):
+        is_over = {"all": not left, "any": not left or len(left) < len(item.on)}
+        if item.outcome == UNBLOCKED or is_over.get(item.until):
             return self._unblock(task)
         self._blocked += not self._is_blocked(task)
         self._now[task.id] = True
-        return [TaskBlocked(task.id, task.attempt, left, item.until if item.until in waits else "unblocked")]
+        until = item.until if item.until in is_over else "unblocked"
+        return [TaskBlocked(task.id, task.attempt, left, until)]
 
     def _unblock(self, task: Task) -> list[Event]:
         if not self._is_blocked(task):
@@ -106,10 +110,7 @@ def _needs_each(until: str, on: Sequence[str] | Set[str]) -> bool:
 
 
 def _needed_by(task: Task) -> Iterator[str]:
-    """Yield the tasks without whose end another one cannot end: those that it waits for, and its shards."""
-    yield from task.waits_for
-    if task.block is not None and _needs_each(task.block.until, task.block.on):
-        yield from task.block.on
-    shards = task.spec.get("shards")
-    if shards is not None:
-        yield from (shard_id(task.id, i) for i in range(min(shards["count"], CIRCLE_TASKS_MAX)))
+    """Yield the tasks that must end before another one can. A running one waits only for what it is blocked
+    on."""
+    if task.block is None or _needs_each(task.block.until, task.block.on):
+        yield from islice(waited_for(task), CIRCLE_TASKS_MAX)

@@ -21,7 +21,7 @@ from collections import deque
 from itertools import islice
 from typing import Any, NamedTuple
 
-from helix_ray.core.decide.shards import gathered, parent_of, shards_of
+from helix_ray.core.decide.shards import gathered
 from helix_ray.core.events import (
     Event,
     TaskCancelled,
@@ -31,6 +31,7 @@ from helix_ray.core.events import (
     TaskProgressed,
     TaskReleased,
 )
+from helix_ray.core.families import parent_of, shards_of
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.specs import JsonObject, TaskError
 from helix_ray.core.state import State, Task

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from helix_ray.core.decide.attempts import assignments
 from helix_ray.core.decide.outcome import Context, Decider, Decision
-from helix_ray.core.decide.shards import is_sharded, waiting_shards
+from helix_ray.core.decide.shards import waiting_shards
 from helix_ray.core.decide.visible import changeable
 from helix_ray.core.decide.workers import can_do
 from helix_ray.core.errors import Rejected, conflict, invalid
 from helix_ray.core.events import Event, TaskEdited
+from helix_ray.core.families import is_sharded
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import DistributeTask

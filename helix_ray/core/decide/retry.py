@@ -21,12 +21,12 @@ from typing import cast
 from helix_ray.core.decide.outcome import Context, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
 from helix_ray.core.decide.recalling import not_in_memory, unasked
-from helix_ray.core.decide.shards import is_sharded
 from helix_ray.core.decide.standing import standing
 from helix_ray.core.decide.visible import changeable
 from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected, conflict
 from helix_ray.core.events import Event, TaskDeferred, TaskRequeued, TaskRestored
 from helix_ray.core.evolve.causes import cause_of
+from helix_ray.core.families import is_sharded
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.names import shard_id

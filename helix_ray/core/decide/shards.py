@@ -13,6 +13,7 @@ from typing import Any
 
 from helix_ray.core.errors import Rejected, conflict
 from helix_ray.core.events import Event, TaskAssigned
+from helix_ray.core.families import parent_of, shards_of
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.names import shard_id
 from helix_ray.core.specs import Shard, TaskSpec
@@ -33,25 +34,6 @@ def shard_specs(task_id: str, spec: TaskSpec) -> Iterator[tuple[str, TaskSpec]]:
         shard: Shard = {"of": task_id, "index": index, "count": count, "gang": gang}
         title = f"{spec['title']} [{index + 1}/{count}]"
         yield shard_id(task_id, index), {**common, "title": title, "shard": shard}
-
-
-def is_sharded(task: Task) -> bool:
-    """Say whether a task is a parent whose shards run."""
-    return "shards" in task.spec
-
-
-def parent_of(state: State, task: Task) -> Task | None:
-    """Return the parent of a shard; None for a task that is not a shard, or whose parent is gone."""
-    shard = task.spec.get("shard")
-    return state.tasks.get(shard["of"]) if shard else None
-
-
-def shards_of(state: State, parent: Task) -> list[Task]:
-    """Return the shards that are in memory, in order."""
-    if not is_sharded(parent):
-        return []
-    ids = (shard_id(parent.id, index) for index in range(parent.spec["shards"]["count"]))
-    return [state.tasks[i] for i in ids if i in state.tasks]
 
 
 def waiting_shards(state: State, task: Task) -> list[Task]:

@@ -10,7 +10,6 @@ from helix_ray.core.decide.late import over, refuse_late, refuse_unseen
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_edited
 from helix_ray.core.decide.retry import retry
-from helix_ray.core.decide.shards import is_sharded
 from helix_ray.core.decide.standing import standing
 from helix_ray.core.decide.visible import changeable, visible
 from helix_ray.core.errors import Rejected, conflict, forbidden, invalid
@@ -23,6 +22,7 @@ from helix_ray.core.events import (
     TaskRequeued,
     TasksRetired,
 )
+from helix_ray.core.families import is_sharded
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.names import shard_id

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from helix_ray.core.blocked_on import BlockedOn
-from helix_ray.core.blocking import level_of, place_of, waiters_of
+from helix_ray.core.blocking import level_of, place_of, waited_for, waiters_of
 from helix_ray.core.lifecycle import TERMINAL, Status
-from helix_ray.core.names import shard_id
 from helix_ray.core.state import State, Task
 
 
 def note_waiter(state: State, waiter: Task) -> None:
-    """Note the tasks that a task waits for, where its level may make a difference to theirs."""
+    """Note the tasks that a task waits for whose levels its own may change."""
     level, found = level_of(state, waiter), list[str]()
-    for name in _waited_for(waiter):
+    for name in waited_for(waiter):
         task = state.tasks.get(name)
         if task is None or task.status in TERMINAL:
             continue
@@ -36,7 +35,7 @@ def note_awaited(state: State, task: Task) -> None:
 
 
 def note_released(state: State, names: Iterable[str]) -> None:
-    """Note tasks that one task less waits for."""
+    """Note tasks for which one task fewer waits."""
     if state.inherited:
         _mark_dirty(state, (name for name in names if name in state.inherited))
 
@@ -48,18 +47,8 @@ def _mark_dirty(state: State, names: Iterable[str]) -> None:
 
 def forget_inherited(state: State, task_id: str) -> None:
     """Forget what an ended task has inherited."""
-    if not (state.inherited or state.dirty_levels):
-        return
     state.inherited.pop(task_id, None)
     state.dirty_levels.pop(task_id, None)
-
-
-def _waited_for(task: Task) -> Iterable[str]:
-    yield from task.waits_for
-    yield from task.blocked_on
-    shards = task.spec.get("shards")
-    if shards is not None:
-        yield from (shard_id(task.id, index) for index in range(shards["count"]))
 
 
 def begin_block(state: State, task: Task, until: str, on: Sequence[str]) -> None:
@@ -68,24 +57,24 @@ def begin_block(state: State, task: Task, until: str, on: Sequence[str]) -> None
     task.block = BlockedOn(until, set(on), place_of(state, task))
     for name in reversed(on):
         state.blocking.setdefault(name, {})[task.id] = None
-        _replace(state, name, first=True)
+        _update_place(state, name, first=True)
     note_waiter(state, task)
 
 
 def end_block(state: State, task: Task) -> None:
-    """Record that a task is not blocked any more; what it waited for keeps its position, not its place."""
+    """Record that a task is no longer blocked; what it waited for keeps its position, not its place."""
     names, task.block = task.blocked_on, None
     for name in names:
         waiters = state.blocking[name]
         del waiters[task.id]
         if not waiters:
             del state.blocking[name]
-        _replace(state, name, first=False)
+        _update_place(state, name, first=False)
     note_released(state, names)
 
 
-def _replace(state: State, task_id: str, *, first: bool) -> None:
-    """Give a queued task its place anew, at the front of its level or where it is."""
+def _update_place(state: State, task_id: str, *, first: bool) -> None:
+    """Update the place of a queued task; with `first`, move it to the front of its level."""
     task = state.tasks.get(task_id)
     if task is None or task.status is not Status.PENDING or task_id in state.delayed:
         return

@@ -67,8 +67,7 @@ def shift(state: State, task: Task, fact: ev.Fact) -> None:
     if task.finished_seq:
         state.finished[task.id] = fact.seq
         forget_inherited(state, task.id)
-        if state.blocking:
-            end_blocks_on(state, task.id)
+        end_blocks_on(state, task.id)
         state.deadlines.pop(task.id, None)
         count_unfinished(state, task, -1)
         _count_ending(state, fact.at)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 
 from helix_ray.core.errors import Rejected
@@ -157,9 +156,23 @@ class ItemsView(TypedDict):
     eof: bool
 
 
-def stays_pickled(result: Mapping[str, Any]) -> bool:
+def stays_pickled(result: object) -> bool:
     """Say whether a result stands for Python objects that were too large for the journal, or were yielded."""
-    return result.get("stored") in ("object_store", "items") and result.get("format") == "pickle"
+    return (
+        isinstance(result, dict)
+        and result.get("stored") in ("object_store", "items")
+        and result.get("format") == "pickle"
+    )
+
+
+def stays_on_node(result: object) -> bool:
+    """Say whether a result stands for a value that was too large for the journal, and that its node has."""
+    return (
+        isinstance(result, dict)
+        and result.get("stored") == "object_store"
+        and "value" not in result
+        and "pickled" not in result
+    )
 
 
 def task_view(task: Task) -> TaskView:
@@ -229,11 +242,6 @@ def task_line(task: Task) -> TaskLineView:
         "updated_at": task.updated_at,
         "seq": task.seq,
     }
-
-
-def status_view(view: ResultView) -> ResultView:
-    """Return an outcome without the result, which may be large."""
-    return {**view, "result": None}
 
 
 def result_view(task: Task) -> ResultView:
