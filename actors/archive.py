@@ -21,7 +21,7 @@ from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import Recalled
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated, WaitTasks
-from helix_ray.core.views.tasks import EndedView, ResultView, TaskPageView, TaskView, status_view
+from helix_ray.core.views.tasks import EndedView, ResultView, TaskPageView, TaskView
 from helix_ray.core.visibility import record_of_view, sees, task_scope
 from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.ports import ControlPlane
@@ -154,13 +154,12 @@ class Archive:
             return bounds
         through = bounds.archived_through
         wanted = [task_id for task_id in live["unknown"] if task_id not in bounds.outdated]
-        found = await self._on_thread(self._history.results, wanted, through)
+        found = await self._on_thread(self._history.results, wanted, through, question.results)
         seen = {i: view for i, view in found.items() if sees(by, record_of_view(view))}
         unknown = [task_id for task_id in live["unknown"] if task_id not in seen]
         if unknown and self._history.through < through:
             return BEHIND
-        ended = seen.values() if question.results else map(status_view, seen.values())
-        return {**live, "done": [*live["done"], *ended], "unknown": unknown}
+        return {**live, "done": [*live["done"], *seen.values()], "unknown": unknown}
 
     async def _bounds(
         self, task_ids: tuple[str, ...] | None = None, until: int = 0

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from helix_ray.core.access import SYSTEM
-from helix_ray.core.decide.shards import is_sharded
 from helix_ray.core.events import TaskSubmitted
+from helix_ray.core.families import is_sharded
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.names import shard_id
 from helix_ray.core.orders.kind import Detail

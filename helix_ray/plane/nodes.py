@@ -13,7 +13,7 @@ from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.names import shard_id
 from helix_ray.core.questions import GetResult, GetTask, GetWorker, QuestionKind, ReadItems, ReadLog, View
 from helix_ray.core.specs import JsonObject
-from helix_ray.core.views.tasks import ItemsView, LogView, ResultView, stays_pickled
+from helix_ray.core.views.tasks import ResultView, stays_on_node, stays_pickled
 from helix_ray.execution.log_reading import read_items, read_log
 from helix_ray.plane.calls import Calls
 from helix_ray.plane.responses import UNKNOWN, Response, SourceUnavailable, Unknown, as_answer, response_of
@@ -46,9 +46,9 @@ class OnNodes:
         if not isinstance(result, dict):
             return reply
         if isinstance(result.get("shards"), list):
-            unreadable = json_only and any(map(_stays_pickled, result["shards"]))
+            unreadable = json_only and any(map(stays_pickled, result["shards"]))
             return reply if unreadable else await self._with_kept_parts(reply, result["shards"])
-        if not _stayed(result) or (json_only and stays_pickled(result)):
+        if not stays_on_node(result) or (json_only and stays_pickled(result)):
             return reply
         worker_id = str(reply["assigned_worker"])
         kept: Response[JsonObject] = await self._on_node(
@@ -66,7 +66,7 @@ class OnNodes:
         at_once = asyncio.Semaphore(PARTS_AT_ONCE_MAX)
 
         async def fetched(index: int, part: Any) -> Any:
-            if not isinstance(part, dict) or not _stayed(part):
+            if not stays_on_node(part):
                 return part
             async with at_once:
                 shard = await self._ask(GetResult(shard_id(reply["id"], index)), SYSTEM)
@@ -87,25 +87,17 @@ class OnNodes:
             return task
         worker_id = str(task["assigned_worker"])
         if isinstance(question, ReadItems):
-            return await read_items(question, task, partial(self._items, question, worker_id, wait_s), wait_s)
-        return await read_log(question, task, partial(self._log, question, worker_id, wait_s), wait_s)
+            read = partial(self._piece, worker_id, "read_items", question, (), wait_s)
+            return await read_items(question, task, read, wait_s)
+        read = partial(self._piece, worker_id, "read_log", question, (question.raw,), wait_s)
+        return await read_log(question, task, read, wait_s)
 
-    async def _log(
-        self, question: ReadLog, worker_id: str, wait_s: float, attempt: int
-    ) -> LogView | Rejected | None:
-        where = (question.task_id, attempt, question.offset, question.limit_bytes, question.raw)
-        found: LogView | Rejected | None = await self._piece(worker_id, "read_log", where, wait_s)
-        return found
-
-    async def _items(
-        self, question: ReadItems, worker_id: str, wait_s: float, attempt: int
-    ) -> ItemsView | Rejected | None:
-        where = (question.task_id, attempt, question.offset, question.limit_bytes)
-        found: ItemsView | Rejected | None = await self._piece(worker_id, "read_items", where, wait_s)
-        return found
-
-    async def _piece(self, worker_id: str, method: str, where: tuple[Any, ...], wait_s: float) -> Any:
-        """Return a piece of a file of an attempt; None where nobody has such a file."""
+    async def _piece(
+        self, worker_id: str, method: str, question: ReadLog | ReadItems, more: tuple[Any, ...],
+        wait_s: float, attempt: int,
+    ) -> Any:  # fmt: skip
+        """Return a piece of a file of an attempt; None if nobody has such a file."""
+        where = (question.task_id, attempt, question.offset, question.limit_bytes, *more)
         found: Response[Any] = await self._on_node(worker_id, method, *where, wait_s, wait_s=wait_s)
         if isinstance(found, Unknown):
             # After a restart the cluster has other nodes, but the machine has the same files.
@@ -124,11 +116,3 @@ class OnNodes:
         if worker["status"] == "lost":
             return UNKNOWN
         return response_of(await self._calls.node(str(worker["node_id"]), method, *arguments, wait_s=wait_s))
-
-
-def _stays_pickled(part: object) -> bool:
-    return isinstance(part, dict) and stays_pickled(part)
-
-
-def _stayed(result: JsonObject) -> bool:
-    return result.get("stored") == "object_store" and "value" not in result and "pickled" not in result

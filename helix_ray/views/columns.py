@@ -95,6 +95,8 @@ LINE = tuple(column.name for column in (*KEY[1:], *_SUBMIT, *EXECUTION) if colum
 # What core/views/tasks.py shows of a task in a line: a page reads a thousand of them.
 SHOWN = ("id", "seq", "owner", *_FACET_NAMES, "created_at", "updated_at", "status", "worker", "progress")
 RESULT = tuple(column.name for column in (*KEY[1:], *_SUBMIT, *EXECUTION))
+# A result without the value itself, which may be large.
+OUTCOME = tuple(name for name in RESULT if name != "result")
 RECORD = tuple(name for name in RESULT if name not in _FACET_NAMES)
 
 

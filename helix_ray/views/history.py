@@ -258,7 +258,10 @@ class History:
         """Return a finished task's outcome as views.tasks.result_view does, or None."""
         return self.results((task_id,), archived_through).get(task_id)
 
-    def results(self, task_ids: Sequence[str], archived_through: int | None = None) -> dict[str, ResultView]:
-        """Return the outcomes of the finished ones of these tasks, by id."""
+    def results(
+        self, task_ids: Sequence[str], archived_through: int | None = None, values: bool = True
+    ) -> dict[str, ResultView]:
+        """Return the outcomes of the finished ones of these tasks, by id; without `values` the results are
+        None."""
         with self._asking() as con:
-            return read.results(con, task_ids, archived_through)
+            return read.results(con, task_ids, archived_through, values)

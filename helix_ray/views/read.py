@@ -22,7 +22,7 @@ from helix_ray.core.views.tasks import (
 )
 from helix_ray.core.visibility import TaskScope
 from helix_ray.plain import stored
-from helix_ray.views.columns import LINE, RECORD, RESULT, SHOWN, task
+from helix_ray.views.columns import LINE, OUTCOME, RECORD, RESULT, SHOWN, task
 from helix_ray.views.keys import WANTED, key_of
 
 # Quantiles of durations are taken over this many of the newest finished tasks.
@@ -156,11 +156,16 @@ def _conditions(
 
 
 def results(
-    con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], archived_through: int | None
+    con: duckdb.DuckDBPyConnection,
+    task_ids: Sequence[str],
+    archived_through: int | None,
+    values: bool = True,
 ) -> dict[str, ResultView]:
-    """Return the outcomes of those of these tasks that the history has, as views.tasks.result_view does."""
-    rows = _rows(con, RESULT, task_ids, archived_through)
-    return {row[0]: result_view(task(RESULT, row)) for row in rows}
+    """Return the outcomes of those of these tasks that the history has, as views.tasks.result_view does;
+    without `values` the results are None."""
+    columns = RESULT if values else OUTCOME
+    rows = _rows(con, columns, task_ids, archived_through)
+    return {row[0]: result_view(task(columns, row)) for row in rows}
 
 
 def _rows(

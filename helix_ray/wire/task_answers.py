@@ -304,7 +304,7 @@ def is_pickled(view: ResultView) -> bool:
 
 
 def _is_pickled(result: object) -> bool:
-    return isinstance(result, dict) and (PICKLED in result or stays_pickled(result))
+    return stays_pickled(result) or (isinstance(result, dict) and PICKLED in result)
 
 
 def readable(error: TaskError | None) -> TaskError | None:
