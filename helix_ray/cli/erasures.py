@@ -38,7 +38,7 @@ def request(
     if not yes:
         typer.confirm("What is erased cannot be brought back. Erase it?", abort=True, err=True)
     with connect(waiting=wait) as client:
-        tasks = [client.full_id("task", text) for text in task or ()]
+        tasks = client.full_ids("task", task or ())
         erasure = client.erase(reason, tasks, user or ())
         if wait:
             erasure = client.wait_for_erasure(erasure["id"])

@@ -101,7 +101,7 @@ def _submit_one(
 ) -> None:
     with connect(waiting=wait) as client:
         if fields["depends_on"]:
-            fields = {**fields, "depends_on": [client.full_id("task", text) for text in fields["depends_on"]]}
+            fields = {**fields, "depends_on": client.full_ids("task", fields["depends_on"])}
         streams = not as_json and not fields["shards"] and run is not None and run["kind"] == "command"
         with telling_on_interrupt() as submitted:
             task = client.submit(title, run=run, idempotency_key=key, **fields)

@@ -53,7 +53,7 @@ def show_outcome(result: ResultOut) -> None:
     value = result["result"]
     output = value.get("output") if isinstance(value, dict) else None
     if value is None:
-        # Its process was killed: there is no result that could have it.
+        # Its process was killed, so there is no result: the error has the end of the output.
         output = (result["error"] or {}).get("output_tail")
     if isinstance(output, str):
         if isinstance(value, dict) and (missing := value.get("output_cut_bytes")):

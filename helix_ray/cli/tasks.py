@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,7 +18,6 @@ from helix_ray.cli.task_tables import COLUMNS, row_of, show_outcome, show_task
 from helix_ray.cli.watch import watch
 
 if TYPE_CHECKING:
-    from helix_ray.client.api import Client
     from helix_ray.wire.task_answers import TaskRetried
 
 app = typer.Typer(no_args_is_help=False, help="Submit tasks, follow them and read their results.")
@@ -135,7 +133,7 @@ def result(
 def cancel(task_ids: TaskIds, as_json: Json = False) -> None:
     """Cancel unfinished tasks."""
     with connect() as client:
-        task_ids = _whole(client, task_ids)
+        task_ids = client.full_ids("task", task_ids)
         answers = [client.cancel(task_id) for task_id in task_ids]
     if as_json:
         print_json({"tasks": answers})
@@ -154,7 +152,7 @@ def retry(
     """Queue failed or cancelled tasks again, however long ago they ended."""
     answers: list[TaskRetried] = []
     with connect() as client:
-        for task_id in _whole(client, task_ids):
+        for task_id in client.full_ids("task", task_ids):
             # A named task may also be a dependant of another one.
             if not any(task_id in answer.get("queued", ()) for answer in answers):
                 answers.append(client.retry(task_id, dependants=dependants))
@@ -171,12 +169,7 @@ def retry(
 def delete(task_ids: TaskIds) -> None:
     """Delete tasks; running ones are ended."""
     with connect() as client:
-        task_ids = _whole(client, task_ids)
+        task_ids = client.full_ids("task", task_ids)
         for task_id in task_ids:
             client.delete(task_id)
     say(f"Deleted: {' '.join(task_ids)}")
-
-
-def _whole(client: Client, task_ids: Sequence[str]) -> list[str]:
-    """Return whole ids for what was typed, before anything is changed: messages name what was changed."""
-    return [client.full_id("task", task_id) for task_id in task_ids]

@@ -37,7 +37,7 @@ def watch(
 ) -> None:
     """Follow named tasks until all have ended (exit code 1 unless all succeed), others until Ctrl-C."""
     with connect(waiting=True) as client:
-        task_ids = [client.full_id("task", task_id) for task_id in task_ids or ()]
+        task_ids = client.full_ids("task", task_ids or ())
         looks = _looks(client, task_ids)
         # Watching the newest has no other end than Ctrl-C.
         with telling_on_interrupt(*task_ids) if task_ids else nullcontext():

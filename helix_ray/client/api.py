@@ -129,6 +129,10 @@ class Client(
         """
         return self._session.full_id(kind, text)
 
+    def full_ids(self, kind: str, texts: Iterable[str]) -> list[str]:
+        """Return `full_id` of each text, before anything is done with any of them."""
+        return [self.full_id(kind, text) for text in texts]
+
     # ------------------------------------------------------------------------------------------ tasks
 
     def submit(

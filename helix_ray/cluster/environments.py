@@ -66,16 +66,17 @@ class Environments:
 
         Raises ValueError or TypeError for one that executors cannot have.
         """
-        if own is None and self._job_text is not None:
-            text, fields = self._job_text, self._job
-        else:
-            fields = self._job if own is None else self._with(own)
-            if not fields:
-                return None
-            text = _encoded(fields)
-            self._job_text = text if own is None else self._job_text
+        fields = self._job if own is None else self._with(own)
+        if not fields:
+            return None
+        text = self._of_job() if own is None else _encoded(fields)
         self._keep(packages_of(fields), keep)
         return text
+
+    def _of_job(self) -> str:
+        if self._job_text is None:
+            self._job_text = _encoded(self._job)
+        return self._job_text
 
     def _with(self, own: Mapping[str, Any]) -> JsonObject:
         """Return the job's environment with a call's own."""
@@ -102,8 +103,9 @@ class Environments:
 def merged(job: Mapping[str, Any], own: Mapping[str, Any]) -> JsonObject:
     """Return the job's environment with a call's own, as Ray merges them: variables one by one, every other
     field as a whole."""
-    variables = {**job.get("env_vars", {}), **own.get("env_vars", {})}
-    together = {**job, **own, **({"env_vars": variables} if variables else {})}
+    together = {**job, **own}
+    if together.get("env_vars") is not None:
+        together["env_vars"] = {**(job.get("env_vars") or {}), **together["env_vars"]}
     return {name: value for name, value in together.items() if value is not None}
 
 

@@ -75,8 +75,7 @@ class Handle:
         try:
             return result_of(self.future(), self.id, timeout)
         except NotCompleted as ended:
-            outcome: Outcome = ended.args[0]
-            return outcome
+            return ended.outcome
         except TimeoutError:
             raise TimeoutError(f"{self.id} has not ended within {timeout} s") from None
 
@@ -87,7 +86,7 @@ class Handle:
         try:
             outcome = await result_soon(self.future(), self.id)
         except NotCompleted as ended:
-            outcome = ended.args[0]
+            outcome = ended.outcome
         return value_of(
             await asyncio.wrap_future(self._cluster.background.start(self._cluster.whole(outcome)))
         )
@@ -178,9 +177,8 @@ def wait(
 ) -> tuple[set[Handle], set[Handle]]:
     """Wait for handles; returns finished and unfinished ones, as concurrent.futures.wait does."""
     by_future = _by_future(handles)
-    ids = [same[0].id for same in by_future.values()]
     with naming(_unfinished(by_future)):
-        done, not_done = some_done(by_future.keys(), ids, timeout, return_when)
+        done, not_done = some_done(by_future.keys(), _unfinished(by_future), timeout, return_when)
     return _handles(by_future, done), _handles(by_future, not_done)
 
 

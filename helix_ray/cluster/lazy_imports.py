@@ -9,6 +9,7 @@ module is not seen; data files do not travel.
 from __future__ import annotations
 
 import dis
+import os
 import re
 import sys
 import warnings
@@ -87,6 +88,14 @@ def _statements(code: CodeType, package: str) -> tuple[_Import, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=256)
+def _read(file: str, package: str, changed: tuple[int, int]) -> tuple[bytes, tuple[_Import, ...]]:
+    """Return a module's source and what it imports; `changed` has its file's time and size, since the same
+    functions are submitted again and again."""
+    data = Path(file).read_bytes()
+    return data, tuple(_imports(compile(data, file, "exec", dont_inherit=True), package))
+
+
 class _Search:
     """Finds the sources of modules, and of those that they import."""
 
@@ -127,13 +136,14 @@ class _Search:
             return []
         file = str(spec.origin)
         try:
-            data = Path(file).read_bytes()
-            code = compile(data, file, "exec", dont_inherit=True)
+            now = os.stat(file)
+            inside = name if package else name.rpartition(".")[0]
+            data, imports = _read(file, inside, (now.st_mtime_ns, now.st_size))
         except (OSError, SyntaxError, ValueError):
             # The import on the node says so.
             return []
         self._found[name] = (data, file, package)
-        return list(_imports(code, name if package else name.rpartition(".")[0]))
+        return list(imports)
 
     def _spec(self, name: str) -> ModuleSpec | None:
         """Return where a module lies; None for one that is not this program's source."""

@@ -1,4 +1,4 @@
-"""What an interrupted reader is told: the tasks continue, and can be taken up again."""
+"""The note on an interrupted wait: the tasks continue, and how to get handles of them again."""
 
 from __future__ import annotations
 

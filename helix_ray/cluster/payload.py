@@ -23,7 +23,7 @@ from helix_ray.cluster.pickling import by_value, dumped
 from helix_ray.cluster.program import belongs, program_folders
 from helix_ray.core.names import shard_id
 from helix_ray.core.specs import TaskError
-from helix_ray.core.views.tasks import ResultView
+from helix_ray.core.views.tasks import ResultView, stays_on_node
 from helix_ray.execution.carried_modules import Sources, digest_of, loaded
 from helix_ray.execution.pickle_parts import Parts, in_parts, joined
 from helix_ray.wire.task_answers import readable
@@ -40,24 +40,26 @@ _registering = RLock()
 class Frozen:
     """A pickled function, with the modules that it imports while it runs: pickled once for many calls."""
 
-    __slots__ = ("data", "sources")
+    __slots__ = ("data", "digest", "sources")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         reached: list[FunctionType] = []
         with _local_modules_by_value():
             self.data: bytes = dumped(plain(function), functions=reached)
         self.sources: Sources = sources_of(reached)
+        self.digest = digest_of(self.sources)
 
     def with_more(self, sources: Sources) -> Frozen:
         """Return it with further modules, which its arguments need."""
         other = Frozen.__new__(Frozen)
         other.data, other.sources = self.data, {**self.sources, **sources}
+        other.digest = digest_of(other.sources)
         return other
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         if not self.sources:
             return cloudpickle.loads, (self.data,)
-        return loaded, (self.data, self.sources, digest_of(self.sources))
+        return loaded, (self.data, self.sources, self.digest)
 
 
 def plain(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,14 +131,7 @@ def value_of(outcome: ResultView) -> Any:
 
 def stored(outcome: ResultView) -> bool:
     """Say whether a result, or that of a shard, was too large for the journal, and is stored on its node."""
-    return _stored(outcome) or any(map(_stored, shard_outcomes(outcome) or ()))
-
-
-def _stored(outcome: ResultView) -> bool:
-    result = outcome["result"]
-    if not isinstance(result, dict) or result.get("stored") != "object_store":
-        return False
-    return "value" not in result and "pickled" not in result
+    return any(stays_on_node(one["result"]) for one in (outcome, *(shard_outcomes(outcome) or ())))
 
 
 def yielded(outcome: ResultView) -> int | None:

@@ -138,8 +138,7 @@ class Pickles:
         try:
             return await asyncio.shield(asyncio.wrap_future(self._handle.future()))
         except NotCompleted as ended:
-            outcome: Outcome = ended.args[0]
-            return outcome
+            return ended.outcome
 
 
 def _check_end(outcome: Outcome, seen: int, given: int) -> None:

@@ -33,6 +33,10 @@ class AskWithin(Protocol):
 class NotCompleted(Exception):
     """Carries the outcome of a failed or cancelled task; internal."""
 
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
 
 class Watcher:
     """Resolves a future for every awaited task.

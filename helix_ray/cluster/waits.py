@@ -42,14 +42,15 @@ async def result_soon(future: Future[T], task_id: str) -> T:
 
 
 async def work_done(work: Future[T], task_id: str) -> T:
-    """Return the result of work for a task's sake without blocking the event loop; it ends with this wait."""
+    """Return the result of work that waits for a task without blocking the event loop; a cancelled wait
+    cancels the work."""
     return await _awaited(asyncio.wrap_future(work), task_id)
 
 
 async def _awaited(future: asyncio.Future[T], task_id: str) -> T:
     try:
         await asyncio.wait((future,), timeout=BLOCKED_AFTER_S)
-    except BaseException:
+    except BaseException:  # a wait that is closed too: asyncio.wait leaves what it waits for running
         future.cancel()
         raise
     if future.done():

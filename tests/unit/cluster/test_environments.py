@@ -39,6 +39,7 @@ def test_environments_are_merged_as_ray_merges_them() -> None:
     assert merged(JOB, own) == {"env_vars": {"A": "1", "B": "2"}, "working_dir": MORE, "pip": ["x"]}
     assert merged(JOB, {}) == JOB
     assert merged(JOB, {"working_dir": None}) == {"env_vars": JOB["env_vars"]}
+    assert merged(JOB, {"env_vars": None}) == {"working_dir": JOB["working_dir"]}
     assert merged({}, {}) == {}
 
 

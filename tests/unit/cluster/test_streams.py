@@ -13,8 +13,8 @@ import pytest
 from helix_ray import cluster as hx
 from helix_ray.cluster import streams
 from helix_ray.cluster.api import Cluster
-from helix_ray.core.decide.shards import shard_id
 from helix_ray.core.errors import Refused
+from helix_ray.core.names import shard_id
 from helix_ray.plane.links import CallFailed
 from tests.ray.signals import until
 from tests.unit.cluster.memory_links import MemoryLinks, links_of
@@ -123,14 +123,20 @@ def _pickled(error: Exception) -> str:
     return b64encode(cloudpickle.dumps(error)).decode()
 
 
-def test_a_retry_gives_no_item_twice(held: tuple[Cluster, MemoryLinks]) -> None:
-    """It yields them again, and the reader goes on behind those that it had."""
-    cluster, links = held
+def retried_behind_three(cluster: Cluster, links: MemoryLinks) -> tuple[hx.Handle, Iterator[Any]]:
+    """Return a task in its second attempt, and a stream that had three items of the first one."""
     handle, stream = begun(cluster, links)
     links.give(handle.id, 0, 1, 2)
     assert [next(stream), next(stream), next(stream)] == [0, 1, 2]
     links.end(handle.id, "lost")
     links.begin(handle.id)
+    return handle, stream
+
+
+def test_a_retry_gives_no_item_twice(held: tuple[Cluster, MemoryLinks]) -> None:
+    """It yields them again, and the reader goes on behind those that it had."""
+    cluster, links = held
+    handle, stream = retried_behind_three(cluster, links)
     links.give(handle.id, 0, 1)
     links.give(handle.id, 2, 3)
     links.end(handle.id, items=4)
@@ -139,13 +145,9 @@ def test_a_retry_gives_no_item_twice(held: tuple[Cluster, MemoryLinks]) -> None:
 
 
 def test_a_retry_that_yields_less_breaks_the_stream(held: tuple[Cluster, MemoryLinks]) -> None:
-    """The reader has items that this task has not yielded: it is told, with both numbers."""
+    """The reader has items that this attempt did not yield: the error has both numbers."""
     cluster, links = held
-    handle, stream = begun(cluster, links)
-    links.give(handle.id, 0, 1, 2)
-    assert [next(stream), next(stream), next(stream)] == [0, 1, 2]
-    links.end(handle.id, "lost")
-    links.begin(handle.id)
+    handle, stream = retried_behind_three(cluster, links)
     links.give(handle.id, 0)
     links.end(handle.id, items=1)
     with pytest.raises(hx.StreamBroken, match="1 items in attempt 2, and 3 before"):
