@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import subprocess
@@ -133,14 +134,18 @@ def test_another_process_writes_while_it_is_read() -> None:
     ):
         assert writer.stdout is not None
         assert writer.stdout.readline()
-        found = [each for _ in range(READS) if (each := read(memory, 0)) is not None]
+        found: list[Written] = []
+        # A busy machine may not let the writer go on for as long as many reads take.
+        for reads in itertools.count():
+            if reads >= READS and found and found[-1] != found[0]:
+                break
+            found += [] if (each := read(memory, 0)) is None else [each]
         writer.communicate(b".")
         assert writer.returncode == 0
     os.close(descriptor)
     seqs = [seq for seq, _ in found]
     assert all(text == text_of(seq) for seq, text in found)
     assert seqs == sorted(seqs)
-    assert len(set(seqs)) > 1
 
 
 def test_nothing_of_an_erased_task_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
