@@ -202,7 +202,7 @@ class MemoryControlPlane:
         }
 
     async def _read_items(self, question: ReadItems, by: Principal, wait_s: float) -> ItemsView | Rejected:
-        """Answer that nothing was yielded: there is no node that could have run a function."""
+        """Answer that nothing was yielded, since no node runs functions here."""
         task = self.ask(GetTask(question.task_id), by)
         if isinstance(task, Rejected):
             return task

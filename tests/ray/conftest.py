@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +111,21 @@ def function(name: str, *args: Any, **options: Any) -> dict[str, Any]:
 def command(line: str, **options: Any) -> dict[str, Any]:
     """Return the spec of a shell command task."""
     return {"title": line[:80], "type": "building", "run": {"kind": "command", "shell": line}, **options}
+
+
+def as_a_job(
+    cluster: LiveCluster, script: Path, *arguments: str, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, in its own folder unless `cwd` says otherwise; it finds the cluster by
+    RAY_ADDRESS."""
+    return subprocess.run(
+        [sys.executable, str(script), *arguments],
+        env={**os.environ, "RAY_ADDRESS": cluster.ray_cluster.address, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd or script.parent,
+    )
 
 
 @pytest.fixture(scope="session")

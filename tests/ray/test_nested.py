@@ -77,7 +77,7 @@ def wide(count: int) -> int:
 
 
 def gated(gate: str) -> str:
-    """Wait for a file, which is no task."""
+    """Wait for a file, without waiting for a task."""
     import os
     import time
 

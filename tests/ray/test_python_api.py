@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +21,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Refused
 from helix_ray.core.events import subject_of
 from helix_ray.core.questions import Counts, GetTask, ListTasks
-from tests.ray.conftest import LiveCluster
+from tests.ray.conftest import LiveCluster, as_a_job
 
 WAIT_S = 60.0
 
@@ -33,18 +31,6 @@ def helix(cluster: LiveCluster) -> Iterator[Cluster]:
     """A connection from this process, which is a driver of the cluster."""
     with hx.connect() as connected:
         yield connected
-
-
-def as_a_job(script: Path, cluster: LiveCluster) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end in its own folder; it finds the cluster by RAY_ADDRESS."""
-    return subprocess.run(
-        [sys.executable, str(script)],
-        env={**os.environ, "RAY_ADDRESS": cluster.ray_cluster.address},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=script.parent,
-    )
 
 
 class NoPaper(Exception):
@@ -201,7 +187,7 @@ def test_arguments_outlive_the_program_that_gave_them(
             """
         ).replace("GATE", repr(str(tmp_path / "gate")))
     )
-    ended = as_a_job(script, cluster)
+    ended = as_a_job(cluster, script)
     assert ended.stdout.startswith("task-"), ended.stderr[-2000:]
     (tmp_path / "gate").touch()
     assert helix.handle(ended.stdout.strip()).result(WAIT_S) == 2_000_000.0
@@ -346,7 +332,7 @@ def test_a_program_of_its_own_can_connect(cluster: LiveCluster, tmp_path: Path) 
             """
         )
     )
-    ended = as_a_job(script, cluster)
+    ended = as_a_job(cluster, script)
     assert ended.stdout.split() == ["15", "6.0"], ended.stderr[-2000:]
 
 

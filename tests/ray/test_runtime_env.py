@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import textwrap
 import zipfile
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ from ray.experimental.internal_kv import _internal_kv_exists
 from helix_ray import cluster as hx
 from helix_ray.cluster.api import Cluster
 from helix_ray.core.questions import GetTask
-from tests.ray.conftest import LiveCluster
+from tests.ray.conftest import LiveCluster, as_a_job
 
 WAIT_S = 120.0
 
@@ -69,14 +67,12 @@ def node(cluster: LiveCluster) -> dict[str, Any]:
 
 
 def shade() -> list[Any]:
-    import os
 
     return [os.environ.get("SHADE"), os.getpid()]
 
 
 def meet(mine: str, other: str) -> str | None:
     """Return the variable as soon as the other one of two tasks runs as well."""
-    import os
     from pathlib import Path
 
     from tests.ray.signals import until
@@ -100,15 +96,8 @@ def test_a_job_has_its_environment_on_the_nodes(cluster: LiveCluster, tmp_path: 
     (job / "data.txt").write_text("text")
     (more / "__init__.py").write_text("NAME = __name__\n")
     # Ray itself keeps an upload for ten minutes; without that only ours counts.
-    variables = {"RAY_ADDRESS": cluster.ray_cluster.address, "RAY_RUNTIME_ENV_URI_PIN_EXPIRATION_S": "0"}
-    done = subprocess.run(
-        [sys.executable, "main.py", str(more), str(gate)],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=job,
-    )
+    pin = {"RAY_RUNTIME_ENV_URI_PIN_EXPIRATION_S": "0"}
+    done = as_a_job(cluster, job / "main.py", str(more), str(gate), **pin)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     expected = ["text", "TEXT", "extra", "blue", "1"]
@@ -204,14 +193,7 @@ def test_a_module_beside_the_program_is_imported_on_the_node(cluster: LiveCluste
     (tmp_path / "tools" / "__init__.py").touch()
     (tmp_path / "tools" / "maths.py").write_text("from . import two\ndef double(n): return two.TWO * n\n")
     (tmp_path / "tools" / "two.py").write_text("TWO = 2\n")
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env={**os.environ, "RAY_ADDRESS": cluster.ray_cluster.address},
-        capture_output=True,
-        text=True,
-        check=False,
-        # Not the program's folder: it is found beside the program.
-        cwd=tmp_path.parent,
-    )
+    # Not the program's folder: it is found beside the program.
+    done = as_a_job(cluster, script, cwd=tmp_path.parent)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[2, 4]"

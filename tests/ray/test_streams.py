@@ -126,7 +126,7 @@ def for_ever() -> Iterator[int]:
 
 
 def test_a_cancel_ends_the_function_and_the_stream(cluster: LiveCluster, helix: Cluster) -> None:
-    """Its CPU is free again; the reader gets what was yielded, and is told."""
+    """Its CPU is free again; the reader gets the items so far, then TaskCancelledError."""
     handle = helix.submit(for_ever)
     stream = handle.stream(timeout=WAIT_S)
     assert [next(stream), next(stream)] == [0, 1]
