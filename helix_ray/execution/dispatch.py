@@ -25,7 +25,7 @@ from helix_ray.execution.assignment import Assignment
 from helix_ray.execution.effects import Key
 from helix_ray.execution.released_cpus import Space
 from helix_ray.execution.runtime_env import RuntimeEnv
-from helix_ray.execution.slots import STUCK_S, Item, Need, Slot, Stuck
+from helix_ray.execution.slots import STUCK_S, Item, Need, Slot, Stuck, for_room
 from helix_ray.execution.tenant import environment_of
 
 BATCH_S = 0.02
@@ -260,21 +260,30 @@ class Dispatch:
         return not space.fits(need.demand)
 
     def surplus(self, now: float, idle_s: float) -> list[Slot]:
-        """Return idle slots to release: idle for too long, or needed by work that fits nowhere else."""
-        blocked = any(self._blocked(need, now) for need, queue in self._queues.items() if queue)
-        return [
-            slot
-            for slot in self.slots.values()
-            if slot.ready
-            and not slot.outstanding
-            and self._is_surplus(slot, blocked, now - slot.since, idle_s)
-        ]
+        """Return idle slots to release: idle for too long, or in the way of work that fits nowhere else."""
+        idle = [slot for slot in self.slots.values() if slot.ready and not slot.outstanding]
+        in_the_way = self._in_the_way(idle, now)
+        return [s for s in idle if s.id in in_the_way or self._is_over(s, now - s.since, idle_s)]
 
-    def _is_surplus(self, slot: Slot, blocked: bool, idle_for_s: float, idle_s: float) -> bool:
+    def _is_over(self, slot: Slot, idle_for_s: float, idle_s: float) -> bool:
+        if self._has_served(slot):
+            return self._is_needless(slot)
         if not self._has_cpus(slot):
-            return blocked or idle_for_s > ON_RELEASED_IDLE_S or self._has_served(slot)
-        needless = slot.id in self._yielding or not self._has_work_for(slot)
-        return needless and (blocked or idle_for_s > idle_s or self._has_served(slot))
+            return idle_for_s > ON_RELEASED_IDLE_S
+        return idle_for_s > idle_s and self._is_needless(slot)
+
+    def _is_needless(self, slot: Slot) -> bool:
+        return slot.id in self._yielding or not self._has_cpus(slot) or not self._has_work_for(slot)
+
+    def _in_the_way(self, idle: list[Slot], now: float) -> set[str]:
+        """Return as many idle slots as make room for what is blocked, the ones idle for longest first."""
+        going: set[str] = set()
+        candidates = sorted(filter(self._is_needless, idle), key=lambda slot: slot.since)
+        for need, queue in self._queues.items():
+            if queue and self._blocked(need, now):
+                rest = [slot for slot in candidates if slot.id not in going]
+                going |= {slot.id for slot in for_room(rest, need.demand, len(queue))}
+        return going
 
     def _blocked(self, need: Need, now: float) -> bool:
         """Say whether what waits with a need has neither a slot that moves on nor room for another one."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from helix_ray.core.blocking import kept
 from helix_ray.core.state import Demand
@@ -16,6 +17,8 @@ from helix_ray.execution.tenant import Tenant, environment_of
 STUCK_S = 1.0
 # An attempt that was told to stop, or whose time is over, may take this long before its executor is killed.
 STOP_GRACE_S = 5.0
+# Slots without a demand are limited in number.
+_JUST_A_SLOT: Final[Demand] = (("", 1.0),)
 
 
 class Need(NamedTuple):
@@ -132,3 +135,16 @@ class Stuck:
     items: list[Item] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     outlasting: list[tuple[Item, float]] = field(default_factory=list)
+
+
+def for_room(candidates: Sequence[Slot], demand: Demand, count: int) -> list[Slot]:
+    """Return the first of the candidates whose resources together make room for `count` slots of a demand; if
+    they are too few, all that are of use."""
+    missing = {name: amount * count for name, amount in demand or _JUST_A_SLOT}
+    going = []
+    for slot in candidates:
+        offered = dict(slot.demand or _JUST_A_SLOT)
+        if any(missing.get(name, 0.0) > 0.0 for name in offered):
+            going.append(slot)
+            missing = {name: amount - offered.get(name, 0.0) for name, amount in missing.items()}
+    return going

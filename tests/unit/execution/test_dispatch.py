@@ -303,6 +303,21 @@ def test_an_idle_executor_of_another_owner_makes_room() -> None:
     assert dispatch.wanted() == [Need(ONE, Tenant("ben"))]
 
 
+def test_as_many_idle_executors_are_released_as_make_room() -> None:
+    """The ones idle for longest go; the rest stay warm for their owner."""
+    dispatch = Dispatch({"cpu": 4.0})
+    slots = [ready_slot(dispatch, name) for name in "abcd"]
+    dispatch.add([owned(f"t{i}", "ann") for i in range(4)], 0.0)
+    for slot, (batch,) in dispatch.batches(0.0):
+        dispatch.ended(slot.id, (batch.task_id, 1), 0.001, 10.0 - slots.index(slot))
+    dispatch.add([owned("t4", "ben")], 10.0)
+    assert dispatch.surplus(10.0, 30.0) == slots[3:]
+    dispatch.add([owned("t5", "ben")], 10.0)
+    assert dispatch.surplus(10.0, 30.0) == slots[2:]
+    dispatch.add([owned(f"t{i}", "ben") for i in range(6, 12)], 10.0)
+    assert dispatch.surplus(10.0, 30.0) == slots
+
+
 def test_a_busy_executor_yields_to_an_owner_who_has_waited() -> None:
     """A stream of one owner's short work does not keep another owner out."""
     dispatch = Dispatch({"cpu": 1.0})
