@@ -27,6 +27,8 @@ OTHER_NAMES = {
     "show": ("get", "node"),
     "get": ("show", "node"),
 }
+# Names of this machine, beside 127.*; a client that is told 0.0.0.0 reaches it, too.
+HERE = ("localhost", "0.0.0.0")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", re.IGNORECASE)
@@ -46,7 +48,7 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
             words_read.append("--json")
             place += 2
         else:
-            words_read.append("--json" if words[place] == "-ojson" else words[place])
+            words_read.append("--json" if words[place] in ("-ojson", "-o=json") else words[place])
             place += 1
     return words_read + words[end:]
 
@@ -68,9 +70,8 @@ def mebibytes(text: str) -> float | None:
 def address(text: str) -> str:
     """Return an address of the API with a scheme: http on this machine, elsewhere https, for the password."""
     text = text.strip()
-    host = text.split("/")[0].rpartition(":")[0] or text.split("/")[0]
     if "://" in text:
         return text
-    return (
-        f"http://{text}" if host == "localhost" or host.startswith(("127.", "[::1]")) else f"https://{text}"
-    )
+    host = text.split("/")[0].rpartition(":")[0] or text.split("/")[0]
+    scheme = "http" if host in HERE or host.startswith(("127.", "[::1]")) else "https"
+    return f"{scheme}://{text}"

@@ -176,7 +176,7 @@ def _explained(picture: Picture, task: Task) -> ExplainView:
         return view
     if task.status is Status.WAITING:
         waits = sorted(task.waits_for)
-        view = _plain(task, "dependencies", f"it is waiting for {len(waits)} unfinished tasks")
+        view = _plain(task, "dependencies", f"it is waiting for {_tasks(len(waits))}")
         view["waits_for"] = waits
         return view
     if task.status is not Status.PENDING:
@@ -193,7 +193,10 @@ def _explained(picture: Picture, task: Task) -> ExplainView:
 
 
 def _tasks(count: int) -> str:
-    return "one task" if count == 1 else f"{count} tasks"
+    """Return the number of tasks in words; with none left, those it waits for have ended a moment ago."""
+    if count == 0:
+        return "tasks that have just ended"
+    return "one unfinished task" if count == 1 else f"{count} unfinished tasks"
 
 
 def _as_it_stands(picture: Picture, task_class: TaskClass) -> Fleet:

@@ -28,6 +28,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         ("submit -- ls -l -o json", "task submit -- ls -l -o json"),
         ("version", "--version"),
         ("task get x -ojson", "task get x --json"),
+        ("task get x -o=json", "task get x --json"),
         ("task submit -o", "task submit -o"),
         ("task submit -o json", "task submit --json"),
         ("", ""),
@@ -104,6 +105,7 @@ def test_memory_may_be_a_size() -> None:
     [
         ("localhost:8080", "http://localhost:8080"),
         ("localhost", "http://localhost"),
+        ("0.0.0.0:8080", "http://0.0.0.0:8080"),
         ("127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("[::1]:8080", "http://[::1]:8080"),
         ("helix.example.com", "https://helix.example.com"),

@@ -1,4 +1,4 @@
-"""A running task that waits for others in its code lends its CPUs, and takes them back when it goes on."""
+"""A running task that waits for others in its code releases its CPUs, and gets them back when it goes on."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_one_of_two_children_ends(until: str, free: float) -> None:
     assert (stage.free(), stage.sound()) == (0.0, True)
 
 
-def test_only_cpus_are_lent() -> None:
+def test_only_cpus_are_released() -> None:
     """What a function has made in memory and on devices is still there."""
     stage = WaitingStage(memory_mb=100.0, gpu=1.0)
     parent = stage.begun(resources={"cpu": 1, "memory_mb": 60, "gpu": 1})
@@ -64,7 +64,7 @@ def test_only_cpus_are_lent() -> None:
 
 
 @pytest.mark.parametrize("limits", [{"cpu": 1.0}, {"tasks": 1.0}])
-def test_a_quota_is_lent_as_well(limits: dict[str, float]) -> None:
+def test_a_quota_is_released_as_well(limits: dict[str, float]) -> None:
     """A child counts against the same quota as its parent, and must fit."""
     stage = WaitingStage()
     stage.give(o.SetQuota("p", limits), ADMIN)
@@ -77,7 +77,7 @@ def test_a_quota_is_lent_as_well(limits: dict[str, float]) -> None:
     assert quota["used"] == {"cpu": 1.0, "tasks": 1.0}
 
 
-def test_tasks_without_cpus_lend_their_slot() -> None:
+def test_tasks_without_cpus_release_their_slot() -> None:
     """A node runs so many tasks that request nothing; those that are blocked do not count."""
     stage = WaitingStage()
     bare = {"resources": {"cpu": 0}}
@@ -108,7 +108,7 @@ def test_what_is_waited_for_comes_before_what_came_before_it() -> None:
 
 @pytest.mark.parametrize("ending", ["completed", "failed", "lost", "cancelled", "worker", "restart"])
 def test_whatever_ends_a_blocked_attempt_ends_its_loan(ending: str) -> None:
-    """Nothing is lent by an attempt that is gone, and nobody inherits from it."""
+    """An attempt that is gone has released nothing, and nobody inherits from it."""
     stage = WaitingStage()
     parent = stage.begun(max_retries=0)
     (child,) = stage.submit({**CALL, "priority": "low"})
@@ -250,13 +250,13 @@ def test_everybody_can_see_that_a_task_is_blocked() -> None:
     assert stage.ask(q.GetTask(parent))["blocked_on"] == sorted([one, two])
     view = stage.ask(q.ExplainTask(parent))
     assert (view["verdict"], view["blocked_on"]) == ("blocked", sorted([one, two]))
-    assert view["summary"] == "it is running and waits for 2 tasks, without its CPUs"
+    assert view["summary"] == "it is running and waits for 2 unfinished tasks, without its CPUs"
     stage.go_on(parent)
     assert "blocked_on" not in stage.ask(q.GetTask(parent))
     assert stage.ask(q.ExplainTask(parent))["verdict"] == "running"
 
 
-def test_a_snapshot_keeps_what_is_lent() -> None:
+def test_a_snapshot_keeps_what_is_released() -> None:
     """Loads, queues and places are those of the fold."""
     stage = WaitingStage()
     parent = stage.begun()

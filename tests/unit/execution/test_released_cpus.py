@@ -72,7 +72,7 @@ def test_the_control_plane_is_told(node: OneCpu) -> None:
     assert node.go_on("n-1", "parent") == [Say(AttemptReport("parent", 1, "unblocked"))]
 
 
-def test_an_executor_on_lent_cpus_asks_ray_for_none(node: OneCpu) -> None:
+def test_an_executor_on_released_cpus_asks_ray_for_none(node: OneCpu) -> None:
     """Ray has given the CPU to the executor of the parent, and does not know that it is free."""
     assert started(node.assign([item("child")], (), 0.0)) == []
     assert started(node.block("n-1", "parent")) == [StartExecutor("n-2", ONE, on_released=True)]
@@ -91,7 +91,7 @@ def test_with_cpus_of_its_own_an_executor_borrows_none() -> None:
 
 
 def test_fifty_levels_run_on_one_cpu(node: OneCpu) -> None:
-    """Each lends what it has borrowed."""
+    """Each releases what another one has released to it."""
     slot, name = "n-1", "parent"
     for depth in range(50):
         node.block(slot, name)
@@ -102,7 +102,7 @@ def test_fifty_levels_run_on_one_cpu(node: OneCpu) -> None:
     assert len(node.attempts()) == 51
 
 
-def test_nothing_is_lent_twice(node: OneCpu) -> None:
+def test_nothing_is_released_twice(node: OneCpu) -> None:
     """Of two children one runs; the other one gets its executor."""
     node.block("n-1", "parent")
     assert len(started(node.assign([item("a"), item("b")], (), 0.0))) == 1
@@ -161,7 +161,7 @@ def test_what_is_behind_a_blocked_attempt_goes_elsewhere(node: OneCpu) -> None:
     assert given(node.ready(start.slot_id, 0.0)) == [(start.slot_id, "b")]
 
 
-def test_only_cpus_are_lent() -> None:
+def test_only_cpus_are_released() -> None:
     """A child that needs memory which the parent has kept waits for it."""
     node = NodeState({"cpu": 1.0, "memory_mb": 100.0}, "n", 30.0)
     node.open(ROOMY, 0.0)
