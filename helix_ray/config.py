@@ -107,7 +107,8 @@ class Settings:
     strategy: strategies.Name = strategies.DEFAULT
     preempt_from: Literal["normal", "high", "critical", "none"] = "critical"
     preemptions_max: int = bounded(3, ge=0)
-    blocked_attempts_max: int = bounded(100, ge=1, le=10_000)
+    blocked_attempts_max: int = bounded(200, ge=1, le=10_000)
+    blocked_attempts_per_owner_max: int = bounded(100, ge=1, le=10_000)
     reserve_after_s: float = bounded(60.0, ge=0)
     shards_max: int = bounded(1000, ge=1, le=100_000)
     node_types: str = ""
@@ -186,6 +187,7 @@ class Settings:
             retry_backoff_s_max=self.retry_backoff_s_max,
             losses_max=self.losses_max,
             blocked_attempts_max=self.blocked_attempts_max,
+            blocked_attempts_per_owner_max=self.blocked_attempts_per_owner_max,
             strategy=self.strategy,
             preempt_from=self.preempt_from,
             preemptions_max=self.preemptions_max,

@@ -42,8 +42,10 @@ class Policy:
     losses_max: int = 3
     # How long a lost worker is listed before it is removed.
     lost_worker_keep_s: float = 604_800.0
-    # Attempts of a node that may wait for other tasks without their CPUs; one more fails.
-    blocked_attempts_max: int = 100
+    # Attempts of a node that may wait for other tasks without their CPUs, and those of one owner among them;
+    # one more fails.
+    blocked_attempts_max: int = 200
+    blocked_attempts_per_owner_max: int = 100
     # The default strategy (core/placement/strategies.py).
     strategy: str = DEFAULT
     # Tasks of this priority or above may preempt less urgent ones; "none" turns it off.

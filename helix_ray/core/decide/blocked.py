@@ -41,14 +41,31 @@ class Blocks:
         first = self._waits_for_it(task, item.on) if _needs_each(item.until, item.on) else None
         if first is not None:
             return self._failed(task, "deadlock", f"it waits for {first}, which waits for it")
-        most = self._ctx.policy.blocked_attempts_max
-        if self._is_blocked(task) or self._blocked < most:
+        full = None if self._is_blocked(task) else self._full(task)
+        if full is None:
             return None
         message = (
-            f"{most} attempts of {self._worker.id} are blocked on other tasks already "
-            "(HELIX_BLOCKED_ATTEMPTS_MAX): nest tasks less deeply, or use depends_on instead of waiting"
+            f"{full} are blocked on other tasks already: "
+            "nest tasks less deeply, or use depends_on instead of waiting"
         )
         return self._failed(task, "too_many_blocked", message)
+
+    def _full(self, task: Task) -> str | None:
+        """Return the limit that one more blocked attempt exceeds, in words; None if there is room."""
+        policy, node = self._ctx.policy, self._worker.id
+        if self._blocked >= policy.blocked_attempts_max:
+            return f"{self._blocked} attempts of {node} (HELIX_BLOCKED_ATTEMPTS_MAX)"
+        # With as few on the whole node, the owner cannot have too many.
+        most = policy.blocked_attempts_per_owner_max
+        if self._blocked < most or self._blocked_of(task.owner) < most:
+            return None
+        return f"{most} attempts of {task.owner} on {node} (HELIX_BLOCKED_ATTEMPTS_PER_OWNER_MAX)"
+
+    def _blocked_of(self, owner: str) -> int:
+        tasks = self._ctx.state.tasks
+        return sum(
+            self._is_blocked(other) for name in self._worker.running if (other := tasks[name]).owner == owner
+        )
 
     def _failed(self, task: Task, reason: str, message: str) -> AttemptReport:
         error: TaskError = {"reason": reason, "message": message, "worker": self._worker.id}

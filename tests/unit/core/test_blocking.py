@@ -169,10 +169,26 @@ def test_too_many_blocked_attempts_end_with_an_error() -> None:
     assert failed.status == "failed"
     assert failed.error is not None
     assert failed.error["reason"] == "too_many_blocked"
-    assert "2 attempts of worker-node are blocked on other tasks already" in str(failed.error["message"])
-    assert "HELIX_BLOCKED_ATTEMPTS_MAX" in str(failed.error["message"])
+    assert str(failed.error["message"]).startswith("2 attempts of worker-node (HELIX_BLOCKED_ATTEMPTS_MAX) ")
     stage.block(chain[0], last)
     assert stage.statuses(*chain[:2]) == ["running", "running"], "those that are blocked may say so again"
+
+
+def test_an_owner_cannot_use_up_what_others_may_block() -> None:
+    """One beyond the owner's own limit fails, and the next owner's attempt may still be blocked."""
+    stage = WaitingStage(Policy(blocked_attempts_per_owner_max=1), cpu=3.0)
+    first, second = stage.begun(), stage.begun()
+    (other,) = stage.submit(CALL, by=ADMIN)
+    stage.schedule()
+    (child,) = stage.submit(CALL)
+    for parent in (first, second, other):
+        stage.block(parent, child)
+    failed = stage.task(second)
+    assert failed.error is not None
+    assert "1 attempts of" in str(failed.error["message"])
+    assert "HELIX_BLOCKED_ATTEMPTS_PER_OWNER_MAX" in str(failed.error["message"])
+    assert stage.statuses(first, second, other) == ["running", "failed", "running"]
+    assert stage.task(other).block is not None
 
 
 def test_tasks_that_wait_for_each_other_end_with_an_error() -> None:
