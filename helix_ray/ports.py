@@ -1,12 +1,12 @@
 """The interfaces between the engine, the actors and the HTTP routes.
 
 ControlPlane is the only way to the control plane (three verbs). Journal is the store.
-Clock is time as an argument.
+Clock is time as an argument. Blobs are files named by their SHA-256.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -132,6 +132,26 @@ class Vault(Protocol):
 
     def open(self, sealed: str) -> str:
         """Return the text; one that was not sealed, or not with a key that is here, as it is."""
+        ...
+
+
+class Blobs(Protocol):
+    """Files that are named by the SHA-256 of their bytes, in hex; blobs/errors.py has what is raised."""
+
+    async def write(self, chunks: AsyncIterable[bytes]) -> tuple[str, int]:
+        """Write a blob and return its digest and bytes; it is durable then. One that is there stays.
+
+        Where `chunks` raises, nothing is left of it. Raises StoreFull and UploadLost.
+        """
+        ...
+
+    async def open(self, digest: str) -> AsyncIterator[bytes]:
+        """Return the bytes of a blob in pieces. Raises BlobMissing at once, and BlobDamaged before the last
+        piece."""
+        ...
+
+    async def has(self, digest: str) -> bool:
+        """Say whether a blob is there."""
         ...
 
 

@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 import helix_ray
+from helix_ray.blobs.folder import FolderBlobs
+from helix_ray.blobs.places import head_store
 from helix_ray.config import Settings
 from helix_ray.core.limits import Allowance
 from helix_ray.ports import ControlPlane
@@ -89,6 +91,7 @@ def build_app(
         passwords=PasswordGate(),
         sessions=sessions or SessionCache(control),
         refusals=RefusalDesk(control),
+        blobs=FolderBlobs(head_store(settings)),
         secrets=(keys.secrets[keys.current], *keys.secrets.values()),
     )
 

@@ -23,7 +23,7 @@ from helix_ray.core.origin import Origin
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.refusals import refusal_of
 from helix_ray.core.verbs import VERBS
-from helix_ray.ports import ControlPlane
+from helix_ray.ports import Blobs, ControlPlane
 from helix_ray.security.passwords import PasswordGate
 from helix_ray.security.tokens import TokenIssuer
 from helix_ray.wire.ids import fingerprint, new_seed
@@ -54,6 +54,7 @@ class Services:
     passwords: PasswordGate
     sessions: SessionCache
     refusals: RefusalDesk
+    blobs: Blobs
     # Keys for values that must be equal on every replica, the current one first; they
     # never leave the process.
     secrets: tuple[bytes, ...] = field(repr=False)
