@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: test-replicas setup demo test chaos check bench clean help go hosts sandbox redis
+.PHONY: test-replicas setup demo test chaos check style types bench clean help go hosts sandbox redis
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,26 +38,30 @@ $(STAMP): pyproject.toml requirements.lock | $(VENV)/bin/python
 demo: setup ## run the main job end to end on a cluster of three nodes
 	@$(BIN)/python examples/demo.py
 
-check: setup ## format, lint, types, imports, unit tests: under a minute
+check: style types ## format, lint, types, imports, unit tests: under three minutes
+	$(PYTEST) tests/unit
+
+style: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: setup
 	$(BIN)/mypy
 	$(BIN)/mypy examples tools/draw_state_machine.py tools/list_files.py
-	$(BIN)/lint-imports
-	$(PYTEST) tests/unit
 
 # What mostly waits (for servers, leases, restarts) runs side by side: LANES processes at a time, each with a tier or with a
 # file that starts servers of its own, so that a Ray cluster of one never meets the next. The longest come first.
 LANES ?= 3
 LONGEST := $(patsubst %,tests/e2e/test_%.py,ray_up up retention_live journal_crash)
 E2E := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py))
-SIDE_BY_SIDE := $(firstword $(E2E)) tests/ray tests/docs tests/http tests/properties $(wordlist 2,99,$(E2E)) tests/contract tests/golden
+SIDE_BY_SIDE := $(firstword $(E2E)) tests/ray tests/unit tests/docs tests/http tests/properties $(wordlist 2,99,$(E2E)) tests/contract tests/golden
 
 test-replicas: ## the tiers with servers, with three API replicas each
 	HELIX_TEST_REPLICAS=3 $(PYTEST) tests/ray tests/e2e tests/docs
 
-test: sandbox check go hosts ## everything that CI runs; LANES=1 for one after the other
-	@$(MAKE) --no-print-directory --jobs=$(LANES) --output-sync=target --keep-going $(addprefix lane/,$(SIDE_BY_SIDE))
+test: sandbox style go hosts ## everything that CI runs; LANES=1 for one after the other
+	@$(MAKE) --no-print-directory --jobs=$(LANES) --output-sync=target --keep-going types $(addprefix lane/,$(SIDE_BY_SIDE))
 
 # Without make's own variables: tests start programs, make among them.
 lane/%:
