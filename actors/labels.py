@@ -15,3 +15,6 @@ SIMULATED = SIMULATED_LABEL
 ISOLATION = "helix-isolation"
 # A resource: the memory of all GPUs of a node in MiB, where their driver reports it.
 GPU_MEMORY = "gpu_memory_mb"
+# What decides how fast a variant of a model is there (helix_ray/inference/node_class.py): nodes with one
+# value share what was measured.
+INFERENCE_CLASS = "helix-inference-class"

@@ -36,7 +36,7 @@ from actors.packages import PackageKeeper
 from actors.reporting import Reporter
 from actors.results import ResultShelf, to_report
 from actors.starter_config import starter_config
-from actors.usage import NodeOffer, NodeUsage
+from actors.usage import NodeOffer, NodeUsage, inference_class
 from helix_ray.config import Settings
 from helix_ray.core.access import inside
 from helix_ray.core.errors import ErrorCode, Rejected
@@ -136,7 +136,11 @@ class NodeWorker(AttemptFiles):
         self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         ready = await self._host.listen()
         self._attempts = Path(ready.attempts)
-        self._offer["labels"] = {**self._offer["labels"], known_labels.ISOLATION: ready.isolation}
+        found = {
+            known_labels.ISOLATION: ready.isolation,
+            known_labels.INFERENCE_CLASS: await asyncio.to_thread(inference_class, self._offer),
+        }
+        self._offer["labels"] = {**self._offer["labels"], **found}
         self._plane = RayControlPlane(process="node_worker")
         self._do(self._state.open(DEFAULT_DEMAND, time.monotonic()))
 

@@ -14,6 +14,7 @@ from actors.devices import BYTES_PER_MB, Devices
 from helix_ray.core.specs import Usage
 from helix_ray.core.state import Demand
 from helix_ray.execution.external_usage import ExternalUsage
+from helix_ray.inference.node_class import node_class, nvidia_gpus
 
 
 class NodeOffer(TypedDict):
@@ -27,14 +28,26 @@ class NodeOffer(TypedDict):
     capabilities: list[str]
 
 
+def has_real_gpus(offer: NodeOffer) -> bool:
+    """Say whether the node has the GPUs of its host: of several nodes on one host only one does."""
+    return offer["resources"].get("gpu", 0.0) > 0 and labels.SIMULATED not in offer["labels"]
+
+
+def inference_class(offer: NodeOffer) -> str:
+    """Return what nodes with the same speed of models share: hardware, driver, runtime (docs/models.md)."""
+    if not has_real_gpus(offer):
+        return node_class(gpus=[]).name
+    # A container may lack the driver's files, where Ray still knows the card.
+    ray_said = offer["labels"].get("ray.io/accelerator-type")
+    return node_class(gpus=nvidia_gpus() or ([ray_said] if ray_said else [])).name
+
+
 class NodeUsage:
     """The figures of one node: those of its host, and its external usage."""
 
     def __init__(self, offer: NodeOffer) -> None:
         self._external_usage = ExternalUsage(offer["resources"])
-        # Of several nodes on one host only the one with the real GPUs reports them.
-        real = offer["resources"].get("gpu", 0.0) > 0 and labels.SIMULATED not in offer["labels"]
-        self._devices = Devices() if real else None
+        self._devices = Devices() if has_real_gpus(offer) else None
 
     def sample(self, free: Mapping[str, float], own: Iterable[Demand]) -> None:
         """Record what Ray has free on the node, and what our executors use or have requested."""

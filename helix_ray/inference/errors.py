@@ -3,7 +3,8 @@
 InferenceRefused (ValueError)
 |- BadInput        an input is missing, unknown, or of the wrong type or shape
 |- ModelNotFound   no model of this name
-`- BadModelFile    the file is no ONNX model, or one that is not taken
+|- BadModelFile    the file is no ONNX model, or one that is not taken
+`- ProviderNotUsed the execution provider that was asked for is missing, or the model ran on another
 """
 
 
@@ -21,3 +22,7 @@ class ModelNotFound(InferenceRefused):
 
 class BadModelFile(InferenceRefused):
     """The file is no ONNX model, or one that is not taken."""
+
+
+class ProviderNotUsed(InferenceRefused):
+    """The execution provider that was asked for is missing, or the model would run on another one."""

@@ -1,20 +1,19 @@
-"""Finds, loads and runs ONNX models; sessions get their options here and nowhere else."""
+"""Finds, loads and runs ONNX models: by name from a folder, or by digest from any file."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helix_ray.core.specs import JsonObject
 from helix_ray.inference.errors import BadModelFile, InferenceRefused, ModelNotFound
-from helix_ray.inference.threads import usable_threads
+from helix_ray.inference.loaded import LOADED_BYTES_MAX, LoadedSessions
+from helix_ray.inference.sessions import SessionPlan, open_session, plan_for
 from helix_ray.inference.weights import Weights, scan
 
 if TYPE_CHECKING:
@@ -27,13 +26,8 @@ __all__ = ["DEFAULT_ROOT", "InferenceRefused", "Model", "ModelInfo", "ModelNotFo
 MODEL_BYTES_MAX = 256 * 1024 * 1024
 """Largest model file that is loaded, in bytes."""
 
-MODELS_LOADED_MAX = 4
-"""Sessions kept in memory; the one used longest ago goes first."""
-
 DEFAULT_ROOT = Path(__file__).parent.parent / "models"
 """The models that come with the package."""
-
-PROVIDERS = ("CPUExecutionProvider",)
 
 _NAME = re.compile(r"[a-z0-9_.-]{1,64}")
 _KEYS = {"kind", "model", "inputs", "outputs", "timeout_s"}
@@ -55,34 +49,35 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A loaded model; `session` may be run from several threads at once."""
+    """A loaded model, and the plan it was loaded by; `session` may be run from several threads at once."""
 
     info: ModelInfo
     session: onnxruntime.InferenceSession
-    stamp: _Stamp
+    plan: SessionPlan
 
 
 class ModelStore:
-    """The models in the folder `root`, `<name>.onnx` each; a file that changes is loaded again.
+    """The models in the folder `root`, `<name>.onnx` each, and any model file by its digest.
 
-    `cpus` is how many CPUs the process was assigned, None for all that it may use.
+    A file of `root` that changes is loaded again. The same contents with the same plan are loaded once,
+    whatever they are called. `cpus` is how many CPUs the process was assigned, None for all that it may use;
+    `loaded_bytes_max` is the memory for sessions.
     """
 
     def __init__(
         self,
         root: Path = DEFAULT_ROOT,
         *,
-        models_loaded_max: int = MODELS_LOADED_MAX,
+        loaded_bytes_max: int = LOADED_BYTES_MAX,
         model_bytes_max: int = MODEL_BYTES_MAX,
         cpus: float | None = None,
     ) -> None:
         self._root = root
-        self._models_loaded_max = models_loaded_max
         self._model_bytes_max = model_bytes_max
         self._cpus = cpus
-        self._lock = threading.Lock()  # guards the two below
-        self._loaded: OrderedDict[str, Model] = OrderedDict()
-        self._known: dict[str, tuple[_Stamp, ModelInfo]] = {}
+        self._sessions = LoadedSessions(loaded_bytes_max)
+        self._known: dict[str, tuple[_Stamp, ModelInfo]] = {}  # by name
+        self._by_digest: dict[str, ModelInfo] = {}
 
     def list(self) -> list[ModelInfo]:
         """Return all models by name; files that cannot be used are left out."""
@@ -92,16 +87,26 @@ class ModelStore:
     def model(self, name: str) -> Model:
         """Return the loaded model; raises ModelNotFound and BadModelFile."""
         path, stamp = self._find(name)
-        with self._lock:
-            model = self._loaded.get(name)
-            if model is None or model.stamp != stamp:
-                self._loaded.pop(name, None)
-                while len(self._loaded) >= self._models_loaded_max:
-                    self._loaded.popitem(last=False)
-                model = self._loaded[name] = self._load(name, path, stamp)
-                self._known[name] = (stamp, model.info)
-            self._loaded.move_to_end(name)
+        plan = plan_for(self._cpus)
+        known = self._known.get(name)
+        if known is not None and known[0] == stamp:
+            return self._loaded(known[1], path, plan)
+        model = self._first(name, path, plan)
+        self._known[name] = (stamp, model.info)
+        return model
+
+    def by_digest(self, digest: str, path: Path, name: str, plan: SessionPlan | None = None) -> Model:
+        """Return the model of a file whose SHA-256 is `digest`; `name` is what messages and results call it.
+
+        Raises BadModelFile, also where the file's contents have another digest, and ProviderNotUsed.
+        """
+        plan = plan or plan_for(self._cpus)
+        info = self._by_digest.get(digest)
+        if info is None:
+            model = self._first(name, path, plan, digest)
+            info = self._by_digest[digest] = model.info
             return model
+        return self._loaded(replace(info, name=name), path, plan)
 
     def session(self, name: str) -> onnxruntime.InferenceSession:
         """Return the session of a model; raises ModelNotFound and BadModelFile."""
@@ -160,46 +165,49 @@ class ModelStore:
             path, stamp = self._find(name)
             known = self._known.get(name)
             if known is None or known[0] != stamp:
-                known = self._known[name] = (stamp, self._load(name, path, stamp).info)
+                known = self._known[name] = (stamp, self._first(name, path, plan_for(self._cpus)).info)
         except InferenceRefused:
             return None
         return known[1]
 
-    def _load(self, name: str, path: Path, stamp: _Stamp) -> Model:
-        data = path.read_bytes()
+    def _first(self, name: str, path: Path, plan: SessionPlan, wanted: str | None = None) -> Model:
+        """Load a file whose description is not known; its digest must be `wanted`, where that is given."""
+        data, digest = _contents(name, path)
+        if wanted is not None and digest != wanted:
+            raise BadModelFile(f"model {name!r}: the file's contents have the SHA-256 {digest}, not {wanted}")
         weights = scan(data)
         if weights.external:
             raise BadModelFile(
                 f"model {name!r} stores weights in other files ({weights.external[0]}), which is not "
                 "supported"
             )
-        session = _session(name, data, usable_threads(self._cpus))
-        return Model(_describe(name, data, session, weights), session, stamp)
+        session = self._sessions.get((digest, plan), len(data), lambda: open_session(name, data, plan))
+        return Model(_describe(name, len(data), digest, session, weights), session, plan)
+
+    def _loaded(self, info: ModelInfo, path: Path, plan: SessionPlan) -> Model:
+        def load() -> onnxruntime.InferenceSession:
+            data, digest = _contents(info.name, path)
+            if digest != info.sha256:
+                raise BadModelFile(f"model {info.name!r}: its file was changed while it was read")
+            return open_session(info.name, data, plan)
+
+        return Model(info, self._sessions.get((info.sha256, plan), info.bytes, load), plan)
 
 
-def _session(name: str, data: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """Return a session; its threads do not spin, since other work shares the node
-    (session.intra_op.allow_spinning: that costs 1 % of speed and saves a quarter of the CPU time)."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3  # errors
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+def _contents(name: str, path: Path) -> tuple[bytes, str]:
     try:
-        return onnxruntime.InferenceSession(data, options, providers=list(PROVIDERS))
-    except Exception as error:  # ONNX Runtime's exceptions have no common base
-        raise BadModelFile(f"model {name!r} cannot be loaded: {error}") from error
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadModelFile(f"model {name!r} cannot be read: {error.strerror}") from error
+    return data, hashlib.sha256(data).hexdigest()
 
 
-def _describe(name: str, data: bytes, session: onnxruntime.InferenceSession, weights: Weights) -> ModelInfo:
-    digest = hashlib.sha256(data).hexdigest()
+def _describe(
+    name: str, bytes_: int, digest: str, session: onnxruntime.InferenceSession, weights: Weights
+) -> ModelInfo:
     inputs, outputs = _specs(session.get_inputs()), _specs(session.get_outputs())
     return ModelInfo(
-        name=name, bytes=len(data), sha256=digest, inputs=inputs, outputs=outputs, precision=weights.precision
+        name=name, bytes=bytes_, sha256=digest, inputs=inputs, outputs=outputs, precision=weights.precision
     )
 
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from actors.devices import gpu_memory_mb
+from actors.devices import Devices, gpu_memory_mb
 from helix_ray.environment import read_settings
 from helix_ray.execution.starter.isolation import in_force
 from helix_ray.execution.starter.levels import NotOffered, Wanted
+from helix_ray.inference.runtime import installed_runtime
 from helix_ray.private import TooWide, keep_private, narrow_below, narrow_folder
 from helix_ray.security.first_password import BadPassword, first_password
-from launcher.node import accelerators, home
+from launcher.node import accelerators, home, model_runtime
 from launcher.node.declaration import BadDeclaration, Declaration, declare
 from launcher.node.home import HOME
 from launcher.node.patience import Limits
@@ -146,6 +147,8 @@ def _declared(flags: argparse.Namespace) -> Declaration:
 
 def _show(declared: Declaration, *, as_json: bool) -> int:
     print(f"isolation of commands: {_isolation()}", file=sys.stderr)
+    gpus = [str(device["name"]) for device in Devices().read()]
+    print("\n".join(model_runtime.lines(gpus, installed_runtime())), file=sys.stderr)
     if as_json:
         print(json.dumps(declared.as_json(), indent=2))
         return 0

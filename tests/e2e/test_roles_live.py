@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
+from helix_ray.inference.node_class import node_class
 from tests.e2e.live import Json, Live, add_user, count, ended, error_of, function, serving, shell, submit
 
 ROLES = ("developer", "viewer", "worker")
@@ -140,7 +141,9 @@ def test_commands_are_for_the_roles_that_the_setting_names(people: People) -> No
 def test_a_command_finds_neither_keys_nor_processes_nor_sockets(people: People) -> None:
     """Who may submit commands is no administrator by that: what signs and what is trusted is not there."""
     workers = people.admin.get("/workers").json()["workers"]
-    (isolation,) = [w["labels"]["helix-isolation"] for w in workers if "helix-isolation" in w["labels"]]
+    (labels,) = [w["labels"] for w in workers if "helix-isolation" in w["labels"]]
+    isolation = labels["helix-isolation"]
+    assert labels["helix-inference-class"] == node_class(gpus=[]).name
     if isolation == "none":
         assert "CI" not in os.environ, "bubblewrap is missing"
         pytest.skip("needs bubblewrap")

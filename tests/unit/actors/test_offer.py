@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from actors.node_care import offer_of
+from actors.usage import NodeOffer, inference_class
+from helix_ray.inference.node_class import node_class, nvidia_gpus
 
 MB = 1024 * 1024
 
@@ -28,3 +30,26 @@ def test_a_node_offers_what_ray_counts_there() -> None:
         "camera", "command", "function", "gpu", "inference", "lidar", "rockchip",
     ]  # fmt: skip
     assert (offer["worker_id"], offer["node_id"]) == ("worker-host1", "a" * 56)
+
+
+def test_nodes_without_gpus_of_their_own_share_the_class_of_their_host() -> None:
+    """Of several nodes on one host, one has the GPUs; logical GPUs are none."""
+    plain = offer(resources={"cpu": 2.0, "gpu": 0.0}, labels={})
+    logical = offer(resources={"cpu": 2.0, "gpu": 4.0}, labels={"helix-simulated": "GPU"})
+    assert inference_class(plain) == inference_class(logical) == node_class(gpus=[]).name
+
+
+def test_the_class_of_a_gpu_is_that_of_its_driver_or_of_ray() -> None:
+    """Where the driver's files are missing, as in some containers, Ray's name of the card counts."""
+    found = nvidia_gpus() or ["H200"]
+    card = offer(resources={"cpu": 2.0, "gpu": 1.0}, labels={"ray.io/accelerator-type": "H200"})
+    unnamed = offer(resources={"cpu": 2.0, "gpu": 1.0}, labels={})
+    assert inference_class(card) == node_class(gpus=found).name
+    assert inference_class(unnamed) == node_class(gpus=nvidia_gpus()).name
+
+
+def offer(resources: dict[str, float], labels: dict[str, str]) -> NodeOffer:
+    return {
+        "worker_id": "worker-a", "node_id": "a" * 56, "hostname": "h", "resources": resources,
+        "labels": labels, "capabilities": [],
+    }  # fmt: skip
