@@ -39,6 +39,13 @@ SETTINGS_PREFIX = "HELIX_"
 AMBIENT = ("RAY_ADDRESS",)
 
 
+def pytest_configure() -> None:
+    """Let programs be interrupted: one that was started in the background (`make test &`) ignores SIGINT, and
+    so would all that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with its tier, which is the folder it lies in."""
     for item in items:
