@@ -10,7 +10,7 @@ from helix_ray.core.views.attempts import AssignmentView
 from helix_ray.execution.assignment import Assignment
 from helix_ray.execution.runtime_env import runtime_env_of
 from helix_ray.execution.slots import STOP_GRACE_S, Item
-from helix_ray.execution.tenant import tenant_of
+from helix_ray.execution.tenant import tenant_of, whom
 
 
 def item_of(work: AssignmentView, log_dir: Path, settings: Settings) -> Item:
@@ -29,6 +29,9 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings) -> Item:
         str(log_dir),
         b64decode(payload) if payload else None,
         work["shard"],
+        work["owner"],
+        work["project"],
+        work["mac"],
     )
     group = work["group"]
     return Item(
@@ -36,7 +39,7 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings) -> Item:
         demand=group.demand,
         group=group,
         stop_grace_s=_stop_grace_s(assignment, settings),
-        tenant=tenant_of(assignment, group.project, environment),
+        tenant=tenant_of(assignment, whom(work["owner"], work["project"]), environment),
     )
 
 

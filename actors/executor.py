@@ -10,6 +10,7 @@ import os
 import signal
 from pathlib import Path
 
+from helix_ray.execution import acting
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.executor import Executor
 from helix_ray.execution.runtime_env import serve_in
@@ -35,6 +36,7 @@ class ExecutorActor:
     ) -> int:
         """Serve the node worker at `connect_path`; return this process's id when the connection has ended."""
         serve_in(environment)
+        acting.serve()
         # The control plane has priority over the tasks.
         os.nice(max(0, NICENESS - os.nice(0)))
         # Forks inherit it: with Ray's handler, a SIGTERM that comes while a fork begins is lost, and

@@ -40,9 +40,9 @@ from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
-from helix_ray.core.secrets import rewritten
 from helix_ray.core.state import State
 from helix_ray.core.views.tasks import TaskView, task_view
+from helix_ray.guard import Guard, with_origin
 from helix_ray.journal.encoding import reaching
 from helix_ray.journal.errors import EraseRefused
 from helix_ray.plain import plain_bytes
@@ -120,9 +120,10 @@ class Engine:
         room: SpaceCheck = lambda *, vital: None,
         vault: Vault | None = None,
     ) -> None:
-        """`room` checks for disk space, once in each commit; `vault` seals secrets before they are kept."""
+        """`room` checks for disk space, once in each commit; `vault` seals secrets before they are kept, and
+        authenticates attempts."""
         self._room = room
-        self._vault = vault
+        self._guard = Guard(vault)
         self.board: Board | None = None
         self._unpublished: set[str] = set()
         self.journal = journal
@@ -254,8 +255,8 @@ class Engine:
             admitted = admission.check(order, plain_bytes)
             if isinstance(admitted, Rejected):
                 return admitted
-            order = self._sealed(admitted)
-            decided = decide(self.state, order, now, self.policy)
+            order = with_origin(self._guard.sealed(admitted))
+            decided = self._guard.forged(order.by) or decide(self.state, order, now, self.policy)
         except Exception:
             # decide changes nothing, so an order that raises because of a bug does not affect others.
             log.exception("order failed", extra={"request_id": order.request_id})
@@ -282,18 +283,6 @@ class Engine:
             self.refusals.note(noted, now)
         return Receipt(self.state.seq, decided.data)
 
-    def _sealed(self, order: AnyOrder) -> AnyOrder:
-        """Return the order with its secrets sealed: from here on nothing has them in plain text."""
-        if self._vault is None or not order.body.sealed_fields:
-            return order
-        body = rewritten(order.body, order.body.sealed_fields, self._vault.seal)
-        return order if body is order.body else replace(order, body=body)
-
-    def _opened(self, question: QuestionKind[View], reply: View | Rejected) -> View | Rejected:
-        if self._vault is None or not question.sealed_fields or isinstance(reply, Rejected):
-            return reply
-        return rewritten(reply, question.sealed_fields, self._vault.open)
-
     def _note(self, refusal: Refusal | None, now: float) -> None:
         if refusal is not None:
             self.refusals.note(refusal, now)
@@ -319,17 +308,20 @@ class Engine:
         return reply
 
     def _answered(self, question: QuestionKind[View], by: Principal) -> View | Rejected:
-        admitted = admit(self.state, by, type(question), self.clock.wall())
+        admitted = self._admitted(question, by)
         if isinstance(admitted, Rejected):
             return admitted
-        return self._opened(question, answer(self.picture(), question, admitted))
+        return self._guard.opened(question, answer(self.picture(), question, admitted))
 
     def steps(self, question: QuestionKind[View], by: Principal) -> Generator[None, None, View | Rejected]:
         """Like query, but in steps; the state may change between two steps."""
-        admitted = admit(self.state, by, type(question), self.clock.wall())
+        admitted = self._admitted(question, by)
         if isinstance(admitted, Rejected):
             return self.query(question, by)
         return (yield from steps(self.picture(), question, admitted))
+
+    def _admitted(self, question: QuestionKind[View], by: Principal) -> Principal | Rejected:
+        return self._guard.forged(by) or admit(self.state, by, type(question), self.clock.wall())
 
     def look_on(self) -> bool:
         """Examine some nodes in advance for questions; say whether there are more."""
@@ -347,12 +339,13 @@ class Engine:
             epoch=self.journal.epoch,
             started_at=self._started_at,
             tracked=self._tracked,
+            mac=self._guard.mac,
         )
 
     def events(self, after: int, limit: int, by: Principal) -> Batch | Rejected:
         """Return those of up to `limit` facts after a cursor that `by` may see; the cursor
         also moves past the others."""
-        present = as_of(self.state, by, self.clock.wall())
+        present = self._guard.forged(by) or as_of(self.state, by, self.clock.wall())
         if isinstance(present, Rejected):
             return present
         batch = self.facts(after, limit)

@@ -124,7 +124,7 @@ class Journal(Protocol):
 
 
 class Vault(Protocol):
-    """Seals texts that are kept, and opens them again."""
+    """Seals texts that are kept, and opens them again; authenticates texts that return."""
 
     def seal(self, text: str) -> str:
         """Return a sealed text, another one each time."""
@@ -132,6 +132,14 @@ class Vault(Protocol):
 
     def open(self, sealed: str) -> str:
         """Return the text; one that was not sealed, or not with a key that is here, as it is."""
+        ...
+
+    def mac(self, text: str) -> str:
+        """Return what only the holder of the key can make of a text, the same each time."""
+        ...
+
+    def genuine(self, text: str, mac: str) -> bool:
+        """Say whether `mac` made this of the text, with a key that is here."""
         ...
 
 

@@ -146,7 +146,7 @@ def origin_of(request: Request, by: Principal | None = None) -> Origin:
         if name == AGENT_HEADER:
             agent = value
             break
-    credential = (by.session or by.token or "") if by is not None else ""
+    credential = by.credential if by is not None else ""
     return Origin(address_of(request), credential, agent.decode("latin-1"))
 
 

@@ -26,6 +26,7 @@ from helix_ray.cluster.errors import (
 from helix_ray.cluster.functions import Function, function
 from helix_ray.cluster.handles import Handle, as_completed, wait
 from helix_ray.core.errors import Refused
+from helix_ray.execution import acting
 from helix_ray.execution.runtime_env import own_environment
 from helix_ray.plane.control import Plane
 from helix_ray.plane.names import NAMESPACE
@@ -58,6 +59,9 @@ def connect(
     else ~/.helix-ray). Functions run in the job's runtime environment: the one that was passed to ray.init or
     `ray job submit`, or `runtime_env` where the job begins here.
 
+    In a task everything is done for its owner, with the owner's rights and in the task's project; elsewhere
+    for the Ray job of this process.
+
     Raises ClusterUnavailable without a Ray cluster, or without Helix Ray on it, and ValueError for a
     `runtime_env` where the job has begun.
     """
@@ -78,7 +82,8 @@ def connect(
         raise ClusterUnavailable(message) from None
     inherited = own_environment()
     job = job_environment() if inherited is None else json.loads(inherited[0] or "{}")
-    return Cluster(Plane(links), job_id(), node_id(), namespace, Environments(job, checked_environment))
+    who = acting.caller() or job_id()
+    return Cluster(Plane(links), who, node_id(), namespace, Environments(job, checked_environment))
 
 
 def _find(address: str | None, *, imported: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
@@ -32,7 +33,7 @@ from helix_ray.cluster.streams import all_pickles
 from helix_ray.cluster.tensors import encoded
 from helix_ray.cluster.waiting import Outcome, Watcher
 from helix_ray.core import admission
-from helix_ray.core.access import inside
+from helix_ray.core.access import Principal, inside
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.lifecycle import Status
@@ -63,16 +64,17 @@ class Cluster:
     def __init__(
         self,
         plane: Plane,
-        job_id: str = NO_JOB,
+        who: str | Callable[[], Principal] = NO_JOB,
         node_id: str | None = None,
         namespace: str = NAMESPACE,
         environments: Environments | None = None,
     ) -> None:
-        """All calls to the plane run on the background thread, as the Ray job `job_id` on the Ray node
-        `node_id`. `environments` gives functions their runtime environment."""
+        """All calls to the plane run on the background thread, on the Ray node `node_id`. `who` is the id of
+        this program's Ray job, or says for whom a call is made. `environments` gives functions their runtime
+        environment."""
         self._plane = plane
         # A user who can start a Ray job can run any code on the cluster, so there is nothing to deny.
-        self._by = inside(f"job:{job_id}")
+        self._who = who if callable(who) else partial(inside, f"job:{who}")
         self.background = Background("helix-cluster")
         self._arguments = Arguments(plane, self.background, node_id, namespace)
         self._environments = environments or Environments({})
@@ -227,7 +229,7 @@ class Cluster:
         """
         task_id = task if isinstance(task, str) else task.id
         wish = PlanTask(task_id, strategy, tuple(required_capabilities), max_nodes)
-        work = distribute(self._plane, self._by, wish, self._envelope, dry_run=dry_run)
+        work = distribute(self._plane, self._who(), wish, self._envelope, dry_run=dry_run)
         answer = self.background.run(work)
         if isinstance(answer, Rejected):
             raise raised(answer)
@@ -308,7 +310,7 @@ class Cluster:
 
     def _envelope(self, body: OrderKind[Data], seed: str | None = None) -> Order[Data]:
         seed = seed or new_seed()
-        return Order(body, self._by, f"req-{seed}", seed)
+        return Order(body, self._who(), f"req-{seed}", seed)
 
     async def _execute(self, body: OrderKind[Data], seed: str) -> Receipt[Data] | Rejected:
         return await self._plane.execute(self._envelope(body, seed))
@@ -322,7 +324,7 @@ class Cluster:
 
     async def ask_async(self, question: QuestionKind[View], wait_s: float = 0.0) -> View:
         """Answer a question, on the background loop; raises Refused, ClusterUnavailable."""
-        answer = await self._plane.query(question, self._by, wait_s)
+        answer = await self._plane.query(question, self._who(), wait_s)
         if isinstance(answer, Rejected):
             raise raised(answer)
         return answer

@@ -6,7 +6,7 @@ core/visibility.py checks ownership: what a principal may not see does not exist
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
@@ -15,10 +15,34 @@ from helix_ray.core.compact import compact
 
 @compact
 @dataclass(frozen=True, slots=True)
+class Capability:
+    """The right of the code of an attempt to act for its task's owner while it runs.
+
+    Only the control plane can make `mac` (helix_ray/ports.py: Vault).
+    """
+
+    task_id: str
+    attempt: int
+    mac: str = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """Return what names it in the audit."""
+        return f"{self.task_id}#{self.attempt}"
+
+
+def claim(owner: str, task_id: str, attempt: int) -> str:
+    """Return the text that the mac of a capability authenticates."""
+    return f"attempt {attempt} of {task_id} for {owner}"
+
+
+@compact
+@dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller: a user with a session or an API token, or the system itself.
+    """The caller: a user with a session or an API token, code of an attempt, or the system itself.
 
     `token` is the id of an API token; `projects` are those to which it is restricted (None: not restricted).
+    Code with a `capability` acts for the owner of its task, in the task's project if it has one.
     """
 
     id: str
@@ -27,6 +51,14 @@ class Principal:
     session: str | None = None
     token: str | None = None
     projects: tuple[str, ...] | None = None
+    capability: Capability | None = None
+
+    @property
+    def credential(self) -> str:
+        """Return the id of the session, API token or attempt, which stands in the audit; "" without one."""
+        if self.capability is not None:
+            return self.capability.id
+        return self.session or self.token or ""
 
 
 # The author of the system's own decisions. Other callers inside the cluster have their own
@@ -73,6 +105,8 @@ class Verb:
     # Roles that may use it; the system may use everything.
     allowed: ClassVar[Roles]
     tokens: ClassVar[Tokens] = Tokens.UNBOUND
+    # Whether an attempt that is being stopped may still use it: to clean up, and to read.
+    while_stopping: ClassVar[bool] = False
     # The paths of its secret fields (core/secrets.py).
     secret_fields: ClassVar[tuple[str, ...]] = ()
     # Those of the secrets that are sealed at rest (helix_ray/ports.py: Vault): an order's are sealed
@@ -86,7 +120,8 @@ def may(principal: Principal, verb: type[Verb]) -> bool:
         return True
     if principal.token is not None and verb.tokens is Tokens.NONE:
         return False
-    if principal.projects is not None and verb.tokens is not Tokens.ALL:
+    bound = principal.projects is not None or principal.capability is not None
+    if bound and verb.tokens is not Tokens.ALL:
         return False
     return not verb.allowed.isdisjoint(principal.roles)
 
@@ -98,5 +133,5 @@ def may_give(roles: tuple[str, ...], role: str) -> bool:
 
 
 def in_scope(principal: Principal, project_id: str | None) -> bool:
-    """Say whether a project is within the scope of the principal's token."""
+    """Say whether a project is within the scope of the principal's token or attempt."""
     return principal.projects is None or project_id in principal.projects

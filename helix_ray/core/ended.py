@@ -29,6 +29,8 @@ MESSAGES = {
         "The session was ended because a refresh token was used twice: the token may have been stolen"
     ),
     "unknown": "The session or token does not exist or has expired",
+    "attempt_ended": "The attempt that this code belongs to has ended",
+    "not_genuine": "The capability was not made by this control plane",
 }
 # Reasons in older journals.
 _OLD_REASONS = {"refresh token reused": "refresh_reused"}

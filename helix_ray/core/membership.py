@@ -7,6 +7,7 @@ project could fill the queue of others, or evade their own limits.
     another user's id                    never
     a defined project                    its members
     an undefined id                      everybody while no project exists at all, otherwise nobody
+    that of the task whose code asks     always: whoever may run there may go on there
 
 Administrators and the system may use all of them. The refusal does not tell whether a project exists.
 """
@@ -22,6 +23,8 @@ from helix_ray.core.visibility import administers
 def refuse_use(state: State, by: Principal, project_id: str | None) -> Rejected | None:
     """Return why a principal may not use a project; None when they may."""
     if project_id is None or project_id == by.id or administers(by):
+        return None
+    if by.capability is not None and project_id in (by.projects or ()):
         return None
     project = state.projects.get(project_id)
     if project is not None:

@@ -26,8 +26,8 @@ REFUSED: Final = "refused"
 class Origin:
     """The origin of an order. Each part may be empty; all are for orders from inside the cluster.
 
-    `address` is the client's (an IPv4 address, an IPv6 /64), `credential` the id of the session or API token,
-    `user_agent` the name that the client sent.
+    `address` is the client's (an IPv4 address, an IPv6 /64), `credential` the id of the session or API token
+    (`TASK#ATTEMPT` for code of an attempt), `user_agent` the name that the client sent.
     """
 
     address: str = ""

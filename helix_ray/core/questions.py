@@ -53,6 +53,7 @@ class GetTask(QuestionKind[TaskView]):
 
     allowed = EVERYBODY
     tokens = Tokens.ALL
+    while_stopping = True
     short = True
     cached = True
 
@@ -65,6 +66,7 @@ class ListTasks(QuestionKind[TaskPageView]):
 
     allowed = READERS
     tokens = Tokens.ALL
+    while_stopping = True
     travels_alone = True
     in_steps = True
 
@@ -88,6 +90,7 @@ class GetResult(QuestionKind[ResultView]):
 
     allowed = READERS
     tokens = Tokens.ALL
+    while_stopping = True
     kept_on_nodes = True
 
     task_id: str
@@ -104,6 +107,7 @@ class ReadLog(QuestionKind[LogView]):
 
     allowed = READERS
     tokens = Tokens.ALL
+    while_stopping = True
     of_node = True
 
     task_id: str
@@ -132,6 +136,7 @@ class WaitTasks(QuestionKind[EndedView]):
 
     allowed = READERS
     tokens = Tokens.ALL
+    while_stopping = True
     travels_alone = True
 
     task_ids: tuple[str, ...]

@@ -108,7 +108,7 @@ def refusal_of_question(verb: str, by: Principal, rejected: Rejected) -> Refusal
     """
     if "system" in by.roles:
         return None
-    origin = Origin(credential=by.session or by.token or "")
+    origin = Origin(credential=by.credential)
     return refusal_of(verb, rejected, author=by.id, request_id="", origin=origin)
 
 

@@ -63,7 +63,8 @@ class Assignment:
 
     `run` is the task's run object; `payload` is a cloudpickled (function, args, kwargs) and comes from inside
     the cluster only. `timeout_s` is in seconds; None waits for ever. `log_dir` is the folder of the attempt's
-    log. `shard` is (index, count) of a shard of a larger task.
+    log. `shard` is (index, count) of a shard of a larger task. Its code acts for `owner` in `project`, by a
+    capability with this `mac`.
     """
 
     task_id: str
@@ -73,6 +74,9 @@ class Assignment:
     log_dir: str
     payload: bytes | None = field(default=None, repr=False)
     shard: tuple[int, int] | None = None
+    owner: str = ""
+    project: str | None = None
+    mac: str = field(default="", repr=False)
 
     @property
     def is_command(self) -> bool:
@@ -182,7 +186,9 @@ class Returned:
 Message: TypeAlias = Run | Cancel | GiveBack | Hello | Report | Returned
 Plain: TypeAlias = tuple[Any, ...]
 
-_assignment = attrgetter("task_id", "attempt", "run", "timeout_s", "log_dir", "payload", "shard")
+_assignment = attrgetter(
+    "task_id", "attempt", "run", "timeout_s", "log_dir", "payload", "shard", "owner", "project", "mac"
+)
 _error = attrgetter("reason", "type", "message", "traceback", "pickled")
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from helix_ray.execution import blocking
+from helix_ray.execution import acting, blocking
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.assignment import (
     Assignment,
@@ -138,12 +138,14 @@ class AttemptRunner:
             self._surroundings, self._wear = ProcessSurroundings(), Wear(self._bounds)
         install(running.sink)
         blocking.install(running.waits)
+        acting.install(acting.of(task))
         self._output.begin(task)
         try:
             return call(task)
         finally:
             install(None)
             blocking.install(None)
+            acting.install(None)
 
     def _infer(self, task: Assignment) -> Outcome:
         def call() -> Outcome:

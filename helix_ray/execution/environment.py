@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from helix_ray.execution import acting
 from helix_ray.execution.assignment import Assignment
 
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
@@ -73,6 +74,10 @@ def command_environment(
         environment[SESSION_MARK] = inherited[SESSION_MARK]
     if assignment.shard is not None:
         environment["HELIX_SHARD_INDEX"], environment["HELIX_SHARD_COUNT"] = map(str, assignment.shard)
+    # At the other levels a command cannot reach the control plane.
+    principal = None if place.own_home else acting.of(assignment)
+    if principal is not None:
+        environment[acting.VARIABLE] = acting.text_of(principal)
     return environment | {
         "HELIX_TASK_ID": assignment.task_id,
         "HELIX_ATTEMPT": str(assignment.attempt),

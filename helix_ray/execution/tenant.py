@@ -15,7 +15,7 @@ from helix_ray.execution.runtime_env import RuntimeEnv
 
 
 class Tenant(NamedTuple):
-    """An owner, as placement knows it: a project, a user, or `job:ID`.
+    """An owner: a user in a project or in none, or `job:ID`.
 
     `attempt`: the only one that the process is for, where a fresh one was asked for. `inference`: it runs
     models, and no code of its owner. `environment`: what Ray set up for it.
@@ -34,6 +34,12 @@ class Tenant(NamedTuple):
         if bound or (wanted is not None and not wanted.inference):
             return False
         return wanted is None or self.inference or self.owner == wanted.owner
+
+
+def whom(owner: str, project: str | None) -> str:
+    """Return whom a process serves that runs tasks of an owner: members of a project do not share one, for
+    code in it acts for its owner."""
+    return owner if project is None else f"{owner} in {project}"
 
 
 def tenant_of(assignment: Assignment, owner: str, environment: RuntimeEnv | None = None) -> Tenant | None:

@@ -1,5 +1,7 @@
 """Seals the values of commands' environments: journal, snapshots and backups have them sealed only.
 
+It also authenticates texts, by HMAC-SHA256 with a key that is derived from each of its own.
+
 A sealed text is `helix-sealed:KID:BASE64`, of a random nonce and what AES-256-GCM makes of the text. The
 keys are in a file beside the journal that no backup contains (ADR 57).
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 KEY_FILE = "env.secret"
 NONCE_BYTES = 12
+# Separates the key that authenticates from the one that encrypts.
+MAC_PURPOSE = b"helix-ray mac"
 
 
 class KeyVault:
@@ -31,6 +36,9 @@ class KeyVault:
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
         self._ciphers: dict[str, AESGCM] = {}
+        self._mac_keys = {
+            kid: hmac.digest(secret, MAC_PURPOSE, "sha256") for kid, secret in ring.secrets.items()
+        }
 
     def seal(self, text: str) -> str:
         """Return a sealed text, another one each time."""
@@ -52,6 +60,18 @@ class KeyVault:
         except (binascii.Error, InvalidTag, ValueError):
             return sealed
         return text.decode("utf-8", "surrogatepass")
+
+    def mac(self, text: str) -> str:
+        """Return the key's id and the HMAC of a text."""
+        return self._mac(self._ring.current, text)
+
+    def genuine(self, text: str, mac: str) -> bool:
+        """Say whether `mac` made this of the text, with a key that is here."""
+        kid = mac.partition(":")[0]
+        return kid in self._mac_keys and hmac.compare_digest(self._mac(kid, text).encode(), mac.encode())
+
+    def _mac(self, kid: str, text: str) -> str:
+        return f"{kid}:{hmac.digest(self._mac_keys[kid], text.encode(), 'sha256').hex()}"
 
     def _cipher(self, kid: str) -> AESGCM:
         cipher = self._ciphers.get(kid)

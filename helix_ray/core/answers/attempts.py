@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from helix_ray.core import questions as q
-from helix_ray.core.access import Principal
+from helix_ray.core.access import Principal, claim
 from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture
 from helix_ray.core.errors import Rejected, not_found
-from helix_ray.core.state import State, Task, Worker
+from helix_ray.core.state import Task, Worker, project_of
 from helix_ray.core.views.attempts import AssignmentView, InboxView, WorkView
 
 
@@ -19,12 +19,12 @@ def _work_for(picture: Picture, question: q.WorkFor, by: Principal) -> WorkView 
     after = question.after if question.epoch == epoch else 0
     full = after <= 0 or (len(worker.inbox) == worker.inbox.maxlen and worker.inbox[0][0] > after)
     if full:
-        assign = [_assignment(state.tasks[i], attempt) for i, attempt in worker.running.items()]
+        assign = [_assignment(picture, state.tasks[i], attempt) for i, attempt in worker.running.items()]
         return {"full": True, "seq": state.seq, "assign": assign, "revoke": [], "epoch": epoch}
-    return {"full": False, "seq": state.seq, **_inbox_after(state, worker, after), "epoch": epoch}
+    return {"full": False, "seq": state.seq, **_inbox_after(picture, worker, after), "epoch": epoch}
 
 
-def _inbox_after(state: State, worker: Worker, after: int) -> InboxView:
+def _inbox_after(picture: Picture, worker: Worker, after: int) -> InboxView:
     assign: list[AssignmentView] = []
     revoke: list[tuple[str, int]] = []
     for seq, task_id, attempt, assigned in reversed(worker.inbox):
@@ -33,12 +33,12 @@ def _inbox_after(state: State, worker: Worker, after: int) -> InboxView:
         if not assigned:
             revoke.append((task_id, attempt))
         elif worker.running.get(task_id) == attempt:
-            assign.append(_assignment(state.tasks[task_id], attempt))
+            assign.append(_assignment(picture, picture.state.tasks[task_id], attempt))
     assign.reverse()
     return {"assign": assign, "revoke": revoke}
 
 
-def _assignment(task: Task, attempt: int) -> AssignmentView:
+def _assignment(picture: Picture, task: Task, attempt: int) -> AssignmentView:
     shard = task.spec.get("shard")
     return {
         "task_id": task.id,
@@ -47,6 +47,9 @@ def _assignment(task: Task, attempt: int) -> AssignmentView:
         "timeout_s": task.spec.get("timeout_s"),
         "group": task.task_class,
         "shard": (shard["index"], shard["count"]) if shard else None,
+        "owner": task.owner,
+        "project": project_of(task),
+        "mac": picture.mac(claim(task.owner, task.id, attempt)),
     }
 
 

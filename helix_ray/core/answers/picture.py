@@ -23,6 +23,11 @@ Answer = Mapping[str, object] | Rejected
 T = TypeVar("T")
 
 
+def no_mac(text: str) -> str:
+    """Return what authenticates nothing: there is no key."""
+    return ""
+
+
 @dataclass(slots=True)
 class Picture:
     """State, pulses and policy for answers. `now` and `started_at` (of this epoch's
@@ -37,6 +42,8 @@ class Picture:
     started_at: float = 0.0
     # The nodes, kept from one question to the next so that each question costs only what has changed.
     tracked: TrackedFleet = field(default_factory=TrackedFleet)
+    # Authenticates a text with the key of the control plane; "" without one.
+    mac: Callable[[str], str] = no_mac
 
     def nodes(self) -> list[Worker]:
         """Return the node workers, lost ones included."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from helix_ray.core.access import in_scope
+from helix_ray.core.access import Principal, in_scope
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
@@ -36,7 +36,7 @@ def task_ids(seed: str, count: int) -> list[str]:
 
 def submit(body: SubmitTasks, ctx: Context) -> Decision[SubmittedData] | Rejected:
     """Submit specs; the receipt says what became of each."""
-    specs = body.specs
+    specs = [_in_project(spec, ctx.order.by) for spec in body.specs]
     if not specs:
         return invalid("The request contains no tasks", field="tasks")
     ids = task_ids(ctx.order.seed, len(specs))
@@ -50,7 +50,7 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision[SubmittedData] | Rejecte
     refused = [body.refused.get(i) or check.refusal(spec) for i, spec in enumerate(specs)]
     if absent := unasked(ctx, _dependencies(specs, refused)):
         return not_in_memory(ctx, unknown_dependency(absent[0]), absent)
-    waits = _waits(body, ids, refused, ctx)
+    waits = _waits(specs, ids, refused, ctx)
     data: SubmittedData = {"seed": ctx.order.seed, "created_at": ctx.now, "waiting": [], "rejected": {}}
     decision = Decision([], data)
     for i, (spec, waits_for) in enumerate(zip(specs, waits, strict=True)):
@@ -69,6 +69,13 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision[SubmittedData] | Rejecte
                 for shard, shard_spec in shard_specs(ids[i], spec)
             ]
     return decision
+
+
+def _in_project(spec: TaskSpec, by: Principal) -> TaskSpec:
+    """Return a spec with the project of the task whose code submits it, unless it names one."""
+    if by.capability is None or by.projects is None or spec.get("project_id") is not None:
+        return spec
+    return {**spec, "project_id": by.projects[0]}
 
 
 def _too_much(specs: Sequence[TaskSpec], policy: Policy) -> Rejected | None:
@@ -90,15 +97,17 @@ def _too_much(specs: Sequence[TaskSpec], policy: Policy) -> Rejected | None:
     return None
 
 
-def _waits(body: SubmitTasks, ids: list[str], refused: list[Rejected | None], ctx: Context) -> Resolved:
-    if not any("depends_on" in spec for spec in body.specs):
+def _waits(
+    specs: Sequence[TaskSpec], ids: list[str], refused: list[Rejected | None], ctx: Context
+) -> Resolved:
+    if not any("depends_on" in spec for spec in specs):
         return [refusal if refusal is not None else [] for refusal in refused]
     scope = task_scope(ctx.order.by)
 
     def may_name(task: Task) -> bool:
         return scope.has(*record_of(task))
 
-    return resolve(ctx.state, body.specs, ids, ctx.task, may_name, refused, ctx.policy.dependents_max)
+    return resolve(ctx.state, specs, ids, ctx.task, may_name, refused, ctx.policy.dependents_max)
 
 
 def _dependencies(specs: Sequence[TaskSpec], refused: Sequence[Rejected | None]) -> Iterator[str]:
@@ -149,12 +158,13 @@ class _Checks:
         )
 
     def _scope(self, spec: TaskSpec) -> Rejected | None:
-        """Refuse a project outside the scope of the caller's token."""
+        """Refuse a project outside the scope of the caller's token or task."""
         by = self._ctx.order.by
         if in_scope(by, spec.get("project_id")):
             return None
+        what = "A task" if by.capability is not None else "This token"
         return forbidden(
-            "This token is restricted to certain projects: set project_id to one of them",
+            f"{what} is restricted to certain projects: set project_id to one of them",
             field="project_id",
             projects=list(by.projects or ()),
         )
@@ -225,7 +235,7 @@ def _run_refusal(run: Run, ctx: Context, policy: Policy) -> Rejected | None:
         name = run.get("function") or ""
         if "system" not in roles and not function_allowed(policy, name):
             return forbidden("This function is not on the allow-list", field="run.function", function=name)
-    if "system" not in roles:
+    if "system" not in roles and ctx.order.by.capability is None:
         for field, what in INSIDE_ONLY.items():
             if run.get(field) is not None:
                 message = f"{what} are accepted only from inside the cluster"

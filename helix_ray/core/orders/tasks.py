@@ -128,6 +128,7 @@ class CancelTask(OrderKind[StandingData]):
 
     allowed = WRITERS
     tokens = Tokens.ALL
+    while_stopping = True
     needs_key = True
 
     task_id: str

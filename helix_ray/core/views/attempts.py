@@ -9,7 +9,8 @@ from helix_ray.core.state import TaskClass
 
 
 class AssignmentView(TypedDict):
-    """An attempt to start; `shard` is (index, count)."""
+    """An attempt to start; `shard` is (index, count). Its code acts for `owner` in `project`, by a capability
+    with this `mac`."""
 
     task_id: str
     attempt: int
@@ -17,6 +18,9 @@ class AssignmentView(TypedDict):
     timeout_s: float | None
     group: TaskClass
     shard: tuple[int, int] | None
+    owner: str
+    project: str | None
+    mac: str
 
 
 class InboxView(TypedDict):
