@@ -1,54 +1,41 @@
-"""Reads the NVIDIA devices of this host from their driver (NVML); without a driver there are none."""
+"""The devices of this host, with Ray's own NVML binding."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from actors import ray_seams
-from helix_ray.core.specs import DeviceUsage
+from actors import labels, ray_seams
+from helix_ray.accelerators.device import GPU, NPU, Reading
+from helix_ray.accelerators.families import families, memory_mb, read_once
+from helix_ray.accelerators.host import Host
+from helix_ray.accelerators.sampler import Sampler
 
-pynvml = ray_seams.nvml()
 BYTES_PER_MB = 1024 * 1024
+# What tasks ask for as `npu`, where Ray does not count the device itself.
+NPU_RESOURCE = "NPU"
 
 
-class Devices:
-    """Opens NVML once; `read` may be called from any thread, but not concurrently."""
-
-    def __init__(self) -> None:
-        self._handles: list[Any] = []
-        with suppress(pynvml.NVMLError):
-            pynvml.nvmlInit()
-            count = pynvml.nvmlDeviceGetCount()
-            self._handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-
-    def read(self) -> list[DeviceUsage]:
-        """Return index, kind, name, utilization (percent) and memory (MiB) of each; values that the driver
-        does not report are None."""
-        return [_describe(index, handle) for index, handle in enumerate(self._handles)]
+def readings_here(all_smi_url: str = "") -> list[Reading]:
+    """Return one reading of each device of this host."""
+    return read_once(Host(), families(ray_seams.nvml(), all_smi_url))
 
 
-def gpu_memory_mb() -> float:
-    """Return the total memory of all GPUs of this host in MiB; 0 where no driver reports it."""
-    return float(sum(device["memory_total_mb"] or 0 for device in Devices().read()))
+def resources_of(found: Sequence[Reading]) -> dict[str, float]:
+    """Return the resources of devices beside those that Ray counts: NPUs, and the memory of all GPUs."""
+    npus = sum(r.device.kind == NPU and not r.device.counted_by_ray for r in found)
+    amounts = {NPU_RESOURCE: float(npus), labels.GPU_MEMORY: memory_mb(found)}
+    return {name: amount for name, amount in amounts.items() if amount > 0}
 
 
-def _describe(index: int, handle: Any) -> DeviceUsage:
-    name = _ask(pynvml.nvmlDeviceGetName, handle)
-    rates = _ask(pynvml.nvmlDeviceGetUtilizationRates, handle)
-    memory = _ask(pynvml.nvmlDeviceGetMemoryInfo, handle)
-    return {
-        "index": index,
-        "kind": "gpu",
-        "name": name.decode() if isinstance(name, bytes) else name,
-        "utilization": None if rates is None else float(rates.gpu),
-        "memory_used_mb": None if memory is None else memory.used // BYTES_PER_MB,
-        "memory_total_mb": None if memory is None else memory.total // BYTES_PER_MB,
-    }
+def sampler_of(resources: Mapping[str, float], given: Mapping[str, str], all_smi_url: str) -> Sampler | None:
+    """Return what samples the devices of a node, from its resources and labels; None where it tells none.
 
-
-def _ask(question: Any, handle: Any) -> Any:
-    try:
-        return question(handle)
-    except pynvml.NVMLError:
+    Of several nodes on one host only the first reports the host's devices; kinds that are logical there,
+    or are counted by Ray and were withheld from the node, are not its own.
+    """
+    if given.get(labels.INDEX, "0") != "0":
         return None
+    simulated = {name.lower() for name in given.get(labels.SIMULATED, "").split(".")}
+    kinds = frozenset({GPU, NPU} - simulated)
+    nvml = ray_seams.nvml() if resources.get("gpu", 0.0) > 0 and GPU in kinds else None
+    return Sampler(Host(), families(nvml, all_smi_url), kinds=kinds) if kinds else None

@@ -6,6 +6,8 @@ from helix_ray.core.answers.nodes import SIMULATED_LABEL
 
 # With a name a node keeps its worker id when its raylet, or the whole cluster, is restarted.
 NODE = "helix-node"
+# Of a node of `helix up`: its number on its host.
+INDEX = "helix-node-index"
 # Capabilities, joined by underscores: a label's value must not contain a comma.
 CAPABILITIES = "helix-capabilities"
 CAPABILITY_SEPARATOR = "_"

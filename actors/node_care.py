@@ -27,6 +27,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import LoseWorker, Order
+from helix_ray.core.placement.units import ACCELERATION
 from helix_ray.core.questions import ListWorkers
 from helix_ray.core.views.workers import WorkerView
 from helix_ray.ports import STARTING
@@ -177,6 +178,9 @@ def offer_of(node: RayNode, worker_id: str) -> NodeOffer:
         for name in labels.get(known_labels.CAPABILITIES, "").split(known_labels.CAPABILITY_SEPARATOR)
         if name
     )
+    if capabilities & {"gpu", "npu"}:
+        # Not in the label, whose separator is an underscore.
+        capabilities.add(ACCELERATION)
     return {
         "worker_id": worker_id,
         "node_id": node["NodeID"],

@@ -120,7 +120,7 @@ class NodeWorker(AttemptFiles):
         allow = settings.policy().function_allow
         self._host = NodeProcesses(offer["node_id"], allow, str(models), bounds, config, callbacks)
         self._state = self._empty()
-        self._usage = NodeUsage(offer)
+        self._usage = NodeUsage(offer, settings.all_smi_url)
         self._fence = Fence(settings.node_fence_s, time.monotonic())
         self._shelf = ResultShelf(settings.result_inline_bytes_max)
         self._arguments = ArgumentKeeper(self._ended)
@@ -202,6 +202,7 @@ class NodeWorker(AttemptFiles):
     async def stop(self) -> None:
         """Stop the loops and end every executor."""
         self._life.stop()
+        self._usage.stop()
         self._do(self._state.shut_down())
         await self._host.close()
 
@@ -260,7 +261,7 @@ class NodeWorker(AttemptFiles):
 
     async def _heartbeat_loop(self) -> None:
         for number in itertools.count(1):
-            usage = await self._usage.read()
+            usage = self._usage.read()
             status = "busy" if self._state.attempts() else "idle"
             sent_at = time.monotonic()
             worker_id, boot = self._offer["worker_id"], self._boot

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
@@ -10,7 +9,7 @@ from typing import TypedDict
 import psutil
 
 from actors import labels
-from actors.devices import BYTES_PER_MB, Devices
+from actors.devices import BYTES_PER_MB, sampler_of
 from helix_ray.core.specs import Usage
 from helix_ray.core.state import Demand
 from helix_ray.execution.external_usage import ExternalUsage
@@ -45,9 +44,11 @@ def inference_class(offer: NodeOffer) -> str:
 class NodeUsage:
     """The figures of one node: those of its host, and its external usage."""
 
-    def __init__(self, offer: NodeOffer) -> None:
+    def __init__(self, offer: NodeOffer, all_smi_url: str = "") -> None:
         self._external_usage = ExternalUsage(offer["resources"])
-        self._devices = Devices() if has_real_gpus(offer) else None
+        self._devices = sampler_of(offer["resources"], offer["labels"], all_smi_url)
+        if self._devices is not None:
+            self._devices.start()
 
     def sample(self, free: Mapping[str, float], own: Iterable[Demand]) -> None:
         """Record what Ray has free on the node, and what our executors use or have requested."""
@@ -57,7 +58,12 @@ class NodeUsage:
         """Return what other programs on the cluster use; empty where that is unknown."""
         return tuple((self._external_usage.amounts(time.monotonic()) or {}).items())
 
-    async def read(self) -> Usage:
+    def stop(self) -> None:
+        """Stop sampling the devices."""
+        if self._devices is not None:
+            self._devices.stop()
+
+    def read(self) -> Usage:
         """Return cpu_usage (percent), memory_usage and memory_total (MiB),
         and where known: foreign, devices."""
         memory = psutil.virtual_memory()
@@ -69,8 +75,7 @@ class NodeUsage:
         external_usage = self._external_usage.amounts(time.monotonic())
         if external_usage is not None:
             usage["foreign"] = external_usage
-        # A driver may be slow.
-        devices = await asyncio.to_thread(self._devices.read) if self._devices is not None else []
+        devices = self._devices.latest() if self._devices is not None else []
         if devices:
             usage["devices"] = devices
         return usage

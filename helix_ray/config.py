@@ -115,6 +115,8 @@ class Settings:
     # Nodes started on this machine, by `helix up` or `helix node start`.
     node_capabilities: str = bounded("", pattern=r"^([a-z0-9][a-z0-9.-]*(,[a-z0-9][a-z0-9.-]*)*)?$")
 
+    all_smi_url: str = bounded("", pattern=r"^(https?://\S+)?$")
+
     # Times.
     lease_s: float = bounded(30.0, ge=1)
     node_lease_s: float = bounded(10.0, ge=2)

@@ -25,6 +25,7 @@ from serve_app.edge import unparsed
 from serve_app.edge.stack import wrap
 from serve_app.refusals import RefusalDesk
 from serve_app.routes import (
+    acceleration,
     batch,
     docs,
     erasures,
@@ -48,7 +49,8 @@ BATCH_PATH = f"{PREFIX}/tasks/batch"
 # The busiest routes come first: paths are matched in order.
 ROUTERS = (
     *((PREFIX, router) for router in (
-        tasks.router, batch.router, logs.router, workers.router, nodes.router, placement.router,
+        tasks.router, batch.router, logs.router, workers.router, nodes.router, acceleration.router,
+        placement.router,
         quotas.router, sessions.router, tokens.router,
         users.router, projects.router, erasures.router,
     )),

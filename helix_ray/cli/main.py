@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from helix_ray.cli import (
+    acceleration,
     backup,
     cluster,
     erasures,
@@ -62,6 +63,7 @@ app.command(context_settings=node.PASS_ON)(node.node)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command("node-resources", context_settings=node.PASS_ON)(node.resources)
+app.command()(acceleration.acceleration)
 app.command()(login.login)
 app.command()(login.logout)
 app.command()(login.whoami)

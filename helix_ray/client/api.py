@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from helix_ray.client.acceleration import AccelerationCalls
 from helix_ray.client.api_tokens import TokenCalls
 from helix_ray.client.erasures import ErasureCalls
 from helix_ray.client.errors import NotFound, NotSignedIn
@@ -49,8 +50,9 @@ TASK_TYPE = "building"
 
 
 class Client(
-    LogCalls, NodeCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, TokenCalls, ErasureCalls
-):
+    LogCalls, NodeCalls, AccelerationCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, TokenCalls,
+    ErasureCalls,
+):  # fmt: skip
     """A client of one Helix Ray server; safe to share between threads; close it, or use it with `with`.
 
     Every method raises HelixError (helix_ray/client/errors.py draws the tree). `verify` is True, or the path

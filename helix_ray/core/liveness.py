@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, field
 
 from helix_ray.core.changes import DirtyLog
+from helix_ray.core.device_history import DeviceHistory
 from helix_ray.core.specs import Usage
 from helix_ray.core.state import TaskClass
 from helix_ray.core.waits import Reservation, WaitLog
@@ -74,6 +75,7 @@ class Liveness:
         # Workers with a sign of life.
         self.dirty = DirtyLog()
         self.waits = WaitLog()
+        self.devices = DeviceHistory()
         # The reservations of the last plan.
         self.reservations: tuple[Reservation, ...] = ()
         # Nodes that classes did not get in the last plan because they are reserved for other tasks.
@@ -92,6 +94,7 @@ class Liveness:
                 number=sign.number,
             )
             self.heard(sign.worker_id, pulse)
+            self.devices.note(sign.worker_id, sign.usage.get("devices"), wall)
         elif isinstance(sign, Begun):
             self.begin(sign.worker_id, Pulse(mono, wall))
         else:
@@ -113,6 +116,7 @@ class Liveness:
     def forget(self, worker_id: str) -> None:
         """Remove a worker."""
         self.pulses.pop(worker_id, None)
+        self.devices.forget(worker_id)
 
     def judge(self, lease_s: dict[str, float], now: float) -> list[str]:
         """Return the workers, of those in `lease_s`, that were silent for longer than their lease.

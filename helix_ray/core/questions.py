@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens, Verb
+from helix_ray.core.device_history import POINTS_MAX
 from helix_ray.core.secrets import SEALED_IN_RUN, below, conceal
+from helix_ray.core.views.acceleration import AccelerationView, NodeDevicesView
 from helix_ray.core.views.attempts import WorkView
 from helix_ray.core.views.erasures import ErasedTasksView, ErasuresView, ErasureView
 from helix_ray.core.views.figures import CountsView, MetricsView, ReadinessView
@@ -255,6 +257,27 @@ class GetNode(QuestionKind[NodeView]):
 
 
 @dataclass(frozen=True, slots=True)
+class NodeDevices(QuestionKind[NodeDevicesView]):
+    """The devices of one node, with the history of each: its last `points`."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
+
+    node_id: str
+    points: int = POINTS_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Acceleration(QuestionKind[AccelerationView]):
+    """The accelerators of the cluster, or of one node, and what models run with."""
+
+    allowed = READERS
+    tokens = Tokens.ALL
+
+    node_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ExplainTask(QuestionKind[ExplainView]):
     """The explanation of a task's placement, and what would help."""
 
@@ -373,5 +396,5 @@ Question = (
     GetTask | ListTasks | GetResult | ReadLog | ReadItems | WaitTasks | WorkFor | ListWorkers | GetWorker
     | GetUser | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode
     | ExplainTask | PlanTask | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
-    | ListErasures | GetErasure | ErasedTasks
+    | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
 )  # fmt: skip

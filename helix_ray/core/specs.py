@@ -143,14 +143,36 @@ class TaskError(TypedDict, total=False):
 
 
 class DeviceUsage(TypedDict):
-    """What a driver says of a device: percent and MiB; what it refuses to say is None."""
+    """What a driver says of a device: percent of a window in seconds, and MiB.
+
+    What it refuses to say is None, with the reason; `unified` memory is the host's.
+    """
 
     index: int
+    id: str
     kind: str
+    vendor: str
     name: str | None
+    driver: str | None
     utilization: float | None
+    source: str | None
+    window_s: float | None
+    reason: str | None
     memory_used_mb: int | None
     memory_total_mb: int | None
+    memory_source: str | None
+    memory_reason: str | None
+    unified: bool
+    note: str | None
+
+
+class DevicePoint(TypedDict):
+    """A point of a device's history: mean and maximum of ten seconds from `at`, in percent, and MiB."""
+
+    at: float
+    utilization: float | None
+    utilization_max: float | None
+    memory_used_mb: float | None
 
 
 class Usage(TypedDict, total=False):

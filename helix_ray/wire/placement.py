@@ -48,12 +48,27 @@ class UnmetConstraintOut(TypedDict):
 
 
 @with_config(CLOSED)
+class DeviceLoad(TypedDict):
+    """How busy a device is, and was in the last five minutes, in percent; null where that is unknown."""
+
+    kind: str
+    index: int
+    name: str | None
+    utilization: float | None
+    utilization_5m: float | None
+    reason: str | None
+    memory_used_mb: int | None
+    memory_total_mb: int | None
+
+
+@with_config(CLOSED)
 class NodeVerdict(TypedDict):
-    """The unmet constraints on one node; none where the task fits."""
+    """The unmet constraints on one node; none where the task fits. `devices` of a task that asks for some."""
 
     node: str
     verdict: Annotated[str, Field(examples=["fits", "waiting", "never"])]
     failing: list[UnmetConstraintOut]
+    devices: NotRequired[list[DeviceLoad]]
 
 
 @with_config(CLOSED)

@@ -13,15 +13,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from actors.devices import Devices, gpu_memory_mb
+from actors.devices import readings_here
+from helix_ray.accelerators import nvidia
 from helix_ray.environment import read_settings
 from helix_ray.execution.starter.isolation import in_force
 from helix_ray.execution.starter.levels import NotOffered, Wanted
 from helix_ray.inference.runtime import installed_runtime
 from helix_ray.private import TooWide, keep_private, narrow_below, narrow_folder
 from helix_ray.security.first_password import BadPassword, first_password
-from launcher.node import accelerators, home, model_runtime
-from launcher.node.declaration import BadDeclaration, Declaration, declare
+from launcher.node import home, model_runtime
+from launcher.node.declaration import BadDeclaration, Declaration, declare, found_as_line
 from launcher.node.home import HOME
 from launcher.node.patience import Limits
 from launcher.node.ray_start import RayStartPlan
@@ -141,20 +142,20 @@ def _add_start_flags(start: argparse.ArgumentParser) -> None:
 
 
 def _declared(flags: argparse.Namespace) -> Declaration:
-    capabilities = [*read_settings().capabilities(), *flags.capability]
-    return declare(flags.name, capabilities, flags.resource, accelerators.find(), gpu_memory_mb())
+    settings = read_settings()
+    capabilities = [*settings.capabilities(), *flags.capability]
+    return declare(flags.name, capabilities, flags.resource, readings_here(settings.all_smi_url))
 
 
 def _show(declared: Declaration, *, as_json: bool) -> int:
     print(f"isolation of commands: {_isolation()}", file=sys.stderr)
-    gpus = [str(device["name"]) for device in Devices().read()]
+    gpus = [str(r.device.name) for r in declared.found if r.device.driver == nvidia.DRIVER]
     print("\n".join(model_runtime.lines(gpus, installed_runtime())), file=sys.stderr)
     if as_json:
         print(json.dumps(declared.as_json(), indent=2))
         return 0
-    for accelerator in declared.found:
-        by = f"driver {accelerator.driver}" if accelerator.driver else "its device file"
-        print(f"found {accelerator.path}: {accelerator.capability}, by {by}", file=sys.stderr)
+    for reading in declared.found:
+        print(found_as_line(reading), file=sys.stderr)
     for name in declared.declared:
         print(f"declared, not found: {name}", file=sys.stderr)
     print(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actors import labels
+from actors.devices import resources_of
+from helix_ray.accelerators.device import Reading
+from helix_ray.accelerators.families import capabilities_of
 from helix_ray.core.names import is_node_name
-from launcher.node.accelerators import RESOURCE, Accelerator
 
 # Names of resources that were declared but not detected, joined by dots.
 DECLARED_LABEL = "helix-declared"
@@ -38,7 +39,7 @@ class Declaration:
 
     resources: dict[str, float]
     labels: dict[str, str]
-    found: tuple[Accelerator, ...]
+    found: tuple[Reading, ...]
     declared: tuple[str, ...]
 
     def flags(self) -> list[str]:
@@ -50,7 +51,7 @@ class Declaration:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON, each entry with its source."""
-        found = [{"path": a.path, "driver": a.driver, "capability": a.capability} for a in self.found]
+        found = [found_as_json(reading) for reading in self.found]
         return {
             "resources": self.resources,
             "labels": self.labels,
@@ -64,17 +65,15 @@ def declare(
     name: str | None,
     capabilities: Sequence[str],
     resources: Sequence[str],
-    found: Sequence[Accelerator],
-    gpu_memory_mb: float = 0.0,
+    found: Sequence[Reading],
 ) -> Declaration:
-    """Merge what was detected with what was declared; the declaration wins. Raises BadDeclaration.
-
-    `gpu_memory_mb` is the total memory of all GPUs as their driver reports it; 0 where it is unknown.
-    """
+    """Merge what was detected with what was declared; the declaration wins. Raises BadDeclaration."""
     given = dict(_resource(text) for text in resources)
-    counted: dict[str, float] = dict(Counter(RESOURCE for _ in found))
-    counted[labels.GPU_MEMORY] = gpu_memory_mb
-    able = sorted({a.capability for a in found} | {_checked_capability(text) for text in capabilities})
+    counted = resources_of(found)
+    able = sorted(
+        capabilities_of([reading.device for reading in found])
+        | {_checked_capability(text) for text in capabilities}
+    )
     made = {labels.NODE: name if name is not None else _host_name()}
     if not is_node_name(made[labels.NODE]):
         raise BadDeclaration(
@@ -89,6 +88,38 @@ def declare(
             raise BadDeclaration(f"the label {label} would exceed {LABEL_CHARACTERS_MAX} characters: {value}")
     amounts = {resource: amount for resource, amount in {**counted, **given}.items() if amount > 0}
     return Declaration(amounts, made, tuple(found), tuple(sorted(given)))
+
+
+def found_as_json(reading: Reading) -> dict[str, str | float | None]:
+    """Return a device as `helix node-resources --json` prints it."""
+    device, used, memory = reading.device, reading.utilization, reading.memory
+    return {
+        "path": device.path,
+        "driver": device.driver,
+        "capability": device.capability,
+        "kind": device.kind,
+        "vendor": device.vendor,
+        "name": device.name,
+        "counted_by": "ray" if device.counted_by_ray else "helix",
+        "utilization": used.value,
+        "source": used.source,
+        "reason": used.reason,
+        "memory_used_mb": memory.used_mb,
+        "memory_total_mb": memory.total_mb,
+        "note": reading.note,
+    }
+
+
+def found_as_line(reading: Reading) -> str:
+    """Return a device as `helix node-resources` prints it."""
+    device, memory = reading.device, reading.memory
+    by = f"driver {device.driver}" if device.driver else "its device file"
+    shared = " shared with the CPUs" if memory.unified else ""
+    size = f", {memory.total_mb} MiB{shared}" if memory.total_mb else ""
+    counts = ", counted by Ray" if device.counted_by_ray else ""
+    note = f", {reading.note}" if reading.note else ""
+    what = f"{device.name or device.vendor} ({device.capability})"
+    return f"found {device.path or device.id}: {what}, by {by}{size}{counts}{note}"
 
 
 def _resource(text: str) -> tuple[str, float]:

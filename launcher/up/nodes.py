@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import psutil
 
 from actors import labels
+from actors.devices import resources_of
+from helix_ray.accelerators.device import Reading
+from helix_ray.accelerators.families import capabilities_of
 
 OBJECT_STORE_BYTES = 128 << 20
 MEMORY_SHARE = 0.7
-INDEX_LABEL = "helix-node-index"
 # Stable, so that the records of `local-0` belong to it after a restart as well.
 NAME_PREFIX = "local-"
 # Ray has separate arguments for these; every other name is a custom resource.
@@ -34,7 +36,7 @@ class NodeSpec:
 def plan(
     count: int,
     given: list[dict[str, float]],
-    gpu_memory_mb: float = 0.0,
+    readings: Sequence[Reading] = (),
     capabilities: Sequence[str] = (),
 ) -> list[NodeSpec]:
     """Share the machine among `count` nodes: cores // count CPUs each, at least one, and
@@ -42,23 +44,27 @@ def plan(
 
     Values in a node's own object (CPU, GPU, memory, object_store_memory in bytes, any other name) replace its
     share. Accelerators declared there are logical: the node carries the label `helix-simulated` with their
-    names, joined by dots. Real GPUs and their memory belong to the first node; otherwise three raylets would
-    offer each GPU three times.
+    names, joined by dots. Real devices and their memory belong to the first node; otherwise three raylets
+    would offer each GPU three times.
     """
     cpus = max(1, len(os.sched_getaffinity(0)) // count)
     memory = int(psutil.virtual_memory().available * MEMORY_SHARE / count)
     padded = given + [{}] * (count - len(given))
     specs = [_spec(index, own, cpus, memory) for index, own in enumerate(padded)]
-    if gpu_memory_mb and GPU not in padded[0]:
-        specs[0].resources.setdefault(labels.GPU_MEMORY, gpu_memory_mb)
-    for spec in specs if capabilities else ():
-        spec.labels[labels.CAPABILITIES] = labels.CAPABILITY_SEPARATOR.join(capabilities)
+    real = [reading for reading in readings if reading.device.kind.upper() not in padded[0]]
+    for name, amount in resources_of(real).items():
+        specs[0].resources.setdefault(name, amount)
+    own = capabilities_of([reading.device for reading in real])
+    for spec in specs:
+        able = sorted({*capabilities, *(own if spec is specs[0] else ())})
+        if able:
+            spec.labels[labels.CAPABILITIES] = labels.CAPABILITY_SEPARATOR.join(able)
     return specs
 
 
 def _spec(index: int, own: dict[str, float], cpus: int, memory_bytes: int) -> NodeSpec:
     simulated = sorted(name for name, n in own.items() if n > 0 and name not in (CPU, MEMORY, OBJECT_STORE))
-    own_labels = {INDEX_LABEL: str(index), labels.NODE: f"{NAME_PREFIX}{index}"}
+    own_labels = {labels.INDEX: str(index), labels.NODE: f"{NAME_PREFIX}{index}"}
     if simulated:
         own_labels[labels.SIMULATED] = ".".join(simulated)
     return NodeSpec(

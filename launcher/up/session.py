@@ -121,11 +121,12 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     say(f"starting {settings.nodes} Ray node{'s' if settings.nodes > 1 else ''}")
     child = deploying.Deploying(app)
     from actors import ray_seams, seams
-    from actors.devices import gpu_memory_mb
+    from actors.devices import readings_here
     from launcher.up.cluster import LocalCluster
 
     seams.check(ray_seams.SEAMS)
-    cluster = LocalCluster(plan(settings.nodes, given, gpu_memory_mb(), settings.capabilities()), temp_dir)
+    readings = readings_here(settings.all_smi_url)
+    cluster = LocalCluster(plan(settings.nodes, given, readings, settings.capabilities()), temp_dir)
     # Ray's processes and the modules that follow both take time to load: they do so side by side.
     Beside(_load)
     address = cluster.start()

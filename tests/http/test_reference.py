@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from tests.http.api_server import PASSWORD, Api, error_of
+from tests.http.devices import device
 from tests.http.fleet import Fleet
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -110,6 +111,22 @@ def test_register_heartbeat_and_list_workers(admin: httpx.Client) -> None:
     # One with a GPU is capable of what every GPU is.
     assert {*worker["capabilities"]} == {*body["capabilities"], "gpu", "ai_acceleration"}
     assert worker["status"] == "idle"
+
+
+def test_ai_acceleration(fleet: Fleet) -> None:
+    """The documented keys and types; what models run with is said as it is."""
+    node_id = fleet.node("a", npu=1.0, gpu=1.0)
+    npu = device("npu", 0, name="Kirin 9000", utilization=45.5)
+    fleet.beat(node_id, devices=[npu, device("gpu", 0, name="Mali-G78", utilization=62.3)])
+    answer = fleet.admin.get("/harmony/ai/acceleration")
+    assert answer.status_code == 200
+    content = answer.json()
+    assert_fields(content, npu=dict, gpu=dict, optimizations=dict)
+    for kind, model, utilization in (("npu", "Kirin 9000", 45.5), ("gpu", "Mali-G78", 62.3)):
+        told = content[kind]
+        assert_fields(told, available=bool, model=str, utilization=float)
+        assert (told["available"], told["model"], told["utilization"]) == (True, model, utilization)
+    assert_fields(content["optimizations"], quantization=str, pruning=str, precision=str)
 
 
 def test_cluster_status(fleet: Fleet) -> None:

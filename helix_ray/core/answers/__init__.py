@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from helix_ray.core.access import Principal, may
+from helix_ray.core.answers.acceleration import ACCELERATION_ANSWERS
 from helix_ray.core.answers.attempts import ATTEMPT_ANSWERS, ATTEMPT_NEWS
 from helix_ray.core.answers.erasures import ERASURE_ANSWERS
 from helix_ray.core.answers.figures import FIGURE_ANSWERS
@@ -31,6 +32,7 @@ ANSWERERS: Answerers = {
     **ATTEMPT_ANSWERS,
     **WORKER_ANSWERS,
     **NODE_ANSWERS,
+    **ACCELERATION_ANSWERS,
     **PLACEMENT_ANSWERS,
     **QUOTA_ANSWERS,
     **PROJECT_ANSWERS,

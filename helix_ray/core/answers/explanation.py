@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from helix_ray.core.answers.device_loads import device_loads, kinds_of
 from helix_ray.core.answers.picture import Picture
 from helix_ray.core.backpressure import endings_per_s
 from helix_ray.core.blocking import level_of
@@ -253,13 +254,14 @@ def _pending(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdi
     ahead = queued_ahead(picture.state, task)
     listed = sorted(verdict.found, key=lambda pair: (len(pair[1]), pair[0].id))[:NODES_LISTED_MAX]
     when = _when(picture, task_class, verdict, ahead)
+    kinds = kinds_of(task_class)
     return {
         "id": task.id,
         "status": task.status.value,
         "assigned_worker": task.worker,
         "verdict": verdict.verdict,
         "summary": summary(verdict, task_class, ahead) + _reserved_for_others(picture, verdict),
-        "nodes": [node_verdict(node, each) for node, each in listed],
+        "nodes": [_with_devices(picture, node_verdict(node, each), kinds) for node, each in listed],
         "nodes_total": len(verdict.found),
         "reasons": reason_counts(verdict.found),
         "change": verdict.change,
@@ -276,6 +278,12 @@ def _pending(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdi
             for wait in picture.liveness.waits.of(task_class)
         ],
     }
+
+
+def _with_devices(picture: Picture, view: NodeVerdictView, kinds: set[str]) -> NodeVerdictView:
+    """Add the devices of a node that a task asks for, where the node reports any."""
+    devices = device_loads(picture, view["node"], kinds)
+    return {**view, "devices": devices} if devices else view
 
 
 def node_verdict(node: Node, found: Sequence[UnmetConstraint]) -> NodeVerdictView:

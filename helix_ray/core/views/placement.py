@@ -9,12 +9,26 @@ from helix_ray.core.placement.unmet_constraints import UnmetView
 from helix_ray.core.specs import Priority
 
 
+class DeviceLoadView(TypedDict):
+    """How busy a device is and was in the last five minutes, in percent."""
+
+    kind: str
+    index: int
+    name: str | None
+    utilization: float | None
+    utilization_5m: float | None
+    reason: str | None
+    memory_used_mb: int | None
+    memory_total_mb: int | None
+
+
 class NodeVerdictView(TypedDict):
-    """What is in the way on one node; nothing where it fits."""
+    """What is in the way on one node; nothing where it fits. `devices` of a task that asks for some."""
 
     node: str
     verdict: str
     failing: list[UnmetView]
+    devices: NotRequired[list[DeviceLoadView]]
 
 
 class ReasonView(TypedDict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.devices import sampler_of
 from actors.node_care import offer_of
 from actors.usage import NodeOffer, inference_class
 from helix_ray.inference.node_class import node_class, nvidia_gpus
@@ -27,7 +28,7 @@ def test_a_node_offers_what_ray_counts_there() -> None:
     counted = {"cpu": 4.0, "memory_mb": 1.0, "gpu": 1.0, "npu": 0.0, "Rockchip": 2.0, "empty": 0.0}
     assert offer["resources"] == counted
     assert offer["capabilities"] == [
-        "camera", "command", "function", "gpu", "inference", "lidar", "rockchip",
+        "ai_acceleration", "camera", "command", "function", "gpu", "inference", "lidar", "rockchip",
     ]  # fmt: skip
     assert (offer["worker_id"], offer["node_id"]) == ("worker-host1", "a" * 56)
 
@@ -53,3 +54,18 @@ def offer(resources: dict[str, float], labels: dict[str, str]) -> NodeOffer:
         "worker_id": "worker-a", "node_id": "a" * 56, "hostname": "h", "resources": resources,
         "labels": labels, "capabilities": [],
     }  # fmt: skip
+
+
+def test_a_gpu_that_ray_does_not_count_accelerates_too() -> None:
+    """The label names it; the capability of the API reference has the label's separator in its own name."""
+    labels = {"helix-capabilities": "gpu_mali-gpu"}
+    node = {"NodeID": "a" * 56, "NodeManagerHostname": "h", "Resources": {"CPU": 4.0}, "Labels": labels}
+    capabilities = offer_of(node, "worker-host1")["capabilities"]
+    assert {"gpu", "mali-gpu", "ai_acceleration"} <= {*capabilities}
+
+
+def test_only_the_first_node_of_a_host_samples_its_devices() -> None:
+    """And none of kinds that are logical there."""
+    assert sampler_of({"gpu": 0.0}, {"helix-node-index": "1"}, "") is None
+    assert sampler_of({"gpu": 1.0}, {"helix-simulated": "GPU.NPU"}, "") is None
+    assert sampler_of({"gpu": 1.0}, {"helix-node-index": "0", "helix-simulated": "GPU"}, "") is not None

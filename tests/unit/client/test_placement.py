@@ -51,6 +51,14 @@ CALLS: list[tuple[Callable[[Client], Any], tuple[str, str, Any], Any]] = [
     (lambda c: c.node("worker-1"), ("GET", "/harmony/nodes/worker-1", None), NODE),
     (lambda c: c.drain_node("worker-1"), ("POST", "/harmony/nodes/worker-1/drain", None), NODE),
     (lambda c: c.undrain_node("worker-1"), ("POST", "/harmony/nodes/worker-1/undrain", None), NODE),
+    (lambda c: c.acceleration(), ("GET", "/harmony/ai/acceleration", None), NODE),
+    (lambda c: c.acceleration("worker-1"), ("GET", "/harmony/ai/acceleration?node=worker-1", None), NODE),
+    (lambda c: c.node_devices("worker-1"), ("GET", "/harmony/nodes/worker-1/devices", None), NODE),
+    (
+        lambda c: c.node_devices("worker-1", 6),
+        ("GET", "/harmony/nodes/worker-1/devices?points=6", None),
+        NODE,
+    ),
     (
         lambda c: c.explain("task-1"),
         ("GET", "/tasks/task-1/explain", None),

@@ -68,6 +68,8 @@ TABLE = {
     "ClusterStatus": "adv",
     "ListNodes": "adv",
     "GetNode": "adv",
+    "NodeDevices": "adv",
+    "Acceleration": "adv",
     "ExplainTask": "adv",
     "PlanTask": "adv",
     "ListQuotas": "adv",

@@ -7,54 +7,69 @@ from pathlib import Path
 import pytest
 from ray._private.label_utils import parse_node_labels_string
 
-from launcher.node.accelerators import Accelerator, find
-from launcher.node.declaration import BadDeclaration, declare
+from helix_ray.accelerators.device import Reading
+from helix_ray.accelerators.families import families, read_once
+from launcher.node.declaration import BadDeclaration, declare, found_as_line
+from launcher.up.nodes import plan
+from tests.unit.accelerators.tree import Tree
 
 
-def device(root: Path, entry: str, driver: str) -> None:
-    """Make a device as the kernel shows it: an entry of a class, whose device has a driver."""
-    name = entry.rpartition("/")[2]
-    (root / "sys/devices" / name).mkdir(parents=True)
-    (root / "sys/bus/drivers" / driver).mkdir(parents=True, exist_ok=True)
-    (root / "sys/devices" / name / "driver").symlink_to(root / "sys/bus/drivers" / driver)
-    (root / entry).mkdir(parents=True)
-    (root / entry / "device").symlink_to(root / "sys/devices" / name)
+def readings(tree: Tree) -> list[Reading]:
+    return read_once(tree.host, families())
 
 
-def test_devices_are_found_by_their_driver(tmp_path: Path) -> None:
-    """Known accelerator drivers count, a graphics card's driver does not."""
-    device(tmp_path, "sys/class/accel/accel0", "intel_vpu")
-    device(tmp_path, "sys/class/drm/renderD128", "i915")
-    device(tmp_path, "sys/class/drm/renderD129", "RKNPU")
-    (tmp_path / "dev").mkdir()
-    (tmp_path / "dev/hailo0").touch()
-    (tmp_path / "dev/rknpu").touch()
-    found = find(tmp_path)
-    assert [(a.capability, a.driver) for a in found] == [
-        ("intel-npu", "intel_vpu"),
-        ("rockchip-npu", "RKNPU"),
-        ("hailo-npu", None),
-    ]
+def test_devices_are_offered_by_what_they_are(tmp_path: Path) -> None:
+    """NPUs that Ray does not count are a resource; GPUs that it may not see are a capability, and their
+    memory a resource; what Ray counts itself is not counted twice."""
+    tree = Tree(tmp_path)
+    tree.device("sys/class/accel/accel0", "intel_vpu", "0000:00:0b.0", vendor="0x8086")
+    tree.device(
+        "sys/class/drm/card0", "amdgpu", "0000:03:00.0", vendor="0x1002", mem_busy_percent=0,
+        mem_info_vram_total=8 << 30,
+    )  # fmt: skip
+    tree.device("sys/class/drm/renderD129", "RKNPU")
+    tree.file("dev/davinci0", "")
+    declared = declare("host1", (), (), readings(tree))
+    assert declared.resources == {"NPU": 2.0, "gpu_memory_mb": 8192.0}
+    able = declared.labels["helix-capabilities"].split("_")
+    assert able == ["amd-gpu", "gpu", "intel-npu", "npu", "rockchip-npu"]
+    found = {entry["capability"]: entry["counted_by"] for entry in declared.as_json()["found"]}
+    assert found["ascend-npu"] == "ray"
+    line = found_as_line(readings(tree)[0])
+    assert line == ("found /sys/class/drm/card0: AMD (amd-gpu), by driver amdgpu, 8192 MiB")
+
+
+def test_of_the_nodes_of_a_host_the_first_has_its_devices(tmp_path: Path) -> None:
+    """Three raylets must not offer one NPU three times; a logical one replaces the real one."""
+    tree = Tree(tmp_path)
+    tree.file("dev/hailo0", "")
+    first, second = plan(2, [], readings(tree), ("camera",))
+    assert (first.resources, second.resources) == ({"NPU": 1.0}, {})
+    assert first.labels["helix-capabilities"] == "camera_hailo-npu_npu"
+    assert second.labels["helix-capabilities"] == "camera"
+    logical = plan(1, [{"NPU": 4.0}], readings(tree))[0]
+    assert (logical.resources, logical.labels["helix-simulated"]) == ({"NPU": 4.0}, "NPU")
+    assert "helix-capabilities" not in logical.labels
 
 
 def test_a_host_without_any_has_its_name_only(tmp_path: Path) -> None:
     """Nothing is invented."""
-    declared = declare("host1", (), (), find(tmp_path))
+    declared = declare("host1", (), (), readings(Tree(tmp_path)))
     assert (declared.resources, declared.labels) == ({}, {"helix-node": "host1"})
     assert declared.flags() == ["--labels=helix-node=host1"]
 
 
-def test_what_is_declared_comes_first_and_says_so() -> None:
+def test_what_is_declared_comes_first_and_says_so(tmp_path: Path) -> None:
     """A number given by hand replaces the one found, and the label tells which it is."""
-    found = [Accelerator("/dev/hailo0", "hailo-npu", None)]
-    declared = declare("host1", ["camera"], ["NPU=2", "FPGA=0.5"], found)
-    assert declare("host1", (), (), [], 81559.0).resources == {"gpu_memory_mb": 81559.0}
+    tree = Tree(tmp_path)
+    tree.file("dev/hailo0", "")
+    declared = declare("host1", ["camera"], ["NPU=2", "FPGA=0.5"], readings(tree))
     assert declared.resources == {"NPU": 2, "FPGA": 0.5}
     assert declared.declared == ("FPGA", "NPU")
     flags = dict(flag.removeprefix("--").split("=", 1) for flag in declared.flags())
     assert parse_node_labels_string(flags["labels"]) == {
         "helix-node": "host1",
-        "helix-capabilities": "camera_hailo-npu",
+        "helix-capabilities": "camera_hailo-npu_npu",
         "helix-declared": "FPGA.NPU",
     }
 

@@ -1,0 +1,47 @@
+"""Huawei Ascend NPUs: by their device files, read with the vendor's tool npu-smi."""
+
+from __future__ import annotations
+
+import re
+
+from helix_ray.accelerators.device import NOT_REPORTED, NPU, Device, DeviceMemory, Reading, percent, unknown
+from helix_ray.accelerators.files import entries, shown
+from helix_ray.accelerators.host import FileFamily, Host
+
+TOOL = "npu-smi"
+SOURCE = f"{TOOL} info -t usages"
+LINE = re.compile(r"^\s*([A-Za-z][A-Za-z .]*?)\s*(?:\([^)]*\))?\s*:\s*(\S+)", re.MULTILINE)
+
+
+def _find(host: Host) -> list[Device]:
+    return [
+        Device(
+            path.name, NPU, "Huawei", "ascend-npu", shown(host.root, path), "davinci", "Ascend NPU",
+            counted_by_ray=True,
+        )
+        for path in entries(host.root, "dev/davinci*", "davinci[0-9]+")
+    ]  # fmt: skip
+
+
+def _read(host: Host, device: Device) -> Reading:
+    said = host.tool((TOOL, "info", "-t", "usages", "-i", device.id.removeprefix("davinci")))
+    if said is None:
+        return Reading(device, unknown(f"{TOOL} is missing or does not answer", SOURCE))
+    found = {name.lower(): value for name, value in LINE.findall(said)}
+    busy = _number(found.get("aicore usage rate") or found.get("npu utilization"))
+    used = unknown(f"{TOOL} does not tell it", SOURCE) if busy is None else percent(busy, SOURCE, None)
+    total, share = _number(found.get("hbm capacity")), _number(found.get("hbm usage rate"))
+    if total is None:
+        return Reading(device, used, DeviceMemory(reason=NOT_REPORTED))
+    in_use = None if share is None else int(total * share / 100)
+    return Reading(device, used, DeviceMemory(in_use, int(total), SOURCE))
+
+
+def _number(said: str | None) -> float | None:
+    try:
+        return float(said or "")
+    except ValueError:
+        return None
+
+
+ASCEND = FileFamily("Ascend NPU", _find, _read)
