@@ -29,6 +29,7 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings) -> Item:
         str(log_dir),
         b64decode(payload) if payload else None,
         work["shard"],
+        settings.input_folders() if run["kind"] == "inference" else (),
         work["owner"],
         work["project"],
         work["mac"],

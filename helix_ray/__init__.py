@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ClusterUnavailable,
         Function,
         Handle,
+        Inferred,
         PayloadTooLarge,
         ResultLostError,
         StreamBroken,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         as_completed,
         connect,
         function,
+        infer,
         wait,
     )
     from helix_ray.execution.progress import progress, shard
@@ -39,6 +41,7 @@ __all__ = [
     "Function",
     "Handle",
     "HelixError",
+    "Inferred",
     "PayloadTooLarge",
     "ResultLostError",
     "StreamBroken",
@@ -47,6 +50,7 @@ __all__ = [
     "as_completed",
     "connect",
     "function",
+    "infer",
     "progress",
     "shard",
     "wait",

@@ -95,6 +95,7 @@ class Settings:
     command_roles: str = "admin,developer"
     function_allow: str = "helix_ray.samples:*"
     result_inline_bytes_max: int = bounded(65_536, ge=1024)
+    input_dirs: str = ""
     isolation: Literal["auto", "namespaces", "user", "none"] = "auto"
     run_as: str | None = None
     isolation_writable: str = ""
@@ -153,6 +154,10 @@ class Settings:
         """Return folders outside their own that isolated commands may write."""
         return _names(self.isolation_writable)
 
+    def input_folders(self) -> tuple[str, ...]:
+        """Return folders of the nodes below which inferences may read files."""
+        return _names(self.input_dirs)
+
     def hidden_paths(self) -> tuple[str, ...]:
         """Return files and folders that isolated commands do not see, beside the control plane's own."""
         return _names(self.isolation_hidden)
@@ -177,6 +182,7 @@ class Settings:
             task_types=_names(self.task_types),
             command_roles=_names(self.command_roles),
             function_allow=_names(self.function_allow),
+            input_dirs=self.input_folders(),
             queue_tasks_max=self.queue_tasks_max,
             retry_tasks_max=self.retry_tasks_max,
             batch_linked_tasks_max=self.batch_linked_tasks_max,

@@ -7,7 +7,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from helix_ray.core.specs import CommandRun, FunctionRun, InferenceRun
+from helix_ray.core.inference_run import inference_run
+from helix_ray.core.specs import CommandRun, FunctionRun, InferenceRun, OutputFormat, Precision
 from helix_ray.core.stdin import stdin_fields
 
 
@@ -51,12 +52,32 @@ def function(name: str, *args: Any, **kwargs: Any) -> FunctionRun:
     return {"kind": "function", "function": name, "args": list(args), "kwargs": kwargs}
 
 
-def inference(model: str, inputs: Any, outputs: Sequence[str] = ()) -> InferenceRun:
-    """Run a model known to the server. Inputs: nested lists, a numpy array, or either by input name."""
-    run: InferenceRun = {"kind": "inference", "model": model, "inputs": encoded(inputs)}
-    if outputs:
-        run["outputs"] = list(outputs)
-    return run
+def inference(
+    model: str,
+    inputs: Any = None,
+    outputs: Sequence[str] = (),
+    *,
+    dataset: str | None = None,
+    input_uri: str | None = None,
+    batch_size: int | None = None,
+    precision: Precision | None = None,
+    output: OutputFormat | None = None,
+) -> InferenceRun:
+    """Run a model known to the server, `name` or `name@version`, on exactly one of `inputs` (nested lists, a
+    numpy array, or either by input name), `dataset` (a digest) and `input_uri`.
+
+    `outputs` are the names of the requested outputs, `output` is their form, json by default.
+    """
+    return inference_run(
+        model,
+        encoded(inputs),
+        outputs,
+        dataset=dataset,
+        input_uri=input_uri,
+        batch_size=batch_size,
+        precision=precision,
+        output=output,
+    )
 
 
 def encoded(inputs: Any) -> Any:
@@ -69,6 +90,7 @@ def encoded(inputs: Any) -> Any:
         import numpy as np
 
         file = io.BytesIO()
-        np.save(file, np.asarray(inputs), allow_pickle=False)
+        # In C order, in which the rows of an array can be split.
+        np.save(file, np.asarray(inputs, order="C"), allow_pickle=False)
         return {"npy_base64": base64.b64encode(file.getvalue()).decode()}
     return inputs

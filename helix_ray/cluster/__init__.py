@@ -25,6 +25,7 @@ from helix_ray.cluster.errors import (
 )
 from helix_ray.cluster.functions import Function, function
 from helix_ray.cluster.handles import Handle, as_completed, wait
+from helix_ray.cluster.inferring import Inferred, infer
 from helix_ray.core.errors import Refused
 from helix_ray.execution import acting
 from helix_ray.execution.runtime_env import own_environment
@@ -37,6 +38,7 @@ __all__ = [
     "ClusterUnavailable",
     "Function",
     "Handle",
+    "Inferred",
     "PayloadTooLarge",
     "Refused",
     "ResultLostError",
@@ -46,6 +48,7 @@ __all__ = [
     "as_completed",
     "connect",
     "function",
+    "infer",
     "wait",
 ]
 

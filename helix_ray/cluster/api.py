@@ -16,6 +16,7 @@ from helix_ray.cluster.environments import Environments
 from helix_ray.cluster.errors import ClusterUnavailable, PayloadTooLarge, raised
 from helix_ray.cluster.functions import options_of
 from helix_ray.cluster.handles import Handle, several
+from helix_ray.cluster.inferring import InferenceCalls
 from helix_ray.cluster.keywords import check_call
 from helix_ray.cluster.mapping import Mapped
 from helix_ray.cluster.options import OPTIONS, Options, spec_of
@@ -30,7 +31,6 @@ from helix_ray.cluster.payload import (
     yielded,
 )
 from helix_ray.cluster.streams import all_pickles
-from helix_ray.cluster.tensors import encoded
 from helix_ray.cluster.waiting import Outcome, Watcher
 from helix_ray.core import admission
 from helix_ray.core.access import Principal, inside
@@ -40,7 +40,7 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import CancelTask, Order, Receipt, SubmitTasks
 from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.questions import GetResult, ListTasks, PlanTask, QuestionKind, View
-from helix_ray.core.specs import CommandRun, FunctionRun, InferenceRun, TaskSpec
+from helix_ray.core.specs import CommandRun, FunctionRun, TaskSpec
 from helix_ray.core.stdin import stdin_fields
 from helix_ray.core.values import shown_text
 from helix_ray.core.views.tasks import TaskLineView
@@ -57,7 +57,7 @@ R = TypeVar("R")
 NO_JOB = "none"
 
 
-class Cluster:
+class Cluster(InferenceCalls):
     """Helix Ray from inside its Ray cluster. Safe to share between threads; `close`
     it or use it with `with`."""
 
@@ -111,7 +111,7 @@ class Cluster:
         Options given here override those of @helix_ray.function. Raises Refused,
         PayloadTooLarge, ClusterUnavailable.
         """
-        return self._accepted(self.submit_specs([self.function_spec(function, args, kwargs, options)]))
+        return self.accepted(self.submit_specs([self.function_spec(function, args, kwargs, options)]))
 
     async def submit_async(
         self,
@@ -123,7 +123,7 @@ class Cluster:
         """Like `submit`, without blocking the caller's event loop."""
         # In a thread: large arguments take seconds to leave this process.
         spec = await asyncio.to_thread(self.function_spec, function, args, kwargs, options)
-        return self._accepted(await asyncio.wrap_future(self.background.start(self._submit([spec]))))
+        return self.accepted(await asyncio.wrap_future(self.background.start(self._submit([spec]))))
 
     def command(
         self,
@@ -161,19 +161,7 @@ class Cluster:
             run["network"] = network
         # Errors in a text must name the command, not the title that is made from it.
         title = shown_text(line if isinstance(line, str) else " ".join(run["argv"]))
-        return self._accepted(self.submit_specs([spec_of(run, title, options)]))
-
-    def inference(
-        self, model: str, inputs: Any, outputs: Sequence[str] = (), **options: Unpack[Options]
-    ) -> Handle:
-        """Run a model on numpy arrays or nested lists (or either by input name).
-
-        Its value is a dict with `outputs`, `shapes`, `precision`, `provider`, `duration_ms`.
-        """
-        run: InferenceRun = {"kind": "inference", "model": model, "inputs": encoded(inputs)}
-        if outputs:
-            run["outputs"] = list(outputs)
-        return self._accepted(self.submit_specs([spec_of(run, shown_text(model), options)]))
+        return self.accepted(self.submit_specs([spec_of(run, title, options)]))
 
     def map(
         self,
@@ -299,7 +287,7 @@ class Cluster:
         return [Handle(self, task_id, _refused(refused.get(str(i)))) for i, task_id in enumerate(ids)]
 
     @staticmethod
-    def _accepted(handles: list[Handle]) -> Handle:
+    def accepted(handles: list[Handle]) -> Handle:
         """Return the only handle, or raise its refusal: a single refused task
         raises where it is submitted."""
         handle = handles[0]

@@ -9,6 +9,7 @@ from helix_ray.cluster.errors import ClusterUnavailable
 
 if TYPE_CHECKING:
     from helix_ray.cluster.handles import Handle
+    from helix_ray.cluster.inferring import Inferred
 
 
 class Taker(Protocol):
@@ -22,6 +23,11 @@ class Taker(Protocol):
 
     def map(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterator[Any]:
         """Run a function for every item."""
+        ...
+
+    @property
+    def infer(self) -> Callable[..., Inferred]:
+        """Run a model, and return arrays."""
         ...
 
 

@@ -17,5 +17,6 @@ def encoded(inputs: Any) -> Any:
     import numpy as np
 
     file = io.BytesIO()
-    np.save(file, np.asarray(inputs), allow_pickle=False)
+    # In C order, in which the rows of an array can be split.
+    np.save(file, np.asarray(inputs, order="C"), allow_pickle=False)
     return {"npy_base64": base64.b64encode(file.getvalue()).decode()}

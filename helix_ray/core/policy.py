@@ -24,6 +24,8 @@ class Policy:
     command_roles: tuple[str, ...] = ("admin", "developer")
     # "module:name" or "module:*" entries of functions that REST callers may use.
     function_allow: tuple[str, ...] = ("helix_ray.samples:*",)
+    # Folders of the nodes below which inferences may read files.
+    input_dirs: tuple[str, ...] = ()
     # Unfinished tasks; above it submits are refused until some finish.
     queue_tasks_max: int = 2_000_000
     dependencies_max: int = 1000

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
+from helix_ray.core.inference_run import invalid_field as invalid_inference
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.specs import LEVELS
 from helix_ray.core.state import MANUAL
@@ -93,14 +94,17 @@ def _run(value: Any) -> bool:
     if not isinstance(value, dict) or value.get("kind") not in RUN_KINDS:
         return False
     if value["kind"] == "inference":
-        return isinstance(value.get("model"), str)
+        return invalid_inference(value) is None
     if value["kind"] == "command":
         return _part_of_run(value) == "run"
     return all(isinstance(value.get(name, ""), str) for name in ("function", "runtime_env"))
 
 
 def _part_of_run(run: Any) -> str:
-    """Return the invalid part of a command; `run` where it is none of these."""
+    """Return the invalid part of a command or an inference; `run` where it is none of these."""
+    if isinstance(run, dict) and run.get("kind") == "inference":
+        odd = invalid_inference(run)
+        return "run" if odd in (None, "model") else f"run.{odd}"
     if not isinstance(run, dict) or run.get("kind") != "command":
         return "run"
     for name in ("shell", "working_dir"):

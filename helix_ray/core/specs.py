@@ -45,12 +45,25 @@ class FunctionRun(TypedDict, total=False):
     runtime_env: str
 
 
+Precision = Literal["auto", "fp32", "fp16", "int8"]
+OutputFormat = Literal["json", "npy", "parquet", "jsonl"]
+
+
 class InferenceRun(TypedDict, total=False):
-    """A model on inputs: nested lists or .npy files in base64, by input name or alone."""
+    """A model (`name` or `name@version`) on exactly one of `inputs` (nested lists or .npy files in base64, by
+    input name or alone), `dataset` (the digest of an uploaded file) and `input_uri`.
+
+    `outputs` are the names of the requested outputs, `output` is their form.
+    """
 
     kind: Literal["inference"]
     model: str
     inputs: Any
+    dataset: str
+    input_uri: str
+    batch_size: int
+    precision: Precision
+    output: OutputFormat
     outputs: list[str]
     timeout_s: float
 

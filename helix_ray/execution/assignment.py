@@ -63,8 +63,8 @@ class Assignment:
 
     `run` is the task's run object; `payload` is a cloudpickled (function, args, kwargs) and comes from inside
     the cluster only. `timeout_s` is in seconds; None waits for ever. `log_dir` is the folder of the attempt's
-    log. `shard` is (index, count) of a shard of a larger task. Its code acts for `owner` in `project`, by a
-    capability with this `mac`.
+    log. `shard` is (index, count) of a shard of a larger task. `input_dirs` are the folders below which an
+    inference may read files. Its code acts for `owner` in `project`, by a capability with this `mac`.
     """
 
     task_id: str
@@ -74,6 +74,7 @@ class Assignment:
     log_dir: str
     payload: bytes | None = field(default=None, repr=False)
     shard: tuple[int, int] | None = None
+    input_dirs: tuple[str, ...] = ()
     owner: str = ""
     project: str | None = None
     mac: str = field(default="", repr=False)
@@ -187,8 +188,9 @@ Message: TypeAlias = Run | Cancel | GiveBack | Hello | Report | Returned
 Plain: TypeAlias = tuple[Any, ...]
 
 _assignment = attrgetter(
-    "task_id", "attempt", "run", "timeout_s", "log_dir", "payload", "shard", "owner", "project", "mac"
-)
+    "task_id", "attempt", "run", "timeout_s", "log_dir", "payload", "shard", "input_dirs", "owner", "project",
+    "mac",
+)  # fmt: skip
 _error = attrgetter("reason", "type", "message", "traceback", "pickled")
 
 

@@ -23,10 +23,11 @@ from helix_ray.execution.deadline import Deadline
 from helix_ray.execution.failure import describe
 from helix_ray.execution.function import FunctionRunner, Keep
 from helix_ray.execution.output import OutputCapture
-from helix_ray.execution.progress import Sink, TaskInfo, install
+from helix_ray.execution.progress import Sink, TaskInfo, install, progress
 from helix_ray.execution.surroundings import ProcessSurroundings
 from helix_ray.execution.wear import Bounds, Wear
 from helix_ray.inference.onnx import InferenceRefused, ModelStore
+from helix_ray.inference.sources import Sources
 
 UNBOUNDED = Bounds(tasks_max=sys.maxsize, growth_mb_max=sys.maxsize)
 
@@ -148,13 +149,24 @@ class AttemptRunner:
             acting.install(None)
 
     def _infer(self, task: Assignment) -> Outcome:
+        sources = Sources(folders=task.input_dirs)
+
         def call() -> Outcome:
+            # Here, because it loads numpy: most executors run functions only.
+            from helix_ray.inference.running import Part, infer
+
             try:
-                return Outcome(True, self._models.infer(task.run))
+                part = Part(shard=task.shard, sources=sources, advance=_advance)
+                return Outcome(True, infer(self._models, task.run, part))
             except InferenceRefused as error:
                 return _bad_spec(str(error), type(error).__name__)
 
         return self._functions.guard(call, task.timeout_s)
+
+
+def _advance(done: int, total: int) -> None:
+    """Report rows as the attempt's progress; raises Cancelled, so that a cancel comes between batches."""
+    progress(done, total, f"{done:,} of {total:,} rows")
 
 
 def _with_own_limit(task: Assignment) -> Assignment:

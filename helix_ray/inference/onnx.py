@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helix_ray.core.specs import JsonObject
 from helix_ray.inference.errors import BadModelFile, InferenceRefused, ModelNotFound
 from helix_ray.inference.loaded import LOADED_BYTES_MAX, LoadedSessions
 from helix_ray.inference.sessions import SessionPlan, open_session, plan_for
@@ -30,7 +27,6 @@ DEFAULT_ROOT = Path(__file__).parent.parent / "models"
 """The models that come with the package."""
 
 _NAME = re.compile(r"[a-z0-9_.-]{1,64}")
-_KEYS = {"kind", "model", "inputs", "outputs", "timeout_s"}
 _Stamp = tuple[int, int]  # of a file: time of change in ns, size in bytes
 
 
@@ -112,38 +108,6 @@ class ModelStore:
         """Return the session of a model; raises ModelNotFound and BadModelFile."""
         return self.model(name).session
 
-    def infer(self, run: Mapping[str, Any]) -> JsonObject:
-        """Run a model once and return JSON: outputs by name as nested lists, their shapes, and how it ran.
-
-        `run` has `model`, `inputs` (see `tensors.decode`) and optionally `outputs`, the names of the
-        requested outputs. In the result, `precision` is how the weights are stored, null where unknown;
-        `duration_ms` is the time in the session. Raises InferenceRefused with a message for the caller.
-        """
-        from helix_ray.inference.tensors import decode, encode
-
-        if unknown := sorted(run.keys() - _KEYS):
-            raise InferenceRefused(f"unknown fields: {', '.join(unknown)}")
-        if "inputs" not in run:
-            raise InferenceRefused("inputs must be given")
-        model = self.model(run.get("model", ""))
-        wanted = _wanted_outputs(run.get("outputs"), model.info)
-        feed = decode(run["inputs"], model.info.inputs)
-        started = time.perf_counter()
-        try:
-            arrays = model.session.run(wanted, feed)
-        except Exception as error:  # ONNX Runtime's exceptions have no common base
-            raise InferenceRefused(f"model {model.info.name!r} rejected the inputs: {error}") from error
-        duration_ms = (time.perf_counter() - started) * 1000
-        named = dict(zip(wanted, arrays, strict=True))
-        return {
-            "model": model.info.name,
-            "outputs": {name: encode(name, array) for name, array in named.items()},
-            "shapes": {name: list(array.shape) for name, array in named.items()},
-            "precision": model.info.precision,
-            "provider": model.session.get_providers()[0],
-            "duration_ms": round(duration_ms, 3),
-        }
-
     def _find(self, name: str) -> tuple[Path, _Stamp]:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ModelNotFound(
@@ -215,14 +179,3 @@ def _specs(arguments: Any) -> tuple[TensorSpec, ...]:
     from helix_ray.inference.tensors import TensorSpec, dtype_of
 
     return tuple(TensorSpec(each.name, dtype_of(each.type), tuple(each.shape)) for each in arguments)
-
-
-def _wanted_outputs(wanted: Any, info: ModelInfo) -> list[str]:
-    names = [spec.name for spec in info.outputs]
-    if wanted is None:
-        return names
-    if not isinstance(wanted, list | tuple) or not wanted:
-        raise InferenceRefused("outputs must be a list of names")
-    if unknown := [name for name in wanted if name not in names]:
-        raise InferenceRefused(f"unknown output {unknown[0]!r}; the model's outputs are {', '.join(names)}")
-    return list(dict.fromkeys(wanted))

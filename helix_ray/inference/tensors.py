@@ -7,7 +7,7 @@ import base64
 import binascii
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -66,6 +66,32 @@ def decode(inputs: Any, specs: Sequence[TensorSpec]) -> dict[str, Array]:
     return {spec.name: _check(_array(named[spec.name], spec), spec, sizes) for spec in specs}
 
 
+def by_rows(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """Return the specs of inputs of any number of rows, whatever batch the model wants; raises BadInput for
+    a model with an input that has no axis for them."""
+    if bare := next((spec for spec in specs if not spec.shape), None):
+        raise BadInput(f"input {bare.name!r} has no axis for rows, so the model cannot be run in batches")
+    return tuple(TensorSpec(spec.name, spec.dtype, ("rows", *spec.shape[1:])) for spec in specs)
+
+
+def checked(arrays: Mapping[str, Array], specs: Sequence[TensorSpec]) -> dict[str, Array]:
+    """Return arrays of the specs' shapes and element types (`converted`); raises BadInput."""
+    sizes: dict[str, int] = {}
+    return {spec.name: _check(converted(arrays[spec.name], spec), spec, sizes) for spec in specs}
+
+
+def converted(array: Array, spec: TensorSpec) -> Array:
+    """Return values in the element type of an input: integers in its range, integers or fractions as floats,
+    texts, or true and false; raises BadInput for others."""
+    if spec.dtype == "str":
+        return array if array.dtype.kind == "O" else _strings(array, spec)
+    if array.dtype == np.dtype(spec.dtype):
+        return array
+    if not _fits(array, np.dtype(spec.dtype)):
+        raise BadInput(f"input {spec.name!r}: the model expects {spec.dtype}, not {_kind(array)}")
+    return array.astype(spec.dtype)
+
+
 def encode(name: str, array: Array) -> Any:
     """Return the array as nested lists; raises InferenceRefused for NaN and infinity, which JSON lacks."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -113,11 +139,7 @@ def _from_lists(value: Any, spec: TensorSpec) -> Array:
         raise BadInput(f"input {spec.name!r}: the nested lists must have equal lengths") from None
     except OverflowError:
         raise BadInput(f"input {spec.name!r}: an integer does not fit in 64 bits") from None
-    if spec.dtype == "str":
-        return _strings(array, spec)
-    if not _fits(array, np.dtype(spec.dtype)):
-        raise BadInput(f"input {spec.name!r}: the model expects {spec.dtype}, not {_kind(array)}")
-    return array.astype(spec.dtype)
+    return converted(array, spec)
 
 
 def _strings(array: Array, spec: TensorSpec) -> Array:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import Answer
 from helix_ray.core.errors import ErrorCode, Rejected
+from helix_ray.core.gathering import joined
 from helix_ray.core.names import shard_id
 from helix_ray.core.questions import GetResult, GetTask, GetWorker, QuestionKind, ReadItems, ReadLog, View
 from helix_ray.core.specs import JsonObject
@@ -76,7 +77,7 @@ class OnNodes:
 
         parts = await asyncio.gather(*(fetched(index, part) for index, part in enumerate(shards)))
         away = next((part for part in parts if isinstance(part, Rejected)), None)
-        return away or {**reply, "result": {**reply["result"], "shards": parts}}
+        return away or {**reply, "result": joined(parts) or {**reply["result"], "shards": parts}}
 
     async def answer(self, question: QuestionKind[Any], by: Principal, wait_s: float) -> Answer:
         """Answer a question that is a node's to answer, from its node or from files on the head's machine."""

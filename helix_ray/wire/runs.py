@@ -8,7 +8,15 @@ from typing import Annotated, Any, Literal, Required, TypeVar, cast
 from pydantic import AfterValidator, Discriminator, Field, with_config
 from typing_extensions import TypedDict
 
-from helix_ray.core.specs import JsonObject
+from helix_ray.core.inference_run import (
+    BATCH_SIZE_MAX,
+    DIGEST_PATTERN,
+    MODEL_PATTERN,
+    SOURCES,
+    URI_CHARS_MAX,
+    refusal_of,
+)
+from helix_ray.core.specs import JsonObject, OutputFormat, Precision
 from helix_ray.core.stdin import STDIN_BYTES_MAX, TOO_LARGE, decoded
 from helix_ray.wire.values import STRICT, JsonValue, storable
 
@@ -104,12 +112,22 @@ class FunctionRunIn(TypedDict, total=False):
 
 @with_config(STRICT)
 class InferenceRunIn(TypedDict, total=False):
-    """A model known to the server, with inputs as nested lists or .npy files in base64,
-    single or by input name."""
+    """A model known to the server, `name` or `name@version`, on exactly one of: `inputs`, as nested lists or
+    .npy files in base64, single or by input name; `dataset`, the digest of an uploaded data set; `input_uri`.
+
+    `outputs` are the names of the requested outputs, `output` is their form.
+    """
 
     kind: Required[Literal["inference"]]
-    model: Required[Annotated[str, Field(pattern=r"^[a-z0-9_.-]{1,64}$")]]
-    inputs: Required[JsonValue]
+    model: Required[Annotated[str, Field(pattern=f"^{MODEL_PATTERN}$")]]
+    inputs: JsonValue
+    dataset: Annotated[str, Field(pattern=f"^{DIGEST_PATTERN}$")] | None
+    input_uri: (
+        Annotated[str, Field(min_length=1, max_length=URI_CHARS_MAX), AfterValidator(_without_nul)] | None
+    )
+    batch_size: Annotated[int, Field(ge=1, le=BATCH_SIZE_MAX)] | None
+    precision: Precision | None
+    output: OutputFormat | None
     outputs: (
         Annotated[
             list[Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]],
@@ -139,9 +157,14 @@ def _command(run: CommandRunIn) -> CommandRunIn:
 
 
 def _inference(run: InferenceRunIn) -> InferenceRunIn:
-    if run["inputs"] is None:
-        raise ValueError("inputs must not be null")
-    return given(run)
+    run = given(run)
+    sources = [name for name in SOURCES if name in run]
+    if len(sources) != 1:
+        raise ValueError(f"exactly one of {', '.join(SOURCES)} must be given")
+    uri = run.get("input_uri")
+    if uri is not None and refusal_of(uri) is not None:
+        raise ValueError(f"input_uri: {refusal_of(uri)}")
+    return run
 
 
 Run = Annotated[

@@ -12,7 +12,7 @@ from helix_ray.core.errors import ErrorCode, Refused, Rejected, conflict
 from helix_ray.core.orders import CancelTask, DeleteTask, RetryTask, SubmitTasks, UpdateTask
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, WaitTasks
 from helix_ray.core.specs import TaskEdits, TaskError
-from helix_ray.core.views.tasks import ResultView
+from helix_ray.core.views.tasks import ResultView, is_away
 from helix_ray.wire import task_answers as shapes
 from helix_ray.wire.tasks import (
     EDITABLE,
@@ -133,12 +133,11 @@ async def retry_task(task_id: str, caller: SignedIn) -> Response:
 
 
 async def _ended(task_id: str, caller: Caller, wait_s: float) -> ResultView | None:
-    """Return the outcome of a task that ends within the wait, unless its node may have the result."""
+    """Return the outcome of a task that ends within the wait, unless nodes may have its result, or a
+    shard's."""
     done = (await caller.query(WaitTasks((task_id,)), wait_s))["done"]
     await caller.renew()
-    if not done or (isinstance(done[0]["result"], dict) and "stored" in done[0]["result"]):
-        return None
-    return done[0]
+    return None if not done or is_away(done[0]["result"]) else done[0]
 
 
 @router.get("/{task_id}/result", **verb("GetResult", answers=shapes.ResultOut))

@@ -45,6 +45,7 @@ class Node:
     def __init__(self, plane: MemoryControlPlane, folder: Path) -> None:
         self._plane = plane
         self._folder = folder
+        self._input_dirs = plane.policy.input_dirs
         self._stopped = False
         resources = {"cpu": 4.0, "memory_mb": 1024.0}
         plane.give(
@@ -80,7 +81,9 @@ class Node:
             for work in reply["assign"]:
                 key = (work["task_id"], work["attempt"])
                 place = (work["timeout_s"], str(self._folder))
-                given = Assignment(*key, work["run"], *place, shard=work["shard"])
+                given = Assignment(
+                    *key, work["run"], *place, shard=work["shard"], input_dirs=self._input_dirs
+                )
                 if given.is_command:
                     self._report(key, starter.run_assignment(given).outcome)
                 else:
@@ -106,7 +109,8 @@ def _result(outcome: Outcome) -> Any:
         return {"success": outcome.ok, "output_cut_bytes": missing, **said}
     if not outcome.ok:
         return None
-    shown = outcome.result if isinstance(outcome.result, dict) and "outputs" in outcome.result else None
+    is_inference = isinstance(outcome.result, dict) and not {"outputs", "files"}.isdisjoint(outcome.result)
+    shown = outcome.result if is_inference else None
     return {"success": True, **(shown or {"value": outcome.result})}
 
 

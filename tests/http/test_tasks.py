@@ -108,7 +108,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
         "run.args" + ".0" * 12 + "....",
     ),
     "a model with a path": ({"run": {"kind": "inference", "model": "../x", "inputs": 1}}, "run.model"),
-    "no inputs": ({"run": {"kind": "inference", "model": "x"}}, "run.inputs"),
+    "no inputs": ({"run": {"kind": "inference", "model": "x"}}, "run"),
 }
 
 

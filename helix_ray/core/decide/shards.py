@@ -8,20 +8,23 @@ changed only through their parent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from helix_ray.core.errors import Rejected, conflict
 from helix_ray.core.events import Event, TaskAssigned
 from helix_ray.core.families import parent_of, shards_of
+from helix_ray.core.gathering import joined
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.model_inputs import split
 from helix_ray.core.names import shard_id
 from helix_ray.core.specs import Shard, TaskSpec
 from helix_ray.core.state import State, Task
 
 
 def shard_specs(task_id: str, spec: TaskSpec) -> Iterator[tuple[str, TaskSpec]]:
-    """Yield id and spec of every shard of a task; nothing for a task without shards."""
+    """Yield id and spec of every shard of a task; nothing for a task without shards. Inputs that the spec
+    holds are split by rows: they have been checked (core/model_inputs.py)."""
     shards = spec.get("shards")
     if shards is None:
         return
@@ -30,10 +33,20 @@ def shard_specs(task_id: str, spec: TaskSpec) -> Iterator[tuple[str, TaskSpec]]:
     # The end of the parent's time ends the shards with it.
     common.pop("deadline", None)
     count, gang = shards["count"], bool(shards.get("gang"))
-    for index in range(count):
+    for index, own in enumerate(_runs(common, count)):
         shard: Shard = {"of": task_id, "index": index, "count": count, "gang": gang}
         title = f"{spec['title']} [{index + 1}/{count}]"
-        yield shard_id(task_id, index), {**common, "title": title, "shard": shard}
+        yield shard_id(task_id, index), {**common, **own, "title": title, "shard": shard}
+
+
+def _runs(spec: TaskSpec, count: int) -> Iterator[TaskSpec]:
+    """Yield for each shard what it does that the others do not."""
+    run = spec.get("run")
+    if run is None or run["kind"] != "inference" or run.get("inputs") is None:
+        yield from (TaskSpec() for _ in range(count))
+        return
+    for inputs in split(run["inputs"], count):
+        yield {"run": {**run, "inputs": inputs}}
 
 
 def waiting_shards(state: State, task: Task) -> list[Task]:
@@ -63,6 +76,8 @@ def parents_started(state: State, started: list[str]) -> list[Event]:
     return list(parents.values())
 
 
-def gathered(results: dict[str, Any], count: int) -> dict[str, Any]:
-    """Return the result of a parent: the results of its shards in order, given by index as a string."""
-    return {"success": True, "shards": [results[str(index)] for index in range(count)]}
+def gathered(results: Mapping[str, Any], count: int) -> Mapping[str, Any]:
+    """Return the result of a parent from those of its shards, given by index as a string: in order, or
+    joined where they are the rows of one inference."""
+    parts = [results[str(index)] for index in range(count)]
+    return joined(parts) or {"success": True, "shards": parts}

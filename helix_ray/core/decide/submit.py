@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from helix_ray.core.access import Principal, in_scope
 from helix_ray.core.decide.demands import unplaceable
+from helix_ray.core.decide.inferences import refuse_file, refuse_unsplittable
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
 from helix_ray.core.decide.recalling import not_in_memory, unasked
@@ -196,7 +197,7 @@ class _Checks:
             return invalid("Only a task with a run object can have shards", field="shards")
         if shards["count"] > self._policy.shards_max:
             return invalid("Too many shards", field="shards.count", limit=self._policy.shards_max)
-        return None
+        return refuse_unsplittable(spec["run"], shards["count"])
 
     def _placement(self, spec: TaskSpec) -> Rejected | None:
         """Reject a task that no node could ever run, or that exceeds the project's quota."""
@@ -240,7 +241,7 @@ def _run_refusal(run: Run, ctx: Context, policy: Policy) -> Rejected | None:
             if run.get(field) is not None:
                 message = f"{what} are accepted only from inside the cluster"
                 return forbidden(message, field=f"run.{field}")
-    return None
+    return refuse_file(run, policy)
 
 
 SUBMIT_ORDERS: dict[type, Decider] = {SubmitTasks: submit}

@@ -175,6 +175,14 @@ def stays_on_node(result: object) -> bool:
     )
 
 
+def is_away(result: Any) -> bool:
+    """Say whether a result, or that of a shard, stands for one that is on a node."""
+    if not isinstance(result, dict):
+        return False
+    parts = result.get("shards")
+    return "stored" in result or (isinstance(parts, list) and any(map(is_away, parts)))
+
+
 def task_view(task: Task) -> TaskView:
     """Return one task."""
     spec = task.spec

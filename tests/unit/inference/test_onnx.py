@@ -18,6 +18,7 @@ import pytest
 from helix_ray.digits import as_image, as_rows, held_out
 from helix_ray.inference.errors import BadInput, BadModelFile, InferenceRefused, ModelNotFound
 from helix_ray.inference.onnx import DEFAULT_ROOT, ModelStore
+from helix_ray.inference.running import infer
 from helix_ray.inference.weights import scan
 
 IMAGES, LABELS = held_out()
@@ -44,7 +45,7 @@ def request(inputs: Any, **more: Any) -> dict[str, Any]:
 )
 def test_held_out_digits(store: ModelStore, name: str, prepare: Any, correct_min: float) -> None:
     """The models read the 497 digits they never saw; the answer says how they ran."""
-    result = store.infer(request(prepare(IMAGES).tolist(), model=name))
+    result = infer(store, request(prepare(IMAGES).tolist(), model=name))
     answers = np.argmax(result["outputs"]["logits"], axis=1)
     assert (answers == LABELS).mean() >= correct_min
     assert result["shapes"] == {"logits": [497, 10]}
@@ -64,13 +65,13 @@ def test_all_forms_of_inputs_agree(store: ModelStore) -> None:
         npy(rows.astype(">f4")),
         npy(np.asfortranarray(rows)),
     ]
-    outputs = [store.infer(request(form, outputs=["logits"]))["outputs"]["logits"] for form in forms]
+    outputs = [infer(store, request(form, outputs=["logits"]))["outputs"]["logits"] for form in forms]
     assert all(output == outputs[0] for output in outputs)
 
 
 def test_whole_numbers_are_taken_for_floats(store: ModelStore) -> None:
     """JSON 0 and 0.0 are the same number."""
-    assert store.infer(request([[[0] * 8] * 8]))["shapes"] == {"logits": [1, 10]}
+    assert infer(store, request([[[0] * 8] * 8]))["shapes"] == {"logits": [1, 10]}
 
 
 HUGE_CLAIM = (
@@ -105,7 +106,7 @@ HUGE_CLAIM = (
 def test_bad_inputs(store: ModelStore, inputs: Any, words: str) -> None:
     """Every refusal says what came and what is wanted."""
     with pytest.raises(BadInput, match=re.escape(words)):
-        store.infer(request(inputs))
+        infer(store, request(inputs))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_bad_inputs(store: ModelStore, inputs: Any, words: str) -> None:
 def test_bad_requests(store: ModelStore, more: dict[str, Any], words: str) -> None:
     """What is not known is refused by name."""
     with pytest.raises(InferenceRefused, match=words):
-        store.infer(request([[[0] * 8] * 8], **more))
+        infer(store, request([[[0] * 8] * 8], **more))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_bad_requests(store: ModelStore, more: dict[str, Any], words: str) -> No
 def test_names_of_models(store: ModelStore, name: Any) -> None:
     """A name that is no model's, or would lead out of the folder, finds nothing."""
     with pytest.raises(ModelNotFound):
-        store.infer(request([], model=name))
+        infer(store, request([], model=name))
 
 
 def test_list(store: ModelStore, tmp_path: Path) -> None:

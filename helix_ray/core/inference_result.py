@@ -1,0 +1,45 @@
+"""The result of an inference, as JSON has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+
+class OutputFile(TypedDict):
+    """A file with outputs. `shapes` are those of its outputs by name; `shard` and `first_row` say where it
+    belongs in the result of a sharded task."""
+
+    name: str
+    format: str
+    bytes: int
+    sha256: str
+    shapes: dict[str, list[int]]
+    base64: str
+    shard: NotRequired[int]
+    first_row: NotRequired[int]
+
+
+class InferenceResult(TypedDict, total=False):
+    """What a model said of some rows, as `outputs` or `files`, and how it ran (docs/api.md).
+
+    `precisions` (rows by variant) and `shards` (results without values, with `first_row`) are those of a
+    sharded task; `success` is there once the attempt has ended.
+    """
+
+    success: bool
+    model: str
+    version: int | None
+    variant: str
+    outputs: Mapping[str, Any]
+    files: list[OutputFile]
+    shapes: dict[str, list[int]]
+    precision: str | None
+    arithmetic: str
+    provider: str
+    batch: int | None
+    rows: int | None
+    duration_ms: float
+    first_row: int
+    precisions: dict[str, int]
+    shards: list[InferenceResult]
