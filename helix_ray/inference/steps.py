@@ -1,0 +1,138 @@
+"""The work of the child: admission, then one variant after another, each told to the parent as it ends.
+
+A job has `folder` (scratch, with `model.onnx`), `memory_mb`, `bounds`, `variants` (names) and the paths
+`calibration` and `heldout`. Where a child died of a variant, the next one gets `admitted`, the signature,
+and goes on with the rows that the first one left in the folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from helix_ray.inference.admission import Admitted, admit
+from helix_ray.inference.candidate import NotBuilt, Refused, Rows, feeds
+from helix_ray.inference.variants import (
+    ARITHMETIC,
+    INT8_DYNAMIC,
+    INT8_STATIC,
+    TF32,
+    Bounds,
+    Gate,
+    Signature,
+    Variant,
+)
+
+__all__ = ["ADMISSION", "work"]
+
+ADMISSION = "admission"
+BUILDING_SHARE = 0.5
+"""Part of a variant's progress that building it is."""
+
+_LABELS = "labels"
+_INPUT = "input_"  # before the names of inputs in our own files, so that one may be called `labels`
+
+Send = Callable[[dict[str, Any]], None]
+
+
+def work(job: dict[str, Any], send: Send) -> None:
+    """Do what the job says and send messages: `step`, `admitted` or `refused`, `variant`, `fraction`."""
+    folder = Path(job["folder"])
+    model = folder / "model.onnx"
+    admitted = _admitted(job, folder, model, send)
+    if admitted is None:
+        return
+    bounds = Bounds(**job["bounds"])
+    make = _Maker(model, admitted, bounds, lambda part: send({"fraction": part}))
+    for name in job["variants"]:
+        send({"step": name})
+        send({"variant": make.variant(name)})
+
+
+def _admitted(job: dict[str, Any], folder: Path, model: Path, send: Send) -> Admitted | None:
+    if job.get("admitted"):
+        signature: Signature = job["admitted"]
+        return Admitted(
+            signature,
+            _load(folder / "calibration.npz", job["data"]),
+            _load(folder / "judging.npz", job["data"]),
+        )
+    send({"step": ADMISSION})
+    files = [Path(job[word]) if job.get(word) else None for word in ("calibration", "heldout")]
+    try:
+        admitted = admit(model, files[0], files[1], job["memory_mb"])
+    except Refused as error:
+        send({"refused": str(error)})
+        return None
+    _save(folder / "calibration.npz", admitted.calibration)
+    _save(folder / "judging.npz", admitted.judging)
+    send({"admitted": admitted.signature, "data": admitted.judging.data})
+    return admitted
+
+
+class _Maker:
+    """Builds and judges the variants of one model."""
+
+    def __init__(
+        self, model: Path, admitted: Admitted, bounds: Bounds, progress: Callable[[float], None]
+    ) -> None:
+        from helix_ray.inference import building, judging  # not for a model that is refused
+
+        self._build, self._judge = building.build, judging.judge
+        self._model = model
+        self._admitted = admitted
+        self._bounds = bounds
+        self._progress = progress
+        self._reference = judging.Reference(model, admitted.judging, admitted.signature["batch"])
+
+    def variant(self, name: str) -> Variant:
+        """Return one variant; whatever is wrong with it is its `reason`."""
+        target = None if name == TF32 else self._model.with_name(f"{name}.onnx")
+        gate: Gate | None = None
+        state: Literal["ready", "failed", "refused"] = "ready"
+        reason = None
+        try:
+            if target is not None:
+                batches = feeds(self._admitted.calibration, self._admitted.signature["batch"])
+                self._build(name, self._model, target, (feed for feed, _ in batches))
+            self._progress(BUILDING_SHARE)
+            gate, reason = self._judge(name, self._reference, target, self._bounds, self._judged)
+            state = "refused" if reason else "ready"
+        except (NotBuilt, Refused, ValueError) as error:
+            state, reason = "failed", str(error)
+        needs_given = name in (INT8_STATIC, INT8_DYNAMIC) and self._admitted.judging.data == "synthetic"
+        variant: Variant = {
+            "name": name, "digest": None, "bytes": 0, "state": state, "reason": reason,
+            "arithmetic": ARITHMETIC[name], "gate": gate, "automatic": state == "ready" and not needs_given,
+        }  # fmt: skip
+        if state == "ready" and target is not None:
+            variant["file"] = target.name
+        return variant
+
+    def _judged(self, part: float) -> None:
+        self._progress(BUILDING_SHARE + part * (1 - BUILDING_SHARE))
+
+
+def _save(path: Path, rows: Rows) -> None:
+    named: dict[str, Any] = {_INPUT + name: array for name, array in rows.arrays.items()}
+    if rows.labels is not None:
+        named[_LABELS] = rows.labels
+    np.savez(
+        path, **{name: array.astype(str) if array.dtype.hasobject else array for name, array in named.items()}
+    )
+
+
+def _load(path: Path, data: Literal["given", "synthetic"]) -> Rows:
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {
+            name.removeprefix(_INPUT): archive[name].astype(object)
+            if archive[name].dtype.kind == "U"
+            else archive[name]
+            for name in archive.files
+            if name.startswith(_INPUT)
+        }
+        labels = archive[_LABELS] if _LABELS in archive.files else None
+    return Rows(arrays, labels, data)
