@@ -6,17 +6,17 @@ that does so before it is admitted is rejected.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from helix_ray.blobs.store import BlobStore
 from helix_ray.inference.child import Child, Limits
 from helix_ray.inference.variants import (
     ARITHMETIC,
@@ -40,8 +40,8 @@ FILE_BYTES_MIN = 64 * 2**20
 """A file of the child may be four times as large as the model, and 64 MiB in any case."""
 
 _ADMISSION = "admission"
+_MODEL = "model.onnx"
 _SCRATCH = ".examination-"
-_COPY_BYTES = 1024 * 1024
 _NOTHING: Signature = {"inputs": [], "outputs": [], "opset": 0, "batch": "none", "warnings": []}
 
 Progress = Callable[[float, str], None]
@@ -51,22 +51,25 @@ def examine(job: ExaminationJob, blobs: Path, progress: Progress) -> Examination
     """Return the report on the model `blobs / job.model`; files of variants are left in `blobs`, named by
     digest.
 
-    `progress` gets the part that is done, 0 to 1, and a line of text. Raises OSError where the model or
-    its data is not in `blobs`; whatever is wrong with the model is in the report.
+    `progress` gets the part that is done, 0 to 1, and a line of text. Whatever is wrong with the model is in
+    the report. Raises BlobError where the model or its data is missing or damaged, and OSError.
     """
-    with _scratch(blobs) as folder:
-        shutil.copyfile(
-            blobs / job.model, folder / "model.onnx"
-        )  # native code may write to what it was given
-        return _Examination(job, blobs, folder, progress).report()
+    store = BlobStore(blobs)
+    with ExitStack() as stack:
+        for digest in filter(None, (job.model, job.calibration, job.heldout)):
+            stack.enter_context(store.pin(digest))
+        folder = stack.enter_context(_scratch(blobs))
+        # A copy, since native code may write to what it was given.
+        shutil.copyfile(blobs / job.model, folder / _MODEL)
+        return _Examination(job, store, folder, progress).report()
 
 
 class _Examination:
     """One examination; its state is what the children have told."""
 
-    def __init__(self, job: ExaminationJob, blobs: Path, folder: Path, progress: Progress) -> None:
+    def __init__(self, job: ExaminationJob, store: BlobStore, folder: Path, progress: Progress) -> None:
         self._job = job
-        self._blobs = blobs
+        self._store = store
         self._folder = folder
         self._progress = progress
         self._deadline = time.monotonic() + job.time_limit_s
@@ -102,7 +105,7 @@ class _Examination:
     def _run_child(self) -> str | None:
         limits = Limits(
             self._job.memory_mb, self._step_time_s(), self._left_s(),
-            max(FILE_BYTES_MIN, FILE_BYTES_FACTOR * (self._folder / "model.onnx").stat().st_size),
+            max(FILE_BYTES_MIN, FILE_BYTES_FACTOR * (self._folder / _MODEL).stat().st_size),
         )  # fmt: skip
         with Child(self._child_job(), limits, self._folder) as child:
             for message in child.messages():
@@ -111,7 +114,7 @@ class _Examination:
 
     def _child_job(self) -> dict[str, Any]:
         files = {
-            word: str(self._blobs / digest)
+            word: str(self._store.folder / digest)
             for word, digest in (("calibration", self._job.calibration), ("heldout", self._job.heldout))
             if digest is not None
         }
@@ -140,11 +143,9 @@ class _Examination:
     def _tell(self, part: float) -> None:
         steps = len(BUILT) + 1
         done = 0 if self._signature is None else steps - len(self._waiting)
-        text = (
-            "run the model in a child process"
-            if self._step == _ADMISSION
-            else f"build and judge {self._step}"
-        )
+        text = "run the model in a child process"
+        if self._step != _ADMISSION:
+            text = f"build and judge {self._step}"
         self._progress(min(1.0, (done + part) / steps), text)
 
     def _died(self, reason: str) -> None:
@@ -159,18 +160,14 @@ class _Examination:
         self._variants.append(variant)
 
     def _kept(self, variant: Variant) -> Variant:
-        """Move the file of a variant to the blobs, under the digest that is computed here."""
-        name = variant.pop("file", None)
-        if name is None:
-            return variant
-        file = self._folder / f"{variant['name']}.onnx"
-        variant["bytes"] = file.stat(follow_symlinks=False).st_size
-        digest = variant["digest"] = _digest(file)
-        os.replace(file, self._blobs / digest)
+        """Store the file of a variant; its digest is computed here and not by the child."""
+        if variant.pop("file", None) is not None:
+            written = self._store.add(self._folder / f"{variant['name']}.onnx")
+            variant["digest"], variant["bytes"] = written.digest, written.bytes
         return variant
 
     def _reference(self) -> Variant:
-        size = (self._blobs / self._job.model).stat().st_size
+        size = self._store.size(self._job.model)
         return {
             "name": FP32, "digest": self._job.model, "bytes": size, "state": "ready", "reason": None,
             "arithmetic": ARITHMETIC[FP32], "gate": None, "automatic": True,
@@ -202,11 +199,3 @@ def _scratch(blobs: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _digest(file: Path) -> str:
-    found = hashlib.sha256()
-    with file.open("rb") as data:
-        while piece := data.read(_COPY_BYTES):
-            found.update(piece)
-    return found.hexdigest()

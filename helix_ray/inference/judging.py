@@ -1,5 +1,5 @@
-"""Judges one variant: runs it beside FP32 on rows that did not calibrate it, in its own arithmetic.
-"""
+"""Judges one variant: runs it beside FP32 on rows that did not calibrate it, in its own arithmetic."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

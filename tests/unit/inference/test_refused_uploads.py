@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, external_data_helper, helper
 
+from helix_ray.blobs.errors import BlobMissing
 from helix_ray.inference.calibration import prepare
 from helix_ray.inference.candidate import Refused
 from helix_ray.inference.examine import examine
@@ -155,10 +156,12 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto | bytes], str]] = {
 def test_refused(tmp_path: Path, case: str) -> None:
     """What cannot be used is rejected with its own reason, and leaves no file behind."""
     make, reason = REFUSED[case]
-    report = examined(tmp_path, make())
+    made = make()
+    digest = put(tmp_path, made if isinstance(made, bytes) else made.SerializeToString())
+    report = examined(tmp_path, made)
     assert (report["state"], report["variants"]) == ("rejected", [])
     assert reason in str(report["reason"])
-    assert len(list(tmp_path.iterdir())) == 1  # the upload itself
+    assert [each for each in tmp_path.iterdir() if each.name != ".incoming"] == [tmp_path / digest]
 
 
 def test_each_reason_is_its_own() -> None:
@@ -209,7 +212,7 @@ def test_a_model_with_data_that_does_not_fit(tmp_path: Path) -> None:
 
 def test_a_missing_blob(tmp_path: Path) -> None:
     """A file that is not there is no fault of the model: it raises."""
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(BlobMissing):
         examine(ExaminationJob("0" * 64), tmp_path, lambda part, text: None)
     assert list(tmp_path.iterdir()) == []
 
