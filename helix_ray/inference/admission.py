@@ -17,8 +17,16 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from helix_ray.inference.calibration import FREE_SIZES, Prepared, prepare
-from helix_ray.inference.candidate import ROWS_PER_RUN, Refused, Rows, feeds, open_candidate, run, shapes
+from helix_ray.inference.calibration import FREE_SIZES, PreparedRows, prepare
+from helix_ray.inference.candidate import (
+    ROWS_PER_RUN,
+    NamedRows,
+    NotUsable,
+    feeds,
+    open_candidate,
+    run,
+    shapes,
+)
 from helix_ray.inference.graphs import opset_of
 from helix_ray.inference.upload_checks import check_upload
 from helix_ray.inference.variants import Signature, TensorShape
@@ -43,12 +51,12 @@ class Admitted:
     """A model that can be used: what is said of it, and the rows that it is examined with."""
 
     signature: Signature
-    calibration: Rows
-    judging: Rows
+    calibration: NamedRows
+    judging: NamedRows
 
 
 def admit(path: Path, calibration: Path | None, heldout: Path | None, memory_mb: int) -> Admitted:
-    """Return what an upload is; raises Refused with the reason."""
+    """Return what an upload is; raises NotUsable with the reason."""
     model = check_upload(path.read_bytes(), int(memory_mb * 2**20 * _TENSOR_SHARE_MAX))
     session = open_candidate(path)
     inputs, outputs = shapes(session.get_inputs()), shapes(session.get_outputs())
@@ -83,7 +91,7 @@ def declared_batch(inputs: Sequence[TensorShape]) -> str:
     return f"fixed {first[0]}" if len(sizes) == 1 and isinstance(first[0], int) else "none"
 
 
-def real_batch(session: onnxruntime.InferenceSession, rows: Rows) -> tuple[str, str | None]:
+def real_batch(session: onnxruntime.InferenceSession, rows: NamedRows) -> tuple[str, str | None]:
     """Return the batch that runs of 1, 2 and 3 rows show, and why it is not dynamic.
 
     Where more than one row cannot be run, it is `fixed 1`; where rows change each other, axis 0 counts no
@@ -99,7 +107,7 @@ def real_batch(session: onnxruntime.InferenceSession, rows: Rows) -> tuple[str, 
         feed = {name: _taken(array, count) for name, array in rows.arrays.items()}
         try:
             together = run(session, feed)
-        except Refused as error:
+        except NotUsable as error:
             return "fixed 1", f"{count} rows cannot be run: {error}"
         for index, output in enumerate(together):
             if output.ndim == 0 or len(output) != count:
@@ -113,29 +121,29 @@ def real_batch(session: onnxruntime.InferenceSession, rows: Rows) -> tuple[str, 
 def _rows_that_run(
     session: onnxruntime.InferenceSession, files: tuple[Path | None, Path | None], inputs: list[TensorShape],
     graph: onnx.GraphProto, batch: str,
-) -> Prepared:  # fmt: skip
+) -> PreparedRows:  # fmt: skip
     """Return rows that the model runs with; where rows are made, several sizes of its free axes are tried."""
-    problem = Refused("no rows")
+    problem = NotUsable("no rows")
     for free_size in FREE_SIZES:
         prepared = prepare(*files, inputs, graph, batch, free_size)
         first = prepared.judging.part(0, 1) if batch == "dynamic" else prepared.judging
         feed = next(feeds(first, batch), None)
         if feed is None:
-            raise Refused(
+            raise NotUsable(
                 f"heldout: {len(prepared.judging)} rows do not fill one batch: the model takes {batch}"
             )
         try:
             run(session, feed[0])
             return prepared
-        except Refused as error:
+        except NotUsable as error:
             problem = error
             if prepared.judging.data == "given" or not _has_free_axes(inputs):
                 break
-    raise Refused(f"{problem}; with {_described(prepared.judging)} rows {_first_shapes(first, batch)}")
+    raise NotUsable(f"{problem}; with {_described(prepared.judging)} rows {_first_shapes(first, batch)}")
 
 
 def _check_outputs(
-    session: onnxruntime.InferenceSession, rows: Rows, batch: str, outputs: Sequence[TensorShape]
+    session: onnxruntime.InferenceSession, rows: NamedRows, batch: str, outputs: Sequence[TensorShape]
 ) -> float:  # fmt: skip
     """Refuse outputs that nothing can be compared to; returns the seconds of a run."""
     feed, _ = next(feeds(rows, batch))
@@ -145,16 +153,16 @@ def _check_outputs(
     seconds = time.process_time() - began
     for each, one, two in zip(outputs, first, second, strict=True):
         if one.dtype.kind == "f" and not np.isfinite(one).all():
-            raise Refused(f"output {each['name']!r} is not finite in FP32 with {_described(rows)} rows")
+            raise NotUsable(f"output {each['name']!r} is not finite in FP32 with {_described(rows)} rows")
         if one.shape != two.shape or not np.array_equal(one, two):
-            raise Refused(
+            raise NotUsable(
                 f"output {each['name']!r} differs between two runs of the same rows: nothing can be "
                 "compared to it"
             )
     return seconds
 
 
-def _within_time(rows: Rows, batch: str, run_s: float) -> tuple[Rows, str | None]:
+def _within_time(rows: NamedRows, batch: str, run_s: float) -> tuple[NamedRows, str | None]:
     """Return as many rows as FP32 runs within PASS_TIME_S, and what is to be said where that leaves some
     out."""
     allowed = max(1, int(PASS_TIME_S / max(run_s, 1e-6))) * _rows_of_run(rows, batch)
@@ -165,15 +173,15 @@ def _within_time(rows: Rows, batch: str, run_s: float) -> tuple[Rows, str | None
     ), f"{allowed} of {len(rows)} rows judge: one pass takes {PASS_TIME_S:g} s with those"
 
 
-def _rows_of_run(rows: Rows, batch: str) -> int:
+def _rows_of_run(rows: NamedRows, batch: str) -> int:
     if batch == "none":
         return 1
     return min(len(rows), ROWS_PER_RUN) if batch == "dynamic" else int(batch.split()[1])
 
 
-def _one_call(rows: Rows) -> Rows:
+def _one_call(rows: NamedRows) -> NamedRows:
     """Turn rows into one call with a few of them, for a model in which axis 0 counts no rows."""
-    return Rows({name: array[None, :32] for name, array in rows.arrays.items()}, None, rows.data)
+    return NamedRows({name: array[None, :32] for name, array in rows.arrays.items()}, None, rows.data)
 
 
 def _taken(array: Array, count: int) -> Array:
@@ -196,10 +204,10 @@ def _has_free_axes(inputs: Sequence[TensorShape]) -> bool:
     return any(not isinstance(size, int) for each in inputs for size in each["shape"][1:])
 
 
-def _described(rows: Rows) -> str:
+def _described(rows: NamedRows) -> str:
     return "given" if rows.data == "given" else "synthetic"
 
 
-def _first_shapes(rows: Rows, batch: str) -> str:
+def _first_shapes(rows: NamedRows, batch: str) -> str:
     skipped = 1 if batch == "none" else 0
     return ", ".join(f"{name} {list(array.shape[skipped:])}" for name, array in rows.arrays.items())

@@ -24,7 +24,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from helix_ray.inference import fp16
-from helix_ray.inference.candidate import NotBuilt, Refused, out_of_memory, words
+from helix_ray.inference.candidate import NotBuilt, NotUsable, out_of_memory, words
 from helix_ray.inference.variants import FP16, FP16_STORAGE, INT8_DYNAMIC, INT8_STATIC
 
 __all__ = ["build"]
@@ -60,10 +60,10 @@ def build(name: str, model: Path, target: Path, batches: Iterator[Feed]) -> None
     except Exception as error:  # converters raise anything, for models that they did not foresee
         if out_of_memory(error):
             raise MemoryError(str(error)) from error
-        raise NotBuilt(words(error) if isinstance(error, Refused) else _what(error)) from error
+        raise NotBuilt(words(error) if isinstance(error, NotUsable) else _what(error)) from error
 
 
-class _Batches(CalibrationDataReader):  # type: ignore[misc]
+class _CalibrationBatches(CalibrationDataReader):  # type: ignore[misc]
     """Hands batches to the calibrator one at a time; it keeps two numbers of each tensor and batch."""
 
     def __init__(self, batches: Iterator[Feed]) -> None:
@@ -76,7 +76,7 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]
 def _static(model: Path, target: Path, batches: Iterator[Feed]) -> None:
     prepared = _prepared(model)
     quantize_static(
-        prepared, target, _Batches(batches), quant_format=QuantFormat.QDQ, per_channel=True,
+        prepared, target, _CalibrationBatches(batches), quant_format=QuantFormat.QDQ, per_channel=True,
         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
     )  # fmt: skip
     if not _operators(target)["QuantizeLinear"]:

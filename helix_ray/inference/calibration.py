@@ -18,18 +18,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from helix_ray.inference.candidate import Refused, Rows
+from helix_ray.inference.candidate import NamedRows, NotUsable
 from helix_ray.inference.graphs import embedding_sizes
 from helix_ray.inference.variants import TensorShape
 
-__all__ = ["Prepared", "made", "prepare", "read_rows"]
+__all__ = ["PreparedRows", "made", "prepare", "read_rows"]
 
 Array = NDArray[Any]
 
 CALIBRATION_ROWS_MAX = 256
 JUDGING_ROWS_MAX = 2048
 MADE_ROWS = 48
-"""Rows that are made where none are given, to calibrate and again to judge."""
+"""NamedRows that are made where none are given, to calibrate and again to judge."""
 
 MADE_BYTES_MAX = 64 * 2**20
 
@@ -46,23 +46,25 @@ _LABELS = "labels"
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedRows:
     """The rows that calibrate, the rows that judge, and what is to be said of them."""
 
-    calibration: Rows
-    judging: Rows
+    calibration: NamedRows
+    judging: NamedRows
     warnings: list[str]
 
 
 def prepare(
     calibration: Path | None, heldout: Path | None, inputs: Sequence[TensorShape], graph: onnx.GraphProto,
     batch: str, free_size: int = FREE_SIZES[0],
-) -> Prepared:  # fmt: skip
-    """Return the rows of an examination; raises Refused where a given file does not fit the inputs."""
+) -> PreparedRows:  # fmt: skip
+    """Return the rows of an examination; raises NotUsable where a given file does not fit the inputs."""
     if calibration is None and heldout is None:
         sizes = embedding_sizes(graph)
         first, second = (made(inputs, sizes, batch, free_size, seed) for seed in (1, 2))
-        return Prepared(first, second, ["no data was given: rows were made from the shapes of the inputs"])
+        return PreparedRows(
+            first, second, ["no data was given: rows were made from the shapes of the inputs"]
+        )
     limit = CALIBRATION_ROWS_MAX + JUDGING_ROWS_MAX
     given = [
         read_rows(path, inputs, batch, limit, word)
@@ -74,9 +76,9 @@ def prepare(
     return _apart(given[0], given[1])
 
 
-def read_rows(path: Path, inputs: Sequence[TensorShape], batch: str, rows_max: int, word: str) -> Rows:
+def read_rows(path: Path, inputs: Sequence[TensorShape], batch: str, rows_max: int, word: str) -> NamedRows:
     """Return the first rows of an .npz file with an array for each input, and optionally `labels`; raises
-    Refused.
+    NotUsable.
 
     No more than `rows_max` rows are read from the file, whatever its size. `word` names the file in
     messages.
@@ -94,24 +96,24 @@ def read_rows(path: Path, inputs: Sequence[TensorShape], batch: str, rows_max: i
                 with archive.open(f"{_LABELS}.npy") as file:
                     labels = _first_rows(file, rows_max, f"{word}: {_LABELS}")
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError) as error:
-        raise Refused(f"{word}: not an .npz file: {error}") from error
+        raise NotUsable(f"{word}: not an .npz file: {error}") from error
     lengths = {name: len(array) for name, array in arrays.items()}
     if labels is not None:
         lengths[_LABELS] = len(labels)
         if labels.dtype.kind not in "iu" or labels.ndim != 1:
-            raise Refused(
+            raise NotUsable(
                 f"{word}: labels must be whole numbers [rows], not {labels.dtype} {list(labels.shape)}"
             )
     if len(set(lengths.values())) != 1:
-        raise Refused(f"{word}: the arrays differ in rows: {lengths}")
+        raise NotUsable(f"{word}: the arrays differ in rows: {lengths}")
     if not next(iter(lengths.values())):
-        raise Refused(f"{word}: it has no rows")
-    return Rows(arrays, None if batch == "none" else labels, "given")
+        raise NotUsable(f"{word}: it has no rows")
+    return NamedRows(arrays, None if batch == "none" else labels, "given")
 
 
 def made(
     inputs: Sequence[TensorShape], embeddings: dict[str, int], batch: str, free_size: int, seed: int
-) -> Rows:  # fmt: skip
+) -> NamedRows:  # fmt: skip
     """Return rows made by chance from the shapes: normal numbers, indices within their embedding, 0 or 1."""
     chance = np.random.default_rng(seed)
     inner: dict[str, list[int]] = {}
@@ -123,7 +125,7 @@ def made(
         each["name"]: _made(each, [count, *inner[each["name"]]], embeddings.get(each["name"]), chance)
         for each in inputs
     }
-    return Rows(arrays, None, "synthetic")
+    return NamedRows(arrays, None, "synthetic")
 
 
 def _row_count(shapes: Iterable[list[int]], batch: int) -> int:
@@ -136,7 +138,7 @@ def _row_count(shapes: Iterable[list[int]], batch: int) -> int:
 def _made(each: TensorShape, shape: list[int], below: int | None, chance: np.random.Generator) -> Array:
     dtype = each["dtype"]
     if dtype == "str":
-        raise Refused(f"input {each['name']!r} is text, which cannot be made: give rows with --heldout")
+        raise NotUsable(f"input {each['name']!r} is text, which cannot be made: give rows with --heldout")
     kind = np.dtype(dtype).kind
     if kind == "f":
         return chance.standard_normal(shape, dtype=np.float32).astype(dtype)
@@ -145,32 +147,36 @@ def _made(each: TensorShape, shape: list[int], below: int | None, chance: np.ran
     return chance.integers(0, below or INTEGERS_BELOW, shape).astype(dtype)
 
 
-def _split(rows: Rows) -> Prepared:
+def _split(rows: NamedRows) -> PreparedRows:
     """Use the first rows of one file to calibrate, and the others to judge."""
     if len(rows) < 2:
-        raise Refused("the given data has 1 row; at least 2 are needed, since what calibrates must not judge")
+        raise NotUsable(
+            "the given data has 1 row; at least 2 are needed, since what calibrates must not judge"
+        )
     count = min(CALIBRATION_ROWS_MAX, max(1, int(len(rows) * CALIBRATING_SHARE)))
     rest = len(rows) - count
     note = f"one file was given: its first {count} rows calibrate, the next {rest} judge"
     return _apart(rows.part(0, count), rows.part(count, None), [note])
 
 
-def _apart(calibration: Rows, judging: Rows, warnings: list[str] | None = None) -> Prepared:
+def _apart(calibration: NamedRows, judging: NamedRows, warnings: list[str] | None = None) -> PreparedRows:
     """Return both without the rows of `judging` that calibrate, too."""
     calibration = calibration.part(0, CALIBRATION_ROWS_MAX)
     seen = set(_keys(calibration))
     fresh = np.array([key not in seen for key in _keys(judging)], dtype=bool)
     if not fresh.any():
-        raise Refused("heldout: every row calibrates, too; give rows that are not in the calibration file")
+        raise NotUsable("heldout: every row calibrates, too; give rows that are not in the calibration file")
     notes = list(warnings or ())
     if not fresh.all():
         notes.append(f"{int((~fresh).sum())} rows of heldout are in calibration, too: they do not judge")
         labels = None if judging.labels is None else judging.labels[fresh]
-        judging = Rows({name: array[fresh] for name, array in judging.arrays.items()}, labels, judging.data)
-    return Prepared(calibration, judging.part(0, JUDGING_ROWS_MAX), notes)
+        judging = NamedRows(
+            {name: array[fresh] for name, array in judging.arrays.items()}, labels, judging.data
+        )
+    return PreparedRows(calibration, judging.part(0, JUDGING_ROWS_MAX), notes)
 
 
-def _keys(rows: Rows) -> list[bytes]:
+def _keys(rows: NamedRows) -> list[bytes]:
     if any(array.dtype.hasobject for array in rows.arrays.values()):
         return [
             repr([array[i].tolist() for array in rows.arrays.values()]).encode() for i in range(len(rows))
@@ -180,11 +186,11 @@ def _keys(rows: Rows) -> list[bytes]:
 
 def _check_names(members: set[str], wanted: set[str], word: str) -> None:
     if missing := sorted(wanted - members):
-        raise Refused(
+        raise NotUsable(
             f"{word}: no array for input {missing[0]!r}; it has {', '.join(sorted(members)) or 'none'}"
         )
     if unknown := sorted(members - wanted - {_LABELS}):
-        raise Refused(f"{word}: {unknown[0]!r} is not an input; the inputs are {', '.join(sorted(wanted))}")
+        raise NotUsable(f"{word}: {unknown[0]!r} is not an input; the inputs are {', '.join(sorted(wanted))}")
 
 
 def _array(file: IO[bytes], each: TensorShape, batch: str, rows_max: int, word: str) -> Array:
@@ -193,7 +199,7 @@ def _array(file: IO[bytes], each: TensorShape, batch: str, rows_max: int, word: 
     if each["dtype"] == "str" and array.dtype.kind == "U":
         array = array.astype(object)
     elif array.dtype != np.dtype(each["dtype"] if each["dtype"] != "str" else object):
-        raise Refused(f"{where} must be {each['dtype']}, not {array.dtype}")
+        raise NotUsable(f"{where} must be {each['dtype']}, not {array.dtype}")
     if batch == "none" and array.ndim == len(each["shape"]):
         array = array[None]
     wanted = each["shape"] if batch == "none" else each["shape"][1:]
@@ -202,7 +208,7 @@ def _array(file: IO[bytes], each: TensorShape, batch: str, rows_max: int, word: 
         not isinstance(want, int) or want == size for want, size in zip(wanted, got, strict=True)
     )
     if not fits:
-        raise Refused(f"{where} must have the shape {each['shape']}, not {list(array.shape)}")
+        raise NotUsable(f"{where} must have the shape {each['shape']}, not {list(array.shape)}")
     return array
 
 
@@ -215,20 +221,20 @@ def _first_rows(file: IO[bytes], rows_max: int, where: str) -> Array:
         )
         shape, fortran, dtype = read(file)
     except ValueError as error:
-        raise Refused(f"{where}: not a .npy array: {error}") from error
+        raise NotUsable(f"{where}: not a .npy array: {error}") from error
     if dtype.hasobject:
-        raise Refused(
+        raise NotUsable(
             f"{where}: Python objects are not read, since that runs code; use numbers or text of fixed width"
         )
     if not shape:
-        raise Refused(f"{where}: one number, where rows are needed")
+        raise NotUsable(f"{where}: one number, where rows are needed")
     if fortran and len(shape) > 1:
-        raise Refused(f"{where}: stored in Fortran order; save it with numpy.ascontiguousarray")
+        raise NotUsable(f"{where}: stored in Fortran order; save it with numpy.ascontiguousarray")
     count = min(shape[0], rows_max)
     size = count * math.prod(shape[1:]) * dtype.itemsize
     data = b"".join(itertools.takewhile(bool, _pieces(file, size)))
     if len(data) != size:
-        raise Refused(f"{where}: it ends too early")
+        raise NotUsable(f"{where}: it ends too early")
     array: Array = np.frombuffer(data, dtype).reshape(count, *shape[1:])
     return array.astype(dtype.newbyteorder("="))
 

@@ -16,9 +16,9 @@ from helix_ray.inference.tensors import dtype_of
 from helix_ray.inference.variants import TensorShape
 
 __all__ = [
+    "NamedRows",
     "NotBuilt",
-    "Refused",
-    "Rows",
+    "NotUsable",
     "feeds",
     "open_candidate",
     "out_of_memory",
@@ -31,7 +31,7 @@ Array = NDArray[Any]
 Feed = dict[str, Array]
 
 ROWS_PER_RUN = 32
-"""Rows of a run where the model takes any number; it bounds the memory of a run."""
+"""NamedRows of a run where the model takes any number; it bounds the memory of a run."""
 
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _PLACE = re.compile(r"/onnxruntime_src/\S+ (?:[\w:~<>*&\[\], ]+\([^)]*\)(?: const)?(?: \[with .*?\])? ?)?")
@@ -42,7 +42,7 @@ _WORDS_MAX = 300
 _OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 
 
-class Refused(Exception):
+class NotUsable(Exception):
     """The model or its data cannot be used; the message is the reason."""
 
 
@@ -51,7 +51,7 @@ class NotBuilt(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class NamedRows:
     """Inputs by name, of equal length along axis 0, optionally the classes of the rows, and where they come
     from.
 
@@ -65,14 +65,14 @@ class Rows:
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
 
-    def part(self, start: int, end: int | None) -> Rows:
+    def part(self, start: int, end: int | None) -> NamedRows:
         """Return some of the rows."""
         labels = None if self.labels is None else self.labels[start:end]
-        return Rows({name: array[start:end] for name, array in self.arrays.items()}, labels, self.data)
+        return NamedRows({name: array[start:end] for name, array in self.arrays.items()}, labels, self.data)
 
 
 def open_candidate(model: Path | bytes, *, optimize: bool = True) -> onnxruntime.InferenceSession:
-    """Return a session; `optimize=False` computes each node as it stands. Raises Refused."""
+    """Return a session; `optimize=False` computes each node as it stands. Raises NotUsable."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # fatal: what goes wrong is raised
@@ -83,16 +83,16 @@ def open_candidate(model: Path | bytes, *, optimize: bool = True) -> onnxruntime
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common base
         raise_out_of_memory(error)
-        raise Refused(f"the runtime cannot load it: {words(error)}") from error
+        raise NotUsable(f"the runtime cannot load it: {words(error)}") from error
 
 
 def run(session: onnxruntime.InferenceSession, feed: Feed) -> list[Array]:
-    """Return the outputs in the model's order; raises Refused."""
+    """Return the outputs in the model's order; raises NotUsable."""
     try:
         return [np.asarray(each) for each in session.run(None, feed)]
     except Exception as error:  # as above
         raise_out_of_memory(error)
-        raise Refused(f"the runtime cannot run it: {words(error)}") from error
+        raise NotUsable(f"the runtime cannot run it: {words(error)}") from error
 
 
 def shapes(arguments: Any) -> list[TensorShape]:
@@ -102,7 +102,7 @@ def shapes(arguments: Any) -> list[TensorShape]:
     ]
 
 
-def feeds(rows: Rows, batch: str) -> Iterator[tuple[Feed, Array | None]]:
+def feeds(rows: NamedRows, batch: str) -> Iterator[tuple[Feed, Array | None]]:
     """Yield the runs that a model's batch allows, and the classes of their rows; a rest that does not fill a
     fixed batch is left out."""
     if batch == "none":

@@ -15,14 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
-__all__ = ["Child", "Limits"]
+from helix_ray.inference.variants import ChildJob, ChildRestrictions, Message
+
+__all__ = ["Child", "ChildLimits"]
 
 KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG")
 LOOK_EVERY_S = 0.05
@@ -41,7 +42,7 @@ _OUT_OF_MEMORY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ChildLimits:
     """What the child may use: resident and private memory, wall time from `allow`, CPU time of the whole
     process, and bytes of each file that it writes."""
 
@@ -54,7 +55,7 @@ class Limits:
 class Child:
     """One process that works on a job and sends messages; use it as a context manager, which ends it."""
 
-    def __init__(self, job: Mapping[str, Any], limits: Limits, folder: Path) -> None:
+    def __init__(self, job: ChildJob, limits: ChildLimits, folder: Path) -> None:
         self._limits = limits
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as this)
         self._pipe, writing = os.pipe()
@@ -81,7 +82,7 @@ class Child:
         self._allowed_s = seconds
         self._deadline = time.monotonic() + seconds
 
-    def messages(self) -> Iterator[dict[str, Any]]:
+    def messages(self) -> Iterator[Message]:
         """Yield what the child sends until it ends or breaks a limit."""
         rest = b""
         while self._killed is None:
@@ -117,9 +118,12 @@ class Child:
         os.close(self._pipe)
         self._stderr.close()
 
-    def _say(self, job: Mapping[str, Any]) -> None:
-        limits = {"memory_mb": self._limits.memory_mb, "cpu_s": self._limits.cpu_s,
-                  "file_bytes_max": self._limits.file_bytes_max}  # fmt: skip
+    def _say(self, job: ChildJob) -> None:
+        limits: ChildRestrictions = {
+            "memory_mb": self._limits.memory_mb,
+            "cpu_s": self._limits.cpu_s,
+            "file_bytes_max": self._limits.file_bytes_max,
+        }
         assert self._process.stdin is not None
         try:
             with self._process.stdin as stdin:

@@ -14,16 +14,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from helix_ray.blobs.store import BlobStore
-from helix_ray.inference.child import Child, Limits
+from helix_ray.inference.child import Child, ChildLimits
 from helix_ray.inference.variants import (
     ARITHMETIC,
     BUILT,
     FP32,
+    ChildJob,
     ExaminationJob,
     ExaminationReport,
+    Message,
     Signature,
     Variant,
 )
@@ -76,7 +78,7 @@ class _Examination:
         self._waiting = list(BUILT)
         self._step = _ADMISSION
         self._signature: Signature | None = None
-        self._data = "synthetic"
+        self._data: Literal["given", "synthetic"] = "synthetic"
         self._variants: list[Variant] = []
         self._refused: str | None = None
 
@@ -103,7 +105,7 @@ class _Examination:
         return self._refused is not None or (self._signature is not None and not self._waiting)
 
     def _run_child(self) -> str | None:
-        limits = Limits(
+        limits = ChildLimits(
             self._job.memory_mb, self._step_time_s(), self._left_s(),
             max(FILE_BYTES_MIN, FILE_BYTES_FACTOR * (self._folder / _MODEL).stat().st_size),
         )  # fmt: skip
@@ -112,18 +114,17 @@ class _Examination:
                 self._hear(message, child)
             return child.reason()
 
-    def _child_job(self) -> dict[str, Any]:
-        files = {
-            word: str(self._store.folder / digest)
-            for word, digest in (("calibration", self._job.calibration), ("heldout", self._job.heldout))
-            if digest is not None
-        }
+    def _child_job(self) -> ChildJob:
         return {
             "folder": str(self._folder), "memory_mb": self._job.memory_mb, "bounds": asdict(self._job.bounds),
-            "variants": self._waiting, "admitted": self._signature, "data": self._data, **files,
+            "variants": self._waiting, "admitted": self._signature, "data": self._data,
+            "calibration": self._path(self._job.calibration), "heldout": self._path(self._job.heldout),
         }  # fmt: skip
 
-    def _hear(self, message: dict[str, Any], child: Child) -> None:
+    def _path(self, digest: str | None) -> str | None:
+        return None if digest is None else str(self._store.folder / digest)
+
+    def _hear(self, message: Message, child: Child) -> None:
         if "step" in message:
             self._begin(message["step"])
             child.allow(self._step_time_s())

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from helix_ray.inference.variants import Accuracy, Bounds, Gate
+from helix_ray.inference.variants import Accuracy, Gate, GateBounds
 
 __all__ = ["Comparison", "faults", "paired_difference"]
 
@@ -120,7 +120,7 @@ class Comparison:
         }
 
 
-def faults(gate: Gate, bounds: Bounds) -> list[str]:
+def faults(gate: Gate, bounds: GateBounds) -> list[str]:
     """Return what is outside the bounds, each with its figure; nothing for a variant that passes.
 
     With enough labelled rows the accuracy decides, and not the agreement of the top class.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TypeVar
 
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto
@@ -13,6 +13,8 @@ __all__ = [
     "embedding_sizes", "every_graph", "every_node", "every_tensor", "float_tensors", "inputs_of", "opset_of",
     "size_of", "sort_nodes",
 ]  # fmt: skip
+
+_Value = TypeVar("_Value")
 
 _PASSING = frozenset(("Cast", "Identity", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose"))
 """Operators whose output holds the values of their first input."""
@@ -138,7 +140,7 @@ def _ordered(nodes: list[NodeProto]) -> list[NodeProto]:
     return ordered
 
 
-def _pass(mapping: dict[str, Any], node: NodeProto) -> None:
+def _pass(mapping: dict[str, _Value], node: NodeProto) -> None:
     if node.input[0] in mapping:
         mapping[node.output[0]] = mapping[node.input[0]]
 

@@ -9,14 +9,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from helix_ray.inference import fp16, tf32
-from helix_ray.inference.candidate import NotBuilt, Rows, feeds, open_candidate, run
+from helix_ray.inference.candidate import NamedRows, NotBuilt, feeds, open_candidate, run
 from helix_ray.inference.gate import Comparison, faults
-from helix_ray.inference.variants import FP16, INT8_DYNAMIC, INT8_STATIC, TF32, Bounds, Gate
+from helix_ray.inference.variants import FP16, INT8_DYNAMIC, INT8_STATIC, TF32, Gate, GateBounds
 
 __all__ = ["Reference", "judge"]
 
 EVALUATED_ROWS = 2
-"""Rows that the reference evaluator computes: it is thousands of times slower than a runtime."""
+"""NamedRows that the reference evaluator computes: it is thousands of times slower than a runtime."""
 
 EVALUATOR_TIME_S = 10.0
 """After so long the ranges alone judge FP16."""
@@ -24,7 +24,7 @@ EVALUATOR_TIME_S = 10.0
 OUTPUT_BYTES_KEPT_MAX = 64 * 2**20
 """Outputs of FP32 that are kept for the next variants; those of other batches are computed again."""
 
-_EVALUATOR_BOUNDS = Bounds(max_relative_error=0.01, min_cosine=0.999, min_top1_agreement=0.0)
+_EVALUATOR_BOUNDS = GateBounds(max_relative_error=0.01, min_cosine=0.999, min_top1_agreement=0.0)
 """What the evaluator may differ by in FP32."""
 
 Array = NDArray[Any]
@@ -35,7 +35,7 @@ Progress = Callable[[float], None]
 class Reference:
     """FP32 and the rows that judge; its outputs are computed once, as far as they may be kept."""
 
-    def __init__(self, model: Path, rows: Rows, batch: str) -> None:
+    def __init__(self, model: Path, rows: NamedRows, batch: str) -> None:
         self.model = model
         self.rows = rows
         self.batch = batch
@@ -67,9 +67,9 @@ class Reference:
 
 
 def judge(
-    name: str, reference: Reference, built: Path | None, bounds: Bounds, progress: Progress
+    name: str, reference: Reference, built: Path | None, bounds: GateBounds, progress: Progress
 ) -> tuple[Gate, str | None]:
-    """Return the figures of a variant, and the reason where it is refused; raises NotBuilt and Refused."""
+    """Return the figures of a variant, and the reason where it is refused; raises NotBuilt and NotUsable."""
     if name == TF32:
         emulated = tf32.rounded(fp16.read(reference.model))
         if emulated is None:

@@ -14,15 +14,16 @@ from typing import Any, Literal
 import numpy as np
 
 from helix_ray.inference.admission import Admitted, admit
-from helix_ray.inference.candidate import NotBuilt, Refused, Rows, feeds
+from helix_ray.inference.candidate import NamedRows, NotBuilt, NotUsable, feeds
 from helix_ray.inference.variants import (
     ARITHMETIC,
     INT8_DYNAMIC,
     INT8_STATIC,
     TF32,
-    Bounds,
+    ChildJob,
     Gate,
-    Signature,
+    GateBounds,
+    Message,
     Variant,
 )
 
@@ -35,36 +36,36 @@ BUILDING_SHARE = 0.5
 _LABELS = "labels"
 _INPUT = "input_"  # before the names of inputs in our own files, so that one may be called `labels`
 
-Send = Callable[[dict[str, Any]], None]
+Send = Callable[[Message], None]
 
 
-def work(job: dict[str, Any], send: Send) -> None:
+def work(job: ChildJob, send: Send) -> None:
     """Do what the job says and send messages: `step`, `admitted` or `refused`, `variant`, `fraction`."""
     folder = Path(job["folder"])
     model = folder / "model.onnx"
     admitted = _admitted(job, folder, model, send)
     if admitted is None:
         return
-    bounds = Bounds(**job["bounds"])
+    bounds = GateBounds(**job["bounds"])
     make = _Maker(model, admitted, bounds, lambda part: send({"fraction": part}))
     for name in job["variants"]:
         send({"step": name})
         send({"variant": make.variant(name)})
 
 
-def _admitted(job: dict[str, Any], folder: Path, model: Path, send: Send) -> Admitted | None:
-    if job.get("admitted"):
-        signature: Signature = job["admitted"]
+def _admitted(job: ChildJob, folder: Path, model: Path, send: Send) -> Admitted | None:
+    signature = job["admitted"]
+    if signature is not None:
         return Admitted(
             signature,
             _load(folder / "calibration.npz", job["data"]),
             _load(folder / "judging.npz", job["data"]),
         )
     send({"step": ADMISSION})
-    files = [Path(job[word]) if job.get(word) else None for word in ("calibration", "heldout")]
+    files = [None if path is None else Path(path) for path in (job["calibration"], job["heldout"])]
     try:
         admitted = admit(model, files[0], files[1], job["memory_mb"])
-    except Refused as error:
+    except NotUsable as error:
         send({"refused": str(error)})
         return None
     _save(folder / "calibration.npz", admitted.calibration)
@@ -77,7 +78,7 @@ class _Maker:
     """Builds and judges the variants of one model."""
 
     def __init__(
-        self, model: Path, admitted: Admitted, bounds: Bounds, progress: Callable[[float], None]
+        self, model: Path, admitted: Admitted, bounds: GateBounds, progress: Callable[[float], None]
     ) -> None:
         from helix_ray.inference import building, judging  # not for a model that is refused
 
@@ -101,7 +102,7 @@ class _Maker:
             self._progress(BUILDING_SHARE)
             gate, reason = self._judge(name, self._reference, target, self._bounds, self._judged)
             state = "refused" if reason else "ready"
-        except (NotBuilt, Refused, ValueError) as error:
+        except (NotBuilt, NotUsable, ValueError) as error:
             state, reason = "failed", str(error)
         needs_given = name in (INT8_STATIC, INT8_DYNAMIC) and self._admitted.judging.data == "synthetic"
         variant: Variant = {
@@ -116,16 +117,15 @@ class _Maker:
         self._progress(BUILDING_SHARE + part * (1 - BUILDING_SHARE))
 
 
-def _save(path: Path, rows: Rows) -> None:
-    named: dict[str, Any] = {_INPUT + name: array for name, array in rows.arrays.items()}
+def _save(path: Path, rows: NamedRows) -> None:
+    named = {_INPUT + name: array for name, array in rows.arrays.items()}
     if rows.labels is not None:
         named[_LABELS] = rows.labels
-    np.savez(
-        path, **{name: array.astype(str) if array.dtype.hasobject else array for name, array in named.items()}
-    )
+    plain: Any = {name: each.astype(str) if each.dtype.hasobject else each for name, each in named.items()}
+    np.savez(path, **plain)
 
 
-def _load(path: Path, data: Literal["given", "synthetic"]) -> Rows:
+def _load(path: Path, data: Literal["given", "synthetic"]) -> NamedRows:
     with np.load(path, allow_pickle=False) as archive:
         arrays = {
             name.removeprefix(_INPUT): archive[name].astype(object)
@@ -135,4 +135,4 @@ def _load(path: Path, data: Literal["given", "synthetic"]) -> Rows:
             if name.startswith(_INPUT)
         }
         labels = archive[_LABELS] if _LABELS in archive.files else None
-    return Rows(arrays, labels, data)
+    return NamedRows(arrays, labels, data)

@@ -1,4 +1,4 @@
-"""What is refused of an upload before the runtime sees it: each check raises Refused with its reason."""
+"""What is refused of an upload before the runtime sees it: each check raises NotUsable with its reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import onnx
 from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto
 
-from helix_ray.inference.candidate import Refused, raise_out_of_memory, words
+from helix_ray.inference.candidate import NotUsable, raise_out_of_memory, words
 from helix_ray.inference.graphs import every_node, every_tensor, inputs_of, opset_of, size_of
 
 __all__ = ["check_upload"]
@@ -45,7 +45,7 @@ _TAKEN = frozenset(
 
 
 def check_upload(data: bytes, tensor_bytes_max: int) -> ModelProto:
-    """Return the model of a file; raises Refused. No tensor may be larger than `tensor_bytes_max` for one
+    """Return the model of a file; raises NotUsable. No tensor may be larger than `tensor_bytes_max` for one
     row."""
     model = _parsed(data)
     checks: tuple[Callable[[ModelProto], None], ...] = (_graph, _external, _opset, _operators)
@@ -56,34 +56,34 @@ def check_upload(data: bytes, tensor_bytes_max: int) -> ModelProto:
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise Refused(f"the graph is not valid: {words(error)}") from error
+        raise NotUsable(f"the graph is not valid: {words(error)}") from error
     _sizes(model, tensor_bytes_max)
     return model
 
 
 def _parsed(data: bytes) -> ModelProto:
     if not data:
-        raise Refused("the file is empty")
+        raise NotUsable("the file is empty")
     for at, sign, what in _OTHER_FILES:
         if data[at : at + len(sign)] == sign:
-            raise Refused(f"not an ONNX model but {what}")
+            raise NotUsable(f"not an ONNX model but {what}")
     model = ModelProto()
     try:
         model.ParseFromString(data)
     except Exception as error:  # DecodeError of protobuf, which ships no types
         raise_out_of_memory(error)
-        raise Refused("not an ONNX model, or one that was cut off: it cannot be parsed") from error
+        raise NotUsable("not an ONNX model, or one that was cut off: it cannot be parsed") from error
     return model
 
 
 def _graph(model: ModelProto) -> None:
     if not model.HasField("graph") or not model.graph.node:
-        raise Refused("the graph has no nodes")
+        raise NotUsable("the graph has no nodes")
     count = len(model.graph.node)
     if count > NODES_MAX:
-        raise Refused(f"the graph has {count} nodes; the limit is {NODES_MAX}")
+        raise NotUsable(f"the graph has {count} nodes; the limit is {NODES_MAX}")
     if model.ir_version > onnx.IR_VERSION:
-        raise Refused(
+        raise NotUsable(
             f"its format is version {model.ir_version}; the last one that is read is {onnx.IR_VERSION}"
         )
 
@@ -92,7 +92,7 @@ def _external(model: ModelProto) -> None:
     for tensor in every_tensor(model):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             place = next((each.value for each in tensor.external_data if each.key == "location"), "unnamed")
-            raise Refused(
+            raise NotUsable(
                 f"the weights {tensor.name!r} are in another file ({place!r}); save the model as one file"
             )
 
@@ -100,12 +100,12 @@ def _external(model: ModelProto) -> None:
 def _opset(model: ModelProto) -> None:
     version, last = opset_of(model), onnx.defs.onnx_opset_version()
     if not model.opset_import:
-        raise Refused("it declares no opset")
+        raise NotUsable("it declares no opset")
     domains = {each.domain for each in model.opset_import}
     if version == 0 and domains & {"ai.onnx.ml"}:
         return  # a model of classic operators alone
     if not OPSET_MIN <= version <= last:
-        raise Refused(f"opset {version} is not supported; use {OPSET_MIN} to {last}")
+        raise NotUsable(f"opset {version} is not supported; use {OPSET_MIN} to {last}")
 
 
 def _operators(model: ModelProto) -> None:
@@ -115,19 +115,19 @@ def _operators(model: ModelProto) -> None:
         if (node.domain, node.op_type) in own or domain in _RUNTIME_OWN:
             continue
         if domain not in _STANDARD:
-            raise Refused(
+            raise NotUsable(
                 f"the operator {node.op_type!r} is custom (domain {node.domain!r}); only operators of ONNX "
                 "and of its runtime can be used"
             )
         if not onnx.defs.has(node.op_type, domain):
-            raise Refused(f"the operator {node.op_type!r} does not exist in {domain or 'ai.onnx'}")
+            raise NotUsable(f"the operator {node.op_type!r} does not exist in {domain or 'ai.onnx'}")
 
 
 def _interface(model: ModelProto) -> None:
     if not model.graph.output:
-        raise Refused("the graph has no outputs")
+        raise NotUsable("the graph has no outputs")
     if not inputs_of(model.graph):
-        raise Refused("the graph has no inputs: it would give the same answer to everything")
+        raise NotUsable("the graph has no inputs: it would give the same answer to everything")
     for word, values in (("input", inputs_of(model.graph)), ("output", model.graph.output)):
         for each in values:
             _check_type(word, each)
@@ -140,10 +140,10 @@ def _check_type(word: str, value: ValueInfoProto) -> None:
         advice = (
             " (of a scikit-learn classifier: convert it with zipmap=False)" if kind == "sequence_type" else ""
         )
-        raise Refused(f"{word} {value.name!r} is of type {name}; only tensors can be used{advice}")
+        raise NotUsable(f"{word} {value.name!r} is of type {name}; only tensors can be used{advice}")
     tensor: TypeProto.Tensor = value.type.tensor_type
     if tensor.elem_type not in _TAKEN:
-        raise Refused(
+        raise NotUsable(
             f"{word} {value.name!r} is {_NAMES.get(tensor.elem_type, '?')}, which NumPy does not have"
         )
 
@@ -151,12 +151,12 @@ def _check_type(word: str, value: ValueInfoProto) -> None:
 def _initialisers(model: ModelProto, tensor_bytes_max: int) -> None:
     for tensor in model.graph.initializer:
         if any(size < 0 for size in tensor.dims):
-            raise Refused(f"the weights {tensor.name!r} have a negative size: {list(tensor.dims)}")
+            raise NotUsable(f"the weights {tensor.name!r} have a negative size: {list(tensor.dims)}")
         wanted = math.prod(tensor.dims) * _element_bytes(tensor.data_type)
         if wanted > tensor_bytes_max:
-            raise Refused(_too_large(f"the weights {tensor.name!r}", wanted, tensor_bytes_max))
+            raise NotUsable(_too_large(f"the weights {tensor.name!r}", wanted, tensor_bytes_max))
         if tensor.raw_data and math.ceil(wanted) != len(tensor.raw_data):
-            raise Refused(
+            raise NotUsable(
                 f"the weights {tensor.name!r} should have {math.ceil(wanted)} bytes {list(tensor.dims)}, and "
                 f"have {len(tensor.raw_data)}"
             )
@@ -172,7 +172,7 @@ def _sizes(model: ModelProto, tensor_bytes_max: int) -> None:
         tensor = value.type.tensor_type
         wanted = size_of(tensor.shape) * _element_bytes(tensor.elem_type)
         if wanted > tensor_bytes_max:
-            raise Refused(_too_large(f"the tensor {value.name!r}", wanted, tensor_bytes_max))
+            raise NotUsable(_too_large(f"the tensor {value.name!r}", wanted, tensor_bytes_max))
 
 
 def _too_large(what: str, wanted: float, limit: int) -> str:

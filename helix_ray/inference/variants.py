@@ -21,10 +21,13 @@ __all__ = [
     "INT8_STATIC",
     "TF32",
     "Accuracy",
-    "Bounds",
+    "ChildJob",
+    "ChildRestrictions",
     "ExaminationJob",
     "ExaminationReport",
     "Gate",
+    "GateBounds",
+    "Message",
     "Signature",
     "TensorShape",
     "Variant",
@@ -122,8 +125,41 @@ class ExaminationReport(Signature):
     variants: list[Variant]
 
 
+class ChildRestrictions(TypedDict):
+    """What the child limits itself to; hard limits of the kernel."""
+
+    memory_mb: int
+    cpu_s: float
+    file_bytes_max: int
+
+
+class ChildJob(TypedDict):
+    """What a child has to do: `variants` by name, with the files in `folder`. Where an earlier child has
+    admitted the model, its signature is `admitted`, and its rows, of the kind `data`, are in the folder."""
+
+    folder: str
+    memory_mb: int
+    bounds: dict[str, float]
+    variants: list[str]
+    admitted: Signature | None
+    data: Literal["given", "synthetic"]
+    calibration: str | None
+    heldout: str | None
+
+
+class Message(TypedDict, total=False):
+    """What a child tells its parent: the step that begins, the part of it that is done, or its outcome."""
+
+    step: str
+    fraction: float
+    admitted: Signature
+    data: Literal["given", "synthetic"]
+    refused: str
+    variant: Variant
+
+
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class GateBounds:
     """What a variant may differ from FP32 by. Shares are 0 to 1.
 
     The error is the largest of all values of all rows, so for INT8 it is large where little is wrong:
@@ -144,6 +180,6 @@ class ExaminationJob:
     model: str
     calibration: str | None = None
     heldout: str | None = None
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: GateBounds = field(default_factory=GateBounds)
     memory_mb: int = 2048
     time_limit_s: float = 600.0

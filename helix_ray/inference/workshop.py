@@ -14,16 +14,14 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any
+
+from helix_ray.inference.variants import ChildRestrictions, Message
 
 __all__ = ["main"]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _CPU_GRACE_S = 5
-
-Send = Callable[[dict[str, Any]], None]
 
 
 def main() -> int:
@@ -32,7 +30,7 @@ def main() -> int:
     restrict(order["limits"], order["parent"])
     with open(int(sys.argv[1]), "w", encoding="utf-8") as pipe:
 
-        def send(message: dict[str, Any]) -> None:
+        def send(message: Message) -> None:
             pipe.write(json.dumps(message, allow_nan=False) + "\n")
             pipe.flush()
 
@@ -42,7 +40,7 @@ def main() -> int:
     return 0
 
 
-def restrict(limits: dict[str, Any], parent: int) -> None:
+def restrict(limits: ChildRestrictions, parent: int) -> None:
     """Limit this process for good: hard limits are set too, and a process without privileges cannot raise
     them.
 

@@ -12,7 +12,7 @@ PAGE = DOCS / "architecture.md"
 PACKAGES = ("helix_ray", "actors", "serve_app", "launcher")
 # A folder's docstring speaks for these.
 SPOKEN_FOR = ("__init__.py", "__main__.py")
-ENTRY = re.compile(r"^- `([a-z_]+\.(?:py|sql))`: \S", re.MULTILINE)
+ENTRY = re.compile(r"^- `([a-z0-9_]+\.(?:py|sql))`: \S", re.MULTILINE)
 PATH = re.compile(r"`([a-z_]+(?:/[a-z_]+)*\.(?:py|sql|md))`")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 

@@ -10,19 +10,23 @@ from typing import Any
 
 import pytest
 
-from helix_ray.inference.child import Child, Limits
+from helix_ray.inference.child import Child, ChildLimits
+from helix_ray.inference.variants import ChildJob, Message
 from tests.unit.inference import onnx_models as models
 
 LIMITS = {"memory_mb": 512, "time_s": 30.0, "cpu_s": 30.0, "file_bytes_max": 2**26}
 
 
-def job(folder: Path, model: Any) -> dict[str, Any]:
+def job(folder: Path, model: Any) -> ChildJob:
     (folder / "model.onnx").write_bytes(model.SerializeToString())
-    return {"folder": str(folder), "memory_mb": 512, "bounds": {}, "variants": [], "admitted": None}
+    return {
+        "folder": str(folder), "memory_mb": 512, "bounds": {}, "variants": [], "admitted": None,
+        "data": "synthetic", "calibration": None, "heldout": None,
+    }  # fmt: skip
 
 
-def ended(folder: Path, model: Any, **limits: Any) -> tuple[list[dict[str, Any]], str | None]:
-    with Child(job(folder, model), Limits(**(LIMITS | limits)), folder) as child:
+def ended(folder: Path, model: Any, **limits: Any) -> tuple[list[Message], str | None]:
+    with Child(job(folder, model), ChildLimits(**(LIMITS | limits)), folder) as child:
         return list(child.messages()), child.reason()
 
 
@@ -49,7 +53,7 @@ def test_limits(tmp_path: Path, limits: dict[str, float], expected: str) -> None
 
 def test_a_signal_from_outside(tmp_path: Path) -> None:
     """Whoever kills the child, it is said with what."""
-    with Child(job(tmp_path, models.endless()), Limits(**LIMITS), tmp_path) as child:
+    with Child(job(tmp_path, models.endless()), ChildLimits(**LIMITS), tmp_path) as child:
         assert next(child.messages()) == {"step": "admission"}
         os.kill(child.pid, signal.SIGKILL)
         assert list(child.messages()) == []
@@ -61,7 +65,7 @@ def test_it_cannot_raise_its_limits_and_sees_no_secret(
 ) -> None:
     """The kernel holds the limits and forbids privileges; the environment has nothing of ours but a path."""
     monkeypatch.setenv("HELIX_SECRET_KEY", "do not pass me on")
-    with Child(job(tmp_path, models.endless()), Limits(**LIMITS), tmp_path) as child:
+    with Child(job(tmp_path, models.endless()), ChildLimits(**LIMITS), tmp_path) as child:
         assert next(child.messages()) == {"step": "admission"}
         process = Path(f"/proc/{child.pid}")
         limits = process.joinpath("limits").read_text()
@@ -76,7 +80,7 @@ def test_it_cannot_raise_its_limits_and_sees_no_secret(
 
 def test_leaving_ends_it(tmp_path: Path) -> None:
     """Leaving the block, as a cancelled attempt does, ends the child at once."""
-    with Child(job(tmp_path, models.endless()), Limits(**LIMITS), tmp_path) as child:
+    with Child(job(tmp_path, models.endless()), ChildLimits(**LIMITS), tmp_path) as child:
         assert next(child.messages()) == {"step": "admission"}
         pid, began = child.pid, time.monotonic()
     assert not Path(f"/proc/{pid}").exists()

@@ -12,7 +12,7 @@ import pytest
 
 from helix_ray.digits import as_image, as_rows, held_out
 from helix_ray.inference.onnx import DEFAULT_ROOT
-from helix_ray.inference.variants import Bounds, ExaminationReport, Gate, Variant
+from helix_ray.inference.variants import ExaminationReport, Gate, GateBounds, Variant
 from tests.unit.inference import onnx_models as models
 from tests.unit.inference.examining import by_name, examined, npz
 
@@ -226,7 +226,7 @@ def test_a_batch_axis_that_lies(tmp_path: Path, make: Any, batch: str, why: str)
 
 def test_bounds_are_settings(tmp_path: Path) -> None:
     """With tighter bounds the same variant is refused, and says by how much."""
-    report = examined(tmp_path, models.mobile(), bounds=Bounds(max_relative_error=1e-7))
+    report = examined(tmp_path, models.mobile(), bounds=GateBounds(max_relative_error=1e-7))
     assert by_name(report)["fp16-storage"]["state"] == "refused"
     assert "is above 1e-07" in str(by_name(report)["fp16-storage"]["reason"])
 

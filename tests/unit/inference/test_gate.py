@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helix_ray.inference.gate import Comparison, faults, paired_difference
-from helix_ray.inference.variants import Bounds
+from helix_ray.inference.variants import GateBounds
 
 SCORES = np.array([[1.0, 2.0], [4.0, 1.0], [0.0, 3.0]], np.float32)
 
@@ -23,7 +23,7 @@ def test_the_same() -> None:
     gate = compared(SCORES).result("given", "")
     assert (gate["max_relative_error"], gate["min_cosine"], gate["top1_agreement"]) == (0.0, 1.0, 1.0)
     assert (gate["rows"], gate["accuracy"]) == (3, None)
-    assert faults(gate, Bounds()) == []
+    assert faults(gate, GateBounds()) == []
 
 
 def test_figures() -> None:
@@ -34,7 +34,7 @@ def test_figures() -> None:
     assert gate["max_relative_error"] == 0.25
     assert gate["min_cosine"] == pytest.approx(0.8)
     assert gate["top1_agreement"] == pytest.approx(2 / 3, abs=1e-6)
-    assert len(faults(gate, Bounds())) == 3
+    assert len(faults(gate, GateBounds())) == 3
 
 
 def test_not_finite() -> None:
@@ -43,14 +43,14 @@ def test_not_finite() -> None:
     other[1, 1] = np.inf
     gate = compared(other).result("given", "")
     assert (gate["max_relative_error"], gate["min_cosine"]) == (None, None)
-    assert faults(gate, Bounds()) == ["its outputs are not finite"]
+    assert faults(gate, GateBounds()) == ["its outputs are not finite"]
 
 
 def test_accuracy_decides_where_there_are_labels() -> None:
     """With enough labelled rows a changed class does no harm where it was wrong before."""
     other = SCORES.copy()
     other[0] = [2.0, 1.99]
-    loose = Bounds(max_relative_error=1, min_cosine=0)
+    loose = GateBounds(max_relative_error=1, min_cosine=0)
     better = compared(other, [0, 0, 1], times=40).result("given", "")
     worse = compared(other, [1, 0, 1], times=40).result("given", "")
     assert faults(better, loose) == []

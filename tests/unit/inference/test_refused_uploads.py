@@ -13,7 +13,7 @@ from onnx import ModelProto, TensorProto, external_data_helper, helper
 
 from helix_ray.blobs.errors import BlobMissing
 from helix_ray.inference.calibration import prepare
-from helix_ray.inference.candidate import Refused
+from helix_ray.inference.candidate import NotUsable
 from helix_ray.inference.examine import examine
 from helix_ray.inference.variants import ExaminationJob, TensorShape
 from tests.unit.inference import onnx_models as models
@@ -201,7 +201,7 @@ def test_refused_data(tmp_path: Path, case: str) -> None:
     file = tmp_path / "heldout.npz"
     file.write_bytes(data)
     inputs: list[TensorShape] = [{"name": "x", "dtype": "float32", "shape": ["n", 8]}]
-    with pytest.raises(Refused, match=re.escape(reason)):
+    with pytest.raises(NotUsable, match=re.escape(reason)):
         prepare(None, file, inputs, LINEAR.graph, "dynamic")
 
 
