@@ -13,8 +13,8 @@ from helix_ray.execution.slots import STOP_GRACE_S, Item
 from helix_ray.execution.tenant import tenant_of, whom
 
 
-def item_of(work: AssignmentView, log_dir: Path, settings: Settings) -> Item:
-    """Return an assigned attempt; its log goes below `log_dir`."""
+def item_of(work: AssignmentView, log_dir: Path, settings: Settings, blobs_dir: Path) -> Item:
+    """Return an assigned attempt; its log goes below `log_dir`, its blobs are in `blobs_dir`."""
     run, payload, environment = work["run"], None, None
     if run["kind"] == "function":
         run = run.copy()
@@ -33,6 +33,7 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings) -> Item:
         work["owner"],
         work["project"],
         work["mac"],
+        *((blobs, str(blobs_dir)) if (blobs := tuple(work.get("blobs", ()))) else ()),
     )
     group = work["group"]
     return Item(

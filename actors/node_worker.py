@@ -26,17 +26,21 @@ from actors.arguments import ArgumentKeeper, Taken, stored
 from actors.assigned import item_of
 from actors.attempt_files import AttemptFiles
 from actors.attempt_log import with_last_output
+from actors.blob_link import RayBlobs
 from actors.erased_here import keep_erased_away
 from actors.executor_host import Callbacks
 from actors.gateway import RayControlPlane
 from actors.life import Work
 from actors.log_keeper import keep_logs
+from actors.node_blobs import NodeBlobs, report_of_fetch, report_of_upload
 from actors.node_processes import NodeProcesses
 from actors.packages import PackageKeeper
 from actors.reporting import Reporter
 from actors.results import ResultShelf, to_report
 from actors.starter_config import starter_config
 from actors.usage import NodeOffer, NodeUsage, inference_class
+from helix_ray.blobs.errors import BlobError
+from helix_ray.blobs.places import node_store
 from helix_ray.config import Settings
 from helix_ray.core.access import inside
 from helix_ray.core.errors import ErrorCode, Rejected
@@ -51,11 +55,12 @@ from helix_ray.core.questions import WaitTasks, WorkFor
 from helix_ray.core.specs import JsonObject
 from helix_ray.core.views.attempts import WorkView
 from helix_ray.core.views.tasks import EndedView
-from helix_ray.execution.assignment import ReportItem
+from helix_ray.execution.assignment import Assignment, Finished, ReportItem
 from helix_ray.execution.effects import (
     AskBack,
     CancelAttempt,
     Effect,
+    FetchBlobs,
     GiveAttempts,
     Key,
     KillExecutor,
@@ -125,6 +130,7 @@ class NodeWorker(AttemptFiles):
         self._shelf = ResultShelf(settings.result_inline_bytes_max)
         self._arguments = ArgumentKeeper(self._ended)
         self._packages = PackageKeeper(settings.runtime_env_keep_s)
+        self._blobs = NodeBlobs(node_store(settings, home), RayBlobs(), self._blobs_came)
         self._reporter = Reporter(offer["worker_id"], lambda: self._boot, self._order)
         self._registered = False
         # The refusal of its last registration, if it was refused.
@@ -132,8 +138,9 @@ class NodeWorker(AttemptFiles):
         super().__init__()
 
     async def opening(self) -> None:
-        """Create the folder for logs and the executors' socket."""
+        """Create the folders for logs and blobs, and the executors' socket."""
         self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self._blobs.prepare()
         ready = await self._host.listen()
         self._attempts = Path(ready.attempts)
         found = {
@@ -203,6 +210,7 @@ class NodeWorker(AttemptFiles):
         """Stop the loops and end every executor."""
         self._life.stop()
         self._usage.stop()
+        self._blobs.close()
         self._do(self._state.shut_down())
         await self._host.close()
 
@@ -253,10 +261,11 @@ class NodeWorker(AttemptFiles):
         assigned = {(work["task_id"], work["attempt"]): work for work in reply["assign"]}
         revoked = [*reply["revoke"]]
         if reply["full"]:
-            reported = self._reporter.keys()
+            reported = self._reporter.keys() | set(self._blobs.uploading())
             revoked += [key for key in self._state.attempts() if key not in assigned]
             assigned = {key: work for key, work in assigned.items() if key not in reported}
-        items = [item_of(work, self._log_dir, self._settings) for work in assigned.values()]
+        where = (self._log_dir, self._settings, self._blobs.folder)
+        items = [item_of(work, *where) for work in assigned.values()]
         self._do(self._state.assign(items, revoked, time.monotonic()))
 
     async def _heartbeat_loop(self) -> None:
@@ -289,6 +298,7 @@ class NodeWorker(AttemptFiles):
             if self._fence.due(now) and self._state.attempts():
                 self._cut_off()
             self._do(self._state.tick(self._usage.external_usage(), now))
+            self._blobs.let_go(self._state.holds)
 
     def _cut_off(self) -> None:
         """End all attempts, and begin another boot: the old one's tasks were assigned to others."""
@@ -313,6 +323,9 @@ class NodeWorker(AttemptFiles):
             match effect:
                 case StartExecutor():
                     self._start(effect)
+                case FetchBlobs(key, digests):
+                    if self._blobs.need(key, digests):
+                        self._blobs_came(key, None)
                 case GiveAttempts(slot_id, batch):
                     self._host.run(slot_id, batch)
                 case CancelAttempt(slot_id, key):
@@ -326,7 +339,28 @@ class NodeWorker(AttemptFiles):
                 case Say(report):
                     self._reporter.add(with_last_output(report, self._log_dir))
                 case SayFinished(finished, assignment):
-                    self._reporter.add(to_report(finished, assignment, self._shelf))
+                    self._say_finished(finished, assignment)
+
+    def _say_finished(self, finished: Finished, assignment: Assignment) -> None:
+        """Report the end of an attempt, when the files that it has built are on the head."""
+        key = (finished.task_id, finished.attempt)
+
+        def done(error: BlobError | None) -> None:
+            self._reporter.add(
+                report_of_upload(key, error) if error is not None
+                else to_report(finished, assignment, self._shelf)
+            )  # fmt: skip
+
+        if finished.outcome.blobs:
+            self._blobs.upload(key, finished.outcome.blobs, done)
+        else:
+            done(None)
+
+    def _blobs_came(self, key: Key, error: BlobError | None) -> None:
+        if error is None:
+            self._do(self._state.fetched(key, time.monotonic()))
+        else:
+            self._do(self._state.fetch_failed(report_of_fetch(key, error)))
 
     def _start(self, effect: StartExecutor) -> None:
         try:

@@ -8,7 +8,8 @@ The supervisor itself is watched by the process that started it (actors/boot.py:
 A silent actor may be busy, so it has a minute; a stopped one is not, and has seconds (actors/stopped.py).
 
 Rate limits are counted in the same process (actors/quota_server.py): the supervisor mostly waits, so a
-separate process would cost 50 MiB and gain nothing. Each of the two starts without the other.
+separate process would cost 50 MiB and gain nothing. The store of blobs for nodes (actors/blob_store.py) is
+there for the same reason; it reads and writes files on threads. Each of the three starts without the others.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from typing import Any
 import ray
 
 from actors import names, roster
+from actors.blob_store import BlobCalls, BlobService
 from actors.gateway import RayControlPlane
-from actors.life import NO_ANSWER, LivingActor, Work
+from actors.life import NO_ANSWER, Work
 from actors.quota_server import QuotaService
 from actors.ray_seams import process_of
 from actors.stopped import LOOK_EVERY_S, StoppedWatch
+from helix_ray.blobs.places import head_store
 from helix_ray.config import Settings
 from helix_ray.core.limits import Ask, TokenLease, UnspentUnits
 from helix_ray.ports import STARTING, NotReady
@@ -42,7 +45,7 @@ HEALTH_S_MAX = 2.0
 HUNG_S_MAX = 60.0
 
 
-class Supervisor(LivingActor):
+class Supervisor(BlobCalls):
     """Checks every actor of the head, and every node, once a second."""
 
     def __init__(self, settings: Settings, head: str) -> None:
@@ -54,6 +57,7 @@ class Supervisor(LivingActor):
         # Processes of actors that have never responded to this one: they may have been stopped before.
         self._silent: dict[str, int] = {}
         self._quota_service = QuotaService(settings)
+        self._blob_service = BlobService(head_store(settings))
         self._stopped = StoppedWatch(settings.stopped_s_max)
         super().__init__()
 
@@ -68,8 +72,9 @@ class Supervisor(LivingActor):
         return (self._look, self._look_at_processes, self._look_at_nodes)
 
     async def begin(self) -> None:
-        """Begin both lives: the actor calls this itself at every start."""
+        """Begin all lives: the actor calls this itself at every start."""
         self._quota_service.begin()
+        self._blob_service.life.begin()
         await super().begin()
 
     async def grant(self, asks: Sequence[Ask], backs: Sequence[UnspentUnits]) -> list[TokenLease] | NotReady:

@@ -6,10 +6,12 @@ A backup is a folder with
     segments/        the files with its older facts, if any
     HEAD             signed for that seq, so that later facts do not count as missing
     *.key            the keys for signatures of HEAD and snapshots, and for tokens
-    backup.json      seq, hash and epoch; written last
+    blobs/           models, data sets and evidence, each named by its digest
+    backup.json      seq, hash and epoch, how many blobs; written last
 
 History and rate limits are derived or temporary. Output of attempts and large results
-are not part of a backup.
+are not part of a backup. The blobs are copied after the journal: those that its facts name are there, for
+they were durable before and stay for a while when nothing names them any more.
 
 A backup is written to `.NAME.partial` and renamed when every row's hash has been verified, so an interrupted
 copy does not look like a backup. A restore writes HEAD first and the journal last: after an interrupted
@@ -25,12 +27,15 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import orjson
 
+from helix_ray.blobs.copying import check_blobs, copy_blobs
+from helix_ray.blobs.errors import BlobError
+from helix_ray.blobs.places import HEAD_FOLDER as BLOBS
 from helix_ray.durable import sync
 from helix_ray.journal.check import check_all
 from helix_ray.journal.copying import Copying
@@ -63,13 +68,16 @@ class BackupFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The content of a backup: facts 1 to `seq`, and the hash of the last (hex)."""
+    """The content of a backup: facts 1 to `seq`, and the hash of the last (hex); how many `blobs`, and the
+    digests of those that were damaged and are left out."""
 
     format: int
     seq: int
     hash: str
     epoch: int
     made_at: float
+    blobs: int = 0
+    damaged_blobs: tuple[str, ...] = ()
 
 
 def back_up(data_dir: Path, target: Path, progress: Progress) -> Manifest:
@@ -96,7 +104,7 @@ def restore(source: Path, data_dir: Path, progress: Progress) -> Manifest:
         narrow_folder(data_dir)
         lock = FileLock(data_dir / LOCK)
         try:
-            _put_in_place(source, data_dir)
+            _put_in_place(source, data_dir, progress)
             if verify(data_dir, progress, manifest) != manifest:
                 raise BackupFailed(f"{source} changed while it was being restored")
         except BaseException:
@@ -121,6 +129,11 @@ def verify(folder: Path, progress: Progress, manifest: Manifest | None = None) -
         raise BackupFailed(
             f"{folder / FILE_NAME} ends with fact {seq}, but must end with fact {manifest.seq}"
         )
+    blobs = check_blobs(folder / BLOBS, lambda share: progress("checking models and data sets", share))
+    if blobs < manifest.blobs:
+        raise BackupFailed(
+            f"{folder / BLOBS} has {blobs} files, but must have {manifest.blobs}: some are missing"
+        )
     return manifest
 
 
@@ -144,9 +157,14 @@ def _copy(data_dir: Path, draft: Path, progress: Progress) -> Manifest:
     head.close()
     for path in _keys_of(data_dir):
         _copy_file(path, draft / path.name)
-    manifest = Manifest(FORMAT, seq, last_hash, epoch, time.time())
+    blobs = copy_blobs(data_dir / BLOBS, draft / BLOBS, _copying_blobs(progress))
+    manifest = Manifest(FORMAT, seq, last_hash, epoch, time.time(), *blobs)
     _write(draft / MANIFEST, orjson.dumps(asdict(manifest)) + b"\n")
     return manifest
+
+
+def _copying_blobs(progress: Progress) -> Callable[[float], None]:
+    return lambda share: progress("copying models and data sets", share)
 
 
 def _copy_journal(source: Path, target: Path, progress: Progress) -> None:
@@ -190,12 +208,13 @@ def _copy_segments(source: Path, target: Path) -> None:
         sync(target / SEGMENTS)
 
 
-def _put_in_place(source: Path, data_dir: Path) -> None:
+def _put_in_place(source: Path, data_dir: Path, progress: Progress) -> None:
     for name in (HEAD, *(path.name for path in _keys_of(source))):
         _copy_file(source / name, data_dir / name)
     draft = data_dir / f".{FILE_NAME}.draft"
     _copy_file(source / FILE_NAME, draft)
     _copy_segments(source, data_dir)
+    copy_blobs(source / BLOBS, data_dir / BLOBS, _copying_blobs(progress))
     draft.rename(data_dir / FILE_NAME)
     sync(data_dir)
 
@@ -273,7 +292,8 @@ def _signing_key(folder: Path) -> bytes:
 def _manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
-        manifest = Manifest(**orjson.loads(path.read_bytes()))
+        read = Manifest(**orjson.loads(path.read_bytes()))
+        manifest = replace(read, damaged_blobs=tuple(read.damaged_blobs))
     except FileNotFoundError:
         raise BackupFailed(f"{folder} is not a complete backup: it has no {MANIFEST}") from None
     except (TypeError, orjson.JSONDecodeError):
@@ -312,7 +332,7 @@ def _plainly(what: str) -> Iterator[None]:
     """Turn errors of the file system into BackupFailed, with a message of one line."""
     try:
         yield
-    except (JournalError, KeyFileUnsafe, TooWide) as error:
+    except (BlobError, JournalError, KeyFileUnsafe, TooWide) as error:
         raise BackupFailed(f"{what}: {error}") from error
     except sqlite3.Error as error:
         raise BackupFailed(f"{what}: SQLite: {error}") from error

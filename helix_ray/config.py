@@ -137,6 +137,7 @@ class Settings:
     yield_bytes_max: int = bounded(1 << 30, ge=64 << 10)
     yields_bytes_max: int = bounded(10 << 30, ge=0)
     node_blobs_bytes_max: int = bounded(20 << 30, ge=1 << 20)
+    blobs_keep_s: float = bounded(86_400.0, ge=0)
     retention_s: float = bounded(600.0, ge=0)
     lost_worker_keep_s: float = bounded(7 * 86_400.0, ge=0)
     history_keep_s: float = bounded(90 * 86_400.0, ge=0)

@@ -5,6 +5,7 @@ BlobError
   +-- BlobDamaged    its bytes do not have its digest any more; it has been set aside
   +-- StoreFull      the disk or the budget has no room for it
   +-- UploadLost     an upload was given up before it ended
+  +-- BlobsAway      the head's store does not respond
 """
 
 from __future__ import annotations
@@ -42,3 +43,7 @@ class StoreFull(BlobError):
 
 class UploadLost(BlobError):
     """An upload was given up before it ended: begin again."""
+
+
+class BlobsAway(BlobError):
+    """The blob store of the head does not respond, or cannot start; the message says why."""

@@ -23,12 +23,14 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Backup folder.", sh
 
 
 def backup(folder: Folder, data_dir: DataDir = None) -> None:
-    """Copy the journal and its keys to DIR and verify every row of the copy. The server may be running."""
+    """Copy the journal, its keys, models and data sets to DIR, and verify the copy. The server may run."""
     from helix_ray.backup import back_up
 
     home = home_of(data_dir)
     made = _run("backup", lambda progress: back_up(home, folder.resolve(), progress))
-    put(f"backed up {home} to {folder}: facts 1 to {made.seq}, all verified")
+    for digest in made.damaged_blobs:
+        say(f"helix backup: left out a damaged file, upload it again: {digest}")
+    put(f"backed up {home} to {folder}: {_content(made)}, all verified")
 
 
 def restore(folder: Folder, data_dir: DataDir = None) -> None:
@@ -37,7 +39,14 @@ def restore(folder: Folder, data_dir: DataDir = None) -> None:
 
     home = home_of(data_dir)
     made = _run("restore", lambda progress: module.restore(folder.resolve(), home, progress))
-    put(f"restored {folder} to {home}: facts 1 to {made.seq}, all verified")
+    put(f"restored {folder} to {home}: {_content(made)}, all verified")
+
+
+def _content(made: Manifest) -> str:
+    facts = f"facts 1 to {made.seq}"
+    if not made.blobs:
+        return facts
+    return f"{facts} and {made.blobs} {'file' if made.blobs == 1 else 'files'} of models and data"
 
 
 def home_of(data_dir: str | None) -> Path:

@@ -43,7 +43,8 @@ class Outcome:
     `result` is a JSON value; `pickled` is the cloudpickled result of a function that came as a payload.
     `output_tail` is the last 4 KiB of a command's output. `log_bytes` counts all written output,
     including dropped parts. `kept_bytes` is the size of a large result, which the node worker has already.
-    `yielded` is how many items of how many bytes a generator left in the attempt's item file.
+    `yielded` is how many items of how many bytes a generator left in the attempt's item file. `blobs` are
+    digests of files that it left in the node's folder of blobs: the head has them before this is reported.
     """
 
     ok: bool
@@ -55,6 +56,7 @@ class Outcome:
     log_bytes: int = 0
     kept_bytes: int | None = None
     yielded: tuple[int, int] | None = None
+    blobs: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -64,7 +66,9 @@ class Assignment:
     `run` is the task's run object; `payload` is a cloudpickled (function, args, kwargs) and comes from inside
     the cluster only. `timeout_s` is in seconds; None waits for ever. `log_dir` is the folder of the attempt's
     log. `shard` is (index, count) of a shard of a larger task. `input_dirs` are the folders below which an
-    inference may read files. Its code acts for `owner` in `project`, by a capability with this `mac`.
+    inference may read files. Its code acts for `owner` in `project`, by a capability with this `mac`. `blobs`
+    are digests of files that it needs: each is `blobs_dir / digest` on its node, verified and kept there until
+    the attempt has ended.
     """
 
     task_id: str
@@ -78,6 +82,8 @@ class Assignment:
     owner: str = ""
     project: str | None = None
     mac: str = field(default="", repr=False)
+    blobs: tuple[str, ...] = ()
+    blobs_dir: str = ""
 
     @property
     def is_command(self) -> bool:
@@ -189,7 +195,7 @@ Plain: TypeAlias = tuple[Any, ...]
 
 _assignment = attrgetter(
     "task_id", "attempt", "run", "timeout_s", "log_dir", "payload", "shard", "input_dirs", "owner", "project",
-    "mac",
+    "mac", "blobs", "blobs_dir",
 )  # fmt: skip
 _error = attrgetter("reason", "type", "message", "traceback", "pickled")
 
@@ -206,6 +212,7 @@ def _outcome(outcome: Outcome) -> Plain:
         outcome.log_bytes,
         outcome.kept_bytes,
         outcome.yielded,
+        outcome.blobs,
     )
 
 

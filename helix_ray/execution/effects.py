@@ -31,6 +31,15 @@ class StartExecutor:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchBlobs:
+    """Bring files to this node, and keep them while it has the attempt; `fetched` or `fetch_failed`
+    follows."""
+
+    attempt: Key
+    digests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GiveAttempts:
     """Send attempts to an executor, which runs them in this order after those that it has."""
 
@@ -85,6 +94,7 @@ class SayFinished:
 
 Effect: TypeAlias = (
     StartExecutor
+    | FetchBlobs
     | GiveAttempts
     | CancelAttempt
     | AskBack

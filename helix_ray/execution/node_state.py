@@ -5,6 +5,7 @@ effects of events on them.
 monotonic time, and carries out the effects that it returns, in order:
 
     from the control plane    assign
+    from the blob store       fetched, fetch_failed
     from executors            ready, said, returned, gone, start_refused, environment_failed
     from the clock            tick
     of the node               cut_off, shut_down
@@ -35,6 +36,7 @@ from helix_ray.execution.effects import (
     AskBack,
     CancelAttempt,
     Effect,
+    FetchBlobs,
     GiveAttempts,
     Key,
     KillExecutor,
@@ -73,16 +75,18 @@ class NodeState:
         self._executor_idle_s = executor_idle_s
         self._slots_made = 0
         self._stops: dict[Key, _Stop] = {}
+        # Attempts whose files are not here yet: they wait outside the queues, so that they hold up nobody.
+        self._fetching: dict[Key, Item] = {}
 
     # ------------------------------------------------------------------------------------- questions
 
     def holds(self, key: Key) -> bool:
-        """Say whether an attempt is queued or assigned to a slot here."""
-        return self._dispatch.holds(key)
+        """Say whether an attempt waits for its files, is queued, or is assigned to a slot here."""
+        return key in self._fetching or self._dispatch.holds(key)
 
     def attempts(self) -> list[Key]:
-        """Return every attempt that is queued or assigned to a slot here."""
-        return self._dispatch.attempts()
+        """Return every attempt that waits for its files, is queued, or is assigned to a slot here."""
+        return [*self._fetching, *self._dispatch.attempts()]
 
     def slots(self) -> list[Slot]:
         """Return the slots, those whose executor is starting included."""
@@ -98,12 +102,30 @@ class NodeState:
         """Add newly assigned attempts, and stop revoked ones."""
         effects: list[Effect] = []
         for key in revoked:
+            self._fetching.pop(key, None)
             slot = self._dispatch.drop(key)
             if slot is not None:
                 self._stops[key] = _Stop("cancelled", now + slot.outstanding[key].stop_grace_s)
                 effects.append(CancelAttempt(slot.id, key))
-        self._dispatch.add(items, now)
-        return [*effects, *self._pump(now)]
+        added = [item for item in items if not self.holds(item.key)]
+        needing = [item for item in added if item.assignment.blobs]
+        self._fetching |= {item.key: item for item in needing}
+        self._dispatch.add((item for item in added if not item.assignment.blobs), now)
+        fetches = [FetchBlobs(item.key, item.assignment.blobs) for item in needing]
+        return [*effects, *fetches, *self._pump(now)]
+
+    def fetched(self, key: Key, now: float) -> list[Effect]:
+        """Record that the files of an attempt are here; one that was stopped meanwhile is unknown."""
+        item = self._fetching.pop(key, None)
+        if item is None:
+            return []
+        self._dispatch.add((item,), now)
+        return self._pump(now)
+
+    def fetch_failed(self, report: AttemptReport) -> list[Effect]:
+        """Record that the files of an attempt do not come here; `report` says why."""
+        known = self._fetching.pop((report.task_id, report.attempt), None)
+        return [] if known is None else [Say(report)]
 
     def ready(self, slot_id: str, now: float) -> list[Effect]:
         """Record that an executor is ready; one that was given up meanwhile is ended."""

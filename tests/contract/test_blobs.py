@@ -14,7 +14,7 @@ from helix_ray.blobs.errors import BlobDamaged, BlobMissing
 from helix_ray.blobs.store import BlobStore
 from tests.contract.blob_worlds import WORLDS, MakeBlobs
 
-LARGE = 5 << 20
+LARGE = (9 << 20) + 1
 pytestmark = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 
 

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from helix_ray.core.orders import AttemptReport
 from helix_ray.execution.assignment import (
     Assignment,
     Blocked,
@@ -21,6 +22,7 @@ from helix_ray.execution.effects import (
     AskBack,
     CancelAttempt,
     Effect,
+    FetchBlobs,
     GiveAttempts,
     Key,
     KillExecutor,
@@ -82,6 +84,7 @@ class NodeMachine(RuleBasedStateMachine):
         self.processes: dict[str, Process] = {}
         self.owed: set[Key] = set()  # assigned, not revoked, end not reported
         self.environments: dict[Key, RuntimeEnv | None] = {}
+        self.fetching: list[Key] = []
 
     @initialize()
     def one_demand_is_known_to_be_short(self) -> None:
@@ -100,6 +103,9 @@ class NodeMachine(RuleBasedStateMachine):
                 case StartExecutor(slot_id, demand, environment):
                     assert slot_id not in self.processes
                     self.processes[slot_id] = Process(demand, environment)
+                case FetchBlobs(key, digests):
+                    assert digests == ("digest",)
+                    self.fetching.append(key)
                 case GiveAttempts(slot_id, batch):
                     process = self.processes[slot_id]
                     assert process.ready
@@ -107,6 +113,7 @@ class NodeMachine(RuleBasedStateMachine):
                     keys = [(given.task_id, given.attempt) for given in batch]
                     assert not set(keys) & {key for other in self.processes.values() for key in other.queue}
                     assert set(keys) <= self.owed, "only what is wanted is given out"
+                    assert not set(keys) & set(self.fetching), "nothing begins before its files are there"
                     process.queue += keys
                     process.served += batch
                     one_owner(process.served)
@@ -145,6 +152,7 @@ class NodeMachine(RuleBasedStateMachine):
         owner=st.sampled_from(["ann", "ben"]),
         fresh=st.booleans(),
         environment=st.sampled_from([None, None, *ENVIRONMENTS]),
+        blobs=st.sampled_from([(), ("digest",)]),
     )
     def assign(
         self,
@@ -155,6 +163,7 @@ class NodeMachine(RuleBasedStateMachine):
         owner: str = "ann",
         fresh: bool = False,
         environment: RuntimeEnv | None = None,
+        blobs: tuple[str, ...] = (),
     ) -> None:
         environment = environment if kind == "function" else None
         items = []
@@ -162,6 +171,7 @@ class NodeMachine(RuleBasedStateMachine):
             self.made += 1
             run = {"kind": kind, "owner": owner, "fresh": fresh and kind == "function"}
             work = Assignment(f"t{self.made}", 1, run, timeout_s, "/logs")
+            work.blobs = blobs if kind == "inference" else ()
             tenant = tenant_of(work, owner, environment)
             items.append(Item(assignment=work, demand=demand, group=demand, tenant=tenant))
             self.owed.add(items[-1].key)
@@ -174,6 +184,15 @@ class NodeMachine(RuleBasedStateMachine):
         key = sorted(self.owed)[pick % len(self.owed)]
         self.owed.remove(key)
         self.carry_out(self.node.assign((), [key], self.now))
+
+    @precondition(lambda self: self.fetching)
+    @rule(pick=picks, came=st.booleans())
+    def files_come(self, pick: int, came: bool = True) -> None:
+        key = self.fetching.pop(pick % len(self.fetching))
+        if came:
+            self.carry_out(self.node.fetched(key, self.now))
+        else:
+            self.carry_out(self.node.fetch_failed(AttemptReport(*key, "lost")))
 
     @rule(pick=picks)
     def becomes_ready(self, pick: int) -> None:
@@ -309,6 +328,8 @@ class NodeMachine(RuleBasedStateMachine):
         for _ in range(1000):
             if not self.node.attempts():
                 break
+            while self.fetching:
+                self.files_come(0)
             for slot_id, process in list(self.processes.items()):
                 if process.killed:
                     del self.processes[slot_id]

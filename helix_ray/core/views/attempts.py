@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
 
 from helix_ray.core.specs import Run
 from helix_ray.core.state import TaskClass
@@ -10,7 +11,7 @@ from helix_ray.core.state import TaskClass
 
 class AssignmentView(TypedDict):
     """An attempt to start; `shard` is (index, count). Its code acts for `owner` in `project`, by a capability
-    with this `mac`."""
+    with this `mac`; `blobs` are digests of files that it needs."""
 
     task_id: str
     attempt: int
@@ -21,6 +22,7 @@ class AssignmentView(TypedDict):
     owner: str
     project: str | None
     mac: str
+    blobs: NotRequired[Sequence[str]]
 
 
 class InboxView(TypedDict):

@@ -11,6 +11,7 @@ from helix_ray.execution.assignment import Assignment, Finished, Outcome, Progre
 from helix_ray.execution.effects import (
     CancelAttempt,
     Effect,
+    FetchBlobs,
     GiveAttempts,
     KillExecutor,
     ReleaseExecutor,
@@ -305,3 +306,39 @@ def test_an_idle_executor_is_released(node: NodeState) -> None:
     """After the idle time its resources are others'."""
     assert node.tick((), IDLE_S / 2) == []
     assert node.tick((), IDLE_S + 1) == [ReleaseExecutor("n-1")]
+
+
+def needing(name: str, *blobs: str) -> Item:
+    """Return an attempt that needs files."""
+    work = Assignment(name, 1, {"kind": "inference"}, None, "/logs", blobs=blobs, blobs_dir="/blobs")
+    return Item(assignment=work, demand=ONE, group="g")
+
+
+def test_an_attempt_waits_for_its_files_and_holds_up_nobody(node: NodeState) -> None:
+    """It is held, and given out when they are here; what comes behind it runs meanwhile."""
+    first, second = needing("a", "digest"), item("b")
+    effects = node.assign([first, second], (), 0.0)
+    assert effects == [FetchBlobs(("a", 1), ("digest",)), GiveAttempts("n-1", (second.assignment,))]
+    assert node.attempts() == [("a", 1), ("b", 1)]
+    assert node.assign([first], (), 0.0) == [], "it is known"
+    node.said("n-1", [finished("b", 5.0)], 5.0)
+    assert node.fetched(("a", 1), 6.0) == [GiveAttempts("n-1", (first.assignment,))]
+    assert node.fetched(("a", 1), 6.0) == []
+
+
+def test_an_attempt_whose_files_do_not_come_is_reported(node: NodeState) -> None:
+    """Once, and as the report says."""
+    node.assign([needing("a", "digest")], (), 0.0)
+    report = AttemptReport("a", 1, "lost")
+    assert node.fetch_failed(report) == [Say(report)]
+    assert node.fetch_failed(report) == []
+    assert node.attempts() == []
+
+
+def test_an_attempt_that_is_cancelled_while_its_files_come_is_not_reported(node: NodeState) -> None:
+    """Whatever becomes of the files."""
+    node.assign([needing("a", "digest"), needing("b", "digest")], (), 0.0)
+    assert node.assign((), [("a", 1), ("b", 1)], 0.0) == []
+    assert node.attempts() == []
+    assert node.fetched(("a", 1), 1.0) == []
+    assert node.fetch_failed(AttemptReport("b", 1, "lost")) == []
