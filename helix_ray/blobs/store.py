@@ -45,6 +45,11 @@ class Stored(NamedTuple):
     used_at: float
     written_at: float
 
+    @property
+    def idle_since(self) -> float:
+        """When it was last used or written."""
+        return max(self.used_at, self.written_at)
+
 
 def is_digest(text: str) -> bool:
     """Say whether a text is the name of a blob: 64 lower-case hexadecimal digits."""
@@ -241,9 +246,9 @@ class BlobStore:
 
     # ------------------------------------------------------------------------------------------ removing
 
-    def delete(self, digest: str, *, written_before: float | None = None) -> bool:
-        """Remove a blob unless somebody uses it, or wrote it again after `written_before`; say whether it is
-        gone."""
+    def delete(self, digest: str, *, idle_before: float | None = None) -> bool:
+        """Remove a blob unless somebody uses it, or has used or written it since `idle_before`; say whether
+        it is gone."""
         path = self._path(digest)
         try:
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -251,7 +256,8 @@ class BlobStore:
             return True
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if written_before is not None and os.fstat(handle).st_mtime >= written_before:
+            seen = os.fstat(handle)
+            if idle_before is not None and max(seen.st_atime, seen.st_mtime) >= idle_before:
                 return False
             path.unlink(missing_ok=True)
         except BlockingIOError:

@@ -67,8 +67,8 @@ class Assignment:
     the cluster only. `timeout_s` is in seconds; None waits for ever. `log_dir` is the folder of the attempt's
     log. `shard` is (index, count) of a shard of a larger task. `input_dirs` are the folders below which an
     inference may read files. Its code acts for `owner` in `project`, by a capability with this `mac`. `blobs`
-    are digests of files that it needs: each is `blobs_dir / digest` on its node, verified and kept there until
-    the attempt has ended.
+    are digests of files that it needs: each is `blobs_dir / digest` on its node, verified and kept there
+    until the attempt has ended.
     """
 
     task_id: str

@@ -120,7 +120,7 @@ def test_a_blob_that_is_written_again_is_as_young_as_that(tmp_path: Path) -> Non
     aged(store, digest, 1000.0)
     written(store, b"model")
     assert store.stored()[0].written_at > 1000.0
-    assert not store.delete(digest, written_before=1000.0)
+    assert not store.delete(digest, idle_before=1000.0)
     assert store.has(digest)
     assert store.delete(digest)
     assert not store.has(digest)
