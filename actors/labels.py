@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from helix_ray.core.answers.nodes import SIMULATED_LABEL
 
 # With a name a node keeps its worker id when its raylet, or the whole cluster, is restarted.
@@ -20,3 +22,14 @@ GPU_MEMORY = "gpu_memory_mb"
 # What decides how fast a variant of a model is there (helix_ray/inference/node_class.py): nodes with one
 # value share what was measured.
 INFERENCE_CLASS = "helix-inference-class"
+# Kubernetes' limit, which is Ray's too.
+VALUE_CHARACTERS_MAX = 63
+
+
+def capabilities_label(declared: Iterable[str], found: Iterable[str]) -> str:
+    """Return the label of capabilities, sorted: all that are declared, and those found that still fit."""
+    able = {*declared}
+    for name in found:
+        if len(CAPABILITY_SEPARATOR.join({*able, name})) <= VALUE_CHARACTERS_MAX:
+            able.add(name)
+    return CAPABILITY_SEPARATOR.join(sorted(able))

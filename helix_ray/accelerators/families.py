@@ -58,10 +58,14 @@ def read_once(host: Host, of: list[Family]) -> list[Reading]:
     return readings
 
 
-def capabilities_of(devices: Sequence[Device]) -> set[str]:
-    """Return the capabilities of devices that Ray does not count: each maker's, and `gpu` or `npu`."""
+def capabilities_of(devices: Sequence[Device]) -> list[str]:
+    """Return the capabilities of devices that Ray does not count: `gpu`, and then each maker's.
+
+    NPUs are a resource of their node, and so a capability already.
+    """
     uncounted = [device for device in devices if not device.counted_by_ray]
-    return {name for device in uncounted for name in (device.capability, device.kind)}
+    general = [GPU] if any(device.kind == GPU for device in uncounted) else []
+    return [*general, *sorted({device.capability for device in uncounted})]
 
 
 def memory_mb(readings: Sequence[Reading]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from helix_ray.accelerators import drm
@@ -102,12 +103,23 @@ class Nvidia:
         uuid, _ = self._ask(self._nvml.nvmlDeviceGetUUID, handle)
         uuid = uuid.decode() if isinstance(uuid, bytes) else uuid
         device = _device(index, uuid, name)
-        return Reading(device, self._utilization(handle), self._memory(host, handle))
-
-    def _utilization(self, handle: Any) -> Utilization:
         mode, _ = self._ask(self._nvml.nvmlDeviceGetMigMode, handle)
         if mode is not None and mode[0]:
-            return unknown(MIG, RATES)
+            return Reading(device, unknown(MIG, RATES), self._memory(host, handle), self._instances(handle))
+        return Reading(device, self._utilization(handle), self._memory(host, handle))
+
+    def _instances(self, handle: Any) -> str:
+        """Return how much memory each instance of a card under MIG uses, of how much."""
+        most, _ = self._ask(self._nvml.nvmlDeviceGetMaxMigDeviceCount, handle)
+        said = []
+        for index in range(most or 0):
+            part, _ = self._ask(partial(self._nvml.nvmlDeviceGetMigDeviceHandleByIndex, handle), index)
+            info = None if part is None else self._ask(self._nvml.nvmlDeviceGetMemoryInfo, part)[0]
+            if info is not None:
+                said.append(f"{whole_mb(info.used)} of {whole_mb(info.total)} MiB")
+        return f"{len(said)} instances: {', '.join(said)}" if said else "no instances"
+
+    def _utilization(self, handle: Any) -> Utilization:
         rates, why = self._ask(self._nvml.nvmlDeviceGetUtilizationRates, handle)
         return unknown(why, RATES) if rates is None else percent(float(rates.gpu), RATES, WINDOW_S)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from helix_ray.cli.connection import connect
+from helix_ray.cli.devices import device_load, device_memory
 from helix_ray.cli.output import Json, print_json, print_table, put
 from helix_ray.cli.tables import Columns
 
@@ -52,17 +53,14 @@ def _why(reason: str | None) -> str:
     return f" ({reason})" if reason else ""
 
 
+def device_row(device: DeviceOut) -> tuple[Any, ...]:
+    """Return a device as the columns from DEVICE on show it."""
+    memory = device_memory(device["memory_used_mb"], device["memory_total_mb"], shared=device["unified"])
+    kind, why = f"{device['kind']} {device['index']}", device["reason"] or device["note"]
+    name = device["name"] or device["vendor"]
+    return kind, name, device_load(device["utilization"]), memory, device["source"], why
+
+
 def _row(device: NodeDevice) -> tuple[Any, ...]:
-    name = "logical" if device["simulated"] else device["name"] or device["vendor"]
-    load = "" if device["utilization"] is None else f"{device['utilization']:g} %"
-    kind = f"{device['kind']} {device['index']}"
-    why = device["reason"] or device["note"]
-    return device["node"], kind, name, load, _memory(device), device["source"], why
-
-
-def _memory(device: DeviceOut) -> str:
-    used, total = device["memory_used_mb"], device["memory_total_mb"]
-    if used is None and total is None:
-        return ""
-    shared = " shared" if device["unified"] else ""
-    return f"{'?' if used is None else used} of {'?' if total is None else total} MiB{shared}"
+    kind, name, *figures = device_row(device)
+    return device["node"], kind, "logical" if device["simulated"] else name, *figures

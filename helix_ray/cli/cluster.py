@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from helix_ray.cli.acceleration import device_row
 from helix_ray.cli.connection import connect
 from helix_ray.cli.output import Json, amounts, print_fields, print_json, print_table, put, say, when
 from helix_ray.cli.tables import Columns
@@ -23,6 +24,9 @@ STATUS_COLUMNS = Columns(("NODE", "STATUS", "LOAD", "TASKS COMPLETED"), ("TASKS 
 NODE_COLUMNS = Columns(
     ("NODE", "STATUS", "LOAD", "RESOURCES", "FREE", "OTHERS USE", "RUNNING", "DONE", "FAILED"),
     ("DONE", "FAILED", "OTHERS USE", "RESOURCES", "LOAD", "RUNNING", "FREE"),
+)
+DEVICE_COLUMNS = Columns(
+    ("DEVICE", "NAME", "LOAD", "MEMORY", "SOURCE", "REASON"), ("SOURCE", "MEMORY"), "REASON"
 )
 NodeId = Annotated[str, typer.Argument(metavar="NODE", help="Node id, as `helix cluster nodes` lists it.")]
 
@@ -64,7 +68,12 @@ def node(node_id: NodeId, as_json: Json = False) -> None:
     said = {name: amounts(found[name]) for name in ("resources", "free", "allocated", "foreign")}
     times = {name: when(found[name]) for name in ("rests_until", "last_heartbeat", "registered_at")}
     lost = ", ".join(map(when, found["lost_at"]))
-    print_fields({**found, **said, **times, "lost_at": lost, "current_load": _load(found)})
+    devices = found["usage"].get("devices") or []
+    usage = {name: value for name, value in found["usage"].items() if name != "devices"}
+    print_fields({**found, **said, **times, "lost_at": lost, "current_load": _load(found), "usage": usage})
+    if devices:
+        put("")
+        print_table(DEVICE_COLUMNS, map(device_row, devices))
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from helix_ray.cli.connection import connect
+from helix_ray.cli.devices import device_load, device_memory
 from helix_ray.cli.exits import Exit
 from helix_ray.cli.output import Json, amount, amounts, print_fields, print_json, print_table, put, say, when
 from helix_ray.cli.tables import Columns
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 NODE_COLUMNS = Columns(
     ("NODE", "VERDICT", "DIMENSION", "ASKED", "HAS", "DEFICIT", "KIND"), ("KIND", "HAS", "ASKED", "DEFICIT")
+)
+DEVICE_COLUMNS = Columns(
+    ("NODE", "DEVICE", "NAME", "LOAD", "IN 5 MINUTES", "MEMORY", "REASON"), ("NAME", "MEMORY"), "REASON"
 )
 HISTORY_COLUMNS = Columns(("WAITED FOR", "FROM", "UNTIL"), ("UNTIL",), "WAITED FOR")
 KIND_WORDS = {"never": "can never fit it", "waiting": "cannot fit it now"}
@@ -40,6 +44,9 @@ def explain(task_id: TaskId, as_json: Json = False) -> None:
         put("")
         print_table(NODE_COLUMNS, _node_rows(answer["nodes"]))
         _say_unlisted(answer)
+    if devices := [*_device_rows(answer["nodes"])]:
+        put("")
+        print_table(DEVICE_COLUMNS, devices)
     if waits := answer.get("history"):
         put("")
         print_table(HISTORY_COLUMNS, [(w["reason"], when(w["since"]), when(w["until"])) for w in waits])
@@ -138,6 +145,16 @@ def _facts(answer: ExplainOut) -> dict[str, object]:
 def _end(answer: Placed) -> str:
     middle, most = answer.get("estimated_completion"), answer.get("estimated_completion_p90")
     return f"{when(middle)} (90th percentile {when(most)})" if middle else ""
+
+
+def _device_rows(nodes: Iterable[NodeVerdict]) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for each device that the task could use."""
+    for found in nodes:
+        for device in found.get("devices") or ():
+            load = device_load(device["utilization"]), device_load(device["utilization_5m"])
+            memory = device_memory(device["memory_used_mb"], device["memory_total_mb"])
+            name = f"{device['kind']} {device['index']}"
+            yield found["node"], name, device["name"], *load, memory, device["reason"]
 
 
 def _node_rows(nodes: Iterable[NodeVerdict]) -> Iterator[tuple[Any, ...]]:

@@ -17,7 +17,6 @@ from helix_ray.core.names import is_node_name
 
 # Names of resources that were declared but not detected, joined by dots.
 DECLARED_LABEL = "helix-declared"
-LABEL_CHARACTERS_MAX = 63
 _CAPABILITY = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _RESOURCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?")
 # Ray takes these as flags of their own, so they are not for --resource.
@@ -70,9 +69,8 @@ def declare(
     """Merge what was detected with what was declared; the declaration wins. Raises BadDeclaration."""
     given = dict(_resource(text) for text in resources)
     counted = resources_of(found)
-    able = sorted(
-        capabilities_of([reading.device for reading in found])
-        | {_checked_capability(text) for text in capabilities}
+    able = labels.capabilities_label(
+        map(_checked_capability, capabilities), capabilities_of([reading.device for reading in found])
     )
     made = {labels.NODE: name if name is not None else _host_name()}
     if not is_node_name(made[labels.NODE]):
@@ -80,12 +78,14 @@ def declare(
             f"{made[labels.NODE]!r} is not a valid node name: set --name, using a-z, 0-9, dots and dashes"
         )
     if able:
-        made[labels.CAPABILITIES] = labels.CAPABILITY_SEPARATOR.join(able)
+        made[labels.CAPABILITIES] = able
     if given:
         made[DECLARED_LABEL] = ".".join(sorted(given))
     for label, value in made.items():
-        if len(value) > LABEL_CHARACTERS_MAX:
-            raise BadDeclaration(f"the label {label} would exceed {LABEL_CHARACTERS_MAX} characters: {value}")
+        if len(value) > labels.VALUE_CHARACTERS_MAX:
+            raise BadDeclaration(
+                f"the label {label} would exceed {labels.VALUE_CHARACTERS_MAX} characters: {value}"
+            )
     amounts = {resource: amount for resource, amount in {**counted, **given}.items() if amount > 0}
     return Declaration(amounts, made, tuple(found), tuple(sorted(given)))
 

@@ -56,9 +56,9 @@ def plan(
         specs[0].resources.setdefault(name, amount)
     own = capabilities_of([reading.device for reading in real])
     for spec in specs:
-        able = sorted({*capabilities, *(own if spec is specs[0] else ())})
+        able = labels.capabilities_label(capabilities, own if spec is specs[0] else ())
         if able:
-            spec.labels[labels.CAPABILITIES] = labels.CAPABILITY_SEPARATOR.join(able)
+            spec.labels[labels.CAPABILITIES] = able
     return specs
 
 

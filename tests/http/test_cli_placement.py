@@ -25,6 +25,21 @@ def test_the_cluster_and_its_nodes(signed_in: Helix) -> None:
     assert signed_in("task", "result", waiting, "--wait", "--wait-timeout", "60").code == 0
 
 
+def test_accelerators_in_words(signed_in: Helix) -> None:
+    """Where there are none, that and why; the JSON is the API's."""
+    said = signed_in("acceleration")
+    assert said.code == 0, said.err
+    assert said.out.splitlines() == [
+        "npu: not available (no node has a driver of one)",
+        "gpu: not available (no node has a driver of one)",
+        "quantization disabled (no model is published: models run as they were uploaded)",
+        "pruning disabled (no variant is pruned)",
+        "precision FP32 (no model is published: models run as they were uploaded)",
+    ]
+    assert signed_in("acceleration", "--node", NODE, "--json").json["node"] == NODE
+    assert signed_in("acceleration", "--node", "worker-none").code == 4
+
+
 def test_an_explanation_in_words(signed_in: Helix) -> None:
     """The verdict, the failing dimension with asked, has and deficit, and the smallest change."""
     task_id = signed_in("task", "submit", "--command", "true", "--label", "zone=b").out.strip()

@@ -65,6 +65,14 @@ class FakeNvml:
     def nvmlDeviceGetMigMode(self, handle: int) -> Any:
         return self._value(handle, "mig")
 
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle: int) -> Any:
+        return self._value(handle, "parts")
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: int, index: int) -> Any:
+        """Every instance is as the last card."""
+        self._call()
+        return len(self.cards) - 1
+
     def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:
         return SimpleNamespace(gpu=self._value(handle, "busy"))
 

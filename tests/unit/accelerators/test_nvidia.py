@@ -27,7 +27,10 @@ def test_a_card_in_instances_has_no_utilization(tree: Tree) -> None:
     """NVML says 0 or that it is not supported under MIG: neither is told; its memory is known."""
     found = tree.one([Nvidia(FakeNvml(card(mig=(1, 1), busy=0)))])
     assert (found.utilization.value, found.utilization.reason) == (None, "mig")
-    assert found.memory.total_mb == 81920
+    assert (found.memory.total_mb, found.note) == (81920, "no instances")
+    parts = FakeNvml(card(mig=(1, 1), parts=2), card(memory=(1 << 30, 10 << 30)))
+    found = tree.readings([Nvidia(parts)])[0]
+    assert found.note == "2 instances: 1024 of 10240 MiB, 1024 of 10240 MiB"
     assert tree.one([Nvidia(FakeNvml(card(mig=(0, 0))))]).utilization.value == 50.0
 
 

@@ -32,11 +32,20 @@ def test_devices_are_offered_by_what_they_are(tmp_path: Path) -> None:
     declared = declare("host1", (), (), readings(tree))
     assert declared.resources == {"NPU": 2.0, "gpu_memory_mb": 8192.0}
     able = declared.labels["helix-capabilities"].split("_")
-    assert able == ["amd-gpu", "gpu", "intel-npu", "npu", "rockchip-npu"]
+    assert able == ["amd-gpu", "gpu", "intel-npu", "rockchip-npu"]
     found = {entry["capability"]: entry["counted_by"] for entry in declared.as_json()["found"]}
     assert found["ascend-npu"] == "ray"
     line = found_as_line(readings(tree)[0])
     assert line == ("found /sys/class/drm/card0: AMD (amd-gpu), by driver amdgpu, 8192 MiB")
+
+
+def test_what_is_found_gives_way_to_what_is_declared(tmp_path: Path) -> None:
+    """A label is short: a node must not fail to start because of what was found on it."""
+    tree = Tree(tmp_path)
+    tree.device("sys/class/drm/card0", "amdgpu", "0000:03:00.0", vendor="0x1002")
+    long = "c" * 55
+    declared = declare("host1", [long], (), readings(tree))
+    assert declared.labels["helix-capabilities"] == f"{long}_gpu"
 
 
 def test_of_the_nodes_of_a_host_the_first_has_its_devices(tmp_path: Path) -> None:
@@ -45,7 +54,7 @@ def test_of_the_nodes_of_a_host_the_first_has_its_devices(tmp_path: Path) -> Non
     tree.file("dev/hailo0", "")
     first, second = plan(2, [], readings(tree), ("camera",))
     assert (first.resources, second.resources) == ({"NPU": 1.0}, {})
-    assert first.labels["helix-capabilities"] == "camera_hailo-npu_npu"
+    assert first.labels["helix-capabilities"] == "camera_hailo-npu"
     assert second.labels["helix-capabilities"] == "camera"
     logical = plan(1, [{"NPU": 4.0}], readings(tree))[0]
     assert (logical.resources, logical.labels["helix-simulated"]) == ({"NPU": 4.0}, "NPU")
@@ -69,7 +78,7 @@ def test_what_is_declared_comes_first_and_says_so(tmp_path: Path) -> None:
     flags = dict(flag.removeprefix("--").split("=", 1) for flag in declared.flags())
     assert parse_node_labels_string(flags["labels"]) == {
         "helix-node": "host1",
-        "helix-capabilities": "camera_hailo-npu_npu",
+        "helix-capabilities": "camera_hailo-npu",
         "helix-declared": "FPGA.NPU",
     }
 
