@@ -255,7 +255,8 @@ class Engine:
             admitted = admission.check(order, plain_bytes)
             if isinstance(admitted, Rejected):
                 return admitted
-            order = with_origin(self._guard.sealed(admitted))
+            order = self._guard.authenticated(self._guard.sealed(admitted), self.state, now)
+            order = with_origin(order)
             decided = self._guard.forged(order.by) or decide(self.state, order, now, self.policy)
         except Exception:
             # decide changes nothing, so an order that raises because of a bug does not affect others.

@@ -1,7 +1,9 @@
 """What the engine does with the key of the control plane: it seals, opens, and authenticates.
 
 Secrets of orders are sealed before anything keeps them (ADR 57), and a capability of an attempt is believed
-only if the control plane made it (ADR 66). Without a vault nothing is sealed, and no capability is believed.
+only if the control plane made it (ADR 66). The fingerprint of a request with an idempotency key is kept as a
+MAC: whoever has only a backup cannot find out by trial what a short request contained. Without a vault
+nothing is sealed, and no capability is believed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from helix_ray.core.orders import AnyOrder
 from helix_ray.core.origin import Origin
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.secrets import rewritten
+from helix_ray.core.state import State
 from helix_ray.ports import Vault
 
 
@@ -42,6 +45,24 @@ class Guard:
             return order
         body = rewritten(order.body, order.body.sealed_fields, self._vault.seal)
         return order if body is order.body else replace(order, body=body)
+
+    def authenticated(self, order: AnyOrder, state: State, now: float) -> AnyOrder:
+        """Return an order with a client's key with its fingerprint as a MAC.
+
+        Where the receipt of the key has another form, it is compared in that form: as it came, if an older
+        release kept it so, or with the key that was current then.
+        """
+        key, fingerprint = order.key, order.fingerprint
+        if self._vault is None or not fingerprint or key is None or key.startswith("~"):
+            return order
+        text = f"request {fingerprint}"
+        receipt = state.receipts(key).get(key)
+        if receipt is not None and receipt.until >= now:
+            if receipt.fingerprint == fingerprint:
+                return order
+            if self._vault.genuine(text, receipt.fingerprint):
+                return replace(order, fingerprint=receipt.fingerprint)
+        return replace(order, fingerprint=self._vault.mac(text))
 
     def opened(self, question: QuestionKind[View], reply: View | Rejected) -> View | Rejected:
         """Return an answer with those of its secrets opened that are for who asked."""

@@ -61,6 +61,9 @@ class Principal:
         return self.session or self.token or ""
 
 
+# How the ids of users begin. Other owners of tasks are parts of the cluster, such as `job:ID`.
+USER_PREFIX = "user-"
+
 # The author of the system's own decisions. Other callers inside the cluster have their own
 # id and the same rights.
 SYSTEM = Principal("system", "system", ("system",))

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from helix_ray.core.access import WRITERS, Capability, Principal, Verb, inside, may, may_give
+from helix_ray.core.access import USER_PREFIX, WRITERS, Capability, Principal, Verb, inside, may, may_give
 from helix_ray.core.ended import refusal, why_gone
 from helix_ray.core.errors import Rejected, forbidden
 from helix_ray.core.lifecycle import Status
@@ -28,9 +28,6 @@ from helix_ray.core.state import ApiToken, State, Task, User, project_of
 
 STOPPING_S_MAX = 60.0
 """How long after the end of an attempt its code may still clean up, in seconds."""
-
-USER_PREFIX = "user-"
-"""How the ids of users begin; other owners of tasks are parts of the cluster, such as `job:ID`."""
 
 
 def admit(state: State, by: Principal, verb: type[Verb], now: float) -> Principal | Rejected:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from helix_ray.core.access import Principal, in_scope, may
+from helix_ray.core.access import USER_PREFIX, Principal, in_scope, may
 from helix_ray.core.questions import ListWorkers
 from helix_ray.core.state import ApiToken, Project, Session, Task, User, Worker, project_of
 from helix_ray.core.views.tasks import ResultView, TaskView
@@ -56,6 +56,14 @@ def task_scope(by: Principal) -> TaskScope:
     if sees_all_tasks(by):
         return EVERY_TASK if by.projects is None else TaskScope(None, by.projects)
     return TaskScope(by.id, by.projects)
+
+
+def scope_of_code(task: Task) -> TaskScope:
+    """Return the scope of the tasks that the code of a task sees: it acts for the task's owner, in the task's
+    project if it has one."""
+    project = project_of(task)
+    user = task.owner if task.owner.startswith(USER_PREFIX) else None
+    return TaskScope(user, None if project is None else (project,))
 
 
 def sees(by: Principal, thing: Thing) -> bool:

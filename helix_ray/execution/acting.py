@@ -12,8 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from helix_ray.core.access import SYSTEM, Capability, Principal
-from helix_ray.core.authority import USER_PREFIX
+from helix_ray.core.access import SYSTEM, USER_PREFIX, Capability, Principal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.execution.assignment import Assignment
 

@@ -3,6 +3,7 @@ and its task gets it."""
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from helix_ray.backup import back_up
 from helix_ray.cli.main import app
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.decide.submit import task_ids
+from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import (
     Order,
     OrderBody,
@@ -26,6 +28,7 @@ from helix_ray.core.questions import GetTask, WorkFor
 from helix_ray.core.secrets import MASK, rewritten
 from helix_ray.engine import Engine
 from helix_ray.execution.command_spec import BadCommand, parse
+from helix_ray.journal.memory import MemoryJournal
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.security.keys import KeyRing, load_or_create_key
 from helix_ray.security.vault import KEY_FILE, KeyVault, load_vault
@@ -170,3 +173,58 @@ def test_a_runtime_environment_is_sealed_as_a_whole(tmp_path: Path) -> None:
     engine.save_snapshot()
     assert plain_files(tmp_path) == []
     engine.journal.close()
+
+
+def keyed(body: str, tries: int = 1) -> Order[Any]:
+    """Return a request with an idempotency key, as the route makes it."""
+    spec = {"title": f"t{tries}", "type": "building"}
+    return Order(
+        SubmitTasks((spec,)), SYSTEM, "req-test", new_seed(), "system:key", sha256(body.encode()).hexdigest()
+    )
+
+
+def test_a_fingerprint_of_a_request_allows_no_guesses(tmp_path: Path) -> None:
+    """It is kept as a MAC: the hash of a short request, which anybody can compute, is in no file."""
+    tmp_path.chmod(0o700)
+    engine = opened(tmp_path)
+    first, again, other = engine.execute([keyed("pin 1234"), keyed("pin 1234"), keyed("pin 1235")])
+    assert isinstance(first, Receipt)
+    assert isinstance(again, Receipt)
+    assert (again.replayed, again.data) == (True, first.data)
+    assert isinstance(other, Rejected)
+    assert other.code is ErrorCode.CONFLICT
+    engine.save_snapshot()
+    engine.journal.close()
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+    assert sha256(b"pin 1234").hexdigest().encode() not in written
+    later = opened(tmp_path)
+    (once_more,) = later.execute([keyed("pin 1234")])
+    assert isinstance(once_more, Receipt)
+    assert once_more.replayed
+    later.journal.close()
+
+
+def test_receipts_of_an_earlier_release_are_compared_as_they_are(tmp_path: Path) -> None:
+    """Until they expire; and those that were made with an earlier key of the ring."""
+    engine = Engine(MemoryJournal(), Policy(), ManualClock())
+    assert isinstance(engine.execute([keyed("a")])[0], Receipt)
+    old, new = KeyRing.fresh(), KeyRing.fresh()
+    for ring in (old, KeyRing(new.current, {**old.secrets, **new.secrets})):
+        later = Engine(engine.journal, Policy(), ManualClock(), vault=KeyVault(ring))
+        later.recover()
+        again, other = later.execute([keyed("a"), keyed("b")])
+        assert isinstance(again, Receipt)
+        assert again.replayed
+        assert isinstance(other, Rejected)
+    clock = ManualClock()
+    clock.advance(Policy().client_receipt_ttl_s + 1)
+    expired = Engine(engine.journal, Policy(), clock, vault=KeyVault(old))
+    expired.recover()
+    (made,) = expired.execute([keyed("a")])
+    assert isinstance(made, Receipt)
+    assert not made.replayed
+    rotated = Engine(engine.journal, Policy(), clock, vault=KeyVault(ring))
+    rotated.recover()
+    (again,) = rotated.execute([keyed("a")])
+    assert isinstance(again, Receipt)
+    assert again.replayed

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from helix_ray.core.answers.device_loads import device_loads, kinds_of
+from helix_ray.core.answers.named_tasks import NamedTasks
 from helix_ray.core.answers.picture import Picture
 from helix_ray.core.backpressure import endings_per_s
 from helix_ray.core.blocking import level_of
@@ -158,25 +159,26 @@ def _soonest(
 # ------------------------------------------------------------------------------------------ the answer
 
 
-def explain_view(picture: Picture, task: Task) -> ExplainView:
-    """Return the explanation of one task as JSON values; times in epoch seconds."""
-    view = _explained(picture, task)
+def explain_view(picture: Picture, task: Task, named: NamedTasks) -> ExplainView:
+    """Return the explanation of one task as JSON values; times in epoch seconds. `named` names other tasks as
+    the reader may see them."""
+    view = _explained(picture, task, named)
     inherited = picture.state.inherited.get(task.id)
     if inherited is not None:
-        level, waiter = inherited
+        level, waiter = inherited[0], named.name(inherited[1])
         view["inherits"] = {"priority": PRIORITIES[level], "task": waiter}
         view["summary"] += f"; it has the priority {PRIORITIES[level]} of {waiter}, which waits for it"
     return view
 
 
-def _explained(picture: Picture, task: Task) -> ExplainView:
+def _explained(picture: Picture, task: Task, named: NamedTasks) -> ExplainView:
     if task.block is not None:
-        on = sorted(task.blocked_on)
+        on = named.names(task.blocked_on)
         view = _plain(task, "blocked", f"it is running and waits for {_tasks(len(on))}, without its CPUs")
         view["blocked_on"] = on
         return view
     if task.status is Status.WAITING:
-        waits = sorted(task.waits_for)
+        waits = named.names(task.waits_for)
         view = _plain(task, "dependencies", f"it is waiting for {_tasks(len(waits))}")
         view["waits_for"] = waits
         return view
@@ -190,7 +192,7 @@ def _explained(picture: Picture, task: Task) -> ExplainView:
     verdict = judge(picture, task_class, wanted, _as_it_stands(picture, task_class))
     if task_class.strategy == MANUAL:
         verdict = replace(verdict, verdict="manual")
-    return _pending(picture, task, task_class, verdict)
+    return _pending(picture, task, task_class, verdict, named)
 
 
 def _tasks(count: int) -> str:
@@ -249,7 +251,9 @@ def _without_nodes(task_id: str, status: str, worker: str | None, verdict: str, 
     }
 
 
-def _pending(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdict) -> ExplainView:
+def _pending(
+    picture: Picture, task: Task, task_class: TaskClass, verdict: Verdict, named: NamedTasks
+) -> ExplainView:
     """Return a verdict as JSON values, with the queue ahead of the task and the reasons of past waits."""
     ahead = queued_ahead(picture.state, task)
     listed = sorted(verdict.found, key=lambda pair: (len(pair[1]), pair[0].id))[:NODES_LISTED_MAX]
@@ -260,14 +264,14 @@ def _pending(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdi
         "status": task.status.value,
         "assigned_worker": task.worker,
         "verdict": verdict.verdict,
-        "summary": summary(verdict, task_class, ahead) + _reserved_for_others(picture, verdict),
+        "summary": summary(verdict, task_class, ahead) + _reserved_for_others(picture, verdict, named),
         "nodes": [_with_devices(picture, node_verdict(node, each), kinds) for node, each in listed],
         "nodes_total": len(verdict.found),
         "reasons": reason_counts(verdict.found),
         "change": verdict.change,
         "change_node": verdict.at,
         "expected_free": freeing_view(verdict.freeing),
-        "preempts": _preempts(picture, task, task_class, verdict),
+        "preempts": _preempts(picture, task, task_class, verdict, named),
         "holds": picture.reservations_of(task.id, task_class),
         "queued_ahead": ahead,
         "estimated_start": when["estimated_start"],
@@ -310,13 +314,14 @@ def freeing_view(freeing: Freeing | None) -> FreeingView | None:
     return {"node": freeing.node_id, "in_s": in_s, "missing": freeing.missing, "overrun_s": overrun_s}
 
 
-def _reserved_for_others(picture: Picture, verdict: Verdict) -> str:
+def _reserved_for_others(picture: Picture, verdict: Verdict, named: NamedTasks) -> str:
     reserved = [node.id for node, each in verdict.found if any(unmet.has == RESERVED for unmet in each)]
     if not reserved:
         return ""
     tasks = picture.reserved_for()
-    whom = sorted({tasks[node_id] for node_id in reserved if node_id in tasks})[:TASKS_NAMED_MAX]
-    return f"; {len(reserved)} of them reserved for {', '.join(whom)}, ahead of it in the queue"
+    whom = named.names({tasks[node_id] for node_id in reserved if node_id in tasks})
+    said = ", ".join(dict.fromkeys(whom[:TASKS_NAMED_MAX]))
+    return f"; {len(reserved)} of them reserved for {said}, ahead of it in the queue"
 
 
 def summary(verdict: Verdict, task_class: TaskClass, ahead: int) -> str:
@@ -350,7 +355,9 @@ def _nowhere(verdict: Verdict, task_class: TaskClass) -> str:
     return f": no {kind} has the capability {', '.join(names)}" if names else ""
 
 
-def _preempts(picture: Picture, task: Task, task_class: TaskClass, verdict: Verdict) -> PreemptsView | None:
+def _preempts(
+    picture: Picture, task: Task, task_class: TaskClass, verdict: Verdict, named: NamedTasks
+) -> PreemptsView | None:
     """Return the tasks that it would preempt, if it may preempt."""
     level = LEVELS.get(picture.policy.preempt_from)
     if (
@@ -364,7 +371,7 @@ def _preempts(picture: Picture, task: Task, task_class: TaskClass, verdict: Verd
     room = make_room(picture.fleet(), task_class, level_of(picture.state, task), picture.running)
     if room is None:
         return None
-    return {"node": room[0].id, "tasks": [victim.task_id for victim in room[1]]}
+    return {"node": room[0].id, "tasks": [named.name(victim.task_id) for victim in room[1]]}
 
 
 def _when(picture: Picture, task_class: TaskClass, verdict: Verdict, ahead: int) -> StartView:

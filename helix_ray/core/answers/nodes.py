@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
+from helix_ray.core.answers.named_tasks import NamedTasks
 from helix_ray.core.answers.picture import Answerers, Picture, Steppers, whole
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.liveness import Pulse
@@ -63,8 +64,9 @@ def node_line(picture: Picture, worker: Worker) -> NodeLineView:
     }
 
 
-def node_view(picture: Picture, worker: Worker, held_for: Mapping[str, str]) -> NodeView:
-    """Return one node; amounts by resource name, times in epoch seconds. `held_for`: tasks by node."""
+def node_view(picture: Picture, worker: Worker, held_for: Mapping[str, str], named: NamedTasks) -> NodeView:
+    """Return one node; amounts by resource name, times in epoch seconds. `held_for`: tasks by node; `named`
+    names them as the reader may see them."""
     pulse = picture.pulse(worker)
     node = node_of(worker, pulse)
     node.recompute(picture.prefetch)
@@ -81,13 +83,13 @@ def node_view(picture: Picture, worker: Worker, held_for: Mapping[str, str]) -> 
         "capabilities": sorted(worker.capabilities),
         "labels": worker.labels,
         "usage": _usage(pulse),
-        "running": sorted(worker.running)[:100],
+        "running": sorted(filter(named.visible, worker.running))[:100],
         "running_total": len(worker.running),
         "tasks_failed": worker.failed,
         "draining": worker.draining,
         "lost_at": list(worker.lost_at),
         "rests_until": quarantined_until(worker) or None,
-        "held_for": held_for.get(worker.id),
+        "held_for": named.name(held_for[worker.id]) if worker.id in held_for else None,
         "last_heartbeat": pulse.wall if pulse is not None and pulse.wall else worker.registered_at,
         "registered_at": worker.registered_at,
     }
@@ -118,11 +120,11 @@ def _status(picture: Picture, question: q.ClusterStatus, by: Principal) -> Statu
 
 def list_nodes(picture: Picture, question: q.ListNodes, by: Principal) -> Generator[None, None, NodesView]:
     """List all nodes in steps, each as of its step; one that is removed before its step is left out."""
-    reserved_for = picture.reserved_for()
+    reserved_for, named = picture.reserved_for(), NamedTasks(picture.state, by)
     nodes: list[NodeView] = []
     for count, worker in enumerate(picture.nodes(), 1):
         if worker.id in picture.state.workers:
-            nodes.append(node_view(picture, worker, reserved_for))
+            nodes.append(node_view(picture, worker, reserved_for, named))
         if count % NODES_PER_STEP == 0:
             yield
     return {"nodes": nodes}
@@ -136,7 +138,7 @@ def _node(picture: Picture, question: q.GetNode, by: Principal) -> NodeView | Re
     worker = picture.state.workers.get(question.node_id)
     if worker is None or worker.kind != "node":
         return not_found("Node", question.node_id)
-    return node_view(picture, worker, picture.reserved_for())
+    return node_view(picture, worker, picture.reserved_for(), NamedTasks(picture.state, by))
 
 
 NODE_ANSWERS: Answerers = {

@@ -15,6 +15,7 @@ from helix_ray.core.orders import AttemptReport
 from helix_ray.core.orders.attempts import BLOCKED_ON_TASKS_MAX
 from helix_ray.core.specs import TaskError
 from helix_ray.core.state import Task, Worker
+from helix_ray.core.visibility import record_of, scope_of_code
 
 BLOCKED, UNBLOCKED = "blocked", "unblocked"
 OUTCOMES = frozenset({BLOCKED, UNBLOCKED})
@@ -38,7 +39,8 @@ class Blocks:
         None if it may."""
         if item.outcome == UNBLOCKED:
             return None
-        first = self._waits_for_it(task, item.on) if _needs_each(item.until, item.on) else None
+        on = self._seen(task, item.on)
+        first = self._waits_for_it(task, on) if _needs_each(item.until, item.on) else None
         if first is not None:
             return self._failed(task, "deadlock", f"it waits for {first}, which waits for it")
         full = None if self._is_blocked(task) else self._full(task)
@@ -92,7 +94,7 @@ class Blocks:
 
     def events(self, task: Task, item: AttemptReport) -> list[Event]:
         """Return the facts of a report that an attempt is blocked, or goes on."""
-        left = self._unfinished(task, item.on) if item.outcome == BLOCKED else []
+        left = self._unfinished(task, self._seen(task, item.on)) if item.outcome == BLOCKED else []
         # With a task that has ended, what waits for any of them goes on in a moment.
         is_over = {"all": not left, "any": not left or len(left) < len(item.on)}
         if item.outcome == UNBLOCKED or is_over.get(item.until):
@@ -112,12 +114,17 @@ class Blocks:
     def _is_blocked(self, task: Task) -> bool:
         return self._now.get(task.id, task.block is not None)
 
+    def _seen(self, task: Task, names: Sequence[str]) -> list[str]:
+        """Return those tasks that the code of a task may see. It cannot wait for others, whatever it reports;
+        they would inherit its priority, and readers of the task would learn their ids."""
+        scope, tasks = scope_of_code(task), self._ctx.state.tasks
+        known = names[:BLOCKED_ON_TASKS_MAX]
+        return [name for name in known if name in tasks and scope.has(*record_of(tasks[name]))]
+
     def _unfinished(self, task: Task, names: Sequence[str]) -> list[str]:
         tasks = self._ctx.state.tasks
         return [
-            name
-            for name in dict.fromkeys(names[:BLOCKED_ON_TASKS_MAX])
-            if name != task.id and (other := tasks.get(name)) is not None and not self._endings.over(other)
+            name for name in dict.fromkeys(names) if name != task.id and not self._endings.over(tasks[name])
         ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from helix_ray.core.access import USER_PREFIX
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import Rejected, conflict, invalid, not_found
 from helix_ray.core.events import MemberAdded, MemberRemoved, ProjectRemoved, ProjectSet
@@ -18,7 +19,7 @@ PROJECT_NAME_CHARS_MAX = 200
 MEMBERS_MAX = 1_000
 PROJECTS_MAX = 10_000
 # A user's id is also the id of their own project.
-RESERVED = "user-"
+RESERVED = USER_PREFIX
 
 _PROJECT_ID = re.compile(PROJECT_ID_PATTERN[1:-1])
 

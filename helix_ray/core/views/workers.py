@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypedDict
 
 from helix_ray.core.liveness import Pulse
@@ -35,8 +36,8 @@ class WorkersView(TypedDict):
     workers: list[WorkerView]
 
 
-def worker_view(worker: Worker, pulse: Pulse | None) -> WorkerView:
-    """Return one worker."""
+def worker_view(worker: Worker, pulse: Pulse | None, visible: Callable[[str], bool]) -> WorkerView:
+    """Return one worker; `visible` says which of its tasks the reader may see."""
     status = "busy" if worker.running else "idle"
     if worker.lost:
         status = "lost"
@@ -54,7 +55,7 @@ def worker_view(worker: Worker, pulse: Pulse | None) -> WorkerView:
         "labels": worker.labels,
         "node_id": worker.node_id,
         "registered_at": worker.registered_at,
-        "running": sorted(worker.running)[:100],
+        "running": sorted(filter(visible, worker.running))[:100],
         "running_total": len(worker.running),
         "tasks_completed": worker.completed,
         "tasks_failed": worker.failed,

@@ -227,6 +227,8 @@ def test_workers_show_how_they_are(stage: Stage) -> None:
     liveness.heard(NODE, Pulse(1.0, stage.now + 3, usage={"cpu_usage": 5.0}))
     task_id = stage.run_to("running")
     assert (shown()["status"], shown()["running"], shown()["running_total"]) == ("busy", [task_id], 1)
+    others = [ask(stage, kind(NODE), OTHER, liveness) for kind in (q.GetWorker, q.GetNode)]
+    assert [(view["running"], view["running_total"]) for view in others] == [([], 1)] * 2, "not OTHER's task"
     assert (shown()["last_heartbeat"], shown()["usage"]) == (stage.now + 3, {"cpu_usage": 5.0})
     stage.give(o.DrainWorker(NODE), ADMIN)
     assert shown()["status"] == "draining"

@@ -11,7 +11,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.invariants import check
 from helix_ray.core.orders import AttemptReport
 from helix_ray.core.policy import Policy
-from tests.unit.core.stage import ADMIN, DEV, NODE, spec
+from tests.unit.core.stage import ADMIN, DEV, NODE, OTHER, spec
 from tests.unit.core.waiting_stage import CALL, RUN, WaitingStage
 
 
@@ -181,8 +181,9 @@ def test_an_owner_cannot_use_up_what_others_may_block() -> None:
     (other,) = stage.submit(CALL, by=ADMIN)
     stage.schedule()
     (child,) = stage.submit(CALL)
-    for parent in (first, second, other):
-        stage.block(parent, child)
+    (others,) = stage.submit(CALL, by=ADMIN)
+    for parent, on in ((first, child), (second, child), (other, others)):
+        stage.block(parent, on)
     failed = stage.task(second)
     assert failed.error is not None
     assert "1 attempts of" in str(failed.error["message"])
@@ -289,3 +290,16 @@ def test_a_snapshot_keeps_what_is_released() -> None:
         for state in (again, stage.state)
     ]
     assert lines[0] == lines[1]
+
+
+def test_code_waits_only_for_tasks_that_it_may_see() -> None:
+    """Whatever it reports: another user's task does not inherit its priority, and its readers learn no id."""
+    stage = WaitingStage()
+    parent = stage.begun()
+    mine, others = stage.submit(CALL)[0], stage.submit(CALL, by=OTHER)[0]
+    stage.block(parent, others)
+    assert stage.task(parent).block is None
+    stage.block(parent, mine, others)
+    assert stage.task(parent).blocked_on == {mine}
+    stage.block(parent, mine, "no-task")
+    assert stage.ask(q.GetTask(parent))["blocked_on"] == [mine]

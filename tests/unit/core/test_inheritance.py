@@ -15,6 +15,7 @@ from helix_ray.core.invariants import check
 from helix_ray.core.specs import LEVELS, PRIORITIES
 from helix_ray.followers.base import News
 from helix_ray.followers.cascades import Cascade
+from tests.unit.core.stage import ADMIN, DEV
 from tests.unit.core.waiting_stage import CALL, WaitingStage
 
 LOW: dict[str, Any] = {**CALL, "priority": "low"}
@@ -59,6 +60,17 @@ def test_a_dependency_inherits(stage: WaitingStage) -> None:
     stage.end(next(iter(stage.state.workers["worker-node"].running)))
     stage.schedule()
     assert stage.statuses(low, before) == ["running", "pending"]
+
+
+def test_a_waiter_that_its_reader_may_not_see_has_no_name(stage: WaitingStage) -> None:
+    """That another task waits is said, and not which; an administrator reads its id."""
+    low = stage.submit(LOW)[0]
+    urgent = stage.submit({**CRITICAL, "depends_on": [low]}, by=ADMIN)[0]
+    settle(stage)
+    shown = stage.ask(q.ExplainTask(low), DEV)
+    assert shown["inherits"] == {"priority": "critical", "task": "another task"}
+    assert urgent not in shown["summary"]
+    assert stage.ask(q.ExplainTask(low), ADMIN)["inherits"]["task"] == urgent
 
 
 def test_it_reaches_what_is_waited_for_indirectly(stage: WaitingStage) -> None:

@@ -12,7 +12,7 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.state import TaskClass, class_of
 from helix_ray.followers.scheduler import IN_VAIN_S, SEARCH_EVERY_S
 from tests.unit.core.scheduled_stage import ScheduledStage
-from tests.unit.core.stage import ADMIN, COMMAND, DEV, NODE, NODE_2, spec
+from tests.unit.core.stage import ADMIN, COMMAND, DEV, NODE, NODE_2, OTHER, spec
 
 RESERVE_AFTER_S = 60.0
 
@@ -50,6 +50,7 @@ def test_an_explanation_tells_whom_it_holds_for_and_who_waits_for_that() -> None
     assert view["reasons"] == [{"dimension": "node", "kind": "waiting", "nodes": 1}]
     assert [wait["reason"] for wait in view["history"]] == [RESERVED]
     assert stage.ask(q.GetNode(NODE))["held_for"] == large
+    assert stage.ask(q.GetNode(NODE), OTHER)["held_for"] == "another task"
     assert stage.distribute(small)["assigned_nodes"] == [NODE]
 
 
