@@ -2,7 +2,8 @@
 
 A model is native code: it may crash the runtime, loop, or take all memory. It does so in a process of its
 own (`helix_ray.inference.workshop`), which limits itself before it loads anything and is watched from
-here. The child inherits no variable of the environment but those in KEPT_VARIABLES, so it sees no secret.
+here. The child inherits no variable of the environment but those in KEPT_VARIABLES, so it sees no secret; to
+tune, those that name its devices as well.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
-from helix_ray.inference.variants import ChildJob, ChildRestrictions, Message
+from helix_ray.inference.variants import ChildJob, ChildRestrictions, Message, TrialJob
 
 __all__ = ["Child", "ChildLimits"]
 
+PROGRAM = "helix_ray.inference.workshop"
 KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG")
 LOOK_EVERY_S = 0.05
 MESSAGE_BYTES_MAX = 1024 * 1024
@@ -55,16 +57,20 @@ class ChildLimits:
 class Child:
     """One process that works on a job and sends messages; use it as a context manager, which ends it."""
 
-    def __init__(self, job: ChildJob, limits: ChildLimits, folder: Path) -> None:
+    def __init__(
+        self, job: ChildJob | TrialJob, limits: ChildLimits, folder: Path, program: str = PROGRAM,
+        variables: Sequence[str] = KEPT_VARIABLES,
+    ) -> None:  # fmt: skip
+        """`program` is the module that works on the job; `variables` of the environment are inherited."""
         self._limits = limits
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as this)
         self._pipe, writing = os.pipe()
         os.set_blocking(self._pipe, False)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "helix_ray.inference.workshop", str(writing)],
+                [sys.executable, "-P", "-m", program, str(writing)],
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._stderr, cwd=folder,
-                pass_fds=(writing,), env=_environment(folder),
+                pass_fds=(writing,), env=_environment(folder, variables),
             )  # fmt: skip
         finally:
             os.close(writing)
@@ -118,7 +124,7 @@ class Child:
         os.close(self._pipe)
         self._stderr.close()
 
-    def _say(self, job: ChildJob) -> None:
+    def _say(self, job: ChildJob | TrialJob) -> None:
         limits: ChildRestrictions = {
             "memory_mb": self._limits.memory_mb,
             "cpu_s": self._limits.cpu_s,
@@ -161,8 +167,8 @@ class Child:
         return self._stderr.read().decode("utf-8", "replace")
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+def _environment(folder: Path, variables: Sequence[str]) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in variables if name in os.environ}
     return kept | {
         "TMPDIR": str(folder),
         "HOME": str(folder),

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NotRequired, TypedDict
 
+from helix_ray.core.specs import JsonObject
+
 __all__ = [
     "ARITHMETIC",
     "BUILT",
@@ -30,6 +32,7 @@ __all__ = [
     "Message",
     "Signature",
     "TensorShape",
+    "TrialJob",
     "Variant",
 ]
 
@@ -147,8 +150,18 @@ class ChildJob(TypedDict):
     heldout: str | None
 
 
+class TrialJob(TypedDict):
+    """What a child has to tune: the fields of a TuningJob, the folder of the files, and why a variant with a
+    provider is not to be tried, by "VARIANT PROVIDER"."""
+
+    tuning: JsonObject
+    blobs: str
+    skip: dict[str, str]
+
+
 class Message(TypedDict, total=False):
-    """What a child tells its parent: the step that begins, the part of it that is done, or its outcome."""
+    """What a child tells its parent: the step that begins, the part of it that is done, or its outcome.
+    `rows` are those of a tuning (tuner.TrialRow)."""
 
     step: str
     fraction: float
@@ -156,6 +169,7 @@ class Message(TypedDict, total=False):
     data: Literal["given", "synthetic"]
     refused: str
     variant: Variant
+    rows: list[JsonObject]
 
 
 @dataclass(frozen=True, slots=True)

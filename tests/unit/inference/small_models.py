@@ -16,10 +16,10 @@ def matmul(side: int, seed: int = 0) -> onnx.ModelProto:
     return _model(nodes, ["batch", side], ["batch", side], {"w": weights})
 
 
-def doubling() -> onnx.ModelProto:
+def doubling(batch: int | str = "batch") -> onnx.ModelProto:
     """x [batch, 8] to 2 x: too little work for any variant to win."""
     nodes = [helper.make_node("Add", ["x", "x"], ["y"], name="sum")]
-    return _model(nodes, ["batch", 8], ["batch", 8], {})
+    return _model(nodes, [batch, 8], [batch, 8], {})
 
 
 def _model(

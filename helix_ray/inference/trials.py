@@ -1,0 +1,297 @@
+"""Runs the trials of a tuning, in the child only: sessions of every candidate, compared with FP32 and then
+timed.
+
+One provider comes at a time, so no more sessions are open than there are variants and numbers of threads.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+import onnx
+
+from helix_ray.inference.calibration import FREE_SIZES, made, read_rows
+from helix_ray.inference.candidate import Feed, NamedRows, NotUsable, run
+from helix_ray.inference.errors import InferenceRefused
+from helix_ray.inference.gate import Comparison, faults
+from helix_ray.inference.graphs import embedding_sizes
+from helix_ray.inference.providers import CPU, CUDA, find_providers
+from helix_ray.inference.sessions import SessionPlan, open_session
+from helix_ray.inference.threads import usable_threads
+from helix_ray.inference.timing import ROUNDS_MIN, Ratio, Rounds, ratio_of, seconds_per_call
+from helix_ray.inference.tuner import GAIN_MIN, MADE_ROWS_ONLY, SLOWER, TrialRow, TuningJob
+from helix_ray.inference.variants import FP32, TF32, Message, Variant
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["Trials", "batch_of", "providers_here"]
+
+ROUNDS_MAX = 15
+ROWS_MAX = 256
+"""NamedRows of the given data that are used."""
+
+HOPELESS = 3.0
+"""A candidate that takes so many times as long as FP32 in the warm-up is not measured further."""
+
+Candidate: TypeAlias = tuple[str, SessionPlan]  # a variant, and how it is run
+Send = Callable[[Message], None]
+
+
+@dataclass(slots=True)
+class Trials:
+    """The trials of one job. `skip` says why a variant with a provider is not to be opened, by "VARIANT
+    PROVIDER": it ended a process before this one."""
+
+    job: TuningJob
+    blobs: Path
+    send: Send
+    skip: dict[str, str] = field(default_factory=dict)
+    rows: list[TrialRow] = field(default_factory=list, init=False)
+    data: Literal["given", "synthetic"] = field(default="synthetic", init=False)
+
+    def run(self) -> None:
+        """Measure everything within the time limit; the result is `rows`."""
+        deadline = time.monotonic() + self.job.time_limit_s
+        batch = batch_of(self.job)
+        given = self._given(batch)
+        sizes = _sizes(batch, self.job.batches)
+        providers = providers_here()
+        for done, provider in enumerate(providers):
+            opened = self._proven(provider, given, batch, sizes)
+            for at, size in enumerate(sizes):
+                steps = len(sizes) * (len(providers) - done) - at
+                self.send({"fraction": 1 - steps / (len(sizes) * len(providers))})
+                now = time.monotonic()
+                self._timed(opened, _feed(given, batch, size), size, now + (deadline - now) / steps)
+
+    def _given(self, batch: str) -> NamedRows:
+        """Return rows: given ones, or such that are made and that FP32 takes."""
+        if self.job.heldout is not None:
+            self.data = "given"
+            return read_rows(self.blobs / self.job.heldout, self.job.inputs, batch, ROWS_MAX, "heldout")
+        path = self._file(FP32)
+        sizes = embedding_sizes(onnx.load(path, load_external_data=False).graph)
+        session = open_session(FP32, path, SessionPlan())
+        error: Exception | None = None
+        for free_size in FREE_SIZES:
+            rows = made(self.job.inputs, sizes, batch, free_size, seed=3)
+            try:
+                run(session, _feed(rows, batch, 1))
+            except NotUsable as refused:
+                error = refused
+                continue
+            return rows
+        raise NotUsable(f"no rows could be made that it takes: {error}")
+
+    def _proven(
+        self, provider: str, given: NamedRows, batch: str, sizes: Sequence[int]
+    ) -> dict[Candidate, onnxruntime.InferenceSession]:
+        """Return the sessions of all candidates that give the right outputs here, those of FP32 first."""
+        opened: dict[Candidate, onnxruntime.InferenceSession] = {}
+        reference = open_session(FP32, self._file(FP32), SessionPlan())
+        threads = _threads(self.job.cpus) if provider == CPU else (1,)
+        plans = [SessionPlan(provider, each) for each in threads]
+        for variant in self.job.variants:
+            name = variant["name"]
+            if name == TF32 and provider != CUDA:
+                continue
+            self.send({"step": _key(name, provider)})
+            for plan in plans:
+                try:
+                    opened[name, plan] = self._opened(variant, plan, reference, given, batch)
+                except (InferenceRefused, NotUsable, ValueError) as error:
+                    self.rows += [_row(name, plan, size, str(error)) for size in sizes]
+            if not any(each == FP32 for each, _ in opened):
+                break  # nothing on this provider has anything to be compared with
+        self.send({"step": ""})
+        return opened
+
+    def _opened(
+        self,
+        variant: Variant,
+        plan: SessionPlan,
+        reference: onnxruntime.InferenceSession,
+        given: NamedRows,
+        batch: str,
+    ) -> onnxruntime.InferenceSession:
+        """Return a session that is proven here; raises NotUsable and InferenceRefused with the reason."""
+        name = variant["name"]
+        if (reason := self.skip.get(_key(name, plan.provider))) is not None:
+            raise NotUsable(reason)
+        if variant["state"] != "ready" or (variant["gate"] is not None and not variant["gate"]["passed"]):
+            raise NotUsable(f"{variant['state']} in the examination: {variant['reason']}")
+        path = self._file(name)
+        if _has_slow_convolutions(path):
+            raise NotUsable(
+                "convolutions in INT8 with ranges found at run time: no provider has fast kernels"
+            )
+        session = open_session(name, path, SessionPlan(plan.provider, plan.threads, tf32=name == TF32))
+        wanted = FP32
+        if self.data == "synthetic" and variant["arithmetic"] == "INT8":
+            # Its ranges are those of real rows; beyond them it differs from FP32 wherever it runs.
+            wanted, reference = name, open_session(name, path, SessionPlan())
+        comparison = Comparison()
+        for feed in _feeds(given, batch):
+            comparison.add(run(reference, feed), run(session, feed))
+        found = faults(comparison.result("given", plan.provider), self.job.bounds)
+        if found:
+            raise NotUsable(
+                f"its outputs on {plan.provider} differ from {wanted} on the CPU: {'; '.join(found)}"
+            )
+        return session
+
+    def _timed(
+        self, opened: Mapping[Candidate, onnxruntime.InferenceSession], feed: Feed, size: int, until: float
+    ) -> None:
+        """Measure all candidates of a provider at one batch size."""
+        if not opened:
+            return
+        rounds = Rounds({each: partial(session.run, None, feed) for each, session in opened.items()})
+        rounds.warm_up()
+        hopeless: list[Candidate] = []
+        for reference in (each for each in opened if each[0] == FP32):
+            rivals = [each for each in opened if each[1] == reference[1]]
+            hopeless += rounds.hopeless(reference, rivals, HOPELESS)
+        for _ in range(ROUNDS_MAX):
+            if not _is_open(rounds) or time.monotonic() + rounds.round_s() > until:
+                break
+            rounds.once()
+            _leave_out(rounds)
+        for candidate in opened:
+            row = _measured(candidate, size, rounds)
+            if candidate in hopeless:
+                row["why_not"] = f"{SLOWER}: more than {HOPELESS:g} times as long in the warm-up"
+            elif candidate[0] in self._made_only():
+                row["why_not"] = MADE_ROWS_ONLY
+            self.rows.append(row)
+
+    def _made_only(self) -> set[str]:
+        return {each["name"] for each in self.job.variants if _is_made_only(each)}
+
+    def _file(self, name: str) -> Path:
+        digests = {each["name"]: each["digest"] for each in self.job.variants}
+        digest = digests.get(FP32 if name == TF32 else name)
+        if digest is None:
+            raise NotUsable("there is no file of this variant")
+        return self.blobs / digest
+
+
+def providers_here() -> list[str]:
+    """Return the providers that are tried: the CPU's, CUDA's where it is built in, and plug-ins that offer
+    a device and do not simulate it."""
+    plugged = [each.name for each in find_providers() if each.devices and each.name != CPU]
+    usable = {each.name for each in find_providers() if each.reason is None and not each.simulated}
+    return [name for name in (CPU, CUDA, *plugged) if name in usable]
+
+
+def batch_of(job: TuningJob) -> str:
+    """Return what the first axes of the inputs say: `dynamic`, `fixed N`, or `none` where they differ."""
+    firsts = {each["shape"][0] if each["shape"] else 0 for each in job.inputs}
+    if all(not isinstance(first, int) for first in firsts) and firsts:
+        return "dynamic"
+    size = firsts.pop() if len(firsts) == 1 else 0
+    return f"fixed {size}" if isinstance(size, int) and size > 0 else "none"
+
+
+def _threads(cpus: float | None) -> tuple[int, ...]:
+    most = usable_threads(cpus)
+    return (1,) if most == 1 else (1, most)
+
+
+def _sizes(batch: str, wanted: Sequence[int]) -> list[int]:
+    if batch == "dynamic":
+        return sorted(set(wanted))
+    return [1] if batch == "none" else [int(batch.split()[1])]
+
+
+def _feed(rows: NamedRows, batch: str, size: int) -> Feed:
+    """Return the inputs of one call with so many rows; the given ones are repeated where they are fewer."""
+    if batch == "none":
+        return {name: array[0] for name, array in rows.arrays.items()}
+    count = size if batch == "dynamic" else int(batch.split()[1])
+    chosen = np.arange(count) % len(rows)
+    return {name: np.ascontiguousarray(array[chosen]) for name, array in rows.arrays.items()}
+
+
+def _feeds(rows: NamedRows, batch: str) -> Iterator[Feed]:
+    """Give calls with the rows that prove a session."""
+    step = 32 if batch == "dynamic" else 1 if batch == "none" else int(batch.split()[1])
+    for start in range(0, len(rows), step):
+        yield _feed(rows.part(start, start + step), batch, min(step, len(rows) - start))
+
+
+def _has_slow_convolutions(path: Path) -> bool:
+    graph = onnx.load(path, load_external_data=False).graph
+    return any(node.op_type == "ConvInteger" for node in graph.node)
+
+
+def _is_made_only(variant: Variant) -> bool:
+    gate = variant["gate"]
+    return variant["arithmetic"] == "INT8" and gate is not None and gate["data"] == "synthetic"
+
+
+def _is_open(rounds: Rounds[Candidate]) -> bool:
+    """Say whether a further round can still tell something: FP32 is measured even where nothing rivals it."""
+    fewest = min(len(samples) for (name, _), samples in rounds.samples.items() if name == FP32)
+    return fewest < ROUNDS_MIN or any(name != FP32 for name, _ in rounds.running())
+
+
+def _leave_out(rounds: Rounds[Candidate]) -> None:
+    """Spend no more time on what is not faster beyond doubt."""
+    for candidate in rounds.running():
+        is_measured = candidate[0] != FP32 and len(rounds.samples[candidate]) >= ROUNDS_MIN
+        if is_measured and _ratio(rounds, candidate).high < GAIN_MIN:
+            rounds.leave_out(candidate)
+
+
+def _ratio(rounds: Rounds[Candidate], candidate: Candidate) -> Ratio:
+    """Compare with FP32 on the same provider and threads; on the CPU by CPU time, which other tasks do not
+    stretch."""
+    by_cpu = candidate[1].provider == CPU
+    reference = rounds.samples[FP32, candidate[1]]
+    return ratio_of(
+        seconds_per_call(reference, by_cpu=by_cpu),
+        seconds_per_call(rounds.samples[candidate], by_cpu=by_cpu),
+    )
+
+
+def _measured(candidate: Candidate, size: int, rounds: Rounds[Candidate]) -> TrialRow:
+    name, plan = candidate
+    row = _row(name, plan, size, None)
+    samples = rounds.samples[candidate]
+    if len(samples) < ROUNDS_MIN:
+        row["why_not"] = f"not measured: the time limit allowed {len(samples)} rounds of {ROUNDS_MIN}"
+        return row
+    found = _ratio(rounds, candidate)
+    walls = [seconds_per_call(each, by_cpu=False) for each in (rounds.samples[FP32, plan], samples)]
+    row["items_per_s"] = _rate(size, walls[1])
+    row["cpu_items_per_s"] = _rate(size, seconds_per_call(samples, by_cpu=True))
+    row["n"], row["ratio"] = found.n, round(found.median, 3)
+    row["low"], row["high"] = round(found.low, 3), round(found.high, 3)
+    row["wall_ratio"] = round(ratio_of(*walls).median, 3)
+    return row
+
+
+def _rate(size: int, seconds: Sequence[float]) -> float | None:
+    middle = sorted(seconds)[len(seconds) // 2]
+    return round(size / middle, 1) if middle > 0 and math.isfinite(middle) else None
+
+
+def _row(name: str, plan: SessionPlan, size: int, why_not: str | None) -> TrialRow:
+    return {
+        "variant": name, "provider": plan.provider, "threads": plan.threads, "batch": size,
+        "items_per_s": None, "cpu_items_per_s": None, "n": 0, "ratio": None, "low": None, "high": None,
+        "wall_ratio": None, "why_not": why_not,
+    }  # fmt: skip
+
+
+def _key(variant: str, provider: str) -> str:
+    return f"{variant} {provider}"

@@ -1,0 +1,193 @@
+"""What a tuning measures, and how it chooses: for each batch, provider and number of threads the fastest
+variant.
+
+A variant is chosen where its speed is above that of FP32 beyond doubt, and FP32 everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+from helix_ray.core.specs import JsonObject
+from helix_ray.inference.sessions import SessionPlan, plan_for
+from helix_ray.inference.variants import FP32, GateBounds, TensorShape, Variant
+
+__all__ = [
+    "BATCHES",
+    "GAIN_MIN",
+    "Choice",
+    "TrialRow",
+    "TuningJob",
+    "TuningReport",
+    "choose",
+    "pick",
+    "session_plan",
+]
+
+BATCHES = (1, 16, 128)
+"""Batch sizes that are measured where a model takes any."""
+
+GAIN_MIN = 1.03
+"""The lower end of a variant's ratio to FP32 must reach this; less is not worth another arithmetic."""
+
+LOSS_MAX = 0.05
+"""A variant that needs less CPU time is not chosen where it takes so much longer."""
+
+TUNING_S = 120.0
+TUNING_MEMORY_MB = 4096
+
+SLOWER = "slower than FP32"
+SLOWER_BY_THE_CLOCK = "less CPU time than FP32, but slower by the clock"
+NOT_FASTER = f"not faster than FP32 beyond doubt: its interval begins below {GAIN_MIN:g}"
+MADE_ROWS_ONLY = "INT8 that was judged on made rows alone: give held-out rows, or ask for it by name"
+
+
+@dataclass(frozen=True, slots=True)
+class TuningJob:
+    """What to tune: the variants of a version and its inputs, as the examination reported them.
+
+    `heldout` is the digest of an .npz file with rows; without it they are made. `node_class` is the class
+    that the report is for, that of this machine by default; `cpus` is what this process was assigned.
+    Providers are those of this process, the simulated ones left out. `time_limit_s` bounds everything,
+    `memory_mb` the child.
+    """
+
+    variants: Sequence[Variant]
+    inputs: Sequence[TensorShape]
+    heldout: str | None = None
+    batches: Sequence[int] = BATCHES
+    time_limit_s: float = TUNING_S
+    node_class: str | None = None
+    cpus: float | None = None
+    bounds: GateBounds = field(default_factory=GateBounds)
+    memory_mb: int = TUNING_MEMORY_MB
+
+
+class TrialRow(TypedDict):
+    """One line of the evidence: a candidate at one batch size.
+
+    `items_per_s` is by the wall clock, `cpu_items_per_s` by the CPU time of the process. `ratio` is to FP32
+    with the same provider and threads in the same `n` rounds, by CPU time on the CPU and by the wall clock
+    elsewhere; `low` and `high` are its interval of 95 %, `wall_ratio` is by the wall clock. All are null
+    where it was not measured. `why_not` says why it is not the choice.
+    """
+
+    variant: str
+    provider: str
+    threads: int
+    batch: int
+    items_per_s: float | None
+    cpu_items_per_s: float | None
+    n: int
+    ratio: float | None
+    low: float | None
+    high: float | None
+    wall_ratio: float | None
+    why_not: str | None
+
+
+class Choice(TypedDict):
+    """What to run a batch of this size with; its ratio to FP32 of the same run, and its interval."""
+
+    batch: int
+    variant: str
+    provider: str
+    threads: int
+    ratio: float
+    low: float
+    high: float
+    items_per_s: float
+
+
+class TuningReport(TypedDict):
+    """What a tuning found. Of the choices of a batch, the first is the fastest; `machine` is what the class
+    stands for, `data` says whether the rows were given or made."""
+
+    node_class: str
+    machine: JsonObject
+    choices: list[Choice]
+    rows: list[TrialRow]
+    data: str
+    seconds: float
+
+
+def choose(rows: Iterable[TrialRow]) -> list[Choice]:
+    """Return the choice of each batch, provider and number of threads, and write why not into the other rows.
+
+    Where FP32 itself was not measured, nothing is chosen. FP32 is chosen where no variant is faster beyond
+    doubt.
+    """
+    groups: dict[tuple[int, str, int], list[TrialRow]] = {}
+    for row in rows:
+        groups.setdefault((row["batch"], row["provider"], row["threads"]), []).append(row)
+    found = [choice for group in groups.values() if (choice := _best(group)) is not None]
+    return sorted(found, key=lambda choice: (choice["batch"], -choice["items_per_s"]))
+
+
+def pick(choices: Iterable[Choice], batch: int, cpus: int, providers: Collection[str]) -> Choice | None:
+    """Return the fastest choice for a batch among those that a process with these CPUs and providers can use.
+
+    The measured batch that counts is the largest one that is not above `batch`, else the smallest. None where
+    nothing was measured for these providers.
+    """
+    usable = [each for each in choices if each["provider"] in providers and each["threads"] <= max(1, cpus)]
+    if not usable:
+        return None
+    sizes = {each["batch"] for each in usable}
+    size = max((each for each in sizes if each <= batch), default=min(sizes))
+    return max((each for each in usable if each["batch"] == size), key=lambda each: each["items_per_s"])
+
+
+def session_plan(choices: Sequence[Choice], choice: Choice, cpus: float | None) -> SessionPlan:
+    """Return how to run a choice: with its threads, and with all that `cpus` allow where that is more than
+    was measured."""
+    most = max(
+        each["threads"]
+        for each in choices
+        if (each["batch"], each["provider"]) == (choice["batch"], choice["provider"])
+    )
+    plan = plan_for(cpus, choice["provider"], choice["variant"])
+    if choice["threads"] == most:
+        return plan
+    return SessionPlan(plan.provider, min(plan.threads, choice["threads"]), tf32=plan.tf32)
+
+
+def _best(group: Sequence[TrialRow]) -> Choice | None:
+    reference = next((row for row in group if row["variant"] == FP32), None)
+    if reference is None or reference["items_per_s"] is None:
+        return None
+    best = reference
+    for row in group:
+        if row is not reference and row["why_not"] is None:
+            row["why_not"] = _why_not(row)
+            if row["why_not"] is None and (row["ratio"] or 0.0) > (best["ratio"] or 0.0):
+                best = row
+    for row in group:
+        if row is not best and row["why_not"] is None:
+            row["why_not"] = f"{best['variant']} is faster"
+    return _choice(best)
+
+
+def _why_not(row: TrialRow) -> str | None:
+    if row["low"] is None or row["high"] is None:
+        return "not measured"
+    if row["high"] < 1.0:
+        return SLOWER
+    if row["low"] < GAIN_MIN:
+        return NOT_FASTER
+    return SLOWER_BY_THE_CLOCK if (row["wall_ratio"] or 0.0) < 1 - LOSS_MAX else None
+
+
+def _choice(row: TrialRow) -> Choice:
+    return {
+        "batch": row["batch"],
+        "variant": row["variant"],
+        "provider": row["provider"],
+        "threads": row["threads"],
+        "ratio": row["ratio"] or 1.0,
+        "low": row["low"] or 1.0,
+        "high": row["high"] or 1.0,
+        "items_per_s": row["items_per_s"] or 0.0,
+    }
