@@ -43,11 +43,11 @@ def _read(host: Host, device: Device) -> Reading:
 def _kgsl(host: Host, device: Device) -> Utilization:
     """`gpubusy` has busy and total time of the last interval; both are 0 while the device sleeps."""
     words = (text(host.at(device.path) / "gpubusy") or "").split()
-    if len(words) == 2 and all(word.isdigit() for word in words):
+    if len(words) == 2 and all(word.isdecimal() for word in words):
         busy, total = map(int, words)
         return percent(100.0 * busy / total if total else 0.0, "kgsl gpubusy", total / 1e6)
     said = (text(host.at(device.path) / "gpu_busy_percentage") or "").removesuffix("%").strip()
-    if said.isdigit():
+    if said.isdecimal():
         return percent(float(said), "kgsl gpu_busy_percentage", None)
     return unknown("gpubusy cannot be read", "kgsl gpubusy")
 

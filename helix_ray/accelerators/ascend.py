@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from helix_ray.accelerators.device import NOT_REPORTED, NPU, Device, DeviceMemory, Reading, percent, unknown
-from helix_ray.accelerators.files import entries, shown
+from helix_ray.accelerators.files import BYTES_PER_MB, as_number, entries, shown, whole_mb
 from helix_ray.accelerators.host import FileFamily, Host
 
 TOOL = "npu-smi"
@@ -28,20 +28,14 @@ def _read(host: Host, device: Device) -> Reading:
     if said is None:
         return Reading(device, unknown(f"{TOOL} is missing or does not answer", SOURCE))
     found = {name.lower(): value for name, value in LINE.findall(said)}
-    busy = _number(found.get("aicore usage rate") or found.get("npu utilization"))
+    busy = as_number(found.get("aicore usage rate") or found.get("npu utilization"))
     used = unknown(f"{TOOL} does not tell it", SOURCE) if busy is None else percent(busy, SOURCE, None)
-    total, share = _number(found.get("hbm capacity")), _number(found.get("hbm usage rate"))
+    capacity, share = as_number(found.get("hbm capacity")), as_number(found.get("hbm usage rate"))
+    total = None if capacity is None else whole_mb(capacity * BYTES_PER_MB)
     if total is None:
         return Reading(device, used, DeviceMemory(reason=NOT_REPORTED))
-    in_use = None if share is None else int(total * share / 100)
-    return Reading(device, used, DeviceMemory(in_use, int(total), SOURCE))
-
-
-def _number(said: str | None) -> float | None:
-    try:
-        return float(said or "")
-    except ValueError:
-        return None
+    in_use = None if share is None else int(total * min(100.0, max(0.0, share)) / 100)
+    return Reading(device, used, DeviceMemory(in_use, total, SOURCE))
 
 
 ASCEND = FileFamily("Ascend NPU", _find, _read)

@@ -25,4 +25,4 @@ def load(folder: Path) -> Utilization:
     if found is None:
         return unknown("devfreq load cannot be read", source)
     interval_ms = text(folder / "polling_interval") or ""
-    return percent(float(found[1]), source, int(interval_ms) / 1000 if interval_ms.isdigit() else None)
+    return percent(float(found[1]), source, int(interval_ms) / 1000 if interval_ms.isdecimal() else None)

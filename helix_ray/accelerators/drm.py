@@ -56,28 +56,31 @@ def clients_of(host: Host, device_id: str, driver: str) -> Clients:
     """Return the clients of one device: by PCI address, or by driver where it has none."""
     found: dict[str, dict[str, str]] = {}
     incomplete = False
-    for process in entries(host.root, "proc/*", "[0-9]+"):
+    # A host has thousands of open files: no paths are made of those that are not devices.
+    processes = f"{host.root}/proc"
+    for process in filter(str.isdecimal, os.listdir(processes)):
+        folder = f"{processes}/{process}"
         try:
-            opened = os.listdir(process / "fd")
+            opened = os.listdir(f"{folder}/fd")
         except OSError as error:
             incomplete = incomplete or isinstance(error, PermissionError)
             continue
         for number in opened:
-            fields = _client(process, number)
+            fields = _client(folder, number)
             if fields.get("drm-driver") != driver or fields.get("drm-pdev", device_id) != device_id:
                 continue
             found[fields.get("drm-client-id", "")] = fields
     return Clients(found, incomplete)
 
 
-def _client(process: Path, number: str) -> dict[str, str]:
+def _client(process: str, number: str) -> dict[str, str]:
     try:
-        target = os.readlink(process / "fd" / number)
+        target = os.readlink(f"{process}/fd/{number}")
     except OSError:
         return {}
     if not target.startswith(OPENED):
         return {}
-    lines = (text(process / "fdinfo" / number) or "").splitlines()
+    lines = (text(Path(process, "fdinfo", number)) or "").splitlines()
     return {name: value.strip() for name, found, value in (line.partition(":") for line in lines) if found}
 
 
@@ -128,7 +131,7 @@ def _of(clients: Clients, prefix: str) -> Iterator[tuple[str, str, float]]:
 def _capacity(clients: Clients, engine: str) -> float:
     """Return how many of an engine there are."""
     said = (fields.get(f"drm-engine-capacity-{engine}", "") for fields in clients.fields.values())
-    return max((float(text) for text in said if text.isdigit()), default=1.0) or 1.0
+    return max((float(text) for text in said if text.isdecimal()), default=1.0) or 1.0
 
 
 def _times(clients: Clients) -> dict[str, float]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 
 FILE_BYTES_MAX = 64 << 10
 KB_PER_MB = 1024
 BYTES_PER_MB = 1 << 20
+# No device has as much: a larger size is a driver's mistake.
+BYTES_MAX = 1 << 60
 
 
 def text(path: Path) -> str | None:
@@ -22,15 +25,23 @@ def text(path: Path) -> str | None:
 
 def number(path: Path) -> float | None:
     """Return a file's number; None where it cannot be read or has none."""
+    return as_number(text(path))
+
+
+def as_number(said: str | None) -> float | None:
+    """Return a text as a finite number; None where it is none."""
     try:
-        return float(text(path) or "")
+        found = float(said or "")
     except ValueError:
         return None
+    return found if isfinite(found) else None
 
 
 def whole_mb(size_bytes: float | None) -> int | None:
-    """Return bytes in MiB."""
-    return None if size_bytes is None or size_bytes < 0 else int(size_bytes) // BYTES_PER_MB
+    """Return bytes in MiB; None for what is no size."""
+    if size_bytes is None or not 0 <= size_bytes < BYTES_MAX:
+        return None
+    return int(size_bytes) // BYTES_PER_MB
 
 
 def uevent(device: Path) -> dict[str, str]:

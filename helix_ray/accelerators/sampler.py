@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from helix_ray.accelerators.device import NEEDS_TWO, Reading, as_usage, unknown
 from helix_ray.accelerators.host import Family, Host
@@ -17,6 +19,9 @@ log = logging.getLogger(__name__)
 PERIOD_S = 2.0
 # How often a family is looked for that has no device here.
 SEARCH_S = 30.0
+# Reading takes at most this share of a core: where it takes long (thousands of processes), it is done less
+# often.
+CPU_SHARE_MAX = 0.01
 HANGS = f"the driver has not answered for {CALL_S_MAX:g} s"
 
 
@@ -34,8 +39,9 @@ class _Followed:
         now = host.clock()
         if now < self.due:
             return
+        spent = 0.0
         try:
-            self.readings = self._watched.call(lambda: self.family.readings(host))
+            self.readings, spent = self._watched.call(partial(_timed, self.family, host))
         except DriverHangs:
             self.readings = [replace(r, utilization=unknown(HANGS)) for r in self.readings]
         except Exception as error:
@@ -43,7 +49,14 @@ class _Followed:
             self.readings = [replace(r, utilization=unknown(why)) for r in self.readings]
             if not self.readings:
                 log.debug("reading %s failed", self.family.name, exc_info=True)
-        self.due = now + (0.0 if self.readings else SEARCH_S)
+        self.due = now + (spent / CPU_SHARE_MAX if self.readings else SEARCH_S)
+
+
+def _timed(family: Family, host: Host) -> tuple[Sequence[Reading], float]:
+    """Return a family's readings, and the CPU time in seconds that they took."""
+    started = time.thread_time()
+    readings = family.readings(host)
+    return readings, time.thread_time() - started
 
 
 class Sampler:

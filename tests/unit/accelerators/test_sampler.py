@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 import pytest
 
+from helix_ray.accelerators.device import Device, Reading, percent
 from helix_ray.accelerators.host import Host
 from helix_ray.accelerators.nvidia import Nvidia
 from helix_ray.accelerators.sampler import HANGS, Sampler
@@ -66,6 +68,7 @@ def test_a_driver_that_hangs_does_not_stop_the_others(
     for thread in threading.enumerate():
         if thread.name == "reads NVIDIA GPU":
             thread.join(10)
+    tree.now += 2
     sampler.sample()
     assert sampler.latest()[0]["utilization"] == 50.0
 
@@ -98,9 +101,35 @@ def test_devices_that_go_are_said_and_forgotten(tree: Tree, caplog: pytest.LogCa
     sampler.sample()
     assert [device["vendor"] for device in sampler.latest()] == ["AMD"]
     (tree.root / "sys/class/drm/card0/device").unlink()
+    tree.now += 2
     sampler.sample()
     assert sampler.latest() == []
     assert lines(caplog)[-1] == f"{SLOT} is gone"
+
+
+def test_what_takes_long_is_done_less_often(tree: Tree) -> None:
+    """A reading that takes 50 ms of CPU time is made every 5 s: 1 % of a core, and no more."""
+    taken: list[float] = []
+
+    class Slow:
+        name = "slow"
+
+        def find(self, host: Host) -> list[Device]:
+            return []
+
+        def readings(self, host: Host) -> list[Reading]:
+            taken.append(tree.now)
+            until = time.thread_time() + 0.05
+            while time.thread_time() < until:
+                pass
+            return [Reading(Device("d", "gpu", "v", "c", "/d"), percent(1.0, "s", None))]
+
+    sampler = Sampler(tree.host, [Slow()])
+    for _ in range(7):
+        sampler.sample()
+        tree.now += 2
+    assert taken[0] == 100.0
+    assert 106.0 <= taken[1] <= 112.0
 
 
 def test_kinds_that_are_not_the_nodes_own_are_left_out(tree: Tree) -> None:
