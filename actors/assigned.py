@@ -20,6 +20,7 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings, blobs_dir: 
         run = run.copy()
         payload = run.pop("payload", None)
         environment = runtime_env_of(run.pop("runtime_env", None))
+    blobs = tuple(work.get("blobs", ()))
     limits = [limit for limit in (work["timeout_s"], run.get("timeout_s")) if limit is not None]
     assignment = Assignment(
         work["task_id"],
@@ -33,7 +34,9 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings, blobs_dir: 
         work["owner"],
         work["project"],
         work["mac"],
-        *((blobs, str(blobs_dir)) if (blobs := tuple(work.get("blobs", ()))) else ()),
+        blobs,
+        str(blobs_dir) if blobs else "",
+        work.get("model_files"),
     )
     group = work["group"]
     return Item(

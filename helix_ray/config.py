@@ -71,6 +71,8 @@ class Settings:
     login_limit_per_minute: int = bounded(20, ge=1)
     body_bytes_max: int = bounded(1 << 20, ge=1024)
     batch_body_bytes_max: int = bounded(8 << 20, ge=1024)
+    model_bytes_max: int = bounded(256 << 20, ge=1 << 10, le=2 << 30)
+    model_data_bytes_max: int = bounded(256 << 20, ge=1 << 10, le=2 << 30)
     header_bytes_max: int = bounded(65_536, ge=4096, le=1 << 20)
     header_count_max: int = bounded(100, ge=10)
     header_read_s_max: float = bounded(10.0, gt=0)
@@ -136,6 +138,9 @@ class Settings:
     logs_bytes_max: int = bounded(10 << 30, ge=0)
     yield_bytes_max: int = bounded(1 << 30, ge=64 << 10)
     yields_bytes_max: int = bounded(10 << 30, ge=0)
+    examination_memory_mb: int = bounded(2048, ge=128)
+    examination_s_max: float = bounded(900.0, ge=1)
+    tuning_s_max: float = bounded(300.0, ge=1)
     node_blobs_bytes_max: int = bounded(20 << 30, ge=1 << 20)
     blobs_keep_s: float = bounded(86_400.0, ge=0)
     retention_s: float = bounded(600.0, ge=0)
@@ -162,6 +167,10 @@ class Settings:
     def hidden_paths(self) -> tuple[str, ...]:
         """Return files and folders that isolated commands do not see, beside the control plane's own."""
         return _names(self.isolation_hidden)
+
+    def push_body_bytes_max(self) -> int:
+        """Return the maximum of the body of a push: a model, two files of data, and the rest of the form."""
+        return self.model_bytes_max + 2 * self.model_data_bytes_max + self.body_bytes_max
 
     def rate_limits(self) -> tuple[limits.RateLimitPolicy, ...]:
         """Return the number of requests that each class allows."""
@@ -208,6 +217,9 @@ class Settings:
             lease_s=self.lease_s,
             node_lease_s=self.node_lease_s,
             lost_worker_keep_s=self.lost_worker_keep_s,
+            examination_memory_mb=self.examination_memory_mb,
+            examination_s_max=self.examination_s_max,
+            tuning_s_max=self.tuning_s_max,
         )
 
 

@@ -32,6 +32,7 @@ from serve_app.routes import (
     health,
     logs,
     metrics,
+    models,
     nodes,
     placement,
     projects,
@@ -46,13 +47,14 @@ from serve_app.sessions import SessionCache
 
 PREFIX = "/api/v1"
 BATCH_PATH = f"{PREFIX}/tasks/batch"
+MODELS_PATH = f"{PREFIX}/models"
 # The busiest routes come first: paths are matched in order.
 ROUTERS = (
     *((PREFIX, router) for router in (
         tasks.router, batch.router, logs.router, workers.router, nodes.router, acceleration.router,
         placement.router,
         quotas.router, sessions.router, tokens.router,
-        users.router, projects.router, erasures.router,
+        users.router, projects.router, erasures.router, models.router,
     )),
     ("", health.router),
     ("", metrics.router),
@@ -143,6 +145,9 @@ def build_asgi(
         api_tokens=sessions,
         trusted_proxies=proxies,
         body_bytes_max=settings.body_bytes_max,
-        body_bytes_max_by_path={BATCH_PATH: settings.batch_body_bytes_max},
+        body_bytes_max_by_path={
+            BATCH_PATH: settings.batch_body_bytes_max,
+            MODELS_PATH: settings.push_body_bytes_max(),
+        },
         streams_open_max=settings.streams_open_max,
     )

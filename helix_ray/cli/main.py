@@ -14,6 +14,7 @@ from helix_ray.cli import (
     erasures,
     journal,
     login,
+    models,
     node,
     projects,
     quotas,
@@ -68,6 +69,7 @@ app.command()(login.login)
 app.command()(login.logout)
 app.command()(login.whoami)
 app.add_typer(tasks.app, name="task", cls=CommandGroup)
+app.add_typer(models.app, name="model", cls=CommandGroup)
 app.add_typer(workers.app, name="worker", cls=CommandGroup)
 app.add_typer(cluster.app, name="cluster", cls=CommandGroup)
 app.add_typer(projects.app, name="project", cls=CommandGroup)

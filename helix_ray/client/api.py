@@ -14,6 +14,7 @@ from helix_ray.client.api_tokens import TokenCalls
 from helix_ray.client.erasures import ErasureCalls
 from helix_ray.client.errors import NotFound, NotSignedIn
 from helix_ray.client.logs import LogCalls
+from helix_ray.client.models import ModelCalls
 from helix_ray.client.nodes import NodeCalls
 from helix_ray.client.placement import PlacementCalls
 from helix_ray.client.projects import ProjectCalls
@@ -51,7 +52,7 @@ TASK_TYPE = "building"
 
 class Client(
     LogCalls, NodeCalls, AccelerationCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, TokenCalls,
-    ErasureCalls,
+    ErasureCalls, ModelCalls,
 ):  # fmt: skip
     """A client of one Helix Ray server; safe to share between threads; close it, or use it with `with`.
 
@@ -126,7 +127,7 @@ class Client(
     def full_id(self, kind: str, text: str) -> str:
         """Return the one id that begins with a text; the text itself where none does.
 
-        `kind` is task, worker, node, project, user, token or erasure.
+        `kind` is task, worker, node, project, model, user, token or erasure.
         Methods that take one id do that by themselves. Raises NotFound with `matches` where several begin so.
         """
         return self._session.full_id(kind, text)

@@ -42,6 +42,7 @@ KINDS: Mapping[str, ListedKind] = {
     "worker": ListedKind("/workers", "workers", named=True),
     "node": ListedKind("/harmony/nodes", "nodes", named=True),
     "project": ListedKind("/projects", "projects", named=True),
+    "model": ListedKind("/models", "models", "name", named=True),
     "user": ListedKind("/users", "users", "username", named=True),
     "token": ListedKind("/auth/tokens", "tokens"),
     "erasure": ListedKind("/aurora/erasures", "erasures"),

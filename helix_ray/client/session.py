@@ -4,21 +4,23 @@ when the server refuses it."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from helix_ray.client import prefixes
 from helix_ray.client.errors import NotFound, NotSignedIn
 from helix_ray.client.tokens import SessionTokens, TokenStore
-from helix_ray.client.transport import Reply, Request, Transport
+from helix_ray.client.transport import Piece, Reply, Request, Transport
 
 if TYPE_CHECKING:
     from helix_ray.wire.sessions import LoginOut
 
 # A token that expires sooner is refreshed first: it must still be valid when the request arrives.
 REFRESH_MARGIN_S = 30.0
+
+Opening = Callable[[Request], AbstractContextManager[Iterator[Piece]]]
 
 
 class ClientSession:
@@ -63,19 +65,26 @@ class ClientSession:
         """Open a streamed response as the logged-in user."""
         with ExitStack() as stack:
             try:
-                pieces = self._open(stack, request)
+                pieces = self._open(stack, request, self.transport.stream)
             except NotFound as error:
-                pieces = self._open(stack, prefixes.completed(request, error, self._read))
+                whole = prefixes.completed(request, error, self._read)
+                pieces = self._open(stack, whole, self.transport.stream)
             yield pieces
 
-    def _open(self, stack: ExitStack, request: Request) -> Iterator[str]:
+    @contextmanager
+    def download(self, request: Request) -> Iterator[Iterator[bytes]]:
+        """Open a streamed response of bytes as the logged-in user."""
+        with ExitStack() as stack:
+            yield self._open(stack, request, self.transport.download)
+
+    def _open(self, stack: ExitStack, request: Request, opening: Opening[Piece]) -> Iterator[Piece]:
         tokens = self._fresh()
         try:
-            return stack.enter_context(self.transport.stream(_signed(request, tokens)))
+            return stack.enter_context(opening(_signed(request, tokens)))
         except NotSignedIn:
             if tokens is None or tokens.refresh_token is None:
                 raise
-        return stack.enter_context(self.transport.stream(_signed(request, self._exchange(tokens))))
+        return stack.enter_context(opening(_signed(request, self._exchange(tokens))))
 
     def login(self, username: str, password: str) -> LoginOut:
         """Open a session; return the answer with the user, and store the tokens."""

@@ -10,10 +10,11 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -22,6 +23,8 @@ import orjson
 from helix_ray import __version__, plain
 from helix_ray.client.errors import HelixError, Invalid, Unreachable, error_from_answer
 from helix_ray.core.values import shown_text
+
+Piece = TypeVar("Piece", str, bytes)
 
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 # Sending again does not help: the address or the response is wrong.
@@ -60,8 +63,16 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """A multipart form: texts by field, and files, which are read from disk as they are sent."""
+
+    fields: Mapping[str, str]
+    files: Mapping[str, Path]
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One call: `path` is below the API's root, `body` is JSON values, `headers` are
+    """One call: `path` is below the API's root, `body` is JSON values (or `form` instead), `headers` are
     added to the usual ones."""
 
     method: str
@@ -70,6 +81,7 @@ class Request:
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Any = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    form: Form | None = None
     idempotency_key: str | None = None
 
 
@@ -107,15 +119,16 @@ class Transport:
 
     def send(self, request: Request) -> Reply:
         """Return the reply; raise HelixError for a refusal, Unreachable when nothing responds in time."""
-        built = self._build(request, self._timeout(self.timeouts.read_s))
-        start = self._clock()
-        attempt = 0
-        while True:
-            attempt += 1
-            failure = self._try(built, attempt)
-            if isinstance(failure, Reply):
-                return failure
-            self._pause_or_raise(failure, attempt, start)
+        with ExitStack() as stack:
+            built = self._build(request, self._timeout(self.timeouts.read_s), _opened(request.form, stack))
+            start = self._clock()
+            attempt = 0
+            while True:
+                attempt += 1
+                failure = self._try(built, attempt)
+                if isinstance(failure, Reply):
+                    return failure
+                self._pause_or_raise(failure, attempt, start)
 
     def _try(self, built: httpx.Request, attempt: int) -> Reply | HelixError:
         try:
@@ -130,6 +143,17 @@ class Transport:
     @contextmanager
     def stream(self, request: Request) -> Iterator[Iterator[str]]:
         """Open a streamed response and yield its text; only the opening is repeated."""
+        with self._open(request) as response:
+            yield self._pieces(response.iter_text())
+
+    @contextmanager
+    def download(self, request: Request) -> Iterator[Iterator[bytes]]:
+        """Open a streamed response and yield its bytes; only the opening is repeated."""
+        with self._open(request) as response:
+            yield self._pieces(response.iter_raw())
+
+    @contextmanager
+    def _open(self, request: Request) -> Iterator[httpx.Response]:
         built = self._build(request, self._timeout(self.timeouts.stream_s))
         start, attempt = self._clock(), 0
         while True:
@@ -141,16 +165,16 @@ class Transport:
                 continue
             try:
                 if response.is_success:
-                    yield self._pieces(response)
+                    yield response
                     return
                 response.read()
             finally:
                 response.close()
             self._pause_or_raise(self._refusal(response), attempt, start)
 
-    def _pieces(self, response: httpx.Response) -> Iterator[str]:
+    def _pieces(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
         try:
-            yield from response.iter_text()
+            yield from pieces
         except httpx.TransportError as error:
             raise self._no_answer(error) from error
 
@@ -158,7 +182,9 @@ class Transport:
         """Close the connections; safe to call twice."""
         self._http.close()
 
-    def _build(self, request: Request, timeout: httpx.Timeout) -> httpx.Request:
+    def _build(
+        self, request: Request, timeout: httpx.Timeout, files: Mapping[str, Any] | None = None
+    ) -> httpx.Request:
         headers = {"Accept": "application/json", "User-Agent": AGENT, **request.headers}
         if request.method == "POST":
             headers["Idempotency-Key"] = request.idempotency_key or uuid4().hex
@@ -173,6 +199,8 @@ class Transport:
                 self.root + request.path,
                 params=params or None,
                 content=content,
+                data=request.form.fields if request.form is not None else None,
+                files=files,
                 headers=headers,
                 timeout=timeout,
             )
@@ -207,6 +235,16 @@ class Transport:
         if hopeless or self._clock() - start + pause > self.retries.total_s_max:
             raise error
         self._sleep(pause)
+
+
+def _opened(form: Form | None, stack: ExitStack) -> Mapping[str, Any] | None:
+    """Open the files of a form for the time of a call; each try reads them from their beginning."""
+    if form is None:
+        return None
+    return {
+        name: (name, stack.enter_context(path.open("rb")), "application/octet-stream")
+        for name, path in form.files.items()
+    }
 
 
 def _written(body: Any) -> bytes:

@@ -77,7 +77,7 @@ def inside(author: str) -> Principal:
     return Principal(author, author, SYSTEM.roles)
 
 
-ROLES = ("admin", "developer", "viewer", "worker")
+ROLES = ("admin", "developer", "viewer", "worker", "publisher")
 
 Roles = frozenset[str]
 
@@ -86,7 +86,9 @@ SYSTEM_ONLY: Roles = frozenset()
 ADMINS: Roles = frozenset({"admin"})
 WORKERS: Roles = frozenset({"admin", "worker"})
 WRITERS: Roles = frozenset({"admin", "developer"})
-READERS: Roles = frozenset({"admin", "developer", "viewer"})
+READERS: Roles = frozenset({"admin", "developer", "viewer", "publisher"})
+# Models are native code, which every node runs: pushing one is a right of its own.
+PUBLISHERS: Roles = frozenset({"admin", "publisher"})
 EVERYBODY: Roles = frozenset(ROLES)
 
 

@@ -19,8 +19,14 @@ NEVER_ERASED = (ev.ErasureRequested, ev.FactsErased, ev.ErasureCompleted)
 _BEGINNINGS = (ev.TaskSubmitted, ev.TaskRestored)
 REFUSALS = (ev.RequestsRefused, ev.LoginRefused)
 _OF_A_USER = (ev.SessionOpened, ev.TokenCreated)
-# Their `id` is a user's or a project's; they contain nothing else about users.
-BY_ID_ONLY = (ev.MemberAdded, ev.MemberRemoved, ev.ProjectSet, ev.ProjectRemoved, ev.QuotaSet)
+# Their `id` is a user's, a project's or a model's; they contain nothing else about users.
+BY_ID_ONLY = (
+    ev.MemberAdded, ev.MemberRemoved, ev.ProjectSet, ev.ProjectRemoved, ev.QuotaSet,
+    # Their `id` is a model's name. A model outlives who pushed it.
+    ev.ModelVersionPushed, ev.ModelVersionExamined, ev.ModelActivationAsked, ev.ModelActivated,
+    ev.ModelRolledBack, ev.ModelCanarySet, ev.ModelVersionDeleted, ev.ModelDeleted, ev.ModelTuningBegun,
+    ev.ModelTuned,
+)  # fmt: skip
 
 
 class Concerned:

@@ -18,6 +18,7 @@ from typing import Any
 
 from helix_ray.core import events as ev
 from helix_ray.core.access import SYSTEM, Principal, in_scope, may
+from helix_ray.core.membership import sees_model
 from helix_ray.core.origin import NOWHERE
 from helix_ray.core.questions import ListQuotas, ListWorkers
 from helix_ray.core.secrets import masked
@@ -77,6 +78,13 @@ def _about_project(state: State, by: Principal, event: Any) -> bool:
     return in_scope(by, event.id) and sees_all_tasks(by)
 
 
+def _about_model(state: State, by: Principal, event: Any) -> bool:
+    model = state.models.get(event.id)
+    if model is None or model.deleted:
+        return by.projects is None and sees_all_tasks(by)
+    return sees_model(state, by, model)
+
+
 def _about_quota(state: State, by: Principal, event: ev.QuotaSet) -> bool:
     """Say whether a principal may see a quota, which may be a project's or a single user's."""
     return may(by, ListQuotas) and (event.id == by.id or _about_project(state, by, event))
@@ -118,6 +126,14 @@ _RULES: dict[type[Any], Rule] = {
     **dict.fromkeys((ev.WorkerRegistered, ev.WorkerDrained, ev.WorkerLost, ev.WorkerRetired), _about_worker),
     **dict.fromkeys((ev.ProjectSet, ev.ProjectRemoved, ev.MemberAdded, ev.MemberRemoved), _about_project),
     ev.QuotaSet: _about_quota,
+    **dict.fromkeys(
+        (
+            ev.ModelVersionPushed, ev.ModelVersionExamined, ev.ModelActivationAsked, ev.ModelActivated,
+            ev.ModelRolledBack, ev.ModelCanarySet, ev.ModelVersionDeleted, ev.ModelDeleted,
+            ev.ModelTuningBegun, ev.ModelTuned,
+        ),
+        _about_model,
+    ),
     **dict.fromkeys((ev.UserCreated, ev.UserRemoved, ev.RolesChanged, ev.PasswordChanged), _about_user),
     **dict.fromkeys((ev.SessionOpened, ev.TokenCreated), _of_user),
     **dict.fromkeys((ev.SessionRefreshed, ev.SessionClosed, ev.TokenRevoked, ev.TokenUsed), _about_session),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from helix_ray.core.blocking import held_class, inherited_by, level_of, place_of
 from helix_ray.core.evolve.workers import capacity_of
 from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.models import used_reference
 from helix_ray.core.specs import LEVELS
 from helix_ray.core.state import State, Task, class_of
 from helix_ray.core.usernames import name_key
@@ -252,6 +253,26 @@ def _members_are_users(state: State) -> Broken:
                 yield f"{project.id} has the member {user_id}, who is no user"
 
 
+def _models_are_sound(state: State) -> Broken:
+    uses = Counter(
+        used_reference(task.run)
+        for task in state.tasks.values()
+        if task.status not in TERMINAL and used_reference(task.run) is not None
+    )
+    if state.model_uses != uses:
+        yield f"model_uses has {state.model_uses} instead of {dict(uses)}"
+    for model in state.models.values():
+        for number in model.used():
+            if model.ready(number) is None:
+                yield f"{model.id}@{number} is active or a canary, and not ready"
+        if sum(model.canaries.values()) > 100 or (model.canaries and model.active is None):
+            yield f"the canaries of {model.id} are {model.canaries}, and {model.active} is active"
+    for task_id, made in state.model_tasks.items():
+        version = state.models[made.model].versions.get(made.version)
+        if version is None or version.state == "deleted":
+            yield f"{task_id} is for {made.model}@{made.version}, which is gone"
+
+
 LAWS: tuple[Callable[[State], Broken], ...] = (
     _counts_match,
     _pending_tasks_are_queued_once,
@@ -270,4 +291,5 @@ LAWS: tuple[Callable[[State], Broken], ...] = (
     _names_and_tokens_lead_home,
     _members_are_users,
     _api_tokens_lead_home,
+    _models_are_sound,
 )

@@ -14,10 +14,11 @@ Administrators and the system may use all of them. The refusal does not tell whe
 
 from __future__ import annotations
 
-from helix_ray.core.access import Principal
+from helix_ray.core.access import PUBLISHERS, Principal, in_scope
 from helix_ray.core.errors import Rejected, forbidden
+from helix_ray.core.models import ModelRecord
 from helix_ray.core.state import State
-from helix_ray.core.visibility import administers
+from helix_ray.core.visibility import administers, sees_all_tasks
 
 
 def refuse_use(state: State, by: Principal, project_id: str | None) -> Rejected | None:
@@ -34,3 +35,25 @@ def refuse_use(state: State, by: Principal, project_id: str | None) -> Rejected 
     if allowed:
         return None
     return forbidden("You are not a member of this project", field="project_id", project_id=project_id)
+
+
+def sees_model(state: State, by: Principal, model: ModelRecord) -> bool:
+    """Say whether a model exists for a principal: for its owner, those who may use its project, and those who
+    see all tasks; for a token of projects only in these."""
+    if model.deleted or not in_scope(by, model.project):
+        return False
+    if by.id == model.owner or sees_all_tasks(by):
+        return True
+    return model.project is not None and refuse_use(state, by, model.project) is None
+
+
+def changes_model(state: State, by: Principal, model: ModelRecord) -> bool:
+    """Say whether a principal may change a model that they see: its owner, administrators, and publishers
+    of its project may."""
+    if by.id == model.owner or administers(by):
+        return True
+    return (
+        model.project is not None
+        and not PUBLISHERS.isdisjoint(by.roles)
+        and refuse_use(state, by, model.project) is None
+    )

@@ -74,6 +74,10 @@ class Policy:
     api_token_ttl_s_max: float = 31_536_000.0
     # How long an exchanged refresh token gets the same answer again; after that it counts as stolen.
     refresh_replay_s: float = 30.0
+    # What the examination of a model may use, and how long it and a tuning may take.
+    examination_memory_mb: int = 2048
+    examination_s_max: float = 900.0
+    tuning_s_max: float = 300.0
     client_receipt_ttl_s: float = 86_400.0
     internal_receipt_ttl_s: float = 600.0
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
 
-from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens, Verb
+from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
 from helix_ray.core.device_history import POINTS_MAX
+from helix_ray.core.model_questions import GetModel as GetModel
+from helix_ray.core.model_questions import GetModelEvidence as GetModelEvidence
+from helix_ray.core.model_questions import GetModelVersion as GetModelVersion
+from helix_ray.core.model_questions import ListModels as ListModels
+from helix_ray.core.model_questions import NamedFiles as NamedFiles
+from helix_ray.core.question_kind import QuestionKind as QuestionKind
+from helix_ray.core.question_kind import View as View
 from helix_ray.core.secrets import SEALED_IN_RUN, below, conceal
 from helix_ray.core.views.acceleration import AccelerationView, NodeDevicesView
 from helix_ray.core.views.attempts import WorkView
@@ -23,30 +28,6 @@ from helix_ray.core.views.tasks import EndedView, ItemsView, LogView, ResultView
 from helix_ray.core.views.tokens import TokensView
 from helix_ray.core.views.users import UsersView, UserView
 from helix_ray.core.views.workers import WorkersView, WorkerView
-
-View = TypeVar("View", bound=Mapping[str, object])
-View_co = TypeVar("View_co", bound=Mapping[str, object], covariant=True)
-
-
-class QuestionKind(Verb, Generic[View_co]):
-    """A kind of question; `View_co` is what it is answered with."""
-
-    __slots__ = ()
-
-    # Whether its answer may take long: it is sent to the master alone, so that short ones do not wait for it.
-    travels_alone: ClassVar[bool] = False
-    # Whether its answer takes about ten microseconds: a few of them are answered in one turn of the loop.
-    short: ClassVar[bool] = False
-    # Whether its answer takes tens of milliseconds on large clusters: each gets its own turn of the loop.
-    one_at_a_time: ClassVar[bool] = False
-    # Whether its answer scans all tasks: it is made in steps, with other work in between.
-    in_steps: ClassVar[bool] = False
-    # Whether a node answers it, and not the master.
-    of_node: ClassVar[bool] = False
-    # Whether the node that ran the task may have kept a part of the answer.
-    kept_on_nodes: ClassVar[bool] = False
-    # Whether replicas keep the answers, by `task_id`, as long as the task has not changed.
-    cached: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,5 +377,6 @@ Question = (
     GetTask | ListTasks | GetResult | ReadLog | ReadItems | WaitTasks | WorkFor | ListWorkers | GetWorker
     | GetUser | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode
     | ExplainTask | PlanTask | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
+    | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
 )  # fmt: skip

@@ -19,6 +19,7 @@ from helix_ray.core.durations import Durations
 from helix_ray.core.ended import remember
 from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.evolve.causes import index_failed
+from helix_ray.core.evolve.models import index_version
 from helix_ray.core.evolve.sessions import index_session
 from helix_ray.core.evolve.standing import count_unfinished, doom, index_unfinished, index_waiting, line_up
 from helix_ray.core.evolve.tokens import index_token
@@ -26,6 +27,7 @@ from helix_ray.core.evolve.users import index_user
 from helix_ray.core.evolve.workers import hold, index_node_type
 from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.models import packed, unpacked
 from helix_ray.core.state import (
     NO_RESULTS,
     NOTHING,
@@ -42,7 +44,7 @@ from helix_ray.core.state import (
     task_again,
 )
 
-FOLD_VERSION = 14
+FOLD_VERSION = 15
 # Fields of a worker that are rebuilt.
 WORKER_INDEXES = ("running", "load", "inbox")
 
@@ -279,6 +281,14 @@ def _load_quotas(state: State, quotas: Mapping[str, list[Any]]) -> None:
     state.quotas = {name: Quota(dict(limits), weight) for name, (limits, weight) in quotas.items()}
 
 
+def _load_models(state: State, models: Iterable[dict[str, Any]]) -> None:
+    for values in models:
+        model = unpacked(values)
+        state.models[model.id] = model
+        for version in model.versions.values():
+            index_version(state, model, version)
+
+
 _ENDED_FIELDS = fields_of(Ended)
 
 
@@ -314,6 +324,7 @@ PARTS: tuple[Piece, ...] = (
     Piece("quotas", lambda s: {n: [dict(q.limits), q.weight] for n, q in s.quotas.items()}, _load_quotas),
     _objects("erasures", Erasure),
     _objects("projects", Project, plain={"members": list}, members=dict.fromkeys),
+    Piece("models", lambda s: [packed(model) for model in s.models.values()], _load_models),
     _objects("workers", Worker, _index_worker, WORKER_INDEXES, capabilities=frozenset),
     Piece("tasks", _dump_tasks, _load_tasks),
     Piece("dependents", _dump_dependents, _load_dependents),

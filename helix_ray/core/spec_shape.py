@@ -17,6 +17,8 @@ from helix_ray.core.state import MANUAL
 from helix_ray.core.stdin import invalid_field as invalid_stdin
 
 RUN_KINDS = ("command", "function", "inference")
+# Only decide makes these, for models (core/decide/examinations.py).
+MADE_KINDS = ("examination", "tuning")
 TITLE_CHARS_MAX = 500
 DESCRIPTION_CHARS_MAX = 65_536
 PROJECT_ID_CHARS_MAX = 128
@@ -91,8 +93,10 @@ def _labels(value: Any) -> bool:
 def _run(value: Any) -> bool:
     if value is None:
         return True
-    if not isinstance(value, dict) or value.get("kind") not in RUN_KINDS:
+    if not isinstance(value, dict) or value.get("kind") not in (*RUN_KINDS, *MADE_KINDS):
         return False
+    if value["kind"] in MADE_KINDS:
+        return True
     if value["kind"] == "inference":
         return invalid_inference(value) is None
     if value["kind"] == "command":

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
+from helix_ray.core.model_records import BoundsRecord, FileRef, TensorRecord, VariantRecord
+
 # JSON of somebody else: results, arguments, metadata. Ours reads no field of it by name.
 JsonObject = dict[str, Any]
 # What a worker has, by resource name; None is what it does not state.
@@ -68,7 +70,38 @@ class InferenceRun(TypedDict, total=False):
     timeout_s: float
 
 
-Run = CommandRun | FunctionRun | InferenceRun
+class ExaminationRun(TypedDict, total=False):
+    """The examination of a version of a model; only decide makes one. `files` are all that it needs."""
+
+    kind: Literal["examination"]
+    model: str
+    version: int
+    file: str
+    calibration: str | None
+    heldout: str | None
+    files: list[FileRef]
+    bounds: BoundsRecord
+    memory_mb: int
+    time_limit_s: float
+    timeout_s: float
+
+
+class TuningRun(TypedDict, total=False):
+    """The tuning of a version on a class of nodes; only decide makes one. `files` are all that it needs."""
+
+    kind: Literal["tuning"]
+    model: str
+    version: int
+    node_class: str
+    variants: list[VariantRecord]
+    inputs: list[TensorRecord]
+    heldout: str | None
+    files: list[FileRef]
+    time_limit_s: float
+    timeout_s: float
+
+
+Run = CommandRun | FunctionRun | InferenceRun | ExaminationRun | TuningRun
 
 
 class Resources(TypedDict, total=False):

@@ -18,6 +18,7 @@ from helix_ray.core.durations import Durations
 from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.execution import Execution, unpack
 from helix_ray.core.lifecycle import Status
+from helix_ray.core.models import ModelRecord, ModelTask
 from helix_ray.core.ready_queue import ReadyQueue
 from helix_ray.core.secrets import SECRET_IN_RUN, below, conceal
 from helix_ray.core.sharing import share_words, shared
@@ -253,6 +254,7 @@ class State:
     endings: list[list[int]] = field(default_factory=list)
     quotas: dict[str, Quota] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
+    models: dict[str, ModelRecord] = field(default_factory=dict)
     # By id, the oldest first; those that are completed are forgotten when there are too many.
     erasures: dict[str, Erasure] = field(default_factory=dict)
     # Tasks that were erased, the newest last, and the seq of the FactsErased that says so: nodes remove what
@@ -271,6 +273,10 @@ class State:
     # indexes
     ready: dict[TaskClass, ReadyQueue] = field(default_factory=dict)
     unfinished: dict[str, int] = field(default_factory=dict)  # project -> number of unfinished tasks
+    # "digits@3" -> number of unfinished tasks that name this version.
+    model_uses: dict[str, int] = field(default_factory=dict)
+    # Examinations and tunings whose results are not known yet, by task.
+    model_tasks: dict[str, ModelTask] = field(default_factory=dict)
     # How many node workers were registered with each capacity, to reject tasks that can never run.
     node_types: dict[tuple[tuple[str, float], ...], int] = field(default_factory=dict)
     # Workers that the scheduler must recompute because their load, or whether they are

@@ -3,6 +3,8 @@
     a task                       its owner; the owner of the external worker that runs it, or ran it when it
                                  ended; those who see all tasks
     a project                    its members; those who see all tasks
+    a model                      its owner; those who may use its project; those who see all tasks
+                                 (core/membership.py)
     a worker                     its owner; those who may list workers
     a user, session, API token   the user; administrators
 

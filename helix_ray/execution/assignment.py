@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
+from helix_ray.core.model_records import ModelFiles
+
 Reason: TypeAlias = Literal[
     "failed", "timeout", "cancelled", "memory", "lost", "not_allowed", "not_serialisable", "bad_spec",
     "items_full", "not_stored", "arguments_lost",
@@ -68,7 +70,7 @@ class Assignment:
     log. `shard` is (index, count) of a shard of a larger task. `input_dirs` are the folders below which an
     inference may read files. Its code acts for `owner` in `project`, by a capability with this `mac`. `blobs`
     are digests of files that it needs: each is `blobs_dir / digest` on its node, verified and kept there
-    until the attempt has ended.
+    until the attempt has ended. `model_files` says what those of the model are that an inference names.
     """
 
     task_id: str
@@ -84,6 +86,7 @@ class Assignment:
     mac: str = field(default="", repr=False)
     blobs: tuple[str, ...] = ()
     blobs_dir: str = ""
+    model_files: ModelFiles | None = None
 
     @property
     def is_command(self) -> bool:
@@ -195,7 +198,7 @@ Plain: TypeAlias = tuple[Any, ...]
 
 _assignment = attrgetter(
     "task_id", "attempt", "run", "timeout_s", "log_dir", "payload", "shard", "input_dirs", "owner", "project",
-    "mac", "blobs", "blobs_dir",
+    "mac", "blobs", "blobs_dir", "model_files",
 )  # fmt: skip
 _error = attrgetter("reason", "type", "message", "traceback", "pickled")
 

@@ -10,10 +10,11 @@ from helix_ray.core.policy import Policy
 from helix_ray.followers.base import Follower
 from helix_ray.followers.cascades import Cascade
 from helix_ray.followers.leases import LeaseKeeper
+from helix_ray.followers.models import ModelKeeper
 from helix_ray.followers.scheduler import Scheduler
 from helix_ray.followers.timers import Timekeeper
 
 
 def in_master(policy: Policy) -> list[Follower]:
     """Return the followers that share the engine's process, in the order they react."""
-    return [LeaseKeeper(policy), Timekeeper(policy), Cascade(policy), Scheduler(policy)]
+    return [LeaseKeeper(policy), Timekeeper(policy), Cascade(policy), ModelKeeper(), Scheduler(policy)]

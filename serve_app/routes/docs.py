@@ -76,7 +76,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     ]
     rows += [(status, _answer(answer)) for status, answer in operation["responses"].items()]
     body = operation.get("requestBody")
-    shown = f"<p>Body: {_model(body['content']['application/json']['schema'])}</p>" if body else ""
+    shown = f"<p>Body: {_body(body['content'])}</p>" if body else ""
     table = "".join(f"<tr><td><code>{_text(name)}</code><td>{_text(said)}" for name, said in rows)
     return (
         f"<details><summary><b>{method.upper()}</b><code>{_text(path)}</code></summary>"
@@ -88,6 +88,14 @@ def _answer(answer: dict[str, Any]) -> str:
     schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
     name = schema.get("$ref", "").rpartition("/")[2]
     return f"{name} {answer['description']}".strip()
+
+
+def _body(content: dict[str, Any]) -> str:
+    """Return a link to the model of a JSON body; the kind and the fields of a form."""
+    if "application/json" in content:
+        return _model(content["application/json"]["schema"])
+    ((kind, form),) = content.items()
+    return f"{_text(kind)}: {_text(', '.join(form['schema']['properties']))}"
 
 
 def _model(schema: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.state import Task
 from helix_ray.engine import Engine
 from helix_ray.journal.memory import MemoryJournal
+from tests.golden.model_story import models
 
 START = 1_790_000_000.0
 
@@ -378,4 +379,5 @@ STORIES = {
     "journal-restored": (restored,),
     "journal-erasures": (erasures,),
     "journal-waiting": (waiting,),
+    "journal-models": (models,),
 }

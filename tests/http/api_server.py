@@ -6,7 +6,9 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -76,7 +78,24 @@ def serving_api(
 ) -> Iterator[Api]:
     """Serve the application until the block ends; `control` stands before the plane where one is given,
     `limiter` and `tokens` may have clocks of their own."""
-    settings = settings or Settings()
+    with TemporaryDirectory() as folder:
+        settings = settings or Settings()
+        if settings.data_dir == Settings().data_dir:
+            # Files that are pushed go there.
+            settings = replace(settings, data_dir=Path(folder))
+        yield from _serving(settings, clock, policies, plane, control, keys, limiter, tokens)
+
+
+def _serving(
+    settings: Settings,
+    clock: Clock | None,
+    policies: Sequence[RateLimitPolicy],
+    plane: MemoryControlPlane | None,
+    control: ControlPlane | None,
+    keys: KeyRing | None,
+    limiter: LeasingLimiter | None,
+    tokens: TokenIssuer | None,
+) -> Iterator[Api]:
     plane = plane or memory_plane(settings, PASSWORD, clock)
     limiter = limiter or LeasingLimiter(policies, grant_here(policies))
     app = build_asgi(control or plane, settings, keys or KeyRing.fresh(), limiter, tokens)

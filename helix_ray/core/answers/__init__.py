@@ -13,6 +13,7 @@ from helix_ray.core.answers.attempts import ATTEMPT_ANSWERS, ATTEMPT_NEWS
 from helix_ray.core.answers.erasures import ERASURE_ANSWERS
 from helix_ray.core.answers.figures import FIGURE_ANSWERS
 from helix_ray.core.answers.history import HISTORY_ANSWERS
+from helix_ray.core.answers.models import MODEL_ANSWERS
 from helix_ray.core.answers.nodes import NODE_ANSWERS, NODE_STEPS
 from helix_ray.core.answers.picture import Answer as Answer
 from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture, Steppers
@@ -36,6 +37,7 @@ ANSWERERS: Answerers = {
     **PLACEMENT_ANSWERS,
     **QUOTA_ANSWERS,
     **PROJECT_ANSWERS,
+    **MODEL_ANSWERS,
     **USER_ANSWERS,
     **SESSION_ANSWERS,
     **TOKEN_ANSWERS,

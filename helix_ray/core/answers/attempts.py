@@ -6,7 +6,9 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import Principal, claim
 from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture
 from helix_ray.core.errors import Rejected, not_found
-from helix_ray.core.state import Task, Worker, project_of
+from helix_ray.core.model_records import ModelFiles
+from helix_ray.core.models import NODE_CLASS_LABEL, files_needed_by, split_reference, used_reference
+from helix_ray.core.state import State, Task, Worker, project_of
 from helix_ray.core.views.attempts import AssignmentView, InboxView, WorkView
 
 
@@ -19,7 +21,9 @@ def _work_for(picture: Picture, question: q.WorkFor, by: Principal) -> WorkView 
     after = question.after if question.epoch == epoch else 0
     full = after <= 0 or (len(worker.inbox) == worker.inbox.maxlen and worker.inbox[0][0] > after)
     if full:
-        assign = [_assignment(picture, state.tasks[i], attempt) for i, attempt in worker.running.items()]
+        assign = [
+            _assignment(picture, state.tasks[i], attempt, worker) for i, attempt in worker.running.items()
+        ]
         return {"full": True, "seq": state.seq, "assign": assign, "revoke": [], "epoch": epoch}
     return {"full": False, "seq": state.seq, **_inbox_after(picture, worker, after), "epoch": epoch}
 
@@ -33,14 +37,14 @@ def _inbox_after(picture: Picture, worker: Worker, after: int) -> InboxView:
         if not assigned:
             revoke.append((task_id, attempt))
         elif worker.running.get(task_id) == attempt:
-            assign.append(_assignment(picture, picture.state.tasks[task_id], attempt))
+            assign.append(_assignment(picture, picture.state.tasks[task_id], attempt, worker))
     assign.reverse()
     return {"assign": assign, "revoke": revoke}
 
 
-def _assignment(picture: Picture, task: Task, attempt: int) -> AssignmentView:
+def _assignment(picture: Picture, task: Task, attempt: int, worker: Worker) -> AssignmentView:
     shard = task.spec.get("shard")
-    return {
+    work: AssignmentView = {
         "task_id": task.id,
         "attempt": attempt,
         "run": task.spec["run"],
@@ -50,6 +54,32 @@ def _assignment(picture: Picture, task: Task, attempt: int) -> AssignmentView:
         "owner": task.owner,
         "project": project_of(task),
         "mac": picture.mac(claim(task.owner, task.id, attempt)),
+    }
+    used = used_reference(task.run)
+    files = _files_of(picture.state, used, worker) if used is not None else None
+    if files is not None:
+        work["model_files"] = files
+    needed = files_needed_by(task.spec["run"], files)
+    if needed:
+        work["blobs"] = needed
+    return work
+
+
+def _files_of(state: State, used: str, worker: Worker) -> ModelFiles | None:
+    """Return what a node needs of the version that a run names; None where it is gone."""
+    name, number = split_reference(used)
+    model = state.models.get(name)
+    version = model.ready(number) if model is not None else None
+    if version is None:
+        return None
+    node_class = worker.labels.get(NODE_CLASS_LABEL)
+    tuning = version.tunings.get(node_class or "")
+    return {
+        "model": name,
+        "version": version.number,
+        "node_class": node_class,
+        "variants": version.variants(),
+        "choices": tuning["choices"] if tuning is not None else [],
     }
 
 

@@ -16,6 +16,8 @@ from dataclasses import replace
 from helix_ray.core.authority import admit
 from helix_ray.core.decide.attempts import ATTEMPT_ORDERS
 from helix_ray.core.decide.erasures import ERASURE_ORDERS
+from helix_ray.core.decide.model_tasks import MODEL_TASK_ORDERS
+from helix_ray.core.decide.models import MODEL_ORDERS
 from helix_ray.core.decide.outcome import AnyDecision, Context, Decider, Decision
 from helix_ray.core.decide.placement import PLACEMENT_ORDERS
 from helix_ray.core.decide.projects import PROJECT_ORDERS
@@ -41,6 +43,8 @@ DECIDERS: dict[type, Decider] = {
     **PLACEMENT_ORDERS,
     **QUOTA_ORDERS,
     **PROJECT_ORDERS,
+    **MODEL_ORDERS,
+    **MODEL_TASK_ORDERS,
     **USER_ORDERS,
     **SESSION_ORDERS,
     **TOKEN_ORDERS,

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
+from helix_ray.core.decide.model_runs import refuse_gone
 from helix_ray.core.decide.outcome import Context, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
 from helix_ray.core.decide.recalling import not_in_memory, unasked
@@ -181,6 +182,9 @@ def _next_refused(wanted: dict[str, Task], plan: _Plan, ctx: Context) -> tuple[s
         why = _unrestorable((task, *shards), ctx)
         if why is not None:
             return task.id, conflict(why, id=task.id, status=task.status)
+        gone = refuse_gone(task.run, ctx)
+        if gone is not None:
+            return task.id, gone
         plan.waits[task.id], plan.shards[task.id] = waits, shards
     return None
 

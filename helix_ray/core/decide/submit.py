@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from helix_ray.core.access import Principal, in_scope
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.inferences import refuse_file, refuse_unsplittable
+from helix_ray.core.decide.model_runs import refuse_model, with_model
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
 from helix_ray.core.decide.recalling import not_in_memory, unasked
@@ -19,7 +20,7 @@ from helix_ray.core.orders import SubmitTasks
 from helix_ray.core.orders.tasks import SubmittedData
 from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
-from helix_ray.core.spec_shape import malformed
+from helix_ray.core.spec_shape import MADE_KINDS, malformed
 from helix_ray.core.specs import Run, TaskSpec
 from helix_ray.core.state import MANUAL, Demand, Task, TaskClass, class_of, demand_of
 from helix_ray.core.visibility import record_of, task_scope
@@ -62,6 +63,7 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision[SubmittedData] | Rejecte
         if waits_for:
             data["waiting"].append(i)
             spec = with_ids(spec, ids)
+        spec = with_model(spec, ids[i], ctx)
         owner = ctx.order.by.id
         decision.events.append(TaskSubmitted(ids[i], owner, spec, waits_for))
         if "shards" in spec:
@@ -226,6 +228,9 @@ class _Checks:
 
 def _run_refusal(run: Run, ctx: Context, policy: Policy) -> Rejected | None:
     roles = ctx.order.by.roles
+    if run["kind"] in MADE_KINDS:
+        message = f"Only the server submits a run of kind {run['kind']}: push a model"
+        return forbidden(message, field="run.kind")
     if run["kind"] == "command" and "system" not in roles and not set(policy.command_roles) & set(roles):
         return forbidden(
             "Your role is not allowed to submit commands",
@@ -241,7 +246,7 @@ def _run_refusal(run: Run, ctx: Context, policy: Policy) -> Rejected | None:
             if run.get(field) is not None:
                 message = f"{what} are accepted only from inside the cluster"
                 return forbidden(message, field=f"run.{field}")
-    return refuse_file(run, policy)
+    return refuse_file(run, policy) or refuse_model(run, ctx)
 
 
 SUBMIT_ORDERS: dict[type, Decider] = {SubmitTasks: submit}

@@ -22,6 +22,18 @@ from helix_ray.core.events.attempts import (
     TaskUnblocked,
 )
 from helix_ray.core.events.erasures import Erased, ErasureCompleted, ErasureRequested, FactsErased
+from helix_ray.core.events.models import (
+    ModelActivated,
+    ModelActivationAsked,
+    ModelCanarySet,
+    ModelDeleted,
+    ModelRolledBack,
+    ModelTuned,
+    ModelTuningBegun,
+    ModelVersionDeleted,
+    ModelVersionExamined,
+    ModelVersionPushed,
+)
 from helix_ray.core.events.projects import MemberAdded, MemberRemoved, ProjectRemoved, ProjectSet
 from helix_ray.core.events.quotas import QuotaSet
 from helix_ray.core.events.receipts import ReceiptKept
@@ -57,6 +69,8 @@ Event = (
     | TokenCreated | TokenRevoked | TokenUsed
     | LoginRefused | RequestsRefused | ReceiptKept | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved
     | FactsErased
+    | ModelVersionPushed | ModelVersionExamined | ModelActivationAsked | ModelActivated | ModelRolledBack
+    | ModelCanarySet | ModelVersionDeleted | ModelDeleted | ModelTuningBegun | ModelTuned
     | ErasureRequested | ErasureCompleted
 )  # fmt: skip
 

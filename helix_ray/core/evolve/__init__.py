@@ -11,6 +11,7 @@ from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.attempts import ATTEMPT_FACTS
 from helix_ray.core.evolve.blocked import BLOCKED_FACTS
 from helix_ray.core.evolve.erasures import ERASURE_FACTS, is_passed_over, pass_over
+from helix_ray.core.evolve.models import MODEL_FACTS
 from helix_ray.core.evolve.projects import PROJECT_FACTS
 from helix_ray.core.evolve.quotas import QUOTA_FACTS
 from helix_ray.core.evolve.receipts import RECEIPT_FACTS
@@ -31,6 +32,7 @@ APPLY: Appliers = {
     **WORKER_FACTS,
     **QUOTA_FACTS,
     **PROJECT_FACTS,
+    **MODEL_FACTS,
     **USER_FACTS,
     **SESSION_FACTS,
     **TOKEN_FACTS,

@@ -9,6 +9,7 @@ from helix_ray.core.evolve.places import forget_inherited, note_released
 from helix_ray.core.evolve.workers import let_go, unblock
 from helix_ray.core.execution import fold
 from helix_ray.core.lifecycle import TERMINAL, Status, move
+from helix_ray.core.models import used_reference
 from helix_ray.core.ready_queue import ReadyQueue
 from helix_ray.core.state import (
     DRAIN_SLICE_S,
@@ -91,13 +92,20 @@ def end_blocks_on(state: State, task_id: str) -> None:
 
 
 def count_unfinished(state: State, task: Task, change: int) -> None:
-    """Count the unfinished tasks of a project."""
+    """Count the unfinished tasks of a project, and of a version of a model."""
     project = task.task_class.project
     left = state.unfinished.get(project, 0) + change
     if left:
         state.unfinished[project] = left
     else:
         del state.unfinished[project]
+    used = used_reference(task.run)
+    if used is not None:
+        left = state.model_uses.get(used, 0) + change
+        if left:
+            state.model_uses[used] = left
+        else:
+            del state.model_uses[used]
 
 
 def _count_ending(state: State, at: float) -> None:

@@ -21,6 +21,16 @@ from helix_ray.core.orders.attempts import (
 )
 from helix_ray.core.orders.erasures import CompleteErasure, RequestErasure
 from helix_ray.core.orders.kind import Data_co, OrderKind
+from helix_ray.core.orders.models import (
+    ActivateModel,
+    ConcludeModelTask,
+    DeleteModel,
+    DeleteModelVersion,
+    PushModel,
+    RollBackModel,
+    SetCanary,
+    SubmitTuning,
+)
 from helix_ray.core.orders.placement import DistributeTask
 from helix_ray.core.orders.projects import (
     AddMember,
@@ -66,6 +76,8 @@ OrderBody = (
     | DistributeTask
     | SetQuota
     | CreateProject | ChangeProject | RemoveProject | AddMember | RemoveMember
+    | PushModel | ActivateModel | RollBackModel | SetCanary | DeleteModelVersion | DeleteModel
+    | SubmitTuning | ConcludeModelTask
     | RegisterWorker | Heartbeat | DrainWorker | RemoveLostWorkers | RemoveWorker | LoseWorker
     | CreateUser | RemoveUser | ChangeRoles | ChangePassword
     | OpenSession | RefreshSession | CloseSession

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
+from helix_ray.core.model_records import ModelFiles
 from helix_ray.core.specs import Run
 from helix_ray.core.state import TaskClass
 
 
 class AssignmentView(TypedDict):
     """An attempt to start; `shard` is (index, count). Its code acts for `owner` in `project`, by a capability
-    with this `mac`; `blobs` are digests of files that it needs."""
+    with this `mac`; `blobs` are digests of files that it needs, `model_files` says what those of a model
+    are."""
 
     task_id: str
     attempt: int
@@ -23,6 +25,7 @@ class AssignmentView(TypedDict):
     project: str | None
     mac: str
     blobs: NotRequired[Sequence[str]]
+    model_files: NotRequired[ModelFiles]
 
 
 class InboxView(TypedDict):

@@ -34,6 +34,12 @@ VALUES: dict[str, Any] = {
     "TaskError": {"reason": "error", "cause": {"message": "deep"}},
     "TaskError | None": {"reason": "error"},
     "Offer": {"cpu": 4.0, "gpu": None},
+    "FileRef": {"digest": "0" * 64, "bytes": 3},
+    "FileRef | None": {"digest": "0" * 64, "bytes": 3},
+    "ModelMetadata": {"licence": "MIT", "labels": {"zone": "a"}},
+    "ExaminationRecord | None": {"state": "ready", "variants": [{"name": "fp32", "gate": None}]},
+    "dict[str, object]": {"cpu": "x86"},
+    "list[ChoiceRecord]": [{"batch": 16, "variant": "fp32"}],
     "dict[str, str]": {"zone": "a"},
     "dict[str, float]": {"cpu": 4.0},
 }

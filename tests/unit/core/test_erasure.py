@@ -37,9 +37,13 @@ def test_every_kind_of_fact_has_a_place() -> None:
         ev.ProjectRemoved(ADA),
         ev.MemberAdded(ADA, ADA),
         ev.MemberRemoved(ADA, ADA),
+        ev.ModelVersionPushed(ADA, 1, ADA, None, {"digest": "0" * 64, "bytes": 1}, "task-1"),
+        ev.ModelVersionExamined(ADA, 1, "rejected", "signal 11"),
+        ev.ModelActivated(ADA, 1),
+        ev.ModelDeleted(ADA),
     ],
 )
 def test_facts_that_have_an_id_only_stay(event: ev.Event) -> None:
-    """Also where the id of a project is that of the user who is erased."""
+    """Also where the id of a project, or the name of a model, is that of the user who is erased."""
     fact = ev.Fact(1, 0.0, ADA, "req-1", event)
     assert not Concerned((), (ADA,)).has(fact)

@@ -131,6 +131,7 @@ DAMAGE: list[tuple[Callable[[State], object], str]] = [
     (shuffle_finished, "finished does not list"),
     (lambda s: s.deadlines.popitem(), "deadlines has"),
     (lambda s: s.unfinished.clear(), "unfinished has {}"),
+    (lambda s: s.model_uses.update({"digits@1": 1}), "model_uses has"),
     (lambda s: s.node_types.clear(), "node_types has {}"),
     (lambda s: setattr(whole(s), "status", Status.FAILED), "its parent is over"),
     (lambda s: setattr(whole(s), "status", Status.PENDING), "its parent is pending"),

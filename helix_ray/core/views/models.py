@@ -1,0 +1,215 @@
+"""Models as questions are answered with them. Times are epoch seconds."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from helix_ray.core.model_records import (
+    ChoiceRecord,
+    FileRef,
+    ModelMetadata,
+    TensorRecord,
+    VariantRecord,
+)
+from helix_ray.core.models import ModelRecord, ModelVersion
+from helix_ray.core.state import State
+
+
+class CanaryView(TypedDict):
+    """A version and its percentage of tasks."""
+
+    version: int
+    percent: float
+
+
+class VersionLineView(TypedDict):
+    """A version in a list."""
+
+    version: int
+    state: str
+    reason: str | None
+    sha256: str
+    bytes: int
+    pushed_by: str
+    pushed_at: float
+    variants: list[str]
+
+
+class ModelView(TypedDict):
+    """A model with its versions, the newest first. `earlier`: to which version a rollback goes."""
+
+    name: str
+    owner: str
+    project_id: str | None
+    created_at: float
+    active: int | None
+    earlier: int | None
+    canaries: list[CanaryView]
+    versions: list[VersionLineView]
+
+
+class ModelsView(TypedDict):
+    """Models by name."""
+
+    models: list[ModelView]
+
+
+class VersionView(TypedDict):
+    """One version with all that is known of it."""
+
+    name: str
+    version: int
+    state: str
+    reason: str | None
+    sha256: str
+    bytes: int
+    calibration: FileRef | None
+    heldout: FileRef | None
+    metadata: ModelMetadata
+    pushed_by: str
+    pushed_at: float
+    examined_at: float | None
+    examination: str
+    active: bool
+    canary_percent: float
+    inputs: list[TensorRecord]
+    outputs: list[TensorRecord]
+    opset: int | None
+    batch: str | None
+    warnings: list[str]
+    variants: list[VariantRecord]
+
+
+class TuningView(TypedDict):
+    """The tuning of a version on a class of nodes; `evidence` is the file with all that was measured."""
+
+    node_class: str
+    task: str
+    state: str
+    reason: str | None
+    machine: dict[str, object]
+    choices: list[ChoiceRecord]
+    evidence: FileRef | None
+    at: float
+
+
+class VersionEvidenceView(TypedDict):
+    """What the gate and the tuner measured of a version."""
+
+    version: int
+    state: str
+    reason: str | None
+    examination: str
+    examined_at: float | None
+    variants: list[VariantRecord]
+    tunings: list[TuningView]
+
+
+class EvidenceView(TypedDict):
+    """What was measured of a model, by version, the newest first."""
+
+    name: str
+    active: int | None
+    versions: list[VersionEvidenceView]
+
+
+class NamedFilesView(TypedDict):
+    """The digests of all files that versions name."""
+
+    digests: list[str]
+
+
+def model_view(state: State, model: ModelRecord) -> ModelView:
+    """Return a model with its versions."""
+    return {
+        "name": model.id,
+        "owner": _username(state, model.owner),
+        "project_id": model.project,
+        "created_at": model.created_at,
+        "active": model.active,
+        "earlier": model.rolls_back_to(),
+        "canaries": [{"version": v, "percent": p} for v, p in sorted(model.canaries.items())],
+        "versions": [_line(state, each) for each in _newest_first(model)],
+    }
+
+
+def version_view(state: State, model: ModelRecord, version: ModelVersion) -> VersionView:
+    """Return one version."""
+    report = version.report
+    return {
+        "name": model.id,
+        "version": version.number,
+        "state": version.state,
+        "reason": version.reason,
+        "sha256": version.file["digest"],
+        "bytes": version.file["bytes"],
+        "calibration": version.calibration,
+        "heldout": version.heldout,
+        "metadata": version.metadata,
+        "pushed_by": _username(state, version.owner),
+        "pushed_at": version.pushed_at,
+        "examined_at": version.examined_at,
+        "examination": version.examination,
+        "active": model.active == version.number,
+        "canary_percent": model.canaries.get(version.number, 0.0),
+        "inputs": report["inputs"] if report is not None else [],
+        "outputs": report["outputs"] if report is not None else [],
+        "opset": report["opset"] if report is not None else None,
+        "batch": report["batch"] if report is not None else None,
+        "warnings": report["warnings"] if report is not None else [],
+        "variants": report["variants"] if report is not None else [],
+    }
+
+
+def evidence_view(model: ModelRecord, number: int | None) -> EvidenceView:
+    """Return what was measured of a model, or of one of its versions."""
+    versions = [each for each in _newest_first(model) if number in (None, each.number)]
+    return {"name": model.id, "active": model.active, "versions": [_evidence(each) for each in versions]}
+
+
+def _evidence(version: ModelVersion) -> VersionEvidenceView:
+    tunings: list[TuningView] = [
+        {
+            "node_class": node_class,
+            "task": each["task"],
+            "state": each["state"],
+            "reason": each["reason"],
+            "machine": each["machine"],
+            "choices": each["choices"],
+            "evidence": each["evidence"],
+            "at": each["at"],
+        }
+        for node_class, each in sorted(version.tunings.items())
+    ]
+    return {
+        "version": version.number,
+        "state": version.state,
+        "reason": version.reason,
+        "examination": version.examination,
+        "examined_at": version.examined_at,
+        "variants": version.report["variants"] if version.report is not None else [],
+        "tunings": tunings,
+    }
+
+
+def _line(state: State, version: ModelVersion) -> VersionLineView:
+    return {
+        "version": version.number,
+        "state": version.state,
+        "reason": version.reason,
+        "sha256": version.file["digest"],
+        "bytes": version.file["bytes"],
+        "pushed_by": _username(state, version.owner),
+        "pushed_at": version.pushed_at,
+        "variants": [each["name"] for each in version.variants()],
+    }
+
+
+def _newest_first(model: ModelRecord) -> list[ModelVersion]:
+    return sorted(model.versions.values(), key=lambda version: -version.number)
+
+
+def _username(state: State, user_id: str) -> str:
+    """Return the name of a user; the id of one who was removed."""
+    user = state.users.get(user_id)
+    return user_id if user is None else user.username
