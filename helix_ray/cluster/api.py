@@ -230,8 +230,8 @@ class Cluster(InferenceCalls):
     def tasks(self, status: str | None = None, *, limit: int = 50, offset: int = 0) -> list[TaskLineView]:
         """Return tasks of all users and jobs, newest first, also those of programs that have ended.
 
-        Each is a dict with `id` (for `handle`), `title`, `status`, times in epoch seconds. Raises ValueError
-        for a status that does not exist.
+        In a task these are the tasks of its owner. Each is a dict with `id` (for `handle`), `title`,
+        `status`, times in epoch seconds. Raises ValueError for a status that does not exist.
         """
         if status is not None and status not in set(Status):
             raise ValueError(f"status must be one of {', '.join(Status)}, not {status!r}")
