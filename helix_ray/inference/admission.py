@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from helix_ray.inference.candidate import (
     shapes,
 )
 from helix_ray.inference.graphs import opset_of
-from helix_ray.inference.upload_checks import check_upload
+from helix_ray.inference.upload_checks import check_upload, largest_tensor_bytes
 from helix_ray.inference.variants import Signature, TensorShape
 
 __all__ = ["Admitted", "admit"]
@@ -41,6 +41,9 @@ another order."""
 
 PASS_TIME_S = 30.0
 """The CPU time for which FP32 runs the rows that judge; there is one such pass for each variant."""
+
+_RUN_SHARE_MAX = 1 / 16
+"""The largest part of the memory limit that one tensor may need in one run."""
 
 _TENSOR_SHARE_MAX = 0.5
 """The largest part of the memory limit that one tensor may need for one row."""
@@ -61,7 +64,8 @@ def admit(path: Path, calibration: Path | None, heldout: Path | None, memory_mb:
     session = open_candidate(path)
     inputs, outputs = shapes(session.get_inputs()), shapes(session.get_outputs())
     batch = declared_batch(inputs)
-    prepared = _rows_that_run(session, (calibration, heldout), inputs, model.graph, batch)
+    memory = memory_mb * 2**20
+    prepared = _rows_that_run(session, (calibration, heldout), inputs, model.graph, batch, memory // 8)
     warnings = list(prepared.warnings)
     if batch == "dynamic":
         batch, reason = real_batch(session, prepared.judging)
@@ -69,6 +73,8 @@ def admit(path: Path, calibration: Path | None, heldout: Path | None, memory_mb:
     rows, judging = prepared.calibration, prepared.judging
     if batch == "none" and declared_batch(inputs) == "dynamic":
         rows, judging = _one_call(rows), _one_call(judging)
+    per_run = _rows_per_run(model, memory)
+    rows, judging = replace(rows, per_run=per_run), replace(judging, per_run=per_run)
     run_s = _check_outputs(session, judging, batch, outputs)
     judging, note = _within_time(judging, batch, run_s)
     warnings += [note] if note else []
@@ -120,12 +126,12 @@ def real_batch(session: onnxruntime.InferenceSession, rows: NamedRows) -> tuple[
 
 def _rows_that_run(
     session: onnxruntime.InferenceSession, files: tuple[Path | None, Path | None], inputs: list[TensorShape],
-    graph: onnx.GraphProto, batch: str,
+    graph: onnx.GraphProto, batch: str, bytes_max: int,
 ) -> PreparedRows:  # fmt: skip
     """Return rows that the model runs with; where rows are made, several sizes of its free axes are tried."""
     problem = NotUsable("no rows")
     for free_size in FREE_SIZES:
-        prepared = prepare(*files, inputs, graph, batch, free_size)
+        prepared = prepare(*files, inputs, graph, batch, free_size, bytes_max)
         first = prepared.judging.part(0, 1) if batch == "dynamic" else prepared.judging
         feed = next(feeds(first, batch), None)
         if feed is None:
@@ -173,10 +179,17 @@ def _within_time(rows: NamedRows, batch: str, run_s: float) -> tuple[NamedRows, 
     ), f"{allowed} of {len(rows)} rows judge: one pass takes {PASS_TIME_S:g} s with those"
 
 
+def _rows_per_run(model: onnx.ModelProto, memory: int) -> int:
+    """Return how many rows are run together: their largest tensor takes a part of the memory that leaves
+    room for others, and for the sums of a calibration."""
+    allowed = int(memory * _RUN_SHARE_MAX / max(1.0, largest_tensor_bytes(model)))
+    return max(1, min(ROWS_PER_RUN, allowed))
+
+
 def _rows_of_run(rows: NamedRows, batch: str) -> int:
     if batch == "none":
         return 1
-    return min(len(rows), ROWS_PER_RUN) if batch == "dynamic" else int(batch.split()[1])
+    return min(len(rows), rows.per_run) if batch == "dynamic" else int(batch.split()[1])
 
 
 def _one_call(rows: NamedRows) -> NamedRows:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
@@ -25,6 +27,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from helix_ray.inference import fp16
 from helix_ray.inference.candidate import NotBuilt, NotUsable, out_of_memory, words
+from helix_ray.inference.graphs import opset_of
 from helix_ray.inference.variants import FP16, FP16_STORAGE, INT8_DYNAMIC, INT8_STATIC
 
 __all__ = ["build"]
@@ -74,11 +77,11 @@ class _CalibrationBatches(CalibrationDataReader):  # type: ignore[misc]
 
 
 def _static(model: Path, target: Path, batches: Iterator[Feed]) -> None:
-    prepared = _prepared(model)
-    quantize_static(
-        prepared, target, _CalibrationBatches(batches), quant_format=QuantFormat.QDQ, per_channel=True,
-        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-    )  # fmt: skip
+    with _prepared(model, target.parent) as prepared:
+        quantize_static(
+            prepared, target, _CalibrationBatches(batches), quant_format=QuantFormat.QDQ, per_channel=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        )  # fmt: skip
     if not _operators(target)["QuantizeLinear"]:
         raise NotBuilt("no operator of this model has an INT8 form")
 
@@ -90,29 +93,28 @@ def _dynamic(model: Path, target: Path) -> None:
             "no operator of this model is fast with dynamic INT8"
             + ("; Conv would take 8 to 12 times as long as FP32" if present["Conv"] else "")
         )
-    quantize_dynamic(
-        _prepared(model), target, op_types_to_quantize=list(DYNAMIC_OPERATORS), per_channel=True,
-        weight_type=QuantType.QInt8,
-    )  # fmt: skip
+    operators = list(DYNAMIC_OPERATORS)
+    with _prepared(model, target.parent) as prepared:
+        quantize_dynamic(
+            prepared, target, op_types_to_quantize=operators, per_channel=True, weight_type=QuantType.QInt8
+        )
     made = _operators(target)
     if not any(made[each] for each in _QUANTIZED):
         raise NotBuilt("none of its matrix products has constant weights to quantize")
 
 
-def _prepared(model: Path) -> Path:
-    """Return the model with shapes and simple optimisations, in an opset with scales per channel."""
-    prepared = model.with_name("prepared.onnx")
-    if prepared.exists():
-        return prepared
-    source = model
-    version = max(
-        (each.version for each in fp16.read(model).opset_import if each.domain in ("", "ai.onnx")), default=0
-    )
-    if 0 < version < _PER_CHANNEL_OPSET_MIN:
-        source = model.with_name("raised.onnx")
-        onnx.save(onnx.version_converter.convert_version(fp16.read(model), _PER_CHANNEL_OPSET_MIN), source)
-    quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    return prepared
+@contextmanager
+def _prepared(model: Path, folder: Path) -> Iterator[Path]:
+    """Give the model with shapes and simple optimisations, in an opset with scales per channel."""
+    with TemporaryDirectory(prefix="prepared-", dir=folder) as scratch:
+        source, prepared = model, Path(scratch) / "prepared.onnx"
+        if 0 < opset_of(fp16.read(model)) < _PER_CHANNEL_OPSET_MIN:
+            source = Path(scratch) / "raised.onnx"
+            onnx.save(
+                onnx.version_converter.convert_version(fp16.read(model), _PER_CHANNEL_OPSET_MIN), source
+            )
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        yield prepared
 
 
 def _operators(path: Path) -> Counter[str]:

@@ -6,32 +6,35 @@ judges nothing.
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import math
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from helix_ray.inference.candidate import NamedRows, NotUsable
+from helix_ray.inference.given_rows import ReadingLimits, read_rows
 from helix_ray.inference.graphs import embedding_sizes
 from helix_ray.inference.variants import TensorShape
 
-__all__ = ["PreparedRows", "made", "prepare", "read_rows"]
+__all__ = ["PreparedRows", "made", "prepare"]
 
 Array = NDArray[Any]
 
 CALIBRATION_ROWS_MAX = 256
 JUDGING_ROWS_MAX = 2048
 MADE_ROWS = 48
-"""NamedRows that are made where none are given, to calibrate and again to judge."""
+"""Rows that are made where none are given, to calibrate and again to judge."""
 
 MADE_BYTES_MAX = 64 * 2**20
+
+ROWS_BYTES_MAX = 256 * 2**20
+"""Bytes of one given file that are read, after unpacking."""
 
 CALIBRATING_SHARE = 0.25
 """Part of one given file that calibrates; the rest judges."""
@@ -41,8 +44,6 @@ FREE_SIZES = (16, 64, 224, 1)
 
 INTEGERS_BELOW = 2
 """Integer inputs that are no indices of an embedding are 0 or 1: masks and kinds of segments are."""
-
-_LABELS = "labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,59 +57,26 @@ class PreparedRows:
 
 def prepare(
     calibration: Path | None, heldout: Path | None, inputs: Sequence[TensorShape], graph: onnx.GraphProto,
-    batch: str, free_size: int = FREE_SIZES[0],
+    batch: str, free_size: int = FREE_SIZES[0], bytes_max: int = ROWS_BYTES_MAX,
 ) -> PreparedRows:  # fmt: skip
-    """Return the rows of an examination; raises NotUsable where a given file does not fit the inputs."""
+    """Return the rows of an examination, `bytes_max` of each file; raises NotUsable where a given file does
+    not fit the inputs."""
     if calibration is None and heldout is None:
         sizes = embedding_sizes(graph)
         first, second = (made(inputs, sizes, batch, free_size, seed) for seed in (1, 2))
         return PreparedRows(
             first, second, ["no data was given: rows were made from the shapes of the inputs"]
         )
-    limit = CALIBRATION_ROWS_MAX + JUDGING_ROWS_MAX
-    given = [
-        read_rows(path, inputs, batch, limit, word)
-        for path, word in ((calibration, "calibration"), (heldout, "heldout"))
-        if path is not None
-    ]
-    if len(given) == 1 or calibration == heldout:
-        return _split(given[0])
-    return _apart(given[0], given[1])
-
-
-def read_rows(path: Path, inputs: Sequence[TensorShape], batch: str, rows_max: int, word: str) -> NamedRows:
-    """Return the first rows of an .npz file with an array for each input, and optionally `labels`; raises
-    NotUsable.
-
-    No more than `rows_max` rows are read from the file, whatever its size. `word` names the file in
-    messages.
-    """
-    arrays: dict[str, Array] = {}
-    labels = None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {name.removesuffix(".npy") for name in archive.namelist()}
-            _check_names(members, {each["name"] for each in inputs}, word)
-            for each in inputs:
-                with archive.open(f"{each['name']}.npy") as file:
-                    arrays[each["name"]] = _array(file, each, batch, rows_max, word)
-            if _LABELS in members - arrays.keys():
-                with archive.open(f"{_LABELS}.npy") as file:
-                    labels = _first_rows(file, rows_max, f"{word}: {_LABELS}")
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError) as error:
-        raise NotUsable(f"{word}: not an .npz file: {error}") from error
-    lengths = {name: len(array) for name, array in arrays.items()}
-    if labels is not None:
-        lengths[_LABELS] = len(labels)
-        if labels.dtype.kind not in "iu" or labels.ndim != 1:
-            raise NotUsable(
-                f"{word}: labels must be whole numbers [rows], not {labels.dtype} {list(labels.shape)}"
-            )
-    if len(set(lengths.values())) != 1:
-        raise NotUsable(f"{word}: the arrays differ in rows: {lengths}")
-    if not next(iter(lengths.values())):
-        raise NotUsable(f"{word}: it has no rows")
-    return NamedRows(arrays, None if batch == "none" else labels, "given")
+    if calibration is not None and heldout is not None and calibration != heldout:
+        limit = ReadingLimits(CALIBRATION_ROWS_MAX, bytes_max)
+        first = read_rows(calibration, inputs, batch, limit, "calibration")
+        # Rows that calibrate, too, are left out below, so as many more are read.
+        limit = ReadingLimits(CALIBRATION_ROWS_MAX + JUDGING_ROWS_MAX, bytes_max)
+        return _apart(first, read_rows(heldout, inputs, batch, limit, "heldout"))
+    path, word = (heldout, "heldout") if heldout is not None else (calibration, "calibration")
+    assert path is not None
+    limit = ReadingLimits(CALIBRATION_ROWS_MAX + JUDGING_ROWS_MAX, bytes_max)
+    return _split(read_rows(path, inputs, batch, limit, word))
 
 
 def made(
@@ -177,70 +145,12 @@ def _apart(calibration: NamedRows, judging: NamedRows, warnings: list[str] | Non
 
 
 def _keys(rows: NamedRows) -> list[bytes]:
-    if any(array.dtype.hasobject for array in rows.arrays.values()):
-        return [
-            repr([array[i].tolist() for array in rows.arrays.values()]).encode() for i in range(len(rows))
-        ]
-    return [b"".join(array[i].tobytes() for array in rows.arrays.values()) for i in range(len(rows))]
+    """Return a digest for each row."""
+    return [_key([array[index] for array in rows.arrays.values()]) for index in range(len(rows))]
 
 
-def _check_names(members: set[str], wanted: set[str], word: str) -> None:
-    if missing := sorted(wanted - members):
-        raise NotUsable(
-            f"{word}: no array for input {missing[0]!r}; it has {', '.join(sorted(members)) or 'none'}"
-        )
-    if unknown := sorted(members - wanted - {_LABELS}):
-        raise NotUsable(f"{word}: {unknown[0]!r} is not an input; the inputs are {', '.join(sorted(wanted))}")
-
-
-def _array(file: IO[bytes], each: TensorShape, batch: str, rows_max: int, word: str) -> Array:
-    where = f"{word}: input {each['name']!r}"
-    array = _first_rows(file, rows_max, where)
-    if each["dtype"] == "str" and array.dtype.kind == "U":
-        array = array.astype(object)
-    elif array.dtype != np.dtype(each["dtype"] if each["dtype"] != "str" else object):
-        raise NotUsable(f"{where} must be {each['dtype']}, not {array.dtype}")
-    if batch == "none" and array.ndim == len(each["shape"]):
-        array = array[None]
-    wanted = each["shape"] if batch == "none" else each["shape"][1:]
-    got = array.shape[1:]
-    fits = len(got) == len(wanted) and all(
-        not isinstance(want, int) or want == size for want, size in zip(wanted, got, strict=True)
-    )
-    if not fits:
-        raise NotUsable(f"{where} must have the shape {each['shape']}, not {list(array.shape)}")
-    return array
-
-
-def _first_rows(file: IO[bytes], rows_max: int, where: str) -> Array:
-    """Read the first rows of a .npy file and no more."""
-    try:
-        version = np.lib.format.read_magic(file)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = read(file)
-    except ValueError as error:
-        raise NotUsable(f"{where}: not a .npy array: {error}") from error
-    if dtype.hasobject:
-        raise NotUsable(
-            f"{where}: Python objects are not read, since that runs code; use numbers or text of fixed width"
-        )
-    if not shape:
-        raise NotUsable(f"{where}: one number, where rows are needed")
-    if fortran and len(shape) > 1:
-        raise NotUsable(f"{where}: stored in Fortran order; save it with numpy.ascontiguousarray")
-    count = min(shape[0], rows_max)
-    size = count * math.prod(shape[1:]) * dtype.itemsize
-    data = b"".join(itertools.takewhile(bool, _pieces(file, size)))
-    if len(data) != size:
-        raise NotUsable(f"{where}: it ends too early")
-    array: Array = np.frombuffer(data, dtype).reshape(count, *shape[1:])
-    return array.astype(dtype.newbyteorder("="))
-
-
-def _pieces(file: IO[bytes], size: int) -> Any:
-    while size > 0:
-        piece = file.read(min(size, 2**20))
-        size -= len(piece)
-        yield piece
+def _key(row: list[Array]) -> bytes:
+    digest = hashlib.sha256()
+    for each in row:
+        digest.update(repr(np.asarray(each).tolist()).encode() if each.dtype.hasobject else each.tobytes())
+    return digest.digest()

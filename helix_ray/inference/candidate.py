@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +31,7 @@ Array = NDArray[Any]
 Feed = dict[str, Array]
 
 ROWS_PER_RUN = 32
-"""NamedRows of a run where the model takes any number; it bounds the memory of a run."""
+"""Rows of a run where the model takes any number; fewer where its tensors are large."""
 
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _PLACE = re.compile(r"/onnxruntime_src/\S+ (?:[\w:~<>*&\[\], ]+\([^)]*\)(?: const)?(?: \[with .*?\])? ?)?")
@@ -55,12 +55,14 @@ class NamedRows:
     """Inputs by name, of equal length along axis 0, optionally the classes of the rows, and where they come
     from.
 
-    For a model whose batch is `none`, axis 0 counts calls, and what follows is the input of a call.
+    For a model whose batch is `none`, axis 0 counts calls, and what follows is the input of a call. `per_run`
+    is how many of them are run together where the batch is dynamic.
     """
 
     arrays: Feed
     labels: Array | None
     data: Literal["given", "synthetic"]
+    per_run: int = ROWS_PER_RUN
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -68,7 +70,8 @@ class NamedRows:
     def part(self, start: int, end: int | None) -> NamedRows:
         """Return some of the rows."""
         labels = None if self.labels is None else self.labels[start:end]
-        return NamedRows({name: array[start:end] for name, array in self.arrays.items()}, labels, self.data)
+        arrays = {name: array[start:end] for name, array in self.arrays.items()}
+        return replace(self, arrays=arrays, labels=labels)
 
 
 def open_candidate(model: Path | bytes, *, optimize: bool = True) -> onnxruntime.InferenceSession:
@@ -109,7 +112,7 @@ def feeds(rows: NamedRows, batch: str) -> Iterator[tuple[Feed, Array | None]]:
         for call in range(len(rows)):
             yield {name: array[call] for name, array in rows.arrays.items()}, None
         return
-    size = ROWS_PER_RUN if batch == "dynamic" else int(batch.split()[1])
+    size = rows.per_run if batch == "dynamic" else int(batch.split()[1])
     for start in range(0, len(rows), size):
         part = rows.part(start, start + size)
         if batch == "dynamic" or len(part) == size:

@@ -158,13 +158,12 @@ def paired_difference(only_first: int, only_second: int, rows: int) -> tuple[flo
 
 
 def _class_output(outputs: Sequence[Array]) -> int:
-    """Return the index of the output that holds the classes: scores [rows, classes], else numbers [rows]; or
-    -1."""
-    for index, output in enumerate(outputs):
-        if output.ndim == 2 and output.shape[1] > 1 and output.dtype.kind == "f":
-            return index
+    """Return the index of the output with the classes: numbers [rows], else scores [rows, classes]; or -1."""
     for index, output in enumerate(outputs):
         if output.ndim == 1 and output.dtype.kind in "iu":
+            return index
+    for index, output in enumerate(outputs):
+        if output.ndim == 2 and output.shape[1] > 1 and output.dtype.kind == "f":
             return index
     return -1
 

@@ -16,7 +16,7 @@ from helix_ray.inference.variants import FP16, INT8_DYNAMIC, INT8_STATIC, TF32, 
 __all__ = ["Reference", "judge"]
 
 EVALUATED_ROWS = 2
-"""NamedRows that the reference evaluator computes: it is thousands of times slower than a runtime."""
+"""Rows that the reference evaluator computes: it is thousands of times slower than a runtime."""
 
 EVALUATOR_TIME_S = 10.0
 """After so long the ranges alone judge FP16."""

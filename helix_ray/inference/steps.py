@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from helix_ray.inference.admission import Admitted, admit
-from helix_ray.inference.candidate import NamedRows, NotBuilt, NotUsable, feeds
+from helix_ray.inference.candidate import NamedRows, NotBuilt, NotUsable, feeds, raise_out_of_memory, words
 from helix_ray.inference.variants import (
     ARITHMETIC,
     INT8_DYNAMIC,
@@ -34,6 +34,7 @@ BUILDING_SHARE = 0.5
 """Part of a variant's progress that building it is."""
 
 _LABELS = "labels"
+_PER_RUN = "per_run"
 _INPUT = "input_"  # before the names of inputs in our own files, so that one may be called `labels`
 
 Send = Callable[[Message], None]
@@ -67,6 +68,10 @@ def _admitted(job: ChildJob, folder: Path, model: Path, send: Send) -> Admitted 
         admitted = admit(model, files[0], files[1], job["memory_mb"])
     except NotUsable as error:
         send({"refused": str(error)})
+        return None
+    except Exception as error:  # a file that was made to confuse: what it does to libraries is its own fault
+        raise_out_of_memory(error)
+        send({"refused": f"it cannot be examined: {type(error).__name__}: {words(error)}"})
         return None
     _save(folder / "calibration.npz", admitted.calibration)
     _save(folder / "judging.npz", admitted.judging)
@@ -121,6 +126,7 @@ def _save(path: Path, rows: NamedRows) -> None:
     named = {_INPUT + name: array for name, array in rows.arrays.items()}
     if rows.labels is not None:
         named[_LABELS] = rows.labels
+    named[_PER_RUN] = np.array(rows.per_run)
     plain: Any = {name: each.astype(str) if each.dtype.hasobject else each for name, each in named.items()}
     np.savez(path, **plain)
 
@@ -135,4 +141,5 @@ def _load(path: Path, data: Literal["given", "synthetic"]) -> NamedRows:
             if name.startswith(_INPUT)
         }
         labels = archive[_LABELS] if _LABELS in archive.files else None
-    return NamedRows(arrays, labels, data)
+        per_run = int(archive[_PER_RUN])
+    return NamedRows(arrays, labels, data, per_run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import onnx
 from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto
@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto
 from helix_ray.inference.candidate import NotUsable, raise_out_of_memory, words
 from helix_ray.inference.graphs import every_node, every_tensor, inputs_of, opset_of, size_of
 
-__all__ = ["check_upload"]
+__all__ = ["check_upload", "largest_tensor_bytes"]
 
 OPSET_MIN = 7
 """Operators before this version have other rules of broadcasting, and no converter reads them reliably."""
@@ -164,15 +164,25 @@ def _initialisers(model: ModelProto, tensor_bytes_max: int) -> None:
 
 def _sizes(model: ModelProto, tensor_bytes_max: int) -> None:
     """Refuse tensors whose size for one row follows from the graph and is above the limit."""
+    for name, wanted in _tensor_bytes(model):
+        if wanted > tensor_bytes_max:
+            raise NotUsable(_too_large(f"the tensor {name!r}", wanted, tensor_bytes_max))
+
+
+def largest_tensor_bytes(model: ModelProto) -> float:
+    """Return the bytes of the largest tensor for one row, as far as sizes follow from the graph."""
+    return max((size for _, size in _tensor_bytes(model)), default=0.0)
+
+
+def _tensor_bytes(model: ModelProto) -> Iterator[tuple[str, float]]:
+    """Yield inputs, outputs and what is between them, with their bytes for one row."""
     try:
         graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError):
         return  # what does not fit together, the runtime says more clearly
     for value in (*graph.input, *graph.value_info, *graph.output):
         tensor = value.type.tensor_type
-        wanted = size_of(tensor.shape) * _element_bytes(tensor.elem_type)
-        if wanted > tensor_bytes_max:
-            raise NotUsable(_too_large(f"the tensor {value.name!r}", wanted, tensor_bytes_max))
+        yield value.name, size_of(tensor.shape) * _element_bytes(tensor.elem_type)
 
 
 def _too_large(what: str, wanted: float, limit: int) -> str:
