@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 import onnx
 
-from helix_ray.inference.calibration import FREE_SIZES, made, read_rows
+from helix_ray.inference.calibration import FREE_SIZES, ROWS_BYTES_MAX, made
 from helix_ray.inference.candidate import Feed, NamedRows, NotUsable, run
 from helix_ray.inference.errors import InferenceRefused
 from helix_ray.inference.gate import Comparison, faults
+from helix_ray.inference.given_rows import ReadingLimits, read_rows
 from helix_ray.inference.graphs import embedding_sizes
 from helix_ray.inference.providers import CPU, CUDA, find_providers
 from helix_ray.inference.sessions import SessionPlan, open_session
@@ -36,7 +37,7 @@ __all__ = ["Trials", "batch_of", "providers_here"]
 
 ROUNDS_MAX = 15
 ROWS_MAX = 256
-"""NamedRows of the given data that are used."""
+"""Rows of the given data that are used."""
 
 HOPELESS = 3.0
 """A candidate that takes so many times as long as FP32 in the warm-up is not measured further."""
@@ -76,7 +77,8 @@ class Trials:
         """Return rows: given ones, or such that are made and that FP32 takes."""
         if self.job.heldout is not None:
             self.data = "given"
-            return read_rows(self.blobs / self.job.heldout, self.job.inputs, batch, ROWS_MAX, "heldout")
+            limits = ReadingLimits(ROWS_MAX, ROWS_BYTES_MAX)
+            return read_rows(self.blobs / self.job.heldout, self.job.inputs, batch, limits, "heldout")
         path = self._file(FP32)
         sizes = embedding_sizes(onnx.load(path, load_external_data=False).graph)
         session = open_session(FP32, path, SessionPlan())
