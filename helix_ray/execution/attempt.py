@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from helix_ray.execution import acting, blocking
 from helix_ray.execution.allow import Allow
@@ -149,7 +150,8 @@ class AttemptRunner:
             acting.install(None)
 
     def _infer(self, task: Assignment) -> Outcome:
-        sources = Sources(folders=task.input_dirs)
+        files = {digest: Path(task.blobs_dir, digest) for digest in task.blobs}
+        sources = Sources(files=files, folders=task.input_dirs)
 
         def call() -> Outcome:
             # Here, because it loads numpy: most executors run functions only.

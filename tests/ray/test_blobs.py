@@ -10,24 +10,38 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors import names
 from actors.blob_link import RayBlobs
 from actors.blob_store import PART_BYTES
+from helix_ray.blobs.places import NODE_FOLDER, head_store
 from helix_ray.blobs.store import BlobStore
+from helix_ray.core.questions import GetTask
+from helix_ray.digits import as_rows, held_out
+from helix_ray.inference.onnx import ModelStore
 from tests.ray.conftest import LiveCluster
 
 SIZE = 3 * PART_BYTES + 1
+MODEL = "digits_transformer"
 
 
-def test_nodes_fetch_a_file_at_once_and_build_another(cluster: LiveCluster, tmp_path: Path) -> None:
+@pytest.fixture
+def head(cluster: LiveCluster) -> BlobStore:
+    """The store of the head, as API replicas use it."""
+    return head_store(cluster.settings)
+
+
+def test_nodes_fetch_a_file_at_once_and_build_another(
+    cluster: LiveCluster, head: BlobStore, tmp_path: Path
+) -> None:
     """All nodes read what was uploaded on the head, the store's process is killed, and a node brings a file
     that it has built to the head."""
     content = os.urandom(SIZE)
     (tmp_path / "model.onnx").write_bytes(content)
-    head = BlobStore(cluster.settings.data_dir / "blobs")
     digest, _ = head.add(tmp_path / "model.onnx")
 
     @ray.remote(num_cpus=0)
@@ -63,3 +77,24 @@ def test_nodes_fetch_a_file_at_once_and_build_another(cluster: LiveCluster, tmp_
     built, size = asyncio.run(RayBlobs().write(chunks()))
     assert (built, size) == (sha256(content[::-1]).hexdigest(), SIZE)
     assert head.verify(built)
+
+
+def test_an_inference_reads_a_data_set_by_its_digest(
+    cluster: LiveCluster, head: BlobStore, tmp_path: Path
+) -> None:
+    """Its node fetches the file before the attempt starts; one that is not there fails the task at once."""
+    images = held_out()[0][:32]
+    (given,) = ModelStore().model(MODEL).info.inputs
+    np.savez(tmp_path / "rows.npz", **{given.name: as_rows(images)})
+    digest, _ = head.add(tmp_path / "rows.npz")
+    run = {"kind": "inference", "model": MODEL, "dataset": digest}
+    lost = {**run, "dataset": "0" * 64}
+    specs = [{"title": "infer", "type": "building", "run": each} for each in (run, lost)]
+    ids = cluster.submit(specs[0], {**specs[1], "max_retries": 3})
+    done = cluster.outcomes(ids)
+    assert done[ids[0]]["status"] == "completed", done[ids[0]]["error"]
+    assert done[ids[0]]["result"]["rows"] == 32
+    assert BlobStore(cluster.settings.data_dir / NODE_FOLDER).has(digest)
+    assert done[ids[1]]["status"] == "failed"
+    assert done[ids[1]]["error"]["reason"] == "file_missing"
+    assert cluster.ask(GetTask(ids[1]))["attempt"] == 1
