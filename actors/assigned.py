@@ -6,7 +6,6 @@ from base64 import b64decode
 from pathlib import Path
 
 from helix_ray.config import Settings
-from helix_ray.core.inference_run import dataset_of
 from helix_ray.core.views.attempts import AssignmentView
 from helix_ray.execution.assignment import Assignment
 from helix_ray.execution.runtime_env import runtime_env_of
@@ -21,7 +20,7 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings, blobs_dir: 
         run = run.copy()
         payload = run.pop("payload", None)
         environment = runtime_env_of(run.pop("runtime_env", None))
-    blobs = _blobs_of(work)
+    blobs = tuple(work.get("blobs", ()))
     limits = [limit for limit in (work["timeout_s"], run.get("timeout_s")) if limit is not None]
     assignment = Assignment(
         work["task_id"],
@@ -47,12 +46,6 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings, blobs_dir: 
         stop_grace_s=_stop_grace_s(assignment, settings),
         tenant=tenant_of(assignment, whom(work["owner"], work["project"]), environment),
     )
-
-
-def _blobs_of(work: AssignmentView) -> tuple[str, ...]:
-    """Return the digests of the files that an attempt needs on its node: what is said, and its data set."""
-    dataset = dataset_of(work["run"]) if work["run"]["kind"] == "inference" else None
-    return (*work.get("blobs", ()), *((dataset,) if dataset is not None else ()))
 
 
 def _stop_grace_s(assignment: Assignment, settings: Settings) -> float:

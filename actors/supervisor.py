@@ -19,13 +19,14 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import ray
 
 from actors import names, roster
 from actors.blob_store import BlobCalls, BlobService
+from actors.blob_sweep import sweep_blobs
 from actors.gateway import RayControlPlane
 from actors.life import NO_ANSWER, Work
 from actors.quota_server import QuotaService
@@ -33,7 +34,10 @@ from actors.ray_seams import process_of
 from actors.stopped import LOOK_EVERY_S, StoppedWatch
 from helix_ray.blobs.places import head_store
 from helix_ray.config import Settings
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.errors import Rejected
 from helix_ray.core.limits import Ask, TokenLease, UnspentUnits
+from helix_ray.core.questions import NamedFiles
 from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
@@ -65,11 +69,13 @@ class Supervisor(BlobCalls):
         """Connect to the master, and import the classes of node workers, which only this process starts."""
         from actors.node_care import NodeCare
 
-        self._care = NodeCare(self._settings, RayControlPlane(process="supervisor"))
+        self._plane = RayControlPlane(process="supervisor")
+        self._care = NodeCare(self._settings, self._plane)
 
     def loops(self) -> Sequence[Work]:
-        """The loops that check the actors, their processes, and the nodes, independently of each other."""
-        return (self._look, self._look_at_processes, self._look_at_nodes)
+        """The loops that check the actors, their processes, and the nodes, and that removes files which
+        nothing names; independent of each other."""
+        return (self._look, self._look_at_processes, self._look_at_nodes, self._sweep_blobs)
 
     async def begin(self) -> None:
         """Begin all lives: the actor calls this itself at every start."""
@@ -130,6 +136,13 @@ class Supervisor(BlobCalls):
 
     async def _look_at_nodes(self) -> None:
         await self._care.look()
+
+    async def _sweep_blobs(self) -> None:
+        await sweep_blobs(head_store(self._settings), self._named_files, self._settings.blobs_keep_s)
+
+    async def _named_files(self) -> Collection[str] | None:
+        answer = await self._plane.query(NamedFiles(), SYSTEM)
+        return None if isinstance(answer, Rejected) else set(answer["digests"])
 
     async def _look_at(self, name: str) -> None:
         now = time.monotonic()
