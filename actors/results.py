@@ -158,7 +158,7 @@ def _success(assignment: Assignment, outcome: Outcome) -> JsonObject:
     kind = assignment.run["kind"]
     if kind == "command":
         return {"success": True, **_output(outcome)}
-    if kind == "inference":
+    if kind in ("inference", "examination", "tuning"):
         return {"success": True, **outcome.result}
     if outcome.yielded is not None:
         items, size = outcome.yielded

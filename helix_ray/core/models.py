@@ -147,7 +147,7 @@ def is_digest(value: object) -> bool:
 def is_usable(variant: VariantRecord) -> bool:
     """Say whether inference may use a variant."""
     gate = variant.get("gate")
-    return variant["state"] == "ready" and variant["digest"] is not None and (gate is None or gate["passed"])
+    return variant["state"] == "ready" and (gate is None or gate["passed"])
 
 
 def reference(name: str, number: int) -> str:

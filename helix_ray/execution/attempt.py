@@ -1,4 +1,5 @@
-"""Runs one attempt of a function or an inference from start to outcome; starter/ runs commands."""
+"""Runs one attempt of a function, an inference or work on a model from start to outcome; starter/ runs
+commands."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from helix_ray.execution.command_spec import BadCommand, timeout_s
 from helix_ray.execution.deadline import Deadline
 from helix_ray.execution.failure import describe
 from helix_ray.execution.function import FunctionRunner, Keep
+from helix_ray.execution.model_work import KINDS, run_model_work
 from helix_ray.execution.output import OutputCapture
 from helix_ray.execution.progress import Sink, TaskInfo, install, progress
 from helix_ray.execution.surroundings import ProcessSurroundings
@@ -128,6 +130,8 @@ class AttemptRunner:
             return self._in_process(running, self._functions.run)
         if kind == "inference":
             return self._in_process(running, self._infer)
+        if kind in KINDS:
+            return self._in_process(running, self._model_work)
         return _bad_spec(f"run.kind must be function or inference, not {kind!r}")
 
     def _in_process(self, running: Running, call: Callable[[Assignment], Outcome]) -> Outcome:
@@ -164,6 +168,9 @@ class AttemptRunner:
                 return _bad_spec(str(error), type(error).__name__)
 
         return self._functions.guard(call, task.timeout_s)
+
+    def _model_work(self, task: Assignment) -> Outcome:
+        return self._functions.guard(lambda: run_model_work(task, self._models.cpus), task.timeout_s)
 
 
 def _advance(done: int, total: int) -> None:

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from helix_ray.execution.assignment import Assignment
 from helix_ray.execution.runtime_env import RuntimeEnv
 
+# No code of the owner runs in them; what touches a model that is not admitted runs in a child.
+_MODEL_KINDS = ("inference", "examination", "tuning")
+
 
 class Tenant(NamedTuple):
     """An owner: a user in a project or in none, or `job:ID`.
@@ -46,7 +49,7 @@ def tenant_of(assignment: Assignment, owner: str, environment: RuntimeEnv | None
     """Return whom a process must serve to run an attempt of `owner`; None for a command."""
     if assignment.is_command:
         return None
-    if assignment.payload is None and assignment.run.get("kind") == "inference":
+    if assignment.payload is None and assignment.run.get("kind") in _MODEL_KINDS:
         return Tenant(owner, inference=True)
     fresh = bool(assignment.run.get("fresh"))
     attempt = (assignment.task_id, assignment.attempt) if fresh else None

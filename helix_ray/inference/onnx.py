@@ -75,6 +75,11 @@ class ModelStore:
         self._known: dict[str, tuple[_Stamp, ModelInfo]] = {}  # by name
         self._by_digest: dict[str, ModelInfo] = {}
 
+    @property
+    def cpus(self) -> float | None:
+        """How many CPUs the process was assigned; None for all that it may use."""
+        return self._cpus
+
     def list(self) -> list[ModelInfo]:
         """Return all models by name; files that cannot be used are left out."""
         names = sorted(path.stem for path in self._root.glob("*.onnx") if _NAME.fullmatch(path.stem))

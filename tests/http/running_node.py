@@ -15,6 +15,7 @@ import orjson
 import uvicorn
 
 import helix_ray
+from helix_ray.blobs.places import HEAD_FOLDER
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Rejected
@@ -37,20 +38,29 @@ NODE = "worker-node1"
 MODELS = Path(helix_ray.__file__).parent / "models"
 PLENTY = tuple(policy._replace(limit=1_000_000) for policy in POLICIES)
 STOP_S_MAX = 20
+# The results of inferences, examinations and tunings have one of these.
+OF_MODELS = frozenset({"outputs", "choices"})
 
 
 class Node:
     """A node with one slot: asks for work, runs it with the execution library, reports."""
 
-    def __init__(self, plane: MemoryControlPlane, folder: Path) -> None:
+    def __init__(self, plane: MemoryControlPlane, folder: Path, **labels: str) -> None:
         self._plane = plane
         self._folder = folder
         self._input_dirs = plane.policy.input_dirs
         self._stopped = False
-        resources = {"cpu": 4.0, "memory_mb": 1024.0}
+        resources = {"cpu": 4.0, "memory_mb": 4096.0}
         plane.give(
             RegisterWorker(
-                "node1", ("testing",), resources, worker_id=NODE, kind="node", node_id="n1", boot="boot"
+                "node1",
+                ("testing",),
+                resources,
+                worker_id=NODE,
+                kind="node",
+                node_id="n1",
+                boot="boot",
+                labels=labels,
             )
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -82,7 +92,15 @@ class Node:
                 key = (work["task_id"], work["attempt"])
                 place = (work["timeout_s"], str(self._folder))
                 given = Assignment(
-                    *key, work["run"], *place, shard=work["shard"], input_dirs=self._input_dirs
+                    *key,
+                    work["run"],
+                    *place,
+                    shard=work["shard"],
+                    input_dirs=self._input_dirs,
+                    blobs=tuple(work.get("blobs", ())),
+                    # It is the head's as well.
+                    blobs_dir=str(self._folder / HEAD_FOLDER),
+                    model_files=work.get("model_files"),
                 )
                 if given.is_command:
                     self._report(key, starter.run_assignment(given).outcome)

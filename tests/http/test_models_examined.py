@@ -1,0 +1,118 @@
+"""From `helix model push` to the evidence table: a node really examines and tunes, and inference uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from helix_ray.config import Settings
+from helix_ray.core.models import NODE_CLASS_LABEL
+from helix_ray.testing import MemoryControlPlane, memory_plane
+from tests.http.api_server import PASSWORD
+from tests.http.running_node import Helix, Node, serving
+from tests.unit.inference.small_models import matmul, save
+
+CLASS = "test-class"
+# On this machine's two busy cores.
+WAIT_S = "120"
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> MemoryControlPlane:
+    """A control plane whose tunings are short."""
+    folder = tmp_path_factory.mktemp("models")
+    settings = Settings(data_dir=folder, examination_memory_mb=1024, tuning_s_max=2.0)
+    return memory_plane(settings, PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def url(plane: MemoryControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The application with a node that has a class."""
+    folder = tmp_path_factory.mktemp("node")
+    node = Node(plane, folder, **{NODE_CLASS_LABEL: CLASS})
+    try:
+        with serving(plane, Settings(data_dir=folder)) as address:
+            yield address
+    finally:
+        node.stop()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, and data to calibrate and to judge with."""
+    folder = tmp_path_factory.mktemp("files")
+    save(matmul(64), folder / "product.onnx")
+    rows = np.random.default_rng(1).standard_normal((96, 64)).astype(np.float32)
+    np.savez(folder / "calibration.npz", x=rows[:32])
+    np.savez(folder / "heldout.npz", x=rows[32:])
+    (folder / "broken.onnx").write_bytes(b"not a model")
+    return folder
+
+
+def test_from_the_push_to_the_evidence(signed_in: Helix, files: Path, tmp_path: Path) -> None:
+    """Pushed, examined, tuned, shown as tables, used by an inference, and downloaded as a variant."""
+    pushed = signed_in(
+        "model", "push", str(files / "product.onnx"), "--calibration", str(files / "calibration.npz"),
+        "--heldout", str(files / "heldout.npz"), "--label", "kind=test", "--wait", "--wait-timeout", WAIT_S,
+    )  # fmt: skip
+    assert pushed.code == 0, pushed.err
+    assert "ready" in pushed.out
+    assert "fp16-storage" in pushed.out
+    shown = signed_in("model", "show", "product")
+    assert (shown.code, "active" in shown.out) == (0, True)
+    found = signed_in("model", "show", "product@1", "--json").json
+    assert (found["state"], found["active"]) == ("ready", True)
+    assert found["metadata"] == {"labels": {"kind": "test"}}
+    variants = {each["name"]: each for each in found["variants"]}
+    assert variants["int8-static"]["gate"]["data"] == "given"
+    copy = tmp_path / "fp16.onnx"
+    assert signed_in("model", "download", "product", str(copy), "--variant", "fp16-storage").code == 0
+    onnx.load(copy)
+    tunings = _tuned(signed_in)
+    table = signed_in("model", "evidence", "product")
+    assert "COSINE" in table.out
+    assert "int8-static" in table.out
+    assert tunings[0]["state"] in table.out
+
+
+def _tuned(signed_in: Helix) -> list[dict[str, object]]:
+    """Wait for the task of the tuning; return what it found."""
+    (version,) = signed_in("model", "evidence", "product", "--json").json["versions"]
+    (tuning,) = version["tunings"]
+    assert signed_in("task", "result", "--wait", tuning["task"]).code in (0, 1)
+    (version,) = signed_in("model", "evidence", "product@1", "--json").json["versions"]
+    (tuning,) = version["tunings"]
+    assert tuning["node_class"] == CLASS
+    assert tuning["state"] in ("tuned", "failed"), tuning
+    if tuning["state"] == "tuned":
+        assert tuning["rows"], "all that was measured is in the evidence"
+    return [tuning]
+
+
+def test_what_is_no_model_is_rejected(signed_in: Helix, files: Path) -> None:
+    """The exit code and the reason say so, nothing becomes active, and the server goes on."""
+    pushed = signed_in(
+        "model", "push", str(files / "broken.onnx"), "--wait", "--wait-timeout", WAIT_S, "--json"
+    )
+    assert pushed.code == 1, pushed.err
+    assert pushed.json["state"] == "rejected"
+    assert pushed.json["reason"]
+    table = signed_in("model", "evidence", "broken")
+    assert "rejected" in table.out
+    assert signed_in("model", "activate", "broken", "1").code == 5
+    assert signed_in("model", "delete", "broken").code == 0
+    assert signed_in("model", "show", "broken").code == 4
+
+
+def test_usage(signed_in: Helix, files: Path, tmp_path: Path) -> None:
+    """What cannot be meant is refused before anything is sent."""
+    assert signed_in("model", "push", str(tmp_path / "none.onnx")).code == 2
+    assert signed_in("model", "push", str(files / "product.onnx"), "--label", "x").code == 2
+    assert signed_in("model", "push", str(files / "product.onnx"), "--bound", "min_cosine=high").code == 2
+    assert signed_in("model", "download", "product@x").code == 2
+    assert signed_in("model", "list").code == 0
+    assert signed_in("model", "rollback", "nobody").code == 4
