@@ -141,7 +141,10 @@ def _apart(calibration: NamedRows, judging: NamedRows, warnings: list[str] | Non
         judging = NamedRows(
             {name: array[fresh] for name, array in judging.arrays.items()}, labels, judging.data
         )
-    return PreparedRows(calibration, judging.part(0, JUDGING_ROWS_MAX), notes)
+    if judging.unread or len(judging) > JUDGING_ROWS_MAX:
+        judging = judging.part(0, JUDGING_ROWS_MAX)
+        notes.append(f"{len(judging)} rows judge: what else was given is not read, to bound time and memory")
+    return PreparedRows(calibration, judging, notes)
 
 
 def _keys(rows: NamedRows) -> list[bytes]:

@@ -56,13 +56,14 @@ class NamedRows:
     from.
 
     For a model whose batch is `none`, axis 0 counts calls, and what follows is the input of a call. `per_run`
-    is how many of them are run together where the batch is dynamic.
+    is how many of them are run together where the batch is dynamic, `unread` how many more the file has.
     """
 
     arrays: Feed
     labels: Array | None
     data: Literal["given", "synthetic"]
     per_run: int = ROWS_PER_RUN
+    unread: int = 0
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))

@@ -58,6 +58,7 @@ def read_rows(
             for name, header in headers.items():
                 _check_array(header, shapes[name], batch, word)
             count = _count(headers, batch, inputs, limits)
+            unread = next(iter(headers.values())).shape[0] - count
             arrays = {name: _read(archive, name, count, word) for name in headers}
             labels = None if labels_header is None else _read(archive, _LABELS, count, word)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, RuntimeError) as error:
@@ -69,7 +70,7 @@ def read_rows(
         whole = {each["name"] for each in inputs if arrays[each["name"]].ndim == len(each["shape"])}
         arrays = {name: array[None] if name in whole else array for name, array in arrays.items()}
         labels = None
-    return NamedRows(arrays, labels, "given")
+    return NamedRows(arrays, labels, "given", unread=unread)
 
 
 def _is_input(name: str, inputs: Sequence[TensorShape]) -> bool:

@@ -71,7 +71,8 @@ def _admitted(job: ChildJob, folder: Path, model: Path, send: Send) -> Admitted 
         return None
     except Exception as error:  # a file that was made to confuse: what it does to libraries is its own fault
         raise_out_of_memory(error)
-        send({"refused": f"it cannot be examined: {type(error).__name__}: {words(error)}"})
+        what = f"it cannot be examined: {type(error).__name__}: {words(error)}"
+        send({"refused": "a name in it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else what})
         return None
     _save(folder / "calibration.npz", admitted.calibration)
     _save(folder / "judging.npz", admitted.judging)

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from helix_ray.core.specs import JsonObject
 from helix_ray.inference.sessions import SessionPlan, plan_for
 from helix_ray.inference.variants import FP32, GateBounds, TensorShape, Variant
 
@@ -106,7 +105,7 @@ class TuningReport(TypedDict):
     stands for, `data` says whether the rows were given or made."""
 
     node_class: str
-    machine: JsonObject
+    machine: dict[str, object]
     choices: list[Choice]
     rows: list[TrialRow]
     data: str

@@ -73,7 +73,19 @@ def _parsed(data: bytes) -> ModelProto:
     except Exception as error:  # DecodeError of protobuf, which ships no types
         raise_out_of_memory(error)
         raise NotUsable("not an ONNX model, or one that was cut off: it cannot be parsed") from error
+    _check_text(model)
     return model
+
+
+def _check_text(model: ModelProto) -> None:
+    """Refuse names that are not UTF-8: protobuf gives some of them as bytes, and fails for others later."""
+    try:
+        names = [text for node in every_node(model) for text in (node.op_type, node.domain, node.name)]
+        is_text = all(isinstance(each, str) for each in names)
+    except UnicodeDecodeError:
+        is_text = False
+    if not is_text:
+        raise NotUsable("a name in it is not UTF-8 text")
 
 
 def _graph(model: ModelProto) -> None:

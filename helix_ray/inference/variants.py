@@ -9,9 +9,7 @@ run at all.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NotRequired, TypedDict
-
-from helix_ray.core.specs import JsonObject
+from typing import Any, Literal, NotRequired, TypedDict
 
 __all__ = [
     "ARITHMETIC",
@@ -154,7 +152,7 @@ class TrialJob(TypedDict):
     """What a child has to tune: the fields of a TuningJob, the folder of the files, and why a variant with a
     provider is not to be tried, by "VARIANT PROVIDER"."""
 
-    tuning: JsonObject
+    tuning: dict[str, Any]
     blobs: str
     skip: dict[str, str]
 
@@ -169,7 +167,7 @@ class Message(TypedDict, total=False):
     data: Literal["given", "synthetic"]
     refused: str
     variant: Variant
-    rows: list[JsonObject]
+    rows: list[dict[str, object]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def test_only_the_first_rows_are_unpacked(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert len(rows) == 2**20 // 32
     assert peak < 2**23
+    assert rows.unread == 4_000_000 - len(rows)
 
 
 def test_a_file_that_promises_more_than_it_has(tmp_path: Path) -> None:
@@ -77,6 +78,16 @@ def test_what_calibrates_does_not_judge(tmp_path: Path) -> None:
     assert prepared.calibration.arrays["x"].tolist() == rows[:5].tolist()
     assert prepared.judging.arrays["x"].tolist() == rows[5:].tolist()
     assert prepared.warnings == ["2 rows of heldout are in calibration, too: they do not judge"]
+
+
+def test_what_is_not_read_is_said(tmp_path: Path) -> None:
+    """Rows beyond the bounds are left out with a warning."""
+    path = stored(tmp_path, x=np.random.default_rng(0).standard_normal((100, 8), dtype=np.float32))
+    prepared = prepare(None, path, X, models.linear().graph, "dynamic", bytes_max=40 * 32)
+    assert (len(prepared.calibration), len(prepared.judging)) == (10, 30)
+    assert prepared.warnings[1] == (
+        "30 rows judge: what else was given is not read, to bound time and memory"
+    )
 
 
 def test_made_rows_are_in_range() -> None:
