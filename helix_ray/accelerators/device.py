@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
-from helix_ray.core.specs import DeviceUsage
+from helix_ray.core.specs import DeviceSample, DeviceUsage
 
 GPU, NPU = "gpu", "npu"
 NEEDS_TWO = "two samples at least 1 s apart are needed"
@@ -75,10 +76,10 @@ def suspended(device: Device) -> Reading:
     return Reading(device, idle, DeviceMemory(reason="asking would wake the device"), SUSPENDED)
 
 
-def as_usage(index: int, reading: Reading) -> DeviceUsage:
-    """Return a reading as heartbeats carry it."""
+def as_sample(index: int, reading: Reading) -> DeviceSample:
+    """Return a reading as heartbeats carry it: without what is not known."""
     device, used, memory = reading.device, reading.utilization, reading.memory
-    return {
+    whole: DeviceUsage = {
         "index": index,
         "id": device.id,
         "kind": device.kind,
@@ -96,3 +97,5 @@ def as_usage(index: int, reading: Reading) -> DeviceUsage:
         "unified": memory.unified,
         "note": reading.note,
     }
+    known = {name: value for name, value in whole.items() if value is not None}
+    return cast("DeviceSample", known)

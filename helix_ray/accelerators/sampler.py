@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from helix_ray.accelerators.device import NEEDS_TWO, Reading, as_usage, unknown
+from helix_ray.accelerators.device import NEEDS_TWO, Reading, as_sample, unknown
 from helix_ray.accelerators.host import Family, Host
 from helix_ray.accelerators.watched import CALL_S_MAX, DriverHangs, Watched
-from helix_ray.core.specs import DeviceUsage
+from helix_ray.core.specs import DeviceSample
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Sampler:
         self._followed = [_Followed(family) for family in families]
         self._period_s = period_s
         self._kinds = kinds
-        self._latest: list[DeviceUsage] = []
+        self._latest: list[DeviceSample] = []
         self._logged: dict[str, str] = {}
         self._stop = threading.Event()
 
@@ -85,7 +85,7 @@ class Sampler:
         """End the thread after its sample."""
         self._stop.set()
 
-    def latest(self) -> list[DeviceUsage]:
+    def latest(self) -> list[DeviceSample]:
         """Return the last sample: no call of a driver is made."""
         return self._latest
 
@@ -99,7 +99,7 @@ class Sampler:
         for reading in readings:
             index = counts.get(reading.device.kind, 0)
             counts[reading.device.kind] = index + 1
-            sample.append(as_usage(index, reading))
+            sample.append(as_sample(index, reading))
         self._latest = sample
         self._tell(readings)
 

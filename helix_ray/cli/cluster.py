@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -13,6 +13,7 @@ from helix_ray.cli.output import Json, amounts, print_fields, print_json, print_
 from helix_ray.cli.tables import Columns
 
 if TYPE_CHECKING:
+    from helix_ray.wire.acceleration import DeviceOut
     from helix_ray.wire.nodes import NodeLine, NodeOut
 
 app = typer.Typer(
@@ -68,7 +69,7 @@ def node(node_id: NodeId, as_json: Json = False) -> None:
     said = {name: amounts(found[name]) for name in ("resources", "free", "allocated", "foreign")}
     times = {name: when(found[name]) for name in ("rests_until", "last_heartbeat", "registered_at")}
     lost = ", ".join(map(when, found["lost_at"]))
-    devices = found["usage"].get("devices") or []
+    devices = cast("list[DeviceOut]", found["usage"].get("devices") or [])
     usage = {name: value for name, value in found["usage"].items() if name != "devices"}
     print_fields({**found, **said, **times, "lost_at": lost, "current_load": _load(found), "usage": usage})
     if devices:

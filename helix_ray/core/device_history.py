@@ -6,11 +6,11 @@ A point has the mean and the maximum of its samples; one whose utilization was n
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isnan, nan
 
-from helix_ray.core.specs import DevicePoint, DeviceUsage
+from helix_ray.core.specs import DevicePoint, DeviceSample
 
 POINT_S = 10.0
 POINTS_MAX = 360
@@ -78,18 +78,18 @@ class DeviceHistory:
     def __init__(self) -> None:
         self._series: dict[str, dict[str, Series]] = {}
 
-    def note(self, worker_id: str, devices: object, wall: float) -> None:
-        """Add what a heartbeat says of devices; an external worker may call anything so."""
-        if not devices or not isinstance(devices, list):
+    def note(self, worker_id: str, devices: Sequence[DeviceSample], wall: float) -> None:
+        """Add what a heartbeat says of devices."""
+        if not devices:
             return
         of = self._series.setdefault(worker_id, {})
-        for device in _devices_in(devices):
+        for device in devices[:DEVICES_MAX]:
             series = of.get(device["id"])
             if series is None:
                 if len(of) >= DEVICES_MAX:
                     del of[min(of, key=lambda known: of[known].at[-1])]
                 series = of[device["id"]] = Series()
-            series.note(device["utilization"], device["memory_used_mb"], wall)
+            series.note(device.get("utilization"), device.get("memory_used_mb"), wall)
 
     def forget(self, worker_id: str) -> None:
         """Remove a worker."""
@@ -98,10 +98,6 @@ class DeviceHistory:
     def of(self, worker_id: str, device_id: str) -> Series:
         """Return the series of a device; an empty one where there is none."""
         return self._series.get(worker_id, {}).get(device_id) or Series()
-
-
-def _devices_in(devices: list[DeviceUsage]) -> Iterator[DeviceUsage]:
-    yield from (device for device in devices[:DEVICES_MAX] if isinstance(device, dict) and "id" in device)
 
 
 def _known(value: float) -> float | None:

@@ -11,6 +11,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from helix_ray.core.changes import DirtyLog
 from helix_ray.core.device_history import DeviceHistory
+from helix_ray.core.device_usage import devices_in
 from helix_ray.core.specs import Usage
 from helix_ray.core.state import TaskClass
 from helix_ray.core.waits import Reservation, WaitLog
@@ -94,7 +95,7 @@ class Liveness:
                 number=sign.number,
             )
             self.heard(sign.worker_id, pulse)
-            self.devices.note(sign.worker_id, sign.usage.get("devices"), wall)
+            self.devices.note(sign.worker_id, devices_in(sign.usage), wall)
         elif isinstance(sign, Begun):
             self.begin(sign.worker_id, Pulse(mono, wall))
         else:

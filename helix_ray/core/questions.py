@@ -254,6 +254,7 @@ class Acceleration(QuestionKind[AccelerationView]):
 
     allowed = READERS
     tokens = Tokens.ALL
+    one_at_a_time = True
 
     node_id: str | None = None
 

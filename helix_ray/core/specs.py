@@ -188,6 +188,27 @@ class TaskError(TypedDict, total=False):
     cause: TaskError
 
 
+class DeviceSample(TypedDict, total=False):
+    """A device in a heartbeat: as DeviceUsage, without what is not known, since a null costs a closer look."""
+
+    index: int
+    id: str
+    kind: str
+    vendor: str
+    name: str
+    driver: str
+    utilization: float
+    source: str
+    window_s: float
+    reason: str
+    memory_used_mb: int
+    memory_total_mb: int
+    memory_source: str
+    memory_reason: str
+    unified: bool
+    note: str
+
+
 class DeviceUsage(TypedDict):
     """What a driver says of a device: percent of a window in seconds, and MiB.
 
@@ -229,4 +250,4 @@ class Usage(TypedDict, total=False):
     memory_total: float
     # By resource name, what others on the Ray cluster use of the node.
     foreign: dict[str, float]
-    devices: list[DeviceUsage]
+    devices: list[DeviceSample]

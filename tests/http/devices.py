@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from helix_ray.core.specs import DeviceUsage
+from helix_ray.core.specs import DeviceSample
 
 
-def device(kind: str, index: int, **fields: Any) -> DeviceUsage:
-    """Return a device with memory of its own that is half busy."""
-    told: Any = {
+def device(kind: str, index: int, **fields: Any) -> DeviceSample:
+    """Return a device with memory of its own that is half busy; what is None is not sent."""
+    sample: dict[str, Any] = {
         "index": index,
         "id": f"{kind}-{index}",
         "kind": kind,
@@ -19,14 +19,10 @@ def device(kind: str, index: int, **fields: Any) -> DeviceUsage:
         "utilization": 50.0,
         "source": "nvmlDeviceGetUtilizationRates",
         "window_s": 1.0,
-        "reason": None,
         "memory_used_mb": 1024,
         "memory_total_mb": 143771,
         "memory_source": "nvmlDeviceGetMemoryInfo",
-        "memory_reason": None,
         "unified": False,
-        "note": None,
         **fields,
     }
-    found: DeviceUsage = told
-    return found
+    return cast("DeviceSample", {name: value for name, value in sample.items() if value is not None})

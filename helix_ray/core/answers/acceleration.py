@@ -11,8 +11,9 @@ from helix_ray.core.answers.nodes import SIMULATED_LABEL
 from helix_ray.core.answers.optimizations import VariantInUse, optimizations_of
 from helix_ray.core.answers.picture import Answerers, Picture
 from helix_ray.core.device_history import POINT_S
+from helix_ray.core.device_usage import devices_in, whole_device
 from helix_ray.core.errors import Rejected, not_found
-from helix_ray.core.specs import DeviceUsage
+from helix_ray.core.specs import DeviceSample
 from helix_ray.core.state import State, Worker
 from helix_ray.core.views.acceleration import (
     AccelerationView,
@@ -28,10 +29,10 @@ DEVICES_LISTED_MAX = 100
 NODES_NAMED_MAX = 3
 
 
-def devices_of(picture: Picture, worker: Worker) -> list[DeviceUsage]:
+def devices_of(picture: Picture, worker: Worker) -> Sequence[DeviceSample]:
     """Return the devices of a node as last measured."""
     pulse = picture.pulse(worker)
-    return [] if pulse is None else pulse.usage.get("devices", [])
+    return () if pulse is None else devices_in(pulse.usage)
 
 
 def _node_devices(picture: Picture, question: q.NodeDevices, by: Principal) -> NodeDevicesView | Rejected:
@@ -45,7 +46,7 @@ def _node_devices(picture: Picture, question: q.NodeDevices, by: Principal) -> N
         "measured_at": pulse.wall if pulse is not None and pulse.wall else None,
         "point_s": POINT_S,
         "devices": [
-            {**device, "history": history.of(worker.id, device["id"]).points(question.points)}
+            {**whole_device(device), "history": history.of(worker.id, device["id"]).points(question.points)}
             for device in devices_of(picture, worker)
         ],
     }
@@ -76,82 +77,66 @@ def variants_in_use(state: State, nodes: Sequence[Worker]) -> list[VariantInUse]
 
 def _accelerator(picture: Picture, nodes: Sequence[Worker], kind: str) -> AcceleratorView:
     """Return one kind of accelerator over some nodes; logical ones are listed and never available."""
-    found: list[NodeDeviceView] = [
-        {**device, "node": node.id, "simulated": False}
-        for node in nodes
-        for device in devices_of(picture, node)
-        if device["kind"] == kind
+    found = [
+        (node.id, device) for node in nodes for device in devices_of(picture, node) if device["kind"] == kind
     ]
-    logical = [_logical(node, kind) for node in nodes if _is_logical(node, kind)]
-    known = [device for device in found if device["utilization"] is not None]
-    names = Counter(device["name"] or device["vendor"] for device in found)
-    sources = sorted({device["source"] for device in known if device["source"] is not None})
-    windows = [device["window_s"] for device in known if device["window_s"] is not None]
-    values = [device["utilization"] or 0.0 for device in known]
+    logical = [node.id for node in nodes if _is_logical(node, kind)]
+    known = [device for _, device in found if "utilization" in device]
+    names = Counter(device.get("name", device["vendor"]) for _, device in found)
+    sources = sorted({device["source"] for device in known if "source" in device})
+    values = [device["utilization"] for device in known]
+    listed = [_listed(node_id, device) for node_id, device in found[:DEVICES_LISTED_MAX]]
+    listed += [_logical(node_id, kind) for node_id in logical[: DEVICES_LISTED_MAX - len(listed)]]
     return {
         "available": bool(found),
         "model": min(names, key=lambda name: (-names[name], name)) if names else None,
         "utilization": round(sum(values) / len(values), 1) if values else None,
         "source": ", ".join(sources) or None,
-        "window_s": max(windows, default=None),
-        "reason": _reason(nodes, kind, found, known, logical),
+        "window_s": max((device["window_s"] for device in known if "window_s" in device), default=None),
+        "reason": _why_missing([device for _, device in found]) if found else _why_none(nodes, kind, logical),
         "simulated": bool(logical) and not found,
         "count": len(found),
         "known": len(known),
-        "devices": [*found, *logical][:DEVICES_LISTED_MAX],
+        "devices": listed,
     }
+
+
+def _listed(node_id: str, device: DeviceSample) -> NodeDeviceView:
+    return {**whole_device(device), "node": node_id, "simulated": False}
 
 
 def _is_logical(node: Worker, kind: str) -> bool:
     return kind in node.labels.get(SIMULATED_LABEL, "").lower().split(".")
 
 
-def _logical(node: Worker, kind: str) -> NodeDeviceView:
+def _logical(node_id: str, kind: str) -> NodeDeviceView:
     """Return the entry of a resource that was only declared (`--node-resources`)."""
-    return {
-        "node": node.id,
-        "simulated": True,
-        "index": 0,
+    sample: DeviceSample = {
         "id": f"logical-{kind}",
         "kind": kind,
         "vendor": "none",
-        "name": None,
-        "driver": None,
-        "utilization": None,
-        "source": None,
-        "window_s": None,
         "reason": "a logical resource: no device is behind it",
-        "memory_used_mb": None,
-        "memory_total_mb": None,
-        "memory_source": None,
-        "memory_reason": None,
-        "unified": False,
-        "note": None,
     }
+    return {**whole_device(sample), "node": node_id, "simulated": True}
 
 
-def _reason(
-    nodes: Sequence[Worker],
-    kind: str,
-    found: Sequence[NodeDeviceView],
-    known: Sequence[NodeDeviceView],
-    logical: Sequence[NodeDeviceView],
-) -> str | None:
-    """Return why there is none, or why its utilization is not known."""
-    if found:
-        # One sentence for each cause; partial figures name it too.
-        causes = sorted({device["reason"] for device in found if device["reason"] is not None})
-        missing = len(found) - len(known)
-        said = "; ".join(causes)
-        return f"{missing} of {len(found)} not known: {said}" if known and missing else said or None
+def _why_missing(found: Sequence[DeviceSample]) -> str | None:
+    """Return why utilizations are not known, each cause once; partial figures name theirs too."""
+    said = "; ".join(sorted({device["reason"] for device in found if "reason" in device}))
+    missing = sum("utilization" not in device for device in found)
+    return f"{missing} of {len(found)} not known: {said}" if 0 < missing < len(found) else said or None
+
+
+def _why_none(nodes: Sequence[Worker], kind: str, logical: Sequence[str]) -> str:
+    """Return why there is no device of a kind."""
     if logical:
-        names = ", ".join(device["node"] for device in logical[:NODES_NAMED_MAX])
-        return f"only logical: declared without a device by {names}"
+        return f"only logical: declared without a device by {', '.join(logical[:NODES_NAMED_MAX])}"
     if not nodes:
         return "no node is connected"
     counted = [node.id for node in nodes if node.resources.get(kind)]
     if counted:
-        return f"{', '.join(counted[:NODES_NAMED_MAX])} offers it, but no driver reports a device there"
+        names = ", ".join(counted[:NODES_NAMED_MAX])
+        return f"{names} offers it, but no driver reports a device there"
     return "no node has a driver of one"
 
 

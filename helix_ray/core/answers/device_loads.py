@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from helix_ray.core.answers.picture import Picture
+from helix_ray.core.device_usage import devices_in
 from helix_ray.core.placement.units import ACCELERATION
 from helix_ray.core.state import TaskClass
 from helix_ray.core.views.placement import DeviceLoadView
@@ -30,13 +31,13 @@ def device_loads(picture: Picture, node_id: str, kinds: set[str]) -> list[Device
         {
             "kind": device["kind"],
             "index": device["index"],
-            "name": device["name"],
-            "utilization": device["utilization"],
+            "name": device.get("name"),
+            "utilization": device.get("utilization"),
             "utilization_5m": history.of(node_id, device["id"]).mean_since(since),
-            "reason": device["reason"],
-            "memory_used_mb": device["memory_used_mb"],
-            "memory_total_mb": device["memory_total_mb"],
+            "reason": device.get("reason"),
+            "memory_used_mb": device.get("memory_used_mb"),
+            "memory_total_mb": device.get("memory_total_mb"),
         }
-        for device in pulse.usage.get("devices", [])
+        for device in devices_in(pulse.usage)
         if device["kind"] in kinds
     ]

@@ -8,6 +8,7 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
 from helix_ray.core.answers.named_tasks import NamedTasks
 from helix_ray.core.answers.picture import Answerers, Picture, Steppers, whole
+from helix_ray.core.device_usage import with_whole_devices
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.liveness import Pulse
 from helix_ray.core.placement import Node
@@ -101,7 +102,7 @@ def _usage(pulse: Pulse | None) -> Usage:
         return {}
     usage = pulse.usage.copy()
     usage.pop("foreign", None)
-    return usage
+    return with_whole_devices(usage)
 
 
 def _allocated(node: Node, picture: Picture) -> dict[str, float]:

@@ -45,6 +45,7 @@ from helix_ray.core.orders.workers import (
 )
 from helix_ray.core.pace import next_heartbeat_s
 from helix_ray.core.placement.units import capabilities_of
+from helix_ray.core.specs import Usage
 from helix_ray.core.state import EXTERNAL, MANUAL, Task, TaskClass, Worker
 
 
@@ -142,6 +143,15 @@ def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
     return endings.events
 
 
+def _usage_of(worker: Worker, body: Heartbeat) -> Usage:
+    """Return the figures of a heartbeat: the form of devices is only known of nodes of the cluster."""
+    usage = body.usage
+    if worker.kind != "node" and isinstance(usage.get("devices"), list):
+        usage = usage.copy()
+        del usage["devices"]
+    return usage
+
+
 def heartbeat(body: Heartbeat, ctx: Context) -> Decision[HeartbeatData] | Rejected:
     """Record a worker's pulse; assign an idle external worker the best pending task that it can run."""
     worker = ctx.state.workers.get(body.worker_id)
@@ -151,7 +161,7 @@ def heartbeat(body: Heartbeat, ctx: Context) -> Decision[HeartbeatData] | Reject
     if worker is None or not known or body.boot not in (None, worker.boot):
         message = "Worker not found. Register it first (POST /api/v1/workers/register)"
         return Rejected(ErrorCode.NOT_FOUND, message, {"id": body.worker_id})
-    heard = Heard(worker.id, body.status, body.current_task, body.usage, body.number)
+    heard = Heard(worker.id, body.status, body.current_task, _usage_of(worker, body), body.number)
     data: HeartbeatData = {"acknowledged": True, "assigned_task": None}
     decision = Decision([], data, signs=[heard])
     if worker.lost:

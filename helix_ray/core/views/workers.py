@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypedDict
 
+from helix_ray.core.device_usage import with_whole_devices
 from helix_ray.core.liveness import Pulse
 from helix_ray.core.specs import Offer, Usage
 from helix_ray.core.state import Worker
@@ -51,7 +52,7 @@ def worker_view(worker: Worker, pulse: Pulse | None, visible: Callable[[str], bo
         "last_heartbeat": pulse.wall if pulse is not None and pulse.wall else worker.registered_at,
         "capabilities": sorted(worker.capabilities),
         "resources": worker.resources,
-        "usage": pulse.usage if pulse is not None else {},
+        "usage": with_whole_devices(pulse.usage) if pulse is not None else {},
         "labels": worker.labels,
         "node_id": worker.node_id,
         "registered_at": worker.registered_at,

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from helix_ray.accelerators.all_smi import parse
-from helix_ray.accelerators.device import Reading, as_usage
+from helix_ray.accelerators.device import Reading, as_sample
 from helix_ray.accelerators.xdna import RECORD, column_utilization
+from helix_ray.core.device_usage import whole_device
 from tests.unit.accelerators.tree import Tree
 
 ODD = ["", "\0", "nan", "inf", "-1", "1e999", "²", "٣", "99999999999999999999999999", "\n\n", "a" * 70_000,
@@ -49,7 +50,7 @@ def everything(tree: Tree) -> None:
 def check(readings: list[Reading]) -> None:
     """Every value is within its bounds, or missing with its reason."""
     for reading in readings:
-        usage = as_usage(0, reading)
+        usage = whole_device(as_sample(0, reading))
         value = usage["utilization"]
         assert usage["reason" if value is None else "source"], usage
         assert value is None or (math.isfinite(value) and 0 <= value <= 100), usage

@@ -7,17 +7,23 @@ from typing import Any
 import pytest
 
 from helix_ray.cli import acceleration, placement
+from helix_ray.core.device_usage import whole_device
 from tests.http.devices import device
+
+
+def shown(kind: str, index: int, **fields: Any) -> dict[str, Any]:
+    """Return a device as the API shows it."""
+    return {**whole_device(device(kind, index, **fields)), "node": "worker-a", "simulated": False}
 
 
 def test_the_accelerators_of_a_cluster(capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each kind, what models run with, and a row for each device; logical ones are named so."""
-    npu: Any = device(
+    npu = shown(
         "npu", 0, name="Intel AI Boost", utilization=None, reason="suspicious", unified=True,
-        memory_used_mb=None, memory_total_mb=32768, node="worker-a", simulated=False,
+        memory_used_mb=None, memory_total_mb=32768,
     )  # fmt: skip
-    gpu: Any = {**device("gpu", 0), "node": "worker-a", "simulated": False}
-    logical: Any = {**device("gpu", 1, name=None, utilization=None), "node": "worker-b", "simulated": True}
+    gpu = shown("gpu", 0)
+    logical = {**shown("gpu", 1, name=None, utilization=None), "node": "worker-b", "simulated": True}
     found: Any = {
         "node": None,
         "npu": {

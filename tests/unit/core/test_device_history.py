@@ -8,8 +8,9 @@ from helix_ray.core.device_history import DEVICES_MAX, POINT_S, POINTS_MAX, Devi
 from helix_ray.core.liveness import Gone, Heard, Liveness
 
 
-def device(id: str = "gpu-0", utilization: float | None = 50.0, memory: int | None = 1024) -> dict[str, Any]:
-    return {"id": id, "utilization": utilization, "memory_used_mb": memory}
+def device(id: str = "gpu-0", utilization: float | None = 50.0, memory: int | None = 1024) -> Any:
+    sample = {"id": id, "utilization": utilization, "memory_used_mb": memory}
+    return {name: value for name, value in sample.items() if value is not None}
 
 
 def test_samples_of_a_point_are_one() -> None:
@@ -50,7 +51,7 @@ def test_a_clock_that_is_set_back_changes_nothing() -> None:
 def test_heartbeats_fill_it_and_odd_ones_do_not() -> None:
     """External workers send figures of their own under any name."""
     liveness = Liveness()
-    for number, devices in enumerate(("x", 5, [1], [{"no": "id"}], [], None)):
+    for number, devices in enumerate(("x", 5, True, [], None)):
         usage: Any = {"devices": devices}
         liveness.note(Heard("w", usage=usage), float(number), 100.0)
     assert liveness.devices.of("w", "gpu-0").points(10) == []
