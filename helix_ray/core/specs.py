@@ -189,7 +189,7 @@ class TaskError(TypedDict, total=False):
 
 
 class DeviceSample(TypedDict, total=False):
-    """A device in a heartbeat: as DeviceUsage, without what is not known, since a null costs a closer look."""
+    """A device in a heartbeat: DeviceUsage without what is not known, since a null costs a closer look."""
 
     index: int
     id: str

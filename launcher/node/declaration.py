@@ -7,7 +7,6 @@ import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from actors import labels
 from actors.devices import resources_of
@@ -48,7 +47,7 @@ class Declaration:
             given.append(f"--resources={json.dumps(self.resources, separators=(',', ':'))}")
         return given
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return everything as JSON, each entry with its source."""
         found = [found_as_json(reading) for reading in self.found]
         return {

@@ -145,6 +145,6 @@ def test_optimizations_say_what_models_run_with(fleet: Fleet) -> None:
     int8 = VariantInUse("a", "int8-static", "INT8")
     mixed = optimizations_of([int8, VariantInUse("b", "fp32", "FP32"), VariantInUse("c", "fp32", "FP32")])
     assert (mixed["quantization"], mixed["precision"]) == ("enabled", "FP32")
-    assert mixed["precision_reason"] == "2 of 3 models"
+    assert mixed["precision_reason"] == "2 of 3 variants in use"
     refused = optimizations_of([VariantInUse("a", "int8-static", "INT8", passed=False)])
     assert (refused["quantization"], refused["pruning"]) == ("disabled", "disabled")

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
 from helix_ray.core.answers.nodes import SIMULATED_LABEL
-from helix_ray.core.answers.optimizations import VariantInUse, optimizations_of
+from helix_ray.core.answers.optimizations import optimizations_of
 from helix_ray.core.answers.picture import Answerers, Picture
+from helix_ray.core.answers.variants_in_use import variants_in_use
 from helix_ray.core.device_history import POINT_S
 from helix_ray.core.device_usage import devices_in, whole_device
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.specs import DeviceSample
-from helix_ray.core.state import State, Worker
+from helix_ray.core.state import Worker
 from helix_ray.core.views.acceleration import (
     AccelerationView,
     AcceleratorView,
@@ -63,16 +64,8 @@ def _acceleration(picture: Picture, question: q.Acceleration, by: Principal) -> 
         "node": question.node_id,
         "npu": _accelerator(picture, nodes, NPU),
         "gpu": _accelerator(picture, nodes, GPU),
-        "optimizations": optimizations_of(variants_in_use(picture.state, nodes)),
+        "optimizations": optimizations_of(variants_in_use(picture.state, nodes, by)),
     }
-
-
-def variants_in_use(state: State, nodes: Sequence[Worker]) -> list[VariantInUse]:
-    """Return the variants that published models run in on these nodes.
-
-    Models of the package and of HELIX_MODELS_DIR are not published: they run as they are.
-    """
-    return []
 
 
 def _accelerator(picture: Picture, nodes: Sequence[Worker], kind: str) -> AcceleratorView:

@@ -29,7 +29,7 @@ class VariantInUse:
 
 
 def optimizations_of(in_use: Sequence[VariantInUse]) -> OptimizationsView:
-    """Return what models run with: the precision of most of them, FP32 where none is published.
+    """Return what models run with: the precision of most variants, FP32 where no model is published.
 
     `quantization` is enabled only where a quantised variant that has passed its gate is in use.
     """
@@ -68,6 +68,6 @@ def _why_precision(counts: Counter[tuple[str, str]], precision: str, compute: st
     if not counts:
         return "no model is published: models run as they were uploaded"
     total, of = sum(counts.values()), counts[precision, compute]
-    said = [] if of == total else [f"{of} of {total} models"]
+    said = [] if of == total else [f"{of} of {total} variants in use"]
     said += [] if precision == compute else [f"files are {precision}, arithmetic is {compute}"]
     return "; ".join(said) or None
