@@ -144,6 +144,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
         admin_password="correct horse",
         stopped_s_max=2.0,
         isolation_writable=gettempdir(),
+        input_dirs=gettempdir(),
         models_dir=models_with_endless(tmp_path_factory.mktemp("models")),
     )
     boot.start(settings)
