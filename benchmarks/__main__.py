@@ -18,6 +18,7 @@ from benchmarks import (
     commands,
     explain,
     growth,
+    inference,
     latency,
     placement,
     queueing,
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         reserving,
         explain,
         cluster,
+        inference,
         turns,
         width,
     )

@@ -95,7 +95,7 @@ def _measured(nodes: int, scale: Scale) -> dict[str, Found]:
 def _ours(server: Helix, completed: Completed, work: Work, count: int, found: Found) -> None:
     ask = server.request("GET", "/harmony/nodes")
     # What Ray's tasks held is seen as free by every node again.
-    until(server.port, ask, _nobody_else, ASK_EVERY_S, FREE_S_MAX)
+    until(server.port, ask, nobody_else, ASK_EVERY_S, FREE_S_MAX)
     completed.tasks_per_s(WARM_UP_TASKS, work)
     before = _by_node(server, ask)
     found.ours.append(completed.tasks_per_s(count, work))
@@ -114,7 +114,8 @@ def evenness(counts: Collection[int]) -> float:
     return 100.0 * min(counts) * len(counts) / sum(counts)
 
 
-def _nobody_else(body: bytes) -> bool:
+def nobody_else(body: bytes) -> bool:
+    """Say whether an answer has no node that others use."""
     return not any(node["foreign"] for node in orjson.loads(body)["nodes"])
 
 

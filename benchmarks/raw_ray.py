@@ -81,14 +81,15 @@ def main() -> int:
     ray.init(sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)
     for line in sys.stdin.buffer:
         asked = orjson.loads(line)
-        _wait_for_all_cpus()
+        wait_for_all_cpus()
         _run(asked["wait_s"], 8 * int(ray.cluster_resources()["CPU"]))
         sys.stdout.buffer.write(orjson.dumps(_run(asked["wait_s"], asked["count"])) + b"\n")
         sys.stdout.buffer.flush()
     return 0
 
 
-def _wait_for_all_cpus() -> None:
+def wait_for_all_cpus() -> None:
+    """Wait until nobody holds a CPU; raises TimeoutError."""
     import ray
 
     give_up = time.monotonic() + FREE_S_MAX

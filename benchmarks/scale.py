@@ -30,6 +30,8 @@ class Scale:
     raylet_rounds: int
     raylet_noops: int
     raylet_waits: int
+    inference_rows: int
+    inference_rounds: int
     start_rounds: int
     start_nodes: tuple[int, ...]
 
@@ -56,6 +58,8 @@ FULL = Scale(
     raylet_rounds=3,
     raylet_noops=5_000,
     raylet_waits=500,
+    inference_rows=100_000,
+    inference_rounds=3,
     start_rounds=5,
     start_nodes=(1, 3, 8),
 )
@@ -81,6 +85,8 @@ QUICK = Scale(
     raylet_rounds=1,
     raylet_noops=1_000,
     raylet_waits=100,
+    inference_rows=10_000,
+    inference_rounds=1,
     start_rounds=1,
     start_nodes=(1,),
 )

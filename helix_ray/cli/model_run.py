@@ -28,16 +28,6 @@ FORMS: dict[str, OutputFormat] = {
 SHOWN = (
     "model", "version", "variant", "precisions", "provider", "arithmetic", "batch", "rows", "duration_ms",
 )  # fmt: skip
-    "model",
-    "version",
-    "variant",
-    "precisions",
-    "provider",
-    "arithmetic",
-    "batch",
-    "rows",
-    "duration_ms",
-)
 
 
 def run(
@@ -85,7 +75,7 @@ def run(
         precision=precision,
         output=form,
     )
-    fields = {
+    fields: Mapping[str, Any] = {
         "shards": spec.shards(shards, gang=False),
         "required_capabilities": capability or None,
         "resources": spec.resources(resources or ()) or None,
@@ -139,7 +129,8 @@ def _write(result: InferenceResult, path: Path) -> None:
 
         path.write_bytes(orjson.dumps(result["outputs"]))
     elif path.suffix == ".npz":
-        np.savez(path, **arrays_of(result))
+        arrays: Any = arrays_of(result)
+        np.savez(path, **arrays)
     elif path.suffix == ".npy":
         arrays = arrays_of(result)
         if len(arrays) != 1:

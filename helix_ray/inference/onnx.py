@@ -109,6 +109,11 @@ class ModelStore:
             return model
         return self._loaded(replace(info, name=name), path, plan)
 
+    def plan(self, provider: str, variant: str, threads: int | None = None) -> SessionPlan:
+        """Return the plan for a variant on a provider; no more threads than this process may use."""
+        plan = plan_for(self._cpus, provider, variant)
+        return plan if threads is None else replace(plan, threads=min(threads, plan.threads))
+
     def session(self, name: str) -> onnxruntime.InferenceSession:
         """Return the session of a model; raises ModelNotFound and BadModelFile."""
         return self.model(name).session

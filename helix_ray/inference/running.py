@@ -16,6 +16,7 @@ import numpy as np
 
 from helix_ray.core.inference_result import InferenceResult
 from helix_ray.core.inference_run import PRECISIONS, invalid_field
+from helix_ray.core.model_choice import FILE_BATCH_ROWS, choose, rows_of_batch
 from helix_ray.core.model_inputs import row_range
 from helix_ray.inference.data_sets import open_rows
 from helix_ray.inference.errors import InferenceRefused
@@ -25,6 +26,7 @@ from helix_ray.inference.sources import Sources
 from helix_ray.inference.tensors import Array, TensorSpec, by_rows, decode
 
 if TYPE_CHECKING:
+    from helix_ray.core.model_records import ModelFiles
     from helix_ray.inference.onnx import Model, ModelInfo, ModelStore
 
 KEYS = frozenset(
@@ -33,9 +35,6 @@ KEYS = frozenset(
         "timeout_s",
     }
 )  # fmt: skip
-BATCH_ROWS = 32
-"""Rows of a batch of a data set where nothing else says how many."""
-
 Advance = Callable[[int, int], None]
 
 
@@ -45,12 +44,26 @@ def silently(done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What an attempt runs of its task: `shard` is (index, count) of a shard, `advance` is called with the
-    rows that are done and all rows, and may raise to end the attempt."""
+    """What an attempt runs of its task, and with what: `shard` is (index, count) of a shard, `version` is
+    what the node has of the registered version that the run names, `advance` is called with the rows that are
+    done and all rows, and may raise to end the attempt."""
 
     shard: tuple[int, int] | None = None
+    version: ModelFiles | None = None
     sources: Sources = field(default_factory=Sources)
     advance: Advance = silently
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A variant of a model that is ready to run, and the outputs that are wanted of it."""
+
+    name: str
+    version: int | None
+    variant: str
+    arithmetic: str
+    model: Model
+    wanted: list[str]
 
 
 def infer(models: ModelStore, run: Mapping[str, Any], part: Part | None = None) -> InferenceResult:
@@ -62,17 +75,61 @@ def infer(models: ModelStore, run: Mapping[str, Any], part: Part | None = None) 
     Raises InferenceRefused with a message for the caller.
     """
     part = part or Part()
+    return _Inference(loaded(models, run, part), run).result(part)
+
+
+def loaded(models: ModelStore, run: Mapping[str, Any], part: Part) -> Loaded:
+    """Return the variant that a run is run with on this node; raises InferenceRefused."""
     if unknown := sorted(run.keys() - KEYS):
         raise InferenceRefused(f"unknown fields: {', '.join(unknown)}")
-    model = models.model(run.get("model", ""))
+    if part.version is None:
+        found = models.model(run.get("model", ""))
     if (wrong := invalid_field(run)) is not None:
         raise InferenceRefused(f"{wrong} is not valid: {run.get(wrong)!r}")
-    variant = variant_of(model.info, run.get("precision") or PRECISIONS[0])
+    precision = run.get("precision") or PRECISIONS[0]
+    if part.version is not None:
+        return _of_version(models, part.version, run, precision, part.sources)
+    variant = _packaged(found.info, precision)
+    wanted = wanted_outputs(run.get("outputs"), found.info)
+    return Loaded(found.info.name, None, variant, _arithmetic_of(variant), found, wanted)
+
+
+def _of_version(
+    models: ModelStore, files: ModelFiles, run: Mapping[str, Any], precision: str, sources: Sources
+) -> Loaded:
+    try:
+        chosen = choose(files, precision, rows_of_batch(run))
+    except LookupError as error:
+        raise InferenceRefused(str(error)) from None
+    variant, name = chosen.variant, files["model"]
+    digest = variant["digest"] or ""
+    if digest not in sources.files:
+        raise InferenceRefused(f"variant {variant['name']} of {name}@{files['version']} is not on this node")
+    plan = models.plan(chosen.provider, variant["name"], chosen.threads)
+    model = models.by_digest(digest, sources.files[digest], name, plan)
     wanted = wanted_outputs(run.get("outputs"), model.info)
-    return _Inference(model, run, wanted, variant).result(part)
+    return Loaded(name, files["version"], variant["name"], variant["arithmetic"], model, wanted)
 
 
-def variant_of(info: ModelInfo, precision: str) -> str:
+def said(
+    loaded: Loaded, values: InferenceResult, rows: int | None, batch: int | None, seconds: float
+) -> InferenceResult:
+    """Return a result: values with what ran and how."""
+    return {
+        "model": loaded.name,
+        "version": loaded.version,
+        "variant": loaded.variant,
+        **values,
+        "precision": loaded.model.info.precision,
+        "arithmetic": loaded.arithmetic,
+        "provider": loaded.model.session.get_providers()[0],
+        "batch": batch,
+        "rows": rows,
+        "duration_ms": round(seconds * 1000, 3),
+    }
+
+
+def _packaged(info: ModelInfo, precision: str) -> str:
     """Return the name of a packaged model's only variant; raises InferenceRefused where another precision
     was asked for."""
     variant = info.precision or "fp32"
@@ -96,8 +153,9 @@ def wanted_outputs(wanted: Any, info: ModelInfo) -> list[str]:
 class _Inference:
     """One run of a model, and the time that its session took."""
 
-    def __init__(self, model: Model, run: Mapping[str, Any], wanted: list[str], variant: str) -> None:
-        self._model, self._run, self._wanted, self._variant = model, run, wanted, variant
+    def __init__(self, loaded: Loaded, run: Mapping[str, Any]) -> None:
+        self._loaded, self._run = loaded, run
+        self._model, self._wanted = loaded.model, loaded.wanted
         self._form = run.get("output") or "json"
         self._seconds = 0.0
 
@@ -150,7 +208,7 @@ class _Inference:
 
     def _whole(self, rows: int) -> int:
         """Return the batch of a task that asks for none: given inputs run at once, files in batches."""
-        return max(1, rows) if "inputs" in self._run else BATCH_ROWS
+        return max(1, rows) if "inputs" in self._run else FILE_BATCH_ROWS
 
     def _call(self, feed: dict[str, Array]) -> dict[str, Array]:
         started = time.perf_counter()
@@ -178,19 +236,7 @@ class _Inference:
         return {name: _empty(specs[name]) for name in self._wanted}
 
     def _said(self, outputs: Outputs, rows: int | None, batch: int | None) -> InferenceResult:
-        info = self._model.info
-        return {
-            "model": info.name,
-            "version": None,
-            "variant": self._variant,
-            **outputs.result(self._form),
-            "precision": info.precision,
-            "arithmetic": arithmetic_of(self._variant),
-            "provider": self._model.session.get_providers()[0],
-            "batch": batch,
-            "rows": rows,
-            "duration_ms": round(self._seconds * 1000, 3),
-        }
+        return said(self._loaded, outputs.result(self._form), rows, batch, self._seconds)
 
 
 def fixed_batch(specs: Sequence[TensorSpec]) -> int | None:
@@ -200,7 +246,7 @@ def fixed_batch(specs: Sequence[TensorSpec]) -> int | None:
     return size if isinstance(size, int) and size > 0 else None
 
 
-def arithmetic_of(variant: str) -> str:
+def _arithmetic_of(variant: str) -> str:
     """Return what the CPU provider computes a packaged model with: it has no arithmetic in FP16."""
     return "INT8" if variant.startswith("int8") else "FP32"
 

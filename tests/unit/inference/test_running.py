@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from helix_ray.core.gathering import joined
+from helix_ray.core.model_choice import FILE_BATCH_ROWS
 from helix_ray.core.model_inputs import split
 from helix_ray.digits import as_rows, held_out
 from helix_ray.inference.errors import BadInput, InferenceRefused
 from helix_ray.inference.onnx import ModelStore
 from helix_ray.inference.outputs import arrays_of
-from helix_ray.inference.running import BATCH_ROWS, Part, infer
+from helix_ray.inference.running import Part, infer
 from helix_ray.inference.sources import Sources
 
 DIGITS = as_rows(held_out()[0])
@@ -141,12 +142,12 @@ def test_a_fixed_batch_is_filled_up(twice: ModelStore) -> None:
 
 def test_files_are_read_in_batches_of_their_own(twice: ModelStore, tmp_path: Path) -> None:
     """Without a batch size as well; progress counts rows."""
-    np.save(tmp_path / "x.npy", np.ones((BATCH_ROWS + 3, 2), np.float32))
+    np.save(tmp_path / "x.npy", np.ones((FILE_BATCH_ROWS + 3, 2), np.float32))
     steps: list[tuple[int, int]] = []
     sources = Sources(folders=(str(tmp_path),))
     part = Part(sources=sources, advance=lambda done, total: steps.append((done, total)))
     result = infer(twice, run_of("any", input_uri=f"file://{tmp_path}/x.npy"), part)
-    assert (result["batch"], result["rows"]) == (BATCH_ROWS, BATCH_ROWS + 3)
+    assert (result["batch"], result["rows"]) == (FILE_BATCH_ROWS, FILE_BATCH_ROWS + 3)
     assert steps == [(0, 35), (32, 35), (35, 35)]
 
 
