@@ -14,6 +14,7 @@ from helix_ray.cli import (
     erasures,
     journal,
     login,
+    model_run,
     models,
     node,
     projects,
@@ -69,6 +70,7 @@ app.command()(login.login)
 app.command()(login.logout)
 app.command()(login.whoami)
 app.add_typer(tasks.app, name="task", cls=CommandGroup)
+models.app.command("run")(model_run.run)
 app.add_typer(models.app, name="model", cls=CommandGroup)
 app.add_typer(workers.app, name="worker", cls=CommandGroup)
 app.add_typer(cluster.app, name="cluster", cls=CommandGroup)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Literal, NamedTuple
 
 from helix_ray.core.inference_run import dataset_of
+from helix_ray.core.model_choice import choose, rows_of_batch
 from helix_ray.core.model_records import (
     BoundsRecord,
     ExaminationRecord,
@@ -191,8 +193,15 @@ def files_needed_by(run: Run, files: ModelFiles | None = None) -> list[str]:
         return [file["digest"] for file in run["files"]]
     if run["kind"] != "inference":
         return []
-    digests = [each["digest"] for each in (files["variants"] if files is not None else ())]
-    return [digest for digest in (*digests, dataset_of(run)) if digest is not None]
+    digests = (None if files is None else _chosen_file(run, files), dataset_of(run))
+    return [digest for digest in digests if digest is not None]
+
+
+def _chosen_file(run: InferenceRun, files: ModelFiles) -> str | None:
+    """Return the file of the variant that a node runs; None where the attempt will say that there is none."""
+    with suppress(LookupError):
+        return choose(files, run.get("precision", "auto"), rows_of_batch(run)).variant["digest"]
+    return None
 
 
 # ------------------------------------------------------------------------------------------- snapshots

@@ -6,9 +6,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from helix_ray.execution import acting, blocking
 from helix_ray.execution.allow import Allow
@@ -31,6 +32,10 @@ from helix_ray.execution.surroundings import ProcessSurroundings
 from helix_ray.execution.wear import Bounds, Wear
 from helix_ray.inference.onnx import InferenceRefused, ModelStore
 from helix_ray.inference.sources import Sources
+
+if TYPE_CHECKING:
+    from helix_ray.core.inference_result import InferenceResult
+    from helix_ray.inference.running import Part
 
 UNBOUNDED = Bounds(tasks_max=sys.maxsize, growth_mb_max=sys.maxsize)
 
@@ -95,6 +100,39 @@ class AttemptRunner:
         self._emit(Finished(task.task_id, task.attempt, outcome, started_at, ended_at, spent, may_still_run))
         return spent is None
 
+    def run_together(self, batch: Sequence[Running]) -> bool:
+        """Run inferences as one batch (together.py); each is reported as if it had run alone, one after
+        another. Return whether this process may run another attempt."""
+        first = batch[0].assignment
+        started_at = time.time()
+        self._emit(Started(first.task_id, first.attempt))
+        self._make_ready()
+        outcomes = self._inferred_together([each.assignment for each in batch])
+        ended_at = time.time()
+        spent, may_still_run = self._put_back()
+        for running, outcome in zip(batch, outcomes, strict=True):
+            task = running.assignment
+            if task is not first:
+                self._emit(Started(task.task_id, task.attempt))
+            # Only behind the last one does the process end.
+            end = (spent, may_still_run) if running is batch[-1] else ()
+            self._emit(Finished(task.task_id, task.attempt, outcome, started_at, ended_at, *end))
+        return spent is None
+
+    def _inferred_together(self, tasks: Sequence[Assignment]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+
+        def call() -> Outcome:
+            # Here, because it loads numpy.
+            from helix_ray.inference.batching import infer_together
+
+            ended = infer_together(self._models, [task.run for task in tasks], _part_of(tasks[0]))
+            outcomes.extend(_outcome_of(each) for each in ended)
+            return Outcome(True)
+
+        whole = self._functions.guard(call, None)
+        return outcomes if whole.ok else [whole for _ in tasks]
+
     def interrupt(self) -> None:
         """Interrupt the running Python code. Thread safe."""
         self._deadline.interrupt()
@@ -140,8 +178,7 @@ class AttemptRunner:
             task = _with_own_limit(task)
         except BadCommand as error:
             return _bad_spec(str(error))
-        if self._owns_process and self._surroundings is None:
-            self._surroundings, self._wear = ProcessSurroundings(), Wear(self._bounds)
+        self._make_ready()
         install(running.sink)
         blocking.install(running.waits)
         acting.install(acting.of(task))
@@ -153,24 +190,39 @@ class AttemptRunner:
             blocking.install(None)
             acting.install(None)
 
-    def _infer(self, task: Assignment) -> Outcome:
-        files = {digest: Path(task.blobs_dir, digest) for digest in task.blobs}
-        sources = Sources(files=files, folders=task.input_dirs)
+    def _make_ready(self) -> None:
+        """Note what the process is before its first attempt."""
+        if self._owns_process and self._surroundings is None:
+            self._surroundings, self._wear = ProcessSurroundings(), Wear(self._bounds)
 
+    def _infer(self, task: Assignment) -> Outcome:
         def call() -> Outcome:
             # Here, because it loads numpy: most executors run functions only.
-            from helix_ray.inference.running import Part, infer
+            from helix_ray.inference.running import infer
 
             try:
-                part = Part(shard=task.shard, sources=sources, advance=_advance)
-                return Outcome(True, infer(self._models, task.run, part))
+                return _outcome_of(infer(self._models, task.run, _part_of(task)))
             except InferenceRefused as error:
-                return _bad_spec(str(error), type(error).__name__)
+                return _outcome_of(error)
 
         return self._functions.guard(call, task.timeout_s)
 
     def _model_work(self, task: Assignment) -> Outcome:
         return self._functions.guard(lambda: run_model_work(task, self._models.cpus), task.timeout_s)
+
+
+def _part_of(task: Assignment) -> Part:
+    from helix_ray.inference.running import Part
+
+    files = {digest: Path(task.blobs_dir) / digest for digest in task.blobs}
+    sources = Sources(files, task.input_dirs)
+    return Part(shard=task.shard, version=task.model_files, sources=sources, advance=_advance)
+
+
+def _outcome_of(ended: InferenceResult | InferenceRefused) -> Outcome:
+    if isinstance(ended, InferenceRefused):
+        return _bad_spec(str(ended), type(ended).__name__)
+    return Outcome(True, ended)
 
 
 def _advance(done: int, total: int) -> None:

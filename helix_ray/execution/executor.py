@@ -33,6 +33,7 @@ from helix_ray.execution.environment import device_variables
 from helix_ray.execution.frames import FrameReader
 from helix_ray.execution.function import Keep
 from helix_ray.execution.outbox import Outbox
+from helix_ray.execution.together import BATCH_WAIT_S, companions, kind_of
 from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
 
@@ -67,7 +68,7 @@ class Executor:
         self._models = models
         self._condition = threading.Condition(threading.Lock())  # guards _queue, _running, _closed
         self._queue: deque[Assignment] = deque()
-        self._running: Running | None = None
+        self._running: list[Running] = []
         self._closed = False
         self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
@@ -101,21 +102,29 @@ class Executor:
             return  # not connected any more
 
     def _work(self) -> None:
-        while (running := self._next()) is not None:
-            goes_on = self._runner.run(running)
+        while batch := self._next():
+            goes_on = self._runner.run(batch[0]) if len(batch) == 1 else self._runner.run_together(batch)
             if not goes_on or not self._queue:
                 self._outbox.flush()
             if not goes_on:
                 return
 
-    def _next(self) -> Running | None:
+    def _next(self) -> list[Running]:
+        """Return what to run next: an attempt, or inferences that run as one batch; nothing at the end."""
         with self._condition:
-            self._running = None
+            self._running = []
             while not self._queue and not self._closed:
                 self._condition.wait()
             if self._closed:
-                return None
-            self._running = Running(self._queue.popleft(), self._outbox.put)
+                return []
+            first = self._queue.popleft()
+            if kind_of(first) is not None and not self._queue:
+                # Others that were submitted at the same moment may be on their way.
+                self._condition.wait(BATCH_WAIT_S)
+            batch = [first, *companions(first, self._queue)]
+            for _ in batch[1:]:
+                self._queue.popleft()
+            self._running = [Running(task, self._outbox.put) for task in batch]
             return self._running
 
     def _put_now(self, item: ReportItem) -> None:
@@ -137,10 +146,11 @@ class Executor:
         with self._condition:
             self._closed = True
             self._queue.clear()
-            running = self._running
+            batch = self._running
             self._condition.notify()
-        if running is not None:
+        for running in batch:
             running.cancel(CONNECTION_LOST)
+        if batch:
             self._runner.interrupt()
 
     def _take(self, message: Message) -> None:
@@ -161,7 +171,7 @@ class Executor:
 
     def _cancel(self, message: Cancel) -> None:
         with self._condition:
-            running = self._running
+            batch = self._running
             queued = _find(self._queue, message)
             if queued is not None:
                 self._queue.remove(queued)
@@ -169,8 +179,9 @@ class Executor:
             now = time.time()
             outcome = Outcome(False, error=ErrorInfo("cancelled", "Cancelled", CANCELLED))
             self._put_now(Finished(message.task_id, message.attempt, outcome, now, now))
-        elif running is not None and _is(running.assignment, message):
-            running.cancel(CANCELLED)
+        for running in batch:
+            if _is(running.assignment, message):
+                running.cancel(CANCELLED)
 
 
 def _find(queue: deque[Assignment], message: Cancel) -> Assignment | None:

@@ -15,7 +15,7 @@ from helix_ray.execution.assignment import Assignment
 TASKS_MAX = 64
 """Most tasks of one batch."""
 
-WAIT_S = 0.002
+BATCH_WAIT_S = 0.002
 """How long a batch waits for more tasks that are on their way, in seconds."""
 
 

@@ -19,7 +19,7 @@ from helix_ray.core.inference_run import PRECISIONS, invalid_field
 from helix_ray.core.model_choice import FILE_BATCH_ROWS, choose, rows_of_batch
 from helix_ray.core.model_inputs import row_range
 from helix_ray.inference.data_sets import open_rows
-from helix_ray.inference.errors import InferenceRefused
+from helix_ray.inference.errors import InferenceRefused, ModelNotFound
 from helix_ray.inference.outputs import Outputs
 from helix_ray.inference.rows import ArrayRows, Rows
 from helix_ray.inference.sources import Sources
@@ -83,7 +83,7 @@ def loaded(models: ModelStore, run: Mapping[str, Any], part: Part) -> Loaded:
     if unknown := sorted(run.keys() - KEYS):
         raise InferenceRefused(f"unknown fields: {', '.join(unknown)}")
     if part.version is None:
-        found = models.model(run.get("model", ""))
+        found = models.model(_packaged_name(run.get("model", "")))
     if (wrong := invalid_field(run)) is not None:
         raise InferenceRefused(f"{wrong} is not valid: {run.get(wrong)!r}")
     precision = run.get("precision") or PRECISIONS[0]
@@ -127,6 +127,14 @@ def said(
         "rows": rows,
         "duration_ms": round(seconds * 1000, 3),
     }
+
+
+def _packaged_name(name: Any) -> Any:
+    """Return the name of a model of this node's folder; raises ModelNotFound for a version, which only
+    registered models have."""
+    if isinstance(name, str) and "@" in name:
+        raise ModelNotFound(f"{name} is not registered any more, or has no variant that may be used")
+    return name
 
 
 def _packaged(info: ModelInfo, precision: str) -> str:

@@ -219,3 +219,23 @@ def test_ten_thousand_functions(node: Any, capsys: pytest.CaptureFixture[str]) -
     assert all(item.outcome.ok for item in node.items if isinstance(item, Finished))
     with capsys.disabled():
         print(f"\n10,000 no-op functions through one executor: {rate:,.0f}/s")
+
+
+def test_queued_inferences_of_a_model_are_one_batch(node: Any) -> None:
+    """Those that name a batch size: fifteen have their answers and the malformed one its error; a function
+    between them is run in its turn."""
+    digits = as_rows(held_out()[0])[:16]
+
+    def small(index: int) -> dict[str, Any]:
+        rows = digits[index : index + 1].tolist() if index != 7 else [[[0.0] * 8] * 7]
+        return {"kind": "inference", "model": "digits_transformer", "inputs": rows, "batch_size": 16}
+
+    tasks = [node.assignment("first", call("helix_ray.samples:add", 1, 1))]
+    tasks += [node.assignment(f"i{index}", small(index)) for index in range(16)]
+    node.send(Run((*tasks, node.assignment("last", call("helix_ray.samples:add", 2, 2)))))
+    assert node.finished("last").outcome.result == 4
+    outcomes = {index: node.finished(f"i{index}").outcome for index in range(16)}
+    assert [index for index, outcome in outcomes.items() if not outcome.ok] == [7]
+    assert "expects [rows, 8, 8]" in outcomes[7].error.message
+    assert {outcome.result["batch"] for outcome in outcomes.values() if outcome.ok} == {15}
+    assert {outcome.result["rows"] for outcome in outcomes.values() if outcome.ok} == {1}

@@ -6,8 +6,9 @@ import io
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from onnx import TensorProto, helper
 from helix_ray.core.gathering import joined
 from helix_ray.core.model_choice import FILE_BATCH_ROWS
 from helix_ray.core.model_inputs import split
+from helix_ray.core.model_records import ModelFiles
 from helix_ray.digits import as_rows, held_out
 from helix_ray.inference.errors import BadInput, InferenceRefused
 from helix_ray.inference.onnx import ModelStore
@@ -50,11 +52,13 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
     return ModelStore(folder)
 
 
-def save(folder: Path, name: str, nodes: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+def save(
+    folder: Path, name: str, nodes: Any, inputs: dict[str, Any], outputs: dict[str, Any], constants: Any = ()
+) -> None:
     def values(shapes: dict[str, Any]) -> Any:
         return [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in shapes.items()]
 
-    graph = helper.make_graph(nodes, name, values(inputs), values(outputs))
+    graph = helper.make_graph(nodes, name, values(inputs), values(outputs), [*constants])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, folder / f"{name}.onnx")
 
@@ -235,3 +239,64 @@ def test_links_are_followed_before_a_folder_is_compared(twice: ModelStore, tmp_p
     for path in (f"{inside}/x.npy", f"{inside}/../outside/x.npy"):
         with pytest.raises(BadInput, match="HELIX_INPUT_DIRS"):
             infer(twice, run_of("any", input_uri=f"file://{path}"), part)
+
+
+def version_of(folder: Path, choices: list[dict[str, Any]]) -> tuple[ModelFiles, Sources]:
+    """Return a version with three variants that can be told apart: they multiply by 2, 3 and 5."""
+    variants, files = [], {}
+    for name, arithmetic, factor in (("fp32", "FP32", 2), ("int8-static", "INT8", 3), ("fp16", "FP32", 5)):
+        nodes = [helper.make_node("Mul", ["x", "k"], ["y"])]
+        constant = helper.make_tensor("k", TensorProto.FLOAT, [], [float(factor)])
+        save(folder, name, nodes, {"x": ["n", 2]}, {"y": ["n", 2]}, [constant])
+        data = (folder / f"{name}.onnx").read_bytes()
+        digest = sha256(data).hexdigest()
+        files[digest] = folder / f"{name}.onnx"
+        variant = {"name": name, "digest": digest, "bytes": len(data), "state": "ready", "reason": None}
+        variants.append({**variant, "arithmetic": arithmetic, "gate": None})
+    version = {"model": "m", "version": 3, "node_class": "here", "variants": variants, "choices": choices}
+    return cast("ModelFiles", version), Sources(files)
+
+
+def choice(batch: int, variant: str) -> dict[str, Any]:
+    said = {"batch": batch, "variant": variant, "provider": "CPUExecutionProvider", "threads": 1}
+    return {**said, "ratio": 1.5, "low": 1.4, "high": 1.6}
+
+
+@pytest.mark.parametrize(
+    ("more", "factor", "variant", "arithmetic"),
+    [
+        ({"batch_size": 16}, 3, "int8-static", "INT8"),
+        ({"batch_size": 40}, 3, "int8-static", "INT8"),
+        ({"batch_size": 15}, 2, "fp32", "FP32"),
+        ({}, 2, "fp32", "FP32"),
+        ({"batch_size": 16, "precision": "fp32"}, 2, "fp32", "FP32"),
+        ({"precision": "int8"}, 3, "int8-static", "INT8"),
+        ({"precision": "fp16"}, 5, "fp16", "FP32"),
+    ],
+)
+def test_a_node_runs_its_own_choice_or_the_precision_that_is_pinned(
+    tmp_path: Path, more: dict[str, Any], factor: int, variant: str, arithmetic: str
+) -> None:
+    """By the batch that was measured next below; the answer says which variant, and what it computes with."""
+    version, sources = version_of(tmp_path, [choice(1, "fp32"), choice(16, "int8-static")])
+    part = Part(version=version, sources=sources)
+    result = infer(ModelStore(), run_of("m@3", [[1.0, 2.0]], **more), part)
+    assert result["outputs"]["y"] == [[factor, 2.0 * factor]]
+    told = (result["model"], result["version"], result["variant"], result["arithmetic"])
+    assert told == ("m", 3, variant, arithmetic)
+
+
+def test_a_version_without_measurements_runs_as_it_was_uploaded(tmp_path: Path) -> None:
+    """FP32 is never wrong; a precision without a variant that passed fails."""
+    version, sources = version_of(tmp_path, [])
+    assert (
+        infer(ModelStore(), run_of("m", [[1, 1]]), Part(version=version, sources=sources))["variant"]
+        == "fp32"
+    )
+    del version["variants"][1]
+    with pytest.raises(
+        InferenceRefused, match=r"m@3 has no variant in int8 that passed its gate: it has fp32"
+    ):
+        infer(ModelStore(), run_of("m", [[1, 1]], precision="int8"), Part(version=version, sources=sources))
+    with pytest.raises(InferenceRefused, match="m@3 is not registered any more"):
+        infer(ModelStore(), run_of("m@3", [[1, 1]]))
