@@ -118,10 +118,12 @@ class TuningRecord(TypedDict):
 
 
 class ModelFiles(TypedDict):
-    """What an executor gets of a version: the variants that may be used, and the choices for its node."""
+    """What an executor gets of a version: the variants that may be used, and the choices for its node.
+    `batch` is what its examination found: `dynamic`, `fixed N`, or `none`, where rows change each other."""
 
     model: str
     version: int
+    batch: str
     node_class: str | None
     variants: list[VariantRecord]
     choices: list[ChoiceRecord]

@@ -15,7 +15,7 @@ import numpy as np
 from helix_ray.core.inference_result import InferenceResult
 from helix_ray.inference.errors import InferenceRefused
 from helix_ray.inference.outputs import Outputs
-from helix_ray.inference.running import Loaded, Part, fixed_batch, infer, loaded, said
+from helix_ray.inference.running import Loaded, Part, infer, loaded, said
 from helix_ray.inference.tensors import Array, by_rows, decode
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def infer_together(models: ModelStore, runs: Sequence[Run], part: Part | None = 
     part = part or Part()
     try:
         model = loaded(models, runs[0], part)
-        if fixed_batch(model.model.info.inputs) is None:
+        if model.batch is None:
             return _together(models, model, runs, part)
     except InferenceRefused:
         pass  # each says it itself

@@ -56,7 +56,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A variant of a model that is ready to run, and the outputs that are wanted of it."""
+    """A variant of a model that is ready to run, and the outputs that are wanted of it. `batch`: the one to
+    which it is fixed, 0 where its rows cannot be run in batches, None for any."""
 
     name: str
     version: int | None
@@ -64,6 +65,7 @@ class Loaded:
     arithmetic: str
     model: Model
     wanted: list[str]
+    batch: int | None
 
 
 def infer(models: ModelStore, run: Mapping[str, Any], part: Part | None = None) -> InferenceResult:
@@ -91,7 +93,8 @@ def loaded(models: ModelStore, run: Mapping[str, Any], part: Part) -> Loaded:
         return _of_version(models, part.version, run, precision, part.sources)
     variant = _packaged(found.info, precision)
     wanted = wanted_outputs(run.get("outputs"), found.info)
-    return Loaded(found.info.name, None, variant, _arithmetic_of(variant), found, wanted)
+    batch = fixed_batch(found.info.inputs)
+    return Loaded(found.info.name, None, variant, _arithmetic_of(variant), found, wanted, batch)
 
 
 def _of_version(
@@ -108,7 +111,14 @@ def _of_version(
     plan = models.plan(chosen.provider, variant["name"], chosen.threads)
     model = models.by_digest(digest, sources.files[digest], name, plan)
     wanted = wanted_outputs(run.get("outputs"), model.info)
-    return Loaded(name, files["version"], variant["name"], variant["arithmetic"], model, wanted)
+    batch = _examined_batch(files["batch"])
+    return Loaded(name, files["version"], variant["name"], variant["arithmetic"], model, wanted, batch)
+
+
+def _examined_batch(found: str) -> int | None:
+    """Return the batch of a version, as its examination found it."""
+    kind, _, size = found.partition(" ")
+    return None if kind == "dynamic" else int(size) if kind == "fixed" else 0
 
 
 def said(
@@ -176,6 +186,11 @@ class _Inference:
         inline = self._run.get("inputs")
         if is_inline and batch_size is None and part.shard is None:
             return self._at_once(decode(inline, self._model.info.inputs))
+        if self._loaded.batch == 0:
+            raise InferenceRefused(
+                f"the rows of model {self._loaded.name!r} change each other, so it cannot be run in batches: "
+                "leave out batch_size and shards, and give inputs"
+            )
         specs = by_rows(self._model.info.inputs)
         if is_inline:
             # The inputs of a shard are its own rows already.
@@ -198,7 +213,7 @@ class _Inference:
         return self._said(outputs, rows, rows)
 
     def _in_batches(self, rows: Rows, start: int, stop: int, advance: Advance) -> InferenceResult:
-        fixed = fixed_batch(self._model.info.inputs)
+        fixed = self._loaded.batch
         batch = fixed or self._run.get("batch_size") or self._whole(stop - start)
         outputs = Outputs(self._wanted)
         advance(0, stop - start)
@@ -249,7 +264,7 @@ class _Inference:
 
 def fixed_batch(specs: Sequence[TensorSpec]) -> int | None:
     """Return the batch to which a model is fixed; None for one that takes any."""
-    sizes = {spec.shape[0] for spec in specs}
+    sizes = {spec.shape[0] if spec.shape else None for spec in specs}
     size = sizes.pop() if len(sizes) == 1 else None
     return size if isinstance(size, int) and size > 0 else None
 

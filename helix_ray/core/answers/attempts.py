@@ -77,6 +77,7 @@ def _files_of(state: State, used: str, worker: Worker) -> ModelFiles | None:
     return {
         "model": name,
         "version": version.number,
+        "batch": version.report["batch"] if version.report is not None else "none",
         "node_class": node_class,
         "variants": version.variants(),
         "choices": tuning["choices"] if tuning is not None else [],

@@ -241,7 +241,9 @@ def test_links_are_followed_before_a_folder_is_compared(twice: ModelStore, tmp_p
             infer(twice, run_of("any", input_uri=f"file://{path}"), part)
 
 
-def version_of(folder: Path, choices: list[dict[str, Any]]) -> tuple[ModelFiles, Sources]:
+def version_of(
+    folder: Path, choices: list[dict[str, Any]], batch: str = "dynamic"
+) -> tuple[ModelFiles, Sources]:
     """Return a version with three variants that can be told apart: they multiply by 2, 3 and 5."""
     variants, files = [], {}
     for name, arithmetic, factor in (("fp32", "FP32", 2), ("int8-static", "INT8", 3), ("fp16", "FP32", 5)):
@@ -253,7 +255,14 @@ def version_of(folder: Path, choices: list[dict[str, Any]]) -> tuple[ModelFiles,
         files[digest] = folder / f"{name}.onnx"
         variant = {"name": name, "digest": digest, "bytes": len(data), "state": "ready", "reason": None}
         variants.append({**variant, "arithmetic": arithmetic, "gate": None})
-    version = {"model": "m", "version": 3, "node_class": "here", "variants": variants, "choices": choices}
+    version = {
+        "model": "m",
+        "version": 3,
+        "batch": batch,
+        "node_class": "here",
+        "variants": variants,
+        "choices": choices,
+    }
     return cast("ModelFiles", version), Sources(files)
 
 
@@ -300,3 +309,16 @@ def test_a_version_without_measurements_runs_as_it_was_uploaded(tmp_path: Path) 
         infer(ModelStore(), run_of("m", [[1, 1]], precision="int8"), Part(version=version, sources=sources))
     with pytest.raises(InferenceRefused, match="m@3 is not registered any more"):
         infer(ModelStore(), run_of("m@3", [[1, 1]]))
+
+
+def test_the_batch_is_what_the_examination_found(tmp_path: Path) -> None:
+    """Whatever the model says of its axes: a batch axis that lies is run row by row, and rows that change
+    each other are run at once only."""
+    rows = [[float(number), 1.0] for number in range(5)]
+    version, sources = version_of(tmp_path, [], "fixed 1")
+    result = infer(ModelStore(), run_of("m@3", rows, batch_size=4), Part(version=version, sources=sources))
+    assert (result["batch"], result["rows"], result["outputs"]["y"][4]) == (1, 5, [8.0, 2.0])
+    version["batch"] = "none"
+    assert infer(ModelStore(), run_of("m@3", rows), Part(version=version, sources=sources))["rows"] == 5
+    with pytest.raises(InferenceRefused, match="change each other"):
+        infer(ModelStore(), run_of("m@3", rows, batch_size=4), Part(version=version, sources=sources))
