@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 
 import cloudpickle
 
-from helix_ray.core.specs import JsonObject
 from helix_ray.execution.allow import Allow, NotAllowed, NotThere
 from helix_ray.execution.assignment import Assignment, ErrorInfo, Outcome, Reason
 from helix_ray.execution.carried_modules import withdraw
@@ -183,7 +182,7 @@ def _unpickled(payload: bytes) -> Callable[[], Any]:
     return partial(_invoke, getattr(function, "__helix_function__", function), args, kwargs)
 
 
-def _invoke(function: Callable[..., Any], args: Any, kwargs: JsonObject) -> Any:
+def _invoke(function: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Any:
     value = function(*args, **kwargs)
     if type(value) is CoroutineType:
         return asyncio.run(value)

@@ -19,7 +19,7 @@ BATCH_WAIT_S = 0.002
 """How long a batch waits for more tasks that are on their way, in seconds."""
 
 
-class Kind(NamedTuple):
+class BatchKey(NamedTuple):
     """What inferences of one batch have in common."""
 
     model: object
@@ -28,7 +28,7 @@ class Kind(NamedTuple):
     outputs: tuple[object, ...] | None
 
 
-def kind_of(task: Assignment) -> Kind | None:
+def kind_of(task: Assignment) -> BatchKey | None:
     """Return what a task can be run together by; None for one that runs alone."""
     run = task.run
     if task.is_command or task.payload is not None or run.get("kind") != "inference":
@@ -39,7 +39,7 @@ def kind_of(task: Assignment) -> Kind | None:
     if task.timeout_s is not None or "timeout_s" in run or not isinstance(outputs, list | None):
         return None
     named = None if outputs is None else tuple(outputs)
-    return Kind(run.get("model"), size, run.get("precision"), named)
+    return BatchKey(run.get("model"), size, run.get("precision"), named)
 
 
 def companions(task: Assignment, queue: Iterable[Assignment]) -> list[Assignment]:

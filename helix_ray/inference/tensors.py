@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from helix_ray.core.specs import JsonObject
 from helix_ray.inference.errors import BadInput, InferenceRefused
 
 Array: TypeAlias = NDArray[Any]
@@ -102,7 +101,7 @@ def encode(name: str, array: Array) -> Any:
     return array.tolist()
 
 
-def _by_name(inputs: Any, specs: Sequence[TensorSpec]) -> JsonObject:
+def _by_name(inputs: Any, specs: Sequence[TensorSpec]) -> Mapping[str, Any]:
     if not isinstance(inputs, dict) or set(inputs) == {"npy_base64"}:
         if len(specs) != 1:
             names = ", ".join(spec.name for spec in specs)

@@ -1,0 +1,57 @@
+"""Which variant a node runs, and which files are brought to it for that."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from helix_ray.core.model_choice import CPU, choose
+from helix_ray.core.model_records import ChoiceRecord, ModelFiles, VariantRecord
+from helix_ray.core.models import files_needed_by
+from helix_ray.core.specs import InferenceRun
+
+
+def version(*choices: tuple[int, str]) -> ModelFiles:
+    """Return a version with three variants, and what was chosen by batch."""
+    names = {"fp32": "a", "int8-static": "b", "fp16-storage": "c"}
+    variants = [cast("VariantRecord", {"name": name, "digest": mark * 64}) for name, mark in names.items()]
+    measured = [
+        cast("ChoiceRecord", {"batch": batch, "variant": variant, "provider": "Fast", "threads": 2})
+        for batch, variant in choices
+    ]
+    return {
+        "model": "m", "version": 1, "batch": "dynamic", "node_class": "c", "variants": variants,
+        "choices": measured,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("choices", "precision", "rows", "variant", "provider"),
+    [
+        ((), "auto", 1, "fp32", CPU),
+        (((1, "fp32"), (16, "int8-static")), "auto", 15, "fp32", "Fast"),
+        (((1, "fp32"), (16, "int8-static")), "auto", 16, "int8-static", "Fast"),
+        (((16, "int8-static"),), "auto", 1, "int8-static", "Fast"),
+        (((16, "int8-static"),), "fp32", 16, "fp32", CPU),
+        (((16, "int8-static"),), "fp16", 16, "fp16-storage", CPU),
+        (((1, "fp32"), (16, "int8-static")), "int8", 1, "int8-static", "Fast"),
+    ],
+)
+def test_a_choice_is_by_batch_and_precision(
+    choices: Any, precision: str, rows: int, variant: str, provider: str
+) -> None:
+    """What was measured for the batch next below, or for the smallest one; FP32 where nothing was."""
+    chosen = choose(version(*choices), precision, rows)
+    assert (chosen.variant["name"], chosen.provider) == (variant, provider)
+
+
+def test_only_what_a_node_runs_is_brought_to_it() -> None:
+    """The file of one variant, and the data set; none where the precision has no variant."""
+    files = version((16, "int8-static"))
+    run: InferenceRun = {"kind": "inference", "model": "m@1", "dataset": "d" * 64, "batch_size": 16}
+    assert files_needed_by(run, files) == ["b" * 64, "d" * 64]
+    assert files_needed_by({**run, "precision": "fp32"}, files) == ["a" * 64, "d" * 64]
+    del files["variants"][1]
+    assert files_needed_by({**run, "precision": "int8"}, files) == ["d" * 64]
+    assert files_needed_by({"kind": "inference", "model": "m", "inputs": [1]}) == []
