@@ -40,6 +40,7 @@ _OUT_OF_MEMORY = (
     "Failed to allocate memory",
     "Unable to allocate",
     "Memory allocation still failed",
+    "Cannot allocate memory",
 )
 
 

@@ -43,7 +43,6 @@ def test_a_whole_run(tmp_path: Path) -> None:
     [
         ({"time_s": 1.5}, "time above 1.5 s"),
         ({"cpu_s": 1.0}, "CPU time above 1 s"),
-        ({"memory_mb": 20}, "memory above 20 MB"),
     ],
 )
 def test_limits(tmp_path: Path, limits: dict[str, float], expected: str) -> None:
