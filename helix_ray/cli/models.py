@@ -73,7 +73,7 @@ def push(
 
     The same file again is the same version. With --wait the exit code is 1 where it is rejected.
     """
-    metadata: dict[str, Any] = {"licence": licence, "source": source}
+    metadata: dict[str, object] = {"licence": licence, "source": source}
     metadata["labels"] = _pairs(label, "--label")
     metadata["bounds"] = {key: _number(value, key) for key, value in _pairs(bound, "--bound").items()}
     metadata = {key: value for key, value in metadata.items() if value}

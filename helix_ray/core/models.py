@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from helix_ray.core.inference_run import dataset_of
 from helix_ray.core.model_choice import choose, rows_of_batch
@@ -24,7 +24,7 @@ from helix_ray.core.model_records import (
     TuningRecord,
     VariantRecord,
 )
-from helix_ray.core.specs import InferenceRun, JsonObject, Run
+from helix_ray.core.specs import InferenceRun, Run
 
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 MODEL_NAME_CHARS_MAX = 64
@@ -210,7 +210,7 @@ _VERSION_FIELDS = tuple(one.name for one in fields(ModelVersion))
 _MODEL_FIELDS = tuple(one.name for one in fields(ModelRecord))
 
 
-def packed(model: ModelRecord) -> JsonObject:
+def packed(model: ModelRecord) -> dict[str, object]:
     """Return a model as JSON values by name."""
     values = {name: getattr(model, name) for name in _MODEL_FIELDS}
     versions = [{name: getattr(each, name) for name in _VERSION_FIELDS} for each in model.versions.values()]
@@ -218,7 +218,7 @@ def packed(model: ModelRecord) -> JsonObject:
     return {**values, "earlier": list(model.earlier), "canaries": canaries, "versions": versions}
 
 
-def unpacked(values: JsonObject) -> ModelRecord:
+def unpacked(values: Mapping[str, Any]) -> ModelRecord:
     """Return the model of JSON values by name."""
     versions = (ModelVersion(**each) for each in values["versions"])
     return ModelRecord(

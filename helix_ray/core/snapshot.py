@@ -281,7 +281,7 @@ def _load_quotas(state: State, quotas: Mapping[str, list[Any]]) -> None:
     state.quotas = {name: Quota(dict(limits), weight) for name, (limits, weight) in quotas.items()}
 
 
-def _load_models(state: State, models: Iterable[dict[str, Any]]) -> None:
+def _load_models(state: State, models: Iterable[Mapping[str, Any]]) -> None:
     for values in models:
         model = unpacked(values)
         state.models[model.id] = model

@@ -4,6 +4,7 @@ anything from other hosts."""
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -90,7 +91,7 @@ def _answer(answer: dict[str, Any]) -> str:
     return f"{name} {answer['description']}".strip()
 
 
-def _body(content: dict[str, Any]) -> str:
+def _body(content: Mapping[str, Any]) -> str:
     """Return a link to the model of a JSON body; the kind and the fields of a form."""
     if "application/json" in content:
         return _model(content["application/json"]["schema"])

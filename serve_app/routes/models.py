@@ -6,9 +6,9 @@ version. docs/models.md explains what becomes of it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Query
@@ -143,12 +143,12 @@ async def _stored(form: MultipartForm, name: str, caller: Caller) -> FileRef:
     return {"digest": digest, "bytes": size}
 
 
-def _values(sent: _Sent) -> dict[str, Any]:
+def _values(sent: _Sent) -> Mapping[str, object]:
     """Return the fields of a form as the JSON values that they stand for."""
-    values: dict[str, Any] = dict(sent.fields)
+    values: dict[str, object] = dict(sent.fields)
     if "metadata" in values:
         try:
-            values["metadata"] = plain.read(values["metadata"].encode())
+            values["metadata"] = plain.read(sent.fields["metadata"].encode())
         except ValueError:
             raise Refused(invalid("Invalid model metadata: not valid JSON", field="metadata")) from None
     if "activate" in values:

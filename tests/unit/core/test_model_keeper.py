@@ -1,0 +1,127 @@
+"""The follower of models: what has ended is concluded, what is missing is measured, and nothing is left over
+after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from helix_ray.core import orders as o
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.liveness import Liveness
+from helix_ray.core.models import NODE_CLASS_LABEL
+from helix_ray.core.orders import OrderBody
+from helix_ray.followers.base import News
+from helix_ray.followers.models import TUNINGS_AT_ONCE_MAX, ModelKeeper
+from tests.unit.core.model_stage import CLASS, PUBLISHER, ModelStage, examined, file_of, tuned
+from tests.unit.core.stage import NODE_2
+
+
+@pytest.fixture
+def stage() -> Iterator[ModelStage]:
+    """Give a stage that must keep every law."""
+    made = ModelStage()
+    yield made
+    assert made.sound()
+
+
+def reaction(stage: ModelStage, keeper: ModelKeeper | None = None, mono: float = 100.0) -> list[OrderBody]:
+    """Return what a follower does that has just started, unless one is given."""
+    return (keeper or ModelKeeper()).react(News(stage.state, Liveness(), stage.now, mono))
+
+
+def carry_out(stage: ModelStage) -> None:
+    """Let a follower do all that is due."""
+    for _ in range(20):
+        orders = reaction(stage)
+        if not orders:
+            return
+        for order in orders:
+            stage.give(order, SYSTEM)
+    raise AssertionError("it finds no end")
+
+
+def finish(stage: ModelStage, task_id: str, result: dict[str, object]) -> None:
+    """Have the node run a task."""
+    stage.start(task_id)
+    stage.end(task_id, result=result)
+
+
+def test_nothing_to_do_without_models(stage: ModelStage) -> None:
+    """It costs nothing where there are none."""
+    assert reaction(stage) == []
+
+
+def test_an_examination_is_concluded_when_it_ends(stage: ModelStage) -> None:
+    """Once; and then the version, which is active, is measured on the class of the node, once."""
+    pushed = stage.push()
+    assert reaction(stage) == []
+    finish(stage, pushed["examination"], examined(file_of("one")))
+    assert reaction(stage) == [o.ConcludeModelTask(pushed["examination"])]
+    carry_out(stage)
+    assert stage.active() == 1
+    (tuning,) = stage.state.model_tasks
+    finish(stage, tuning, tuned())
+    carry_out(stage)
+    assert stage.state.models["digits"].versions[1].tunings[CLASS]["state"] == "tuned"
+    assert stage.state.model_tasks == {}
+
+
+@pytest.mark.parametrize("result", [{"value": 1}, {"success": True, "state": "ready", "variants": []}])
+def test_an_unreadable_report_is_concluded_once(stage: ModelStage, result: dict[str, object]) -> None:
+    """It would otherwise be concluded with every news, for ever."""
+    pushed = stage.push()
+    finish(stage, pushed["examination"], result)
+    carry_out(stage)
+    assert stage.state.models["digits"].versions[1].state == "rejected"
+    assert reaction(stage) == []
+
+
+def test_an_examination_that_is_gone_rejects(stage: ModelStage) -> None:
+    """It was deleted, and nobody will report."""
+    pushed = stage.push()
+    stage.give(o.DeleteTask(pushed["examination"]), PUBLISHER)
+    carry_out(stage)
+    assert "deleted" in str(stage.state.models["digits"].versions[1].reason)
+
+
+def test_every_class_of_nodes_is_measured(stage: ModelStage) -> None:
+    """Also one that comes later; a class whose nodes are lost is not."""
+    stage.ready("one")
+    carry_out(stage)
+    stage.add_node(NODE_2, boot="boot-2", labels={NODE_CLASS_LABEL: "arm64"}, resources={"cpu": 1.0})
+    assert reaction(stage) == [o.SubmitTuning("digits", 1, "arm64")]
+    stage.give(o.LoseWorker(NODE_2, "gone"), SYSTEM)
+    assert reaction(stage) == []
+
+
+def test_versions_that_no_task_gets_are_not_measured(stage: ModelStage) -> None:
+    """Only the active one and canaries are."""
+    stage.ready("one")
+    stage.ready("two")
+    carry_out(stage)
+    stage.give(o.SetCanary("digits", 2, 5.0), PUBLISHER)
+    assert reaction(stage) == [o.SubmitTuning("digits", 2, CLASS)]
+
+
+def test_few_tunings_at_a_time(stage: ModelStage) -> None:
+    """A hundred models must not keep a node busy with measuring; failed ones hold nothing up."""
+    for number in range(6):
+        stage.ready("one", name=f"m{number}")
+    carry_out(stage)
+    assert len(stage.state.model_tasks) == TUNINGS_AT_ONCE_MAX
+    for task_id in list(stage.state.model_tasks):
+        stage.give(o.CancelTask(task_id), PUBLISHER)
+    carry_out(stage)
+    unfinished = [each for each in stage.state.model_tasks if stage.task(each).status == "pending"]
+    assert len(unfinished) == TUNINGS_AT_ONCE_MAX
+
+
+def test_it_looks_for_missing_tunings_once_a_second(stage: ModelStage) -> None:
+    """The same follower, asked again at once, finds nothing."""
+    stage.ready("one")
+    keeper = ModelKeeper()
+    assert len(reaction(stage, keeper, 100.0)) == 1
+    assert reaction(stage, keeper, 100.5) == []
+    assert len(reaction(stage, keeper, 101.0)) == 1
