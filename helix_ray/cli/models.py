@@ -9,34 +9,29 @@ import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
-from helix_ray.cli.output import Json, amount, print_fields, print_json, print_table, say, when
+from helix_ray.cli.output import Json, amount, print_fields, print_json, print_table, put, say, when
 from helix_ray.cli.tables import Columns
 
 if TYPE_CHECKING:
     from helix_ray.client.api import Client
-    from helix_ray.core.model_records import AccuracyRecord, VariantRecord
-    from helix_ray.wire.models import EvidenceOut, ModelOut, VersionOut
+    from helix_ray.core.model_records import AccuracyRecord, ChoiceRecord, VariantRecord
+    from helix_ray.wire.models import EvidenceOut, ModelOut, TuningOut, VersionOut
 
 app = typer.Typer(no_args_is_help=False, help="Push models, see what was measured, activate them.")
 COLUMNS = Columns(
     ("MODEL", "ACTIVE", "VERSIONS", "CANARIES", "PROJECT", "OWNER", "CREATED"),
     ("CREATED", "OWNER", "PROJECT", "CANARIES"),
 )
+# Reasons are whole lines below a table: cut in a column they say nothing.
 VERSION_COLUMNS = Columns(
-    ("VERSION", "STATE", "USE", "BYTES", "VARIANTS", "PUSHED", "BY", "REASON"),
-    ("BY", "PUSHED", "BYTES"),
-    "REASON",
+    ("VERSION", "STATE", "USE", "BYTES", "PUSHED", "BY", "VARIANTS"), ("VARIANTS", "BY", "BYTES")
 )
 GATE_COLUMNS = Columns(
-    ("VERSION", "VARIANT", "ARITHMETIC", "STATE", "DATA", "ROWS", "ERROR", "COSINE", "TOP1", "ACCURACY",
-     "BYTES", "REASON"),
-    ("BYTES", "ROWS", "ARITHMETIC", "DATA"),
-    "REASON",
+    ("VERSION", "VARIANT", "ARITHMETIC", "STATE", "DATA", "ROWS", "ERROR", "COSINE", "TOP1", "ACCURACY %",
+     "BYTES"),
+    ("BYTES", "ARITHMETIC", "ROWS", "DATA"),
 )  # fmt: skip
-TUNING_COLUMNS = Columns(
-    ("VERSION", "NODE CLASS", "BATCH", "VARIANT", "PROVIDER", "THREADS", "RATIO", "95 %", "STATE"),
-    ("PROVIDER", "THREADS"),
-)
+TUNING_COLUMNS = ("BATCH", "VARIANT", "PROVIDER", "THREADS", "RATIO", "95 %")
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model.")]
 Number = Annotated[int, typer.Argument(metavar="VERSION", min=1, help="Number of a version.")]
 OneVersion = Annotated[int | None, typer.Option("--version", min=1, help="Only this version.")]
@@ -133,11 +128,10 @@ def evidence(name: Name, version: OneVersion = None, as_json: Json = False) -> N
     if as_json:
         print_json(found)
         return
-    print_table(GATE_COLUMNS, _gate_rows(found))
-    tuned = _tuning_rows(found)
-    if tuned:
-        say("")
-        print_table(TUNING_COLUMNS, tuned)
+    _show_gate(found)
+    for measured in found["versions"]:
+        for tuning in measured["tunings"]:
+            _show_tuning(f"{found['name']}@{measured['version']}", tuning)
 
 
 @app.command()
@@ -234,8 +228,10 @@ def _show(model: ModelOut, as_json: bool) -> None:
         print_json(model)
         return
     print_table(COLUMNS, [_row(model)])
-    say("")
+    put("")
     print_table(VERSION_COLUMNS, [_version_row(model, number) for number in range(len(model["versions"]))])
+    for each in model["versions"]:
+        _put_reason(f"{model['name']}@{each['version']}", each["state"], each["reason"])
 
 
 def _row(model: ModelOut) -> tuple[str, ...]:
@@ -253,8 +249,8 @@ def _version_row(model: ModelOut, place: int) -> tuple[str, ...]:
     percent = {each["version"]: each["percent"] for each in model["canaries"]}.get(number)
     use = "active" if model["active"] == number else f"{amount(percent)} %" if percent else ""
     return (
-        str(number), version["state"], use, str(version["bytes"]), " ".join(version["variants"]),
-        when(version["pushed_at"]), version["pushed_by"], version["reason"] or "",
+        str(number), version["state"], use, str(version["bytes"]), when(version["pushed_at"]),
+        version["pushed_by"], " ".join(version["variants"]),
     )  # fmt: skip
 
 
@@ -284,52 +280,58 @@ def _show_version(version: VersionOut, as_json: bool) -> None:
     )
 
 
-def _gate_rows(found: EvidenceOut) -> list[tuple[str, ...]]:
-    rows = []
+def _put_reason(what: str, state: str, reason: str | None) -> None:
+    if reason:
+        put(f"{what} {state}: {reason}")
+
+
+def _show_gate(found: EvidenceOut) -> None:
+    rows: list[tuple[str, ...]] = []
     for version in found["versions"]:
         if not version["variants"]:
-            reason = version["reason"] or ""
-            rows.append((str(version["version"]), "", "", version["state"], *[""] * 7, reason))
+            rows.append((str(version["version"]), "", "", version["state"], *[""] * 7))
         rows += [_gate_row(version["version"], each) for each in version["variants"]]
-    return rows
+    print_table(GATE_COLUMNS, rows)
+    for version in found["versions"]:
+        named = f"{found['name']}@{version['version']}"
+        _put_reason(named, version["state"], version["reason"])
+        for each in version["variants"]:
+            _put_reason(f"{named} {each['name']}", each["state"], each["reason"])
 
 
 def _gate_row(version: int, variant: VariantRecord) -> tuple[str, ...]:
     said = (str(version), variant["name"], variant["arithmetic"], variant["state"])
-    size, reason = str(variant["bytes"]), variant["reason"] or ""
     gate = variant["gate"]
     if gate is None:
-        return (*said, *[""] * 6, size, reason)
+        return (*said, *[""] * 6, str(variant["bytes"]))
     accuracy = gate["accuracy"]
     return (
         *said, gate["data"], str(gate["rows"]), _short(gate["max_relative_error"]),
         _short(gate["min_cosine"], 5), _short(gate["top1_agreement"]),
-        "" if accuracy is None else _accuracy(accuracy), size, reason,
+        "" if accuracy is None else _accuracy(accuracy), str(variant["bytes"]),
     )  # fmt: skip
 
 
 def _accuracy(accuracy: AccuracyRecord) -> str:
-    """Return both accuracies, and the interval of their difference in points."""
+    """Return the accuracy, and the interval of its difference to FP32, in points."""
     low, high = 100 * accuracy["low"], 100 * accuracy["high"]
-    shown = f"{100 * accuracy['fp32']:.2f} -> {100 * accuracy['variant']:.2f} %"
-    return f"{shown} ({low:+.2f} to {high:+.2f})"
+    return f"{100 * accuracy['variant']:.2f} ({low:+.2f} to {high:+.2f})"
 
 
-def _tuning_rows(found: EvidenceOut) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for version in found["versions"]:
-        for tuning in version["tunings"]:
-            number, node_class = str(version["version"]), tuning["node_class"]
-            if not tuning["choices"]:
-                state = f"{tuning['state']}: {tuning['reason']}" if tuning["reason"] else tuning["state"]
-                rows.append((number, node_class, "", "", "", "", "", "", state))
-            for choice in tuning["choices"]:
-                between = f"{choice['low']:.2f} to {choice['high']:.2f}"
-                rows.append(
-                    (number, node_class, str(choice["batch"]), choice["variant"], choice["provider"],
-                     str(choice["threads"]), f"{choice['ratio']:.2f}", between, tuning["state"])
-                )  # fmt: skip
-    return rows
+def _show_tuning(named: str, tuning: TuningOut) -> None:
+    """Show what was chosen on a class of nodes: for each batch the ratio to FP32 with its interval."""
+    put("")
+    reason = f": {tuning['reason']}" if tuning["reason"] else ""
+    put(f"{named} on {tuning['node_class']}: {tuning['state']}{reason}")
+    if tuning["choices"]:
+        print_table(TUNING_COLUMNS, [_choice_row(choice) for choice in tuning["choices"]])
+
+
+def _choice_row(choice: ChoiceRecord) -> tuple[str, ...]:
+    return (
+        str(choice["batch"]), choice["variant"], choice["provider"], str(choice["threads"]),
+        f"{choice['ratio']:.2f}", f"{choice['low']:.2f} to {choice['high']:.2f}",
+    )  # fmt: skip
 
 
 def _short(value: Any, digits: int = 3) -> str:

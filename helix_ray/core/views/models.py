@@ -134,8 +134,9 @@ def model_view(state: State, model: ModelRecord) -> ModelView:
 
 
 def version_view(state: State, model: ModelRecord, version: ModelVersion) -> VersionView:
-    """Return one version."""
+    """Return one version; a rejected one may be known by nothing but its reason."""
     report = version.report
+    shapes = report if report is not None and report["inputs"] else None
     return {
         "name": model.id,
         "version": version.number,
@@ -152,10 +153,10 @@ def version_view(state: State, model: ModelRecord, version: ModelVersion) -> Ver
         "examination": version.examination,
         "active": model.active == version.number,
         "canary_percent": model.canaries.get(version.number, 0.0),
-        "inputs": report["inputs"] if report is not None else [],
-        "outputs": report["outputs"] if report is not None else [],
-        "opset": report["opset"] if report is not None else None,
-        "batch": report["batch"] if report is not None else None,
+        "inputs": shapes["inputs"] if shapes is not None else [],
+        "outputs": shapes["outputs"] if shapes is not None else [],
+        "opset": shapes["opset"] if shapes is not None else None,
+        "batch": shapes["batch"] if shapes is not None else None,
         "warnings": report["warnings"] if report is not None else [],
         "variants": report["variants"] if report is not None else [],
     }

@@ -1,0 +1,80 @@
+"""What was measured of models, as tables that fit a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from helix_ray.cli import models
+
+COLUMNS = 80
+NODE_CLASS = "x86-64-amx-2c-ort1.32.0-e4a03b30"
+REASON = "heldout: no array for input 'image'; it has images, labels"
+SATURATED = "relative error 1.01 is above 0.2; cosine -0.18 is below 0.99"
+
+
+def variant(name: str, arithmetic: str, **more: Any) -> dict[str, Any]:
+    gate = {
+        "data": "given", "rows": 400, "max_relative_error": 0.1391, "min_cosine": 0.998341,
+        "top1_agreement": 0.9975, "passed": True,
+        "accuracy": {"fp32": 0.995, "variant": 0.9975, "difference": 0.0025, "low": -0.0044, "high": 0.0094},
+    }  # fmt: skip
+    said = {"name": name, "arithmetic": arithmetic, "state": "ready", "reason": None, "bytes": 1_093_465}
+    return {**said, "gate": gate, **more}
+
+
+def evidence() -> Any:
+    choice = {
+        "batch": 128, "variant": "int8-dynamic", "provider": "CPUExecutionProvider", "threads": 1,
+        "ratio": 1.683, "low": 1.631, "high": 1.76,
+    }  # fmt: skip
+    tuned = {"node_class": NODE_CLASS, "state": "tuned", "reason": None, "choices": [choice]}
+    failed = {"node_class": "other", "state": "failed", "reason": "its tuning was cancelled", "choices": []}
+    variants = [
+        variant("fp32", "FP32", gate=None),
+        variant("fp16-storage", "FP32"),
+        variant("int8-static", "INT8", state="refused", reason=SATURATED),
+    ]
+    ready = {
+        "version": 12,
+        "state": "ready",
+        "reason": None,
+        "variants": variants,
+        "tunings": [tuned, failed],
+    }
+    rejected = {"version": 11, "state": "rejected", "reason": REASON, "variants": [], "tunings": []}
+    return {"name": "digits", "versions": [ready, rejected]}
+
+
+class Connected:
+    """A client whose server has one answer."""
+
+    def __enter__(self) -> Connected:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def model_evidence(self, name: str, version: int | None) -> Any:
+        return evidence()
+
+
+def test_evidence_fits_eighty_columns_and_cuts_no_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The interval of the accuracy and the ratios stay; each reason is a line of its own, whole."""
+    monkeypatch.setenv("COLUMNS", str(COLUMNS))
+    monkeypatch.setattr(models, "connect", Connected)
+    models.evidence("digits")
+    lines = capsys.readouterr().out.splitlines()
+    reasons = [
+        f"digits@12 int8-static refused: {SATURATED}",
+        f"digits@11 rejected: {REASON}",
+    ]
+    assert [line for line in lines if line in reasons] == reasons
+    assert [line for line in lines if len(line) > COLUMNS and line not in reasons] == []
+    assert "12       fp16-storage  ready     0.139  0.99834  0.998  99.75 (-0.44 to +0.94)" in lines
+    assert f"digits@12 on {NODE_CLASS}: tuned" in lines
+    chosen = "128 int8-dynamic CPUExecutionProvider 1 1.68 1.63 to 1.76"
+    assert [line for line in lines if line.split() == chosen.split()]
+    assert lines[-1] == "digits@12 on other: failed: its tuning was cancelled"
