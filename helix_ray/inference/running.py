@@ -16,7 +16,7 @@ import numpy as np
 
 from helix_ray.core.inference_result import InferenceResult
 from helix_ray.core.inference_run import PRECISIONS, invalid_field
-from helix_ray.core.model_choice import FILE_BATCH_ROWS, choose, rows_of_batch
+from helix_ray.core.model_choice import CPU, FILE_BATCH_ROWS, choose, rows_of_batch
 from helix_ray.core.model_inputs import row_range
 from helix_ray.inference.data_sets import open_rows
 from helix_ray.inference.errors import InferenceRefused, ModelNotFound
@@ -112,7 +112,10 @@ def _of_version(
     model = models.by_digest(digest, sources.files[digest], name, plan)
     wanted = wanted_outputs(run.get("outputs"), model.info)
     batch = _examined_batch(files["batch"])
-    return Loaded(name, files["version"], variant["name"], variant["arithmetic"], model, wanted, batch)
+    arithmetic = variant["arithmetic"]
+    if chosen.provider == CPU:
+        arithmetic = _arithmetic_of(variant["name"])
+    return Loaded(name, files["version"], variant["name"], arithmetic, model, wanted, batch)
 
 
 def _examined_batch(found: str) -> int | None:
@@ -270,7 +273,7 @@ def fixed_batch(specs: Sequence[TensorSpec]) -> int | None:
 
 
 def _arithmetic_of(variant: str) -> str:
-    """Return what the CPU provider computes a packaged model with: it has no arithmetic in FP16."""
+    """Return what the CPU provider computes with: it has no arithmetic in FP16, and none in TF32."""
     return "INT8" if variant.startswith("int8") else "FP32"
 
 
