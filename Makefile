@@ -55,7 +55,7 @@ types: setup
 LANES ?= 3
 LONGEST := $(patsubst %,tests/e2e/test_%.py,ray_up up retention_live journal_crash)
 E2E := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py))
-SIDE_BY_SIDE := $(firstword $(E2E)) tests/ray tests/unit tests/docs tests/http tests/properties $(wordlist 2,99,$(E2E)) tests/contract tests/golden
+SIDE_BY_SIDE := $(firstword $(E2E)) tests/ray tests/unit tests/unit/inference tests/docs tests/http tests/properties $(wordlist 2,99,$(E2E)) tests/contract tests/golden
 
 test-replicas: ## the tiers with servers, with three API replicas each
 	HELIX_TEST_REPLICAS=3 $(PYTEST) tests/ray tests/e2e tests/docs
@@ -63,9 +63,10 @@ test-replicas: ## the tiers with servers, with three API replicas each
 test: sandbox style go hosts ## everything that CI runs; LANES=1 for one after the other
 	@$(MAKE) --no-print-directory --jobs=$(LANES) --output-sync=target --keep-going types $(addprefix lane/,$(SIDE_BY_SIDE))
 
-# Without make's own variables: tests start programs, make among them.
+# Without make's own variables: tests start programs, make among them. A folder is run without those in it that are lanes.
 lane/%:
-	@begun=$$SECONDS; env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PYTEST) -q -p no:cacheprovider $*; \
+	@begun=$$SECONDS; env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PYTEST) -q -p no:cacheprovider $* \
+	$(addprefix --ignore=,$(filter $*/%,$(SIDE_BY_SIDE))); \
 	echo "$* took $$((SECONDS - begun)) s"
 
 chaos: setup ## kill every process in random order for minutes, and check what clients saw
