@@ -97,6 +97,7 @@ class TuningRun(TypedDict, total=False):
     inputs: list[TensorRecord]
     heldout: str | None
     files: list[FileRef]
+    bounds: BoundsRecord
     time_limit_s: float
     timeout_s: float
 

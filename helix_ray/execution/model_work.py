@@ -57,6 +57,7 @@ def _examined(task: Assignment) -> Outcome:
 
 def _tuned(task: Assignment, cpus: float | None) -> Outcome:
     from helix_ray.inference.tune import TuningJob, tune
+    from helix_ray.inference.variants import GateBounds
 
     run = cast("TuningRun", task.run)
     job = TuningJob(
@@ -66,6 +67,7 @@ def _tuned(task: Assignment, cpus: float | None) -> Outcome:
         time_limit_s=run["time_limit_s"],
         node_class=run["node_class"],
         cpus=cpus,
+        bounds=GateBounds(**run["bounds"]),
     )
     report = tune(job, Path(task.blobs_dir), _Steps())
     evidence = _kept(plain.write(dict(report)), Path(task.blobs_dir))

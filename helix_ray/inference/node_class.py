@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypedDict
 
-from helix_ray.core.specs import JsonObject
 from helix_ray.inference.providers import PLUGINS
 from helix_ray.inference.runtime import Runtime, installed_runtime
 from helix_ray.inference.threads import usable_threads
 
-__all__ = ["FLAGS", "NodeClass", "node_class", "nvidia_driver", "nvidia_gpus"]
+__all__ = ["FLAGS", "Machine", "NodeClass", "node_class", "nvidia_driver", "nvidia_gpus"]
 
 FLAGS = (
     "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16",
@@ -35,12 +35,28 @@ _DIGEST_CHARACTERS = 8
 _PART_CHARACTERS_MAX = 16
 
 
+class Machine(TypedDict):
+    """What decides the speed of models: `flags` are those of FLAGS that the CPU has, `cores` a power of
+    two."""
+
+    architecture: str
+    cpu: str | None
+    flags: list[str]
+    cores: int
+    gpus: list[str]
+    driver: str | None
+    runtime: str | None
+    runtime_version: str | None
+    providers: list[str]
+    plugins: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class NodeClass:
     """`name` is at most 63 characters of a-z 0-9 . - (a label's value); `details` is what it stands for."""
 
     name: str
-    details: JsonObject
+    details: Machine
 
 
 def node_class(
@@ -57,9 +73,11 @@ def node_class(
     """
     found = nvidia_gpus(root) if gpus is None else list(gpus)
     runtime = installed_runtime() if runtime is None else runtime
-    details: JsonObject = {
+    cpu, flags = _cpu(root)
+    details: Machine = {
         "architecture": platform.machine(),
-        **_cpu(root),
+        "cpu": cpu,
+        "flags": flags,
         "cores": _power_of_two(usable_threads() if cores is None else cores),
         "gpus": sorted(found),
         "driver": nvidia_driver(root) if found else None,
@@ -84,16 +102,13 @@ def nvidia_driver(root: Path = Path("/")) -> str | None:
     return match[1] if match else None
 
 
-def _cpu(root: Path) -> JsonObject:
+def _cpu(root: Path) -> tuple[str | None, list[str]]:
     text = _read(root / "proc/cpuinfo")
     fields = dict(re.findall(r"^([^\t:\n]+?)\s*:\s*(.*)$", text.partition("\n\n")[0], re.MULTILINE))
     has = set((fields.get("flags") or fields.get("Features") or "").split())
     # Arm has no name of the model, but numbers of its maker and of its core.
     numbers = " ".join(fields[key] for key in ("CPU implementer", "CPU part") if key in fields)
-    return {
-        "cpu": fields.get("model name") or numbers or None,
-        "flags": [flag for flag in FLAGS if flag in has],
-    }
+    return fields.get("model name") or numbers or None, [flag for flag in FLAGS if flag in has]
 
 
 def _plugins() -> dict[str, str]:
@@ -107,7 +122,7 @@ def _plugins() -> dict[str, str]:
     return found
 
 
-def _name(details: JsonObject) -> str:
+def _name(details: Machine) -> str:
     """Return words for the reader and a digest of everything: x86-64-vnni-2c-ort1.32.0-3f9a1c2b."""
     flags = set(details["flags"])
     fast = "amx" if "amx_int8" in flags else "int8" if flags & _INT8 else None

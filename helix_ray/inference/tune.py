@@ -54,7 +54,7 @@ def tune(job: TuningJob, blobs: Path, progress: Progress) -> TuningReport:
     machine = node_class()
     return {
         "node_class": job.node_class or machine.name,
-        "machine": {"class": machine.name, **machine.details},
+        "machine": machine.details,
         "choices": choose(rows),
         "rows": rows,
         "data": outcome["data"],

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
+from helix_ray.inference.node_class import Machine
 from helix_ray.inference.sessions import SessionPlan, plan_for
 from helix_ray.inference.variants import FP32, GateBounds, TensorShape, Variant
 
@@ -105,7 +106,7 @@ class TuningReport(TypedDict):
     stands for, `data` says whether the rows were given or made."""
 
     node_class: str
-    machine: dict[str, object]
+    machine: Machine
     choices: list[Choice]
     rows: list[TrialRow]
     data: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from helix_ray.core.answers.nodes import SIMULATED_LABEL
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
 from helix_ray.core.errors import Rejected, conflict, not_found
@@ -68,8 +69,10 @@ def _tuning(model: ModelRecord, version: ModelVersion, node_class: str, ctx: Con
     files: list[FileRef] = [
         {"digest": each["digest"], "bytes": each["bytes"]} for each in version.variants() if each["digest"]
     ]
-    if version.heldout is not None:
-        files.append(version.heldout)
+    # Rows that calibrated are no judges of accuracy; to compare one machine with another they are as good.
+    rows = version.heldout or version.calibration
+    if rows is not None:
+        files.append(rows)
     run: TuningRun = {
         "kind": "tuning",
         "model": model.id,
@@ -77,14 +80,31 @@ def _tuning(model: ModelRecord, version: ModelVersion, node_class: str, ctx: Con
         "node_class": node_class,
         "variants": version.variants(),
         "inputs": list(version.report["inputs"]) if version.report is not None else [],
-        "heldout": _digest(version.heldout),
+        "heldout": _digest(rows),
         "files": files,
+        "bounds": version.metadata.get("bounds", {}),
         "time_limit_s": ctx.policy.tuning_s_max,
     }
     title = f"tune {reference(model.id, version.number)} on {node_class}"
     spec = _spec(title, run, ctx.policy.tuning_s_max, model.project)
     spec["labels"] = {NODE_CLASS_LABEL: node_class}
+    if _has_gpus(node_class, ctx):
+        # A task that asks for no GPU sees none.
+        spec["resources"] = {"cpu": 1.0, "gpu": 1.0}
     return spec
+
+
+def _has_gpus(node_class: str, ctx: Context) -> bool:
+    """Say whether the nodes of a class that live have GPUs; logical ones are none."""
+    found = [
+        worker
+        for worker in ctx.state.workers.values()
+        if worker.labels.get(NODE_CLASS_LABEL) == node_class and not worker.lost
+    ]
+    return bool(found) and all(
+        (worker.resources.get("gpu") or 0.0) >= 1.0 and SIMULATED_LABEL not in worker.labels
+        for worker in found
+    )
 
 
 def _spec(title: str, run: Run, limit_s: float, project: str | None) -> TaskSpec:
