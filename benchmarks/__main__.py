@@ -20,6 +20,7 @@ from benchmarks import (
     growth,
     inference,
     latency,
+    models,
     placement,
     queueing,
     report,
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         inference,
         turns,
         width,
+        models,
     )
 }
 RESULTS = Path(__file__).parent / "results"

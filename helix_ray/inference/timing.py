@@ -68,7 +68,7 @@ class Rounds(Generic[Name]):
     clock: RoundClock = field(default_factory=RoundClock)
     samples: dict[Name, list[Sample]] = field(init=False)
     _calls: dict[Name, int] = field(default_factory=dict, init=False)
-    _warm: dict[Name, float] = field(default_factory=dict, init=False)  # seconds of the shortest call
+    _warm: dict[Name, Sample] = field(default_factory=dict, init=False)  # the shortest call
     _left_out: set[Name] = field(default_factory=set, init=False)
     _done: int = field(default=0, init=False)
 
@@ -80,17 +80,23 @@ class Rounds(Generic[Name]):
         for name, program in self.programs.items():
             program()
             # The shortest: what else runs on the machine only ever makes one longer.
-            found = [max(self._run(program, 1).wall_s, 1e-9)]
-            while len(found) < WARM_UP_CALLS and sum(found) < WARM_UP_S:
-                found.append(max(self._run(program, 1).wall_s, 1e-9))
-            self._warm[name] = min(found)
-            self._calls[name] = min(CALLS_MAX, max(1, math.ceil(SLICE_S / self._warm[name])))
+            found = [self._run(program, 1)]
+            while len(found) < WARM_UP_CALLS and sum(each.wall_s for each in found) < WARM_UP_S:
+                found.append(self._run(program, 1))
+            wall_s = max(min(each.wall_s for each in found), 1e-9)
+            self._warm[name] = Sample(wall_s, min(each.cpu_s for each in found))
+            self._calls[name] = min(CALLS_MAX, max(1, math.ceil(SLICE_S / wall_s)))
 
-    def hopeless(self, reference: Name, rivals: Sequence[Name], factor: float) -> list[Name]:
+    def hopeless(
+        self, reference: Name, rivals: Sequence[Name], factor: float, *, by_cpu: bool = False
+    ) -> list[Name]:
         """Leave out the rivals that took more than `factor` times as long as the reference when they warmed
         up, and return them; what is shorter than a slice is not judged by that."""
-        limit = max(self._warm[reference] * factor, SLICE_S)
-        found = [name for name in rivals if name != reference and self._warm[name] > limit]
+        seconds = {
+            name: seconds_per_call([self._warm[name]], by_cpu=by_cpu)[0] for name in (reference, *rivals)
+        }
+        limit = max(seconds[reference] * factor, SLICE_S)
+        found = [name for name in rivals if name != reference and seconds[name] > limit]
         self._left_out.update(found)
         return found
 
@@ -112,7 +118,7 @@ class Rounds(Generic[Name]):
     def round_s(self) -> float:
         """Return how long the next round will take, in seconds, by those before it and the warm-up."""
         return sum(
-            self._calls[name] * median([sample.wall_s for sample in self.samples[name]] or [self._warm[name]])
+            self._calls[name] * median(sample.wall_s for sample in self.samples[name] or [self._warm[name]])
             for name in self.running()
         )
 

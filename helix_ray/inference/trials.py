@@ -161,7 +161,8 @@ class Trials:
         hopeless: list[Candidate] = []
         for reference in (each for each in opened if each[0] == FP32):
             rivals = [each for each in opened if each[1] == reference[1]]
-            hopeless += rounds.hopeless(reference, rivals, HOPELESS)
+            by_cpu = reference[1].provider == CPU
+            hopeless += rounds.hopeless(reference, rivals, HOPELESS, by_cpu=by_cpu)
         for _ in range(ROUNDS_MAX):
             if not _is_open(rounds) or time.monotonic() + rounds.round_s() > until:
                 break

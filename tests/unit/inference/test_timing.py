@@ -62,6 +62,22 @@ def test_what_is_hopeless_is_left_out_after_the_warm_up() -> None:
     assert short.hopeless("fp32", ["b"], 3.0) == []
 
 
+def test_a_stretched_warm_up_is_not_hopeless_by_cpu_time() -> None:
+    """Other work that came while a program warmed up does not count against it."""
+    machine = Machine()
+    rounds = Rounds({name: machine.program(name, 0.02) for name in ("fp32", "late")}, machine.clock())
+    late = rounds.programs["late"]
+
+    def beside_others() -> object:
+        machine.load = 9.0
+        return late()
+
+    rounds.programs = {**rounds.programs, "late": beside_others}
+    rounds.warm_up()
+    assert rounds.hopeless("fp32", ["late"], 3.0, by_cpu=True) == []
+    assert rounds.hopeless("fp32", ["late"], 3.0) == ["late"]
+
+
 def test_load_that_comes_and_goes_does_not_change_the_ratio() -> None:
     """CPU time ignores it, and by the wall clock it falls on both programs of a round."""
     machine, chance = Machine(), random.Random(1)
