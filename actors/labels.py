@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from helix_ray.core.answers.nodes import SIMULATED_LABEL
+from helix_ray.core.specs import SIMULATED_LABEL
 
 # With a name a node keeps its worker id when its raylet, or the whole cluster, is restarted.
 NODE = "helix-node"

@@ -1,13 +1,13 @@
 """Which variant of a model's version a node runs a batch with: what was measured there, or FP32.
 
-auto                 the choice for the batch size that is nearest below (else the smallest) of those that
-                     were measured on nodes of this class; FP32 where nothing was measured
+auto                 the fastest choice for the batch size that is nearest below (else the smallest) of those
+                     that were measured on nodes of this class; FP32 where nothing was measured
 fp32, fp16, int8     the best choice of such a variant; where none was chosen, the first one that passed
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from helix_ray.core.model_inputs import NotSplittable, row_count
@@ -19,8 +19,13 @@ FILE_BATCH_ROWS = 32
 """Rows of a batch of a file where the task does not say how many."""
 
 
+# A task that asks for no GPU sees none, so these cannot be started for it.
+NEED_GPU = frozenset(("CUDAExecutionProvider", "MIGraphXExecutionProvider", "TensorrtExecutionProvider"))
+
+
 class Chosen(NamedTuple):
-    """A variant to run, on which provider; `threads` is None where it was not measured."""
+    """A variant to run, on which provider; `threads` is None for all that the task's CPUs allow. `tf32` has
+    the file of FP32."""
 
     variant: VariantRecord
     provider: str
@@ -39,7 +44,34 @@ def choose(files: ModelFiles, precision: str, rows: int) -> Chosen:
         usable = variants.get(FP32) or next(iter(variants.values()))
         return Chosen(usable, CPU, None)
     choice = _nearest(measured, rows)
-    return Chosen(variants[choice["variant"]], choice["provider"], choice["threads"])
+    variant = variants[choice["variant"]]
+    if variant["digest"] is None:
+        variant = {**variant, "digest": _file_of_fp32(files)}
+    return Chosen(variant, choice["provider"], _threads(choice, measured))
+
+
+def usable_choices(
+    choices: Sequence[ChoiceRecord], demand: Iterable[tuple[str, float]]
+) -> list[ChoiceRecord]:
+    """Return the choices that a task with these resources can run: those of GPUs only where it asks for one,
+    and none with more threads than it has CPUs."""
+    asked = dict(demand)
+    cpus = max(1.0, asked.get("cpu", 1.0))
+    has_gpu = asked.get("gpu", 0.0) > 0
+    return [
+        each for each in choices if each["threads"] <= cpus and (has_gpu or each["provider"] not in NEED_GPU)
+    ]
+
+
+def _threads(choice: ChoiceRecord, measured: Iterable[ChoiceRecord]) -> int | None:
+    """Return the threads of a choice where more of them were measured and were slower; else None."""
+    same = (choice["batch"], choice["provider"])
+    most = max(each["threads"] for each in measured if (each["batch"], each["provider"]) == same)
+    return None if choice["threads"] == most else choice["threads"]
+
+
+def _file_of_fp32(files: ModelFiles) -> str | None:
+    return next((each["digest"] for each in files["variants"] if each["name"] == FP32), None)
 
 
 def _is_of(name: str, precision: str) -> bool:
@@ -48,10 +80,12 @@ def _is_of(name: str, precision: str) -> bool:
 
 
 def _nearest(choices: Iterable[ChoiceRecord], rows: int) -> ChoiceRecord:
-    """Return the choice for the largest batch up to `rows`, else for the smallest."""
-    ordered = sorted(choices, key=lambda choice: choice["batch"])
-    fitting = [choice for choice in ordered if choice["batch"] <= rows]
-    return fitting[-1] if fitting else ordered[0]
+    """Return the fastest choice for the largest batch up to `rows`, else for the smallest."""
+    measured = list(choices)
+    sizes = {choice["batch"] for choice in measured}
+    size = max((each for each in sizes if each <= rows), default=min(sizes))
+    at_size = [choice for choice in measured if choice["batch"] == size]
+    return max(at_size, key=lambda choice: choice.get("items_per_s", 0.0))
 
 
 def rows_of_batch(run: Mapping[str, Any]) -> int:

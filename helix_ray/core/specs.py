@@ -14,6 +14,8 @@ from helix_ray.core.model_records import BoundsRecord, FileRef, TensorRecord, Va
 JsonObject = dict[str, Any]
 # What a worker has, by resource name; None is what it does not state.
 Offer = dict[str, float | None]
+# A label of nodes whose accelerators are logical: the names of the resources that are none.
+SIMULATED_LABEL = "helix-simulated"
 
 
 class CommandRun(TypedDict, total=False):

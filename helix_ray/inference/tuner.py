@@ -6,12 +6,11 @@ A variant is chosen where its speed is above that of FP32 beyond doubt, and FP32
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 from helix_ray.inference.node_class import Machine
-from helix_ray.inference.sessions import SessionPlan, plan_for
 from helix_ray.inference.variants import FP32, GateBounds, TensorShape, Variant
 
 __all__ = [
@@ -22,8 +21,6 @@ __all__ = [
     "TuningJob",
     "TuningReport",
     "choose",
-    "pick",
-    "session_plan",
 ]
 
 BATCHES = (1, 16, 128)
@@ -124,34 +121,6 @@ def choose(rows: Iterable[TrialRow]) -> list[Choice]:
         groups.setdefault((row["batch"], row["provider"], row["threads"]), []).append(row)
     found = [choice for group in groups.values() if (choice := _best(group)) is not None]
     return sorted(found, key=lambda choice: (choice["batch"], -choice["items_per_s"]))
-
-
-def pick(choices: Iterable[Choice], batch: int, cpus: int, providers: Collection[str]) -> Choice | None:
-    """Return the fastest choice for a batch among those that a process with these CPUs and providers can use.
-
-    The measured batch that counts is the largest one that is not above `batch`, else the smallest. None where
-    nothing was measured for these providers.
-    """
-    usable = [each for each in choices if each["provider"] in providers and each["threads"] <= max(1, cpus)]
-    if not usable:
-        return None
-    sizes = {each["batch"] for each in usable}
-    size = max((each for each in sizes if each <= batch), default=min(sizes))
-    return max((each for each in usable if each["batch"] == size), key=lambda each: each["items_per_s"])
-
-
-def session_plan(choices: Sequence[Choice], choice: Choice, cpus: float | None) -> SessionPlan:
-    """Return how to run a choice: with its threads, and with all that `cpus` allow where that is more than
-    was measured."""
-    most = max(
-        each["threads"]
-        for each in choices
-        if (each["batch"], each["provider"]) == (choice["batch"], choice["provider"])
-    )
-    plan = plan_for(cpus, choice["provider"], choice["variant"])
-    if choice["threads"] == most:
-        return plan
-    return SessionPlan(plan.provider, min(plan.threads, choice["threads"]), tf32=plan.tf32)
 
 
 def _best(group: Sequence[TrialRow]) -> Choice | None:

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.nodes import SIMULATED_LABEL
 from helix_ray.core.answers.optimizations import optimizations_of
 from helix_ray.core.answers.picture import Answerers, Picture
 from helix_ray.core.answers.variants_in_use import variants_in_use
 from helix_ray.core.device_history import POINT_S
 from helix_ray.core.device_usage import devices_in, whole_device
 from helix_ray.core.errors import Rejected, not_found
-from helix_ray.core.specs import DeviceSample
+from helix_ray.core.specs import SIMULATED_LABEL, DeviceSample
 from helix_ray.core.state import Worker
 from helix_ray.core.views.acceleration import (
     AccelerationView,

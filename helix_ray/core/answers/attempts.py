@@ -6,9 +6,10 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import Principal, claim
 from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture
 from helix_ray.core.errors import Rejected, not_found
+from helix_ray.core.model_choice import usable_choices
 from helix_ray.core.model_records import ModelFiles
 from helix_ray.core.models import NODE_CLASS_LABEL, files_needed_by, split_reference, used_reference
-from helix_ray.core.state import State, Task, Worker, project_of
+from helix_ray.core.state import State, Task, TaskClass, Worker, project_of
 from helix_ray.core.views.attempts import AssignmentView, InboxView, WorkView
 
 
@@ -56,7 +57,7 @@ def _assignment(picture: Picture, task: Task, attempt: int, worker: Worker) -> A
         "mac": picture.mac(claim(task.owner, task.id, attempt)),
     }
     used = used_reference(task.run)
-    files = _files_of(picture.state, used, worker) if used is not None else None
+    files = _files_of(picture.state, used, worker, task.task_class) if used is not None else None
     if files is not None:
         work["model_files"] = files
     needed = files_needed_by(task.spec["run"], files)
@@ -65,7 +66,7 @@ def _assignment(picture: Picture, task: Task, attempt: int, worker: Worker) -> A
     return work
 
 
-def _files_of(state: State, used: str, worker: Worker) -> ModelFiles | None:
+def _files_of(state: State, used: str, worker: Worker, task_class: TaskClass) -> ModelFiles | None:
     """Return what a node needs of the version that a run names; None where it is gone."""
     name, number = split_reference(used)
     model = state.models.get(name)
@@ -80,7 +81,7 @@ def _files_of(state: State, used: str, worker: Worker) -> ModelFiles | None:
         "batch": version.report["batch"] if version.report is not None else "none",
         "node_class": node_class,
         "variants": version.variants(),
-        "choices": tuning["choices"] if tuning is not None else [],
+        "choices": usable_choices(tuning["choices"] if tuning is not None else [], task_class.demand),
     }
 
 

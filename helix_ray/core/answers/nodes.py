@@ -14,12 +14,11 @@ from helix_ray.core.liveness import Pulse
 from helix_ray.core.placement import Node
 from helix_ray.core.placement.fit import external_usage_of, node_of, quarantined_until, unschedulable_why
 from helix_ray.core.placement.node import slots_of
-from helix_ray.core.specs import Usage
+from helix_ray.core.specs import SIMULATED_LABEL, Usage
 from helix_ray.core.state import Worker
 from helix_ray.core.views.nodes import NodeLineView, NodesView, NodeView, StatusView
 
 ACTIVE, LOST = "active", "lost"
-SIMULATED_LABEL = "helix-simulated"
 MASTER_ID = "helix-master"
 # Nodes that are listed in one step: about five milliseconds' worth.
 NODES_PER_STEP = 500

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from helix_ray.core.answers.nodes import SIMULATED_LABEL
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
 from helix_ray.core.errors import Rejected, conflict, not_found
@@ -34,7 +33,7 @@ from helix_ray.core.models import (
 )
 from helix_ray.core.orders import ConcludeModelTask, SubmitTuning
 from helix_ray.core.orders.kind import NoData
-from helix_ray.core.specs import ExaminationRun, Run, TaskSpec, TuningRun
+from helix_ray.core.specs import SIMULATED_LABEL, ExaminationRun, Run, TaskSpec, TuningRun
 from helix_ray.core.state import Task, class_of
 
 TASK_TYPE = "building"

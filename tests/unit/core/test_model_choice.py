@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from helix_ray.core.model_choice import CPU, choose
+from helix_ray.core.model_choice import CPU, choose, usable_choices
 from helix_ray.core.model_records import ChoiceRecord, ModelFiles, VariantRecord
 from helix_ray.core.models import files_needed_by
 from helix_ray.core.specs import InferenceRun
@@ -44,6 +44,44 @@ def test_a_choice_is_by_batch_and_precision(
     """What was measured for the batch next below, or for the smallest one; FP32 where nothing was."""
     chosen = choose(version(*choices), precision, rows)
     assert (chosen.variant["name"], chosen.provider) == (variant, provider)
+
+
+def measured(*rows: tuple[int, str, str, int, float]) -> list[ChoiceRecord]:
+    """Return choices: batch, variant, provider, threads, rows a second."""
+    names = ("batch", "variant", "provider", "threads", "items_per_s")
+    return [cast("ChoiceRecord", dict(zip(names, row, strict=True))) for row in rows]
+
+
+CUDA = "CUDAExecutionProvider"
+GPU_NODE = measured(
+    (1, "int8-static", CPU, 1, 300.0), (1, "int8-static", CPU, 2, 200.0), (1, "tf32", CUDA, 1, 100.0),
+    (128, "int8-static", CPU, 1, 400.0), (128, "int8-static", CPU, 2, 700.0), (128, "tf32", CUDA, 1, 9000.0),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("demand", "rows", "expected"),
+    [
+        ({"cpu": 1.0}, 128, ("int8-static", CPU, None)),
+        ({"cpu": 8.0}, 128, ("int8-static", CPU, None)),
+        ({"cpu": 8.0}, 1, ("int8-static", CPU, 1)),
+        ({"cpu": 1.0, "gpu": 1.0}, 128, ("tf32", CUDA, None)),
+        ({"cpu": 1.0, "gpu": 0.5}, 1, ("int8-static", CPU, None)),
+        ({}, 128, ("int8-static", CPU, None)),
+    ],
+)
+def test_a_task_uses_the_fastest_of_what_it_asked_for(
+    demand: dict[str, float], rows: int, expected: tuple[str, str, int | None]
+) -> None:
+    """A GPU's choices are for tasks that ask for one; the threads of a choice count only where more of them
+    were slower, else all of the task's CPUs are used."""
+    files = version()
+    files["variants"].append(cast("VariantRecord", {"name": "tf32", "digest": None}))
+    files["choices"] = usable_choices(GPU_NODE, tuple(demand.items()))
+    chosen = choose(files, "auto", rows)
+    assert (chosen.variant["name"], chosen.provider, chosen.threads) == expected
+    # TF32 is an option of the session: its file is the one of FP32.
+    assert chosen.variant["digest"] == ("a" if expected[0] == "tf32" else "b") * 64
 
 
 def test_only_what_a_node_runs_is_brought_to_it() -> None:

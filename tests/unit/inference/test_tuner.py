@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from helix_ray.inference.providers import CPU, CUDA
-from helix_ray.inference.sessions import SessionPlan
-from helix_ray.inference.threads import usable_threads
-from helix_ray.inference.tuner import Choice, TrialRow, choose, pick, session_plan
+from helix_ray.inference.tuner import TrialRow, choose
 
 
 def row(variant: str, low: float, ratio: float, high: float, **more: Any) -> TrialRow:
@@ -61,56 +59,17 @@ def test_nothing_is_chosen_where_fp32_was_not_measured() -> None:
     assert choose([]) == []
 
 
-def choices() -> list[Choice]:
-    """A node with two CPUs and a GPU, measured at batches of 1, 16 and 128."""
+def test_the_fastest_choice_of_a_batch_comes_first() -> None:
+    """Each provider and number of threads has its own reference and its own choice."""
     found: list[TrialRow] = []
-    for batch, gpu_rate in ((1, 50.0), (16, 800.0), (128, 9000.0)):
-        for threads, rate in ((1, 100.0), (2, 150.0)):
-            found += [
-                row("fp32", 1, 1, 1, batch=batch, threads=threads, items_per_s=rate),
-                row("int8-static", 1.8, 2, 2.1, batch=batch, threads=threads, items_per_s=2 * rate),
-            ]
+    for threads, rate in ((1, 100.0), (2, 150.0)):
         found += [
-            row("fp32", 1, 1, 1, batch=batch, provider=CUDA, items_per_s=gpu_rate / 2),
-            row("fp16", 1.9, 2, 2.1, batch=batch, provider=CUDA, items_per_s=gpu_rate),
+            row("fp32", 1, 1, 1, threads=threads, items_per_s=rate),
+            row("int8-static", 1.8, 2, 2.1, threads=threads, items_per_s=2 * rate),
         ]
-    return choose(found)
-
-
-@pytest.mark.parametrize(
-    ("batch", "cpus", "providers", "expected"),
-    [
-        (1, 1, {CPU}, (1, "int8-static", CPU, 1)),
-        (1, 2, {CPU}, (1, "int8-static", CPU, 2)),
-        (1, 2, {CPU, CUDA}, (1, "int8-static", CPU, 2)),
-        (64, 2, {CPU, CUDA}, (16, "fp16", CUDA, 1)),
-        (5000, 2, {CPU, CUDA}, (128, "fp16", CUDA, 1)),
-        (5000, 2, {CPU}, (128, "int8-static", CPU, 2)),
-        (0, 0, {CPU}, (1, "int8-static", CPU, 1)),
-    ],
-)
-def test_the_choice_belongs_to_the_batch_and_to_what_a_process_may_use(
-    batch: int, cpus: int, providers: set[str], expected: tuple[int, str, str, int]
-) -> None:
-    """On one node batch 1 stays on the CPU and large batches go to the GPU; an executor without it never
-    gets it."""
-    found = pick(choices(), batch, cpus, providers)
-    assert found is not None
-    assert (found["batch"], found["variant"], found["provider"], found["threads"]) == expected
-
-
-def test_nothing_is_picked_where_nothing_was_measured() -> None:
-    """Another provider's evidence does not count."""
-    assert pick([], 1, 1, {CPU}) is None
-    assert pick(choices(), 1, 1, {"OpenVINOExecutionProvider"}) is None
-
-
-def test_a_process_with_more_cpus_than_were_measured_uses_them() -> None:
-    """The threads of a choice count where fewer were faster; else as many run as the CPUs allow."""
-    found = choices()
-    (one,) = [each for each in found if (each["batch"], each["provider"], each["threads"]) == (1, CPU, 1)]
-    (two,) = [each for each in found if (each["batch"], each["provider"], each["threads"]) == (1, CPU, 2)]
-    assert session_plan(found, one, None) == SessionPlan(CPU, 1)
-    assert session_plan(found, two, None) == SessionPlan(CPU, usable_threads())
-    tf32: Choice = {**two, "variant": "tf32", "provider": CUDA}
-    assert session_plan([tf32], tf32, 1.0) == SessionPlan(CUDA, 1, tf32=True)
+    found += [
+        row("fp32", 1, 1, 1, provider=CUDA, items_per_s=5.0),
+        row("fp16", 1.9, 2, 2.1, provider=CUDA, items_per_s=10.0),
+    ]
+    ordered = [(each["variant"], each["provider"], each["threads"]) for each in choose(found)]
+    assert ordered == [("int8-static", CPU, 2), ("int8-static", CPU, 1), ("fp16", CUDA, 1)]
