@@ -73,6 +73,7 @@ class Settings:
     batch_body_bytes_max: int = bounded(8 << 20, ge=1024)
     model_bytes_max: int = bounded(256 << 20, ge=1 << 10, le=2 << 30)
     model_data_bytes_max: int = bounded(256 << 20, ge=1 << 10, le=2 << 30)
+    dataset_bytes_max: int = bounded(1 << 30, ge=1 << 10)
     header_bytes_max: int = bounded(65_536, ge=4096, le=1 << 20)
     header_count_max: int = bounded(100, ge=10)
     header_read_s_max: float = bounded(10.0, gt=0)

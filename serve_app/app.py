@@ -27,6 +27,7 @@ from serve_app.refusals import RefusalDesk
 from serve_app.routes import (
     acceleration,
     batch,
+    datasets,
     docs,
     erasures,
     health,
@@ -48,13 +49,14 @@ from serve_app.sessions import SessionCache
 PREFIX = "/api/v1"
 BATCH_PATH = f"{PREFIX}/tasks/batch"
 MODELS_PATH = f"{PREFIX}/models"
+DATASETS_PATH = f"{PREFIX}/datasets"
 # The busiest routes come first: paths are matched in order.
 ROUTERS = (
     *((PREFIX, router) for router in (
         tasks.router, batch.router, logs.router, workers.router, nodes.router, acceleration.router,
         placement.router,
         quotas.router, sessions.router, tokens.router,
-        users.router, projects.router, erasures.router, models.router,
+        users.router, projects.router, erasures.router, models.router, datasets.router,
     )),
     ("", health.router),
     ("", metrics.router),
@@ -148,6 +150,7 @@ def build_asgi(
         body_bytes_max_by_path={
             BATCH_PATH: settings.batch_body_bytes_max,
             MODELS_PATH: settings.push_body_bytes_max(),
+            DATASETS_PATH: settings.dataset_bytes_max + settings.body_bytes_max,
         },
         streams_open_max=settings.streams_open_max,
     )

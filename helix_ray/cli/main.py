@@ -11,6 +11,7 @@ from helix_ray.cli import (
     acceleration,
     backup,
     cluster,
+    datasets,
     erasures,
     journal,
     login,
@@ -72,6 +73,7 @@ app.command()(login.whoami)
 app.add_typer(tasks.app, name="task", cls=CommandGroup)
 models.app.command("run")(model_run.run)
 app.add_typer(models.app, name="model", cls=CommandGroup)
+app.add_typer(datasets.app, name="dataset", cls=CommandGroup)
 app.add_typer(workers.app, name="worker", cls=CommandGroup)
 app.add_typer(cluster.app, name="cluster", cls=CommandGroup)
 app.add_typer(projects.app, name="project", cls=CommandGroup)

@@ -11,6 +11,7 @@ import httpx
 
 from helix_ray.client.acceleration import AccelerationCalls
 from helix_ray.client.api_tokens import TokenCalls
+from helix_ray.client.datasets import DatasetCalls
 from helix_ray.client.erasures import ErasureCalls
 from helix_ray.client.errors import NotFound, NotSignedIn
 from helix_ray.client.logs import LogCalls
@@ -52,7 +53,7 @@ TASK_TYPE = "building"
 
 class Client(
     LogCalls, NodeCalls, AccelerationCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, TokenCalls,
-    ErasureCalls, ModelCalls,
+    ErasureCalls, ModelCalls, DatasetCalls,
 ):  # fmt: skip
     """A client of one Helix Ray server; safe to share between threads; close it, or use it with `with`.
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import orjson
 
 from helix_ray.client.errors import HelixError, Invalid, NotFound, ServerFault, WaitTimeout
+from helix_ray.client.readable import readable
 from helix_ray.client.session import ClientSession
 from helix_ray.client.transport import Form, Request
 
@@ -53,7 +54,7 @@ class ModelCalls:
         if metadata:
             fields["metadata"] = orjson.dumps(dict(metadata)).decode()
         given = {"file": file, "calibration": calibration, "heldout": heldout}
-        files = {key: _readable(key, path) for key, path in given.items() if path is not None}
+        files = {key: readable(key, path) for key, path in given.items() if path is not None}
         request = Request("POST", "/models", form=Form(fields, files), idempotency_key=idempotency_key)
         pushed: PushedOut = self._session.send(request).data
         return pushed
@@ -163,16 +164,6 @@ def _digest_of(version: VersionOut, variant: str | None) -> str:
         {"field": "variant", "allowed_values": list(digests)},
     )
     raise error
-
-
-def _readable(field: str, file: str | os.PathLike[str]) -> Path:
-    path = Path(file)
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        message = f"Cannot read {path}: {error.strerror or error}"
-        raise Invalid("VALIDATION_ERROR", message, {"field": field}) from None
-    return path
 
 
 def _path(name: str, version: int | None = None) -> str:

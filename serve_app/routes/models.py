@@ -15,8 +15,8 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
 from helix_ray import plain
-from helix_ray.blobs.errors import BlobDamaged, BlobError, BlobMissing, StoreFull
-from helix_ray.core.errors import ErrorCode, Refused, Rejected, invalid, not_found
+from helix_ray.blobs.errors import BlobDamaged, BlobError, BlobMissing
+from helix_ray.core.errors import Refused, invalid, not_found
 from helix_ray.core.model_records import FileRef
 from helix_ray.core.models import MODEL_NAME_PATTERN, reference
 from helix_ray.core.orders import (
@@ -36,7 +36,8 @@ from serve_app.answers import json_answer, no_content
 from serve_app.bodies import Body, read
 from serve_app.deps import Caller, SignedIn
 from serve_app.edge.errors import BrokenOff
-from serve_app.multipart import KIND, MultipartForm, too_large
+from serve_app.form_files import BINARY, stored, unavailable
+from serve_app.multipart import KIND, MultipartForm
 from serve_app.openapi import verb
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -44,15 +45,14 @@ router = APIRouter(prefix="/models", tags=["models"])
 BYTES = "application/octet-stream"
 # What a tuner measured is some hundred rows.
 EVIDENCE_BYTES_MAX = 4 << 20
-_BINARY = {"type": "string", "format": "binary"}
 _FORM = {
     "type": "object",
     "required": ["name", "file"],
     "properties": {
         "name": {"type": "string", "pattern": MODEL_NAME_PATTERN},
-        "file": _BINARY,
-        "calibration": _BINARY,
-        "heldout": _BINARY,
+        "file": BINARY,
+        "calibration": BINARY,
+        "heldout": BINARY,
         "project_id": {"type": "string"},
         "metadata": {"type": "string", "description": "A JSON object: licence, source, labels, bounds."},
         "activate": {"type": "string", "enum": ["true", "false"]},
@@ -62,7 +62,7 @@ _PUSH = verb("PushModel", answers=shapes.PushedOut, status=201)
 _PUSH["responses"][200] = {"model": shapes.PushedOut}
 _PUSH["openapi_extra"]["requestBody"] = {"required": True, "content": {KIND: {"schema": _FORM}}}
 _DOWNLOAD = verb("GetModelVersion")
-_DOWNLOAD["responses"] = {200: {"content": {BYTES: {"schema": _BINARY}}}}
+_DOWNLOAD["responses"] = {200: {"content": {BYTES: {"schema": BINARY}}}}
 
 
 @dataclass
@@ -107,7 +107,9 @@ async def _received(form: MultipartForm, caller: Caller) -> _Sent:
         if name in sent.fields or name in sent.files:
             raise Refused(invalid(f"The field {name} is given more than once", field=name))
         if name in shapes.FORM_FILES:
-            sent.files[name] = await _stored(form, name, caller)
+            settings = caller.services.settings
+            bytes_max = settings.model_bytes_max if name == "file" else settings.model_data_bytes_max
+            sent.files[name] = await stored(form, name, bytes_max, caller.services.blobs)
         elif name in shapes.FORM_FIELDS:
             sent.fields[name] = await form.text(name, shapes.FIELD_BYTES_MAX)
         else:
@@ -119,28 +121,6 @@ async def _received(form: MultipartForm, caller: Caller) -> _Sent:
     if "file" not in sent.files:
         raise Refused(invalid("Missing model file", field="file"))
     return sent
-
-
-async def _stored(form: MultipartForm, name: str, caller: Caller) -> FileRef:
-    """Write a part to the store; raise Refused where it is too large, or the store has no room."""
-    settings = caller.services.settings
-    bytes_max = settings.model_bytes_max if name == "file" else settings.model_data_bytes_max
-
-    async def bounded() -> AsyncIterator[bytes]:
-        size = 0
-        async for data in form.data():
-            size += len(data)
-            if size > bytes_max:
-                raise Refused(too_large(name, bytes_max))
-            yield data
-
-    try:
-        digest, size = await caller.services.blobs.write(bounded())
-    except StoreFull as error:
-        raise Refused(_unavailable(f"There is no room for the {name}: {error}")) from None
-    except (BlobError, OSError) as error:
-        raise Refused(_unavailable(f"The {name} could not be stored: {error}")) from error
-    return {"digest": digest, "bytes": size}
 
 
 def _values(sent: _Sent) -> Mapping[str, object]:
@@ -164,10 +144,6 @@ def _number(name: str, version: str) -> int:
     if version.isascii() and version.isdecimal() and len(version) <= len(str(shapes.VERSION_MAX)):
         return int(version)
     raise Refused(not_found("Model version", f"{name}@{version}"))
-
-
-def _unavailable(message: str) -> Rejected:
-    return Rejected(ErrorCode.SERVICE_UNAVAILABLE, message, {"retry_after_s": 10})
 
 
 @router.get("", **verb("ListModels", answers=shapes.ModelsOut))
@@ -202,7 +178,7 @@ async def download(
     try:
         pieces = await caller.services.blobs.open(file["digest"])
     except BlobMissing:
-        raise Refused(_unavailable("The file of this version is not in the store at the moment")) from None
+        raise Refused(unavailable("The file of this version is not in the store at the moment")) from None
     shown = f"{name}-{version}{'-' + variant if variant else ''}.onnx"
     headers = {
         "Content-Length": str(file["bytes"]),
