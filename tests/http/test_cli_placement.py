@@ -13,8 +13,8 @@ def test_the_cluster_and_its_nodes(signed_in: Helix) -> None:
     assert said.out.startswith("helix-master active, up 0:")
     assert "2 of 2 nodes are active" in said.out
     assert signed_in("cluster", "--json").json["worker_nodes"][0]["id"] == NODE
-    assert "cpu=4 memory_mb=1024" in signed_in("cluster", "nodes").out
-    assert signed_in("cluster", "node", NODE, "--json").json["free"] == {"cpu": 4.0, "memory_mb": 1024.0}
+    assert "cpu=4 memory_mb=4096" in signed_in("cluster", "nodes").out
+    assert signed_in("cluster", "node", NODE, "--json").json["free"] == {"cpu": 4.0, "memory_mb": 4096.0}
     assert "node1" in signed_in("cluster", "node", NODE).out
     assert signed_in("cluster", "node", "worker-none").code == 4
     assert signed_in("cluster", "drain", NODE).code == 0
