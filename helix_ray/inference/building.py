@@ -107,12 +107,11 @@ def _dynamic(model: Path, target: Path) -> None:
 def _prepared(model: Path, folder: Path) -> Iterator[Path]:
     """Give the model with shapes and simple optimisations, in an opset with scales per channel."""
     with TemporaryDirectory(prefix="prepared-", dir=folder) as scratch:
-        source, prepared = model, Path(scratch) / "prepared.onnx"
-        if 0 < opset_of(fp16.read(model)) < _PER_CHANNEL_OPSET_MIN:
-            source = Path(scratch) / "raised.onnx"
-            onnx.save(
-                onnx.version_converter.convert_version(fp16.read(model), _PER_CHANNEL_OPSET_MIN), source
-            )
+        source, prepared = Path(scratch) / "source.onnx", Path(scratch) / "prepared.onnx"
+        read = fp16.read(model)
+        if 0 < opset_of(read) < _PER_CHANNEL_OPSET_MIN:
+            read = onnx.version_converter.convert_version(read, _PER_CHANNEL_OPSET_MIN)
+        onnx.save(read, source)
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         yield prepared
 

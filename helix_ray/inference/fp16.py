@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from helix_ray.inference.candidate import NotBuilt, open_candidate, run
-from helix_ray.inference.graphs import float_tensors, opset_of, sort_nodes
+from helix_ray.inference.graphs import float_tensors, inputs_of, opset_of, sort_nodes
 
 __all__ = ["FP16_MAX", "OVERFLOW_MARGIN", "convert", "evaluate", "overflow", "ranges", "to_storage"]
 
@@ -33,6 +33,7 @@ OVERFLOW_MARGIN = 2.0
 """How far below FP16_MAX a tensor must stay on the rows that were seen, since others will be larger."""
 
 _IS_INF_OPSET = 10
+_IR_WITHOUT_WEIGHT_INPUTS = 4
 
 STORED_ELEMENTS_MIN = 64
 """Weights with fewer elements stay in FP32: they are biases and constants, and save nothing."""
@@ -87,9 +88,11 @@ def ranges(model: ModelProto, batches: Iterable[Feed]) -> dict[str, float]:
     names = float_tensors(measured)
     if not names:
         return {}
-    measured.graph.initializer.append(helper.make_tensor("helix_zero", TensorProto.FLOAT, [], [0.0]))
+    finite_only = opset_of(model) >= _IS_INF_OPSET
+    if finite_only:
+        measured.graph.initializer.append(helper.make_tensor("helix_zero", TensorProto.FLOAT, [], [0.0]))
     for number, name in enumerate(names):
-        measured.graph.node.extend(_largest(number, name, finite_only=opset_of(model) >= _IS_INF_OPSET))
+        measured.graph.node.extend(_largest(number, name, finite_only=finite_only))
         measured.graph.output.append(
             helper.make_tensor_value_info(f"helix_max_{number}", TensorProto.FLOAT, [])
         )
@@ -181,7 +184,14 @@ def _computes_in_fp16(model: ModelProto) -> bool:
 
 
 def read(path: Path) -> ModelProto:
-    """Return the model of a file."""
+    """Return the model of a file, in the form of today: weights are no inputs, as they were before version 4
+    of the format. Tools that fold weights leave such inputs behind, which nobody feeds."""
     model = ModelProto()
     model.ParseFromString(path.read_bytes())
+    wanted = inputs_of(model.graph)
+    if len(wanted) < len(model.graph.input):
+        kept = [ValueInfoProto.FromString(each.SerializeToString()) for each in wanted]
+        del model.graph.input[:]
+        model.graph.input.extend(kept)
+    model.ir_version = max(model.ir_version, _IR_WITHOUT_WEIGHT_INPUTS)
     return model

@@ -224,6 +224,18 @@ def test_a_batch_axis_that_lies(tmp_path: Path, make: Any, batch: str, why: str)
     assert f"its batch axis is dynamic in name only: {why}" in report["warnings"][1]
 
 
+def test_an_old_format(tmp_path: Path) -> None:
+    """In version 3 of the format weights are inputs, too: all variants of such a model are built."""
+    model = models.mobile()
+    model.ir_version = 3
+    model.opset_import[0].version = 9
+    for each in model.graph.initializer:
+        model.graph.input.append(models.value(each.name, each.dims))
+    report = examined(tmp_path, model)
+    assert [each["name"] for each in report["inputs"]] == ["image"]
+    assert {each["name"]: each["reason"] for each in report["variants"] if each["state"] != "ready"} == {}
+
+
 def test_bounds_are_settings(tmp_path: Path) -> None:
     """With tighter bounds the same variant is refused, and says by how much."""
     report = examined(tmp_path, models.mobile(), bounds=GateBounds(max_relative_error=1e-7))
