@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +16,11 @@ from helix_ray.cli.connection import connect
 from helix_ray.cli.following import exit_code, telling_on_interrupt
 from helix_ray.cli.output import Json, print_fields, print_json, say
 from helix_ray.cli.task_tables import show_outcome
+from helix_ray.core.inference_run import DIGEST_PATTERN
 from helix_ray.core.specs import OutputFormat, Precision
 
 if TYPE_CHECKING:
+    from helix_ray.client.api import Client
     from helix_ray.core.inference_result import InferenceResult
 
 # The form of a result that is written to a file with this ending.
@@ -38,7 +41,10 @@ def run(
             "--input", metavar="[NAME=]FILE|JSON", help="Model input: a .npy file, a .json file or JSON."
         ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Digest of an uploaded data set.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|DIGEST", help="Data set: a file to upload, or the digest of one."),
+    ] = None,
     input_uri: Annotated[str | None, typer.Option(metavar="URI", help="file:///PATH on the nodes.")] = None,
     output: Annotated[
         Path | None,
@@ -62,14 +68,11 @@ def run(
     from helix_ray.client import runs
 
     form = _form_of(output)
-    sources = {"--input": inputs, "--dataset": dataset, "--input-uri": input_uri}
-    if sum(bool(value) for value in sources.values()) != 1:
-        raise typer.BadParameter(f"exactly one of {', '.join(sources)} must be given")
+    _one_of({"--input": inputs, "--dataset": dataset, "--input-uri": input_uri})
     work = runs.inference(
         model,
         spec.model_inputs(inputs) if inputs else None,
         outputs or (),
-        dataset=dataset,
         input_uri=input_uri,
         batch_size=batch_size,
         precision=precision,
@@ -82,6 +85,8 @@ def run(
         "timeout_s": timeout,
     }
     with connect(waiting=True) as client, telling_on_interrupt() as submitted:
+        if dataset is not None:
+            work["dataset"] = _uploaded(client, dataset)
         task = client.submit(f"run {model}", run=work, **fields)
         submitted.append(task["id"])
         if not as_json:
@@ -97,6 +102,18 @@ def run(
     else:
         print_fields(_shown(ended["result"], output))
     raise typer.Exit(exit_code(ended))
+
+
+def _one_of(sources: Mapping[str, object]) -> None:
+    if sum(bool(value) for value in sources.values()) != 1:
+        raise typer.BadParameter(f"exactly one of {', '.join(sources)} must be given")
+
+
+def _uploaded(client: Client, dataset: str) -> str:
+    """Return the digest of a data set; a file is uploaded."""
+    if re.fullmatch(DIGEST_PATTERN, dataset):
+        return dataset
+    return client.push_dataset(dataset)["digest"]
 
 
 def _form_of(output: Path | None) -> OutputFormat | None:

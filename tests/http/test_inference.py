@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,17 @@ def test_files_of_the_nodes_are_data_sets(client: httpx.Client, folder: Path, al
     parts = [np.load(io.BytesIO(b64decode(file["base64"]))) for file in whole["files"]]
     assert [file["first_row"] for file in whole["files"]] == [0, 13, 26]
     assert np.allclose(np.concatenate(parts), alone, atol=1e-4)
+
+
+def test_uploaded_data_sets_are_named_by_digest(client: httpx.Client, folder: Path, alone: Any) -> None:
+    """The same file is the same data set; it is kept for tasks that have not ended."""
+    data = (folder / "digits.npy").read_bytes()
+    first, again = (client.post("/datasets", files={"file": ("x.npy", data)}) for _ in range(2))
+    assert (first.status_code, first.json()) == (201, again.json())
+    assert first.json() == {"digest": sha256(data).hexdigest(), "bytes": len(data)}
+    for source in ({"dataset": first.json()["digest"]}, {"input_uri": f"dataset:{first.json()['digest']}"}):
+        whole = ended(client, {**source, "batch_size": 16}, shards=2)["result"]
+        assert np.allclose(whole["outputs"]["logits"], alone, atol=1e-4)
 
 
 def test_a_precision_that_is_not_there_fails_the_task(client: httpx.Client) -> None:

@@ -47,6 +47,17 @@ def test_outputs_are_written_in_order(
     assert np.allclose(read(output), logits, atol=1e-4)
 
 
+def test_a_file_is_uploaded_as_a_data_set(signed_in: Helix, tmp_path: Path, logits: np.ndarray) -> None:
+    """What `--dataset` names is a file here, or the digest of one that was uploaded."""
+    np.savez(tmp_path / "x.npz", rows=DIGITS, labels=np.zeros(30))
+    words = ("--dataset", str(tmp_path / "x.npz"), "--output", str(tmp_path / "out.npy"), "--shards", "2")
+    done = signed_in("model", "run", MODEL, *words)
+    assert done.code == 0, done.err
+    assert np.allclose(read(tmp_path / "out.npy"), logits, atol=1e-4)
+    missing = signed_in("model", "run", MODEL, "--dataset", str(tmp_path / "none.npz"))
+    assert "Cannot read" in missing.err
+
+
 def read(path: Path) -> np.ndarray:
     """Return the logits in a file."""
     if path.suffix == ".npy":

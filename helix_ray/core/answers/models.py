@@ -6,8 +6,11 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
 from helix_ray.core.answers.picture import Answerers, Picture
 from helix_ray.core.errors import Rejected, not_found
+from helix_ray.core.inference_run import dataset_of
+from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.membership import sees_model
 from helix_ray.core.models import ModelRecord, files_named_by, reference
+from helix_ray.core.state import Task
 from helix_ray.core.views.models import (
     EvidenceView,
     ModelsView,
@@ -57,7 +60,17 @@ def _named_files(picture: Picture, question: q.NamedFiles, by: Principal) -> Nam
         for version in model.versions.values()
         for file in files_named_by(version)
     }
+    named |= {
+        digest
+        for task in picture.state.tasks.values()
+        if task.status not in TERMINAL and (digest := _data_set_of(task)) is not None
+    }
     return {"digests": sorted(named)}
+
+
+def _data_set_of(task: Task) -> str | None:
+    run = task.run
+    return dataset_of(run) if run is not None and run["kind"] == "inference" else None
 
 
 def _find(picture: Picture, name: str, by: Principal) -> ModelRecord | Rejected:

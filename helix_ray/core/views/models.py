@@ -114,7 +114,7 @@ class EvidenceView(TypedDict):
 
 
 class NamedFilesView(TypedDict):
-    """The digests of all files that versions name."""
+    """The digests of all files that versions name, and of the data sets of tasks that have not ended."""
 
     digests: list[str]
 

@@ -6,10 +6,15 @@ from typing import Any, cast
 
 import pytest
 
+from helix_ray.core.access import SYSTEM
 from helix_ray.core.model_choice import CPU, choose, usable_choices
 from helix_ray.core.model_records import ChoiceRecord, ModelFiles, VariantRecord
 from helix_ray.core.models import files_needed_by
+from helix_ray.core.orders import CancelTask
+from helix_ray.core.questions import NamedFiles
 from helix_ray.core.specs import InferenceRun
+from tests.unit.core.model_stage import ModelStage
+from tests.unit.core.stage import spec
 
 
 def version(*choices: tuple[int, str]) -> ModelFiles:
@@ -93,3 +98,13 @@ def test_only_what_a_node_runs_is_brought_to_it() -> None:
     del files["variants"][1]
     assert files_needed_by({**run, "precision": "int8"}, files) == ["d" * 64]
     assert files_needed_by({"kind": "inference", "model": "m", "inputs": [1]}) == []
+
+
+def test_the_data_sets_of_tasks_that_have_not_ended_are_kept() -> None:
+    """They are named as the files of models are; once its task has ended, nothing names one."""
+    stage = ModelStage()
+    run = {"kind": "inference", "model": "m", "input_uri": f"dataset:{'e' * 64}"}
+    (task_id,) = stage.submit(spec(run=run))
+    assert stage.ask(NamedFiles(), SYSTEM)["digests"] == ["e" * 64]
+    stage.give(CancelTask(task_id))
+    assert stage.ask(NamedFiles(), SYSTEM)["digests"] == []
