@@ -16,6 +16,7 @@ from helix_ray.core.errors import Rejected
 from helix_ray.core.questions import WorkFor
 from tests.http.api_server import error_of
 from tests.http.models_here import NODE, Models, serving_models
+from tests.http.running_node import Helix
 
 LIMIT = 1 << 20
 PATH = "/datasets"
@@ -83,3 +84,18 @@ def test_a_file_that_cannot_be_read_is_said(served: Models, tmp_path: Path) -> N
     """Before anything is sent."""
     with pytest.raises(Invalid, match="Cannot read"):
         served.client.push_dataset(tmp_path / "none.npz")
+
+
+def test_the_program_prints_the_digest_alone(
+    served: Models, helix: Helix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that `helix model run --dataset $(helix dataset push FILE)` works."""
+    monkeypatch.setenv("HELIX_URL", served.api.url)
+    monkeypatch.setenv("HELIX_TOKEN", served.http.headers["Authorization"].removeprefix("Bearer "))
+    (tmp_path / "rows.npz").write_bytes(b"rows of the program")
+    digest = sha256(b"rows of the program").hexdigest()
+    ran = helix("dataset", "push", str(tmp_path / "rows.npz"))
+    assert (ran.code, ran.out) == (0, f"{digest}\n")
+    assert served.store.has(digest)
+    assert helix("dataset", "push", str(tmp_path / "rows.npz"), "--json").json["digest"] == digest
+    assert helix("dataset", "push", str(tmp_path / "none.npz")).code != 0
