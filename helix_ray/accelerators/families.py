@@ -20,7 +20,7 @@ from helix_ray.accelerators.mali import MALI
 from helix_ray.accelerators.named import NAMED
 from helix_ray.accelerators.nvidia import Nvidia
 from helix_ray.accelerators.rockchip import ROCKCHIP
-from helix_ray.accelerators.watched import DriverHangs, Watched
+from helix_ray.accelerators.watched import CALL_S_MAX, DriverHangs, Watched
 from helix_ray.accelerators.xdna import Xdna
 
 log = logging.getLogger(__name__)
@@ -45,12 +45,12 @@ def families(nvml: Any = None, all_smi_url: str = "") -> list[Family]:
     return [*found, AllSmi(all_smi_url)] if all_smi_url else found
 
 
-def read_once(host: Host, of: list[Family]) -> list[Reading]:
+def read_once(host: Host, of: Sequence[Family], call_s_max: float = CALL_S_MAX) -> list[Reading]:
     """Return one reading of each device, for a start: a driver that does not answer has none."""
     readings: list[Reading] = []
     for family in of:
         try:
-            readings += Watched(family.name).call(partial(family.readings, host))
+            readings += Watched(family.name, call_s_max).call(partial(family.readings, host))
         except DriverHangs:
             log.warning("%s: the driver does not answer; going on without its devices", family.name)
         except Exception:

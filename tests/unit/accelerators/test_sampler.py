@@ -9,6 +9,7 @@ import time
 import pytest
 
 from helix_ray.accelerators.device import Device, Reading, percent
+from helix_ray.accelerators.families import read_once
 from helix_ray.accelerators.host import Host
 from helix_ray.accelerators.nvidia import Nvidia
 from helix_ray.accelerators.sampler import HANGS, Sampler
@@ -140,6 +141,17 @@ def test_kinds_that_are_not_the_nodes_own_are_left_out(tree: Tree) -> None:
     sampler = Sampler(tree.host, FAMILIES, kinds=frozenset({"npu"}))
     sampler.sample()
     assert [(device["kind"], device["index"]) for device in sampler.latest()] == [("npu", 0), ("npu", 1)]
+
+
+def test_a_node_starts_beside_a_driver_that_hangs(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
+    """It offers what the others report, and says what it goes on without."""
+    binding = FakeNvml(card())
+    binding.hangs.clear()
+    tree.file("dev/hailo0", "")
+    found = read_once(tree.host, [Nvidia(binding), *FAMILIES], call_s_max=0.2)
+    binding.hangs.set()
+    assert [reading.device.capability for reading in found] == ["hailo-npu"]
+    assert lines(caplog) == ["NVIDIA GPU: the driver does not answer; going on without its devices"]
 
 
 def test_a_reader_that_fails_leaves_the_thread_alive(tree: Tree) -> None:
