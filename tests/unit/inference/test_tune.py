@@ -19,14 +19,15 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from helix_ray.digits import as_image, as_rows, held_out
 from helix_ray.inference.building import build
 from helix_ray.inference.errors import InferenceRefused
+from helix_ray.inference.examine import examine
 from helix_ray.inference.node_class import node_class
 from helix_ray.inference.onnx import DEFAULT_ROOT, ModelStore
 from helix_ray.inference.providers import CPU
 from helix_ray.inference.tune import tune
-from helix_ray.inference.tuner import MADE_ROWS_ONLY, TrialRow, TuningJob, TuningReport
+from helix_ray.inference.tuner import GAIN_MIN, MADE_ROWS_ONLY, TrialRow, TuningJob, TuningReport
 from helix_ray.inference.tuning_child import NICE
-from helix_ray.inference.variants import ARITHMETIC, TensorShape, Variant
-from tests.unit.inference.onnx_models import deep_tree
+from helix_ray.inference.variants import ARITHMETIC, ExaminationJob, TensorShape, Variant
+from tests.unit.inference.onnx_models import deep_tree, forest, mobile, recurrent
 from tests.unit.inference.small_models import doubling, save
 
 IMAGES, LABELS = held_out()
@@ -256,3 +257,21 @@ def test_a_fixed_batch_is_the_only_one(blobs: Blobs, tmp_path: Path) -> None:
     blobs.add("fp32", fixed)
     report = blobs.tune(small_inputs(4, 8), cpus=1, time_limit_s=5.0)
     assert {row["batch"] for row in report["rows"]} == {4}
+
+
+@pytest.mark.parametrize("make", [mobile, recurrent, forest])
+def test_other_kinds_of_models_are_tuned_as_they_are_examined(
+    blobs: Blobs, tmp_path: Path, make: Any
+) -> None:
+    """Depthwise convolutions, a GRU, a forest: whatever is chosen was built, passed, and won; else FP32
+    stays."""
+    file = tmp_path / "model.onnx"
+    save(make(), file)
+    digest = blobs.put(file.read_bytes())
+    report = examine(ExaminationJob(digest, time_limit_s=60.0), blobs.folder, silently)
+    blobs.variants = report["variants"]
+    tuned = blobs.tune(report["inputs"], batches=(16,), cpus=1, time_limit_s=10.0)
+    ready = {each["name"] for each in report["variants"] if each["state"] == "ready"}
+    (choice,) = tuned["choices"]
+    assert choice["variant"] in ready - {"int8-static", "int8-dynamic"}  # its rows were made
+    assert choice["variant"] == "fp32" or choice["low"] >= GAIN_MIN
