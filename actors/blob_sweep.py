@@ -29,11 +29,12 @@ async def sweep_blobs(store: BlobStore, named: Named, keep_s: float) -> None:
 
 async def sweep(store: BlobStore, named: Named, idle_before: float) -> int:
     """Remove the blobs that nothing names and that were neither used nor written since `idle_before`; return
-    how many. Raises OSError.
+    how many. What a killed API replica left of an upload goes, too. Raises OSError.
 
     What is idle is listed before it is asked what is named: a blob that is uploaded for a name in between is
     written then, if only again, and one that is deleted is looked at under its lock.
     """
+    await asyncio.to_thread(store.prepare)
     idle = [blob for blob in await asyncio.to_thread(store.stored) if blob.idle_since < idle_before]
     names = await named() if idle else None
     if names is None:

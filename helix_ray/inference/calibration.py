@@ -133,7 +133,8 @@ def _apart(calibration: NamedRows, judging: NamedRows, warnings: list[str] | Non
     seen = set(_keys(calibration))
     fresh = np.array([key not in seen for key in _keys(judging)], dtype=bool)
     if not fresh.any():
-        raise NotUsable("heldout: every row calibrates, too; give rows that are not in the calibration file")
+        what = "that are not in the calibration file" if warnings is None else "that differ from each other"
+        raise NotUsable(f"heldout: every row calibrates, too; give rows {what}")
     notes = list(warnings or ())
     if not fresh.all():
         notes.append(f"{int((~fresh).sum())} rows of heldout are in calibration, too: they do not judge")

@@ -10,6 +10,7 @@ from pathlib import Path
 from actors.blob_sweep import sweep
 from helix_ray.backup import BLOBS
 from helix_ray.blobs.copying import copy_blobs
+from helix_ray.blobs.incoming import FOLDER
 from helix_ray.blobs.store import BlobStore
 
 NOW = 1_000_000.0
@@ -59,6 +60,22 @@ def test_nothing_is_removed_while_the_names_are_not_known(tmp_path: Path) -> Non
     assert asyncio.run(sweep(store, unknown, NOW)) == 0
     assert store.has(digest)
     assert asyncio.run(sweep(store, never, 0.5)) == 0
+
+
+def test_what_a_killed_writer_left_goes_and_an_upload_under_way_stays(tmp_path: Path) -> None:
+    """An API replica that is killed in an upload comes back, but the head does not start again."""
+    store = BlobStore(tmp_path)
+    under_way = store.begin()
+    under_way.write(b"still coming")
+    left = tmp_path / FOLDER / "left"
+    left.write_bytes(b"half a model")
+
+    async def names() -> Collection[str]:
+        return set()
+
+    assert asyncio.run(sweep(store, names, 0.5)) == 0
+    assert not left.exists()
+    assert store.has(under_way.finish().digest)
 
 
 def test_what_is_uploaded_again_meanwhile_stays(tmp_path: Path) -> None:

@@ -53,6 +53,13 @@ def test_a_file_that_promises_more_than_it_has(tmp_path: Path) -> None:
         read_rows(path, X, "dynamic", MANY, "heldout")
 
 
+def test_one_file_of_equal_rows_judges_nothing(tmp_path: Path) -> None:
+    """Nobody gave a calibration file, so none is named."""
+    path = stored(tmp_path, x=np.ones((8, 8), np.float32))
+    with pytest.raises(NotUsable, match="give rows that differ from each other"):
+        prepare(None, path, X, models.linear().graph, "dynamic")
+
+
 def test_an_input_may_be_called_labels(tmp_path: Path) -> None:
     """Then it is an input, and nothing is known of classes."""
     inputs: list[TensorShape] = [{"name": "labels", "dtype": "float32", "shape": ["n", 2]}]
