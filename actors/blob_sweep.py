@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 600.0
 
-# Returns the digests that versions of models name; None where that is not known at the moment.
+# Returns the digests that versions of models and unfinished tasks name; None where that is not known now.
 Named = Callable[[], Awaitable[Collection[str] | None]]
 
 
