@@ -85,14 +85,16 @@ def main() -> int:
     """Answer requests until stdin ends."""
     import ray
 
+    # Ray Data prints to standard output, too.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     ray.init(sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     for line in sys.stdin.buffer:
         asked = orjson.loads(line)
         wait_for_all_cpus()
-        sys.stdout.buffer.write(b"%f\n" % _run(**asked))
-        sys.stdout.buffer.flush()
+        answers.write(b"%f\n" % _run(**asked))
     return 0
 
 
