@@ -21,6 +21,8 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Refused
 from helix_ray.core.events import subject_of
 from helix_ray.core.questions import Counts, GetTask, ListTasks
+from helix_ray.digits import as_image, held_out
+from helix_ray.inference.onnx import ModelStore
 from tests.ray.conftest import LiveCluster, as_a_job
 
 WAIT_S = 60.0
@@ -133,6 +135,15 @@ def test_inference_takes_arrays(helix: Cluster) -> None:
     result: dict[str, Any] = helix.inference("digits_resnet20", images).result(WAIT_S)
     assert result["success"]
     assert result["provider"]
+
+
+def test_infer_gives_arrays_of_all_rows_in_order(helix: Cluster) -> None:
+    """Those that the model gives here, from three shards; what is said of them is no array."""
+    images = as_image(held_out()[0])[:30]
+    (expected,) = ModelStore().session("digits_resnet20").run(None, {"image": images})
+    for found in (helix.infer("digits_resnet20", images), hx.infer("digits_resnet20", images, shards=3)):
+        assert np.allclose(found["logits"], expected, atol=1e-4)
+        assert (found.said["rows"], "outputs" in found.said) == (30, False)
 
 
 def test_large_results_come_from_their_node(helix: Cluster) -> None:

@@ -87,7 +87,7 @@ class World:
         """Start a task; return as whom its code calls the control plane."""
         self.give(o.StartAttempts(((task_id, NODE),)))
         work = next(w for w in self.ask(q.WorkFor(NODE, "boot", 0, 0))["assign"] if w["task_id"] == task_id)
-        item = item_of(work, Path("/logs"), Settings())
+        item = item_of(work, Path("/logs"), Settings(), Path("/blobs"))
         (run,) = FrameReader().feed(encode(Run((item.assignment,))))
         assert isinstance(run, Run)
         found = acting.of(run.assignments[0])
