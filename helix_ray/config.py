@@ -73,6 +73,8 @@ class Settings:
     batch_body_bytes_max: int = bounded(8 << 20, ge=1024)
     model_bytes_max: int = bounded(256 << 20, ge=1 << 10, le=2 << 30)
     model_data_bytes_max: int = bounded(256 << 20, ge=1 << 10, le=2 << 30)
+    model_url_hosts: str = ""
+    model_url_s_max: float = bounded(60.0, gt=0)
     dataset_bytes_max: int = bounded(1 << 30, ge=1 << 10)
     header_bytes_max: int = bounded(65_536, ge=4096, le=1 << 20)
     header_count_max: int = bounded(100, ge=10)
@@ -160,6 +162,10 @@ class Settings:
     def writable_folders(self) -> tuple[str, ...]:
         """Return folders outside their own that isolated commands may write."""
         return _names(self.isolation_writable)
+
+    def hosts_of_models(self) -> tuple[str, ...]:
+        """Return the hosts from which models are fetched by their URL."""
+        return _names(self.model_url_hosts)
 
     def input_folders(self) -> tuple[str, ...]:
         """Return folders of the nodes below which inferences may read files."""

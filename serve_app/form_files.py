@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from helix_ray.blobs.errors import BlobError, StoreFull
-from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.core.errors import ErrorCode, Refused, Rejected, invalid
 from helix_ray.core.model_records import FileRef
+from helix_ray.core.values import shown_text
 from helix_ray.ports import Blobs
-from serve_app.multipart import MultipartForm, too_large
+from serve_app.multipart import too_large
 
 BINARY: Final = {"type": "string", "format": "binary"}
 RETRY_AFTER_S: Final = 10
+SHOWN_CHARS_MAX: Final = 64
 
 
-async def stored(form: MultipartForm, name: str, bytes_max: int, blobs: Blobs) -> FileRef:
-    """Write a part to the store; raise Refused where it is too large, or the store has no room."""
+async def stored(pieces: AsyncIterator[bytes], name: str, bytes_max: int, blobs: Blobs) -> FileRef:
+    """Write a file to the store; raise Refused where it is too large, or the store has no room."""
 
     async def bounded() -> AsyncIterator[bytes]:
         size = 0
-        async for data in form.data():
+        async for data in pieces:
             size += len(data)
             if size > bytes_max:
                 raise Refused(too_large(name, bytes_max))
@@ -33,6 +35,12 @@ async def stored(form: MultipartForm, name: str, bytes_max: int, blobs: Blobs) -
     except (BlobError, OSError) as error:
         raise Refused(unavailable(f"The {name} could not be stored: {error}")) from error
     return {"digest": digest, "bytes": size}
+
+
+def unknown_field(name: str, allowed: Sequence[str]) -> Rejected:
+    """Return the refusal of a field that a form does not have."""
+    shown = shown_text(name)[:SHOWN_CHARS_MAX]
+    return invalid(f"Unknown field of the form: {shown}", field="body", allowed_values=list(allowed))
 
 
 def unavailable(message: str) -> Rejected:

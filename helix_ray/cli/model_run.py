@@ -22,11 +22,15 @@ from helix_ray.core.specs import OutputFormat, Precision
 if TYPE_CHECKING:
     from helix_ray.client.api import Client
     from helix_ray.core.inference_result import InferenceResult
+    from helix_ray.wire.task_answers import ResultOut
 
 # The form of a result that is written to a file with this ending.
 FORMS: dict[str, OutputFormat] = {
     ".json": "json", ".npy": "npy", ".npz": "npy", ".parquet": "parquet", ".jsonl": "jsonl",
 }  # fmt: skip
+# Larger files of this kind are uploaded as data sets: the body of a request is limited.
+INLINE_BYTES_MAX = 256 * 1024
+UPLOADED = (".npy", ".npz")
 # Of a result, what is shown without --json.
 SHOWN = (
     "model", "version", "variant", "precisions", "provider", "arithmetic", "batch", "rows", "duration_ms",
@@ -38,7 +42,9 @@ def run(
     inputs: Annotated[
         list[str] | None,
         typer.Option(
-            "--input", metavar="[NAME=]FILE|JSON", help="Model input: a .npy file, a .json file or JSON."
+            "--input",
+            metavar="[NAME=]FILE|JSON",
+            help="Model input: a .npy file (a large one is uploaded as a data set), a .json file or JSON.",
         ),
     ] = None,
     dataset: Annotated[
@@ -69,6 +75,8 @@ def run(
 
     form = _form_of(output)
     _one_of({"--input": inputs, "--dataset": dataset, "--input-uri": input_uri})
+    if inputs is not None and _is_large_file(inputs):
+        dataset, inputs = inputs[0], None
     work = runs.inference(
         model,
         spec.model_inputs(inputs) if inputs else None,
@@ -93,6 +101,12 @@ def run(
             say(f"{task['id']} submitted; waiting until it ends")
         client.wait(task["id"], wait_timeout)
         ended = client.result(task["id"])
+    _show(ended, output, as_json)
+    raise typer.Exit(exit_code(ended))
+
+
+def _show(ended: ResultOut, output: Path | None, as_json: bool) -> None:
+    """Write the outputs of a task that has ended to a file, and show the rest."""
     if ended["status"] == "completed" and output is not None:
         ended["result"] = _written(ended["result"], output)
     if as_json:
@@ -101,12 +115,19 @@ def run(
         show_outcome(ended)
     else:
         print_fields(_shown(ended["result"], output))
-    raise typer.Exit(exit_code(ended))
 
 
 def _one_of(sources: Mapping[str, object]) -> None:
     if sum(bool(value) for value in sources.values()) != 1:
         raise typer.BadParameter(f"exactly one of {', '.join(sources)} must be given")
+
+
+def _is_large_file(inputs: list[str]) -> bool:
+    """Say whether the input is one file that would make the request of the task too large."""
+    path = Path(inputs[0])
+    if len(inputs) > 1 or path.suffix not in UPLOADED:
+        return False
+    return path.is_file() and path.stat().st_size > INLINE_BYTES_MAX
 
 
 def _uploaded(client: Client, dataset: str) -> str:

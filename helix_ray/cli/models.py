@@ -39,7 +39,9 @@ OneVersion = Annotated[int | None, typer.Option("--version", min=1, help="Only t
 
 @app.command()
 def push(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX file.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE|URL", help="An ONNX file, or where the server gets it.")
+    ],
     name: Annotated[str, typer.Option("--name", help="Name of the model (default: that of the file).")] = "",
     calibration: Annotated[
         Path | None, typer.Option("--calibration", help="Inputs (.npz) to calibrate INT8 variants with.")
@@ -74,8 +76,8 @@ def push(
     metadata = {key: value for key, value in metadata.items() if value}
     with connect(waiting=wait) as client:
         pushed = client.push_model(
-            file, name or file.stem.lower(), calibration=calibration, heldout=heldout, project_id=project,
-            metadata=metadata, activate=activate,
+            file, name or Path(file).stem.lower(), calibration=calibration, heldout=heldout,
+            project_id=project, metadata=metadata, activate=activate,
         )  # fmt: skip
         named = f"{pushed['name']}@{pushed['version']}"
         if not wait:

@@ -26,6 +26,10 @@ LOOK_GROWTH = 1.5
 EXAMINING = "examining"
 
 
+def _is_url(file: str | os.PathLike[str]) -> bool:
+    return isinstance(file, str) and file.startswith(("https://", "http://"))
+
+
 class ModelCalls:
     """The client's methods for models; answers are the dicts of docs/api.md."""
 
@@ -45,15 +49,18 @@ class ModelCalls:
     ) -> PushedOut:
         """Push an ONNX file as a version of a model, with data (.npz) to calibrate and to judge variants.
 
-        `metadata` has `licence`, `source`, `labels` and `bounds`. Raises Invalid for a file that cannot be
-        read.
+        A `file` that is a URL is fetched by the server, where its operator allows that. `metadata` has
+        `licence`, `source`, `labels` and `bounds`. Raises Invalid for a file that cannot be read.
         """
         fields = {"name": name, "activate": "true" if activate else "false"}
         if project_id is not None:
             fields["project_id"] = project_id
         if metadata:
             fields["metadata"] = orjson.dumps(dict(metadata)).decode()
-        given = {"file": file, "calibration": calibration, "heldout": heldout}
+        source = None if _is_url(file) else file
+        if source is None:
+            fields["url"] = os.fspath(file)
+        given = {"file": source, "calibration": calibration, "heldout": heldout}
         files = {key: readable(key, path) for key, path in given.items() if path is not None}
         request = Request("POST", "/models", form=Form(fields, files), idempotency_key=idempotency_key)
         pushed: PushedOut = self._session.send(request).data

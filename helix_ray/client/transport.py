@@ -199,7 +199,6 @@ class Transport:
                 self.root + request.path,
                 params=params or None,
                 content=content,
-                data=request.form.fields if request.form is not None else None,
                 files=files,
                 headers=headers,
                 timeout=timeout,
@@ -238,13 +237,17 @@ class Transport:
 
 
 def _opened(form: Form | None, stack: ExitStack) -> Mapping[str, Any] | None:
-    """Open the files of a form for the time of a call; each try reads them from their beginning."""
+    """Return the parts of a form, its files opened for the time of a call; each try reads them from their
+    beginning."""
     if form is None:
         return None
-    return {
+    # As parts without a file name: a form without files would not be multipart otherwise.
+    texts = {name: (None, text) for name, text in form.fields.items()}
+    files = {
         name: (name, stack.enter_context(path.open("rb")), "application/octet-stream")
         for name, path in form.files.items()
     }
+    return {**texts, **files}
 
 
 def _written(body: Any) -> bytes:

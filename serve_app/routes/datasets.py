@@ -10,7 +10,7 @@ from helix_ray.core.model_records import FileRef
 from helix_ray.wire.datasets import DatasetOut
 from serve_app.answers import json_answer
 from serve_app.deps import Caller, SignedIn
-from serve_app.form_files import BINARY, stored
+from serve_app.form_files import BINARY, stored, unknown_field
 from serve_app.multipart import KIND, MultipartForm
 from serve_app.openapi import verb
 
@@ -42,10 +42,14 @@ async def _received(form: MultipartForm, caller: Caller) -> FileRef:
     file: FileRef | None = None
     while (part := await form.next_part()) is not None:
         if part.name != FIELD:
-            raise Refused(invalid("Unknown field of the form", field="body", allowed_values=[FIELD]))
+            raise Refused(unknown_field(part.name, [FIELD]))
         if file is not None:
             raise Refused(invalid(f"The field {FIELD} is given more than once", field=FIELD))
-        file = await stored(form, FIELD, caller.services.settings.dataset_bytes_max, caller.services.blobs)
+        file = await stored(
+            form.data(), FIELD, caller.services.settings.dataset_bytes_max, caller.services.blobs
+        )
     if file is None:
         raise Refused(invalid("Missing data set file", field=FIELD))
+    if not file["bytes"]:
+        raise Refused(invalid("The data set file is empty", field=FIELD))
     return file

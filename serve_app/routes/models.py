@@ -7,6 +7,7 @@ version. docs/models.md explains what becomes of it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -36,7 +37,8 @@ from serve_app.answers import json_answer, no_content
 from serve_app.bodies import Body, read
 from serve_app.deps import Caller, SignedIn
 from serve_app.edge.errors import BrokenOff
-from serve_app.form_files import BINARY, stored, unavailable
+from serve_app.fetching import fetched
+from serve_app.form_files import BINARY, stored, unavailable, unknown_field
 from serve_app.multipart import KIND, MultipartForm
 from serve_app.openapi import verb
 
@@ -47,10 +49,12 @@ BYTES = "application/octet-stream"
 EVIDENCE_BYTES_MAX = 4 << 20
 _FORM = {
     "type": "object",
-    "required": ["name", "file"],
+    "required": ["name"],
+    "oneOf": [{"required": ["file"]}, {"required": ["url"]}],
     "properties": {
         "name": {"type": "string", "pattern": MODEL_NAME_PATTERN},
         "file": BINARY,
+        "url": {"type": "string", "format": "uri", "description": "Of the file, in place of it."},
         "calibration": BINARY,
         "heldout": BINARY,
         "project_id": {"type": "string"},
@@ -109,18 +113,26 @@ async def _received(form: MultipartForm, caller: Caller) -> _Sent:
         if name in shapes.FORM_FILES:
             settings = caller.services.settings
             bytes_max = settings.model_bytes_max if name == "file" else settings.model_data_bytes_max
-            sent.files[name] = await stored(form, name, bytes_max, caller.services.blobs)
+            sent.files[name] = await stored(form.data(), name, bytes_max, caller.services.blobs)
         elif name in shapes.FORM_FIELDS:
             sent.fields[name] = await form.text(name, shapes.FIELD_BYTES_MAX)
         else:
             allowed = [*shapes.FORM_FIELDS, *shapes.FORM_FILES]
-            raise Refused(invalid("Unknown field of the form", field="body", allowed_values=allowed))
-    if "url" in sent.fields:
-        message = "This server does not fetch models by their URL: download the file and push it"
-        raise Refused(invalid(message, field="url"))
-    if "file" not in sent.files:
-        raise Refused(invalid("Missing model file", field="file"))
+            raise Refused(unknown_field(name, allowed))
+    url = sent.fields.pop("url", None)
+    if (url is None) == ("file" not in sent.files):
+        raise Refused(invalid("A push must have either a file or a url", field="file"))
+    if url is not None:
+        sent.files["file"] = await _by_url(url, caller)
     return sent
+
+
+async def _by_url(url: str, caller: Caller) -> FileRef:
+    """Fetch the file of a model into the store."""
+    settings = caller.services.settings
+    pieces = fetched(url, settings.hosts_of_models(), settings.model_url_s_max)
+    async with aclosing(pieces):
+        return await stored(pieces, "file", settings.model_bytes_max, caller.services.blobs)
 
 
 def _values(sent: _Sent) -> Mapping[str, object]:

@@ -54,7 +54,8 @@ def test_the_node_of_a_task_is_told_to_fetch_it(served: Models, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"rows": b"x"}, "Unknown field of the form"),
+        ({"rows": b"x"}, "Unknown field of the form: rows"),
+        ({"file": b""}, "The data set file is empty"),
         ({"file": bytes(LIMIT + 1)}, "too large"),
     ],
 )

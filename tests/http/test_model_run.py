@@ -47,6 +47,18 @@ def test_outputs_are_written_in_order(
     assert np.allclose(read(output), logits, atol=1e-4)
 
 
+def test_a_large_input_is_uploaded_as_a_data_set(
+    signed_in: Helix, tmp_path: Path, logits: np.ndarray
+) -> None:
+    """Its request would be too large."""
+    times = 50
+    np.save(tmp_path / "x.npy", np.tile(DIGITS, (times, 1, 1)))
+    words = ("--input", str(tmp_path / "x.npy"), "--output", str(tmp_path / "out.npy"))
+    done = signed_in("model", "run", MODEL, *words)
+    assert done.code == 0, done.err
+    assert np.allclose(read(tmp_path / "out.npy"), np.tile(logits, (times, 1)), atol=1e-4)
+
+
 def test_a_file_is_uploaded_as_a_data_set(signed_in: Helix, tmp_path: Path, logits: np.ndarray) -> None:
     """What `--dataset` names is a file here, or the digest of one that was uploaded."""
     np.savez(tmp_path / "x.npz", rows=DIGITS, labels=np.zeros(30))

@@ -167,6 +167,7 @@ FILE = ("m.onnx", b"model", "application/octet-stream")
         ({"name": ["digits"], "metadata": ['{"licence": "a\\nb"}']}, {"file": FILE}, "metadata.licence"),
         ({"name": ["digits"], "activate": ["yes"]}, {"file": FILE}, "activate"),
         ({"name": ["digits"], "url": ["https://example.com/m.onnx"]}, {}, "url"),
+        ({"name": ["digits"], "url": ["https://example.com/m.onnx"]}, {"file": FILE}, "file"),
         ({"name": ["digits"], "colour": ["red"]}, {"file": FILE}, "body"),
         ({"name": ["digits"]}, {"file": ("m.onnx", b"", "x/y")}, "file"),
         ({"name": ["digits", "digits"]}, {"file": FILE}, "name"),
