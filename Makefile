@@ -65,7 +65,7 @@ test: sandbox style go hosts ## everything that CI runs; LANES=1 for one after t
 
 # Without make's own variables: tests start programs, make among them. A folder is run without those in it that are lanes.
 lane/%:
-	@begun=$$SECONDS; env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PYTEST) -q -p no:cacheprovider $* \
+	@begun=$$SECONDS; env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PYTEST) -q -p no:cacheprovider --durations=6 $* \
 	$(addprefix --ignore=,$(filter $*/%,$(SIDE_BY_SIDE))); \
 	echo "$* took $$((SECONDS - begun)) s"
 
