@@ -87,7 +87,9 @@ class LiveCluster:
     def idle(self) -> bool:
         """Say whether all CPUs are there and free."""
         nodes = [node for node in self.ask(ListNodes())["nodes"] if node["status"] == "active"]
-        return bool(sum(node["free"]["cpu"] for node in nodes) == CPUS)
+        # A removed node is listed until it is missed: its free CPUs must not stand for those in use.
+        every = sum(node["resources"]["cpu"] for node in nodes)
+        return bool(every == CPUS == sum(node["free"]["cpu"] for node in nodes))
 
     def master_pid(self) -> int:
         """Return the process id of the master, as soon as one answers."""
