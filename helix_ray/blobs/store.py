@@ -16,7 +16,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import re
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -25,6 +24,7 @@ from typing import BinaryIO, NamedTuple
 
 from helix_ray.blobs.errors import BlobDamaged, BlobMissing, StoreFull
 from helix_ray.blobs.incoming import FOLDER, Incoming, Written, remove_left
+from helix_ray.core.digests import is_digest
 from helix_ray.durable import sync
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 DAMAGED = ".damaged"
 DAMAGED_KEPT_MAX = 3
 READ_BYTES = 1 << 20
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 # What changes when somebody writes to a file: its inode, size, and time of change in nanoseconds.
 _Mark = tuple[int, int, int]
 
@@ -49,11 +48,6 @@ class Stored(NamedTuple):
     def idle_since(self) -> float:
         """When it was last used or written."""
         return max(self.used_at, self.written_at)
-
-
-def is_digest(text: str) -> bool:
-    """Say whether a text is the name of a blob: 64 lower-case hexadecimal digits."""
-    return _DIGEST.fullmatch(text) is not None
 
 
 class Pin:

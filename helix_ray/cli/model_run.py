@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from helix_ray.cli.connection import connect
 from helix_ray.cli.following import exit_code, telling_on_interrupt
 from helix_ray.cli.output import Json, print_fields, print_json, say
 from helix_ray.cli.task_tables import show_outcome
-from helix_ray.core.inference_run import DIGEST_PATTERN
+from helix_ray.core.digests import is_digest
 from helix_ray.core.specs import OutputFormat, Precision
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ def _is_large_file(inputs: list[str]) -> bool:
 
 def _uploaded(client: Client, dataset: str) -> str:
     """Return the digest of a data set; a file is uploaded."""
-    if re.fullmatch(DIGEST_PATTERN, dataset):
+    if is_digest(dataset):
         return dataset
     return client.push_dataset(dataset)["digest"]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
+from helix_ray.core.digests import is_digest
 from helix_ray.core.specs import InferenceRun, OutputFormat, Precision
 
 MODEL_PATTERN = r"[a-z0-9_.-]{1,64}(@[1-9][0-9]{0,8})?"
-DIGEST_PATTERN = r"[0-9a-f]{64}"
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
 BATCH_SIZE_MAX = 65_536
@@ -18,9 +17,6 @@ URI_CHARS_MAX = 4_096
 SOURCES = ("inputs", "dataset", "input_uri")
 DATASET = "dataset:"
 FILE = "file:///"
-
-_MODEL = re.compile(MODEL_PATTERN)
-_DIGEST = re.compile(DIGEST_PATTERN)
 
 
 def invalid_field(run: Mapping[str, Any]) -> str | None:
@@ -32,7 +28,7 @@ def invalid_field(run: Mapping[str, Any]) -> str | None:
         return "model"
     if sum(run.get(name) is not None for name in SOURCES) > 1:
         return "inputs"
-    if run.get("dataset") is not None and not _is(_DIGEST, run["dataset"]):
+    if run.get("dataset") is not None and not is_digest(run["dataset"]):
         return "dataset"
     uri = run.get("input_uri")
     if uri is not None and (not _is_text(uri, URI_CHARS_MAX) or refusal_of(uri) is not None):
@@ -49,9 +45,7 @@ def refusal_of(uri: str) -> str | None:
     """Return why an `input_uri` cannot be read by any node; None where one may."""
     scheme, _, rest = uri.partition(":")
     if scheme == "dataset":
-        return (
-            None if _is(_DIGEST, rest) else "dataset: must be followed by the digest of an uploaded data set"
-        )
+        return None if is_digest(rest) else "dataset: must be followed by the digest of an uploaded data set"
     if scheme in ("http", "https"):
         return "the server reads no addresses: upload the file, and give the digest as dataset:DIGEST"
     if not uri.startswith(FILE):
@@ -96,18 +90,6 @@ def dataset_of(run: Mapping[str, Any]) -> str | None:
         return uri.removeprefix(DATASET)
     digest = run.get("dataset")
     return None if digest is None else str(digest)
-
-
-def named_version(model: str) -> tuple[str, int | None]:
-    """Return the name and the version of "name@version"; None for a bare name. Raises ValueError."""
-    if not _is(_MODEL, model):
-        raise ValueError(f"{model!r} is not a model's name, nor name@version")
-    name, at, version = model.partition("@")
-    return name, int(version) if at else None
-
-
-def _is(pattern: re.Pattern[str], value: object) -> bool:
-    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _is_text(value: object, chars_max: int) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from helix_ray.core.digests import is_digest
 from helix_ray.core.model_records import (
     ChoiceRecord,
     ExaminationRecord,
     FileRef,
     TensorRecord,
 )
-from helix_ray.core.models import ModelTask, is_digest, is_usable
+from helix_ray.core.models import ModelTask, is_usable
 
 _OF_VARIANT = frozenset(("name", "digest", "bytes", "state", "reason", "arithmetic", "gate"))
 _OF_CHOICE = frozenset(("batch", "variant", "provider", "threads", "ratio", "low", "high"))

@@ -28,7 +28,6 @@ from helix_ray.core.specs import InferenceRun, Run
 
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 MODEL_NAME_CHARS_MAX = 64
-DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 MODEL_NAMES_MAX = 10_000
 # Versions of one name that are not deleted; and deleted ones that are still listed.
 VERSIONS_MAX = 1_000
@@ -45,7 +44,6 @@ EXAMINATION, TUNING = "examination", "tuning"
 VersionState = Literal["examining", "ready", "rejected", "deleted"]
 
 _NAME = re.compile(MODEL_NAME_PATTERN[1:-1])
-_DIGEST = re.compile(DIGEST_PATTERN[1:-1])
 
 
 class ModelTask(NamedTuple):
@@ -139,11 +137,6 @@ def _percentile(text: str) -> float:
 def is_model_name(text: object) -> bool:
     """Say whether a text can be the name of a model."""
     return isinstance(text, str) and _NAME.fullmatch(text) is not None
-
-
-def is_digest(value: object) -> bool:
-    """Say whether a value is a SHA-256 in lower-case hex."""
-    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def is_usable(variant: VariantRecord) -> bool:

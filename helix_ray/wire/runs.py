@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Required, TypeVar, cast
 from pydantic import AfterValidator, Discriminator, Field, with_config
 from typing_extensions import TypedDict
 
+from helix_ray.core.digests import DIGEST_PATTERN
 from helix_ray.core.inference_run import (
     BATCH_SIZE_MAX,
-    DIGEST_PATTERN,
     MODEL_PATTERN,
     SOURCES,
     URI_CHARS_MAX,
