@@ -9,6 +9,7 @@ from helix_ray.accelerators.device import GPU, NPU, Reading
 from helix_ray.accelerators.families import families, memory_mb, read_once
 from helix_ray.accelerators.host import Host
 from helix_ray.accelerators.sampler import Sampler
+from helix_ray.core.device_usage import logical_resources
 
 BYTES_PER_MB = 1024 * 1024
 # What tasks ask for as `npu`, where Ray does not count the device itself.
@@ -35,7 +36,6 @@ def sampler_of(resources: Mapping[str, float], given: Mapping[str, str], all_smi
     """
     if given.get(labels.INDEX, "0") != "0":
         return None
-    simulated = {name.lower() for name in given.get(labels.SIMULATED, "").split(".")}
-    kinds = frozenset({GPU, NPU} - simulated)
+    kinds = frozenset({GPU, NPU}.difference(logical_resources(given)))
     nvml = ray_seams.nvml() if resources.get("gpu", 0.0) > 0 and GPU in kinds else None
     return Sampler(Host(), families(nvml, all_smi_url), kinds=kinds) if kinds else None

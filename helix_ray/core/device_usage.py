@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
-from helix_ray.core.specs import DeviceSample, DeviceUsage, Usage
+from helix_ray.core.specs import SIMULATED_LABEL, DeviceSample, DeviceUsage, Usage
 
 _UNKNOWN: DeviceUsage = {
     "index": 0,
@@ -42,3 +42,8 @@ def with_whole_devices(usage: Usage) -> Usage:
     """Return what a worker measured, with all fields of each device."""
     devices = [whole_device(sample) for sample in devices_in(usage)]
     return {**usage, "devices": cast("list[DeviceSample]", devices)} if devices else usage
+
+
+def logical_resources(labels: Mapping[str, str]) -> list[str]:
+    """Return the resources that a node only declares, without a device behind them, from its labels."""
+    return [name.lower() for name in labels.get(SIMULATED_LABEL, "").split(".") if name]

@@ -11,9 +11,9 @@ from helix_ray.core.answers.optimizations import optimizations_of
 from helix_ray.core.answers.picture import Answerers, Picture
 from helix_ray.core.answers.variants_in_use import variants_in_use
 from helix_ray.core.device_history import POINT_S
-from helix_ray.core.device_usage import devices_in, whole_device
+from helix_ray.core.device_usage import devices_in, logical_resources, whole_device
 from helix_ray.core.errors import Rejected, not_found
-from helix_ray.core.specs import SIMULATED_LABEL, DeviceSample
+from helix_ray.core.specs import DeviceSample
 from helix_ray.core.state import Worker
 from helix_ray.core.views.acceleration import (
     AccelerationView,
@@ -98,7 +98,7 @@ def _listed(node_id: str, device: DeviceSample) -> NodeDeviceView:
 
 
 def _is_logical(node: Worker, kind: str) -> bool:
-    return kind in node.labels.get(SIMULATED_LABEL, "").lower().split(".")
+    return kind in logical_resources(node.labels)
 
 
 def _logical(node_id: str, kind: str) -> NodeDeviceView:

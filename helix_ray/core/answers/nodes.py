@@ -8,13 +8,13 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
 from helix_ray.core.answers.named_tasks import NamedTasks
 from helix_ray.core.answers.picture import Answerers, Picture, Steppers, whole
-from helix_ray.core.device_usage import with_whole_devices
+from helix_ray.core.device_usage import logical_resources, with_whole_devices
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.liveness import Pulse
 from helix_ray.core.placement import Node
 from helix_ray.core.placement.fit import external_usage_of, node_of, quarantined_until, unschedulable_why
 from helix_ray.core.placement.node import slots_of
-from helix_ray.core.specs import SIMULATED_LABEL, Usage
+from helix_ray.core.specs import Usage
 from helix_ray.core.state import Worker
 from helix_ray.core.views.nodes import NodeLineView, NodesView, NodeView, StatusView
 
@@ -70,7 +70,6 @@ def node_view(picture: Picture, worker: Worker, held_for: Mapping[str, str], nam
     pulse = picture.pulse(worker)
     node = node_of(worker, pulse)
     node.recompute(picture.prefetch)
-    simulated = worker.labels.get(SIMULATED_LABEL, "")
     return {
         **node_line(picture, worker),
         "hostname": worker.hostname,
@@ -79,7 +78,7 @@ def node_view(picture: Picture, worker: Worker, held_for: Mapping[str, str], nam
         "free": {name: max(0.0, node.free[name]) for name in node.capacity},
         "allocated": _allocated(node, picture),
         "foreign": external_usage_of(pulse),
-        "simulated": [name.lower() for name in simulated.split(".") if name],
+        "simulated": logical_resources(worker.labels),
         "capabilities": sorted(worker.capabilities),
         "labels": worker.labels,
         "usage": _usage(pulse),
