@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from helix_ray.core.inference_run import inference_run
 from helix_ray.core.specs import CommandRun, FunctionRun, InferenceRun, OutputFormat, Precision
 from helix_ray.core.stdin import stdin_fields
+from helix_ray.inference.sending import encoded
 
 
 def command(
@@ -78,19 +77,3 @@ def inference(
         precision=precision,
         output=output,
     )
-
-
-def encoded(inputs: Any) -> Any:
-    """Return inputs as JSON values: a numpy array becomes {"npy_base64": text},
-    which keeps its element type."""
-    if isinstance(inputs, Mapping):
-        return {str(name): encoded(value) for name, value in inputs.items()}
-    if hasattr(inputs, "__array_interface__"):
-        # A caller with an array has imported numpy already.
-        import numpy as np
-
-        file = io.BytesIO()
-        # In C order, in which the rows of an array can be split.
-        np.save(file, np.asarray(inputs, order="C"), allow_pickle=False)
-        return {"npy_base64": base64.b64encode(file.getvalue()).decode()}
-    return inputs

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from helix_ray.cluster.current import connected
 from helix_ray.cluster.options import Options, spec_of
-from helix_ray.cluster.tensors import encoded
 from helix_ray.core.gathering import VALUES
 from helix_ray.core.inference_result import InferenceResult
 from helix_ray.core.inference_run import inference_run
 from helix_ray.core.specs import OutputFormat, Precision, TaskSpec
 from helix_ray.core.values import shown_text
+from helix_ray.inference.sending import encoded
 
 if TYPE_CHECKING:
     from helix_ray.cluster.handles import Handle

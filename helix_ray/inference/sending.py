@@ -1,4 +1,4 @@
-"""Model inputs as JSON values."""
+"""Model inputs as the JSON values of a run; numpy is loaded only for arrays."""
 
 from __future__ import annotations
 
