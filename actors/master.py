@@ -215,12 +215,13 @@ class Master(LivingActor):
         self._turn_reports.take(kind, process, report, time.monotonic())
 
     async def events(
-        self, after: int, limit: int, by: Principal, wait_s: float = 0.0
+        self, after: int, limit: int, by: Principal, wait_s: float = 0.0, abouts: bool = False
     ) -> Batch | Rejected | NotReady:
-        """Return the facts after a cursor that `by` may see, waiting up to `wait_s` seconds for some."""
+        """Return the facts after a cursor that `by` may see, waiting up to `wait_s` seconds for some; with
+        what each is about, if the system asks so."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
-        ask = partial(self._engine.events, after, min(limit, EVENTS_MAX), by)
+        ask = partial(self._engine.events, after, min(limit, EVENTS_MAX), by, abouts)
         return await self._until(ask, partial(_moved, after), wait_s)
 
     async def info(self) -> MasterInfo:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from helix_ray.core.about import About
 from helix_ray.core.access import Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.events import Fact
@@ -20,11 +21,13 @@ from helix_ray.core.questions import QuestionKind, View
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Facts after a cursor. `head` is the newest seq."""
+    """Facts after a cursor. `head` is the newest seq; `abouts`, where they were asked for, say of each fact
+    what it is about as the state knew it then."""
 
     facts: tuple[Fact, ...]
     cursor: int
     head: int
+    abouts: tuple[About, ...] = ()
 
 
 STARTING = "it is still starting"
@@ -50,10 +53,13 @@ class ControlPlane(Protocol):
         """Answer a question; one that waits for a change is answered after at most `wait_s`."""
         ...
 
-    async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
+    async def events(
+        self, after: int, limit: int, by: Principal, wait_s: float = 0.0, *, abouts: bool = False
+    ) -> Batch:
         """Return the facts after a cursor that `by` may see (core/feeds.py), waiting up to `wait_s` for some.
 
-        The cursor also moves past other facts, so a batch may be empty with a later cursor. Raises
+        The cursor also moves past other facts, so a batch may be empty with a later cursor. `abouts`, for the
+        system alone, says of each fact what it is about (core/about.py). Raises
         Refused when `by` does not exist any more (UNAUTHORIZED), or the control plane does not
         respond (SERVICE_UNAVAILABLE).
         """

@@ -118,12 +118,14 @@ class MemoryControlPlane:
         )
         return answer
 
-    async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
+    async def events(
+        self, after: int, limit: int, by: Principal, wait_s: float = 0.0, *, abouts: bool = False
+    ) -> Batch:
         """Return the facts after a cursor that `by` may see, waiting up to `wait_s` for some."""
 
         def read() -> Batch | Rejected:
             with self._lock:
-                return self.engine.events(after, limit, by)
+                return self.engine.events(after, limit, by, abouts)
 
         batch = await self._until(read, lambda b: isinstance(b, Rejected) or b.cursor > after, wait_s)
         if isinstance(batch, Rejected):

@@ -22,11 +22,11 @@ from helix_ray.cluster.lazy_imports import sources_of
 from helix_ray.cluster.pickling import by_value, dumped
 from helix_ray.cluster.program import belongs, program_folders
 from helix_ray.core.names import shard_id
+from helix_ray.core.pickled import readable
 from helix_ray.core.specs import TaskError
 from helix_ray.core.views.tasks import ResultView, stays_on_node
 from helix_ray.execution.carried_modules import Sources, digest_of, loaded
 from helix_ray.execution.pickle_parts import Parts, in_parts, joined
-from helix_ray.wire.task_answers import readable
 
 # A function with its arguments is stored in the journal; larger ones are kept by a node worker.
 PAYLOAD_BYTES_MAX = 8 * 1024 * 1024

@@ -17,6 +17,7 @@ from helix_ray.core.changes import DirtyLog
 from helix_ray.core.durations import Durations
 from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.execution import Execution, unpack
+from helix_ray.core.left import Left
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.models import ModelRecord, ModelTask
 from helix_ray.core.ready_queue import ReadyQueue
@@ -265,11 +266,9 @@ class State:
     absent: set[str] = field(default_factory=set, compare=False)
     # Tasks whose views have changed since Engine.execute last took this set.
     changed: list[str] = field(default_factory=list, compare=False)
-    # Owner, holder and project of tasks that recently left memory, the oldest first, for the visibility of
-    # their last facts. Not in a snapshot, because it only concerns facts that are being delivered.
-    gone: OrderedDict[str, tuple[str, str | None, str | None]] = field(
-        default_factory=OrderedDict, compare=False
-    )
+    # Tasks that recently left memory, the oldest first, for the visibility of their last facts. Not in a
+    # snapshot, because it only concerns facts that are being delivered.
+    gone: OrderedDict[str, Left] = field(default_factory=OrderedDict, compare=False)
     # indexes
     ready: dict[TaskClass, ReadyQueue] = field(default_factory=dict)
     unfinished: dict[str, int] = field(default_factory=dict)  # project -> number of unfinished tasks

@@ -45,13 +45,15 @@ class Feed(Protocol):
 class PlaneFeed:
     """The facts that a principal may see, from the control plane; for followers on any machine."""
 
-    def __init__(self, plane: ControlPlane, by: Principal = SYSTEM) -> None:
+    def __init__(self, plane: ControlPlane, by: Principal = SYSTEM, *, abouts: bool = False) -> None:
+        """`abouts`: with what each fact is about; for the system alone."""
         self._plane = plane
         self._by = by
+        self._abouts = abouts
 
     async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
         """Return the next facts; the control plane bounds their bytes."""
-        return await self._plane.events(cursor, limits.facts_max, self._by, wait_s)
+        return await self._plane.events(cursor, limits.facts_max, self._by, wait_s, abouts=self._abouts)
 
 
 class HeadFeed:

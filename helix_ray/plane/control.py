@@ -80,10 +80,14 @@ class Plane:
                 cache.keep(question.task_id, answer, seq, generation)
         return answer
 
-    async def events(self, after: int, limit: int, by: Principal, wait_s: float = 0.0) -> Batch:
+    async def events(
+        self, after: int, limit: int, by: Principal, wait_s: float = 0.0, *, abouts: bool = False
+    ) -> Batch:
         """Return the facts after a cursor that `by` may see; raises Refused when `by` does not exist any more
         (UNAUTHORIZED), or when the master stays away (SERVICE_UNAVAILABLE)."""
-        batch: Batch | Rejected = await self.calls.master("events", after, limit, by, wait_s, wait_s=wait_s)
+        batch: Batch | Rejected = await self.calls.master(
+            "events", after, limit, by, wait_s, abouts, wait_s=wait_s
+        )
         if isinstance(batch, Rejected):
             raise Refused(batch)
         return batch

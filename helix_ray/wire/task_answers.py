@@ -12,10 +12,11 @@ from typing_extensions import TypedDict
 
 from helix_ray.core.errors import ErrorCode
 from helix_ray.core.orders.tasks import RetriedData, StandingData
-from helix_ray.core.specs import Priority, TaskError, TaskSpec
+from helix_ray.core.pickled import PICKLED, readable
+from helix_ray.core.specs import Priority, TaskSpec
 from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskPageView, TaskView, stays_pickled
 from helix_ray.wire.problems import ErrorBody
-from helix_ray.wire.tasks import PICKLED, TaskStatus
+from helix_ray.wire.tasks import TaskStatus
 from helix_ray.wire.times import iso, iso_or_none
 from helix_ray.wire.values import CLOSED, ErrorJson, ResourcesJson, RunJson
 
@@ -305,19 +306,6 @@ def is_pickled(view: ResultView) -> bool:
 
 def _is_pickled(result: object) -> bool:
     return stays_pickled(result) or (isinstance(result, dict) and PICKLED in result)
-
-
-def readable(error: TaskError | None) -> TaskError | None:
-    """Return an error without the pickled exception, also in its cause, the error of a shard."""
-    if error is None or (PICKLED not in error and "cause" not in error):
-        return error
-    shown = error.copy()
-    shown.pop("pickled", None)
-    cause = shown.get("cause")
-    # A worker may have put anything there.
-    if isinstance(cause, dict):
-        shown["cause"] = readable(cause) or cause
-    return shown
 
 
 def percent(value: float) -> float:

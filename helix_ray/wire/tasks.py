@@ -18,6 +18,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from helix_ray.core.names import LINE_PATTERN
+from helix_ray.core.pickled import PICKLED
 from helix_ray.core.placement.strategies import OfTask as Strategy
 from helix_ray.core.spec_shape import (
     CAPABILITIES_MAX,
@@ -45,8 +46,6 @@ LISTED_TASKS_MAX = 1_000
 LISTED_TASKS = 50
 RESULT_WAIT_S_MAX = 25.0
 OFFSET_MAX = 2**53
-# The field of results and errors that contains a pickled Python object.
-PICKLED = "pickled"
 
 Title = Annotated[str, Field(min_length=1, max_length=TITLE_CHARS_MAX)]
 Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX)]

@@ -196,9 +196,9 @@ class MasterLink:
         seq = plane.engine.state.seq
         return seq, [plane.ask(question, by) for question, by in pairs]
 
-    async def events(self, after: int, limit: int, by: Principal, wait_s: float) -> Batch:
+    async def events(self, after: int, limit: int, by: Principal, wait_s: float, abouts: bool) -> Batch:
         """Return facts after a cursor."""
-        return await self._world.plane.events(after, limit, by, wait_s)
+        return await self._world.plane.events(after, limit, by, wait_s, abouts=abouts)
 
 
 async def _at_once(call: Callable[..., Any], *arguments: Any) -> Any:

@@ -8,6 +8,7 @@ from helix_ray.core.evolve.causes import unindex_failed
 from helix_ray.core.evolve.places import forget_inherited, note_released
 from helix_ray.core.evolve.workers import let_go, unblock
 from helix_ray.core.execution import fold
+from helix_ray.core.left import Left
 from helix_ray.core.lifecycle import TERMINAL, Status, move
 from helix_ray.core.models import used_reference
 from helix_ray.core.ready_queue import ReadyQueue
@@ -171,7 +172,10 @@ def drop(state: State, task: Task) -> None:
         count_unfinished(state, task, -1)
     state.finished.pop(task.id, None)
     state.deadlines.pop(task.id, None)
-    state.gone[task.id] = (task.owner, task.holder, project_of(task))
+    state.gone[task.id] = Left(
+        task.owner, task.holder, project_of(task), task.spec["type"], task.spec.get("labels") or {},
+        task.status.value, task.spec["title"],
+    )  # fmt: skip
     if len(state.gone) > GONE_REMEMBERED:
         state.gone.popitem(last=False)
 

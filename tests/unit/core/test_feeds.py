@@ -10,9 +10,10 @@ import pytest
 
 from helix_ray.core import events as ev
 from helix_ray.core import orders as o
+from helix_ray.core.about import KINDS
 from helix_ray.core.access import SYSTEM, Principal, inside
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.feeds import _RULES, shown_to
+from helix_ray.core.feeds import shown_to
 from helix_ray.core.orders import Order
 from helix_ray.core.origin import NOWHERE, Origin
 from helix_ray.core.policy import Policy
@@ -63,7 +64,7 @@ def world() -> World:
 
 def test_there_is_a_rule_for_every_kind() -> None:
     """A new kind of fact must say who sees it."""
-    assert set(_RULES) == {*get_args(ev.Event), ev.Erased}
+    assert {*get_args(ev.Event), ev.Erased} == KINDS
 
 
 def test_a_task_is_fed_to_who_sees_it(world: World) -> None:

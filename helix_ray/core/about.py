@@ -1,0 +1,240 @@
+"""What a fact is about, and who may hear of it: the one rule for feeds, notices and devices.
+
+An audience is a value, so that whoever has it can decide for many readers without the state. It is as of the
+moment of reading: a fact of long ago about a task that has moved to another project is for those who see
+the task there.
+
+    reach            hears it because of their role           hears it because it is theirs (`users`)
+    tasks            who sees all tasks                       owner, holder
+    projects         who sees all tasks                       members
+    models           who sees all tasks                       owner, who may use the model's project
+    everybody        every user
+    workers          who may list workers                     owner
+    quotas           of those who may list quotas: who sees all tasks; members; whose quota it is
+    users            administrators                           the user
+    administrators   administrators
+    nobody           not even the system
+
+An API token that is restricted to projects hears only of these, save of workers and accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+from helix_ray.core import events as ev
+from helix_ray.core.access import Principal, in_scope, may
+from helix_ray.core.lifecycle import after
+from helix_ray.core.questions import ListQuotas, ListWorkers
+from helix_ray.core.specs import TaskEdits, TaskSpec
+from helix_ray.core.state import State, Task, project_of
+from helix_ray.core.visibility import administers, sees_all_tasks
+
+Reach = Literal[
+    "tasks", "projects", "models", "everybody", "workers", "quotas", "users", "administrators", "nobody"
+]
+
+
+class Audience(NamedTuple):
+    """Who hears of something: by role (`reach`), or because it is theirs (`users`, by id). `project` is what
+    API tokens that are restricted to projects are measured by; for "quotas" it is the quota's id."""
+
+    reach: Reach
+    users: tuple[str, ...] = ()
+    project: str | None = None
+
+
+ADMINISTRATORS: Final = Audience("administrators")
+NOBODY: Final = Audience("nobody")
+NO_LABELS: Final[Mapping[str, str]] = {}
+
+
+class About(NamedTuple):
+    """What a fact is about. `type`, `labels` and `status` are a task's: `status` is the one that the fact led
+    to, else the current one. `title` is a task's title, or the name of a project or user. What the state
+    does not know is None; `known` says whether it knows the subject."""
+
+    audience: Audience
+    project: str | None = None
+    type: str | None = None
+    labels: Mapping[str, str] = NO_LABELS
+    status: str | None = None
+    title: str | None = None
+    known: bool = True
+
+
+Subject = Callable[[State, Any], About]
+
+
+def about(state: State, event: ev.Event | ev.Erased) -> About:
+    """Return what a fact is about, as the state knows it."""
+    return _SUBJECTS[type(event)](state, event)
+
+
+def hears(by: Principal, audience: Audience) -> bool:
+    """Say whether a principal may hear of something. `by` must have the current roles."""
+    return _HEARS[audience.reach](by, audience)
+
+
+# ---------------------------------------------------------------------------------------- who hears
+
+
+def _among(by: Principal, audience: Audience) -> bool:
+    return in_scope(by, audience.project) and (by.id in audience.users or sees_all_tasks(by))
+
+
+def _model(by: Principal, audience: Audience) -> bool:
+    if by.capability is not None and audience.project is not None and by.projects is not None:
+        # Code of a task may use the models of the task's project.
+        return audience.project in by.projects
+    return _among(by, audience)
+
+
+def _quota(by: Principal, audience: Audience) -> bool:
+    return may(by, ListQuotas) and (by.id == audience.project or _among(by, audience))
+
+
+_HEARS: Final[dict[Reach, Callable[[Principal, Audience], bool]]] = {
+    "tasks": _among,
+    "projects": _among,
+    "models": _model,
+    "everybody": lambda by, audience: in_scope(by, audience.project),
+    "workers": lambda by, audience: by.id in audience.users or may(by, ListWorkers),
+    "quotas": _quota,
+    "users": lambda by, audience: by.id in audience.users or administers(by),
+    "administrators": lambda by, audience: administers(by),
+    "nobody": lambda by, audience: False,
+}
+
+
+# ------------------------------------------------------------------------------------- what it is about
+
+
+def _task(state: State, event: Any) -> About:
+    status = _STATUS_AFTER.get(type(event))
+    task = state.tasks.get(event.id)
+    if task is not None:
+        return _of_task(task, status or task.status.value)
+    left = state.gone.get(event.id)
+    if left is None:
+        return About(Audience("tasks"), status=status, known=False)
+    audience = Audience("tasks", _two(left.owner, left.holder), left.project)
+    return About(audience, left.project, left.type, left.labels, status or left.status, left.title)
+
+
+def _submitted(state: State, event: ev.TaskSubmitted) -> About:
+    """A submit says itself what the task was; where it belongs is as of now."""
+    found = _task(state, event)
+    spec = event.spec
+    project = spec.get("project_id")
+    if not found.known:
+        found = About(Audience("tasks", (event.owner,), project), project)
+    status = "waiting" if event.waits_for else "pending"
+    return found._replace(type=spec.get("type"), labels=_labels(spec), status=status, title=spec.get("title"))
+
+
+def _of_task(task: Task, status: str) -> About:
+    spec, project = task.spec, project_of(task)
+    audience = Audience("tasks", _two(task.owner, task.holder), project)
+    return About(audience, project, spec["type"], _labels(spec), status, spec["title"])
+
+
+def _labels(spec: TaskSpec | TaskEdits) -> Mapping[str, str]:
+    return spec.get("labels") or NO_LABELS
+
+
+def _two(owner: str, holder: str | None) -> tuple[str, ...]:
+    return (owner,) if holder is None else (owner, holder)
+
+
+def _worker(state: State, event: Any) -> About:
+    worker = state.workers.get(event.id)
+    users = () if worker is None else (worker.owner,)
+    return About(Audience("workers", users), known=worker is not None)
+
+
+def _project(state: State, event: Any) -> About:
+    project = state.projects.get(event.id)
+    if project is None:
+        return About(Audience("projects", (), event.id), event.id, known=False)
+    return About(Audience("projects", tuple(project.members), event.id), event.id, title=project.name)
+
+
+def _quota_of(state: State, event: ev.QuotaSet) -> About:
+    found = _project(state, event)
+    return found._replace(audience=found.audience._replace(reach="quotas"))
+
+
+def _of_model(state: State, event: Any) -> About:
+    model = state.models.get(event.id)
+    if model is None or model.deleted:
+        return About(Audience("tasks"), known=False)
+    name = model.project
+    if name is None:
+        return About(Audience("tasks", (model.owner,)))
+    project = state.projects.get(name)
+    if project is None and not state.projects and name not in state.users:
+        return About(Audience("everybody", (), name), name)
+    members = () if project is None else tuple(project.members)
+    # A project may be a user's own, which has the user's id.
+    return About(Audience("models", (model.owner, name, *members), name), name)
+
+
+def _user(state: State, event: Any) -> About:
+    user = state.users.get(event.id)
+    title = None if user is None else user.username
+    return About(Audience("users", (event.id,)), title=title, known=user is not None)
+
+
+def _of_user(state: State, event: Any) -> About:
+    return About(Audience("users", (event.user_id,)))
+
+
+def _session(state: State, event: Any) -> About:
+    """Return that of a session or an API token; both have the same space of ids."""
+    thing = state.sessions.get(event.id) or state.tokens.get(event.id) or state.ended.get(event.id)
+    users = () if thing is None else (thing.user_id,)
+    return About(Audience("users", users), known=thing is not None)
+
+
+def _administrators(state: State, event: Any) -> About:
+    return About(ADMINISTRATORS)
+
+
+def _nobody(state: State, event: Any) -> About:
+    return About(NOBODY)
+
+
+_OF_TASKS = (
+    ev.TaskReleased, ev.TaskAssigned, ev.TaskProgressed, ev.TaskOutlasted, ev.TaskRequeued, ev.TaskBlocked,
+    ev.TaskUnblocked, ev.TaskPrioritised, ev.TaskCompleted, ev.TaskFailed, ev.TaskCancelled, ev.TaskEdited,
+    ev.TaskDeleted, ev.TaskDeferred, ev.TaskRestored,
+)  # fmt: skip
+_STATUS_AFTER = {kind: status.value for kind in _OF_TASKS if (status := after(kind.__name__)) is not None}
+_SUBJECTS: Final[dict[type[Any], Subject]] = {
+    ev.TaskSubmitted: _submitted,
+    **dict.fromkeys(_OF_TASKS, _task),
+    **dict.fromkeys((ev.WorkerRegistered, ev.WorkerDrained, ev.WorkerLost, ev.WorkerRetired), _worker),
+    **dict.fromkeys((ev.ProjectSet, ev.ProjectRemoved, ev.MemberAdded, ev.MemberRemoved), _project),
+    ev.QuotaSet: _quota_of,
+    **dict.fromkeys(
+        (
+            ev.ModelVersionPushed, ev.ModelVersionExamined, ev.ModelActivationAsked, ev.ModelActivated,
+            ev.ModelRolledBack, ev.ModelCanarySet, ev.ModelVersionDeleted, ev.ModelDeleted,
+            ev.ModelTuningBegun, ev.ModelTuned,
+        ),
+        _of_model,
+    ),
+    **dict.fromkeys((ev.UserCreated, ev.UserRemoved, ev.RolesChanged, ev.PasswordChanged), _user),
+    **dict.fromkeys((ev.SessionOpened, ev.TokenCreated), _of_user),
+    **dict.fromkeys((ev.SessionRefreshed, ev.SessionClosed, ev.TokenRevoked, ev.TokenUsed), _session),
+    **dict.fromkeys(
+        (ev.TasksRetired, ev.LoginRefused, ev.RequestsRefused, ev.FactsErased, ev.Erased, ev.ErasureRequested,
+            ev.ErasureCompleted),
+        _administrators,
+    ),
+    ev.ReceiptKept: _nobody,
+}  # fmt: skip
+# Kinds of facts that somebody decides who hears of.
+KINDS: Final = frozenset(_SUBJECTS)
