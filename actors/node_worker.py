@@ -125,7 +125,7 @@ class NodeWorker(AttemptFiles):
         allow = settings.policy().function_allow
         self._host = NodeProcesses(offer["node_id"], allow, str(models), bounds, config, callbacks)
         self._state = self._empty()
-        self._usage = NodeUsage(offer, settings.all_smi_url)
+        self._usage = NodeUsage(offer, settings.all_smi_url, (home, Path("/")))
         self._fence = Fence(settings.node_fence_s, time.monotonic())
         self._shelf = ResultShelf(settings.result_inline_bytes_max)
         self._arguments = ArgumentKeeper(self._ended)

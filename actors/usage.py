@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TypedDict
 
-import psutil
-
 from actors import labels
-from actors.devices import BYTES_PER_MB, sampler_of
+from actors.devices import sampler_of
 from helix_ray.core.specs import Usage
 from helix_ray.core.state import Demand
 from helix_ray.execution.external_usage import ExternalUsage
 from helix_ray.inference.node_class import node_class, nvidia_gpus
+from helix_ray.monitoring.host import HostSampler
 
 
 class NodeOffer(TypedDict):
@@ -44,7 +44,9 @@ def inference_class(offer: NodeOffer) -> str:
 class NodeUsage:
     """The figures of one node: those of its host, and its external usage."""
 
-    def __init__(self, offer: NodeOffer, all_smi_url: str = "") -> None:
+    def __init__(self, offer: NodeOffer, all_smi_url: str = "", folders: Sequence[Path] = ()) -> None:
+        """`folders` are those that the product writes to: their file systems are measured."""
+        self._host = HostSampler(folders)
         self._external_usage = ExternalUsage(offer["resources"])
         self._devices = sampler_of(offer["resources"], offer["labels"], all_smi_url)
         if self._devices is not None:
@@ -64,14 +66,14 @@ class NodeUsage:
             self._devices.stop()
 
     def read(self) -> Usage:
-        """Return cpu_usage (percent), memory_usage and memory_total (MiB),
-        and where known: foreign, devices."""
-        memory = psutil.virtual_memory()
-        usage: Usage = {
-            "cpu_usage": psutil.cpu_percent(None),
-            "memory_usage": memory.used // BYTES_PER_MB,
-            "memory_total": memory.total // BYTES_PER_MB,
-        }
+        """Return cpu_usage (percent), memory_usage and memory_total (MiB), the host, and where known:
+        foreign, devices."""
+        host = self._host.read()
+        usage: Usage = {"host": host}
+        if "cpu_percent" in host:
+            usage["cpu_usage"] = host["cpu_percent"]
+        if "memory_total_mb" in host:
+            usage["memory_usage"], usage["memory_total"] = host["memory_used_mb"], host["memory_total_mb"]
         external_usage = self._external_usage.amounts(time.monotonic())
         if external_usage is not None:
             usage["foreign"] = external_usage

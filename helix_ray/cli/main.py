@@ -20,6 +20,7 @@ from helix_ray.cli import (
     node,
     projects,
     quotas,
+    system,
     tasks,
     tokens,
     up,
@@ -67,6 +68,7 @@ app.command()(backup.backup)
 app.command()(backup.restore)
 app.command("node-resources", context_settings=node.PASS_ON)(node.resources)
 app.command()(acceleration.acceleration)
+app.command()(system.system)
 app.command()(login.login)
 app.command()(login.logout)
 app.command()(login.whoami)

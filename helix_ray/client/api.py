@@ -16,6 +16,7 @@ from helix_ray.client.erasures import ErasureCalls
 from helix_ray.client.errors import NotFound, NotSignedIn
 from helix_ray.client.logs import LogCalls
 from helix_ray.client.models import ModelCalls
+from helix_ray.client.monitoring import MonitoringCalls
 from helix_ray.client.nodes import NodeCalls
 from helix_ray.client.placement import PlacementCalls
 from helix_ray.client.projects import ProjectCalls
@@ -52,8 +53,8 @@ TASK_TYPE = "building"
 
 
 class Client(
-    LogCalls, NodeCalls, AccelerationCalls, PlacementCalls, QuotaCalls, ProjectCalls, UserCalls, TokenCalls,
-    ErasureCalls, ModelCalls, DatasetCalls,
+    LogCalls, NodeCalls, AccelerationCalls, MonitoringCalls, PlacementCalls, QuotaCalls,
+    ProjectCalls, UserCalls, TokenCalls, ErasureCalls, ModelCalls, DatasetCalls,
 ):  # fmt: skip
     """A client of one Helix Ray server; safe to share between threads; close it, or use it with `with`.
 

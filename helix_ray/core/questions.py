@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
+from helix_ray.core.aurora_questions import SystemFigures as SystemFigures
 from helix_ray.core.device_history import POINTS_MAX
 from helix_ray.core.model_questions import GetModel as GetModel
 from helix_ray.core.model_questions import GetModelEvidence as GetModelEvidence
@@ -380,4 +381,5 @@ Question = (
     | ExplainTask | PlanTask | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
     | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
+    | SystemFigures
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tests.http.api_server import PASSWORD, Api, error_of
-from tests.http.devices import device
+from tests.http.devices import device, host_sample
 from tests.http.fleet import Fleet
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -127,6 +127,22 @@ def test_ai_acceleration(fleet: Fleet) -> None:
         assert_fields(told, available=bool, model=str, utilization=float)
         assert (told["available"], told["model"], told["utilization"]) == (True, model, utilization)
     assert_fields(content["optimizations"], quantization=str, pruning=str, precision=str)
+
+
+def test_system_monitoring(fleet: Fleet) -> None:
+    """The documented keys, types and values."""
+    fleet.beat(fleet.node("a"), host=host_sample())
+    answer = fleet.admin.get("/aurora/monitoring/system")
+    assert answer.status_code == 200
+    content = answer.json()
+    assert_fields(content, cpu=dict, memory=dict, disk=dict, network=dict)
+    told = [content["cpu"][name] for name in ("usage", "cores", "temperature")]
+    assert told == [35.5, 8, 45.2]
+    for kind, total, used in (("memory", 16384, 8192), ("disk", 512_000, 256_000)):
+        told = [content[kind][name] for name in ("total", "used", "available", "percentage")]
+        assert told == [total, used, used, 50.0]
+    told = [content["network"][name] for name in ("rx_bytes", "tx_bytes")]
+    assert told == [1_024_000_000, 512_000_000]
 
 
 def test_cluster_status(fleet: Fleet) -> None:

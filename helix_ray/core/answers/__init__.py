@@ -14,6 +14,7 @@ from helix_ray.core.answers.erasures import ERASURE_ANSWERS
 from helix_ray.core.answers.figures import FIGURE_ANSWERS
 from helix_ray.core.answers.history import HISTORY_ANSWERS
 from helix_ray.core.answers.models import MODEL_ANSWERS
+from helix_ray.core.answers.monitoring import MONITORING_ANSWERS
 from helix_ray.core.answers.nodes import NODE_ANSWERS, NODE_STEPS
 from helix_ray.core.answers.picture import Answer as Answer
 from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture, Steppers
@@ -34,6 +35,7 @@ ANSWERERS: Answerers = {
     **WORKER_ANSWERS,
     **NODE_ANSWERS,
     **ACCELERATION_ANSWERS,
+    **MONITORING_ANSWERS,
     **PLACEMENT_ANSWERS,
     **QUOTA_ANSWERS,
     **PROJECT_ANSWERS,

@@ -100,6 +100,7 @@ def _usage(pulse: Pulse | None) -> Usage:
         return {}
     usage = pulse.usage.copy()
     usage.pop("foreign", None)
+    usage.pop("host", None)
     return with_whole_devices(usage)
 
 

@@ -144,10 +144,14 @@ def _take_away(worker: Worker, reason: str, ctx: Context) -> list[Event]:
 
 
 def _usage_of(worker: Worker, body: Heartbeat) -> Usage:
-    """Return the figures of a heartbeat: the form of devices is only known of nodes of the cluster."""
+    """Return the figures of a heartbeat: the form of devices and hosts is only known of nodes of the
+    cluster."""
     usage = body.usage
-    if worker.kind != "node" and isinstance(usage.get("devices"), list):
-        usage = usage.copy()
+    if worker.kind == "node" or not ("host" in usage or isinstance(usage.get("devices"), list)):
+        return usage
+    usage = usage.copy()
+    usage.pop("host", None)
+    if isinstance(usage.get("devices"), list):
         del usage["devices"]
     return usage
 

@@ -1,0 +1,21 @@
+"""The client's calls about how the system is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from helix_ray.client.session import ClientSession
+
+if TYPE_CHECKING:
+    from helix_ray.wire.monitoring import SystemOut
+
+
+class MonitoringCalls:
+    """The client's methods for monitoring; answers are the dicts of docs/api.md."""
+
+    _session: ClientSession
+
+    def system(self, node_id: str | None = None) -> SystemOut:
+        """Return how the hosts of the cluster are, added up, or that of one node."""
+        found: SystemOut = self._session.call("GET", "/aurora/monitoring/system", node=node_id)
+        return found

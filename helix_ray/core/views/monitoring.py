@@ -1,0 +1,88 @@
+"""How hosts are, as questions are answered with it: MiB, percent, bytes, degrees Celsius; None: not known."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from helix_ray.core.host_sample import DiskSample
+
+
+class CpuView(TypedDict):
+    """The processors: `usage` is percent of all `cores` in the last `window_s` seconds."""
+
+    usage: float | None
+    cores: float | None
+    temperature: float | None
+    temperature_source: str | None
+    per_core: list[float]
+    load: list[float]
+    window_s: float | None
+    source: str | None
+
+
+class MemoryView(TypedDict):
+    """The memory in MiB."""
+
+    total: int | None
+    used: int | None
+    available: int | None
+    percentage: float | None
+    swap_total: int | None
+    swap_used: int | None
+    source: str | None
+
+
+class DiskView(TypedDict):
+    """The file systems of the product's folders in MiB, added up."""
+
+    total: int | None
+    used: int | None
+    available: int | None
+    percentage: float | None
+    disks: list[DiskSample]
+
+
+class NetworkView(TypedDict):
+    """Bytes since boot, and per second over the last window."""
+
+    rx_bytes: int | None
+    tx_bytes: int | None
+    rx_bytes_per_s: float | None
+    tx_bytes_per_s: float | None
+    interfaces: list[str]
+
+
+class MachineView(TypedDict):
+    """The whole machine of a container that has limits of its own."""
+
+    cores: int
+    usage: float | None
+    memory_total: int | None
+    memory_available: int | None
+
+
+class FiguresView(TypedDict):
+    """The figures of one host, or of all."""
+
+    cpu: CpuView
+    memory: MemoryView
+    disk: DiskView
+    network: NetworkView
+
+
+class HostView(FiguresView):
+    """One host, with the nodes that run there and when it was measured, in epoch seconds."""
+
+    hostname: str
+    nodes: list[str]
+    measured_at: float | None
+    machine: MachineView | None
+
+
+class SystemView(FiguresView):
+    """All hosts, or the one of `node`; `count` is how many there are, `known` how many were measured."""
+
+    node: str | None
+    count: int
+    known: int
+    hosts: list[HostView]

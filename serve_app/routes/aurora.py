@@ -1,0 +1,22 @@
+"""Aurora: how the system is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from helix_ray.core.questions import SystemFigures
+from helix_ray.wire import monitoring as shapes
+from serve_app.answers import json_answer
+from serve_app.deps import SignedIn
+from serve_app.openapi import verb
+
+router = APIRouter(prefix="/aurora", tags=["aurora"])
+
+
+@router.get("/monitoring/system", **verb("SystemFigures", answers=shapes.SystemOut, may_miss=True))
+async def get_system(caller: SignedIn, query: Annotated[shapes.SystemQuery, Query()]) -> Response:
+    """Return how the hosts of the cluster are, added up, or the host of one node."""
+    return json_answer(shapes.system_out(await caller.query(SystemFigures(query.node))))

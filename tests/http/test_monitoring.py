@@ -1,0 +1,75 @@
+"""How the system is, over HTTP: hosts of nodes, added up and one by one, and what is not known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from helix_ray.wire.monitoring import SystemOut
+from tests.http.api_server import error_of
+from tests.http.devices import host_sample
+from tests.http.fleet import Fleet
+from tests.http.shapes import shaped
+
+PATH = "/aurora/monitoring/system"
+
+
+def ask(fleet: Fleet, node: str | None = None) -> dict[str, Any]:
+    """Return the figures, which have the documented form."""
+    answer = fleet.admin.get(PATH, params={"node": node} if node else {})
+    assert answer.status_code == 200, answer.text
+    content: dict[str, Any] = answer.json()
+    shaped(SystemOut, content)
+    return content
+
+
+def test_what_was_not_measured_is_null(fleet: Fleet) -> None:
+    """Without nodes, before the first heartbeat, and without a sensor, nothing is invented."""
+    told = ask(fleet)
+    assert (told["count"], told["known"], told["cpu"]["usage"], told["memory"]["total"]) == (0, 0, None, None)
+    node = fleet.node("a")
+    told = ask(fleet)
+    assert (told["count"], told["known"], told["hosts"][0]["measured_at"]) == (1, 0, None)
+    fleet.beat(node, host={"cores": 2.0, "disks": []})
+    told = ask(fleet)
+    assert (told["known"], told["cpu"]["cores"], told["cpu"]["usage"]) == (1, 2.0, None)
+    assert told["cpu"]["temperature"] is None
+    assert told["network"] == {
+        "rx_bytes": None, "tx_bytes": None, "rx_bytes_per_s": None, "tx_bytes_per_s": None, "interfaces": [],
+    }  # fmt: skip
+
+
+def test_hosts_are_added_up(fleet: Fleet) -> None:
+    """The usage of all processors is weighted by their number; the warmest host gives the temperature."""
+    fleet.beat(fleet.node("a"), host=host_sample())
+    fleet.beat(fleet.node("b"), host=host_sample(cores=24.0, cpu_percent=100.0, temperature=71.0))
+    told = ask(fleet)
+    assert (told["cpu"]["cores"], told["cpu"]["temperature"]) == (32.0, 71.0)
+    assert told["cpu"]["usage"] == round((8 * 35.5 + 24 * 100) / 32, 1)
+    assert (told["memory"]["total"], told["memory"]["percentage"]) == (32768, 50.0)
+    assert (told["disk"]["total"], told["network"]["rx_bytes"]) == (1_024_000, 2_048_000_000)
+    assert [host["hostname"] for host in told["hosts"]] == ["a", "b"]
+    of_one = ask(fleet, "worker-b")
+    assert (of_one["node"], of_one["cpu"]["cores"], of_one["count"]) == ("worker-b", 24.0, 1)
+    error_of(fleet.admin.get(PATH, params={"node": "worker-none"}), 404, "NOT_FOUND")
+    error_of(fleet.admin.get(PATH, params={"nod": "a"}), 400, "VALIDATION_ERROR")
+
+
+def test_a_container_has_the_machine_beside_it(fleet: Fleet) -> None:
+    inside = host_sample(
+        cores=2.0, cpu_source="cpu.stat of the control group", machine_cores=8, machine_cpu_percent=80.0,
+        machine_memory_total_mb=65536, machine_memory_available_mb=1024,
+    )  # fmt: skip
+    fleet.beat(fleet.node("a"), host=inside)
+    [host] = ask(fleet)["hosts"]
+    assert (host["cpu"]["cores"], host["cpu"]["source"]) == (2.0, "cpu.stat of the control group")
+    assert host["machine"] == {"cores": 8, "usage": 80.0, "memory_total": 65536, "memory_available": 1024}
+
+
+def test_an_external_worker_is_no_host(fleet: Fleet) -> None:
+    """What an external worker sends beside its figures is not taken for a host."""
+    body = {"hostname": "laptop", "capabilities": ["testing"]}
+    worker_id = fleet.admin.post("/workers/register", json=body).json()["worker_id"]
+    beat = {"worker_id": worker_id, "status": "idle", "resources": {"host": {"cores": 1e9}}}
+    refused = fleet.admin.post("/workers/heartbeat", json=beat)
+    assert error_of(refused, 400, "VALIDATION_ERROR")["details"]
+    assert ask(fleet)["count"] == 0
