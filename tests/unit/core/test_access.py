@@ -70,6 +70,7 @@ TABLE = {
     "GetNode": "adpv",
     "NodeDevices": "adpv",
     "Acceleration": "adpv",
+    "SystemFigures": "adpv",
     "ExplainTask": "adpv",
     "PlanTask": "adpv",
     "ListQuotas": "adpv",
