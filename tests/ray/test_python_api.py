@@ -24,6 +24,7 @@ from helix_ray.core.questions import Counts, GetTask, ListTasks
 from helix_ray.digits import as_image, held_out
 from helix_ray.inference.onnx import ModelStore
 from tests.ray.conftest import LiveCluster, as_a_job
+from tests.ray.signals import until
 
 WAIT_S = 60.0
 
@@ -223,6 +224,15 @@ class Owner:
         return [ray.put(5)]
 
 
+def is_lost(reference: Any) -> bool:
+    """Say whether Ray knows that the owner is gone, and has freed the copies of its object."""
+    try:
+        ray.get(reference, timeout=WAIT_S)
+    except ray.exceptions.ObjectLostError:
+        return True
+    return False
+
+
 def test_references_to_objects_arrive_as_ray_passes_them(helix: Cluster) -> None:
     """An argument, by place or by name, is the object; one inside another argument stays a reference. What
     ends with its process, a result or an object whose owner is gone, is said by name and waits for nobody."""
@@ -236,6 +246,8 @@ def test_references_to_objects_arrive_as_ray_passes_them(helix: Cluster) -> None
     owner = ray.remote(num_cpus=0)(Owner).remote()
     (lost,) = ray.get(owner.make.remote())
     ray.kill(owner)
+    # A copy in the object store outlives its owner until Ray frees it, and is then the object.
+    until(lambda: is_lost(lost))
     handle = helix.submit(square, lost, max_retries=3)
     with pytest.raises(hx.TaskFailedError, match="whose object is gone"):
         handle.result(WAIT_S)
