@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from actors import labels
 from actors.devices import sampler_of
+from helix_ray.accelerators.device import GPU
+from helix_ray.core.device_usage import logical_resources
 from helix_ray.core.specs import Usage
 from helix_ray.core.state import Demand
 from helix_ray.execution.external_usage import ExternalUsage
@@ -29,7 +30,7 @@ class NodeOffer(TypedDict):
 
 def has_real_gpus(offer: NodeOffer) -> bool:
     """Say whether the node has the GPUs of its host: of several nodes on one host only one does."""
-    return offer["resources"].get("gpu", 0.0) > 0 and labels.SIMULATED not in offer["labels"]
+    return offer["resources"].get("gpu", 0.0) > 0 and GPU not in logical_resources(offer["labels"])
 
 
 def inference_class(offer: NodeOffer) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
+from helix_ray.core.device_usage import logical_resources
 from helix_ray.core.errors import Rejected, conflict, not_found
 from helix_ray.core.events import (
     Event,
@@ -33,7 +34,7 @@ from helix_ray.core.models import (
 )
 from helix_ray.core.orders import ConcludeModelTask, SubmitTuning
 from helix_ray.core.orders.kind import NoData
-from helix_ray.core.specs import SIMULATED_LABEL, ExaminationRun, Run, TaskSpec, TuningRun
+from helix_ray.core.specs import ExaminationRun, Run, TaskSpec, TuningRun
 from helix_ray.core.state import Task, class_of
 
 TASK_TYPE = "building"
@@ -101,7 +102,7 @@ def _has_gpus(node_class: str, ctx: Context) -> bool:
         if worker.labels.get(NODE_CLASS_LABEL) == node_class and not worker.lost
     ]
     return bool(found) and all(
-        (worker.resources.get("gpu") or 0.0) >= 1.0 and SIMULATED_LABEL not in worker.labels
+        (worker.resources.get("gpu") or 0.0) >= 1.0 and "gpu" not in logical_resources(worker.labels)
         for worker in found
     )
 

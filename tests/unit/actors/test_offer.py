@@ -41,11 +41,16 @@ def test_nodes_without_gpus_of_their_own_share_the_class_of_their_host() -> None
 
 
 def test_the_class_of_a_gpu_is_that_of_its_driver_or_of_ray() -> None:
-    """Where the driver's files are missing, as in some containers, Ray's name of the card counts."""
+    """Where the driver's files are missing, as in some containers, Ray's name of the card counts. A logical
+    NPU beside it changes nothing."""
     found = nvidia_gpus() or ["H200"]
     card = offer(resources={"cpu": 2.0, "gpu": 1.0}, labels={"ray.io/accelerator-type": "H200"})
+    beside = offer(
+        resources={"cpu": 2.0, "gpu": 1.0, "npu": 1.0},
+        labels={"ray.io/accelerator-type": "H200", "helix-simulated": "NPU"},
+    )
     unnamed = offer(resources={"cpu": 2.0, "gpu": 1.0}, labels={})
-    assert inference_class(card) == node_class(gpus=found).name
+    assert inference_class(card) == inference_class(beside) == node_class(gpus=found).name
     assert inference_class(unnamed) == node_class(gpus=nvidia_gpus()).name
 
 
